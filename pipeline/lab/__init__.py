@@ -1,0 +1,1 @@
+"""What do many runs say together? Asked by hand, as `rally <verb>`."""

@@ -1,0 +1,1 @@
+"""What learns? One file is one family of knobs is one table."""

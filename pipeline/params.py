@@ -1,0 +1,370 @@
+"""Every knob of Rally: its type, its limits, and how a wrong one is refused.
+
+The ground of the house: no torch, nothing of ours. The names that a knob may take are read from the table in the
+room that owns it (from its source: nothing is imported), so that a new activation is a change of one file.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+ROOMS = Path(__file__).parent
+
+
+class Refusal(Exception):  # noqa: N818 (it is not a bug of ours that it reports)
+    """Something of the user's that cannot be used: each problem one line that says where, what is there, what would do."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ParamsError(Refusal):
+    """params.yaml holds values that cannot be used; all of them are listed at once."""
+
+
+def door(main: Callable[[], None]) -> Callable[[], None]:
+    """Make a stage's `main` end with exit status 2 and plain lines, no traceback, when it meets a Refusal."""
+
+    @functools.wraps(main)
+    def refusing() -> None:
+        try:
+            main()
+        except Refusal as refusal:
+            print(*refusal.problems, sep="\n", file=sys.stderr)
+            sys.exit(2)
+
+    return refusing
+
+
+# ---------------------------------------------------------------------------------------------------------------- YAML
+
+
+class Yaml12Loader(yaml.SafeLoader):
+    """PyYAML with the scalars of YAML 1.2, as DVC reads them: 1e-3 is a number, `on` and `no` are text."""
+
+
+Yaml12Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9_]+(?:[eE][-+]?[0-9]+)?)"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+):
+    Yaml12Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+
+
+def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node).replace("_", "")
+    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+
+
+Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file under the rules that DVC reads it by.
+
+    Raises:
+        Refusal: the file is missing or is no YAML.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError:
+        raise Refusal(f"{path}: there is no such file here; run from the top folder of the project") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
+        raise Refusal(f"{where}: this is no YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+# ------------------------------------------------------------------------------------------------------- names and knobs
+
+
+@functools.cache
+def names_in(table: str) -> tuple[str, ...]:
+    """The keys of a table of another room, as "networks/norms.py:NORMS", read from its source without importing it."""
+    file, variable = table.split(":")
+    for node in ast.parse((ROOMS / file).read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if any(isinstance(target, ast.Name) and target.id == variable for target in targets):
+            assert isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict), table
+            return tuple(ast.literal_eval(key) for key in node.value.keys if key is not None)
+    raise AssertionError(f"no table {table}")
+
+
+def suggest(word: str, known: tuple[str, ...]) -> str:
+    """`Did you mean 'gelu'? Known: gelu, relu, …`: the nearest valid word, where one is near, and all of them."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return (f"Did you mean '{near[0]}'? " if near else "") + f"Known: {', '.join(known)}"
+
+
+def _named(table: str) -> AfterValidator:
+    def check(word: str) -> str:
+        known = names_in(table)
+        if word not in known:
+            raise PydanticCustomError("named", "there is no '{word}'. {hint}", {"word": word, "hint": suggest(word, known)})
+        return word
+
+    return AfterValidator(check)
+
+
+
+class Section(BaseModel):
+    """One section of params.yaml: strict types, no unknown knob, no missing one, nothing that is not finite."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Dataset = Annotated[str, _named("corpus/table.py:DATASETS")]
+Count = Annotated[int, Field(ge=1, le=10**8)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Prepare(Section):
+    dataset: Dataset
+    path: Annotated[str, Field(min_length=1)]
+    pattern: Annotated[str, Field(min_length=1)]
+    url: str
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$")]
+    validation_share: Annotated[float, Field(gt=0, lt=0.5)]
+    test_share: Annotated[float, Field(gt=0, lt=0.5)]
+    seed: Seed
+    size: Annotated[int, Field(ge=1000, le=10**9)]
+    symbols: Annotated[int, Field(ge=2, le=64)]
+    digits: Annotated[int, Field(ge=1, le=8)]
+    reversed: bool
+
+    @model_validator(mode="after")
+    def url_has_what_it_needs(self) -> Prepare:
+        if self.dataset == "url" and not re.match(r"https?://.", self.url):
+            raise _problem("url", f"{self.url!r} is no http(s) address; the data set 'url' needs one")
+        if self.dataset == "url" and not self.sha256:
+            raise _problem("sha256", "is empty; the data set 'url' needs the sha256 of the file, so that everyone trains on the same bytes")
+        return self
+
+
+class Tokenize(Section):
+    kind: Annotated[str, _named("corpus/tokenizers.py:TOKENIZERS")]
+    vocabulary: Annotated[int, Field(ge=257, le=65536)]
+
+
+class Model(Section):
+    depth: Annotated[int, Field(ge=1, le=256)]
+    width: Annotated[int, Field(ge=4, le=16384)]
+    heads: Annotated[int, Field(ge=1, le=1024)]
+    length: Annotated[int, Field(ge=2, le=65536)]
+    expansion: Annotated[float, Field(ge=0.25, le=16)]
+    activation: Annotated[str, _named("networks/activations.py:ACTIVATIONS")]
+    norm: Annotated[str, _named("networks/norms.py:NORMS")]
+    position: Annotated[str, _named("networks/positions.py:POSITIONS")]
+    attention: Annotated[str, _named("networks/attention.py:ATTENTIONS")]
+    window: Annotated[int, Field(ge=1)]
+    residual: Annotated[str, _named("networks/residuals.py:RESIDUALS")]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    dropout_schedule: Annotated[str, _named("networks/dropout.py:DROPOUT_SCHEDULES")]
+    init: Annotated[str, _named("networks/inits.py:INITS")]
+    bias: bool
+    tied: bool
+
+    @model_validator(mode="after")
+    def sizes_fit(self) -> Model:
+        if self.width % self.heads:
+            raise _problem("heads", f"{self.heads} does not divide width {self.width}")
+        if self.position == "rotary" and self.width // self.heads % 2:
+            raise _problem("heads", f"{self.heads} leaves {self.width // self.heads} features a head; rotary positions need an even number")
+        if self.attention == "window" and self.window > self.length:
+            raise _problem("window", f"{self.window} is more than length {self.length}")
+        return self
+
+
+class Train(Section):
+    steps: Count
+    batch: Annotated[int, Field(ge=1, le=65536)]
+    accumulation: Annotated[int, Field(ge=1)]
+    optimizer: Annotated[str, _named("engine/optimizers.py:OPTIMIZERS")]
+    lr: Annotated[float, Field(ge=1e-8, le=100)]
+    vector_lr: Annotated[float, Field(ge=1e-4, le=1e4)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    beta1: Annotated[float, Field(ge=0, lt=1)]
+    beta2: Annotated[float, Field(ge=0, lt=1)]
+    epsilon: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0, le=100)]
+    clip: Annotated[float, Field(ge=0)]
+    schedule: Annotated[str, _named("engine/schedules.py:SCHEDULES")]
+    warmup: Annotated[float, Field(ge=0, le=1)]
+    decay: Annotated[float, Field(ge=0, le=1)]
+    floor: Annotated[float, Field(ge=0, le=1)]
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    curve_points: Annotated[int, Field(ge=1, le=100_000)]
+    validations: Annotated[int, Field(ge=0, le=10_000)]
+    validation_tokens: Annotated[int, Field(ge=1)]
+    snapshots: list[Annotated[float, Field(ge=0, le=1)]]
+
+    @model_validator(mode="after")
+    def parts_fit(self) -> Train:
+        if self.batch % self.accumulation:
+            raise _problem("accumulation", f"{self.accumulation} does not divide batch {self.batch}")
+        if self.warmup + self.decay > 1 and self.schedule == "trapezoid":
+            raise _problem("decay", f"warmup {self.warmup} + decay {self.decay} is more than 1, the whole training")
+        if any(later <= earlier for earlier, later in zip(self.snapshots, self.snapshots[1:], strict=False)):
+            raise _problem("snapshots", f"{self.snapshots} does not grow from each to the next")
+        return self
+
+
+class Evaluate(Section):
+    ngram_order: Annotated[int, Field(ge=1, le=8)]
+    sample_tokens: Annotated[int, Field(ge=1, le=100_000)]
+    temperatures: list[Annotated[float, Field(ge=0, le=100)]]
+    top_k: Annotated[int, Field(ge=0)]
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    prompts: list[Annotated[str, Field(min_length=1)]]
+
+
+class Probe(Section):
+    sequences: Annotated[int, Field(ge=1, le=4096)]
+    toy: Annotated[str, Field(min_length=1)]
+
+
+class Plot(Section):
+    dpi: Annotated[int, Field(ge=50, le=600)]
+
+
+class Runtime(Section):
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    threads: Annotated[int, Field(ge=0, le=1024)]
+    workers: Annotated[int, Field(ge=0, le=1024)]
+    checkpoint_seconds: Annotated[float, Field(gt=0)]
+    progress: Literal["auto", "bar", "lines", "none"]
+
+
+class Params(Section):
+    """The whole of params.yaml. A stage loads all of it, so that every problem is said at once, and uses its own section."""
+
+    seed: Seed
+    prepare: Prepare
+    tokenize: Tokenize
+    model: Model
+    train: Train
+    evaluate: Evaluate
+    probe: Probe
+    plot: Plot
+    runtime: Runtime
+
+
+# -------------------------------------------------------------------------------------------------- reading and refusing
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check every knob.
+
+    Raises:
+        ParamsError: with one line for each knob that cannot be used.
+    """
+    path = Path(path)
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path}: holds {_shown(values)}, not sections of knobs")
+    return parse(Params, values)
+
+
+S = TypeVar("S", bound=Section)
+
+
+class _Problem(NamedTuple):
+    knob: str
+    text: str
+
+
+def _problem(knob: str, text: str) -> PydanticCustomError:
+    """A problem that only shows between knobs of a section, laid at the door of one of them."""
+    return PydanticCustomError("between", "{text}", {"knob": knob, "text": text})
+
+
+def parse(section: type[S], values: dict[str, Any], prefix: tuple[str, ...] = ()) -> S:
+    """Values as a checked section; `prefix` is where they stand, for the messages.
+
+    Raises:
+        ParamsError: with one line for each knob that cannot be used.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        problems = [_said(detail, section, prefix) for detail in error.errors()]
+        raise ParamsError(*(f"{problem.knob}: {problem.text}" for problem in problems)) from None
+
+
+def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...]) -> _Problem:
+    place, kind, limits = detail["loc"], detail["type"], detail.get("ctx", {})
+    knob, there = ".".join(map(str, (*prefix, *place))), _shown(detail["input"])
+    match kind:
+        case "named":
+            text = detail["msg"]
+        case "between":
+            knob, text = f"{knob}.{limits['knob']}".lstrip("."), limits["text"]
+        case "missing":
+            text = "is missing; every knob stands in params.yaml"
+        case "extra_forbidden":
+            text = f"there is no such knob. {suggest(str(place[-1]), _siblings(section, place))}"
+        case "greater_than_equal":
+            text = f"{there} is below {limits['ge']}"
+        case "greater_than":
+            text = f"{there} is not above {limits['gt']}"
+        case "less_than_equal":
+            text = f"{there} is above {limits['le']}"
+        case "less_than":
+            text = f"{there} is not below {limits['lt']}"
+        case "literal_error":
+            words = tuple(re.findall(r"'([^']*)'", str(limits["expected"])))
+            text = f"there is no {there}. {suggest(str(detail['input']), words)}"
+        case "string_pattern_mismatch":
+            text = f"{there} is not 64 hexadecimal digits"
+        case "string_too_short":
+            text = "is empty"
+        case "finite_number":
+            text = f"{there} is not finite"
+        case _:
+            text = f"{there} is not {_WANTED.get(kind, 'what is wanted: ' + detail['msg'])}"
+    return _Problem(knob, text)
+
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text (put it in quotes)",
+    "list_type": "a list",
+    "model_type": "a section of knobs",
+}
+
+
+def _siblings(section: type[Section], place: tuple[str | int, ...]) -> tuple[str, ...]:
+    for part in place[:-1]:
+        inner = section.model_fields[str(part)].annotation
+        assert isinstance(inner, type) and issubclass(inner, Section)
+        section = inner
+    return tuple(section.model_fields)
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}…"

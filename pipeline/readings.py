@@ -1,0 +1,89 @@
+"""What a measurement is: named numbers on named axes, with the form in which it is drawn.
+
+A probe makes readings, the plot stage draws any of them by its form; so a new diagnostic touches one room.
+The ground of the house: no torch, nothing of ours but artifacts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.artifacts import READINGS, read_json, rounded, write_json
+
+Form = Literal["lines", "heat", "maps"]
+"""How a reading is drawn.
+
+lines: values [series, x]: a line for each entry of the first axis over the last one.
+heat:  values [y, x]: colours; one picture that shows a whole training at a glance.
+maps:  values [row, column, y, x]: small colour maps in a grid, such as attention by layer and head.
+"""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A dimension of a reading: its name with its unit, and what stands at each place (numbers or words)."""
+
+    name: str
+    ticks: Sequence[float | int | str]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Numbers with a name, axes, and a form to be drawn in.
+
+    `values` are nested lists, one level an axis; a number that is not finite is None. `says` is one sentence for the
+    person who looks at the picture: what it shows and what is healthy. `quantity` names the numbers with their unit.
+    """
+
+    name: str
+    form: Form
+    quantity: str
+    says: str
+    axes: tuple[Axis, ...]
+    values: list[Any]
+    logarithmic: bool = False
+
+    def __post_init__(self) -> None:
+        wanted = {"lines": 2, "heat": 2, "maps": 4}[self.form]
+        assert len(self.axes) == wanted, f"{self.name}: form {self.form} has {wanted} axes, not {len(self.axes)}"
+        assert shape_of(self.values) == tuple(len(axis.ticks) for axis in self.axes), f"{self.name}: values do not fit the axes"
+
+
+def shape_of(values: Any) -> tuple[int, ...]:
+    """The shape of nested lists."""
+    return (len(values), *(shape_of(values[0]) if values else ())) if isinstance(values, list) else ()
+
+
+def finite(values: Any) -> Any:
+    """Nested lists with every number at four significant digits, and None where it is not finite."""
+    if isinstance(values, list):
+        return [finite(value) for value in values]
+    return rounded(float(values), 4) if math.isfinite(values) else None
+
+
+def over_training(readings: Sequence[tuple[int, Reading]]) -> Reading:
+    """One reading a snapshot, of one line each, as one reading with a line a snapshot.
+
+    Args:
+        readings: (step, reading of form "lines" with one series) for each snapshot.
+    """
+    first = readings[0][1]
+    steps = Axis("step", [step for step, _ in readings])
+    return replace(first, axes=(steps, first.axes[1]), values=[reading.values[0] for _, reading in readings])
+
+
+def save(reading: Reading, folder: Path = READINGS) -> None:
+    """Write a reading as {folder}/{name}.json."""
+    write_json(folder / f"{reading.name}.json", asdict(reading))
+
+
+def load_all(folder: Path = READINGS) -> list[Reading]:
+    """Every reading of a run, by name."""
+    return [
+        Reading(**{**content, "axes": tuple(Axis(**axis) for axis in content["axes"])})
+        for content in map(read_json, sorted(folder.glob("*.json")))
+    ]
