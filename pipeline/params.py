@@ -216,7 +216,7 @@ class Train(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     curve_points: Annotated[int, Field(ge=1, le=100_000)]
     validations: Annotated[int, Field(ge=0, le=10_000)]
-    validation_tokens: Annotated[int, Field(ge=1)]
+    validation_examples: Annotated[int, Field(ge=1)]
     snapshots: list[Annotated[float, Field(ge=0, le=1)]]
 
     @model_validator(mode="after")

@@ -1,0 +1,90 @@
+"""What is kept of a training while it runs: curves, snapshots, checkpoints; and how it is stopped without loss."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+from pipeline.artifacts import SNAPSHOTS, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, write_bytes, write_json, write_text
+from pipeline.engine.checkpoint import Checkpoints, Progress
+from pipeline.engine.display import Display
+from pipeline.networks.weights import save_weights
+from pipeline.params import Train
+
+CURVE_COLUMNS = ("step", "tokens", "loss", "lr", "gradient_norm", "clipped")
+VALIDATION_COLUMNS = ("step", "tokens", "loss")
+FRESH_SECONDS = 1.0  # how often the curves on disk follow a running training
+
+
+class Journal:
+    """Keeps what happens in training, and hears when it is to stop.
+
+    Ctrl-C and SIGTERM stop it after the micro-batch under way; so does the death of the process that started it (a
+    killed DVC leaves its stages behind, and an orphan would train on unseen).
+    """
+
+    def __init__(self, train: Train, checkpoints: Checkpoints, display: Display, checkpoint_seconds: float) -> None:
+        self.train, self.checkpoints, self.display = train, checkpoints, display
+        self.checkpoint_seconds = checkpoint_seconds
+        self.snapshots_due = {round(share * train.steps) for share in train.snapshots}
+        self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
+        self.signal: int | None = None
+        self.parent = os.getppid()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._hear)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+
+    def interrupted(self) -> bool:
+        if os.getppid() != self.parent:
+            self.signal = signal.SIGHUP
+        return self.signal is not None
+
+    def keep(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.step in self.snapshots_due:
+            self._snapshot(progress)
+        if now - self.curves_at > FRESH_SECONDS:
+            self.write_curves(progress)
+            self.curves_at = time.monotonic()
+        if now - self.checkpoint_at > self.checkpoint_seconds:
+            self.checkpoints.save(progress)
+            self.checkpoint_at = time.monotonic()
+        last = progress.curve[-1]["loss"] if progress.curve else None
+        held_out = progress.validations[-1]["loss"] if progress.validations else None
+        self.display.show(progress.step, progress.tokens, last, held_out)
+
+    def write_curves(self, progress: Progress) -> None:
+        """The curves so far, and the last row as the metrics that `dvc exp show` looks at while it runs."""
+        write_text(TRAIN_CURVE, _csv(CURVE_COLUMNS, progress.curve))
+        write_text(VALIDATION_CURVE, _csv(VALIDATION_COLUMNS, progress.validations))
+        loss = {"train_loss": progress.curve[-1]["loss"]} if progress.curve else {}
+        write_json(TRAIN_METRICS, {"step": progress.step, "diverged": progress.diverged, **loss})
+
+    def _snapshot(self, progress: Progress) -> None:
+        """Kept beside the checkpoints, not in the out: what DVC deletes before a run must not be lost to its second half."""
+        save_weights(progress.model, self._snapshot_of(progress.step))
+
+    def _snapshot_of(self, step: int) -> Path:
+        return self.checkpoints.folder / "snapshots" / f"step-{step:09d}.safetensors"
+
+    def publish_snapshots(self, progress: Progress) -> None:
+        """Copy the snapshots into the out, with a list of their steps and checksums."""
+        listed = []
+        for step in sorted(self.snapshots_due):
+            if step <= progress.step:
+                content = self._snapshot_of(step).read_bytes()
+                write_bytes(SNAPSHOTS / self._snapshot_of(step).name, content)
+                sha256 = hashlib.sha256(content).hexdigest()
+                listed.append({"step": step, "file": self._snapshot_of(step).name, "sha256": sha256})
+        write_json(SNAPSHOTS / "snapshots.json", {"snapshots": listed})
+
+
+def _csv(columns: tuple[str, ...], rows: list[dict[str, float]]) -> str:
+    lines = (",".join(str(row[column]) for column in columns) for row in rows)
+    return "\n".join((",".join(columns), *lines)) + "\n"

@@ -1,0 +1,138 @@
+"""The loop: draw a batch, follow its gradient, write down what happened. It knows no task, no network and no device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.artifacts import rounded
+from pipeline.engine.checkpoint import Progress
+from pipeline.engine.order import rows_of
+from pipeline.engine.runtime import Runtime
+from pipeline.engine.schedules import learning_rate
+from pipeline.networks.dropout import Noise
+from pipeline.params import Train
+from pipeline.tasks.base import Task
+
+
+class Keeper(Protocol):
+    """Who is told of every step, and may end the training between two micro-batches."""
+
+    def keep(self, progress: Progress) -> None:
+        """The training stands here now: log, snapshot, checkpoint as is due."""
+
+    def interrupted(self) -> bool:
+        """Whether to stop now; the step under way is given up, and nothing of it remains."""
+
+
+class Interrupted(Exception):  # noqa: N818 (no error: somebody asked for it)
+    """The training was asked to stop."""
+
+
+def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtime, keeper: Keeper) -> None:
+    """Train from where `progress` stands to the last step, or to where the loss is no number any more.
+
+    Raises:
+        Interrupted: the keeper wanted to stop; `progress` is that of the last whole step.
+    """
+    while True:
+        if _wants_validation(progress, train):
+            loss = validate(progress, task, train, runtime, keeper.interrupted)
+            progress.validations.append({"step": progress.step, "tokens": progress.tokens, "loss": rounded(loss)})
+        keeper.keep(progress)
+        if progress.step == train.steps or progress.diverged:
+            return
+        update(progress, task, train, seed, runtime, keeper.interrupted)
+        if _is_due(progress.step, train.curve_points, train.steps):
+            _write_row(progress, train)
+
+
+def update(
+    progress: Progress, task: Task, train: Train, seed: int, runtime: Runtime, interrupted: Callable[[], bool]
+) -> None:
+    """One step: the gradient of the mean loss over a batch, in as many parts as memory wants, and a move against it."""
+    model, share = progress.model, progress.step / train.steps
+    batch = task.batch("train", rows_of(seed, progress.step, train.batch, task.size("train")))
+    count, loss = batch.count, torch.zeros((), device=runtime.device)
+    for weight in model.parameters():
+        weight.grad = None
+    for rows in _parts(train.batch, train.accumulation):
+        if interrupted():
+            raise Interrupted
+        noise = Noise(seed, progress.step, share, rows, train.batch)
+        with runtime.autocast():
+            part = task.loss(model, runtime.place(batch.part(rows)), noise)
+        # Divided by the count of the whole batch, so that parts with fewer targets weigh less.
+        (part.total * (progress.scaler.scale / count)).backward()
+        loss += part.total.detach() / count
+    may_step = progress.scaler.unscale(model)
+    norm, clipped = _clip([weight.grad for weight in model.parameters() if weight.grad is not None], train.clip)
+    if may_step:
+        progress.optimizer.step(learning_rate(share, train))
+    progress.step, progress.tokens = progress.step + 1, progress.tokens + count
+    progress.recent.append((loss, norm, clipped))
+
+
+def validate(progress: Progress, task: Task, train: Train, runtime: Runtime, interrupted: Callable[[], bool]) -> float:
+    """The mean loss, nats a target, on examples spread evenly over the validation split.
+
+    Raises:
+        Interrupted: somebody wanted to stop.
+    """
+    size = task.size("validation")
+    examples = np.unique(np.linspace(0, size - 1, min(size, train.validation_examples)).astype(np.int64))
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for rows in np.array_split(examples, -(-len(examples) // train.batch)):
+            if interrupted():
+                raise Interrupted
+            batch = task.batch("validation", rows)
+            with runtime.autocast():
+                part = task.loss(progress.model, runtime.place(batch))
+            total, count = total + float(part.total), count + batch.count
+    return total / count
+
+
+def _parts(batch: int, parts: int) -> Iterator[slice]:
+    size = batch // parts
+    return (slice(first, first + size) for first in range(0, batch, size))
+
+
+def _clip(gradients: list[Tensor], limit: float) -> tuple[Tensor, Tensor]:
+    """Shorten the gradient as a whole to the limit (0 = none); (its norm before, whether it was shortened).
+
+    Source: Pascanu et al., "On the difficulty of training Recurrent Neural Networks", 2012.
+    """
+    norm = torch.stack(torch._foreach_norm(gradients)).norm()
+    if not limit:
+        return norm, torch.zeros_like(norm)
+    torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
+    return norm, (norm > limit).float()
+
+
+def _is_due(step: int, times: int, steps: int) -> bool:
+    """Whether one of so many evenly spaced moments, the last of them the end, falls on this step."""
+    return step > 0 and step * times // steps > (step - 1) * times // steps
+
+
+def _wants_validation(progress: Progress, train: Train) -> bool:
+    """Asked before a step and not after one, so that a run interrupted while it validates makes up for it."""
+    done = bool(progress.validations) and progress.validations[-1]["step"] == progress.step
+    return _is_due(progress.step, train.validations, train.steps) and not done and not progress.diverged
+
+
+def _write_row(progress: Progress, train: Train) -> None:
+    """The mean of the steps since the last row as a new one; or, if that is no number, the end."""
+    loss, norm, clipped = (float(np.mean([float(step[i]) for step in progress.recent])) for i in range(3))
+    progress.recent.clear()
+    if not math.isfinite(loss):
+        progress.diverged = True
+        return
+    row = {"step": progress.step, "tokens": progress.tokens, "loss": loss, "lr": learning_rate((progress.step - 1) / train.steps, train)}
+    row |= {"gradient_norm": norm if math.isfinite(norm) else 0.0, "clipped": clipped}
+    progress.curve.append({name: rounded(number) for name, number in row.items()})

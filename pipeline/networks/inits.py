@@ -1,0 +1,73 @@
+"""Inits: where the weights start.
+
+An entry gives the standard deviation of a parameter's normal draw by its role (0 = zeros), or draws it itself.
+Gains start at 1 (ReZero's own at 0, as its module says) and biases at 0, whatever the entry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.networks.roles import Role, role_of
+
+Init = Callable[[Tensor, Role, int, torch.Generator], object]
+"""Fills a parameter [outputs, inputs] of a role, in a network of so many branches, in place."""
+
+
+def gpt2(weight: Tensor, role: Role, branches: int, generator: torch.Generator) -> None:
+    """N(0, .02), and what writes to the stream smaller by the root of the number of branches, so that their sum keeps its size.
+
+    Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019.
+    """
+    nn.init.normal_(weight, std=0.02 / math.sqrt(branches) if role is Role.OUTPUT else 0.02, generator=generator)
+
+
+def zero_output(weight: Tensor, role: Role, branches: int, generator: torch.Generator) -> None:
+    """Branches and head start at 0, so that the first prediction is uniform and every block the identity.
+
+    Source: Zhang et al., "Fixup Initialization: Residual Learning Without Normalization", 2019; Jordan et al.,
+    "modded-nanogpt", 2024.
+    """
+    if role in (Role.OUTPUT, Role.HEAD):
+        nn.init.zeros_(weight)
+    else:
+        fan_in(weight, role, branches, generator)
+
+
+def orthogonal(weight: Tensor, role: Role, branches: int, generator: torch.Generator) -> None:
+    """Matrices that keep lengths and angles.
+
+    Source: Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2013.
+    """
+    if role is Role.EMBEDDING:
+        fan_in(weight, role, branches, generator)
+    else:
+        nn.init.orthogonal_(weight, generator=generator)
+
+
+def fan_in(weight: Tensor, role: Role, branches: int, generator: torch.Generator) -> None:
+    """N(0, 1/inputs), which keeps the size of the features; embeddings N(0, 1).
+
+    Source: LeCun et al., "Efficient BackProp", 1998.
+    """
+    nn.init.normal_(weight, std=1.0 if role is Role.EMBEDDING else weight.shape[1] ** -0.5, generator=generator)
+
+
+def initialise(parameters: Iterable[tuple[str, nn.Parameter]], init: str, depth: int, generator: torch.Generator) -> None:
+    """Draw every matrix of a network by the entry's rule, in the order of the parameters."""
+    for name, parameter in parameters:
+        role = role_of(name, parameter)
+        if role not in (Role.GAIN, Role.BIAS):
+            INITS[init](parameter.data, role, 2 * depth, generator)
+
+
+INITS: dict[str, Init] = {
+    "gpt2": gpt2,
+    "zero_output": zero_output,
+    "orthogonal": orthogonal,
+    "fan_in": fan_in,
+}

@@ -1,0 +1,73 @@
+"""Norms: what keeps the size of a position's features steady from layer to layer.
+
+An entry is built with (width, bias) and maps features to features of the same shape, each position by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (its customary name)
+from jaxtyping import Float
+from torch import Tensor, nn
+
+EPSILON = 1e-5  # what GPT-2 and torch's LayerNorm add to the variance
+
+
+class LayerNorm(nn.Module):
+    """Mean 0 and variance 1 over the features, then a weight (and a bias) for each.
+
+    Source: Ba et al., "Layer Normalization", 2016.
+    """
+
+    def __init__(self, width: int, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, EPSILON)
+
+
+class PlainLayerNorm(nn.Module):
+    """Mean 0 and variance 1 over the features, and nothing to learn: the one norm that is one kernel in eager mode."""
+
+    def __init__(self, width: int, bias: bool) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        return F.layer_norm(x, (self.width,), eps=EPSILON)
+
+
+class RMSNorm(nn.Module):
+    """Root mean square 1 over the features, then a weight for each.
+
+    Source: Zhang & Sennrich, "Root Mean Square Layer Normalization", 2019.
+    """
+
+    def __init__(self, width: int, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        return F.rms_norm(x, self.weight.shape, self.weight, EPSILON)
+
+
+class NoNorm(nn.Module):
+    """Features as they come: a control, which trains only with care."""
+
+    def __init__(self, width: int, bias: bool) -> None:
+        super().__init__()
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        return x
+
+
+NORMS: dict[str, Callable[[int, bool], nn.Module]] = {
+    "layer": LayerNorm,
+    "layer_plain": PlainLayerNorm,
+    "rms": RMSNorm,
+    "none": NoNorm,
+}

@@ -1,0 +1,35 @@
+"""What part does a parameter play? Initialisation and optimizers treat parameters by their part."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from torch import Tensor
+
+
+class Role(StrEnum):
+    """The parts that a parameter of a network can play."""
+
+    EMBEDDING = "embedding"  # rows looked up: tokens, learned positions
+    HEAD = "head"  # features to logits
+    MATRIX = "matrix"  # reads from the residual stream
+    OUTPUT = "output"  # writes to the residual stream
+    GAIN = "gain"  # vectors that multiply
+    BIAS = "bias"  # vectors that are added
+
+
+def role_of(name: str, parameter: Tensor) -> Role:
+    """The part of a parameter, by its place in the network, such as `blocks.0.attention.output.weight`."""
+    match name.split("."):
+        case [*_, "bias"]:
+            return Role.BIAS
+        case _ if parameter.ndim < 2:
+            return Role.GAIN
+        case ["embedding" | "position", *_]:
+            return Role.EMBEDDING
+        case ["head", *_]:
+            return Role.HEAD
+        case [*_, "output" | "down", "weight"]:
+            return Role.OUTPUT
+        case _:
+            return Role.MATRIX

@@ -1,0 +1,69 @@
+"""Language modelling: say the token that follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 (its customary name)
+from torch import nn
+
+from pipeline.artifacts import SPLITS
+from pipeline.networks.dropout import Noise
+from pipeline.networks.transformer import GPT
+from pipeline.params import Model, Refusal
+from pipeline.tasks.base import IGNORED, Batch, Loss
+
+
+class LanguageModelling:
+    """Windows of a flat stream of ids, each id to be told from those before it in its window.
+
+    In training a window may start at any token. A held-out split is covered by windows that do not overlap, so that
+    every token but the first is predicted once; the last window may be shorter.
+
+    Args:
+        tokens: the folder that the stage tokenize leaves.
+        model: the knobs of the network, its `length` among them.
+        vocabulary: how many different ids there are.
+    """
+
+    def __init__(self, tokens: Path, model: Model, vocabulary: int) -> None:
+        self.model, self.vocabulary = model, vocabulary
+        self.ids = {split: _memory_mapped(tokens / f"{split}.npy", model.length) for split in SPLITS}
+
+    def build(self, generator: torch.Generator) -> GPT:
+        return GPT(self.model, self.vocabulary, generator)
+
+    def size(self, split: str) -> int:
+        predicted = len(self.ids[split]) - 1
+        return predicted - self.model.length + 1 if split == "train" else -(-predicted // self.model.length)
+
+    def batch(self, split: str, rows: np.ndarray) -> Batch:
+        ids, length = self.ids[split], self.model.length
+        starts = rows if split == "train" else rows * length
+        places = starts[:, None] + np.arange(length + 1)
+        windows = torch.from_numpy(ids[np.minimum(places, len(ids) - 1)].astype(np.int64))
+        targets = windows[:, 1:].clone()
+        targets[torch.from_numpy(places[:, 1:] >= len(ids))] = IGNORED
+        return Batch(windows[:, :-1], targets)
+
+    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+        logits = model(batch.inputs, noise).flatten(0, 1).float()
+        targets = batch.targets.flatten()
+        total = F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
+        with torch.no_grad():
+            correct = (logits.argmax(dim=-1) == targets).sum()
+        return Loss(total, (targets != IGNORED).sum(), correct)
+
+
+def _memory_mapped(path: Path, length: int) -> np.ndarray:
+    try:
+        ids = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise Refusal(f"{path}: is not there; `dvc repro tokenize` makes it") from None
+    except (ValueError, EOFError):
+        raise Refusal(f"{path}: is damaged (no .npy file); `dvc checkout --force` brings it back") from None
+    if len(ids) <= length:
+        raise Refusal(f"model.length: {length} is too long for {path.name}, which has {len(ids)} tokens; give it more text or turn it down")
+    return ids

@@ -1,0 +1,65 @@
+"""The stage train: data/tokens -> models/, metrics/train.csv, metrics/validation.csv, metrics/train.json."""
+
+from __future__ import annotations
+
+import sys
+
+from pipeline import artifacts
+from pipeline.params import Params, door, load
+
+
+@door
+def main() -> None:
+    """Train the model that params.yaml describes, from where an interrupted run of the same stopped."""
+    params = load()
+    vocabulary = artifacts.read_json(artifacts.TOKENS_META)["vocabulary"]
+    run = artifacts.identity("train", params.model_dump(include={"seed", "model", "train"}))
+
+    import torch
+
+    from pipeline.engine.checkpoint import Checkpoints, Progress
+    from pipeline.engine.display import display
+    from pipeline.engine.journal import Journal
+    from pipeline.engine.loop import Interrupted, fit
+    from pipeline.engine.optimizers import OPTIMIZERS
+    from pipeline.engine.runtime import Runtime
+    from pipeline.tasks.table import TASKS
+
+    train = params.train
+    runtime = Runtime(params.runtime, train.precision)
+    task = TASKS["language"](artifacts.TOKENS, params.model, vocabulary)
+    model = task.build(torch.Generator().manual_seed(params.seed)).to(runtime.device)
+    optimizer = OPTIMIZERS[train.optimizer](dict(model.named_parameters()), train)
+    progress = Progress(model, optimizer, runtime.scaler())
+    with Checkpoints(run) as checkpoints:
+        resumed = checkpoints.restore(progress)
+        shown = display(params.runtime.progress, train.steps, progress.step, progress.tokens)
+        if resumed:
+            shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
+        journal = Journal(train, checkpoints, shown, params.runtime.checkpoint_seconds)
+        try:
+            fit(progress, task, train, params.seed, runtime, journal)
+        except Interrupted:
+            checkpoints.save(progress)
+            shown.say(f"stopped and saved at step {progress.step:,} of {train.steps:,}; the same command goes on from here")
+            sys.exit(128 + (journal.signal or 0))
+        finally:
+            shown.close()
+        checkpoints.save(progress)
+        _publish(params, vocabulary, progress, journal)
+        checkpoints.keep_only()
+
+
+def _publish(params: Params, vocabulary: int, progress: Progress, journal: Journal) -> None:  # noqa: F821
+    from pipeline.networks.weights import save_weights
+
+    sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))
+    made_by = params.model_dump(include={"seed", "model", "train"})
+    about = {"task": "language", "vocabulary": vocabulary, "step": progress.step, "sha256": sha256}
+    artifacts.write_json(artifacts.MODEL.with_suffix(".json"), made_by | about)
+    journal.publish_snapshots(progress)
+    journal.write_curves(progress)
+
+
+if __name__ == "__main__":
+    main()
