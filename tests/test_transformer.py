@@ -1,0 +1,150 @@
+"""The forward pass is right: against Hugging Face's GPT-2, against attention written out, against itself."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from small import VOCABULARY, knobs
+
+from pipeline.networks.attention import Attention
+from pipeline.networks.inits import INITS
+from pipeline.networks.positions import POSITIONS, RotaryPosition
+from pipeline.networks.roles import Role, role_of
+from pipeline.networks.transformer import GPT
+
+GPT2 = {
+    "model__position": "learned",
+    "model__norm": "layer",
+    "model__activation": "gelu",
+    "model__residual": "pre",
+    "model__init": "gpt2",
+    "model__bias": True,
+    "model__tied": True,
+}
+
+
+def drawn(model: torch.nn.Module) -> torch.nn.Module:
+    """The same network with every parameter drawn, biases and gains too, so that each of them is seen."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+def test_a_gpt2_shaped_model_gives_the_logits_of_hugging_faces_gpt2() -> None:
+    transformers = pytest.importorskip("transformers")
+    params = knobs(**GPT2, model__width=32, model__heads=4, model__depth=3)
+    ours = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))
+    drawn(ours)
+    config = transformers.GPT2Config(
+        vocab_size=VOCABULARY, n_positions=12, n_embd=32, n_layer=3, n_head=4, activation_function="gelu", attn_implementation="eager"
+    )
+    theirs = transformers.GPT2LMHeadModel(config).eval()
+    names = {"embedding": "wte", "position": "wpe", "blocks": "h", "attention": "attn", "project": "c_attn", "feed_forward": "mlp"}
+    names |= {"up": "c_fc", "down": "c_proj", "final_norm": "ln_f", "output": "c_proj"}
+    weights = theirs.state_dict()
+    for name, value in ours.named_parameters():
+        path = name.replace("norms.0", "ln_1").replace("norms.1", "ln_2").split(".")
+        target = ".".join(["transformer", *(names.get(part, part) for part in path)])
+        target = target if target in weights else f"{target}.weight"  # the learned positions are a parameter of ours, a module of theirs
+        target = target.replace(".weight.weight", ".weight")
+        matrix = value.ndim == 2 and "blocks" in name  # GPT-2 keeps its matrices inputs first
+        weights[target].copy_(value.detach().mT if matrix else value.detach())
+    ids = torch.randint(VOCABULARY, (3, 12), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        difference = (ours(ids) - theirs(ids).logits).abs().max()
+    assert float(theirs(ids).logits.detach().std()) > 0.1
+    assert float(difference) < 1e-4
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_the_library_kernel_gives_what_attention_written_out_gives(heads: int) -> None:
+    model = knobs(model__heads=heads).model
+    attention = drawn(Attention(model, layer=0)).double()
+    position = POSITIONS["none"](model)
+    x = torch.randn(2, 9, 16, dtype=torch.float64)
+    q, k, v = attention.project(x).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    scores = q @ k.mT / math.sqrt(16 // heads)
+    scores = scores.masked_fill(torch.ones(9, 9).triu(1).bool(), -torch.inf)
+    expected = attention.output((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(attention(x, position, None), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(attention.maps(x, position), scores.softmax(-1), rtol=0, atol=1e-12)
+
+
+def test_the_kernel_for_bfloat16_on_a_cpu_is_near_the_one_for_float32() -> None:
+    attention = Attention(knobs().model, layer=0)
+    q, k, v = torch.randn(3, 2, 2, 9, 8).unbind()
+    low = attention.mix(q.bfloat16(), k.bfloat16(), v.bfloat16())
+    assert (low.float() - attention.mix(q, k, v)).abs().max() < 0.03
+
+
+def test_rotary_positions_know_only_the_distance() -> None:
+    rotary = RotaryPosition(knobs(model__length=12).model)
+    q, k = torch.randn(2, 1, 1, 1, 8).unbind()
+    products = [float((rotary.turn(q, start + 3) * rotary.turn(k, start)).sum()) for start in range(8)]
+    assert products == pytest.approx([products[0]] * 8, abs=1e-5)
+    assert abs(products[0] - float((rotary.turn(q, 1) * rotary.turn(k, 0)).sum())) > 1e-3
+
+
+def test_a_window_sees_just_so_many_tokens() -> None:
+    params = knobs(model__attention="window", model__window=3, model__depth=1, model__init="fan_in")
+    model = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))
+    ids = torch.randint(VOCABULARY, (1, 12))
+    seen = {}
+    for place in range(8):
+        other = ids.clone()
+        other[0, place] = (other[0, place] + 1) % VOCABULARY
+        seen[place] = bool((model(other)[0, 7] != model(ids)[0, 7]).any())
+    assert seen == {place: place >= 5 for place in range(8)}
+
+
+def test_the_loss_at_the_start_is_what_the_spread_of_the_logits_says() -> None:
+    """Uniform but for the noise of the draw: ln V + var(logits) / 2."""
+    params = knobs(**GPT2, model__width=64, model__heads=4)
+    model = GPT(params.model, 65, torch.Generator().manual_seed(0))
+    ids = torch.randint(65, (64, 13))
+    with torch.inference_mode():
+        logits = model(ids[:, :-1])
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+    assert abs(float(loss) - math.log(65) - float(logits.var(-1).mean()) / 2) < 0.03
+
+
+@pytest.mark.parametrize("name", INITS)
+def test_an_init_starts_a_deep_stack_with_features_of_a_sane_size(name: str) -> None:
+    params = knobs(model__init=name, model__depth=12, model__width=64, model__heads=4, model__norm="layer_plain")
+    model = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))
+    sizes: list[float] = []
+    for block in model.blocks:
+        block.register_forward_hook(lambda module, arguments, output: sizes.append(float(output.square().mean().sqrt())))
+    model(torch.randint(VOCABULARY, (4, 12)))
+    assert 0.25 < sizes[-1] / sizes[0] < 8
+    assert all(math.isfinite(size) and size > 1e-3 for size in sizes)
+
+
+def test_parameters_play_the_parts_that_their_names_say() -> None:
+    params = knobs(**GPT2 | {"model__residual": "rezero", "model__tied": False})
+    model = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))
+    roles = {name: role_of(name, parameter) for name, parameter in model.named_parameters()}
+    assert roles["embedding.weight"] is roles["position.weight"] is Role.EMBEDDING
+    assert roles["head.weight"] is Role.HEAD
+    assert roles["blocks.0.attention.output.weight"] is roles["blocks.1.feed_forward.down.weight"] is Role.OUTPUT
+    assert roles["blocks.0.attention.project.weight"] is roles["blocks.1.feed_forward.up.weight"] is Role.MATRIX
+    assert roles["blocks.0.norms.0.weight"] is roles["blocks.0.residual.scale"] is Role.GAIN
+    assert roles["final_norm.bias"] is Role.BIAS
+
+
+def test_a_tied_head_is_the_embedding() -> None:
+    model = GPT(knobs(**GPT2).model, VOCABULARY, torch.Generator().manual_seed(0))
+    assert model.head.weight is model.embedding.weight
+    assert sum(name.endswith(("embedding.weight", "head.weight")) for name, _ in model.named_parameters()) == 1
+
+
+def test_squared_relu_can_be_differentiated_twice() -> None:
+    from pipeline.networks.activations import relu2
+
+    x = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(relu2, (x,))
+    assert torch.autograd.gradgradcheck(relu2, (x,))
