@@ -11,7 +11,7 @@ import difflib
 import functools
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -52,19 +52,26 @@ def door(main: Callable[[], None]) -> Callable[[], None]:
 
 
 class Yaml12Loader(yaml.SafeLoader):
-    """PyYAML with the scalars of YAML 1.2, as DVC reads them: 1e-3 is a number, `on` and `no` are text."""
+    """PyYAML with the scalars of YAML 1.2, as DVC reads them: 1e-3 is a number, `on` and `no` are text; no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        words = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for place, word in enumerate(words):
+            if any(word.value == earlier.value for earlier in words[:place]):
+                raise yaml.constructor.ConstructorError(None, None, f"{word.value} stands here twice", word.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 Yaml12Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in ("tag:yaml.org,2002:null", "tag:yaml.org,2002:timestamp")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("int", r"[-+]?(?:_*[0-9][0-9_]*|0b[01_]*[01]_*|0o[0-7_]*[0-7]_*|0x[0-9a-fA-F_]*[0-9a-fA-F]_*)", "-+0123456789"),
     (
         "float",
-        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9_]+(?:[eE][-+]?[0-9]+)?)"
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9_]+(?:[eE][-+][0-9]+)?)"
         r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
         "-+0123456789.",
     ),
@@ -73,8 +80,8 @@ for _tag, _pattern, _first in (
 
 
 def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    text = loader.construct_scalar(node).replace("_", "")
-    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    text = str(loader.construct_scalar(node)).replace("_", "")
+    return int(text, 0) if text.lstrip("-+")[:2] in ("0b", "0o", "0x") else int(text)
 
 
 Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _integer)
@@ -84,13 +91,15 @@ def read_yaml(path: Path) -> Any:
     """The content of a YAML file under the rules that DVC reads it by.
 
     Raises:
-        Refusal: the file is missing or is no YAML.
+        Refusal: the file is missing, cannot be read or is no YAML.
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
         raise Refusal(f"{path}: there is no such file here; run from the top folder of the project") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, yaml.YAMLError) as error:  # a ValueError: no UTF-8, or a date or number that there is not
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
         raise Refusal(f"{where}: this is no YAML: {getattr(error, 'problem', None) or error}") from None
@@ -127,7 +136,6 @@ def _named(table: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-
 class Section(BaseModel):
     """One section of params.yaml: strict types, no unknown knob, no missing one, nothing that is not finite."""
 
@@ -158,7 +166,9 @@ class Prepare(Section):
         if self.dataset == "url" and not re.match(r"https?://.", self.url):
             raise _problem("url", f"{self.url!r} is no http(s) address; the data set 'url' needs one")
         if self.dataset == "url" and not self.sha256:
-            raise _problem("sha256", "is empty; the data set 'url' needs the sha256 of the file, so that everyone trains on the same bytes")
+            raise _problem(
+                "sha256", "is empty; the data set 'url' needs the sha256 of the file, so that everyone trains on the same bytes"
+            )
         return self
 
 
@@ -190,7 +200,9 @@ class Model(Section):
         if self.width % self.heads:
             raise _problem("heads", f"{self.heads} does not divide width {self.width}")
         if self.position == "rotary" and self.width // self.heads % 2:
-            raise _problem("heads", f"{self.heads} leaves {self.width // self.heads} features a head; rotary positions need an even number")
+            raise _problem(
+                "heads", f"{self.heads} leaves {self.width // self.heads} features a head; rotary positions need an even number"
+            )
         if self.attention == "window" and self.window > self.length:
             raise _problem("window", f"{self.window} is more than length {self.length}")
         return self
@@ -366,5 +378,5 @@ def _siblings(section: type[Section], place: tuple[str | int, ...]) -> tuple[str
 
 
 def _shown(value: Any) -> str:
-    shown = repr(value)
+    shown = {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}…"

@@ -69,7 +69,7 @@ def test_a_clipped_gradient_has_the_norm_of_the_limit_and_the_log_says_how_large
     progress, task, runtime = started(params, tmp_path)
     before = [weight.detach().clone() for weight in progress.model.parameters()]
     update(progress, task, params.train, params.seed, runtime, lambda: False)
-    moved = sum(float((old - new).square().sum()) for old, new in zip(before, progress.model.parameters(), strict=True)) ** 0.5
+    moved = sum(float((old - new.detach()).square().sum()) for old, new in zip(before, progress.model.parameters(), strict=True)) ** 0.5
     _, norm, clipped = progress.recent[0]
     assert moved == pytest.approx(0.01, rel=1e-3)
     assert float(norm) > 0.01

@@ -29,7 +29,7 @@ def train_both(ours: Optimizer, reference: torch.optim.Optimizer, theirs: dict[s
             other.grad = own.grad.clone()
         ours.step(lr)
         reference.step()
-    return max(float((own - other).abs().max()) for own, other in zip(ours_of(ours).values(), theirs.values(), strict=True))
+    return max(float((own - other).detach().abs().max()) for own, other in zip(ours_of(ours).values(), theirs.values(), strict=True))
 
 
 def ours_of(optimizer: Optimizer) -> dict[str, torch.nn.Parameter]:

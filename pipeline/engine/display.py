@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 LINES = 10  # plain lines of a whole training
 
 
+@runtime_checkable
 class Display(Protocol):
     """Shows how far the training is."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from pipeline.params import Train
 from pipeline.tasks.base import Task
 
 
+@runtime_checkable
 class Keeper(Protocol):
     """Who is told of every step, and may end the training between two micro-batches."""
 

@@ -1,0 +1,187 @@
+"""How does a text of any size become ids? In pieces, through bounded memory, by all cores where that pays."""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.corpus import tokenizers
+from pipeline.corpus.documents import Array, chunks
+from pipeline.corpus.progress import Advance, Follow
+from pipeline.corpus.tokenizers import Tokenizer
+from pipeline.params import Refusal
+
+PIECE = 1 << 18  # bytes of text that are encoded at once: more costs memory in every process and saves no time
+WORTH = 1 << 23  # bytes of text from which on starting processes pays
+
+Stored = npt.NDArray[np.unsignedinteger[Any]]
+
+
+class Batch(NamedTuple):
+    """Some text of a split: (text, whether a document ends with it) each, and how many bytes in all."""
+
+    pieces: list[tuple[str, bool]]
+    size: int
+
+
+def pieces(parts: Iterable[tuple[bytes, bool]], cut: Callable[[str], int]) -> Iterator[tuple[str, bool]]:
+    """Chunks of documents as text that is cut only where `cut` allows it: (text, whether the document ends with it)."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    rest = ""
+    for chunk, last in parts:
+        text = rest + decoder.decode(chunk, final=last)
+        place = len(text) if last else cut(text)
+        if place:
+            yield text[:place], last
+        rest = text[place:]
+
+
+def batches(parts: Iterable[tuple[str, bool]], size: int = PIECE) -> Iterator[Batch]:
+    """Short documents gathered, so that each batch has about `size` bytes of text."""
+    gathered: list[tuple[str, bool]] = []
+    held = 0
+    for text, last in parts:
+        gathered.append((text, last))
+        held += len(text.encode())
+        if held >= size:
+            yield Batch(gathered, held)
+            gathered, held = [], 0
+    if gathered:
+        yield Batch(gathered, held)
+
+
+def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow) -> tuple[Tokenizer, int]:
+    """(a tokenizer for the text of data/raw, how many bytes it was learned from).
+
+    Of a text that is longer than its kind needs, evenly spread pieces are learned from.
+    """
+    _threads(workers or cores())
+    family = tokenizers.TOKENIZERS[kind]
+    total = sum((raw / f"{split}.txt").stat().st_size for split in family.learns_from)
+    share = 1.0 if family.enough is None or total <= family.enough else family.enough / total
+    learned = 0
+
+    def texts(advance: Advance) -> Iterator[str]:
+        nonlocal learned
+        streams = (pieces(chunks(raw, split, PIECE >> 4), family.cut) for split in family.learns_from)
+        for i, (text, _) in enumerate(itertools.chain.from_iterable(streams)):
+            size = len(text.encode())
+            advance(size)
+            if int((i + 1) * share) > int(i * share):
+                learned += size
+                yield text
+
+    has_end = len(np.load(raw / "train.ends.npy", mmap_mode="r")) > 1
+    with follow(f"learning {kind}", total) as advance:
+        return family.learn(texts(advance), vocabulary, has_end), learned
+
+
+def stored_as(tokenizer: Tokenizer) -> np.dtype[Any]:
+    """The smallest unsigned type that holds the ids."""
+    return np.min_scalar_type(tokenizer.vocabulary - 1)
+
+
+def encode_split(raw: Path, split: str, saved: Path, target: Path, workers: int, follow: Follow) -> tuple[int, int]:
+    """Write the ids of a split as a flat array.
+
+    Args:
+        saved: the tokenizer's file.
+        workers: processes at most; 0 = as many as there are cores.
+
+    Returns:
+        (tokens, bytes of text that the first token stands for: nothing can predict it)
+    """
+    tokenizer = tokenizers.load(saved)
+    total = (raw / f"{split}.txt").stat().st_size
+    if not tokenizer.slow or total < WORTH:
+        workers = 1
+    array = Array(target, stored_as(tokenizer))
+    first = None
+    texts = batches(pieces(chunks(raw, split, PIECE), tokenizer.cut))
+    with follow(f"tokenizing {split}", total) as advance:
+        for ids, size in encoded(tokenizer, saved, texts, workers or cores()):
+            first = int(ids[0]) if first is None and len(ids) else first
+            array.extend(ids)
+            advance(size)
+    array.close()
+    return array.length, 0 if first is None else len(tokenizer.token_bytes(first))
+
+
+def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: int) -> Iterator[tuple[Stored, int]]:
+    """(ids, bytes of text) of each batch in order; only a few batches are under way at any time.
+
+    Raises:
+        Refusal: a process was ended from outside.
+    """
+    if workers == 1:
+        for batch in texts:
+            yield ids_of(tokenizer, batch), batch.size
+        return
+    waiting: deque[tuple[int, Future[Stored]]] = deque()
+    # Spawned, not forked: the library's threads do not live through a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (saved,)) as pool:
+        try:
+            for batch in texts:
+                waiting.append((batch.size, pool.submit(_work, batch)))
+                if len(waiting) > 2 * workers:
+                    size, future = waiting.popleft()
+                    yield future.result(), size
+            for size, future in waiting:
+                yield future.result(), size
+        except BrokenProcessPool:
+            raise Refusal("tokenize: a process was ended, perhaps for want of memory: lower runtime.workers") from None
+
+
+def ids_of(tokenizer: Tokenizer, batch: Batch) -> Stored:
+    """The ids of a batch, with the end of each document."""
+    parts = []
+    for text, last in batch.pieces:
+        parts.append(tokenizer.encode(text))
+        if last and tokenizer.end is not None:
+            parts.append(np.array([tokenizer.end]))
+    return np.concatenate(parts).astype(stored_as(tokenizer))
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads(count: int) -> None:
+    """How many threads the library of byte pairs may start; it reads this once, before it starts any."""
+    os.environ["RAYON_NUM_THREADS"] = str(count)
+
+
+_tokenizer: Tokenizer  # of this worker process
+
+
+def _begin(saved: Path) -> None:
+    global _tokenizer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process of a terminal; the parent ends the others
+    _threads(1)
+    _tokenizer = tokenizers.load(saved)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()  # a killed parent says nothing to its workers, and they would wait for work for ever
+    os._exit(1)
+
+
+def _work(batch: Batch) -> Stored:
+    return ids_of(_tokenizer, batch)

@@ -1,0 +1,109 @@
+"""How is text read and divided? As a stream, whatever its size."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO
+
+from pipeline.corpus.documents import Splits
+from pipeline.corpus.progress import Advance
+from pipeline.params import Refusal
+
+CHUNK = 1 << 20  # bytes read at once
+
+Ranges = Mapping[str, tuple[int, int]]
+"""Where each split begins and ends in a text, bytes."""
+
+
+# ------------------------------------------------------------------------------------------------------------ reading text
+
+
+def checked(stream: IO[bytes], name: str, *, exact: bool = False) -> Iterator[bytes]:
+    r"""Text as UTF-8 in chunks, with \n at the end of each line and no byte order mark.
+
+    Args:
+        name: of the text, for the message.
+        exact: leave every byte as it is (for texts that others publish figures on), but a character that the end cuts.
+
+    Raises:
+        Refusal: it is no UTF-8.
+    """
+    utf8 = codecs.getincrementaldecoder("utf-8")()
+    lines = io.IncrementalNewlineDecoder(None, translate=True)
+    read, first = 0, True
+    try:
+        while chunk := stream.read(CHUNK):
+            text = utf8.decode(chunk)
+            if not exact:
+                text = lines.decode(text.removeprefix("\ufeff") if first else text)
+            read, first = read + len(chunk), first and not text
+            yield text.encode()
+        if not exact:
+            yield lines.decode(utf8.decode(b"", final=True), final=True).encode()
+    except UnicodeDecodeError as error:
+        place = max(read - len(utf8.getstate()[0]), 0) + error.start
+        raise Refusal(
+            f"{name}: is no UTF-8 text (byte 0x{error.object[error.start]:02x} near offset {place:,}); save it as UTF-8, or"
+            " convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        ) from None
+
+
+def separated(chunks: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
+    """The documents of a text between separators, without the blanks around them; empty ones are left out."""
+    rest = b""
+    for chunk in chunks:
+        *documents, rest = (rest + chunk).split(separator)
+        yield from filter(None, map(bytes.strip, documents))
+    yield from filter(None, [rest.strip()])
+
+
+def told(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
+    """The same chunks, while `advance` hears of each."""
+    for chunk in chunks:
+        advance(len(chunk))
+        yield chunk
+
+
+# --------------------------------------------------------------------------------------------------------------- splitting
+
+
+def by_position(splits: Splits, text: Iterable[bytes], ranges: Callable[[int], Ranges], *, at_lines: bool) -> None:
+    """Cut one document into a training, a validation and a test part, each at a whole character or at the end of a line."""
+    with tempfile.TemporaryFile(dir=splits.folder) as file:  # its length is known only when all of it has come
+        for chunk in text:
+            file.write(chunk)
+        total = file.tell()
+        reach = min(total // 100, 4096) if at_lines else 0
+        for split, (start, end) in ranges(total).items():
+            start, end = (_settled(file, place, reach) for place in (start, end))
+            if start == end:
+                continue  # Splits says what is missing
+            file.seek(start)
+            for at in range(start, end, CHUNK):
+                size = min(CHUNK, end - at)
+                splits.write(split, file.read(size), [size] if at + size == end else [])
+
+
+def _settled(file: IO[bytes], place: int, reach: int) -> int:
+    """The next place at which a text may be cut: behind a line that ends within reach, or else before a whole character."""
+    file.seek(max(place - 1, 0))
+    near = file.read(max(reach, 4))
+    if place == 0 or len(near) == 1:
+        return place
+    if (line := near.find(b"\n", 0, reach)) >= 0:
+        return place + line
+    ahead = near[1:]
+    return place + next((i for i, byte in enumerate(ahead) if byte & 0xC0 != 0x80), len(ahead))
+
+
+def shares(validation: float, test: float) -> Callable[[int], Ranges]:
+    """The first part for training, then validation, then test; the shares are those of the two last ones."""
+
+    def ranges(total: int) -> Ranges:
+        first, second = round(total * (1 - validation - test)), round(total * (1 - test))
+        return {"train": (0, first), "validation": (first, second), "test": (second, total)}
+
+    return ranges

@@ -1,0 +1,296 @@
+"""Into which pieces is text cut for the model? Bytes, characters, or byte pairs merged by how often they stand together."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.artifacts import SPLITS, read_json, write_json, write_text
+from pipeline.params import Refusal
+
+Ids = npt.NDArray[np.int64]
+
+END = "<|endoftext|>"  # what the end of a document is called in tokenizer.json; it stands for no text
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back.
+
+    Attributes:
+        kind: its name in TOKENIZERS.
+        learns_from: the splits whose text `learn` wants to see.
+        enough: bytes of text after which more changes next to nothing; None: it must see all of it.
+        slow: whether a long text is worth several processes.
+        vocabulary: how many ids there are: 0 .. vocabulary - 1.
+        end: the id that stands behind each document, the last of all; None where the text is one document.
+    """
+
+    kind: ClassVar[str]
+    learns_from: ClassVar[tuple[str, ...]]
+    enough: ClassVar[int | None] = None
+    slow: ClassVar[bool] = False
+    vocabulary: int
+    end: int | None
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Tokenizer:
+        """The tokenizer that a saved file describes."""
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool) -> Tokenizer:
+        """A tokenizer for these texts; `vocabulary` is how large a kind that has the choice may become."""
+
+    @staticmethod
+    def cut(text: str) -> int:
+        """The last place at which a text may be cut: whatever follows, the parts have the ids that the whole would have."""
+
+    def encode(self, text: str) -> Ids:
+        """int64 [tokens].
+
+        Raises:
+            Refusal: the text holds a character that this tokenizer has no id for.
+        """
+
+    def known(self, text: str) -> str:
+        """The text without the characters that `encode` would refuse."""
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes of text that an id stands for; they need not be whole characters. The end of a document stands for none."""
+
+    def save(self, path: Path) -> None:
+        """Write what `load` reads."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of some ids; bytes that are no UTF-8 become U+FFFD."""
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
+
+
+def load(path: Path) -> Tokenizer:
+    """The tokenizer that was saved here.
+
+    Raises:
+        Refusal: it is missing or damaged.
+    """
+    content = read_json(path)
+    try:
+        return TOKENIZERS[content.get("kind", BytePairs.kind)].of(content)  # a Hugging Face file names no kind
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise Refusal(f"{path}: holds no tokenizer; `dvc checkout --force` brings it back, `dvc repro` makes it anew") from None
+
+
+class Bytes(Tokenizer):
+    """The 256 bytes of UTF-8: nothing to learn, and no text that it does not know."""
+
+    kind = "byte"
+    learns_from = ()
+
+    def __init__(self, has_end: bool) -> None:
+        self.end = 256 if has_end else None
+        self.vocabulary = 256 + has_end
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool) -> Bytes:
+        return cls(has_end)
+
+    @staticmethod
+    def cut(text: str) -> int:
+        return len(text)
+
+    def encode(self, text: str) -> Ids:
+        return np.frombuffer(text.encode(), np.uint8).astype(np.int64)
+
+    def known(self, text: str) -> str:
+        return text
+
+    def token_bytes(self, token: int) -> bytes:
+        return b"" if token == self.end else bytes([token])
+
+    def save(self, path: Path) -> None:
+        write_json(path, {"kind": self.kind, "end": self.end})
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Bytes:
+        return cls(content["end"] is not None)
+
+
+class Characters(Tokenizer):
+    """The characters that occur, in order of their code points: those of all splits, for an alphabet gives nothing away."""
+
+    kind = "char"
+    learns_from = SPLITS
+
+    def __init__(self, alphabet: str, has_end: bool) -> None:
+        self.alphabet = alphabet
+        self.end = len(alphabet) if has_end else None
+        self.vocabulary = len(alphabet) + has_end
+        self._codes = _codes(alphabet)
+        self._ids = np.full(int(self._codes.max(initial=0)) + 1, -1, np.int64)
+        self._ids[self._codes] = np.arange(len(alphabet))
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool) -> Characters:
+        found: set[str] = set()
+        for text in texts:
+            found.update(text)
+        return cls("".join(sorted(found)), has_end)
+
+    @staticmethod
+    def cut(text: str) -> int:
+        return len(text)
+
+    def encode(self, text: str) -> Ids:
+        codes = _codes(text)
+        if codes.max(initial=0) < len(self._ids):
+            ids: Ids = self._ids[codes]
+            if ids.min(initial=0) >= 0:
+                return ids
+        unknown = next(character for character in text if character not in self.alphabet)
+        raise Refusal(
+            f"tokenizer: the character {unknown!r} is none of the {len(self.alphabet)} that the data set holds;"
+            " tokenize.kind byte or bpe knows every text"
+        )
+
+    def known(self, text: str) -> str:
+        return "".join(character for character in text if character in self.alphabet)
+
+    def token_bytes(self, token: int) -> bytes:
+        return b"" if token == self.end else self.alphabet[token].encode()
+
+    def save(self, path: Path) -> None:
+        write_json(path, {"kind": self.kind, "alphabet": self.alphabet, "end": self.end})
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Characters:
+        return cls(content["alphabet"], content["end"] is not None)
+
+
+def _codes(text: str) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+
+
+# ------------------------------------------------------------------------------------------------------------- byte pairs
+
+# Text falls into words first, and merges stay inside them: GPT-2's rule (a word carries the blank before it), with two
+# changes. Letters are told by blocks of Unicode, not by its categories, so that every regex engine, and every version of
+# Unicode, cuts alike. And no word is longer than 64 characters, so that a text without blanks can be cut, streamed and
+# learned from like any other.
+BLANK = " \t\n\r\x0b\x0c"
+LETTER = (
+    "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u1fff\u2c00-\u2dff\u3040-\ud7ff\uf900-\ufaff\ufe70-\ufefe"
+    "\uff21-\uff3a\uff41-\uff5a\uff66-\uffdc\U00010000-\U0001efff\U00020000-\U0003ffff"
+)
+WORD = (
+    f"'(?:s|t|re|ve|m|ll|d)| ?[{LETTER}]{{1,64}}| ?[0-9]{{1,64}}| ?[^{BLANK}{LETTER}0-9]{{1,64}}"
+    f"|[{BLANK}]{{1,64}}(?![^{BLANK}])|[{BLANK}]{{1,64}}"
+)
+_WORDS = re.compile(WORD)
+_SEAM = re.compile(f"[^{BLANK}](?=[ \n])")  # a word ends here, whatever stands around it
+KNOWN_WORDS = 1 << 17  # words whose ids are remembered; text of people has fewer
+
+
+class BytePairs(Tokenizer):
+    """Byte-level byte pair encoding in the file format of Hugging Face's tokenizers, by whose library it is learned.
+
+    Source: Rico Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units", 2016.
+    """
+
+    kind = "bpe"
+    learns_from = ("train",)
+    enough = 1 << 26
+    slow = True
+
+    def __init__(self, library: Any) -> None:
+        library.encode_special_tokens = True  # a text that says <|endoftext|> means these characters, not the end
+        self.library = library
+        self.end = library.token_to_id(END)
+        self.vocabulary = library.get_vocab_size()
+        self._words: dict[str, bytes] = {}
+        byte_of = {character: byte for byte, character in enumerate(byte_characters())}
+        tokens = [library.id_to_token(token) for token in range(self.vocabulary)]
+        self._bytes = [b"" if i == self.end else bytes(byte_of[c] for c in token) for i, token in enumerate(tokens)]
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool) -> BytePairs:
+        import tokenizers
+        from tokenizers import decoders, models, pre_tokenizers, trainers
+
+        library = tokenizers.Tokenizer(models.BPE())
+        words = pre_tokenizers.Split(tokenizers.Regex(WORD), "isolated")
+        as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        library.pre_tokenizer = pre_tokenizers.Sequence([words, as_bytes])
+        library.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocabulary - has_end, initial_alphabet=list(byte_characters()), show_progress=False, special_tokens=[]
+        )
+        library.train_from_iterator(texts, trainer)
+        if has_end:
+            library.add_special_tokens([END])
+        return cls(library)
+
+    @staticmethod
+    def cut(text: str) -> int:
+        for start in (len(text) - 4096, 0):
+            if seams := [match.end() for match in _SEAM.finditer(text, max(start, 0))]:
+                return seams[-1]
+        # No blank anywhere: behind the last word but two, for what follows may still change the last ones.
+        ends = [match.end() for match in _WORDS.finditer(text)]
+        return ends[-3] if len(ends) > 2 else 0
+
+    def encode(self, text: str) -> Ids:
+        # The library looks each word up letter by letter; most words of a text have been seen before, and cost a look-up here.
+        words = _WORDS.findall(text)
+        new = [*set(words).difference(self._words)]
+        if len(self._words) + len(new) > KNOWN_WORDS:
+            self._words.clear()
+            new = [*set(words)]
+        for at in range(0, len(new), 1024):  # an encoding takes a hundred times the memory of its word
+            some = new[at : at + 1024]
+            for word, encoding in zip(some, self.library.encode_batch_fast(some, add_special_tokens=False), strict=True):
+                self._words[word] = np.array(encoding.ids, np.int32).tobytes()
+        return np.frombuffer(b"".join(map(self._words.__getitem__, words)), np.int32).astype(np.int64)
+
+    def known(self, text: str) -> str:
+        return text
+
+    def token_bytes(self, token: int) -> bytes:
+        return self._bytes[token]
+
+    def save(self, path: Path) -> None:
+        write_text(path, self.library.to_str(pretty=True) + "\n")
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> BytePairs:
+        import tokenizers
+
+        try:
+            return cls(tokenizers.Tokenizer.from_str(json.dumps(content)))
+        except Exception as error:  # the library raises no narrower one
+            raise ValueError(str(error)) from None
+
+
+def byte_characters() -> str:
+    """What stands for each byte in a byte-level tokenizer.json: itself where that can be seen, else one from U+0100 on."""
+
+    def characters() -> Iterator[str]:
+        unseen = 0x100
+        for byte in range(256):
+            if 0x21 <= byte <= 0x7E or 0xA1 <= byte <= 0xAC or byte >= 0xAE:
+                yield chr(byte)
+            else:
+                yield chr(unseen)
+                unseen += 1
+
+    return "".join(characters())
+
+
+TOKENIZERS: dict[str, type[Tokenizer]] = {
+    "byte": Bytes,
+    "char": Characters,
+    "bpe": BytePairs,
+}

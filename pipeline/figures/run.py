@@ -1,0 +1,105 @@
+"""What the pictures are drawn from: the curves, scores, samples and readings that the stages before have left of one run."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, read_json
+from pipeline.params import Refusal
+from pipeline.readings import Reading, load_all
+
+Curve = dict[str, list[float | None]]
+"""Columns of a curve by name; a value that is missing or not finite is None."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well one thing predicts one split; None where a figure makes no sense for it."""
+
+    name: str
+    split: str
+    bits_per_byte: float | None = None
+    loss: float | None = None
+    """Nats a token."""
+    perplexity: float | None = None
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that is known of one run."""
+
+    train: Curve
+    validation: Curve
+    progress: dict[str, Any]
+    evaluation: dict[str, Any]
+    scores: tuple[Score, ...]
+    samples: str
+    readings: tuple[Reading, ...]
+
+    @property
+    def diverged(self) -> bool:
+        return bool(self.progress.get("diverged") or self.evaluation.get("diverged"))
+
+    def score(self, name: str, split: str) -> Score | None:
+        return next((score for score in self.scores if (score.name, score.split) == (name, split)), None)
+
+    def ranking(self, split: str) -> list[tuple[str, float]]:
+        """(name, bits a byte) of everything that was scored on a split, the best first."""
+        scored = ((row.name, row.bits_per_byte) for row in self.scores if row.split == split)
+        return sorted(((name, bits) for name, bits in scored if bits is not None), key=lambda row: row[1])
+
+    def best_baseline(self, split: str) -> tuple[str, float] | None:
+        """The simpler thing that predicts a split best; the source's entropy is no contestant but the floor."""
+        return next((row for row in self.ranking(split) if row[0] not in ("model", "entropy")), None)
+
+
+def read_run() -> Run:
+    """The run whose files lie in metrics/.
+
+    Raises:
+        Refusal: a file is missing or damaged.
+    """
+    evaluation = read_json(EVALUATION)
+    try:
+        samples = SAMPLES.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Refusal(f"{SAMPLES}: is not there; `dvc repro` makes it") from None
+    return Run(
+        train=read_curve(TRAIN_CURVE),
+        validation=read_curve(VALIDATION_CURVE),
+        progress=read_json(TRAIN_METRICS),
+        evaluation=evaluation,
+        scores=tuple(_score(row) for row in evaluation.get("scores", [])),
+        samples=samples,
+        readings=tuple(load_all()),
+    )
+
+
+def read_curve(path: Path) -> Curve:
+    """The columns of a CSV file of numbers.
+
+    Raises:
+        Refusal: it is missing, or holds something else.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+    except FileNotFoundError:
+        raise Refusal(f"{path}: is not there; `dvc repro` makes it") from None
+    except (ValueError, TypeError, AttributeError, csv.Error):
+        raise Refusal(f"{path}: is damaged (no table of numbers); `dvc checkout --force {path}` brings it back") from None
+
+
+def _number(text: str) -> float | None:
+    value = float(text or "nan")
+    return value if math.isfinite(value) else None
+
+
+def _score(row: dict[str, Any]) -> Score:
+    return Score(**{name: value for name, value in row.items() if name in Score.__dataclass_fields__})

@@ -1,0 +1,131 @@
+"""The `rally` command: what is asked by hand, beside DVC's own commands.
+
+Each verb imports its room when it is called, so that help and refusals answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.params import Refusal, door
+
+app = typer.Typer(
+    help="What one asks Rally by hand; `dvc` does the rest (dvc repro, dvc exp run -S train.lr=0.01).",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help answers in half the time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@door
+def main() -> None:
+    """The entry point: a Refusal ends with plain lines and exit status 2."""
+    app()
+
+
+def enter_project() -> None:
+    """Stand in the top folder of the project, from wherever in it the command was called.
+
+    Raises:
+        Refusal: this is no folder of a project.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+            os.chdir(folder)
+            return
+    raise Refusal(f"{here}: is no folder of a Rally project (neither it nor one above holds params.yaml and dvc.yaml)")
+
+
+@app.command()
+def setup() -> None:
+    """Make the pages of `dvc plots` open offline. ./run does this by itself."""
+    enter_project()
+    from pipeline.lab import offline
+
+    offline.install(Path.cwd())
+
+
+@app.command()
+def sample(
+    prompt: Annotated[
+        str | None, typer.Option(help="What the text begins with. Without it: ask for one after another.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="How many tokens to write.")] = 300,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token, 1 draws as the model says.")] = 0.8,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw among the k likeliest tokens only; 0 = all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw among the likeliest tokens that hold this share; 0 < share <= 1.")] = 1.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed writes the same text. Without it: another each time.")
+    ] = None,
+) -> None:
+    """Let the trained model write, token by token."""
+    enter_project()
+    from pipeline.lab.sample import Draw, converse, write
+
+    draw = Draw(tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    if prompt is None:
+        converse(draw)
+    elif not write(draw, prompt):
+        sys.exit(130)  # as a shell has it after Ctrl-C
+
+
+@app.command()
+def env() -> None:
+    """Say what is installed and how fast it is, for a bug report."""
+    enter_project()
+    from pipeline.lab.environment import report
+
+    print(report())
+
+
+@app.command()
+def play(
+    name: Annotated[str | None, typer.Argument(help="An entry of studies/. Without it: list them all.")] = None,
+    set_param: Annotated[
+        list[str] | None, typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="One more knob; repeat it for more.")
+    ] = None,
+    experiment: Annotated[str | None, typer.Option("-n", "--name", help="What to call the experiment.")] = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Put it in DVC's queue; `dvc queue start` runs it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and print the command, no more.")] = False,
+) -> None:
+    """Run a recipe of studies/ as an experiment.
+
+    It is a `dvc exp run`, which is checked and printed before it runs. Without a name: list what there is.
+    """
+    enter_project()
+    from pipeline.lab import study
+
+    if name is None:
+        print(study.listing(study.read_all()))
+        return
+    command = study.command(name, set_param or [], experiment=experiment, queue=queue)
+    if dry_run:
+        print(study.typed(command))
+    else:
+        sys.exit(study.run(command))
+
+
+@app.command(context_settings=PASS_ON)
+def show(context: typer.Context) -> None:
+    """Show all experiments in a table that fits a screen.
+
+    It is a `dvc exp show`, which is printed; further options are passed on to it.
+    """
+    enter_project()
+    from pipeline.lab import study
+
+    sys.exit(study.run([*study.SHOW, *context.args]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""What is installed here, on which machine, and how fast it is: lines to paste into a bug report.
+
+They name no folder, no host and no user.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.params import Refusal, load
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGES = ("torch", "dvc", "numpy", "pydantic", "PyYAML", "tokenizers", "safetensors", "matplotlib", "rich", "typer")
+SIDE = 1024  # of the square matrices that are multiplied
+SECONDS = 0.6  # for each precision
+
+
+def report() -> str:
+    """Markdown lines: versions, the machine, and matrix products a second in each precision."""
+    lines = {
+        "rally": f"{_installed('rally')}, {_commit()}",
+        "python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "packages": ", ".join(f"{name} {_installed(name)}" for name in PACKAGES),
+        "processor": f"{_processor()}, {_usable_cores()} of {os.cpu_count()} cores usable, {_memory_gib():.1f} GiB of memory",
+        **_torch_lines(),
+    }
+    return "\n".join(f"- {name}: {text}" for name, text in lines.items())
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _commit() -> str:
+    try:
+        commit = _output("git", "rev-parse", "--short=10", "HEAD")
+        return f"commit {commit}" + (", with changes" if _output("git", "status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "no git commit"
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _processor() -> str:
+    with_name = Path("/proc/cpuinfo")
+    if with_name.exists():
+        for line in with_name.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    if platform.system() == "Darwin":
+        return _output("sysctl", "-n", "machdep.cpu.brand_string")
+    return platform.processor() or platform.machine()
+
+
+def _usable_cores() -> int:
+    """Fewer than there are in a container or under taskset."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _torch_lines() -> dict[str, str]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # what a bug report may be about
+        return {"torch": f"cannot be imported: {error}"}
+    from pipeline.engine.runtime import PRECISIONS, Runtime
+
+    try:
+        params = load()
+        runtime = Runtime(params.runtime, params.train.precision)
+    except Refusal as refusal:
+        return {"params.yaml": "; ".join(refusal.problems)}
+    device = runtime.device
+    name = f" ({torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda})" if device.type == "cuda" else ""
+    return {
+        "a run takes": f"{device.type}{name}, {runtime.precision}, {torch.get_num_threads()} threads",
+        f"matrix products of {SIDE}, GFLOP/s": ", ".join(
+            f"{precision} {_gigaflops(device, dtype)}" for precision, dtype in PRECISIONS.items()
+        ),
+    }
+
+
+def _gigaflops(device: torch.device, dtype: torch.dtype) -> str:
+    """Measured for SECONDS after one product to warm up; the best of its tenths, for the machine may be busy."""
+    import torch
+
+    try:
+        left, right = (torch.ones(SIDE, SIDE, device=device, dtype=dtype) for _ in range(2))
+        (left @ right).sum().item()  # item() waits for the device
+    except RuntimeError:
+        return "(not supported)"
+    best, end = 0.0, time.perf_counter() + SECONDS
+    while (start := time.perf_counter()) < end:
+        products = 0
+        while (elapsed := time.perf_counter() - start) < SECONDS / 10:
+            left @ right
+            products += 1
+        best = max(best, products / elapsed)
+    return f"{best * 2 * SIDE**3 / 1e9:,.0f}"

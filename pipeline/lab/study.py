@@ -1,0 +1,230 @@
+"""What to play: named sets of knobs from studies/, each run as an experiment of DVC."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pipeline.params import Params, ParamsError, Refusal, parse, read_yaml, suggest
+
+STUDIES = Path("studies")
+
+Knob = bool | int | float | str | list[Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named set of knobs, with what it is for."""
+
+    says: str  # what one learns from it
+    set: Mapping[str, Knob]  # "train.lr": 0.001, …: the knobs that differ from params.yaml
+    costs: str  # time, memory, downloads
+    reaches: str  # what it should come to, so that one sees whether something is broken
+    source: str  # who says so
+
+
+# --------------------------------------------------------------------------------------------------------------- reading
+
+
+def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
+    """Every entry of every study, by name.
+
+    Raises:
+        Refusal: with one line for each entry that is no entry, or that bears another's name.
+    """
+    entries: dict[str, Entry] = {}
+    problems: list[str] = []
+    for path in sorted(folder.glob("*.yaml")):
+        content = read_yaml(path)
+        if not isinstance(content, dict):
+            raise Refusal(f"{path}: holds no entries; studies/anchors.yaml shows how one looks")
+        for name, values in content.items():
+            found = _problems(name, values)
+            if name in entries:
+                found.append("another study has an entry of this name")
+            problems += [f"{path}: {name}: {problem}" for problem in found]
+            if not found:
+                entries[name] = Entry(**values)
+    if problems:
+        raise Refusal(*problems)
+    return entries
+
+
+def _problems(name: Any, values: Any) -> list[str]:
+    known = tuple(field.name for field in fields(Entry))
+    if not isinstance(values, dict):
+        return [f"is no entry; one has {', '.join(known)}"]
+    problems = [f"{word}: there is no such part. {suggest(str(word), known)}" for word in values if word not in known]
+    problems += [f"{word}: is missing" for word in known if word not in values]
+    problems += [
+        f"{word}: {value!r} is not text"
+        for word, value in values.items()
+        if word in known and word != "set" and not isinstance(value, str)
+    ]
+    if not isinstance(values.get("set", {}), dict):
+        problems.append("set: holds no knobs (train.lr: 0.001 …)")
+    if not _is_good_name(str(name)):
+        problems.append("such a name means something else to git or DVC (letters, digits, . and -; not only a to f)")
+    return problems
+
+
+def _is_good_name(name: str) -> bool:
+    """Whether git takes it as a reference, and DVC never as the beginning of a commit (`e1` breaks `dvc plots diff`)."""
+    is_reference = re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*", name) and not name.endswith((".", ".lock"))
+    return bool(is_reference) and not re.fullmatch(r"[0-9a-fA-F]{1,40}", name)
+
+
+def find(name: str, entries: Mapping[str, Entry]) -> Entry:
+    """The entry of this name.
+
+    Raises:
+        Refusal: there is none.
+    """
+    if name not in entries:
+        raise Refusal(f"{STUDIES}: there is no '{name}'. {suggest(name, tuple(entries))}")
+    return entries[name]
+
+
+def listing(entries: Mapping[str, Entry]) -> str:
+    """What there is to play, for people."""
+    return "\n\n".join(
+        "\n".join((name, _filled(entry.says, 4), *(_filled(f"{word:8} {getattr(entry, word)}", 13) for word in LISTED)))
+        for name, entry in entries.items()
+    )
+
+
+LISTED = ("costs", "reaches", "source")
+
+
+def _filled(text: str, indent: int) -> str:
+    return textwrap.fill(text, 100, initial_indent="    ", subsequent_indent=" " * indent)
+
+
+# ----------------------------------------------------------------------------------------------------- what DVC is told
+
+
+def command(name: str, overrides: Sequence[str] = (), *, experiment: str | None = None, queue: bool = False) -> list[str]:
+    """The `dvc exp run` that plays an entry, after its knobs were checked.
+
+    Args:
+        name: an entry of studies/.
+        overrides: further knobs, each "train.lr=0.001" as `dvc exp run -S` takes it; they win over the entry's.
+        experiment: what to call it; by default the entry's name and the further knobs, as nanogpt-cpu-lr0.001.
+        queue: for DVC's queue.
+
+    Raises:
+        Refusal: there is no such entry, or a knob or name cannot be used.
+    """
+    entry, turned = find(name, read_all()), _split(overrides)
+    settings = {knob: hydra_text(value) for knob, value in entry.set.items()} | turned
+    texts = [f"{knob}={value}" for knob, value in settings.items()]
+    grid = expand(texts)
+    check(grid)
+    if len(grid) > 1 and not queue:
+        raise Refusal(f"-S: these are {len(grid)} experiments (a knob has several values); --queue takes them all")
+    if experiment is not None and not _is_good_name(experiment):
+        raise Refusal(f"-n: '{experiment}' means something else to git or DVC; take letters, digits, . and -, not only a to f")
+    words = ["-n", experiment or experiment_name(name, turned), *(["--queue"] if queue else [])]
+    return ["dvc", "exp", "run", *words, *(word for text in texts for word in ("-S", text))]
+
+
+def _split(overrides: Sequence[str]) -> dict[str, str]:
+    for text in overrides:
+        if not re.match(r"[A-Za-z_][\w.]*=", text):
+            raise Refusal(f"-S {text}: is not KNOB=VALUE, such as train.lr=0.01")
+    return {knob: value for knob, _, value in (text.partition("=") for text in overrides)}
+
+
+def hydra_text(value: Knob) -> str:
+    """A knob's value in the grammar of `dvc exp run -S`.
+
+    Source: "Hydra, Basic Override syntax" (the grammar that DVC reads -S by).
+    """
+    if isinstance(value, list):
+        return f"[{','.join(map(hydra_text, value))}]"
+    if isinstance(value, str) and not re.fullmatch(
+        r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w/.-]*", value, re.IGNORECASE | re.ASCII
+    ):
+        return "'" + re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"\\+$", lambda end: end[0] * 2, value)) + "'"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def expand(texts: Sequence[str]) -> list[list[str]]:
+    """Knobs with several values (train.lr=0.01,0.02) as the experiments that DVC makes of them: a grid.
+
+    Raises:
+        Refusal: DVC cannot read a value.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.utils.hydra import get_hydra_sweeps
+    from hydra.errors import HydraException
+
+    try:
+        return [each["params.yaml"] for each in get_hydra_sweeps({"params.yaml": list(texts)})]
+    except (DvcException, HydraException) as error:
+        raise Refusal(f"-S: {str(error).splitlines()[0]}") from None
+
+
+def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> None:
+    """Hold the knobs of every experiment of a grid against params.py, before anything starts.
+
+    Raises:
+        ParamsError: with one line for each knob that cannot be used.
+    """
+    from dvc.utils.hydra import to_hydra_overrides
+
+    standing = read_yaml(path)
+    problems: list[str] = []
+    for texts in grid:
+        values = copy.deepcopy(standing)
+        for override in to_hydra_overrides(list(texts)):
+            _put(values, override.key_or_group.split("."), override.value())
+        try:
+            parse(Params, values)
+        except ParamsError as error:
+            problems += error.problems
+    if problems:
+        raise ParamsError(*dict.fromkeys(problems))
+
+
+def _put(values: dict[str, Any], place: Sequence[str], value: Any) -> None:
+    *sections, knob = place
+    for depth, section in enumerate(sections, start=1):
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise Refusal(f"{'.'.join(place)}: there is no such knob; {'.'.join(place[:depth])} is no section")
+    values[knob] = value
+
+
+def experiment_name(name: str, turned: Mapping[str, str]) -> str:
+    """An entry's name and what was turned beside it: nanogpt-cpu-lr3e-4. DVC numbers the experiments of a grid itself."""
+    parts = [name]
+    for knob, value in turned.items():
+        is_short = re.fullmatch(r"[\w.+-]{1,24}", value, re.ASCII)
+        parts.append(knob.rpartition(".")[2] + (value.replace("+", "") if is_short else ""))
+    return re.sub(r"\.{2,}", ".", "-".join(parts)).strip(".-")
+
+
+# -------------------------------------------------------------------------------------------------------------- running
+
+SHOW = ["dvc", "exp", "show", "--only-changed", "--drop", ".*/.*"]
+
+
+def typed(command: Sequence[str]) -> str:
+    """A command as one would type it."""
+    return f"$ {shlex.join(command)}"
+
+
+def run(command: Sequence[str]) -> int:
+    """Print a command of DVC's, and run it with the DVC of this environment; its exit status."""
+    print(typed(command), flush=True)
+    return subprocess.run([sys.executable, "-m", *command], check=False).returncode

@@ -1,0 +1,33 @@
+"""How does it look? metrics -> plots/pictures/*.png, plots/report.html."""
+
+from __future__ import annotations
+
+from pipeline.params import door, load
+
+
+@door
+def main() -> None:
+    """Draw every curve and reading of the run, and put all of it on one page."""
+    params = load()
+    from pipeline.artifacts import PICTURES, REPORT, write_bytes, write_text
+    from pipeline.figures.page import page
+    from pipeline.figures.pictures import pictures
+    from pipeline.figures.run import read_run
+
+    knobs = {
+        "prepare": params.prepare,
+        "tokenize": params.tokenize,
+        "model": params.model,
+        "train": params.train,
+        "evaluate": params.evaluate,
+        "probe": params.probe,
+    }
+    run = read_run()
+    for name, picture in pictures(run, params.plot.dpi).items():
+        write_bytes(PICTURES / f"{name}.png", picture)
+    shown = {"seed": {"seed": params.seed}} | {section: values.model_dump() for section, values in knobs.items()}
+    write_text(REPORT, page(run, shown))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""How large do activations become from block to block?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.probes.base import Subject
+from pipeline.readings import Axis, Reading, finite
+
+
+def activation_rms(subject: Subject) -> Reading:
+    """sqrt(mean x²), over the fixed batch, of what enters the first block and of what leaves each block.
+
+    Healthy: the last is 0.5 to 4 times the first. Broken: over 100 times, or under a thousandth. (Rules of thumb that
+    await calibration on runs of our own.)
+
+    Source: He et al., "Delving Deep into Rectifiers", 2015: layers must neither enlarge nor shrink a signal.
+    """
+    streams = _streams(subject)
+    sizes = [float(stream.double().square().mean().sqrt()) for stream in streams]
+    return Reading(
+        name="activation_rms",
+        form="lines",
+        quantity="root mean square of the features",
+        says="How large the features are after each block. Healthy: the last within 0.5 to 4 times the first;"
+        " 100 times as large, or a thousandth, is a network whose scale has run away.",
+        axes=(Axis("step", [subject.step]), Axis("after", ["embedding", *_numbered("block", len(sizes) - 1)])),
+        values=finite([sizes]),
+        logarithmic=True,
+    )
+
+
+def _streams(subject: Subject) -> list[Tensor]:
+    """[B, T, D] before the first block and after each, on the fixed batch."""
+    streams: list[Tensor] = []
+
+    def enters(block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        streams.append(inputs[0])
+
+    def leaves(block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        streams.append(output)
+
+    blocks = list(subject.blocks)
+    hooks = [blocks[0].register_forward_pre_hook(enters), *(block.register_forward_hook(leaves) for block in blocks)]
+    try:
+        with torch.no_grad(), subject.runtime.autocast():
+            subject.model(subject.batch.inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return streams
+
+
+def _numbered(word: str, count: int) -> list[str]:
+    return [f"{word} {number}" for number in range(1, count + 1)]

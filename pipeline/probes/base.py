@@ -1,0 +1,110 @@
+"""What a probe looks at: a trained model, opened and checked, and every snapshot of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.artifacts import TOKENS, read_json
+from pipeline.corpus.tokenizers import Tokenizer
+from pipeline.corpus.tokenizers import load as load_tokenizer
+from pipeline.engine.runtime import Runtime
+from pipeline.networks.transformer import Block
+from pipeline.networks.weights import load_weights
+from pipeline.params import Model, Refusal, parse
+from pipeline.tasks.base import Batch, Task
+from pipeline.tasks.table import TASKS
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model at a step of its training, with what it learned from. Whoever looks at it changes nothing.
+
+    Attributes:
+        sequences: examples of the fixed batch.
+        toy: a text for what is best looked at on a few tokens.
+    """
+
+    model: nn.Module
+    task: Task
+    tokenizer: Tokenizer
+    runtime: Runtime
+    step: int
+    sequences: int = 1
+    toy: str = ""
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The network's blocks, from first to last."""
+        return [block for block in self.model.modules() if isinstance(block, Block)]
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The fixed batch: held-out examples spread evenly over the validation split, the same for every snapshot."""
+        size = self.task.size("validation")
+        whole = max(size - 1, 1)  # the last window may be padded
+        count = min(self.sequences, whole)
+        return self.runtime.place(self.task.batch("validation", np.arange(count) * whole // count))
+
+
+def open_model(folder: Path, runtime: Runtime, *, tokens: Path = TOKENS) -> Subject:
+    """The model at the end of its training.
+
+    Args:
+        folder: what the stage train leaves.
+        tokens: what the stage tokenize leaves; it must be what the model was trained on.
+
+    Raises:
+        Refusal: the model is missing, damaged, or was trained on other tokens.
+    """
+    about = _described(folder)
+    return _subject(folder / "model.safetensors", about["sha256"], about["step"], about, tokens, runtime)
+
+
+def open_snapshots(folder: Path, runtime: Runtime, *, sequences: int, toy: str, tokens: Path = TOKENS) -> Iterator[Subject]:
+    """The model at each kept step of its training, from first to last; read one at a time.
+
+    Raises:
+        Refusal: a snapshot is missing, damaged, or was trained on other tokens.
+    """
+    about, listed = _described(folder), folder / "snapshots" / "snapshots.json"
+    try:
+        kept = [(listed.with_name(one["file"]), one["sha256"], one["step"]) for one in read_json(listed)["snapshots"]]
+    except (KeyError, TypeError):
+        raise Refusal(f"{listed}: is no list of snapshots; `dvc repro` makes it anew") from None
+    if not kept:
+        raise Refusal(f"{listed}: lists no snapshot; train.snapshots wants a share of progress that training reaches")
+    for weights, sha256, step in kept:
+        yield replace(_subject(weights, sha256, step, about, tokens, runtime), sequences=sequences, toy=toy)
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """What model.json says of the network that was trained."""
+    content = read_json(folder / "model.json")
+    wanted = {"task", "model", "vocabulary", "step", "sha256"}
+    if not isinstance(content, dict) or not wanted <= content.keys() or content["task"] not in TASKS:
+        raise Refusal(
+            f"{folder / 'model.json'}: describes no model; `dvc checkout --force` brings it back, `dvc repro` makes it anew"
+        )
+    return content
+
+
+def _subject(weights: Path, sha256: str, step: int, about: dict[str, Any], tokens: Path, runtime: Runtime) -> Subject:
+    """Build the network that is described and fill it with the weights of a step."""
+    tokenizer = load_tokenizer(tokens / "tokenizer.json")
+    if tokenizer.vocabulary != about["vocabulary"]:
+        raise Refusal(
+            f"{tokens}: has a vocabulary of {tokenizer.vocabulary}, but the model was trained with one of"
+            f" {about['vocabulary']}; `dvc repro` trains one that fits, `dvc checkout` brings back what belongs together"
+        )
+    task = TASKS[about["task"]](tokens, parse(Model, about["model"], ("model",)), about["vocabulary"])
+    network = task.build(torch.Generator().manual_seed(0))  # none of its own weights stays
+    load_weights(network, weights, sha256)
+    return Subject(network.to(runtime.device), task, tokenizer, runtime, step)

@@ -1,0 +1,189 @@
+"""What a model must beat: plain predictors, made as strong as they go, over the whole of each held-out split; no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifacts import RAW, TOKENS, private, read_json, rounded, sha256_of, write_json
+from pipeline.params import Refusal
+from pipeline.probes import ngrams
+
+HELD_OUT = ("validation", "test")
+COUNTED = 20_000_000  # n-grams count at most the last so many training tokens: 3 GB of memory, half a minute
+COMPRESSED = 16 * 2**20  # xz sees at most so many bytes of the training text, and of the held-out text: a minute
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well something predicts a split: what it costs to write the split down, knowing what it knows.
+
+    Attributes:
+        name, split: who predicts what.
+        nats: the cost of all that is predicted.
+        bytes: of text that is predicted.
+        tokens: that are predicted; None for what knows no tokens.
+        correct: tokens that were the first choice; None for what has none.
+        note: what else a reader must know.
+    """
+
+    name: str
+    split: str
+    nats: float
+    bytes: int
+    tokens: int | None = None
+    correct: int | None = None
+    note: str = ""
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The one figure that can be compared across tokenizers."""
+        return self.nats / math.log(2) / self.bytes
+
+    @property
+    def loss(self) -> float | None:
+        """Nats a token."""
+        return None if self.tokens is None else self.nats / self.tokens
+
+    @property
+    def accuracy(self) -> float | None:
+        return None if self.correct is None or not self.tokens else self.correct / self.tokens
+
+    def row(self) -> dict[str, Any]:
+        """The score as a metrics file holds it: what is unknown or not finite is left out."""
+        perplexity = None if self.loss is None or not self.loss < 700 else math.exp(self.loss)
+        numbers = {"bits_per_byte": self.bits_per_byte, "loss": self.loss, "perplexity": perplexity, "accuracy": self.accuracy}
+        known = {key: rounded(number) for key, number in numbers.items() if number is not None and math.isfinite(number)}
+        return {"name": self.name, "split": self.split, **known, **({"note": self.note} if self.note else {})}
+
+
+def baselines(
+    order: int, say: Callable[[str], None] = print, tokens: Path = TOKENS, raw: Path = RAW, cache: Path | None = None
+) -> list[Score]:
+    """The scores of all baselines on both held-out splits, measured once for the same data and code.
+
+    Args:
+        order: of the longest n-grams.
+        say: takes a line for the user when it will take a while.
+        tokens, raw: the folders that the stages tokenize and prepare leave.
+        cache: where measured scores are kept, by default in this clone.
+    """
+    entry = (cache or private("baselines")) / f"{_identity(order, tokens, raw)}.json"
+    if (kept := _kept(entry)) is not None:
+        return kept
+    say("measuring the baselines of this data, once: n-grams and xz …")
+    scores = [*by_counting(order, tokens), *(by_compression(raw, split) for split in HELD_OUT)]
+    rows = [asdict(score) for score in scores]
+    write_json(entry, {"scores": rows, "sha256": _digest(rows)})
+    return scores
+
+
+def entropy(tokens: Path = TOKENS) -> list[Score]:
+    """What nobody can beat: the entropy of generated data, where its generator knows it."""
+    meta = read_json(tokens / "meta.json")
+    if (nats_per_byte := meta["entropy_nats_per_byte"]) is None:
+        return []
+    spans = [(split, predicted_bytes(meta, split), meta["tokens"][split] - 1) for split in HELD_OUT]
+    return [Score("entropy", split, nats_per_byte * size, size, count) for split, size, count in spans]
+
+
+def predicted_bytes(meta: dict[str, Any], split: str) -> int:
+    """Bytes of a split's text behind its first token, which nothing can predict it from."""
+    return int(meta["bytes"][split] - meta["first_token_bytes"][split])
+
+
+# ------------------------------------------------------------------------------------------------------ the predictors
+
+
+def by_counting(order: int, tokens: Path) -> Iterator[Score]:
+    """Uniform, unigram, bigram, and of the longer n-grams those that fit the validation split best."""
+    meta = read_json(tokens / "meta.json")
+    train = _ids(tokens / "train.npy")[-COUNTED:]
+    streams = [_ids(tokens / f"{split}.npy") for split in HELD_OUT]
+    note = f"counted in the last {COUNTED:,} training tokens" if meta["tokens"]["train"] > COUNTED else ""
+    sizes = [predicted_bytes(meta, split) for split in HELD_OUT]
+
+    for split, size, stream in zip(HELD_OUT, sizes, streams, strict=True):
+        yield Score("uniform", split, math.log(meta["vocabulary"]) * (len(stream) - 1), size, len(stream) - 1)
+    longer = []
+    for length, told in enumerate(ngrams.predictions(train, streams, meta["vocabulary"], order), start=1):
+        name = {1: "unigram", 2: "bigram"}.get(length, f"{length}-gram")
+        scores = []
+        for split, size, stream, prediction in zip(HELD_OUT, sizes, streams, told, strict=True):
+            nats = -float(np.log(prediction.probability).sum())
+            correct = int((prediction.guess == stream[1:]).sum())
+            scores.append(Score(name, split, nats, size, len(stream) - 1, correct, note))
+        if length <= 2:
+            yield from scores
+        else:
+            longer.append(scores)
+    # Chosen on the validation split: in the baseline's favour there, honest on the test split.
+    yield from min(longer, key=lambda scores: scores[0].nats, default=[])
+
+
+def by_compression(raw: Path, split: str) -> Score:
+    """`xz -9` of a split's text: alone, or as what it adds to the training text before it; whichever is smaller."""
+    train, text = (raw / f"{name}.txt" for name in ("train", split))
+    before, here = _last_bytes(train), _first_bytes(text)
+    alone, added = _compressed(here), _compressed(before + here) - _compressed(before)
+    note = "after the training text" if added < alone else "alone"
+    if max(train.stat().st_size, text.stat().st_size) > COMPRESSED:
+        note += f", {COMPRESSED:,} bytes of each at most"
+    return Score("xz -9", split, min(alone, added) * 8 * math.log(2), max(len(here), 1), note=note)
+
+
+def _compressed(text: bytes) -> int:
+    """The size of a text under `xz -9`; a window of 64 MiB is of no use to less text and costs half a second and 700 MB."""
+    window = min(max(len(text), 4096), 2**26)
+    return len(lzma.compress(text, filters=[{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": window}]))
+
+
+def _last_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - COMPRESSED, 0))
+        return file.read()
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(COMPRESSED)
+
+
+def _ids(path: Path) -> ngrams.Ids:
+    try:
+        ids: ngrams.Ids = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise Refusal(f"{path}: is not there; `dvc repro tokenize` makes it") from None
+    except (ValueError, EOFError):
+        raise Refusal(f"{path}: is damaged (no .npy file); `dvc checkout --force` brings it back") from None
+    return ids
+
+
+# --------------------------------------------------------------------------------------------------- measured only once
+
+
+def _identity(order: int, tokens: Path, raw: Path) -> str:
+    """A digest of all that the scores hang on: the data, this code, the order and the caps."""
+    source = [sha256_of(Path(file)) for file in (__file__, ngrams.__file__)]
+    return _digest([order, np.__version__, *source, sha256_of(tokens), sha256_of(raw)])
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _kept(entry: Path) -> list[Score] | None:
+    """The scores of an entry that is there and whole; a damaged one is as good as none."""
+    try:
+        content = read_json(entry)
+        return [Score(**row) for row in content["scores"]] if _digest(content["scores"]) == content["sha256"] else None
+    except (Refusal, KeyError, TypeError):
+        return None

@@ -1,0 +1,62 @@
+"""How well does a model predict? Its score over the whole of a held-out split, and what that means beside the baselines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.artifacts import rounded
+from pipeline.probes.base import Subject
+from pipeline.probes.baselines import Score
+
+CELLS = 2**20  # activations of a layer at a time: more fall out of a CPU's caches, fewer leave it waiting for Python
+
+
+def score(subject: Subject, split: str, size: int, advance: Callable[[int], None] = lambda count: None) -> Score:
+    """The model's score on every token of a split but the first, as it is used: no dropout, each window by itself.
+
+    Args:
+        size: bytes of the text that is predicted.
+        advance: told, as it goes, of how many more bytes are done.
+    """
+    task, examples = subject.task, subject.task.size(split)
+    total, count, correct = 0.0, 0, 0
+    with torch.inference_mode(), subject.runtime.autocast():
+        for rows in np.array_split(np.arange(examples), -(-examples // _at_a_time(subject))):
+            part = task.loss(subject.model, subject.runtime.place(task.batch(split, rows)))
+            total, count, correct = total + float(part.total), count + int(part.count), correct + int(part.correct)
+            advance(size * len(rows) // examples)
+    return Score("model", split, total, size, count, correct if math.isfinite(total) else None)
+
+
+def _at_a_time(subject: Subject) -> int:
+    """Examples in a batch that a CPU is fastest with and a GPU not much slower."""
+    tokens = subject.task.batch("validation", np.zeros(1, np.int64)).inputs.numel()
+    return max(1, CELLS // tokens // max(weight.shape[0] for weight in subject.model.parameters()))
+
+
+def summary(model: Sequence[Score], baselines: Sequence[Score], entropy: Sequence[Score]) -> dict[str, Any]:
+    """What evaluate.json holds: a few numbers that experiments are compared by, and `scores`, all of them.
+
+    Args:
+        model: its scores on validation and test.
+        entropy: what no model can beat, on the same splits, or nothing where it is not known.
+    """
+    validation, test = model
+    numbers = {
+        "loss": validation.loss,
+        "bits_per_byte": validation.bits_per_byte,
+        "accuracy": validation.accuracy,
+        "test_bits_per_byte": test.bits_per_byte,
+        "margin": min(score.bits_per_byte for score in baselines if score.split == test.split) - test.bits_per_byte,
+    }
+    if entropy:
+        numbers["above_entropy"] = (validation.nats - entropy[0].nats) / (validation.tokens or 1)
+    finite = {name: rounded(number) for name, number in numbers.items() if number is not None and math.isfinite(number)}
+    diverged = {} if math.isfinite(validation.nats + test.nats) else {"diverged": True}
+    # A list, which DVC leaves out of its tables: one experiment has one row there.
+    return finite | diverged | {"scores": [score.row() for score in (*model, *baselines, *entropy)]}

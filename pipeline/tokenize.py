@@ -1,0 +1,37 @@
+"""The stage tokenize: data/raw -> data/tokens (the ids of each split, the tokenizer, and counts of tokens and bytes)."""
+
+from __future__ import annotations
+
+from pipeline import artifacts
+from pipeline.params import door, load
+
+
+@door
+def main() -> None:
+    """Learn the tokenizer that params.yaml names, and write every split as token ids."""
+    params = load()
+    card = artifacts.read_json(artifacts.CARD)
+
+    from pipeline.corpus.documents import whole
+    from pipeline.corpus.encoding import encode_split, learn
+    from pipeline.corpus.progress import follower
+
+    kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocabulary, params.runtime.workers
+    follow = follower(params.runtime.progress)
+    with whole(artifacts.TOKENS) as folder:
+        saved = folder / artifacts.TOKENIZER.name
+        tokenizer, learned_from = learn(artifacts.RAW, kind, vocabulary, workers, follow)
+        tokenizer.save(saved)
+        tokens, first_token_bytes = {}, {}
+        for split in artifacts.SPLITS:
+            target = folder / artifacts.tokens_of(split).name
+            tokens[split], first_token_bytes[split] = encode_split(artifacts.RAW, split, saved, target, workers, follow)
+        about = {"kind": kind, "vocabulary": tokenizer.vocabulary, "end": tokenizer.end, "learned_from_bytes": learned_from}
+        counts = {"tokens": tokens, "first_token_bytes": first_token_bytes}
+        known = {name: card[name] for name in ("bytes", "documents", "entropy_nats_per_byte", "test_is_validation")}
+        artifacts.write_json(folder / artifacts.TOKENS_META.name, about | counts | known)
+    print(f"{kind}: {tokenizer.vocabulary:,} different tokens, {tokens['train']:,} of them to train on")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""What every test stands on: one thread, no network, no settings of the user's, and shapes and types checked as code runs."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from typing import Any
+
+import pytest
+from jaxtyping import install_import_hook
+
+os.environ["OMP_NUM_THREADS"] = "1"  # two threads on two busy cores are thirty times slower than one
+for name in [name for name in os.environ if name.startswith(("GIT_", "DVC_"))]:
+    del os.environ[name]  # inside a git hook they would turn the tests' repositories into this one
+for who in ("AUTHOR", "COMMITTER"):
+    os.environ |= {f"GIT_{who}_NAME": "test", f"GIT_{who}_EMAIL": "test@localhost"}
+os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "DVC_NO_ANALYTICS": "1"}
+
+install_import_hook("pipeline", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches for the network fails, on every machine."""
+    connect = socket.socket.connect
+
+    def refusing(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] != "localhost":
+            assert ipaddress.ip_address(address[0]).is_loopback, f"a test wants to talk to {address[0]}"
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", refusing)

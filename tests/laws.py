@@ -1,0 +1,224 @@
+"""The laws of the house, each a function from a checkout to the breaches that it finds there (none in a house that stands)."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from pathlib import Path
+
+from pipeline.params import read_yaml
+
+ROOMS = {"networks": 1, "tasks": 2, "engine": 3, "probes": 4, "lab": 5}  # the tower, from the ground up
+BESIDE = {"corpus", "figures"}
+GROUND = ("params", "artifacts", "readings")  # each may import those before it
+NO_TORCH = {*GROUND, *BESIDE}
+
+
+@functools.cache
+def _imports(path: Path) -> tuple[tuple[str, int], ...]:
+    """(module, line) of every import in a file, inside functions too."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(name.name, node.lineno) for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += [(f"{node.module}.{name.name}", node.lineno) for name in node.names] + [(node.module, node.lineno)]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(("relative import", node.lineno))
+    return tuple(found)
+
+
+@functools.cache
+def modules(house: Path) -> dict[str, Path]:
+    """Every module of the house but the bare packages, as pipeline.room.name -> file."""
+    files = sorted((house / "pipeline").rglob("*.py"))
+    return {".".join(f.relative_to(house).with_suffix("").parts): f for f in files if f.name != "__init__.py"}
+
+
+@functools.cache
+def imported(house: Path, module: str) -> set[str]:
+    """The modules of the house that a module imports itself."""
+    known = modules(house)
+    return {name for name, _ in _imports(known[module]) if name in known} - {module}
+
+
+@functools.cache
+def closure(house: Path, module: str) -> set[str]:
+    """The modules of the house that run, directly or not, when a module does."""
+    reached, ahead = set(), {module}
+    while ahead:
+        reached |= ahead
+        ahead = set().union(*(imported(house, name) for name in ahead)) - reached
+    return reached
+
+
+@functools.cache
+def doors(house: Path) -> set[str]:
+    return {f"pipeline.{stage}" for stage in read_yaml(house / "dvc.yaml")["stages"]}
+
+
+def room_of(module: str) -> str:
+    """networks for pipeline.networks.norms, params for pipeline.params."""
+    return module.split(".")[1]
+
+
+# -------------------------------------------------------------------------------------------------------------- the laws
+
+
+def imports_run_down(house: Path) -> list[str]:
+    """Law 1: lab > probes > engine > tasks > networks; corpus and figures beside; all above the ground; nobody imports a door."""
+    breaches = []
+    for module in modules(house):
+        room = room_of(module)
+        for other in imported(house, module):
+            below = room_of(other)
+            if f"pipeline.{below}" in doors(house):
+                wrong = "imports a door"
+            elif room in GROUND:
+                wrong = "the ground imports up" if below not in GROUND[: GROUND.index(room)] else ""
+            elif room in BESIDE:
+                wrong = f"{room} stands beside the tower and imports only itself and the ground" if below not in (room, *GROUND) else ""
+            elif room in ROOMS:
+                level = {**ROOMS, "corpus": 3.5, "figures": 4.5}.get(below, 0)  # a tokenizer is read by probes, a picture by the lab
+                wrong = f"{room} imports up" if level > ROOMS[room] else ""
+            else:
+                wrong = "" if f"pipeline.{room}" in doors(house) and below != "lab" else "a door does not ask the lab"
+            breaches += [f"{module} -> {other}: {wrong}"] if wrong else []
+    return breaches
+
+
+def no_circles(house: Path) -> list[str]:
+    """Law 1: no module is needed to import itself."""
+    return [
+        f"{module} imports itself by way of {other}"
+        for module in modules(house)
+        for other in imported(house, module)
+        if module in closure(house, other)
+    ]
+
+
+def no_relative_imports(house: Path) -> list[str]:
+    """Law 1, so that the others can be read off the text: modules are named in full."""
+    return [f"{module}:{line}" for module, path in modules(house).items() for name, line in _imports(path) if name == "relative import"]
+
+
+def torch_stays_in_the_tower(house: Path) -> list[str]:
+    """Law 1: figures, corpus and the ground never import torch."""
+    return [
+        f"{module}:{line} imports {name}"
+        for module, path in modules(house).items()
+        if room_of(module) in NO_TORCH
+        for name, line in _imports(path)
+        if name.split(".")[0] in ("torch", "safetensors", "transformers")
+    ]
+
+
+def deps_are_what_runs(house: Path) -> list[str]:
+    """Law 2: the code among a stage's deps is the import closure of its door, params.py apart, no less and no more."""
+    breaches = []
+    for stage, content in read_yaml(house / "dvc.yaml")["stages"].items():
+        named = {house / str(dep) for dep in content["deps"] if str(dep).startswith("pipeline")}
+        listed = {file for path in named for file in ([path] if path.is_file() else path.rglob("*.py")) if file.name != "__init__.py"}
+        known = modules(house)
+        runs = {known[module] for module in closure(house, f"pipeline.{stage}")} - {house / "pipeline/params.py"}
+        breaches += [f"{stage}: runs {file.relative_to(house)}, which is no dep" for file in sorted(runs - listed)]
+        breaches += [f"{stage}: lists {file.relative_to(house)}, which never runs" for file in sorted(listed - runs)]
+        rooms = {file.parent for file in runs} - {house / "pipeline"}
+        beside = {file for room in rooms for file in room.iterdir() if file.is_file() and file.suffix != ".py" and room.name != "lab"}
+        covered = {file for file in beside if file in named or any(path in file.parents for path in named)}
+        breaches += [f"{stage}: uses {file.relative_to(house)}, which is no dep" for file in sorted(beside - covered)]
+    return breaches
+
+
+def params_are_what_is_read(house: Path) -> list[str]:
+    """Law 2: the sections that a door reads are the stage's params; `runtime` apart, which changes no result."""
+    breaches = []
+    everything = set(read_yaml(house / "params.yaml")) - {"runtime"}
+    for stage, content in read_yaml(house / "dvc.yaml")["stages"].items():
+        read: set[str] = set()
+        tree = ast.parse((house / f"pipeline/{stage}.py").read_text(encoding="utf-8"))
+        inside = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params":
+                read |= {node.attr} & (everything | {"runtime"})
+            elif isinstance(node, ast.keyword) and node.arg == "include":
+                read |= set(ast.literal_eval(node.value))
+            elif isinstance(node, ast.Name) and node.id == "params" and isinstance(node.ctx, ast.Load) and id(node) not in inside:
+                read |= _handed_on(tree, everything)
+        listed = {str(name) for name in content.get("params", [])}
+        breaches += [f"{stage}: reads `{name}`, which is none of its params" for name in sorted(read - {"runtime"} - listed)]
+        breaches += [f"{stage}: lists `{name}`, which it never reads" for name in sorted(listed - read)]
+    return breaches
+
+
+def _handed_on(tree: ast.Module, everything: set[str]) -> set[str]:
+    """What a door reads that gives all of `params` away: nothing more if only its own functions get it, else everything."""
+    own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    takers = [call for call in calls if any(isinstance(argument, ast.Name) and argument.id == "params" for argument in call.args)]
+    return set() if all(isinstance(call.func, ast.Name) and call.func.id in own for call in takers) else everything
+
+
+def commands_are_the_doors(house: Path) -> list[str]:
+    """Law 2: a stage's command is `python -m pipeline.<stage>`."""
+    stages = read_yaml(house / "dvc.yaml")["stages"]
+    return [f"{stage}: {content['cmd']}" for stage, content in stages.items() if content["cmd"] != f"python -m pipeline.{stage}"]
+
+
+def doors_check_before_they_import(house: Path) -> list[str]:
+    """Law 2: at the top of a door only the ground and the standard library; all else after the parameters were checked."""
+    breaches = []
+    for door in sorted(doors(house)):
+        tree = ast.parse(modules(house)[door].read_text(encoding="utf-8"))
+        for node in tree.body:
+            names = [n.name for n in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            heavy = [n for n in names if n.split(".")[0] in ("torch", "numpy", "matplotlib", "pandas", "sklearn", "rich")]
+            heavy += [n for n in names if n.startswith("pipeline.") and room_of(n) not in GROUND]
+            breaches += [f"{door}:{node.lineno} imports {name} before the parameters are checked" for name in heavy]
+    return breaches
+
+
+def packages_are_one_docstring(house: Path) -> list[str]:
+    """Law 3: `__init__.py` is one docstring."""
+    breaches = []
+    for path in sorted((house / "pipeline").rglob("__init__.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        if not (len(body) == 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)):
+            breaches.append(f"{path.relative_to(house)} holds more than one docstring")
+    return breaches
+
+
+def tables(house: Path) -> dict[str, str]:
+    """Every table of the house, NAME -> module: a dict with a type annotation at the top level of a room."""
+    found = {}
+    for module, path in modules(house).items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Dict):
+                if node.target.id.isupper() and not node.target.id.startswith("_"):
+                    found[node.target.id] = module
+    return found
+
+
+def tables_are_tested_whole(house: Path) -> list[str]:
+    """Law 5: a test runs over every entry of every table, because it is in the table."""
+    used: set[str] = set()
+    for path in (house / "tests").glob("test_*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call | ast.DictComp | ast.ListComp | ast.For | ast.Dict)):
+            used |= {node.id for node in ast.walk(call) if isinstance(node, ast.Name)}
+    return [f"{name} of {module} is in no test" for name, module in tables(house).items() if name not in used]
+
+
+LAWS = {law.__name__: law for law in (
+    imports_run_down,
+    no_circles,
+    no_relative_imports,
+    torch_stays_in_the_tower,
+    deps_are_what_runs,
+    params_are_what_is_read,
+    commands_are_the_doors,
+    doors_check_before_they_import,
+    packages_are_one_docstring,
+    tables_are_tested_whole,
+)}  # fmt: skip

@@ -1,0 +1,170 @@
+"""A finished run as the stages before `plot` leave it, made from formulas: what the tests of the pictures draw."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+from pipeline.artifacts import (
+    EVALUATION,
+    READINGS,
+    SAMPLES,
+    TRAIN_CURVE,
+    TRAIN_METRICS,
+    VALIDATION_CURVE,
+    write_json,
+    write_text,
+)
+from pipeline.readings import Axis, Reading, finite, save
+
+TOY = "the cat sat on the mat; the cat sat"
+SAMPLES_TEXT = """# Samples
+
+Written by the model after step 1,000, with seed 1; each begins with its prompt.
+
+## `ROMEO:`
+
+### Temperature 0
+
+```text
+ROMEO: the the the <b>the</b> the
+the & the
+```
+
+### Temperature 0.8
+
+````text
+ROMEO: What light through ``` yonder
+```
+breaks?
+````
+
+## ``12+`34=``
+
+The tokenizer lacks characters of this prompt; the model read none of it.
+
+### Temperature 0
+
+```text
+12+34=46
+```
+"""
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} \u2028 https://example.org/"
+
+
+def leave_run(root: Path, speed: float = 1.0, steps: int = 1000) -> None:
+    """Write metrics/ of a run under `root`; `speed` is how fast it learned."""
+    rows = []
+    for step in range(5, steps + 1, 5):
+        loss = 1.45 + 2.75 * math.exp(-speed * step / 90) + 0.03 * math.sin(step * 1.7)
+        lr = 0.02 * min(1.0, (steps - step) / (0.8 * steps))
+        rows.append(
+            (
+                step,
+                step * 768,
+                round(loss, 5),
+                round(lr, 6),
+                round(0.4 + 2 * math.exp(-step / 60) + 0.1 * math.cos(step), 4),
+                0.0,
+            )
+        )
+    _table(root / TRAIN_CURVE, ("step", "tokens", "loss", "lr", "gradient_norm", "clipped"), rows)
+    held = [(step, step * 768, round(1.52 + 2.6 * math.exp(-speed * step / 95), 5)) for step in range(50, steps + 1, 50)]
+    _table(root / VALIDATION_CURVE, ("step", "tokens", "loss"), held)
+    write_json(root / TRAIN_METRICS, {"step": steps, "steps": steps, "train_loss": rows[-1][2], "diverged": False})
+    write_json(root / EVALUATION, evaluation(held[-1][2]))
+    write_text(root / SAMPLES, SAMPLES_TEXT)
+    for reading in readings():
+        save(reading, root / READINGS)
+
+
+def evaluation(loss: float) -> dict[str, object]:
+    """metrics/evaluate.json of a model with this loss on both splits."""
+    rows = [("model", loss), ("uniform", 4.43), ("unigram", 3.32), ("bigram", 2.49), ("5-gram", 1.83)]
+    scores: list[dict[str, object]] = []
+    for split in ("validation", "test"):
+        for name, nats in rows:
+            row = {
+                "name": name,
+                "split": split,
+                "loss": nats,
+                "bits_per_byte": nats / math.log(2),
+                "perplexity": math.exp(nats),
+            }
+            scores.append({**row, "accuracy": round(1 - nats / 5, 3)})
+        scores.append({"name": "xz -9", "split": split, "bits_per_byte": 2.93})
+    bits = loss / math.log(2)
+    best = 1.83 / math.log(2)
+    flat = {"loss": loss, "bits_per_byte": bits, "accuracy": 0.53, "test_bits_per_byte": bits, "margin": best - bits}
+    return {**flat, "scores": scores}
+
+
+def readings() -> list[Reading]:
+    """One reading of each form, as the first probes make them."""
+    steps = Axis("step", [0, 20, 100, 300, 1000])
+    blocks = Axis("block", ["embedding", *(f"block {block}" for block in range(4))])
+    grow = [[(1 + step / 200) ** (block / 4) * (0.8 + 0.1 * block) for block in range(5)] for step in steps.ticks]  # type: ignore[operator]
+    tokens = list(TOY)
+    weights = [[[_attention(query, layer, head) for query in range(len(tokens))] for head in range(4)] for layer in range(4)]
+    axes = (Axis("layer", range_(4)), Axis("head", range_(4)), Axis("query", tokens), Axis("key", tokens))
+    over = [[math.sin(step / 4) * block for step in range(30)] for block in range(4)]
+    return [
+        Reading(
+            "activation_rms",
+            "lines",
+            "root mean square",
+            "Size of the residual stream after each block. Healthy: last over first within 0.5 to 4.",
+            (steps, blocks),
+            finite(grow),
+        ),
+        Reading(
+            "gradient_norm",
+            "lines",
+            "gradient norm (L2)",
+            "Gradient of each block on one fixed batch.",
+            (steps, blocks),
+            finite([[value / 10 for value in line] for line in grow]),
+            logarithmic=True,
+        ),
+        Reading("attention", "maps", "attention weight", "Who looks at whom; every row sums to 1.", axes, finite(weights)),
+        Reading(
+            "weight_drift",
+            "heat",
+            "change",
+            "How far each block has moved.",
+            (Axis("block", range_(4)), Axis("step", range_(30))),
+            finite(over),
+        ),
+    ]
+
+
+def gappy(name: str = "with_gaps") -> Reading:
+    """Lines of which one has a hole, one is a lone point and one is not there at all."""
+    nan = math.nan
+    values = finite([[1.0, nan, 3.0, 4.0], [nan, 2.0, nan, nan], [nan] * 4])
+    return Reading(
+        name, "lines", "units", "Gaps stay gaps.", (Axis("kind", ["holed", "lone", "absent"]), Axis("x", [0, 1, 2, 3])), values
+    )
+
+
+def range_(count: int) -> list[float | int | str]:
+    return list(range(count))
+
+
+def _attention(query: int, layer: int, head: int) -> list[float]:
+    sharp = [math.exp(-abs(query - head - key) / (0.5 + layer)) if key <= query else 0.0 for key in range(len(TOY))]
+    return [value / sum(sharp) for value in sharp]
+
+
+def _table(path: Path, header: tuple[str, ...], rows: list[tuple[float, ...]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def change(path: Path, **values: object) -> None:
+    """Set some values of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **values}), encoding="utf-8")

@@ -1,0 +1,84 @@
+"""Models to look at: small ones with weights of every size, and machines of which one knows what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from small import knobs
+
+from pipeline.artifacts import write_json
+from pipeline.corpus.tokenizers import Bytes, Characters, Tokenizer
+from pipeline.engine.runtime import Runtime
+from pipeline.networks.weights import save_weights
+from pipeline.probes.base import Subject
+from pipeline.tasks.lm import LanguageModelling
+
+TEXT = "the cat sat on the mat; the dog sat on the cat.\n"
+
+
+def leave_data(folder: Path, tokenizer: Tokenizer, text: str = TEXT * 8, entropy: float | None = None) -> Path:
+    """data/raw and data/tokens of a text, which is every split (held out: the first half), one document each."""
+    (folder / "data/raw").mkdir(parents=True)
+    (folder / "data/tokens").mkdir()
+    tokens, sizes, first = {}, {}, {}
+    for split, part in (("train", text), ("validation", text[: len(text) // 2]), ("test", text[: len(text) // 2 + 5])):
+        ids = tokenizer.encode(part)
+        (folder / f"data/raw/{split}.txt").write_text(part, encoding="utf-8")
+        np.save(folder / f"data/tokens/{split}.npy", ids.astype(np.uint16))
+        tokens[split], sizes[split] = len(ids), len(part.encode())
+        first[split] = len(tokenizer.token_bytes(int(ids[0])))
+    tokenizer.save(folder / "data/tokens/tokenizer.json")
+    counts = {"tokens": tokens, "bytes": sizes, "first_token_bytes": first, "entropy_nats_per_byte": entropy}
+    write_json(folder / "data/tokens/meta.json", {"vocabulary": tokenizer.vocabulary, **counts})
+    return folder
+
+
+def runtime() -> Runtime:
+    return Runtime(knobs().runtime)
+
+
+def subject(folder: Path, tokenizer: Tokenizer | None = None, text: str = TEXT * 8, **changes: Any) -> Subject:
+    """A model whose every weight is drawn at random, over a text's characters."""
+    tokenizer = tokenizer or Characters.learn([text], 0, has_end=True)
+    leave_data(folder, tokenizer, text)
+    task = LanguageModelling(folder / "data/tokens", knobs(**changes).model, tokenizer.vocabulary)
+    model = task.build(torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.3)
+    return Subject(model, task, tokenizer, runtime(), step=7, sequences=4, toy="the cat sat")
+
+
+def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None = None, text: str = TEXT * 8) -> Subject:
+    """A model that says for certain which token follows: those listed, and after all others the token 0."""
+    plain = {"model__norm": "none", "model__position": "none", "model__init": "zero_output", "model__width": 512}
+    made = subject(folder, tokenizer or Bytes(has_end=True), text, **plain)
+    with torch.no_grad():
+        for name, weight in made.model.named_parameters():
+            weight.zero_()
+            if name == "embedding.weight":
+                weight.copy_(torch.eye(*weight.shape))
+            elif name == "head.weight":
+                for token in range(made.tokenizer.vocabulary):
+                    weight[follows.get(token, 0), token] = 50.0
+    return made
+
+
+def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7)) -> Path:
+    """models/ as train leaves it: the subject as the last of some snapshots, the ones before it smaller in every weight."""
+    params, listed = knobs(), []
+    described = {"task": "language", "vocabulary": made.tokenizer.vocabulary, "step": made.step}
+    described["model"] = made.task.model.model_dump() if isinstance(made.task, LanguageModelling) else params.model.model_dump()
+    whole = {name: weight.clone() for name, weight in made.model.state_dict().items()}
+    for number, step in enumerate(steps, start=1):
+        made.model.load_state_dict({name: weight * number / len(steps) for name, weight in whole.items()})
+        name = f"step-{step:09d}.safetensors"
+        listed.append({"step": step, "file": name, "sha256": save_weights(made.model, folder / "models/snapshots" / name)})
+    write_json(folder / "models/snapshots/snapshots.json", {"snapshots": listed})
+    sha256 = save_weights(made.model, folder / "models/model.safetensors")
+    write_json(folder / "models/model.json", described | {"sha256": sha256})
+    return folder

@@ -1,0 +1,244 @@
+"""Nothing is lost: checkpoints are whole or not there, damaged ones are passed over, and each run finds only its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from small import SMALL, TOP, knobs, same, started, write_tokens
+
+from pipeline import artifacts
+from pipeline.engine.checkpoint import KEPT, Checkpoints, Progress
+from pipeline.engine.loop import update
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def after(steps: int, folder: Path) -> Progress:
+    params = knobs()
+    progress, task, runtime = started(params, folder / "tokens")
+    for _ in range(steps):
+        update(progress, task, params.train, params.seed, runtime, lambda: False)
+    return progress
+
+
+def test_what_was_saved_comes_back_bit_by_bit(root: Path) -> None:
+    saved, other = after(3, root), after(1, root)
+    with Checkpoints("run") as checkpoints:
+        checkpoints.save(saved)
+        assert checkpoints.restore(other)
+    assert same(saved.tensors(), other.tensors())
+    assert saved.numbers() == other.numbers()
+
+
+def test_only_the_newest_two_are_kept(root: Path) -> None:
+    progress = after(0, root)
+    with Checkpoints("run") as checkpoints:
+        for step in (1, 2, 30, 4):
+            progress.step = step
+            checkpoints.save(progress)
+        assert [path.name[:14] for path in sorted(checkpoints.folder.glob("step-*"))] == ["step-000000004", "step-000000030"]
+    assert KEPT == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "one bit", "empty"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(damage: str, root: Path) -> None:
+    said: list[str] = []
+    with Checkpoints("run", say=said.append) as checkpoints:
+        for steps in (2, 5):
+            checkpoints.save(after(steps, root))
+        newest = max(checkpoints.folder.glob("step-*"))
+        content = bytearray(newest.read_bytes())
+        content[len(content) // 2] ^= 1
+        newest.write_bytes({"cut": bytes(content[: len(content) // 2]), "one bit": bytes(content), "empty": b""}[damage])
+        progress = after(0, root)
+        assert checkpoints.restore(progress)
+    assert progress.step == 2
+    assert len(said) == 1
+    assert newest.name in said[0]
+    assert "damaged" in said[0]
+
+
+def test_with_every_checkpoint_damaged_the_run_starts_afresh(root: Path) -> None:
+    with Checkpoints("run", say=lambda line: None) as checkpoints:
+        checkpoints.save(after(2, root))
+        next(checkpoints.folder.glob("step-*")).write_bytes(b"nothing")
+        progress = after(0, root)
+        assert not checkpoints.restore(progress)
+    assert progress.step == 0
+
+
+def test_another_runs_checkpoint_is_never_taken(root: Path) -> None:
+    with Checkpoints("one") as checkpoints:
+        checkpoints.save(after(2, root))
+    with Checkpoints("other") as checkpoints:
+        assert not checkpoints.restore(after(0, root))
+
+
+def test_a_second_process_waits_for_the_first_and_says_so(root: Path) -> None:
+    script = (
+        "from pipeline.engine.checkpoint import Checkpoints\n"
+        "with Checkpoints('run', say=lambda line: print(line, flush=True)): print('mine now', flush=True)"
+    )
+    with Checkpoints("run"):
+        second = subprocess.Popen([sys.executable, "-c", script], cwd=TOP, stdout=subprocess.PIPE, text=True)
+        assert second.stdout is not None
+        assert "waiting" in second.stdout.readline()
+        assert second.poll() is None
+    assert second.communicate(timeout=60)[0] == "mine now\n"
+
+
+def test_runs_that_finished_long_ago_and_runs_long_abandoned_are_forgotten(root: Path) -> None:
+    for age, name in enumerate(("new", "old", "older", "oldest", "interrupted", "abandoned")):
+        folder = root / ".rally/checkpoints" / name
+        folder.mkdir(parents=True)
+        if name not in ("interrupted", "abandoned"):
+            (folder / "finished").touch()
+        long_ago = time.time() - (age + 1) * 3600 - (40 * 86400 if name == "abandoned" else 0)
+        os.utime(folder, (long_ago, long_ago))
+    with Checkpoints("run") as checkpoints:
+        checkpoints.keep_only(finished=3)
+    assert {path.name for path in (root / ".rally/checkpoints").iterdir()} == {"run", "new", "old", "interrupted"}
+
+
+# ------------------------------------------------------------------------------------------- the door, as its own process
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    """A folder in which the stage train runs by itself, in a second or two."""
+    values = artifacts.read_yaml(TOP / "params.yaml")
+    for section, small in SMALL.items():
+        values[section] |= small
+    values["train"] |= {"steps": 60, "curve_points": 20, "validations": 6}
+    values["runtime"] |= {"checkpoint_seconds": 1e-6, "progress": "lines"}
+    values["model"]["dropout"] = 0.1
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    (tmp_path / "dvc.yaml").write_bytes((TOP / "dvc.yaml").read_bytes())
+    (tmp_path / "pipeline").symlink_to(TOP / "pipeline")
+    write_tokens(tmp_path / "data/tokens")
+    return tmp_path
+
+
+def train(lab: Path, **more: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "DVC_ROOT": str(lab), "OMP_NUM_THREADS": "1", **more}
+    return subprocess.Popen([sys.executable, "-m", "pipeline.train"], cwd=lab, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def outs(lab: Path) -> dict[str, str]:
+    """The checksum of everything that the stage leaves."""
+    files = [*(lab / "models").rglob("*"), *(lab / "metrics").rglob("*")]
+    return {str(path.relative_to(lab)): artifacts.sha256_of(path) for path in files if path.is_file()}
+
+
+def forget_outs(lab: Path) -> None:
+    """What DVC does before it runs a stage."""
+    for path in outs(lab):
+        (lab / path).unlink()
+
+
+def wait_for_step(lab: Path, step: int, process: subprocess.Popen[str]) -> None:
+    while not any(int(path.name[5:14]) >= step for path in lab.glob(".rally/checkpoints/*/step-*")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def unbroken(lab: Path) -> dict[str, str]:
+    process = train(lab)
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, error
+    found = outs(lab)
+    forget_outs(lab)
+    for path in sorted(lab.glob(".rally/**/*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    return found
+
+
+def test_killed_at_any_moment_the_same_command_ends_where_an_unbroken_run_does(lab: Path, unbroken: dict[str, str]) -> None:
+    assert {"models/model.safetensors", "metrics/train.csv", "metrics/validation.csv", "models/snapshots/snapshots.json"} <= set(unbroken)
+    for step in (1, 17, 40):
+        process = train(lab)
+        wait_for_step(lab, step, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        forget_outs(lab)
+    process = train(lab)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    assert "going on from the checkpoint at step" in said
+    assert outs(lab) == unbroken
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_says_so_and_loses_no_step(number: signal.Signals, lab: Path, unbroken: dict[str, str]) -> None:
+    process = train(lab)
+    wait_for_step(lab, 5, process)
+    process.send_signal(number)
+    said = process.communicate(timeout=10)[1]
+    assert process.returncode == 128 + number
+    assert "stopped and saved at step" in said
+    assert not (lab / "models/model.json").exists()
+    process = train(lab)
+    assert "going on from the checkpoint at step" in process.communicate(timeout=120)[1]
+    assert outs(lab) == unbroken
+
+
+def test_other_knobs_start_afresh_and_runtime_knobs_do_not(lab: Path) -> None:
+    process = train(lab)
+    wait_for_step(lab, 5, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+
+    text = (lab / "params.yaml").read_text()
+    (lab / "params.yaml").write_text(text.replace("progress: lines", "progress: none"))
+    process = train(lab)
+    assert "going on" in process.communicate(timeout=120)[1]
+
+    (lab / "params.yaml").write_text(text.replace("steps: 60", "steps: 61"))
+    process = train(lab)
+    assert "going on" not in process.communicate(timeout=120)[1]
+    assert process.returncode == 0
+
+
+def test_what_a_stage_leaves_holds_no_time_and_no_path(lab: Path, unbroken: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The same run in another folder at another time leaves the same bytes."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "lab"
+    shutil.copytree(lab, elsewhere, symlinks=True)
+    assert train(elsewhere).wait(timeout=120) == 0
+    assert outs(elsewhere) == unbroken
+    about = json.loads((elsewhere / "models/model.json").read_text())
+    assert about["sha256"] == artifacts.sha256_of(elsewhere / "models/model.safetensors")
+    assert about["step"] == 60
+
+
+def test_the_identity_of_a_run_follows_its_code_its_data_and_its_knobs(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(lab)
+    (lab / "pipeline").unlink()
+    (lab / "pipeline/engine").mkdir(parents=True)
+    for dependency in artifacts.read_yaml(lab / "dvc.yaml")["stages"]["train"]["deps"]:
+        path = lab / dependency
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("one") if path.suffix else path.mkdir()
+    (lab / "pipeline/engine/loop.py").write_text("one")
+    names = [artifacts.identity("train", {"seed": 1})]
+    names.append(artifacts.identity("train", {"seed": 2}))
+    (lab / "pipeline/engine/loop.py").write_text("other")
+    names.append(artifacts.identity("train", {"seed": 1}))
+    (lab / "data/tokens/meta.json").write_text("other")
+    names.append(artifacts.identity("train", {"seed": 1}))
+    assert len(set(names)) == 4
+    assert artifacts.identity("train", {"seed": 1}) == names[-1]

@@ -1,0 +1,255 @@
+"""The `rally` command, as a person at a terminal has it."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import io
+import json
+import os
+import platform
+import pty
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from subjects import leave_model, subject
+
+from pipeline.corpus.tokenizers import Characters
+from pipeline.lab import environment
+from pipeline.lab.sample import Draw, converse, open_trained, write
+
+TOP = Path(__file__).parents[1]
+DRAW = Draw(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
+VERBS = ("setup", "sample", "env", "play", "show")
+
+# `rally ARGUMENTS`, and at the end which modules it has imported
+PROGRAM = """
+import atexit, json, sys
+sys.path.insert(0, {top!r})
+atexit.register(lambda: open("imported.json", "w").write(json.dumps(list(sys.modules))))
+from pipeline.lab.cli import main
+main()
+"""
+COMMAND = [sys.executable, "-c", PROGRAM.format(top=str(TOP))]
+
+
+def rally(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that belongs to no project."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def project(outside: Path) -> Path:
+    """A project without a model."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(TOP / name, outside)
+    return outside
+
+
+@pytest.fixture
+def trained(project: Path) -> Path:
+    """A project whose model writes without end, since it knows no end."""
+    text = "the cat sat on the mat; the dog sat on the cat.\n" * 8
+    return leave_model(project, subject(project, Characters.learn([text], 0, has_end=False), text))
+
+
+# ------------------------------------------------------------------------------------------------------------------ help
+
+
+@pytest.mark.parametrize("arguments", [("--help",), *((verb, "--help") for verb in VERBS)])
+def test_help_answers_at_once_and_without_torch(arguments: tuple[str, ...], outside: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = rally(*arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: ")
+    assert not {"torch", "dvc", "numpy", "rich"} & set(json.loads(Path("imported.json").read_text()))
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0  # seconds of CPU
+
+
+def test_help_lists_every_verb_with_a_whole_sentence(outside: Path) -> None:
+    lines = rally("--help").stdout.splitlines()
+    listed = {line.split()[0]: line for line in lines[lines.index("Commands:") + 1 :]}
+    assert tuple(listed) == VERBS
+    assert all(line.endswith(".") and not line.endswith("...") for line in listed.values())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_outside_of_a_project_says_so(verb: str, outside: Path) -> None:
+    done = rally(verb)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "is no folder of a Rally project" in done.stderr
+
+
+def test_a_verb_works_from_any_folder_of_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "some" / "where").mkdir(parents=True)
+    monkeypatch.chdir(project / "some" / "where")
+    done = rally("sample", "--prompt", "a")
+    assert done.stderr.startswith("models/model.safetensors: there is no trained model here; ")
+
+
+# ---------------------------------------------------------------------------------------------------------------- sample
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            [],
+            "models/model.safetensors: there is no trained model here; `dvc repro` trains one, `dvc pull` fetches a shared one",
+        ),
+        (["--top-p", "0"], "--top-p: 0.0 is not a share above 0 and up to 1"),
+        (["--temperature", "inf"], "--temperature: inf is not finite"),
+    ],
+)
+def test_what_cannot_be_sampled_is_one_line_before_torch_is_imported(arguments: list[str], line: str, project: Path) -> None:
+    done = rally("sample", "--prompt", "ROMEO:", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line + "\n")
+    assert "torch" not in json.loads(Path("imported.json").read_text())
+
+
+def test_a_prompt_is_gone_on_with_and_a_seed_repeats_it(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for seed in (1, 1, 2):
+        assert write(replace(DRAW, tokens=40, seed=seed), "the cat€")
+        out, err = capsys.readouterr()
+        assert err == "The tokenizer lacks characters of this prompt; the model reads 'the cat'.\n"
+        texts.append(out)
+    one, same, other = texts
+    assert one.startswith("the cat")
+    assert len(one) == len("the cat") + 40 + len("\n")
+    assert one == same != other
+
+
+def test_without_a_seed_each_text_is_another(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(DRAW, "the cat")
+    one = capsys.readouterr().out
+    write(DRAW, "the cat")
+    assert capsys.readouterr().out != one
+
+
+def test_prompts_come_through_a_pipe_too(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("the cat\nthe dog\n"))
+    converse(DRAW)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("the ")]
+    assert [line[:7] for line in lines] == ["the cat", "the dog"]
+
+
+def test_ctrl_c_ends_a_text_where_it_is(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    subject = open_trained()
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        assert not write(replace(DRAW, tokens=1_000_000), "the", subject)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert capsys.readouterr().out.startswith("the")
+
+
+class Terminal:
+    """A program in a terminal of its own: what is typed, and what it shows."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.pid, self.file = pty.fork()
+        if self.pid == 0:
+            os.execv(COMMAND[0], [*COMMAND, *arguments])
+        self.unread = ""
+
+    def type(self, keys: str) -> None:
+        os.write(self.file, keys.encode())
+
+    def read_until(self, wanted: str, seconds: float = 60) -> str:
+        """What it shows up to the wanted text."""
+        end = time.monotonic() + seconds
+        while wanted not in self.unread:
+            assert time.monotonic() < end, f"{wanted!r} does not come after {self.unread!r}"
+            if select.select([self.file], [], [], 0.1)[0]:
+                self.unread += os.read(self.file, 4096).decode(errors="replace")
+        shown, _, self.unread = self.unread.partition(wanted)
+        return shown + wanted
+
+    def exit_status(self) -> int:
+        with contextlib.suppress(OSError):  # the terminal closes when the program ends
+            while os.read(self.file, 4096):
+                pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@pytest.fixture
+def terminal() -> Iterator[list[Terminal]]:
+    """Terminals that a test opens, ended with it."""
+    opened: list[Terminal] = []
+    yield opened
+    for each in opened:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(each.pid, signal.SIGKILL)
+            os.waitpid(each.pid, 0)
+        os.close(each.file)
+
+
+CTRL_C, CTRL_D = "\x03", "\x04"
+
+
+def test_a_conversation_goes_from_prompt_to_prompt_and_ctrl_c_stops_only_the_text(
+    trained: Path, terminal: list[Terminal]
+) -> None:
+    terminal.append(shell := Terminal("sample", "--tokens", "1000000", "--seed", "1"))
+    shell.read_until("> ")
+    shell.type("the dog\r")
+    shell.read_until("the dog\r\nthe dog")  # as it is typed, and as it is gone on with
+    time.sleep(0.3)
+    shell.type(CTRL_C)
+    shell.read_until("> ")
+    shell.type(CTRL_C)  # without a text to stop
+    shell.read_until("> ")
+    shell.type("a cat\r")
+    shell.read_until("a cat\r\na cat")
+    shell.type(CTRL_C)
+    shell.read_until("> ")
+    shell.type(CTRL_D)
+    assert shell.exit_status() == 0
+    assert (trained / ".rally" / "sample" / "history").read_text().split("\n")[-3:] == ["the dog", "a cat", ""]
+
+
+# ------------------------------------------------------------------------------------------------------------------- env
+
+
+def test_the_report_says_what_is_installed_and_gives_nobody_away(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "SECONDS", 0.02)
+    report = environment.report()
+    lines = dict(line.removeprefix("- ").split(": ", 1) for line in report.splitlines())
+    assert platform.python_version() in lines["python"]
+    assert "torch 2.13.0" in lines["packages"]
+    assert f"of {os.cpu_count()} cores" in lines["processor"]
+    speeds = lines["matrix products of 1024, GFLOP/s"].split(", ")
+    assert speeds[0].startswith("float32 ")
+    assert int(speeds[0].split()[1].replace(",", "")) > 0
+    for secret in {str(Path.home()), str(project), platform.node(), getpass.getuser()} - {"", "/", "root"}:
+        assert secret not in report
+
+
+def test_the_report_says_which_knob_is_wrong(project: Path) -> None:
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("seed: 1 ", "seed: -1 ", 1))
+    assert "- params.yaml: seed: -1 is below 0" in environment.report().splitlines()

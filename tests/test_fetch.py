@@ -1,0 +1,255 @@
+"""Files from elsewhere: they come whole, once, and only as the files that were meant."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from pipeline.corpus import fetch
+from pipeline.corpus.progress import follower
+from pipeline.params import Refusal
+
+CONTENT = bytes(range(256)) * 2000
+QUIET = follower("none")
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass
+class Server:
+    """A server of one file that does what a test tells it to."""
+
+    content: bytes = CONTENT
+    tag: str = '"first"'
+    ranges: bool = True  # whether it can go on from the middle
+    breaks: list[int] = field(default_factory=list)  # after how many bytes each of the next answers breaks off
+    statuses: list[int] = field(default_factory=list)  # what it answers first, before it serves the file
+    asked: list[str] = field(default_factory=list)  # the Range of each request
+    url: str = ""
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        wanted = request.headers.get("Range", "")
+        self.asked.append(wanted)
+        if self.statuses:
+            return request.send_error(self.statuses.pop(0))
+        known = request.headers.get("If-Range") in (None, self.tag)
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.ranges and known else 0
+        if start >= len(self.content):
+            return request.send_error(416)
+        request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
+        if self.tag:
+            request.send_header("ETag", self.tag)
+        request.send_header("Content-Length", str(len(self.content) - start))
+        request.end_headers()
+        end = start + self.breaks.pop(0) if self.breaks else len(self.content)
+        request.wfile.write(self.content[start:end])
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.answer(self)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        state.url = f"http://127.0.0.1:{http.server_port}/text.txt"
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield state
+        http.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RALLY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "downloads"
+
+
+def get(server: Server, content: bytes = CONTENT) -> bytes:
+    return fetch.download(server.url, sha256(content), QUIET, pause=0).read_bytes()
+
+
+def only_the_file_is_left(cache: Path) -> bool:
+    return [path.name for path in cache.iterdir() if path.suffix != ".lock"] == [sha256(CONTENT)]
+
+
+def test_a_file_is_fetched_once_and_then_comes_from_the_cache(server: Server, cache: Path) -> None:
+    assert get(server) == get(server) == CONTENT
+    assert server.asked == [""]
+    assert only_the_file_is_left(cache)
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(server: Server, cache: Path) -> None:
+    server.breaks = [12 * fetch.STEP, 6 * fetch.STEP]
+    assert get(server) == CONTENT
+    assert server.asked == ["", f"bytes={12 * fetch.STEP}-", f"bytes={18 * fetch.STEP}-"]
+    assert only_the_file_is_left(cache)
+
+
+def test_the_next_run_goes_on_where_a_failed_one_stopped(server: Server) -> None:
+    server.breaks = [2 * fetch.STEP] * fetch.TRIES
+    with pytest.raises(Refusal, match="the connection broke off"):
+        get(server)
+    assert get(server) == CONTENT
+    assert server.asked[-1] == f"bytes={2 * fetch.STEP * fetch.TRIES}-"
+
+
+def test_a_server_that_cannot_go_on_from_the_middle_begins_again(server: Server) -> None:
+    server.ranges, server.breaks = False, [100_000]
+    assert get(server) == CONTENT
+
+
+@pytest.mark.parametrize("tag", ['"second"', ""], ids=["said by its tag", "not said"])
+def test_a_file_that_changed_after_the_interruption_is_fetched_anew(server: Server, cache: Path, tag: str) -> None:
+    server.tag = '"first"' if tag else ""
+    server.content, server.breaks = CONTENT[::-1], [100_000] * fetch.TRIES
+    with pytest.raises(Refusal):
+        get(server)
+    server.content, server.tag = CONTENT, tag
+    assert get(server) == CONTENT
+    assert only_the_file_is_left(cache)
+
+
+def test_a_download_that_had_all_its_bytes_when_it_was_killed_is_not_fetched_again(server: Server, cache: Path) -> None:
+    cache.mkdir(parents=True)
+    (cache / f"{sha256(CONTENT)}.part").write_bytes(CONTENT)
+    assert get(server) == CONTENT
+
+
+def test_another_file_than_the_one_meant_is_refused_with_both_checksums_and_not_kept(server: Server, cache: Path) -> None:
+    with pytest.raises(Refusal) as refusal:
+        get(server, b"what was meant")
+    assert sha256(CONTENT) in str(refusal.value) and sha256(b"what was meant") in str(refusal.value)
+    assert not [path for path in cache.iterdir() if path.suffix not in (".lock", ".version")]
+
+
+def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(server: Server, cache: Path) -> None:
+    get(server)
+    (cache / sha256(CONTENT)).write_bytes(CONTENT[:-1])
+    assert get(server) == CONTENT
+
+
+def test_two_that_want_one_file_at_once_fetch_it_once(server: Server) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(get, [server] * 4)) == {CONTENT}
+    assert server.asked == [""]
+
+
+def test_a_busy_server_is_asked_again(server: Server) -> None:
+    server.statuses = [503, 429]
+    assert get(server) == CONTENT
+
+
+def test_a_missing_file_is_said_at_once_and_without_the_password_of_its_address(server: Server) -> None:
+    server.statuses = [404] * 9
+    url = server.url.replace("http://", "http://user:secret@") + "?key=secret"
+    with pytest.raises(Refusal, match="404 Not Found") as refusal:
+        fetch.download(url, sha256(CONTENT), QUIET, pause=0)
+    assert "secret" not in str(refusal.value)
+    assert len(server.asked) == 1
+
+
+def test_without_a_network_a_warm_cache_works_and_a_cold_one_names_data_that_needs_none(server: Server) -> None:
+    get(server)
+    server.url = "http://127.0.0.1:1/text.txt"
+    assert get(server) == CONTENT
+    with pytest.raises(Refusal, match=r"Connection refused.*prepare\.dataset=markov"):
+        get(server, b"something else")
+
+
+def test_a_cache_that_cannot_be_written_is_said_with_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RALLY_CACHE", str(tmp_path / "file"))
+    with pytest.raises(Refusal, match="RALLY_CACHE=FOLDER"):
+        fetch.download("http://127.0.0.1:1/", sha256(CONTENT), QUIET)
+
+
+# ------------------------------------------------------------------------------------------------------------------ archives
+
+
+def zipped(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def unpack(content: bytes, tmp_path: Path) -> bytes:
+    path = tmp_path / "archive"
+    path.write_bytes(content)
+    with fetch.unpacked(path, "text") as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("packed", [CONTENT, gzip.compress(CONTENT), zipped(text=CONTENT)], ids=["plain", "gz", "zip"])
+def test_a_file_is_read_as_what_it_holds(packed: bytes, tmp_path: Path) -> None:
+    assert unpack(packed, tmp_path) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("packed", "problem"),
+    [
+        (gzip.compress(CONTENT)[:-20], "cannot be unpacked"),
+        (zipped(text=CONTENT)[:-20], "cannot be unpacked"),
+        (zipped(one=b"1", two=b"2"), "holds 2 files"),
+    ],
+    ids=["gz cut off", "zip cut off", "zip of two"],
+)
+def test_an_archive_that_cannot_be_read_is_one_line(packed: bytes, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=problem) as refusal:
+        unpack(packed, tmp_path)
+    assert len(refusal.value.problems) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------------ packages
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip takes for its only index, with the source archive of one package in it."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    about = b"[build-system]\nrequires = []\nbuild-backend = 'setuptools.build_meta'\n[project]\nname = 'verse'\nversion = '1'\n"
+    with tarfile.open(folder / "verse-1.tar.gz", "w:gz") as archive:
+        for name, content in (("pyproject.toml", about), ("verse.py", b"")):
+            member = tarfile.TarInfo(f"verse-1/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_CONFIG_FILE": "/dev/null"}.items():
+        monkeypatch.setenv(name, value)
+    return folder
+
+
+def test_a_package_comes_from_the_index_of_the_user_and_then_from_the_cache(index: Path) -> None:
+    archive = (index / "verse-1.tar.gz").read_bytes()
+    assert fetch.package("verse==1", sha256(archive)).read_bytes() == archive
+    (index / "verse-1.tar.gz").unlink()
+    assert fetch.package("verse==1", sha256(archive)).read_bytes() == archive
+
+
+def test_a_package_that_is_another_one_or_missing_is_one_line(index: Path) -> None:
+    for requirement in ("verse==1", "verse==2"):
+        with pytest.raises(Refusal, match=rf"{requirement}: pip cannot fetch it .*prepare\.dataset=markov") as refusal:
+            fetch.package(requirement, sha256(b"another"))
+        assert "\n" not in str(refusal.value)

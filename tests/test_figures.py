@@ -1,0 +1,362 @@
+"""How does it look? Every form is drawn, the page holds everything and asks nobody, and hostile text stays text."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import html.parser
+import io
+import itertools
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.image import imread
+from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
+
+from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
+from pipeline.figures import charts, pixels
+from pipeline.figures.forms import FORMS, draw, scale
+from pipeline.figures.page import chart_view, page, thinned
+from pipeline.figures.pictures import pictures
+from pipeline.figures.run import Run, read_run
+from pipeline.figures.samples import inline, read_samples
+from pipeline.figures.style import colors, png, said, shown, spread, ticks
+from pipeline.params import Refusal, read_yaml
+from pipeline.readings import Axis, Form, Reading, finite
+
+ROOT = Path(__file__).parent.parent
+NAN = math.nan
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    leave_run(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return read_run()
+
+
+@pytest.fixture(scope="module")
+def knobs() -> dict[str, Any]:
+    values = read_yaml(ROOT / "params.yaml")
+    return {section: values[section] for section in ("prepare", "tokenize", "model", "train", "evaluate", "probe")}
+
+
+class Parsed(html.parser.HTMLParser):
+    """A page taken apart: its elements with their attributes, its visible text, its data and what it would run."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self.data, self.scripts, self.styles = "", list[Any](), list[str](), list[str]()
+        self._in: tuple[str, dict[str, str | None]] = ("", {})
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._in = (tag, dict(attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in = ("", {})
+        self.text += "\n"
+
+    def handle_data(self, data: str) -> None:
+        match self._in:
+            case ("script", {"type": "application/json"}):
+                self.data.append(json.loads(data))
+            case ("script", _):
+                self.scripts.append(data)
+            case ("style", _):
+                self.styles.append(data)
+            case _:
+                self.text += data
+
+
+# ---------------------------------------------------------------------------------------------------------------- forms
+
+
+def test_there_is_a_drawing_for_every_form_that_a_reading_can_have() -> None:
+    assert set(FORMS) == set(get_args(Form))
+    assert {reading.form for reading in readings()} == set(FORMS)  # so the tests below draw all of them
+
+
+@pytest.mark.parametrize("reading", [*readings(), gappy()], ids=lambda reading: reading.name)
+def test_a_reading_is_drawn_in_its_form_with_its_quantity(reading: Reading) -> None:
+    figure = draw(reading)
+    image = imread(io.BytesIO(png(figure, 60)))
+    assert image.shape[1] >= 300
+    assert image[..., :3].std() > 0.02  # not an empty sheet
+    labels = [text for axes in figure.axes for text in (axes.get_ylabel(), axes.get_xlabel())]
+    assert reading.quantity in labels
+
+
+def test_a_gap_breaks_a_line_and_is_not_bridged() -> None:
+    chart = charts.of_reading(gappy())
+    assert [list(chart.pieces(line)) for line in chart.lines] == [[[(0, 1.0)], [(2, 3.0), (3, 4.0)]], [[(1, 2.0)]], []]
+    view = chart_view(chart)
+    assert [line["path"].count("M") for line in view["lines"]] == [2, 1, 0]
+    assert [label["name"] for label in view["labels"]] == ["holed", "lone"] or [label["name"] for label in view["labels"]] == [
+        "lone",
+        "holed",
+    ]
+
+
+def test_a_logarithmic_axis_leaves_out_what_has_no_logarithm() -> None:
+    axes = (Axis("step", [1]), Axis("block", [0, 1, 2, 3]))
+    reading = Reading("zeros", "lines", "norm", "Says.", axes, [[0.0, 1.0, -1.0, 10.0]], logarithmic=True)
+    chart = charts.of_reading(reading)
+    assert [list(chart.pieces(line)) for line in chart.lines] == [[[(1, 1.0)], [(3, 10.0)]]]
+    draw(reading)
+    nothing = dataclasses.replace(reading, values=[[0.0, 0.0, 0.0, 0.0]])
+    assert not charts.of_reading(nothing).y_limits().logarithmic
+    draw(nothing)
+
+
+@pytest.mark.parametrize("values", [[[NAN, NAN], [NAN, NAN]], [[2.0, 2.0], [2.0, 2.0]], [[0.0, 1.0], [NAN, -1.0]]])
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_a_map_is_drawn_whatever_its_numbers_are(values: list[list[float]], logarithmic: bool) -> None:
+    axes = (Axis("block", [0, 1]), Axis("step", [0, 1]))
+    png(draw(Reading("odd", "heat", "share", "Says.", axes, finite(values), logarithmic)), 50)
+    four = (Axis("layer", [0]), Axis("head", [0]), *axes)
+    png(draw(Reading("odd", "maps", "share", "Says.", four, finite([[values]]), logarithmic)), 50)
+
+
+def test_maps_carry_the_numbers_that_they_show() -> None:
+    values = finite([[0.1, 0.5, NAN], [1.0, 0.25, 0.7]])
+    norm = scale(values, logarithmic=False)
+    places = pixels.cells(values, norm)
+    back = np.frombuffer(base64.b64decode(pixels.text(places)), np.uint8).reshape(2, 3)
+    assert (back == 255).tolist() == [[False, False, True], [False, False, False]]
+    numbers = 0.1 + back / 254 * 0.9
+    assert np.nanmax(np.abs(numbers - np.array(values, float))[back != 255]) <= 0.9 / 254 / 2 + 1e-9
+    image = imread(io.BytesIO(base64.b64decode(pixels.data_uri(places).removeprefix("data:image/png;base64,"))))
+    assert image.shape == (2, 3, 4)
+    assert image[0, 2, 3] == 0  # what is not there is transparent, everything else is not
+    assert image[..., 3].sum() == 5
+    lightness = image[..., :3] @ np.array([0.2126, 0.7152, 0.0722])
+    assert lightness[1, 0] > lightness[1, 2] > lightness[0, 1] > lightness[1, 1] > lightness[0, 0]
+
+
+# ------------------------------------------------------------------------------------------------------------- pictures
+
+
+def test_the_same_run_gives_the_same_bytes_and_no_picture_says_where_or_when(run: Run, knobs: dict[str, Any]) -> None:
+    first, second = pictures(run, 60), pictures(read_run(), 60)
+    assert first == second
+    assert set(first) == {"loss", "updates", "scores", *(reading.name for reading in readings())}
+    for picture in first.values():
+        assert set(re.findall(rb"tEXt|iTXt|zTXt|tIME|eXIf", picture)) == set()
+    assert page(run, knobs) == page(read_run(), knobs)
+
+
+def test_a_run_that_has_hardly_begun_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knobs: dict[str, Any]) -> None:
+    leave_run(tmp_path, steps=50)
+    monkeypatch.chdir(tmp_path)
+    VALIDATION_CURVE.write_text("step,tokens,loss\n", encoding="utf-8")
+    change(EVALUATION, scores=[])
+    TRAIN_CURVE.write_text(
+        "step,tokens,loss,lr,gradient_norm,clipped\n5,10,nan,0.1,,0\n10,20,4.1,0.1,0.0,0\n", encoding="utf-8"
+    )
+    run = dataclasses.replace(read_run(), readings=(), samples="")
+    assert run.train["loss"] == [None, 4.1]
+    assert set(pictures(run, 50)) == {"loss", "updates"}
+    assert "no score" in Parsed(page(run, knobs)).text
+
+
+@pytest.mark.parametrize("path", [TRAIN_CURVE, VALIDATION_CURVE, TRAIN_METRICS, EVALUATION, SAMPLES])
+def test_a_file_that_is_missing_is_named(run: Run, path: Path) -> None:
+    path.unlink()
+    with pytest.raises(Refusal, match=re.escape(f"{path}: is not there")):
+        read_run()
+
+
+@pytest.mark.parametrize("damage", ["step,loss\n1,banana\n", "step,loss\n1\n", "step,loss\n1,2,3\n", 'step,loss\n1,"2'])
+def test_a_damaged_curve_is_refused_and_named(run: Run, damage: str) -> None:
+    TRAIN_CURVE.write_text(damage, encoding="utf-8")
+    with pytest.raises(Refusal, match=re.escape(f"{TRAIN_CURVE}: is damaged")):
+        read_run()
+
+
+# ------------------------------------------------------------------------------------------------------------- the page
+
+
+def test_the_page_holds_everything_of_the_run(run: Run, knobs: dict[str, Any]) -> None:
+    parsed = Parsed(page(run, knobs))
+    for section, values in knobs.items():
+        assert section in parsed.text
+        assert set(values) <= set(re.findall(r"\w+", parsed.text)), section
+    for reading in readings():
+        assert reading.says in parsed.text
+        assert charts.title_of(reading.name) in parsed.text
+    for score in run.scores:
+        assert score.name in parsed.text
+    assert "What light through ``` yonder\n```\nbreaks?" in parsed.text  # the sample as it was written
+    assert "2.193" in parsed.text  # bits a byte
+    assert "0.447 (17 %) fewer than 5-gram" in parsed.text
+    curve = parsed.data[0]
+    assert [line["name"] for line in curve["lines"]] == ["train", "validation"]
+    assert [len(line["points"]) for line in curve["lines"]] == [200, 20]
+    maps = next(data for data in parsed.data if "cells" in data and data["rows"]["name"] == "layer")
+    assert len(maps["cells"]) == 16
+    assert maps["across"]["ticks"] == [shown(token) for token in TOY]
+
+
+def test_the_page_asks_nobody_for_anything(run: Run, knobs: dict[str, Any]) -> None:
+    parsed = Parsed(page(run, knobs))
+    for tag, attributes in parsed.elements:
+        assert tag not in ("link", "iframe", "object", "embed", "form", "base", "video", "audio", "source"), tag
+        for name in ("src", "href", "srcset", "data", "action", "poster", "background", "xlink:href", "ping"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:image/png;base64,")), f"{tag} {name}={value}"
+        assert not re.search(r"url\(|@import|image-set", attributes.get("style") or "")
+    assert not re.search(r"url\(|@import|image-set|https?:", "".join(parsed.styles))
+    assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import)\b|https?:", "".join(parsed.scripts))
+    policy = next(attributes["content"] for _, attributes in parsed.elements if "http-equiv" in attributes)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_the_page_allows_its_own_script_and_no_other(run: Run, knobs: dict[str, Any]) -> None:
+    parsed = Parsed(page(run, knobs))
+    (script,) = parsed.scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = next(attributes["content"] or "" for _, attributes in parsed.elements if "http-equiv" in attributes)
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_hostile_text_stays_text_wherever_it_comes_from(run: Run, knobs: dict[str, Any]) -> None:
+    plain = Parsed(page(run, knobs))
+    axis = Axis(HOSTILE, [HOSTILE, "b"])
+    lines = Reading("evil", "lines", HOSTILE, HOSTILE, (axis, axis), [[1.0, 2.0], [3.0, 4.0]])
+    maps = Reading("evil_maps", "maps", HOSTILE, HOSTILE, (axis, axis, axis, axis), [[[[1.0, 2.0]] * 2] * 2] * 2)
+    heat = Reading("evil_heat", "heat", HOSTILE, HOSTILE, (axis, axis), [[1.0, 2.0]] * 2)
+    scores = (*run.scores, dataclasses.replace(run.scores[0], name=HOSTILE, split="test"))
+    samples = f"# x\n\n{HOSTILE}\n\n## `{HOSTILE}`\n\n```\n{HOSTILE}\n```\n"
+    evil = dataclasses.replace(run, readings=(lines, maps, heat), scores=scores, samples=samples)
+    evil_knobs = {**knobs, "prepare": {**knobs["prepare"], "dataset": HOSTILE}}
+    parsed = Parsed(page(evil, evil_knobs))
+    assert parsed.scripts == plain.scripts
+    assert not [name for _, attributes in parsed.elements for name in attributes if name.startswith("on")]
+    assert {attributes.get("src", "")[:5] for tag, attributes in parsed.elements if tag == "img"} == {"data:"}  # type: ignore[index]
+    assert parsed.text.count("<script>alert(1)</script>") >= 10
+    assert "{{ 7 * 7 }}" in parsed.text
+    assert "{{ 7 * 7 }}" in json.dumps(parsed.data)
+    pictures(evil, 50)
+
+
+def test_a_large_model_keeps_the_page_under_two_megabytes(run: Run, knobs: dict[str, Any]) -> None:
+    tokens = list("the cat sat on the mat; the cat sat")
+    row = [1 / (1 + key) for key in range(len(tokens))]
+    axes = (Axis("layer", range_(12)), Axis("head", range_(12)), Axis("query", tokens), Axis("key", tokens))
+    big = Reading("attention", "maps", "weight", "Says.", axes, [[[row] * len(tokens)] * 12] * 12)
+    curve = {name: [float(value) for value in range(100_000)] for name in ("step", "loss", "lr", "gradient_norm", "tokens")}
+    assert len(page(dataclasses.replace(run, readings=(big,), train=curve), knobs).encode()) < 2_000_000
+
+
+def test_more_maps_than_fit_come_as_images_alone(run: Run, knobs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.figures.page.CELLS", 200)
+    data = [data for data in Parsed(page(run, knobs)).data if "cells" in data]
+    assert [entry["cells"] is None for entry in data] == [True, False]  # attention is too large, the small map is kept
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"bits": 1.0}, "fewer than 5-gram"),
+        ({"bits": 3.0}, "more than 5-gram"),
+        ({"diverged": True}, "diverged"),
+        ({"above_entropy": 0.0123}, "0.0123 nats a token above"),
+    ],
+)
+def test_the_headline_says_how_good_it_is(run: Run, knobs: dict[str, Any], values: dict[str, Any], words: str) -> None:
+    bits = values.pop("bits", 1.0)
+    scores = tuple(dataclasses.replace(score, bits_per_byte=bits) if score.name == "model" else score for score in run.scores)
+    told = dataclasses.replace(run, scores=scores, evaluation={**run.evaluation, **values})
+    assert words in Parsed(page(told, knobs)).text
+
+
+# --------------------------------------------------------------------------------------------------------------- pieces
+
+
+def test_samples_are_read_with_fences_of_any_length_and_kept_as_they_were_written() -> None:
+    text = "# S\n\nintro\ngoes on\n\n## `a`b`\n\n### T 0\n\n````text\n# no heading\n```\n\n````\n\n~~~\ncut short"
+    assert [(part.title, part.level, part.blocks) for part in read_samples(text)] == [
+        ("S", 1, [("text", "intro goes on")]),
+        ("`a`b`", 2, []),
+        ("T 0", 3, [("code", "# no heading\n```\n"), ("code", "cut short")]),
+    ]
+
+
+def test_only_what_stands_between_backticks_is_code() -> None:
+    assert inline("read `` a`b `` and `<i>`, **no**") == [
+        (False, "read "),
+        (True, "a`b"),
+        (False, " and "),
+        (True, "<i>"),
+        (False, ", **no**"),
+    ]
+
+
+def test_a_spike_survives_thinning() -> None:
+    points = [(float(x), 100.0 if x == 43_210 else x % 7 / 7) for x in range(100_000)]
+    kept = thinned(points, most=600)
+    assert len(kept) <= 602
+    assert max(kept, key=lambda point: point[1]) == (43_210.0, 100.0)
+    assert [x for x, _ in kept] == sorted({x for x, _ in kept})
+
+
+@given(st.lists(st.floats(0, 1), max_size=30), st.floats(0.01, 0.2))
+def test_labels_are_spread_in_their_order_between_the_ends(places: list[float], gap: float) -> None:
+    spots = spread(places, gap, 0.0, 1.0)
+    order = sorted(range(len(places)), key=lambda index: (places[index], index))
+    sorted_spots = [spots[index] for index in order]
+    wanted = min(gap, 1 / max(1, len(places) - 1))
+    assert all(later - earlier >= wanted - 1e-6 for earlier, later in itertools.pairwise(sorted_spots))
+    assert all(-1e-6 <= spot <= 1 + 1e-6 for spot in spots)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_ticks_stand_between_the_ends(low: float, width: float) -> None:
+    found = ticks(low, low + width)
+    assert 1 <= len(found) <= 7
+    assert found == sorted(set(found))
+    slack = 1e-8 * (abs(low) + width)
+    assert all(low - slack <= tick <= low + width + slack for tick in found)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (0.02, "0.02"), (1000, "1,000"), (3e-4, "3e-4"), (1.23456, "1.23"), (2.5e7, "2.5e7"), (None, "–"), (NAN, "–")],
+)
+def test_numbers_are_written_as_people_write_them(number: float | None, text: str) -> None:
+    assert said(number) == text
+
+
+@pytest.mark.parametrize(
+    ("token", "text"), [(" ", "␣"), ("\n", "⏎"), (" the", "␣the"), ("block 1", "block 1"), ("a\x00b", "a�b")]
+)
+def test_invisible_tokens_are_made_visible(token: str, text: str) -> None:
+    assert shown(token) == text
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_every_line_stands_out_from_its_paper(ordered: bool, dark: bool) -> None:
+    """A contrast of at least 1.7 even at the pale end of the scale, where the label names the line all the same."""
+
+    def luminance(color: str) -> float:
+        parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    paper = luminance("#1d2126" if dark else "#ffffff")
+    for color in colors(6, ordered, dark):
+        bright, dim = sorted((luminance(color), paper), reverse=True)
+        assert (bright + 0.05) / (dim + 0.05) > 1.7, color

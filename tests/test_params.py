@@ -1,0 +1,243 @@
+"""Every knob: read as DVC reads it, described where it stands, and refused in plain lines when it is wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from dvc.utils.serialize import parse_yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic.fields import FieldInfo
+from wrong_params import MISSING, WRONG, Wrong
+
+from pipeline.params import Params, ParamsError, Refusal, Section, Yaml12Loader, load, names_in, parse, read_yaml, suggest
+
+ROOT = Path(__file__).parents[1]
+STANDING: dict[str, Any] = read_yaml(ROOT / "params.yaml")
+STAGES = ("prepare", "tokenize", "train", "evaluate", "probe", "plot")
+
+# -------------------------------------------------------------------------------------------------- read as DVC reads it
+
+SCALARS = """
+1e-3 1e-05 1E5 1e+3 1e5 -1e-3 1.5E3 1.0e-10 1e400 .5 5. -.5 +.5 .5e3 .5e-3 1.e5 1e 1e+ e5 1.5.2 0.0 -0.0 0e0 0.
+0 00 -0 +1 -1 012 08 0o17 0O17 0o8 0x1F 0X1F 0xFg +0x1F -0x1F +0o7 0b101 0b2 1_000 1_0.5 _1 -_1 1__0 0_ 0x1_F 0o1_7 .1_0
+on off yes no y n On NO true True TRUE tRue false False ~ null Null NULL nULL
+.inf -.inf +.inf .Inf .INF .iNF inf .nan .NaN .NAN -.nan nan NaN
+1:30 190:20:30 2001-01-01 2001-12-14t21:59:43Z 1,000 -- . .. __ '1e-3' "1" 'on' !!str [1e-3,on] a#b a:b data/own
+""".split()
+
+
+def read(text: str) -> Any:
+    return yaml.load(f"knob: {text}\n", Loader=Yaml12Loader)["knob"]
+
+
+def is_the_same(ours: Any, theirs: Any) -> bool:
+    """Equal and of one type, all the way down."""
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(is_the_same, ours, theirs))
+    if isinstance(ours, float) and isinstance(theirs, float):
+        return repr(ours) == repr(theirs)  # nan is nan, and -0.0 is not 0.0
+    return type(ours) is type(theirs) and ours == theirs
+
+
+@pytest.mark.parametrize("text", SCALARS)
+def test_a_scalar_is_read_as_dvc_reads_it(text: str) -> None:
+    theirs = parse_yaml(f"knob: {text}\n", "params.yaml")["knob"]
+    assert is_the_same(read(text), theirs)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text("0123456789.eE+-_xobaFfINnrul:~", min_size=1, max_size=9))
+@example("-_")
+def test_whatever_dvc_can_read_is_read_as_dvc_reads_it(text: str) -> None:
+    try:
+        theirs = parse_yaml(f"knob: {text}\n", "params.yaml")["knob"]
+    except Exception:  # ruamel lets many kinds out; what DVC cannot read never comes to a stage
+        return
+    assert is_the_same(read(text), theirs)
+
+
+def test_what_dvc_writes_for_a_turned_knob_is_read_as_the_number_that_it_is() -> None:
+    assert read("1e-05") == 1e-5
+    assert read("1e-3") == 1e-3
+
+
+# ----------------------------------------------------------------------------------------------- described where it stands
+
+
+def knobs_of(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
+    """Every knob by its full name."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            found |= knobs_of(inner, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = field
+    return found
+
+
+def comments() -> dict[str, str]:
+    """What params.yaml says beside each knob."""
+    found, section = {}, ""
+    for line in (ROOT / "params.yaml").read_text().splitlines():
+        if match := re.match(r"(\s*)(\w+):([^#]*)(?:#\s*(.*))?$", line.replace('": ', '" ')):
+            indent, name, value, comment = match.groups()
+            if not indent:
+                section = "" if value.strip() else f"{name}."
+            found[f"{section}{name}" if indent else name] = comment or ""
+    return found
+
+
+KNOBS, COMMENTS = knobs_of(Params), comments()
+
+
+def limits_of(field: FieldInfo) -> dict[str, float]:
+    """The limits of a number, or of the entries of a list, by pydantic's words: ge, gt, le, lt."""
+    words = ("ge", "gt", "le", "lt")
+    metadata = field.metadata or [limit for entry in get_args(field.annotation) for limit in entry.__metadata__[0].metadata]
+    return {word: getattr(limit, word) for limit in metadata for word in words if hasattr(limit, word)}
+
+
+def number(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+NUMBER = r"(-?[\d,.]*\d(?:e-?\d+)?)"
+
+
+def described_limits(comment: str) -> dict[str, float]:
+    """The limits that a comment tells: "1 .. 256", "0 <= share < 1", ">= 1", "> 0"."""
+    if match := re.search(rf"{NUMBER} \.\. {NUMBER}", comment):
+        return {"ge": number(match[1]), "le": number(match[2])}
+    if match := re.search(rf"{NUMBER} (<=?) \w+ (<=?) {NUMBER}", comment):
+        return {"ge" if match[2] == "<=" else "gt": number(match[1]), "le" if match[3] == "<=" else "lt": number(match[4])}
+    if match := re.search(rf"(>=?) {NUMBER}", comment):
+        return {"ge" if match[1] == ">=" else "gt": number(match[2])}
+    return {}
+
+
+def test_params_yaml_as_it_stands_is_right() -> None:
+    load(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_every_knob_says_what_it_means(knob: str) -> None:
+    assert len(COMMENTS[knob]) > 10
+
+
+@pytest.mark.parametrize("knob", [knob for knob in KNOBS if described_limits(COMMENTS[knob])])
+def test_a_range_that_a_comment_tells_is_the_range_that_is_held(knob: str) -> None:
+    assert described_limits(COMMENTS[knob]).items() <= limits_of(KNOBS[knob]).items()
+
+
+@pytest.mark.parametrize("knob", [knob for knob in KNOBS if " | " in COMMENTS[knob]])
+def test_the_names_that_a_comment_tells_are_the_names_that_are_taken(knob: str) -> None:
+    parts = re.split(r"[|,:]", re.sub(r"\(.*?\)", "", COMMENTS[knob]))
+    with pytest.raises(ParamsError) as caught:
+        load_with({knob: "qqq"})
+    known = str(caught.value).partition("Known: ")[2].split(", ")
+    assert sorted(part.strip() for part in parts if re.fullmatch(r"\s*\w+\s*", part)) == sorted(known)
+
+
+# ------------------------------------------------------------------------------------------------- refused in plain lines
+
+
+def values_with(knobs: dict[str, Any]) -> dict[str, Any]:
+    values = copy.deepcopy(STANDING)
+    for name, value in knobs.items():
+        *sections, last = name.split(".")
+        inner = values
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        if value is MISSING:
+            del inner[last]
+        else:
+            inner[last] = value
+    return values
+
+
+def load_with(knobs: dict[str, Any]) -> Params:
+    return parse(Params, values_with(knobs))
+
+
+def content_of(wrong: Wrong) -> bytes:
+    if wrong.content is not None:
+        return wrong.content
+    return yaml.safe_dump(values_with(wrong.knobs), allow_unicode=True).encode()
+
+
+def lines_of(wrong: Wrong) -> list[str]:
+    """The lines with the names that they stand for."""
+
+    def names(match: re.Match[str]) -> str:
+        table = match[1]
+        if table == "*":
+            known = tuple(Params.model_fields)
+        elif table.endswith(".*"):
+            known = tuple(STANDING[table.removesuffix(".*")])
+        else:
+            known = names_in(table)
+        return f"Known: {', '.join(known)}"
+
+    return [re.sub(r"Known: (\*|\w+\.\*|\w+/\w+\.py:\w+)$", names, line) for line in wrong.lines]
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_file_is_refused_in_these_lines(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_bytes(content_of(WRONG[what]))
+    with pytest.raises(Refusal) as caught:
+        load()
+    assert sorted(caught.value.problems) == sorted(lines_of(WRONG[what]))
+
+
+def test_a_file_that_is_not_there_or_is_a_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refusal, match=r"^params.yaml: there is no such file here; run from the top folder of the project$"):
+        load()
+    Path("params.yaml").mkdir()
+    with pytest.raises(Refusal, match=r"^params.yaml: cannot be read: Is a directory$"):
+        load()
+
+
+DOORS = {
+    "prepare": "a data set that is not there",
+    "tokenize": "a tokenizer that is not there",
+    "train": "three at once",
+    "evaluate": "text for a number",
+    "probe": "no YAML",
+    "plot": "a knob that stands twice",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_refuses_before_torch_is_imported_and_writes_nothing(stage: str, tmp_path: Path) -> None:
+    wrong = WRONG[DOORS[stage]]
+    (tmp_path / "params.yaml").write_bytes(content_of(wrong))
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    # as `python -m pipeline.<stage>`, and at the end what was imported
+    program = (
+        "import atexit, json, runpy, sys; atexit.register(lambda: print(json.dumps(sorted(sys.modules))));"
+        f"sys.argv = ['{stage}']; runpy.run_module('pipeline.{stage}', run_name='__main__')"
+    )
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert sorted(done.stderr.splitlines()) == sorted(lines_of(wrong))
+    assert not {"torch", "pandas", "matplotlib", "sklearn"} & set(json.loads(done.stdout))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
+
+
+def test_the_nearest_word_is_suggested() -> None:
+    assert suggest("tanhh", ("relu", "tanh")) == "Did you mean 'tanh'? Known: relu, tanh"
+    assert suggest("qq", ("relu", "tanh")) == "Known: relu, tanh"

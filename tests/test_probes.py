@@ -1,0 +1,276 @@
+"""Probes: each reading agrees with another way to compute it, and reading changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from small import knobs
+from subjects import TEXT, leave_model, runtime, subject
+from torch import Tensor
+
+from pipeline import probe
+from pipeline.artifacts import READINGS
+from pipeline.corpus.tokenizers import Bytes, Characters
+from pipeline.params import Refusal, names_in
+from pipeline.probes.activations import activation_rms
+from pipeline.probes.attention import attention_maps, label
+from pipeline.probes.base import Subject, open_snapshots
+from pipeline.probes.gradients import gradient_norm
+from pipeline.probes.table import PROBES
+from pipeline.readings import Reading, load_all, over_training, save
+
+FAMILIES = [
+    {f"model__{knob}": name}
+    for knob, table in (
+        ("position", "networks/positions.py:POSITIONS"),
+        ("attention", "networks/attention.py:ATTENTIONS"),
+        ("residual", "networks/residuals.py:RESIDUALS"),
+        ("norm", "networks/norms.py:NORMS"),
+        ("activation", "networks/activations.py:ACTIVATIONS"),
+    )
+    for name in names_in(table)
+] + [{"model__tied": True, "model__bias": True}]
+
+
+def named(changes: dict[str, object]) -> str:
+    return " ".join(map(str, changes.values()))
+
+
+@pytest.mark.parametrize("changes", FAMILIES, ids=named)
+@pytest.mark.parametrize("name", PROBES)
+def test_a_probe_reads_every_kind_of_model_and_changes_nothing(tmp_path: Path, name: str, changes: dict[str, object]) -> None:
+    made = subject(tmp_path, **changes)
+    weights = {key: weight.clone() for key, weight in made.model.state_dict().items()}
+    flags = [(module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for module in made.model.modules()]
+    for weight in made.model.parameters():
+        weight.grad = torch.full_like(weight, 3.0)
+    torch.manual_seed(4)
+    state = torch.get_rng_state()
+
+    reading = PROBES[name].read(made)
+    again = PROBES[name].read(made)
+
+    assert reading == again
+    assert all(torch.equal(weight, weights[key]) for key, weight in made.model.state_dict().items())
+    assert all(
+        weight.requires_grad and weight.grad is not None and (weight.grad == 3).all() for weight in made.model.parameters()
+    )
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.is_grad_enabled()
+    assert flags == [
+        (module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for module in made.model.modules()
+    ]
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_reading_is_complete(tmp_path: Path, name: str) -> None:
+    made, found = subject(tmp_path), PROBES[name]
+    reading = found.read(made)
+    assert reading.name == name
+    assert "ealthy" in reading.says
+    assert "Source: " in (inspect.getdoc(found.read) or "")
+    assert "Healthy" in (inspect.getdoc(found.read) or "")
+    if found.whole_training:
+        together = over_training([(0, reading), (5, reading)])
+        assert together.axes[0].ticks == [0, 5]
+        assert together.values == [reading.values[0]] * 2
+    save(reading, tmp_path)
+    assert json.loads((tmp_path / f"{name}.json").read_text())["name"] == name
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_the_reading_of_a_model_that_diverged_can_be_saved(tmp_path: Path, name: str) -> None:
+    made = subject(tmp_path)
+    with torch.no_grad():
+        made.model.blocks[0].attention.project.weight.fill_(torch.nan)
+    reading = PROBES[name].read(made)
+    save(reading, tmp_path)
+    assert "null" in (tmp_path / f"{name}.json").read_text()
+
+
+# --------------------------------------------------------------------------------------------------- checked by another way
+
+
+def numbers(reading: Reading) -> dict[str, float]:
+    return dict(zip(reading.axes[1].ticks, reading.values[0], strict=True))
+
+
+def test_activation_rms_is_that_of_the_stream_computed_step_by_step(tmp_path: Path) -> None:
+    made = subject(tmp_path, model__position="learned", model__norm="none", model__activation="relu")
+    weights = dict(made.model.named_parameters())
+    ids = made.batch.inputs
+    x = weights["embedding.weight"][ids] + weights["position.weight"][: ids.shape[1]]
+    sizes = [x]
+    for layer in range(2):
+        x = x + attended(x, {key.removeprefix(f"blocks.{layer}.attention."): weight for key, weight in weights.items()})
+        hidden = torch.einsum("btd,hd->bth", x, weights[f"blocks.{layer}.feed_forward.up.weight"]).clamp(min=0)
+        x = x + torch.einsum("bth,dh->btd", hidden, weights[f"blocks.{layer}.feed_forward.down.weight"])
+        sizes.append(x)
+    wanted = {name: (x**2).mean().item() ** 0.5 for name, x in zip(("embedding", "block 1", "block 2"), sizes, strict=True)}
+    assert numbers(activation_rms(made)) == pytest.approx(wanted, rel=1e-3)
+
+
+def attention_by_hand(x: Tensor, project: Tensor, heads: int = 2) -> tuple[Tensor, Tensor]:
+    """(probabilities [B, H, T, T], values [B, T, H, d]) of softmax attention without positions."""
+    q, k, v = torch.einsum("btd,ed->bte", x, project).chunk(3, dim=-1)
+    q, k, v = (part.unflatten(-1, (heads, -1)) for part in (q, k, v))
+    scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / q.shape[-1] ** 0.5
+    future = torch.ones(x.shape[1], x.shape[1]).triu(1).bool()
+    scores = scores.exp().masked_fill(future, 0)
+    return scores / scores.sum(-1, keepdim=True), v
+
+
+def attended(x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    probabilities, v = attention_by_hand(x, weights["project.weight"])
+    mixed = torch.einsum("bhqk,bkhd->bqhd", probabilities, v).flatten(2)
+    return torch.einsum("btd,ed->bte", mixed, weights["output.weight"])
+
+
+def test_attention_maps_are_those_of_the_formula(tmp_path: Path) -> None:
+    made = subject(tmp_path, model__position="none", model__norm="none")
+    reading = attention_maps(made)
+    ids = torch.from_numpy(made.tokenizer.encode("the cat sat"))[None]
+    x = made.model.embedding(ids)
+    with torch.no_grad():
+        for layer, block in enumerate(made.model.blocks):
+            wanted, _ = attention_by_hand(x, block.attention.project.weight)
+            torch.testing.assert_close(torch.tensor(reading.values[layer]), wanted[0], atol=1e-4, rtol=1e-3)
+            x = block(x, made.model.position, None, None)
+    assert list(reading.axes[2].ticks) == list("the␣cat␣sat") == list(reading.axes[3].ticks)
+
+
+@pytest.mark.parametrize("position", ["rotary", "learned", "sinusoidal", "none"])
+@pytest.mark.parametrize("attention", ["full", "window", "average"])
+def test_attention_maps_are_what_the_layer_mixes_its_values_by(tmp_path: Path, position: str, attention: str) -> None:
+    made = subject(tmp_path, model__position=position, model__attention=attention)
+    maps = torch.tensor(attention_maps(made).values)
+    ids = torch.from_numpy(made.tokenizer.encode("the cat sat"))[None]
+    seen: list[tuple[Tensor, Tensor]] = []
+    for block in made.model.blocks:
+        block.attention.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0], output)))
+    with torch.no_grad():
+        made.model(ids)
+        for layer, (x, output) in enumerate(seen):
+            module = made.model.blocks[layer].attention
+            values = module.project(x)[0, :, -16:].unflatten(-1, (2, -1))
+            mixed = torch.einsum("hqk,khd->qhd", maps[layer], values).flatten(1)
+            torch.testing.assert_close(module.output(mixed), output[0], atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(maps.sum(-1), torch.ones(maps.shape[:-1]), atol=1e-3, rtol=0)
+    assert (maps.triu(1) == 0).all()
+
+
+def test_gradient_norms_are_those_that_backward_leaves(tmp_path: Path) -> None:
+    made = subject(tmp_path, model__position="learned", model__norm="layer", model__bias=True)
+    model = copy.deepcopy(made.model)
+    logits = model(made.batch.inputs)
+    torch.nn.functional.cross_entropy(logits.flatten(0, 1), made.batch.targets.flatten(), ignore_index=-1).backward()
+    parts = {
+        "embedding": [model.embedding, model.position],
+        "block 1": [model.blocks[0]],
+        "block 2": [model.blocks[1]],
+        "head": [model.final_norm, model.head],
+    }
+    wanted = {
+        name: sum(float(weight.grad.square().sum()) for part in modules for weight in part.parameters()) ** 0.5
+        for name, modules in parts.items()
+    }
+    assert numbers(gradient_norm(made)) == pytest.approx(wanted, rel=1e-3)
+
+
+def test_the_gradient_of_a_head_of_zeros_is_the_closed_form(tmp_path: Path) -> None:
+    made = subject(tmp_path)
+    features: list[Tensor] = []
+    made.model.final_norm.register_forward_hook(lambda module, inputs, output: features.append(output.detach().flatten(0, 1)))
+    with torch.no_grad():
+        made.model.head.weight.zero_()
+    found = numbers(gradient_norm(made))
+    vocabulary, targets = made.tokenizer.vocabulary, made.batch.targets.flatten()
+    error = 1 / vocabulary - torch.nn.functional.one_hot(targets, vocabulary)
+    assert found["head"] == pytest.approx(float((error.T @ features[0] / len(targets)).norm()), rel=1e-3)
+    assert {layer: norm for layer, norm in found.items() if layer != "head"} == {"embedding": 0, "block 1": 0, "block 2": 0}
+
+
+# ------------------------------------------------------------------------------------------------- what a model is shown
+
+
+def test_the_fixed_batch_is_spread_over_the_validation_split_and_has_no_padding(tmp_path: Path) -> None:
+    text = "".join(np.random.default_rng(0).choice(list("abcdefgh"), 400))
+    made = subject(tmp_path, text=text)
+    starts = [text.find(made.tokenizer.decode(row.tolist())) for row in made.batch.inputs]
+    assert starts == [0, 48, 96, 144]  # of the 17 windows of 12 in 200 characters, the last of them short
+    assert (made.batch.targets >= 0).all()
+    assert made.batch is made.batch
+
+
+@pytest.mark.parametrize("toy", ["", "ÄÖÜ", "the cat sat on the mat, on and on"])
+def test_any_toy_text_gives_maps(tmp_path: Path, toy: str) -> None:
+    made = subject(tmp_path)
+    object.__setattr__(made, "toy", toy)
+    ticks = attention_maps(made).axes[2].ticks
+    assert list(ticks) == list((toy if toy.startswith("the") else TEXT)[:12].replace(" ", "␣"))
+
+
+def test_parts_of_characters_have_labels_of_their_own() -> None:
+    labels = {b"a": "a", b" the": "␣the", b"\n": "⏎", b"\t": "⇥", b"\xc3": "\\xc3", "é".encode(): "é", b"": "∎"}
+    assert {token: label(token) for token in labels} == labels
+
+
+# ------------------------------------------------------------------------------------------------------------- the door
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml, data and a trained model, in which we stand."""
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(knobs(probe__sequences=4, probe__toy="the cat").model_dump()))
+    monkeypatch.chdir(tmp_path)
+    return leave_model(tmp_path, subject(tmp_path))
+
+
+def test_the_stage_leaves_every_reading_over_all_snapshots_and_the_same_bytes_each_time(project: Path) -> None:
+    probe.main()
+    left = {file.name: file.read_bytes() for file in READINGS.iterdir()}
+    probe.main()
+    assert left == {file.name: file.read_bytes() for file in READINGS.iterdir()}
+    readings = {reading.name: reading for reading in load_all()}
+    assert readings.keys() == PROBES.keys()
+    for name, found in PROBES.items():
+        if found.whole_training:
+            assert readings[name].axes[0].ticks == [0, 3, 7]
+            assert len({json.dumps(line) for line in readings[name].values}) == 3, "each snapshot has weights of its own"
+    assert readings["attention"].values == attention_maps(last(project)).values
+
+
+def last(project: Path) -> Subject:
+    return [*open_snapshots(project / "models", runtime(), sequences=4, toy="the cat")][-1]
+
+
+def test_a_damaged_snapshot_is_refused_and_nothing_is_written(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = project / "models/snapshots/step-000000003.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(SystemExit) as ended:
+        probe.main()
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "step-000000003.safetensors: is damaged" in line
+    assert not (project / "metrics").exists()
+
+
+@pytest.mark.parametrize("content", ['{"snapshots": []}', '{"snapshots": [1]}', "[]", '{"snapshots": [{"step": 1}]}'])
+def test_a_list_that_names_no_snapshots_is_refused(project: Path, content: str) -> None:
+    (project / "models/snapshots/snapshots.json").write_text(content)
+    with pytest.raises(Refusal, match=r"snapshots\.json: (lists no snapshot|is no list of snapshots)"):
+        last(project)
+
+
+def test_subjects_of_other_tokenizers_have_readable_ticks(tmp_path: Path) -> None:
+    made = subject(tmp_path, Bytes(has_end=True), "né\n" * 80)
+    object.__setattr__(made, "toy", "né")
+    assert list(attention_maps(made).axes[2].ticks) == ["n", "\\xc3", "\\xa9"]
+    assert Characters.learn(["né"], 0, has_end=False).known("né!") == "né"

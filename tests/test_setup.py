@@ -1,0 +1,235 @@
+"""./run, with a stand-in for Python that makes environments in milliseconds; and the line that puts stages in the right one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PATH_FILE = ROOT / "pipeline" / "lab" / "path.pth"
+
+# What ./run asks of a Python: its version, whether it is whole, an environment, and packages in it. `install` notes each
+# call of pip; the file `broken` beside it makes pip fail, the file `slow` makes it take a second.
+STAND_IN = """#!/bin/sh
+home={home}
+case "$*" in
+*version_info\\[:2\\]*) echo {version} ;;
+*ensurepip*) exit {unfit} ;;
+*"-m venv "*)
+    for venv; do :; done
+    mkdir -p "$venv/bin"
+    : >"$venv/pyvenv.cfg"
+    cp "$0" "$venv/bin/python"
+    printf '#!/bin/sh\\necho setup >>%s/calls\\n' "$home" >"$venv/bin/rally"
+    chmod +x "$venv/bin/rally"
+    echo venv {version} >>"$home/calls" ;;
+*"-m pip install"*)
+    [ ! -e "$home/slow" ] || sleep 1
+    [ ! -e "$home/broken" ] || exit 1
+    echo pip >>"$home/calls" ;;
+esac
+"""
+
+
+@dataclass
+class Checkout:
+    """A folder with the files that ./run reads, and machines' Pythons on a PATH of its own."""
+
+    home: Path
+    root: Path
+
+    def python(self, name: str, version: str, unfit: int = 0) -> None:
+        stand_in = self.home / "bin" / name
+        stand_in.parent.mkdir(exist_ok=True)
+        stand_in.write_text(STAND_IN.format(home=self.home, version=version, unfit=unfit))
+        stand_in.chmod(0o755)
+
+    def start(self, *command: str, cwd: Path | None = None, **variables: str) -> subprocess.Popen[str]:
+        environment = {"PATH": f"{self.home / 'bin'}:/usr/bin:/bin", **variables}
+        return subprocess.Popen(
+            [str(self.root / "run"), *command],
+            cwd=cwd or self.root,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, *command: str, cwd: Path | None = None, **variables: str) -> tuple[int, str, str]:
+        process = self.start(*command, cwd=cwd, **variables)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    def calls(self) -> list[str]:
+        """What was asked of the Pythons since the last question."""
+        notes = self.home / "calls"
+        lines = notes.read_text().splitlines() if notes.exists() else []
+        notes.unlink(missing_ok=True)
+        return lines
+
+
+MADE = ["venv 3.11", "pip", "setup"]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    root = tmp_path / "a checkout"
+    (root / "pipeline" / "lab").mkdir(parents=True)
+    for name in ("run", "pyproject.toml", "constraints.txt", "pipeline/lab/path.pth"):
+        shutil.copy(ROOT / name, root / name)
+    here = Checkout(tmp_path, root)
+    here.python("python3.11", "3.11")
+    return here
+
+
+def test_the_first_call_makes_the_environment_and_the_second_finds_it(checkout: Checkout) -> None:
+    status, out, err = checkout.run("echo", "it runs")
+    assert (status, out, checkout.calls()) == (0, "it runs\n", MADE)
+    assert err.startswith("Setting up Rally's environment in ") and err.count("\n") == 1
+    assert checkout.run("echo", "it runs") == (0, "it runs\n", "")
+    assert checkout.calls() == []
+
+
+def test_the_command_runs_in_the_environment_and_where_it_was_called(checkout: Checkout, tmp_path: Path) -> None:
+    venv = checkout.root / ".venv"
+    _, out, _ = checkout.run("sh", "-c", "command -v python; echo $VIRTUAL_ENV; pwd", cwd=tmp_path)
+    assert out.splitlines() == [str(venv / "bin" / "python"), str(venv), str(tmp_path)]
+
+
+def test_the_exit_status_is_that_of_the_command(checkout: Checkout) -> None:
+    assert checkout.run("sh", "-c", "exit 7")[0] == 7
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_without_a_command_it_says_what_it_is_for_and_makes_nothing(checkout: Checkout, arguments: tuple[str, ...]) -> None:
+    status, out, _ = checkout.run(*arguments)
+    assert status == 0
+    assert "./run dvc repro" in out and "./run pytest" in out
+    assert not (checkout.root / ".venv").exists()
+
+
+def test_a_set_up_that_failed_is_made_anew_by_the_next_call(checkout: Checkout) -> None:
+    (checkout.home / "broken").touch()
+    status, out, _ = checkout.run("echo", "it runs")
+    assert (status, out, checkout.calls()) == (1, "", ["venv 3.11"])
+    (checkout.home / "broken").unlink()
+    assert checkout.run("echo", "it runs")[1] == "it runs\n"
+    assert checkout.calls() == MADE
+
+
+def test_a_set_up_that_was_killed_is_made_anew_by_the_next_call(checkout: Checkout) -> None:
+    (checkout.home / "slow").touch()
+    process = checkout.start("true")
+    while not (checkout.home / "calls").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert (checkout.root / ".venv.lock").is_symlink(), "it was to be killed in the middle"
+    assert checkout.run("echo", "it runs")[1] == "it runs\n"
+    assert checkout.calls()[-3:] == MADE
+
+
+def test_two_calls_at_once_make_one_environment(checkout: Checkout) -> None:
+    (checkout.home / "slow").touch()
+    processes = [checkout.start("echo", "it runs") for _ in range(2)]
+    assert [process.communicate()[0] for process in processes] == ["it runs\n", "it runs\n"]
+    assert checkout.calls() == MADE
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+def test_a_changed_pin_is_brought_up_to_date_in_place(checkout: Checkout, name: str) -> None:
+    checkout.run("true")
+    checkout.calls()
+    with (checkout.root / name).open("a") as file:
+        file.write("# another\n")
+    assert checkout.run("true")[2].startswith("Bringing Rally's environment in ")
+    assert checkout.calls() == ["pip", "setup"]
+
+
+def test_another_python_that_was_asked_for_makes_it_anew_and_stays(checkout: Checkout) -> None:
+    checkout.python("python3.12", "3.12")
+    checkout.run("true")
+    assert checkout.calls() == MADE
+    checkout.run("true", PYTHON="python3.12")
+    assert checkout.calls() == ["venv 3.12", "pip", "setup"]
+    checkout.run("true")
+    checkout.run("true", PYTHON="python3.12")
+    assert checkout.calls() == []
+
+
+def test_a_checkout_that_was_moved_makes_it_anew(checkout: Checkout) -> None:
+    checkout.run("true")
+    checkout.calls()
+    checkout.root = checkout.root.rename(checkout.home / "moved")
+    checkout.run("true")
+    assert checkout.calls() == MADE
+
+
+def test_a_python_that_does_not_fit_is_passed_over(checkout: Checkout) -> None:
+    checkout.python("python3.11", "3.11", unfit=1)
+    checkout.python("python3.12", "3.12", unfit=127)
+    checkout.python("python3.13", "3.13")
+    checkout.run("true")
+    assert checkout.calls()[0] == "venv 3.13"
+
+
+def test_no_python_that_fits_is_one_line_and_leaves_nothing(checkout: Checkout) -> None:
+    status, out, err = checkout.run("true", PYTHON="/no/such/python")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "3.11 to 3.13" in err and "/no/such/python" in err
+    assert sorted(path.name for path in checkout.root.iterdir()) == ["constraints.txt", "pipeline", "pyproject.toml", "run"]
+
+
+def test_a_folder_that_somebody_else_made_is_left_alone(checkout: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "bin").mkdir(parents=True)
+    status, _, err = checkout.run("true", RALLY_VENV=str(tmp_path / "mine"))
+    assert (status, err.count("\n")) == (1, 1)
+    assert "was not made by ./run" in err
+    assert (tmp_path / "mine" / "bin").exists()
+    assert checkout.calls() == []
+
+
+def test_a_call_that_finds_all_in_order_costs_little(checkout: Checkout) -> None:
+    checkout.run("true")
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        checkout.run("true")
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.05
+
+
+# ------------------------------------------------------------------------------------- python means this environment's
+
+
+@pytest.mark.parametrize("shell", [name for name in ("sh", "dash", "bash", "zsh") if shutil.which(name)])
+def test_a_stage_finds_the_python_of_the_environment_though_nobody_activated_it(tmp_path: Path, shell: str) -> None:
+    venv = tmp_path / "an environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    shutil.copy(PATH_FILE, next(venv.glob("lib/python3*/site-packages")) / "rally_path.pth")
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    (wrong / "python").write_text("#!/bin/sh\nexit 1\n")
+    (wrong / "python").chmod(0o755)
+
+    start = f"import subprocess; subprocess.run(['{shell}', '-c', 'python -c \"import sys; print(sys.prefix)\"; echo $PATH'])"
+    environment = {"PATH": f"{wrong}:/usr/bin:/bin"}
+    command = [venv / "bin" / "python", "-c", start]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == [str(venv), f"{venv / 'bin'}:{wrong}:/usr/bin:/bin"]
+    assert found.stderr == ""
+
+
+def test_the_environment_that_the_tests_run_in_leads_the_path() -> None:
+    if not any((Path(folder) / "rally_path.pth").exists() for folder in sys.path):
+        pytest.skip("rally is not installed in this environment; ./run installs it")
+    command = [sys.executable, "-c", "import os; print(os.environ['PATH'])"]
+    seen = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert seen.stdout.split(os.pathsep)[0] == str(Path(sys.prefix) / "bin")

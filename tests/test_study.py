@@ -1,0 +1,182 @@
+"""Studies: every entry can be played, and what DVC is told is what the entry says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from dvc.utils.hydra import apply_overrides, to_hydra_overrides
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.lab import study
+from pipeline.params import Refusal, read_yaml
+
+TOP = Path(__file__).parents[1]
+ENTRIES = study.read_all(TOP / "studies")
+
+knobs = st.recursive(
+    st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project without code: its knobs, its studies, and one stage that only looks at its knobs."""
+    shutil.copy(TOP / "params.yaml", tmp_path)
+    shutil.copytree(TOP / "studies", tmp_path / "studies")
+    (tmp_path / "dvc.yaml").write_text("stages: {look: {cmd: grep -c . params.yaml > seen, params: [train], outs: [seen]}}\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# ----------------------------------------------------------------------------------------------------------- the entries
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_entry_can_be_played(name: str, project: Path) -> None:
+    told = study.command(name)
+    assert told[:5] == ["dvc", "exp", "run", "-n", name]
+    assert told.count("-S") == len(ENTRIES[name].set)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_entry_is_told_about_in_the_list(name: str) -> None:
+    told = " ".join(study.listing(ENTRIES).split())
+    for text in (name, ENTRIES[name].says, ENTRIES[name].costs, ENTRIES[name].reaches, ENTRIES[name].source):
+        assert " ".join(text.split()) in told
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("run:\n  set: {train.lr: 1.0}\n", "run: says: is missing"),
+        ("run: 5\n", "run: is no entry; one has says, set, costs, reaches, source"),
+        ("run: {say: a}\n", "run: say: there is no such part. Did you mean 'says'? Known: says, set, costs, reaches, source"),
+        ("run: {says: 5}\n", "run: says: 5 is not text"),
+        ("run: {set: fast}\n", "run: set: holds no knobs (train.lr: 0.001 …)"),
+        ("nanogpt-cpu: {}\n", "nanogpt-cpu: another study has an entry of this name"),
+        ("e1: {}\n", "e1: such a name means something else to git or DVC (letters, digits, . and -; not only a to f)"),
+    ],
+)
+def test_a_wrong_entry_is_refused_with_its_place(content: str, problem: str, project: Path) -> None:
+    (project / "studies" / "own.yaml").write_text(content)
+    with pytest.raises(Refusal) as caught:
+        study.read_all()
+    assert f"studies/own.yaml: {problem}" in caught.value.problems
+
+
+@pytest.mark.parametrize("name", ["e1", "deadbeef", "a..b", ".a", "a.lock", "a b", "a/b", "a~1", ""])
+def test_a_name_that_git_or_dvc_would_misread_is_refused(name: str, project: Path) -> None:
+    with pytest.raises(Refusal, match=f"^-n: '{re.escape(name)}' means something else"):
+        study.command("nanogpt-cpu", experiment=name)
+
+
+# ------------------------------------------------------------------------------------------------------ what DVC is told
+
+
+@settings(max_examples=300, deadline=None)
+@given(knobs)
+def test_a_value_comes_through_the_grammar_of_dvc_unchanged(value: study.Knob) -> None:
+    [override] = to_hydra_overrides([f"section.knob={study.hydra_text(value)}"])
+    assert not override.is_sweep_override()
+    assert repr(override.value()) == repr(value)
+
+
+def test_what_dvc_writes_into_params_yaml_is_what_the_entry_says(project: Path) -> None:
+    told = study.command("nanogpt-cpu", ["train.lr=3e-4", "evaluate.prompts=['a, b: \"c\"','d']"])
+    apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
+    values = read_yaml(Path("params.yaml"))
+    written = {knob: values[knob.split(".")[0]][knob.split(".")[1]] for knob in ENTRIES["nanogpt-cpu"].set}
+    assert written == {**ENTRIES["nanogpt-cpu"].set, "train.lr": 3e-4}
+    assert values["evaluate"]["prompts"] == ['a, b: "c"', "d"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ([], "nanogpt-cpu"),
+        (["train.lr=3e-4"], "nanogpt-cpu-lr3e-4"),
+        (["train.lr=1e+1", "seed=2"], "nanogpt-cpu-lr1e1-seed2"),
+        (["evaluate.prompts=[a,b]"], "nanogpt-cpu-prompts"),
+    ],
+)
+def test_an_experiment_is_named_after_its_entry_and_the_knobs_that_were_turned(
+    overrides: list[str], name: str, project: Path
+) -> None:
+    assert study.command("nanogpt-cpu", overrides)[4] == name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problems"),
+    [
+        (["train.lr"], ["-S train.lr: is not KNOB=VALUE, such as train.lr=0.01"]),
+        (["+train.lr=1"], ["-S +train.lr=1: is not KNOB=VALUE, such as train.lr=0.01"]),
+        (["train.lr=fast", "model.heads=5"], ["model.heads: 5 does not divide width 128", "train.lr: 'fast' is not a number"]),
+        (["seed.x=1"], ["seed.x: there is no such knob; seed is no section"]),
+        (["seed=1,2"], ["-S: these are 2 experiments (a knob has several values); --queue takes them all"]),
+        (["seed=1,-2"], ["seed: -2 is below 0"]),
+    ],
+)
+def test_a_wrong_knob_is_refused_before_dvc_starts(overrides: list[str], problems: list[str], project: Path) -> None:
+    with pytest.raises(Refusal) as caught:
+        study.command("nanogpt-cpu", overrides)
+    assert sorted(caught.value.problems) == problems
+
+
+def test_a_value_that_dvc_cannot_read_is_one_line(project: Path) -> None:
+    with pytest.raises(Refusal, match=r"\A-S: [^\n]*\Z"):
+        study.command("nanogpt-cpu", ["train.lr=[1"])
+
+
+def test_several_values_go_to_the_queue_as_one_command(project: Path) -> None:
+    told = study.command("nanogpt-cpu", ["seed=range(0,3)"], queue=True)
+    assert told[:6] == ["dvc", "exp", "run", "-n", "nanogpt-cpu-seed", "--queue"]
+    assert told[-2:] == ["-S", "seed=range(0,3)"]
+
+
+# --------------------------------------------------------------------------------------------------------------- playing
+
+
+def test_playing_runs_the_experiment_that_was_printed(project: Path) -> None:
+    dvc = [sys.executable, "-m", "dvc"]
+    for command in (["git", "init", "-q"], [*dvc, "init", "-q"], ["git", "add", "."], ["git", "commit", "-qm", "start"]):
+        subprocess.run(command, check=True)
+    done = rally("play", "nanogpt-cpu", "-S", "train.lr=3e-4")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("$ dvc exp run -n nanogpt-cpu-lr3e-4 -S prepare.dataset=tinyshakespeare -S ")
+    train = read_yaml(Path("params.yaml"))["train"]
+    assert (train["lr"], train["optimizer"]) == (3e-4, "adamw")
+    names = subprocess.run(["git", "for-each-ref", "refs/exps"], capture_output=True, text=True, check=True).stdout
+    assert "/nanogpt-cpu-lr3e-4\n" in names
+
+
+def test_a_dry_run_prints_the_command_and_does_nothing(project: Path) -> None:
+    before = Path("params.yaml").read_bytes()
+    done = rally("play", "nanogpt-cpu", "--dry-run")
+    assert done.returncode == 0
+    assert re.fullmatch(r"\$ dvc exp run -n nanogpt-cpu( -S \S+)+\n", done.stdout)
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_a_name_that_is_not_there_gets_a_suggestion(project: Path) -> None:
+    done = rally("play", "nanogpt-cup")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"studies: there is no 'nanogpt-cup'. Did you mean 'nanogpt-cpu'? Known: {', '.join(ENTRIES)}\n",
+    )
+
+
+def rally(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = f"import sys; sys.path.insert(0, {str(TOP)!r}); from pipeline.lab.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)

@@ -1,0 +1,125 @@
+"""Generated text is what its card says it is."""
+
+from __future__ import annotations
+
+import math
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import knobs
+
+from pipeline.artifacts import SPLITS
+from pipeline.corpus.documents import Card, Splits
+from pipeline.corpus.progress import follower
+from pipeline.corpus.synthetic import ALPHABET
+from pipeline.corpus.table import DATASETS
+from pipeline.params import Refusal
+
+GENERATED = ["markov", "zipf_bigram", "repeats", "addition"]
+
+
+def made(name: str, folder: Path, **changes: object) -> tuple[Card, dict[str, str]]:
+    """(the card, the text of each split)."""
+    folder.mkdir(exist_ok=True)
+    prepare = knobs(prepare__dataset=name, **{f"prepare__{knob}": value for knob, value in changes.items()}).prepare
+    with Splits(folder) as splits:
+        card = DATASETS[name](prepare, splits, follower("none"))
+    return card, {split: (folder / f"{split}.txt").read_text(encoding="ascii") for split in SPLITS}
+
+
+def entropy(counts: np.ndarray) -> float:
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def bigrams(text: str) -> np.ndarray:
+    codes = np.frombuffer(text.encode(), np.uint8)
+    return np.histogram2d(codes[:-1], codes[1:], bins=np.arange(257))[0]
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_equal_knobs_give_equal_text_and_another_seed_gives_another(name: str, tmp_path: Path) -> None:
+    assert made(name, tmp_path / "a", size=2000) == made(name, tmp_path / "b", size=2000)
+    assert made(name, tmp_path / "a", size=2000)[1] != made(name, tmp_path / "c", size=2000, seed=4)[1]
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_splits_have_their_sizes_and_are_different_texts(name: str, tmp_path: Path) -> None:
+    _, texts = made(name, tmp_path, size=80_000, validation_share=0.15, test_share=0.05)
+    for split, size in (("train", 80_000), ("validation", 15_000), ("test", 5_000)):
+        assert size - 40 < len(texts[split]) <= size
+    assert not any(texts[split][:300] in texts["train"] for split in ("validation", "test"))
+
+
+@pytest.mark.parametrize("name", ["markov", "zipf_bigram"])
+def test_the_entropy_of_a_chain_is_found_again_by_counting(name: str, tmp_path: Path) -> None:
+    card, texts = made(name, tmp_path, size=400_000, symbols=12)
+    counts = bigrams(texts["train"])
+    measured = sum(row.sum() * entropy(row) for row in counts) / counts.sum()
+    assert card.entropy_nats_per_byte == pytest.approx(measured, abs=0.005)
+    assert set(texts["train"]) == set(ALPHABET[:12].decode())
+    said = re.search(r"Without context, a symbol has ([\d.]+) nats", card.entropy_says)
+    assert said and float(said[1]) == pytest.approx(entropy(counts.sum(axis=0)), abs=0.005)
+
+
+def test_a_chain_does_not_break_where_one_block_of_random_numbers_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, whole = made("markov", tmp_path / "whole", size=5000)
+    monkeypatch.setattr("pipeline.corpus.synthetic.BLOCK", 7)
+    assert made("markov", tmp_path / "blocks", size=5000)[1] == whole
+
+
+def parsed(text: str) -> list[str]:
+    """The blocks of a text of repeats, each read as the shortest that stands there twice."""
+    blocks, at = [], 0
+    while length := next((n for n in range(8, 33) if text[at : at + n] == text[at + n : at + 2 * n] and at + 2 * n <= len(text)), 0):
+        blocks.append(text[at : at + length])
+        at += 2 * length
+    assert len(text) - at < 64  # the last block may be cut
+    return blocks
+
+
+def test_repeats_are_blocks_of_random_length_and_cost_what_the_card_says(tmp_path: Path) -> None:
+    card, texts = made("repeats", tmp_path, size=200_000)
+    blocks = parsed(texts["train"])
+    lengths = np.array([len(block) for block in blocks])
+    assert set(lengths) == set(range(8, 33))
+    assert entropy(np.bincount(lengths)) == pytest.approx(math.log(25), abs=0.02)
+    counts = np.bincount(np.frombuffer("".join(blocks).encode(), np.uint8))
+    assert entropy(counts) == pytest.approx(math.log(32), abs=0.001)
+    cost = sum(math.log(25) + len(block) * math.log(32) for block in blocks) / (2 * lengths.sum())
+    assert card.entropy_nats_per_byte == pytest.approx(cost, abs=0.005)
+
+
+def test_repeats_of_so_few_symbols_that_they_repeat_by_accident_claim_no_entropy(tmp_path: Path) -> None:
+    assert made("repeats", tmp_path, size=1000, symbols=2)[0].entropy_nats_per_byte is None
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_every_sum_is_right_and_no_two_splits_share_a_pair(backwards: bool, tmp_path: Path) -> None:
+    _, texts = made("addition", tmp_path, size=300_000, digits=2, **{"reversed": backwards})
+    pairs: dict[str, set[tuple[int, int]]] = {}
+    for split, text in texts.items():
+        lines = re.findall(r"(\d\d)\+(\d\d)=(\d\d\d)\n", text)
+        assert "".join(f"{a}+{b}={c}\n" for a, b, c in lines) == text
+        assert all(int(a) + int(b) == int(c[::-1] if backwards else c) for a, b, c in lines)
+        pairs[split] = {(min(int(a), int(b)), max(int(a), int(b))) for a, b, _ in lines}
+        ends = np.load(tmp_path / f"{split}.ends.npy")
+        assert ends.tolist() == [10 * (i + 1) for i in range(len(lines))]
+    assert all(not one & other for one, other in pairwise([*pairs.values(), pairs["train"]]))
+    assert len(set.union(*pairs.values())) > 0.98 * 5050  # between them they have all pairs
+    assert len(pairs["validation"]) == pytest.approx(505, abs=100)
+
+
+def test_the_numbers_of_sums_are_uniform_and_cost_what_the_card_says(tmp_path: Path) -> None:
+    card, texts = made("addition", tmp_path, size=400_000, digits=6)
+    digits = np.frombuffer(texts["train"].encode(), np.uint8).reshape(-1, 22)[:, [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12]]
+    assert all(entropy(np.bincount(column)) == pytest.approx(math.log(10), abs=0.002) for column in digits.T)
+    assert card.entropy_nats_per_byte == pytest.approx(12 * math.log(10) / 22, abs=1e-8)
+
+
+def test_a_split_that_no_pair_of_numbers_falls_to_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"prepare\.digits: no pair of 1 digits falls to the split validation"):
+        made("addition", tmp_path, size=1000, digits=1, validation_share=1e-6)

@@ -1,0 +1,160 @@
+"""What people get wrong in params.yaml, and the lines that they are to read.
+
+"Known: networks/norms.py:NORMS" stands for the names in that table, "Known: train.*" for the knobs of that section.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+MISSING = object()
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Knobs set as `dvc exp run -S` would, or another content of the file, and all lines that come of it."""
+
+    lines: tuple[str, ...]
+    knobs: dict[str, Any] = field(default_factory=dict)
+    content: bytes | None = None
+
+
+def knob(name: str, value: Any, line: str, **others: Any) -> Wrong:
+    """One knob that is wrong, beside others that make it so."""
+    return Wrong((line,), {name: value} | {key.replace("__", "."): other for key, other in others.items()})
+
+
+def file(content: bytes | str, *lines: str) -> Wrong:
+    return Wrong(lines, content=content.encode() if isinstance(content, str) else content)
+
+
+WRONG: dict[str, Wrong] = {
+    # the wrong type
+    "text for a number": knob("train.lr", "fast", "train.lr: 'fast' is not a number"),
+    "a number for text": knob("prepare.path", 5, "prepare.path: 5 is not text (put it in quotes)"),
+    "a fraction for a whole number": knob("model.depth", 2.5, "model.depth: 2.5 is not a whole number"),
+    "a round fraction for a whole number": knob("train.steps", 1000.0, "train.steps: 1000.0 is not a whole number"),
+    "true for a number": knob("model.width", True, "model.width: true is not a whole number"),
+    "a word for true or false": knob("model.bias", "yes", "model.bias: 'yes' is not true or false"),
+    "one for true": knob("model.tied", 1, "model.tied: 1 is not true or false"),
+    "nothing for a number": knob("seed", None, "seed: null is not a whole number"),
+    "one number for a list": knob("evaluate.temperatures", 0.8, "evaluate.temperatures: 0.8 is not a list"),
+    "a word within a list": knob("evaluate.temperatures", [0.0, "hot"], "evaluate.temperatures.1: 'hot' is not a number"),
+    "a number for a name": knob("train.optimizer", 3, "train.optimizer: 3 is not text (put it in quotes)"),
+    "a number for a section": knob("model", 12, "model: 12 is not a section of knobs"),
+    "an empty section": knob("train", None, "train: null is not a section of knobs"),
+    # out of range
+    "a rate of zero": knob("train.lr", 0.0, "train.lr: 0.0 is below 1e-08"),
+    "a negative rate": knob("train.lr", -1e-3, "train.lr: -0.001 is below 1e-08"),
+    "no layers": knob("model.depth", 0, "model.depth: 0 is below 1"),
+    "too many layers": knob("model.depth", 1000, "model.depth: 1000 is above 256"),
+    "all dropped": knob("model.dropout", 1.0, "model.dropout: 1.0 is not below 1.0"),
+    "a memory that never fades": knob("train.beta2", 1.0, "train.beta2: 1.0 is not below 1.0"),
+    "epsilon of nothing": knob("train.epsilon", 0.0, "train.epsilon: 0.0 is not above 0.0"),
+    "a percentage for a share": knob("train.warmup", 5.0, "train.warmup: 5.0 is above 1.0"),
+    "a negative seed": knob("seed", -1, "seed: -1 is below 0"),
+    "half of the text for validation": knob("prepare.validation_share", 0.5, "prepare.validation_share: 0.5 is not below 0.5"),
+    "no share of the probability": knob("evaluate.top_p", 0.0, "evaluate.top_p: 0.0 is not above 0.0"),
+    "infinite": knob("train.clip", float("inf"), "train.clip: inf is not finite"),
+    "no number at all": knob("train.weight_decay", float("nan"), "train.weight_decay: nan is not finite"),
+    "fewer tokens than bytes": knob("tokenize.vocabulary", 100, "tokenize.vocabulary: 100 is below 257"),
+    "no path": knob("prepare.path", "", "prepare.path: is empty"),
+    # names
+    "a slip in a name": knob(
+        "model.activation",
+        "gellu",
+        "model.activation: there is no 'gellu'. Did you mean 'gelu'? Known: networks/activations.py:ACTIVATIONS",
+    ),
+    "a name like none": knob("model.norm", "qqq", "model.norm: there is no 'qqq'. Known: networks/norms.py:NORMS"),
+    "a name in capitals": knob(
+        "model.residual", "PRE", "model.residual: there is no 'PRE'. Known: networks/residuals.py:RESIDUALS"
+    ),
+    "a data set that is not there": knob(
+        "prepare.dataset",
+        "shakespear",
+        "prepare.dataset: there is no 'shakespear'. Did you mean 'shakespeare'? Known: corpus/table.py:DATASETS",
+    ),
+    "a tokenizer that is not there": knob(
+        "tokenize.kind",
+        "chars",
+        "tokenize.kind: there is no 'chars'. Did you mean 'char'? Known: corpus/tokenizers.py:TOKENIZERS",
+    ),
+    "an optimizer that is not there": knob(
+        "train.optimizer",
+        "adam",
+        "train.optimizer: there is no 'adam'. Did you mean 'adamw'? Known: engine/optimizers.py:OPTIMIZERS",
+    ),
+    "a precision that is not there": knob(
+        "train.precision",
+        "bf16",
+        "train.precision: there is no 'bf16'. Did you mean 'bfloat16'? Known: auto, float32, bfloat16, float16",
+    ),
+    "a device that is not there": knob(
+        "runtime.device", "gpu", "runtime.device: there is no 'gpu'. Did you mean 'cpu'? Known: auto, cpu, cuda, mps"
+    ),
+    # knobs that do not fit each other
+    "heads that do not divide": knob("model.heads", 5, "model.heads: 5 does not divide width 128"),
+    "an odd head under rotary positions": knob(
+        "model.heads",
+        4,
+        "model.heads: 4 leaves 5 features a head; rotary positions need an even number",
+        model__width=20,
+    ),
+    "a window wider than the context": knob(
+        "model.window", 65, "model.window: 65 is more than length 64", model__attention="window"
+    ),
+    "micro-batches that do not divide": knob("train.accumulation", 5, "train.accumulation: 5 does not divide batch 12"),
+    "more than the whole training": knob(
+        "train.decay", 0.8, "train.decay: warmup 0.3 + decay 0.8 is more than 1, the whole training", train__warmup=0.3
+    ),
+    "snapshots that go back": knob(
+        "train.snapshots", [0.5, 0.1], "train.snapshots: [0.5, 0.1] does not grow from each to the next"
+    ),
+    "no address": knob(
+        "prepare.url",
+        "example.txt",
+        "prepare.url: 'example.txt' is no http(s) address; the data set 'url' needs one",
+        prepare__dataset="url",
+        prepare__sha256="0" * 64,
+    ),
+    "a download of no known content": knob(
+        "prepare.sha256",
+        "",
+        "prepare.sha256: is empty; the data set 'url' needs the sha256 of the file, so that everyone trains on the same bytes",
+        prepare__dataset="url",
+        prepare__url="https://example.org/text",
+    ),
+    "a checksum that is none": knob("prepare.sha256", "12ab", "prepare.sha256: '12ab' is not 64 hexadecimal digits"),
+    # knobs that are not there, and several problems at once
+    "a slip in a knob": Wrong(
+        ("train.lrate: there is no such knob. Known: train.*", "train.lr: is missing; every knob stands in params.yaml"),
+        {"train.lrate": 0.1, "train.lr": MISSING},
+    ),
+    "a section that is not there": Wrong(
+        ("trian: there is no such knob. Did you mean 'train'? Known: *",),
+        {"trian.lr": 0.1},
+    ),
+    "a knob that is missing": knob("train.floor", MISSING, "train.floor: is missing; every knob stands in params.yaml"),
+    "a section that is missing": knob("plot", MISSING, "plot: is missing; every knob stands in params.yaml"),
+    "three at once": Wrong(
+        ("seed: -3 is below 0", "model.depth: 'deep' is not a whole number", "train.lr: 1000.0 is above 100.0"),
+        {"train.lr": 1000.0, "model.depth": "deep", "seed": -3},
+    ),
+    # files
+    "an empty file": file("", "params.yaml: holds null, not sections of knobs"),
+    "a list": file("- 1\n- 2\n", "params.yaml: holds [1, 2], not sections of knobs"),
+    "no YAML": file("train: {lr: 1\n", "params.yaml, line 2: this is no YAML: expected ',' or '}', but got '<stream end>'"),
+    "a tab": file(
+        "train:\n\tlr: 1\n", "params.yaml, line 2: this is no YAML: found character '\\t' that cannot start any token"
+    ),
+    "a knob that stands twice": file("seed: 1\nseed: 2\n", "params.yaml, line 2: this is no YAML: seed stands here twice"),
+    "a date that there is not": file("seed: 2026-13-45\n", "params.yaml: this is no YAML: month must be in 1..12"),
+    "no text": file(
+        b"\xff\xfe\x00", "params.yaml: this is no YAML: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+    ),
+    "a tag": file(
+        "seed: !secret 1\n",
+        "params.yaml, line 1: this is no YAML: could not determine a constructor for the tag '!secret'",
+    ),
+}
