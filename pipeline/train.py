@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
+from typing import TYPE_CHECKING
 
 from pipeline import artifacts
 from pipeline.params import Params, door, load
+
+if TYPE_CHECKING:
+    from pipeline.engine.checkpoint import Progress
+    from pipeline.engine.journal import Journal
 
 
 @door
@@ -37,6 +43,7 @@ def main() -> None:
         if resumed:
             shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
         journal = Journal(train, checkpoints, shown, params.runtime.checkpoint_seconds)
+        first, start = progress.step, time.perf_counter()
         try:
             fit(progress, task, train, params.seed, runtime, journal)
         except Interrupted:
@@ -45,12 +52,15 @@ def main() -> None:
             sys.exit(128 + (journal.signal or 0))
         finally:
             shown.close()
+        # What it took is no result (the same run takes another time elsewhere), so it stands in no out.
+        took = {"seconds": time.perf_counter() - start, "steps": progress.step - first, "precision": runtime.precision}
+        artifacts.write_json(artifacts.private("timings") / f"{run}.json", took)
         checkpoints.save(progress)
         _publish(params, vocabulary, progress, journal)
         checkpoints.keep_only()
 
 
-def _publish(params: Params, vocabulary: int, progress: Progress, journal: Journal) -> None:  # noqa: F821
+def _publish(params: Params, vocabulary: int, progress: Progress, journal: Journal) -> None:
     from pipeline.networks.weights import save_weights
 
     sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))

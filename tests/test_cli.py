@@ -177,6 +177,7 @@ class Terminal:
         self.unread = ""
 
     def type(self, keys: str) -> None:
+        time.sleep(0.3)  # a key that comes before readline is ready is lost
         os.write(self.file, keys.encode())
 
     def read_until(self, wanted: str, seconds: float = 60) -> str:
@@ -218,7 +219,6 @@ def test_a_conversation_goes_from_prompt_to_prompt_and_ctrl_c_stops_only_the_tex
     shell.read_until("> ")
     shell.type("the dog\r")
     shell.read_until("the dog\r\nthe dog")  # as it is typed, and as it is gone on with
-    time.sleep(0.3)
     shell.type(CTRL_C)
     shell.read_until("> ")
     shell.type(CTRL_C)  # without a text to stop
@@ -242,7 +242,7 @@ def test_the_report_says_what_is_installed_and_gives_nobody_away(project: Path, 
     assert platform.python_version() in lines["python"]
     assert "torch 2.13.0" in lines["packages"]
     assert f"of {os.cpu_count()} cores" in lines["processor"]
-    speeds = lines["matrix products of 1024, GFLOP/s"].split(", ")
+    speeds = lines["matrix products, GFLOP/s"].split(", ")
     assert speeds[0].startswith("float32 ")
     assert int(speeds[0].split()[1].replace(",", "")) > 0
     for secret in {str(Path.home()), str(project), platform.node(), getpass.getuser()} - {"", "/", "root"}:

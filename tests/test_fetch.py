@@ -6,15 +6,13 @@ import gzip
 import hashlib
 import io
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from file_server import Server, serving
 
 from pipeline.corpus import fetch
 from pipeline.corpus.progress import follower
@@ -28,55 +26,11 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-@dataclass
-class Server:
-    """A server of one file that does what a test tells it to."""
-
-    content: bytes = CONTENT
-    tag: str = '"first"'
-    ranges: bool = True  # whether it can go on from the middle
-    breaks: list[int] = field(default_factory=list)  # after how many bytes each of the next answers breaks off
-    statuses: list[int] = field(default_factory=list)  # what it answers first, before it serves the file
-    asked: list[str] = field(default_factory=list)  # the Range of each request
-    url: str = ""
-
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        wanted = request.headers.get("Range", "")
-        self.asked.append(wanted)
-        if self.statuses:
-            return request.send_error(self.statuses.pop(0))
-        known = request.headers.get("If-Range") in (None, self.tag)
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.ranges and known else 0
-        if start >= len(self.content):
-            return request.send_error(416)
-        request.send_response(206 if start else 200)
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
-        if self.tag:
-            request.send_header("ETag", self.tag)
-        request.send_header("Content-Length", str(len(self.content) - start))
-        request.end_headers()
-        end = start + self.breaks.pop(0) if self.breaks else len(self.content)
-        request.wfile.write(self.content[start:end])
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    state = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            state.answer(self)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        state.url = f"http://127.0.0.1:{http.server_port}/text.txt"
-        threading.Thread(target=http.serve_forever, daemon=True).start()
+    with serving(CONTENT) as state:
         yield state
-        http.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -230,7 +184,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that pip takes for its only index, with the source archive of one package in it."""
     folder = tmp_path / "index"
     folder.mkdir()
-    about = b"[build-system]\nrequires = []\nbuild-backend = 'setuptools.build_meta'\n[project]\nname = 'verse'\nversion = '1'\n"
+    backend = b"[build-system]\nrequires = []\nbuild-backend = 'setuptools.build_meta'\n"
+    about = backend + b"[project]\nname = 'verse'\nversion = '1'\n"
     with tarfile.open(folder / "verse-1.tar.gz", "w:gz") as archive:
         for name, content in (("pyproject.toml", about), ("verse.py", b"")):
             member = tarfile.TarInfo(f"verse-1/{name}")

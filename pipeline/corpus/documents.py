@@ -103,8 +103,8 @@ class Splits:
         empty = [split for split in SPLITS if not self.bytes[split]]
         if kind is None and empty:
             raise Refusal(
-                f"prepare: {sum(self.bytes.values()):,} bytes of text in {sum(self.documents.values()):,} documents leave"
-                f" nothing for the split {' and '.join(empty)}; more text or larger shares would do"
+                f"prepare: {sum(self.bytes.values()):,} bytes of text leave nothing for {' and '.join(empty)};"
+                " more text or larger shares would do"
             )
 
 

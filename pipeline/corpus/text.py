@@ -6,7 +6,7 @@ import codecs
 import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import IO
+from typing import IO, Protocol, runtime_checkable
 
 from pipeline.corpus.documents import Splits
 from pipeline.corpus.progress import Advance
@@ -18,10 +18,17 @@ Ranges = Mapping[str, tuple[int, int]]
 """Where each split begins and ends in a text, bytes."""
 
 
+@runtime_checkable
+class Stream(Protocol):
+    """What bytes can be read from: a file, or what is packed in one."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 # ------------------------------------------------------------------------------------------------------------ reading text
 
 
-def checked(stream: IO[bytes], name: str, *, exact: bool = False) -> Iterator[bytes]:
+def checked(stream: Stream, name: str, *, exact: bool = False) -> Iterator[bytes]:
     r"""Text as UTF-8 in chunks, with \n at the end of each line and no byte order mark.
 
     Args:
@@ -31,16 +38,14 @@ def checked(stream: IO[bytes], name: str, *, exact: bool = False) -> Iterator[by
     Raises:
         Refusal: it is no UTF-8.
     """
-    utf8 = codecs.getincrementaldecoder("utf-8")()
+    utf8 = codecs.getincrementaldecoder("utf-8" if exact else "utf-8-sig")()
     lines = io.IncrementalNewlineDecoder(None, translate=True)
-    read, first = 0, True
+    read = 0
     try:
         while chunk := stream.read(CHUNK):
             text = utf8.decode(chunk)
-            if not exact:
-                text = lines.decode(text.removeprefix("\ufeff") if first else text)
-            read, first = read + len(chunk), first and not text
-            yield text.encode()
+            read += len(chunk)
+            yield (text if exact else lines.decode(text)).encode()
         if not exact:
             yield lines.decode(utf8.decode(b"", final=True), final=True).encode()
     except UnicodeDecodeError as error:

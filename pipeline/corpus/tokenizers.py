@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ Ids = npt.NDArray[np.int64]
 END = "<|endoftext|>"  # what the end of a document is called in tokenizer.json; it stands for no text
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """Text to token ids and back.
 
@@ -66,9 +67,9 @@ class Tokenizer(Protocol):
     def save(self, path: Path) -> None:
         """Write what `load` reads."""
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Ids | Iterable[int]) -> str:
         """The text of some ids; bytes that are no UTF-8 become U+FFFD."""
-        return b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
+        return b"".join(self.token_bytes(int(token)) for token in ids).decode("utf-8", errors="replace")
 
 
 def load(path: Path) -> Tokenizer:

@@ -131,6 +131,9 @@
     show();
   }
 
+  // Paper cannot be unfolded.
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((element) => { element.open = true; }));
+
   // Light or dark: the system's choice until the reader makes another.
   const button = document.getElementById("theme");
   const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);

@@ -12,8 +12,8 @@ from pipeline.readings import Axis, Reading, finite
 def activation_rms(subject: Subject) -> Reading:
     """sqrt(mean x²), over the fixed batch, of what enters the first block and of what leaves each block.
 
-    Healthy: the last is 0.5 to 4 times the first. Broken: over 100 times, or under a thousandth. (Rules of thumb that
-    await calibration on runs of our own.)
+    Healthy: the last is half to some twenty times the first (the default recipe ends near fifteen). Broken: over a hundred
+    times, or under a thousandth. Rules of thumb, for want of a calibration on runs known to be sick.
 
     Source: He et al., "Delving Deep into Rectifiers", 2015: layers must neither enlarge nor shrink a signal.
     """
@@ -23,8 +23,8 @@ def activation_rms(subject: Subject) -> Reading:
         name="activation_rms",
         form="lines",
         quantity="root mean square of the features",
-        says="How large the features are after each block. Healthy: the last within 0.5 to 4 times the first;"
-        " 100 times as large, or a thousandth, is a network whose scale has run away.",
+        says="How large the features are after each block. Healthy: the last from half to some 20 times the first;"
+        " 100 times as large, or a thousandth, is a scale that has run away.",
         axes=(Axis("step", [subject.step]), Axis("after", ["embedding", *_numbered("block", len(sizes) - 1)])),
         values=finite([sizes]),
         logarithmic=True,

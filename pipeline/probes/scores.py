@@ -13,7 +13,8 @@ from pipeline.artifacts import rounded
 from pipeline.probes.base import Subject
 from pipeline.probes.baselines import Score
 
-CELLS = 2**20  # activations of a layer at a time: more fall out of a CPU's caches, fewer leave it waiting for Python
+CELLS = 2**20  # activations of the widest layer at a time, on a CPU: more fall out of its caches
+CELLS_GPU = 2**26
 
 
 def score(subject: Subject, split: str, size: int, advance: Callable[[int], None] = lambda count: None) -> Score:
@@ -34,9 +35,10 @@ def score(subject: Subject, split: str, size: int, advance: Callable[[int], None
 
 
 def _at_a_time(subject: Subject) -> int:
-    """Examples in a batch that a CPU is fastest with and a GPU not much slower."""
+    """Examples in a batch that the device is fast with and has the memory for."""
+    cells = CELLS if subject.runtime.device.type == "cpu" else CELLS_GPU
     tokens = subject.task.batch("validation", np.zeros(1, np.int64)).inputs.numel()
-    return max(1, CELLS // tokens // max(weight.shape[0] for weight in subject.model.parameters()))
+    return max(1, cells // tokens // max(weight.shape[0] for weight in subject.model.parameters()))
 
 
 def summary(model: Sequence[Score], baselines: Sequence[Score], entropy: Sequence[Score]) -> dict[str, Any]:

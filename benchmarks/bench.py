@@ -1,0 +1,118 @@
+"""A folder in which stages run with knobs of one's own, and how long they took: what the benchmarks share."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.artifacts import read_json, sha256_of
+from pipeline.corpus import fetch
+from pipeline.lab.study import read_all
+from pipeline.params import Params, parse, read_yaml
+
+TOP = Path(__file__).parent.parent
+ANCHOR = dict(read_all(TOP / "studies")["nanogpt-cpu"].set)
+TINY_SHAKESPEARE = {"prepare.dataset": "tinyshakespeare", "tokenize.kind": "char"}
+SILENT = {"runtime.progress": "none", "runtime.checkpoint_seconds": 1e9, "train.validations": 0, "train.curve_points": 20}
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a command cost: wall-clock seconds, and CPU seconds of all its processes."""
+
+    wall: float
+    cpu: float
+
+
+class Lab:
+    """A folder with params.yaml as it stands but for some knobs, in which stages run as DVC runs them.
+
+    Args:
+        folder: made if it is not there.
+        knobs: section.knob -> value.
+        data: another lab, whose tokens are used.
+    """
+
+    def __init__(self, folder: Path, knobs: Mapping[str, Any], data: Lab | None = None) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        values = read_yaml(TOP / "params.yaml")
+        for name, value in knobs.items():
+            section, _, knob = name.rpartition(".")
+            (values[section] if section else values)[knob] = value
+        self.params = parse(Params, values)
+        (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        for name in ("dvc.yaml", "pipeline"):
+            self._link(folder / name, TOP / name)
+        (folder / "data").mkdir(exist_ok=True)
+        self._link(folder / "data/own", TOP / "data/own")
+        for name in ("data/raw", "data/tokens") if data else ():
+            self._link(folder / name, data.folder / name)  # type: ignore[union-attr]
+
+    @staticmethod
+    def _link(link: Path, target: Path) -> None:
+        link.unlink(missing_ok=True)
+        link.symlink_to(target.resolve())
+
+    def run(self, stage: str) -> Took:
+        """Run a stage to its end in a process of its own, from nothing: no checkpoint is gone on from."""
+        shutil.rmtree(self.folder / ".rally", ignore_errors=True)
+        return timed([sys.executable, "-m", f"pipeline.{stage}"], self.folder)
+
+    def training_seconds(self) -> float:
+        """How long the steps of the last training took, without start-up and files."""
+        return float(read_json(next((self.folder / ".rally/timings").iterdir()))["seconds"])
+
+
+def timed(command: list[str], folder: Path, expect: int = 0) -> Took:
+    """Run a command and measure it.
+
+    Raises:
+        RuntimeError: it ended otherwise than expected.
+    """
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    environment = {**os.environ, "DVC_ROOT": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != expect:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return Took(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def put_into_the_cache(text: Path) -> None:
+    """Let prepare find a copy of a pinned text that lies on this machine, where there is no network to fetch it by."""
+    place = fetch.cache() / "downloads" / sha256_of(text)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.exists():
+        shutil.copy(text, place)
+
+
+def machine() -> str:
+    """One line on what a table was measured on."""
+    import torch
+
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0] if names else model
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    kernels = torch.backends.cpu.get_cpu_capability()
+    return f"{model}, {os.cpu_count()} cores, {kernels}{gpu}; Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def table(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    """A Markdown table."""
+    lines = [header, tuple("---" if not index else "---:" for index in range(len(header))), *rows]
+    return "\n".join("| " + " | ".join(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in line) + " |" for line in lines)

@@ -1,0 +1,244 @@
+"""Text to ids and back: nothing is lost, and how a text is streamed changes none of its ids."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.artifacts import SPLITS
+from pipeline.corpus import encoding
+from pipeline.corpus.documents import Splits, chunks
+from pipeline.corpus.encoding import Batch, batches, encode_split, encoded, ids_of, learn, pieces
+from pipeline.corpus.progress import follower
+from pipeline.corpus.tokenizers import END, TOKENIZERS, BytePairs, Characters, Tokenizer, byte_characters, load
+from pipeline.params import Refusal
+
+QUIET = follower("none")
+SEEN = "the cat sat on the mat; the cat's mat isn't the cat. 12+34=46\n\n  \tnaïve «été» 中文字 😀!?\r\n" * 20
+KINDS = list(TOKENIZERS)
+some_text = st.text(st.sampled_from("the cat'sé 中😀\n\n  \t.12\xa0\u2014\x1c"), max_size=200)
+
+
+@functools.cache
+def learned(kind: str, has_end: bool = True) -> Tokenizer:
+    every = "".join(map(chr, [*range(0x20, 0x180), *b"\t\n\r\x1c", 0x4E2D, 0x2014, 0x1F600]))
+    texts = [SEEN, every] if kind == "char" else [SEEN]
+    return TOKENIZERS[kind].learn(texts, 300, has_end)
+
+
+# ----------------------------------------------------------------------------------------------------------- every tokenizer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(text=some_text)
+def test_decoding_gives_back_what_was_encoded(kind: str, text: str) -> None:
+    tokenizer = learned(kind)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text == tokenizer.known(text)
+    assert b"".join(tokenizer.token_bytes(token) for token in ids.tolist()) == text.encode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("has_end", [True, False])
+def test_ids_run_from_zero_to_the_vocabulary_and_the_end_is_the_last(kind: str, has_end: bool) -> None:
+    tokenizer = learned(kind, has_end)
+    stands_for = [tokenizer.token_bytes(token) for token in range(tokenizer.vocabulary)]
+    assert tokenizer.end == (tokenizer.vocabulary - 1 if has_end else None)
+    assert stands_for.count(b"") == has_end and len({*stands_for}) == tokenizer.vocabulary
+    assert tokenizer.decode([] if tokenizer.end is None else [tokenizer.end]) == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("has_end", [True, False])
+def test_a_saved_tokenizer_is_the_same_when_it_is_loaded(kind: str, has_end: bool, tmp_path: Path) -> None:
+    tokenizer = learned(kind, has_end)
+    tokenizer.save(tmp_path / "tokenizer.json")
+    again = load(tmp_path / "tokenizer.json")
+    assert (again.kind, again.vocabulary, again.end) == (kind, tokenizer.vocabulary, tokenizer.end)
+    assert np.array_equal(again.encode(SEEN), tokenizer.encode(SEEN))
+    again.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "tokenizer.json").read_bytes()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"kind": "morse"}', '{"kind": "char"}', '{"version": "1.0"}'])
+def test_a_file_that_holds_no_tokenizer_is_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(Refusal, match=r"tokenizer\.json: holds no tokenizer"):
+        load(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(text=some_text, size=st.integers(1, 40), more=st.booleans())
+def test_a_document_in_pieces_has_the_ids_that_it_has_whole(kind: str, text: str, size: int, more: bool) -> None:
+    tokenizer = learned(kind)
+    content = (text * 20 if more else text).encode()
+    parts = [(content[at : at + size], at + size >= len(content)) for at in range(0, len(content), size)]
+    cut = [*pieces(parts, tokenizer.cut)]
+    whole = tokenizer.encode(content.decode()).tolist()
+    assert [token for text, _ in cut for token in tokenizer.encode(text).tolist()] == whole
+    assert [last for _, last in cut] == [False] * (len(cut) - 1) + [True] * bool(content)
+
+
+def test_a_piece_stays_small_whatever_the_text_is_like() -> None:
+    for unit in ("x", " ", "\n", "1", "中", "é!", "a b "):
+        content = (unit * 20_000).encode()
+        parts = [(content[at : at + 1000], at + 1000 >= len(content)) for at in range(0, len(content), 1000)]
+        assert max(len(text) for text, _ in pieces(parts, BytePairs.cut)) < 1400, repr(unit)
+
+
+# ---------------------------------------------------------------------------------------------------------------- characters
+
+
+def test_a_character_that_the_data_lacks_is_refused_by_name_and_can_be_left_out() -> None:
+    tokenizer = Characters("abc", has_end=False)
+    for text, unknown in (("abéc", "é"), ("ab!", "!"), ("a\U0010ffff", "\\U0010ffff")):
+        with pytest.raises(Refusal, match="none of the 3 that the data set holds") as refusal:
+            tokenizer.encode(text)
+        assert unknown in str(refusal.value)
+    assert tokenizer.known("aébc!") == "abc"
+
+
+def test_bytes_that_are_no_characters_are_shown_as_such() -> None:
+    assert learned("byte").decode([0xC3, 0x28]) == "\ufffd("
+
+
+# ---------------------------------------------------------------------------------------------------------------- byte pairs
+
+
+def library_ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    assert isinstance(tokenizer, BytePairs)
+    ids: list[int] = tokenizer.library.encode(text, add_special_tokens=False).ids
+    return ids
+
+
+@given(st.text(max_size=200))
+def test_byte_pairs_are_those_of_the_library_whose_file_they_are_saved_in(text: str) -> None:
+    assert learned("bpe").encode(text).tolist() == library_ids(learned("bpe"), text)
+
+
+def test_anyone_who_reads_the_file_with_the_library_gets_the_same_ids(tmp_path: Path) -> None:
+    import tokenizers
+
+    learned("bpe").save(tmp_path / "tokenizer.json")
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert theirs.encode(SEEN).ids == learned("bpe").encode(SEEN).tolist()
+    assert theirs.token_to_id(END) == learned("bpe").end
+
+
+def test_every_byte_has_the_character_that_byte_level_files_give_it() -> None:
+    from tokenizers import pre_tokenizers
+
+    assert sorted(byte_characters()) == sorted(pre_tokenizers.ByteLevel.alphabet())
+    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    for text in map(chr, [*range(0x80), 0xE9, 0x20AC]):
+        assert as_bytes.pre_tokenize_str(text)[0][0] == "".join(byte_characters()[byte] for byte in text.encode())
+
+
+def test_a_text_that_spells_the_end_of_a_document_does_not_end_it() -> None:
+    tokenizer = learned("bpe")
+    assert tokenizer.end not in tokenizer.encode(f"a{END}b").tolist()
+    assert tokenizer.decode(tokenizer.encode(f"a{END}b")) == f"a{END}b"
+
+
+def test_words_that_are_forgotten_are_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.corpus.tokenizers.KNOWN_WORDS", 5)
+    tokenizer = TOKENIZERS["bpe"].learn([SEEN], 300, True)
+    for _ in range(3):
+        assert np.array_equal(tokenizer.encode(SEEN), learned("bpe").encode(SEEN))
+
+
+def test_merges_do_not_hang_on_threads_or_on_the_hashes_of_a_process(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("".join(f"{i * i} times {i % 37} is {'ab' * (i % 5)}\n" for i in range(3000)))
+    program = (
+        "import sys; from pathlib import Path; from pipeline.corpus.tokenizers import BytePairs;"
+        f"BytePairs.learn(Path({str(text)!r}).read_text().splitlines(True), 700, True).save(Path(sys.argv[1]))"
+    )
+    for name, threads in (("one", "1"), ("two", "2")):
+        settings = os.environ | {"RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], env=settings, check=True)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert len(json.loads((tmp_path / "one").read_text())["model"]["vocab"]) > 500
+
+
+# ----------------------------------------------------------------------------------------------------------------- streaming
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A data/raw of a few documents, one of them long."""
+    with Splits(tmp_path) as splits:
+        for split in SPLITS:
+            for document in (SEEN, "short", "a longer one " * 900, "é"):
+                splits.add(split, document.encode())
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_split_becomes_one_flat_array_with_the_end_of_each_document(kind: str, raw: Path) -> None:
+    tokenizer, _ = learn(raw, kind, 300, 1, QUIET)
+    tokenizer.save(raw / "tokenizer.json")
+    count, first = encode_split(raw, "test", raw / "tokenizer.json", raw / "test.npy", 1, QUIET)
+    ids = np.load(raw / "test.npy", mmap_mode="r")
+    assert count == len(ids) and first == len(tokenizer.token_bytes(int(ids[0])))
+    assert ids.dtype == (np.uint8 if kind == "char" else np.uint16)
+    ends = np.flatnonzero(ids == tokenizer.end)
+    documents = [tokenizer.decode(part.tolist()) for part in np.split(ids, ends + 1)]
+    assert documents == [SEEN, "short", "a longer one " * 900, "é", ""]
+    tokens = [tokenizer.encode(document).tolist() for document in documents[:-1]]
+    assert ids.tolist() == [token for document in tokens for token in [*document, tokenizer.end]]
+
+
+def test_a_training_text_of_one_document_has_no_end(tmp_path: Path) -> None:
+    with Splits(tmp_path) as splits:
+        for split in SPLITS:
+            splits.add(split, b"one document")
+    assert {learn(tmp_path, kind, 300, 1, QUIET)[0].end for kind in KINDS} == {None}
+
+
+def test_processes_give_the_ids_that_one_process_gives(raw: Path) -> None:
+    learned("bpe").save(raw / "tokenizer.json")
+    texts = [*batches(pieces(chunks(raw, "train", 700), BytePairs.cut), 1000)]
+    assert len(texts) > 8
+    one = [(ids.tolist(), size) for ids, size in encoded(learned("bpe"), raw / "tokenizer.json", texts, 1)]
+    two = [(ids.tolist(), size) for ids, size in encoded(learned("bpe"), raw / "tokenizer.json", texts, 2)]
+    assert one == two
+    assert sum(size for _, size in one) == (raw / "train.txt").stat().st_size
+
+
+def test_only_a_few_batches_are_under_way_at_any_time(raw: Path) -> None:
+    learned("bpe").save(raw / "tokenizer.json")
+    given = 0
+
+    def texts() -> Iterator[Batch]:
+        nonlocal given
+        for _ in range(50):
+            given += 1
+            yield Batch([("the cat", True)], 7)
+
+    for taken, _ in enumerate(encoded(learned("bpe"), raw / "tokenizer.json", texts(), 2)):
+        assert given <= taken + 6
+
+
+def test_of_a_long_text_evenly_spread_pieces_are_learned_from(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    total = (raw / "train.txt").stat().st_size
+    monkeypatch.setattr(encoding, "PIECE", 16 * 100)
+    monkeypatch.setattr(BytePairs, "enough", total // 4)
+    _, learned_from = learn(raw, "bpe", 300, 1, QUIET)
+    assert learned_from == pytest.approx(total / 4, rel=0.1)
+
+
+def test_short_documents_are_gathered_and_long_ones_are_not() -> None:
+    gathered = [*batches([("ab", True)] * 5 + [("x" * 50, False)] + [("c", True)], 6)]
+    assert [batch.size for batch in gathered] == [6, 54, 1]
+    assert ids_of(learned("byte"), gathered[0]).tolist() == [97, 98, 256] * 3
