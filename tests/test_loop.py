@@ -13,8 +13,9 @@ from pipeline.engine.loop import fit, update, validate
 from pipeline.engine.order import rows_of
 from pipeline.engine.runtime import Runtime, Scaler
 from pipeline.networks.transformer import GPT
-from pipeline.tasks.base import IGNORED, Batch
+from pipeline.tasks.base import IGNORED, Batch, Task
 from pipeline.tasks.lm import LanguageModelling
+from pipeline.tasks.table import TASKS
 
 
 def gradients_of(accumulation: int, folder: Path, **changes: object) -> dict[str, torch.Tensor]:
@@ -141,6 +142,19 @@ def test_held_out_windows_predict_every_token_but_the_first_once(tmp_path: Path)
 
 def a_model(params: object) -> GPT:
     return GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_keeps_what_the_loop_counts_on(name: str, tmp_path: Path) -> None:
+    task = TASKS[name](write_tokens(tmp_path), knobs().model, VOCABULARY)
+    assert isinstance(task, Task)
+    model = task.build(torch.Generator().manual_seed(0))
+    for split in ("train", "validation", "test"):
+        batch = task.batch(split, np.array([0, task.size(split) - 1]))
+        loss = task.loss(model, batch)
+        assert int(loss.count) == batch.count > 0
+        assert 0 <= int(loss.correct) <= batch.count
+        assert float(loss.total.detach()) > 0
 
 
 def test_training_windows_may_start_anywhere(tmp_path: Path) -> None:

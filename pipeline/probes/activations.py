@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -35,10 +37,10 @@ def _streams(subject: Subject) -> list[Tensor]:
     """[B, T, D] before the first block and after each, on the fixed batch."""
     streams: list[Tensor] = []
 
-    def enters(block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def enters(block: nn.Module, inputs: tuple[Any, ...]) -> None:
         streams.append(inputs[0])
 
-    def leaves(block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def leaves(block: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         streams.append(output)
 
     blocks = list(subject.blocks)
