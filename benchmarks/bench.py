@@ -115,4 +115,6 @@ def machine() -> str:
 def table(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
     """A Markdown table."""
     lines = [header, tuple("---" if not index else "---:" for index in range(len(header))), *rows]
-    return "\n".join("| " + " | ".join(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in line) + " |" for line in lines
+    )

@@ -64,8 +64,21 @@ def main() -> None:
             row = (seed, f"{anchor_loss:.4f}", f"{loss:.4f}", arrived, anchor_training, training, ratios[-1][0])
             rows.append((*row, anchor_wall, wall, ratios[-1][1]))
             print(rows[-1], flush=True)
-    header = ("seed", "nanogpt-cpu, nats", "default, nats", "arrived", "its training, s", "ours, s", "ratio", "its process, s", "ours, s", "ratio")
-    print(f"\n{machine()}; {asked.threads or 'all'} threads; {asked.steps} steps of the default recipe\n\n{table(header, rows)}")
+    header = (
+        "seed",
+        "nanogpt-cpu, nats",
+        "default, nats",
+        "arrived",
+        "its training, s",
+        "ours, s",
+        "ratio",
+        "its process, s",
+        "ours, s",
+        "ratio",
+    )
+    print(
+        f"\n{machine()}; {asked.threads or 'all'} threads; {asked.steps} steps of the default recipe\n\n{table(header, rows)}"
+    )
     training, process = (statistics.median(column) for column in zip(*ratios, strict=True))
     print(f"\nmedian: training {training:.1f} times as fast, whole process {process:.1f} times as fast")
 

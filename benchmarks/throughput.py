@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.bench import ANCHOR, SILENT, Lab, machine, table
 
@@ -24,7 +25,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--threads", type=int, default=0, help="0 = as many as there are cores")
     asked = parser.parse_args()
-    recipes = {"nanogpt-cpu": ANCHOR, "default": {}, "default, its network with nanogpt-cpu's batch": {"train.batch": 12, "model.length": 64}}
+    recipes: dict[str, dict[str, Any]] = {
+        "nanogpt-cpu": ANCHOR,
+        "default": {},
+        "default, with nanogpt-cpu's batch": {"train.batch": 12, "model.length": 64},
+    }
     with tempfile.TemporaryDirectory() as folder:
         common = SILENT | {"runtime.threads": asked.threads, "train.steps": asked.steps}
         data = Lab(Path(folder, "data"), common | GENERATED)
@@ -44,7 +49,9 @@ def main() -> None:
         middle = statistics.median(found)
         rows.append((name, precision, f"{middle:,.0f}", f"{min(found):,.0f} … {max(found):,.0f}", middle / base))
     header = ("recipe", "precision", "tokens/s, median", "range", "ratio to nanogpt-cpu in float32")
-    print(f"{machine()}; {asked.threads or 'all'} threads; {asked.rounds} rounds of {asked.steps} steps\n\n{table(header, rows)}")
+    print(
+        f"{machine()}; {asked.threads or 'all'} threads; {asked.rounds} rounds of {asked.steps} steps\n\n{table(header, rows)}"
+    )
 
 
 if __name__ == "__main__":

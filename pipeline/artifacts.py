@@ -143,7 +143,9 @@ def check_sha256(path: Path, expected: str) -> None:
     if not path.exists():
         raise Refusal(f"{path}: is not there; `dvc repro` makes it")
     if (found := sha256_of(path)) != expected:
-        raise Refusal(f"{path}: is damaged (sha256 {found[:12]}…, written as {expected[:12]}…); `dvc checkout --force` brings it back")
+        raise Refusal(
+            f"{path}: is damaged (sha256 {found[:12]}…, written as {expected[:12]}…); `dvc checkout --force` brings it back"
+        )
 
 
 def identity(stage: str, params: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable, Hashable
@@ -35,10 +36,15 @@ class ParamsError(Refusal):
 
 
 def door(main: Callable[[], None]) -> Callable[[], None]:
-    """Make a stage's `main` end with exit status 2 and plain lines, no traceback, when it meets a Refusal."""
+    """Make a command's `main` end with exit status 2 and plain lines, no traceback, when it meets a Refusal.
+
+    It also has the threads of numerical libraries sleep while they wait, which must be said before those are loaded:
+    they would spin, and on cores that another process wants, two spinning threads were a hundred times slower than one.
+    """
 
     @functools.wraps(main)
     def refusing() -> None:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             main()
         except Refusal as refusal:

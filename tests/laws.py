@@ -77,9 +77,15 @@ def imports_run_down(house: Path) -> list[str]:
             elif room in GROUND:
                 wrong = "the ground imports up" if below not in GROUND[: GROUND.index(room)] else ""
             elif room in BESIDE:
-                wrong = f"{room} stands beside the tower and imports only itself and the ground" if below not in (room, *GROUND) else ""
+                wrong = (
+                    f"{room} stands beside the tower and imports only itself and the ground"
+                    if below not in (room, *GROUND)
+                    else ""
+                )
             elif room in ROOMS:
-                level = {**ROOMS, "corpus": 3.5, "figures": 4.5}.get(below, 0)  # a tokenizer is read by probes, a picture by the lab
+                level = {**ROOMS, "corpus": 3.5, "figures": 4.5}.get(
+                    below, 0
+                )  # a tokenizer is read by probes, a picture by the lab
                 wrong = f"{room} imports up" if level > ROOMS[room] else ""
             else:
                 wrong = "" if f"pipeline.{room}" in doors(house) and below != "lab" else "a door does not ask the lab"
@@ -99,7 +105,12 @@ def no_circles(house: Path) -> list[str]:
 
 def no_relative_imports(house: Path) -> list[str]:
     """Law 1, so that the others can be read off the text: modules are named in full."""
-    return [f"{module}:{line}" for module, path in modules(house).items() for name, line in _imports(path) if name == "relative import"]
+    return [
+        f"{module}:{line}"
+        for module, path in modules(house).items()
+        for name, line in _imports(path)
+        if name == "relative import"
+    ]
 
 
 def torch_stays_in_the_tower(house: Path) -> list[str]:
@@ -118,13 +129,17 @@ def deps_are_what_runs(house: Path) -> list[str]:
     breaches = []
     for stage, content in read_yaml(house / "dvc.yaml")["stages"].items():
         named = {house / str(dep) for dep in content["deps"] if str(dep).startswith("pipeline")}
-        listed = {file for path in named for file in ([path] if path.is_file() else path.rglob("*.py")) if file.name != "__init__.py"}
+        listed = {
+            file for path in named for file in ([path] if path.is_file() else path.rglob("*.py")) if file.name != "__init__.py"
+        }
         known = modules(house)
         runs = {known[module] for module in closure(house, f"pipeline.{stage}")} - {house / "pipeline/params.py"}
         breaches += [f"{stage}: runs {file.relative_to(house)}, which is no dep" for file in sorted(runs - listed)]
         breaches += [f"{stage}: lists {file.relative_to(house)}, which never runs" for file in sorted(listed - runs)]
         rooms = {file.parent for file in runs} - {house / "pipeline"}
-        beside = {file for room in rooms for file in room.iterdir() if file.is_file() and file.suffix != ".py" and room.name != "lab"}
+        beside = {
+            file for room in rooms for file in room.iterdir() if file.is_file() and file.suffix != ".py" and room.name != "lab"
+        }
         covered = {file for file in beside if file in named or any(path in file.parents for path in named)}
         breaches += [f"{stage}: uses {file.relative_to(house)}, which is no dep" for file in sorted(beside - covered)]
     return breaches
@@ -143,7 +158,9 @@ def params_are_what_is_read(house: Path) -> list[str]:
                 read |= {node.attr} & (everything | {"runtime"})
             elif isinstance(node, ast.keyword) and node.arg == "include":
                 read |= set(ast.literal_eval(node.value))
-            elif isinstance(node, ast.Name) and node.id == "params" and isinstance(node.ctx, ast.Load) and id(node) not in inside:
+            elif (
+                isinstance(node, ast.Name) and node.id == "params" and isinstance(node.ctx, ast.Load) and id(node) not in inside
+            ):
                 read |= _handed_on(tree, everything)
         listed = {str(name) for name in content.get("params", [])}
         breaches += [f"{stage}: reads `{name}`, which is none of its params" for name in sorted(read - {"runtime"} - listed)]
@@ -155,14 +172,18 @@ def _handed_on(tree: ast.Module, everything: set[str]) -> set[str]:
     """What a door reads that gives all of `params` away: nothing more if only its own functions get it, else everything."""
     own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    takers = [call for call in calls if any(isinstance(argument, ast.Name) and argument.id == "params" for argument in call.args)]
+    takers = [
+        call for call in calls if any(isinstance(argument, ast.Name) and argument.id == "params" for argument in call.args)
+    ]
     return set() if all(isinstance(call.func, ast.Name) and call.func.id in own for call in takers) else everything
 
 
 def commands_are_the_doors(house: Path) -> list[str]:
     """Law 2: a stage's command is `python -m pipeline.<stage>`."""
     stages = read_yaml(house / "dvc.yaml")["stages"]
-    return [f"{stage}: {content['cmd']}" for stage, content in stages.items() if content["cmd"] != f"python -m pipeline.{stage}"]
+    return [
+        f"{stage}: {content['cmd']}" for stage, content in stages.items() if content["cmd"] != f"python -m pipeline.{stage}"
+    ]
 
 
 def doors_check_before_they_import(house: Path) -> list[str]:
@@ -194,9 +215,9 @@ def tables(house: Path) -> dict[str, str]:
     found = {}
     for module, path in modules(house).items():
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Dict):
-                if node.target.id.isupper() and not node.target.id.startswith("_"):
-                    found[node.target.id] = module
+            match node:
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.Dict()) if name.isupper() and not name.startswith("_"):
+                    found[name] = module
     return found
 
 
@@ -205,7 +226,9 @@ def tables_are_tested_whole(house: Path) -> list[str]:
     used: set[str] = set()
     for path in (house / "tests").glob("test_*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call | ast.DictComp | ast.ListComp | ast.For | ast.Dict)):
+        for call in (
+            node for node in ast.walk(tree) if isinstance(node, ast.Call | ast.DictComp | ast.ListComp | ast.For | ast.Dict)
+        ):
             used |= {node.id for node in ast.walk(call) if isinstance(node, ast.Name)}
     return [f"{name} of {module} is in no test" for name, module in tables(house).items() if name not in used]
 

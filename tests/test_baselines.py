@@ -215,16 +215,29 @@ def test_other_data_or_another_order_is_another_cache_entry(data: Path) -> None:
 
 
 def test_xz_may_use_the_training_text_when_that_helps(tmp_path: Path) -> None:
-    noise = "".join(np.random.default_rng(0).choice(list("abcdef"), 3000))
-    scores = {}
-    for name, train in (("same", noise), ("other", "a" * 50)):
-        folder = leave(tmp_path / name, {"train": train, "validation": noise, "test": noise})
-        scores[name] = by_compression(folder / "raw", "test")
-    alone = len(lzma.compress(noise.encode(), preset=9)) * 8 / len(noise)
-    assert scores["same"].bits_per_byte < 0.1 * alone
-    assert scores["same"].note == "after the training text"
-    assert scores["other"].bits_per_byte <= alone
-    assert scores["other"].loss is None
+    held_out = np.random.default_rng(0).choice(list(b"abcdef"), 3000).astype(np.uint8).tobytes()
+    alone = len(lzma.compress(held_out, preset=9)) * 8 / len(held_out)
+    (tmp_path / "test.txt").write_bytes(held_out)
+    (tmp_path / "train.txt").write_bytes(held_out)
+    same = by_compression(tmp_path, "test")
+    assert same.bits_per_byte < 0.1 * alone
+    assert same.note == "after the training text"
+    (tmp_path / "train.txt").write_bytes(np.random.default_rng(1).bytes(20_000))  # nothing to learn from but bad habits
+    (tmp_path / "test.txt").write_bytes(b"a" * 3000)
+    other = by_compression(tmp_path, "test")
+    assert other.bits_per_byte < 0.25
+    assert other.note == "alone"
+    assert other.loss is None
+
+
+def test_xz_of_a_large_text_reads_as_much_of_it_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.probes.baselines.COMPRESSED", 1000)
+    (tmp_path / "train.txt").write_bytes(b"x" * 5000 + b"abc" * 300)
+    (tmp_path / "test.txt").write_bytes(b"abc" * 333 + b"!" + np.random.default_rng(1).bytes(5000))
+    found = by_compression(tmp_path, "test")
+    assert found.bytes == 1000
+    assert found.bits_per_byte < 1
+    assert found.note.endswith(", 1,000 bytes of each at most")
 
 
 def test_known_entropy_is_told_in_the_same_units(tmp_path: Path) -> None:

@@ -134,7 +134,9 @@ def lab(tmp_path: Path) -> Path:
 
 def train(lab: Path, **more: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "DVC_ROOT": str(lab), "OMP_NUM_THREADS": "1", **more}
-    return subprocess.Popen([sys.executable, "-m", "pipeline.train"], cwd=lab, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.train"], cwd=lab, env=environment, stderr=subprocess.PIPE, text=True
+    )
 
 
 def outs(lab: Path) -> dict[str, str]:
@@ -168,7 +170,12 @@ def unbroken(lab: Path) -> dict[str, str]:
 
 
 def test_killed_at_any_moment_the_same_command_ends_where_an_unbroken_run_does(lab: Path, unbroken: dict[str, str]) -> None:
-    assert {"models/model.safetensors", "metrics/train.csv", "metrics/validation.csv", "models/snapshots/snapshots.json"} <= set(unbroken)
+    assert {
+        "models/model.safetensors",
+        "metrics/train.csv",
+        "metrics/validation.csv",
+        "models/snapshots/snapshots.json",
+    } <= set(unbroken)
     for step in (1, 17, 40):
         process = train(lab)
         wait_for_step(lab, step, process)
@@ -213,7 +220,9 @@ def test_other_knobs_start_afresh_and_runtime_knobs_do_not(lab: Path) -> None:
     assert process.returncode == 0
 
 
-def test_what_a_stage_leaves_holds_no_time_and_no_path(lab: Path, unbroken: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_a_stage_leaves_holds_no_time_and_no_path(
+    lab: Path, unbroken: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """The same run in another folder at another time leaves the same bytes."""
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "lab"
     shutil.copytree(lab, elsewhere, symlinks=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,9 @@ def test_every_weight_gets_a_gradient(family: str, name: str) -> None:
 
 @pytest.mark.parametrize(("family", "name"), [*VARIANTS, *(("optimizer", name) for name in OPTIMIZERS)])
 def test_it_learns_and_an_interrupted_run_ends_where_an_unbroken_one_does(family: str, name: str, tmp_path: Path) -> None:
-    params = knobs(train__optimizer=name, train__lr=0.02, train__epsilon=1e-8) if family == "optimizer" else variant(family, name)
+    params = (
+        knobs(train__optimizer=name, train__lr=0.02, train__epsilon=1e-8) if family == "optimizer" else variant(family, name)
+    )
     unbroken, task, runtime = started(params, tmp_path)
     before = validate(unbroken, task, params.train, runtime, lambda: False)
     fit(unbroken, task, params.train, params.seed, runtime, Keeping())
@@ -133,7 +136,7 @@ def test_a_schedule_starts_at_the_peak_and_stays_between_floor_and_peak(name: st
     train = knobs(train__schedule=name, train__lr=0.5, train__warmup=0.0, train__decay=0.5, train__floor=0.2).train
     rates = [learning_rate(step / 100, train) for step in range(100)]
     assert rates[0] == 0.5
-    assert all(0.1 <= later <= earlier <= 0.5 for earlier, later in zip(rates, rates[1:], strict=False))
+    assert all(0.1 <= later <= earlier <= 0.5 for earlier, later in pairwise(rates))
     assert name == "constant" or rates[-1] < 0.11
 
 

@@ -81,6 +81,7 @@ def test_a_file_that_changed_after_the_interruption_is_fetched_anew(server: Serv
         get(server)
     server.content, server.tag = CONTENT, tag
     assert get(server) == CONTENT
+    assert len(server.asked) == fetch.TRIES + (1 if tag else 2)  # told of the change, it does not fetch a useless rest first
     assert only_the_file_is_left(cache)
 
 

@@ -34,25 +34,65 @@ def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
 
 
 BREACHES = [
-    ("imports_run_down", added("pipeline/networks/norms.py", "\nfrom pipeline.engine.loop import fit\n"), "networks imports up"),
+    (
+        "imports_run_down",
+        added("pipeline/networks/norms.py", "\nfrom pipeline.engine.loop import fit\n"),
+        "networks imports up",
+    ),
     ("imports_run_down", added("pipeline/params.py", "\nimport pipeline.readings\n"), "the ground imports up"),
     ("imports_run_down", added("pipeline/corpus/table.py", "\nfrom pipeline.tasks.base import Task\n"), "corpus stands beside"),
-    ("imports_run_down", added("pipeline/figures/style.py", "\nfrom pipeline.corpus.table import DATASETS\n"), "figures stands beside"),
+    (
+        "imports_run_down",
+        added("pipeline/figures/style.py", "\nfrom pipeline.corpus.table import DATASETS\n"),
+        "figures stands beside",
+    ),
     ("imports_run_down", added("pipeline/lab/study.py", "\nfrom pipeline.train import main\n"), "imports a door"),
     ("imports_run_down", added("pipeline/train.py", "\nfrom pipeline.lab.cli import app\n"), "a door does not ask the lab"),
-    ("no_circles", added("pipeline/networks/roles.py", "\ndef late() -> None:\n    from pipeline.networks import inits\n"), "imports itself"),
+    (
+        "no_circles",
+        added("pipeline/networks/roles.py", "\ndef late() -> None:\n    from pipeline.networks import inits\n"),
+        "imports itself",
+    ),
     ("no_relative_imports", added("pipeline/networks/norms.py", "\nfrom .roles import Role\n"), "pipeline.networks.norms"),
-    ("torch_stays_in_the_tower", added("pipeline/figures/style.py", "\ndef late() -> None:\n    import torch\n"), "imports torch"),
+    (
+        "torch_stays_in_the_tower",
+        added("pipeline/figures/style.py", "\ndef late() -> None:\n    import torch\n"),
+        "imports torch",
+    ),
     ("torch_stays_in_the_tower", added("pipeline/artifacts.py", "\nfrom torch import nn\n"), "imports torch"),
-    ("deps_are_what_runs", replaced("dvc.yaml", "      - pipeline/tokenize.py\n", ""), "runs pipeline/tokenize.py, which is no dep"),
-    ("deps_are_what_runs", added("pipeline/tokenize.py", "\ndef f() -> None:\n    import pipeline.readings\n"), "runs pipeline/readings.py"),
-    ("deps_are_what_runs", added("pipeline/engine/unused.py", '"""Nobody imports me."""\n'), "lists pipeline/engine/unused.py, which never runs"),
+    (
+        "deps_are_what_runs",
+        replaced("dvc.yaml", "      - pipeline/tokenize.py\n", ""),
+        "runs pipeline/tokenize.py, which is no dep",
+    ),
+    (
+        "deps_are_what_runs",
+        added("pipeline/tokenize.py", "\ndef f() -> None:\n    import pipeline.readings\n"),
+        "runs pipeline/readings.py",
+    ),
+    (
+        "deps_are_what_runs",
+        added("pipeline/engine/unused.py", '"""Nobody imports me."""\n'),
+        "lists pipeline/engine/unused.py, which never runs",
+    ),
     ("params_are_what_is_read", added("pipeline/prepare.py", "\ndef f(params):\n    return params.model\n"), "reads `model`"),
     ("params_are_what_is_read", replaced("dvc.yaml", "      - probe\n", "      - probe\n      - train\n"), "lists `train`"),
-    ("commands_are_the_doors", replaced("dvc.yaml", "python -m pipeline.train", "python pipeline/train.py"), "python pipeline/train.py"),
+    (
+        "commands_are_the_doors",
+        replaced("dvc.yaml", "python -m pipeline.train", "python pipeline/train.py"),
+        "python pipeline/train.py",
+    ),
     ("doors_check_before_they_import", added("pipeline/train.py", "\nimport torch\n"), "imports torch before"),
-    ("doors_check_before_they_import", added("pipeline/probe.py", "\nfrom pipeline.probes import table\n"), "imports pipeline.probes before"),
-    ("packages_are_one_docstring", added("pipeline/engine/__init__.py", "\nfrom pipeline.engine import loop\n"), "pipeline/engine/__init__.py"),
+    (
+        "doors_check_before_they_import",
+        added("pipeline/probe.py", "\nfrom pipeline.probes import table\n"),
+        "imports pipeline.probes before",
+    ),
+    (
+        "packages_are_one_docstring",
+        added("pipeline/engine/__init__.py", "\nfrom pipeline.engine import loop\n"),
+        "pipeline/engine/__init__.py",
+    ),
     ("tables_are_tested_whole", added("pipeline/networks/norms.py", '\nSTRANGERS: dict[str, int] = {"a": 1}\n'), "STRANGERS"),
 ]
 

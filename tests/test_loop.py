@@ -51,7 +51,9 @@ def test_parts_with_fewer_targets_weigh_less(tmp_path: Path) -> None:
         progress, _, runtime = started(params, tmp_path)
         progress.model.double()
         update(progress, Ragged(tmp_path, params.model, VOCABULARY), params.train, params.seed, runtime, lambda: False)
-        found[accumulation] = torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None])
+        found[accumulation] = torch.cat(
+            [weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None]
+        )
     torch.testing.assert_close(found[8], found[1], rtol=0, atol=1e-12)
 
     progress, _, runtime = started(params, tmp_path)
@@ -70,7 +72,10 @@ def test_a_clipped_gradient_has_the_norm_of_the_limit_and_the_log_says_how_large
     progress, task, runtime = started(params, tmp_path)
     before = [weight.detach().clone() for weight in progress.model.parameters()]
     update(progress, task, params.train, params.seed, runtime, lambda: False)
-    moved = sum(float((old - new.detach()).square().sum()) for old, new in zip(before, progress.model.parameters(), strict=True)) ** 0.5
+    moved = (
+        sum(float((old - new.detach()).square().sum()) for old, new in zip(before, progress.model.parameters(), strict=True))
+        ** 0.5
+    )
     _, norm, clipped = progress.recent[0]
     assert moved == pytest.approx(0.01, rel=1e-3)
     assert float(norm) > 0.01
@@ -78,7 +83,14 @@ def test_a_clipped_gradient_has_the_norm_of_the_limit_and_the_log_says_how_large
 
 
 def test_a_loss_that_is_no_number_ends_the_training_and_leaves_a_finite_log(tmp_path: Path) -> None:
-    params = knobs(train__lr=100.0, train__optimizer="sgd", model__norm="none", model__init="fan_in", train__steps=40, train__curve_points=40)
+    params = knobs(
+        train__lr=100.0,
+        train__optimizer="sgd",
+        model__norm="none",
+        model__init="fan_in",
+        train__steps=40,
+        train__curve_points=40,
+    )
     progress, task, runtime = started(params, tmp_path)
     with torch.no_grad():
         for weight in progress.model.parameters():
@@ -121,7 +133,10 @@ def test_validation_reads_the_same_examples_whatever_the_batch_and_changes_nothi
     params = knobs(model__dropout=0.3, model__init="fan_in", train__validation_examples=10**6)
     progress, task, runtime = started(params, tmp_path)
     weights = {name: tensor.clone() for name, tensor in progress.tensors().items()}
-    losses = [validate(progress, task, knobs(train__batch=batch, train__validation_examples=10**6).train, runtime, lambda: False) for batch in (1, 3, 64)]
+    losses = [
+        validate(progress, task, knobs(train__batch=batch, train__validation_examples=10**6).train, runtime, lambda: False)
+        for batch in (1, 3, 64)
+    ]
     assert losses == pytest.approx([losses[0]] * 3, abs=1e-6)
     assert same(weights, progress.tensors())
 
@@ -134,8 +149,13 @@ def test_held_out_windows_predict_every_token_but_the_first_once(tmp_path: Path)
     batch = task.batch("test", np.arange(task.size("test")))
     told = batch.targets.flatten()
     assert told[told != IGNORED].tolist() == ids[1:].tolist()
-    assert (batch.inputs[:, 1:][batch.targets[:, :-1] != IGNORED] == batch.targets[:, :-1][batch.targets[:, :-1] != IGNORED]).all()
-    whole, parts = task.loss(a_model(params), batch), [task.loss(a_model(params), batch.part(slice(i, i + 1))) for i in range(len(batch.inputs))]
+    assert (
+        batch.inputs[:, 1:][batch.targets[:, :-1] != IGNORED] == batch.targets[:, :-1][batch.targets[:, :-1] != IGNORED]
+    ).all()
+    whole, parts = (
+        task.loss(a_model(params), batch),
+        [task.loss(a_model(params), batch.part(slice(i, i + 1))) for i in range(len(batch.inputs))],
+    )
     assert float(whole.total) == pytest.approx(sum(float(part.total) for part in parts), rel=1e-5)
     assert int(whole.count) == len(ids) - 1 == sum(int(part.count) for part in parts)
 

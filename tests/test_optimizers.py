@@ -11,12 +11,18 @@ from pipeline.engine.optimizers import OPTIMIZERS, Optimizer, orthogonalised
 
 def parameters() -> dict[str, torch.nn.Parameter]:
     generator = torch.Generator().manual_seed(0)
-    shapes = {"embedding.weight": (7, 6), "blocks.0.attention.project.weight": (18, 6), "blocks.0.feed_forward.down.weight": (6, 12)}
+    shapes = {
+        "embedding.weight": (7, 6),
+        "blocks.0.attention.project.weight": (18, 6),
+        "blocks.0.feed_forward.down.weight": (6, 12),
+    }
     shapes |= {"blocks.0.norms.0.weight": (6,), "head.weight": (7, 6)}
     return {name: torch.nn.Parameter(torch.randn(shape, generator=generator)) for name, shape in shapes.items()}
 
 
-def train_both(ours: Optimizer, reference: torch.optim.Optimizer, theirs: dict[str, torch.nn.Parameter], steps: int = 20) -> float:
+def train_both(
+    ours: Optimizer, reference: torch.optim.Optimizer, theirs: dict[str, torch.nn.Parameter], steps: int = 20
+) -> float:
     """The largest difference between the weights after some steps over the same gradients, at a rate that changes."""
     generator = torch.Generator().manual_seed(1)
     for step in range(steps):
@@ -29,7 +35,9 @@ def train_both(ours: Optimizer, reference: torch.optim.Optimizer, theirs: dict[s
             other.grad = own.grad.clone()
         ours.step(lr)
         reference.step()
-    return max(float((own - other).detach().abs().max()) for own, other in zip(ours_of(ours).values(), theirs.values(), strict=True))
+    return max(
+        float((own - other).detach().abs().max()) for own, other in zip(ours_of(ours).values(), theirs.values(), strict=True)
+    )
 
 
 def ours_of(optimizer: Optimizer) -> dict[str, torch.nn.Parameter]:
@@ -40,7 +48,9 @@ def ours_of(optimizer: Optimizer) -> dict[str, torch.nn.Parameter]:
 def test_sgd_moves_as_torch_does(momentum: float) -> None:
     train = knobs(train__optimizer="sgd", train__momentum=momentum, train__weight_decay=0.0).train
     theirs = parameters()
-    assert train_both(OPTIMIZERS["sgd"](parameters(), train), torch.optim.SGD(theirs.values(), momentum=momentum), theirs) < 1e-6
+    assert (
+        train_both(OPTIMIZERS["sgd"](parameters(), train), torch.optim.SGD(theirs.values(), momentum=momentum), theirs) < 1e-6
+    )
 
 
 def test_adamw_moves_as_torch_does() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from pipeline import probe
 from pipeline.artifacts import READINGS
-from pipeline.corpus.tokenizers import Bytes, Characters
+from pipeline.corpus.tokenizers import Bytes
 from pipeline.params import Refusal, names_in
 from pipeline.probes.activations import activation_rms
 from pipeline.probes.attention import attention_maps, label
@@ -207,12 +208,14 @@ def test_the_fixed_batch_is_spread_over_the_validation_split_and_has_no_padding(
     assert starts == [0, 48, 96, 144]  # of the 17 windows of 12 in 200 characters, the last of them short
     assert (made.batch.targets >= 0).all()
     assert made.batch is made.batch
+    all_of_it = replace(made, sequences=99).batch
+    assert len(all_of_it.inputs) == 16
+    assert (all_of_it.targets >= 0).all()
 
 
 @pytest.mark.parametrize("toy", ["", "ÄÖÜ", "the cat sat on the mat, on and on"])
 def test_any_toy_text_gives_maps(tmp_path: Path, toy: str) -> None:
-    made = subject(tmp_path)
-    object.__setattr__(made, "toy", toy)
+    made = replace(subject(tmp_path), toy=toy)
     ticks = attention_maps(made).axes[2].ticks
     assert list(ticks) == list((toy if toy.startswith("the") else TEXT)[:12].replace(" ", "␣"))
 
@@ -270,7 +273,5 @@ def test_a_list_that_names_no_snapshots_is_refused(project: Path, content: str) 
 
 
 def test_subjects_of_other_tokenizers_have_readable_ticks(tmp_path: Path) -> None:
-    made = subject(tmp_path, Bytes(has_end=True), "né\n" * 80)
-    object.__setattr__(made, "toy", "né")
+    made = replace(subject(tmp_path, Bytes(has_end=True), "né\n" * 80), toy="né")
     assert list(attention_maps(made).axes[2].ticks) == ["n", "\\xc3", "\\xa9"]
-    assert Characters.learn(["né"], 0, has_end=False).known("né!") == "né"

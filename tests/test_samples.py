@@ -44,8 +44,8 @@ def test_the_cache_writes_what_full_passes_would_write_also_past_the_end_of_the_
 ) -> None:
     tokenizer, text = Characters.learn(["the cat sat"], 0, has_end=False), "the cat sat" * 9
     made = subject(tmp_path, tokenizer, text, model__position=position, model__attention=attention)
-    for prompt in ("t", "the cat", "the cat sat" * 3):
-        assert "".join(written(made, prompt, tokens=40)) == reference(made, prompt, 40)
+    assert "".join(written(made, "the cat", tokens=15)) == reference(made, "the cat", 15)  # full twice
+    assert "".join(written(made, "the cat sat" * 2, tokens=3)) == reference(made, "the cat sat" * 2, 3)  # full at once
 
 
 def test_characters_are_never_cut_in_two(tmp_path: Path) -> None:
@@ -82,14 +82,23 @@ def test_what_is_no_text_in_a_prompt_is_no_crash(tmp_path: Path) -> None:
 def test_equal_arguments_write_equal_text_and_disturb_no_other_generator(tmp_path: Path) -> None:
     made = subject(tmp_path)
     torch.manual_seed(5)
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    state = torch.get_rng_state()
     first = written(made, "the", temperature=1.0)
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.get_num_threads() == threads
     torch.rand(3)
     written(made, "mat", temperature=1.0)
     assert written(made, "the", temperature=1.0) == first
     assert written(made, "the", temperature=1.0, seed=2) != first
+
+
+def test_the_number_of_threads_is_put_back(tmp_path: Path) -> None:
+    made, before = subject(tmp_path), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        written(made, "the", tokens=2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_model_that_diverged_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -124,6 +124,18 @@ def test_a_set_up_that_failed_is_made_anew_by_the_next_call(checkout: Checkout) 
     assert checkout.calls() == MADE
 
 
+def test_an_update_that_failed_is_made_anew_by_the_next_call(checkout: Checkout) -> None:
+    checkout.run("true")
+    with (checkout.root / "constraints.txt").open("a") as file:
+        file.write("# another\n")
+    (checkout.home / "broken").touch()
+    assert checkout.run("true")[0] == 1
+    (checkout.home / "broken").unlink()
+    checkout.calls()
+    assert checkout.run("true")[0] == 0
+    assert checkout.calls() == MADE
+
+
 def test_a_set_up_that_was_killed_is_made_anew_by_the_next_call(checkout: Checkout) -> None:
     (checkout.home / "slow").touch()
     process = checkout.start("true")
@@ -157,7 +169,9 @@ def test_another_python_that_was_asked_for_makes_it_anew_and_stays(checkout: Che
     checkout.python("python3.12", "3.12")
     checkout.run("true")
     assert checkout.calls() == MADE
+    (old := checkout.root / ".venv" / "lib" / "python3.11").mkdir(parents=True)
     checkout.run("true", PYTHON="python3.12")
+    assert not old.exists()
     assert checkout.calls() == ["venv 3.12", "pip", "setup"]
     checkout.run("true")
     checkout.run("true", PYTHON="python3.12")

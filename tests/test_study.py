@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import apply_overrides, to_hydra_overrides
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.lab import study
@@ -87,6 +87,7 @@ def test_a_name_that_git_or_dvc_would_misread_is_refused(name: str, project: Pat
 
 @settings(max_examples=300, deadline=None)
 @given(knobs)
+@example(["it's", r"a\'b", "c\\", "'", ""])
 def test_a_value_comes_through_the_grammar_of_dvc_unchanged(value: study.Knob) -> None:
     [override] = to_hydra_overrides([f"section.knob={study.hydra_text(value)}"])
     assert not override.is_sweep_override()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,20 +22,22 @@ from pipeline.corpus import encoding
 from pipeline.corpus.documents import Splits, chunks
 from pipeline.corpus.encoding import Batch, batches, encode_split, encoded, ids_of, learn, pieces
 from pipeline.corpus.progress import follower
-from pipeline.corpus.tokenizers import END, TOKENIZERS, BytePairs, Characters, Tokenizer, byte_characters, load
+from pipeline.corpus.tokenizers import END, TOKENIZERS, WORD, BytePairs, Characters, Tokenizer, byte_characters, enough, load
 from pipeline.params import Refusal
 
 QUIET = follower("none")
 SEEN = "the cat sat on the mat; the cat's mat isn't the cat. 12+34=46\n\n  \tnaïve «été» 中文字 😀!?\r\n" * 20
+MIXED = "thes' \n\té中😀.1\xa0\u2014\x1c"  # letters, digits, blanks, and what is a blank to some and not to others
+PAIRS = "".join(one + other for one in MIXED for other in MIXED) * 9  # so that there are merges over every seam
 KINDS = list(TOKENIZERS)
-some_text = st.text(st.sampled_from("the cat'sé 中😀\n\n  \t.12\xa0\u2014\x1c"), max_size=200)
+some_text = st.text(st.sampled_from(MIXED), max_size=200)
 
 
 @functools.cache
 def learned(kind: str, has_end: bool = True) -> Tokenizer:
     every = "".join(map(chr, [*range(0x20, 0x180), *b"\t\n\r\x1c", 0x4E2D, 0x2014, 0x1F600]))
-    texts = [SEEN, every] if kind == "char" else [SEEN]
-    return TOKENIZERS[kind].learn(texts, 300, has_end)
+    texts = [SEEN, PAIRS, every] if kind == "char" else [SEEN, PAIRS]
+    return TOKENIZERS[kind].learn(texts, 600, has_end)
 
 
 # ----------------------------------------------------------------------------------------------------------- every tokenizer
@@ -87,6 +91,15 @@ def test_a_document_in_pieces_has_the_ids_that_it_has_whole(kind: str, text: str
     whole = tokenizer.encode(content.decode()).tolist()
     assert [token for text, _ in cut for token in tokenizer.encode(text).tolist()] == whole
     assert [last for _, last in cut] == [False] * (len(cut) - 1) + [True] * bool(content)
+
+
+def test_no_cut_of_byte_pairs_divides_a_word_whatever_follows() -> None:
+    words = re.compile(WORD)
+    for letters in itertools.product(" \n're", repeat=6):
+        text = "".join(letters)
+        for end in range(1, 6):
+            place = BytePairs.cut(text[:end])
+            assert words.findall(text[:place]) + words.findall(text[place:]) == words.findall(text), (text, end)
 
 
 def test_a_piece_stays_small_whatever_the_text_is_like() -> None:
@@ -152,7 +165,7 @@ def test_a_text_that_spells_the_end_of_a_document_does_not_end_it() -> None:
 
 def test_words_that_are_forgotten_are_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.corpus.tokenizers.KNOWN_WORDS", 5)
-    tokenizer = TOKENIZERS["bpe"].learn([SEEN], 300, True)
+    tokenizer = TOKENIZERS["bpe"].learn([SEEN, PAIRS], 600, True)
     for _ in range(3):
         assert np.array_equal(tokenizer.encode(SEEN), learned("bpe").encode(SEEN))
 
@@ -185,7 +198,10 @@ def raw(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_split_becomes_one_flat_array_with_the_end_of_each_document(kind: str, raw: Path) -> None:
+def test_a_split_becomes_one_flat_array_with_the_end_of_each_document(
+    kind: str, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "PIECE", 1600)  # the long documents come in several
     tokenizer, _ = learn(raw, kind, 300, 1, QUIET)
     tokenizer.save(raw / "tokenizer.json")
     count, first = encode_split(raw, "test", raw / "tokenizer.json", raw / "test.npy", 1, QUIET)
@@ -230,12 +246,31 @@ def test_only_a_few_batches_are_under_way_at_any_time(raw: Path) -> None:
         assert given <= taken + 6
 
 
-def test_of_a_long_text_evenly_spread_pieces_are_learned_from(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    total = (raw / "train.txt").stat().st_size
-    monkeypatch.setattr(encoding, "PIECE", 16 * 100)
-    monkeypatch.setattr(BytePairs, "enough", total // 4)
-    _, learned_from = learn(raw, "bpe", 300, 1, QUIET)
-    assert learned_from == pytest.approx(total / 4, rel=0.1)
+@pytest.mark.parametrize("size", [1, 3, 7, 100, 10_000])
+def test_the_text_that_is_learned_from_is_all_text_in_an_order_that_is_even_throughout(size: int, tmp_path: Path) -> None:
+    documents = ["".join(chr(0x4E00 + 50 * i + k) for k in range(i)) + "é" for i in range(60)]
+    with Splits(tmp_path) as splits:
+        for split in SPLITS:
+            for document in documents:
+                splits.add(split, document.encode())
+    parts = [*encoding.spread(tmp_path, "train", size)]
+    assert sorted("".join(parts)) == sorted("".join(documents))
+    assert all(any(part in document for document in documents) for part in parts)
+    text = "".join(documents)
+    if size == 100:
+        places = [text.index(part) for part in parts]
+        for some in (len(parts) // 4, len(parts) // 2):
+            counts, _ = np.histogram(places[:some], bins=4, range=(0, len(text)))
+            assert counts.min() > some / 8
+
+
+def test_merges_are_learned_from_as_much_text_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len([*enough(["the same words again "] * 1000)]) == 1000
+    monkeypatch.setattr("pipeline.corpus.tokenizers.LEARNED_LETTERS", 100)
+    assert len([*enough(["the same words again "] * 1000)]) == 1000
+    assert len([*enough(f"another{i}" for i in range(1000))]) < 20
+    monkeypatch.setattr("pipeline.corpus.tokenizers.LEARNED_FROM", 100)
+    assert len([*enough(["the same words again "] * 1000)]) == 5
 
 
 def test_short_documents_are_gathered_and_long_ones_are_not() -> None:

@@ -40,16 +40,31 @@ def test_a_gpt2_shaped_model_gives_the_logits_of_hugging_faces_gpt2() -> None:
     ours = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))
     drawn(ours)
     config = transformers.GPT2Config(
-        vocab_size=VOCABULARY, n_positions=12, n_embd=32, n_layer=3, n_head=4, activation_function="gelu", attn_implementation="eager"
+        vocab_size=VOCABULARY,
+        n_positions=12,
+        n_embd=32,
+        n_layer=3,
+        n_head=4,
+        activation_function="gelu",
+        attn_implementation="eager",
     )
     theirs = transformers.GPT2LMHeadModel(config).eval()
-    names = {"embedding": "wte", "position": "wpe", "blocks": "h", "attention": "attn", "project": "c_attn", "feed_forward": "mlp"}
+    names = {
+        "embedding": "wte",
+        "position": "wpe",
+        "blocks": "h",
+        "attention": "attn",
+        "project": "c_attn",
+        "feed_forward": "mlp",
+    }
     names |= {"up": "c_fc", "down": "c_proj", "final_norm": "ln_f", "output": "c_proj"}
     weights = theirs.state_dict()
     for name, value in ours.named_parameters():
         path = name.replace("norms.0", "ln_1").replace("norms.1", "ln_2").split(".")
         target = ".".join(["transformer", *(names.get(part, part) for part in path)])
-        target = target if target in weights else f"{target}.weight"  # the learned positions are a parameter of ours, a module of theirs
+        target = (
+            target if target in weights else f"{target}.weight"
+        )  # the learned positions are a parameter of ours, a module of theirs
         target = target.replace(".weight.weight", ".weight")
         matrix = value.ndim == 2 and "blocks" in name  # GPT-2 keeps its matrices inputs first
         weights[target].copy_(value.detach().mT if matrix else value.detach())

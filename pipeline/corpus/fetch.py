@@ -152,7 +152,7 @@ def _fetch(url: str, part: Path, follow: Follow, pause: float) -> None:
             problem = _reason(error)
         if attempt + 1 < TRIES:
             time.sleep(pause * 2**attempt)
-    raise Refusal(f"{shown(url)}: cannot be fetched ({problem}); the next run goes on from what has come. Meanwhile {OFFLINE}")
+    raise Refusal(f"{shown(url)}: cannot be fetched ({problem}); the next run goes on from what has come; {OFFLINE}")
 
 
 def _resume(url: str, part: Path, follow: Follow) -> None:
@@ -180,8 +180,6 @@ def _resume(url: str, part: Path, follow: Follow) -> None:
             for chunk in answer.iter_content(STEP):
                 file.write(chunk)
                 advance(len(chunk))
-    if length and part.stat().st_size != have + length:
-        raise requests.ConnectionError("the connection broke off")
 
 
 def _reason(error: requests.RequestException) -> str:
@@ -204,4 +202,4 @@ def _pip_download(requirement: str, pinned: Path, folder: Path) -> None:
     if result.returncode:
         errors = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]
         last = (errors or result.stderr.splitlines() or ["it gave no reason"])[-1]
-        raise Refusal(f"{requirement}: pip cannot fetch it ({last}). Meanwhile {OFFLINE}")
+        raise Refusal(f"{requirement}: pip cannot fetch it ({last}); {OFFLINE}")

@@ -26,7 +26,6 @@ class Tokenizer(Protocol):
     Attributes:
         kind: its name in TOKENIZERS.
         learns_from: the splits whose text `learn` wants to see.
-        enough: bytes of text after which more changes next to nothing; None: it must see all of it.
         slow: whether a long text is worth several processes.
         vocabulary: how many ids there are: 0 .. vocabulary - 1.
         end: the id that stands behind each document, the last of all; None where the text is one document.
@@ -34,7 +33,6 @@ class Tokenizer(Protocol):
 
     kind: ClassVar[str]
     learns_from: ClassVar[tuple[str, ...]]
-    enough: ClassVar[int | None] = None
     slow: ClassVar[bool] = False
     vocabulary: int
     end: int | None
@@ -45,7 +43,11 @@ class Tokenizer(Protocol):
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool) -> Tokenizer:
-        """A tokenizer for these texts; `vocabulary` is how large a kind that has the choice may become."""
+        """A tokenizer for these texts, of which it reads as many as it needs: they come in an order that is even throughout.
+
+        Args:
+            vocabulary: how large a kind that has the choice may become.
+        """
 
     @staticmethod
     def cut(text: str) -> int:
@@ -192,6 +194,8 @@ WORD = (
 )
 _WORDS = re.compile(WORD)
 _SEAM = re.compile(f"[^{BLANK}](?=[ \n])")  # a word ends here, whatever stands around it
+LEARNED_FROM = 1 << 26  # bytes of text: more changes hardly a merge
+LEARNED_LETTERS = 3 << 19  # of different words: the library takes some 130 bytes of memory for each
 KNOWN_WORDS = 1 << 17  # words whose ids are remembered; text of people has fewer
 
 
@@ -203,11 +207,9 @@ class BytePairs(Tokenizer):
 
     kind = "bpe"
     learns_from = ("train",)
-    enough = 1 << 26
     slow = True
 
     def __init__(self, library: Any) -> None:
-        library.encode_special_tokens = True  # a text that says <|endoftext|> means these characters, not the end
         self.library = library
         self.end = library.token_to_id(END)
         self.vocabulary = library.get_vocab_size()
@@ -229,7 +231,7 @@ class BytePairs(Tokenizer):
         trainer = trainers.BpeTrainer(
             vocab_size=vocabulary - has_end, initial_alphabet=list(byte_characters()), show_progress=False, special_tokens=[]
         )
-        library.train_from_iterator(texts, trainer)
+        library.train_from_iterator(enough(texts), trainer)
         if has_end:
             library.add_special_tokens([END])
         return cls(library)
@@ -239,9 +241,10 @@ class BytePairs(Tokenizer):
         for start in (len(text) - 4096, 0):
             if seams := [match.end() for match in _SEAM.finditer(text, max(start, 0))]:
                 return seams[-1]
-        # No blank anywhere: behind the last word but two, for what follows may still change the last ones.
-        ends = [match.end() for match in _WORDS.finditer(text)]
-        return ends[-3] if len(ends) > 2 else 0
+        # No seam anywhere. The last two words may still change with what follows; and blanks before a letter fall apart
+        # otherwise than blanks at the end of a part would.
+        ends = [match.end() for match in _WORDS.finditer(text)][:-2]
+        return next((end for end in reversed(ends) if text[end - 1] not in BLANK or text[end] in BLANK), 0)
 
     def encode(self, text: str) -> Ids:
         # The library looks each word up letter by letter; most words of a text have been seen before, and cost a look-up here.
@@ -273,6 +276,20 @@ class BytePairs(Tokenizer):
             return cls(tokenizers.Tokenizer.from_str(json.dumps(content)))
         except Exception as error:  # the library raises no narrower one
             raise ValueError(str(error)) from None
+
+
+def enough(texts: Iterable[str]) -> Iterator[str]:
+    """As many of the texts as merges are learned from."""
+    seen: set[str] = set()
+    size = letters = 0
+    for text in texts:
+        yield text
+        new = set(_WORDS.findall(text)).difference(seen)
+        seen |= new
+        size += len(text)
+        letters += sum(map(len, new))
+        if size >= LEARNED_FROM or letters >= LEARNED_LETTERS:
+            return
 
 
 def byte_characters() -> str:

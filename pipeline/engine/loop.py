@@ -53,9 +53,7 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
             _write_row(progress, train)
 
 
-def update(
-    progress: Progress, task: Task, train: Train, seed: int, runtime: Runtime, interrupted: Callable[[], bool]
-) -> None:
+def update(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtime, interrupted: Callable[[], bool]) -> None:
     """One step: the gradient of the mean loss over a batch, in as many parts as memory wants, and a move against it."""
     model, share = progress.model, progress.step / train.steps
     batch = task.batch("train", rows_of(seed, progress.step, train.batch, task.size("train")))
@@ -134,6 +132,11 @@ def _write_row(progress: Progress, train: Train) -> None:
     if not math.isfinite(loss):
         progress.diverged = True
         return
-    row = {"step": progress.step, "tokens": progress.tokens, "loss": loss, "lr": learning_rate((progress.step - 1) / train.steps, train)}
+    row = {
+        "step": progress.step,
+        "tokens": progress.tokens,
+        "loss": loss,
+        "lr": learning_rate((progress.step - 1) / train.steps, train),
+    }
     row |= {"gradient_norm": norm if math.isfinite(norm) else 0.0, "clipped": clipped}
     progress.curve.append({name: rounded(number) for name, number in row.items()})

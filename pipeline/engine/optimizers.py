@@ -25,7 +25,7 @@ class Optimizer(ABC):
 
     def __init__(self, parameters: Named, train: Train) -> None:
         self.parameters, self.train = parameters, train
-        self.weights = list(parameters.values())
+        self.weights: list[Tensor] = list(parameters.values())
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
@@ -98,10 +98,16 @@ class AdamW(Optimizer):
         torch._foreach_add_(self.steps, 1.0)
         for indices, decay in ((self.decayed, self.train.weight_decay), (self.plain, 0.0)):
             if indices:
+                weights, slopes, mean, square, steps = (
+                    [tensors[i] for i in indices] for tensors in (self.weights, gradients, self.mean, self.square, self.steps)
+                )
                 torch._fused_adamw_(  # one kernel for all weights; what torch.optim.AdamW(fused=True) calls
-                    *([of[i] for i in indices] for of in (self.weights, gradients, self.mean, self.square)),
+                    weights,
+                    slopes,
+                    mean,
+                    square,
                     [],
-                    [self.steps[i] for i in indices],
+                    steps,
                     lr=lr,
                     beta1=self.train.beta1,
                     beta2=self.train.beta2,

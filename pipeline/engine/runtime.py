@@ -36,7 +36,8 @@ class Runtime:
         if self.device.type == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
         torch.use_deterministic_algorithms(True, warn_only=self.device.type != "cpu")
-        torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+        deterministic: Any = torch.utils.deterministic  # its switch is not in torch's type hints
+        deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Matrix products in the chosen precision; nothing at all in float32."""

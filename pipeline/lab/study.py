@@ -151,11 +151,17 @@ def hydra_text(value: Knob) -> str:
     """
     if isinstance(value, list):
         return f"[{','.join(map(hydra_text, value))}]"
-    if isinstance(value, str) and not re.fullmatch(
-        r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w/.-]*", value, re.IGNORECASE | re.ASCII
-    ):
-        return "'" + re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"\\+$", lambda end: end[0] * 2, value)) + "'"
-    return value if isinstance(value, str) else json.dumps(value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return value if _PLAIN.fullmatch(value) else _quoted(value)
+
+
+_PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w/.-]*", re.IGNORECASE | re.ASCII)
+
+
+def _quoted(text: str) -> str:
+    # A backslash means itself, except before a quotation mark or the end, where it must stand twice.
+    return "'" + re.sub(r"\\+(?='|\Z)", lambda run: run[0] * 2, text).replace("'", r"\'") + "'"
 
 
 def expand(texts: Sequence[str]) -> list[list[str]]:

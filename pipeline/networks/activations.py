@@ -44,7 +44,7 @@ def relu2(x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
 
     Source: So et al., "Primer: Searching for Efficient Transformers for Language Modeling", 2021.
     """
-    return cast(Tensor, _SquaredRelu.apply(x))
+    return cast(Tensor, _SquaredRelu.apply(x))  # type: ignore[no-untyped-call]
 
 
 def swiglu(x: Float[Tensor, "... F"]) -> Float[Tensor, "... G"]:

@@ -1,0 +1,231 @@
+"""Journeys: what a user types, in temporary clones, from the first `dvc repro` to sharing with a colleague.
+
+Slow, so `./run pytest -m slow` runs them. RALLY_KILLS says how many random moments the kill test tries (default 4).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from small import TOP
+
+from pipeline.artifacts import sha256_of
+from pipeline.params import read_yaml
+
+pytestmark = pytest.mark.slow
+
+SMALL = {
+    "prepare": {"dataset": "markov", "size": 20000},
+    "model": {"depth": 2, "width": 32, "heads": 2, "length": 32, "window": 8},
+    "train": {"steps": 60, "batch": 8, "accumulation": 1, "curve_points": 20, "validations": 5, "validation_examples": 16},
+    "evaluate": {"sample_tokens": 20, "ngram_order": 3},
+    "runtime": {"device": "cpu", "threads": 1, "progress": "lines", "checkpoint_seconds": 0.05},
+}
+BIN = Path(sys.executable).parent
+
+
+def clone(folder: Path) -> Path:
+    """A repository with the files of this checkout, small knobs, and one commit."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=TOP, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if (TOP / name).is_file() and name != "dvc.lock" and not name.startswith(("metrics/", "plots/")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TOP / name, folder / name)
+    values = read_yaml(TOP / "params.yaml")
+    for section, small in SMALL.items():
+        values[section] |= small
+    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "a clone"]):
+        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """No activated environment: dvc must find its own interpreter for the stages."""
+    return {**os.environ, "PATH": "/usr/local/bin:/usr/bin:/bin"}
+
+
+def run(folder: Path, *words: str, status: int = 0) -> str:
+    """What a command of the environment's bin folder says."""
+    done = subprocess.run(
+        [str(BIN / words[0]), *words[1:]], cwd=folder, env=environment(), capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+def ran(said: str) -> list[str]:
+    """The stages that a command ran."""
+    return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Of everything that the stages left, by path; those of dvc.lock too."""
+    left = [path for top in ("models", "metrics", "plots", "data/raw", "data/tokens") for path in (folder / top).rglob("*")]
+    found = {str(path.relative_to(folder)): sha256_of(path) for path in left if path.is_file() and path.name != ".gitignore"}
+    for stage, content in read_yaml(folder / "dvc.lock")["stages"].items():
+        found |= {f"dvc.lock {stage} {out['path']}": out["md5"] for out in content["outs"]}
+    return found
+
+
+def commit(folder: Path) -> None:
+    subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
+    subprocess.run(["git", "commit", "-q", "-m", "a run"], cwd=folder, check=True)
+
+
+EVERY = ["prepare", "tokenize", "train", "evaluate", "probe", "plot"]
+
+
+@pytest.fixture(scope="module")
+def ran_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which `dvc repro` has run, committed; tests copy it."""
+    folder = clone(tmp_path_factory.mktemp("first"))
+    assert sorted(ran(run(folder, "dvc", "repro"))) == sorted(EVERY)
+    commit(folder)
+    return folder
+
+
+@pytest.fixture
+def lab(ran_once: Path, tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "lab"
+    shutil.copytree(ran_once, folder, symlinks=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_second_repro_runs_nothing_and_another_clone_leaves_the_same_bytes(ran_once: Path, tmp_path: Path) -> None:
+    assert ran(run(ran_once, "dvc", "repro")) == []
+    other = clone(tmp_path)
+    run(other, "dvc", "repro")
+    assert hashes(other) == hashes(ran_once)
+
+
+def test_an_experiment_runs_what_its_knob_reaches_and_nothing_before_it(lab: Path) -> None:
+    assert sorted(ran(run(lab, "dvc", "exp", "run", "-n", "slow", "-S", "train.lr=3e-4"))) == [
+        "evaluate",
+        "plot",
+        "probe",
+        "train",
+    ]
+    assert ran(run(lab, "dvc", "exp", "run", "-n", "dots", "-S", "plot.dpi=90")) == ["plot"]
+    before = read_yaml(lab / "params.yaml")
+    assert before["train"]["lr"] == 3e-4
+    shown = json.loads(run(lab, "dvc", "exp", "show", "--json"))
+    names = {one["name"] for row in shown for group in row["experiments"] or [] for one in group["revs"]}
+    assert {"slow", "dots"} <= names
+    table = run(lab, "rally", "show", "--no-pager")
+    columns = table.split("Created")[1].split("\n")[0]
+    assert "lr" in columns
+    assert "bits_per_byte" in columns
+    assert "pipeline/" not in table
+    assert "train.lr" in run(lab, "dvc", "params", "diff", "main", "slow")
+    assert "bits_per_byte" in run(lab, "dvc", "metrics", "diff", "main", "slow")
+    run(lab, "dvc", "exp", "apply", "slow")
+    assert read_yaml(lab / "params.yaml")["plot"]["dpi"] != 90
+
+
+def test_plots_of_several_experiments_stand_on_one_page_that_needs_no_network(lab: Path) -> None:
+    run(lab, "rally", "setup")
+    run(lab, "dvc", "exp", "run", "-n", "slow", "-S", "train.lr=3e-4")
+    run(lab, "dvc", "plots", "diff", "main", "slow", "-o", "page")
+    page = (lab / "page/index.html").read_text(encoding="utf-8")
+    for title in ("Loss", "Learning rate", "Gradient norm"):
+        assert f'"{title}"' in page or title in page
+    assert '<script src="http' not in page
+    assert '"slow"' in page
+    pictures = {path.name for path in (lab / "page/static").iterdir()}
+    for name in ("loss", "scores", "activation_rms", "attention"):
+        assert sum(name in picture for picture in pictures) == 2, (name, pictures)
+
+
+def test_queued_and_temporary_experiments_run_beside_the_workspace(lab: Path) -> None:
+    workspace = hashes(lab)
+    run(lab, "dvc", "exp", "run", "--queue", "-n", "queued", "-S", "seed=7")
+    subprocess.run(
+        [str(BIN / "dvc"), "queue", "start"],
+        cwd=lab,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    assert sorted(ran(run(lab, "dvc", "exp", "run", "--temp", "-n", "temporary", "-S", "seed=8"))) == [
+        "evaluate",
+        "plot",
+        "probe",
+        "train",
+    ]
+    deadline = time.monotonic() + 300
+    while "Success" not in (status := run(lab, "dvc", "queue", "status")) and time.monotonic() < deadline:
+        assert "Failed" not in status, run(lab, "dvc", "queue", "logs", "queued")
+        time.sleep(1)
+    assert "Success" in status
+    assert hashes(lab) == workspace
+    names = run(lab, "dvc", "exp", "list", "--name-only")
+    assert {"queued", "temporary"} <= set(names.split())
+
+
+def test_what_one_clone_computed_another_pulls_and_computes_nothing(lab: Path, tmp_path: Path) -> None:
+    shared, upstream = tmp_path / "shared", tmp_path / "upstream.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(upstream)], check=True)
+    run(lab, "dvc", "remote", "add", "-d", "team", str(shared))
+    commit(lab)
+    subprocess.run(["git", "remote", "add", "origin", str(upstream)], cwd=lab, check=True)
+    subprocess.run(["git", "push", "-q", "origin", "main"], cwd=lab, check=True)
+    run(lab, "dvc", "push")
+    run(lab, "dvc", "exp", "run", "-n", "slow", "-S", "train.lr=3e-4")
+    run(lab, "dvc", "exp", "push", "origin", "slow")
+
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "-q", str(upstream), str(other)], check=True)
+    run(other, "dvc", "pull")
+    assert ran(run(other, "dvc", "repro")) == []
+    run(other, "dvc", "exp", "pull", "origin", "slow")
+    run(other, "dvc", "exp", "apply", "slow")
+    assert ran(run(other, "dvc", "repro")) == []
+    assert hashes(other) == hashes(lab)
+
+
+@pytest.mark.parametrize("command", ["repro", "exp run"])
+def test_killed_at_random_moments_the_same_command_ends_bit_by_bit_as_an_unbroken_run(
+    command: str, lab: Path, tmp_path: Path
+) -> None:
+    seed = random.randrange(10**6)
+    moments, tries = random.Random(seed), int(os.environ.get("RALLY_KILLS", "4"))
+    knobs = ["-S", "seed=5", "-S", "train.steps=400"]
+    words = ["repro"] if command == "repro" else ["exp", "run", *knobs]
+    if command == "repro":
+        values = read_yaml(lab / "params.yaml")
+        values["seed"], values["train"]["steps"] = 5, 400
+        (lab / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    unbroken = tmp_path / "unbroken"
+    shutil.copytree(lab, unbroken, symlinks=True)
+    start = time.monotonic()
+    run(unbroken, "dvc", *words)
+    lasts, expected = time.monotonic() - start, hashes(unbroken)
+    resumed = 0
+    for _ in range(tries):
+        log = (tmp_path / "log").open("w+")
+        process = subprocess.Popen(
+            [str(BIN / "dvc"), *words], cwd=lab, env=environment(), stdout=log, stderr=log, start_new_session=True
+        )
+        time.sleep(moments.uniform(0, lasts))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        resumed += "going on from the checkpoint" in Path(log.name).read_text()
+    said = run(lab, "dvc", *words)
+    assert hashes(lab) == expected, f"seed {seed}"
+    print(f"{command}: {tries} kills (seed {seed}), {resumed} of them in a run that had resumed; at last it ran {ran(said)}")
