@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -97,7 +98,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         ValueError: a number is not finite (DVC's tables cannot hold it: leave it out and set a `diverged` flag).
     """
-    write_text(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    # A list of plain values on one line: a map of attention is thousands of numbers, and git keeps it.
+    text = re.sub(r"\[\n *([^\[\]{}]*)\n *\]", lambda found: "[" + re.sub(r"\n *", " ", found[1]) + "]", text)
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -27,7 +27,7 @@ from pipeline.probes.scores import score, summary
 
 def by_hand(made: Subject, split: str) -> tuple[float, int, int]:
     """(nats, tokens, tokens guessed right) of a split, one window of 12 after the other."""
-    ids = torch.from_numpy(made.task.ids[split].astype(np.int64))
+    ids = torch.from_numpy(made.task.ids(split).astype(np.int64))
     nats, correct = 0.0, 0
     with torch.no_grad():
         for start in range(0, len(ids) - 1, 12):

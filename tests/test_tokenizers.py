@@ -246,7 +246,7 @@ def test_only_a_few_batches_are_under_way_at_any_time(raw: Path) -> None:
         assert given <= taken + 6
 
 
-@pytest.mark.parametrize("size", [1, 3, 7, 100, 10_000])
+@pytest.mark.parametrize("size", [4, 7, 100, 10_000])
 def test_the_text_that_is_learned_from_is_all_text_in_an_order_that_is_even_throughout(size: int, tmp_path: Path) -> None:
     documents = ["".join(chr(0x4E00 + 50 * i + k) for k in range(i)) + "é" for i in range(60)]
     with Splits(tmp_path) as splits:
@@ -268,7 +268,7 @@ def test_merges_are_learned_from_as_much_text_as_memory_allows(monkeypatch: pyte
     assert len([*enough(["the same words again "] * 1000)]) == 1000
     monkeypatch.setattr("pipeline.corpus.tokenizers.LEARNED_LETTERS", 100)
     assert len([*enough(["the same words again "] * 1000)]) == 1000
-    assert len([*enough(f"another{i}" for i in range(1000))]) < 20
+    assert len([*enough("another" + "x" * i for i in range(1000))]) < 20
     monkeypatch.setattr("pipeline.corpus.tokenizers.LEARNED_FROM", 100)
     assert len([*enough(["the same words again "] * 1000)]) == 5
 

@@ -26,7 +26,7 @@ from pipeline.corpus.tokenizers import Tokenizer
 from pipeline.params import Refusal
 
 PIECE = 1 << 18  # bytes of text that are encoded at once: more costs memory in every process and saves no time
-BLOCK = 1 << 16  # bytes of text that are learned from at once
+BLOCK = 1 << 14  # bytes of text that are learned from at once
 WORTH = 1 << 23  # bytes of text from which on starting processes pays
 
 Stored = npt.NDArray[np.unsignedinteger[Any]]

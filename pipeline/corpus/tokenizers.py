@@ -194,9 +194,9 @@ WORD = (
 )
 _WORDS = re.compile(WORD)
 _SEAM = re.compile(f"[^{BLANK}](?=[ \n])")  # a word ends here, whatever stands around it
-LEARNED_FROM = 1 << 26  # bytes of text: more changes hardly a merge
+LEARNED_FROM = 1 << 26  # characters: more changes hardly a merge
 LEARNED_LETTERS = 3 << 19  # of different words: the library takes some 130 bytes of memory for each
-KNOWN_WORDS = 1 << 17  # words whose ids are remembered; text of people has fewer
+KNOWN_WORDS = 1 << 16  # words whose ids are remembered: nearly all that people write consists of fewer
 
 
 class BytePairs(Tokenizer):

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
 from torch import nn
 
-from pipeline.artifacts import SPLITS
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Refusal
@@ -29,18 +28,24 @@ class LanguageModelling:
     """
 
     def __init__(self, tokens: Path, model: Model, vocabulary: int) -> None:
-        self.model, self.vocabulary = model, vocabulary
-        self.ids = {split: _memory_mapped(tokens / f"{split}.npy", model.length) for split in SPLITS}
+        self.tokens, self.model, self.vocabulary = tokens, model, vocabulary
+        self._opened: dict[str, np.ndarray] = {}
+
+    def ids(self, split: str) -> np.ndarray:
+        """The stream of a split, memory-mapped when it is first wanted: who only samples needs none."""
+        if split not in self._opened:
+            self._opened[split] = _memory_mapped(self.tokens / f"{split}.npy", self.model.length)
+        return self._opened[split]
 
     def build(self, generator: torch.Generator) -> GPT:
         return GPT(self.model, self.vocabulary, generator)
 
     def size(self, split: str) -> int:
-        predicted = len(self.ids[split]) - 1
+        predicted = len(self.ids(split)) - 1
         return predicted - self.model.length + 1 if split == "train" else -(-predicted // self.model.length)
 
     def batch(self, split: str, rows: np.ndarray) -> Batch:
-        ids, length = self.ids[split], self.model.length
+        ids, length = self.ids(split), self.model.length
         starts = rows if split == "train" else rows * length
         places = starts[:, None] + np.arange(length + 1)
         windows = torch.from_numpy(ids[np.minimum(places, len(ids) - 1)].astype(np.int64))

@@ -1,0 +1,109 @@
+"""Files are whole or not there, equal content is equal bytes, and what is read again is held against its checksum."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.artifacts import check_sha256, read_json, rounded, sha256_of, write_json, writing
+from pipeline.params import Refusal
+from pipeline.readings import Axis, Reading, finite, load_all, over_training, save
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(content=st.dictionaries(st.text(), VALUES, max_size=4))
+def test_what_is_written_as_json_is_what_is_read(content: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("json") / "content.json"
+    write_json(path, content)
+    assert read_json(path) == content
+    first = path.read_bytes()
+    write_json(path, dict(reversed(content.items())))
+    assert path.read_bytes() == first
+
+
+def test_a_list_of_plain_values_stands_on_one_line(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"values": [[1, 2.5, None], ["a", "b"]]})
+    assert (tmp_path / "a.json").read_text().splitlines()[2:4] == ["  [1, 2.5, null],", '  ["a", "b"]']
+
+
+def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"loss": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), writing(path) as file:
+        file.write(b"half of the new")
+        raise RuntimeError
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("file", "old")]
+
+
+def test_a_damaged_file_is_told_from_the_one_that_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("content")
+    expected = sha256_of(path)
+    check_sha256(path, expected)
+    path.write_text("contend")
+    with pytest.raises(Refusal, match="damaged"):
+        check_sha256(path, expected)
+    path.unlink()
+    with pytest.raises(Refusal, match="is not there"):
+        check_sha256(path, expected)
+
+
+@pytest.mark.parametrize("content", ["", "{", "\x00\x01"])
+def test_a_json_file_that_is_none_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(Refusal, match="damaged") as refusal:
+        read_json(tmp_path / "a.json")
+    assert len(refusal.value.problems) == 1
+
+
+def test_the_checksum_of_a_folder_follows_names_and_contents_and_no_caches(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("1")
+    first = sha256_of(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__/a.pyc").write_text("compiled")
+    assert sha256_of(tmp_path) == first
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert sha256_of(tmp_path) != first
+
+
+def test_rounding_keeps_so_many_significant_digits() -> None:
+    assert [rounded(n) for n in (0.0, 1234567.0, -0.00012345678, 3.0)] == [0.0, 1234570.0, -0.000123457, 3.0]
+
+
+def test_a_reading_comes_back_as_it_was_saved_with_gaps_for_what_is_not_finite(tmp_path: Path) -> None:
+    values = finite([[1.23456789, float("nan")], [float("inf"), 0.0]])
+    reading = Reading("sizes", "heat", "RMS", "healthy is 1", (Axis("block", ["a", "b"]), Axis("step", [0, 10])), values, logarithmic=True)
+    save(reading, tmp_path)
+    found = load_all(tmp_path)
+    assert found[0].values == [[1.235, None], [None, 0.0]]
+    assert (found[0].name, found[0].axes[1].ticks, found[0].logarithmic) == ("sizes", [0, 10], True)
+
+
+def test_readings_of_several_steps_become_one_with_a_line_a_step() -> None:
+    block = Axis("block", [0, 1])
+    each = [(step, Reading("a", "lines", "RMS", "", (Axis("", [""]), block), [[step, step + 1]])) for step in (0, 5)]
+    both = over_training(each)
+    assert both.values == [[0, 1], [5, 6]]
+    assert list(both.axes[0].ticks) == [0, 5]
+
+
+def test_a_reading_whose_values_do_not_fit_its_axes_is_a_bug() -> None:
+    with pytest.raises(AssertionError, match="do not fit"):
+        Reading("a", "lines", "", "", (Axis("s", [0]), Axis("x", [0, 1])), [[1, 2, 3]])
+    assert json.dumps(finite([[float("inf")]])) == "[[null]]"
