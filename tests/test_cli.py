@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import pty
-import resource
 import select
 import shutil
 import signal
@@ -72,14 +71,11 @@ def trained(project: Path) -> Path:
 
 
 @pytest.mark.parametrize("arguments", [("--help",), *((verb, "--help") for verb in VERBS)])
-def test_help_answers_at_once_and_without_torch(arguments: tuple[str, ...], outside: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def test_help_answers_without_what_takes_long_to_import(arguments: tuple[str, ...], outside: Path) -> None:
     done = rally(*arguments)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ")
     assert not {"torch", "dvc", "numpy", "rich"} & set(json.loads(Path("imported.json").read_text()))
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0  # seconds of CPU
 
 
 def test_help_lists_every_verb_with_a_whole_sentence(outside: Path) -> None:
