@@ -173,6 +173,7 @@ def test_a_task_keeps_what_the_loop_counts_on(name: str, tmp_path: Path) -> None
         batch = task.batch(split, np.array([0, task.size(split) - 1]))
         loss = task.loss(model, batch)
         assert int(loss.count) == batch.count > 0
+        assert loss.correct is not None
         assert 0 <= int(loss.correct) <= batch.count
         assert float(loss.total.detach()) > 0
 

@@ -94,19 +94,26 @@ WRONG: dict[str, Wrong] = {
         "runtime.device", "gpu", "runtime.device: there is no 'gpu'. Did you mean 'cpu'? Known: auto, cpu, cuda, mps"
     ),
     # knobs that do not fit each other
-    "heads that do not divide": knob("model.heads", 5, "model.heads: 5 does not divide width 128"),
+    "heads that do not divide": knob("model.heads", 5, "model.heads: 5 does not divide width 128", model__width=128),
     "an odd head under rotary positions": knob(
         "model.heads",
         4,
         "model.heads: 4 leaves 5 features a head; rotary positions need an even number",
         model__width=20,
+        model__position="rotary",
     ),
     "a window wider than the context": knob(
-        "model.window", 65, "model.window: 65 is more than length 64", model__attention="window"
+        "model.window", 65, "model.window: 65 is more than length 64", model__attention="window", model__length=64
     ),
-    "micro-batches that do not divide": knob("train.accumulation", 5, "train.accumulation: 5 does not divide batch 12"),
+    "micro-batches that do not divide": knob(
+        "train.accumulation", 5, "train.accumulation: 5 does not divide batch 12", train__batch=12
+    ),
     "more than the whole training": knob(
-        "train.decay", 0.8, "train.decay: warmup 0.3 + decay 0.8 is more than 1, the whole training", train__warmup=0.3
+        "train.decay",
+        0.8,
+        "train.decay: warmup 0.3 + decay 0.8 is more than 1, the whole training",
+        train__warmup=0.3,
+        train__schedule="trapezoid",
     ),
     "snapshots that go back": knob(
         "train.snapshots", [0.5, 0.1], "train.snapshots: [0.5, 0.1] does not grow from each to the next"

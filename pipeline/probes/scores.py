@@ -29,6 +29,7 @@ def score(subject: Subject, split: str, size: int, advance: Callable[[int], None
     with torch.inference_mode(), subject.runtime.autocast():
         for rows in np.array_split(np.arange(examples), -(-examples // _at_a_time(subject))):
             part = task.loss(subject.model, subject.runtime.place(task.batch(split, rows)))
+            assert part.correct is not None, "a task counts what it got right wherever it is not training"
             total, count, correct = total + float(part.total), count + int(part.count), correct + int(part.correct)
             advance(size * len(rows) // examples)
     return Score("model", split, total, size, count, correct if math.isfinite(total) else None)

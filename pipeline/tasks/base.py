@@ -43,12 +43,13 @@ class Loss:
     Attributes:
         total: nats, summed over the targets that count.
         count: how many they are.
-        correct: how many of them were the network's first choice.
+        correct: how many of them were the network's first choice; not counted in training, where nobody asks for it
+            and it would cost another pass over the logits.
     """
 
     total: Float[Tensor, ""]
     count: Int[Tensor, ""]
-    correct: Int[Tensor, ""]
+    correct: Int[Tensor, ""] | None
 
 
 @runtime_checkable

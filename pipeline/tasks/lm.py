@@ -57,8 +57,7 @@ class LanguageModelling:
         logits = model(batch.inputs, noise).flatten(0, 1).float()
         targets = batch.targets.flatten()
         total = F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
-        with torch.no_grad():
-            correct = (logits.argmax(dim=-1) == targets).sum()
+        correct = (logits.argmax(dim=-1) == targets).sum() if noise is None else None
         return Loss(total, (targets != IGNORED).sum(), correct)
 
 
