@@ -66,7 +66,7 @@ def room_of(module: str) -> str:
 
 
 def imports_run_down(house: Path) -> list[str]:
-    """Law 1: lab > probes > engine > tasks > networks; corpus and figures beside; all above the ground; nobody imports a door."""
+    """Law 1: lab > probes > engine > tasks > networks; corpus and figures beside; all on the ground; nobody imports a door."""
     breaches = []
     for module in modules(house):
         room = room_of(module)

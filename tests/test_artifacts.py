@@ -45,9 +45,14 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(RuntimeError), writing(path) as file:
-        file.write(b"half of the new")
-        raise RuntimeError
+
+    def fail() -> None:
+        with writing(path) as file:
+            file.write(b"half of the new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("file", "old")]
 
 
@@ -88,7 +93,8 @@ def test_rounding_keeps_so_many_significant_digits() -> None:
 
 def test_a_reading_comes_back_as_it_was_saved_with_gaps_for_what_is_not_finite(tmp_path: Path) -> None:
     values = finite([[1.23456789, float("nan")], [float("inf"), 0.0]])
-    reading = Reading("sizes", "heat", "RMS", "healthy is 1", (Axis("block", ["a", "b"]), Axis("step", [0, 10])), values, logarithmic=True)
+    axes = (Axis("block", ["a", "b"]), Axis("step", [0, 10]))
+    reading = Reading("sizes", "heat", "RMS", "healthy is 1", axes, values, logarithmic=True)
     save(reading, tmp_path)
     found = load_all(tmp_path)
     assert found[0].values == [[1.235, None], [None, 0.0]]

@@ -126,7 +126,7 @@ def test_an_experiment_runs_what_its_knob_reaches_and_nothing_before_it(lab: Pat
     shown = json.loads(run(lab, "dvc", "exp", "show", "--json"))
     names = {one["name"] for row in shown for group in row["experiments"] or [] for one in group["revs"]}
     assert {"slow", "dots"} <= names
-    table = run(lab, "rally", "show", "--no-pager")
+    table = run(lab, "rally", "show")
     columns = table.split("Created")[1].split("\n")[0]
     assert "lr" in columns
     assert "bits_per_byte" in columns

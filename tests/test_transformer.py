@@ -19,6 +19,7 @@ GPT2 = {
     "model__norm": "layer",
     "model__activation": "gelu",
     "model__residual": "pre",
+    "model__expansion": 4.0,
     "model__init": "gpt2",
     "model__bias": True,
     "model__tied": True,
