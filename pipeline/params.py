@@ -38,13 +38,14 @@ class ParamsError(Refusal):
 def door(main: Callable[[], None]) -> Callable[[], None]:
     """Make a command's `main` end with exit status 2 and plain lines, no traceback, when it meets a Refusal.
 
-    It also has the threads of numerical libraries sleep while they wait, which must be said before those are loaded:
-    they would spin, and on cores that another process wants, two spinning threads were a hundred times slower than one.
+    It also has the threads of numerical libraries fall asleep soon when they wait, which must be said before those are
+    loaded. They would spin for long; on cores that another process wants, a training step took ten times as long for it.
     """
 
     @functools.wraps(main)
     def refusing() -> None:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # GNU's OpenMP, which torch brings along on Linux
+        os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's and Intel's, milliseconds
         try:
             main()
         except Refusal as refusal:
@@ -191,6 +192,7 @@ class Model(Section):
     expansion: Annotated[float, Field(ge=0.25, le=16)]
     activation: Annotated[str, _named("networks/activations.py:ACTIVATIONS")]
     norm: Annotated[str, _named("networks/norms.py:NORMS")]
+    mixer: Annotated[str, _named("networks/mixers.py:MIXERS")]
     position: Annotated[str, _named("networks/positions.py:POSITIONS")]
     attention: Annotated[str, _named("networks/attention.py:ATTENTIONS")]
     window: Annotated[int, Field(ge=1)]

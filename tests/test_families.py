@@ -17,6 +17,7 @@ from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS
 from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
 from pipeline.networks.inits import INITS
+from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
@@ -26,6 +27,7 @@ from pipeline.params import Params
 FAMILIES = {
     "activation": ACTIVATIONS,
     "norm": NORMS,
+    "mixer": MIXERS,
     "position": POSITIONS,
     "attention": ATTENTIONS,
     "residual": RESIDUALS,

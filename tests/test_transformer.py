@@ -15,6 +15,7 @@ from pipeline.networks.roles import Role, role_of
 from pipeline.networks.transformer import GPT
 
 GPT2 = {
+    "model__mixer": "none",
     "model__position": "learned",
     "model__norm": "layer",
     "model__activation": "gelu",
@@ -134,7 +135,9 @@ def test_an_init_starts_a_deep_stack_with_features_of_a_sane_size(name: str) -> 
     model = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))
     sizes: list[float] = []
     for block in model.blocks:
-        block.register_forward_hook(lambda module, arguments, output: sizes.append(float(output.square().mean().sqrt())))
+        block.register_forward_hook(
+            lambda module, arguments, output: sizes.append(float(output.detach().square().mean().sqrt()))
+        )
     model(torch.randint(VOCABULARY, (4, 12)))
     assert 0.25 < sizes[-1] / sizes[0] < 8
     assert all(math.isfinite(size) and size > 1e-3 for size in sizes)

@@ -23,10 +23,12 @@ class Cache:
     """What the layers computed for the tokens so far, so that the next one costs one position and not all.
 
     keys, values: [B, H, capacity, d] for each layer; only the first `length` places are filled.
+    before: the embedding of the last token so far.
     """
 
     keys: list[Float[Tensor, "B H C d"]]
     values: list[Float[Tensor, "B H C d"]]
+    before: Float[Tensor, "B 1 D"]
     length: int = 0
 
     def extend(

@@ -10,6 +10,7 @@ from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, Cache
 from pipeline.networks.dropout import Dropout, Noise
 from pipeline.networks.inits import initialise
+from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
 from pipeline.networks.positions import POSITIONS, Position
 from pipeline.networks.residuals import RESIDUALS
@@ -70,6 +71,7 @@ class GPT(nn.Module):
         super().__init__()
         self.knobs = model
         self.embedding = nn.Embedding(vocabulary, model.width)
+        self.mixer = MIXERS[model.mixer](model.width)
         self.position = POSITIONS[model.position](model)
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks = nn.ModuleList(Block(model, layer) for layer in range(model.depth))
@@ -86,11 +88,13 @@ class GPT(nn.Module):
         """Logits. With `noise` as in training, without it as in use; with `cache` the ids go on where it ends."""
         start = cache.length if cache else 0
         assert start + ids.shape[1] <= self.knobs.length, "more ids than the context holds"
-        x = self.dropout(self.position.embed(self.embedding(ids), start), noise)
+        embedded = self.embedding(ids)
+        x = self.mixer(embedded, cache.before if cache else torch.zeros_like(embedded[:, :1]))
+        x = self.dropout(self.position.embed(x, start), noise)
         for block in self.blocks:
             x = block(x, self.position, noise, cache)
         if cache:
-            cache.length += ids.shape[1]
+            cache.length, cache.before = start + ids.shape[1], embedded[:, -1:]
         return self.head(self.final_norm(x))
 
     def new_cache(self, batch: int) -> Cache:
@@ -98,4 +102,4 @@ class GPT(nn.Module):
         weight = self.embedding.weight
         shape = (batch, self.knobs.heads, self.knobs.length, self.knobs.width // self.knobs.heads)
         room = [torch.zeros(shape, device=weight.device, dtype=weight.dtype) for _ in range(2 * len(self.blocks))]
-        return Cache(keys=room[::2], values=room[1::2])
+        return Cache(room[::2], room[1::2], before=weight.new_zeros(batch, 1, self.knobs.width))

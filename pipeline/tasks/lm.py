@@ -69,7 +69,5 @@ def _memory_mapped(path: Path, length: int) -> np.ndarray:
     except (ValueError, EOFError):
         raise Refusal(f"{path}: is damaged (no .npy file); `dvc checkout --force` brings it back") from None
     if len(ids) <= length:
-        raise Refusal(
-            f"model.length: {length} is too long for {path.name}, which has {len(ids)} tokens; turn it down"
-        )
+        raise Refusal(f"model.length: {length} is too long for {path.name}, which has {len(ids)} tokens; turn it down")
     return ids
