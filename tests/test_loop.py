@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
+from small import TOP, VOCABULARY, Keeping, knobs, same, started, write_tokens
 
 from pipeline.engine.loop import fit, update, validate
 from pipeline.engine.order import rows_of
@@ -212,6 +214,15 @@ def test_the_scaler_skips_steps_that_overflow_and_tries_a_larger_scale_after_man
         assert scaler.unscale(model)
     assert model.weight.grad.tolist() == [[1.0, 2.0]]
     assert scaler.scale == before
+
+
+def test_a_runtime_asks_for_kernels_that_repeat_themselves_and_loads_no_compiler_for_it() -> None:
+    script = (
+        "import sys, torch\nfrom pipeline.engine.runtime import Runtime\nfrom pipeline.params import load\n"
+        "Runtime(load().runtime)\nprint(torch.are_deterministic_algorithms_enabled(), 'torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
 
 
 def test_an_ordinary_run_has_no_scaler_at_work() -> None:
