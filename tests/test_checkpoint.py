@@ -203,6 +203,15 @@ def test_asked_to_stop_it_saves_says_so_and_loses_no_step(number: signal.Signals
     assert outs(lab) == unbroken
 
 
+def test_a_stage_whose_dvc_was_killed_saves_and_stops(lab: Path) -> None:
+    script = "import subprocess, sys; subprocess.Popen([sys.executable, '-m', 'pipeline.train']).wait()"
+    environment = {**os.environ, "DVC_ROOT": str(lab), "DVC_STAGE": "train"}
+    dvc = subprocess.Popen([sys.executable, "-c", script], cwd=lab, env=environment, stderr=subprocess.PIPE, text=True)
+    wait_for_step(lab, 5, dvc)
+    dvc.kill()
+    assert "stopped and saved at step" in dvc.communicate(timeout=60)[1]
+
+
 def test_other_knobs_start_afresh_and_runtime_knobs_do_not(lab: Path) -> None:
     process = train(lab)
     wait_for_step(lab, 5, process)

@@ -23,8 +23,8 @@ FRESH_SECONDS = 1.0  # how often the curves on disk follow a running training
 class Journal:
     """Keeps what happens in training, and hears when it is to stop.
 
-    Ctrl-C and SIGTERM stop it after the micro-batch under way; so does the death of the process that started it (a
-    killed DVC leaves its stages behind, and an orphan would train on unseen).
+    Ctrl-C and SIGTERM stop it after the micro-batch under way; so does the death of the DVC that started it (a killed
+    DVC leaves its stages behind, and an orphan would train on unseen).
     """
 
     def __init__(self, train: Train, checkpoints: Checkpoints, display: Display, checkpoint_seconds: float) -> None:
@@ -33,7 +33,7 @@ class Journal:
         self.snapshots_due = {round(share * train.steps) for share in train.snapshots}
         self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
         self.signal: int | None = None
-        self.parent = os.getppid()
+        self.parent = os.getppid() if "DVC_STAGE" in os.environ else None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._hear)
 
@@ -41,7 +41,7 @@ class Journal:
         self.signal = number
 
     def interrupted(self) -> bool:
-        if os.getppid() != self.parent:
+        if self.parent is not None and os.getppid() != self.parent:
             self.signal = signal.SIGHUP
         return self.signal is not None
 
