@@ -35,6 +35,8 @@ FAMILIES = [
         ("residual", "networks/residuals.py:RESIDUALS"),
         ("norm", "networks/norms.py:NORMS"),
         ("activation", "networks/activations.py:ACTIVATIONS"),
+        ("mixer", "networks/mixers.py:MIXERS"),
+        ("init", "networks/inits.py:INITS"),
     )
     for name in names_in(table)
 ] + [{"model__tied": True, "model__bias": True}]
@@ -104,10 +106,12 @@ def numbers(reading: Reading) -> dict[str, float]:
 
 
 def test_activation_rms_is_that_of_the_stream_computed_step_by_step(tmp_path: Path) -> None:
-    made = subject(tmp_path, model__position="learned", model__norm="none", model__activation="relu")
+    made = subject(tmp_path, model__mixer="smear", model__position="learned", model__norm="none", model__activation="relu")
     weights = dict(made.model.named_parameters())
     ids = made.batch.inputs
-    x = weights["embedding.weight"][ids] + weights["position.weight"][: ids.shape[1]]
+    x = weights["embedding.weight"][ids]
+    x[:, 1:] += weights["mixer.share"] * weights["embedding.weight"][ids[:, :-1]]
+    x = x + weights["position.weight"][: ids.shape[1]]
     sizes = [x]
     for layer in range(2):
         x = x + attended(x, {key.removeprefix(f"blocks.{layer}.attention."): weight for key, weight in weights.items()})
@@ -135,7 +139,7 @@ def attended(x: Tensor, weights: dict[str, Tensor]) -> Tensor:
 
 
 def test_attention_maps_are_those_of_the_formula(tmp_path: Path) -> None:
-    made = subject(tmp_path, model__position="none", model__norm="none")
+    made = subject(tmp_path, model__mixer="none", model__position="none", model__norm="none")
     reading = attention_maps(made)
     ids = torch.from_numpy(made.tokenizer.encode("the cat sat"))[None]
     x = made.model.embedding(ids)
@@ -173,7 +177,7 @@ def test_gradient_norms_are_those_that_backward_leaves(tmp_path: Path) -> None:
     logits = model(made.batch.inputs)
     torch.nn.functional.cross_entropy(logits.flatten(0, 1), made.batch.targets.flatten(), ignore_index=-1).backward()
     parts = {
-        "embedding": [model.embedding, model.position],
+        "embedding": [model.embedding, model.mixer, model.position],
         "block 1": [model.blocks[0]],
         "block 2": [model.blocks[1]],
         "head": [model.final_norm, model.head],
