@@ -36,7 +36,7 @@ class ParamsError(Refusal):
 
 
 def door(main: Callable[[], None]) -> Callable[[], None]:
-    """Make a command's `main` end with exit status 2 and plain lines, no traceback, when it meets a Refusal.
+    """Make a command's `main` end without a traceback: with plain lines and exit status 2 on a Refusal, with 130 on Ctrl-C.
 
     It also has the threads of numerical libraries fall asleep soon when they wait, which must be said before those are
     loaded. They would spin for long; on cores that another process wants, a training step took ten times as long for it.
@@ -51,6 +51,8 @@ def door(main: Callable[[], None]) -> Callable[[], None]:
         except Refusal as refusal:
             print(*refusal.problems, sep="\n", file=sys.stderr)
             sys.exit(2)
+        except KeyboardInterrupt:
+            sys.exit(130)  # as a shell has it
 
     return refusing
 
@@ -234,10 +236,10 @@ class Train(Section):
     decay: Annotated[float, Field(ge=0, le=1)]
     floor: Annotated[float, Field(ge=0, le=1)]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
+    snapshots: list[Annotated[float, Field(ge=0, le=1)]]
     curve_points: Annotated[int, Field(ge=1, le=100_000)]
     validations: Annotated[int, Field(ge=0, le=10_000)]
     validation_examples: Annotated[int, Field(ge=1)]
-    snapshots: list[Annotated[float, Field(ge=0, le=1)]]
 
     @model_validator(mode="after")
     def parts_fit(self) -> Train:
@@ -254,9 +256,9 @@ class Evaluate(Section):
     ngram_order: Annotated[int, Field(ge=1, le=8)]
     sample_tokens: Annotated[int, Field(ge=1, le=100_000)]
     temperatures: list[Annotated[float, Field(ge=0, le=100)]]
+    prompts: list[Annotated[str, Field(min_length=1)]]
     top_k: Annotated[int, Field(ge=0)]
     top_p: Annotated[float, Field(gt=0, le=1)]
-    prompts: list[Annotated[str, Field(min_length=1)]]
 
 
 class Probe(Section):

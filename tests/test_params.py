@@ -13,13 +13,14 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import parse_yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 from wrong_params import MISSING, WRONG, Wrong
 
-from pipeline.params import Params, ParamsError, Refusal, Section, Yaml12Loader, load, names_in, parse, read_yaml, suggest
+from pipeline.params import Params, ParamsError, Refusal, Section, Yaml12Loader, door, load, names_in, parse, read_yaml, suggest
 
 ROOT = Path(__file__).parents[1]
 STANDING: dict[str, Any] = read_yaml(ROOT / "params.yaml")
@@ -64,6 +65,15 @@ def test_whatever_dvc_can_read_is_read_as_dvc_reads_it(text: str) -> None:
     except Exception:  # ruamel lets many kinds out; what DVC cannot read never comes to a stage
         return
     assert is_the_same(read(text), theirs)
+
+
+@pytest.mark.parametrize("turned", ["seed=9", "train.lr=3e-4", "model.norm=rms", "prepare.url='https://example.org/a'"])
+def test_turning_a_knob_by_dvc_changes_its_line_of_params_yaml_and_no_other(turned: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    apply_overrides(tmp_path / "params.yaml", [turned])
+    before, after = ((folder / "params.yaml").read_text().splitlines() for folder in (ROOT, tmp_path))
+    changed = [line for line, other in zip(before, after, strict=True) if line != other]
+    assert [line.partition(":")[0].strip() for line in changed] == [turned.partition("=")[0].rpartition(".")[2]]
 
 
 def test_what_dvc_writes_for_a_turned_knob_is_read_as_the_number_that_it_is() -> None:
@@ -236,6 +246,17 @@ def test_a_stage_refuses_before_torch_is_imported_and_writes_nothing(stage: str,
     assert sorted(done.stderr.splitlines()) == sorted(lines_of(wrong))
     assert not {"torch", "pandas", "matplotlib", "sklearn"} & set(json.loads(done.stdout))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
+
+
+def test_a_door_ends_quietly_on_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    @door
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_nearest_word_is_suggested() -> None:

@@ -27,7 +27,7 @@ case "$*" in
     mkdir -p "$venv/bin"
     : >"$venv/pyvenv.cfg"
     cp "$0" "$venv/bin/python"
-    printf '#!/bin/sh\\necho setup >>%s/calls\\n' "$home" >"$venv/bin/rally"
+    printf '#!/bin/sh\\necho $1 >>%s/calls\\n' "$home" >"$venv/bin/rally"
     chmod +x "$venv/bin/rally"
     echo venv {version} >>"$home/calls" ;;
 *"-m pip install"*)
@@ -208,6 +208,38 @@ def test_a_folder_that_somebody_else_made_is_left_alone(checkout: Checkout, tmp_
     assert "was not made by ./run" in err
     assert (tmp_path / "mine" / "bin").exists()
     assert checkout.calls() == []
+
+
+KILLED = {
+    "git while it held the index": {".git/index.lock": ""},
+    "DVC before it wrote": {".dvc/tmp/rwlock": ""},
+    "DVC while it wrote": {".dvc/tmp/rwlock": '{"read": {"/a/'},
+    "an experiment": {".git/refs/exps/exec/EXEC_HEAD": "d164a0c\n", ".git/HEAD": "d164a0c\n"},
+}
+IN_ORDER = {
+    "nothing at all": {},
+    "a list of locks": {".dvc/tmp/rwlock": '{"read": {}, "write": {}}'},
+    "an experiment that runs on a branch": {
+        ".git/refs/exps/exec/EXEC_HEAD": "d164a0c\n",
+        ".git/HEAD": "ref: refs/heads/main\n",
+    },
+    "a HEAD that somebody took off its branch": {".git/HEAD": "d164a0c\n"},
+}
+
+
+@pytest.mark.parametrize(
+    ("left", "asked"), [*((left, ["mend"]) for left in KILLED.values()), *((left, []) for left in IN_ORDER.values())]
+)
+def test_what_looks_left_behind_by_a_kill_is_mended_before_the_command(
+    checkout: Checkout, left: dict[str, str], asked: list[str]
+) -> None:
+    checkout.run("true")
+    checkout.calls()
+    for name, content in left.items():
+        (checkout.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout.root / name).write_text(content)
+    assert checkout.run("echo", "it runs", cwd=checkout.home) == (0, "it runs\n", "")
+    assert checkout.calls() == asked
 
 
 # ------------------------------------------------------------------------------------- python means this environment's

@@ -151,7 +151,9 @@ def maps(reading: Reading) -> Figure:
 def _some_words(axes: Axes, down: Axis, across: Axis, side: float) -> None:
     """The ticks of a small map, where there are so few that they can be read."""
     if max(len(down.ticks), len(across.ticks)) * 0.11 <= side:
-        axes.set_xticks(range(len(across.ticks)), [_tick(tick) for tick in across.ticks], fontsize=8)
+        words = [_tick(tick) for tick in across.ticks]
+        touching = max(map(len, words)) * 0.09 > side / len(words)  # inches: they would run into each other lying down
+        axes.set_xticks(range(len(words)), words, fontsize=8, rotation=90 if touching else 0)
         axes.set_yticks(range(len(down.ticks)), [_tick(tick) for tick in down.ticks], fontsize=8)
 
 

@@ -56,6 +56,16 @@ def setup() -> None:
 
 
 @app.command()
+def mend() -> None:
+    """Put right what a killed git or DVC left locked or damaged. ./run does this by itself."""
+    enter_project()
+    from pipeline.lab.mend import mend
+
+    for line in mend(Path.cwd()):
+        print(line)
+
+
+@app.command()
 def sample(
     prompt: Annotated[
         str | None, typer.Option(help="What the text begins with. Without it: ask for one after another.")

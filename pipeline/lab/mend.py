@@ -1,0 +1,85 @@
+"""What did a kill leave half done in git's and DVC's own files? Put right, so that the same command goes on.
+
+Rally's files are written whole or not at all. DVC's record of who reads and writes what is not, git's lock outlives a
+killed git, and a killed `dvc exp run` leaves HEAD off its branch; all three want a person who knows. ./run looks for
+their traces and calls this.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import psutil
+
+EXPERIMENT = "refs/exps/exec/EXEC_HEAD"  # there while an experiment runs in the workspace, and after it was killed
+
+
+def mend(root: Path) -> list[str]:
+    """Put right what was left in the clone at `root`; a line for each thing that was.
+
+    Nothing is touched while a git or DVC is at work there, for then nothing was left.
+    """
+    if not (root / ".git").exists() or _somebody_works_in(root):
+        return []
+    return [*_index_lock(root), *_rwlock(root), *_head(root)]
+
+
+def _somebody_works_in(root: Path) -> bool:
+    me = psutil.Process()
+    ours = {me.pid, *(parent.pid for parent in me.parents())}  # ./run, which called us on behalf of a dvc to come
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words, place = process.info["cmdline"] or [], process.info["cwd"]  # None: somebody else's
+        names = {Path(word).name for word in words[:3]}  # dvc, python …/dvc, python -m dvc
+        if process.pid not in ours and names & {"git", "dvc"} and place and Path(place).is_relative_to(root):
+            return True
+    return False
+
+
+def _index_lock(root: Path) -> list[str]:
+    lock = root / _git(root, "rev-parse", "--git-path", "index.lock")
+    if not lock.exists():
+        return []
+    lock.unlink()
+    return ["mended: git's index was locked by a git that is no more"]
+
+
+def _rwlock(root: Path) -> list[str]:
+    lock = root / ".dvc/tmp/rwlock"
+    try:
+        json.loads(lock.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except ValueError:
+        lock.unlink()  # it named processes that are no more
+        return ["mended: DVC's list of what is read and written was damaged"]
+    return []
+
+
+def _head(root: Path) -> list[str]:
+    """HEAD back on the branch that `dvc exp run` took it from, as DVC itself does when it comes to its end."""
+    if _git(root, "symbolic-ref", "--quiet", "HEAD") or not (
+        commit := _git(root, "rev-parse", "--quiet", "--verify", EXPERIMENT)
+    ):
+        return []
+    moves = re.findall(
+        rf"^checkout: moving from (\S+) to {commit}$", _git(root, "reflog", "--format=%gs", "HEAD"), re.MULTILINE
+    )
+    branch = next(
+        (name for name in moves if _git(root, "rev-parse", "--quiet", "--verify", f"refs/heads/{name}") == commit), ""
+    )
+    if not branch:
+        return ["a killed experiment left HEAD off its branch; `git switch BRANCH` puts it back"]
+    _git(root, "symbolic-ref", "-m", "rally mend", "HEAD", f"refs/heads/{branch}")
+    _git(root, "reset", "--quiet")
+    for reference in _git(root, "for-each-ref", "--format=%(refname)", "refs/exps/exec").splitlines():
+        _git(root, "update-ref", "-d", reference)
+    return [f"mended: HEAD is on {branch} again; a killed experiment had taken it off (its knobs still stand in params.yaml)"]
+
+
+def _git(root: Path, *words: str) -> str:
+    """What git says; nothing where it fails."""
+    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

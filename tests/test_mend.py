@@ -1,0 +1,108 @@
+"""What a kill leaves of git's and DVC's own files is put right, and nothing that somebody still uses or meant is touched."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.lab.mend import mend
+
+
+def git(root: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    root = tmp_path / "clone"
+    (root / ".dvc/tmp").mkdir(parents=True)
+    git(root, "init", "-q", "-b", "main")
+    (root / "params.yaml").write_text("seed: 1\n")
+    git(root, "add", "params.yaml")
+    git(root, "commit", "-q", "-m", "first")
+    return root
+
+
+def start_experiment(root: Path) -> str:
+    """What DVC does to git before an experiment runs in the workspace; a kill would leave it so."""
+    commit = git(root, "rev-parse", "HEAD")
+    for name in ("EXEC_HEAD", "EXEC_BASELINE"):
+        git(root, "update-ref", f"refs/exps/exec/{name}", commit)
+    git(root, "checkout", "-q", "--detach", commit)
+    (root / "params.yaml").write_text("seed: 2\n")
+    git(root, "add", "params.yaml")
+    return commit
+
+
+def test_where_nothing_was_left_nothing_is_said(clone: Path) -> None:
+    (clone / ".dvc/tmp/rwlock").write_text('{"read": {}, "write": {}}')
+    assert mend(clone) == []
+    assert (clone / ".dvc/tmp/rwlock").exists()
+
+
+@pytest.mark.parametrize("content", ["", '{"read": {"/a'])
+def test_a_damaged_list_of_locks_goes(clone: Path, content: str) -> None:
+    (clone / ".dvc/tmp/rwlock").write_text(content)
+    [line] = mend(clone)
+    assert "damaged" in line
+    assert not (clone / ".dvc/tmp/rwlock").exists()
+
+
+def test_a_lock_that_a_killed_git_left_goes(clone: Path) -> None:
+    (clone / ".git/index.lock").touch()
+    [line] = mend(clone)
+    assert "locked" in line
+    git(clone, "add", "-A")
+
+
+def test_a_head_that_a_killed_experiment_took_off_is_on_its_branch_again_and_no_file_is_changed(clone: Path) -> None:
+    commit = start_experiment(clone)
+    [line] = mend(clone)
+    assert "HEAD is on main again" in line
+    assert git(clone, "symbolic-ref", "HEAD") == "refs/heads/main"
+    assert git(clone, "rev-parse", "HEAD") == commit
+    assert git(clone, "for-each-ref", "refs/exps") == ""
+    assert (clone / "params.yaml").read_text() == "seed: 2\n"
+    assert git(clone, "status", "--porcelain") == "M params.yaml"  # no longer staged
+    assert mend(clone) == []
+
+
+def test_a_branch_that_has_moved_on_is_not_taken_for_the_one_that_head_was_on(clone: Path) -> None:
+    commit = start_experiment(clone)
+    git(clone, "stash", "-q")
+    git(clone, "switch", "-q", "main")
+    git(clone, "commit", "-q", "--allow-empty", "-m", "second")
+    git(clone, "checkout", "-q", "--detach", commit)
+    [line] = mend(clone)
+    assert "git switch" in line
+    assert git(clone, "rev-parse", "HEAD") == commit
+    assert git(clone, "rev-parse", "main") != commit
+
+
+def test_a_head_that_the_user_took_off_stays_where_it_is(clone: Path) -> None:
+    git(clone, "checkout", "-q", "--detach")
+    assert mend(clone) == []
+    assert subprocess.run(["git", "symbolic-ref", "-q", "HEAD"], cwd=clone).returncode == 1
+
+
+def test_while_somebody_is_at_work_nothing_is_touched(clone: Path, tmp_path: Path) -> None:
+    (clone / ".git/index.lock").touch()
+    (clone / ".dvc/tmp/rwlock").touch()
+    start = tmp_path / "dvc"
+    start.write_text("#!/bin/sh\necho begun\nread line\n")
+    start.chmod(0o755)
+    with subprocess.Popen([start], cwd=clone, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert mend(clone) == []
+        assert (clone / ".git/index.lock").exists()
+        process.communicate("\n")
+    assert len(mend(clone)) == 2
+
+
+def test_a_folder_without_git_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    (tmp_path / ".dvc/tmp/rwlock").touch()
+    assert mend(tmp_path) == []
