@@ -231,11 +231,8 @@ def test_killed_at_random_moments_the_same_command_ends_bit_by_bit_as_an_unbroke
         resumed += "going on from the checkpoint" in Path(log.name).read_text()
     said = run(lab, "dvc", *words)
     assert hashes(lab) == expected, f"seed {seed}"
-    assert (
-        subprocess.run(["git", "symbolic-ref", "HEAD"], cwd=lab, capture_output=True, text=True).stdout == "refs/heads/main\n"
-    )
+    assert (lab / ".git/HEAD").read_text() == "ref: refs/heads/main\n"
     if summary := os.environ.get("RALLY_KILLS_SUMMARY"):
         with Path(summary).open("a") as file:
-            file.write(
-                f"{command}: {tries} kills (seed {seed}), {resumed} in a run that had resumed; at last {ran(said)}; {dict(Counter(mended))}\n"
-            )
+            how = f"{tries} kills (seed {seed}), {resumed} in a run that had resumed; at last {ran(said)}"
+            file.write(f"{command}: {how}; {dict(Counter(mended))}\n")

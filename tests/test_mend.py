@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,19 @@ def test_a_head_that_a_killed_experiment_took_off_is_on_its_branch_again_and_no_
     assert mend(clone) == []
 
 
+def test_so_is_one_that_was_taken_off_before_the_experiment_was_marked_and_what_lies_in_the_stash_is_told(clone: Path) -> None:
+    (clone / "params.yaml").write_text("seed: 3\n")
+    (clone / ".dvc/tmp/lock").write_text("1234")
+    git(clone, "stash", "-q")
+    git(clone, "checkout", "-q", "--detach", git(clone, "rev-parse", "HEAD"))
+    first, second = mend(clone)
+    assert "HEAD is on main again" in first
+    assert "git stash pop" in second
+    git(clone, "checkout", "-q", ".")
+    git(clone, "stash", "pop")
+    assert (clone / "params.yaml").read_text() == "seed: 3\n"
+
+
 def test_a_branch_that_has_moved_on_is_not_taken_for_the_one_that_head_was_on(clone: Path) -> None:
     commit = start_experiment(clone)
     git(clone, "stash", "-q")
@@ -82,7 +97,9 @@ def test_a_branch_that_has_moved_on_is_not_taken_for_the_one_that_head_was_on(cl
 
 
 def test_a_head_that_the_user_took_off_stays_where_it_is(clone: Path) -> None:
-    git(clone, "checkout", "-q", "--detach")
+    (clone / ".dvc/tmp/lock").write_text("1234")
+    os.utime(clone / ".dvc/tmp/lock", (time.time() - 60, time.time() - 60))
+    git(clone, "checkout", "-q", "--detach", git(clone, "rev-parse", "HEAD"))
     assert mend(clone) == []
     assert subprocess.run(["git", "symbolic-ref", "-q", "HEAD"], cwd=clone).returncode == 1
 

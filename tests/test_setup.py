@@ -214,16 +214,12 @@ KILLED = {
     "git while it held the index": {".git/index.lock": ""},
     "DVC before it wrote": {".dvc/tmp/rwlock": ""},
     "DVC while it wrote": {".dvc/tmp/rwlock": '{"read": {"/a/'},
-    "an experiment": {".git/refs/exps/exec/EXEC_HEAD": "d164a0c\n", ".git/HEAD": "d164a0c\n"},
+    "an experiment, which had taken HEAD off its branch": {".git/HEAD": "d164a0c\n"},
 }
 IN_ORDER = {
     "nothing at all": {},
     "a list of locks": {".dvc/tmp/rwlock": '{"read": {}, "write": {}}'},
-    "an experiment that runs on a branch": {
-        ".git/refs/exps/exec/EXEC_HEAD": "d164a0c\n",
-        ".git/HEAD": "ref: refs/heads/main\n",
-    },
-    "a HEAD that somebody took off its branch": {".git/HEAD": "d164a0c\n"},
+    "a HEAD on its branch": {".git/HEAD": "ref: refs/heads/main\n"},
 }
 
 

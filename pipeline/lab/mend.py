@@ -15,6 +15,9 @@ from pathlib import Path
 import psutil
 
 EXPERIMENT = "refs/exps/exec/EXEC_HEAD"  # there while an experiment runs in the workspace, and after it was killed
+FIRST_MOMENTS = (
+    5  # seconds in which DVC has stashed what was changed, and taken HEAD off its branch to write down the experiment
+)
 
 
 def mend(root: Path) -> list[str]:
@@ -60,23 +63,40 @@ def _rwlock(root: Path) -> list[str]:
 
 def _head(root: Path) -> list[str]:
     """HEAD back on the branch that `dvc exp run` took it from, as DVC itself does when it comes to its end."""
-    if _git(root, "symbolic-ref", "--quiet", "HEAD") or not (
-        commit := _git(root, "rev-parse", "--quiet", "--verify", EXPERIMENT)
-    ):
+    if _git(root, "symbolic-ref", "--quiet", "HEAD") or not (commit := _commit_of(root, EXPERIMENT) or _just_taken_off(root)):
         return []
-    moves = re.findall(
-        rf"^checkout: moving from (\S+) to {commit}$", _git(root, "reflog", "--format=%gs", "HEAD"), re.MULTILINE
-    )
-    branch = next(
-        (name for name in moves if _git(root, "rev-parse", "--quiet", "--verify", f"refs/heads/{name}") == commit), ""
-    )
+    moves = re.findall(rf"^checkout: moving from (\S+) to {commit}$", _git(root, "reflog", "--format=%gs"), re.MULTILINE)
+    branch = next((name for name in moves if _commit_of(root, f"refs/heads/{name}") == commit), "")
     if not branch:
         return ["a killed experiment left HEAD off its branch; `git switch BRANCH` puts it back"]
+    stashed = _git(root, "stash", "list", "-1", "--format=%ct")
     _git(root, "symbolic-ref", "-m", "rally mend", "HEAD", f"refs/heads/{branch}")
     _git(root, "reset", "--quiet")
     for reference in _git(root, "for-each-ref", "--format=%(refname)", "refs/exps/exec").splitlines():
         _git(root, "update-ref", "-d", reference)
-    return [f"mended: HEAD is on {branch} again; a killed experiment had taken it off (its knobs still stand in params.yaml)"]
+    said = [
+        f"mended: HEAD is on {branch} again; a killed experiment had taken it off (its knobs may still stand in params.yaml)"
+    ]
+    if stashed and _at_the_start_of_dvc(root, int(stashed)):
+        said.append("what you had changed before lies in git's stash: `git checkout . && git stash pop` brings it back")
+    return said
+
+
+def _just_taken_off(root: Path) -> str:
+    """The commit that HEAD stands at, if DVC took it there in its first moments, in which it leaves no mark of its own."""
+    newest = _git(root, "reflog", "-1", "--date=unix", "--format=%gd %gs")
+    move = re.fullmatch(r"HEAD@\{(\d+)\} checkout: moving from \S+ to ([0-9a-f]{40,})", newest)
+    return move[2] if move and _at_the_start_of_dvc(root, int(move[1])) else ""
+
+
+def _at_the_start_of_dvc(root: Path, time: int) -> bool:
+    """Whether something happened in the seconds after the last DVC took its lock."""
+    lock = root / ".dvc/tmp/lock"
+    return lock.exists() and -1 <= time - lock.stat().st_mtime <= FIRST_MOMENTS
+
+
+def _commit_of(root: Path, reference: str) -> str:
+    return _git(root, "rev-parse", "--quiet", "--verify", reference)
 
 
 def _git(root: Path, *words: str) -> str:
