@@ -6,16 +6,21 @@ The ground of the house: no torch, nothing of ours but params.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.params import Refusal, read_yaml
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # ------------------------------------------------------------------------------------------------- names, one for a file
 
@@ -35,24 +40,32 @@ PICTURES = Path("plots/pictures")  # plot: one PNG a curve and a reading
 REPORT = Path("plots/report.html")  # plot: the run on one page
 
 
-def text_of(split: str) -> Path:
-    """UTF-8 text of a split, its documents one after the other."""
-    return RAW / f"{split}.txt"
-
-
-def ends_of(split: str) -> Path:
-    """int64 [documents]: the byte offset in text_of(split) at which each document ends."""
-    return RAW / f"{split}.ends.npy"
-
-
-def tokens_of(split: str) -> Path:
-    """uint8/16/32 [tokens]: the ids of a split, flat; memory-mappable."""
-    return TOKENS / f"{split}.npy"
-
-
 CARD = RAW / "card.json"
-TOKENIZER = TOKENS / "tokenizer.json"
-TOKENS_META = TOKENS / "meta.json"
+
+
+def text_of(raw: Path, split: str) -> Path:
+    """UTF-8 text of a split, its documents one after the other."""
+    return raw / f"{split}.txt"
+
+
+def ends_of(raw: Path, split: str) -> Path:
+    """int64 [documents]: the byte offset in the text of a split at which each document ends."""
+    return raw / f"{split}.ends.npy"
+
+
+def tokens_of(tokens: Path, split: str) -> Path:
+    """uint8/16/32 [tokens]: the ids of a split, flat; memory-mappable."""
+    return tokens / f"{split}.npy"
+
+
+def tokenizer_of(tokens: Path) -> Path:
+    """The tokenizer that made the ids."""
+    return tokens / "tokenizer.json"
+
+
+def meta_of(tokens: Path) -> Path:
+    """Counts of tokens and bytes, and what the card knows of the text."""
+    return tokens / "meta.json"
 
 
 def dvc_root() -> Path:
@@ -69,9 +82,31 @@ def private(room: str) -> Path:
 
 
 @contextlib.contextmanager
+def alone(lock: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """A block that one process at a time is in; the lock goes with its process, however that ends.
+
+    Args:
+        lock: a file, made where it is not there, or a folder that is.
+        waiting: called once where another process is in it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDONLY if lock.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
     """An open file that becomes `path` only when the block ends well: temporary name, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         with unfinished.open("wb") as file:
@@ -81,6 +116,17 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left of this file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.unfinished"):
+        try:
+            os.kill(int(left.name.split(".")[-2]), 0)  # no signal, only the question whether it lives
+        except (ProcessLookupError, ValueError):
+            left.unlink(missing_ok=True)
+        except PermissionError:
+            pass
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -104,18 +150,38 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file that an earlier stage left.
+def read_json(path: Path, *wanted: str) -> dict[str, Any]:
+    """The content of a JSON file that an earlier stage left: an object, in which the wanted keys stand.
 
     Raises:
         Refusal: it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Refusal(f"{path}: is not there; `dvc repro` makes it") from None
     except ValueError:
-        raise Refusal(f"{path}: is damaged (no JSON); `dvc checkout` brings it back, `dvc repro` makes it anew") from None
+        content = None
+    if not isinstance(content, dict) or not content.keys() >= set(wanted):
+        raise Refusal(f"{path}: is damaged; `dvc checkout --force` brings it back, `dvc repro` makes it anew")
+    return content
+
+
+def memory_mapped(path: Path) -> npt.NDArray[Any]:
+    """The numbers of an .npy file that an earlier stage left, read from the disk as they are wanted.
+
+    Raises:
+        Refusal: it is missing or damaged.
+    """
+    import numpy as np  # here, for whoever wants no numbers should not wait for it
+
+    try:
+        numbers: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise Refusal(f"{path}: is not there; `dvc repro` makes it") from None
+    except (ValueError, EOFError):
+        raise Refusal(f"{path}: is damaged; `dvc checkout --force` brings it back, `dvc repro` makes it anew") from None
+    return numbers
 
 
 def rounded(number: float, digits: int = 6) -> float:
@@ -131,11 +197,16 @@ def rounded(number: float, digits: int = 6) -> float:
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, or of every file of a folder with its name, in hexadecimal digits."""
     if path.is_dir():
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and not _is_ignored(p.relative_to(path)))
         lines = (f"{p.relative_to(path).as_posix()} {sha256_of(p)}\n" for p in inside)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_ignored(path: Path) -> bool:
+    """What is none of a folder's content: .dvcignore names it too."""
+    return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
 
 
 def check_sha256(path: Path, expected: str) -> None:

@@ -20,7 +20,7 @@ def main() -> None:
 
     # In float32 whatever the model was trained in, so that experiments differ by their weights alone.
     subject = open_model(artifacts.MODEL.parent, Runtime(params.runtime))
-    meta, follow = artifacts.read_json(artifacts.TOKENS_META), follower(params.runtime.progress)
+    meta, follow = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS)), follower(params.runtime.progress)
     scores = []
     for split in HELD_OUT:
         size = predicted_bytes(meta, split)

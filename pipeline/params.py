@@ -36,7 +36,7 @@ class ParamsError(Refusal):
 
 
 def door(main: Callable[[], None]) -> Callable[[], None]:
-    """Make a command's `main` end without a traceback: with plain lines and exit status 2 on a Refusal, with 130 on Ctrl-C.
+    """Make a command's `main` end without a traceback: with plain lines and status 2 where a user's thing fails, 130 on Ctrl-C.
 
     It also has the threads of numerical libraries fall asleep soon when they wait, which must be said before those are
     loaded. They would spin for long; on cores that another process wants, a training step took ten times as long for it.
@@ -51,10 +51,23 @@ def door(main: Callable[[], None]) -> Callable[[], None]:
         except Refusal as refusal:
             print(*refusal.problems, sep="\n", file=sys.stderr)
             sys.exit(2)
+        except OSError as error:  # a full disk, a folder that may not be written to, a file where a folder is wanted
+            if error.strerror is None:
+                raise
+            print(f"{error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
         except KeyboardInterrupt:
             sys.exit(130)  # as a shell has it
 
     return refusing
+
+
+def cores() -> int:
+    """What 0 stands for in runtime.threads and runtime.workers: the cores that this process may use.
+
+    Fewer than the machine has in a container or under taskset; threads that share a core wait for each other.
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # ---------------------------------------------------------------------------------------------------------------- YAML
@@ -161,7 +174,7 @@ class Prepare(Section):
     path: Annotated[str, Field(min_length=1)]
     pattern: Annotated[str, Field(min_length=1)]
     url: str
-    sha256: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$")]
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$"), AfterValidator(str.lower)]
     validation_share: Annotated[float, Field(gt=0, lt=0.5)]
     test_share: Annotated[float, Field(gt=0, lt=0.5)]
     seed: Seed
@@ -236,7 +249,7 @@ class Train(Section):
     decay: Annotated[float, Field(ge=0, le=1)]
     floor: Annotated[float, Field(ge=0, le=1)]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
-    snapshots: list[Annotated[float, Field(ge=0, le=1)]]
+    snapshots: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
     curve_points: Annotated[int, Field(ge=1, le=100_000)]
     validations: Annotated[int, Field(ge=0, le=10_000)]
     validation_examples: Annotated[int, Field(ge=1)]
@@ -359,7 +372,7 @@ def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...])
             text = f"there is no {there}. {suggest(str(detail['input']), words)}"
         case "string_pattern_mismatch":
             text = f"{there} is not 64 hexadecimal digits"
-        case "string_too_short":
+        case "string_too_short" | "too_short":
             text = "is empty"
         case "finite_number":
             text = f"{there} is not finite"

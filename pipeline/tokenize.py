@@ -5,12 +5,14 @@ from __future__ import annotations
 from pipeline import artifacts
 from pipeline.params import door, load
 
+KNOWN = ("bytes", "documents", "entropy_nats_per_byte", "test_is_validation")  # of the text, on its card
+
 
 @door
 def main() -> None:
     """Learn the tokenizer that params.yaml names, and write every split as token ids."""
     params = load()
-    card = artifacts.read_json(artifacts.CARD)
+    card = artifacts.read_json(artifacts.CARD, *KNOWN)
 
     from pipeline.corpus.documents import whole
     from pipeline.corpus.encoding import encode_split, learn
@@ -19,17 +21,17 @@ def main() -> None:
     kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocabulary, params.runtime.workers
     follow = follower(params.runtime.progress)
     with whole(artifacts.TOKENS) as folder:
-        saved = folder / artifacts.TOKENIZER.name
+        saved = artifacts.tokenizer_of(folder)
         tokenizer, learned_from = learn(artifacts.RAW, kind, vocabulary, workers, follow)
         tokenizer.save(saved)
         tokens, first_token_bytes = {}, {}
         for split in artifacts.SPLITS:
-            target = folder / artifacts.tokens_of(split).name
+            target = artifacts.tokens_of(folder, split)
             tokens[split], first_token_bytes[split] = encode_split(artifacts.RAW, split, saved, target, workers, follow)
         about = {"kind": kind, "vocabulary": tokenizer.vocabulary, "end": tokenizer.end, "learned_from_bytes": learned_from}
         counts = {"tokens": tokens, "first_token_bytes": first_token_bytes}
-        known = {name: card[name] for name in ("bytes", "documents", "entropy_nats_per_byte", "test_is_validation")}
-        artifacts.write_json(folder / artifacts.TOKENS_META.name, about | counts | known)
+        known = {name: card[name] for name in KNOWN}
+        artifacts.write_json(artifacts.meta_of(folder), about | counts | known)
     print(f"{kind}: {tokenizer.vocabulary:,} different tokens, {tokens['train']:,} of them to train on")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 @door
 def main() -> None:
     """Train the model that params.yaml describes, from where an interrupted run of the same stopped."""
+    parent = os.getppid()  # before torch's two seconds, in which it may be killed
     params = load()
-    vocabulary = artifacts.read_json(artifacts.TOKENS_META)["vocabulary"]
-    run = artifacts.identity("train", params.model_dump(include={"seed", "model", "train"}))
+    vocabulary = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS), "vocabulary")["vocabulary"]
 
     import torch
 
@@ -33,7 +34,11 @@ def main() -> None:
 
     train = params.train
     runtime = Runtime(params.runtime, train.precision)
+    described = params.model_dump(include={"seed", "model", "train"}) | {"precision": runtime.precision}
+    run = artifacts.identity("train", described)
     task = TASKS["language"](artifacts.TOKENS, params.model, vocabulary)
+    for split in artifacts.SPLITS:
+        task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     model = task.build(torch.Generator().manual_seed(params.seed)).to(runtime.device)
     optimizer = OPTIMIZERS[train.optimizer](dict(model.named_parameters()), train)
     progress = Progress(model, optimizer, runtime.scaler())
@@ -42,10 +47,11 @@ def main() -> None:
         shown = display(params.runtime.progress, train.steps, progress.step, progress.tokens)
         if resumed:
             shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
-        journal = Journal(train, checkpoints, shown, params.runtime.checkpoint_seconds)
+        journal = Journal(train, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
         first, start = progress.step, time.perf_counter()
         try:
-            fit(progress, task, train, params.seed, runtime, journal)
+            with runtime.enough_memory():
+                fit(progress, task, train, params.seed, runtime, journal)
         except Interrupted:
             checkpoints.save(progress)
             shown.say(f"stopped and saved at step {progress.step:,} of {train.steps:,}; the same command goes on from here")
@@ -65,7 +71,8 @@ def _publish(params: Params, vocabulary: int, progress: Progress, journal: Journ
 
     sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))
     made_by = params.model_dump(include={"seed", "model", "train"})
-    about = {"task": "language", "vocabulary": vocabulary, "step": progress.step, "sha256": sha256}
+    tokenizer = artifacts.sha256_of(artifacts.tokenizer_of(artifacts.TOKENS))
+    about = {"task": "language", "vocabulary": vocabulary, "tokenizer": tokenizer, "step": progress.step, "sha256": sha256}
     artifacts.write_json(artifacts.MODEL.with_suffix(".json"), made_by | about)
     journal.publish_snapshots(progress)
     journal.write_curves(progress)

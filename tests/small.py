@@ -48,6 +48,7 @@ def write_tokens(folder: Path, tokens: int = 400, vocabulary: int = VOCABULARY) 
         steps = generator.choice([1, 2], size=tokens if split == "train" else tokens // 4, p=[0.9, 0.1])
         np.save(folder / f"{split}.npy", (np.cumsum(steps) % vocabulary).astype(np.uint8))
     write_json(folder / "meta.json", {"vocabulary": vocabulary})
+    write_json(folder / "tokenizer.json", {"kind": "char", "alphabet": "abcdefghijklmnop"[:vocabulary], "end": None})
     return folder
 
 

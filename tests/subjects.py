@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from small import knobs
 
-from pipeline.artifacts import write_json
+from pipeline.artifacts import sha256_of, tokenizer_of, write_json
 from pipeline.corpus.tokenizers import Bytes, Characters, Tokenizer
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.weights import save_weights
@@ -72,6 +72,7 @@ def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7))
     """models/ as train leaves it: the subject as the last of some snapshots, the ones before it smaller in every weight."""
     params, listed = knobs(), []
     described = {"task": "language", "vocabulary": made.tokenizer.vocabulary, "step": made.step}
+    described["tokenizer"] = sha256_of(tokenizer_of(folder / "data/tokens"))
     described["model"] = made.task.model.model_dump() if isinstance(made.task, LanguageModelling) else params.model.model_dump()
     whole = {name: weight.clone() for name, weight in made.model.state_dict().items()}
     for number, step in enumerate(steps, start=1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from small import VOCABULARY, Keeping, knobs, same, started
 from torch import Tensor
 
-from pipeline.engine.loop import Interrupted, fit, validate
+from pipeline.engine.loop import Interrupted, fit, update, validate
 from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.engine.schedules import SCHEDULES, learning_rate
 from pipeline.networks.activations import ACTIVATIONS
@@ -124,6 +125,30 @@ def test_it_learns_and_an_interrupted_run_ends_where_an_unbroken_one_does(family
     fit(second, task, params.train, params.seed, runtime, Keeping())
     assert same(second.tensors(), unbroken.tensors())
     assert second.numbers() == unbroken.numbers()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("residual", RESIDUALS)
+@pytest.mark.parametrize("init", INITS)
+def test_from_any_start_every_weight_moves_within_a_few_steps(init: str, residual: str, tied: bool, tmp_path: Path) -> None:
+    params = knobs(model__init=init, model__residual=residual, model__tied=tied, model__bias=True)
+    progress, task, runtime = started(params, tmp_path)
+    before = {name: weight.detach().clone() for name, weight in progress.model.named_parameters()}
+    for _ in range(4):
+        update(progress, task, params.train, params.seed, runtime, lambda: False)
+    assert [name for name, weight in progress.model.named_parameters() if torch.equal(weight, before[name])] == []
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("init", INITS)
+def test_the_first_prediction_is_uniform_but_for_the_noise_of_the_draw(init: str, tied: bool) -> None:
+    params = knobs(model__init=init, model__tied=tied, model__width=64, model__heads=4)
+    model = GPT(params.model, 65, torch.Generator().manual_seed(0))
+    ids = torch.randint(65, (64, 13), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        logits = model(ids[:, :-1])
+    loss = float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()))
+    assert math.log(65) - 0.05 < loss < math.log(65) + 1
 
 
 @pytest.mark.parametrize(("family", "name"), VARIANTS)

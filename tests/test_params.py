@@ -114,7 +114,8 @@ KNOBS, COMMENTS = knobs_of(Params), comments()
 def limits_of(field: FieldInfo) -> dict[str, float]:
     """The limits of a number, or of the entries of a list, by pydantic's words: ge, gt, le, lt."""
     words = ("ge", "gt", "le", "lt")
-    metadata = field.metadata or [limit for entry in get_args(field.annotation) for limit in entry.__metadata__[0].metadata]
+    entries = [entry for entry in get_args(field.annotation) if hasattr(entry, "__metadata__")]
+    metadata = [*field.metadata, *(limit for entry in entries for limit in entry.__metadata__[0].metadata)]
     return {word: getattr(limit, word) for limit in metadata for word in words if hasattr(limit, word)}
 
 

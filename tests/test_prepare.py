@@ -14,7 +14,7 @@ import yaml
 from small import TOP
 
 from pipeline import prepare, tokenize
-from pipeline.artifacts import CARD, RAW, SPLITS, TOKENS, TOKENS_META, sha256_of
+from pipeline.artifacts import CARD, RAW, SPLITS, TOKENS, meta_of, sha256_of
 from pipeline.corpus.documents import Splits, whole
 from pipeline.corpus.table import DATASETS
 from pipeline.corpus.tokenizers import TOKENIZERS, load
@@ -69,7 +69,7 @@ def test_tokens_stand_for_the_whole_text_of_every_split(dataset: str, kind: str)
     turn(prepare__dataset=dataset, tokenize__kind=kind, tokenize__vocabulary=300)
     prepare.main()
     tokenize.main()
-    meta, tokenizer = told(TOKENS_META), load(TOKENS / "tokenizer.json")
+    meta, tokenizer = told(meta_of(TOKENS)), load(TOKENS / "tokenizer.json")
     assert (meta["kind"], meta["vocabulary"], meta["end"]) == (kind, tokenizer.vocabulary, tokenizer.end)
     assert (meta["end"] is None) == (dataset == "markov")
     assert meta["entropy_nats_per_byte"] == told(CARD)["entropy_nats_per_byte"]

@@ -115,6 +115,7 @@ WRONG: dict[str, Wrong] = {
         train__warmup=0.3,
         train__schedule="trapezoid",
     ),
+    "no snapshots": knob("train.snapshots", [], "train.snapshots: is empty"),
     "snapshots that go back": knob(
         "train.snapshots", [0.5, 0.1], "train.snapshots: [0.5, 0.1] does not grow from each to the next"
     ),

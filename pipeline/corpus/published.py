@@ -43,7 +43,7 @@ class Published:
             source=source,
             licence=self.licence,
             split=self.split,
-            sha256={Path(source).name: self.sha256.lower()},
+            sha256={Path(source).name: self.sha256},
             test_is_validation=self.test_is_validation,
         )
 

@@ -83,7 +83,7 @@ def load(path: Path) -> Tokenizer:
     content = read_json(path)
     try:
         return TOKENIZERS[content.get("kind", BytePairs.kind)].of(content)  # a Hugging Face file names no kind
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise Refusal(f"{path}: holds no tokenizer; `dvc checkout --force` brings it back, `dvc repro` makes it anew") from None
 
 

@@ -8,7 +8,6 @@ so that no other experiment can take them.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -22,9 +21,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from pipeline.artifacts import private, sha256_of, write_bytes
+from pipeline.artifacts import alone, private, sha256_of, write_bytes
 from pipeline.engine.optimizers import Optimizer
 from pipeline.engine.runtime import Scaler
+from pipeline.networks.weights import weights_as_bytes
 
 KEPT = 2  # checkpoints of a run: the newest may be damaged
 UNFINISHED_DAYS = 14  # after which a run that nobody went on with is forgotten
@@ -39,6 +39,7 @@ class Progress:
         step, tokens: updates done, and targets learned from.
         curve, validations: rows of the logs so far.
         recent: loss, gradient norm and whether it was clipped, of each step since the last row.
+        snapshots: the files of the snapshots so far, beside the checkpoints.
         diverged: the loss stopped being a number, and the training with it.
     """
 
@@ -49,6 +50,7 @@ class Progress:
     curve: list[dict[str, float]] = field(default_factory=list)
     validations: list[dict[str, float]] = field(default_factory=list)
     recent: list[tuple[Tensor | float, Tensor | float, Tensor | float]] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
     tokens: int = 0
     diverged: bool = False
 
@@ -65,6 +67,7 @@ class Progress:
             "curve": self.curve,
             "validations": self.validations,
             "recent": [[float(number) for number in row] for row in self.recent],
+            "snapshots": self.snapshots,
             "diverged": self.diverged,
             "scale": self.scaler.scale,
             "finite_steps": self.scaler.finite_steps,
@@ -79,6 +82,7 @@ class Progress:
         self.step, self.tokens, self.diverged = numbers["step"], numbers["tokens"], numbers["diverged"]
         self.curve, self.validations = numbers["curve"], numbers["validations"]
         self.recent = [(row[0], row[1], row[2]) for row in numbers["recent"]]
+        self.snapshots = numbers["snapshots"]
         self.scaler.scale, self.scaler.finite_steps = numbers["scale"], numbers["finite_steps"]
 
 
@@ -92,40 +96,58 @@ class Checkpoints:
 
     def __init__(self, run: str, say: Any = print) -> None:
         self.folder, self.say = private("checkpoints") / run, say
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.lock = (self.folder / "lock").open("w")
+        others = "another process trains this very run; waiting for it, to take over its result"
+        self.lock = alone(self.folder / "lock", lambda: say(others))
 
     def __enter__(self) -> Checkpoints:
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.say("another process trains this very run; waiting for it, to take over its result")
-            fcntl.flock(self.lock, fcntl.LOCK_EX)
+        self.lock.__enter__()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.lock.close()
+    def __exit__(self, *error: Any) -> None:
+        self.lock.__exit__(*error)
 
     def save(self, progress: Progress) -> None:
         """Keep the progress; older checkpoints than the newest two go."""
         metadata = {"numbers": json.dumps(progress.numbers())}
-        content = safetensors.torch.save(progress.tensors(), metadata)
-        checksum = hashlib.sha256(content).hexdigest()[:16]
-        write_bytes(self.folder / f"step-{progress.step:09d}-{checksum}.safetensors", content)
+        self._write(self.folder, progress.step, safetensors.torch.save(progress.tensors(), metadata))
         for old in self._newest_first()[KEPT:]:
             old.unlink()
 
+    def keep_snapshot(self, progress: Progress) -> None:
+        """Keep the weights as they are at this step; once, though an interrupted run comes by here again.
+
+        Beside the checkpoints, not in the out: what DVC deletes before a run must not be lost to its second half.
+        """
+        name = self._write(self.snapshots, progress.step, weights_as_bytes(progress.model))
+        if name not in progress.snapshots:
+            progress.snapshots.append(name)
+
     def restore(self, progress: Progress) -> bool:
-        """Go on from the newest whole checkpoint; whether there was one."""
+        """Go on from the newest checkpoint that is whole, with all the snapshots before it; whether there was one."""
         for path in self._newest_first():
-            if sha256_of(path)[:16] == path.stem.rsplit("-", 1)[1]:
-                with safe_open(path, framework="pt") as file:
-                    numbers = json.loads(file.metadata()["numbers"])
-                progress.restore(safetensors.torch.load_file(path), numbers)
-                return True
-            self.say(f"the checkpoint {path.name} is damaged (its checksum differs); going back to the one before it")
-            path.unlink()
+            if problem := self._problem(path):
+                self.say(f"the checkpoint {path.name} {problem}; going back to the one before it")
+                path.unlink()
+                continue
+            progress.restore(safetensors.torch.load_file(path), _numbers(path))
+            return True
         return False
+
+    def _problem(self, path: Path) -> str:
+        if not _is_whole(path):
+            return "is damaged (its checksum differs)"
+        lost = [name for name in _numbers(path)["snapshots"] if not _is_whole(self.snapshots / name)]
+        return f"lacks a whole {lost[0]} of the snapshots before it" if lost else ""
+
+    @property
+    def snapshots(self) -> Path:
+        return self.folder / "snapshots"
+
+    @staticmethod
+    def _write(folder: Path, step: int, content: bytes) -> str:
+        name = f"step-{step:09d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
+        write_bytes(folder / name, content)
+        return name
 
     def _newest_first(self) -> list[Path]:
         return sorted(self.folder.glob("step-*-*.safetensors"), reverse=True)
@@ -137,8 +159,28 @@ class Checkpoints:
         them from it at once.
         """
         (self.folder / "finished").touch()
-        others = sorted(private("checkpoints").iterdir(), key=lambda run: run.stat().st_mtime, reverse=True)
-        done = [run for run in others if (run / "finished").exists()]
-        abandoned = [run for run in others if run not in done and time.time() - run.stat().st_mtime > UNFINISHED_DAYS * 86400]
+        used = {run: last for run in private("checkpoints").iterdir() if (last := _last_used(run))}
+        newest_first = sorted(used, key=lambda run: used[run], reverse=True)
+        done = [run for run in newest_first if (run / "finished").exists()]
+        abandoned = [run for run in newest_first if run not in done and time.time() - used[run] > UNFINISHED_DAYS * 86400]
         for run in done[finished:] + abandoned:
             shutil.rmtree(run, ignore_errors=True)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is there and has the checksum that its name carries."""
+    return path.exists() and sha256_of(path)[:16] == path.stem.rsplit("-", 1)[1]
+
+
+def _numbers(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        numbers: dict[str, Any] = json.loads(file.metadata()["numbers"])
+    return numbers
+
+
+def _last_used(run: Path) -> float:
+    """When a run's folder was last written to; 0 where another process, which has just finished, has removed it."""
+    try:
+        return run.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import time
-from pathlib import Path
 from types import FrameType
 
-from pipeline.artifacts import SNAPSHOTS, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, write_bytes, write_json, write_text
+from pipeline.artifacts import (
+    SNAPSHOTS,
+    TRAIN_CURVE,
+    TRAIN_METRICS,
+    VALIDATION_CURVE,
+    sha256_of,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from pipeline.engine.checkpoint import Checkpoints, Progress
 from pipeline.engine.display import Display
-from pipeline.networks.weights import save_weights
 from pipeline.params import Train
 
 CURVE_COLUMNS = ("step", "tokens", "loss", "lr", "gradient_norm", "clipped")
@@ -25,15 +31,20 @@ class Journal:
 
     Ctrl-C and SIGTERM stop it after the micro-batch under way; so does the death of the DVC that started it (a killed
     DVC leaves its stages behind, and an orphan would train on unseen).
+
+    Args:
+        parent: the process that started this one.
     """
 
-    def __init__(self, train: Train, checkpoints: Checkpoints, display: Display, checkpoint_seconds: float) -> None:
+    def __init__(
+        self, train: Train, checkpoints: Checkpoints, display: Display, checkpoint_seconds: float, parent: int
+    ) -> None:
         self.train, self.checkpoints, self.display = train, checkpoints, display
         self.checkpoint_seconds = checkpoint_seconds
         self.snapshots_due = {round(share * train.steps) for share in train.snapshots}
         self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
         self.signal: int | None = None
-        self.parent = os.getppid() if "DVC_STAGE" in os.environ else None
+        self.parent = parent if "DVC_STAGE" in os.environ else None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._hear)
 
@@ -47,8 +58,8 @@ class Journal:
 
     def keep(self, progress: Progress) -> None:
         now = time.monotonic()
-        if progress.step in self.snapshots_due:
-            self._snapshot(progress)
+        if progress.step in self.snapshots_due or progress.diverged:
+            self.checkpoints.keep_snapshot(progress)
         if now - self.curves_at > FRESH_SECONDS:
             self.write_curves(progress)
             self.curves_at = time.monotonic()
@@ -66,22 +77,13 @@ class Journal:
         loss = {"train_loss": progress.curve[-1]["loss"]} if progress.curve else {}
         write_json(TRAIN_METRICS, {"step": progress.step, "diverged": progress.diverged, **loss})
 
-    def _snapshot(self, progress: Progress) -> None:
-        """Kept beside the checkpoints, not in the out: what DVC deletes before a run must not be lost to its second half."""
-        save_weights(progress.model, self._snapshot_of(progress.step))
-
-    def _snapshot_of(self, step: int) -> Path:
-        return self.checkpoints.folder / "snapshots" / f"step-{step:09d}.safetensors"
-
     def publish_snapshots(self, progress: Progress) -> None:
         """Copy the snapshots into the out, with a list of their steps and checksums."""
         listed = []
-        for step in sorted(self.snapshots_due):
-            if step <= progress.step:
-                content = self._snapshot_of(step).read_bytes()
-                write_bytes(SNAPSHOTS / self._snapshot_of(step).name, content)
-                sha256 = hashlib.sha256(content).hexdigest()
-                listed.append({"step": step, "file": self._snapshot_of(step).name, "sha256": sha256})
+        for name in progress.snapshots:
+            step, file = int(name.split("-")[1]), name[: len("step-000000000")] + ".safetensors"
+            write_bytes(SNAPSHOTS / file, (self.checkpoints.snapshots / name).read_bytes())
+            listed.append({"step": step, "file": file, "sha256": sha256_of(SNAPSHOTS / file)})
         write_json(SNAPSHOTS / "snapshots.json", {"snapshots": listed})
 
 

@@ -44,7 +44,10 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
     while True:
         if _wants_validation(progress, train):
             loss = validate(progress, task, train, runtime, keeper.interrupted)
-            progress.validations.append({"step": progress.step, "tokens": progress.tokens, "loss": rounded(loss)})
+            if math.isfinite(loss):
+                progress.validations.append({"step": progress.step, "tokens": progress.tokens, "loss": rounded(loss)})
+            else:
+                progress.diverged = True
         keeper.keep(progress)
         if progress.step == train.steps or progress.diverged:
             return
@@ -87,7 +90,7 @@ def validate(progress: Progress, task: Task, train: Train, runtime: Runtime, int
     examples = np.unique(np.linspace(0, size - 1, min(size, train.validation_examples)).astype(np.int64))
     total, count = 0.0, 0
     with torch.inference_mode():
-        for rows in np.array_split(examples, -(-len(examples) // train.batch)):
+        for rows in np.array_split(examples, -(-len(examples) // (train.batch // train.accumulation))):
             if interrupted():
                 raise Interrupted
             batch = task.batch("validation", rows)
@@ -127,16 +130,19 @@ def _wants_validation(progress: Progress, train: Train) -> bool:
 
 def _write_row(progress: Progress, train: Train) -> None:
     """The mean of the steps since the last row as a new one; or, if that is no number, the end."""
-    loss, norm, clipped = (float(np.mean([float(step[i]) for step in progress.recent])) for i in range(3))
+    losses, norms, clipped = np.array([[float(number) for number in step] for step in progress.recent]).T
     progress.recent.clear()
+    loss = float(losses.mean())
     if not math.isfinite(loss):
         progress.diverged = True
         return
+    met = norms[np.isfinite(norms)]  # a step that float16 overflows in is skipped, and its gradient has no length
     row = {
         "step": progress.step,
         "tokens": progress.tokens,
         "loss": loss,
         "lr": learning_rate((progress.step - 1) / train.steps, train),
+        "gradient_norm": float(met.mean()) if len(met) else 0.0,
+        "clipped": float(clipped.mean()),
     }
-    row |= {"gradient_norm": norm if math.isfinite(norm) else 0.0, "clipped": clipped}
     progress.curve.append({name: rounded(number) for name, number in row.items()})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
 from pipeline import params
-from pipeline.params import Refusal
+from pipeline.params import Refusal, cores
 from pipeline.tasks.base import Batch
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,7 +32,7 @@ class Runtime:
         self.device = torch.device(_device(knobs.device))
         self.precision = precision if precision != "auto" else _fastest_precision(self.device)
         self.dtype = PRECISIONS[self.precision]
-        torch.set_num_threads(knobs.threads or os.cpu_count() or 1)
+        torch.set_num_threads(knobs.threads or cores())
         torch.set_flush_denormal(True)  # vanishing gradients would make a CPU a hundred times slower
         if self.device.type == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
@@ -45,6 +46,23 @@ class Runtime:
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+    @contextlib.contextmanager
+    def enough_memory(self) -> Iterator[None]:
+        """A block in which memory may run out.
+
+        Raises:
+            Refusal: it did.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+                raise Refusal(
+                    f"train: the network and a batch want more memory than the device '{self.device}' has;"
+                    " a larger train.accumulation, a smaller train.batch, model.length or model.width would do"
+                ) from None
+            raise
 
     def place(self, batch: Batch) -> Batch:
         """A batch on the device."""

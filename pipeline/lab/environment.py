@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.params import Refusal, load
+from pipeline.params import Refusal, cores, load
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ def report() -> str:
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "packages": ", ".join(f"{name} {_installed(name)}" for name in PACKAGES),
-        "processor": f"{_processor()}, {_usable_cores()} of {os.cpu_count()} cores usable, {_memory_gib():.1f} GiB of memory",
+        "processor": f"{_processor()}, {cores()} of {os.cpu_count()} cores usable, {_memory_gib():.1f} GiB of memory",
         **_torch_lines(),
     }
     return "\n".join(f"- {name}: {text}" for name, text in lines.items())
@@ -64,11 +64,6 @@ def _processor() -> str:
     if platform.system() == "Darwin":
         return _output("sysctl", "-n", "machdep.cpu.brand_string")
     return platform.processor() or platform.machine()
-
-
-def _usable_cores() -> int:
-    """Fewer than there are in a container or under taskset."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_gib() -> float:

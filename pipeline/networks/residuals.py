@@ -1,7 +1,8 @@
 """Residuals: how a block's branches (attention, feed-forward) meet the stream that runs past them.
 
 An entry is called with the stream, and the norm and the layer of each branch in turn.
-`final_norm` says whether the stream still wants a norm before the head.
+`final_norm` says whether the stream still wants a norm before the head; `branches_add_up` whether the branches' outputs add
+up in it at full size from the start, so that an init may hold them small or at 0.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Residual(nn.Module):
     """
 
     final_norm = True
+    branches_add_up = True
 
     def __init__(self, branches: int) -> None:
         super().__init__()
@@ -53,6 +55,8 @@ class ReZero(Residual):
     Source: Bachlechner et al., "ReZero is All You Need: Fast Convergence at Large Depth", 2020.
     """
 
+    branches_add_up = False  # the scales hold them at 0; a second zero behind them would have no gradient, nor would they
+
     def __init__(self, branches: int) -> None:
         super().__init__(branches)
         self.scale = nn.Parameter(torch.zeros(branches))
@@ -65,6 +69,8 @@ class ReZero(Residual):
 
 class NoResidual(Residual):
     """layer(norm(x)), and no stream: a control that shows what the residual is for."""
+
+    branches_add_up = False
 
     def forward(self, x: Float[Tensor, "B T D"], branches: Iterable[Branch]) -> Float[Tensor, "B T D"]:
         for norm, layer in branches:

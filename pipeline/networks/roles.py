@@ -12,6 +12,7 @@ class Role(StrEnum):
 
     EMBEDDING = "embedding"  # rows looked up: tokens, learned positions
     HEAD = "head"  # features to logits
+    TIED = "tied"  # both at once
     MATRIX = "matrix"  # reads from the residual stream
     OUTPUT = "output"  # writes to the residual stream
     GAIN = "gain"  # vectors that multiply
@@ -19,7 +20,10 @@ class Role(StrEnum):
 
 
 def role_of(name: str, parameter: Tensor) -> Role:
-    """The part of a parameter, by its place in the network, such as `blocks.0.attention.output.weight`."""
+    """The part of a parameter, by its place in the network, such as `blocks.0.attention.output.weight`.
+
+    A tied matrix goes by its first place: it is told from an embedding only by who knows the knobs (see `initialise`).
+    """
     match name.split("."):
         case [*_, "bias"]:
             return Role.BIAS

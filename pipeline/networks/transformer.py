@@ -80,7 +80,7 @@ class GPT(nn.Module):
         self.head = nn.Linear(model.width, vocabulary, bias=False)
         if model.tied:
             self.head.weight = self.embedding.weight
-        initialise(self.named_parameters(), model.init, model.depth, generator)
+        initialise(self.named_parameters(), model, generator, branches_add_up=RESIDUALS[model.residual].branches_add_up)
 
     def forward(
         self, ids: Int[Tensor, "B T"], noise: Noise | None = None, cache: Cache | None = None

@@ -13,9 +13,14 @@ from pipeline.artifacts import check_sha256, write_bytes
 from pipeline.params import Refusal
 
 
+def weights_as_bytes(model: nn.Module) -> bytes:
+    """Every parameter under its name (a shared one once), as a safetensors file holds them."""
+    return safetensors.torch.save({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()})
+
+
 def save_weights(model: nn.Module, path: Path) -> str:
-    """Write every parameter under its name (a shared one once); the sha256 of the file."""
-    content = safetensors.torch.save({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()})
+    """Write every parameter of a network; the sha256 of the file."""
+    content = weights_as_bytes(model)
     write_bytes(path, content)
     return hashlib.sha256(content).hexdigest()
 

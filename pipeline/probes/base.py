@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.artifacts import TOKENS, read_json
+from pipeline.artifacts import TOKENS, read_json, sha256_of, tokenizer_of
 from pipeline.corpus.tokenizers import Tokenizer
 from pipeline.corpus.tokenizers import load as load_tokenizer
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.transformer import Block
 from pipeline.networks.weights import load_weights
-from pipeline.params import Model, Refusal, parse
+from pipeline.params import Model, Refusal, parse, suggest
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.table import TASKS
 
@@ -78,31 +78,30 @@ def open_snapshots(folder: Path, runtime: Runtime, *, sequences: int, toy: str, 
     try:
         kept = [(listed.with_name(one["file"]), one["sha256"], one["step"]) for one in read_json(listed)["snapshots"]]
     except (KeyError, TypeError):
-        raise Refusal(f"{listed}: is no list of snapshots; `dvc repro` makes it anew") from None
+        kept = []
     if not kept:
-        raise Refusal(f"{listed}: lists no snapshot; train.snapshots wants a share of progress that training reaches")
+        raise Refusal(f"{listed}: is no list of snapshots; `dvc repro` makes it anew")
     for weights, sha256, step in kept:
         yield replace(_subject(weights, sha256, step, about, tokens, runtime), sequences=sequences, toy=toy)
 
 
 def _described(folder: Path) -> dict[str, Any]:
     """What model.json says of the network that was trained."""
-    content = read_json(folder / "model.json")
-    wanted = {"task", "model", "vocabulary", "step", "sha256"}
-    if not isinstance(content, dict) or not wanted <= content.keys() or content["task"] not in TASKS:
+    content = read_json(folder / "model.json", "task", "model", "vocabulary", "tokenizer", "step", "sha256")
+    if content["task"] not in TASKS:
         raise Refusal(
-            f"{folder / 'model.json'}: describes no model; `dvc checkout --force` brings it back, `dvc repro` makes it anew"
+            f"{folder / 'model.json'}: task: there is no '{content['task']}'. {suggest(content['task'], tuple(TASKS))}"
         )
     return content
 
 
 def _subject(weights: Path, sha256: str, step: int, about: dict[str, Any], tokens: Path, runtime: Runtime) -> Subject:
     """Build the network that is described and fill it with the weights of a step."""
-    tokenizer = load_tokenizer(tokens / "tokenizer.json")
-    if tokenizer.vocabulary != about["vocabulary"]:
+    tokenizer = load_tokenizer(tokenizer_of(tokens))
+    if sha256_of(tokenizer_of(tokens)) != about["tokenizer"]:
         raise Refusal(
-            f"{tokens}: has a vocabulary of {tokenizer.vocabulary}, but the model was trained with one of"
-            f" {about['vocabulary']}; `dvc repro` trains one that fits, `dvc checkout` brings back what belongs together"
+            f"{tokenizer_of(tokens)}: is not the one that the model was trained with; `dvc repro` trains one that fits,"
+            " `dvc checkout` brings back what belongs together"
         )
     task = TASKS[about["task"]](tokens, parse(Model, about["model"], ("model",)), about["vocabulary"])
     network = task.build(torch.Generator().manual_seed(0))  # none of its own weights stays

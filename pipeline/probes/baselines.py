@@ -13,7 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts import RAW, TOKENS, private, read_json, rounded, sha256_of, write_json
+from pipeline.artifacts import (
+    RAW,
+    TOKENS,
+    memory_mapped,
+    meta_of,
+    private,
+    read_json,
+    rounded,
+    sha256_of,
+    text_of,
+    tokens_of,
+    write_json,
+)
 from pipeline.params import Refusal
 from pipeline.probes import ngrams
 
@@ -88,7 +100,7 @@ def baselines(
 
 def entropy(tokens: Path = TOKENS) -> list[Score]:
     """What nobody can beat: the entropy of generated data, where its generator knows it."""
-    meta = read_json(tokens / "meta.json")
+    meta = read_json(meta_of(tokens))
     if (nats_per_byte := meta["entropy_nats_per_byte"]) is None:
         return []
     spans = [(split, predicted_bytes(meta, split), meta["tokens"][split] - 1) for split in HELD_OUT]
@@ -105,9 +117,9 @@ def predicted_bytes(meta: dict[str, Any], split: str) -> int:
 
 def by_counting(order: int, tokens: Path) -> Iterator[Score]:
     """Uniform, unigram, bigram, and of the longer n-grams those that fit the validation split best."""
-    meta = read_json(tokens / "meta.json")
-    train = _ids(tokens / "train.npy")[-COUNTED:]
-    streams = [_ids(tokens / f"{split}.npy") for split in HELD_OUT]
+    meta = read_json(meta_of(tokens))
+    train = memory_mapped(tokens_of(tokens, "train"))[-COUNTED:]
+    streams = [memory_mapped(tokens_of(tokens, split)) for split in HELD_OUT]
     note = f"counted in the last {COUNTED:,} training tokens" if meta["tokens"]["train"] > COUNTED else ""
     sizes = [predicted_bytes(meta, split) for split in HELD_OUT]
 
@@ -131,7 +143,7 @@ def by_counting(order: int, tokens: Path) -> Iterator[Score]:
 
 def by_compression(raw: Path, split: str) -> Score:
     """`xz -9` of a split's text: alone, or as what it adds to the training text before it; whichever is smaller."""
-    train, text = (raw / f"{name}.txt" for name in ("train", split))
+    train, text = (text_of(raw, name) for name in ("train", split))
     before, here = _last_bytes(train), _first_bytes(text)
     alone, added = _compressed(here), _compressed(before + here) - _compressed(before)
     note = "after the training text" if added < alone else "alone"
@@ -155,16 +167,6 @@ def _last_bytes(path: Path) -> bytes:
 def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(COMPRESSED)
-
-
-def _ids(path: Path) -> ngrams.Ids:
-    try:
-        ids: ngrams.Ids = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise Refusal(f"{path}: is not there; `dvc repro tokenize` makes it") from None
-    except (ValueError, EOFError):
-        raise Refusal(f"{path}: is damaged (no .npy file); `dvc checkout --force` brings it back") from None
-    return ids
 
 
 # --------------------------------------------------------------------------------------------------- measured only once

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
 from torch import nn
 
+from pipeline.artifacts import memory_mapped, tokens_of
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Refusal
@@ -32,9 +33,18 @@ class LanguageModelling:
         self._opened: dict[str, np.ndarray] = {}
 
     def ids(self, split: str) -> np.ndarray:
-        """The stream of a split, memory-mapped when it is first wanted: who only samples needs none."""
+        """The stream of a split, memory-mapped when it is first wanted: who only samples needs none.
+
+        Raises:
+            Refusal: it is missing, damaged, or shorter than the context.
+        """
         if split not in self._opened:
-            self._opened[split] = _memory_mapped(self.tokens / f"{split}.npy", self.model.length)
+            ids, length = memory_mapped(tokens_of(self.tokens, split)), self.model.length
+            if len(ids) <= length:
+                raise Refusal(
+                    f"model.length: {length} is too long for the split {split}, which has {len(ids)} tokens; turn it down"
+                )
+            self._opened[split] = ids
         return self._opened[split]
 
     def build(self, generator: torch.Generator) -> GPT:
@@ -59,15 +69,3 @@ class LanguageModelling:
         total = F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
         correct = (logits.argmax(dim=-1) == targets).sum() if noise is None else None
         return Loss(total, (targets != IGNORED).sum(), correct)
-
-
-def _memory_mapped(path: Path, length: int) -> np.ndarray:
-    try:
-        ids = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise Refusal(f"{path}: is not there; `dvc repro tokenize` makes it") from None
-    except (ValueError, EOFError):
-        raise Refusal(f"{path}: is damaged (no .npy file); `dvc checkout --force` brings it back") from None
-    if len(ids) <= length:
-        raise Refusal(f"model.length: {length} is too long for {path.name}, which has {len(ids)} tokens; turn it down")
-    return ids
