@@ -6,7 +6,8 @@
 
 Both train in turn, on the same tokens and machine, each in a process of its own, a pair a seed. Both are then read on
 the whole validation split, in windows of 64 characters that do not overlap. The default recipe is params.yaml as it
-stands; only its number of steps is set, to where it is known to arrive.
+stands, but for what makes the two comparable: characters, a context of 64, no validation on the way, and the number of
+steps, set to where it is known to arrive.
 """
 
 from __future__ import annotations

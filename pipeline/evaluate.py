@@ -27,7 +27,7 @@ def main() -> None:
         with follow(f"scoring on {split}", size) as advance:
             scores.append(score(subject, split, size, advance))
     to_beat = baselines(params.evaluate.ngram_order, say)
-    artifacts.write_json(artifacts.EVALUATION, summary(scores, to_beat, entropy()))
+    artifacts.write_json(artifacts.EVALUATION, summary(scores, to_beat, entropy(), meta["test_is_validation"]))
     artifacts.write_text(artifacts.SAMPLES, page(subject, params.evaluate, params.seed))
 
 

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 import yaml
 from small import SMALL, TOP, knobs, same, started, write_tokens
@@ -69,6 +71,30 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(da
     assert len(said) == 1
     assert newest.name in said[0]
     assert "damaged" in said[0]
+
+
+@pytest.mark.parametrize("damage", ["lost", "one bit"])
+def test_a_checkpoint_whose_snapshots_are_not_whole_is_passed_over(damage: str, root: Path) -> None:
+    said: list[str] = []
+    with Checkpoints("run", say=said.append) as checkpoints:
+        early, late = after(2, root), after(5, root)
+        checkpoints.save(early)
+        checkpoints.keep_snapshot(late)
+        checkpoints.keep_snapshot(late)
+        assert len(late.snapshots) == 1
+        checkpoints.save(late)
+        [snapshot] = checkpoints.snapshots.iterdir()
+        if damage == "lost":
+            snapshot.unlink()
+        else:
+            content = bytearray(snapshot.read_bytes())
+            content[-1] ^= 1
+            snapshot.write_bytes(content)
+        progress = after(0, root)
+        assert checkpoints.restore(progress)
+    assert progress.step == 2
+    [line] = said
+    assert snapshot.name in line
 
 
 def test_with_every_checkpoint_damaged_the_run_starts_afresh(root: Path) -> None:
@@ -210,6 +236,33 @@ def test_a_stage_whose_dvc_was_killed_saves_and_stops(lab: Path) -> None:
     wait_for_step(lab, 5, dvc)
     dvc.kill()
     assert "stopped and saved at step" in dvc.communicate(timeout=60)[1]
+
+
+def test_a_stage_whose_dvc_was_killed_before_torch_was_there_stops_too(lab: Path) -> None:
+    script = "import subprocess, sys; subprocess.Popen([sys.executable, '-m', 'pipeline.train']).wait()"
+    environment = {**os.environ, "DVC_ROOT": str(lab), "DVC_STAGE": "train"}
+    dvc = subprocess.Popen([sys.executable, "-c", script], cwd=lab, env=environment, stderr=subprocess.PIPE, text=True)
+    while not (stages := psutil.Process(dvc.pid).children()) or stages[0].cpu_times().user < 0.3:
+        time.sleep(0.01)
+    assert not list(lab.glob(".rally/checkpoints/*")), "it was to be killed before the stage has begun"
+    dvc.kill()
+    assert "stopped and saved at step 0" in dvc.communicate(timeout=60)[1]
+
+
+def test_what_is_too_short_for_the_test_split_is_refused_before_the_training(lab: Path) -> None:
+    np.save(lab / "data/tokens/test.npy", np.zeros(5, np.uint8))
+    process = train(lab)
+    assert "model.length: 12 is too long for the split test" in process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+    assert not (lab / "models").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(lab: Path) -> None:
+    (lab / "metrics").write_text("a file where a folder is wanted")
+    process = train(lab)
+    [*_, last] = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 2
+    assert last.startswith("metrics") and last.endswith(("File exists", "Not a directory"))
 
 
 def test_other_knobs_start_afresh_and_runtime_knobs_do_not(lab: Path) -> None:

@@ -33,6 +33,14 @@ def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
     return plant
 
 
+def both(one: Callable[[Path], None], other: Callable[[Path], None]) -> Callable[[Path], None]:
+    def plant(house: Path) -> None:
+        one(house)
+        other(house)
+
+    return plant
+
+
 BREACHES = [
     (
         "imports_run_down",
@@ -92,6 +100,14 @@ BREACHES = [
         "packages_are_one_docstring",
         added("pipeline/engine/__init__.py", "\nfrom pipeline.engine import loop\n"),
         "pipeline/engine/__init__.py",
+    ),
+    (
+        "tables_are_tested_whole",
+        both(
+            added("pipeline/networks/norms.py", '\nSTRANGERS: dict[str, int] = {"a": 1}\n'),
+            added("tests/test_loop.py", '\ndef test_one_of_them() -> None:\n    assert STRANGERS["a"]\n'),
+        ),
+        "STRANGERS",
     ),
     ("tables_are_tested_whole", added("pipeline/networks/norms.py", '\nSTRANGERS: dict[str, int] = {"a": 1}\n'), "STRANGERS"),
 ]

@@ -15,6 +15,7 @@ from pipeline.engine.loop import fit, update, validate
 from pipeline.engine.order import rows_of
 from pipeline.engine.runtime import Runtime, Scaler
 from pipeline.networks.transformer import GPT
+from pipeline.params import Refusal
 from pipeline.tasks.base import IGNORED, Batch, Task
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.table import TASKS
@@ -101,6 +102,54 @@ def test_a_loss_that_is_no_number_ends_the_training_and_leaves_a_finite_log(tmp_
     assert progress.diverged
     assert progress.step < 40
     assert all(np.isfinite(list(row.values())).all() for row in progress.curve)
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_training_too(tmp_path: Path) -> None:
+    params = knobs(train__steps=12, train__curve_points=1, train__validations=3, train__lr=1e-8)
+    progress, task, runtime = started(params, tmp_path)
+    ids = np.load(tmp_path / "validation.npy")
+    missing = next(token for token in range(VOCABULARY) if token in ids)
+    for _ in range(3):
+        update(progress, task, params.train, params.seed, runtime, lambda: False)
+    with torch.no_grad():
+        progress.model.embedding.weight[missing] = torch.nan
+    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    assert progress.diverged
+    assert progress.validations == []
+    assert progress.step == 4
+
+
+def test_a_row_tells_the_length_of_the_gradients_that_have_one(tmp_path: Path) -> None:
+    params = knobs(train__steps=4, train__curve_points=1)
+    alone, task, runtime = started(params, tmp_path)
+    progress, _, _ = started(params, tmp_path)
+    alone.step = progress.step = 3
+    progress.recent = [(1.0, 2.0, 0.0), (1.0, float("inf"), 0.0), (1.0, 4.0, 0.0)]
+    update(alone, task, params.train, params.seed, runtime, lambda: False)
+    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    [row] = progress.curve
+    assert row["gradient_norm"] == pytest.approx((2 + 4 + float(alone.recent[0][1])) / 3, rel=1e-5)
+
+
+def test_validation_holds_no_more_sequences_at_once_than_training(tmp_path: Path) -> None:
+    params = knobs(train__batch=8, train__accumulation=4, train__validation_examples=8)
+    progress, task, runtime = started(params, tmp_path)
+    seen: list[int] = []
+    progress.model.embedding.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    validate(progress, task, params.train, runtime, lambda: False)
+    assert max(seen) == 2
+
+
+def test_memory_that_runs_out_is_one_line_and_any_other_error_is_itself() -> None:
+    runtime = Runtime(knobs().runtime)
+    with (
+        pytest.raises(Refusal, match=r"train: the network and a batch want more memory .*accumulation"),
+        runtime.enough_memory(),
+    ):
+        torch.empty(2**60)
+    with pytest.raises(RuntimeError, match="shape"), runtime.enough_memory():
+        torch.ones(2, 3) @ torch.ones(2, 3)
 
 
 def test_rows_and_validations_fall_evenly_and_on_the_last_step(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pipeline.corpus.synthetic import ALPHABET
 from pipeline.corpus.table import DATASETS
 from pipeline.params import Refusal
 
-GENERATED = ["markov", "zipf_bigram", "repeats", "addition"]
+GENERATED = [name for name, dataset in DATASETS.items() if dataset.__module__ == "pipeline.corpus.synthetic"]
 
 
 def made(name: str, folder: Path, **changes: object) -> tuple[Card, dict[str, str]]:

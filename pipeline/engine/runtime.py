@@ -57,7 +57,7 @@ class Runtime:
         try:
             yield
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+            if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
                 raise Refusal(
                     f"train: the network and a batch want more memory than the device '{self.device}' has;"
                     " a larger train.accumulation, a smaller train.batch, model.length or model.width would do"

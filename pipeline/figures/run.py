@@ -27,6 +27,7 @@ class Score:
     """Nats a token."""
     perplexity: float | None = None
     accuracy: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Run:
 
     @property
     def diverged(self) -> bool:
-        return bool(self.progress.get("diverged") or self.evaluation.get("diverged"))
+        return bool(self.progress.get("diverged"))
 
     def score(self, name: str, split: str) -> Score | None:
         return next((score for score in self.scores if (score.name, score.split) == (name, split)), None)

@@ -31,12 +31,11 @@ def mend(root: Path) -> list[str]:
 
 
 def _somebody_works_in(root: Path) -> bool:
-    me = psutil.Process()
-    ours = {me.pid, *(parent.pid for parent in me.parents())}  # ./run, which called us on behalf of a dvc to come
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words, place = process.info["cmdline"] or [], process.info["cwd"]  # None: somebody else's
-        names = {Path(word).name for word in words[:3]}  # dvc, python …/dvc, python -m dvc
-        if process.pid not in ours and names & {"git", "dvc"} and place and Path(place).is_relative_to(root):
+        # git …, dvc …, python …/dvc …, python -m dvc …; but not `sh ./run dvc …`, on behalf of which we are here
+        names = {Path(word).name for word in (words[2:3] if words[1:2] == ["-m"] else words[:2])}
+        if names & {"git", "dvc"} and place and Path(place).is_relative_to(root):
             return True
     return False
 

@@ -6,6 +6,7 @@ import copy
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import textwrap
@@ -234,4 +235,9 @@ def typed(command: Sequence[str]) -> str:
 def run(command: Sequence[str]) -> int:
     """Print a command of DVC's, and run it with the DVC of this environment; its exit status."""
     print(typed(command), flush=True)
-    return subprocess.run([sys.executable, "-m", *command], check=False).returncode
+    # Ctrl-C goes to DVC too, which needs its time to put things back; we would kill it after a quarter of a second.
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        return subprocess.run([sys.executable, "-m", *command], check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)

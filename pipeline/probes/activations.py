@@ -20,7 +20,7 @@ def activation_rms(subject: Subject) -> Reading:
     Source: He et al., "Delving Deep into Rectifiers", 2015: layers must neither enlarge nor shrink a signal.
     """
     streams = _streams(subject)
-    sizes = [float(stream.double().square().mean().sqrt()) for stream in streams]
+    sizes = [float(stream.cpu().double().square().mean().sqrt()) for stream in streams]
     return Reading(
         name="activation_rms",
         form="lines",

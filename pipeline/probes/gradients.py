@@ -18,7 +18,7 @@ def gradient_norm(subject: Subject) -> Reading:
     """
     squares: dict[str, float] = {}  # in the network's own order, from the embedding to the head
     for name, gradient in _gradients(subject).items():
-        squares[_layer(name)] = squares.get(_layer(name), 0.0) + float(gradient.double().square().sum())
+        squares[_layer(name)] = squares.get(_layer(name), 0.0) + float(gradient.cpu().double().square().sum())
     return Reading(
         name="gradient_norm",
         form="lines",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,22 @@ def _at_a_time(subject: Subject) -> int:
     return max(1, cells // tokens // max(weight.shape[0] for weight in subject.model.parameters()))
 
 
-def summary(model: Sequence[Score], baselines: Sequence[Score], entropy: Sequence[Score]) -> dict[str, Any]:
+def summary(
+    model: Sequence[Score], baselines: Sequence[Score], entropy: Sequence[Score], test_is_validation: bool = False
+) -> dict[str, Any]:
     """What evaluate.json holds: a few numbers that experiments are compared by, and `scores`, all of them.
 
     Args:
         model: its scores on validation and test.
         entropy: what no model can beat, on the same splits, or nothing where it is not known.
+        test_is_validation: the two splits are one text, so that the second confirms nothing.
     """
+    scores = [*model, *baselines, *entropy]
+    if test_is_validation:
+        again = "the validation split again"
+        scores = [
+            replace(score, note=f"{score.note}; {again}".lstrip("; ")) if score.split == "test" else score for score in scores
+        ]
     validation, test = model
     numbers = {
         "loss": validation.loss,
@@ -60,6 +70,5 @@ def summary(model: Sequence[Score], baselines: Sequence[Score], entropy: Sequenc
     if entropy:
         numbers["above_entropy"] = (validation.nats - entropy[0].nats) / (validation.tokens or 1)
     finite = {name: rounded(number) for name, number in numbers.items() if number is not None and math.isfinite(number)}
-    diverged = {} if math.isfinite(validation.nats + test.nats) else {"diverged": True}
     # A list, which DVC leaves out of its tables: one experiment has one row there.
-    return finite | diverged | {"scores": [score.row() for score in (*model, *baselines, *entropy)]}
+    return finite | {"scores": [score.row() for score in scores]}
