@@ -229,22 +229,27 @@ def test_asked_to_stop_it_saves_says_so_and_loses_no_step(number: signal.Signals
     assert outs(lab) == unbroken
 
 
-def test_a_stage_whose_dvc_was_killed_saves_and_stops(lab: Path) -> None:
-    script = "import subprocess, sys; subprocess.Popen([sys.executable, '-m', 'pipeline.train']).wait()"
+def a_dvc(lab: Path) -> subprocess.Popen[str]:
+    """A process of this name that has started the stage."""
+    script = lab / "dvc"
+    script.write_text("import subprocess, sys\nsubprocess.Popen([sys.executable, '-m', 'pipeline.train']).wait()\n")
     environment = {**os.environ, "DVC_ROOT": str(lab), "DVC_STAGE": "train"}
-    dvc = subprocess.Popen([sys.executable, "-c", script], cwd=lab, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, script], cwd=lab, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_stage_whose_dvc_was_killed_saves_and_stops(lab: Path) -> None:
+    dvc = a_dvc(lab)
     wait_for_step(lab, 5, dvc)
     dvc.kill()
     assert "stopped and saved at step" in dvc.communicate(timeout=60)[1]
 
 
-def test_a_stage_whose_dvc_was_killed_before_torch_was_there_stops_too(lab: Path) -> None:
-    script = "import subprocess, sys; subprocess.Popen([sys.executable, '-m', 'pipeline.train']).wait()"
-    environment = {**os.environ, "DVC_ROOT": str(lab), "DVC_STAGE": "train"}
-    dvc = subprocess.Popen([sys.executable, "-c", script], cwd=lab, env=environment, stderr=subprocess.PIPE, text=True)
-    while not (stages := psutil.Process(dvc.pid).children()) or stages[0].cpu_times().user < 0.3:
-        time.sleep(0.01)
-    assert not list(lab.glob(".rally/checkpoints/*")), "it was to be killed before the stage has begun"
+@pytest.mark.parametrize("seconds", [0.0, 0.3], ids=["it knew of it", "torch was there"])
+def test_a_stage_whose_dvc_was_killed_before(seconds: float, lab: Path) -> None:
+    dvc = a_dvc(lab)
+    while not (stages := psutil.Process(dvc.pid).children()) or stages[0].cpu_times().user < seconds:
+        time.sleep(0.001)
+    assert not list(lab.glob(".rally/checkpoints/*"))
     dvc.kill()
     assert "stopped and saved at step 0" in dvc.communicate(timeout=60)[1]
 

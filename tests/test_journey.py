@@ -219,17 +219,24 @@ def test_killed_at_random_moments_the_same_command_ends_bit_by_bit_as_an_unbroke
     run(unbroken, "dvc", *words)
     expected = hashes(unbroken)
     resumed, mended = 0, list[str]()
-    for _ in range(tries):
+    for attempt in range(tries):
         log = (tmp_path / "log").open("w+")
         process = subprocess.Popen(
             [str(BIN / "dvc"), *words], cwd=lab, env=environment(), stdout=log, stderr=log, start_new_session=True
         )
-        time.sleep(moments.uniform(0, 7))  # into DVC's own work, the start of the stage, and its steps
-        os.killpg(process.pid, signal.SIGKILL)
+        if attempt:
+            time.sleep(moments.uniform(0, 7))  # into DVC's own work, the start of the stage, and its steps
+        else:  # once at least when there is something to go on from
+            while len(list(lab.glob(".rally/checkpoints/*/step-*"))) < 4:  # two of the run before, and two
+                assert process.poll() is None
+                time.sleep(0.01)
+        kill = os.killpg if attempt % 2 else os.kill  # everybody, or DVC alone, which leaves its stage behind
+        kill(process.pid, signal.SIGKILL)
         process.wait()
         mended += run(lab, "rally", "mend").splitlines()  # as ./run does where it sees a trace of a kill
         resumed += "going on from the checkpoint" in Path(log.name).read_text()
     said = run(lab, "dvc", *words)
+    assert resumed + ("going on from the checkpoint" in said) > 0
     assert hashes(lab) == expected, f"seed {seed}"
     assert (lab / ".git/HEAD").read_text() == "ref: refs/heads/main\n"
     if summary := os.environ.get("RALLY_KILLS_SUMMARY"):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 from types import FrameType
+
+import psutil
 
 from pipeline.artifacts import (
     SNAPSHOTS,
@@ -33,7 +37,7 @@ class Journal:
     DVC leaves its stages behind, and an orphan would train on unseen).
 
     Args:
-        parent: the process that started this one.
+        parent: the process that started this one, asked for as early as can be.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class Journal:
         self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
         self.signal: int | None = None
         self.parent = parent if "DVC_STAGE" in os.environ else None
+        if self.parent is not None and not _dvc_lives():
+            self.signal = signal.SIGHUP
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._hear)
 
@@ -85,6 +91,15 @@ class Journal:
             write_bytes(SNAPSHOTS / file, (self.checkpoints.snapshots / name).read_bytes())
             listed.append({"step": step, "file": file, "sha256": sha256_of(SNAPSHOTS / file)})
         write_json(SNAPSHOTS / "snapshots.json", {"snapshots": listed})
+
+
+def _dvc_lives() -> bool:
+    """Whether a DVC is among the ancestors of this process, which it started; it may have been killed before we knew it."""
+    for ancestor in psutil.Process().parents():
+        with contextlib.suppress(psutil.Error):  # it has just ended, or is nobody's whose words we may read
+            if "dvc" in {Path(word).name for word in ancestor.cmdline()[:3]}:  # dvc, python …/dvc, python -m dvc
+                return True
+    return False
 
 
 def _csv(columns: tuple[str, ...], rows: list[dict[str, float]]) -> str:
