@@ -84,6 +84,21 @@ def test_so_is_one_that_was_taken_off_before_the_experiment_was_marked_and_what_
     assert (clone / "params.yaml").read_text() == "seed: 3\n"
 
 
+@pytest.mark.parametrize("content", ["", "seed: 1\nmodel: {wid"])
+def test_a_file_that_dvc_was_writing_is_as_in_the_last_commit(clone: Path, content: str) -> None:
+    (clone / "params.yaml").write_text(content)
+    [line] = mend(clone)
+    assert "params.yaml was cut short" in line
+    assert (clone / "params.yaml").read_text() == "seed: 1\n"
+    assert git(clone, "status", "--porcelain", "params.yaml") == ""
+
+
+def test_a_dvc_lock_of_no_commit_that_was_cut_short_goes(clone: Path) -> None:
+    (clone / "dvc.lock").write_text("schema: '2.0'\nstages:\n  prepare:\n    cmd: [")
+    assert len(mend(clone)) == 1
+    assert not (clone / "dvc.lock").exists()
+
+
 def test_a_branch_that_has_moved_on_is_not_taken_for_the_one_that_head_was_on(clone: Path) -> None:
     commit = start_experiment(clone)
     git(clone, "stash", "-q")

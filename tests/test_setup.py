@@ -82,7 +82,7 @@ MADE = ["venv 3.11", "pip", "setup"]
 def checkout(tmp_path: Path) -> Checkout:
     root = tmp_path / "a checkout"
     (root / "pipeline" / "lab").mkdir(parents=True)
-    for name in ("run", "pyproject.toml", "constraints.txt", "pipeline/lab/path.pth"):
+    for name in ("run", "pyproject.toml", "constraints.txt", "params.yaml", "pipeline/lab/path.pth"):
         shutil.copy(ROOT / name, root / name)
     here = Checkout(tmp_path, root)
     here.python("python3.11", "3.11")
@@ -198,7 +198,13 @@ def test_no_python_that_fits_is_one_line_and_leaves_nothing(checkout: Checkout) 
     status, out, err = checkout.run("true", PYTHON="/no/such/python")
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert "3.11 to 3.13" in err and "/no/such/python" in err
-    assert sorted(path.name for path in checkout.root.iterdir()) == ["constraints.txt", "pipeline", "pyproject.toml", "run"]
+    assert sorted(path.name for path in checkout.root.iterdir()) == [
+        "constraints.txt",
+        "params.yaml",
+        "pipeline",
+        "pyproject.toml",
+        "run",
+    ]
 
 
 def test_a_folder_that_somebody_else_made_is_left_alone(checkout: Checkout, tmp_path: Path) -> None:
@@ -211,6 +217,8 @@ def test_a_folder_that_somebody_else_made_is_left_alone(checkout: Checkout, tmp_
 
 
 KILLED = {
+    "DVC before it wrote a knob": {"params.yaml": ""},
+    "DVC before it wrote what it has made": {"dvc.lock": ""},
     "git while it held the index": {".git/index.lock": ""},
     "DVC before it wrote": {".dvc/tmp/rwlock": ""},
     "DVC while it wrote": {".dvc/tmp/rwlock": '{"read": {"/a/'},

@@ -1,8 +1,8 @@
 """What did a kill leave half done in git's and DVC's own files? Put right, so that the same command goes on.
 
-Rally's files are written whole or not at all. DVC's record of who reads and writes what is not, git's lock outlives a
-killed git, and a killed `dvc exp run` leaves HEAD off its branch; all three want a person who knows. ./run looks for
-their traces and calls this.
+Rally's files are written whole or not at all. DVC writes its own in place (params.yaml for -S, dvc.lock, its list of
+what is read and written), git's lock outlives a killed git, and a killed `dvc exp run` leaves HEAD off its branch. All of
+that wants a person who knows. ./run looks for the traces and calls this.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import subprocess
 from pathlib import Path
 
 import psutil
+
+from pipeline.artifacts import write_text
+from pipeline.params import Refusal, read_yaml
 
 EXPERIMENT = "refs/exps/exec/EXEC_HEAD"  # there while an experiment runs in the workspace, and after it was killed
 FIRST_MOMENTS = (
@@ -27,7 +30,7 @@ def mend(root: Path) -> list[str]:
     """
     if not (root / ".git").exists() or _somebody_works_in(root):
         return []
-    return [*_index_lock(root), *_rwlock(root), *_head(root)]
+    return [*_index_lock(root), *_rwlock(root), *_head(root), *_cut_short(root)]
 
 
 def _somebody_works_in(root: Path) -> bool:
@@ -79,6 +82,28 @@ def _head(root: Path) -> list[str]:
     if stashed and _at_the_start_of_dvc(root, int(stashed)):
         said.append("what you had changed before lies in git's stash: `git checkout . && git stash pop` brings it back")
     return said
+
+
+def _cut_short(root: Path) -> list[str]:
+    """A file that DVC was writing, as it is in the last commit; a dvc.lock that is in none goes, and DVC makes it anew."""
+    said = []
+    for name in ("params.yaml", "dvc.lock"):
+        path = root / name
+        if path.exists() and not _is_mapping(path):
+            committed = _git(root, "show", f"HEAD:{name}")
+            if committed:
+                write_text(path, committed + "\n")
+            elif name == "dvc.lock":
+                path.unlink()
+            said.append(f"mended: {name} was cut short while DVC wrote it; it is again as in the last commit")
+    return said
+
+
+def _is_mapping(path: Path) -> bool:
+    try:
+        return isinstance(read_yaml(path), dict)
+    except Refusal:
+        return False
 
 
 def _just_taken_off(root: Path) -> str:
