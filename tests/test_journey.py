@@ -108,6 +108,18 @@ def lab(ran_once: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def test_the_main_job_as_it_stands_beats_every_baseline_on_text_that_it_never_read(tmp_path: Path) -> None:
+    """Real text, the knobs of params.yaml: some three minutes on two cores, and pip's index for the plays."""
+    folder = clone(tmp_path)
+    shutil.copy(TOP / "params.yaml", folder)
+    run(folder, "dvc", "repro")
+    scores = json.loads((folder / "metrics/evaluate.json").read_text())["scores"]
+    for split in ("validation", "test"):
+        bits = {row["name"]: row["bits_per_byte"] for row in scores if row["split"] == split}
+        assert len(bits) == 6
+        assert bits.pop("model") < min(bits.values()), (split, bits)
+
+
 def test_a_second_repro_runs_nothing_and_another_clone_leaves_the_same_bytes(ran_once: Path, tmp_path: Path) -> None:
     assert ran(run(ran_once, "dvc", "repro")) == []
     other = clone(tmp_path)

@@ -87,6 +87,18 @@ def test_orthogonalised_matrices_have_singular_values_near_one_and_keep_their_di
     assert (aligned - torch.diag_embed(aligned.diagonal(dim1=1, dim2=2))).abs().max() < 1e-9
 
 
+@pytest.mark.parametrize("shape", [(3, 128, 128), (2, 384, 128), (2, 128, 256)])
+def test_in_low_precision_orthogonalised_matrices_are_nearly_the_same(shape: tuple[int, int, int]) -> None:
+    left, right = (torch.linalg.qr(torch.randn(shape[0], size, min(shape[1:]))).Q for size in shape[1:])
+    matrices = (left * torch.logspace(0, -3, min(shape[1:]))) @ right.mT  # as unequal as gradients are
+    whole = orthogonalised(matrices)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = orthogonalised(matrices)
+    assert low.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(low.flatten(), whole.flatten(), dim=0) > 0.99
+    assert torch.linalg.svdvals(low).max() < 1.25
+
+
 def test_orthogonalised_is_the_iteration_written_out() -> None:
     x = torch.randn(2, 8, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = x / x.norm(dim=(1, 2), keepdim=True)

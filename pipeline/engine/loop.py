@@ -75,7 +75,8 @@ def update(progress: Progress, task: Task, train: Train, seed: int, runtime: Run
     may_step = progress.scaler.unscale(model)
     norm, clipped = _clip([weight.grad for weight in model.parameters() if weight.grad is not None], train.clip)
     if may_step:
-        progress.optimizer.step(learning_rate(share, train))
+        with runtime.autocast():  # for Muon's matrix products
+            progress.optimizer.step(learning_rate(share, train))
     progress.step, progress.tokens = progress.step + 1, progress.tokens + count
     progress.recent.append((loss, norm, clipped))
 

@@ -159,23 +159,18 @@ class Muon(Optimizer):
 def orthogonalised(matrices: Float[Tensor, "N R C"], iterations: int = 5) -> Float[Tensor, "N R C"]:
     """The nearest matrices with all singular values about 1 (.7 .. 1.2), by a quintic Newton–Schulz iteration.
 
-    Each iteration is x <- p(x xᵀ) x with a polynomial p, so all of them together are one product of small square
-    matrices times x: iterating on the square ones alone gives the same result for 40 % of the time where x is long.
+    Under autocast its products are in low precision, which it bears: each iteration corrects the one before.
 
     Source: Jordan et al., "Muon", 2024 (the coefficients); Björck & Bowie, 1971 (the iteration).
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT.contiguous() if tall else matrices
+    x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    gram = torch.bmm(x, x.mT)
-    product = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).expand_as(gram)
     for _ in range(iterations):
-        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        factor.diagonal(dim1=1, dim2=2).add_(a)
-        product = torch.bmm(factor, product)
-        gram = torch.bmm(factor, torch.bmm(gram, factor))
-    x = torch.bmm(product, x)
+        gram = torch.bmm(x, x.mT)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    x = x.to(matrices.dtype)
     return x.mT if tall else x
 
 

@@ -6,7 +6,6 @@ cache are common to all.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -95,9 +94,11 @@ class Attention(nn.Module):
 
     def weights(self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"]) -> Float[Tensor, "B H T S"]:
         """The attention probabilities, written out: what `mix` computes without ever holding them."""
-        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
         hidden = ~self.visible(q.shape[2], k.shape[2], q.device)
-        return scores.masked_fill(hidden, -torch.inf).softmax(dim=-1)
+        mask = q.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
+        # The product, its scale and the mask are one kernel; one by one they would pass over the scores four times.
+        scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=q.shape[-1] ** -0.5)
+        return scores.softmax(dim=-1).unflatten(0, q.shape[:2])
 
     def maps(self, x: Float[Tensor, "B T D"], position: Position) -> Float[Tensor, "B H T T"]:
         """What each position looks at, for an input of this layer."""
