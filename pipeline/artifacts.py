@@ -163,7 +163,7 @@ def read_json(path: Path, *wanted: str) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict) or not content.keys() >= set(wanted):
-        raise Refusal(f"{path}: is damaged; `dvc checkout --force` brings it back, `dvc repro` makes it anew")
+        raise Refusal(f"{path}: is damaged, or of other code; `dvc checkout --force` brings it back, `dvc repro` makes it anew")
     return content
 
 

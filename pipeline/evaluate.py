@@ -27,6 +27,9 @@ def main() -> None:
         with follow(f"scoring on {split}", size) as advance:
             scores.append(score(subject, split, size, advance))
     to_beat = baselines(params.evaluate.ngram_order, say)
+    for split in HELD_OUT:
+        ranking = sorted((s for s in (*scores, *to_beat) if s.split == split), key=lambda s: s.bits_per_byte)
+        print(f"bits a byte, {split}: {', '.join(f'{s.name} {s.bits_per_byte:.3f}' for s in ranking)}")
     artifacts.write_json(artifacts.EVALUATION, summary(scores, to_beat, entropy(), meta["test_is_validation"]))
     artifacts.write_text(artifacts.SAMPLES, page(subject, params.evaluate, params.seed))
 

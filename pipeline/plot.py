@@ -27,6 +27,7 @@ def main() -> None:
         write_bytes(PICTURES / f"{name}.png", picture)
     shown = {"seed": {"seed": params.seed}} | {section: values.model_dump() for section, values in knobs.items()}
     write_text(REPORT, page(run, shown))
+    print(f"{REPORT}: the run on one page; {PICTURES}: its pictures")
 
 
 if __name__ == "__main__":

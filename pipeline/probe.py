@@ -25,6 +25,7 @@ def main() -> None:
                 along[name].append((subject.step, probe.read(subject)))
     for name, probe in PROBES.items():
         save(over_training(along[name]) if probe.whole_training else probe.read(subject))
+    print(f"{artifacts.READINGS}: {', '.join(PROBES)}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main() -> None:
         counts = {"tokens": tokens, "first_token_bytes": first_token_bytes}
         known = {name: card[name] for name in KNOWN}
         artifacts.write_json(artifacts.meta_of(folder), about | counts | known)
-    print(f"{kind}: {tokenizer.vocabulary:,} different tokens, {tokens['train']:,} of them to train on")
+    print(f"{kind}: a vocabulary of {tokenizer.vocabulary:,}, {tokens['train']:,} tokens to train on")
 
 
 if __name__ == "__main__":

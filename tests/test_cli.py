@@ -28,7 +28,7 @@ from pipeline.lab.sample import Draw, converse, open_trained, write
 
 TOP = Path(__file__).parents[1]
 DRAW = Draw(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
-VERBS = ("setup", "mend", "sample", "env", "play", "show")
+VERBS = ("setup", "mend", "sample", "env", "play", "check", "show")
 
 # `rally ARGUMENTS`, and at the end which modules it has imported
 PROGRAM = """
@@ -98,6 +98,30 @@ def test_a_verb_works_from_any_folder_of_the_project(project: Path, monkeypatch:
     monkeypatch.chdir(project / "some" / "where")
     done = rally("sample", "--prompt", "a")
     assert done.stderr.startswith("models/model.safetensors: there is no trained model here; ")
+
+
+# ----------------------------------------------------------------------------------------------------------------- check
+
+
+def test_the_knobs_of_a_command_of_dvcs_are_checked_before_it_runs(project: Path) -> None:
+    assert rally("check", "dvc", "exp", "run", "-n", "x", "-S", "train.lr=3e-4", "--set-param=model.depth=2").returncode == 0
+    for words in (
+        ["-S", "model.activation=gellu"],
+        ["-Smodel.activation=gellu"],
+        ["--set-param", "model.activation=gellu,relu"],
+    ):
+        done = rally("check", "dvc", "exp", "run", "--queue", *words)
+        assert done.returncode == 2
+        assert done.stderr.startswith("model.activation: there is no 'gellu'. Did you mean 'gelu'?")
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_knobs_that_stand_in_params_yaml_are_checked_too(project: Path) -> None:
+    file = project / "params.yaml"
+    file.write_text(file.read_text().replace("depth: ", "depth: -"))
+    done = rally("check", "dvc", "repro")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "model.depth: -" in done.stderr
 
 
 # ---------------------------------------------------------------------------------------------------------------- sample

@@ -246,6 +246,20 @@ def test_what_looks_left_behind_by_a_kill_is_mended_before_the_command(
     assert checkout.calls() == asked
 
 
+@pytest.mark.parametrize("words", [("dvc", "repro"), ("dvc", "exp", "run", "-S", "train.lr=1")])
+def test_knobs_are_checked_before_dvc_removes_what_a_stage_had_left(checkout: Checkout, words: tuple[str, ...]) -> None:
+    checkout.run("true")
+    checkout.calls()
+    dvc = checkout.root / ".venv/bin/dvc"
+    dvc.write_text(f'#!/bin/sh\necho "dvc $1" >>{checkout.home}/calls\n')
+    dvc.chmod(0o755)
+    assert checkout.run(*words)[0] == 0
+    assert checkout.calls() == ["check", f"dvc {words[1]}"]
+    (checkout.root / ".venv/bin/rally").write_text("#!/bin/sh\nexit 2\n")
+    assert checkout.run(*words)[0] == 2
+    assert checkout.calls() == []
+
+
 # ------------------------------------------------------------------------------------- python means this environment's
 
 

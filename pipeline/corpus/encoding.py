@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import itertools
 import math
 import os
@@ -154,7 +155,8 @@ def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: 
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (saved,)) as pool:
         try:
             for batch in texts:
-                waiting.append((batch.size, pool.submit(_work, batch)))
+                with _without_interrupts():  # in which a process may be started: it must not hear of Ctrl-C before it can
+                    waiting.append((batch.size, pool.submit(_work, batch)))
                 if len(waiting) > 2 * workers:
                     size, future = waiting.popleft()
                     yield future.result(), size
@@ -179,12 +181,21 @@ def _threads(count: int) -> None:
     os.environ["RAYON_NUM_THREADS"] = str(count)
 
 
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A block in which Ctrl-C waits; processes that it starts do not hear of it at all."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _tokenizer: Tokenizer  # of this worker process
 
 
 def _begin(saved: Path) -> None:
     global _tokenizer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process of a terminal; the parent ends the others
     _threads(1)
     _tokenizer = tokenizers.load(saved)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -148,6 +148,7 @@ def _fetch(url: str, part: Path, follow: Follow, pause: float) -> None:
         except requests.RequestException as error:
             problem = _reason(error)
         if attempt + 1 < TRIES:
+            say(f"{shown(url)}: {problem}; trying again in {pause * 2**attempt:g} s")
             time.sleep(pause * 2**attempt)
     raise Refusal(f"{shown(url)}: cannot be fetched ({problem}); the next run goes on from what has come; {OFFLINE}")
 

@@ -49,6 +49,10 @@ def checked(stream: Stream, name: str, *, exact: bool = False) -> Iterator[bytes
         if not exact:
             yield lines.decode(utf8.decode(b"", final=True), final=True).encode()
     except UnicodeDecodeError as error:
+        if b"\0" in error.object:
+            raise Refusal(
+                f"{name}: is no text: it holds bytes of 0, as pictures, archives and programs do; leave it out"
+            ) from None
         place = max(read - len(utf8.getstate()[0]), 0) + error.start
         raise Refusal(
             f"{name}: is no UTF-8 text (byte 0x{error.object[error.start]:02x} near offset {place:,}); save it as UTF-8, or"

@@ -60,7 +60,7 @@ class Lines(Silence):
     """A line at every tenth of the training."""
 
     def show(self, step: int, tokens: int, loss: float | None, validation: float | None) -> None:
-        if step * LINES // self.steps > (step - 1) * LINES // self.steps and loss is not None:
+        if step > self.first and step * LINES // self.steps > (step - 1) * LINES // self.steps and loss is not None:
             speed, left = self.pace(step, tokens)
             held_out = f"  validation {validation:.3f}" if validation is not None else ""
             self.say(f"step {step:,}/{self.steps:,}  loss {loss:.3f}{held_out}  {speed:,.0f} tokens/s  {_clock(left)} left")

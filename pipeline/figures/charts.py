@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.figures.run import Curve, Run
+from pipeline.figures.style import ticks
 from pipeline.readings import Reading
 
 
@@ -54,10 +55,19 @@ class Chart:
     from_zero: bool = False
 
     def x_limits(self) -> Limits:
-        low, high = _ends([x for line in self.lines for x in line.x])
+        places = [x for line in self.lines for x in line.x]
+        low, high = _ends([*places, 0.0] if self.x == "step" else places)  # steps begin at 0, though the first row comes later
         room = 0.03 * (high - low) if self.words else 0.0
-        low = 0.0 if 0 < low < 0.1 * high and not self.words else low  # steps begin at 0, though the first row comes later
         return Limits(low - room, high + room)
+
+    def x_ticks(self, most: int) -> list[float]:
+        """Where the x axis says what stands there: of words some, the first and the last among them; steps are whole."""
+        if self.words:
+            room = max(2, min(most, 72 // (max(map(len, self.words)) + 1)))
+            last = len(self.words) - 1
+            return sorted({float(round(last * place / (room - 1))) for place in range(room)})
+        across = self.x_limits()
+        return [tick for tick in ticks(across.low, across.high, most=most) if self.x != "step" or tick == int(tick)]
 
     def y_limits(self) -> Limits:
         """The ends of the y axis, with some air; linear where nothing positive is there for a logarithm."""
@@ -156,9 +166,8 @@ def learning_rate(run: Run) -> Chart:
 
 def gradient_norm(run: Run) -> Chart:
     return Chart(
-        title="Gradient norm",
-        says="Length of the whole gradient before clipping. Lone spikes are batches that upset the model; "
-        "a steady climb announces divergence.",
+        title="Gradient norm before clipping",
+        says="Length of the whole gradient. Lone spikes are batches that upset the model; a steady climb announces divergence.",
         x="step",
         y="gradient norm (L2)",
         lines=(_line("gradient norm", run.train, "gradient_norm"),),

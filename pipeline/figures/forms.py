@@ -72,14 +72,11 @@ def _label_axes(axes: Axes, panel: Chart) -> None:
     axes.set_yticks(ticks(up.low, up.high, up.logarithmic))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: said(value)))
+    places = panel.x_ticks(8)
     if panel.words:
-        step = math.ceil(len(panel.words) / 16)
-        axes.set_xticks(range(0, len(panel.words), step), [short(shown(word)) for word in panel.words[::step]])
-        if max(map(len, panel.words)) * len(panel.words) > 90:
-            axes.tick_params(axis="x", labelrotation=35)
+        axes.set_xticks(places, [short(shown(panel.words[int(place)])) for place in places])
     else:
-        across = panel.x_limits()
-        axes.set_xticks(ticks(across.low, across.high, most=8))
+        axes.set_xticks(places)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: said(value)))
 
 
@@ -162,7 +159,8 @@ def scale(values: object, logarithmic: bool) -> Normalize:
     numbers = _array(values).compressed()
     numbers = numbers[numbers > 0] if logarithmic and (numbers > 0).any() else numbers
     low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 1.0)
-    high = high if high > low else low + (abs(low) or 1.0)
+    if high == low:  # a map of one number has it at the end that it lies at
+        low, high = min(low, 0.0), max(high, 0.0) or 1.0
     return LogNorm(low, high) if logarithmic and low > 0 else Normalize(low, high)
 
 

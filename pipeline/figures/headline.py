@@ -26,17 +26,17 @@ def headline(run: Run, knobs: Mapping[str, Mapping[str, Any]]) -> Headline:
     model, train = knobs["model"], knobs["train"]
     step, steps = int(run.progress.get("step", 0)), int(run.progress.get("steps", train["steps"]))
     good, verdict = _verdict(run)
-    built = f"{model['depth']} blocks, {model['width']} wide, {model['heads']} heads, {model['length']} tokens of context"
+    built = f"{_counted(model['depth'], 'block')}, {model['width']} wide, {_counted(model['heads'], 'head')}, {model['length']} tokens of context"
     seen = next((int(tokens) for tokens in reversed(run.train.get("tokens", [])) if tokens is not None), 0)
-    sentences = [
-        f"The model: {built}. It took {step:,} of {steps:,} steps with {train['optimizer']} and read {_many(seen)} tokens."
-    ]
+    read = f" and read {_many(seen)} tokens" if seen else ""
+    sentences = [f"The model: {built}. It took {step:,} of {steps:,} steps with {train['optimizer']}{read}."]
     if (above := run.evaluation.get("above_entropy")) is not None:
         sentences.append(
-            f"This text is generated, so the best possible loss is known: the model is {above:.4f} nats a token above it."
+            f"This text is generated, so the best loss that its source allows is known: the model is {above:.4f} nats a token above"
+            " it (on average; a held-out part of any size scatters around its source)."
         )
     return Headline(
-        title=f"What {knobs['prepare']['dataset']} taught in {step:,} steps",
+        title=f"What {_OWN.get(knobs['prepare']['dataset'], knobs['prepare']['dataset'])} taught in {_counted(step, 'step')}",
         verdict=verdict,
         good=good,
         sentences=tuple(sentences),
@@ -55,13 +55,18 @@ def _verdict(run: Run) -> tuple[bool, str]:
     if best is None:
         return True, f"It predicts unseen text at {bits:.3f} bits a byte."
     name, other = best
-    share = f"{100 * abs(1 - bits / other):.0f} %"
+    if bits > rows.get("uniform", bits):
+        return False, (
+            f"It predicts unseen text worse than blind guessing does ({bits:.3f} bits a byte, not {rows['uniform']:.3f}):"
+            " the training ran away. Try a lower learning rate, or clipping."
+        )
+    share = f" ({100 * abs(1 - bits / other):.0f} %)" if other else ""
     if bits < other:
-        said = f"{other - bits:.3f} ({share}) fewer than {name}, the best of the simpler things beside it"
+        said = f"{other - bits:.3f}{share} fewer than {name}, the best of the simpler things beside it"
         return True, f"It predicts unseen text at {bits:.3f} bits a byte: {said}."
     return (
         False,
-        f"It needs {bits:.3f} bits a byte for unseen text, {bits - other:.3f} ({share}) more than {name}, a simpler thing.",
+        f"It needs {bits:.3f} bits a byte for unseen text, {bits - other:.3f}{share} more than {name}, a simpler thing.",
     )
 
 
@@ -76,9 +81,16 @@ def _numbers(run: Run) -> list[tuple[str, str]]:
         numbers += [(what, said(value, 4)) for what, value in figures if value is not None]
         if model.accuracy is not None:
             numbers.append(("next token right, test", f"{100 * model.accuracy:.1f} %"))
-    if (best := run.best_baseline("test")) is not None:
+    if numbers and (best := run.best_baseline("test")) is not None:
         numbers.append((f"bits a byte, {best[0]}", said(best[1], 4)))
     return numbers
+
+
+_OWN = {"file": "your own text", "url": "a text from elsewhere"}
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
 
 
 def _many(count: int) -> str:

@@ -71,17 +71,18 @@ def chart_view(chart: Chart) -> dict[str, Any]:
     ]
     levels = [{"name": name, "value": value, "top": 100 * (1 - up.share(value))} for name, value in _levels(chart)]
     named = [line for line in lines if line["top"] is not None] if len(lines) + len(levels) > 1 else []
-    labels = sorted([*named, *levels], key=lambda label: (label["top"], label["name"]))
+    labels = sorted([*named, *levels], key=lambda label: float(label["top"]))  # of equals the earlier line first
     labels = labels[:: -(-len(labels) // MANY)] if labels else []
     spots = spread([label["top"] for label in labels], 100 * LABEL, 0, 100)
-    steps = range(0, len(chart.words), -(-len(chart.words) // 12 or 1))
     return {
         "chart": chart,
         "lines": lines,
         "levels": levels,
         "labels": [{**label, "top": spot} for label, spot in zip(labels, spots, strict=True)],
-        "x_ticks": [(100 * across.share(place), shown(chart.words[place])) for place in steps]
-        or [(100 * across.share(tick), said(tick)) for tick in ticks(across.low, across.high)],
+        "x_ticks": [
+            (100 * across.share(place), shown(chart.words[int(place)]) if chart.words else said(place))
+            for place in chart.x_ticks(5 if not chart.words else 12)
+        ],
         "y_ticks": [(100 * (1 - up.share(tick)), said(tick)) for tick in ticks(up.low, up.high, up.logarithmic)],
         "data": {
             "x": [across.low, across.high],

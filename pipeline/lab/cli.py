@@ -126,6 +126,18 @@ def play(
 
 
 @app.command(context_settings=PASS_ON)
+def check(context: typer.Context) -> None:
+    """Check the knobs of params.yaml, with those that -S turns. ./run does this by itself.
+
+    Words that follow may be a whole command of DVC's.
+    """
+    enter_project()
+    from pipeline.lab import study
+
+    study.check(study.expand(study.turned_by(context.args)))
+
+
+@app.command(context_settings=PASS_ON)
 def show(context: typer.Context) -> None:
     """Show all experiments in a table that fits a screen.
 

@@ -83,7 +83,8 @@ def write(draw: Draw, prompt: str, subject: Subject | None = None) -> bool:
 def converse(draw: Draw) -> None:
     """Ask for a prompt and write, again and again; an empty one or Ctrl-D ends it, Ctrl-C only what is being written."""
     subject = open_trained()
-    print("What shall the text begin with? Ctrl-C stops a text, Ctrl-D or an empty line the program.")
+    if sys.stdin.isatty():
+        print("What shall the text begin with? Ctrl-C stops a text, Ctrl-D or an empty line the program.")
     with _history():
         while prompt := _ask():
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import re
 import shlex
@@ -165,12 +166,25 @@ def _quoted(text: str) -> str:
     return "'" + re.sub(r"\\+(?='|\Z)", lambda run: run[0] * 2, text).replace("'", r"\'") + "'"
 
 
+def turned_by(words: Sequence[str]) -> list[str]:
+    """The knobs that the words of a `dvc exp run` turn: what follows each -S."""
+    turned = []
+    for word, following in itertools.pairwise([*words, ""]):
+        if word in ("-S", "--set-param"):
+            turned.append(following)
+        elif match := re.match(r"(?:-S=?|--set-param=)(.+)", word):
+            turned.append(match[1])
+    return turned
+
+
 def expand(texts: Sequence[str]) -> list[list[str]]:
     """Knobs with several values (train.lr=0.01,0.02) as the experiments that DVC makes of them: a grid.
 
     Raises:
         Refusal: DVC cannot read a value.
     """
+    if not texts:
+        return [[]]
     from dvc.exceptions import DvcException
     from dvc.utils.hydra import get_hydra_sweeps
     from hydra.errors import HydraException
@@ -187,13 +201,11 @@ def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> No
     Raises:
         ParamsError: with one line for each knob that cannot be used.
     """
-    from dvc.utils.hydra import to_hydra_overrides
-
     standing = read_yaml(path)
     problems: list[str] = []
     for texts in grid:
         values = copy.deepcopy(standing)
-        for override in to_hydra_overrides(list(texts)):
+        for override in _overrides(texts):
             _put(values, override.key_or_group.split("."), override.value())
         try:
             parse(Params, values)
@@ -201,6 +213,15 @@ def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> No
             problems += error.problems
     if problems:
         raise ParamsError(*dict.fromkeys(problems))
+
+
+def _overrides(texts: Sequence[str]) -> list[Any]:
+    if not texts:
+        return []
+    from dvc.utils.hydra import to_hydra_overrides
+
+    overrides: list[Any] = to_hydra_overrides(list(texts))
+    return overrides
 
 
 def _put(values: dict[str, Any], place: Sequence[str], value: Any) -> None:

@@ -7,7 +7,7 @@ import json
 import lzma
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,14 +138,16 @@ def by_counting(order: int, tokens: Path) -> Iterator[Score]:
         else:
             longer.append(scores)
     # Chosen on the validation split: in the baseline's favour there, honest on the test split.
-    yield from min(longer, key=lambda scores: scores[0].nats, default=[])
+    for score in min(longer, key=lambda scores: scores[0].nats, default=[]):
+        yield replace(score, note=f"the best of 3 to {order}-grams{'; ' if note else ''}{note}") if len(longer) > 1 else score
 
 
 def by_compression(raw: Path, split: str) -> Score:
     """`xz -9` of a split's text: alone, or as what it adds to the training text before it; whichever is smaller."""
     train, text = (text_of(raw, name) for name in ("train", split))
     before, here = _last_bytes(train), _first_bytes(text)
-    alone, added = _compressed(here), _compressed(before + here) - _compressed(before)
+    # What repeats all that was before can add nothing to be seen; a byte is the least that anything costs.
+    alone, added = _compressed(here), max(_compressed(before + here) - _compressed(before), 1)
     note = "after the training text" if added < alone else "alone"
     if max(train.stat().st_size, text.stat().st_size) > COMPRESSED:
         note += f", {COMPRESSED:,} bytes of each at most"

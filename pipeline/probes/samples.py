@@ -128,7 +128,7 @@ def page(subject: Subject, evaluate: Evaluate, seed: int) -> str:
             try:
                 parts.append(_fenced(begin + "".join(write(prompt, temperature=temperature))) + "\n")
             except Refusal as refusal:
-                parts.append(f"*{refusal}*\n")
+                parts.append(f"{refusal}\n")
     return "\n".join(parts)
 
 
