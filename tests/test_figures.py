@@ -278,6 +278,7 @@ def test_more_maps_than_fit_come_as_images_alone(run: Run, knobs: dict[str, Any]
         ({"bits": 3.0}, "more than 5-gram"),
         ({"diverged": True}, "diverged"),
         ({"above_entropy": 0.0123}, "0.0123 nats a token above"),
+        ({"bits": 900.0}, "worse than blind guessing"),
     ],
 )
 def test_the_headline_says_how_good_it_is(run: Run, knobs: dict[str, Any], values: dict[str, Any], words: str) -> None:

@@ -26,14 +26,15 @@ def headline(run: Run, knobs: Mapping[str, Mapping[str, Any]]) -> Headline:
     model, train = knobs["model"], knobs["train"]
     step, steps = int(run.progress.get("step", 0)), int(run.progress.get("steps", train["steps"]))
     good, verdict = _verdict(run)
-    built = f"{_counted(model['depth'], 'block')}, {model['width']} wide, {_counted(model['heads'], 'head')}, {model['length']} tokens of context"
+    sizes = (_counted(model["depth"], "block"), f"{model['width']} wide", _counted(model["heads"], "head"))
+    built = f"{', '.join(sizes)}, {model['length']} tokens of context"
     seen = next((int(tokens) for tokens in reversed(run.train.get("tokens", [])) if tokens is not None), 0)
     read = f" and read {_many(seen)} tokens" if seen else ""
     sentences = [f"The model: {built}. It took {step:,} of {steps:,} steps with {train['optimizer']}{read}."]
     if (above := run.evaluation.get("above_entropy")) is not None:
         sentences.append(
-            f"This text is generated, so the best loss that its source allows is known: the model is {above:.4f} nats a token above"
-            " it (on average; a held-out part of any size scatters around its source)."
+            f"This text is generated, so the best loss that its source allows is known: the model is {above:.4f} nats a token"
+            " above it (on average; a held-out part of any size scatters around its source)."
         )
     return Headline(
         title=f"What {_OWN.get(knobs['prepare']['dataset'], knobs['prepare']['dataset'])} taught in {_counted(step, 'step')}",
