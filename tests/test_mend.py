@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from small import TOP
 
 from pipeline.lab.mend import mend
 
@@ -16,12 +17,17 @@ def git(root: Path, *words: str) -> str:
     return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
 
+PARAMS = (TOP / "params.yaml").read_text(encoding="utf-8")
+CHANGED = PARAMS.replace("seed: 1", "seed: 2")
+
+
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "clone"))
     root = tmp_path / "clone"
     (root / ".dvc/tmp").mkdir(parents=True)
     git(root, "init", "-q", "-b", "main")
-    (root / "params.yaml").write_text("seed: 1\n")
+    (root / "params.yaml").write_text(PARAMS)
     git(root, "add", "params.yaml")
     git(root, "commit", "-q", "-m", "first")
     return root
@@ -33,7 +39,7 @@ def start_experiment(root: Path) -> str:
     for name in ("EXEC_HEAD", "EXEC_BASELINE"):
         git(root, "update-ref", f"refs/exps/exec/{name}", commit)
     git(root, "checkout", "-q", "--detach", commit)
-    (root / "params.yaml").write_text("seed: 2\n")
+    (root / "params.yaml").write_text(CHANGED)
     git(root, "add", "params.yaml")
     return commit
 
@@ -66,13 +72,13 @@ def test_a_head_that_a_killed_experiment_took_off_is_on_its_branch_again_and_no_
     assert git(clone, "symbolic-ref", "HEAD") == "refs/heads/main"
     assert git(clone, "rev-parse", "HEAD") == commit
     assert git(clone, "for-each-ref", "refs/exps") == ""
-    assert (clone / "params.yaml").read_text() == "seed: 2\n"
+    assert (clone / "params.yaml").read_text() == CHANGED
     assert git(clone, "status", "--porcelain") == "M params.yaml"  # no longer staged
     assert mend(clone) == []
 
 
 def test_so_is_one_that_was_taken_off_before_the_experiment_was_marked_and_what_lies_in_the_stash_is_told(clone: Path) -> None:
-    (clone / "params.yaml").write_text("seed: 3\n")
+    (clone / "params.yaml").write_text(CHANGED)
     (clone / ".dvc/tmp/lock").write_text("1234")
     git(clone, "stash", "-q")
     git(clone, "checkout", "-q", "--detach", git(clone, "rev-parse", "HEAD"))
@@ -81,16 +87,25 @@ def test_so_is_one_that_was_taken_off_before_the_experiment_was_marked_and_what_
     assert "git stash pop" in second
     git(clone, "checkout", "-q", ".")
     git(clone, "stash", "pop")
-    assert (clone / "params.yaml").read_text() == "seed: 3\n"
+    assert (clone / "params.yaml").read_text() == CHANGED
 
 
-@pytest.mark.parametrize("content", ["", "seed: 1\nmodel: {wid"])
-def test_a_file_that_dvc_was_writing_is_as_in_the_last_commit(clone: Path, content: str) -> None:
-    (clone / "params.yaml").write_text(content)
+@pytest.mark.parametrize("size", [0, 40, 4096])
+def test_a_file_that_dvc_was_writing_is_as_in_the_last_commit_and_what_was_there_is_kept(clone: Path, size: int) -> None:
+    (clone / "params.yaml").write_text(CHANGED[:size])
     [line] = mend(clone)
     assert "params.yaml was cut short" in line
-    assert (clone / "params.yaml").read_text() == "seed: 1\n"
-    assert git(clone, "status", "--porcelain", "params.yaml") == ""
+    assert (clone / "params.yaml").read_text() == PARAMS
+    assert (clone / ".rally/mended/params.yaml").read_text() == CHANGED[:size]
+
+
+@pytest.mark.parametrize(
+    "content", [CHANGED.rstrip(), CHANGED.replace("seed: 2", "seed: [2")], ids=["no last end of line", "a slip"]
+)
+def test_what_the_user_wrote_is_left_alone(clone: Path, content: str) -> None:
+    (clone / "params.yaml").write_text(content)
+    assert mend(clone) == []
+    assert (clone / "params.yaml").read_text() == content
 
 
 def test_a_dvc_lock_of_no_commit_that_was_cut_short_goes(clone: Path) -> None:

@@ -219,6 +219,7 @@ def test_a_folder_that_somebody_else_made_is_left_alone(checkout: Checkout, tmp_
 KILLED = {
     "DVC before it wrote a knob": {"params.yaml": ""},
     "DVC before it wrote what it has made": {"dvc.lock": ""},
+    "DVC while it wrote what it has made": {"dvc.lock": "stages:\n  prepare:\n    cmd: pyth"},
     "git while it held the index": {".git/index.lock": ""},
     "DVC before it wrote": {".dvc/tmp/rwlock": ""},
     "DVC while it wrote": {".dvc/tmp/rwlock": '{"read": {"/a/'},

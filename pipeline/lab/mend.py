@@ -14,13 +14,11 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.artifacts import write_text
-from pipeline.params import Refusal, read_yaml
+from pipeline.artifacts import private, write_bytes, write_text
+from pipeline.params import Refusal, load
 
 EXPERIMENT = "refs/exps/exec/EXEC_HEAD"  # there while an experiment runs in the workspace, and after it was killed
-FIRST_MOMENTS = (
-    5  # seconds in which DVC has stashed what was changed, and taken HEAD off its branch to write down the experiment
-)
+FIRST_MOMENTS = 5  # seconds in which DVC has put aside what was changed, and taken HEAD off its branch
 
 
 def mend(root: Path) -> list[str]:
@@ -85,25 +83,31 @@ def _head(root: Path) -> list[str]:
 
 
 def _cut_short(root: Path) -> list[str]:
-    """A file that DVC was writing, as it is in the last commit; a dvc.lock that is in none goes, and DVC makes it anew."""
+    """A file that DVC was writing, as it is in the last commit; a dvc.lock that is in none goes, and DVC makes it anew.
+
+    What was there is kept in .rally/mended, for it might be somebody's after all.
+    """
     said = []
-    for name in ("params.yaml", "dvc.lock"):
+    for name, is_whole in (("params.yaml", _holds_all_knobs), ("dvc.lock", lambda path: False)):
         path = root / name
-        if path.exists() and not _is_mapping(path):
-            committed = _git(root, "show", f"HEAD:{name}")
-            if committed:
-                write_text(path, committed + "\n")
-            elif name == "dvc.lock":
-                path.unlink()
-            said.append(f"mended: {name} was cut short while DVC wrote it; it is again as in the last commit")
+        if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or is_whole(path):
+            continue
+        committed = _git(root, "show", f"HEAD:{name}")
+        if committed or name == "dvc.lock":
+            write_bytes(private("mended") / name, content)
+            path.unlink()
+            said.append(f"mended: {name} was cut short while DVC wrote it; it is as in the last commit")
+        if committed:
+            write_text(path, committed + "\n")
     return said
 
 
-def _is_mapping(path: Path) -> bool:
+def _holds_all_knobs(path: Path) -> bool:
     try:
-        return isinstance(read_yaml(path), dict)
+        load(path)
     except Refusal:
         return False
+    return True
 
 
 def _just_taken_off(root: Path) -> str:
