@@ -20,8 +20,8 @@ def main() -> None:
         with Splits(folder) as splits:
             card = dataset(params.prepare, splits, follower(params.runtime.progress))
         artifacts.write_json(folder / artifacts.CARD.name, card.with_counts(splits))
-    held = (f"{split} {splits.bytes[split]:,} bytes in {splits.documents[split]:,}" for split in artifacts.SPLITS)
-    print(f"{card.name}: {', '.join(held)} documents; {artifacts.CARD} says where it comes from and how it was split")
+    held = (f"{split} {splits.bytes[split]:,} ({splits.documents[split]:,})" for split in artifacts.SPLITS)
+    print(f"{card.name}: bytes (documents): {', '.join(held)}; where it comes from, how it was split: {artifacts.CARD}")
 
 
 if __name__ == "__main__":
