@@ -59,7 +59,7 @@ def _verdict(run: Run) -> tuple[bool, str]:
     if bits > rows.get("uniform", bits):
         return False, (
             f"It predicts unseen text worse than blind guessing does ({bits:.3f} bits a byte, not {rows['uniform']:.3f}):"
-            " the training ran away. Try a lower learning rate, or clipping."
+            " the training has hardly begun, or it ran away; then a lower learning rate, or clipping, would do."
         )
     share = f" ({100 * abs(1 - bits / other):.0f} %)" if other else ""
     if bits < other:
