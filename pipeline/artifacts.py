@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -71,6 +71,14 @@ def meta_of(tokens: Path) -> Path:
 def dvc_root() -> Path:
     """The repository that the user stands in, also when DVC runs a stage in a temporary copy of it."""
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+
+
+def programs(words: Sequence[str]) -> set[str]:
+    """The names that a process goes by, from its command line: dvc for `dvc …`, `python …/dvc …` and `python -m dvc …`.
+
+    Not for `sh ./run dvc …` or `timeout 60 dvc …`, which have started one or are about to.
+    """
+    return {Path(word).name for word in (words[2:3] if list(words[1:2]) == ["-m"] else words[:2])}
 
 
 def private(room: str) -> Path:

@@ -16,7 +16,7 @@ def main() -> None:
     from pipeline.probes.base import open_model
     from pipeline.probes.baselines import HELD_OUT, baselines, entropy, predicted_bytes
     from pipeline.probes.samples import page
-    from pipeline.probes.scores import score, summary
+    from pipeline.probes.scores import score, standings, summary
 
     # In float32 whatever the model was trained in, so that experiments differ by their weights alone.
     subject = open_model(artifacts.MODEL.parent, Runtime(params.runtime))
@@ -27,9 +27,7 @@ def main() -> None:
         with follow(f"scoring on {split}", size) as advance:
             scores.append(score(subject, split, size, advance))
     to_beat = baselines(params.evaluate.ngram_order, say)
-    for split in HELD_OUT:
-        ranking = sorted((s for s in (*scores, *to_beat) if s.split == split), key=lambda s: s.bits_per_byte)
-        print(f"bits a byte, {split}: {', '.join(f'{s.name} {s.bits_per_byte:.3f}' for s in ranking)}")
+    print(*standings([*scores, *to_beat]), sep="\n")
     artifacts.write_json(artifacts.EVALUATION, summary(scores, to_beat, entropy(), meta["test_is_validation"]))
     artifacts.write_text(artifacts.SAMPLES, page(subject, params.evaluate, params.seed))
 

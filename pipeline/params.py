@@ -314,11 +314,19 @@ def load(path: str | Path = "params.yaml") -> Params:
     Raises:
         ParamsError: with one line for each knob that cannot be used.
     """
-    path = Path(path)
+    return parse(Params, read_sections(Path(path)))
+
+
+def read_sections(path: Path) -> dict[str, Any]:
+    """The sections of a file of knobs, not yet checked.
+
+    Raises:
+        Refusal: the file cannot be read, or holds something else.
+    """
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise ParamsError(f"{path}: holds {_shown(values)}, not sections of knobs")
-    return parse(Params, values)
+    return values
 
 
 S = TypeVar("S", bound=Section)

@@ -22,7 +22,7 @@ from pipeline.params import Refusal
 from pipeline.probes import scores
 from pipeline.probes.base import Subject, open_model
 from pipeline.probes.baselines import Score
-from pipeline.probes.scores import score, summary
+from pipeline.probes.scores import score, standings, summary
 
 
 def by_hand(made: Subject, split: str) -> tuple[float, int, int]:
@@ -102,6 +102,18 @@ def test_where_the_entropy_is_known_the_summary_says_how_far_above_it_the_model_
     assert content["above_entropy"] == pytest.approx(20 / 90, rel=1e-5)
     assert content["scores"][-1]["name"] == "entropy"
     assert content["margin"] < 0, "nobody can beat the entropy, so it is no baseline"
+
+
+def test_the_standings_tell_each_split_from_the_best_on() -> None:
+    validation, test = standings([*MODEL, *OTHERS])
+    assert validation.startswith("bits a byte, validation: ") and test.startswith("bits a byte, test: ")
+    bits = [float(part.split()[-1]) for part in validation.partition(": ")[2].split(", ")]
+    assert bits == sorted(bits) and len(bits) == 1 + sum(score.split == "validation" for score in OTHERS)
+
+
+def test_where_test_is_validation_every_score_on_it_says_so() -> None:
+    noted = {(row["split"], row.get("note", "")) for row in summary(MODEL, OTHERS, [], test_is_validation=True)["scores"]}
+    assert all(("the validation split again" in note) == (split == "test") for split, note in noted)
 
 
 def test_the_summary_of_a_model_that_diverged_is_json_that_dvc_can_read(tmp_path: Path) -> None:

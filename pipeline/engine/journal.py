@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import time
-from pathlib import Path
 from types import FrameType
 
 import psutil
@@ -16,7 +16,7 @@ from pipeline.artifacts import (
     TRAIN_CURVE,
     TRAIN_METRICS,
     VALIDATION_CURVE,
-    sha256_of,
+    programs,
     write_bytes,
     write_json,
     write_text,
@@ -88,8 +88,9 @@ class Journal:
         listed = []
         for name in progress.snapshots:
             step, file = int(name.split("-")[1]), name[: len("step-000000000")] + ".safetensors"
-            write_bytes(SNAPSHOTS / file, (self.checkpoints.snapshots / name).read_bytes())
-            listed.append({"step": step, "file": file, "sha256": sha256_of(SNAPSHOTS / file)})
+            content = (self.checkpoints.snapshots / name).read_bytes()
+            write_bytes(SNAPSHOTS / file, content)
+            listed.append({"step": step, "file": file, "sha256": hashlib.sha256(content).hexdigest()})
         write_json(SNAPSHOTS / "snapshots.json", {"snapshots": listed})
 
 
@@ -97,7 +98,7 @@ def _dvc_lives() -> bool:
     """Whether a DVC is among the ancestors of this process, which it started; it may have been killed before we knew it."""
     for ancestor in psutil.Process().parents():
         with contextlib.suppress(psutil.Error):  # it has just ended, or is nobody's whose words we may read
-            if "dvc" in {Path(word).name for word in ancestor.cmdline()[:3]}:  # dvc, python …/dvc, python -m dvc
+            if "dvc" in programs(ancestor.cmdline()):
                 return True
     return False
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.params import Refusal, door
+from pipeline.params import Refusal, door, load
 
 app = typer.Typer(
     help="What one asks Rally by hand; `dvc` does the rest (dvc repro, dvc exp run -S train.lr=0.01).",
@@ -134,7 +134,10 @@ def check(context: typer.Context) -> None:
     enter_project()
     from pipeline.lab import study
 
-    study.check(study.expand(study.turned_by(context.args)))
+    if turned := study.turned_by(context.args):
+        study.check(study.expand(turned))
+    else:
+        load()  # in a third of the time, for DVC's grammar of -S is not needed
 
 
 @app.command(context_settings=PASS_ON)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.artifacts import private, write_bytes, write_text
+from pipeline.artifacts import private, programs, write_bytes, write_text
 from pipeline.params import Refusal, load
 
 EXPERIMENT = "refs/exps/exec/EXEC_HEAD"  # there while an experiment runs in the workspace, and after it was killed
@@ -34,9 +34,7 @@ def mend(root: Path) -> list[str]:
 def _somebody_works_in(root: Path) -> bool:
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words, place = process.info["cmdline"] or [], process.info["cwd"]  # None: somebody else's
-        # git …, dvc …, python …/dvc …, python -m dvc …; but not `sh ./run dvc …`, on behalf of which we are here
-        names = {Path(word).name for word in (words[2:3] if words[1:2] == ["-m"] else words[:2])}
-        if names & {"git", "dvc"} and place and Path(place).is_relative_to(root):
+        if programs(words) & {"git", "dvc"} and place and Path(place).is_relative_to(root):
             return True
     return False
 
@@ -93,12 +91,14 @@ def _cut_short(root: Path) -> list[str]:
         if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or is_whole(path):
             continue
         committed = _git(root, "show", f"HEAD:{name}")
-        if committed or name == "dvc.lock":
-            write_bytes(private("mended") / name, content)
-            path.unlink()
-            said.append(f"mended: {name} was cut short while DVC wrote it; it is as in the last commit")
+        if not committed and name == "params.yaml":
+            continue  # there is nothing to put in its place, and it cannot be done without
+        write_bytes(private("mended") / name, content)
         if committed:
             write_text(path, committed + "\n")
+        else:
+            path.unlink()
+        said.append(f"mended: {name} was cut short while DVC wrote it; it is as in the last commit")
     return said
 
 

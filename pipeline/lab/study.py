@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pipeline.params import Params, ParamsError, Refusal, parse, read_yaml, suggest
+from pipeline.params import Params, ParamsError, Refusal, parse, read_sections, read_yaml, suggest
 
 STUDIES = Path("studies")
 
@@ -183,8 +183,6 @@ def expand(texts: Sequence[str]) -> list[list[str]]:
     Raises:
         Refusal: DVC cannot read a value.
     """
-    if not texts:
-        return [[]]
     from dvc.exceptions import DvcException
     from dvc.utils.hydra import get_hydra_sweeps
     from hydra.errors import HydraException
@@ -201,11 +199,13 @@ def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> No
     Raises:
         ParamsError: with one line for each knob that cannot be used.
     """
-    standing = read_yaml(path)
+    from dvc.utils.hydra import to_hydra_overrides
+
+    standing = read_sections(path)
     problems: list[str] = []
     for texts in grid:
         values = copy.deepcopy(standing)
-        for override in _overrides(texts):
+        for override in to_hydra_overrides(list(texts)):
             _put(values, override.key_or_group.split("."), override.value())
         try:
             parse(Params, values)
@@ -213,15 +213,6 @@ def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> No
             problems += error.problems
     if problems:
         raise ParamsError(*dict.fromkeys(problems))
-
-
-def _overrides(texts: Sequence[str]) -> list[Any]:
-    if not texts:
-        return []
-    from dvc.utils.hydra import to_hydra_overrides
-
-    overrides: list[Any] = to_hydra_overrides(list(texts))
-    return overrides
 
 
 def _put(values: dict[str, Any], place: Sequence[str], value: Any) -> None:

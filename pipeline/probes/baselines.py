@@ -69,6 +69,10 @@ class Score:
     def accuracy(self) -> float | None:
         return None if self.correct is None or not self.tokens else self.correct / self.tokens
 
+    def noted(self, more: str) -> Score:
+        """The score with one more thing that a reader must know."""
+        return replace(self, note="; ".join(filter(None, (self.note, more))))
+
     def row(self) -> dict[str, Any]:
         """The score as a metrics file holds it: what is unknown or not finite is left out."""
         perplexity = None if self.loss is None or not self.loss < 700 else math.exp(self.loss)
@@ -139,7 +143,7 @@ def by_counting(order: int, tokens: Path) -> Iterator[Score]:
             longer.append(scores)
     # Chosen on the validation split: in the baseline's favour there, honest on the test split.
     for score in min(longer, key=lambda scores: scores[0].nats, default=[]):
-        yield replace(score, note=f"the best of 3 to {order}-grams{'; ' if note else ''}{note}") if len(longer) > 1 else score
+        yield score.noted(f"the best of 3 to {order}-grams") if len(longer) > 1 else score
 
 
 def by_compression(raw: Path, split: str) -> Score:

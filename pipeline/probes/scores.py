@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 
 from pipeline.artifacts import rounded
 from pipeline.probes.base import Subject
-from pipeline.probes.baselines import Score
+from pipeline.probes.baselines import HELD_OUT, Score
 
 CELLS = 2**20  # activations of the widest layer at a time, on a CPU: more fall out of its caches
 CELLS_GPU = 2**26
@@ -43,6 +42,15 @@ def _at_a_time(subject: Subject) -> int:
     return max(1, cells // tokens // max(weight.shape[0] for weight in subject.model.parameters()))
 
 
+def standings(scores: Sequence[Score]) -> list[str]:
+    """A line for each held-out split that says who predicts it best, and who next."""
+    lines = []
+    for split in HELD_OUT:
+        best_first = sorted((score for score in scores if score.split == split), key=lambda score: score.bits_per_byte)
+        lines.append(f"bits a byte, {split}: {', '.join(f'{score.name} {score.bits_per_byte:.3f}' for score in best_first)}")
+    return lines
+
+
 def summary(
     model: Sequence[Score], baselines: Sequence[Score], entropy: Sequence[Score], test_is_validation: bool = False
 ) -> dict[str, Any]:
@@ -55,10 +63,7 @@ def summary(
     """
     scores = [*model, *baselines, *entropy]
     if test_is_validation:
-        again = "the validation split again"
-        scores = [
-            replace(score, note=f"{score.note}; {again}".lstrip("; ")) if score.split == "test" else score for score in scores
-        ]
+        scores = [score.noted("the validation split again") if score.split == "test" else score for score in scores]
     validation, test = model
     numbers = {
         "loss": validation.loss,
