@@ -70,7 +70,7 @@ def update(progress: Progress, task: Task, train: Train, seed: int, runtime: Run
         with runtime.autocast():
             part = task.loss(model, runtime.place(batch.part(rows)), noise)
         # Divided by the count of the whole batch, so that parts with fewer targets weigh less.
-        (part.total * (progress.scaler.scale / count)).backward()
+        (part.followed * (progress.scaler.scale / count)).backward()
         loss += part.total.detach() / count
     may_step = progress.scaler.unscale(model)
     norm, clipped = _clip([weight.grad for weight in model.parameters() if weight.grad is not None], train.clip)

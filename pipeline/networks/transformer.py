@@ -86,6 +86,12 @@ class GPT(nn.Module):
         self, ids: Int[Tensor, "B T"], noise: Noise | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "B T V"]:
         """Logits. With `noise` as in training, without it as in use; with `cache` the ids go on where it ends."""
+        return self.logits(self.features(ids, noise, cache))
+
+    def features(
+        self, ids: Int[Tensor, "B T"], noise: Noise | None = None, cache: Cache | None = None
+    ) -> Float[Tensor, "B T D"]:
+        """What the last block leaves, normed: all that the head reads."""
         start = cache.length if cache else 0
         assert start + ids.shape[1] <= self.knobs.length, "more ids than the context holds"
         embedded = self.embedding(ids)
@@ -95,7 +101,11 @@ class GPT(nn.Module):
             x = block(x, self.position, noise, cache)
         if cache:
             cache.length, cache.before = start + ids.shape[1], embedded[:, -1:]
-        return self.head(self.final_norm(x))
+        return self.final_norm(x)
+
+    def logits(self, features: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+        """What the head makes of some features; apart, so that a loss may take them in pieces."""
+        return self.head(features)
 
     def new_cache(self, batch: int) -> Cache:
         """An empty cache for a batch of sequences, with room for the whole context."""

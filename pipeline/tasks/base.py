@@ -45,11 +45,19 @@ class Loss:
         count: how many they are.
         correct: how many of them were the network's first choice; not counted in training, where nobody asks for it
             and it would cost another pass over the logits.
+        objective: what training follows instead of `total`, where that is another sum (label smoothing, a teacher); None
+            where it is `total` itself. Logs and scores always show `total`, so that they stay comparable.
     """
 
     total: Float[Tensor, ""]
     count: Int[Tensor, ""]
     correct: Int[Tensor, ""] | None
+    objective: Float[Tensor, ""] | None = None
+
+    @property
+    def followed(self) -> Float[Tensor, ""]:
+        """The sum whose gradient moves the weights."""
+        return self.total if self.objective is None else self.objective
 
 
 @runtime_checkable
