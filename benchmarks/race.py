@@ -1,87 +1,138 @@
-"""How fast does the default recipe come to the loss that nanoGPT's CPU recipe ends with?
+"""How fast is nanoGPT's CPU recipe overtaken, and how far does one come in its time?
 
-    python -m benchmarks.race                       tiny Shakespeare, from the cache or the network
-    python -m benchmarks.race --text FILE           a copy of it that lies on this machine
-    python -m benchmarks.race --pairs 5 --steps 300 how many pairs, and how long the default recipe trains
+    python -m benchmarks.race                                tiny Shakespeare, from the cache or the network
+    python -m benchmarks.race --text FILE                    a copy of it that lies on this machine
+    python -m benchmarks.race --data plays | code            texts that no recipe was tuned on: Shakespeare's plays, Python's own modules
+    python -m benchmarks.race --pairs 5 --first-seed 11      how many rounds, and their seeds
 
-Both train in turn, on the same tokens and machine, each in a process of its own, a pair a seed. Both are then read on
-the whole validation split, in windows of 64 characters that do not overlap. The default recipe is params.yaml as it
-stands, but for what makes the two comparable: characters, a context of 64, no validation on the way, and the number of
-steps, set to where it is known to arrive.
+A round is one seed: three trainings in turn, each in a process of its own, on the same tokens. `nanogpt-cpu` is the anchor of
+studies/anchors.yaml in its plain form: float32, library attention. `sprint` (studies/races.yaml) has so many steps as are
+known to overtake it. `marathon` gets as many steps as fit into the seconds that the anchor trained, by a measurement just
+before. All are then read on the whole validation split, each in windows of its own context that do not overlap.
+A process is the stage train from start to end (start-up, training, checkpoint, files), and reading the whole split.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sysconfig
 import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
-from benchmarks.bench import ANCHOR, SILENT, TINY_SHAKESPEARE, Lab, machine, put_into_the_cache, table
+from benchmarks.bench import ANCHOR, SILENT, TINY_SHAKESPEARE, TOP, Lab, machine, put_into_the_cache, table
 from pipeline.engine.runtime import Runtime
+from pipeline.lab.study import read_all
 from pipeline.probes.base import open_model
+
+DATA: dict[str, dict[str, Any]] = {
+    "tinyshakespeare": TINY_SHAKESPEARE,
+    "plays": {"prepare.dataset": "shakespeare", "tokenize.kind": "char"},
+    "code": {
+        "prepare.dataset": "file",
+        "prepare.path": sysconfig.get_path("stdlib"),
+        "prepare.pattern": "*.py",
+        "tokenize.kind": "char",
+    },
+}
+MEASURED = 60  # steps by which the pace of a recipe is known
+SPARE = 0.97  # of the anchor's seconds are planned with: paces vary
+
+
+class Run(NamedTuple):
+    """What a training came to: nats a character on the whole validation split, seconds of its steps and of its whole process."""
+
+    loss: float
+    training: float
+    process: float
 
 
 def whole_split_loss(lab: Lab) -> float:
-    """Nats a character on the whole validation split."""
-    runtime = Runtime(lab.params.runtime)
+    """Nats a character on the whole validation split, read in the precision that it trained in."""
+    runtime = Runtime(lab.params.runtime, lab.params.train.precision)
     subject = open_model(lab.folder / "models", runtime, tokens=lab.folder / "data/tokens")
-    total, count = 0.0, 0
+    total, count, size = 0.0, 0, subject.task.size("validation")
     with torch.inference_mode():
-        for first in range(0, subject.task.size("validation"), 64):
-            rows = range(first, min(first + 64, subject.task.size("validation")))
-            loss = subject.task.loss(subject.model, runtime.place(subject.task.batch("validation", torch.tensor(rows).numpy())))
+        for first in range(0, size, 64):
+            rows = np.arange(first, min(first + 64, size))
+            with runtime.autocast():
+                loss = subject.task.loss(subject.model, runtime.place(subject.task.batch("validation", rows)))
             total, count = total + float(loss.total), count + int(loss.count)
     return total / count
 
 
+def trained(lab: Lab) -> Run:
+    """Train in a process of its own, then read the whole split in this one."""
+    took, start = lab.run("train"), time.perf_counter()
+    loss = whole_split_loss(lab)
+    return Run(loss, lab.training_seconds(), took.wall + time.perf_counter() - start)
+
+
+def steps_within(seconds: float, folder: Path, knobs: Mapping[str, Any], data: Lab) -> int:
+    """How many steps of a recipe fit, by the pace of a few of them."""
+    lab = Lab(folder, {**knobs, "train.steps": MEASURED}, data)
+    lab.run("train")
+    return int(SPARE * seconds / (lab.training_seconds() / MEASURED))
+
+
+def race(asked: argparse.Namespace, folder: Path) -> list[tuple[int, Run, Run, Run, int]]:
+    """Every round: its seed, the three runs, and the steps of the last."""
+    common = DATA[asked.data] | SILENT | {"runtime.threads": asked.threads}
+    recipes = {name: dict(entry.set) | common for name, entry in read_all(TOP / "studies").items() if name in RECIPES}
+    data = Lab(folder / "data", common)
+    data.run("prepare")
+    data.run("tokenize")
+    rounds = []
+    for seed in range(asked.first_seed, asked.first_seed + asked.pairs):
+        anchor = trained(Lab(folder / f"anchor-{seed}", ANCHOR | common | {"seed": seed}, data))
+        sprint = trained(Lab(folder / f"sprint-{seed}", recipes["sprint"] | {"seed": seed}, data))
+        steps = steps_within(anchor.training, folder / "pace", recipes["marathon"] | {"seed": seed}, data)
+        long = recipes["marathon"] | {"seed": seed, "train.steps": steps}
+        rounds.append((seed, anchor, sprint, trained(Lab(folder / f"marathon-{seed}", long, data)), steps))
+        print(rounds[-1], flush=True)
+    return rounds
+
+
+RECIPES = ("sprint", "marathon")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=DATA, default="tinyshakespeare")
     parser.add_argument("--text", type=Path, help="a copy of tiny Shakespeare")
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=300, help="steps of the default recipe")
-    parser.add_argument("--threads", type=int, default=0, help="of both; 0 = as many as there are cores")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=11)
+    parser.add_argument("--threads", type=int, default=0, help="of all; 0 = as many as there are cores")
     asked = parser.parse_args()
     if asked.text:
         put_into_the_cache(asked.text)
     with tempfile.TemporaryDirectory() as folder:
-        common = TINY_SHAKESPEARE | SILENT | {"runtime.threads": asked.threads, "model.length": 64}
-        data = Lab(Path(folder, "data"), common)
-        data.run("prepare")
-        data.run("tokenize")
-        rows: list[tuple[object, ...]] = []
-        ratios: list[tuple[float, float]] = []
-        for seed in range(1, asked.pairs + 1):
-            measured = []
-            for name, knobs in (("nanogpt-cpu", ANCHOR), ("default", {"train.steps": asked.steps})):
-                lab = Lab(Path(folder, f"{name}-{seed}"), common | knobs | {"seed": seed}, data)
-                took = lab.run("train")
-                measured.append((whole_split_loss(lab), lab.training_seconds(), took.wall))
-            (anchor_loss, anchor_training, anchor_wall), (loss, training, wall) = measured
-            ratios.append((anchor_training / training, anchor_wall / wall))
-            arrived = "yes" if loss <= anchor_loss else "NO"
-            row = (seed, f"{anchor_loss:.4f}", f"{loss:.4f}", arrived, anchor_training, training, ratios[-1][0])
-            rows.append((*row, anchor_wall, wall, ratios[-1][1]))
-            print(rows[-1], flush=True)
-    header = (
-        "seed",
-        "nanogpt-cpu, nats",
-        "default, nats",
-        "arrived",
-        "its training, s",
-        "ours, s",
-        "ratio",
-        "its process, s",
-        "ours, s",
-        "ratio",
-    )
-    print(
-        f"\n{machine()}; {asked.threads or 'all'} threads; {asked.steps} steps of the default recipe\n\n{table(header, rows)}"
-    )
-    training, process = (statistics.median(column) for column in zip(*ratios, strict=True))
-    print(f"\nmedian: training {training:.1f} times as fast, whole process {process:.1f} times as fast")
+        rounds = race(asked, Path(folder))
+    sprints: list[tuple[object, ...]] = []
+    marathons: list[tuple[object, ...]] = []
+    for seed, anchor, sprint, marathon, steps in rounds:
+        arrived = "yes" if sprint.loss <= anchor.loss else "NO"
+        losses = (seed, f"{anchor.loss:.4f}", f"{sprint.loss:.4f}", arrived)
+        ratios = (anchor.training / sprint.training, anchor.process / sprint.process)
+        seconds = (anchor.training, sprint.training, ratios[0], anchor.process, sprint.process, ratios[1])
+        sprints.append((*losses, *seconds))
+        within = "yes" if marathon.training <= anchor.training else "NO"
+        marathons.append(
+            (seed, anchor.training, marathon.training, within, f"{steps:,}", f"{anchor.loss:.4f}", f"{marathon.loss:.4f}")
+        )
+    header = ("seed", "nanogpt-cpu, nats", "sprint, nats", "overtaken", "its training, s", "sprint's, s", "ratio")
+    print(f"\n{machine()}; {asked.threads or 'all'} threads; {asked.data}\n")
+    print(table((*header, "its process, s", "sprint's, s", "ratio"), sprints))
+    training, process = (statistics.median(float(str(row[column])) for row in sprints) for column in (6, 9))
+    print(f"\nmedian: training {training:.1f} times as fast, whole process {process:.1f} times as fast\n")
+    print(table(("seed", "its training, s", "marathon's, s", "within", "steps", "its loss", "marathon's loss"), marathons))
+    print(f"\nmedian: {statistics.median(run.loss for _, _, _, run, _ in rounds):.4f} nats a character in its time")
 
 
 if __name__ == "__main__":

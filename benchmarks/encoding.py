@@ -1,0 +1,130 @@
+"""How fast does text become tokens, in how much memory, and are they the tokens that the exported file would give?
+
+    python -m benchmarks.encoding --text FILE [--megabytes 10 100 1000] [--vocabulary 8192] [--workers 0]
+
+The text is repeated to the sizes that are asked for. So that it is not the same words over and over, a share of its words
+is changed in every copy into words that were never seen: the more there are, the harder for a tokenizer that
+remembers. Byte pairs are learned once, from the smallest size; only encoding is timed. Memory is that of all processes
+together (each page counted once), asked for ten times a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from benchmarks.bench import machine, table
+from pipeline.artifacts import SPLITS, ends_of, memory_mapped, text_of, tokenizer_of, tokens_of
+from pipeline.corpus.encoding import encode_split, learn
+from pipeline.corpus.progress import follower
+
+NEW_WORDS = 0.002  # share of the words of each copy that no other copy has: what English adds between 10 and 20 MB of a text
+COMPARED = 10_000_000  # bytes that the library encodes too: it takes a hundred times the memory of its text
+
+
+def copies(text: str) -> Iterator[bytes]:
+    """The text again and again, each time with some words of its own."""
+    words = re.split(r"(\w+)", text)
+    places = np.arange(1, len(words), 2)
+    letters = np.array(list("etaoinshrdlu"))
+    for copy in itertools.count():
+        rng = np.random.default_rng(copy)
+        changed = words.copy()
+        for place in rng.choice(places, round(NEW_WORDS * len(places)), replace=False):
+            changed[place] = "".join(rng.choice(letters, 9))
+        yield "".join(changed).encode()
+
+
+def leave(folder: Path, text: str, size: int) -> None:
+    """A folder as prepare leaves it: so many bytes as the one document of the training split, nearly nothing beside it."""
+    folder.mkdir(parents=True)
+    with text_of(folder, "train").open("wb") as file:
+        for copy in copies(text):
+            left = size - file.tell()
+            file.write(copy[:left].decode(errors="ignore").encode())
+            if len(copy) >= left:
+                break
+    for split in SPLITS[1:]:
+        text_of(folder, split).write_text("nearly nothing")
+    for split in SPLITS:
+        np.save(ends_of(folder, split), np.array([text_of(folder, split).stat().st_size]))
+
+
+class Peak:
+    """The most memory that this process and those it starts held at once, megabytes, while the block ran."""
+
+    def __enter__(self) -> Peak:
+        self.megabytes, self._over = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        me = psutil.Process()
+        while not self._over.wait(0.1):
+            held = 0
+            for process in (me, *me.children(recursive=True)):
+                try:
+                    held += process.memory_full_info().pss
+                except psutil.Error:  # it has just ended
+                    continue
+            self.megabytes = max(self.megabytes, held / 1e6)
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def same_as_the_library(raw: Path, tokens: Path) -> str:
+    """Whether Hugging Face's tokenizers, with the file that we leave, makes the same ids of the first megabytes."""
+    import tokenizers
+
+    library = tokenizers.Tokenizer.from_file(str(tokenizer_of(tokens)))
+    with text_of(raw, "train").open("rb") as file:
+        text = file.read(COMPARED).decode(errors="ignore")
+    text = text[: text.rindex("\n\n")]
+    ids = np.array([token for part in re.split(r"(?<=\n\n)(?=\w)", text) for token in library.encode(part).ids])
+    ours = memory_mapped(tokens_of(tokens, "train"))[: len(ids)]
+    return "yes" if np.array_equal(ids, ours) else "NO"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--text", type=Path, required=True, help="a text of some megabytes")
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--vocabulary", type=int, default=8192)
+    parser.add_argument("--workers", type=int, default=0, help="0 = as many as there are cores")
+    asked = parser.parse_args()
+    text, follow = asked.text.read_text(encoding="utf-8"), follower("none")
+    rows: list[tuple[object, ...]] = []
+    with tempfile.TemporaryDirectory() as place:
+        tokens = Path(place, "tokens")
+        tokens.mkdir()
+        for megabytes in asked.megabytes:
+            raw = Path(place, f"raw-{megabytes}")
+            leave(raw, text, megabytes * 10**6)
+            if not rows:
+                learn(raw, "bpe", asked.vocabulary, asked.workers, follow)[0].save(tokenizer_of(tokens))
+            start = time.perf_counter()
+            with Peak() as peak:
+                count, _ = encode_split(raw, "train", tokenizer_of(tokens), tokens_of(tokens, "train"), asked.workers, follow)
+            seconds = time.perf_counter() - start
+            same = same_as_the_library(raw, tokens)
+            rows.append((f"{megabytes:,} MB", f"{count:,}", seconds, f"{megabytes / seconds:.1f}", f"{peak.megabytes:.0f}", same))
+            print(rows[-1], flush=True)
+            text_of(raw, "train").unlink()
+    header = ("text", "tokens", "seconds", "MB/s", "memory of all processes, MB", "ids as the exported file gives")
+    print(f"\n{machine()}; {asked.workers or 'all'} processes; a vocabulary of {asked.vocabulary:,}\n\n{table(header, rows)}")
+
+
+if __name__ == "__main__":
+    main()
