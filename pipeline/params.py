@@ -215,6 +215,7 @@ class Model(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     dropout_schedule: Annotated[str, _named("networks/dropout.py:DROPOUT_SCHEDULES")]
     init: Annotated[str, _named("networks/inits.py:INITS")]
+    base_width: Annotated[int, Field(ge=4, le=16384)]
     bias: bool
     tied: bool
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from pipeline.networks.inits import width_ratio
 from pipeline.networks.positions import Position
 from pipeline.params import Model
 
@@ -51,6 +52,7 @@ class Attention(nn.Module):
     def __init__(self, model: Model, layer: int) -> None:
         super().__init__()
         self.heads, self.layer, self.window = model.heads, layer, model.window
+        self.scale = (model.width // model.heads * width_ratio(model)) ** -0.5
         self.project = nn.Linear(model.width, self.parts * model.width, bias=model.bias)
         self.output = nn.Linear(model.width, model.width, bias=model.bias)
 
@@ -83,10 +85,11 @@ class Attention(nn.Module):
             # torch's CPU kernel for bfloat16 is five times slower than these three (measured with torch 2.13).
             return self.weights(q, k) @ v
         if q.shape[2] == 1 and self.sees_all(k.shape[2]):
-            return F.scaled_dot_product_attention(q, k, v)
+            return F.scaled_dot_product_attention(q, k, v, scale=self.scale)
         if q.shape[2] == k.shape[2] and self.sees_all(k.shape[2]):
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=self.visible(q.shape[2], k.shape[2], q.device))
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=self.scale)
+        visible = self.visible(q.shape[2], k.shape[2], q.device)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=self.scale)
 
     def sees_all(self, keys: int) -> bool:
         """Whether a position looks back at all of so many keys, so that the causal kernel will do."""
@@ -97,7 +100,7 @@ class Attention(nn.Module):
         hidden = ~self.visible(q.shape[2], k.shape[2], q.device)
         mask = q.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
         # The product, its scale and the mask are one kernel; one by one they would pass over the scores four times.
-        scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=q.shape[-1] ** -0.5)
+        scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=self.scale)
         return scores.softmax(dim=-1).unflatten(0, q.shape[:2])
 
     def maps(self, x: Float[Tensor, "B T D"], position: Position) -> Float[Tensor, "B H T T"]:

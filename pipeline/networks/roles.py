@@ -15,7 +15,8 @@ class Role(StrEnum):
     TIED = "tied"  # both at once
     MATRIX = "matrix"  # reads from the residual stream
     OUTPUT = "output"  # writes to the residual stream
-    GAIN = "gain"  # vectors that multiply
+    GAIN = "gain"  # vectors that multiply features, each its own
+    SCALE = "scale"  # numbers that multiply all features alike
     BIAS = "bias"  # vectors that are added
 
 
@@ -27,6 +28,8 @@ def role_of(name: str, parameter: Tensor) -> Role:
     match name.split("."):
         case [*_, "bias"]:
             return Role.BIAS
+        case [*_, "scale"]:
+            return Role.SCALE
         case _ if parameter.ndim < 2:
             return Role.GAIN
         case ["embedding" | "position", *_]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, Cache
 from pipeline.networks.dropout import Dropout, Noise
-from pipeline.networks.inits import initialise
+from pipeline.networks.inits import initialise, width_ratio
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
 from pipeline.networks.positions import POSITIONS, Position
@@ -105,6 +105,8 @@ class GPT(nn.Module):
 
     def logits(self, features: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """What the head makes of some features; apart, so that a loss may take them in pieces."""
+        if (ratio := width_ratio(self.knobs)) != 1:
+            features = features / ratio
         return self.head(features)
 
     def new_cache(self, batch: int) -> Cache:
