@@ -1,8 +1,8 @@
 """Inits: where the weights start, and how fast each may go.
 
-An entry draws a parameter by its role. Whatever the entry, biases start at 0, and gains and scales where their module puts
-them (1, mostly; 0 in ReZero). With `mup` the width also sets a learning rate for each parameter (`rates`), and the size of
-attention scores and logits (`width_ratio`).
+An entry draws a parameter by its role. Whatever the entry, biases start at 0, and gains, scales and mixers where their module
+puts them (1, mostly; 0 in ReZero and mixers). With `mup` the width also sets a learning rate for each parameter (`rates`), and
+the size of attention scores and logits (`width_ratio`).
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def initialise(
             role = Role.MATRIX
         if role is Role.BIAS:
             nn.init.zeros_(parameter)  # torch's own draw would come from the global generator
-        elif role not in (Role.GAIN, Role.SCALE):
+        elif role not in (Role.GAIN, Role.SCALE) and not name.startswith("mixer."):
             INITS[model.init](parameter.data, role, model, generator)
 
 
