@@ -203,18 +203,24 @@ class Model(Section):
     depth: Annotated[int, Field(ge=1, le=256)]
     width: Annotated[int, Field(ge=4, le=16384)]
     heads: Annotated[int, Field(ge=1, le=1024)]
+    kv_heads: Annotated[int, Field(ge=0, le=1024)]
     length: Annotated[int, Field(ge=2, le=65536)]
     expansion: Annotated[float, Field(ge=0.25, le=16)]
     activation: Annotated[str, _named("networks/activations.py:ACTIVATIONS")]
     norm: Annotated[str, _named("networks/norms.py:NORMS")]
     mixer: Annotated[str, _named("networks/mixers.py:MIXERS")]
     position: Annotated[str, _named("networks/positions.py:POSITIONS")]
+    rotary_base: Annotated[float, Field(ge=1, le=1e9)]
     attention: Annotated[str, _named("networks/attention.py:ATTENTIONS")]
     window: Annotated[int, Field(ge=1)]
+    qk_norm: bool
+    logit_cap: Annotated[float, Field(ge=0, le=1e6)]
     residual: Annotated[str, _named("networks/residuals.py:RESIDUALS")]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    layer_dropout: Annotated[float, Field(ge=0, lt=1)]
     dropout_schedule: Annotated[str, _named("networks/dropout.py:DROPOUT_SCHEDULES")]
     init: Annotated[str, _named("networks/inits.py:INITS")]
+    base_width: Annotated[int, Field(ge=4, le=16384)]
     bias: bool
     tied: bool
 
@@ -226,8 +232,19 @@ class Model(Section):
             raise _problem(
                 "heads", f"{self.heads} leaves {self.width // self.heads} features a head; rotary positions need an even number"
             )
+        if self.kv_heads and self.heads % self.kv_heads:
+            raise _problem("kv_heads", f"{self.kv_heads} does not divide heads {self.heads}")
         if self.attention == "window" and self.window > self.length:
             raise _problem("window", f"{self.window} is more than length {self.length}")
+        return self
+
+    @model_validator(mode="after")
+    def knobs_have_something_to_turn(self) -> Model:
+        for knob, off in (("kv_heads", 0), ("qk_norm", False), ("logit_cap", 0)):
+            if self.attention == "average" and getattr(self, knob) != off:
+                raise _problem(knob, f"average attention compares no queries with keys; it goes with {_shown(off)} alone")
+        if self.residual == "none" and self.layer_dropout:
+            raise _problem("layer_dropout", "without a residual there is no way past a branch; it goes with 0 alone")
         return self
 
 

@@ -22,26 +22,18 @@ def main() -> None:
     params = load()
     vocabulary = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS), "vocabulary")["vocabulary"]
 
-    import torch
-
-    from pipeline.engine.checkpoint import Checkpoints, Progress
+    from pipeline.engine.checkpoint import Checkpoints
     from pipeline.engine.display import display
     from pipeline.engine.journal import Journal
     from pipeline.engine.loop import Interrupted, fit
-    from pipeline.engine.optimizers import OPTIMIZERS
     from pipeline.engine.runtime import Runtime
-    from pipeline.tasks.table import TASKS
+    from pipeline.engine.start import begin
 
     train = params.train
     runtime = Runtime(params.runtime, train.precision)
     described = params.model_dump(include={"seed", "model", "train"}) | {"precision": runtime.precision}
     run = artifacts.identity("train", described)
-    task = TASKS["language"](artifacts.TOKENS, params.model, vocabulary)
-    for split in artifacts.SPLITS:
-        task.size(split)  # what is too short for a stage to come is refused before the training, not after it
-    model = task.build(torch.Generator().manual_seed(params.seed)).to(runtime.device)
-    optimizer = OPTIMIZERS[train.optimizer](dict(model.named_parameters()), train)
-    progress = Progress(model, optimizer, runtime.scaler())
+    progress, task = begin(params.seed, params.model, train, artifacts.TOKENS, vocabulary, runtime)
     with Checkpoints(run) as checkpoints:
         resumed = checkpoints.restore(progress)
         shown = display(params.runtime.progress, train.steps, progress.step, progress.tokens)

@@ -10,8 +10,8 @@ import torch
 
 from pipeline.artifacts import SPLITS, write_json
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.engine.runtime import Runtime
+from pipeline.engine.start import begin
 from pipeline.params import Params, parse, read_yaml
 from pipeline.tasks.lm import LanguageModelling
 
@@ -57,10 +57,9 @@ def started(params: Params, folder: Path) -> tuple[Progress, LanguageModelling, 
     if not (folder / "meta.json").exists():
         write_tokens(folder)
     runtime = Runtime(params.runtime, params.train.precision if params.train.precision != "auto" else "float32")
-    task = LanguageModelling(folder, params.model, VOCABULARY)
-    model = task.build(torch.Generator().manual_seed(params.seed))
-    optimizer = OPTIMIZERS[params.train.optimizer](dict(model.named_parameters()), params.train)
-    return Progress(model, optimizer, runtime.scaler()), task, runtime
+    progress, task = begin(params.seed, params.model, params.train, folder, VOCABULARY, runtime)
+    assert isinstance(task, LanguageModelling)
+    return progress, task, runtime
 
 
 class Keeping:

@@ -151,7 +151,8 @@ def test_parameters_play_the_parts_that_their_names_say() -> None:
     assert roles["head.weight"] is Role.HEAD
     assert roles["blocks.0.attention.output.weight"] is roles["blocks.1.feed_forward.down.weight"] is Role.OUTPUT
     assert roles["blocks.0.attention.project.weight"] is roles["blocks.1.feed_forward.up.weight"] is Role.MATRIX
-    assert roles["blocks.0.norms.0.weight"] is roles["blocks.0.residual.scale"] is Role.GAIN
+    assert roles["blocks.0.norms.0.weight"] is Role.GAIN
+    assert roles["blocks.0.residual.scale"] is Role.SCALE
     assert roles["final_norm.bias"] is Role.BIAS
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from pipeline.networks.inits import width_ratio
+from pipeline.networks.norms import EPSILON
 from pipeline.networks.positions import Position
 from pipeline.params import Model
 
@@ -21,18 +23,18 @@ from pipeline.params import Model
 class Cache:
     """What the layers computed for the tokens so far, so that the next one costs one position and not all.
 
-    keys, values: [B, H, capacity, d] for each layer; only the first `length` places are filled.
-    before: the embedding of the last token so far.
+    keys, values: [B, K, capacity, d] for each layer, K heads of them; only the first `length` places are filled.
+    before: the last ids so far, as many as the mixer looks back at.
     """
 
-    keys: list[Float[Tensor, "B H C d"]]
-    values: list[Float[Tensor, "B H C d"]]
-    before: Float[Tensor, "B 1 D"]
+    keys: list[Float[Tensor, "B K C d"]]
+    values: list[Float[Tensor, "B K C d"]]
+    before: Int[Tensor, "B R"]
     length: int = 0
 
     def extend(
-        self, layer: int, k: Float[Tensor, "B H T d"], v: Float[Tensor, "B H T d"]
-    ) -> tuple[Float[Tensor, "B H S d"], Float[Tensor, "B H S d"]]:
+        self, layer: int, k: Float[Tensor, "B K T d"], v: Float[Tensor, "B K T d"]
+    ) -> tuple[Float[Tensor, "B K S d"], Float[Tensor, "B K S d"]]:
         """Keep a layer's new keys and values; all of them so far."""
         end = self.length + k.shape[2]
         self.keys[layer][:, :, self.length : end] = k
@@ -43,32 +45,44 @@ class Cache:
 class Attention(nn.Module):
     """Causal softmax attention over the whole context.
 
-    Source: Vaswani et al., "Attention Is All You Need", 2017.
+    Source: Vaswani et al., "Attention Is All You Need", 2017. Of its knobs: Ainslie et al., "GQA: Training Generalized
+    Multi-Query Transformer Models from Multi-Head Checkpoints", 2023 (kv_heads); Henry et al., "Query-Key Normalization for
+    Transformers", 2020 (qk_norm); Gemma Team, "Gemma 2: Improving Open Language Models at a Practical Size", 2024 (logit_cap).
     """
-
-    parts = 3  # queries, keys, values
 
     def __init__(self, model: Model, layer: int) -> None:
         super().__init__()
-        self.heads, self.layer, self.window = model.heads, layer, model.window
-        self.project = nn.Linear(model.width, self.parts * model.width, bias=model.bias)
+        self.heads, self.kv_heads = model.heads, model.kv_heads or model.heads
+        self.layer, self.window, self.qk_norm, self.cap = layer, model.window, model.qk_norm, model.logit_cap
+        self.scale = (model.width // model.heads * width_ratio(model)) ** -0.5
+        self.project = nn.Linear(model.width, self.projections() * (model.width // model.heads), bias=model.bias)
         self.output = nn.Linear(model.width, model.width, bias=model.bias)
+
+    def projections(self) -> int:
+        """How many vectors a position is turned into: queries, keys and values of all heads."""
+        return self.heads + 2 * self.kv_heads
 
     def forward(self, x: Float[Tensor, "B T D"], position: Position, cache: Cache | None) -> Float[Tensor, "B T D"]:
         q, k, v = self._queries_keys_values(x, position, cache.length if cache else 0)
         if cache:
             k, v = cache.extend(self.layer, k, v)
-        return self.output(self.mix(q, k, v).transpose(1, 2).flatten(2))
+        bias = position.bias(q.shape[2], k.shape[2])
+        return self.output(self.mix(q, self._shared(k), self._shared(v), bias).transpose(1, 2).flatten(2))
 
     def _queries_keys_values(
         self, x: Float[Tensor, "B T D"], position: Position, start: int
-    ) -> tuple[Float[Tensor, "B H T d"], Float[Tensor, "B H T d"], Float[Tensor, "B H T d"]]:
-        batch, length, width = x.shape
+    ) -> tuple[Float[Tensor, "B H T d"], Float[Tensor, "B K T d"], Float[Tensor, "B K T d"]]:
         # Queries and keys of all heads are turned together: half the kernels.
-        together = self.project(x).view(batch, length, 3 * self.heads, width // self.heads)
-        qk, v = together.split((2 * self.heads, self.heads), dim=2)
-        q, k = position.turn(qk, start).transpose(1, 2).split(self.heads, dim=1)
+        together = self.project(x).unflatten(-1, (self.projections(), -1))
+        qk, v = together.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
+        if self.qk_norm:
+            qk = F.rms_norm(qk, qk.shape[-1:], eps=EPSILON)
+        q, k = position.turn(qk, start).transpose(1, 2).split((self.heads, self.kv_heads), dim=1)
         return q, k, v.transpose(1, 2)
+
+    def _shared(self, x: Float[Tensor, "B K S d"]) -> Float[Tensor, "B H S d"]:
+        """Keys or values for every head of queries: neighbours share one."""
+        return x if self.kv_heads == self.heads else x.repeat_interleave(self.heads // self.kv_heads, dim=1)
 
     def visible(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "T S"]:
         """Which keys each query may look at; the last query stands at the last key."""
@@ -76,34 +90,51 @@ class Attention(nn.Module):
         return torch.arange(keys, device=device) <= place
 
     def mix(
-        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], v: Float[Tensor, "B H S d"]
+        self,
+        q: Float[Tensor, "B H T d"],
+        k: Float[Tensor, "B H S d"],
+        v: Float[Tensor, "B H S d"],
+        bias: Float[Tensor, "H T S"] | None = None,
     ) -> Float[Tensor, "B H T d"]:
         """The values, weighed by how well their keys answer each query."""
-        if q.dtype == torch.bfloat16 and q.device.type == "cpu":
-            # torch's CPU kernel for bfloat16 is five times slower than these three (measured with torch 2.13).
-            return self.weights(q, k) @ v
-        if q.shape[2] == 1 and self.sees_all(k.shape[2]):
-            return F.scaled_dot_product_attention(q, k, v)
-        if q.shape[2] == k.shape[2] and self.sees_all(k.shape[2]):
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=self.visible(q.shape[2], k.shape[2], q.device))
+        # torch's CPU kernel for bfloat16 is five times slower than these three (measured with torch 2.13); none has a cap.
+        if self.cap or (q.dtype == torch.bfloat16 and q.device.type == "cpu"):
+            return self.weights(q, k, bias) @ v
+        queries, keys = q.shape[2], k.shape[2]
+        if bias is None and queries in (1, keys) and self.sees_all(keys):
+            return F.scaled_dot_product_attention(q, k, v, is_causal=queries == keys, scale=self.scale)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=self._mask(q, keys, bias), scale=self.scale)
 
     def sees_all(self, keys: int) -> bool:
         """Whether a position looks back at all of so many keys, so that the causal kernel will do."""
         return True
 
-    def weights(self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"]) -> Float[Tensor, "B H T S"]:
+    def _mask(
+        self, q: Float[Tensor, "B H T d"], keys: int, bias: Float[Tensor, "H T S"] | None
+    ) -> Float[Tensor, "T S"] | Float[Tensor, "H T S"]:
+        """What is added to scores: the bias, and -inf where a query may not look."""
+        hidden = ~self.visible(q.shape[2], keys, q.device)
+        added = q.new_zeros(hidden.shape) if bias is None else bias.to(q.dtype)
+        return added.masked_fill_(hidden, -torch.inf)
+
+    def weights(
+        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "H T S"] | None = None
+    ) -> Float[Tensor, "B H T S"]:
         """The attention probabilities, written out: what `mix` computes without ever holding them."""
-        hidden = ~self.visible(q.shape[2], k.shape[2], q.device)
-        mask = q.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
+        mask = self._mask(q, k.shape[2], bias)
+        if self.cap:
+            scores = (q @ k.mT * (self.scale / self.cap)).tanh() * self.cap + mask
+            return scores.softmax(dim=-1)
+        if bias is not None:
+            mask = mask.repeat(len(q), 1, 1)
         # The product, its scale and the mask are one kernel; one by one they would pass over the scores four times.
-        scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=q.shape[-1] ** -0.5)
+        scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=self.scale)
         return scores.softmax(dim=-1).unflatten(0, q.shape[:2])
 
     def maps(self, x: Float[Tensor, "B T D"], position: Position) -> Float[Tensor, "B H T T"]:
         """What each position looks at, for an input of this layer."""
         q, k, _ = self._queries_keys_values(x, position, start=0)
-        return self.weights(q, k)
+        return self.weights(q, self._shared(k), position.bias(x.shape[1], x.shape[1]))
 
 
 class WindowAttention(Attention):
@@ -126,7 +157,8 @@ class AverageAttention(Attention):
     Source: Zhang et al., "Accelerating Neural Transformer via an Average Attention Network", 2018.
     """
 
-    parts = 1  # values alone
+    def projections(self) -> int:
+        return self.heads  # values alone
 
     def _queries_keys_values(
         self, x: Float[Tensor, "B T D"], position: Position, start: int
@@ -135,11 +167,17 @@ class AverageAttention(Attention):
         return v, v, v  # the cache wants keys; nobody reads them
 
     def mix(
-        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], v: Float[Tensor, "B H S d"]
+        self,
+        q: Float[Tensor, "B H T d"],
+        k: Float[Tensor, "B H S d"],
+        v: Float[Tensor, "B H S d"],
+        bias: Float[Tensor, "H T S"] | None = None,
     ) -> Float[Tensor, "B H T d"]:
         return self.weights(q, k) @ v
 
-    def weights(self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"]) -> Float[Tensor, "B H T S"]:
+    def weights(
+        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "H T S"] | None = None
+    ) -> Float[Tensor, "B H T S"]:
         visible = self.visible(q.shape[2], k.shape[2], q.device).to(q.dtype)
         return (visible / visible.sum(dim=-1, keepdim=True)).expand(*q.shape[:2], -1, -1)
 

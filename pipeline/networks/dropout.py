@@ -32,7 +32,7 @@ class Noise:
     rows: slice
     batch: int
 
-    def uniform(self, site: str, like: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    def uniform(self, site: str, like: Float[Tensor, "B X Y"]) -> Float[Tensor, "B X Y"]:
         """Numbers in [0, 1) for a place in the network: drawn for the whole batch, of which the micro-batch takes its rows."""
         key = hashlib.blake2b(f"{self.seed} {self.step} {site}".encode(), digest_size=8).digest()
         generator = torch.Generator(like.device).manual_seed(int.from_bytes(key, "little") >> 1)
@@ -53,8 +53,22 @@ class Dropout(nn.Module):
         rate = self.rate * self.schedule(noise.progress) if noise and self.rate else 0.0
         if not noise or not rate:
             return x
-        kept = noise.uniform(self.site, x) >= rate
+        kept = noise.uniform(self.site, self.drawn_for(x)) >= rate
         return x * kept / (1 - rate)
+
+    def drawn_for(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B _ _"]:
+        """Of what shape the draw is."""
+        return x
+
+
+class LayerDropout(Dropout):
+    """Stochastic depth: a branch left out as a whole, for each example or not; others are enlarged to keep the mean.
+
+    Source: Huang et al., "Deep Networks with Stochastic Depth", 2016.
+    """
+
+    def drawn_for(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B 1 1"]:
+        return x[:, :1, :1]
 
 
 # Which part of the full rate holds at a share of progress (0 .. 1).
@@ -64,4 +78,5 @@ DROPOUT_SCHEDULES: dict[str, Callable[[float], float]] = {
     "early": lambda progress: float(progress < 0.5),
     "late": lambda progress: float(progress >= 0.5),
     "ramp": lambda progress: progress,
+    "fall": lambda progress: 1 - progress,
 }

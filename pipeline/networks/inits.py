@@ -1,13 +1,15 @@
-"""Inits: where the weights start.
+"""Inits: where the weights start, and how fast each may go.
 
-An entry gives the standard deviation of a parameter's normal draw by its role (0 = zeros), or draws it itself.
-Whatever the entry, biases start at 0 and gains where their module puts them (1; 0 in ReZero).
+An entry draws a parameter by its role. Whatever the entry, biases start at 0, and gains, scales and mixers where their module
+puts them (1, mostly; 0 in ReZero and mixers). With `mup` the width also sets a learning rate for each parameter (`rates`), and
+the size of attention scores and logits (`width_ratio`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +17,38 @@ from torch import Tensor, nn
 from pipeline.networks.roles import Role, role_of
 from pipeline.params import Model
 
-Init = Callable[[Tensor, Role, int, torch.Generator], object]
-"""Fills a parameter [outputs, inputs] of a role, in a network of so many branches, in place."""
+Init = Callable[[Tensor, Role, Model, torch.Generator], object]
+"""Fills a parameter [outputs, inputs] of a role in place."""
+
+UpdateKind = Literal["entrywise", "gradient", "orthogonal"]
+"""What an optimizer makes of a matrix's gradient, which decides how far a step of one learning rate reaches as the width grows:
+every entry moves about alike (Adam and its kin, Lion), the gradient itself is followed (SGD), or all singular values are made
+alike (Muon, Shampoo)."""
 
 
-def gpt2(weight: Tensor, role: Role, branches: int, generator: torch.Generator) -> None:
+def gpt2(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
     """N(0, .02), and what writes to the stream smaller by the root of the number of branches, so that their sum keeps its size.
 
     Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019.
     """
-    nn.init.normal_(weight, std=0.02 / math.sqrt(branches) if role is Role.OUTPUT else 0.02, generator=generator)
+    nn.init.normal_(weight, std=0.02 / math.sqrt(2 * model.depth) if role is Role.OUTPUT else 0.02, generator=generator)
 
 
-def zero_output(weight: Tensor, role: Role, branches: int, generator: torch.Generator) -> None:
+def mup(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
+    """`gpt2` at base_width; at other widths a matrix's variance goes with 1/width, and what is looked up or read out keeps its.
+
+    Half of muP, the maximal update parametrization, in which the best learning rate is the same at every width; `rates`
+    and `width_ratio` are the other half. Let `heads` be as it is while the width grows.
+
+    Source: Yang et al., "Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter Transfer", 2022
+    (table 8).
+    """
+    gpt2(weight, role, model, generator)
+    if role in (Role.MATRIX, Role.OUTPUT):
+        weight *= width_ratio(model) ** -0.5
+
+
+def zero_output(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
     """Branches and head start at 0, so that the first prediction is uniform and every block the identity.
 
     What would stay at 0 for ever is drawn as `fan_in` does: a tied head, and branches that no stream passes by.
@@ -38,21 +59,21 @@ def zero_output(weight: Tensor, role: Role, branches: int, generator: torch.Gene
     if role in (Role.OUTPUT, Role.HEAD):
         nn.init.zeros_(weight)
     else:
-        fan_in(weight, role, branches, generator)
+        fan_in(weight, role, model, generator)
 
 
-def orthogonal(weight: Tensor, role: Role, branches: int, generator: torch.Generator) -> None:
+def orthogonal(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
     """Matrices that keep lengths and angles.
 
     Source: Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2013.
     """
     if role in (Role.EMBEDDING, Role.TIED):
-        fan_in(weight, role, branches, generator)
+        fan_in(weight, role, model, generator)
     else:
         nn.init.orthogonal_(weight, generator=generator)
 
 
-def fan_in(weight: Tensor, role: Role, branches: int, generator: torch.Generator) -> None:
+def fan_in(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
     """N(0, 1/inputs), which keeps the size of the features; embeddings N(0, 1), unless they are the head too: then GPT-2's
     N(0, .02), lest every token begin by predicting itself.
 
@@ -79,12 +100,43 @@ def initialise(
             role = Role.MATRIX
         if role is Role.BIAS:
             nn.init.zeros_(parameter)  # torch's own draw would come from the global generator
-        elif role is not Role.GAIN:
-            INITS[model.init](parameter.data, role, 2 * model.depth, generator)
+        elif role not in (Role.GAIN, Role.SCALE) and not name.startswith("mixer."):
+            INITS[model.init](parameter.data, role, model, generator)
+
+
+def width_ratio(model: Model) -> float:
+    """How many times wider the network is than the one whose learning rate it is to share; 1 without muP.
+
+    Features that a head reads, and queries and keys that are compared, line up as they learn: their products grow with the
+    width and no longer with its root. So muP divides logits by this ratio, and scores by its root once more.
+    """
+    return model.width / model.base_width if model.init == "mup" else 1.0
+
+
+def rates(parameters: Mapping[str, Tensor], model: Model, kind: UpdateKind = "entrywise") -> dict[str, float]:
+    """The learning rate of each parameter as a multiple of `lr`; all 1 without muP, or at its base width.
+
+    A step should change every layer's features by as much at any width. A matrix that moves entry by entry lines up with
+    what it reads, so that its effect grows with its inputs: 1/width. A gradient is itself smaller by the width, except a
+    matrix's, and so what it moves is sped up by it. A step of given singular values changes features by those, whatever the
+    width; only Muon's matrices are moved so, and the rest entry by entry.
+
+    A decay that an optimizer takes as a share of the rate should take it of `lr`, without these multiples: it shrinks by a
+    share of the weight, whatever the width.
+
+    Source: Yang et al., "Tensor Programs V", 2022 (table 8: `entrywise` is its column of Adam, `gradient` that of SGD); Yang
+    et al., "A Spectral Condition for Feature Learning", 2023 (`orthogonal`).
+    """
+    ratio = width_ratio(model)
+    matrix = {"entrywise": 1 / ratio, "gradient": 1.0, "orthogonal": 1.0}[kind]
+    other = ratio if kind == "gradient" else 1.0
+    by_role = {Role.MATRIX: matrix, Role.OUTPUT: matrix, Role.SCALE: 1.0}
+    return {name: by_role.get(role_of(name, parameter), other) for name, parameter in parameters.items()}
 
 
 INITS: dict[str, Init] = {
     "gpt2": gpt2,
+    "mup": mup,
     "zero_output": zero_output,
     "orthogonal": orthogonal,
     "fan_in": fan_in,

@@ -1,43 +1,105 @@
-"""Mixers: what a token's embedding learns of its neighbour before the first block.
+"""Mixers: what a token's embedding learns of its neighbours before the first block.
 
 Attention has to find the token before in two steps (where is it, what is it); a mixer hands it over for next to
-nothing, and small models learn their pairs of tokens at once. An entry is built with the width.
+nothing, and small models learn their pairs of tokens at once. What a mixer adds starts at 0.
+
+An entry is given a stretch of ids and their embeddings; `reach` is how many tokens before a position it looks at. Before the
+first of the stretch there is nothing.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F  # noqa: N812 (its customary name)
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from pipeline.params import Model
 
 
 class Mixer(nn.Module):
     """Each embedding by itself."""
 
-    def __init__(self, width: int) -> None:
+    reach = 0
+
+    def __init__(self, model: Model, vocabulary: int) -> None:
         super().__init__()
 
-    def forward(self, x: Float[Tensor, "B T D"], before: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B T D"]:
-        """Embeddings as the first block is to see them; `before` is the one before the first (zeros at the start)."""
+    def forward(self, ids: Int[Tensor, "B T"], x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """Embeddings as the first block is to see them."""
         return x
 
 
 class Smear(Mixer):
-    """Each embedding plus a learned share, feature by feature, of the one before it; the share starts at 0.
+    """Each embedding plus a learned share, feature by feature, of the one before it.
 
     Source: Olsson et al., "In-context Learning and Induction Heads", 2022 (smeared keys); Jordan et al.,
     "modded-nanogpt", 2024 (on embeddings).
     """
 
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.share = nn.Parameter(torch.zeros(width))
+    reach = 1
 
-    def forward(self, x: Float[Tensor, "B T D"], before: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B T D"]:
-        return x + self.share * torch.cat((before, x[:, :-1]), dim=1)
+    def __init__(self, model: Model, vocabulary: int) -> None:
+        super().__init__(model, vocabulary)
+        self.share = nn.Parameter(torch.zeros(model.width))
+
+    def forward(self, ids: Int[Tensor, "B T"], x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return x + self.share * F.pad(x[:, :-1], (0, 0, 1, 0))
+
+
+class Convolution(Mixer):
+    """Each embedding plus learned shares, feature by feature, of the three before it: a causal depthwise convolution of 4 taps.
+
+    Source: So et al., "Primer: Searching for Efficient Transformers for Language Modeling", 2021 (on queries, keys and
+    values); Allen-Zhu, "Physics of Language Models: Part 4.1, Architecture Design and the Magic of Canon Layers", 2025 (on the
+    stream, beside a residual).
+    """
+
+    reach = 3
+
+    def __init__(self, model: Model, vocabulary: int) -> None:
+        super().__init__(model, vocabulary)
+        self.shares = nn.ParameterList(torch.zeros(model.width) for _ in range(self.reach))
+
+    def forward(self, ids: Int[Tensor, "B T"], x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        padded, length = F.pad(x, (0, 0, self.reach, 0)), x.shape[1]
+        for distance, share in enumerate(self.shares, start=1):
+            x = torch.addcmul(x, padded[:, self.reach - distance : self.reach - distance + length], share)
+        return x
+
+
+class Bigrams(Mixer):
+    """Each embedding plus one of its pair: the token before and itself look up a row of a second table.
+
+    A row for each pair, where all fit; else pairs share rows by a hash, in which no two that end alike meet as long as there
+    are no more tokens than rows.
+
+    Source: Roy et al., "N-Grammer: Augmenting Transformers with latent n-grams", 2022; Jordan et al., "modded-nanogpt", 2024
+    (its hash).
+    """
+
+    reach = 1
+    most_rows = 8192  # all pairs of 90 characters
+
+    def __init__(self, model: Model, vocabulary: int) -> None:
+        super().__init__(model, vocabulary)
+        self.vocabulary = vocabulary
+        self.weight = nn.Parameter(torch.zeros(min(vocabulary**2, self.most_rows), model.width))
+
+    def forward(self, ids: Int[Tensor, "B T"], x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        pairs = F.embedding(self.rows(ids[:, :-1], ids[:, 1:]), self.weight)
+        return x + F.pad(pairs, (0, 0, 1, 0))
+
+    def rows(self, before: Int[Tensor, "B T"], ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+        """The row of each pair."""
+        if len(self.weight) == self.vocabulary**2:
+            return before * self.vocabulary + ids
+        return ((before * 36313) ^ (ids * 27191)) % len(self.weight)
 
 
 MIXERS: dict[str, type[Mixer]] = {
     "none": Mixer,
     "smear": Smear,
+    "convolution": Convolution,
+    "bigrams": Bigrams,
 }

@@ -55,6 +55,23 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, EPSILON)
 
 
+class DynamicTanh(nn.Module):
+    """A tanh whose steepness is learned, in place of a norm: large features are held back, without a look at the others.
+
+    Source: Zhu et al., "Transformers without Normalization", 2025.
+    """
+
+    def __init__(self, width: int, bias: bool) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1,), 0.5))  # the paper's start
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        bent = (self.scale * x).tanh() * self.weight
+        return bent if self.bias is None else bent + self.bias
+
+
 class NoNorm(nn.Module):
     """Features as they come: a control, which trains only with care."""
 
@@ -69,5 +86,6 @@ NORMS: dict[str, Callable[[int, bool], nn.Module]] = {
     "layer": LayerNorm,
     "layer_plain": PlainLayerNorm,
     "rms": RMSNorm,
+    "dyt": DynamicTanh,
     "none": NoNorm,
 }

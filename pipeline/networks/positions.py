@@ -1,10 +1,13 @@
 """Positions: how the model knows where in the context a token stands.
 
-An entry may add to the embeddings (`embed`), or turn queries and keys (`turn`); what it does not do stays as it is.
+An entry may add to the embeddings (`embed`), turn queries and keys (`turn`), or add to the scores of attention (`bias`); what
+it does not do stays as it is.
 `start` is the position of the first token given: more than 0 when a cache holds those before it.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from jaxtyping import Float
@@ -30,6 +33,10 @@ class Position(nn.Module):
     def turn(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
         """Queries and keys (N of them a position) as attention is to compare them."""
         return x
+
+    def bias(self, queries: int, keys: int) -> Float[Tensor, "H T S"] | None:
+        """What each head adds to its scores of so many keys, of which the last are the queries' own; None: nothing."""
+        return None
 
 
 class LearnedPosition(Position):
@@ -77,13 +84,38 @@ class RotaryPosition(Position):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        angle = _angles(model.length, model.width // model.heads)
+        angle = _angles(model.length, model.width // model.heads, model.rotary_base)
         self.register_buffer("turns", torch.polar(torch.ones_like(angle), angle)[:, None], persistent=False)
 
     def turn(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
         turned = pairs * self.turns[start : start + x.shape[1]]
         return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+
+
+class AlibiPosition(Position):
+    """Each score lowered in proportion to the distance, steeply in the first heads and gently in the last.
+
+    Source: Press et al., "Train Short, Test Long: Attention with Linear Biases Enables Input Length Extrapolation", 2021.
+    """
+
+    slopes: Tensor
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.register_buffer("slopes", torch.tensor(slopes(model.heads))[:, None, None], persistent=False)
+
+    def bias(self, queries: int, keys: int) -> Float[Tensor, "H T S"]:
+        place = torch.arange(keys, device=self.slopes.device)
+        return self.slopes * (place - place[keys - queries :, None])
+
+
+def slopes(heads: int) -> list[float]:
+    """The paper's geometric sequence down to 2^-8; between two powers of 2, every other one of the finer sequence fills up."""
+    power = 2 ** int(math.log2(heads))
+    coarse = [2 ** (-8 * number / power) for number in range(1, power + 1)]
+    finer = [2 ** (-4 * number / power) for number in range(1, 2 * power + 1, 2)]
+    return coarse + finer[: heads - power]
 
 
 def _angles(length: int, features: int, base: float = 10_000.0) -> Float[Tensor, "T half"]:
@@ -97,4 +129,5 @@ POSITIONS: dict[str, type[Position]] = {
     "learned": LearnedPosition,
     "sinusoidal": SinusoidalPosition,
     "rotary": RotaryPosition,
+    "alibi": AlibiPosition,
 }

@@ -1,20 +1,30 @@
 """Residuals: how a block's branches (attention, feed-forward) meet the stream that runs past them.
 
-An entry is called with the stream, and the norm and the layer of each branch in turn.
+An entry is called with the stream, the block's norms (it says how many it wants) and its branches.
 `final_norm` says whether the stream still wants a norm before the head; `branches_add_up` whether the branches' outputs add
 up in it at full size from the start, so that an init may hold them small or at 0.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Layer = Callable[[Tensor], Tensor]
-Branch = tuple[nn.Module, Layer]
+from pipeline.params import Model
+
+BRANCHES = 2  # of a block: attention, feed-forward
+
+
+class Branch(NamedTuple):
+    """A layer, and what dropout leaves of that which is about to be added to the stream."""
+
+    layer: Callable[[Tensor], Tensor]
+    kept: Callable[[Tensor], Tensor]
 
 
 class Residual(nn.Module):
@@ -23,15 +33,18 @@ class Residual(nn.Module):
     Source: Xiong et al., "On Layer Normalization in the Transformer Architecture", 2020 (pre-norm).
     """
 
+    norms = BRANCHES
     final_norm = True
     branches_add_up = True
 
-    def __init__(self, branches: int) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
 
-    def forward(self, x: Float[Tensor, "B T D"], branches: Iterable[Branch]) -> Float[Tensor, "B T D"]:
-        for norm, layer in branches:
-            x = x + layer(norm(x))
+    def forward(
+        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+    ) -> Float[Tensor, "B T D"]:
+        for norm, branch in zip(norms, branches, strict=True):
+            x = x + branch.kept(branch.layer(norm(x)))
         return x
 
 
@@ -43,9 +56,67 @@ class PostNorm(Residual):
 
     final_norm = False
 
-    def forward(self, x: Float[Tensor, "B T D"], branches: Iterable[Branch]) -> Float[Tensor, "B T D"]:
-        for norm, layer in branches:
-            x = norm(x + layer(x))
+    def forward(
+        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+    ) -> Float[Tensor, "B T D"]:
+        for norm, branch in zip(norms, branches, strict=True):
+            x = norm(x + branch.kept(branch.layer(x)))
+        return x
+
+
+class Sandwich(Residual):
+    """x + norm(layer(norm(x))): what a branch adds is normed too, so that no layer can shout down the stream.
+
+    Source: Ding et al., "CogView: Mastering Text-to-Image Generation via Transformers", 2021.
+    """
+
+    norms = 2 * BRANCHES
+    branches_add_up = False  # the norm behind a small output would make it large again
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+    ) -> Float[Tensor, "B T D"]:
+        each = iter(norms)
+        for before, after, branch in zip(each, each, branches, strict=True):
+            x = x + branch.kept(after(branch.layer(before(x))))
+        return x
+
+
+class Parallel(Residual):
+    """x + attention(norm(x)) + feed_forward(norm(x)): side by side, which saves a norm and lets both be computed at once.
+
+    Source: Wang & Komatsuzaki, "GPT-J-6B: A 6 Billion Parameter Autoregressive Language Model", 2021.
+    """
+
+    norms = 1
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+    ) -> Float[Tensor, "B T D"]:
+        (norm,) = norms
+        read = norm(x)
+        for branch in branches:
+            x = x + branch.kept(branch.layer(read))
+        return x
+
+
+class DepthScaled(Residual):
+    """x + layer(norm(x)) / sqrt(branches of the network): however deep, the branches together are as large as the stream.
+
+    Source: Yang et al., "Tensor Programs VI: Feature Learning in Infinite-Depth Neural Networks", 2023.
+    """
+
+    branches_add_up = False  # they are held small here
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.share = 1 / math.sqrt(BRANCHES * model.depth)
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+    ) -> Float[Tensor, "B T D"]:
+        for norm, branch in zip(norms, branches, strict=True):
+            x = torch.add(x, branch.kept(branch.layer(norm(x))), alpha=self.share)
         return x
 
 
@@ -57,13 +128,35 @@ class ReZero(Residual):
 
     branches_add_up = False  # the scales hold them at 0; a second zero behind them would have no gradient, nor would they
 
-    def __init__(self, branches: int) -> None:
-        super().__init__(branches)
-        self.scale = nn.Parameter(torch.zeros(branches))
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.scale = nn.Parameter(torch.zeros(BRANCHES))
 
-    def forward(self, x: Float[Tensor, "B T D"], branches: Iterable[Branch]) -> Float[Tensor, "B T D"]:
-        for scale, (norm, layer) in zip(self.scale, branches, strict=True):
-            x = x + scale * layer(norm(x))
+    def forward(
+        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+    ) -> Float[Tensor, "B T D"]:
+        for scale, norm, branch in zip(self.scale, norms, branches, strict=True):
+            x = x + scale * branch.kept(branch.layer(norm(x)))
+        return x
+
+
+class LayerScale(Residual):
+    """x + g * layer(norm(x)) with a g for each feature, learned from .1: branches come in gently, feature by feature.
+
+    Source: Touvron et al., "Going deeper with Image Transformers", 2021 (.1 is its start for up to 18 blocks).
+    """
+
+    branches_add_up = False  # they are held small here
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.gains = nn.ParameterList(torch.full((model.width,), 0.1) for _ in range(BRANCHES))
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+    ) -> Float[Tensor, "B T D"]:
+        for gain, norm, branch in zip(self.gains, norms, branches, strict=True):
+            x = torch.addcmul(x, branch.kept(branch.layer(norm(x))), gain)
         return x
 
 
@@ -72,15 +165,21 @@ class NoResidual(Residual):
 
     branches_add_up = False
 
-    def forward(self, x: Float[Tensor, "B T D"], branches: Iterable[Branch]) -> Float[Tensor, "B T D"]:
-        for norm, layer in branches:
-            x = layer(norm(x))
+    def forward(
+        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+    ) -> Float[Tensor, "B T D"]:
+        for norm, branch in zip(norms, branches, strict=True):
+            x = branch.kept(branch.layer(norm(x)))
         return x
 
 
 RESIDUALS: dict[str, type[Residual]] = {
     "pre": Residual,
     "post": PostNorm,
+    "sandwich": Sandwich,
+    "parallel": Parallel,
     "rezero": ReZero,
+    "layerscale": LayerScale,
+    "depth_scaled": DepthScaled,
     "none": NoResidual,
 }

@@ -10,12 +10,13 @@ from torch import Tensor
 class Role(StrEnum):
     """The parts that a parameter of a network can play."""
 
-    EMBEDDING = "embedding"  # rows looked up: tokens, learned positions
+    EMBEDDING = "embedding"  # rows looked up: tokens, pairs of them, learned positions
     HEAD = "head"  # features to logits
     TIED = "tied"  # both at once
     MATRIX = "matrix"  # reads from the residual stream
     OUTPUT = "output"  # writes to the residual stream
-    GAIN = "gain"  # vectors that multiply
+    GAIN = "gain"  # vectors that multiply features, each its own
+    SCALE = "scale"  # numbers that multiply all features alike
     BIAS = "bias"  # vectors that are added
 
 
@@ -27,9 +28,11 @@ def role_of(name: str, parameter: Tensor) -> Role:
     match name.split("."):
         case [*_, "bias"]:
             return Role.BIAS
+        case [*_, "scale"]:
+            return Role.SCALE
         case _ if parameter.ndim < 2:
             return Role.GAIN
-        case ["embedding" | "position", *_]:
+        case ["embedding" | "position" | "mixer", *_]:
             return Role.EMBEDDING
         case ["head", *_]:
             return Role.HEAD

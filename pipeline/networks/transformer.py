@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, Cache
-from pipeline.networks.dropout import Dropout, Noise
-from pipeline.networks.inits import initialise
+from pipeline.networks.dropout import Dropout, LayerDropout, Noise
+from pipeline.networks.inits import initialise, width_ratio
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
 from pipeline.networks.positions import POSITIONS, Position
-from pipeline.networks.residuals import RESIDUALS
+from pipeline.networks.residuals import BRANCHES, RESIDUALS, Branch
 from pipeline.params import Model
 
 
@@ -36,24 +38,27 @@ class Block(nn.Module):
 
     def __init__(self, model: Model, layer: int) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(NORMS[model.norm](model.width, model.bias) for _ in range(2))
+        residual = RESIDUALS[model.residual]
+        self.norms = nn.ModuleList(NORMS[model.norm](model.width, model.bias) for _ in range(residual.norms))
         self.attention = ATTENTIONS[model.attention](model, layer)
         self.feed_forward = FeedForward(model)
-        self.residual = RESIDUALS[model.residual](branches=2)
-        self.dropouts = nn.ModuleList(
-            Dropout(model.dropout, model.dropout_schedule, f"{layer} {branch}") for branch in ("attention", "feed_forward")
-        )
+        self.residual = residual(model)
+        self.dropouts, self.layer_dropouts = nn.ModuleList(), nn.ModuleList()
+        for number, branch in enumerate(("attention", "feed_forward"), start=1):
+            site, depth = f"{layer} {branch}", (BRANCHES * layer + number) / (BRANCHES * model.depth)
+            self.dropouts.append(Dropout(model.dropout, model.dropout_schedule, site))
+            self.layer_dropouts.append(LayerDropout(model.layer_dropout * depth, model.dropout_schedule, f"{site} layer"))
 
     def forward(
         self, x: Float[Tensor, "B T D"], position: Position, noise: Noise | None, cache: Cache | None
     ) -> Float[Tensor, "B T D"]:
         def attend(y: Tensor) -> Tensor:
-            return self.dropouts[0](self.attention(y, position, cache), noise)
+            return self.attention(y, position, cache)
 
-        def feed(y: Tensor) -> Tensor:
-            return self.dropouts[1](self.feed_forward(y), noise)
+        def kept(branch: int) -> Callable[[Tensor], Tensor]:
+            return lambda y: self.layer_dropouts[branch](self.dropouts[branch](y, noise), noise)
 
-        return self.residual(x, zip(self.norms, (attend, feed), strict=True))
+        return self.residual(x, self.norms, (Branch(attend, kept(0)), Branch(self.feed_forward, kept(1))))
 
 
 class GPT(nn.Module):
@@ -71,7 +76,7 @@ class GPT(nn.Module):
         super().__init__()
         self.knobs = model
         self.embedding = nn.Embedding(vocabulary, model.width)
-        self.mixer = MIXERS[model.mixer](model.width)
+        self.mixer = MIXERS[model.mixer](model, vocabulary)
         self.position = POSITIONS[model.position](model)
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks = nn.ModuleList(Block(model, layer) for layer in range(model.depth))
@@ -94,22 +99,31 @@ class GPT(nn.Module):
         """What the last block leaves, normed: all that the head reads."""
         start = cache.length if cache else 0
         assert start + ids.shape[1] <= self.knobs.length, "more ids than the context holds"
-        embedded = self.embedding(ids)
-        x = self.mixer(embedded, cache.before if cache else torch.zeros_like(embedded[:, :1]))
-        x = self.dropout(self.position.embed(x, start), noise)
+        x = self.dropout(self.position.embed(self._mixed(ids, cache), start), noise)
         for block in self.blocks:
             x = block(x, self.position, noise, cache)
         if cache:
-            cache.length, cache.before = start + ids.shape[1], embedded[:, -1:]
+            cache.length = start + ids.shape[1]
         return self.final_norm(x)
+
+    def _mixed(self, ids: Int[Tensor, "B T"], cache: Cache | None) -> Float[Tensor, "B T D"]:
+        """The embeddings, mixed; after a cache with those that the mixer looks back at, which are cut off again."""
+        if not cache:
+            return self.mixer(ids, self.embedding(ids))
+        stretch = torch.cat((cache.before, ids), dim=1)
+        cache.before = stretch[:, max(0, stretch.shape[1] - self.mixer.reach) :]
+        return self.mixer(stretch, self.embedding(stretch))[:, -ids.shape[1] :]
 
     def logits(self, features: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """What the head makes of some features; apart, so that a loss may take them in pieces."""
+        if (ratio := width_ratio(self.knobs)) != 1:
+            features = features / ratio
         return self.head(features)
 
     def new_cache(self, batch: int) -> Cache:
         """An empty cache for a batch of sequences, with room for the whole context."""
         weight = self.embedding.weight
-        shape = (batch, self.knobs.heads, self.knobs.length, self.knobs.width // self.knobs.heads)
+        knobs = self.knobs
+        shape = (batch, knobs.kv_heads or knobs.heads, knobs.length, knobs.width // knobs.heads)
         room = [torch.zeros(shape, device=weight.device, dtype=weight.dtype) for _ in range(2 * len(self.blocks))]
-        return Cache(room[::2], room[1::2], before=weight.new_zeros(batch, 1, self.knobs.width))
+        return Cache(room[::2], room[1::2], before=torch.empty(batch, 0, dtype=torch.long, device=weight.device))
