@@ -249,6 +249,8 @@ class Train(Section):
     warmup: Annotated[float, Field(ge=0, le=1)]
     decay: Annotated[float, Field(ge=0, le=1)]
     floor: Annotated[float, Field(ge=0, le=1)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    z_loss: Annotated[float, Field(ge=0)]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     snapshots: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
     curve_points: Annotated[int, Field(ge=1, le=100_000)]
@@ -288,6 +290,7 @@ class Runtime(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=0, le=1024)]
     workers: Annotated[int, Field(ge=0, le=1024)]
+    loss_chunk: Annotated[int, Field(ge=0)]
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     progress: Literal["auto", "bar", "lines", "none"]
 

@@ -12,6 +12,7 @@ from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.engine.runtime import Runtime
 from pipeline.params import Model, Train
 from pipeline.tasks.base import Task
+from pipeline.tasks.objective import Objective
 from pipeline.tasks.table import TASKS
 
 
@@ -24,7 +25,8 @@ def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, 
     Raises:
         Refusal: a split is missing, damaged, or shorter than the context.
     """
-    task = TASKS["language"](tokens, model, vocabulary)
+    objective = Objective(train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk)
+    task = TASKS["language"](tokens, model, vocabulary, objective)
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     network = task.build(torch.Generator().manual_seed(seed)).to(runtime.device)
