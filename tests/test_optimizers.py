@@ -6,7 +6,8 @@ import pytest
 import torch
 from small import knobs
 
-from pipeline.engine.optimizers import OPTIMIZERS, Optimizer, orthogonalised
+from pipeline.engine.optimizer import Optimizer
+from pipeline.engine.optimizers import OPTIMIZERS, orthogonalised
 
 
 def parameters() -> dict[str, torch.nn.Parameter]:
@@ -48,9 +49,8 @@ def ours_of(optimizer: Optimizer) -> dict[str, torch.nn.Parameter]:
 def test_sgd_moves_as_torch_does(momentum: float) -> None:
     train = knobs(train__optimizer="sgd", train__momentum=momentum, train__weight_decay=0.0).train
     theirs = parameters()
-    assert (
-        train_both(OPTIMIZERS["sgd"](parameters(), train), torch.optim.SGD(theirs.values(), momentum=momentum), theirs) < 1e-6
-    )
+    reference = torch.optim.SGD(theirs.values(), momentum=momentum)
+    assert train_both(OPTIMIZERS["sgd"](parameters(), train, {}), reference, theirs) < 1e-6
 
 
 def test_adamw_moves_as_torch_does() -> None:
@@ -61,7 +61,7 @@ def test_adamw_moves_as_torch_does() -> None:
         {"params": [p for p in theirs.values() if p.ndim < 2], "weight_decay": 0.0},
     ]
     reference = torch.optim.AdamW(groups, betas=(0.85, 0.98), eps=1e-8)
-    assert train_both(OPTIMIZERS["adamw"](parameters(), train), reference, theirs) < 1e-6
+    assert train_both(OPTIMIZERS["adamw"](parameters(), train, {}), reference, theirs) < 1e-6
 
 
 def test_muon_moves_matrices_as_torch_does_up_to_its_rounding_to_bfloat16() -> None:
@@ -69,7 +69,7 @@ def test_muon_moves_matrices_as_torch_does_up_to_its_rounding_to_bfloat16() -> N
     keep = ("blocks.0.attention.project.weight", "blocks.0.feed_forward.down.weight")
     theirs = {name: p for name, p in parameters().items() if name in keep}
     reference = torch.optim.Muon(list(theirs.values()), momentum=0.95, weight_decay=0.1, nesterov=True, adjust_lr_fn="original")
-    ours = OPTIMIZERS["muon"](parameters(), train)
+    ours = OPTIMIZERS["muon"](parameters(), train, {})
     assert list(ours.parameters) == list(keep)
     moved = 20 * 0.01  # how far 20 steps of that rate go
     assert train_both(ours, reference, theirs) < 0.03 * moved
@@ -112,7 +112,7 @@ def test_orthogonalised_is_the_iteration_written_out() -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_memory_is_in_the_state_and_comes_back(name: str) -> None:
     train = knobs(train__optimizer=name, train__epsilon=1e-8).train
-    once, twice = OPTIMIZERS[name](parameters(), train), OPTIMIZERS[name](parameters(), train)
+    once, twice = OPTIMIZERS[name](parameters(), train, {}), OPTIMIZERS[name](parameters(), train, {})
     generator = torch.Generator().manual_seed(2)
 
     def all_of(optimizer: Optimizer) -> dict[str, torch.nn.Parameter]:
@@ -136,7 +136,7 @@ def test_vectors_are_not_decayed() -> None:
     for name in OPTIMIZERS:
         train = knobs(train__optimizer=name, train__weight_decay=1.0, train__momentum=0.0, train__epsilon=1e-8).train
         own = parameters()
-        optimizer = OPTIMIZERS[name](own, train)
+        optimizer = OPTIMIZERS[name](own, train, {})
         before = {key: weight.detach().clone() for key, weight in own.items()}
         for weight in own.values():
             weight.grad = torch.zeros_like(weight)
@@ -144,3 +144,31 @@ def test_vectors_are_not_decayed() -> None:
         for key, weight in own.items():
             shrunk = 1.0 if weight.ndim < 2 else 0.9
             torch.testing.assert_close(weight.detach(), before[key] * shrunk, msg=f"{name} {key}")
+
+
+def moved(name: str, lr: float, rates: dict[str, float], **more: object) -> dict[str, torch.Tensor]:
+    """The weights after some steps at a learning rate, with the rates of some parameters multiplied."""
+    train = knobs(train__optimizer=name, train__weight_decay=0.3, train__epsilon=1e-8, **more).train
+    own, generator = parameters(), torch.Generator().manual_seed(3)
+    optimizer = OPTIMIZERS[name](own, train, rates)
+    for _ in range(5):
+        for weight in own.values():
+            weight.grad = torch.randn(weight.shape, generator=generator)
+        optimizer.step(lr)
+    return {key: weight.detach() for key, weight in own.items()}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_parameter_with_a_rate_moves_and_decays_as_if_the_learning_rate_were_so_many_times_as_high(name: str) -> None:
+    quick = "blocks.0.attention.project.weight", "blocks.0.norms.0.weight", "head.weight"
+    plain, faster = moved(name, 0.01, {}), moved(name, 0.03, {})
+    mixed = moved(name, 0.01, dict.fromkeys(quick, 3.0))
+    for key, weight in mixed.items():
+        torch.testing.assert_close(weight, (faster if key in quick else plain)[key], rtol=0, atol=1e-6)
+        assert (plain[key] - faster[key]).abs().max() > 1e-3, "the rate matters to no digit that is compared"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_without_rates_what_is_decayed_alike_moves_in_one_call(name: str) -> None:
+    optimizer = OPTIMIZERS[name](parameters(), knobs(train__weight_decay=0.3).train, {})
+    assert len(optimizer.groups) == len({group.decay for group in optimizer.groups})

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from pipeline.artifacts import alone, private, sha256_of, write_bytes
-from pipeline.engine.optimizers import Optimizer
+from pipeline.engine.optimizer import Optimizer
 from pipeline.engine.runtime import Scaler
 from pipeline.networks.weights import weights_as_bytes
 

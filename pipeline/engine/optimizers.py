@@ -7,54 +7,15 @@ dict of tensors, which a checkpoint keeps without pickle. tests/test_optimizers.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pipeline.engine.optimizer import Group, Named, Optimizer, Rates, nothing_yet, shrink
 from pipeline.networks.roles import Role, role_of
 from pipeline.params import Train
-
-Named = dict[str, nn.Parameter]
-
-
-class Optimizer(ABC):
-    """Moves parameters against their gradients; all that it remembers is in `state`."""
-
-    def __init__(self, parameters: Named, train: Train) -> None:
-        self.parameters, self.train = parameters, train
-        self.weights: list[Tensor] = list(parameters.values())
-
-    @abstractmethod
-    def state(self) -> dict[str, Tensor]:
-        """The memory by name; the tensors themselves, so that loading is copying into them."""
-
-    @abstractmethod
-    def update(self, gradients: list[Tensor], lr: float) -> None:
-        """Move every weight once."""
-
-    def step(self, lr: float) -> None:
-        """Move every weight by its gradient at a learning rate."""
-        gradients = [weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in self.weights]
-        with torch.no_grad():
-            self.update(gradients, lr)
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Remember what another optimizer of the same kind remembered."""
-        for name, memory in self.state().items():
-            memory.copy_(state[name])
-
-    def _memory(self) -> list[Tensor]:
-        return [torch.zeros_like(weight, memory_format=torch.preserve_format) for weight in self.weights]
-
-    def _named(self, kind: str, memories: list[Tensor]) -> dict[str, Tensor]:
-        return {f"{kind}.{name}": memory for name, memory in zip(self.parameters, memories, strict=True)}
-
-    def _decays(self) -> list[Tensor]:
-        """Matrices are decayed, vectors are not: a gain that is pulled to 0 says nothing about complexity."""
-        return [weight for weight in self.weights if weight.ndim >= 2]
 
 
 class SGD(Optimizer):
@@ -63,19 +24,15 @@ class SGD(Optimizer):
     Source: Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
     """
 
-    def __init__(self, parameters: Named, train: Train) -> None:
-        super().__init__(parameters, train)
-        self.velocity = self._memory()
+    def remember(self, weight: nn.Parameter) -> dict[str, Tensor]:
+        return {"velocity": nothing_yet(weight)}
 
-    def state(self) -> dict[str, Tensor]:
-        return self._named("velocity", self.velocity)
-
-    def update(self, gradients: list[Tensor], lr: float) -> None:
-        if self.train.weight_decay:
-            torch._foreach_mul_(self._decays(), 1 - lr * self.train.weight_decay)
-        torch._foreach_mul_(self.velocity, self.train.momentum)
-        torch._foreach_add_(self.velocity, gradients)
-        torch._foreach_add_(self.weights, self.velocity, alpha=-lr)
+    def move(self, group: Group, gradients: list[Tensor], lr: float) -> None:
+        velocity = group.memory["velocity"]
+        shrink(group, lr)
+        torch._foreach_mul_(velocity, self.train.momentum)
+        torch._foreach_add_(velocity, gradients)
+        torch._foreach_add_(group.weights, velocity, alpha=-lr)
 
 
 class AdamW(Optimizer):
@@ -84,38 +41,27 @@ class AdamW(Optimizer):
     Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2017.
     """
 
-    def __init__(self, parameters: Named, train: Train) -> None:
-        super().__init__(parameters, train)
-        self.mean, self.square = self._memory(), self._memory()
-        self.steps = [torch.zeros((), device=weight.device) for weight in self.weights]
-        self.decayed = [index for index, weight in enumerate(self.weights) if weight.ndim >= 2]
-        self.plain = [index for index, weight in enumerate(self.weights) if weight.ndim < 2]
+    def remember(self, weight: nn.Parameter) -> dict[str, Tensor]:
+        steps = torch.zeros((), device=weight.device)
+        return {"mean": nothing_yet(weight), "square": nothing_yet(weight), "steps": steps}
 
-    def state(self) -> dict[str, Tensor]:
-        return self._named("mean", self.mean) | self._named("square", self.square) | self._named("steps", self.steps)
-
-    def update(self, gradients: list[Tensor], lr: float) -> None:
-        torch._foreach_add_(self.steps, 1.0)
-        for indices, decay in ((self.decayed, self.train.weight_decay), (self.plain, 0.0)):
-            if indices:
-                weights, slopes, mean, square, steps = (
-                    [tensors[i] for i in indices] for tensors in (self.weights, gradients, self.mean, self.square, self.steps)
-                )
-                torch._fused_adamw_(  # one kernel for all weights; what torch.optim.AdamW(fused=True) calls
-                    weights,
-                    slopes,
-                    mean,
-                    square,
-                    [],
-                    steps,
-                    lr=lr,
-                    beta1=self.train.beta1,
-                    beta2=self.train.beta2,
-                    weight_decay=decay,
-                    eps=self.train.epsilon,
-                    amsgrad=False,
-                    maximize=False,
-                )
+    def move(self, group: Group, gradients: list[Tensor], lr: float) -> None:
+        torch._foreach_add_(group.memory["steps"], 1.0)
+        torch._fused_adamw_(  # one kernel for the whole group; what torch.optim.AdamW(fused=True) calls
+            group.weights,
+            gradients,
+            group.memory["mean"],
+            group.memory["square"],
+            [],
+            group.memory["steps"],
+            lr=lr,
+            beta1=self.train.beta1,
+            beta2=self.train.beta2,
+            weight_decay=group.decay,
+            eps=self.train.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 class Muon(Optimizer):
@@ -126,34 +72,39 @@ class Muon(Optimizer):
     Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
     """
 
-    def __init__(self, parameters: Named, train: Train) -> None:
+    def __init__(self, parameters: Named, train: Train, rates: Rates) -> None:
         maps = {name: p for name, p in parameters.items() if role_of(name, p) in (Role.MATRIX, Role.OUTPUT)}
-        super().__init__(maps, train)
-        self.rest = AdamW({name: p for name, p in parameters.items() if name not in maps}, train)
-        self.velocity = self._memory()
-        # Matrices of one shape go through the iteration as one batch: few large products instead of many small ones.
-        self.alike: dict[torch.Size, list[int]] = {}
-        for index, weight in enumerate(self.weights):
-            self.alike.setdefault(weight.shape, []).append(index)
+        super().__init__(maps, train, rates)
+        self.rest = AdamW({name: p for name, p in parameters.items() if name not in maps}, train, rates)
+
+    def remember(self, weight: nn.Parameter) -> dict[str, Tensor]:
+        return {"velocity": nothing_yet(weight)}
 
     def state(self) -> dict[str, Tensor]:
-        return self._named("velocity", self.velocity) | self.rest.state()
+        return super().state() | self.rest.state()
 
     def step(self, lr: float) -> None:
         super().step(lr)
         self.rest.step(lr * self.train.vector_lr)
 
-    def update(self, gradients: list[Tensor], lr: float) -> None:
-        momentum = self.train.momentum
-        torch._foreach_lerp_(self.velocity, gradients, 1 - momentum)
-        ahead = torch._foreach_lerp(gradients, self.velocity, momentum)  # Nesterov: where momentum is about to lead
-        if self.train.weight_decay:
-            torch._foreach_mul_(self.weights, 1 - lr * self.train.weight_decay)
-        for shape, indices in self.alike.items():
+    def move(self, group: Group, gradients: list[Tensor], lr: float) -> None:
+        velocity, momentum = group.memory["velocity"], self.train.momentum
+        torch._foreach_lerp_(velocity, gradients, 1 - momentum)
+        ahead = torch._foreach_lerp(gradients, velocity, momentum)  # Nesterov: where momentum is about to lead
+        shrink(group, lr)
+        for shape, indices in alike(group.weights).items():
             directions = orthogonalised(torch.stack([ahead[i] for i in indices]))
             # A tall matrix writes to more features than it reads from: its step is as long, feature by feature.
             pace = lr * max(1.0, shape[0] / shape[1]) ** 0.5
-            torch._foreach_add_([self.weights[i] for i in indices], list(directions.unbind()), alpha=-pace)
+            torch._foreach_add_([group.weights[i] for i in indices], list(directions.unbind()), alpha=-pace)
+
+
+def alike(weights: list[Tensor]) -> dict[torch.Size, list[int]]:
+    """The places of the matrices of each shape: as one batch they are few large products instead of many small ones."""
+    found: dict[torch.Size, list[int]] = {}
+    for index, weight in enumerate(weights):
+        found.setdefault(weight.shape, []).append(index)
+    return found
 
 
 def orthogonalised(matrices: Float[Tensor, "N R C"], iterations: int = 5) -> Float[Tensor, "N R C"]:
@@ -174,7 +125,7 @@ def orthogonalised(matrices: Float[Tensor, "N R C"], iterations: int = 5) -> Flo
     return x.mT if tall else x
 
 
-OPTIMIZERS: dict[str, Callable[[Named, Train], Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[Named, Train, Rates], Optimizer]] = {
     "muon": Muon,
     "adamw": AdamW,
     "sgd": SGD,

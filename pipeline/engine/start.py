@@ -30,5 +30,5 @@ def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, 
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     network = task.build(torch.Generator().manual_seed(seed)).to(runtime.device)
-    optimizer = OPTIMIZERS[train.optimizer](dict(network.named_parameters()), train)
+    optimizer = OPTIMIZERS[train.optimizer](dict(network.named_parameters()), train, {})
     return Progress(network, optimizer, runtime.scaler()), task
