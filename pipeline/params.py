@@ -256,15 +256,21 @@ class Train(Section):
     lr: Annotated[float, Field(ge=1e-8, le=100)]
     vector_lr: Annotated[float, Field(ge=1e-4, le=1e4)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool
     beta1: Annotated[float, Field(ge=0, lt=1)]
     beta2: Annotated[float, Field(ge=0, lt=1)]
     epsilon: Annotated[float, Field(gt=0, le=1)]
+    axes_every: Annotated[int, Field(ge=1, le=100_000)]
     weight_decay: Annotated[float, Field(ge=0, le=100)]
+    state_8bit: bool
+    ema: Annotated[float, Field(ge=0, lt=1)]
     clip: Annotated[float, Field(ge=0)]
     schedule: Annotated[str, _named("engine/schedules.py:SCHEDULES")]
     warmup: Annotated[float, Field(ge=0, le=1)]
     decay: Annotated[float, Field(ge=0, le=1)]
     floor: Annotated[float, Field(ge=0, le=1)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    z_loss: Annotated[float, Field(ge=0)]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     snapshots: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
     curve_points: Annotated[int, Field(ge=1, le=100_000)]
@@ -279,6 +285,30 @@ class Train(Section):
             raise _problem("decay", f"warmup {self.warmup} + decay {self.decay} is more than 1, the whole training")
         if any(later <= earlier for earlier, later in zip(self.snapshots, self.snapshots[1:], strict=False)):
             raise _problem("snapshots", f"{self.snapshots} does not grow from each to the next")
+        return self
+
+    @model_validator(mode="after")
+    def schedule_has_what_it_needs(self) -> Train:
+        if self.schedule == "one_cycle" and not 0 < self.warmup <= 0.5:
+            raise _problem("warmup", f"{self.warmup} is not above 0 and up to 0.5; one_cycle falls for as long as it climbs")
+        if self.schedule == "inverse_sqrt" and not self.warmup:
+            raise _problem("warmup", "0.0 leaves inverse_sqrt nothing to measure by; it falls from the end of the warm-up")
+        if self.schedule == "exponential" and self.warmup:
+            raise _problem("warmup", f"{self.warmup} would climb before exponential does, which climbs from floor to lr itself")
+        if self.schedule == "exponential" and not self.floor:
+            raise _problem("floor", "0.0 is no rate to climb from by factors; exponential wants a small share, such as 1e-4")
+        return self
+
+    @model_validator(mode="after")
+    def optimizer_has_what_it_needs(self) -> Train:
+        if self.optimizer == "sgd" and self.nesterov and not self.momentum:
+            raise _problem("nesterov", "true looks ahead along the momentum, and momentum is 0")
+        if self.optimizer == "schedule_free" and not self.beta1:
+            raise _problem("beta1", "0.0 takes gradients where the average has no part; schedule_free wants it above 0")
+        if self.optimizer == "schedule_free" and self.ema:
+            raise _problem("ema", f"{self.ema} would average what schedule_free averages already; 0 would do")
+        if self.optimizer == "adafactor" and self.state_8bit:
+            raise _problem("state_8bit", "true finds nothing to shorten in adafactor, which remembers a row and a column")
         return self
 
 
@@ -304,6 +334,8 @@ class Runtime(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=0, le=1024)]
     workers: Annotated[int, Field(ge=0, le=1024)]
+    loss_chunk: Annotated[int, Field(ge=0)]
+    offload_optimizer: bool
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     progress: Literal["auto", "bar", "lines", "none"]
 

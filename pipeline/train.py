@@ -61,7 +61,8 @@ def main() -> None:
 def _publish(params: Params, vocabulary: int, progress: Progress, journal: Journal) -> None:
     from pipeline.networks.weights import save_weights
 
-    sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))
+    with progress.optimizer.reading():
+        sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))
     made_by = params.model_dump(include={"seed", "model", "train"})
     tokenizer = artifacts.sha256_of(artifacts.tokenizer_of(artifacts.TOKENS))
     about = {"task": "language", "vocabulary": vocabulary, "tokenizer": tokenizer, "step": progress.step, "sha256": sha256}

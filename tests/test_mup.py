@@ -7,13 +7,13 @@ import torch
 from small import VOCABULARY, knobs, same
 from torch import Tensor
 
-from pipeline.engine.optimizers import orthogonalised
+from pipeline.engine.matrix import orthogonalised
 from pipeline.networks.inits import UpdateKind, rates
 from pipeline.networks.roles import Role, role_of
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model
 
-KINDS: tuple[UpdateKind, ...] = ("entrywise", "gradient", "orthogonal")
+KINDS: tuple[UpdateKind, ...] = ("entrywise", "relative", "gradient", "orthogonal")
 IDS = torch.randint(VOCABULARY, (8, 12), generator=torch.Generator().manual_seed(1))
 
 
@@ -40,7 +40,7 @@ def step(network: GPT, kind: UpdateKind, lr: float, multiples: dict[str, float])
             if kind == "orthogonal" and role_of(name, weight) in (Role.MATRIX, Role.OUTPUT):
                 gradient = orthogonalised(gradient[None])[0] * max(1.0, weight.shape[0] / weight.shape[1]) ** 0.5
             elif kind != "gradient":
-                gradient = gradient.sign()
+                gradient = gradient.sign() * (weight.square().mean().sqrt().clamp(min=1e-3) if kind == "relative" else 1)
             weight -= lr * multiples[name] * gradient
 
 
@@ -67,7 +67,7 @@ def reach(init: str, width: int, kind: UpdateKind, lr: float) -> float:
     return float((network(IDS).detach() - before).square().mean().sqrt())
 
 
-@pytest.mark.parametrize(("kind", "lr"), [("entrywise", 2e-3), ("gradient", 0.1), ("orthogonal", 1e-3)])
+@pytest.mark.parametrize(("kind", "lr"), [("entrywise", 2e-3), ("relative", 0.1), ("gradient", 0.1), ("orthogonal", 1e-3)])
 def test_steps_reach_as_far_at_eight_times_the_width_and_without_it_many_times_farther(kind: UpdateKind, lr: float) -> None:
     """The coordinate check. Source: Yang et al., "Tensor Programs V", 2022 (appendix D)."""
     base = reach("mup", 32, kind, lr)
@@ -79,7 +79,12 @@ def test_every_part_of_a_network_goes_at_the_pace_of_the_papers_table() -> None:
     network = built(model_of("mup", 128, model__position="learned", model__residual="rezero"))
     parts = {"embedding.weight", "position.weight", "head.weight", "final_norm.weight", "blocks.0.attention.project.bias"}
     matrices = {"blocks.0.attention.project.weight", "blocks.1.feed_forward.down.weight"}
-    for kind, matrix, other in (("entrywise", 0.25, 1.0), ("gradient", 1.0, 4.0), ("orthogonal", 1.0, 1.0)):
+    for kind, matrix, other in (
+        ("entrywise", 0.25, 1.0),
+        ("relative", 0.5, 1.0),
+        ("gradient", 1.0, 4.0),
+        ("orthogonal", 1.0, 1.0),
+    ):
         found = rates(dict(network.named_parameters()), network.knobs, kind)  # type: ignore[arg-type]
         assert {found[name] for name in matrices} == {matrix}
         assert {found[name] for name in parts} == {other}

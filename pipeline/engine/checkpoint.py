@@ -22,7 +22,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from pipeline.artifacts import alone, private, sha256_of, write_bytes
-from pipeline.engine.optimizers import Optimizer
+from pipeline.engine.optimizer import Optimizer
 from pipeline.engine.runtime import Scaler
 from pipeline.networks.weights import weights_as_bytes
 
@@ -114,11 +114,12 @@ class Checkpoints:
             old.unlink()
 
     def keep_snapshot(self, progress: Progress) -> None:
-        """Keep the weights as they are at this step; once, though an interrupted run comes by here again.
+        """Keep the weights as one would use them at this step; once, though an interrupted run comes by here again.
 
         Beside the checkpoints, not in the out: what DVC deletes before a run must not be lost to its second half.
         """
-        name = self._write(self.snapshots, progress.step, weights_as_bytes(progress.model))
+        with progress.optimizer.reading():
+            name = self._write(self.snapshots, progress.step, weights_as_bytes(progress.model))
         if name not in progress.snapshots:
             progress.snapshots.append(name)
 

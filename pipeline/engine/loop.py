@@ -90,7 +90,7 @@ def validate(progress: Progress, task: Task, train: Train, runtime: Runtime, int
     size = task.size("validation")
     examples = np.unique(np.linspace(0, size - 1, min(size, train.validation_examples)).astype(np.int64))
     total, count = 0.0, 0
-    with torch.inference_mode():
+    with progress.optimizer.reading(), torch.inference_mode():
         for rows in np.array_split(examples, -(-len(examples) // (train.batch // train.accumulation))):
             if interrupted():
                 raise Interrupted

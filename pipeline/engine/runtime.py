@@ -29,6 +29,7 @@ class Runtime:
     """
 
     def __init__(self, knobs: params.Runtime, precision: str = "float32") -> None:
+        self.knobs = knobs
         self.device = torch.device(_device(knobs.device))
         self.precision = precision if precision != "auto" else _fastest_precision(self.device)
         self.dtype = PRECISIONS[self.precision]

@@ -19,6 +19,14 @@ def constant(progress: float, train: Train) -> float:
     return 1.0
 
 
+def linear(progress: float, train: Train) -> float:
+    """A straight fall from the peak to the floor.
+
+    Source: Defazio et al., "Optimal Linear Decay Learning Rate Schedules and Further Refinements", 2023.
+    """
+    return 1 - progress
+
+
 def cosine(progress: float, train: Train) -> float:
     """Half a cosine from the peak to the floor.
 
@@ -37,6 +45,34 @@ def trapezoid(progress: float, train: Train) -> float:
     return min(1.0, (1 - progress) / decay) if decay else 1.0
 
 
+def one_cycle(progress: float, train: Train) -> float:
+    """Down as slowly as the warm-up went up, to a tenth; then, in the steps that are left, to the floor.
+
+    With a warm-up of .45 it is the paper's cycle, but for the momentum, which stays as it is. What libraries call by this
+    name (half cosines) is a warm-up of .3 and the schedule `cosine`.
+
+    Source: Smith & Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2017.
+    """
+    down = train.warmup / (1 - train.warmup)
+    return 1 - 0.9 * progress / down if progress < down else 0.1 * (1 - progress) / (1 - down)
+
+
+def inverse_sqrt(progress: float, train: Train) -> float:
+    """By one over the root of the steps, from the peak where the warm-up ends: it need not know when the training does.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017.
+    """
+    return math.sqrt(train.warmup / (train.warmup + progress * (1 - train.warmup)))
+
+
+def exponential(progress: float, train: Train) -> float:
+    """Up from the floor to the peak, by the same factor every step: to find the rate from which the loss gets worse.
+
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2015 (the range test).
+    """
+    return (train.floor ** (1 - progress) - train.floor) / (1 - train.floor) if train.floor < 1 else 1.0
+
+
 def learning_rate(progress: float, train: Train) -> float:
     """The learning rate of the update that starts at a share of progress (0 .. below 1)."""
     if progress < train.warmup:
@@ -47,6 +83,10 @@ def learning_rate(progress: float, train: Train) -> float:
 
 SCHEDULES: dict[str, Schedule] = {
     "constant": constant,
+    "linear": linear,
     "cosine": cosine,
     "trapezoid": trapezoid,
+    "one_cycle": one_cycle,
+    "inverse_sqrt": inverse_sqrt,
+    "exponential": exponential,
 }

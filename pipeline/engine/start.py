@@ -8,10 +8,12 @@ import torch
 
 from pipeline.artifacts import SPLITS
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.optimizers import OPTIMIZERS
+from pipeline.engine.optimizers import OPTIMIZERS, optimizer_for
 from pipeline.engine.runtime import Runtime
+from pipeline.networks.inits import rates
 from pipeline.params import Model, Train
 from pipeline.tasks.base import Task
+from pipeline.tasks.objective import Objective
 from pipeline.tasks.table import TASKS
 
 
@@ -24,9 +26,12 @@ def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, 
     Raises:
         Refusal: a split is missing, damaged, or shorter than the context.
     """
-    task = TASKS["language"](tokens, model, vocabulary)
+    objective = Objective(train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk)
+    task = TASKS["language"](tokens, model, vocabulary, objective)
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     network = task.build(torch.Generator().manual_seed(seed)).to(runtime.device)
-    optimizer = OPTIMIZERS[train.optimizer](dict(network.named_parameters()), train)
+    parameters = dict(network.named_parameters())
+    multiples = rates(parameters, model, OPTIMIZERS[train.optimizer].update)
+    optimizer = optimizer_for(parameters, train, multiples, offload=runtime.knobs.offload_optimizer)
     return Progress(network, optimizer, runtime.scaler()), task

@@ -20,10 +20,10 @@ from pipeline.params import Model
 Init = Callable[[Tensor, Role, Model, torch.Generator], object]
 """Fills a parameter [outputs, inputs] of a role in place."""
 
-UpdateKind = Literal["entrywise", "gradient", "orthogonal"]
+UpdateKind = Literal["entrywise", "relative", "gradient", "orthogonal"]
 """What an optimizer makes of a matrix's gradient, which decides how far a step of one learning rate reaches as the width grows:
-every entry moves about alike (Adam and its kin, Lion), the gradient itself is followed (SGD), or all singular values are made
-alike (Muon, Shampoo)."""
+every entry moves about alike (Adam and its kin, Lion), or by a share of its matrix's size (Adafactor), the gradient itself is
+followed (SGD), or all singular values are made alike (Muon, Shampoo)."""
 
 
 def gpt2(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
@@ -121,14 +121,15 @@ def rates(parameters: Mapping[str, Tensor], model: Model, kind: UpdateKind = "en
     matrix's, and so what it moves is sped up by it. A step of given singular values changes features by those, whatever the
     width; only Muon's matrices are moved so, and the rest entry by entry.
 
-    A decay that an optimizer takes as a share of the rate should take it of `lr`, without these multiples: it shrinks by a
-    share of the weight, whatever the width.
+    A decay is a share of a parameter's own rate, and so it falls with the width too, as is nearly best (Qiu et al.,
+    "Hyperparameter Transfer Enables Consistent Gains of Matrix-Preconditioned Optimizers Across Scales", 2025).
 
     Source: Yang et al., "Tensor Programs V", 2022 (table 8: `entrywise` is its column of Adam, `gradient` that of SGD); Yang
-    et al., "A Spectral Condition for Feature Learning", 2023 (`orthogonal`).
+    et al., "A Spectral Condition for Feature Learning", 2023 (`orthogonal`); Everett et al., "Scaling Exponents Across
+    Parameterizations and Optimizers", 2024 (`relative`: the size of a matrix has one root of the width in it already).
     """
     ratio = width_ratio(model)
-    matrix = {"entrywise": 1 / ratio, "gradient": 1.0, "orthogonal": 1.0}[kind]
+    matrix = {"entrywise": 1 / ratio, "relative": ratio**-0.5, "gradient": 1.0, "orthogonal": 1.0}[kind]
     other = ratio if kind == "gradient" else 1.0
     by_role = {Role.MATRIX: matrix, Role.OUTPUT: matrix, Role.SCALE: 1.0}
     return {name: by_role.get(role_of(name, parameter), other) for name, parameter in parameters.items()}

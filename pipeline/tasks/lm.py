@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 (its customary name)
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.artifacts import memory_mapped, tokens_of
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Refusal
 from pipeline.tasks.base import IGNORED, Batch, Loss
+from pipeline.tasks.objective import PLAIN, Objective, in_chunks
 
 
 class LanguageModelling:
@@ -26,10 +26,11 @@ class LanguageModelling:
         tokens: the folder that the stage tokenize leaves.
         model: the knobs of the network, its `length` among them.
         vocabulary: how many different ids there are.
+        objective: what training follows.
     """
 
-    def __init__(self, tokens: Path, model: Model, vocabulary: int) -> None:
-        self.tokens, self.model, self.vocabulary = tokens, model, vocabulary
+    def __init__(self, tokens: Path, model: Model, vocabulary: int, objective: Objective = PLAIN) -> None:
+        self.tokens, self.model, self.vocabulary, self.objective = tokens, model, vocabulary, objective
         self._opened: dict[str, np.ndarray] = {}
 
     def ids(self, split: str) -> np.ndarray:
@@ -64,8 +65,12 @@ class LanguageModelling:
         return Batch(windows[:, :-1], targets)
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
-        logits = model(batch.inputs, noise).flatten(0, 1).float()
-        targets = batch.targets.flatten()
-        total = F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
-        correct = (logits.argmax(dim=-1) == targets).sum() if noise is None else None
-        return Loss(total, (targets != IGNORED).sum(), correct)
+        targets, training = batch.targets.flatten(), noise is not None
+        if not self.objective.loss_chunk:
+            return self.objective.loss(model(batch.inputs, noise).flatten(0, 1), targets, training)
+        assert isinstance(model, GPT), "the logits of features are taken in pieces"
+
+        def piece(features: Tensor, rows: slice) -> Loss:
+            return self.objective.loss(model.logits(features), targets[rows], training)
+
+        return in_chunks(piece, model.features(batch.inputs, noise).flatten(0, 1), self.objective.loss_chunk, model)

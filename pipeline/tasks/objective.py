@@ -1,0 +1,119 @@
+"""What training follows beyond the plain cross-entropy, and both of them in pieces where the logits are too many to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (its customary name)
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from pipeline.tasks.base import IGNORED, Loss
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is added to the cross-entropy while training, and how much of it is computed at a time.
+
+    Attributes:
+        label_smoothing: share of each target that is spread evenly over the whole vocabulary.
+            Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015.
+        z_loss: weight of log² Z, which holds the softmax's denominator near 1 and the logits from drifting.
+            Source: Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022.
+        loss_chunk: targets whose logits exist at the same time; 0 = all. Changes nothing beyond rounding.
+    """
+
+    label_smoothing: float = 0.0
+    z_loss: float = 0.0
+    loss_chunk: int = 0
+
+    @property
+    def plain(self) -> Objective:
+        """The cross-entropy alone, computed in as many pieces: what is measured, not followed."""
+        return replace(PLAIN, loss_chunk=self.loss_chunk)
+
+    def loss(self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], training: bool) -> Loss:
+        """The loss of some logits; what is added to the plain one only in training, what was right only outside it."""
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        adds = training and self != self.plain
+        # What is only shown needs no gradient, and so keeps no copy of the logits.
+        total = _cross_entropy(logits.detach() if adds else logits, targets)
+        correct = None if training else (logits.argmax(dim=-1) == targets).sum()
+        return Loss(total, (targets != IGNORED).sum(), correct, self._followed(logits, targets) if adds else None)
+
+    def _followed(self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, ""]:
+        followed = _cross_entropy(logits, targets, self.label_smoothing)
+        if self.z_loss:
+            squares = logits.logsumexp(dim=-1).square()
+            followed = followed + self.z_loss * squares[targets != IGNORED].sum()
+        return followed
+
+
+def _cross_entropy(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], smoothing: float = 0.0) -> Float[Tensor, ""]:
+    return F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED, label_smoothing=smoothing)
+
+
+PLAIN = Objective()
+
+Piece = Callable[[Float[Tensor, "n D"], slice], Loss]  # the loss of some of the features, which are those in these rows
+
+
+def in_chunks(piece: Piece, features: Float[Tensor, "N D"], size: int, model: nn.Module) -> Loss:
+    """The sum of the losses of the features, so many at a time: their logits are made, used and freed one after another.
+
+    The gradient of a piece is computed along with it, while its logits are there, so that backward has only to hand it on;
+    nothing is computed twice.
+
+    Source: Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", 2024 (never holding the logits); Hsu et al.,
+    "Liger Kernel: Efficient Triton Kernels for LLM Training", 2024 (the gradient in the forward pass).
+    """
+    pieces = [slice(first, first + size) for first in range(0, len(features), size)]
+    if not torch.is_grad_enabled():
+        return _sum([piece(features[rows], rows) for rows in pieces])
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    losses: list[Loss] = []
+    followed: Tensor = _Pieces.apply(piece, pieces, losses, features, *weights)  # type: ignore[no-untyped-call]
+    return replace(_sum(losses), objective=followed)
+
+
+def _sum(losses: list[Loss]) -> Loss:
+    total = torch.stack([loss.total for loss in losses]).sum()
+    count = torch.stack([loss.count for loss in losses]).sum()
+    correct = [loss.correct for loss in losses if loss.correct is not None]
+    return Loss(total, count, torch.stack(correct).sum() if correct else None)
+
+
+class _Pieces(torch.autograd.Function):
+    """Adds up the followed losses of the pieces, and their gradients beside them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, piece: Piece, pieces: list[slice], losses: list[Loss], features: Tensor, *weights: nn.Parameter
+    ) -> Tensor:
+        slopes = torch.zeros_like(features)
+        sums: list[Tensor | None] = [None] * len(weights)
+        followed = features.new_zeros((), dtype=torch.promote_types(features.dtype, torch.float32))
+        for rows in pieces:
+            with torch.enable_grad():
+                part = features[rows].detach().requires_grad_()
+                loss = piece(part, rows)
+                # Of all weights the head's alone play a part; which they are is the network's own affair.
+                slopes[rows], *found = torch.autograd.grad(loss.followed, (part, *weights), allow_unused=True)
+            sums = [_added(one, other) for one, other in zip(sums, found, strict=True)]
+            followed += loss.followed.detach()
+            losses.append(replace(loss, total=loss.total.detach(), objective=None))
+        ctx.save_for_backward(slopes, *sums)
+        return followed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Any, ...]:
+        return None, None, None, *(saved if saved is None else saved * slope.to(saved.dtype) for saved in ctx.saved_tensors)
+
+
+def _added(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return other if one is None else one if other is None else one.add_(other)
