@@ -184,7 +184,7 @@ class Prepare(Section):
     fewest_digits: Annotated[int, Field(ge=0, le=8)]
     reversed: bool
     bracket_kinds: Annotated[int, Field(ge=1, le=4)]
-    bracket_depth: Annotated[int, Field(ge=1, le=64)]
+    nesting: Annotated[int, Field(ge=1, le=64)]
     mixture: list[Dataset]
 
     @model_validator(mode="after")

@@ -152,7 +152,7 @@ def costs_of_dyck(word: str, depth: int, kinds: int) -> tuple[float, int]:
 
 @pytest.mark.parametrize(("depth", "kinds"), [(1, 1), (4, 2), (7, 4)])
 def test_every_word_of_brackets_is_balanced_and_costs_what_the_card_says(depth: int, kinds: int, tmp_path: Path) -> None:
-    card, texts = made("dyck", tmp_path, size=200_000, bracket_depth=depth, bracket_kinds=kinds)
+    card, texts = made("dyck", tmp_path, size=200_000, nesting=depth, bracket_kinds=kinds)
     words = texts["train"].splitlines()
     nats, deepest = zip(*(costs_of_dyck(word, depth, kinds) for word in words), strict=True)
     assert max(deepest) == depth and np.load(tmp_path / "train.difficulty.npy").tolist() == list(deepest)

@@ -140,7 +140,7 @@ def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     Source: Chomsky and Schützenberger, "The Algebraic Theory of Context-Free Languages", 1963; bounded in depth as in Hewitt
     et al., "RNNs can generate bounded hierarchical languages with optimal memory", 2020.
     """
-    depth, kinds = knobs.bracket_depth, knobs.bracket_kinds
+    depth, kinds = knobs.nesting, knobs.bracket_kinds
     for split, size in sizes(knobs).items():
         left, words = size, _words(depth, kinds, draws(knobs, split))
         with follow(f"generating {split}", size) as advance:
