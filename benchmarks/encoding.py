@@ -119,7 +119,8 @@ def main() -> None:
                 count, _ = encode_split(raw, "train", tokenizer_of(tokens), tokens_of(tokens, "train"), asked.workers, follow)
             seconds = time.perf_counter() - start
             same = same_as_the_library(raw, tokens)
-            rows.append((f"{megabytes:,} MB", f"{count:,}", seconds, f"{megabytes / seconds:.1f}", f"{peak.megabytes:.0f}", same))
+            speed = f"{megabytes / seconds:.1f}"
+            rows.append((f"{megabytes:,} MB", f"{count:,}", seconds, speed, f"{peak.megabytes:.0f}", same))
             print(rows[-1], flush=True)
             text_of(raw, "train").unlink()
     header = ("text", "tokens", "seconds", "MB/s", "memory of all processes, MB", "ids as the exported file gives")

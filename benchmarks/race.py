@@ -2,7 +2,7 @@
 
     python -m benchmarks.race                                tiny Shakespeare, from the cache or the network
     python -m benchmarks.race --text FILE                    a copy of it that lies on this machine
-    python -m benchmarks.race --data plays | code            texts that no recipe was tuned on: Shakespeare's plays, Python's own modules
+    python -m benchmarks.race --data plays | code            Shakespeare's plays, Python's modules: nothing was tuned on them
     python -m benchmarks.race --pairs 5 --first-seed 11      how many rounds, and their seeds
 
 A round is one seed: three trainings in turn, each in a process of its own, on the same tokens. `nanogpt-cpu` is the anchor of
@@ -46,7 +46,7 @@ SPARE = 0.97  # of the anchor's seconds are planned with: paces vary
 
 
 class Run(NamedTuple):
-    """What a training came to: nats a character on the whole validation split, seconds of its steps and of its whole process."""
+    """What a training came to: nats a character on the whole validation split; seconds of its steps, of its process."""
 
     loss: float
     training: float

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 
-RAW = Path("data/raw")  # prepare: {split}.txt, {split}.ends.npy, card.json
-TOKENS = Path("data/tokens")  # tokenize: {split}.npy, tokenizer.json, meta.json
+RAW = Path("data/raw")  # prepare: {split}.txt, {split}.ends.npy, card.json, and train.difficulty.npy of some
+TOKENS = Path("data/tokens")  # tokenize: {split}.npy, train.parts.npy, tokenizer.json, meta.json
 MODEL = Path("models/model")  # train: model.safetensors, model.json
 SNAPSHOTS = Path("models/snapshots")  # train: step-00000000.safetensors …, snapshots.json
 TRAIN_CURVE = Path("metrics/train.csv")  # train: loss, learning rate, gradient norm by step
@@ -53,9 +53,19 @@ def ends_of(raw: Path, split: str) -> Path:
     return raw / f"{split}.ends.npy"
 
 
+def difficulty_of(raw: Path) -> Path:
+    """float32 [documents]: how hard each training document is, where its maker knows; not a number where not."""
+    return raw / "train.difficulty.npy"
+
+
 def tokens_of(tokens: Path, split: str) -> Path:
     """uint8/16/32 [tokens]: the ids of a split, flat; memory-mappable."""
     return tokens / f"{split}.npy"
+
+
+def parts_of(tokens: Path) -> Path:
+    """(end, difficulty, source) [parts]: of what the training ids consist; see corpus/parts.py."""
+    return tokens / "train.parts.npy"
 
 
 def tokenizer_of(tokens: Path) -> Path:

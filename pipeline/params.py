@@ -181,16 +181,35 @@ class Prepare(Section):
     size: Annotated[int, Field(ge=1000, le=10**9)]
     symbols: Annotated[int, Field(ge=2, le=64)]
     digits: Annotated[int, Field(ge=1, le=8)]
+    fewest_digits: Annotated[int, Field(ge=0, le=8)]
     reversed: bool
+    bracket_kinds: Annotated[int, Field(ge=1, le=4)]
+    nesting: Annotated[int, Field(ge=1, le=64)]
+    mixture: list[Dataset]
 
     @model_validator(mode="after")
     def url_has_what_it_needs(self) -> Prepare:
-        if self.dataset == "url" and not re.match(r"https?://.", self.url):
+        wanted = "url" in (self.mixture if self.dataset == "mixture" else [self.dataset])
+        if wanted and not re.match(r"https?://.", self.url):
             raise _problem("url", f"{self.url!r} is no http(s) address; the data set 'url' needs one")
-        if self.dataset == "url" and not self.sha256:
+        if wanted and not self.sha256:
             raise _problem(
                 "sha256", "is empty; the data set 'url' needs the sha256 of the file, so that everyone trains on the same bytes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def generated_text_is_possible(self) -> Prepare:
+        if self.fewest_digits > self.digits:
+            raise _problem("fewest_digits", f"{self.fewest_digits} is more than digits {self.digits}")
+        return self
+
+    @model_validator(mode="after")
+    def mixture_is_of_two(self) -> Prepare:
+        if len(set(self.mixture)) != 2 or len(self.mixture) != 2 or "mixture" in self.mixture:
+            raise _problem("mixture", f"{self.mixture} is not two different data sets")
+        if set(self.mixture) == {"shakespeare", "tinyshakespeare"}:
+            raise _problem("mixture", f"{self.mixture}: each holds text that the other holds out; mix other data sets")
         return self
 
 
@@ -251,7 +270,18 @@ class Model(Section):
 class Train(Section):
     steps: Count
     batch: Annotated[int, Field(ge=1, le=65536)]
+    batch_start: Annotated[float, Field(gt=0, le=1)]
+    batch_growth: Annotated[float, Field(gt=0, le=1)]
     accumulation: Annotated[int, Field(ge=1)]
+    length_start: Annotated[float, Field(gt=0, le=1)]
+    length_growth: Annotated[float, Field(gt=0, le=1)]
+    length_keeps: Literal["examples", "tokens"]
+    curriculum: Annotated[str, _named("engine/curricula.py:CURRICULA")]
+    curriculum_start: Annotated[float, Field(gt=0, le=1)]
+    curriculum_growth: Annotated[float, Field(gt=0, le=1)]
+    pace: Annotated[str, _named("engine/curricula.py:PACES")]
+    second_start: Annotated[float, Field(ge=0, le=1)]
+    second_end: Annotated[float, Field(ge=0, le=1)]
     optimizer: Annotated[str, _named("engine/optimizers.py:OPTIMIZERS")]
     lr: Annotated[float, Field(ge=1e-8, le=100)]
     vector_lr: Annotated[float, Field(ge=1e-4, le=1e4)]

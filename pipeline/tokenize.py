@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline import artifacts
 from pipeline.params import door, load
 
-KNOWN = ("bytes", "documents", "entropy_nats_per_byte", "test_is_validation")  # of the text, on its card
+KNOWN = ("bytes", "documents", "entropy_nats_per_byte", "sources", "test_is_validation")  # of the text, on its card
 
 
 @door
@@ -16,6 +16,7 @@ def main() -> None:
 
     from pipeline.corpus.documents import whole
     from pipeline.corpus.encoding import encode_split, learn
+    from pipeline.corpus.parts import write_parts
     from pipeline.corpus.progress import follower
 
     kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocabulary, params.runtime.workers
@@ -28,6 +29,7 @@ def main() -> None:
         for split in artifacts.SPLITS:
             target = artifacts.tokens_of(folder, split)
             tokens[split], first_token_bytes[split] = encode_split(artifacts.RAW, split, saved, target, workers, follow)
+        write_parts(artifacts.RAW, folder, tokenizer, [documents for _, documents in card["sources"]])
         about = {"kind": kind, "vocabulary": tokenizer.vocabulary, "end": tokenizer.end, "learned_from_bytes": learned_from}
         counts = {"tokens": tokens, "first_token_bytes": first_token_bytes}
         known = {name: card[name] for name in KNOWN}

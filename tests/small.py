@@ -17,6 +17,7 @@ from pipeline.tasks.lm import LanguageModelling
 
 TOP = Path(__file__).parent.parent
 VOCABULARY = 11
+PART = 10  # tokens of each part of the training text, as curricula see it
 
 SMALL = {
     "model": {"depth": 2, "width": 16, "heads": 2, "length": 12, "window": 5},
@@ -47,6 +48,10 @@ def write_tokens(folder: Path, tokens: int = 400, vocabulary: int = VOCABULARY) 
     for split in SPLITS:
         steps = generator.choice([1, 2], size=tokens if split == "train" else tokens // 4, p=[0.9, 0.1])
         np.save(folder / f"{split}.npy", (np.cumsum(steps) % vocabulary).astype(np.uint8))
+    parts = np.zeros(-(-tokens // PART), [("end", np.int64), ("difficulty", np.float32), ("source", np.uint8)])
+    parts["end"] = np.minimum(np.arange(1, len(parts) + 1) * PART, tokens)
+    parts["difficulty"] = generator.permutation(len(parts))
+    np.save(folder / "train.parts.npy", parts)
     write_json(folder / "meta.json", {"vocabulary": vocabulary})
     write_json(folder / "tokenizer.json", {"kind": "char", "alphabet": "abcdefghijklmnop"[:vocabulary], "end": None})
     return folder

@@ -175,6 +175,15 @@ def test_a_run_that_has_hardly_begun_is_drawn(tmp_path: Path, monkeypatch: pytes
     assert "no score" in Parsed(page(run, knobs)).text
 
 
+def test_a_dial_that_moves_has_a_chart_and_one_that_does_not_has_none(run: Run, knobs: dict[str, Any]) -> None:
+    assert charts.dials(run) == []
+    lengths = [8.0 * (1 + row // 20) for row in range(len(run.train["step"]))]
+    moved = dataclasses.replace(run, train=run.train | {"length": lengths})
+    [chart] = charts.dials(moved)
+    assert chart.title == "Sequence length" and list(chart.lines[0].y) == lengths
+    assert "Sequence length" in Parsed(page(moved, knobs)).text
+
+
 @pytest.mark.parametrize("path", [TRAIN_CURVE, VALIDATION_CURVE, TRAIN_METRICS, EVALUATION, SAMPLES])
 def test_a_file_that_is_missing_is_named(run: Run, path: Path) -> None:
     path.unlink()

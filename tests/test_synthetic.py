@@ -13,12 +13,14 @@ from small import knobs
 
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.documents import Card, Splits
+from pipeline.corpus.exercises import BRACKETS, entropy_of_dyck
 from pipeline.corpus.progress import follower
 from pipeline.corpus.synthetic import ALPHABET
 from pipeline.corpus.table import DATASETS
 from pipeline.params import Refusal
 
-GENERATED = [name for name, dataset in DATASETS.items() if dataset.__module__ == "pipeline.corpus.synthetic"]
+ROOMS = ("pipeline.corpus.synthetic", "pipeline.corpus.exercises")
+GENERATED = [name for name, dataset in DATASETS.items() if dataset.__module__ in ROOMS]
 
 
 def made(name: str, folder: Path, **changes: object) -> tuple[Card, dict[str, str]]:
@@ -50,7 +52,8 @@ def test_equal_knobs_give_equal_text_and_another_seed_gives_another(name: str, t
 def test_the_splits_have_their_sizes_and_are_different_texts(name: str, tmp_path: Path) -> None:
     _, texts = made(name, tmp_path, size=80_000, validation_share=0.15, test_share=0.05)
     for split, size in (("train", 80_000), ("validation", 15_000), ("test", 5_000)):
-        assert size - 40 < len(texts[split]) <= size
+        longest = max(map(len, texts[split].splitlines())) if name == "dyck" else 40
+        assert size - longest <= len(texts[split]) <= size
     assert not any(texts[split][:300] in texts["train"] for split in ("validation", "test"))
 
 
@@ -111,6 +114,66 @@ def test_every_sum_is_right_and_no_two_splits_share_a_pair(backwards: bool, tmp_
     assert all(not one & other for one, other in pairwise([*pairs.values(), pairs["train"]]))
     assert len(set.union(*pairs.values())) > 0.98 * 5050  # between them they have all pairs
     assert len(pairs["validation"]) == pytest.approx(505, abs=100)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_sums_of_several_lengths_say_how_hard_they_are_and_cost_what_the_card_says(backwards: bool, tmp_path: Path) -> None:
+    card, texts = made("addition", tmp_path, size=300_000, digits=4, fewest_digits=2, reversed=backwards)
+    pairs: dict[str, set[tuple[int, int]]] = {}
+    for split, text in texts.items():
+        lines = re.findall(r"(\d+)\+(\d+)=(\d+)\n", text)
+        assert "".join(f"{a}+{b}={c}\n" for a, b, c in lines) == text
+        assert all(len(a) == len(b) == len(c) - 1 for a, b, c in lines)
+        assert all(int(a) + int(b) == int(c[::-1] if backwards else c) for a, b, c in lines)
+        pairs[split] = {(min(int(a), int(b)), max(int(a), int(b))) for a, b, _ in lines}  # 07+03 is 7+3
+    assert all(not one & other for one, other in pairwise([*pairs.values(), pairs["train"]]))
+    digits = [line.index("+") for line in texts["train"].splitlines()]
+    assert np.load(tmp_path / "train.difficulty.npy").tolist() == digits
+    assert np.bincount(digits)[2:] == pytest.approx(len(digits) / 3, rel=0.05)
+    cost = sum(math.log(3) + 2 * length * math.log(10) for length in digits) / len(texts["train"])
+    assert card.entropy_nats_per_byte == pytest.approx(cost, rel=0.005)
+
+
+def costs_of_dyck(word: str, depth: int, kinds: int) -> tuple[float, int]:
+    """(nats, how deep it goes) of a word, read from its start; it must be balanced."""
+    pairs = {chr(pair[0]): chr(pair[1]) for pair in BRACKETS[:kinds]}
+    nats, wanted, deepest = 0.0, [], 0
+    for place, symbol in enumerate(word):
+        nats += math.log(2) if place and len(wanted) < depth else 0.0
+        if symbol in pairs:
+            wanted.append(pairs[symbol])
+            nats += math.log(kinds)
+        else:
+            assert wanted.pop() == symbol
+        deepest = max(deepest, len(wanted))
+    assert not wanted and deepest <= depth
+    return nats + math.log(2), deepest  # and that it ends here
+
+
+@pytest.mark.parametrize(("depth", "kinds"), [(1, 1), (4, 2), (7, 4)])
+def test_every_word_of_brackets_is_balanced_and_costs_what_the_card_says(depth: int, kinds: int, tmp_path: Path) -> None:
+    card, texts = made("dyck", tmp_path, size=200_000, nesting=depth, bracket_kinds=kinds)
+    words = texts["train"].splitlines()
+    nats, deepest = zip(*(costs_of_dyck(word, depth, kinds) for word in words), strict=True)
+    assert max(deepest) == depth and np.load(tmp_path / "train.difficulty.npy").tolist() == list(deepest)
+    assert card.entropy_nats_per_byte == pytest.approx(sum(nats) / len(texts["train"]), rel=0.005)
+    assert card.entropy_nats_per_byte == pytest.approx(entropy_of_dyck(depth, kinds), rel=1e-8)
+    ends = np.load(tmp_path / "train.ends.npy")
+    assert ends.tolist() == np.cumsum([len(word) + 1 for word in words]).tolist()
+
+
+@pytest.mark.parametrize(("depth", "kinds"), [(1, 3), (2, 1), (5, 2), (64, 4)])
+def test_the_entropy_of_brackets_is_that_of_the_chain_of_their_depths(depth: int, kinds: int) -> None:
+    """Expected length and cost of what follows each depth, by solving the linear equations of the walk."""
+    up, down = np.zeros((2, depth + 1, depth + 1))
+    for height in range(depth):
+        up[height, height + 1] = 0.5
+    for height in range(1, depth + 1):
+        down[height, height - 1] = 1.0 if height == depth else 0.5
+    cost = np.array([math.log(2) if height < depth else 0.0 for height in range(depth + 1)]) + up.sum(1) * math.log(kinds)
+    length, nats = np.linalg.solve(np.eye(depth + 1) - up - down, np.stack([np.ones(depth + 1), cost], axis=1)).T
+    # A word begins with a step up that is no choice but of its kind.
+    assert entropy_of_dyck(depth, kinds) == pytest.approx((math.log(kinds) + nats[1]) / (1 + length[1]), rel=1e-12)
 
 
 def test_the_numbers_of_sums_are_uniform_and_cost_what_the_card_says(tmp_path: Path) -> None:

@@ -170,6 +170,38 @@ WRONG: dict[str, Wrong] = {
         "train.state_8bit: true finds nothing to shorten in adafactor, which remembers a row and a column",
         train__optimizer="adafactor",
     ),
+    "a batch of nothing": knob("train.batch_start", 0.0, "train.batch_start: 0.0 is not above 0.0"),
+    "sequences that start longer than they are": knob("train.length_start", 1.5, "train.length_start: 1.5 is above 1.0"),
+    "a curriculum that is not there": knob(
+        "train.curriculum",
+        "easy",
+        "train.curriculum: there is no 'easy'. Known: engine/curricula.py:CURRICULA",
+    ),
+    "a batch that keeps something else": knob(
+        "train.length_keeps", "token", "train.length_keeps: there is no 'token'. Did you mean 'tokens'? Known: examples, tokens"
+    ),
+    "sums of fewer digits than there are": knob(
+        "prepare.fewest_digits", 5, "prepare.fewest_digits: 5 is more than digits 3", prepare__digits=3
+    ),
+    "a mixture of one": knob("prepare.mixture", ["markov"], "prepare.mixture: ['markov'] is not two different data sets"),
+    "a mixture of a thing with itself": knob(
+        "prepare.mixture", ["markov", "markov"], "prepare.mixture: ['markov', 'markov'] is not two different data sets"
+    ),
+    "a mixture within a mixture": knob(
+        "prepare.mixture", ["markov", "mixture"], "prepare.mixture: ['markov', 'mixture'] is not two different data sets"
+    ),
+    "a mixture that leaks": knob(
+        "prepare.mixture",
+        ["tinyshakespeare", "shakespeare"],
+        "prepare.mixture: ['tinyshakespeare', 'shakespeare']: each holds text that the other holds out; mix other data sets",
+    ),
+    "a mixture with no address": knob(
+        "prepare.url",
+        "",
+        "prepare.url: '' is no http(s) address; the data set 'url' needs one",
+        prepare__dataset="mixture",
+        prepare__mixture=["url", "markov"],
+    ),
     "no snapshots": knob("train.snapshots", [], "train.snapshots: is empty"),
     "snapshots that go back": knob(
         "train.snapshots", [0.5, 0.1], "train.snapshots: [0.5, 0.1] does not grow from each to the next"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import SPLITS, alone, ends_of, memory_mapped, text_of
-from pipeline.corpus.progress import say
-from pipeline.params import Refusal
+from pipeline.artifacts import SPLITS, alone, difficulty_of, ends_of, memory_mapped, text_of
+from pipeline.corpus.progress import Follow, say
+from pipeline.params import Prepare, Refusal
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Card:
         members: the names of the documents of each split, where they have names.
         entropy_nats_per_byte: what no model can beat, where the text was generated; `entropy_says` what is exact about it.
         test_is_validation: the text is published with one held-out part only, so that both splits are that part.
+        sources: of a mixture, its data sets in the order in which they lie, with the number of training documents of each.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Card:
     entropy_nats_per_byte: float | None = None
     entropy_says: str = "not known: nobody knows the entropy of what people write"
     test_is_validation: bool = False
+    sources: Sequence[tuple[str, int]] = ()
 
     def with_counts(self, splits: Splits) -> dict[str, Any]:
         """The card as it is written, with what the splits hold."""
@@ -83,11 +85,31 @@ class Splits:
     def __enter__(self) -> Splits:
         self._texts = {split: text_of(self.folder, split).open("wb") for split in SPLITS}
         self._ends = {split: Array(ends_of(self.folder, split), np.int64) for split in SPLITS}
+        self._difficulty: Array | None = None
+        self._kept = frozenset(SPLITS)
         return self
 
-    def write(self, split: str, text: bytes, ends: npt.ArrayLike = ()) -> None:
-        """Append text to a split; `ends` are the offsets in this text at which a document ends."""
+    @contextlib.contextmanager
+    def only(self, split: str) -> Iterator[None]:
+        """A block in which what is written to another split falls away."""
+        self._kept = frozenset([split])
+        try:
+            yield
+        finally:
+            self._kept = frozenset(SPLITS)
+
+    def write(self, split: str, text: bytes, ends: npt.ArrayLike = (), difficulty: npt.ArrayLike | None = None) -> None:
+        """Append text to a split.
+
+        Args:
+            ends: the offsets in this text at which a document ends.
+            difficulty: of each document that ends here, where its maker knows it; the larger, the harder.
+        """
+        if split not in self._kept:
+            return
         ends = np.asarray(ends, np.int64)
+        if split == "train":
+            self._rate(ends.size, difficulty)
         self._texts[split].write(text)
         self._ends[split].extend(ends + self.bytes[split])
         self.documents[split] += ends.size
@@ -97,16 +119,29 @@ class Splits:
         """Append a whole document to a split."""
         self.write(split, document, [len(document)])
 
+    def _rate(self, documents: int, difficulty: npt.ArrayLike | None) -> None:
+        if self._difficulty is None and difficulty is not None:
+            self._difficulty = Array(difficulty_of(self.folder), np.float32)
+            self._difficulty.extend(np.full(self.documents["train"], np.nan))
+        if self._difficulty is not None:
+            self._difficulty.extend(np.full(documents, np.nan) if difficulty is None else difficulty)
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for split in SPLITS:
             self._texts[split].close()
             self._ends[split].close()
+        if self._difficulty is not None:
+            self._difficulty.close()
         empty = [split for split in SPLITS if not self.bytes[split]]
         if kind is None and empty:
             raise Refusal(
                 f"prepare: {sum(self.bytes.values()):,} bytes of text leave nothing for {' and '.join(empty)};"
                 " more text or larger shares would do"
             )
+
+
+Dataset = Callable[[Prepare, Splits, Follow], Card]
+"""Writes its text into the splits as a stream and says where it came from; whoever waits can follow the work."""
 
 
 def chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes, bool]]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pipeline.artifacts import SPLITS, rounded
 from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.progress import Follow
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare
 
 ALPHABET = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"
 BLOCK = 1 << 20  # symbols made at once
@@ -39,7 +39,7 @@ def entropy(probabilities: Floats) -> float:
     return float(-np.sum(probabilities * np.log(probabilities, where=probabilities > 0, out=np.zeros_like(probabilities))))
 
 
-def _card(name: str, rule: str, nats: float | None, says: str, split: str) -> Card:
+def card(name: str, rule: str, nats: float | None, says: str, split: str) -> Card:
     nats = None if nats is None else rounded(nats, 9)
     return Card(name, f"generated: {rule}", "CC0-1.0", split, entropy_nats_per_byte=nats, entropy_says=says)
 
@@ -91,7 +91,7 @@ def markov(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     _write_chain(rows, knobs, splits, follow)
     rule = f"a Markov chain of {knobs.symbols} symbols, each row of its matrix drawn from Dirichlet(0.3)"
     says = f"exact: the entropy rate of the chain. Without context, a symbol has {entropy(stationary(rows)):.4f} nats"
-    return _card("markov", rule, entropy_rate(rows), says, STREAMS)
+    return card("markov", rule, entropy_rate(rows), says, STREAMS)
 
 
 def zipf_bigram(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
@@ -103,7 +103,7 @@ def zipf_bigram(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     _write_chain(rows, knobs, splits, follow)
     rule = f"a chain of {knobs.symbols} symbols; the successors of each, in an order of its own, have odds 1, 1/2, 1/3, …"
     says = f"exact: the entropy of Zipf's law. Without context, a symbol has {entropy(stationary(rows)):.4f} nats"
-    return _card("zipf_bigram", rule, entropy(law), says, STREAMS)
+    return card("zipf_bigram", rule, entropy(law), says, STREAMS)
 
 
 # ----------------------------------------------------------------------------------------------------------------- repeats
@@ -123,7 +123,7 @@ def repeats(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
                 advance(len(text))
             splits.write(split, b"", [0])
     rule = f"blocks of {SHORTEST} to {LONGEST} symbols, uniform among {knobs.symbols}, each written twice"
-    return _card("repeats", rule, *_entropy_of_repeats(knobs.symbols), STREAMS)
+    return card("repeats", rule, *_entropy_of_repeats(knobs.symbols), STREAMS)
 
 
 def _repeated(symbols: int, rng: np.random.Generator) -> bytes:
@@ -147,74 +147,3 @@ def _entropy_of_repeats(symbols: int) -> tuple[float | None, str]:
     if symbols < 8:
         return None, f"between {math.log(symbols) / 2:.4f} and {nats:.4f}: with few symbols, blocks repeat by accident; {reads}"
     return nats, f"exact to a millionth in the limit of a long text, {reads}"
-
-
-# ---------------------------------------------------------------------------------------------------------------- addition
-
-
-def addition(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """Sums such as 012+934=0946, each a document; no two splits share a pair of numbers, in whatever order."""
-    digits = knobs.digits
-    width = 3 * digits + 4
-    for split, size in sizes(knobs).items():
-        rng, lines = draws(knobs, split), size // width
-        with follow(f"generating {split}", lines * width) as advance:
-            while lines > 0:
-                numbers = _pairs(knobs, split, rng)[:lines]
-                text = _sums(numbers, digits, knobs.reversed)
-                splits.write(split, text, np.arange(width, len(text) + 1, width))
-                lines -= len(numbers)
-                advance(len(text))
-    order = "last digit first" if knobs.reversed else "first digit first"
-    return _card(
-        "addition",
-        f"sums of two numbers of {digits} digits (with leading zeros), the sum in {digits + 1} digits, {order}",
-        2 * digits * math.log(10) / width,
-        "exact for whoever does not know which pairs are held out: both numbers are uniform and cost ln 10 a digit,"
-        " all else follows",
-        "by a digest of the pair of numbers without its order",
-    )
-
-
-def _pairs(knobs: Prepare, split: str, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """int64 [pairs, 2]: pairs of numbers, uniform among those of a split; about its share of a BLOCK.
-
-    Raises:
-        Refusal: among so many pairs none is of this split.
-    """
-    pairs = rng.integers(10**knobs.digits, size=(BLOCK // 8, 2))
-    place = _shares_of(pairs, knobs)
-    first, second = knobs.validation_share, knobs.validation_share + knobs.test_share
-    start, end = {"train": (second, 1.0), "validation": (0.0, first), "test": (first, second)}[split]
-    found = pairs[(start <= place) & (place < end)]
-    if not len(found):
-        raise Refusal(f"prepare.digits: no pair of {knobs.digits} digits falls to the split {split}; more digits would do")
-    return found
-
-
-def _shares_of(pairs: npt.NDArray[np.int64], knobs: Prepare) -> Floats:
-    """float64 [pairs], in 0 .. 1: a digest of each pair that does not hang on its order.
-
-    Source: Guy Steele, Doug Lea and Christine Flood, "Fast Splittable Pseudorandom Number Generators", 2014.
-    """
-    key = np.min(pairs, axis=1) * 10**knobs.digits + np.max(pairs, axis=1)
-    mixed = (key.astype(np.uint64) + np.uint64(knobs.seed)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    shares: Floats = (mixed ^ (mixed >> np.uint64(31))) / 2.0**64
-    return shares
-
-
-def _sums(pairs: npt.NDArray[np.int64], digits: int, backwards: bool) -> bytes:
-    """The lines of some sums, one after another."""
-    total = _digits(pairs.sum(axis=1), digits + 1)
-    if backwards:
-        total = total[:, ::-1]
-    plus, equals, newline = (np.full((len(pairs), 1), ord(sign), np.uint8) for sign in "+=\n")
-    return np.hstack([_digits(pairs[:, 0], digits), plus, _digits(pairs[:, 1], digits), equals, total, newline]).tobytes()
-
-
-def _digits(numbers: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.uint8]:
-    """uint8 [numbers, width]: the decimal digits as ASCII characters."""
-    powers = 10 ** np.arange(width - 1, -1, -1, dtype=np.int64)
-    return (numbers[:, None] // powers % 10 + ord("0")).astype(np.uint8)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from pipeline.corpus import own, published, synthetic
-from pipeline.corpus.documents import Card, Splits
+from pipeline.corpus import exercises, own, published, synthetic
+from pipeline.corpus.documents import Card, Dataset, Splits
+from pipeline.corpus.mixture import mixed
 from pipeline.corpus.progress import Follow
 from pipeline.params import Prepare
 
-Dataset = Callable[[Prepare, Splits, Follow], Card]
-"""Writes its text into the splits as a stream and says where it came from; whoever waits can follow the work."""
+
+def mixture(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+    """Two of the others."""
+    first, second = (DATASETS[name] for name in knobs.mixture)
+    return mixed(first, second, knobs, splits, follow)
+
 
 DATASETS: dict[str, Dataset] = {
     "shakespeare": published.shakespeare,
@@ -22,5 +25,7 @@ DATASETS: dict[str, Dataset] = {
     "markov": synthetic.markov,
     "zipf_bigram": synthetic.zipf_bigram,
     "repeats": synthetic.repeats,
-    "addition": synthetic.addition,
+    "addition": exercises.addition,
+    "dyck": exercises.dyck,
+    "mixture": mixture,
 }

@@ -78,7 +78,8 @@ class Journal:
 
     def write_curves(self, progress: Progress) -> None:
         """The curves so far, and the last row as the metrics that `dvc exp show` looks at while it runs."""
-        write_text(TRAIN_CURVE, _csv(CURVE_COLUMNS, progress.curve))
+        dials = (name for row in progress.curve[:1] for name in row if name not in CURVE_COLUMNS)
+        write_text(TRAIN_CURVE, _csv((*CURVE_COLUMNS, *dials), progress.curve))
         write_text(VALIDATION_CURVE, _csv(VALIDATION_COLUMNS, progress.validations))
         loss = {"train_loss": progress.curve[-1]["loss"]} if progress.curve else {}
         write_json(TRAIN_METRICS, {"step": progress.step, "diverged": progress.diverged, **loss})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pipeline.artifacts import rounded
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.order import rows_of
+from pipeline.engine.curricula import dials_at, moving
+from pipeline.engine.order import batch_of
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.schedules import learning_rate
 from pipeline.networks.dropout import Noise
@@ -53,20 +54,20 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
             return
         update(progress, task, train, seed, runtime, keeper.interrupted)
         if _is_due(progress.step, train.curve_points, train.steps):
-            _write_row(progress, train)
+            _write_row(progress, task, train)
 
 
 def update(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtime, interrupted: Callable[[], bool]) -> None:
     """One step: the gradient of the mean loss over a batch, in as many parts as memory wants, and a move against it."""
     model, share = progress.model, progress.step / train.steps
-    batch = task.batch("train", rows_of(seed, progress.step, train.batch, task.size("train")))
+    batch, dials = batch_of(task, train, seed, progress.step), dials_at(task, train, progress.step)
     count, loss = batch.count, torch.zeros((), device=runtime.device)
     for weight in model.parameters():
         weight.grad = None
-    for rows in _parts(train.batch, train.accumulation):
+    for rows in dials.micro_batches():
         if interrupted():
             raise Interrupted
-        noise = Noise(seed, progress.step, share, rows, train.batch)
+        noise = Noise(seed, progress.step, share, rows, dials.batch)
         with runtime.autocast():
             part = task.loss(model, runtime.place(batch.part(rows)), noise)
         # Divided by the count of the whole batch, so that parts with fewer targets weigh less.
@@ -101,11 +102,6 @@ def validate(progress: Progress, task: Task, train: Train, runtime: Runtime, int
     return total / count
 
 
-def _parts(batch: int, parts: int) -> Iterator[slice]:
-    size = batch // parts
-    return (slice(first, first + size) for first in range(0, batch, size))
-
-
 def _clip(gradients: list[Tensor], limit: float) -> tuple[Tensor, Tensor]:
     """Shorten the gradient as a whole to the limit (0 = none); (its norm before, whether it was shortened).
 
@@ -129,7 +125,7 @@ def _wants_validation(progress: Progress, train: Train) -> bool:
     return _is_due(progress.step, train.validations, train.steps) and not done and not progress.diverged
 
 
-def _write_row(progress: Progress, train: Train) -> None:
+def _write_row(progress: Progress, task: Task, train: Train) -> None:
     """The mean of the steps since the last row as a new one; or, if that is no number, the end."""
     losses, norms, clipped = np.array([[float(number) for number in step] for step in progress.recent]).T
     progress.recent.clear()
@@ -145,5 +141,5 @@ def _write_row(progress: Progress, train: Train) -> None:
         "lr": learning_rate((progress.step - 1) / train.steps, train),
         "gradient_norm": float(met.mean()) if len(met) else 0.0,
         "clipped": float(clipped.mean()),
-    }
+    } | moving(task, train, progress.step - 1)
     progress.curve.append({name: rounded(number) for name, number in row.items()})

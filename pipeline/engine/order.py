@@ -2,9 +2,72 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
+from jaxtyping import Int
+
+from pipeline.engine.curricula import CURRICULA, dials_at
+from pipeline.params import Train
+from pipeline.tasks.base import Batch, Task
+
+NO_STEP = 2**63  # in place of a step's number: what is drawn for the training as a whole
+
+
+def batch_of(task: Task, train: Train, seed: int, step: int) -> Batch:
+    """What a step sees: as many examples as the dials say, of that length, drawn from what is open by then."""
+    dials = dials_at(task, train, step)
+    source = opened(task, train.curriculum, seed, dials.open)
+    if task.parts().mixed:
+        rows = rows_of_two(seed, step, dials.batch, source.parts().of_sources, source.length, dials.second)
+    else:
+        rows = rows_of(seed, step, dials.batch, source.size("train"))
+    return source.batch("train", rows, dials.length)
 
 
 def rows_of(seed: int, step: int, batch: int, examples: int) -> np.ndarray:
     """The numbers of a step's examples, int64 [batch], drawn evenly with replacement from 0 .. examples - 1."""
-    return np.random.Generator(np.random.Philox(key=[seed, step])).integers(0, examples, size=batch)
+    return _random(seed, step).integers(0, examples, size=batch)
+
+
+def rows_of_two(seed: int, step: int, batch: int, sizes: Int[np.ndarray, " 2"], length: int, second: float) -> np.ndarray:
+    """The same for a mixture, int64 [batch]: each from the second data set with the probability `second`, else from the first.
+
+    Args:
+        sizes: tokens of the two, the second behind the first; no example reaches from one into the other.
+    """
+    rng = _random(seed, step)
+    of_second = rng.random(batch) < second
+    first_rows, second_rows = (rng.integers(0, max(int(size) - length, 1), size=batch) for size in sizes)
+    return np.where(of_second, sizes[0] + second_rows, first_rows)
+
+
+@functools.lru_cache(maxsize=2)
+def opened(task: Task, curriculum: str, seed: int, share: float) -> Task:
+    """The task with the share of its training data that a curriculum has opened: the fewest parts that hold so many tokens.
+
+    Of a mixture it is that share of each data set. What is open stays in its own order, so that a window of a text of
+    short documents is as mixed as it is without a curriculum, and when all is open the training goes on as without one.
+    """
+    if share == 1 or CURRICULA[curriculum] is None:
+        return task
+    parts = task.parts()
+    chosen = np.zeros(len(parts.sizes), bool)
+    for ranked in _ranked(task, curriculum, seed):
+        reached = np.cumsum(parts.sizes[ranked])
+        wanted = max(share * reached[-1], task.length + 1)  # at least an example
+        chosen[ranked[: np.searchsorted(reached, wanted) + 1]] = True
+    return task.among(chosen)
+
+
+@functools.lru_cache(maxsize=2)
+def _ranked(task: Task, curriculum: str, seed: int) -> list[Int[np.ndarray, " P"]]:
+    """The parts of each data set in the order in which they open."""
+    rank, parts = CURRICULA[curriculum], task.parts()
+    assert rank is not None
+    members = (np.flatnonzero(parts.source == source) for source in range(len(parts.of_sources)))
+    return [some[rank(parts.difficulty[some], _random(seed, NO_STEP))] for some in members]
+
+
+def _random(seed: int, step: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=[seed, step]))

@@ -175,6 +175,30 @@ def gradient_norm(run: Run) -> Chart:
     )
 
 
+DIALS = (  # column of the curve, title, unit
+    ("batch", "Sequences a step", "sequences"),
+    ("length", "Sequence length", "tokens"),
+    ("open", "What of the training text is open", "share of its tokens"),
+    ("second", "What is drawn from the second data set", "share of the sequences"),
+)
+
+
+def dials(run: Run) -> list[Chart]:
+    """What else changed while training; the curve has a column for each dial that moves."""
+    return [
+        Chart(
+            title=title,
+            says="A dial that the knobs set in motion, as it stood at each row of the curve.",
+            x="step",
+            y=unit,
+            lines=(_line(column, run.train, column),),
+            from_zero=True,
+        )
+        for column, title, unit in DIALS
+        if column in run.train
+    ]
+
+
 def _line(name: str, curve: Curve, column: str) -> Line:
     points = [(x, y) for x, y in zip(curve.get("step", []), curve.get(column, []), strict=True) if x is not None]
     return Line(name, [x for x, _ in points], [y for _, y in points])

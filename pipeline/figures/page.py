@@ -41,7 +41,7 @@ def page(run: Run, knobs: Knobs) -> str:
     environment.filters.update(said=said, shown=shown, inline=inline, knob=_knob)
     script = (HERE / "report.js").read_text(encoding="utf-8")
     grids = [grid_view(reading) for reading in run.readings if reading.form != "lines"]
-    curves = [charts.loss(run), charts.learning_rate(run), charts.gradient_norm(run)]
+    curves = [charts.loss(run), charts.learning_rate(run), charts.gradient_norm(run), *charts.dials(run)]
     return environment.get_template("report.html.jinja").render(
         headline=headline(run, knobs),
         knobs=knobs,

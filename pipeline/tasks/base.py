@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from pipeline.networks.dropout import Noise
@@ -60,9 +61,51 @@ class Loss:
         return self.total if self.objective is None else self.objective
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Of what the training data consists, in the order in which it lies: documents, or pieces of long ones.
+
+    Attributes:
+        sizes: tokens of each.
+        difficulty: the larger, the harder; only their order counts.
+        source: which data set of a mixture each comes from, 0 or 1, all of the first before all of the second.
+    """
+
+    sizes: Int[np.ndarray, " P"]
+    difficulty: Float[np.ndarray, " P"]
+    source: UInt8[np.ndarray, " P"]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether there are two data sets."""
+        return bool(self.source[-1] > 0)
+
+    @cached_property
+    def of_sources(self) -> Int[np.ndarray, " S"]:
+        """Tokens of each data set."""
+        return np.bincount(self.source, weights=self.sizes).astype(np.int64)
+
+    def among(self, chosen: Bool[np.ndarray, " P"]) -> Parts:
+        """Some of the parts."""
+        return Parts(self.sizes[chosen], self.difficulty[chosen], self.source[chosen])
+
+
 @runtime_checkable
 class Task(Protocol):
     """Data, network and loss of one kind of learning."""
+
+    def __hash__(self) -> int:
+        """By who it is, so that what was worked out for it can be kept."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of a whole example."""
+
+    def parts(self) -> Parts:
+        """Of what the training data consists."""
+
+    def among(self, chosen: Bool[np.ndarray, " P"]) -> Task:
+        """The same task, with the training data cut down to some of its parts."""
 
     def build(self, generator: torch.Generator) -> nn.Module:
         """A fresh network, its weights drawn by the generator."""
@@ -70,8 +113,8 @@ class Task(Protocol):
     def size(self, split: str) -> int:
         """How many examples a split has: for training all that may be drawn, for the others a cover of the whole split."""
 
-    def batch(self, split: str, rows: np.ndarray) -> Batch:
-        """The examples of a split with these numbers (0 .. size - 1)."""
+    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
+        """The examples of a split with these numbers (0 .. size - 1); of the training split also shorter ones."""
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
         """The network's loss on a batch: with noise as in training, without as in use."""

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from pipeline.artifacts import memory_mapped, tokens_of
+from pipeline.artifacts import memory_mapped, parts_of, tokens_of
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Refusal
-from pipeline.tasks.base import IGNORED, Batch, Loss
+from pipeline.tasks.base import IGNORED, Batch, Loss, Parts
 from pipeline.tasks.objective import PLAIN, Objective, in_chunks
+
+
+class Excerpt:
+    """Some parts of a stream, one after another, as a stream of its own.
+
+    Args:
+        sizes: tokens of every part of the stream.
+        chosen: which of them.
+    """
+
+    def __init__(self, sizes: Int[np.ndarray, " P"], chosen: Bool[np.ndarray, " P"]) -> None:
+        self._ends = np.cumsum(sizes[chosen])
+        self._shifts = np.cumsum(sizes)[chosen] - self._ends
+        self.tokens = int(self._ends[-1])
+
+    def places(self, places: Int[np.ndarray, "B T"]) -> Int[np.ndarray, "B T"]:
+        """Where in the whole stream the places of the excerpt are."""
+        return places + self._shifts[np.searchsorted(self._ends, places, side="right")]
 
 
 class LanguageModelling:
     """Windows of a flat stream of ids, each id to be told from those before it in its window.
 
-    In training a window may start at any token. A held-out split is covered by windows that do not overlap, so that
-    every token but the first is predicted once; the last window may be shorter.
+    In training a window may start at any token, of the whole split or of an excerpt. A held-out split is covered by windows
+    that do not overlap, so that every token but the first is predicted once; the last window may be shorter.
 
     Args:
         tokens: the folder that the stage tokenize leaves.
@@ -32,6 +52,24 @@ class LanguageModelling:
     def __init__(self, tokens: Path, model: Model, vocabulary: int, objective: Objective = PLAIN) -> None:
         self.tokens, self.model, self.vocabulary, self.objective = tokens, model, vocabulary, objective
         self._opened: dict[str, np.ndarray] = {}
+        self._parts: Parts | None = None
+        self._excerpt: Excerpt | None = None
+
+    @property
+    def length(self) -> int:
+        return self.model.length
+
+    def parts(self) -> Parts:
+        if self._parts is None:
+            listed = memory_mapped(parts_of(self.tokens))
+            self._parts = Parts(np.diff(listed["end"], prepend=0), listed["difficulty"], listed["source"])
+        return self._parts
+
+    def among(self, chosen: Bool[np.ndarray, " P"]) -> LanguageModelling:
+        assert self._excerpt is None, "parts are chosen of the whole split"
+        other = copy(self)
+        other._excerpt, other._parts = Excerpt(self.parts().sizes, chosen), self.parts().among(chosen)
+        return other
 
     def ids(self, split: str) -> np.ndarray:
         """The stream of a split, memory-mapped when it is first wanted: who only samples needs none.
@@ -52,16 +90,23 @@ class LanguageModelling:
         return GPT(self.model, self.vocabulary, generator)
 
     def size(self, split: str) -> int:
-        predicted = len(self.ids(split)) - 1
-        return predicted - self.model.length + 1 if split == "train" else -(-predicted // self.model.length)
+        predicted = self._count(split) - 1
+        return predicted - self.length + 1 if split == "train" else -(-predicted // self.length)
 
-    def batch(self, split: str, rows: np.ndarray) -> Batch:
-        ids, length = self.ids(split), self.model.length
-        starts = rows if split == "train" else rows * length
-        places = starts[:, None] + np.arange(length + 1)
-        windows = torch.from_numpy(ids[np.minimum(places, len(ids) - 1)].astype(np.int64))
+    def _count(self, split: str) -> int:
+        ids = self.ids(split)
+        return self._excerpt.tokens if self._excerpt and split == "train" else len(ids)
+
+    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
+        assert length is None or split == "train", "held-out windows are whole"
+        starts = rows if split == "train" else rows * self.length
+        places, count = starts[:, None] + np.arange((length or self.length) + 1), self._count(split)
+        inside = np.minimum(places, count - 1)
+        if self._excerpt and split == "train":
+            inside = self._excerpt.places(inside)
+        windows = torch.from_numpy(self.ids(split)[inside].astype(np.int64))
         targets = windows[:, 1:].clone()
-        targets[torch.from_numpy(places[:, 1:] >= len(ids))] = IGNORED
+        targets[torch.from_numpy(places[:, 1:] >= count)] = IGNORED
         return Batch(windows[:, :-1], targets)
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:

@@ -1,0 +1,190 @@
+"""What is there to practise on that we made ourselves? Sums and brackets: documents of known entropy, each as hard as it says.
+
+Every symbol is one ASCII character, so that nats a symbol are nats a byte. Equal knobs give equal text.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.corpus.documents import Card, Splits
+from pipeline.corpus.progress import Follow
+from pipeline.corpus.synthetic import BLOCK, STREAMS, Floats, card, draws, sizes
+from pipeline.params import Prepare, Refusal
+
+Integers = npt.NDArray[np.int64]
+
+# ---------------------------------------------------------------------------------------------------------------- addition
+
+
+def addition(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+    """Sums such as 012+934=0946, each a document; no two splits share a pair of numbers, in whatever order.
+
+    How hard a sum is, is how many digits its numbers have.
+    """
+    fewest, digits = knobs.fewest_digits or knobs.digits, knobs.digits
+    for split, size in sizes(knobs).items():
+        rng, left = draws(knobs, split), size
+        unused = {length: np.empty((0, 2), np.int64) for length in range(fewest, digits + 1)}
+        with follow(f"generating {split}", size) as advance:
+            while left >= _width(fewest):
+                lengths = rng.integers(fewest, digits + 1, size=min(BLOCK // 64, left // _width(fewest)))
+                ends = np.cumsum(_width(lengths))
+                fitting = int(np.searchsorted(ends, left, side="right"))
+                lengths, ends = lengths[:fitting], ends[:fitting]
+                pairs = _of_lengths(lengths, unused, functools.partial(_pairs, knobs, split, rng))
+                splits.write(split, _sums(pairs, lengths, knobs), ends, lengths)
+                written = int(ends[-1]) if fitting else left  # the next sum is longer than the room for it
+                left -= written
+                advance(written)
+    return _addition_card(fewest, digits, "last digit first" if knobs.reversed else "first digit first")
+
+
+def _addition_card(fewest: int, digits: int, order: str) -> Card:
+    mean, kinds = (fewest + digits) / 2, digits - fewest + 1
+    how_many = f"{digits} digits" if kinds == 1 else f"{fewest} to {digits} digits, both of as many, each number equally often"
+    one_more = f"{digits + 1} digits" if kinds == 1 else "one digit more"
+    and_lengths = "" if kinds == 1 else f", how many there are ln {kinds} a sum"
+    return card(
+        "addition",
+        f"sums of two numbers of {how_many} (with leading zeros), the sum in {one_more}, {order}",
+        (2 * mean * math.log(10) + math.log(kinds)) / _width(mean),
+        "exact for whoever does not know which pairs are held out: both numbers are uniform and cost ln 10 a"
+        f" digit{and_lengths}, all else follows",
+        "by a digest of the pair of numbers without its order",
+    )
+
+
+def _width(digits: float | Integers) -> Any:
+    """Characters of a sum: two numbers, the sum, plus, equals, the end of the line."""
+    return 3 * digits + 4
+
+
+def _of_lengths(lengths: Integers, unused: dict[int, Integers], more: Callable[[int], Integers]) -> Integers:
+    """int64 [sums, 2]: a pair of numbers for each length, from those that are `unused`, and `more` where they run out."""
+    found = np.empty((len(lengths), 2), np.int64)
+    for length, pairs in unused.items():
+        places = np.flatnonzero(lengths == length)
+        while len(pairs) < len(places):
+            pairs = np.concatenate([pairs, more(length)])
+        found[places], unused[length] = pairs[: len(places)], pairs[len(places) :]
+    return found
+
+
+def _pairs(knobs: Prepare, split: str, rng: np.random.Generator, digits: int) -> Integers:
+    """int64 [pairs, 2]: pairs of numbers, uniform among those of a split; about its share of a BLOCK.
+
+    Raises:
+        Refusal: among so many pairs none is of this split.
+    """
+    pairs = rng.integers(10**digits, size=(BLOCK // 8, 2))
+    place = _shares_of(pairs, knobs)
+    first, second = knobs.validation_share, knobs.validation_share + knobs.test_share
+    start, end = {"train": (second, 1.0), "validation": (0.0, first), "test": (first, second)}[split]
+    found = pairs[(start <= place) & (place < end)]
+    if not len(found):
+        raise Refusal(f"prepare.digits: no pair of {digits} digits falls to the split {split}; more digits would do")
+    return found
+
+
+def _shares_of(pairs: Integers, knobs: Prepare) -> Floats:
+    """float64 [pairs], in 0 .. 1: a digest of each pair that does not hang on its order.
+
+    Source: Guy Steele, Doug Lea and Christine Flood, "Fast Splittable Pseudorandom Number Generators", 2014.
+    """
+    key = np.min(pairs, axis=1) * 10**knobs.digits + np.max(pairs, axis=1)
+    mixed = (key.astype(np.uint64) + np.uint64(knobs.seed)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    shares: Floats = (mixed ^ (mixed >> np.uint64(31))) / 2.0**64
+    return shares
+
+
+def _sums(pairs: Integers, lengths: Integers, knobs: Prepare) -> bytes:
+    """The lines of some sums, one after another: made as wide as the widest, and then cut to their digits."""
+    digits = knobs.digits
+    place, wide = np.arange(digits - 1, -1, -1) < lengths[:, None], np.arange(digits, -1, -1) <= lengths[:, None]
+    total = _digits(pairs.sum(axis=1), digits + 1)
+    if knobs.reversed:
+        total, wide = total[:, ::-1], wide[:, ::-1]
+    plus, equals, newline = (np.full((len(pairs), 1), ord(sign), np.uint8) for sign in "+=\n")
+    always = np.ones((len(pairs), 1), bool)
+    text = np.hstack([_digits(pairs[:, 0], digits), plus, _digits(pairs[:, 1], digits), equals, total, newline])
+    return text[np.hstack([place, always, place, always, wide, always])].tobytes()
+
+
+def _digits(numbers: Integers, width: int) -> npt.NDArray[np.uint8]:
+    """uint8 [numbers, width]: the decimal digits as ASCII characters."""
+    powers = 10 ** np.arange(width - 1, -1, -1, dtype=np.int64)
+    return (numbers[:, None] // powers % 10 + ord("0")).astype(np.uint8)
+
+
+# -------------------------------------------------------------------------------------------------------------------- dyck
+
+BRACKETS = (b"()", b"[]", b"{}", b"<>")
+
+
+def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+    """Balanced brackets such as ([()])() of bounded depth, each word a document. How hard a word is, is how deep it goes.
+
+    A word walks up and down: on the ground it opens a bracket or, from then on, ends as likely; at the bound it closes; in
+    between it opens or closes as likely. Which kind of bracket opens is uniform, which closes is the one that is open.
+
+    Source: Chomsky and Schützenberger, "The Algebraic Theory of Context-Free Languages", 1963; bounded in depth as in Hewitt
+    et al., "RNNs can generate bounded hierarchical languages with optimal memory", 2020.
+    """
+    depth, kinds = knobs.nesting, knobs.bracket_kinds
+    for split, size in sizes(knobs).items():
+        left, words = size, _words(depth, kinds, draws(knobs, split))
+        with follow(f"generating {split}", size) as advance:
+            while left:
+                some = list(itertools.islice(words, 4096))
+                ends = np.cumsum([len(word) for word, _ in some])
+                fitting = int(np.searchsorted(ends, left, side="right"))
+                text = b"".join(word for word, _ in some[:fitting])
+                splits.write(split, text, ends[:fitting], [deepest for _, deepest in some[:fitting]])
+                left = left - len(text) if fitting == len(some) else 0
+                advance(len(text))
+    return card(
+        "dyck",
+        f"balanced brackets of {kinds} kinds, at most {depth} deep, each word a line",
+        entropy_of_dyck(depth, kinds),
+        "exact in the limit of a long text, for whoever reads a word from its start",
+        f"{STREAMS}; short words stand in all of them",
+    )
+
+
+def entropy_of_dyck(depth: int, kinds: int) -> float:
+    """Nats a byte: what a word costs on average by how long it is on average.
+
+    From the ground up and back to it takes 2 · depth steps on average, half of them up (ln kinds each); one of them leaves the
+    ground and one the bound, where there is no choice, and the others cost ln 2; so does the choice whether to go on or to
+    end. Two such walks make a word on average, and a line's end goes with it. (At depth 1 both are as they should be: no
+    choice within.)
+    """
+    walk = (2 * depth - 2) * math.log(2) + depth * math.log(kinds) + math.log(2)
+    return 2 * walk / (2 * 2 * depth + 1)
+
+
+def _words(depth: int, kinds: int, rng: np.random.Generator) -> Iterator[tuple[bytes, int]]:
+    """Without end: (a word with the end of its line, how deep it goes)."""
+    word, open_kinds, deepest = bytearray(), list[int](), 0
+    while True:
+        for number in rng.integers(2 * kinds, size=BLOCK // 64).tolist():
+            down, kind = divmod(number, kinds)
+            if down and word and not open_kinds:
+                yield bytes(word) + b"\n", deepest
+                word, deepest = bytearray(), 0
+            elif not open_kinds or (not down and len(open_kinds) < depth):
+                open_kinds.append(kind)
+                word.append(BRACKETS[kind][0])
+                deepest = max(deepest, len(open_kinds))
+            else:
+                word.append(BRACKETS[open_kinds.pop()][1])
