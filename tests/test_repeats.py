@@ -1,0 +1,53 @@
+"""Every optimizer has a small network find out, within 200 steps, that blocks of random symbols are written twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import Keeping, knobs, write_tokens
+
+from pipeline.artifacts import SPLITS
+from pipeline.corpus.documents import Splits
+from pipeline.corpus.progress import follower
+from pipeline.corpus.table import DATASETS
+from pipeline.engine.loop import fit
+from pipeline.engine.optimizers import OPTIMIZERS
+from pipeline.engine.runtime import Runtime
+from pipeline.engine.start import begin
+
+SYMBOLS, LENGTH = 16, 200_000
+RATES = {"muon": 0.05, "schedule_free": 0.03, "lion": 0.003}  # the others: 0.02
+TOO_SLOW = {
+    "sgd": "one rate for matrices whose gradients differ by orders (Zhang et al., 'Why Transformers Need Adam', 2024)",
+    "adafactor": "no weight moves by more than a share of 1/√step of its matrix's size, and half of the matrices start at 0",
+}
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set `repeats`, a token a symbol."""
+    raw = tmp_path_factory.mktemp("raw")
+    folder = write_tokens(tmp_path_factory.mktemp("tokens"), LENGTH, SYMBOLS)
+    with Splits(raw) as splits:
+        prepare = knobs(prepare__dataset="repeats", prepare__symbols=SYMBOLS, prepare__size=LENGTH + 1000).prepare
+        DATASETS["repeats"](prepare, splits, follower("none"))
+    for split in SPLITS:
+        symbols = np.frombuffer((raw / f"{split}.txt").read_bytes(), np.uint8)
+        np.save(folder / f"{split}.npy", np.unique(symbols, return_inverse=True)[1].astype(np.uint8)[:LENGTH])
+    return folder
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_it_learns_to_copy_within_200_steps_or_says_why_not(name: str, tokens: Path) -> None:
+    size = {"model__depth": 1, "model__width": 32, "model__heads": 1, "model__length": 64, "train__batch": 32}
+    course = {"train__steps": 200, "train__schedule": "constant", "train__weight_decay": 0.0, "train__validations": 1}
+    params = knobs(train__optimizer=name, train__lr=RATES.get(name, 0.02), train__validation_examples=128, **size, **course)
+    runtime = Runtime(params.runtime, "float32")
+    progress, task = begin(params.seed, params.model, params.train, tokens, SYMBOLS, runtime)
+    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    [row] = progress.validations
+    shares = np.bincount(np.load(tokens / "validation.npy")) / len(np.load(tokens / "validation.npy"))
+    unigram = float(-(shares * np.log(shares)).sum())
+    assert (row["loss"] < unigram - 0.005) == (name not in TOO_SLOW), TOO_SLOW.get(name, f"{row['loss']:.3f} {unigram:.3f}")
