@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,15 +37,26 @@ FAMILIES = {
     "init": INITS,
     "dropout_schedule": DROPOUT_SCHEDULES,
 }
-VARIANTS = [(family, name) for family, table in FAMILIES.items() for name in table]
+# What stands in no table, and keeps the same contract.
+KNOBS: dict[str, dict[str, Any]] = {
+    "kv_heads": {"kv_heads": 1},
+    "qk_norm": {"qk_norm": True},
+    "logit_cap": {"logit_cap": 2.0},
+    "layer_dropout": {"layer_dropout": 0.5},
+    "base_width": {"init": "mup", "base_width": 4},
+    "rotary_base": {"rotary_base": 100.0},
+    "tied": {"tied": True},
+}
+VARIANTS = [(family, name) for family, table in FAMILIES.items() for name in table] + [("knob", name) for name in KNOBS]
 
 
 def variant(family: str, name: str, **more: object) -> Params:
     """Small knobs with one entry of one family. Weights are drawn, not zero, so that every path carries something."""
-    changes = {"model__init": "fan_in", "model__bias": True, f"model__{family}": name}
+    changes: dict[str, Any] = {"model__init": "fan_in", "model__bias": True}
+    changes |= {f"model__{knob}": value for knob, value in (KNOBS[name] if family == "knob" else {family: name}).items()}
     if family == "dropout_schedule":
-        changes["model__dropout"] = 0.25
-    return knobs(**changes | more)  # type: ignore[arg-type]
+        changes |= {"model__dropout": 0.25, "model__layer_dropout": 0.25}
+    return knobs(**changes | more)
 
 
 # Adafactor moves a matrix by a share of its size: it wants another rate, and weights that do not start at 0.
@@ -91,8 +104,27 @@ def test_no_position_sees_the_future_and_no_example_another(family: str, name: s
 
 
 @pytest.mark.parametrize(("family", "name"), VARIANTS)
+def test_another_id_changes_nothing_before_it_and_nothing_in_another_example(family: str, name: str) -> None:
+    assert_causal(a_model(variant(family, name)))
+
+
+def assert_causal(model: GPT) -> None:
+    """As the gradient says, but of the ids themselves, which a mixer may look at."""
+    ids = some_ids(3, 12)
+    other = ids.clone()
+    other[1, 7] = (other[1, 7] + 1) % VOCABULARY
+    with torch.inference_mode():
+        changed = (model(other) - model(ids)).abs().amax(dim=-1)
+    assert changed[1, :7].max() == changed[0].max() == changed[2].max() == 0
+    assert changed[1, 7] > 0
+
+
+@pytest.mark.parametrize(("family", "name"), VARIANTS)
 def test_decoding_with_a_cache_is_the_full_forward(family: str, name: str) -> None:
-    model = a_model(variant(family, name))
+    assert_decodes(a_model(variant(family, name)))
+
+
+def assert_decodes(model: GPT) -> None:
     ids = some_ids(2, 12)
     with torch.inference_mode():
         full = model(ids)
@@ -104,10 +136,31 @@ def test_decoding_with_a_cache_is_the_full_forward(family: str, name: str) -> No
 
 @pytest.mark.parametrize(("family", "name"), VARIANTS)
 def test_every_weight_gets_a_gradient(family: str, name: str) -> None:
-    model = a_model(variant(family, name))
+    assert_all_learn(a_model(variant(family, name)))
+
+
+def assert_all_learn(model: GPT) -> None:
     model(some_ids(4, 12)).square().sum().backward()
     untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert untouched == []
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_entries_go_together(seed: int) -> None:
+    """One of each family, drawn at random: sixty draws meet nearly every pair."""
+    draw = random.Random(seed)
+    chosen: dict[str, Any] = {family: draw.choice(list(table)) for family, table in FAMILIES.items()}
+    chosen |= {"tied": draw.random() < 0.5, "bias": draw.random() < 0.5, "dropout": 0.1, "base_width": 8}
+    if chosen["attention"] != "average":
+        chosen |= {"kv_heads": draw.choice([0, 1, 2]), "qk_norm": draw.random() < 0.5, "logit_cap": draw.choice([0.0, 3.0])}
+    if chosen["residual"] != "none":
+        chosen |= {"layer_dropout": draw.choice([0.0, 0.2])}
+    model = a_model(knobs(model__heads=4, **{f"model__{knob}": value for knob, value in chosen.items()}))
+    assert_causal(model)
+    assert_decodes(model)
+    assert_all_learn(model)
+    noise = Noise(seed=3, step=8, progress=0.7, rows=slice(0, 2), batch=2)
+    assert model(some_ids(2, 12), noise).isfinite().all()
 
 
 @pytest.mark.parametrize(("family", "name"), [*VARIANTS, *(("optimizer", name) for name in OPTIMIZERS)])
@@ -212,3 +265,14 @@ def test_dropout_is_the_same_for_a_batch_and_for_its_micro_batches(name: str) ->
     torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-12)
     dropped = not torch.equal(whole, model(ids))
     assert dropped == (DROPOUT_SCHEDULES[name](0.7) > 0)
+
+
+def test_the_deeper_a_branch_the_more_examples_skip_it_and_the_mean_stays() -> None:
+    model = a_model(knobs(model__layer_dropout=0.5, model__init="fan_in"))
+    rates = [branch.rate for block in model.blocks for branch in block.layer_dropouts]
+    assert rates == [0.125, 0.25, 0.375, 0.5]
+    x = torch.ones(4000, 3, 2)
+    left = model.blocks[1].layer_dropouts[1](x, Noise(seed=3, step=8, progress=0.7, rows=slice(0, 4000), batch=4000))
+    assert set(left[:, 0, 0].tolist()) == {0.0, 2.0}
+    assert torch.equal(left, left[:, :1, :1].expand_as(left))
+    assert abs(float(left.mean()) - 1) < 0.05

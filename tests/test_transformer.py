@@ -8,9 +8,11 @@ import pytest
 import torch
 from small import VOCABULARY, knobs
 
-from pipeline.networks.attention import Attention
+from pipeline.networks.attention import ATTENTIONS, Attention
 from pipeline.networks.inits import INITS
-from pipeline.networks.positions import POSITIONS, RotaryPosition
+from pipeline.networks.mixers import MIXERS, Bigrams
+from pipeline.networks.norms import EPSILON
+from pipeline.networks.positions import POSITIONS, RotaryPosition, slopes
 from pipeline.networks.roles import Role, role_of
 from pipeline.networks.transformer import GPT
 
@@ -77,6 +79,61 @@ def test_a_gpt2_shaped_model_gives_the_logits_of_hugging_faces_gpt2() -> None:
     assert float(difference) < 1e-4
 
 
+LLAMA = {
+    "model__mixer": "none",
+    "model__position": "rotary",
+    "model__norm": "rms",
+    "model__activation": "swiglu",
+    "model__init": "fan_in",
+    "model__rotary_base": 500_000.0,
+    "model__kv_heads": 2,
+}
+
+
+def test_a_llama_shaped_model_gives_the_logits_of_hugging_faces_llama() -> None:
+    transformers = pytest.importorskip("transformers")
+    params = knobs(**LLAMA, model__width=32, model__heads=4, model__depth=3)
+    ours = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))
+    drawn(ours)
+    config = transformers.LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=12,
+        rms_norm_eps=EPSILON,
+        rope_parameters={"rope_type": "default", "rope_theta": 500_000.0},
+        attn_implementation="eager",
+    )
+    theirs = transformers.LlamaForCausalLM(config).eval()
+
+    def halves(rows: torch.Tensor) -> torch.Tensor:
+        """Each head's features as theirs pair them, i with i + 4, where ours pair 2i with 2i + 1."""
+        return rows.unflatten(0, (-1, 4, 2)).transpose(1, 2).flatten(0, 2)
+
+    given = dict(ours.named_parameters())
+    weights = {"model.embed_tokens": given["embedding.weight"], "model.norm": given["final_norm.weight"]}
+    weights["lm_head"] = given["head.weight"]
+    for layer in range(3):
+        block, there = f"blocks.{layer}", f"model.layers.{layer}"
+        q, k, v = given[f"{block}.attention.project.weight"].split((32, 16, 16))
+        gate, up = given[f"{block}.feed_forward.up.weight"].chunk(2)
+        weights |= {f"{there}.self_attn.{name}_proj": w for name, w in (("q", halves(q)), ("k", halves(k)), ("v", v))}
+        weights[f"{there}.self_attn.o_proj"] = given[f"{block}.attention.output.weight"]
+        down = given[f"{block}.feed_forward.down.weight"]
+        weights |= {f"{there}.mlp.{name}_proj": w for name, w in (("gate", gate), ("up", up), ("down", down))}
+        weights[f"{there}.input_layernorm"] = given[f"{block}.norms.0.weight"]
+        weights[f"{there}.post_attention_layernorm"] = given[f"{block}.norms.1.weight"]
+    theirs.load_state_dict({f"{name}.weight": weight.detach() for name, weight in weights.items()})
+    ids = torch.randint(VOCABULARY, (3, 12), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        difference = (ours(ids) - theirs(ids).logits).abs().max()
+    assert float(theirs(ids).logits.detach().std()) > 0.1
+    assert float(difference) < 1e-4
+
+
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_the_library_kernel_gives_what_attention_written_out_gives(heads: int) -> None:
     model = knobs(model__heads=heads).model
@@ -96,6 +153,70 @@ def test_the_kernel_for_bfloat16_on_a_cpu_is_near_the_one_for_float32() -> None:
     q, k, v = torch.randn(3, 2, 2, 9, 8).unbind()
     low = attention.mix(q.bfloat16(), k.bfloat16(), v.bfloat16())
     assert (low.float() - attention.mix(q, k, v)).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("knob", [{"model__logit_cap": 2.0}, {"model__position": "alibi"}, {"model__attention": "window"}])
+def test_so_it_is_with_what_changes_the_scores(knob: dict[str, object]) -> None:
+    model = knobs(**knob).model
+    attention, position = ATTENTIONS[model.attention](model, layer=0), POSITIONS[model.position](model)
+    q, k, v = (3 * torch.randn(3, 2, 2, 9, 8)).unbind()
+    low = attention.mix(q.bfloat16(), k.bfloat16(), v.bfloat16(), position.bias(9, 9))
+    assert (low.float() - attention.mix(q, k, v, position.bias(9, 9))).abs().max() < 0.3
+
+
+def test_the_scores_of_alibi_fall_with_the_distance_as_in_the_paper() -> None:
+    assert slopes(8) == [2**-1, 2**-2, 2**-3, 2**-4, 2**-5, 2**-6, 2**-7, 2**-8]
+    assert slopes(6) == pytest.approx([2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3])
+    model = knobs(model__position="alibi", model__heads=8).model
+    attention, position = drawn(Attention(model, layer=0)).double(), POSITIONS["alibi"](model)
+    x = torch.randn(2, 9, 16, dtype=torch.float64)
+    q, k, _ = attention.project(x).unflatten(-1, (3, 8, -1)).permute(2, 0, 3, 1, 4)
+    distance = torch.arange(9)[:, None] - torch.arange(9)
+    scores = q @ k.mT / math.sqrt(2) - torch.tensor(slopes(8))[:, None, None] * distance
+    expected = scores.masked_fill(distance < 0, -torch.inf).softmax(-1)
+    torch.testing.assert_close(attention.maps(x, position), expected, rtol=0, atol=1e-12)
+
+
+def test_a_cap_keeps_scores_in_bounds_and_a_high_one_changes_nothing() -> None:
+    x, position = 10 * torch.randn(2, 9, 16, dtype=torch.float64), POSITIONS["none"](knobs().model)
+    plain, high, low = (drawn(Attention(knobs(model__logit_cap=cap).model, layer=0)).double() for cap in (0.0, 1e6, 0.5))
+    for attention in (high, low):
+        attention.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(high(x, position, None), plain(x, position, None), rtol=0, atol=1e-6)
+    free, bound = (attention.maps(x, position)[:, :, -1].detach() for attention in (plain, low))
+    assert float((free.amax(-1) / free.amin(-1)).amin()) > 1e3
+    assert float((bound.amax(-1) / bound.amin(-1)).amax()) < math.exp(2 * 0.5) + 1e-9
+
+
+def test_heads_that_share_keys_are_heads_with_equal_keys() -> None:
+    shared, each = (drawn(Attention(knobs(model__heads=4, model__kv_heads=n).model, layer=0)).double() for n in (2, 4))
+    q, k, v = shared.project.weight.split((16, 8, 8))
+    k, v = (part.unflatten(0, (2, 4)).repeat_interleave(2, dim=0).flatten(0, 1) for part in (k, v))
+    with torch.no_grad():
+        each.project.weight.copy_(torch.cat((q, k, v)))
+        each.output.weight.copy_(shared.output.weight)
+    x, position = torch.randn(2, 9, 16, dtype=torch.float64), POSITIONS["alibi"](knobs(model__heads=4).model)
+    torch.testing.assert_close(shared(x, position, None), each(x, position, None), rtol=0, atol=1e-12)
+    cache = GPT(knobs(model__heads=4, model__kv_heads=2).model, VOCABULARY, torch.Generator()).new_cache(3)
+    assert cache.keys[0].shape == cache.values[1].shape == (3, 2, 12, 4)
+
+
+def test_normed_queries_and_keys_have_no_size() -> None:
+    x, position = torch.randn(2, 9, 16, dtype=torch.float64), POSITIONS["rotary"](knobs().model)
+    plain, normed = (drawn(Attention(knobs(model__qk_norm=on).model, layer=0)).double() for on in (False, True))
+    torch.testing.assert_close(normed.maps(100 * x, position), normed.maps(10 * x, position), rtol=0, atol=1e-3)
+    assert (plain.maps(100 * x, position) - plain.maps(10 * x, position)).abs().max() > 0.1
+
+
+def test_pairs_of_tokens_have_rows_of_their_own_or_share_them_evenly() -> None:
+    few, many = (MIXERS["bigrams"](knobs().model, vocabulary) for vocabulary in (90, 1024))
+    assert isinstance(few, Bigrams) and isinstance(many, Bigrams)
+    pairs = torch.cartesian_prod(torch.arange(90), torch.arange(90))[None]
+    assert few.rows(pairs[..., 0], pairs[..., 1]).unique().numel() == 90 * 90
+    befores = torch.arange(1024)[None]
+    for last in (0, 1, 700):
+        assert many.rows(befores, torch.full_like(befores, last)).unique().numel() == 1024
+    assert len(many.weight) == 8192
 
 
 def test_rotary_positions_know_only_the_distance() -> None:

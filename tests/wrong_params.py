@@ -65,6 +65,10 @@ WRONG: dict[str, Wrong] = {
     "no number at all": knob("train.weight_decay", float("nan"), "train.weight_decay: nan is not finite"),
     "fewer tokens than bytes": knob("tokenize.vocabulary", 100, "tokenize.vocabulary: 100 is below 257"),
     "no path": knob("prepare.path", "", "prepare.path: is empty"),
+    "a base of waves below 1": knob("model.rotary_base", 0.5, "model.rotary_base: 0.5 is below 1.0"),
+    "a cap below nothing": knob("model.logit_cap", -1.0, "model.logit_cap: -1.0 is below 0.0"),
+    "every layer left out": knob("model.layer_dropout", 1.0, "model.layer_dropout: 1.0 is not below 1.0"),
+    "a base of no width": knob("model.base_width", 0, "model.base_width: 0 is below 4"),
     # names
     "a slip in a name": knob(
         "model.activation",
@@ -221,6 +225,25 @@ WRONG: dict[str, Wrong] = {
         prepare__url="https://example.org/text",
     ),
     "a checksum that is none": knob("prepare.sha256", "12ab", "prepare.sha256: '12ab' is not 64 hexadecimal digits"),
+    "keys that heads cannot share": knob("model.kv_heads", 3, "model.kv_heads: 3 does not divide heads 4"),
+    "keys that nobody compares": knob(
+        "model.kv_heads",
+        2,
+        "model.kv_heads: average attention compares no queries with keys; it goes with 0 alone",
+        model__attention="average",
+    ),
+    "a norm of what nobody compares": knob(
+        "model.qk_norm",
+        True,
+        "model.qk_norm: average attention compares no queries with keys; it goes with false alone",
+        model__attention="average",
+    ),
+    "a way past a branch that there is not": knob(
+        "model.layer_dropout",
+        0.2,
+        "model.layer_dropout: without a residual there is no way past a branch; it goes with 0 alone",
+        model__residual="none",
+    ),
     # knobs that are not there, and several problems at once
     "a slip in a knob": Wrong(
         ("train.lrate: there is no such knob. Known: train.*", "train.lr: is missing; every knob stands in params.yaml"),
