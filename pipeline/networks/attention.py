@@ -187,3 +187,8 @@ ATTENTIONS: dict[str, type[Attention]] = {
     "window": WindowAttention,
     "average": AverageAttention,
 }
+
+# Who must not learn to copy (tests/test_learning.py), and why.
+CONTROL_ATTENTIONS: dict[str, str] = {
+    "average": "it weighs all tokens alike, so that it cannot pick out the one that followed an earlier copy",
+}

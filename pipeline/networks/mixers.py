@@ -103,3 +103,8 @@ MIXERS: dict[str, type[Mixer]] = {
     "convolution": Convolution,
     "bigrams": Bigrams,
 }
+
+# Who must not learn to copy in one block (tests/test_learning.py), and why.
+CONTROL_MIXERS: dict[str, str] = {
+    "none": "one block cannot tell what stood before a token, so it finds no copies; that takes two (Olsson et al., 2022)",
+}
