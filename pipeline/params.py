@@ -228,6 +228,7 @@ class Model(Section):
     activation: Annotated[str, _named("networks/activations.py:ACTIVATIONS")]
     norm: Annotated[str, _named("networks/norms.py:NORMS")]
     mixer: Annotated[str, _named("networks/mixers.py:MIXERS")]
+    ngram_rows: Annotated[int, Field(ge=64, le=2**24)]
     position: Annotated[str, _named("networks/positions.py:POSITIONS")]
     rotary_base: Annotated[float, Field(ge=1, le=1e9)]
     attention: Annotated[str, _named("networks/attention.py:ATTENTIONS")]
