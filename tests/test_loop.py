@@ -16,58 +16,9 @@ from pipeline.engine.order import rows_of
 from pipeline.engine.runtime import Runtime, Scaler
 from pipeline.networks.transformer import GPT
 from pipeline.params import Refusal
-from pipeline.tasks.base import IGNORED, Batch, Task
+from pipeline.tasks.base import IGNORED, Task
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.table import TASKS
-
-
-def gradients_of(accumulation: int, folder: Path, **changes: object) -> dict[str, torch.Tensor]:
-    params = knobs(train__batch=32, train__accumulation=accumulation, train__optimizer="sgd", model__init="fan_in", **changes)
-    progress, task, runtime = started(params, folder)
-    progress.model.double()
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
-    return {name: weight.grad.clone() for name, weight in progress.model.named_parameters() if weight.grad is not None}
-
-
-@pytest.mark.parametrize("accumulation", [2, 8, 32])
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_micro_batches_add_up_to_the_gradient_of_the_batch(accumulation: int, dropout: float, tmp_path: Path) -> None:
-    whole, parts = (gradients_of(k, tmp_path, model__dropout=dropout) for k in (1, accumulation))
-    error = sum(float((whole[name] - parts[name]).square().sum()) for name in whole) ** 0.5
-    assert error < 1e-12 * sum(float(gradient.square().sum()) for gradient in whole.values()) ** 0.5
-
-
-class Ragged(LanguageModelling):
-    """Examples of very unequal length: of every second one only the first target counts."""
-
-    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
-        batch = super().batch(split, rows, length)
-        batch.targets[::2, 1:] = IGNORED
-        return batch
-
-
-def test_parts_with_fewer_targets_weigh_less(tmp_path: Path) -> None:
-    """The trap: a mean of the means of micro-batches is not the mean (a bug that large libraries had for years)."""
-    found = {}
-    for accumulation in (1, 8):
-        params = knobs(train__batch=8, train__accumulation=accumulation, train__optimizer="sgd", model__init="fan_in")
-        progress, _, runtime = started(params, tmp_path)
-        progress.model.double()
-        update(progress, Ragged(tmp_path, params.model, VOCABULARY), params.train, params.seed, runtime, lambda: False)
-        found[accumulation] = torch.cat(
-            [weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None]
-        )
-    torch.testing.assert_close(found[8], found[1], rtol=0, atol=1e-12)
-
-    progress, _, runtime = started(params, tmp_path)
-    progress.model.double()
-    batch = Ragged(tmp_path, params.model, VOCABULARY).batch("train", rows_of(1, 0, 8, 380))
-    task = LanguageModelling(tmp_path, params.model, VOCABULARY)
-    for row in range(8):
-        part = task.loss(progress.model, batch.part(slice(row, row + 1)))
-        (part.total / part.count / 8).backward()
-    naive = torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None])
-    assert (naive - found[1]).norm() > 0.05 * found[1].norm()
 
 
 def test_a_clipped_gradient_has_the_norm_of_the_limit_and_the_log_says_how_large_it_was(tmp_path: Path) -> None:
