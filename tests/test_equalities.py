@@ -44,8 +44,8 @@ RECIPES: dict[str, dict[str, object]] = {
 class Ragged(LanguageModelling):
     """Examples of very unequal length: of every second one only the first target counts."""
 
-    def batch(self, split: str, rows: np.ndarray) -> Batch:
-        batch = super().batch(split, rows)
+    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
+        batch = super().batch(split, rows, length)
         batch.targets[::2, 1:] = IGNORED
         return batch
 

@@ -88,7 +88,6 @@ WRONG: dict[str, Wrong] = {
     "compiling now and then": knob(
         "runtime.compile", "sometimes", "runtime.compile: there is no 'sometimes'. Known: auto, true, false"
     ),
-    "one for compiling": knob("runtime.compile", 1, "runtime.compile: there is no 1. Known: auto, true, false"),
     "a shelf of batches": knob("runtime.read_ahead", 100, "runtime.read_ahead: 100 is above 64"),
     "a piece of less than nothing": knob("runtime.loss_chunk", -1, "runtime.loss_chunk: -1 is below 0"),
     "infinite": knob("train.clip", float("inf"), "train.clip: inf is not finite"),
