@@ -24,14 +24,6 @@ def batch_of(task: Task, train: Train, seed: int, step: int) -> Batch:
         rows = rows_of(seed, step, dials.batch, source.size("train"))
     return source.batch("train", rows, dials.length)
 
-from pipeline.params import Train
-from pipeline.tasks.base import Batch, Task
-
-
-def batch_of(task: Task, train: Train, seed: int, step: int) -> Batch:
-    """What a step sees."""
-    return task.batch("train", rows_of(seed, step, train.batch, task.size("train")))
-
 
 def rows_of(seed: int, step: int, batch: int, examples: int) -> np.ndarray:
     """The numbers of a step's examples, int64 [batch], drawn evenly with replacement from 0 .. examples - 1."""
