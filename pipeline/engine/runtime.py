@@ -73,6 +73,7 @@ class Runtime:
             finer: True,
             "runtime.loss_chunk=1024": not knobs.loss_chunk or knobs.loss_chunk > 1024,
             "runtime.checkpointing=selective": knobs.checkpointing == "none" and not knobs.offload_activations,
+            "runtime.offload_optimizer=true": self.device.type != "cpu" and not knobs.offload_optimizer,
             "runtime.checkpointing=block": knobs.checkpointing != "block",
             "runtime.offload_activations=true": self.device.type != "cpu" and not knobs.offload_activations,
             "a smaller train.batch, model.length, model.width or model.depth": True,
