@@ -365,10 +365,24 @@ class Runtime(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=0, le=1024)]
     workers: Annotated[int, Field(ge=0, le=1024)]
+    micro_batch_tokens: Annotated[int, Field(ge=0)]
     loss_chunk: Annotated[int, Field(ge=0)]
+    checkpointing: Annotated[str, _named("engine/blocks.py:CHECKPOINTING")]
+    offload_activations: bool
     offload_optimizer: bool
+    compile: Literal["auto", True, False]
+    read_ahead: Annotated[int, Field(ge=0, le=64)]
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     progress: Literal["auto", "bar", "lines", "none"]
+
+    @model_validator(mode="after")
+    def savings_fit(self) -> Runtime:
+        if self.offload_activations and self.checkpointing == "selective":
+            raise _problem(
+                "offload_activations",
+                "true has no hold on what checkpointing 'selective' keeps; checkpointing 'block' or 'none' would do",
+            )
+        return self
 
 
 class Params(Section):
@@ -383,6 +397,19 @@ class Params(Section):
     probe: Probe
     plot: Plot
     runtime: Runtime
+
+    @model_validator(mode="after")
+    def sections_fit(self) -> Params:
+        tokens = self.runtime.micro_batch_tokens
+        if tokens and self.train.accumulation > 1:
+            raise _problem(
+                "runtime.micro_batch_tokens",
+                f"{tokens} and train.accumulation {self.train.accumulation} both say how a batch is cut;"
+                " turn one back, to 0 or to 1",
+            )
+        if 0 < tokens < self.model.length:
+            raise _problem("runtime.micro_batch_tokens", f"{tokens} holds no sequence of model.length {self.model.length}")
+        return self
 
 
 # -------------------------------------------------------------------------------------------------- reading and refusing
@@ -456,7 +483,7 @@ def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...])
         case "less_than":
             text = f"{there} is not below {limits['lt']}"
         case "literal_error":
-            words = tuple(re.findall(r"'([^']*)'", str(limits["expected"])))
+            words = tuple(word.lower() for word in re.findall(r"\w+", str(limits["expected"])) if word != "or")
             text = f"there is no {there}. {suggest(str(detail['input']), words)}"
         case "string_pattern_mismatch":
             text = f"{there} is not 64 hexadecimal digits"

@@ -62,7 +62,7 @@ def test_with_the_dials_off_a_step_sees_what_it_saw_without_them_and_the_curve_h
         plain = task.batch("train", rows_of(params.seed, step, 4, task.size("train")))
         seen = batch_of(task, params.train, params.seed, step)
         assert torch.equal(seen.inputs, plain.inputs) and torch.equal(seen.targets, plain.targets)
-        assert list(dials_at(task, params.train, step).micro_batches()) == [slice(0, 2), slice(2, 4)]
+        assert list(dials_at(task, params.train, step).micro_batches(2)) == [slice(0, 2), slice(2, 4)]
     write_tokens(tmp_path)
     assert list(trained(params, tmp_path).curve[0]) == ["step", "tokens", "loss", "lr", "gradient_norm", "clipped"]
 

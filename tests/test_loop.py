@@ -11,63 +11,17 @@ import pytest
 import torch
 from small import TOP, VOCABULARY, Keeping, knobs, same, started, write_tokens
 
+from pipeline.artifacts import TRAIN_METRICS, read_json
+from pipeline.engine.display import display
+from pipeline.engine.journal import Journal
 from pipeline.engine.loop import fit, update, validate
 from pipeline.engine.order import rows_of
 from pipeline.engine.runtime import Runtime, Scaler
 from pipeline.networks.transformer import GPT
 from pipeline.params import Refusal
-from pipeline.tasks.base import IGNORED, Batch, Task
+from pipeline.tasks.base import IGNORED, Task
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.table import TASKS
-
-
-def gradients_of(accumulation: int, folder: Path, **changes: object) -> dict[str, torch.Tensor]:
-    params = knobs(train__batch=32, train__accumulation=accumulation, train__optimizer="sgd", model__init="fan_in", **changes)
-    progress, task, runtime = started(params, folder)
-    progress.model.double()
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
-    return {name: weight.grad.clone() for name, weight in progress.model.named_parameters() if weight.grad is not None}
-
-
-@pytest.mark.parametrize("accumulation", [2, 8, 32])
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_micro_batches_add_up_to_the_gradient_of_the_batch(accumulation: int, dropout: float, tmp_path: Path) -> None:
-    whole, parts = (gradients_of(k, tmp_path, model__dropout=dropout) for k in (1, accumulation))
-    error = sum(float((whole[name] - parts[name]).square().sum()) for name in whole) ** 0.5
-    assert error < 1e-12 * sum(float(gradient.square().sum()) for gradient in whole.values()) ** 0.5
-
-
-class Ragged(LanguageModelling):
-    """Examples of very unequal length: of every second one only the first target counts."""
-
-    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
-        batch = super().batch(split, rows, length)
-        batch.targets[::2, 1:] = IGNORED
-        return batch
-
-
-def test_parts_with_fewer_targets_weigh_less(tmp_path: Path) -> None:
-    """The trap: a mean of the means of micro-batches is not the mean (a bug that large libraries had for years)."""
-    found = {}
-    for accumulation in (1, 8):
-        params = knobs(train__batch=8, train__accumulation=accumulation, train__optimizer="sgd", model__init="fan_in")
-        progress, _, runtime = started(params, tmp_path)
-        progress.model.double()
-        update(progress, Ragged(tmp_path, params.model, VOCABULARY), params.train, params.seed, runtime, lambda: False)
-        found[accumulation] = torch.cat(
-            [weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None]
-        )
-    torch.testing.assert_close(found[8], found[1], rtol=0, atol=1e-12)
-
-    progress, _, runtime = started(params, tmp_path)
-    progress.model.double()
-    batch = Ragged(tmp_path, params.model, VOCABULARY).batch("train", rows_of(1, 0, 8, 380))
-    task = LanguageModelling(tmp_path, params.model, VOCABULARY)
-    for row in range(8):
-        part = task.loss(progress.model, batch.part(slice(row, row + 1)))
-        (part.total / part.count / 8).backward()
-    naive = torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None])
-    assert (naive - found[1]).norm() > 0.05 * found[1].norm()
 
 
 def test_a_clipped_gradient_has_the_norm_of_the_limit_and_the_log_says_how_large_it_was(tmp_path: Path) -> None:
@@ -150,6 +104,22 @@ def test_memory_that_runs_out_is_one_line_and_any_other_error_is_itself() -> Non
         torch.empty(2**60)
     with pytest.raises(RuntimeError, match="shape"), runtime.enough_memory():
         torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+def test_memory_that_runs_out_names_what_would_help_cheapest_first_and_nothing_that_is_turned_already() -> None:
+    def help_for(**changes: object) -> str:
+        with pytest.raises(Refusal) as refused, Runtime(knobs(**changes).runtime).enough_memory():
+            torch.empty(2**60)
+        return str(refused.value).partition("cheapest first: ")[2]
+
+    assert help_for() == (
+        "a larger train.accumulation, runtime.loss_chunk=1024, runtime.checkpointing=selective, runtime.checkpointing=block,"
+        " a smaller train.batch, model.length, model.width or model.depth"
+    )
+    turned = {"runtime__micro_batch_tokens": 512, "runtime__loss_chunk": 256, "runtime__checkpointing": "block"}
+    assert help_for(**turned) == (
+        "a smaller runtime.micro_batch_tokens, a smaller train.batch, model.length, model.width or model.depth"
+    )
 
 
 def test_rows_and_validations_fall_evenly_and_on_the_last_step(tmp_path: Path) -> None:
@@ -265,9 +235,45 @@ def test_the_scaler_skips_steps_that_overflow_and_tries_a_larger_scale_after_man
     assert scaler.scale == before
 
 
+def test_every_step_that_float16_overflows_in_is_counted_and_moves_nothing(tmp_path: Path) -> None:
+    params = knobs(train__precision="float16", model__init="fan_in")
+    progress, task, runtime = started(params, tmp_path)
+    progress.scaler.scale = 2.0**60
+    before = {name: tensor.clone() for name, tensor in progress.tensors().items()}
+    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    assert (progress.step, progress.skipped) == (1, 1)
+    assert same(progress.tensors(), before)
+    while progress.skipped == progress.step:
+        update(progress, task, params.train, params.seed, runtime, lambda: False)
+    assert progress.scaler.scale == 2.0 ** (60 - progress.skipped)
+    assert progress.skipped == progress.step - 1
+    assert not same(progress.tensors(), before)
+    other, _, _ = started(params, tmp_path)
+    other.restore({name: tensor.clone() for name, tensor in progress.tensors().items()}, progress.numbers())
+    assert other.skipped == progress.skipped > 10
+
+
+@pytest.mark.parametrize(("skipped", "said"), [(0, "loss 2.000  "), (3, "loss 2.000  3 skipped  ")])
+def test_the_lines_say_how_many_steps_were_skipped(skipped: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    display("lines", 10, 0, 0).show(1, 100, 2.0, None, skipped)
+    assert f"step 1/10  {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_the_metrics_of_a_float16_training_count_its_skipped_steps(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress, _, _ = started(knobs(train__precision=precision), tmp_path / "tokens")
+    progress.skipped = 2 if precision == "float16" else 0
+    monkeypatch.chdir(tmp_path)
+    Journal.write_curves(Journal.__new__(Journal), progress)
+    assert read_json(TRAIN_METRICS).get("skipped_steps") == (2 if precision == "float16" else None)
+
+
 def test_a_runtime_asks_for_kernels_that_repeat_themselves_and_loads_no_compiler_for_it() -> None:
     script = (
-        "import sys, torch\nfrom pipeline.engine.runtime import Runtime\nfrom pipeline.params import load\n"
+        "import sys, torch, pipeline.engine.start\nfrom pipeline.engine.runtime import Runtime\n"
+        "from pipeline.params import load\n"
         "Runtime(load().runtime)\nprint(torch.are_deterministic_algorithms_enabled(), 'torch._dynamo' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True, text=True, check=True)

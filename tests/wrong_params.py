@@ -60,6 +60,35 @@ WRONG: dict[str, Wrong] = {
     "no share of the probability": knob("evaluate.top_p", 0.0, "evaluate.top_p: 0.0 is not above 0.0"),
     "a target spread wholly": knob("train.label_smoothing", 1.0, "train.label_smoothing: 1.0 is not below 1.0"),
     "a z-loss that drives away": knob("train.z_loss", -1e-4, "train.z_loss: -0.0001 is below 0.0"),
+    "a batch cut in two ways": knob(
+        "runtime.micro_batch_tokens",
+        512,
+        "runtime.micro_batch_tokens: 512 and train.accumulation 2 both say how a batch is cut; turn one back, to 0 or to 1",
+        train__accumulation=2,
+        train__batch=16,
+    ),
+    "a micro-batch shorter than a sequence": knob(
+        "runtime.micro_batch_tokens",
+        100,
+        "runtime.micro_batch_tokens: 100 holds no sequence of model.length 128",
+        model__length=128,
+    ),
+    "a checkpointing that is not there": knob(
+        "runtime.checkpointing",
+        "blocks",
+        "runtime.checkpointing: there is no 'blocks'. Did you mean 'block'? Known: engine/blocks.py:CHECKPOINTING",
+    ),
+    "an offload of what is kept elsewhere": knob(
+        "runtime.offload_activations",
+        True,
+        "runtime.offload_activations: true has no hold on what checkpointing 'selective' keeps;"
+        " checkpointing 'block' or 'none' would do",
+        runtime__checkpointing="selective",
+    ),
+    "compiling now and then": knob(
+        "runtime.compile", "sometimes", "runtime.compile: there is no 'sometimes'. Known: auto, true, false"
+    ),
+    "a shelf of batches": knob("runtime.read_ahead", 100, "runtime.read_ahead: 100 is above 64"),
     "a piece of less than nothing": knob("runtime.loss_chunk", -1, "runtime.loss_chunk: -1 is below 0"),
     "infinite": knob("train.clip", float("inf"), "train.clip: inf is not finite"),
     "no number at all": knob("train.weight_decay", float("nan"), "train.weight_decay: nan is not finite"),

@@ -37,6 +37,7 @@ class Progress:
     Attributes:
         model, optimizer, scaler: the weights, and what moves them.
         step, tokens: updates done, and targets learned from.
+        skipped: those of the updates that were left out because float16 overflowed.
         curve, validations: rows of the logs so far.
         recent: loss, gradient norm and whether it was clipped, of each step since the last row.
         snapshots: the files of the snapshots so far, beside the checkpoints.
@@ -52,6 +53,7 @@ class Progress:
     recent: list[tuple[Tensor | float, Tensor | float, Tensor | float]] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
     tokens: int = 0
+    skipped: int = 0
     diverged: bool = False
 
     def tensors(self) -> dict[str, Tensor]:
@@ -64,6 +66,7 @@ class Progress:
         return {
             "step": self.step,
             "tokens": self.tokens,
+            "skipped": self.skipped,
             "curve": self.curve,
             "validations": self.validations,
             "recent": [[float(number) for number in row] for row in self.recent],
@@ -80,6 +83,7 @@ class Progress:
                 weight.copy_(tensors[f"model.{name}"])
         self.optimizer.load({name[10:]: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")})
         self.step, self.tokens, self.diverged = numbers["step"], numbers["tokens"], numbers["diverged"]
+        self.skipped = numbers["skipped"]
         self.curve, self.validations = numbers["curve"], numbers["validations"]
         self.recent = [(row[0], row[1], row[2]) for row in numbers["recent"]]
         self.snapshots = numbers["snapshots"]

@@ -28,18 +28,16 @@ class Dials:
         length: tokens of each.
         open: share of the training data that may be drawn from.
         second: share of the examples that comes from the second data set of a mixture.
-        together: examples that a micro-batch holds at most: as many tokens as one of the full batch, at full length.
     """
 
     batch: int
     length: int
     open: float
     second: float
-    together: int
 
-    def micro_batches(self) -> Iterator[slice]:
-        """The rows of each micro-batch: as few of them as `together` allows, of nearly equal size."""
-        parts = -(-self.batch // self.together)
+    def micro_batches(self, together: int) -> Iterator[slice]:
+        """The rows of each micro-batch, so many of them together at most: as few as can be, of nearly equal size."""
+        parts = -(-self.batch // together)
         return (slice(self.batch * part // parts, self.batch * (part + 1) // parts) for part in range(parts))
 
 
@@ -59,7 +57,6 @@ def dials_at(task: Task, train: Train, step: int) -> Dials:
         length=length,
         open=_open(train, grown(train.curriculum_start, train.curriculum_growth)),
         second=train.second_start + (train.second_end - train.second_start) * done if task.parts().mixed else 0.0,
-        together=max(train.batch // train.accumulation * task.length // length, 1),
     )
 
 

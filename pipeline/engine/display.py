@@ -13,8 +13,12 @@ LINES = 10  # plain lines of a whole training
 class Display(Protocol):
     """Shows how far the training is."""
 
-    def show(self, step: int, tokens: int, loss: float | None, validation: float | None) -> None:
-        """Tell of a step; called at every one, so it must cost nothing when there is nothing new to show."""
+    def show(self, step: int, tokens: int, loss: float | None, validation: float | None, skipped: int = 0) -> None:
+        """Tell of a step; called at every one, so it must cost nothing when there is nothing new to show.
+
+        Args:
+            skipped: steps that were left out because float16 overflowed.
+        """
 
     def say(self, line: str) -> None:
         """A line of its own."""
@@ -41,7 +45,7 @@ class Silence:
     def __init__(self, steps: int, first: int, tokens: int) -> None:
         self.steps, self.first, self.tokens, self.start = steps, first, tokens, time.monotonic()
 
-    def show(self, step: int, tokens: int, loss: float | None, validation: float | None) -> None:
+    def show(self, step: int, tokens: int, loss: float | None, validation: float | None, skipped: int = 0) -> None:
         pass
 
     def say(self, line: str) -> None:
@@ -59,11 +63,13 @@ class Silence:
 class Lines(Silence):
     """A line at every tenth of the training."""
 
-    def show(self, step: int, tokens: int, loss: float | None, validation: float | None) -> None:
+    def show(self, step: int, tokens: int, loss: float | None, validation: float | None, skipped: int = 0) -> None:
         if step > self.first and step * LINES // self.steps > (step - 1) * LINES // self.steps and loss is not None:
             speed, left = self.pace(step, tokens)
             held_out = f"  validation {validation:.3f}" if validation is not None else ""
-            self.say(f"step {step:,}/{self.steps:,}  loss {loss:.3f}{held_out}  {speed:,.0f} tokens/s  {_clock(left)} left")
+            left_out = f"  {skipped:,} skipped" if skipped else ""
+            progress = f"step {step:,}/{self.steps:,}  loss {loss:.3f}{held_out}{left_out}"
+            self.say(f"{progress}  {speed:,.0f} tokens/s  {_clock(left)} left")
 
 
 class Bar(Silence):
@@ -80,13 +86,14 @@ class Bar(Silence):
         self.bar.start()
         self.shown = 0.0
 
-    def show(self, step: int, tokens: int, loss: float | None, validation: float | None) -> None:
+    def show(self, step: int, tokens: int, loss: float | None, validation: float | None, skipped: int = 0) -> None:
         if time.monotonic() - self.shown < 0.2 and step < self.steps:
             return
         self.shown = time.monotonic()
         speed, left = self.pace(step, tokens)
         parts = [f"loss {loss:.3f}"] if loss is not None else []
         parts += [f"validation {validation:.3f}"] if validation is not None else []
+        parts += [f"{skipped:,} skipped"] if skipped else []
         self.bar.update(self.task, completed=step, text="  ".join([*parts, f"{speed:,.0f} tokens/s", f"{_clock(left)} left"]))
 
     def say(self, line: str) -> None:

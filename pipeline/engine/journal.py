@@ -74,7 +74,7 @@ class Journal:
             self.checkpoint_at = time.monotonic()
         last = progress.curve[-1]["loss"] if progress.curve else None
         held_out = progress.validations[-1]["loss"] if progress.validations else None
-        self.display.show(progress.step, progress.tokens, last, held_out)
+        self.display.show(progress.step, progress.tokens, last, held_out, progress.skipped)
 
     def write_curves(self, progress: Progress) -> None:
         """The curves so far, and the last row as the metrics that `dvc exp show` looks at while it runs."""
@@ -82,7 +82,8 @@ class Journal:
         write_text(TRAIN_CURVE, _csv((*CURVE_COLUMNS, *dials), progress.curve))
         write_text(VALIDATION_CURVE, _csv(VALIDATION_COLUMNS, progress.validations))
         loss = {"train_loss": progress.curve[-1]["loss"]} if progress.curve else {}
-        write_json(TRAIN_METRICS, {"step": progress.step, "diverged": progress.diverged, **loss})
+        skipped = {"skipped_steps": progress.skipped} if progress.scaler.enabled else {}
+        write_json(TRAIN_METRICS, {"step": progress.step, "diverged": progress.diverged, **skipped, **loss})
 
     def publish_snapshots(self, progress: Progress) -> None:
         """Copy the snapshots into the out, with a list of their steps and checksums."""

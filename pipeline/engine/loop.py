@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pipeline.artifacts import rounded
+from pipeline.engine.ahead import Ahead
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.curricula import dials_at, moving
 from pipeline.engine.order import batch_of
@@ -18,7 +19,7 @@ from pipeline.engine.runtime import Runtime
 from pipeline.engine.schedules import learning_rate
 from pipeline.networks.dropout import Noise
 from pipeline.params import Train
-from pipeline.tasks.base import Task
+from pipeline.tasks.base import Batch, Task
 
 
 @runtime_checkable
@@ -42,29 +43,43 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
     Raises:
         Interrupted: the keeper wanted to stop; `progress` is that of the last whole step.
     """
-    while True:
-        if _wants_validation(progress, train):
-            loss = validate(progress, task, train, runtime, keeper.interrupted)
-            if math.isfinite(loss):
-                progress.validations.append({"step": progress.step, "tokens": progress.tokens, "loss": rounded(loss)})
-            else:
-                progress.diverged = True
-        keeper.keep(progress)
-        if progress.step == train.steps or progress.diverged:
-            return
-        update(progress, task, train, seed, runtime, keeper.interrupted)
-        if _is_due(progress.step, train.curve_points, train.steps):
-            _write_row(progress, task, train)
+    with Ahead(lambda step: runtime.ready(batch_of(task, train, seed, step)), train.steps, runtime.knobs.read_ahead) as batches:
+        while True:
+            if _wants_validation(progress, train):
+                loss = validate(progress, task, train, runtime, keeper.interrupted)
+                if math.isfinite(loss):
+                    progress.validations.append({"step": progress.step, "tokens": progress.tokens, "loss": rounded(loss)})
+                else:
+                    progress.diverged = True
+            keeper.keep(progress)
+            if progress.step == train.steps or progress.diverged:
+                return
+            update(progress, task, train, seed, runtime, keeper.interrupted, batches.at(progress.step))
+            if _is_due(progress.step, train.curve_points, train.steps):
+                _write_row(progress, task, train)
 
 
-def update(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtime, interrupted: Callable[[], bool]) -> None:
-    """One step: the gradient of the mean loss over a batch, in as many parts as memory wants, and a move against it."""
+def update(
+    progress: Progress,
+    task: Task,
+    train: Train,
+    seed: int,
+    runtime: Runtime,
+    interrupted: Callable[[], bool],
+    batch: Batch | None = None,
+) -> None:
+    """One step: the gradient of the mean loss over a batch, in as many parts as memory wants, and a move against it.
+
+    Args:
+        batch: that of the step, where somebody has drawn it already.
+    """
     model, share = progress.model, progress.step / train.steps
-    batch, dials = batch_of(task, train, seed, progress.step), dials_at(task, train, progress.step)
+    batch = batch or batch_of(task, train, seed, progress.step)
+    dials = dials_at(task, train, progress.step)
     count, loss = batch.count, torch.zeros((), device=runtime.device)
     for weight in model.parameters():
         weight.grad = None
-    for rows in dials.micro_batches():
+    for rows in dials.micro_batches(runtime.together(train, task.length, dials.length)):
         if interrupted():
             raise Interrupted
         noise = Noise(seed, progress.step, share, rows, dials.batch)
@@ -78,6 +93,7 @@ def update(progress: Progress, task: Task, train: Train, seed: int, runtime: Run
     if may_step:
         with runtime.autocast():  # for Muon's matrix products
             progress.optimizer.step(learning_rate(share, train))
+    progress.skipped += not may_step
     progress.step, progress.tokens = progress.step + 1, progress.tokens + count
     progress.recent.append((loss, norm, clipped))
 
@@ -91,8 +107,9 @@ def validate(progress: Progress, task: Task, train: Train, runtime: Runtime, int
     size = task.size("validation")
     examples = np.unique(np.linspace(0, size - 1, min(size, train.validation_examples)).astype(np.int64))
     total, count = 0.0, 0
+    together = runtime.together(train, task.length, task.length)
     with progress.optimizer.reading(), torch.inference_mode():
-        for rows in np.array_split(examples, -(-len(examples) // (train.batch // train.accumulation))):
+        for rows in np.array_split(examples, -(-len(examples) // together)):
             if interrupted():
                 raise Interrupted
             batch = task.batch("validation", rows)

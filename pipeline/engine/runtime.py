@@ -61,9 +61,36 @@ class Runtime:
             if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
                 raise Refusal(
                     f"train: the network and a batch want more memory than the device '{self.device}' has;"
-                    " a larger train.accumulation, a smaller train.batch, model.length or model.width would do"
+                    f" what would help, cheapest first: {', '.join(self._remedies())}"
                 ) from None
             raise
+
+    def _remedies(self) -> list[str]:
+        """What makes a training smaller and is not turned yet: what costs next to nothing, then time, then the result."""
+        knobs = self.knobs
+        finer = "a smaller runtime.micro_batch_tokens" if knobs.micro_batch_tokens else "a larger train.accumulation"
+        remedies = {
+            finer: True,
+            "runtime.loss_chunk=1024": not knobs.loss_chunk or knobs.loss_chunk > 1024,
+            "runtime.checkpointing=selective": knobs.checkpointing == "none" and not knobs.offload_activations,
+            "runtime.offload_optimizer=true": self.device.type != "cpu" and not knobs.offload_optimizer,
+            "runtime.checkpointing=block": knobs.checkpointing != "block",
+            "runtime.offload_activations=true": self.device.type != "cpu" and not knobs.offload_activations,
+            "a smaller train.batch, model.length, model.width or model.depth": True,
+        }
+        return [remedy for remedy, helps in remedies.items() if helps]
+
+    def together(self, train: params.Train, whole: int, length: int) -> int:
+        """How many examples of `length` tokens a micro-batch holds at most.
+
+        Their tokens are what counts: as many as the knob says, or as in a micro-batch of the full batch at its whole length.
+        """
+        tokens = self.knobs.micro_batch_tokens or train.batch // train.accumulation * whole
+        return max(tokens // length, 1)
+
+    def ready(self, batch: Batch) -> Batch:
+        """A batch from where the device fetches it without making anybody wait."""
+        return batch.pinned() if self.device.type == "cuda" else batch
 
     def place(self, batch: Batch) -> Batch:
         """A batch on the device."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from pipeline.artifacts import SPLITS
+from pipeline.engine.blocks import arrange
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.optimizers import OPTIMIZERS, optimizer_for
 from pipeline.engine.runtime import Runtime
@@ -31,6 +32,7 @@ def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, 
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     network = task.build(torch.Generator().manual_seed(seed)).to(runtime.device)
+    arrange(network, runtime.knobs, runtime.device, train.steps)
     parameters = dict(network.named_parameters())
     multiples = rates(parameters, model, OPTIMIZERS[train.optimizer].update)
     optimizer = optimizer_for(parameters, train, multiples, offload=runtime.knobs.offload_optimizer)

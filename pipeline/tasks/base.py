@@ -32,6 +32,10 @@ class Batch:
         """Some of the examples."""
         return Batch(self.inputs[rows], self.targets[rows])
 
+    def pinned(self) -> Batch:
+        """The same examples in memory that a device can fetch them from by itself."""
+        return Batch(self.inputs.pin_memory(), self.targets.pin_memory())
+
     def to(self, device: torch.device) -> Batch:
         """The same examples on a device."""
         return Batch(self.inputs.to(device, non_blocking=True), self.targets.to(device, non_blocking=True))
