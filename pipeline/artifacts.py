@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 
+NONE = Path("data/none")  # what a knob that names a folder names where there is none: DVC wants every dependency to be there
 RAW = Path("data/raw")  # prepare: {split}.txt, {split}.ends.npy, card.json, and train.difficulty.npy of some
 TOKENS = Path("data/tokens")  # tokenize: {split}.npy, train.parts.npy, tokenizer.json, meta.json
 MODEL = Path("models/model")  # train: model.safetensors, model.json
@@ -241,6 +242,11 @@ def check_sha256(path: Path, expected: str) -> None:
         )
 
 
+def digest(content: Mapping[str, Any]) -> str:
+    """The sha256 of what a JSON file says, however it is laid out."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def identity(stage: str, params: Mapping[str, Any]) -> str:
     """The name of a run: a digest of the stage's parameters, data and code. Equal names promise equal results.
 
@@ -252,5 +258,17 @@ def identity(stage: str, params: Mapping[str, Any]) -> str:
     """
     digest = hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode())
     for dependency in sorted(map(str, read_yaml(Path("dvc.yaml"))["stages"][stage]["deps"])):
-        digest.update(f"{dependency} {sha256_of(Path(dependency))}\n".encode())
+        path = _named_by(dependency, params)
+        if path == NONE:
+            continue
+        if not path.exists():
+            raise Refusal(f"{dependency.strip('${}')}: there is no '{path}' here")
+        digest.update(f"{dependency} {sha256_of(path)}\n".encode())
     return digest.hexdigest()[:32]
+
+
+def _named_by(dependency: str, params: Mapping[str, Any]) -> Path:
+    """A dependency of dvc.yaml as a path; ${section.knob} stands for what the knob says."""
+    if not (knob := re.fullmatch(r"\$\{(\w+)\.(\w+)\}", dependency)):
+        return Path(dependency)
+    return Path(params.get(knob[1], {}).get(knob[2], NONE))

@@ -165,6 +165,7 @@ class Section(BaseModel):
 
 
 Dataset = Annotated[str, _named("corpus/table.py:DATASETS")]
+Folder = Annotated[str, Field(min_length=1)]  # or file
 Count = Annotated[int, Field(ge=1, le=10**8)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -216,6 +217,13 @@ class Prepare(Section):
 class Tokenize(Section):
     kind: Annotated[str, _named("corpus/tokenizers.py:TOKENIZERS")]
     vocabulary: Annotated[int, Field(ge=257, le=65536)]
+    path: Folder
+
+    @model_validator(mode="after")
+    def file_is_named(self) -> Tokenize:
+        if self.kind == "file" and self.path == "data/none":
+            raise _problem("path", "names no file; the tokenizer 'file' needs one, a tokenizer.json")
+        return self
 
 
 class Model(Section):
@@ -269,6 +277,10 @@ class Model(Section):
 
 
 class Train(Section):
+    start_from: Folder
+    teacher: Folder
+    teacher_weight: Annotated[float, Field(ge=0, le=1)]
+    temperature: Annotated[float, Field(ge=0.1, le=100)]
     steps: Count
     batch: Annotated[int, Field(ge=1, le=65536)]
     batch_start: Annotated[float, Field(gt=0, le=1)]
@@ -310,6 +322,11 @@ class Train(Section):
 
     @model_validator(mode="after")
     def parts_fit(self) -> Train:
+        for knob in ("start_from", "teacher"):
+            if Path(getattr(self, knob)).parts[:1] == ("models",):
+                raise _problem(
+                    knob, f"{getattr(self, knob)!r} is what train itself writes, and empties first; a copy of it would do"
+                )
         if self.batch % self.accumulation:
             raise _problem("accumulation", f"{self.accumulation} does not divide batch {self.batch}")
         if self.warmup + self.decay > 1 and self.schedule == "trapezoid":

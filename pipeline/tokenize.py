@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipeline import artifacts
 from pipeline.params import door, load
 
@@ -16,14 +18,15 @@ def main() -> None:
 
     from pipeline.corpus.documents import whole
     from pipeline.corpus.encoding import encode_split, learn
+    from pipeline.corpus.hugging_face import tokenizer_json
     from pipeline.corpus.parts import write_parts
     from pipeline.corpus.progress import follower
 
     kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocabulary, params.runtime.workers
-    follow = follower(params.runtime.progress)
+    given, follow = Path(params.tokenize.path), follower(params.runtime.progress)
     with whole(artifacts.TOKENS) as folder:
         saved = artifacts.tokenizer_of(folder)
-        tokenizer, learned_from = learn(artifacts.RAW, kind, vocabulary, workers, follow)
+        tokenizer, learned_from = learn(artifacts.RAW, kind, vocabulary, workers, follow, given)
         tokenizer.save(saved)
         tokens, first_token_bytes = {}, {}
         for split in artifacts.SPLITS:
@@ -31,6 +34,7 @@ def main() -> None:
             tokens[split], first_token_bytes[split] = encode_split(artifacts.RAW, split, saved, target, workers, follow)
         write_parts(artifacts.RAW, folder, tokenizer, [documents for _, documents in card["sources"]])
         about = {"kind": kind, "vocabulary": tokenizer.vocabulary, "end": tokenizer.end, "learned_from_bytes": learned_from}
+        about["hugging_face"] = artifacts.digest(tokenizer_json(tokenizer))  # by which a model of theirs knows its own
         counts = {"tokens": tokens, "first_token_bytes": first_token_bytes}
         known = {name: card[name] for name in KNOWN}
         artifacts.write_json(artifacts.meta_of(folder), about | counts | known)

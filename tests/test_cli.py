@@ -28,7 +28,7 @@ from pipeline.lab.sample import Draw, converse, open_trained, write
 
 TOP = Path(__file__).parents[1]
 DRAW = Draw(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
-VERBS = ("setup", "mend", "sample", "env", "play", "check", "show")
+VERBS = ("setup", "mend", "sample", "export", "import", "env", "play", "check", "show")
 
 # `rally ARGUMENTS`, and at the end which modules it has imported
 PROGRAM = """
@@ -87,7 +87,7 @@ def test_help_lists_every_verb_with_a_whole_sentence(outside: Path) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_outside_of_a_project_says_so(verb: str, outside: Path) -> None:
-    done = rally(verb)
+    done = rally(verb, *(["some/folder"] if verb == "import" else []))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "is no folder of a Rally project" in done.stderr

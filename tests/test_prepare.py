@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from small import TOP
+from test_tokenizers import somebody_elses
 
 from pipeline import prepare, tokenize
 from pipeline.artifacts import CARD, RAW, SPLITS, TOKENS, meta_of, sha256_of
@@ -68,7 +69,7 @@ def test_a_generated_data_set_needs_no_network_and_tells_its_entropy(dataset: st
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @pytest.mark.parametrize("dataset", ["markov", "addition"])
 def test_tokens_stand_for_the_whole_text_of_every_split(dataset: str, kind: str) -> None:
-    turn(prepare__dataset=dataset, tokenize__kind=kind, tokenize__vocabulary=300)
+    turn(prepare__dataset=dataset, tokenize__kind=kind, tokenize__vocabulary=300, tokenize__path=str(somebody_elses(True)))
     prepare.main()
     tokenize.main()
     meta, tokenizer = told(meta_of(TOKENS)), load(TOKENS / "tokenizer.json")
@@ -89,7 +90,7 @@ def test_the_same_run_gives_the_same_bytes(kind: str) -> None:
     Path("data/own").mkdir(parents=True)
     for i in range(5):
         Path(f"data/own/{i}.txt").write_text(POEM[i:])
-    turn(prepare__dataset="file", tokenize__kind=kind)
+    turn(prepare__dataset="file", tokenize__kind=kind, tokenize__path=str(somebody_elses(True)))
     digests = set()
     for _ in range(2):
         prepare.main()

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts import NONE, SPLITS
 from pipeline.corpus import encoding
 from pipeline.corpus.documents import Splits, chunks
 from pipeline.corpus.encoding import Batch, batches, encode_split, encoded, ids_of, learn, pieces
@@ -34,10 +35,26 @@ some_text = st.text(st.sampled_from(MIXED), max_size=200)
 
 
 @functools.cache
+def somebody_elses(has_end: bool) -> Path:
+    """A tokenizer.json as GPT-2's is, learned by the library alone."""
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    library = tokenizers.Tokenizer(models.BPE())
+    library.pre_tokenizer, library.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=599, initial_alphabet=list(byte_characters()), show_progress=False)
+    library.train_from_iterator([SEEN, PAIRS], trainer)
+    if has_end:
+        library.add_special_tokens([END])
+    library.save(path := f"{tempfile.mkdtemp()}/tokenizer.json")
+    return Path(path)
+
+
+@functools.cache
 def learned(kind: str, has_end: bool = True) -> Tokenizer:
     every = "".join(map(chr, [*range(0x20, 0x180), *b"\t\n\r\x1c", 0x4E2D, 0x2014, 0x1F600]))
     texts = [SEEN, PAIRS, every] if kind == "char" else [SEEN, PAIRS]
-    return TOKENIZERS[kind].learn(texts, 600, has_end)
+    return TOKENIZERS[kind].learn(texts, 600, has_end, somebody_elses(has_end) if kind == "file" else NONE)
 
 
 # ----------------------------------------------------------------------------------------------------------- every tokenizer
@@ -184,6 +201,42 @@ def test_merges_do_not_hang_on_threads_or_on_the_hashes_of_a_process(tmp_path: P
     assert len(json.loads((tmp_path / "one").read_text())["model"]["vocab"]) > 500
 
 
+# ------------------------------------------------------------------------------------------------- from somebody else's file
+
+
+@given(st.text(max_size=200) | some_text)
+def test_the_ids_of_a_file_are_those_of_the_library_that_it_is_for(text: str) -> None:
+    import tokenizers
+
+    library = tokenizers.Tokenizer.from_file(str(somebody_elses(True)))
+    library.encode_special_tokens = True
+    assert learned("file").encode(text).tolist() == library.encode(text, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"decoder": {"type": "Metaspace"}}, "is not byte-level, or changes the text that it reads"),
+        ({"normalizer": {"type": "NFC"}}, "is not byte-level, or changes the text that it reads"),
+        ({"added_tokens": []}, r"has no token for the end of a document, such as <\|endoftext\|>"),
+        ({"model": {"type": "BPE"}}, "holds no tokenizer of Hugging Face's"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line(change: dict[str, object], line: str, tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text(json.dumps(json.loads(somebody_elses(True).read_text()) | change))
+    with pytest.raises(Refusal, match=rf"^tokenize\.path: .*own\.json: {line}"):
+        TOKENIZERS["file"].learn([], 0, True, tmp_path / "own.json")
+    with pytest.raises(Refusal, match=r"^tokenize\.path: .*nowhere: cannot be read: No such file or directory$"):
+        TOKENIZERS["file"].learn([], 0, True, tmp_path / "nowhere")
+
+
+def test_a_file_whose_merges_run_over_blanks_is_never_cut() -> None:
+    content = json.loads(somebody_elses(True).read_text())
+    content["pre_tokenizer"]["use_regex"] = False
+    assert TOKENIZERS["file"].of({"file": content, "end": 1}).cut("a b c") == 0
+    assert learned("file").cut("a b c d, e") == 5
+
+
 # ----------------------------------------------------------------------------------------------------------------- streaming
 
 
@@ -202,7 +255,7 @@ def test_a_split_becomes_one_flat_array_with_the_end_of_each_document(
     kind: str, raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(encoding, "PIECE", 1600)  # the long documents come in several
-    tokenizer, _ = learn(raw, kind, 300, 1, QUIET)
+    tokenizer, _ = learn(raw, kind, 300, 1, QUIET, somebody_elses(True))
     tokenizer.save(raw / "tokenizer.json")
     count, first = encode_split(raw, "test", raw / "tokenizer.json", raw / "test.npy", 1, QUIET)
     ids = np.load(raw / "test.npy", mmap_mode="r")
@@ -219,7 +272,7 @@ def test_a_training_text_of_one_document_has_no_end(tmp_path: Path) -> None:
     with Splits(tmp_path) as splits:
         for split in SPLITS:
             splits.add(split, b"one document")
-    assert {learn(tmp_path, kind, 300, 1, QUIET)[0].end for kind in KINDS} == {None}
+    assert {learn(tmp_path, kind, 300, 1, QUIET, somebody_elses(True))[0].end for kind in KINDS} == {None}
 
 
 def test_processes_give_the_ids_that_one_process_gives(raw: Path) -> None:

@@ -273,6 +273,17 @@ WRONG: dict[str, Wrong] = {
         "model.layer_dropout: without a residual there is no way past a branch; it goes with 0 alone",
         model__residual="none",
     ),
+    "a tokenizer of somebody's, but whose": knob(
+        "tokenize.path",
+        "data/none",
+        "tokenize.path: names no file; the tokenizer 'file' needs one, a tokenizer.json",
+        tokenize__kind="file",
+    ),
+    "a start from what training empties": knob(
+        "train.start_from",
+        "models/snapshots",
+        "train.start_from: 'models/snapshots' is what train itself writes, and empties first; a copy of it would do",
+    ),
     # knobs that are not there, and several problems at once
     "a slip in a knob": Wrong(
         ("train.lrate: there is no such knob. Known: train.*", "train.lr: is missing; every knob stands in params.yaml"),

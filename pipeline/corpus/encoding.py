@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import ends_of, memory_mapped, text_of
+from pipeline.artifacts import NONE, ends_of, memory_mapped, text_of
 from pipeline.corpus import tokenizers
 from pipeline.corpus.documents import Array, chunks
 from pipeline.corpus.progress import Advance, Follow
@@ -67,7 +67,7 @@ def batches(parts: Iterable[tuple[str, bool]], size: int = PIECE) -> Iterator[Ba
         yield Batch(gathered, held)
 
 
-def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow) -> tuple[Tokenizer, int]:
+def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow, path: Path = NONE) -> tuple[Tokenizer, int]:
     """(a tokenizer for the text of data/raw, how many bytes it was learned from)."""
     _threads(workers or cores())
     family = tokenizers.TOKENIZERS[kind]
@@ -84,7 +84,7 @@ def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow) -
     total = sum(text_of(raw, split).stat().st_size for split in family.learns_from)
     has_end = len(memory_mapped(ends_of(raw, "train"))) > 1
     with follow(f"learning {kind}", total) as advance:
-        return family.learn(texts(advance), vocabulary, has_end), learned
+        return family.learn(texts(advance), vocabulary, has_end, path), learned
 
 
 def spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import SPLITS, read_json, write_json, write_text
+from pipeline.artifacts import NONE, SPLITS, read_json, write_json, write_text
 from pipeline.params import Refusal
 
 Ids = npt.NDArray[np.int64]
@@ -42,11 +42,12 @@ class Tokenizer(Protocol):
         """The tokenizer that a saved file describes."""
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool) -> Tokenizer:
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> Tokenizer:
         """A tokenizer for these texts, of which it reads as many as it needs: they come in an order that is even throughout.
 
         Args:
             vocabulary: how large a kind that has the choice may become.
+            path: of the file where somebody else has learned it.
         """
 
     @staticmethod
@@ -98,7 +99,7 @@ class Bytes(Tokenizer):
         self.vocabulary = 256 + has_end
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool) -> Bytes:
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> Bytes:
         return cls(has_end)
 
     @staticmethod
@@ -137,7 +138,7 @@ class Characters(Tokenizer):
         self._ids[self._codes] = np.arange(len(alphabet))
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool) -> Characters:
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> Characters:
         found: set[str] = set()
         for text in texts:
             found.update(text)
@@ -219,7 +220,7 @@ class BytePairs(Tokenizer):
         self._bytes = [b"" if i == self.end else bytes(byte_of[c] for c in token) for i, token in enumerate(tokens)]
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool) -> BytePairs:
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> BytePairs:
         import tokenizers
         from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -307,8 +308,86 @@ def byte_characters() -> str:
     return "".join(characters())
 
 
+# ------------------------------------------------------------------------------------------------- from somebody else's file
+
+ENDS = (END, "<|end_of_text|>", "</s>", "<eos>")  # what others call the end of a document
+
+
+class FromFile(Tokenizer):
+    """A byte-level tokenizer.json that somebody else learned, as it is: GPT-2's, Llama 3's and their like.
+
+    Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019 (byte-level pairs).
+    """
+
+    kind = "file"
+    learns_from = ()
+    slow = True
+
+    def __init__(self, content: dict[str, Any], has_end: bool) -> None:
+        import tokenizers
+
+        self.content, self.library = content, tokenizers.Tokenizer.from_str(json.dumps(content))
+        self.library.encode_special_tokens = True  # a text that spells a special token is text
+        self.vocabulary = self.library.get_vocab_size()
+        added = {token["id"]: token for token in content["added_tokens"]}
+        self.end = next((i for i, token in added.items() if token["content"] in ENDS), None) if has_end else None
+        byte_of = {character: byte for byte, character in enumerate(byte_characters())}
+        self._bytes = [
+            b"" if i in added and added[i]["special"] else _as_bytes(str(self.library.id_to_token(i)), byte_of, i in added)
+            for i in range(self.vocabulary)
+        ]
+        self._at_blanks = not content["model"]["merges"] or [
+            end for _, (_, end) in self.library.pre_tokenizer.pre_tokenize_str("a b")
+        ] == [1, 3]
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> FromFile:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["decoder"]["type"] != "ByteLevel" or content["normalizer"] is not None:
+                raise Refusal(f"tokenize.path: {path}: is not byte-level, or changes the text that it reads")
+            tokenizer = cls(content, has_end)
+        except OSError as error:
+            raise Refusal(f"tokenize.path: {path}: cannot be read: {error.strerror}") from None
+        except Refusal:
+            raise
+        except Exception as error:  # the library raises no narrower one
+            raise Refusal(f"tokenize.path: {path}: holds no tokenizer of Hugging Face's: {error!r}") from None
+        if has_end and tokenizer.end is None:
+            raise Refusal(f"tokenize.path: {path}: has no token for the end of a document, such as {END}")
+        return tokenizer
+
+    def cut(self, text: str) -> int:  # type: ignore[override]  # where it may be cut is not the same for all files
+        """Before a blank between letters, where every byte-level rule ends a word; nowhere, where the file has no such rule."""
+        return max((match.end() for match in _BETWEEN.finditer(text)), default=0) if self._at_blanks else 0
+
+    def encode(self, text: str) -> Ids:
+        return np.array(self.library.encode(text, add_special_tokens=False).ids, np.int64)
+
+    def known(self, text: str) -> str:
+        return text
+
+    def token_bytes(self, token: int) -> bytes:
+        return self._bytes[token]
+
+    def save(self, path: Path) -> None:
+        write_json(path, {"kind": self.kind, "end": self.end, "file": self.content})
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> FromFile:
+        return cls(content["file"], content["end"] is not None)
+
+
+_BETWEEN = re.compile("[A-Za-z](?= [A-Za-z])")
+
+
+def _as_bytes(token: str, byte_of: dict[str, int], added: bool) -> bytes:
+    return token.encode() if added else bytes(byte_of[character] for character in token)
+
+
 TOKENIZERS: dict[str, type[Tokenizer]] = {
     "byte": Bytes,
     "char": Characters,
     "bpe": BytePairs,
+    "file": FromFile,
 }

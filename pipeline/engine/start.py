@@ -6,34 +6,42 @@ from pathlib import Path
 
 import torch
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts import NONE, SPLITS
 from pipeline.engine.blocks import arrange
 from pipeline.engine.checkpoint import Progress
+from pipeline.engine.given import start_from, taught_by
 from pipeline.engine.optimizers import OPTIMIZERS, optimizer_for
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.inits import rates
 from pipeline.params import Model, Train
 from pipeline.tasks.base import Task
-from pipeline.tasks.objective import Objective
+from pipeline.tasks.objective import Objective, Teacher
 from pipeline.tasks.table import TASKS
 
 
 def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, runtime: Runtime) -> tuple[Progress, Task]:
-    """A fresh network on its device, with what moves it and what it is to learn.
+    """A network on its device, fresh or filled with weights that are given, with what moves it and what it is to learn.
 
     Args:
         tokens: the folder that the stage tokenize leaves; `vocabulary` many different ids are in it.
 
     Raises:
-        Refusal: a split is missing, damaged, or shorter than the context.
+        Refusal: a split is missing, damaged, or shorter than the context; or the weights to start from do not fit.
     """
-    objective = Objective(train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk)
+    teacher = None
+    if (folder := Path(train.teacher)) != NONE and train.teacher_weight:
+        network = taught_by(folder, model, vocabulary, tokens).to(runtime.device)
+        teacher = Teacher(network, train.teacher_weight, train.temperature)
+    objective = Objective(train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk, teacher)
     task = TASKS["language"](tokens, model, vocabulary, objective)
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
-    network = task.build(torch.Generator().manual_seed(seed)).to(runtime.device)
-    arrange(network, runtime.knobs, runtime.device, train.steps)
-    parameters = dict(network.named_parameters())
+    student = task.build(torch.Generator().manual_seed(seed))
+    if (folder := Path(train.start_from)) != NONE:
+        start_from(folder, student, vocabulary, tokens)
+    student = student.to(runtime.device)
+    arrange(student, runtime.knobs, runtime.device, train.steps)
+    parameters = dict(student.named_parameters())
     multiples = rates(parameters, model, OPTIMIZERS[train.optimizer].update)
     optimizer = optimizer_for(parameters, train, multiples, offload=runtime.knobs.offload_optimizer)
-    return Progress(network, optimizer, runtime.scaler()), task
+    return Progress(student, optimizer, runtime.scaler()), task

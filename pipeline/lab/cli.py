@@ -90,6 +90,34 @@ def sample(
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where to write it: a new folder, or one written so before.")] = Path(
+        "exported"
+    ),
+) -> None:
+    """Write the trained model as a folder that transformers loads."""
+    called_from = Path.cwd()
+    enter_project()
+    from pipeline.lab.export import export
+
+    name = export(target := called_from / folder)
+    print(f"{os.path.relpath(target, called_from)}: a {name}, with its tokenizer and a card")
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="A copy of models/, or a folder of Hugging Face's.")],
+) -> None:
+    """Print the command that trains on from a model in a folder."""
+    target = Path.cwd() / folder
+    enter_project()
+    from pipeline.lab.adopt import command
+    from pipeline.lab.study import typed
+
+    print(typed(command(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)))
+
+
+@app.command()
 def env() -> None:
     """Say what is installed and how fast it is, for a bug report."""
     enter_project()

@@ -15,7 +15,7 @@ from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Refusal
 from pipeline.tasks.base import IGNORED, Batch, Loss, Parts
-from pipeline.tasks.objective import PLAIN, Objective, in_chunks
+from pipeline.tasks.objective import PLAIN, Objective, Teacher, in_chunks
 
 
 class Excerpt:
@@ -111,11 +111,20 @@ class LanguageModelling:
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
         targets, training = batch.targets.flatten(), noise is not None
+        teacher = self.objective.teacher if training else None
+        asked = (teacher, teacher.features(batch.inputs)) if teacher else None
         if not self.objective.loss_chunk:
-            return self.objective.loss(model(batch.inputs, noise).flatten(0, 1), targets, training)
+            return self._of_logits(model(batch.inputs, noise).flatten(0, 1), targets, training, asked, slice(None))
         assert isinstance(model, GPT), "the logits of features are taken in pieces"
 
         def piece(features: Tensor, rows: slice) -> Loss:
-            return self.objective.loss(model.logits(features), targets[rows], training)
+            return self._of_logits(model.logits(features), targets[rows], training, asked, rows)
 
         return in_chunks(piece, model.features(batch.inputs, noise).flatten(0, 1), self.objective.loss_chunk, model)
+
+    def _of_logits(
+        self, logits: Tensor, targets: Tensor, training: bool, asked: tuple[Teacher, Tensor] | None, rows: slice
+    ) -> Loss:
+        """The loss of the logits in some rows; beside those that the teacher, who was asked, has for them."""
+        taught = asked[0].logits(asked[1][rows]) if asked else None
+        return self.objective.loss(logits, targets, training, taught)

@@ -8,16 +8,51 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from pipeline.networks.transformer import GPT
 from pipeline.tasks.base import IGNORED, Loss
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """A model whose answers are learned beside the text's: softened, so that what it takes for unlikely says something too.
+
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+
+    Attributes:
+        network: reads the same tokens; none of its weights wants a gradient.
+        weight: its share in what is followed, the text's being the rest.
+        temperature: divides the logits of both. Gradients shrink by its square, by which the loss is multiplied.
+    """
+
+    network: GPT
+    weight: float
+    temperature: float
+
+    @torch.no_grad()
+    def features(self, inputs: Int[Tensor, "B T"]) -> Float[Tensor, "N D"]:
+        return self.network.features(inputs).flatten(0, 1)
+
+    @torch.no_grad()
+    def logits(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
+        return self.network.logits(features)
+
+    def loss(
+        self, logits: Float[Tensor, "N V"], taught: Float[Tensor, "N V"], counted: Bool[Tensor, " N"]
+    ) -> Float[Tensor, ""]:
+        """How far the student's softened answers are from the teacher's: KL divergence, summed over the targets that count."""
+        student = (logits / self.temperature).log_softmax(dim=-1)
+        teacher = (taught.to(logits.dtype) / self.temperature).log_softmax(dim=-1)
+        apart = F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=-1)
+        return self.temperature**2 * (apart * counted).sum()
+
+
+@dataclass(frozen=True)
 class Objective:
-    """What is added to the cross-entropy while training, and how much of it is computed at a time.
+    """What is followed beside the cross-entropy while training, and how much of it is computed at a time.
 
     Attributes:
         label_smoothing: share of each target that is spread evenly over the whole vocabulary.
@@ -25,28 +60,47 @@ class Objective:
         z_loss: weight of log² Z, which holds the softmax's denominator near 1 and the logits from drifting.
             Source: Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022.
         loss_chunk: targets whose logits exist at the same time; 0 = all. Changes nothing beyond rounding.
+        teacher: who is asked what it would say.
     """
 
     label_smoothing: float = 0.0
     z_loss: float = 0.0
     loss_chunk: int = 0
+    teacher: Teacher | None = None
 
     @property
     def plain(self) -> Objective:
         """The cross-entropy alone, computed in as many pieces: what is measured, not followed."""
         return replace(PLAIN, loss_chunk=self.loss_chunk)
 
-    def loss(self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], training: bool) -> Loss:
-        """The loss of some logits; what is added to the plain one only in training, what was right only outside it."""
+    def loss(
+        self,
+        logits: Float[Tensor, "N V"],
+        targets: Int[Tensor, " N"],
+        training: bool,
+        taught: Float[Tensor, "N V"] | None = None,
+    ) -> Loss:
+        """The loss of some logits; what is added to the plain one only in training, what was right only outside it.
+
+        Args:
+            taught: the teacher's logits, where there is one.
+        """
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         adds = training and self != self.plain
         # What is only shown needs no gradient, and so keeps no copy of the logits.
         total = _cross_entropy(logits.detach() if adds else logits, targets)
         correct = None if training else (logits.argmax(dim=-1) == targets).sum()
-        return Loss(total, (targets != IGNORED).sum(), correct, self._followed(logits, targets) if adds else None)
+        followed = self._followed(logits, targets, taught) if adds else None
+        return Loss(total, (targets != IGNORED).sum(), correct, followed)
 
-    def _followed(self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, ""]:
+    def _followed(
+        self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], taught: Float[Tensor, "N V"] | None
+    ) -> Float[Tensor, ""]:
         followed = _cross_entropy(logits, targets, self.label_smoothing)
+        if self.teacher:
+            assert taught is not None, "a teacher was not asked"
+            told = self.teacher.loss(logits, taught, targets != IGNORED)
+            followed = (1 - self.teacher.weight) * followed + self.teacher.weight * told
         if self.z_loss:
             squares = logits.logsumexp(dim=-1).square()
             followed = followed + self.z_loss * squares[targets != IGNORED].sum()
