@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pipeline.params import Params, ParamsError, Refusal, parse, read_sections, read_yaml, suggest
+from pipeline.params import Params, ParamsError, Refusal, load, parse, read_sections, read_yaml, suggest
 
 STUDIES = Path("studies")
 
@@ -193,8 +193,8 @@ def expand(texts: Sequence[str]) -> list[list[str]]:
         raise Refusal(f"-S: {str(error).splitlines()[0]}") from None
 
 
-def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> None:
-    """Hold the knobs of every experiment of a grid against params.py, before anything starts.
+def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> list[Params]:
+    """Hold the knobs of every experiment of a grid against params.py, before anything starts; all of their knobs.
 
     Raises:
         ParamsError: with one line for each knob that cannot be used.
@@ -202,17 +202,33 @@ def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> No
     from dvc.utils.hydra import to_hydra_overrides
 
     standing = read_sections(path)
+    checked: list[Params] = []
     problems: list[str] = []
     for texts in grid:
         values = copy.deepcopy(standing)
         for override in to_hydra_overrides(list(texts)):
             _put(values, override.key_or_group.split("."), override.value())
         try:
-            parse(Params, values)
+            checked.append(parse(Params, values))
         except ParamsError as error:
             problems += error.problems
     if problems:
         raise ParamsError(*dict.fromkeys(problems))
+    return checked
+
+
+def knobs_with(overrides: Sequence[str]) -> Params:
+    """The knobs of params.yaml with some of them turned, each "train.lr=0.001" as `dvc exp run -S` takes it.
+
+    Raises:
+        Refusal: a knob cannot be used, or has several values.
+    """
+    if not overrides:
+        return load()  # in a third of the time, for DVC's grammar of -S is not needed
+    checked = check(expand([f"{knob}={value}" for knob, value in _split(overrides).items()]))
+    if len(checked) > 1:
+        raise Refusal(f"-S: these are {len(checked)} experiments (a knob has several values); one at a time")
+    return checked[0]
 
 
 def _put(values: dict[str, Any], place: Sequence[str], value: Any) -> None:

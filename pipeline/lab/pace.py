@@ -1,0 +1,82 @@
+"""How long a training takes on this machine: some of its own steps, on ids drawn at random, by the clock."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.engine.checkpoint import Progress
+from pipeline.engine.loop import update, validate
+from pipeline.engine.optimizers import OPTIMIZERS
+from pipeline.engine.runtime import Runtime
+from pipeline.params import Params, Train
+from pipeline.tasks.lm import LanguageModelling
+
+WARM_UP = 3  # steps that are not counted: kernels are chosen, memory is fetched, caches fill
+STEPS = 20
+PATIENCE = 60.0  # seconds after which fewer steps have to do, but never fewer than three
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What was measured, and the whole training that follows from it.
+
+    Attributes:
+        step: seconds of a step, the median.
+        steps: how many were measured.
+        validation: seconds that the loss on held-out text takes once; 0 where it is never asked for.
+        peak: bytes at once, as the card's allocator counted them; None on a CPU, which does not count.
+    """
+
+    step: float
+    steps: int
+    validation: float
+    peak: int | None
+
+    def whole(self, train: Train) -> float:
+        """Seconds of all steps and validations."""
+        return train.steps * self.step + train.validations * self.validation
+
+
+def measure(params: Params, vocabulary: int) -> Pace:
+    """Take some steps of this very training.
+
+    Raises:
+        Refusal: the device is not there, or has not enough memory.
+    """
+    runtime = Runtime(params.runtime, params.train.precision)
+    task = RandomText(params, vocabulary)
+    with runtime.enough_memory():
+        model = task.build(torch.Generator().manual_seed(params.seed)).to(runtime.device)
+        optimizer = OPTIMIZERS[params.train.optimizer](dict(model.named_parameters()), params.train)
+        progress = Progress(model, optimizer, runtime.scaler())
+        times: list[float] = []
+        while len(times) < WARM_UP + STEPS and not (len(times) >= WARM_UP + 3 and sum(times) > PATIENCE):
+            start = time.perf_counter()
+            update(progress, task, params.train, params.seed, runtime, lambda: False)
+            float(progress.recent[-1][1])  # which waits for the device
+            times.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        if params.train.validations:
+            validate(progress, task, params.train, runtime, lambda: False)
+        validation = time.perf_counter() - start
+    peak = torch.cuda.max_memory_allocated() if runtime.device.type == "cuda" else None
+    return Pace(statistics.median(times[WARM_UP:]), len(times) - WARM_UP, validation, peak)
+
+
+class RandomText(LanguageModelling):
+    """Language modelling on ids without meaning: the same work, and no data needed."""
+
+    def __init__(self, params: Params, vocabulary: int) -> None:
+        super().__init__(Path(), params.model, vocabulary)
+        examples = max(params.train.batch, params.train.validation_examples)
+        draw = np.random.default_rng(params.seed)
+        self.random = draw.integers(vocabulary, size=examples * params.model.length + 1)
+
+    def ids(self, split: str) -> np.ndarray:
+        return self.random
