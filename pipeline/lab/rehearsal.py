@@ -133,6 +133,10 @@ class Ledger(TorchDispatchMode):
         """Forget the peak and the FLOPs so far, not what is held."""
         self.peak, self.flops, self.kept, self.highest = dict.fromkeys(PARTS, 0), Counter[str](), 0, 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing here is ever compiled, and to skip the compiler torch would import it: a second
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         before, self.current = self.current, name
