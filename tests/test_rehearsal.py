@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +132,7 @@ def tracked_peak(params: Params, vocabulary: int, precision: str) -> int:
 
 
 def counted(params: Params, vocabulary: int) -> tuple[int, int]:
-    """Parameters, and FLOPs of forward and backward by torch's own counter on the meta device, where it counts attention too."""
+    """Parameters, and FLOPs of forward and backward by torch's own counter; on the meta device it counts attention too."""
     with torch.device("meta"):
         model = GPT(params.model, vocabulary, torch.Generator().manual_seed(0))
         ids = torch.zeros((params.train.batch, params.model.length), dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""What a training takes, said before it runs: parameters, FLOPs, memory and time; whether it fits, and what would make it fit."""
+"""What a training takes, before it runs: parameters, FLOPs, memory, time; whether it fits, and what would make it fit."""
 
 from __future__ import annotations
 
@@ -116,6 +116,10 @@ class Budget:
         return sum(self.step.flops.values())
 
     @property
+    def flops_a_token(self) -> float:
+        return self.flops_a_step / (self.params.train.batch * self.params.model.length)
+
+    @property
     def flops(self) -> float:
         """Of the whole training, its validations among it."""
         train = self.params.train
@@ -136,7 +140,7 @@ class Budget:
             "tokens": self.tokens,
             "tokens_per_parameter": self.tokens / self.parameters,
             "epochs": self.epochs,
-            "flops_per_token": self.flops_a_step / (train.batch * self.params.model.length),
+            "flops_per_token": self.flops_a_token,
             "flops_per_step": self.flops_a_step,
             "flops_of_step_by_phase": dict(self.step.flops),
             "flops": self.flops,

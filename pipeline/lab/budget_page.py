@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pipeline.lab.budget import ASSUMED_FLOPS, TOKENS_A_PARAMETER, Budget
 from pipeline.lab.fitting import CHANGES, GIB
-from pipeline.lab.rehearsal import PARTS, PHASES
+from pipeline.lab.ledger import PARTS, PHASES
 
 
 def show(budget: Budget, *, as_json: bool) -> None:
@@ -64,7 +64,7 @@ _SAYS = {
 def _work(budget: Budget) -> Table:
     train, pace = budget.params.train, budget.pace
     table = _table("\nWork", "", "", "")
-    table.add_row("a token", f"{number(budget.flops_a_step / (train.batch * budget.params.model.length))}FLOPs", _closed(budget))
+    table.add_row("a token", f"{number(budget.flops_a_token)}FLOPs", _closed(budget))
     phases = ", ".join(f"{phase} {number(budget.step.flops[phase])}" for phase in PHASES)
     table.add_row("a step", f"{number(budget.flops_a_step)}FLOPs", phases)
     table.add_row("the training", f"{number(budget.flops)}FLOPs", f"{train.steps:,} steps, {train.validations} validations")
@@ -72,7 +72,9 @@ def _work(budget: Budget) -> Table:
     if pace:
         speed = f"{number(budget.flops_a_step / pace.step)}FLOP/s"
         table.add_row("a step here", clock(pace.step), f"median of {pace.steps} steps on random ids; {speed}")
-        table.add_row("the training here", clock(pace.whole(train)), "with its validations; what comes before and after it apart")
+        table.add_row(
+            "the training here", clock(pace.whole(train)), "with its validations; what comes before and after it apart"
+        )
         if pace.peak is not None:
             table.add_row("measured peak", size(pace.peak), "by the allocator, in these steps")
     assumed = f"if it does {number(ASSUMED_FLOPS)}FLOP/s: a guess that waits for a measurement"
@@ -110,7 +112,8 @@ def _advice(budget: Budget) -> list[str]:
     return [
         f"\nTo fit ({budget.target.name}), the cheapest first:",
         *(f"  -S {knob}={value}   {costs[knob]}" for knob, value in budget.changes.items()),
-        f"  then {size(budget.changed.bytes)} at the peak" + (f", {more:.0%} more FLOPs" if more > 0.005 else ", no more FLOPs"),
+        f"  then {size(budget.changed.bytes)} at the peak"
+        + (f", {more:.0%} more FLOPs" if more > 0.005 else ", no more FLOPs"),
     ]
 
 

@@ -131,7 +131,8 @@ def budget(
         list[str] | None, typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="A knob to turn; repeat it for more.")
     ] = None,
     for_card: Annotated[
-        float | None, typer.Option("--card", min=0.5, metavar="GB", help="The card that it is to fit on. Without it: this machine.")
+        float | None,
+        typer.Option("--card", min=0.5, metavar="GB", help="The card that it is to fit on. Without it: this machine."),
     ] = None,
     vocabulary: Annotated[
         int | None, typer.Option(min=1, help="How many different tokens, where no text has been tokenized yet.")

@@ -38,7 +38,7 @@ class Device:
 
         Args:
             step: bytes at the peak of a step.
-            saved: bytes of what a checkpoint keeps. It is made in this machine's memory: a copy, and a copy of that in a file's form.
+            saved: bytes of what a checkpoint keeps. It is made in memory here: a copy, and a copy of that in a file's form.
         """
         if self.on_card:
             return round(step * FRAGMENTS) + CONTEXT

@@ -57,6 +57,8 @@ def measure(params: Params, vocabulary: int) -> Pace:
         progress = Progress(model, optimizer, runtime.scaler())
         times: list[float] = []
         while len(times) < WARM_UP + STEPS and not (len(times) >= WARM_UP + 3 and sum(times) > PATIENCE):
+            # Spread over the training, so that what its dials change is in the measurement.
+            progress.step = max(len(times) - WARM_UP, 0) * (params.train.steps - 1) // STEPS
             start = time.perf_counter()
             update(progress, task, params.train, params.seed, runtime, lambda: False)
             float(progress.recent[-1][1])  # which waits for the device
