@@ -26,12 +26,21 @@ def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, 
     Raises:
         Refusal: a split is missing, damaged, or shorter than the context.
     """
-    objective = Objective(train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk)
-    task = TASKS["language"](tokens, model, vocabulary, objective)
+    task = TASKS["language"](tokens, model, vocabulary, objective_of(train, runtime))
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
-    network = task.build(torch.Generator().manual_seed(seed)).to(runtime.device)
+    return untrained(seed, task, model, train, runtime), task
+
+
+def objective_of(train: Train, runtime: Runtime) -> Objective:
+    """What a training follows."""
+    return Objective(train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk)
+
+
+def untrained(seed: int, task: Task, model: Model, train: Train, runtime: Runtime) -> Progress:
+    """A fresh network for a task, on its device, with what moves it."""
+    network = runtime.settle(task.build(torch.Generator().manual_seed(seed)))
     parameters = dict(network.named_parameters())
     multiples = rates(parameters, model, OPTIMIZERS[train.optimizer].update)
     optimizer = optimizer_for(parameters, train, multiples, offload=runtime.knobs.offload_optimizer)
-    return Progress(network, optimizer, runtime.scaler()), task
+    return Progress(network, optimizer, runtime.scaler())

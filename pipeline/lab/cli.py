@@ -127,6 +127,7 @@ def play(
 
 @app.command()
 def budget(
+    name: Annotated[str | None, typer.Argument(help="An entry of studies/. Without it: params.yaml as it stands.")] = None,
     set_param: Annotated[
         list[str] | None, typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="A knob to turn; repeat it for more.")
     ] = None,
@@ -140,14 +141,14 @@ def budget(
     clock: Annotated[bool, typer.Option("--measure/--no-measure", help="Take 20 steps to see how long they take.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Say what a training takes before it runs: memory, FLOPs, time, and whether it fits.
+    """Say what a training takes before it runs, and whether it fits.
 
-    If it does not, the cheapest changes that make it fit.
+    Parameters, FLOPs, memory and time; and if it does not fit, the cheapest changes with which it does.
     """
     enter_project()
     from pipeline.lab.study import knobs_with
 
-    params = knobs_with(set_param or [])
+    params = knobs_with(set_param or [], name)
     from pipeline.lab import budget, budget_page
 
     drawn_up = budget.draw_up(params, budget.data_of(params, vocabulary), for_card=for_card, clock=clock)

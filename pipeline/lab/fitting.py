@@ -74,9 +74,15 @@ def _smaller_parts(params: Params) -> list[Any]:
     return [parts for parts in range(now + 1, batch + 1) if batch % parts == 0]
 
 
+def _loss_in_pieces(params: Params) -> list[Any]:
+    targets = params.train.batch // params.train.accumulation * params.model.length
+    return [1024] if targets > 1024 and not params.runtime.loss_chunk else []
+
+
 # The cheapest first. Each is tried, not believed: whether it helps is what a rehearsal says.
 CHANGES: tuple[Change, ...] = (
     Change("train.precision", _sixteen_bits, "no time (16-bit products are faster); results differ in rounding"),
+    Change("runtime.loss_chunk", _loss_in_pieces, "hardly any time; logits are never held all at once"),
     Change("train.accumulation", _smaller_parts, "hardly any time, while a part still keeps the device busy"),
 )
 

@@ -31,7 +31,7 @@ class Ledger(TorchDispatchMode):
         self.vocabulary, self.granularity = vocabulary, granularity
         self.now: Counter[str] = Counter()
         self.owner: dict[int, list[str]] = {}
-        self.current = "build"
+        self.current = "remember"
         self.restart()
 
     def restart(self) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import update, validate
-from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.engine.runtime import Runtime
+from pipeline.engine.start import objective_of, untrained
 from pipeline.params import Params, Train
 from pipeline.tasks.lm import LanguageModelling
+from pipeline.tasks.objective import Objective
 
 WARM_UP = 3  # steps that are not counted: kernels are chosen, memory is fetched, caches fill
 STEPS = 20
@@ -50,11 +50,9 @@ def measure(params: Params, vocabulary: int) -> Pace:
         Refusal: the device is not there, or has not enough memory.
     """
     runtime = Runtime(params.runtime, params.train.precision)
-    task = RandomText(params, vocabulary)
+    task = RandomText(params, vocabulary, objective_of(params.train, runtime))
     with runtime.enough_memory():
-        model = task.build(torch.Generator().manual_seed(params.seed)).to(runtime.device)
-        optimizer = OPTIMIZERS[params.train.optimizer](dict(model.named_parameters()), params.train)
-        progress = Progress(model, optimizer, runtime.scaler())
+        progress = untrained(params.seed, task, params.train, runtime)
         times: list[float] = []
         while len(times) < WARM_UP + STEPS and not (len(times) >= WARM_UP + 3 and sum(times) > PATIENCE):
             # Spread over the training, so that what its dials change is in the measurement.
@@ -74,8 +72,8 @@ def measure(params: Params, vocabulary: int) -> Pace:
 class RandomText(LanguageModelling):
     """Language modelling on ids without meaning: the same work, and no data needed."""
 
-    def __init__(self, params: Params, vocabulary: int) -> None:
-        super().__init__(Path(), params.model, vocabulary)
+    def __init__(self, params: Params, vocabulary: int, objective: Objective) -> None:
+        super().__init__(Path(), params.model, vocabulary, objective)
         examples = max(params.train.batch, params.train.validation_examples)
         draw = np.random.default_rng(params.seed)
         self.random = draw.integers(vocabulary, size=examples * params.model.length + 1)

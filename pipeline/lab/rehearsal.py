@@ -18,15 +18,16 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import update
-from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.engine.runtime import Runtime, Scaler
+from pipeline.engine.start import objective_of, untrained
 from pipeline.lab.ledger import PHASES, Ledger
 from pipeline.networks.dropout import Noise
+from pipeline.networks.transformer import GPT
 from pipeline.params import Params
 from pipeline.tasks.base import Batch, Loss
 from pipeline.tasks.lm import LanguageModelling
+from pipeline.tasks.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,10 @@ def rehearse(params: Params, vocabulary: int, *, precision: str, on_card: bool) 
     runtime = Runtime(params.runtime.model_copy(update={"device": "cpu"}), stand_in)
     ledger = Ledger(vocabulary, granularity=512 if on_card else 1)
     with FakeTensorMode(), ledger:
-        task = WithoutData(params, vocabulary, ledger)
-        with ledger.phase("build"):
-            model = task.build(torch.Generator().manual_seed(params.seed))
-        ledger.follow(model)
-        with ledger.phase("remember"):
-            optimizer = OPTIMIZERS[params.train.optimizer](dict(model.named_parameters()), params.train)
-        progress = Progress(model, optimizer, AfterBackward(ledger))
+        task = WithoutData(params, vocabulary, objective_of(params.train, runtime), ledger)
+        progress = untrained(params.seed, task, params.train, runtime)
+        progress.scaler = AfterBackward(ledger)
+        ledger.follow(progress.model)
         takes = []
         for step in (
             0,
@@ -91,8 +89,8 @@ def rehearse(params: Params, vocabulary: int, *, precision: str, on_card: bool) 
             progress.recent.clear()
             takes.append((ledger.highest, ledger.peak, ledger.kept, ledger.flops))
         _, peak, kept, flops = max(takes, key=lambda take: take[0])
-        state = {id(memory): memory for memory in optimizer.state().values()}
-    by_part, multiplied = count_parameters(model)
+        state = {id(memory): memory for memory in progress.optimizer.state().values()}
+    by_part, multiplied = count_parameters(progress.model)
     return Rehearsal(
         parameters=by_part,
         multiplied=multiplied,
@@ -115,9 +113,13 @@ def count_parameters(model: nn.Module) -> tuple[dict[str, int], int]:
 class WithoutData(LanguageModelling):
     """Language modelling on ids that nobody has drawn: a batch has a shape and no content."""
 
-    def __init__(self, params: Params, vocabulary: int, ledger: Ledger) -> None:
-        super().__init__(Path(), params.model, vocabulary)
+    def __init__(self, params: Params, vocabulary: int, objective: Objective, ledger: Ledger) -> None:
+        super().__init__(Path(), params.model, vocabulary, objective)
         self.ledger = ledger
+
+    def build(self, generator: torch.Generator) -> GPT:
+        with self.ledger.phase("build"):
+            return super().build(generator)
 
     def size(self, split: str) -> int:
         return 1

@@ -49,7 +49,7 @@ class Objective:
         followed = _cross_entropy(logits, targets, self.label_smoothing)
         if self.z_loss:
             squares = logits.logsumexp(dim=-1).square()
-            followed = followed + self.z_loss * squares[targets != IGNORED].sum()
+            followed = followed + self.z_loss * squares.masked_fill(targets == IGNORED, 0).sum()
         return followed
 
 
