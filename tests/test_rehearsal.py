@@ -31,7 +31,7 @@ from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params
-from pipeline.tasks.base import Batch, Loss
+from pipeline.tasks.base import Batch, Loss, Parts
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective
 
@@ -103,7 +103,10 @@ class Tracked(LanguageModelling):
     def size(self, split: str) -> int:
         return 1
 
-    def batch(self, split: str, rows: np.ndarray) -> Batch:
+    def parts(self) -> Parts:
+        return Parts(np.array([self.length + 1]), np.zeros(1), np.zeros(1, np.uint8))
+
+    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         ids = torch.zeros((len(rows), self.model.length + 1), dtype=torch.int64)
         return AllCount(ids[:, :-1], ids[:, 1:].clone())
 
@@ -123,7 +126,7 @@ def tracked_peak(params: Params, vocabulary: int, precision: str) -> int:
     runtime, tracker = Runtime(params.runtime, precision), MemTracker()
     with FakeTensorMode():
         task = Tracked(params, vocabulary, objective_of(params.train, runtime), tracker)
-        progress = untrained(params.seed, task, params.train, runtime)
+        progress = untrained(params.seed, task, params.model, params.train, runtime)
         tracker.track_external(progress.model, *progress.optimizer.state().values())
         with tracker:
             for _ in range(2):
@@ -146,7 +149,7 @@ def allocated_peak(params: Params, vocabulary: int, precision: str) -> int:
     """Bytes at the peak of a real step, as the allocator gave them out."""
     runtime = Runtime(params.runtime, precision)
     task = RandomText(params, vocabulary, objective_of(params.train, runtime))
-    progress = untrained(params.seed, task, params.train, runtime)
+    progress = untrained(params.seed, task, params.model, params.train, runtime)
     for step in (0, params.train.steps - 1):
         for weight in progress.model.parameters():
             weight.grad = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ import psutil
 import torch
 
 from pipeline.artifacts import TOKENS, meta_of, read_json
+from pipeline.engine.curricula import dials_at
 from pipeline.engine.runtime import Runtime
 from pipeline.lab.fitting import CARDS, Device, card, changes_to_fit, with_knobs
-from pipeline.lab.pace import Pace, measure
+from pipeline.lab.pace import Pace, RandomText, measure
 from pipeline.lab.rehearsal import Rehearsal, rehearse
 from pipeline.params import Params, Refusal, load
+from pipeline.tasks.objective import Objective
 
 ASSUMED_FLOPS = 9e12  # a second, of a 12 GB card in 16 bits; a guess, until one was measured
 TOKENS_A_PARAMETER = 20  # Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022
@@ -109,7 +112,7 @@ class Budget:
     def tokens(self) -> int:
         """Targets learned from in the whole training."""
         train = self.params.train
-        return train.steps * train.batch * self.params.model.length
+        return round(train.steps * train.batch * self.params.model.length * mean_size(self.params))
 
     @property
     def flops_a_step(self) -> int:
@@ -122,9 +125,10 @@ class Budget:
     @property
     def flops(self) -> float:
         """Of the whole training, its validations among it."""
-        train = self.params.train
-        validating = train.validations * self.step.flops["forward"] * train.validation_examples / train.batch
-        return train.steps * self.flops_a_step + validating
+        train, flops = self.params.train, self.step.flops
+        learning = (flops["forward"] + flops["backward"]) * mean_size(self.params) + flops["update"]
+        validating = train.validations * flops["forward"] * train.validation_examples / train.batch
+        return train.steps * learning + validating
 
     @property
     def epochs(self) -> float | None:
@@ -156,6 +160,17 @@ class Budget:
             "measured": asdict(pace) | {"seconds": pace.whole(train)} if pace else None,
             "seconds_at_assumed_speed": self.flops / ASSUMED_FLOPS,
         }
+
+
+def mean_size(params: Params) -> float:
+    """Tokens of a step as a share of those of a full one: the mean over the training, in which batch and length may grow."""
+    train, length = params.train, params.model.length
+    if train.batch_start == train.length_start == 1:
+        return 1.0
+    task = RandomText(params, 1, Objective())
+    steps = range(0, train.steps, max(train.steps // 1000, 1))
+    tokens = [dials.batch * dials.length for dials in (dials_at(task, train, step) for step in steps)]
+    return statistics.fmean(tokens) / (train.batch * length)
 
 
 def draw_up(params: Params, data: Data, *, for_card: float | None = None, clock: bool = True) -> Budget:

@@ -79,11 +79,21 @@ def _loss_in_pieces(params: Params) -> list[Any]:
     return [1024] if targets > 1024 and not params.runtime.loss_chunk else []
 
 
+def _elsewhere(params: Params) -> list[Any]:
+    return [] if params.runtime.offload_optimizer else [True]
+
+
+def _eight_bits(params: Params) -> list[Any]:
+    return [] if params.train.state_8bit else [True]
+
+
 # The cheapest first. Each is tried, not believed: whether it helps is what a rehearsal says.
 CHANGES: tuple[Change, ...] = (
     Change("train.precision", _sixteen_bits, "no time (16-bit products are faster); results differ in rounding"),
     Change("runtime.loss_chunk", _loss_in_pieces, "hardly any time; logits are never held all at once"),
     Change("train.accumulation", _smaller_parts, "hardly any time, while a part still keeps the device busy"),
+    Change("train.state_8bit", _eight_bits, "a little time an update; other results, mostly as good"),
+    Change("runtime.offload_optimizer", _elsewhere, "the way over the bus at every update; on a CPU it saves nothing"),
 )
 
 

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from pipeline.engine.keeping import levels
 from pipeline.engine.loop import update
 from pipeline.engine.runtime import Runtime, Scaler
 from pipeline.engine.start import objective_of, untrained
@@ -25,7 +27,7 @@ from pipeline.lab.ledger import PHASES, Ledger
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params
-from pipeline.tasks.base import Batch, Loss
+from pipeline.tasks.base import Batch, Loss, Parts
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective
 
@@ -73,9 +75,10 @@ def rehearse(params: Params, vocabulary: int, *, precision: str, on_card: bool) 
     stand_in = "float16" if on_card and precision == "bfloat16" else precision
     runtime = Runtime(params.runtime.model_copy(update={"device": "cpu"}), stand_in)
     ledger = Ledger(vocabulary, granularity=512 if on_card else 1)
-    with FakeTensorMode(), ledger:
+    levels(True), levels(False)  # made once for the process, so not here, where tensors have no content
+    with FakeTensorMode(allow_non_fake_inputs=True), ledger:
         task = WithoutData(params, vocabulary, objective_of(params.train, runtime), ledger)
-        progress = untrained(params.seed, task, params.train, runtime)
+        progress = untrained(params.seed, task, params.model, params.train, runtime)
         progress.scaler = AfterBackward(ledger)
         ledger.follow(progress.model)
         takes = []
@@ -124,9 +127,15 @@ class WithoutData(LanguageModelling):
     def size(self, split: str) -> int:
         return 1
 
-    def batch(self, split: str, rows: np.ndarray) -> Batch:
+    def parts(self) -> Parts:
+        return Parts(np.array([self.length + 1]), np.zeros(1), np.zeros(1, np.uint8))
+
+    def among(self, chosen: Bool[np.ndarray, " P"]) -> WithoutData:
+        return self
+
+    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         with self.ledger.phase("batch"):
-            windows = torch.zeros((len(rows), self.model.length + 1), dtype=torch.int64)
+            windows = torch.zeros((len(rows), (length or self.length) + 1), dtype=torch.int64)
             return Uncounted(windows[:, :-1], windows[:, 1:].clone())
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
