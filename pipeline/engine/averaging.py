@@ -26,12 +26,13 @@ class Averaged(Optimizer):
     def __init__(self, inner: Optimizer, parameters: Named, decay: float) -> None:
         self.inner, self.parameters, self.decay = inner, parameters, decay
         self.average = {name: weight.detach().clone() for name, weight in parameters.items()}
-        self.steps = torch.zeros((), dtype=torch.float64)
+        self.steps, self.updates = torch.zeros((), dtype=torch.float64), 0
 
     def step(self, lr: float) -> None:
         self.inner.step(lr)
-        self.steps += 1
-        newest = (1 - self.decay) / (1 - self.decay ** float(self.steps))
+        self.updates += 1
+        self.steps.fill_(self.updates)
+        newest = (1 - self.decay) / (1 - self.decay**self.updates)
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), newest)
 
@@ -45,6 +46,7 @@ class Averaged(Optimizer):
         for name, average in self.average.items():
             average.copy_(state[f"average.{name}"])
         self.steps.copy_(state["average_steps"])
+        self.updates = int(self.steps)
 
     def used(self) -> dict[str, Tensor]:
         return self.average

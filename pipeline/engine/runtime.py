@@ -96,6 +96,10 @@ class Runtime:
         """A batch on the device."""
         return batch if self.device.type == "cpu" else batch.to(self.device)
 
+    def settle(self, network: nn.Module) -> nn.Module:
+        """A network on the device."""
+        return network if self.device.type == "cpu" else network.to(self.device)
+
     def scaler(self) -> Scaler:
         """The loss scaler that the precision wants."""
         return Scaler(enabled=self.dtype == torch.float16)

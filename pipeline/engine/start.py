@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from pipeline.artifacts import NONE, SPLITS
 from pipeline.engine.blocks import arrange
@@ -32,16 +33,30 @@ def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, 
     if (folder := Path(train.teacher)) != NONE and train.teacher_weight:
         network = taught_by(folder, model, vocabulary, tokens).to(runtime.device)
         teacher = Teacher(network, train.teacher_weight, train.temperature)
-    objective = Objective(train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk, teacher)
-    task = TASKS["language"](tokens, model, vocabulary, objective)
+    task = TASKS["language"](tokens, model, vocabulary, objective_of(train, runtime, teacher))
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     student = task.build(torch.Generator().manual_seed(seed))
     if (folder := Path(train.start_from)) != NONE:
         start_from(folder, student, vocabulary, tokens)
-    student = student.to(runtime.device)
-    arrange(student, runtime.knobs, runtime.device, train.steps)
-    parameters = dict(student.named_parameters())
+    return before_training(student, model, train, runtime), task
+
+
+def objective_of(train: Train, runtime: Runtime, teacher: Teacher | None = None) -> Objective:
+    """What a training follows."""
+    return Objective(train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk, teacher)
+
+
+def untrained(seed: int, task: Task, model: Model, train: Train, runtime: Runtime) -> Progress:
+    """A fresh network for a task, before its first step."""
+    return before_training(task.build(torch.Generator().manual_seed(seed)), model, train, runtime)
+
+
+def before_training(network: nn.Module, model: Model, train: Train, runtime: Runtime) -> Progress:
+    """A network on its device, with its blocks arranged as memory and speed want, and with what moves it."""
+    network = runtime.settle(network)
+    arrange(network, runtime.knobs, runtime.device, train.steps)
+    parameters = dict(network.named_parameters())
     multiples = rates(parameters, model, OPTIMIZERS[train.optimizer].update)
     optimizer = optimizer_for(parameters, train, multiples, offload=runtime.knobs.offload_optimizer)
-    return Progress(student, optimizer, runtime.scaler()), task
+    return Progress(network, optimizer, runtime.scaler())

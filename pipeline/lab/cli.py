@@ -153,6 +153,36 @@ def play(
         sys.exit(study.run(command))
 
 
+@app.command()
+def budget(
+    name: Annotated[str | None, typer.Argument(help="An entry of studies/. Without it: params.yaml as it stands.")] = None,
+    set_param: Annotated[
+        list[str] | None, typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="A knob to turn; repeat it for more.")
+    ] = None,
+    for_card: Annotated[
+        float | None,
+        typer.Option("--card", min=0.5, metavar="GB", help="The card that it is to fit on. Without it: this machine."),
+    ] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(min=1, help="How many different tokens, where no text has been tokenized yet.")
+    ] = None,
+    clock: Annotated[bool, typer.Option("--measure/--no-measure", help="Take 20 steps to see how long they take.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what a training takes before it runs, and whether it fits.
+
+    Parameters, FLOPs, memory and time; and if it does not fit, the cheapest changes with which it does.
+    """
+    enter_project()
+    from pipeline.lab.study import knobs_with
+
+    params = knobs_with(set_param or [], name)
+    from pipeline.lab import budget, budget_page
+
+    drawn_up = budget.draw_up(params, budget.data_of(params, vocabulary), for_card=for_card, clock=clock)
+    budget_page.show(drawn_up, as_json=as_json)
+
+
 @app.command(context_settings=PASS_ON)
 def check(context: typer.Context) -> None:
     """Check the knobs of params.yaml, with those that -S turns. ./run does this by itself.

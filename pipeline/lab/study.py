@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pipeline.params import Params, ParamsError, Refusal, parse, read_sections, read_yaml, suggest
+from pipeline.params import Params, ParamsError, Refusal, load, parse, read_sections, read_yaml, suggest
 
 STUDIES = Path("studies")
 
@@ -126,9 +126,7 @@ def command(name: str, overrides: Sequence[str] = (), *, experiment: str | None 
     Raises:
         Refusal: there is no such entry, or a knob or name cannot be used.
     """
-    entry, turned = find(name, read_all()), _split(overrides)
-    settings = {knob: hydra_text(value) for knob, value in entry.set.items()} | turned
-    texts = [f"{knob}={value}" for knob, value in settings.items()]
+    turned, texts = _split(overrides), _settings(overrides, find(name, read_all()))
     grid = expand(texts)
     check(grid)
     if len(grid) > 1 and not queue:
@@ -137,6 +135,12 @@ def command(name: str, overrides: Sequence[str] = (), *, experiment: str | None 
         raise Refusal(f"-n: '{experiment}' means something else to git or DVC; take letters, digits, . and -, not only a to f")
     words = ["-n", experiment or experiment_name(name, turned), *(["--queue"] if queue else [])]
     return ["dvc", "exp", "run", *words, *(word for text in texts for word in ("-S", text))]
+
+
+def _settings(overrides: Sequence[str], entry: Entry | None = None) -> list[str]:
+    """What -S is to say: the knobs of an entry, and further ones, which win over them."""
+    own = {knob: hydra_text(value) for knob, value in entry.set.items()} if entry else {}
+    return [f"{knob}={value}" for knob, value in (own | _split(overrides)).items()]
 
 
 def _split(overrides: Sequence[str]) -> dict[str, str]:
@@ -193,8 +197,8 @@ def expand(texts: Sequence[str]) -> list[list[str]]:
         raise Refusal(f"-S: {str(error).splitlines()[0]}") from None
 
 
-def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> None:
-    """Hold the knobs of every experiment of a grid against params.py, before anything starts.
+def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> list[Params]:
+    """Hold the knobs of every experiment of a grid against params.py, before anything starts; all of their knobs.
 
     Raises:
         ParamsError: with one line for each knob that cannot be used.
@@ -202,17 +206,36 @@ def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> No
     from dvc.utils.hydra import to_hydra_overrides
 
     standing = read_sections(path)
+    checked: list[Params] = []
     problems: list[str] = []
     for texts in grid:
         values = copy.deepcopy(standing)
         for override in to_hydra_overrides(list(texts)):
             _put(values, override.key_or_group.split("."), override.value())
         try:
-            parse(Params, values)
+            checked.append(parse(Params, values))
         except ParamsError as error:
             problems += error.problems
     if problems:
         raise ParamsError(*dict.fromkeys(problems))
+    return checked
+
+
+def knobs_with(overrides: Sequence[str], name: str | None = None) -> Params:
+    """The knobs of params.yaml with those of an entry of studies/, if one is named, and some more turned.
+
+    Args:
+        overrides: each "train.lr=0.001" as `dvc exp run -S` takes it; they win over the entry's.
+
+    Raises:
+        Refusal: there is no such entry, or a knob cannot be used or has several values.
+    """
+    if not overrides and name is None:
+        return load()  # in a third of the time, for DVC's grammar of -S is not needed
+    checked = check(expand(_settings(overrides, find(name, read_all()) if name else None)))
+    if len(checked) > 1:
+        raise Refusal(f"-S: these are {len(checked)} experiments (a knob has several values); one at a time")
+    return checked[0]
 
 
 def _put(values: dict[str, Any], place: Sequence[str], value: Any) -> None:

@@ -103,7 +103,7 @@ class Objective:
             followed = (1 - self.teacher.weight) * followed + self.teacher.weight * told
         if self.z_loss:
             squares = logits.logsumexp(dim=-1).square()
-            followed = followed + self.z_loss * squares[targets != IGNORED].sum()
+            followed = followed + self.z_loss * squares.masked_fill(targets == IGNORED, 0).sum()
         return followed
 
 

@@ -1,0 +1,248 @@
+"""What a training takes, before it runs: parameters, FLOPs, memory, time; whether it fits, and what would make it fit."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from pipeline.artifacts import TOKENS, meta_of, read_json
+from pipeline.engine.curricula import dials_at
+from pipeline.engine.runtime import Runtime
+from pipeline.lab.fitting import CARDS, Device, card, changes_to_fit, with_knobs
+from pipeline.lab.pace import Pace, RandomText, measure
+from pipeline.lab.rehearsal import Rehearsal, rehearse
+from pipeline.params import Params, Refusal, load
+from pipeline.tasks.objective import Objective
+
+ASSUMED_FLOPS = 9e12  # a second, of a 12 GB card in 16 bits; a guess, until one was measured
+TOKENS_A_PARAMETER = 20  # Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022
+
+
+@dataclass(frozen=True)
+class Data:
+    """What there is to read.
+
+    Attributes:
+        vocabulary: how many different tokens.
+        tokens: of the training split; None where it has not been tokenized yet.
+        known: "data/tokens" where they were counted, else the knob that says so.
+    """
+
+    vocabulary: int
+    tokens: int | None
+    known: str
+
+
+def data_of(params: Params, vocabulary: int | None = None) -> Data:
+    """The vocabulary and the tokens that a run would have.
+
+    Those in data/tokens count if they are of the knobs as params.yaml has them: what -S turns in `prepare` or `tokenize`
+    makes others.
+
+    Raises:
+        Refusal: the vocabulary hangs on a text that has not been looked at.
+    """
+    if vocabulary is not None:
+        return Data(vocabulary, None, "--vocabulary")
+    standing, path = load(), meta_of(TOKENS)
+    if path.exists() and (params.prepare, params.tokenize) == (standing.prepare, standing.tokenize):
+        meta = read_json(path, "kind", "vocabulary", "tokens")
+        if meta["kind"] == params.tokenize.kind:
+            return Data(meta["vocabulary"], meta["tokens"]["train"], str(TOKENS))
+    match params.tokenize.kind:
+        case "bpe":
+            return Data(params.tokenize.vocabulary, None, "tokenize.vocabulary")
+        case "byte":
+            return Data(257, None, "tokenize.kind")  # with the token that ends a document
+    raise Refusal(
+        f"tokenize.kind: how many tokens '{params.tokenize.kind}' makes hangs on the text; `dvc repro tokenize` counts them,"
+        " --vocabulary 65 says it"
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a training fits on a device.
+
+    Attributes:
+        wants: bytes, with what is not tensors and a margin.
+    """
+
+    device: Device
+    wants: int
+
+    @property
+    def fits(self) -> bool:
+        return self.wants <= self.device.room
+
+
+@dataclass(frozen=True)
+class Budget:
+    """All that `rally budget` says.
+
+    Attributes:
+        target: the device that `step` was rehearsed for and that `changes` are to make it fit on.
+        step: one step on it.
+        verdicts: the target first, then the usual cards.
+        changes: knobs that would make it fit on the target, by name; empty where it fits, None where they are not enough.
+        changed: a step with them.
+        pace: measured here; None where it was not.
+    """
+
+    params: Params
+    data: Data
+    target: Device
+    step: Rehearsal
+    verdicts: list[Verdict]
+    changes: Mapping[str, Any] | None
+    changed: Rehearsal | None
+    pace: Pace | None
+
+    @property
+    def parameters(self) -> int:
+        return sum(self.step.parameters.values())
+
+    @property
+    def tokens(self) -> int:
+        """Targets learned from in the whole training."""
+        train = self.params.train
+        return round(train.steps * train.batch * self.params.model.length * mean_size(self.params))
+
+    @property
+    def flops_a_step(self) -> int:
+        return sum(self.step.flops.values())
+
+    @property
+    def flops_a_token(self) -> float:
+        return self.flops_a_step / (self.params.train.batch * self.params.model.length)
+
+    @property
+    def flops(self) -> float:
+        """Of the whole training, its validations among it."""
+        train, flops = self.params.train, self.step.flops
+        learning = (flops["forward"] + flops["backward"]) * mean_size(self.params) + flops["update"]
+        validating = train.validations * flops["forward"] * train.validation_examples / train.batch
+        return train.steps * learning + validating
+
+    @property
+    def epochs(self) -> float | None:
+        return self.tokens / self.data.tokens if self.data.tokens else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The numbers by name, units in the names."""
+        train, pace = self.params.train, self.pace
+        return {
+            "parameters": self.parameters,
+            "parameters_by_part": dict(self.step.parameters),
+            "vocabulary": self.data.vocabulary,
+            "tokens": self.tokens,
+            "tokens_per_parameter": self.tokens / self.parameters,
+            "epochs": self.epochs,
+            "flops_per_token": self.flops_a_token,
+            "flops_per_step": self.flops_a_step,
+            "flops_of_step_by_phase": dict(self.step.flops),
+            "flops": self.flops,
+            "device": self.target.name,
+            "precision": self.target.precision,
+            "bytes_at_peak": self.step.bytes,
+            "bytes_at_peak_by_part": dict(self.step.peak),
+            "bytes_kept_for_backward": self.step.kept,
+            "bytes_of_optimizer": self.step.state,
+            "fits": {verdict.device.name: verdict.fits for verdict in self.verdicts},
+            "bytes_wanted": {verdict.device.name: verdict.wants for verdict in self.verdicts},
+            "changes_to_fit": self.changes,
+            "measured": asdict(pace) | {"seconds": pace.whole(train)} if pace else None,
+            "seconds_at_assumed_speed": self.flops / ASSUMED_FLOPS,
+        }
+
+
+def mean_size(params: Params) -> float:
+    """Tokens of a step as a share of those of a full one: the mean over the training, in which batch and length may grow."""
+    train, length = params.train, params.model.length
+    if train.batch_start == train.length_start == 1:
+        return 1.0
+    task = RandomText(params, 1, Objective())
+    steps = range(0, train.steps, max(train.steps // 1000, 1))
+    tokens = [dials.batch * dials.length for dials in (dials_at(task, train, step) for step in steps)]
+    return statistics.fmean(tokens) / (train.batch * length)
+
+
+def draw_up(params: Params, data: Data, *, for_card: float | None = None, clock: bool = True) -> Budget:
+    """The budget of a training.
+
+    Args:
+        for_card: GiB of the card that it is to fit on; by default the device of params.yaml.
+        clock: measure some steps here, if they fit.
+    """
+    here = device_here(params)
+    target = card(for_card, params.train.precision) if for_card else here
+    step_of = rehearsals(data.vocabulary)
+    verdicts = [_verdict(params, device, step_of) for device in _devices(target, here, params.train.precision)]
+
+    def excess(changed: Params) -> int:
+        return _verdict(changed, target, step_of).wants - target.room
+
+    changes = {} if verdicts[0].fits else changes_to_fit(params, excess)
+    fits_here = next(verdict.fits for verdict in verdicts if verdict.device == here)
+    return Budget(
+        params=params,
+        data=data,
+        target=target,
+        step=step_of(params, target),
+        verdicts=verdicts,
+        changes=changes,
+        changed=step_of(with_knobs(params, changes), target) if changes else None,
+        pace=measure(params, data.vocabulary) if clock and fits_here else None,
+    )
+
+
+def _devices(target: Device, here: Device, precision: str) -> list[Device]:
+    usual = [card(gib, precision) for gib in CARDS]
+    return list(dict.fromkeys((target, here, *usual)))
+
+
+def _verdict(params: Params, device: Device, step_of: Callable[[Params, Device], Rehearsal]) -> Verdict:
+    step = step_of(params, device)
+    return Verdict(device, device.wants(step.bytes, step.saved))
+
+
+def rehearsals(vocabulary: int) -> Callable[[Params, Device], Rehearsal]:
+    """Steps by knobs and device, each rehearsed once."""
+    done: dict[tuple[str, str, bool], Rehearsal] = {}
+
+    def step_of(params: Params, device: Device) -> Rehearsal:
+        precision = params.train.precision if params.train.precision != "auto" else device.precision
+        key = (params.model_dump_json(), precision, device.on_card)
+        if key not in done:
+            done[key] = rehearse(params, vocabulary, precision=precision, on_card=device.on_card)
+        return done[key]
+
+    return step_of
+
+
+def device_here(params: Params) -> Device:
+    """What the training would run on as params.yaml stands.
+
+    Raises:
+        Refusal: it is not there.
+    """
+    runtime = Runtime(params.runtime, params.train.precision)
+    if runtime.device.type == "cuda":
+        name, room = torch.cuda.get_device_name(), torch.cuda.get_device_properties(runtime.device).total_memory
+        return Device(name, room, True, runtime.precision)
+    return Device("memory here, free now", free_memory(), False, runtime.precision)
+
+
+def free_memory() -> int:
+    """Bytes of this machine's memory that nobody uses, within what the container of this process may have."""
+    free, limit = psutil.virtual_memory().available, Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text(encoding="utf-8").strip()).isdigit():
+        used = Path("/sys/fs/cgroup/memory.current")
+        free = min(free, int(text) - int(used.read_text(encoding="utf-8")))
+    return free

@@ -1,0 +1,186 @@
+"""What a training takes, said before it runs: from what, and whether it fits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small import knobs, write_tokens
+
+from pipeline.artifacts import TOKENS, meta_of, write_json
+from pipeline.lab import budget_page
+from pipeline.lab.budget import Data, data_of, draw_up
+from pipeline.lab.fitting import CARDS, CHANGES, GIB, Device, card, changes_to_fit, with_knobs
+from pipeline.lab.pace import STEPS, Pace, measure
+from pipeline.params import Params, Refusal, load
+
+TOP = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose text has not been tokenized."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(TOP / name, tmp_path)
+    shutil.copytree(TOP / "studies", tmp_path / "studies")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def tokenized(kind: str) -> None:
+    write_tokens(TOKENS)
+    write_json(meta_of(TOKENS), {"kind": kind, "vocabulary": 11, "tokens": {"train": 400}})
+
+
+# -------------------------------------------------------------------------------------------------------------- the data
+
+
+def test_the_tokens_that_are_there_are_counted_if_they_are_those_of_the_run(project: Path) -> None:
+    tokenized("bpe")
+    assert data_of(load()) == Data(11, 400, "data/tokens")
+    for knob, other in (("prepare.dataset", "markov"), ("tokenize.vocabulary", 300)):
+        turned = with_knobs(load(), {knob: other})
+        assert data_of(turned) == Data(turned.tokenize.vocabulary, None, "tokenize.vocabulary")
+    tokenized("char")  # and params.yaml was edited since
+    assert data_of(load()).tokens is None
+
+
+def test_a_vocabulary_that_nobody_knows_yet_is_asked_for_in_one_line(project: Path) -> None:
+    characters = with_knobs(load(), {"tokenize.kind": "char"})
+    with pytest.raises(Refusal, match=r"\Atokenize\.kind: how many tokens 'char' makes hangs on the text; [^\n]*\Z"):
+        data_of(characters)
+    assert data_of(characters, 65).vocabulary == 65
+    assert data_of(with_knobs(load(), {"tokenize.kind": "byte"})).vocabulary == 257
+
+
+# ----------------------------------------------------------------------------------------------------------- does it fit
+
+
+def test_what_a_device_holds_beside_the_tensors_is_counted_in() -> None:
+    assert card(12, "auto").wants(10 * GIB, saved=GIB) == 13 * GIB
+    assert card(12, "auto").wants(0, saved=0) == 2 * GIB
+    memory = Device("memory", 16 * GIB, False, "float32")
+    assert memory.wants(10 * GIB, saved=GIB) == 12 * GIB
+    assert memory.wants(GIB, saved=10 * GIB) == 34 * GIB, "a checkpoint is made in memory"
+
+
+def excess_of(sizes: dict[str, Callable[[Params], float]], room: float) -> Callable[[Params], int]:
+    """Made-up arithmetic: how large a training is, as the product of what some knobs do to it."""
+
+    def excess(params: Params) -> int:
+        size = 1000.0
+        for effect in sizes.values():
+            size *= effect(params)
+        return round(size - room)
+
+    return excess
+
+
+HALVES = {
+    "train.precision": lambda params: 0.6 if params.train.precision == "bfloat16" else 1.0,
+    "train.accumulation": lambda params: 1 / params.train.accumulation,
+}
+
+
+@pytest.mark.parametrize(
+    ("room", "changes"),
+    [
+        (1000, {}),
+        (700, {"train.precision": "bfloat16"}),
+        (400, {"train.precision": "bfloat16", "train.accumulation": 2}),
+        (260, {"train.accumulation": 4}),  # which does it alone, so that the rest may stay as it is
+        (100, None),
+    ],
+)
+def test_the_cheapest_changes_that_make_it_fit_are_found(room: int, changes: dict[str, object] | None) -> None:
+    params = knobs(train__precision="float32", train__batch=4, train__accumulation=1)
+    found = {} if room >= 1000 else changes_to_fit(params, excess_of(HALVES, room))
+    assert found == changes
+
+
+def test_every_change_turns_a_knob_that_there_is() -> None:
+    params = knobs(train__precision="float32", train__batch=64, model__length=512, model__window=5)
+    for change in CHANGES:
+        values = change.values(params)
+        assert values, change.knob
+        for value in values:
+            assert with_knobs(params, {change.knob: value}) != params
+
+
+def test_a_training_that_does_not_fit_is_shown_with_what_would_make_it_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    params = knobs(model__width=64, model__length=512, train__batch=128, model__window=5, train__precision="bfloat16")
+    budget = draw_up(params, Data(8_000, 10_000, "data/tokens"), for_card=3, clock=False)
+    cards = [verdict.device.room for verdict in budget.verdicts if verdict.device.on_card]
+    assert cards == [3 * GIB, *(gib * GIB for gib in CARDS)]
+    assert not budget.verdicts[0].fits
+    assert budget.changes
+    assert budget.changed
+    assert budget.target.wants(budget.changed.bytes, budget.changed.saved) <= 3 * GIB
+    budget_page.show(budget, as_json=False)
+    shown = capsys.readouterr().out
+    assert "does not fit" in shown
+    for knob, value in budget.changes.items():
+        assert f"-S {knob}={value} " in shown
+    nothing_helps = replace(budget, changes=None, changed=None)
+    budget_page.show(nothing_helps, as_json=False)
+    assert "No change that is known here makes it fit" in capsys.readouterr().out
+
+
+# -------------------------------------------------------------------------------------------------------------- the time
+
+
+def test_the_whole_time_is_that_of_all_steps_and_validations() -> None:
+    train = knobs(train__steps=1000, train__validations=10).train
+    assert Pace(step=0.5, steps=20, validation=2.0, peak=None).whole(train) == 520
+
+
+def test_the_pace_is_that_of_twenty_steps_of_the_training_itself() -> None:
+    pace = measure(knobs(), 11)
+    assert pace.steps == STEPS == 20
+    assert 0 < pace.step < 10
+    assert 0 < pace.validation < 10
+    assert pace.peak is None
+    assert measure(knobs(train__validations=0), 11).validation < pace.validation
+
+
+def test_work_is_counted_over_the_whole_training() -> None:
+    params = knobs(train__steps=100, train__batch=4, model__length=12, train__validations=0)
+    budget = draw_up(params, Data(11, 600, "data/tokens"), clock=False)
+    assert budget.tokens == 100 * 4 * 12
+    assert budget.epochs == 8
+    assert budget.flops == 100 * budget.flops_a_step
+    assert budget.flops_a_token * 4 * 12 == budget.flops_a_step
+    params = with_knobs(params, {"train.validations": 3, "train.validation_examples": 8})
+    validated = replace(budget, params=params)
+    assert validated.flops - budget.flops == 3 * 2 * budget.step.flops["forward"]
+
+
+# ----------------------------------------------------------------------------------------------------------- the command
+
+
+def rally(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = f"import sys; sys.path.insert(0, {str(TOP)!r}); from pipeline.lab.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+
+
+def test_a_program_can_read_the_budget_of_a_study_with_a_knob_turned(project: Path) -> None:
+    done = rally("budget", "nanogpt-cpu", "-S", "model.depth=1", "--vocabulary", "65", "--no-measure", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["parameters"] == sum(said["parameters_by_part"].values())
+    assert said["tokens"] == 2000 * 12 * 64
+    assert said["bytes_at_peak"] == sum(said["bytes_at_peak_by_part"].values())
+    assert said["fits"]["8 GB card"] is True
+    assert said["changes_to_fit"] == {}
+    assert said["measured"] is None
+
+
+def test_a_wrong_knob_is_refused_before_anything_is_reckoned(project: Path) -> None:
+    done = rally("budget", "-S", "model.heads=5")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "model.heads: 5 does not divide width 128\n")

@@ -1,0 +1,211 @@
+"""A step rehearsed without data against what torch's own counters say of the real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small import knobs
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
+from torch.profiler import profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.engine.loop import update
+from pipeline.engine.optimizers import OPTIMIZERS
+from pipeline.engine.runtime import Runtime
+from pipeline.engine.start import objective_of, untrained
+from pipeline.lab.pace import RandomText
+from pipeline.lab.rehearsal import rehearse
+from pipeline.networks.activations import ACTIVATIONS
+from pipeline.networks.attention import ATTENTIONS
+from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
+from pipeline.networks.inits import INITS
+from pipeline.networks.mixers import MIXERS
+from pipeline.networks.norms import NORMS
+from pipeline.networks.positions import POSITIONS
+from pipeline.networks.residuals import RESIDUALS
+from pipeline.networks.transformer import GPT
+from pipeline.params import Params
+from pipeline.tasks.base import Batch, Loss, Parts
+from pipeline.tasks.lm import LanguageModelling
+from pipeline.tasks.objective import Objective
+
+FAMILIES = {
+    "model__activation": ACTIVATIONS,
+    "model__norm": NORMS,
+    "model__mixer": MIXERS,
+    "model__position": POSITIONS,
+    "model__attention": ATTENTIONS,
+    "model__residual": RESIDUALS,
+    "model__init": INITS,
+    "model__dropout_schedule": DROPOUT_SCHEDULES,
+    "train__optimizer": OPTIMIZERS,
+}
+ENTRIES = [(family, name) for family, table in FAMILIES.items() for name in table]
+
+GPT2 = {
+    "model__activation": "gelu",
+    "model__norm": "layer",
+    "model__mixer": "none",
+    "model__position": "learned",
+    "model__expansion": 4.0,
+    "model__bias": True,
+    "train__optimizer": "adamw",
+}
+
+
+def shape(depth: int, width: int, heads: int, length: int, batch: int, **more: Any) -> dict[str, Any]:
+    sizes = {"depth": depth, "width": width, "heads": heads, "length": length}
+    return {f"model__{name}": size for name, size in sizes.items()} | {"train__batch": batch} | more
+
+
+# (knobs, vocabulary, precision)
+GRID: dict[str, tuple[dict[str, Any], int, str]] = {
+    "the default's kind": (shape(2, 64, 4, 32, 8), 256, "float32"),
+    "the default's kind in bfloat16": (shape(2, 64, 4, 32, 8), 256, "bfloat16"),
+    "one layer": (shape(1, 64, 4, 32, 8), 65, "float32"),
+    "four layers": (shape(4, 32, 4, 32, 8), 65, "float32"),
+    "wide": (shape(1, 512, 8, 16, 4), 65, "float32"),
+    "narrow": (shape(2, 16, 1, 64, 8), 65, "bfloat16"),
+    "many heads": (shape(2, 64, 16, 32, 4), 65, "bfloat16"),
+    "label smoothing and z-loss": (shape(1, 64, 4, 32, 8, train__label_smoothing=0.1, train__z_loss=1e-4), 5_000, "float32"),
+    "long": (shape(1, 32, 2, 512, 2), 65, "float32"),
+    "long in bfloat16, scores written out": (shape(1, 32, 2, 512, 2), 65, "bfloat16"),
+    "one example": (shape(2, 128, 4, 16, 1), 65, "float32"),
+    "a large batch": (shape(1, 32, 2, 16, 256), 65, "float32"),
+    "a large vocabulary": (shape(1, 64, 4, 32, 8), 20_000, "float32"),
+    "a large vocabulary in bfloat16": (shape(1, 64, 4, 32, 8), 20_000, "bfloat16"),
+    "a tiny vocabulary": (shape(2, 64, 4, 32, 8), 3, "float32"),
+    "tied": (shape(1, 64, 4, 32, 8, model__tied=True), 5_000, "float32"),
+    "as GPT-2": (shape(2, 64, 4, 64, 8, **GPT2), 65, "float32"),
+    "as GPT-2, tied, in bfloat16": (shape(2, 64, 4, 64, 8, **GPT2 | {"model__tied": True}), 1_000, "bfloat16"),
+    "swiglu and rms": (shape(2, 64, 4, 32, 8, model__activation="swiglu", model__norm="rms"), 65, "float32"),
+    "dropout": (shape(2, 64, 4, 32, 8, model__dropout=0.2), 65, "float32"),
+    "a window": (shape(2, 64, 4, 64, 8, model__attention="window", model__window=8), 65, "float32"),
+    "accumulation": (shape(1, 64, 4, 32, 16, train__accumulation=4), 65, "float32"),
+    "accumulation of a large vocabulary": (shape(1, 64, 4, 32, 8, train__accumulation=2), 5_000, "bfloat16"),
+    "sgd, clipped": (shape(2, 64, 4, 32, 8, train__optimizer="sgd", train__clip=1.0), 65, "float32"),
+}
+
+
+class Tracked(LanguageModelling):
+    """Language modelling without content, for a MemTracker, which wants to be told of every micro-batch."""
+
+    def __init__(self, params: Params, vocabulary: int, objective: Objective, tracker: MemTracker) -> None:
+        super().__init__(Path(), params.model, vocabulary, objective)
+        self.tracker = tracker
+
+    def size(self, split: str) -> int:
+        return 1
+
+    def parts(self) -> Parts:
+        return Parts(np.array([self.length + 1]), np.zeros(1), np.zeros(1, np.uint8))
+
+    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
+        ids = torch.zeros((len(rows), self.model.length + 1), dtype=torch.int64)
+        return AllCount(ids[:, :-1], ids[:, 1:].clone())
+
+    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+        self.tracker.reset_mod_stats()
+        return super().loss(model, batch, noise)
+
+
+class AllCount(Batch):
+    @property
+    def count(self) -> int:
+        return self.targets.numel()
+
+
+def tracked_peak(params: Params, vocabulary: int, precision: str) -> int:
+    """Bytes at the peak of a step, by torch's own tracker."""
+    runtime, tracker = Runtime(params.runtime, precision), MemTracker()
+    with FakeTensorMode():
+        task = Tracked(params, vocabulary, objective_of(params.train, runtime), tracker)
+        progress = untrained(params.seed, task, params.model, params.train, runtime)
+        tracker.track_external(progress.model, *progress.optimizer.state().values())
+        with tracker:
+            for _ in range(2):
+                update(progress, task, params.train, params.seed, runtime, lambda: False)
+                progress.recent.clear()
+    return int(tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"])
+
+
+def counted(params: Params, vocabulary: int) -> tuple[int, int]:
+    """Parameters, and FLOPs of forward and backward by torch's own counter; on the meta device it counts attention too."""
+    with torch.device("meta"):
+        model = GPT(params.model, vocabulary, torch.Generator().manual_seed(0))
+        ids = torch.zeros((params.train.batch, params.model.length), dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        model(ids).sum().backward()
+    return sum(weight.numel() for weight in model.parameters()), int(counter.get_total_flops())
+
+
+def allocated_peak(params: Params, vocabulary: int, precision: str) -> int:
+    """Bytes at the peak of a real step, as the allocator gave them out."""
+    runtime = Runtime(params.runtime, precision)
+    task = RandomText(params, vocabulary, objective_of(params.train, runtime))
+    progress = untrained(params.seed, task, params.model, params.train, runtime)
+    for step in (0, params.train.steps - 1):
+        for weight in progress.model.parameters():
+            weight.grad = None
+        progress.step = step
+        with profile(profile_memory=True) as profiler:
+            update(progress, task, params.train, params.seed, runtime, lambda: False)
+        progress.recent.clear()
+    held = [*progress.model.parameters(), *progress.model.buffers(), *progress.optimizer.state().values()]
+    changes = [event.nbytes() for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return sum(tensor.nbytes for tensor in held) + int(np.cumsum(changes).max())
+
+
+@pytest.mark.parametrize("name", GRID)
+def test_parameters_and_flops_are_exact_and_memory_is_what_a_real_step_allocates(name: str) -> None:
+    changes, vocabulary, precision = GRID[name]
+    params = knobs(**changes)
+    step = rehearse(params, vocabulary, precision=precision, on_card=False)
+    assert (sum(step.parameters.values()), step.flops["forward"] + step.flops["backward"]) == counted(params, vocabulary)
+    assert step.bytes == pytest.approx(allocated_peak(params, vocabulary, precision), rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GRID)
+def test_memory_is_what_torchs_tracker_says(name: str) -> None:
+    changes, vocabulary, precision = GRID[name]
+    params = knobs(**changes)
+    step = rehearse(params, vocabulary, precision=precision, on_card=False)
+    assert step.bytes == pytest.approx(tracked_peak(params, vocabulary, precision), rel=0.05)
+
+
+@pytest.mark.parametrize(("family", "name"), ENTRIES)
+def test_every_entry_of_every_table_is_budgeted_as_it_is_trained(family: str, name: str) -> None:
+    params = knobs(**shape(1, 32, 4, 16, 4), **{family: name}, model__dropout=0.2)
+    step = rehearse(params, 65, precision="float32", on_card=False)
+    assert step.bytes == pytest.approx(allocated_peak(params, 65, "float32"), rel=0.05)
+
+
+def test_a_loss_in_pieces_holds_the_logits_of_one_piece() -> None:
+    whole, pieces = (
+        (rehearse(params, 20_000, precision="float32", on_card=False), allocated_peak(params, 20_000, "float32"))
+        for params in (knobs(**shape(1, 64, 4, 32, 8, runtime__loss_chunk=chunk)) for chunk in (0, 32))
+    )
+    assert pieces[0].bytes == pytest.approx(pieces[1], rel=0.05)
+    assert pieces[0].bytes < 0.7 * whole[0].bytes
+
+
+def test_a_card_is_spared_the_scores_that_bfloat16_writes_out_on_a_cpu() -> None:
+    params = knobs(**shape(1, 32, 2, 512, 2))
+    on_cpu, on_card = (rehearse(params, 65, precision="bfloat16", on_card=on_card).bytes for on_card in (False, True))
+    assert on_card < on_cpu - 2 * 2 * 512 * 512
+
+
+def test_a_forward_pass_of_gpt2_takes_the_published_flops() -> None:
+    params = knobs(**shape(12, 768, 12, 1024, 1, **GPT2 | {"model__tied": True, "model__bias": False}))
+    step = rehearse(params, 50_257, precision="float32", on_card=False)
+    assert step.flops["forward"] == 291_648_307_200
+    assert sum(step.parameters.values()) == 124_337_664
+    closed = 1024 * (6 * step.multiplied + 12 * 12 * 768 * 1024)
+    assert step.flops["forward"] + step.flops["backward"] == closed
