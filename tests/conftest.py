@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +21,9 @@ for name in [name for name in os.environ if name.startswith(("GIT_", "DVC_"))]:
 for who in ("AUTHOR", "COMMITTER"):
     os.environ |= {f"GIT_{who}_NAME": "test", f"GIT_{who}_EMAIL": "test@localhost"}
 os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "DVC_NO_ANALYTICS": "1"}
+
+os.environ["RALLY_CACHE"] = tempfile.mkdtemp(prefix="rally-tests-")  # what the user downloaded and tuned is none of a test's
+atexit.register(shutil.rmtree, os.environ["RALLY_CACHE"], ignore_errors=True)
 
 install_import_hook("pipeline", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 from small import SMALL, TOP
@@ -40,6 +40,7 @@ def planted(*bests: float, noise: float = 0.01, seeds: int = 4, deviation: float
 # ------------------------------------------------------------------------------------------------------------ statistics
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=9))
 def test_an_interval_is_students(values: list[float]) -> None:
     low, mean, high = interval(np.array(values))
@@ -53,6 +54,7 @@ def test_one_seed_says_nothing_of_others_and_a_divergence_is_infinitely_bad() ->
     assert interval(np.array([2.0, math.inf])) == (math.inf, math.inf, math.inf)
 
 
+@settings(deadline=None)
 @given(st.floats(-8.5, -3.5), st.floats(0.01, 10))
 def test_the_optimum_of_a_parabola_is_its_vertex(vertex: float, steepness: float) -> None:
     losses = 1 + steepness * (np.array(SCALE) - vertex) ** 2

@@ -10,6 +10,7 @@ from pipeline.artifacts import SPLITS
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.optimizers import OPTIMIZERS, optimizer_for
 from pipeline.engine.runtime import Runtime
+from pipeline.networks.attention import use_kernel
 from pipeline.networks.inits import rates
 from pipeline.params import Model, Train
 from pipeline.tasks.base import Task
@@ -31,6 +32,7 @@ def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, 
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     network = task.build(torch.Generator().manual_seed(seed)).to(runtime.device)
+    use_kernel(network, runtime.attention)
     parameters = dict(network.named_parameters())
     multiples = rates(parameters, model, OPTIMIZERS[train.optimizer].update)
     optimizer = optimizer_for(parameters, train, multiples, offload=runtime.knobs.offload_optimizer)

@@ -104,10 +104,10 @@ def tune_device(
         bool, typer.Option("--forget", help="Measure nothing; let `auto` mean again what it means untuned.")
     ] = False,
 ) -> None:
-    """Measure which threads, precision and attention kernel are fastest here.
+    """Measure how a training is fastest on this machine.
 
-    It takes steps of the training that params.yaml describes, for less than a minute. What it finds is what `auto` means from
-    then on, in every clone of yours on this machine.
+    It tries threads, precisions and attention kernels with steps of the training that params.yaml describes, for less than a
+    minute. What it finds is what `auto` means from then on, in every clone of yours on this machine.
     """
     enter_project()
     params = load()
@@ -126,7 +126,7 @@ def play(
     queue: Annotated[bool, typer.Option("--queue", help="Put it in DVC's queue; `dvc queue start` runs it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and print the command, no more.")] = False,
 ) -> None:
-    """Run a recipe of studies/ as an experiment, or the whole grid of one that varies knobs.
+    """Run a recipe of studies/ as an experiment, or a whole grid.
 
     An experiment is a `dvc exp run`, which is checked and printed before it runs. A grid is trained in this process, and ends
     with a verdict. Without a name: list what there is.
