@@ -97,6 +97,13 @@ def private(room: str) -> Path:
     return dvc_root() / ".rally" / room
 
 
+def cache() -> Path:
+    """The folder that every clone and every experiment of this user shares; the variable RALLY_CACHE puts it elsewhere."""
+    import platformdirs
+
+    return Path(os.environ.get("RALLY_CACHE") or platformdirs.user_cache_dir("rally"))
+
+
 # ---------------------------------------------------------------------------------------------------- whole or not at all
 
 
@@ -247,7 +254,7 @@ def digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def identity(stage: str, params: Mapping[str, Any]) -> str:
+def identity(stage: str, params: Mapping[str, Any], places: Mapping[str, Path] | None = None) -> str:
     """The name of a run: a digest of the stage's parameters, data and code. Equal names promise equal results.
 
     What the code and the data are is what dvc.yaml says they are (its `deps`); a law of the house keeps that true.
@@ -255,10 +262,11 @@ def identity(stage: str, params: Mapping[str, Any]) -> str:
     Args:
         stage: a stage of dvc.yaml.
         params: the values of the sections that the stage lists.
+        places: where a dependency lies, by its name in dvc.yaml, if not there.
     """
     digest = hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode())
     for dependency in sorted(map(str, read_yaml(Path("dvc.yaml"))["stages"][stage]["deps"])):
-        path = _named_by(dependency, params)
+        path = (places or {}).get(dependency) or _named_by(dependency, params)
         if path == NONE:
             continue
         if not path.exists():

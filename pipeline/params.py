@@ -7,12 +7,13 @@ room that owns it (from its source: nothing is imported), so that a new activati
 from __future__ import annotations
 
 import ast
+import copy
 import difflib
 import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -381,6 +382,7 @@ class Plot(Section):
 class Runtime(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=0, le=1024)]
+    attention: Literal["auto", "library", "written"]
     workers: Annotated[int, Field(ge=0, le=1024)]
     micro_batch_tokens: Annotated[int, Field(ge=0)]
     loss_chunk: Annotated[int, Field(ge=0)]
@@ -450,6 +452,24 @@ def read_sections(path: Path) -> dict[str, Any]:
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise ParamsError(f"{path}: holds {_shown(values)}, not sections of knobs")
+    return values
+
+
+def with_knobs(sections: Mapping[str, Any], knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the sections with some knobs ("train.lr": 0.01, …) turned; one that is not there is put there, not yet checked.
+
+    Raises:
+        ParamsError: a name leads through something that is no section.
+    """
+    values = copy.deepcopy(dict(sections))
+    for name, value in knobs.items():
+        *above, knob = name.split(".")
+        inner = values
+        for depth, section in enumerate(above, start=1):
+            inner = inner.setdefault(section, {})
+            if not isinstance(inner, dict):
+                raise ParamsError(f"{name}: there is no such knob; {'.'.join(above[:depth])} is no section")
+        inner[knob] = value
     return values
 
 

@@ -37,6 +37,8 @@ def main() -> None:
     with Checkpoints(run) as checkpoints:
         resumed = checkpoints.restore(progress)
         shown = display(params.runtime.progress, train.steps, progress.step, progress.tokens)
+        if runtime.tuned:
+            shown.say(f"as `rally tune-device` found it fastest: {runtime}")
         if resumed:
             shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
         journal = Journal(train, checkpoints, shown, params.runtime.checkpoint_seconds, parent)

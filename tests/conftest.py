@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +25,8 @@ os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull,
 
 hypothesis.settings.register_profile("rally", deadline=None)  # no test has a time limit
 hypothesis.settings.load_profile("rally")
+os.environ["RALLY_CACHE"] = tempfile.mkdtemp(prefix="rally-tests-")  # what the user downloaded and tuned is none of a test's
+atexit.register(shutil.rmtree, os.environ["RALLY_CACHE"], ignore_errors=True)
 
 install_import_hook("pipeline", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 

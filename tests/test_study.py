@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from pipeline.params import Refusal, read_yaml
 
 TOP = Path(__file__).parents[1]
 ENTRIES = study.read_all(TOP / "studies")
+EXPERIMENTS = [name for name, entry in ENTRIES.items() if not entry.sweep]
+SWEEPS = [name for name, entry in ENTRIES.items() if entry.sweep]
 
 knobs = st.recursive(
     st.booleans()
@@ -43,11 +46,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # ----------------------------------------------------------------------------------------------------------- the entries
 
 
-@pytest.mark.parametrize("name", ENTRIES)
-def test_every_entry_can_be_played(name: str, project: Path) -> None:
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_can_be_played(name: str, project: Path) -> None:
     told = study.command(name)
     assert told[:5] == ["dvc", "exp", "run", "-n", name]
     assert told.count("-S") == len(ENTRIES[name].set)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_place_of_every_grid_can_be_trained(name: str, project: Path) -> None:
+    entry = ENTRIES[name]
+    assert entry.sweep
+    variants = list(entry.sweep.variants(study.standing(entry, ["train.steps=7"])))
+    assert len({place for place, _ in variants}) == math.prod(entry.sweep.shape)
+    assert {params.train.steps for _, params in variants} == {7}
+    assert len({str(params) for _, params in variants}) == len(variants)
 
 
 @pytest.mark.parametrize("name", ENTRIES)
@@ -62,7 +75,11 @@ def test_every_entry_is_told_about_in_the_list(name: str) -> None:
     [
         ("run:\n  set: {train.lr: 1.0}\n", "run: says: is missing"),
         ("run: 5\n", "run: is no entry; one has says, set, costs, reaches, source"),
-        ("run: {say: a}\n", "run: say: there is no such part. Did you mean 'says'? Known: says, set, costs, reaches, source"),
+        (
+            "run: {say: a}\n",
+            "run: say: there is no such part. Did you mean 'says'? "
+            "Known: says, set, costs, reaches, source, vary, seeds, measure, check",
+        ),
         ("run: {says: 5}\n", "run: says: 5 is not text"),
         ("run: {set: fast}\n", "run: set: holds no knobs (train.lr: 0.001 …)"),
         ("nanogpt-cpu: {}\n", "nanogpt-cpu: another study has an entry of this name"),
@@ -80,6 +97,87 @@ def test_a_wrong_entry_is_refused_with_its_place(content: str, problem: str, pro
 def test_a_name_that_git_or_dvc_would_misread_is_refused(name: str, project: Path) -> None:
     with pytest.raises(Refusal, match=f"^-n: '{re.escape(name)}' means something else"):
         study.command("nanogpt-cpu", experiment=name)
+
+
+GRID = """
+run:
+  says: a
+  set: {train.steps: 7}
+  costs: a
+  reaches: a
+  source: a
+"""
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"),
+    [
+        ("  seeds: [1]", "vary: is missing; a study that varies knobs has vary, seeds, measure, check"),
+        ("  vary: [train.lr]", "vary: holds no axes (knob: [value, value …], or name: {label: {knob: value}, …})"),
+        ("  vary: {arm: {a: 1}}", "vary: a label holds no knobs (name: {label: {knob: value}, …})"),
+        ("  seeds: [1, 1]", "seeds: are no list of different whole numbers"),
+        (
+            "  measure: train_los",
+            "measure: there is no 'train_los'. Did you mean 'train_loss'? Known: train_loss, validation_loss",
+        ),
+        ("  check: []", "check: holds no claims (- name: {what it wants to know})"),
+        (
+            "  check: [{optimum_moves_at_mast: {}}]",
+            "check: there is no 'optimum_moves_at_mast'. Did you mean 'optimum_moves_at_most'?",
+        ),
+        ("  check: [{optimum_moves_at_most: {}}]", "check.optimum_moves_at_most.factor: is missing"),
+        ("  check: [{optimum_moves_at_most: {factor: 0.5}}]", "check.optimum_moves_at_most.factor: 0.5 is not above 1.0"),
+        ("  vary: {model.norm: [rms, layer]}", "check: optimum_moves_at_most: model.norm: has no positive numbers that grow"),
+        (
+            "  check: [{optimum_moves_at_most: {factor: 2, where: {seed: 1}}}]",
+            "check: optimum_moves_at_most: where: the study does not vary 'seed'. Known: model.width, train.lr",
+        ),
+        (
+            "  check: [{optimum_moves_at_most: {factor: 2, where: {model.width: 1}}}]",
+            "check: optimum_moves_at_most: where: model.width is never 1. Known: 16, 32",
+        ),
+        (
+            "  check: [{optimum_moves_at_most: {factor: 2, where: {train.lr: 0.1, model.width: 16}}}]",
+            "check: optimum_moves_at_most: where: leaves no axis",
+        ),
+    ],
+)
+def test_a_wrong_grid_is_refused_with_its_place(parts: str, problem: str, project: Path) -> None:
+    right = {
+        "vary": "  vary: {model.width: [16, 32], train.lr: [0.01, 0.1]}",
+        "seeds": "  seeds: [1, 2]",
+        "measure": "  measure: train_loss",
+        "check": "  check: [{optimum_moves_at_most: {factor: 2}}]",
+    }
+    word = parts.split(":")[0].strip()
+    lines = [parts] if "is missing; a study" in problem else (right | {word: parts}).values()
+    (project / "studies" / "own.yaml").write_text(GRID + "\n".join(lines) + "\n")
+    with pytest.raises(Refusal) as caught:
+        study.read_all()
+    assert any(line.startswith(f"studies/own.yaml: run: {problem}") for line in caught.value.problems), caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["-n", "x"], "lr-sweep: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there"),
+        (["--queue"], "lr-sweep: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there"),
+        (["-S", "train.lr=1"], "-S train.lr: is what the study varies"),
+        (["-S", "seed=4"], "-S seed: is what the study varies"),
+        (["-S", "train.steps=1,2"], "-S: a knob has several values; what a grid varies stands in its study"),
+        (["-S", "train.stepps=1"], "train.stepps: there is no such knob. Did you mean 'steps'? "),
+    ],
+)
+def test_what_a_grid_cannot_be_played_with_is_one_line_before_torch_is_imported(
+    arguments: list[str], problem: str, project: Path
+) -> None:
+    done = rally("play", "lr-sweep", *arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(problem)
+
+
+def test_a_dry_run_of_a_grid_counts_its_trainings(project: Path) -> None:
+    assert rally("play", "lr-sweep", "--dry-run").stdout == "21 trainings: 7 places, 3 seeds\n"
 
 
 # ------------------------------------------------------------------------------------------------------ what DVC is told

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, cast
 from urllib.parse import urlsplit, urlunsplit
 
-import platformdirs
 import requests
 
 from pipeline.artifacts import alone, sha256_of
+from pipeline.artifacts import cache as cache  # which is asked for here
 from pipeline.corpus.progress import Follow, say
 from pipeline.params import Refusal
 
@@ -29,11 +29,6 @@ TRIES = 5
 STEP = 1 << 13  # bytes written at once: no more than that is lost when a connection breaks off
 TIMEOUT = (10, 60)  # seconds: to be answered at all, and to wait for the next bytes
 OFFLINE = "generated text needs no network: dvc exp run -S prepare.dataset=markov"
-
-
-def cache() -> Path:
-    """The folder that every clone and every experiment of this user shares; the variable RALLY_CACHE puts it elsewhere."""
-    return Path(os.environ.get("RALLY_CACHE") or platformdirs.user_cache_dir("rally"))
 
 
 def shown(url: str) -> str:

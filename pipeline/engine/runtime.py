@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from pipeline import params
+from pipeline.engine.tuned import tuned_for
+from pipeline.networks.attention import Kernel
 from pipeline.params import Refusal, cores
 from pipeline.tasks.base import Batch
 
@@ -31,9 +33,15 @@ class Runtime:
     def __init__(self, knobs: params.Runtime, precision: str = "float32") -> None:
         self.knobs = knobs
         self.device = torch.device(_device(knobs.device))
-        self.precision = precision if precision != "auto" else _fastest_precision(self.device)
+        # What was measured here wins over what is known to be fast as a rule.
+        self.tuned = tuned_for(self.device.type)
+        fastest = self.tuned.precision if self.tuned else _fastest_precision(self.device)
+        self.precision = precision if precision != "auto" else fastest
         self.dtype = PRECISIONS[self.precision]
-        torch.set_num_threads(knobs.threads or cores())
+        self.attention: Kernel = knobs.attention
+        if self.attention == "auto" and self.tuned and self.precision == self.tuned.precision:
+            self.attention = self.tuned.attention
+        torch.set_num_threads(knobs.threads or (self.tuned.threads if self.tuned else cores()))
         torch.set_flush_denormal(True)  # vanishing gradients would make a CPU a hundred times slower
         if self.device.type == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
@@ -41,6 +49,10 @@ class Runtime:
         torch._C._set_deterministic_algorithms(True, warn_only=self.device.type != "cpu")
         deterministic: Any = torch.utils.deterministic  # its switch is not in torch's type hints
         deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+
+    def __str__(self) -> str:
+        threads = torch.get_num_threads()
+        return f"{self.device.type}, {self.precision}, {threads} thread{'s' if threads > 1 else ''}, attention {self.attention}"
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Matrix products in the chosen precision; nothing at all in float32."""

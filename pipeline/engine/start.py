@@ -13,6 +13,7 @@ from pipeline.engine.checkpoint import Progress
 from pipeline.engine.given import start_from, taught_by
 from pipeline.engine.optimizers import OPTIMIZERS, optimizer_for
 from pipeline.engine.runtime import Runtime
+from pipeline.networks.attention import use_kernel
 from pipeline.networks.inits import rates
 from pipeline.params import Model, Train
 from pipeline.tasks.base import Task
@@ -55,6 +56,7 @@ def untrained(seed: int, task: Task, model: Model, train: Train, runtime: Runtim
 def before_training(network: nn.Module, model: Model, train: Train, runtime: Runtime) -> Progress:
     """A network on its device, with its blocks arranged as memory and speed want, and with what moves it."""
     network = runtime.settle(network)
+    use_kernel(network, runtime.attention)
     arrange(network, runtime.knobs, runtime.device, train.steps)
     parameters = dict(network.named_parameters())
     multiples = rates(parameters, model, OPTIMIZERS[train.optimizer].update)

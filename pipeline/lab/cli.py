@@ -127,6 +127,24 @@ def env() -> None:
 
 
 @app.command()
+def tune_device(
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Measure nothing; let `auto` mean again what it means untuned.")
+    ] = False,
+) -> None:
+    """Measure how a training is fastest on this machine.
+
+    It tries threads, precisions and attention kernels with steps of the training that params.yaml describes, for less than a
+    minute. What it finds is what `auto` means from then on, in every clone of yours on this machine.
+    """
+    enter_project()
+    params = load()
+    from pipeline.lab import tuning
+
+    tuning.forget(params) if forget else tuning.play(params)
+
+
+@app.command()
 def play(
     name: Annotated[str | None, typer.Argument(help="An entry of studies/. Without it: list them all.")] = None,
     set_param: Annotated[
@@ -136,15 +154,24 @@ def play(
     queue: Annotated[bool, typer.Option("--queue", help="Put it in DVC's queue; `dvc queue start` runs it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and print the command, no more.")] = False,
 ) -> None:
-    """Run a recipe of studies/ as an experiment.
+    """Run a recipe of studies/ as an experiment, or a whole grid.
 
-    It is a `dvc exp run`, which is checked and printed before it runs. Without a name: list what there is.
+    An experiment is a `dvc exp run`, which is checked and printed before it runs. A grid is trained in this process, and ends
+    with a verdict. Without a name: list what there is.
     """
     enter_project()
     from pipeline.lab import study
 
     if name is None:
         print(study.listing(study.read_all()))
+        return
+    if (entry := study.find(name, study.read_all())).sweep:
+        if experiment or queue:
+            raise Refusal(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
+        standing = study.standing(entry, set_param or [])
+        from pipeline.lab import findings
+
+        findings.play(name, entry.sweep, standing, dry_run=dry_run)
         return
     command = study.command(name, set_param or [], experiment=experiment, queue=queue)
     if dry_run:
@@ -169,7 +196,7 @@ def budget(
     clock: Annotated[bool, typer.Option("--measure/--no-measure", help="Take 20 steps to see how long they take.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Say what a training takes before it runs, and whether it fits.
+    """Say what a training takes, and on which cards it fits.
 
     Parameters, FLOPs, memory and time; and if it does not fit, the cheapest changes with which it does.
     """

@@ -10,13 +10,14 @@ import platform
 import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.params import Refusal, cores, load
 
 if TYPE_CHECKING:
     import torch
+
+    from pipeline.engine.runtime import Runtime
 
 PACKAGES = ("torch", "dvc", "numpy", "pydantic", "PyYAML", "tokenizers", "safetensors", "matplotlib", "rich", "typer")
 SIDES = {"cpu": 1024}  # of the square matrices that are multiplied; elsewhere larger ones, which hide the start of a kernel
@@ -56,14 +57,11 @@ def _output(*command: str) -> str:
 
 
 def _processor() -> str:
-    with_name = Path("/proc/cpuinfo")
-    if with_name.exists():
-        for line in with_name.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    if platform.system() == "Darwin":
-        return _output("sysctl", "-n", "machdep.cpu.brand_string")
-    return platform.processor() or platform.machine()
+    try:
+        from pipeline.engine.tuned import processor
+    except (ImportError, OSError):  # torch, which _torch_lines complains about
+        return platform.processor() or platform.machine()
+    return processor()
 
 
 def _memory_gib() -> float:
@@ -87,9 +85,15 @@ def _torch_lines() -> dict[str, str]:
     measured = [precision for precision in PRECISIONS if (precision, device.type) != ("float16", "cpu")]  # CPUs emulate it
     speeds = (f"{precision} {_gigaflops(device, PRECISIONS[precision])}" for precision in measured)
     return {
-        "a run takes": f"{device.type}{name}, {runtime.precision}, {torch.get_num_threads()} threads",
+        "a run takes": f"{runtime}{name}; {_tuned(runtime)}",
         "matrix products, GFLOP/s": ", ".join(speeds),
     }
+
+
+def _tuned(runtime: Runtime) -> str:
+    if runtime.tuned is None:
+        return "not tuned (`rally tune-device` measures what is fastest)"
+    return f"tuned on {runtime.tuned.measured_on}"
 
 
 def _gigaflops(device: torch.device, dtype: torch.dtype) -> str:

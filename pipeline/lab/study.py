@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 import re
@@ -12,11 +11,14 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.params import Params, ParamsError, Refusal, load, parse, read_sections, read_yaml, suggest
+from pipeline.params import Params, ParamsError, Refusal, load, parse, read_sections, read_yaml, suggest, with_knobs
+
+if TYPE_CHECKING:
+    from pipeline.lab.grid import Sweep
 
 STUDIES = Path("studies")
 
@@ -32,6 +34,7 @@ class Entry:
     costs: str  # time, memory, downloads
     reaches: str  # what it should come to, so that one sees whether something is broken
     source: str  # who says so
+    sweep: Sweep | None = None  # what it varies, where it is many small runs and no experiment of DVC's
 
 
 # --------------------------------------------------------------------------------------------------------------- reading
@@ -53,30 +56,47 @@ def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
             found = _problems(name, values)
             if name in entries:
                 found.append("another study has an entry of this name")
+            sweep = None
+            if not found and any(part in values for part in SWEEP):
+                sweep = _sweep({part: values.pop(part) for part in SWEEP if part in values}, found)
             problems += [f"{path}: {name}: {problem}" for problem in found]
             if not found:
-                entries[name] = Entry(**values)
+                entries[name] = Entry(**values, sweep=sweep)
     if problems:
         raise Refusal(*problems)
     return entries
 
 
+PARTS = ("says", "set", "costs", "reaches", "source")  # of every entry
+SWEEP = ("vary", "seeds", "measure", "check")  # of one that is many runs, beside those
+
+
 def _problems(name: Any, values: Any) -> list[str]:
-    known = tuple(field.name for field in fields(Entry))
+    known = (*PARTS, *SWEEP)
     if not isinstance(values, dict):
-        return [f"is no entry; one has {', '.join(known)}"]
+        return [f"is no entry; one has {', '.join(PARTS)}"]
     problems = [f"{word}: there is no such part. {suggest(str(word), known)}" for word in values if word not in known]
-    problems += [f"{word}: is missing" for word in known if word not in values]
+    problems += [f"{word}: is missing" for word in PARTS if word not in values]
     problems += [
         f"{word}: {value!r} is not text"
         for word, value in values.items()
-        if word in known and word != "set" and not isinstance(value, str)
+        if word in PARTS and word != "set" and not isinstance(value, str)
     ]
     if not isinstance(values.get("set", {}), dict):
         problems.append("set: holds no knobs (train.lr: 0.001 …)")
     if not _is_good_name(str(name)):
         problems.append("such a name means something else to git or DVC (letters, digits, . and -; not only a to f)")
     return problems
+
+
+def _sweep(parts: dict[str, Any], problems: list[str]) -> Sweep | None:
+    from pipeline.lab import grid  # which waits for numpy
+
+    try:
+        return grid.read(parts)
+    except Refusal as refusal:
+        problems += refusal.problems
+        return None
 
 
 def _is_good_name(name: str) -> bool:
@@ -126,7 +146,9 @@ def command(name: str, overrides: Sequence[str] = (), *, experiment: str | None 
     Raises:
         Refusal: there is no such entry, or a knob or name cannot be used.
     """
-    turned, texts = _split(overrides), _settings(overrides, find(name, read_all()))
+    entry = find(name, read_all())
+    assert entry.sweep is None, "DVC plays what is one experiment"
+    turned, texts = _split(overrides), _settings(overrides, entry)
     grid = expand(texts)
     check(grid)
     if len(grid) > 1 and not queue:
@@ -203,17 +225,12 @@ def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> li
     Raises:
         ParamsError: with one line for each knob that cannot be used.
     """
-    from dvc.utils.hydra import to_hydra_overrides
-
     standing = read_sections(path)
     checked: list[Params] = []
     problems: list[str] = []
     for texts in grid:
-        values = copy.deepcopy(standing)
-        for override in to_hydra_overrides(list(texts)):
-            _put(values, override.key_or_group.split("."), override.value())
         try:
-            checked.append(parse(Params, values))
+            checked.append(parse(Params, with_knobs(standing, values_of(texts))))
         except ParamsError as error:
             problems += error.problems
     if problems:
@@ -238,13 +255,28 @@ def knobs_with(overrides: Sequence[str], name: str | None = None) -> Params:
     return checked[0]
 
 
-def _put(values: dict[str, Any], place: Sequence[str], value: Any) -> None:
-    *sections, knob = place
-    for depth, section in enumerate(sections, start=1):
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise Refusal(f"{'.'.join(place)}: there is no such knob; {'.'.join(place[:depth])} is no section")
-    values[knob] = value
+def values_of(texts: Sequence[str]) -> dict[str, Any]:
+    """Knobs as `dvc exp run -S` takes them (train.lr=1e-3), as the values that DVC reads there; of one experiment."""
+    from dvc.utils.hydra import to_hydra_overrides
+
+    return {override.key_or_group: override.value() for override in to_hydra_overrides(list(texts))}
+
+
+def standing(entry: Entry, overrides: Sequence[str], path: Path = Path("params.yaml")) -> dict[str, Any]:
+    """The sections of params.yaml with an entry's knobs turned, and further ones (train.steps=50), which win.
+
+    Raises:
+        Refusal: a further knob cannot be read, has several values, or is one that the entry varies.
+    """
+    further = _split(overrides)
+    [texts, *more] = expand([f"{knob}={value}" for knob, value in further.items()]) if further else [[]]
+    if more:
+        raise Refusal("-S: a knob has several values; what a grid varies stands in its study")
+    assert entry.sweep
+    varied = {knob for settings in entry.sweep.knobs for knobs in settings for knob in knobs} | {"seed"}
+    if twice := [knob for knob in further if knob in varied]:
+        raise Refusal(*(f"-S {knob}: is what the study varies" for knob in twice))
+    return with_knobs(read_sections(path), {**entry.set, **(values_of(texts) if texts else {})})
 
 
 def experiment_name(name: str, turned: Mapping[str, str]) -> str:

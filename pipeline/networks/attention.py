@@ -7,6 +7,7 @@ cache are common to all.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
@@ -17,6 +18,9 @@ from pipeline.networks.inits import width_ratio
 from pipeline.networks.norms import EPSILON
 from pipeline.networks.positions import Position
 from pipeline.params import Model
+
+Kernel = Literal["auto", "library", "written"]
+"""What computes attention: torch's own kernel or three written out; `auto` knows which is the faster where nobody measured."""
 
 
 @dataclass
@@ -49,6 +53,8 @@ class Attention(nn.Module):
     Multi-Query Transformer Models from Multi-Head Checkpoints", 2023 (kv_heads); Henry et al., "Query-Key Normalization for
     Transformers", 2020 (qk_norm); Gemma Team, "Gemma 2: Improving Open Language Models at a Practical Size", 2024 (logit_cap).
     """
+
+    kernel: Kernel = "auto"
 
     def __init__(self, model: Model, layer: int) -> None:
         super().__init__()
@@ -97,13 +103,20 @@ class Attention(nn.Module):
         bias: Float[Tensor, "H T S"] | None = None,
     ) -> Float[Tensor, "B H T d"]:
         """The values, weighed by how well their keys answer each query."""
-        # torch's CPU kernel for bfloat16 is five times slower than these three (measured with torch 2.13); none has a cap.
-        if self.cap or (q.dtype == torch.bfloat16 and q.device.type == "cpu"):
+        if self.writes_out(q):
             return self.weights(q, k, bias) @ v
         queries, keys = q.shape[2], k.shape[2]
         if bias is None and queries in (1, keys) and self.sees_all(keys):
             return F.scaled_dot_product_attention(q, k, v, is_causal=queries == keys, scale=self.scale)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=self._mask(q, keys, bias), scale=self.scale)
+
+    def writes_out(self, q: Tensor) -> bool:
+        """Whether the probabilities are held, or left to torch's kernel."""
+        if self.cap:  # which none of torch's kernels has
+            return True
+        if self.kernel == "auto":  # torch's CPU kernel for bfloat16 is five times slower than what is written out (torch 2.13)
+            return q.dtype == torch.bfloat16 and q.device.type == "cpu"
+        return self.kernel == "written"
 
     def sees_all(self, keys: int) -> bool:
         """Whether a position looks back at all of so many keys, so that the causal kernel will do."""
@@ -180,6 +193,13 @@ class AverageAttention(Attention):
     ) -> Float[Tensor, "B H T S"]:
         visible = self.visible(q.shape[2], k.shape[2], q.device).to(q.dtype)
         return (visible / visible.sum(dim=-1, keepdim=True)).expand(*q.shape[:2], -1, -1)
+
+
+def use_kernel(network: nn.Module, kernel: Kernel) -> None:
+    """Let every attention of a network compute by this kernel."""
+    for module in network.modules():
+        if isinstance(module, Attention):
+            module.kernel = kernel
 
 
 ATTENTIONS: dict[str, type[Attention]] = {

@@ -1,0 +1,142 @@
+"""What is fastest here is measured by real steps, kept for every clone, and used by `auto` alone."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small import TOP, knobs, started
+
+from pipeline.engine.runtime import Runtime
+from pipeline.engine.tuned import Tuned, keep, machine, tuned_for
+from pipeline.lab import tuning
+from pipeline.networks.attention import ATTENTIONS, use_kernel
+from pipeline.params import Params, cores
+
+FOUND = Tuned("cpu", "bfloat16", 1, "library", "a test")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RALLY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def auto(**changes: object) -> Params:
+    """A small run that leaves all to `auto`."""
+    return knobs(**{"runtime__threads": 0, "train__precision": "auto", **changes})
+
+
+# --------------------------------------------------------------------------------------------------------------- kernels
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_both_kernels_compute_the_same(name: str, tmp_path: Path) -> None:
+    progress, task, _ = started(knobs(model__attention=name, model__init="gpt2"), tmp_path)
+    inputs = task.batch("train", torch.arange(3).numpy()).inputs
+    logits = []
+    for kernel in ("library", "written"):
+        use_kernel(progress.model, kernel)  # type: ignore[arg-type]
+        logits.append(progress.model(inputs))
+    torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=1e-6)
+
+
+def test_without_a_measurement_auto_writes_attention_out_in_bfloat16_on_a_cpu_alone(tmp_path: Path) -> None:
+    progress, *_ = started(knobs(), tmp_path)
+    attention = progress.model.blocks[0].attention
+    assert [attention.writes_out(torch.zeros(1, dtype=dtype)) for dtype in (torch.float32, torch.bfloat16)] == [False, True]
+    for kernel, written in (("library", False), ("written", True)):
+        use_kernel(progress.model, kernel)  # type: ignore[arg-type]
+        assert attention.writes_out(torch.zeros(1, dtype=torch.bfloat16)) is written
+
+
+# ------------------------------------------------------------------------------------------------------------- what auto means
+
+
+def test_auto_means_what_was_found_and_what_is_said_outright_stays() -> None:
+    keep(FOUND, "cpu")
+    tuned = Runtime(auto().runtime, "auto")
+    assert (tuned.precision, torch.get_num_threads(), tuned.attention) == ("bfloat16", 1, "library")
+    params = auto(runtime__threads=2, runtime__attention="written")
+    told = Runtime(params.runtime, "float32")
+    assert (told.precision, torch.get_num_threads(), told.attention) == ("float32", 2, "written")
+
+
+def test_a_kernel_that_was_best_in_one_precision_is_not_taken_for_another() -> None:
+    keep(FOUND, "cpu")
+    assert Runtime(auto().runtime, "float32").attention == "auto"
+
+
+def test_what_was_found_is_forgotten_again(capsys: pytest.CaptureFixture[str]) -> None:
+    before = Runtime(auto().runtime, "auto")
+    keep(replace(FOUND, precision="float32" if before.precision == "bfloat16" else "bfloat16"), "cpu")
+    assert Runtime(auto().runtime, "auto").precision != before.precision
+    tuning.forget(auto())
+    assert Runtime(auto().runtime, "auto").precision == before.precision
+    assert before.precision in capsys.readouterr().out
+
+
+def test_another_machine_and_a_damaged_file_change_nothing(own_cache: Path) -> None:
+    keep(FOUND, "cpu")
+    assert tuned_for("cpu") == FOUND
+    file = own_cache / "tuned.json"
+    whole = file.read_text()
+    for content in (whole.replace(machine("cpu"), "another"), whole[:20], '{"x": 1}', whole.replace("threads", "thredas")):
+        file.write_text(content)
+        assert tuned_for("cpu") is None
+    keep(FOUND, "cpu")
+    assert tuned_for("cpu") == FOUND
+
+
+def test_the_network_of_a_training_computes_by_the_kernel_that_was_found(tmp_path: Path) -> None:
+    keep(FOUND, "cpu")
+    progress, *_ = started(auto(train__precision="bfloat16"), tmp_path)
+    assert {block.attention.kernel for block in progress.model.blocks} == {"library"}
+
+
+# ------------------------------------------------------------------------------------------------------------- measuring
+
+
+def test_what_params_yaml_fixes_is_measured_too_for_auto_is_another_s() -> None:
+    params = tuning.left_to_auto(auto(runtime__threads=1, train__precision="float32", runtime__attention="written"))
+    settings = list(tuning.candidates(Runtime(params.runtime, params.train.precision)))
+    assert {setting.precision for setting in settings} == {"float32", "bfloat16"}
+    assert {setting.attention for setting in settings} == {"library", "written"}
+    assert {1, cores()} <= {setting.threads for setting in settings}
+
+
+def test_measuring_shows_every_setting_and_keeps_what_won(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tuning.play(auto(), seconds=0.1)
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("float32", "bfloat16", "library", "written", "tokens/s"))
+    found = tuned_for("cpu")
+    assert found is not None
+    assert f"`auto` means here: {tuning.said(found.precision, found.threads, found.attention)}." in said
+    assert found.measured_on == "width 16, depth 2, 4 sequences of 12"
+
+
+def test_a_setting_that_is_hardly_faster_changes_nothing() -> None:
+    usual, other = tuning.Setting("float32", 1, "library", [1.0]), tuning.Setting("float32", 1, "written", [0.98])
+    assert tuning.choice([usual, other], usual) is usual
+    other.steps = [0.9]
+    assert tuning.choice([usual, other], usual) is other
+
+
+def test_a_project_forgets_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(TOP / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    from typer.testing import CliRunner
+
+    from pipeline.lab.cli import app
+
+    keep(FOUND, "cpu")
+    done = CliRunner().invoke(app, ["tune-device", "--forget"])
+    assert done.exit_code == 0, done.output
+    assert tuned_for("cpu") is None
