@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import safetensors.torch
 import yaml
 from small import SMALL, TOP, knobs, same, started, write_tokens
 
@@ -227,6 +228,17 @@ def test_asked_to_stop_it_saves_says_so_and_loses_no_step(number: signal.Signals
     process = train(lab)
     assert "going on from the checkpoint at step" in process.communicate(timeout=120)[1]
     assert outs(lab) == unbroken
+
+
+def test_what_is_published_is_the_average_of_the_weights_where_one_is_wanted(lab: Path) -> None:
+    text = (lab / "params.yaml").read_text()
+    (lab / "params.yaml").write_text(text.replace("ema: 0.0", "ema: 0.9"))
+    process = train(lab)
+    assert process.wait(timeout=120) == 0, process.communicate()[1]
+    kept = safetensors.torch.load_file(max(lab.glob(".rally/checkpoints/*/step-*")))
+    published = safetensors.torch.load_file(lab / "models/model.safetensors")
+    assert same(published, {name: kept[f"optimizer.average.{name}"] for name in published})
+    assert not same(published, {name: kept[f"model.{name}"] for name in published})
 
 
 def a_dvc(lab: Path) -> subprocess.Popen[str]:
