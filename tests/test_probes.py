@@ -39,7 +39,11 @@ FAMILIES = [
         ("init", "networks/inits.py:INITS"),
     )
     for name in names_in(table)
-] + [{"model__tied": True, "model__bias": True}]
+] + [
+    {"model__tied": True, "model__bias": True},
+    {"model__residual": "parallel", "model__position": "alibi", "model__kv_heads": 1},
+    {"model__qk_norm": True, "model__logit_cap": 5.0, "model__mixer": "convolution"},
+]
 
 
 def named(changes: dict[str, object]) -> str:
@@ -151,7 +155,7 @@ def test_attention_maps_are_those_of_the_formula(tmp_path: Path) -> None:
     assert list(reading.axes[2].ticks) == list("the␣cat␣sat") == list(reading.axes[3].ticks)
 
 
-@pytest.mark.parametrize("position", ["rotary", "learned", "sinusoidal", "none"])
+@pytest.mark.parametrize("position", ["rotary", "learned", "sinusoidal", "alibi", "none"])
 @pytest.mark.parametrize("attention", ["full", "window", "average"])
 def test_attention_maps_are_what_the_layer_mixes_its_values_by(tmp_path: Path, position: str, attention: str) -> None:
     made = subject(tmp_path, model__position=position, model__attention=attention)
