@@ -30,7 +30,7 @@ from pipeline.params import Model
 
 # Sizes, for which every architecture has a place, and knobs that leave no trace in what a trained network computes.
 FREE = (
-    *("depth", "width", "heads", "kv_heads", "length", "expansion", "window", "rotary_base", "tied"),
+    *("depth", "width", "heads", "kv_heads", "length", "expansion", "window", "ngram_rows", "rotary_base", "tied"),
     *("dropout", "dropout_schedule", "layer_dropout", "init", "base_width"),
 )
 
