@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts import read_json, sha256_of
+from pipeline.artifacts import meta_of, read_json, sha256_of
 from pipeline.corpus import fetch
 from pipeline.lab.study import read_all
 from pipeline.params import Params, parse, read_yaml
@@ -69,6 +69,10 @@ class Lab:
         """Run a stage to its end in a process of its own, from nothing: no checkpoint is gone on from."""
         shutil.rmtree(self.folder / ".rally", ignore_errors=True)
         return timed([sys.executable, "-m", f"pipeline.{stage}"], self.folder)
+
+    def vocabulary(self) -> int:
+        """How many different tokens its tokenizer has."""
+        return int(read_json(meta_of(self.folder / "data/tokens"))["vocabulary"])
 
     def training_seconds(self) -> float:
         """How long the steps of the last training took, without start-up and files."""

@@ -1,9 +1,12 @@
-"""How many tokens a second does training take in: the default recipe and nanoGPT's, in float32 and in bfloat16?
+"""How many tokens a second does training take in, and what share of what the machine can multiply is that?
 
     python -m benchmarks.throughput [--rounds 5] [--steps 60] [--threads 0]
+    python -m benchmarks.throughput --cuda          nanoGPT's recipe for a GPU, and the sizes of 10 and 50 million parameters
 
-The four train in turn on generated text, so no network is needed; the median of the rounds is shown. "Same maths" is
-nanoGPT's network and optimizer through our loop; the rest is what the default recipe's parts save or cost.
+They train in turn on generated text, so no network is needed; the median of the rounds is shown. nanogpt-cpu in float32 is the
+plain form, with the library's attention; in bfloat16 it is the same network and the same maths through our kernels. FLOPs are
+those of the matrix products of a whole step, as `rally budget` counts them; the peak is that of the fastest square
+product of this machine in that precision, measured in the same run.
 """
 
 from __future__ import annotations
@@ -11,12 +14,47 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import ANCHOR, SILENT, Lab, machine, table
+import torch
+
+from benchmarks.bench import ANCHOR, SILENT, TOP, Lab, machine, table
+from pipeline.engine.runtime import PRECISIONS
+from pipeline.lab.rehearsal import rehearse
+from pipeline.lab.study import read_all
+from pipeline.params import cores
 
 GENERATED = {"prepare.dataset": "markov", "tokenize.kind": "char"}
+
+
+SIZES = (512, 1024, 2048, 4096)  # sides of the square products; the largest is for cards
+
+
+def peak(precision: str, device: str, threads: int) -> float:
+    """FLOP/s of the fastest square matrix product."""
+    torch.set_num_threads(threads or cores())
+    best = 0.0
+    for side in SIZES if device == "cuda" else SIZES[:-1]:
+        left, right = (torch.randn(side, side, device=device).to(PRECISIONS[precision]) for _ in range(2))
+        for _ in range(7):  # the first are slower, and the machine is now and then busy
+            start = time.perf_counter()
+            float((left @ right)[0, 0])  # which waits for the device
+            best = max(best, 2 * side**3 / (time.perf_counter() - start))
+    return best
+
+
+def recipes_of(cuda: bool) -> dict[str, dict[str, Any]]:
+    """What is measured, by name."""
+    if cuda:
+        studies = read_all(TOP / "studies")
+        return {name: dict(studies[name].set) for name in ("nanogpt-gpu", "size-10m", "size-50m")}
+    return {
+        "nanogpt-cpu": ANCHOR,
+        "default": {},
+        "default, with nanogpt-cpu's batch": {"train.batch": 12, "model.length": 64},
+    }
 
 
 def main() -> None:
@@ -24,34 +62,39 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--threads", type=int, default=0, help="0 = as many as there are cores")
+    parser.add_argument("--cuda", action="store_true", help="the recipes for a GPU, on it")
     asked = parser.parse_args()
-    recipes: dict[str, dict[str, Any]] = {
-        "nanogpt-cpu": ANCHOR,
-        "default": {},
-        "default, with nanogpt-cpu's batch": {"train.batch": 12, "model.length": 64},
-    }
+    device = "cuda" if asked.cuda else "cpu"
+    speeds: dict[tuple[str, str], list[float]] = {}
+    flops: dict[tuple[str, str], float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        common = SILENT | {"runtime.threads": asked.threads, "train.steps": asked.steps}
+        common = SILENT | {"runtime.threads": asked.threads, "runtime.device": device, "train.steps": asked.steps}
         data = Lab(Path(folder, "data"), common | GENERATED)
         data.run("prepare")
         data.run("tokenize")
-        speeds: dict[tuple[str, str], list[float]] = {}
         for _ in range(asked.rounds):
-            for name, knobs in recipes.items():
+            for name, knobs in recipes_of(asked.cuda).items():
                 for precision in ("float32", "bfloat16"):
                     lab = Lab(Path(folder, "lab"), {**knobs, **common, **GENERATED, "train.precision": precision}, data)
                     lab.run("train")
-                    tokens = asked.steps * lab.params.train.batch * lab.params.model.length
-                    speeds.setdefault((name, precision), []).append(tokens / lab.training_seconds())
-    base = statistics.median(speeds["nanogpt-cpu", "float32"])
+                    tokens = lab.params.train.batch * lab.params.model.length
+                    speeds.setdefault((name, precision), []).append(asked.steps * tokens / lab.training_seconds())
+                    if (name, precision) not in flops:
+                        step = rehearse(lab.params, data.vocabulary(), precision=precision, on_card=asked.cuda)
+                        flops[name, precision] = sum(step.flops.values()) / tokens
+    peaks = {precision: peak(precision, device, asked.threads) for precision in ("float32", "bfloat16")}
+    base = statistics.median(next(iter(speeds.values())))
     rows: list[tuple[object, ...]] = []
     for (name, precision), found in speeds.items():
         middle = statistics.median(found)
-        rows.append((name, precision, f"{middle:,.0f}", f"{min(found):,.0f} … {max(found):,.0f}", middle / base))
-    header = ("recipe", "precision", "tokens/s, median", "range", "ratio to nanogpt-cpu in float32")
-    print(
-        f"{machine()}; {asked.threads or 'all'} threads; {asked.rounds} rounds of {asked.steps} steps\n\n{table(header, rows)}"
-    )
+        reached = middle * flops[name, precision]
+        spread = f"{min(found):,.0f} … {max(found):,.0f}"
+        share = f"{reached / peaks[precision]:.0%}"
+        rows.append((name, precision, f"{middle:,.0f}", spread, middle / base, f"{reached / 1e9:,.0f}", share))
+    header = ("recipe", "precision", "tokens/s, median", "range", "ratio to the first", "GFLOP/s of products", "of the peak")
+    print(f"{machine()}; {asked.threads or 'all'} threads; {asked.rounds} rounds of {asked.steps} steps")
+    print("peak of a square product: " + ", ".join(f"{name} {flops / 1e9:,.0f} GFLOP/s" for name, flops in peaks.items()))
+    print(f"\n{table(header, rows)}")
 
 
 if __name__ == "__main__":

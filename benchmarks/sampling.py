@@ -1,0 +1,105 @@
+"""How fast does a model write: with our cache, with Hugging Face's, and without any?
+
+    python -m benchmarks.sampling [--tokens 1024] [--rounds 5]
+
+The network is nanogpt-cpu's with a context that holds all that is written, and random weights: what it says is no matter to
+the speed. `uncached` is nanoGPT's own way, a full forward pass over all text so far for every token. `transformers` is
+its GPT-2 with its cache, the same weights, loaded from the folder that `rally export` would write. One thread each, which for
+one token at a time is the fastest of all three; each writes in turn, greedily, and all three must write the same text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.bench import ANCHOR, TOP, machine, table
+from pipeline.corpus.tokenizers import Bytes
+from pipeline.engine.runtime import Runtime
+from pipeline.lab.export import placed, write
+from pipeline.params import Params, parse, read_sections, with_knobs
+from pipeline.probes.base import Subject
+from pipeline.probes.samples import stream
+from pipeline.tasks.lm import LanguageModelling
+
+PROMPT = "ROMEO:"
+
+
+def writer(tokens: int) -> Subject:
+    """The network to write with, over bytes."""
+    knobs = ANCHOR | {"model.length": tokens + len(PROMPT), "runtime.threads": 1, "runtime.device": "cpu"}
+    params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), knobs))
+    task, tokenizer = LanguageModelling(Path(), params.model, 256), Bytes(has_end=False)
+    model = task.build(torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for weight in model.parameters():  # far from what it began with, so that a token has one likeliest successor
+            weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)), alpha=0.1)
+    return Subject(model, task, tokenizer, Runtime(params.runtime), step=0)
+
+
+def with_our_cache(subject: Subject, tokens: int) -> bytes:
+    written = stream(subject, PROMPT, tokens=tokens, temperature=0, top_k=0, top_p=1.0, seed=1)
+    return "".join(written).encode()
+
+
+def uncached(subject: Subject, tokens: int) -> bytes:
+    ids = torch.tensor([list(PROMPT.encode())])
+    with torch.inference_mode():
+        for _ in range(tokens):
+            ids = torch.cat((ids, subject.model(ids)[:, -1:].argmax(dim=-1)), dim=1)
+    return bytes(ids[0, len(PROMPT) :].tolist()).decode(errors="replace").encode()
+
+
+def of_transformers(subject: Subject) -> Callable[[Subject, int], bytes]:
+    from transformers import AutoModelForCausalLM, logging
+
+    logging.set_verbosity_error()
+    assert isinstance(subject.task, LanguageModelling)
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), subject, *placed(subject.task.model))
+        theirs = AutoModelForCausalLM.from_pretrained(folder).eval()
+
+    def generate(_: Subject, tokens: int) -> bytes:
+        ids = torch.tensor([list(PROMPT.encode())])
+        with torch.inference_mode():
+            written = theirs.generate(ids, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, pad_token_id=0)
+        return bytes(written[0, len(PROMPT) :].tolist()).decode(errors="replace").encode()
+
+    return generate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    subject = writer(asked.tokens)
+    torch.set_num_threads(1)
+    ways = {"ours": with_our_cache, "transformers, its cache": of_transformers(subject), "uncached": uncached}
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    written: dict[str, bytes] = {}
+    for way in ways.values():
+        way(subject, 8)
+    for _ in range(asked.rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            written[name] = way(subject, asked.tokens)
+            speeds[name].append(asked.tokens / (time.perf_counter() - start))
+    assert len(set(written.values())) == 1, "they wrote different texts"
+    ours = statistics.median(speeds["ours"])
+    rows: list[tuple[object, ...]] = []
+    for name, found in speeds.items():
+        middle, spread = statistics.median(found), f"{min(found):,.0f} … {max(found):,.0f}"
+        rows.append((name, f"{middle:,.0f}", spread, f"{ours / middle:.1f}"))
+    print(f"{machine()}; one thread; {asked.tokens:,} tokens, {asked.rounds} rounds; all wrote the same text\n")
+    print(table(("way", "tokens/s, median", "range", "ours is so many times as fast"), rows))
+
+
+if __name__ == "__main__":
+    main()
