@@ -204,9 +204,8 @@ def test_what_is_computed_again_is_counted_and_not_held(kind: str) -> None:
     assert step.bytes == pytest.approx(allocated_peak(params, 65, "float32"), rel=0.05)
     assert step.flops["forward"] == plain.flops["forward"]
     again = (step.flops["backward"] - plain.flops["backward"]) / plain.flops["forward"]
-    assert (again == 0, step.bytes == plain.bytes) == (kind == "none", kind == "none")
-    assert again <= 1
-    assert step.bytes <= plain.bytes
+    assert (step.bytes < plain.bytes) == (kind != "none")
+    assert 0.5 < again <= 1 if kind == "block" else again < 0.1
 
 
 def test_a_card_is_spared_the_scores_that_bfloat16_writes_out_on_a_cpu() -> None:
