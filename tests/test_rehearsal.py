@@ -15,6 +15,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.engine.blocks import CHECKPOINTING
 from pipeline.engine.loop import update
 from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.engine.runtime import Runtime
@@ -194,6 +195,17 @@ def test_a_loss_in_pieces_holds_the_logits_of_one_piece() -> None:
     )
     assert pieces[0].bytes == pytest.approx(pieces[1], rel=0.05)
     assert pieces[0].bytes < 0.7 * whole[0].bytes
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTING)
+def test_what_is_computed_again_is_counted_and_not_held(kind: str) -> None:
+    params = knobs(**shape(3, 64, 4, 32, 8, runtime__checkpointing=kind))
+    step, plain = (rehearse(each, 65, precision="float32", on_card=False) for each in (params, knobs(**shape(3, 64, 4, 32, 8))))
+    assert step.bytes == pytest.approx(allocated_peak(params, 65, "float32"), rel=0.05)
+    assert step.flops["forward"] == plain.flops["forward"]
+    again = (step.flops["backward"] - plain.flops["backward"]) / plain.flops["forward"]
+    assert (step.bytes < plain.bytes) == (kind != "none")
+    assert 0.5 < again <= 1 if kind == "block" else again < 0.1
 
 
 def test_a_card_is_spared_the_scores_that_bfloat16_writes_out_on_a_cpu() -> None:

@@ -79,8 +79,8 @@ def _loss_in_pieces(params: Params) -> list[Any]:
     return [1024] if targets > 1024 and not params.runtime.loss_chunk else []
 
 
-def _elsewhere(params: Params) -> list[Any]:
-    return [] if params.runtime.offload_optimizer else [True]
+def _computed_again(params: Params) -> list[Any]:
+    return ["selective", "block"] if params.runtime.checkpointing == "none" else []
 
 
 def _eight_bits(params: Params) -> list[Any]:
@@ -92,8 +92,8 @@ CHANGES: tuple[Change, ...] = (
     Change("train.precision", _sixteen_bits, "no time (16-bit products are faster); results differ in rounding"),
     Change("runtime.loss_chunk", _loss_in_pieces, "hardly any time; logits are never held all at once"),
     Change("train.accumulation", _smaller_parts, "hardly any time, while a part still keeps the device busy"),
+    Change("runtime.checkpointing", _computed_again, "time: parts of the forward pass are computed again in backward"),
     Change("train.state_8bit", _eight_bits, "a little time an update; other results, mostly as good"),
-    Change("runtime.offload_optimizer", _elsewhere, "the way over the bus at every update; on a CPU it saves nothing"),
 )
 
 

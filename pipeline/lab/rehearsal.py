@@ -66,14 +66,15 @@ class Rehearsal:
 def rehearse(params: Params, vocabulary: int, *, precision: str, on_card: bool) -> Rehearsal:
     """A step as it would be on the CPU, or on a CUDA card (which need not be there).
 
-    On a card 16-bit attention is one fused kernel. The tensors are on the CPU all the same, for torch without CUDA has no
-    others; float16, for which the CPU has a fused kernel too, stands in for bfloat16: as many bytes.
+    The tensors of a card are on the CPU all the same, for torch without CUDA has no others. What is sent from the card to
+    the host (`runtime.offload_…`) is so counted as staying; blocks are not compiled, which would save some temporaries.
 
     Args:
         precision: float32, bfloat16 or float16: what `auto` comes to there.
     """
-    stand_in = "float16" if on_card and precision == "bfloat16" else precision
-    runtime = Runtime(params.runtime.model_copy(update={"device": "cpu"}), stand_in)
+    kernel = "library" if on_card and params.runtime.attention == "auto" else params.runtime.attention
+    here = {"device": "cpu", "compile": False, "attention": kernel}
+    runtime = Runtime(params.runtime.model_copy(update=here), precision)
     ledger = Ledger(vocabulary, granularity=512 if on_card else 1)
     levels(True), levels(False)  # made once for the process, so not here, where tensors have no content
     with FakeTensorMode(allow_non_fake_inputs=True), ledger:
