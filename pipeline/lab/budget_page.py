@@ -85,7 +85,7 @@ def _work(budget: Budget) -> Table:
 def _closed(budget: Budget) -> str:
     model = budget.params.model
     flops = 6 * budget.step.multiplied + 12 * model.depth * model.width * model.length
-    return f"6N + 12LdT says {number(flops)}(N: the {budget.step.multiplied:,} that multiply every token)"
+    return f"6N + 12LdT says {number(flops)} (N: the {budget.step.multiplied:,} that multiply every token)"
 
 
 def _tokens(budget: Budget) -> str:
