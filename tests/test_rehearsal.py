@@ -15,6 +15,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.artifacts import write_json
 from pipeline.engine.blocks import CHECKPOINTING
 from pipeline.engine.loop import update
 from pipeline.engine.optimizers import OPTIMIZERS
@@ -195,6 +196,16 @@ def test_a_loss_in_pieces_holds_the_logits_of_one_piece() -> None:
     )
     assert pieces[0].bytes == pytest.approx(pieces[1], rel=0.05)
     assert pieces[0].bytes < 0.7 * whole[0].bytes
+
+
+def test_a_teacher_is_held_too(tmp_path: Path) -> None:
+    teacher, student = (knobs(**shape(1, width, 4, 32, 8)) for width in (256, 16))
+    write_json(tmp_path / "model.json", {"model": teacher.model.model_dump(), "vocabulary": 65, "tokenizer": "", "sha256": ""})
+    taught = knobs(**shape(1, 16, 4, 32, 8), train__teacher=str(tmp_path), train__teacher_weight=0.5)
+    alone, with_it = (rehearse(params, 65, precision="float32", on_card=False) for params in (student, taught))
+    weights = 4 * sum(rehearse(teacher, 65, precision="float32", on_card=False).parameters.values())
+    assert with_it.bytes > alone.bytes + weights
+    assert with_it.flops["forward"] > 5 * alone.flops["forward"]
 
 
 @pytest.mark.parametrize("kind", CHECKPOINTING)

@@ -213,15 +213,9 @@ def network_of(found: Given, like: Model) -> GPT:
     Args:
         like: says what makes no difference to it.
     """
-    if isinstance(found, Ours):
-        network = GPT(found.model, found.vocabulary, torch.Generator())
-        found.fill(network)
-        return network
     refused: list[Refusal] = []
-    for values in itertools.product(*found.knobs.values()):
-        told = like.model_dump() | dict(zip(found.knobs, values, strict=True))
-        free = {"length": min(found.length, like.length), "dropout": 0.0, "layer_dropout": 0.0, "init": "gpt2"}
-        network = GPT(parse(Model, told | free, (str(found.folder),)), found.vocabulary, torch.Generator())
+    for knobs in knobs_of(found, like):
+        network = GPT(knobs, found.vocabulary, torch.Generator())
         try:
             found.fill(network)
         except Refusal as refusal:
@@ -229,6 +223,21 @@ def network_of(found: Given, like: Model) -> GPT:
         else:
             return network
     raise refused[-1]
+
+
+def knobs_of(found: Given, like: Model) -> Iterator[Model]:
+    """The knobs that a given model may have, those with the fewest weights first.
+
+    Args:
+        like: says what makes no difference to it.
+    """
+    if isinstance(found, Ours):
+        yield found.model
+        return
+    for values in itertools.product(*found.knobs.values()):
+        told = like.model_dump() | dict(zip(found.knobs, values, strict=True))
+        free = {"length": min(found.length, like.length), "dropout": 0.0, "layer_dropout": 0.0, "init": "gpt2"}
+        yield parse(Model, told | free, (str(found.folder),))
 
 
 def _apart(found: Given, knob: str, vocabulary: int, tokens: Path) -> Iterator[str]:
