@@ -4,6 +4,7 @@
     python -m benchmarks.race --text FILE                    a copy of it that lies on this machine
     python -m benchmarks.race --data plays | code            Shakespeare's plays, Python's modules: nothing was tuned on them
     python -m benchmarks.race --pairs 5 --first-seed 11      how many rounds, and their seeds
+    python -m benchmarks.race --sprint                       without the marathon, which takes as long as the anchor
 
 A round is one seed: three trainings in turn, each in a process of its own, on the same tokens. `nanogpt-cpu` is the anchor of
 studies/anchors.yaml in its plain form: float32, library attention. `sprint` (studies/races.yaml) has so many steps as are
@@ -81,8 +82,18 @@ def steps_within(seconds: float, folder: Path, knobs: Mapping[str, Any], data: L
     return int(SPARE * seconds / (lab.training_seconds() / MEASURED))
 
 
-def race(asked: argparse.Namespace, folder: Path) -> list[tuple[int, Run, Run, Run, int]]:
-    """Every round: its seed, the three runs, and the steps of the last."""
+class Round(NamedTuple):
+    """One seed: three trainings, and the steps of the last, where there was one."""
+
+    seed: int
+    anchor: Run
+    sprint: Run
+    marathon: Run | None
+    steps: int
+
+
+def race(asked: argparse.Namespace, folder: Path) -> list[Round]:
+    """Every round, told as it ends."""
     common = DATA[asked.data] | SILENT | {"runtime.threads": asked.threads}
     recipes = {name: dict(entry.set) | common for name, entry in read_all(TOP / "studies").items() if name in RECIPES}
     data = Lab(folder / "data", common)
@@ -92,9 +103,12 @@ def race(asked: argparse.Namespace, folder: Path) -> list[tuple[int, Run, Run, R
     for seed in range(asked.first_seed, asked.first_seed + asked.pairs):
         anchor = trained(Lab(folder / f"anchor-{seed}", ANCHOR | common | {"seed": seed}, data))
         sprint = trained(Lab(folder / f"sprint-{seed}", recipes["sprint"] | {"seed": seed}, data))
-        steps = steps_within(anchor.training, folder / "pace", recipes["marathon"] | {"seed": seed}, data)
-        long = recipes["marathon"] | {"seed": seed, "train.steps": steps}
-        rounds.append((seed, anchor, sprint, trained(Lab(folder / f"marathon-{seed}", long, data)), steps))
+        marathon, steps = None, 0
+        if not asked.sprint:
+            steps = steps_within(anchor.training, folder / "pace", recipes["marathon"] | {"seed": seed}, data)
+            long = recipes["marathon"] | {"seed": seed, "train.steps": steps}
+            marathon = trained(Lab(folder / f"marathon-{seed}", long, data))
+        rounds.append(Round(seed, anchor, sprint, marathon, steps))
         print(rounds[-1], flush=True)
     return rounds
 
@@ -102,10 +116,38 @@ def race(asked: argparse.Namespace, folder: Path) -> list[tuple[int, Run, Run, R
 RECIPES = ("sprint", "marathon")
 
 
+def sprints(rounds: list[Round]) -> str:
+    """Who was overtaken how soon, as a table."""
+    rows: list[tuple[object, ...]] = []
+    for seed, anchor, sprint, _, _ in rounds:
+        overtaken = "yes" if sprint.loss <= anchor.loss else "NO"
+        training = (anchor.training, sprint.training, anchor.training / sprint.training)
+        process = (anchor.process, sprint.process, anchor.process / sprint.process)
+        rows.append((seed, f"{anchor.loss:.4f}", f"{sprint.loss:.4f}", overtaken, *training, *process))
+    header = ("seed", "nanogpt-cpu, nats", "sprint, nats", "overtaken", "its training, s", "sprint's, s", "ratio")
+    shown = table((*header, "its process, s", "sprint's, s", "ratio"), rows)
+    faster, sooner = (statistics.median(float(str(row[column])) for row in rows) for column in (6, 9))
+    return f"{shown}\n\nmedian: training {faster:.1f} times as fast, whole process {sooner:.1f} times as fast\n"
+
+
+def marathons(rounds: list[Round]) -> str:
+    """How far one came in the anchor's time, as a table."""
+    rows: list[tuple[object, ...]] = []
+    for seed, anchor, _, marathon, steps in rounds:
+        assert marathon is not None
+        within = "yes" if marathon.training <= anchor.training else "NO"
+        losses = (f"{anchor.loss:.4f}", f"{marathon.loss:.4f}")
+        rows.append((seed, anchor.training, marathon.training, within, f"{steps:,}", *losses))
+    header = ("seed", "its training, s", "marathon's, s", "within", "steps", "its loss, nats", "marathon's loss, nats")
+    middle = statistics.median(each.marathon.loss for each in rounds if each.marathon)
+    return f"{table(header, rows)}\n\nmedian: {middle:.4f} nats a character in its time"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=DATA, default="tinyshakespeare")
     parser.add_argument("--text", type=Path, help="a copy of tiny Shakespeare")
+    parser.add_argument("--sprint", action="store_true", help="without the marathon")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=11)
     parser.add_argument("--threads", type=int, default=0, help="of all; 0 = as many as there are cores")
@@ -114,25 +156,9 @@ def main() -> None:
         put_into_the_cache(asked.text)
     with tempfile.TemporaryDirectory() as folder:
         rounds = race(asked, Path(folder))
-    sprints: list[tuple[object, ...]] = []
-    marathons: list[tuple[object, ...]] = []
-    for seed, anchor, sprint, marathon, steps in rounds:
-        arrived = "yes" if sprint.loss <= anchor.loss else "NO"
-        losses = (seed, f"{anchor.loss:.4f}", f"{sprint.loss:.4f}", arrived)
-        ratios = (anchor.training / sprint.training, anchor.process / sprint.process)
-        seconds = (anchor.training, sprint.training, ratios[0], anchor.process, sprint.process, ratios[1])
-        sprints.append((*losses, *seconds))
-        within = "yes" if marathon.training <= anchor.training else "NO"
-        marathons.append(
-            (seed, anchor.training, marathon.training, within, f"{steps:,}", f"{anchor.loss:.4f}", f"{marathon.loss:.4f}")
-        )
-    header = ("seed", "nanogpt-cpu, nats", "sprint, nats", "overtaken", "its training, s", "sprint's, s", "ratio")
-    print(f"\n{machine()}; {asked.threads or 'all'} threads; {asked.data}\n")
-    print(table((*header, "its process, s", "sprint's, s", "ratio"), sprints))
-    training, process = (statistics.median(float(str(row[column])) for row in sprints) for column in (6, 9))
-    print(f"\nmedian: training {training:.1f} times as fast, whole process {process:.1f} times as fast\n")
-    print(table(("seed", "its training, s", "marathon's, s", "within", "steps", "its loss", "marathon's loss"), marathons))
-    print(f"\nmedian: {statistics.median(run.loss for _, _, _, run, _ in rounds):.4f} nats a character in its time")
+    print(f"\n{machine()}; {asked.threads or 'all'} threads; {asked.data}\n\n{sprints(rounds)}")
+    if not asked.sprint:
+        print(marathons(rounds))
 
 
 if __name__ == "__main__":

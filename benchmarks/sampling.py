@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -57,13 +58,12 @@ def uncached(subject: Subject, tokens: int) -> bytes:
 
 
 def of_transformers(subject: Subject) -> Callable[[Subject, int], bytes]:
-    from transformers import AutoModelForCausalLM, logging
+    from transformers import AutoModelForCausalLM
 
-    logging.set_verbosity_error()
     assert isinstance(subject.task, LanguageModelling)
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), subject, *placed(subject.task.model))
-        theirs = AutoModelForCausalLM.from_pretrained(folder).eval()
+        theirs: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
 
     def generate(_: Subject, tokens: int) -> bytes:
         ids = torch.tensor([list(PROMPT.encode())])
