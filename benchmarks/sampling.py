@@ -63,7 +63,7 @@ def of_transformers(subject: Subject) -> Callable[[Subject, int], bytes]:
     assert isinstance(subject.task, LanguageModelling)
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), subject, *placed(subject.task.model))
-        theirs: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
+        theirs: Any = AutoModelForCausalLM.from_pretrained(folder)  # from_pretrained has put it into its evaluation mode
 
     def generate(_: Subject, tokens: int) -> bytes:
         ids = torch.tensor([list(PROMPT.encode())])
