@@ -1,0 +1,71 @@
+"""Does what `rally budget` says of a card's memory come true?
+
+    python -m benchmarks.memory        thirty configurations on the card that is here; it takes some minutes
+
+Each is forecast (rehearsed on tensors without content), then trained for some steps on random ids, by the clock of
+torch.cuda.max_memory_allocated. What counts is the last column: nothing that "fits" may run out of memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from typing import Any
+
+import torch
+
+from benchmarks.bench import TOP, machine, table
+from pipeline.lab.fitting import card
+from pipeline.lab.pace import measure
+from pipeline.lab.rehearsal import rehearse
+from pipeline.params import Params, Refusal, parse, read_sections, with_knobs
+
+# (depth, width, heads, length, batch) of five sizes, from a drill to what fills a large card.
+SHAPES = ((4, 128, 4, 128, 32), (6, 384, 6, 256, 64), (8, 512, 8, 512, 32), (12, 768, 12, 1024, 16), (16, 1024, 16, 1024, 32))
+WAYS: dict[str, dict[str, Any]] = {
+    "float32": {"train.precision": "float32"},
+    "bfloat16": {},
+    "loss in pieces": {"runtime.loss_chunk": 1024},
+    "checkpointing": {"runtime.checkpointing": "block"},
+    "adamw in 8 bits": {"train.optimizer": "adamw", "train.state_8bit": True},
+    "two micro-batches": {"train.accumulation": 2},
+}
+VOCABULARY = 8192
+
+
+def knobs_of(shape: tuple[int, int, int, int, int], way: dict[str, Any]) -> Params:
+    """A configuration of the grid."""
+    sizes = dict(zip(("model.depth", "model.width", "model.heads", "model.length", "train.batch"), shape, strict=True))
+    common = {"runtime.device": "cuda", "runtime.compile": False, "train.precision": "bfloat16", "train.validations": 0}
+    return parse(Params, with_knobs(read_sections(TOP / "params.yaml"), common | sizes | way))
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    if not torch.cuda.is_available():
+        raise SystemExit("benchmarks.memory: there is no CUDA card here, and nothing else to hold the forecasts against")
+    room = torch.cuda.get_device_properties(0).total_memory
+    rows: list[tuple[object, ...]] = []
+    for shape, (name, way) in itertools.product(SHAPES, WAYS.items()):
+        params = knobs_of(shape, way)
+        device = card(room / 2**30, params.train.precision)
+        step = rehearse(params, VOCABULARY, precision=device.precision, on_card=True)
+        fits = device.wants(step.bytes, step.saved) <= room
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        try:
+            measure(params, VOCABULARY)
+            found = torch.cuda.max_memory_allocated()
+            kept = "yes" if fits else "it would have fitted"
+        except Refusal:
+            found, kept = 0, "NO: it ran out of memory" if fits else "yes"
+        ratio = f"{step.bytes / found:.3f}" if found else "-"
+        sizes = "×".join(map(str, shape))
+        rows.append((sizes, name, f"{step.bytes / 2**20:,.0f}", f"{found / 2**20:,.0f}", ratio, "yes" if fits else "no", kept))
+        print(rows[-1], flush=True)
+    header = ("depth×width×heads×length×batch", "way", "forecast, MiB", "measured, MiB", "ratio", "fits", "came true")
+    print(f"\n{machine()}; a vocabulary of {VOCABULARY:,}\n\n{table(header, rows)}")
+
+
+if __name__ == "__main__":
+    main()
