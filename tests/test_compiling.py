@@ -14,17 +14,18 @@ import torch
 from small import TOP, VOCABULARY, knobs
 
 from pipeline.engine.blocks import COMPILE_FROM, arrange
+from pipeline.engine.tuned import NEVER
 from pipeline.networks.transformer import GPT
 from pipeline.params import Refusal
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def blocks_after(wanted: str | bool, device: torch.device, steps: int) -> bool:
+def blocks_after(wanted: str | bool, device: torch.device, steps: int, measured: int | None = None) -> bool:
     """Whether any block runs otherwise than it was made."""
     params = knobs(runtime__compile=wanted)
     model = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))
-    arrange(model, params.runtime, device, steps)
+    arrange(model, params.runtime, device, steps, measured)
     return any("forward" in vars(block) for block in model.blocks)
 
 
@@ -32,6 +33,13 @@ def test_by_itself_it_never_compiles_on_a_cpu_nor_for_a_short_training() -> None
     assert not blocks_after("auto", CPU, 10**8)
     assert not blocks_after("auto", CUDA, COMPILE_FROM - 1)
     assert not blocks_after(False, CUDA, 10**8)
+
+
+def test_what_was_measured_here_is_known_better() -> None:
+    assert blocks_after("auto", CPU, 300, measured=300)
+    assert not blocks_after("auto", CPU, 299, measured=300)
+    assert not blocks_after("auto", CUDA, 10**8, measured=NEVER)
+    assert not blocks_after(False, CPU, 300, measured=300)
 
 
 def test_without_a_compiler_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,13 @@ import torch
 from small import TOP, knobs, started
 
 from pipeline.engine.runtime import Runtime
-from pipeline.engine.tuned import Tuned, keep, machine, tuned_for
+from pipeline.engine.tuned import NEVER, Tuned, keep, machine, tuned_for
 from pipeline.lab import tuning
+from pipeline.lab.trials import Setting, candidates, choice, left_to_auto, pays_from
 from pipeline.networks.attention import ATTENTIONS, use_kernel
 from pipeline.params import Params, cores
 
-FOUND = Tuned("cpu", "bfloat16", 1, "library", "a test")
+FOUND = Tuned("cpu", "bfloat16", 1, "library", None, "a test")
 
 
 @pytest.fixture(autouse=True)
@@ -101,8 +102,8 @@ def test_the_network_of_a_training_computes_by_the_kernel_that_was_found(tmp_pat
 
 
 def test_what_params_yaml_fixes_is_measured_too_for_auto_is_another_s() -> None:
-    params = tuning.left_to_auto(auto(runtime__threads=1, train__precision="float32", runtime__attention="written"))
-    settings = list(tuning.candidates(Runtime(params.runtime, params.train.precision)))
+    params = left_to_auto(auto(runtime__threads=1, train__precision="float32", runtime__attention="written"))
+    settings = list(candidates(Runtime(params.runtime, params.train.precision)))
     assert {setting.precision for setting in settings} == {"float32", "bfloat16"}
     assert {setting.attention for setting in settings} == {"library", "written"}
     assert {1, cores()} <= {setting.threads for setting in settings}
@@ -117,15 +118,43 @@ def test_measuring_shows_every_setting_and_keeps_what_won(
     assert all(word in said for word in ("float32", "bfloat16", "library", "written", "tokens/s"))
     found = tuned_for("cpu")
     assert found is not None
-    assert f"`auto` means here: {tuning.said(found.precision, found.threads, found.attention)}." in said
+    assert f"`auto` means here: {Setting(found.precision, found.threads, found.attention)}." in said
     assert found.measured_on == "width 16, depth 2, 4 sequences of 12"
+    assert found.compile_from is None  # nobody looked
 
 
 def test_a_setting_that_is_hardly_faster_changes_nothing() -> None:
-    usual, other = tuning.Setting("float32", 1, "library", [1.0]), tuning.Setting("float32", 1, "written", [0.98])
-    assert tuning.choice([usual, other], usual) is usual
+    usual, other = Setting("float32", 1, "library", steps=[1.0]), Setting("float32", 1, "written", steps=[0.98])
+    assert choice([usual, other], usual) is usual
     other.steps = [0.9]
-    assert tuning.choice([usual, other], usual) is other
+    assert choice([usual, other], usual) is other
+
+
+def test_a_setting_that_wins_by_its_median_alone_or_by_few_turns_changes_nothing() -> None:
+    usual, other = Setting("float32", 1, "library"), Setting("float32", 1, "written")
+    usual.steps, other.steps = [1.0, 4.0, 1.0, 4.0, 4.0], [3.0, 3.0, 3.0, 3.0, 3.0]  # a busy machine
+    assert choice([usual, other], usual) is usual
+    usual.steps, other.steps = [1.0] * 5, [0.1]  # it was given up after a turn, whatever that says
+    assert choice([usual, other], usual) is usual
+
+
+def test_compiling_pays_once_it_has_saved_what_it_took() -> None:
+    plain = Setting("float32", 1, "library", steps=[1.0])
+    compiled = Setting("float32", 1, "library", compile=True, steps=[0.5], first=20.5)
+    assert pays_from(plain, compiled) == 40
+    compiled.steps = [0.99]
+    assert pays_from(plain, compiled) == NEVER
+
+
+@pytest.mark.slow
+def test_compiling_is_measured_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tuning.play(auto(), compiling=True, seconds=0.1)
+    found = tuned_for("cpu")
+    assert found is not None and found.compile_from is not None
+    assert "Compiling " in capsys.readouterr().out
 
 
 def test_a_project_forgets_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

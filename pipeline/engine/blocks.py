@@ -32,15 +32,18 @@ COMPILE_FROM = 5000  # steps on a CUDA device from which `auto` compiles. A gues
 Forward = Callable[..., Tensor]
 
 
-def arrange(model: nn.Module, knobs: Runtime, device: torch.device, steps: int) -> None:
+def arrange(model: nn.Module, knobs: Runtime, device: torch.device, steps: int, measured: int | None = None) -> None:
     """Have the blocks run as the section `runtime` says; where it says nothing special they stay untouched.
 
     The network stays itself: the same modules, parameters and names, so that checkpoints and snapshots know nothing of it.
 
+    Args:
+        measured: from how many steps on compiling was found to pay here, if anybody looked.
+
     Raises:
         Refusal: compiling is wanted and cannot be done here.
     """
-    compiling = _compiles(knobs.compile, device, steps)
+    compiling = _compiles(knobs.compile, device, steps, measured)
     for block in model.modules():
         if isinstance(block, Block):
             forward = CHECKPOINTING[knobs.checkpointing](block.forward)
@@ -151,17 +154,18 @@ def compiled(forward: Forward) -> Forward:
     return when_training
 
 
-def _compiles(wanted: str | bool, device: torch.device, steps: int) -> bool:
-    """Whether to compile. By itself only where it pays: on a CPU it never does at the size of these networks (measured)."""
-    if wanted is False or (wanted == "auto" and (device.type != "cuda" or steps < COMPILE_FROM)):
+def _compiles(wanted: str | bool, device: torch.device, steps: int, measured: int | None) -> bool:
+    """Whether to compile. By itself only where it pays: on a CPU it never did at the size of these networks (measured)."""
+    known = measured is not None or device.type == "cuda"
+    if wanted is False or (wanted == "auto" and not (known and steps >= (COMPILE_FROM if measured is None else measured))):
         return False
-    lacking = _lacking(device)
-    if lacking and wanted is True:
-        raise Refusal(f"runtime.compile: true wants {lacking}, which is not here; false would do")
-    return not lacking
+    missing = lacking(device)
+    if missing and wanted is True:
+        raise Refusal(f"runtime.compile: true wants {missing}, which is not here; false would do")
+    return not missing
 
 
-def _lacking(device: torch.device) -> str:
+def lacking(device: torch.device) -> str:
     """What torch needs to make kernels and does not find, in words."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if device.type == "cpu" and not shutil.which(compiler):

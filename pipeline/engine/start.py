@@ -57,7 +57,7 @@ def before_training(network: nn.Module, model: Model, train: Train, runtime: Run
     """A network on its device, with its blocks arranged as memory and speed want, and with what moves it."""
     network = runtime.settle(network)
     use_kernel(network, runtime.attention)
-    arrange(network, runtime.knobs, runtime.device, train.steps)
+    arrange(network, runtime.knobs, runtime.device, train.steps, runtime.tuned.compile_from if runtime.tuned else None)
     parameters = dict(network.named_parameters())
     multiples = rates(parameters, model, OPTIMIZERS[train.optimizer].update)
     optimizer = optimizer_for(parameters, train, multiples, offload=runtime.knobs.offload_optimizer)

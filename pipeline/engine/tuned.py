@@ -17,6 +17,8 @@ from pipeline.artifacts import cache, read_json, write_json
 from pipeline.networks.attention import Kernel
 from pipeline.params import Refusal, cores
 
+NEVER = 10**9  # steps, more than a training can have
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -25,6 +27,7 @@ class Tuned:
     Attributes:
         device: cpu, cuda or mps.
         precision, threads, attention: what `auto` means there.
+        compile_from: steps of a training from which on compiling its blocks pays; None where it was not measured.
         measured_on: the shape of the network and its batch, in words.
     """
 
@@ -32,6 +35,7 @@ class Tuned:
     precision: str
     threads: int
     attention: Kernel
+    compile_from: int | None
     measured_on: str
 
 

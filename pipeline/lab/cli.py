@@ -131,6 +131,9 @@ def tune_device(
     forget: Annotated[
         bool, typer.Option("--forget", help="Measure nothing; let `auto` mean again what it means untuned.")
     ] = False,
+    compiling: Annotated[
+        bool, typer.Option("--compile", help="Measure torch.compile too where it hardly pays, on a CPU: half a minute more.")
+    ] = False,
 ) -> None:
     """Measure how a training is fastest on this machine.
 
@@ -141,7 +144,7 @@ def tune_device(
     params = load()
     from pipeline.lab import tuning
 
-    tuning.forget(params) if forget else tuning.play(params)
+    tuning.forget(params) if forget else tuning.play(params, compiling=compiling)
 
 
 @app.command()
