@@ -6,7 +6,7 @@ Source: Godbole et al., "Deep Learning Tuning Playbook", 2023 (a best value at t
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated
 
@@ -52,7 +52,9 @@ class Check(Section):
         left = results.at(self.where)
         if not left.axes:
             raise Refusal("where: leaves no axis on which anything could be compared")
-        return self.decide(left)
+        verdict = self.decide(left)
+        place = " and ".join(f"{name} {label}" for name, label in self.where.items())
+        return replace(verdict, says=f"with {place} {verdict.says}") if place else verdict
 
     @abstractmethod
     def decide(self, results: Results) -> Verdict:

@@ -84,7 +84,7 @@ def panels(found: Results) -> Iterator[tuple[str, Results]]:
     *outer, across = found.axes
     lines = outer.pop() if outer else Axis("", ("",))
     values = found.values.reshape(-1, len(lines.labels), *found.values.shape[-2:])
-    for title, part in zip(titles(outer), values, strict=True):
+    for title, part in zip(titles(outer, named=True), values, strict=True):
         yield title, Results((lines, across), part)
 
 

@@ -158,6 +158,7 @@ def label_text(label: Label) -> str:
     return f"{label:.4g}" if isinstance(label, float) else str(label)
 
 
-def titles(axes: Sequence[Axis]) -> list[str]:
-    """What each combination of labels is called, in the order of the grid."""
-    return [", ".join(map(label_text, labels)) for labels in itertools.product(*(axis.labels for axis in axes))]
+def titles(axes: Sequence[Axis], *, named: bool = False) -> list[str]:
+    """What each combination of labels is called, in the order of the grid; on request with the names of the axes."""
+    words = ([f"{axis.name} {text}" if named else text for text in map(label_text, axis.labels)] for axis in axes)
+    return [", ".join(combination) for combination in itertools.product(*words)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pipeline.figures.forms import say
@@ -76,7 +77,8 @@ def _draw(axes: Axes, panel: Panel, kind: str) -> None:
     for line, color in zip(panel.lines, colors(len(panel.lines), ordered=True), strict=True):
         low, mean, high = np.array(line.spread).T
         axes.plot(places, np.where(np.isfinite(mean), mean, np.nan), color=color, marker="o", markersize=4, label=line.name)
-        axes.fill_between(places, low, high, where=np.isfinite(high), color=color, alpha=0.15, linewidth=0)
+        seen = np.isfinite(high) & (mean <= axes.get_ylim()[1])  # beyond, where seeds run apart, bands would hide the rest
+        axes.fill_between(places, low, high, where=seen, color=color, alpha=0.15, linewidth=0)
         if line.best is not None:
             axes.plot(line.best, 0.02, marker="^", markersize=11, color=color, transform=axes.get_xaxis_transform())
             axes.axvline(line.best, color=color, linewidth=1.2, linestyle=(0, (2, 2)))
@@ -100,4 +102,6 @@ def _mark_move(axes: Axes, low: float, high: float) -> None:
         va="top",
         color=INK,
         fontweight="bold",
+        path_effects=[withStroke(linewidth=4, foreground="white")],
+        zorder=5,
     )
