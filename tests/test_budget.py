@@ -16,7 +16,7 @@ from small import knobs, write_tokens
 from pipeline.artifacts import TOKENS, meta_of, write_json
 from pipeline.lab import budget_page
 from pipeline.lab.budget import Data, data_of, draw_up
-from pipeline.lab.fitting import CARDS, CHANGES, GIB, Device, card, changes_to_fit, with_knobs
+from pipeline.lab.fitting import CARDS, CHANGES, GIB, Device, card, changes_to_fit, with_changes
 from pipeline.lab.pace import STEPS, Pace, measure
 from pipeline.params import Params, Refusal, load
 
@@ -45,18 +45,18 @@ def test_the_tokens_that_are_there_are_counted_if_they_are_those_of_the_run(proj
     tokenized("bpe")
     assert data_of(load()) == Data(11, 400, "data/tokens")
     for knob, other in (("prepare.dataset", "markov"), ("tokenize.vocabulary", 300)):
-        turned = with_knobs(load(), {knob: other})
+        turned = with_changes(load(), {knob: other})
         assert data_of(turned) == Data(turned.tokenize.vocabulary, None, "tokenize.vocabulary")
     tokenized("char")  # and params.yaml was edited since
     assert data_of(load()).tokens is None
 
 
 def test_a_vocabulary_that_nobody_knows_yet_is_asked_for_in_one_line(project: Path) -> None:
-    characters = with_knobs(load(), {"tokenize.kind": "char"})
+    characters = with_changes(load(), {"tokenize.kind": "char"})
     with pytest.raises(Refusal, match=r"\Atokenize\.kind: how many tokens 'char' makes hangs on the text; [^\n]*\Z"):
         data_of(characters)
     assert data_of(characters, 65).vocabulary == 65
-    assert data_of(with_knobs(load(), {"tokenize.kind": "byte"})).vocabulary == 257
+    assert data_of(with_changes(load(), {"tokenize.kind": "byte"})).vocabulary == 257
 
 
 # ----------------------------------------------------------------------------------------------------------- does it fit
@@ -110,7 +110,7 @@ def test_every_change_turns_a_knob_that_there_is() -> None:
         values = change.values(params)
         assert values, change.knob
         for value in values:
-            assert with_knobs(params, {change.knob: value}) != params
+            assert with_changes(params, {change.knob: value}) != params
 
 
 def test_a_training_that_does_not_fit_is_shown_with_what_would_make_it_fit(capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +156,7 @@ def test_work_is_counted_over_the_whole_training() -> None:
     assert budget.epochs == 8
     assert budget.flops == 100 * budget.flops_a_step
     assert budget.flops_a_token * 4 * 12 == budget.flops_a_step
-    params = with_knobs(params, {"train.validations": 3, "train.validation_examples": 8})
+    params = with_changes(params, {"train.validations": 3, "train.validation_examples": 8})
     validated = replace(budget, params=params)
     assert validated.flops - budget.flops == 3 * 2 * budget.step.flops["forward"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.lab.budget import ASSUMED_FLOPS, Budget, Data, Verdict, rehearsals
 from pipeline.lab.budget_page import clock
-from pipeline.lab.fitting import GIB, Device, card, with_knobs
+from pipeline.lab.fitting import GIB, Device, card, with_changes
 from pipeline.lab.study import Entry, read_all
 from pipeline.params import load, read_yaml
 
@@ -22,7 +22,7 @@ def budget_of(entry: Entry) -> Budget:
     """On a card where the text speaks of one, else on a CPU in float32, which every CPU has."""
     gib = next((gib for gib in (12, 24) if f"{gib} GB card" in entry.costs), None)
     target = card(gib, "bfloat16") if gib else Device("a CPU", 2 * GIB, False, "float32")
-    knobs = with_knobs(load(TOP / "params.yaml"), dict(entry.set) | ({} if gib else {"train.precision": "float32"}))
+    knobs = with_changes(load(TOP / "params.yaml"), dict(entry.set) | ({} if gib else {"train.precision": "float32"}))
     data = Data(knobs.tokenize.vocabulary if knobs.tokenize.kind == "bpe" else 65, None, "tokenize.vocabulary")
     step = rehearsals(data.vocabulary)(knobs, target)
     return Budget(knobs, data, target, step, [Verdict(target, target.wants(step.bytes, step.saved))], {}, None, None)

@@ -204,11 +204,12 @@ def taught_by(folder: Path, model: Model, vocabulary: int, tokens: Path) -> GPT:
         problems.append(f"model.length: {model.length} is more than train.teacher can read; {found.length} would do")
     if problems:
         raise Refusal(*problems)
-    return network_of(found, model).eval().requires_grad_(False)
+    return network_of(found, model)
 
 
 def network_of(found: Given, like: Model) -> GPT:
-    """A network of the knobs that a given model has, filled; for what it leaves open, those that do with the least.
+    """A network of the knobs that a given model has, filled, not to be trained; for what it leaves open, those that do with the
+    least.
 
     Args:
         like: says what makes no difference to it.
@@ -221,7 +222,7 @@ def network_of(found: Given, like: Model) -> GPT:
         except Refusal as refusal:
             refused.append(refusal)
         else:
-            return network
+            return network.eval().requires_grad_(False)
     raise refused[-1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from pipeline.engine.optimizers import OPTIMIZERS, optimizer_for
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.attention import use_kernel
 from pipeline.networks.inits import rates
+from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Train
 from pipeline.tasks.base import Task
 from pipeline.tasks.objective import Objective, Teacher
@@ -30,10 +32,7 @@ def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, 
     Raises:
         Refusal: a split is missing, damaged, or shorter than the context; or the weights to start from do not fit.
     """
-    teacher = None
-    if (folder := Path(train.teacher)) != NONE and train.teacher_weight:
-        network = taught_by(folder, model, vocabulary, tokens).to(runtime.device)
-        teacher = Teacher(network, train.teacher_weight, train.temperature)
+    teacher = teacher_of(train, lambda folder: taught_by(folder, model, vocabulary, tokens).to(runtime.device))
     task = TASKS["language"](tokens, model, vocabulary, objective_of(train, runtime, teacher))
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
@@ -41,6 +40,17 @@ def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, 
     if (folder := Path(train.start_from)) != NONE:
         start_from(folder, student, vocabulary, tokens)
     return before_training(student, model, train, runtime), task
+
+
+def teacher_of(train: Train, network_in: Callable[[Path], GPT]) -> Teacher | None:
+    """Who is asked in every step; nobody where the knobs name no folder, or give what it says no weight.
+
+    Args:
+        network_in: the network in a folder, not to be trained.
+    """
+    if (folder := Path(train.teacher)) == NONE or not train.teacher_weight:
+        return None
+    return Teacher(network_in(folder), train.teacher_weight, train.temperature)
 
 
 def objective_of(train: Train, runtime: Runtime, teacher: Teacher | None = None) -> Objective:

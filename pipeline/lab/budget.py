@@ -14,7 +14,7 @@ import torch
 from pipeline.artifacts import TOKENS, meta_of, read_json
 from pipeline.engine.curricula import dials_at
 from pipeline.engine.runtime import Runtime
-from pipeline.lab.fitting import CARDS, Device, card, changes_to_fit, with_knobs
+from pipeline.lab.fitting import CARDS, Device, card, changes_to_fit, with_changes
 from pipeline.lab.pace import Pace, RandomText, measure
 from pipeline.lab.rehearsal import Rehearsal, rehearse
 from pipeline.params import Params, Refusal, load
@@ -197,7 +197,7 @@ def draw_up(params: Params, data: Data, *, for_card: float | None = None, clock:
         step=step_of(params, target),
         verdicts=verdicts,
         changes=changes,
-        changed=step_of(with_knobs(params, changes), target) if changes else None,
+        changed=step_of(with_changes(params, changes), target) if changes else None,
         pace=measure(params, data.vocabulary) if clock and fits_here else None,
     )
 

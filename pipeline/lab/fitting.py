@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.params import Params, ParamsError, parse
+from pipeline.params import Params, ParamsError, parse, with_knobs
 
 GIB = 2**30
 CARDS = (8, 12, 16, 24, 48, 80)  # GiB that cards are sold with
@@ -133,15 +133,11 @@ def _needed(params: Params, chosen: dict[str, Any], excess: Callable[[Params], i
 def _excess_with(params: Params, changes: dict[str, Any], excess: Callable[[Params], int]) -> int | None:
     """How far it is from fitting with these changes; None where knobs forbid each other."""
     try:
-        return excess(with_knobs(params, changes))
+        return excess(with_changes(params, changes))
     except ParamsError:
         return None
 
 
-def with_knobs(params: Params, changes: dict[str, Any]) -> Params:
+def with_changes(params: Params, changes: dict[str, Any]) -> Params:
     """The knobs with some of them turned."""
-    values = params.model_dump()
-    for name, value in changes.items():
-        section, knob = name.split(".")
-        values[section][knob] = value
-    return parse(Params, values)
+    return parse(Params, with_knobs(params.model_dump(), changes))

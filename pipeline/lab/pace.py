@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.artifacts import NONE
 from pipeline.engine.curricula import moving
 from pipeline.engine.given import given, network_of
 from pipeline.engine.loop import update, validate
 from pipeline.engine.runtime import Runtime
-from pipeline.engine.start import objective_of, untrained
+from pipeline.engine.start import objective_of, teacher_of, untrained
 from pipeline.params import Params, Train
 from pipeline.tasks.base import Parts
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tasks.objective import Objective, Teacher
+from pipeline.tasks.objective import Objective
 
 WARM_UP = 3  # steps that are not counted: kernels are chosen, memory is fetched, caches fill
 STEPS = 20
@@ -54,10 +53,7 @@ def measure(params: Params, vocabulary: int) -> Pace:
         Refusal: the device is not there, or has not enough memory.
     """
     runtime = Runtime(params.runtime, params.train.precision)
-    teacher = None
-    if (folder := Path(params.train.teacher)) != NONE and params.train.teacher_weight:
-        network = network_of(given(folder), params.model).to(runtime.device).eval().requires_grad_(False)
-        teacher = Teacher(network, params.train.teacher_weight, params.train.temperature)
+    teacher = teacher_of(params.train, lambda folder: network_of(given(folder), params.model).to(runtime.device))
     task = RandomText(params, vocabulary, objective_of(params.train, runtime, teacher))
     with runtime.enough_memory():
         progress = untrained(params.seed, task, params.model, params.train, runtime)

@@ -19,19 +19,18 @@ from jaxtyping import Bool
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pipeline.artifacts import NONE
 from pipeline.engine.given import given, knobs_of
 from pipeline.engine.keeping import levels
 from pipeline.engine.loop import update
 from pipeline.engine.runtime import Runtime, Scaler
-from pipeline.engine.start import objective_of, untrained
+from pipeline.engine.start import objective_of, teacher_of, untrained
 from pipeline.lab.ledger import PHASES, Ledger
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params
 from pipeline.tasks.base import Batch, Loss, Parts
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tasks.objective import Objective, Teacher
+from pipeline.tasks.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,8 @@ def rehearse(params: Params, vocabulary: int, *, precision: str, on_card: bool) 
     ledger = Ledger(vocabulary, granularity=512 if on_card else 1)
     levels(True), levels(False)  # made once for the process, so not here, where tensors have no content
     with FakeTensorMode(allow_non_fake_inputs=True), ledger:
-        objective = objective_of(params.train, runtime, teacher_of(params, vocabulary, ledger))
+        teacher = teacher_of(params.train, lambda folder: without_weights(folder, params, vocabulary, ledger))
+        objective = objective_of(params.train, runtime, teacher)
         task = WithoutData(params, vocabulary, objective, ledger)
         progress = untrained(params.seed, task, params.model, params.train, runtime)
         progress.scaler = AfterBackward(ledger)
@@ -108,18 +108,15 @@ def rehearse(params: Params, vocabulary: int, *, precision: str, on_card: bool) 
     )
 
 
-def teacher_of(params: Params, vocabulary: int, ledger: Ledger) -> Teacher | None:
-    """The teacher that is asked in every step, if there is one: its weights are held too, and what it says.
+def without_weights(folder: Path, params: Params, vocabulary: int, ledger: Ledger) -> GPT:
+    """The network in a folder, of the same shapes: its weights are held in every step too.
 
     Raises:
         Refusal: it cannot be read.
     """
-    train = params.train
-    if (folder := Path(train.teacher)) == NONE or not train.teacher_weight:
-        return None
     with ledger.phase("build"):
         network = GPT(next(knobs_of(given(folder), params.model)), vocabulary, torch.Generator())
-    return Teacher(network.eval().requires_grad_(False), train.teacher_weight, train.temperature)
+    return network.eval().requires_grad_(False)
 
 
 def count_parameters(model: nn.Module) -> tuple[dict[str, int], int]:
