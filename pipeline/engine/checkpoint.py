@@ -41,6 +41,7 @@ class Progress:
         curve, validations: rows of the logs so far.
         recent: loss, gradient norm and whether it was clipped, of each step since the last row.
         snapshots: the files of the snapshots so far, beside the checkpoints.
+        updates: of a snapshot's step, ‖ΔW‖ / ‖W‖ of each parameter in the step after it (see engine/strides.py).
         diverged: the loss stopped being a number, and the training with it.
     """
 
@@ -52,6 +53,7 @@ class Progress:
     validations: list[dict[str, float]] = field(default_factory=list)
     recent: list[tuple[Tensor | float, Tensor | float, Tensor | float]] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
+    updates: dict[int, dict[str, float]] = field(default_factory=dict)
     tokens: int = 0
     skipped: int = 0
     diverged: bool = False
@@ -71,6 +73,7 @@ class Progress:
             "validations": self.validations,
             "recent": [[float(number) for number in row] for row in self.recent],
             "snapshots": self.snapshots,
+            "updates": {str(step): moved for step, moved in self.updates.items()},
             "diverged": self.diverged,
             "scale": self.scaler.scale,
             "finite_steps": self.scaler.finite_steps,
@@ -87,6 +90,7 @@ class Progress:
         self.curve, self.validations = numbers["curve"], numbers["validations"]
         self.recent = [(row[0], row[1], row[2]) for row in numbers["recent"]]
         self.snapshots = numbers["snapshots"]
+        self.updates = {int(step): moved for step, moved in numbers["updates"].items()}
         self.scaler.scale, self.scaler.finite_steps = numbers["scale"], numbers["finite_steps"]
 
 

@@ -23,6 +23,7 @@ from pipeline.artifacts import (
 )
 from pipeline.engine.checkpoint import Checkpoints, Progress
 from pipeline.engine.display import Display
+from pipeline.engine.strides import Strides
 from pipeline.params import Train
 
 CURVE_COLUMNS = ("step", "tokens", "loss", "lr", "gradient_norm", "clipped")
@@ -46,6 +47,7 @@ class Journal:
         self.train, self.checkpoints, self.display = train, checkpoints, display
         self.checkpoint_seconds = checkpoint_seconds
         self.snapshots_due = {round(share * train.steps) for share in train.snapshots}
+        self.strides = Strides(self.snapshots_due, train.steps)
         self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
         self.signal: int | None = None
         self.parent = parent if "DVC_STAGE" in os.environ else None
@@ -64,6 +66,7 @@ class Journal:
 
     def keep(self, progress: Progress) -> None:
         now = time.monotonic()
+        self.strides.keep(progress)
         if progress.step in self.snapshots_due or progress.diverged:
             self.checkpoints.keep_snapshot(progress)
         if now - self.curves_at > FRESH_SECONDS:
@@ -86,13 +89,14 @@ class Journal:
         write_json(TRAIN_METRICS, {"step": progress.step, "diverged": progress.diverged, **skipped, **loss})
 
     def publish_snapshots(self, progress: Progress) -> None:
-        """Copy the snapshots into the out, with a list of their steps and checksums."""
+        """Copy the snapshots into the out, with a list of their steps, checksums and updates."""
         listed = []
         for name in progress.snapshots:
             step, file = int(name.split("-")[1]), name[: len("step-000000000")] + ".safetensors"
             content = (self.checkpoints.snapshots / name).read_bytes()
             write_bytes(SNAPSHOTS / file, content)
-            listed.append({"step": step, "file": file, "sha256": hashlib.sha256(content).hexdigest()})
+            updates = progress.updates.get(step, {})
+            listed.append({"step": step, "file": file, "sha256": hashlib.sha256(content).hexdigest(), "updates": updates})
         write_json(SNAPSHOTS / "snapshots.json", {"snapshots": listed})
 
 
