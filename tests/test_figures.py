@@ -285,7 +285,7 @@ def test_more_maps_than_fit_come_as_images_alone(run: Run, knobs: dict[str, Any]
     [
         ({"bits": 1.0}, "fewer than 5-gram"),
         ({"bits": 3.0}, "more than 5-gram"),
-        ({"diverged": True}, "diverged"),
+        ({"diverged": True, "stopped": "the loss jumped"}, "given up: the loss jumped. Try"),
         ({"above_entropy": 0.0123}, "0.0123 nats a token above"),
         ({"bits": 900.0}, "worse than blind guessing"),
     ],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class Subject:
     Attributes:
         sequences: examples of the fixed batch.
         toy: a text for what is best looked at on a few tokens.
+        updates: ‖ΔW‖ / ‖W‖ of each parameter in the step after this one (at the end: in the last); empty where unknown.
     """
 
     model: nn.Module
@@ -39,6 +40,7 @@ class Subject:
     step: int
     sequences: int = 1
     toy: str = ""
+    updates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def blocks(self) -> list[Block]:
@@ -76,13 +78,15 @@ def open_snapshots(folder: Path, runtime: Runtime, *, sequences: int, toy: str, 
     """
     about, listed = _described(folder), folder / "snapshots" / "snapshots.json"
     try:
-        kept = [(listed.with_name(one["file"]), one["sha256"], one["step"]) for one in read_json(listed)["snapshots"]]
+        listing = read_json(listed)["snapshots"]
+        kept = [(listed.with_name(one["file"]), one["sha256"], one["step"], one["updates"]) for one in listing]
     except (KeyError, TypeError):
         kept = []
     if not kept:
         raise Refusal(f"{listed}: is no list of snapshots; `dvc repro` makes it anew")
-    for weights, sha256, step in kept:
-        yield replace(_subject(weights, sha256, step, about, tokens, runtime), sequences=sequences, toy=toy)
+    for weights, sha256, step, updates in kept:
+        subject = _subject(weights, sha256, step, about, tokens, runtime)
+        yield replace(subject, sequences=sequences, toy=toy, updates=updates)
 
 
 def _described(folder: Path) -> dict[str, Any]:
