@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from pipeline.artifacts import TOKENS, digest, identity, meta_of, private, read_json, sha256_of, tokenizer_of, write_json
@@ -158,9 +157,7 @@ def _subjects(
         for name, weight in own.items():
             weight.data.copy_(weights[name])
         updates = progress.updates.get(step, {})
-        yield Subject(
-            progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy, updates=updates
-        )
+        yield Subject(progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy, updates=updates)
 
 
 def _told(progress: Progress) -> dict[str, Any]:
