@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, read_json
+from pipeline.artifacts import DIAGNOSIS, EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, read_json
 from pipeline.params import Refusal
 from pipeline.readings import Reading, load_all
 
@@ -41,6 +41,8 @@ class Run:
     scores: tuple[Score, ...]
     samples: str
     readings: tuple[Reading, ...]
+    diagnosis: dict[str, Any]
+    """What the doctor says: finding, findings, signs."""
 
     @property
     def diverged(self) -> bool:
@@ -78,6 +80,7 @@ def read_run() -> Run:
         scores=tuple(_score(row) for row in evaluation.get("scores", [])),
         samples=samples,
         readings=tuple(load_all()),
+        diagnosis=read_json(DIAGNOSIS, "finding", "findings", "signs"),
     )
 
 
