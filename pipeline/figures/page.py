@@ -51,7 +51,11 @@ def page(run: Run, knobs: Knobs) -> str:
         scores=run.scores,
         samples=read_samples(run.samples),
         grids=_within_budget(grids),
-        charts=[chart_view(charts.of_reading(reading)) for reading in run.readings if reading.form == "lines"],
+        charts=[
+            {"name": reading.name, **chart_view(charts.of_reading(reading))}
+            for reading in run.readings
+            if reading.form == "lines"
+        ],
         gradient=", ".join(_hex(share / 10) for share in range(11)),
         style=(HERE / "report.css").read_text(encoding="utf-8"),
         script=script,
@@ -94,6 +98,10 @@ def chart_view(chart: Chart) -> dict[str, Any]:
             "lines": [{"name": line["name"], "points": line["points"]} for line in lines],
         },
     }
+
+
+def _lines_view(reading: Reading) -> dict[str, Any]:
+    return {"name": reading.name, **chart_view(charts.of_reading(reading))}
 
 
 def _levels(chart: Chart) -> list[tuple[str, float]]:
