@@ -309,6 +309,7 @@ class Train(Section):
     state_8bit: bool
     ema: Annotated[float, Field(ge=0, lt=1)]
     clip: Annotated[float, Field(ge=0)]
+    give_up: bool
     schedule: Annotated[str, _named("engine/schedules.py:SCHEDULES")]
     warmup: Annotated[float, Field(ge=0, le=1)]
     decay: Annotated[float, Field(ge=0, le=1)]

@@ -1,11 +1,12 @@
 """What a measurement is: named numbers on named axes, with the form in which it is drawn.
 
 A probe makes readings, the plot stage draws any of them by its form; so a new diagnostic touches one room.
-The ground of the house: no torch, nothing of ours but artifacts.
+The ground of the house: no torch, nothing of ours but artifacts and params.
 """
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts import READINGS, read_json, rounded, write_json
+from pipeline.params import Refusal
+
+Curve = dict[str, list[float | None]]
+"""Columns of a curve by name; a value that is missing or not finite is None."""
 
 Form = Literal["lines", "heat", "maps"]
 """How a reading is drawn.
@@ -111,3 +116,24 @@ def load_all(folder: Path = READINGS) -> list[Reading]:
         Reading(**{**content, "axes": tuple(Axis(**axis) for axis in content["axes"])})
         for content in map(read_json, sorted(folder.glob("*.json")))
     ]
+
+
+def read_curve(path: Path) -> Curve:
+    """The columns of a CSV file of numbers.
+
+    Raises:
+        Refusal: it is missing, or holds something else.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+    except FileNotFoundError:
+        raise Refusal(f"{path}: is not there; `dvc repro` makes it") from None
+    except (ValueError, TypeError, AttributeError, csv.Error):
+        raise Refusal(f"{path}: is damaged (no table of numbers); `dvc checkout --force {path}` brings it back") from None
+
+
+def _number(text: str) -> float | None:
+    value = float(text or "nan")
+    return value if math.isfinite(value) else None

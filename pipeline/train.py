@@ -41,7 +41,7 @@ def main() -> None:
             shown.say(f"as `rally tune-device` found it fastest: {runtime}")
         if resumed:
             shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
-        journal = Journal(train, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
+        journal = Journal(train, task.uniform, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
         first, start = progress.step, time.perf_counter()
         try:
             with runtime.enough_memory():
@@ -52,6 +52,8 @@ def main() -> None:
             sys.exit(128 + (journal.signal or 0))
         finally:
             shown.close()
+        if progress.stopped:
+            shown.say(f"given up at step {progress.step:,} of {train.steps:,}: {progress.stopped}")
         # What it took is no result (the same run takes another time elsewhere), so it stands in no out.
         took = {"seconds": time.perf_counter() - start, "steps": progress.step - first, "precision": runtime.precision}
         artifacts.write_json(artifacts.private("timings") / f"{run}.json", took)
@@ -67,9 +69,11 @@ def _publish(params: Params, vocabulary: int, progress: Progress, journal: Journ
         sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))
     made_by = params.model_dump(include={"seed", "model", "train"})
     tokenizer = artifacts.sha256_of(artifacts.tokenizer_of(artifacts.TOKENS))
-    about = {"task": "language", "vocabulary": vocabulary, "tokenizer": tokenizer, "step": progress.step, "sha256": sha256}
-    artifacts.write_json(artifacts.MODEL.with_suffix(".json"), made_by | about)
+    about = made_by | {"task": "language", "vocabulary": vocabulary, "tokenizer": tokenizer}
+    artifacts.write_json(artifacts.MODEL.with_suffix(".json"), about | {"step": progress.step, "sha256": sha256})
     journal.publish_snapshots(progress)
+    if progress.stopped and progress.good:
+        journal.publish_good(progress, about)
     journal.write_curves(progress)
 
 

@@ -34,7 +34,7 @@ class Subject:
         sequences: examples of the fixed batch.
         toy: a text for what is best looked at on a few tokens.
         sharpness_iterations: of the search for the sharpest direction; 0 = it is not asked for.
-        updates: how far the step from here moved each parameter, as a share of its length; {} where nobody wrote it down.
+        updates: ‖ΔW‖ / ‖W‖ of each parameter in the step after this one (at the end: in the last); empty where unknown.
         grammar: of the text it learned from, an entry of GRAMMARS; "" where none is known.
         kept: what was worked out for it once.
     """
@@ -103,10 +103,10 @@ def open_snapshots(
     about, listed = _described(folder), folder / "snapshots" / "snapshots.json"
     try:
         kept = [
-            (listed.with_name(one["file"]), one["sha256"], one["step"], one.get("updates", {}))
+            (listed.with_name(one["file"]), one["sha256"], one["step"], one["updates"])
             for one in read_json(listed)["snapshots"]
         ]
-    except (AttributeError, KeyError, TypeError):
+    except (KeyError, TypeError):
         kept = []
     if not kept:
         raise Refusal(f"{listed}: is no list of snapshots; `dvc repro` makes it anew")
