@@ -35,6 +35,7 @@ GOOD = Path("models/good")  # train, where it gave up: the last weights before i
 TRAIN_CURVE = Path("metrics/train.csv")  # train: loss, learning rate, gradient norm by step
 VALIDATION_CURVE = Path("metrics/validation.csv")  # train: loss on held-out text by step
 TRAIN_METRICS = Path("metrics/train.json")  # train: the last row, live while it runs
+SANITY = Path("metrics/sanity.json")  # train: whether the fresh network was sound, in numbers
 EVALUATION = Path("metrics/evaluate.json")  # evaluate: the scores that experiments are compared by, beside simpler things
 SAMPLES = Path("metrics/samples.md")  # evaluate: what it writes
 READINGS = Path("metrics/readings")  # probe: one JSON a reading

@@ -1,4 +1,4 @@
-"""The stage train: data/tokens -> models/, metrics/train.csv, metrics/validation.csv, metrics/train.json."""
+"""The stage train: data/tokens -> models/, metrics/train.csv, validation.csv, train.json, sanity.json."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def main() -> None:
     from pipeline.engine.journal import Journal
     from pipeline.engine.loop import Interrupted, fit
     from pipeline.engine.runtime import Runtime
+    from pipeline.engine.sanity import numbers_at_start, said
     from pipeline.engine.start import begin
 
     train = params.train
@@ -34,11 +35,16 @@ def main() -> None:
     described = params.model_dump(include={"seed", "model", "train"}) | {"precision": runtime.precision}
     run = artifacts.identity("train", described)
     progress, task = begin(params.seed, params.model, train, artifacts.TOKENS, vocabulary, runtime)
+    with runtime.enough_memory():  # before a checkpoint is restored, so that a resumed run finds what an unbroken one did
+        sanity = numbers_at_start(progress.model, task, drawn=train.start_from == str(artifacts.NONE))
+    artifacts.write_json(artifacts.SANITY, sanity)
     with Checkpoints(run) as checkpoints:
         resumed = checkpoints.restore(progress)
         shown = display(params.runtime.progress, train.steps, progress.step, progress.tokens)
         if runtime.tuned:
             shown.say(f"as `rally tune-device` found it fastest: {runtime}")
+        for line in said(sanity):
+            shown.say(line)
         if resumed:
             shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
         journal = Journal(train, task.uniform, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
