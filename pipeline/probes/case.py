@@ -74,6 +74,20 @@ class Case:
         return [float(value) for value in column if value is not None]
 
 
+LEVELS = ("uniform", "unigram", "bigram", "entropy")
+
+
+def levels(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """What metrics/evaluate.json says of the validation split without the model: see Case.levels."""
+    losses = {score["name"]: score["loss"] for score in _of_validation(evaluation, "scores") if "loss" in score}
+    shared = {"overlap": split["overlap"] for split in _of_validation(evaluation, "splits")}
+    return {name: losses[name] for name in LEVELS if name in losses} | shared
+
+
+def _of_validation(evaluation: Mapping[str, Any], listed: str) -> list[Mapping[str, Any]]:
+    return [row for row in evaluation.get(listed, ()) if row["split"] == "validation"]
+
+
 def _rows(columns: Mapping[str, Column], column: str) -> list[tuple[float, float]]:
     rows = zip(columns.get("step", ()), columns.get(column, ()), strict=False)
     return [(step, value) for step, value in rows if step is not None and value is not None]
