@@ -39,6 +39,8 @@ SANITY = Path("metrics/sanity.json")  # train: whether the fresh network was sou
 EVALUATION = Path("metrics/evaluate.json")  # evaluate: the scores that experiments are compared by, beside simpler things
 SAMPLES = Path("metrics/samples.md")  # evaluate: what it writes
 READINGS = Path("metrics/readings")  # probe: one JSON a reading
+PROBE_METRICS = Path("metrics/probe.json")  # probe: a few numbers of the readings, by which experiments are compared
+DIAGNOSIS = Path("metrics/doctor.json")  # diagnose: healthy, or what is wrong and what would tell; its signs
 PICTURES = Path("plots/pictures")  # plot: one PNG a curve and a reading
 REPORT = Path("plots/report.html")  # plot: the run on one page
 

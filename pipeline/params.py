@@ -374,6 +374,7 @@ class Evaluate(Section):
 class Probe(Section):
     sequences: Annotated[int, Field(ge=1, le=4096)]
     toy: Annotated[str, Field(min_length=1)]
+    sharpness_iterations: Annotated[int, Field(ge=0, le=1000)]
 
 
 class Plot(Section):

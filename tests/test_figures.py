@@ -22,7 +22,7 @@ from matplotlib.image import imread
 from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
 
 from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
-from pipeline.figures import charts, pixels
+from pipeline.figures import charts, doctor, pixels
 from pipeline.figures.forms import FORMS, draw, scale
 from pipeline.figures.page import chart_view, page, thinned
 from pipeline.figures.pictures import pictures
@@ -155,7 +155,7 @@ def test_maps_carry_the_numbers_that_they_show() -> None:
 def test_the_same_run_gives_the_same_bytes_and_no_picture_says_where_or_when(run: Run, knobs: dict[str, Any]) -> None:
     first, second = pictures(run, 60), pictures(read_run(), 60)
     assert first == second
-    assert set(first) == {"loss", "updates", "scores", *(reading.name for reading in readings())}
+    assert set(first) == {"doctor", "loss", "updates", "scores", *(reading.name for reading in readings())}
     for picture in first.values():
         assert set(re.findall(rb"tEXt|iTXt|zTXt|tIME|eXIf", picture)) == set()
     assert page(run, knobs) == page(read_run(), knobs)
@@ -171,7 +171,7 @@ def test_a_run_that_has_hardly_begun_is_drawn(tmp_path: Path, monkeypatch: pytes
     )
     run = dataclasses.replace(read_run(), readings=(), samples="")
     assert run.train["loss"] == [None, 4.1]
-    assert set(pictures(run, 50)) == {"loss", "updates"}
+    assert set(pictures(run, 50)) == {"doctor", "loss", "updates"}
     assert "no score" in Parsed(page(run, knobs)).text
 
 
@@ -295,6 +295,53 @@ def test_the_headline_says_how_good_it_is(run: Run, knobs: dict[str, Any], value
     scores = tuple(dataclasses.replace(score, bits_per_byte=bits) if score.name == "model" else score for score in run.scores)
     told = dataclasses.replace(run, scores=scores, evaluation={**run.evaluation, **values}, progress={**run.progress, **values})
     assert words in Parsed(page(told, knobs)).text
+
+
+# ----------------------------------------------------------------------------------------------------------- the doctor
+
+BANDS = [(0.5, 4.0), (1e-4, 0.03), (None, 0.05), (2.0, None), (-0.1, 0.3), (0.0, 1.0), (None, 0.0)]
+
+
+def sign(value: float, low: float | None, high: float | None) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(("low", "high"), BANDS)
+@given(values=st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=8))
+def test_a_sign_is_in_the_middle_third_just_where_it_is_healthy_and_further_out_the_sicker(
+    low: float | None, high: float | None, values: list[float]
+) -> None:
+    places = [doctor.place(sign(value, low, high)) for value in sorted(values)]
+    assert places == sorted(places)
+    for value, place in zip(sorted(values), places, strict=True):
+        assert 0 <= place <= 1
+        inside = (low is None or value >= low) and (high is None or value <= high)
+        if inside and low is not None and high is not None:
+            assert 1 / 3 - 1e-9 <= place <= 2 / 3 + 1e-9
+        if high is not None and value > high:
+            assert place >= 2 / 3 - 1e-9
+        if low is not None and value < low:
+            assert place <= 1 / 3 + 1e-9
+
+
+def test_the_page_says_what_the_doctor_found_with_command_and_evidence(run: Run, knobs: dict[str, Any]) -> None:
+    parsed = Parsed(page(run, knobs))
+    [finding] = run.diagnosis["findings"]
+    for words in (finding["name"], finding["says"], finding["causes"][0]["command"], "gradient_ratio is 3e-05."):
+        assert words in parsed.text
+    ids = {attributes["id"] for _, attributes in parsed.elements if "id" in attributes}
+    links = {str(attributes["href"]) for name, attributes in parsed.elements if name == "a"}
+    assert {link[1:] for link in links} <= ids, "a link leads nowhere"
+    assert "#reading-gradient_norm" in links
+    healthy = dataclasses.replace(run, diagnosis={"finding": "healthy", "findings": [], "signs": run.diagnosis["signs"][:1]})
+    assert "The doctor finds it healthy" in Parsed(page(healthy, knobs)).text
+
+
+def test_the_picture_of_the_doctor_differs_with_the_signs(run: Run) -> None:
+    drawn = pictures(run, 60)["doctor"]
+    well = [{**one, "value": 0.2, "low": 0.0, "high": 1.0, "status": "healthy"} for one in run.diagnosis["signs"]]
+    healthy = dataclasses.replace(run, diagnosis={"finding": "healthy", "findings": [], "signs": well})
+    assert pictures(healthy, 60)["doctor"] != drawn
 
 
 # --------------------------------------------------------------------------------------------------------------- pieces

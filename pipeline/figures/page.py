@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from matplotlib.colors import LogNorm
 
-from pipeline.figures import charts, pixels
+from pipeline.figures import charts, doctor, pixels
 from pipeline.figures.charts import Chart, Line
 from pipeline.figures.forms import scale
 from pipeline.figures.headline import headline
@@ -44,13 +44,18 @@ def page(run: Run, knobs: Knobs) -> str:
     curves = [charts.loss(run), charts.learning_rate(run), charts.gradient_norm(run), *charts.dials(run)]
     return environment.get_template("report.html.jinja").render(
         headline=headline(run, knobs),
+        diagnosis=_diagnosis(run.diagnosis, {reading.name for reading in run.readings}),
         knobs=knobs,
         curves=[chart_view(chart) for chart in curves if any(line.x for line in chart.lines)],
         splits=[(split, _bars(run, split)) for split in ("test", "validation") if run.ranking(split)],
         scores=run.scores,
         samples=read_samples(run.samples),
         grids=_within_budget(grids),
-        charts=[chart_view(charts.of_reading(reading)) for reading in run.readings if reading.form == "lines"],
+        charts=[
+            {"name": reading.name, **chart_view(charts.of_reading(reading))}
+            for reading in run.readings
+            if reading.form == "lines"
+        ],
         gradient=", ".join(_hex(share / 10) for share in range(11)),
         style=(HERE / "report.css").read_text(encoding="utf-8"),
         script=script,
@@ -93,6 +98,10 @@ def chart_view(chart: Chart) -> dict[str, Any]:
             "lines": [{"name": line["name"], "points": line["points"]} for line in lines],
         },
     }
+
+
+def _lines_view(reading: Reading) -> dict[str, Any]:
+    return {"name": reading.name, **chart_view(charts.of_reading(reading))}
 
 
 def _levels(chart: Chart) -> list[tuple[str, float]]:
@@ -168,6 +177,26 @@ def _within_budget(grids: list[dict[str, Any]]) -> list[dict[str, Any]]:
         room -= grid["size"]
         grid["cells"] = grid["cells"] if room >= 0 else None
     return grids
+
+
+def _diagnosis(told: Mapping[str, Any], readings: set[str]) -> dict[str, Any]:
+    """What the doctor says, with the place of each sign on its strip, and the signs of each finding beside it."""
+    signs = [
+        {
+            **sign,
+            "title": doctor.words(sign["name"]),
+            "left": 100 * doctor.place(sign),
+            "healthy": doctor.healthy(sign),
+            "anchor": f"reading-{sign['picture']}" if sign["picture"] in readings else "curves",
+        }
+        for sign in told["signs"]
+    ]
+    by_name = {sign["name"]: sign for sign in signs}
+    findings = [
+        {**finding, "title": doctor.words(finding["name"]), "signs": [by_name[n] for n in finding["evidence"] if n in by_name]}
+        for finding in told["findings"]
+    ]
+    return {"finding": doctor.words(told["finding"]), "healthy": not findings, "findings": findings, "signs": signs}
 
 
 def _knob(value: Any) -> str:

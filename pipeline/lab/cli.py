@@ -213,6 +213,26 @@ def budget(
     budget_page.show(drawn_up, as_json=as_json)
 
 
+doctor = typer.Typer(help="Say whether the run is healthy, and if not why.", rich_markup_mode=None)
+app.add_typer(doctor, name="doctor")
+
+
+@doctor.callback(invoke_without_command=True)
+def doctor_(
+    context: typer.Context,
+    all_signs: Annotated[bool, typer.Option("--all", help="Every sign, the healthy ones too.")] = False,
+) -> None:
+    """Say whether the run is healthy, and if not why.
+
+    Each finding comes with its evidence, its likeliest causes, and the experiment that would tell, as a command to paste.
+    """
+    enter_project()
+    if context.invoked_subcommand is None:
+        from pipeline.lab.doctor import show
+
+        show(all_signs=all_signs)
+
+
 @app.command(context_settings=PASS_ON)
 def check(context: typer.Context) -> None:
     """Check the knobs of params.yaml, with those that -S turns. ./run does this by itself.

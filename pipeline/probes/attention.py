@@ -41,6 +41,7 @@ def attention_maps(subject: Subject) -> Reading:
             Axis("key", tokens),
         ),
         values=finite(maps.tolist()),
+        about="attention",
     )
 
 

@@ -74,6 +74,15 @@ class Case:
         return [float(value) for value in column if value is not None]
 
 
+LEVELS = ("uniform", "unigram", "bigram", "entropy")
+
+
+def levels(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What simpler things lose on the validation split, nats a token, from the scores of metrics/evaluate.json."""
+    known = {score["name"]: score["loss"] for score in scores if score["split"] == "validation" and "loss" in score}
+    return {name: known[name] for name in LEVELS if name in known}
+
+
 def _rows(columns: Mapping[str, Column], column: str) -> list[tuple[float, float]]:
     rows = zip(columns.get("step", ()), columns.get(column, ()), strict=False)
     return [(step, value) for step, value in rows if step is not None and value is not None]

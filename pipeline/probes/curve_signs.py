@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from pipeline.engine.surrender import ABOVE_UNIFORM, NOT_A_NUMBER, SPIKE
 from pipeline.probes.case import Case
 
 FEW = 8  # rows of a curve below which its shape says nothing
@@ -17,12 +18,12 @@ def not_a_number(case: Case) -> float | None:
     """1 where the training ended because its loss was no number any more, else 0."""
     if "diverged" not in case.progress:
         return None
-    return float(bool(case.progress["diverged"]) and case.progress.get("stopped", "not a number") == "not a number")
+    return float(case.progress.get("stopped") == NOT_A_NUMBER)
 
 
 def ran_away(case: Case) -> float | None:
-    """1 where the training was ended early because its loss had left for good (above uniform, or a spike that stayed), else 0."""
-    return float(case.progress.get("stopped") in ("above uniform", "spike")) if case.progress else None
+    """1 where the training was given up because its loss had left for good, else 0; see engine/surrender.py."""
+    return float(case.progress.get("stopped") in (ABOVE_UNIFORM, SPIKE)) if case.progress else None
 
 
 # ------------------------------------------------------------------------------------------------- before the first step
