@@ -23,7 +23,7 @@ from pipeline.engine.strides import Strides
 from pipeline.lab import faults
 from pipeline.lab.faults import FAULTS, Training
 from pipeline.lab.sweep import tokens_for
-from pipeline.params import Params, parse, with_knobs
+from pipeline.params import Params, parse, read_yaml, with_knobs
 from pipeline.probes.base import Subject
 from pipeline.probes.baselines import by_counting, entropy
 from pipeline.probes.case import Case
@@ -126,11 +126,14 @@ def case_of(patient: Patient, standing: Mapping[str, Any]) -> Case:
 
 
 def _identity(params: Params, fault: str, tokens: Path) -> str:
-    """Of all that the case hangs on: knobs, data, the code of training and probing, and the fault's own."""
+    """Of all that the case hangs on: knobs, data, the code of training and probing, and that of the fault."""
     described = params.model_dump(include={"seed", "model", "train"})
     trained = identity("train", described, {str(TOKENS): tokens})
-    probed = [sha256_of(Path(file)) for file in sorted(Path("pipeline/probes").glob("*.py")) if "readings" in file.name]
-    return digest({"trained": trained, "probed": probed, "fault": fault and sha256_of(Path(faults.__file__))})[:32]
+    stages = read_yaml(Path("dvc.yaml"))["stages"]
+    code = sorted(dep for dep in stages["probe"]["deps"] if str(dep).startswith("pipeline"))
+    probed = {dep: sha256_of(Path(dep)) for dep in [*code, "pipeline/probes/overlap.py"]}
+    spoilt = [fault, sha256_of(Path(faults.__file__))] if fault else []
+    return digest({"trained": trained, "probed": probed, "spoilt": spoilt})[:32]
 
 
 def _train(params: Params, fault: str, tokens: Path) -> Case:
@@ -217,6 +220,7 @@ SMALL: Knobs = {
     "train.validations": 10,
     "train.validation_examples": 64,
     "train.precision": "float32",
+    "train.snapshots": [0.0, 0.05, 0.15, 0.4, 1.0],
     "probe.sequences": 16,
     "runtime.threads": 1,
     "runtime.progress": "none",
