@@ -19,7 +19,8 @@ def main() -> None:
         train=read_curve(artifacts.TRAIN_CURVE),
         validation=read_curve(artifacts.VALIDATION_CURVE),
         progress=artifacts.read_json(artifacts.TRAIN_METRICS),
-        levels=levels(artifacts.read_json(artifacts.EVALUATION, "scores")["scores"]),
+        sanity=artifacts.read_json(artifacts.SANITY),
+        levels=levels(artifacts.read_json(artifacts.EVALUATION)),
         readings={reading.name: reading for reading in load_all()},
         knobs={"model": params.model.model_dump(), "train": params.train.model_dump()},
     )

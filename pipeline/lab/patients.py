@@ -170,9 +170,7 @@ def _subjects(
         for name, weight in own.items():
             weight.data.copy_(weights[name])
         updates = progress.updates.get(step, {})
-        yield Subject(
-            progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy, updates=updates
-        )
+        yield Subject(progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy, updates=updates)
 
 
 def _told(progress: Progress) -> dict[str, Any]:

@@ -77,10 +77,15 @@ class Case:
 LEVELS = ("uniform", "unigram", "bigram", "entropy")
 
 
-def levels(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """What simpler things lose on the validation split, nats a token, from the scores of metrics/evaluate.json."""
-    known = {score["name"]: score["loss"] for score in scores if score["split"] == "validation" and "loss" in score}
-    return {name: known[name] for name in LEVELS if name in known}
+def levels(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """What metrics/evaluate.json says of the validation split without the model: see Case.levels."""
+    losses = {score["name"]: score["loss"] for score in _of_validation(evaluation, "scores") if "loss" in score}
+    shared = {"overlap": split["overlap"] for split in _of_validation(evaluation, "splits")}
+    return {name: losses[name] for name in LEVELS if name in losses} | shared
+
+
+def _of_validation(evaluation: Mapping[str, Any], listed: str) -> list[Mapping[str, Any]]:
+    return [row for row in evaluation.get(listed, ()) if row["split"] == "validation"]
 
 
 def _rows(columns: Mapping[str, Column], column: str) -> list[tuple[float, float]]:

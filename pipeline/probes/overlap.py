@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from pipeline.artifacts import memory_mapped, rounded, tokens_of
 
 WINDOW = 48  # tokens: text that is new seldom holds so many that stood somewhere before
 LOOKED_AT = 500  # windows of the held-out split, spread evenly
@@ -28,6 +31,13 @@ def overlap(training: npt.NDArray[np.unsignedinteger] | Sequence[int], held_out:
     hashes = _hashes(new)
     some = hashes[np.linspace(0, len(hashes) - 1, min(LOOKED_AT, len(hashes))).astype(np.int64)]
     return float(np.isin(some, _hashes(known)).mean())
+
+
+def overlaps(tokens: Path, splits: Iterable[str]) -> list[dict[str, str | float]]:
+    """What metrics/evaluate.json says of each held-out split; a list, which DVC leaves out of its tables."""
+    training = memory_mapped(tokens_of(tokens, "train"))
+    found = {split: overlap(training, memory_mapped(tokens_of(tokens, split))) for split in splits}
+    return [{"split": split, "overlap": rounded(share)} for split, share in found.items()]
 
 
 def _hashes(ids: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint64]:
