@@ -18,13 +18,12 @@ def not_a_number(case: Case) -> float | None:
     """1 where the training ended because its loss was no number any more, else 0."""
     if "diverged" not in case.progress:
         return None
-    return float(bool(case.progress["diverged"]) and "number" in case.progress.get("stopped", "no number"))
+    return float(case.progress.get("stopped") == NOT_A_NUMBER)
 
 
 def ran_away(case: Case) -> float | None:
-    """1 where the training was given up because its loss stayed above ln V, or jumped and did not come back; else 0."""
-    stopped = case.progress.get("stopped", "")
-    return float(bool(stopped) and "number" not in stopped) if case.progress else None
+    """1 where the training was given up because its loss had left for good, else 0; see engine/surrender.py."""
+    return float(case.progress.get("stopped") in (ABOVE_UNIFORM, SPIKE)) if case.progress else None
 
 
 # ------------------------------------------------------------------------------------------------- before the first step
