@@ -18,8 +18,8 @@ LOOKED_AT = 4_000_000  # training tokens: a quarter of a second
 def copied_length(subject: Subject) -> Reading | None:
     """The longest stretch of what the model writes that stands in the training text, in characters.
 
-    A stretch is an n-gram of tokens that both have, looked for in the first 4,000,000 training tokens. A run of blanks counts as
-    one character: layout is no text.
+    A stretch is an n-gram of tokens that both have, looked for in the first 4,000,000 training tokens. A run of blanks counts
+    as one character: layout is no text.
 
     Healthy: a few words; held-out text has such a stretch too. Broken: over 50 characters in prose, which is learned by heart.
 
