@@ -1,6 +1,6 @@
-"""A page in headless Chromium, driven as a person does: keys, the pointer, the size of the window; over a pipe, with no package.
+"""A page in headless Chromium, used as a person does: keys, the pointer, the size of the window. It takes no package.
 
-Source: "Chrome DevTools Protocol" (--remote-debugging-pipe: JSON messages with a zero byte between them, on descriptors 3 and 4).
+Source: "Chrome DevTools Protocol" (--remote-debugging-pipe: JSON messages, a zero byte behind each, on descriptors 3 and 4).
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ class Browser:
 
     def asked_for(self) -> list[str]:
         """The addresses that the page asked anybody for, itself apart."""
-        requests = [event["params"]["request"]["url"] for event in self.events if event.get("method") == "Network.requestWillBeSent"]
+        requests = [
+            event["params"]["request"]["url"] for event in self.events if event.get("method") == "Network.requestWillBeSent"
+        ]
         return [url for url in requests if not url.startswith(("file:", "data:"))]
 
     def complaints(self) -> list[str]:

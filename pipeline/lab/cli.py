@@ -103,7 +103,9 @@ def look(
     ] = None,
     head: Annotated[str | None, typer.Option(metavar="LAYER.HEAD", help="Draw the attention map of this head.")] = None,
     page: Annotated[Path | None, typer.Option(help="Write all of it as one HTML page that needs no network.")] = None,
-    show_it: Annotated[bool, typer.Option("--open", help="Show the page in a browser (look.html, if --page names none).")] = False,
+    show_it: Annotated[
+        bool, typer.Option("--open", help="Show the page in a browser (look.html, if --page names none).")
+    ] = False,
 ) -> None:
     """Show everything that happens in one forward pass.
 
@@ -126,7 +128,7 @@ def look(
     from pipeline.lab import look_page
 
     target = called_from / (page or Path("look.html"))
-    look_page.write(target, looked, chosen or (1, 1))
+    look_page.write(target, looked, chosen)
     print(f"{os.path.relpath(target, called_from)}: the forward pass on one page")
     if show_it:
         typer.launch(target.as_uri())

@@ -15,6 +15,7 @@
     const size = Math.abs(value);
     return size && size < 1e-3 ? value.toExponential(1) : String(Number(value.toPrecision(4)));
   };
+  const share = (p) => (p === null ? "–" : p >= 1e-3 || p === 0 ? p.toFixed(3) : p.toExponential(0));
   const make = (name, text, parent, give = {}) => {
     const element = document.createElement(name);
     if (text !== null) element.textContent = text;
@@ -33,7 +34,7 @@
   const next = () => {
     const told = data.told[token];
     document.querySelector("[data-word]").textContent = data.words[token];
-    document.querySelector("[data-place]").textContent = `at ${token}`;
+    document.querySelector("[data-place]").textContent = `(token ${token})`;
     document.querySelector("[data-entropy]").textContent = told.entropy === null
       ? "What the network says are no numbers."
       : `Entropy ${said(told.entropy)} nats: 0 is certain.`;
@@ -46,21 +47,21 @@
       make("td", one.id, row);
       const bar = make("td", null, row, { class: "bar" });
       make("i", null, bar).style.width = `${100 * (one.p || 0)}%`;
-      make("span", said(one.p), bar);
+      make("span", share(one.p), bar);
       make("td", said(one.logit), row);
     }
     const follows = document.querySelector("[data-follows]");
     follows.replaceChildren(told.follows ? "In the text comes " : "Here the text ends.");
     if (told.follows) {
       make("code", told.follows.word, follows);
-      follows.append(`: rank ${told.follows.rank}, probability ${said(told.follows.p)}.`);
+      follows.append(`: rank ${told.follows.rank}, probability ${share(told.follows.p)}.`);
     }
     const forming = document.querySelector("#forming tbody");
     forming.replaceChildren();
     for (const { after, line } of data.lens) {
       const row = make("tr", null, forming);
       make("th", after, row, { scope: "row" });
-      for (const one of line[token].top) cell(row, one.word, said(one.p), one.p);
+      for (const one of line[token].top) cell(row, one.word, share(one.p), one.p);
     }
   };
   const follow = (place) => {

@@ -49,7 +49,9 @@ class Asked:
         if self.prompt is not None and self.ids is not None:
             problems.append("--ids: stands in the place of --prompt; one of them would do")
         if self.vocabulary is not None and self.ids is None:
-            problems.append("--vocabulary: goes with --ids, which need no text; a prompt is read by the tokenizer that is there")
+            problems.append(
+                "--vocabulary: goes with --ids, which need no text; a prompt is read by the tokenizer that is there"
+            )
         if self.step != "last" and not re.fullmatch(r"[0-9][0-9_,]{0,15}", self.step):
             problems.append(f"--step: {self.step!r} is no step of a training; a number or `last` would do")
         if self.step != "last" and self.is_drawn:
@@ -154,7 +156,9 @@ def _snapshot(step: str, params: Params) -> Subject:
     below, above = [one for one in kept if one < wanted], [one for one in kept if one > wanted]
     nearest = " and ".join(f"{one:,}" for one in (*below[-1:], *above[:1]))
     every = ", ".join(f"{one:,}" for one in kept)
-    raise Refusal(f"--step: no snapshot was kept of step {wanted:,}; nearest: {nearest} (all: {every}; train.snapshots says which)")
+    raise Refusal(
+        f"--step: no snapshot was kept of step {wanted:,}; nearest: {nearest} (all: {every}; train.snapshots says which)"
+    )
 
 
 def _drawn(asked: Asked, params: Params) -> _Network:

@@ -92,7 +92,9 @@ def _lanes(arrows: Sequence[tuple[int, int]]) -> list[int]:
         start, end = arrows[number]
         # Two that leave one box may share its lane; others must not touch.
         free = (
-            lane for lane, others in enumerate(taken) if all(end <= one or start >= other or start == one for one, other in others)
+            lane
+            for lane, others in enumerate(taken)
+            if all(end <= one or start >= other or start == one for one, other in others)
         )
         lane = next(free, len(taken))
         if lane == len(taken):
@@ -110,7 +112,7 @@ def _straight(start: Node, end: Node) -> str:
 def _around(start: Node, end: Node, lane: int) -> str:
     """From the right side of one to the right side of another."""
     right, beside = EDGE + WIDTH, EDGE + WIDTH + LANE * (lane + 1)
-    leaves = right if not start.symbol else EDGE + WIDTH // 2 + 13
+    leaves = EDGE + WIDTH // 2 + (13 if start.symbol else 24 if not start.name else WIDTH // 2)
     arrives = (right if not end.symbol else EDGE + WIDTH // 2 + 13) + 1
     # It leaves low and arrives in the upper half, so that two at one box can be told apart.
     y, to = start.top + start.height * 2 // 3, end.top + end.height // 2 - (0 if end.symbol else 6)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from pipeline.figures import pixels
 from pipeline.figures.style import said, short
 from pipeline.lab.look import Looked
 from pipeline.lab.look_diagram import diagram
-from pipeline.lab.look_text import entropy_of, len_vocabulary
+from pipeline.lab.look_heads import habits, most_decided
 from pipeline.probes.forward import Activation
 from pipeline.probes.lens import Choice, Prediction
 
@@ -28,12 +27,12 @@ LENS_TOP = 5  # tokens of each layer's answer
 CELLS = report.CELLS  # attention probabilities that the page carries for pointing at; beyond, it carries the images alone
 
 
-def write(path: Path, looked: Looked, head: tuple[int, int] = (1, 1)) -> None:
-    """Write the page, with a head (layer, head: from 1) chosen."""
+def write(path: Path, looked: Looked, head: tuple[int, int] | None = None) -> None:
+    """Write the page, with a head (layer, head: from 1) chosen; without one the most decided, of least entropy."""
     write_text(path, page(looked, head))
 
 
-def page(looked: Looked, head: tuple[int, int] = (1, 1)) -> str:
+def page(looked: Looked, head: tuple[int, int] | None = None) -> str:
     """The whole page. What comes from the run is escaped, and only the page's own scripts are allowed to run."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -42,7 +41,7 @@ def page(looked: Looked, head: tuple[int, int] = (1, 1)) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(said=said, short=short)
+    environment.filters.update(said=said, short=short, share=_share, percent=_percent)
     styles = [(folder / name).read_text(encoding="utf-8") for folder, name in ((report.HERE, "report.css"), (HERE, "look.css"))]
     scripts = [(folder / name).read_text(encoding="utf-8") for folder, name in ((report.HERE, "report.js"), (HERE, "look.js"))]
     seen = looked.forward
@@ -50,14 +49,15 @@ def page(looked: Looked, head: tuple[int, int] = (1, 1)) -> str:
         looked=looked,
         seen=seen,
         words=looked.words,
+        longest=max(len(short(word, 9)) for word in looked.words),
         at=len(seen.ids) - 1,
-        vocabulary=len_vocabulary(looked),
-        knows_nothing=math.log(len_vocabulary(looked)),
+        vocabulary=looked.forward.vocabulary,
+        knows_nothing=math.log(looked.forward.vocabulary),
         network=_part(looked, "", "ids"),
         blocks=[_block(looked, number) for number in range(looked.model.depth)],
         images=[[pixels.data_uri(pixels.cells(map_.tolist(), _ROOT)) for map_ in line] for line in seen.maps],
         summaries=[[_looks(map_) for map_ in line] for line in seen.maps],
-        chosen=head,
+        chosen=head or most_decided(seen.maps),
         tokens=[_token(looked, place) for place in range(len(seen.ids))],
         lens=[{"after": after, "line": [_told(looked, one, LENS_TOP) for one in line]} for after, line in seen.lens.items()],
         told=[_told(looked, one) for one in seen.predictions],
@@ -100,7 +100,7 @@ def _image(activation: Activation) -> str:
     numbers = activation.picture[np.isfinite(activation.picture)]
     top = float(np.abs(numbers).max()) if numbers.size else 1.0
     norm = Normalize(0.0 if activation.low >= 0 else -(top or 1.0), top or 1.0)
-    return pixels.data_uri(pixels.cells(np.where(np.isfinite(activation.picture), activation.picture, np.nan).tolist(), norm))
+    return pixels.data_uri(pixels.cells(activation.picture.tolist(), norm))
 
 
 # ------------------------------------------------------------------------------------------------------------- tokens
@@ -109,7 +109,9 @@ def _image(activation: Activation) -> str:
 def _token(looked: Looked, place: int) -> dict[str, Any]:
     """A token of the prompt, and how far its coming was a surprise: as a share of that of who knows nothing."""
     before = looked.forward.predictions[place - 1].follows if place else None
-    share = min(1.0, before.surprise / math.log(len_vocabulary(looked))) if before and math.isfinite(before.surprise) else 0.0
+    share = (
+        min(1.0, before.surprise / math.log(looked.forward.vocabulary)) if before and math.isfinite(before.surprise) else 0.0
+    )
     title = f"surprise {said(before.surprise)} nats: rank {before.rank:,}" if before else "the first: nothing foretold it"
     return {"word": looked.words[place], "id": looked.forward.ids[place], "title": title, "share": round(share, 3)}
 
@@ -138,13 +140,20 @@ def _finite(number: float) -> float | None:
     return float(f"{number:.4g}") if math.isfinite(number) else None
 
 
+def _share(number: float | None) -> str:
+    """A probability in as many places as fit beside others; look.js has the same."""
+    return (
+        "–" if number is None else f"{number:.3f}" if number >= 0.001 or number == 0 else f"{number:.0e}".replace("e-0", "e-")
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
 def _looks(weights: np.ndarray) -> str:
     """Where a head looks on the whole, in words."""
-    itself, entropy = float(weights.diagonal().mean()), entropy_of(weights)
-    if len(weights) < 2:
-        return f"itself {itself:.2f}"
-    back, first = float(weights.diagonal(-1).mean()), float(weights[1:, 0].mean())
-    return f"itself {itself:.2f}, one back {back:.2f}, first {first:.2f}, entropy {entropy:.2f}"
+    return ", ".join(f"{what} {share:.2f}" for what, share in habits(weights).items() if math.isfinite(share))
 
 
 def _data(looked: Looked) -> dict[str, Any]:
@@ -159,12 +168,8 @@ def _data(looked: Looked) -> dict[str, Any]:
         "heads": maps.shape[1],
         "maps": carried,
         "lens": [
-            {"after": after, "line": [_told(looked, one, LENS_TOP) for one in line]} for after, line in looked.forward.lens.items()
+            {"after": after, "line": [_told(looked, one, LENS_TOP) for one in line]}
+            for after, line in looked.forward.lens.items()
         ],
         "told": [_told(looked, one) for one in looked.forward.predictions],
     }
-
-
-def size_of(looked: Looked) -> int:
-    """Bytes of the data that the script works with."""
-    return len(json.dumps(_data(looked)))

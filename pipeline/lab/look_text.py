@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Literal
 
-import numpy as np
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.lab.look import Looked
+from pipeline.lab.look_heads import drawn, habits, strongest_far_look
 from pipeline.params import Refusal
 from pipeline.probes.forward import Activation
 from pipeline.probes.lens import Prediction
 
 BARS = "▁▂▃▄▅▆▇█"
-SHADES = " ░▒▓█"
 UNFOLDED = 4  # blocks that are all shown; of more, the first and the last
 WIDE = 118  # columns from which on a terminal has room for everything
 
@@ -32,7 +33,7 @@ def show(looked: Looked, console: Console, head: tuple[int, int] | None = None) 
         console.print(made)
     if head:
         console.print()
-        console.print(_map(looked, head))
+        console.print(drawn(looked, head))
 
 
 def head_named(text: str | None, looked: Looked) -> tuple[int, int] | None:
@@ -56,26 +57,18 @@ def _title(looked: Looked) -> list[Text]:
     seen, knobs = looked.forward, looked.model
     size = f"{knobs.depth} block{'s' * (knobs.depth > 1)} of width {knobs.width}, {seen.parameters:,} parameters"
     lines = [Text.assemble(("The network ", "bold"), (looked.network, "bold"), f": {size}")]
-    words = Text.assemble((f"{len(seen.ids)} tokens ", "bold"))
-    for place, word in enumerate(looked.words):
-        words.append(word, style="reverse" if place % 2 else "")
-    lines.append(words)
+    lines.append(Text.assemble((f"{len(seen.ids)} token{'s' * (len(seen.ids) > 1)} ", "bold"), "│".join(looked.words)))
     if seen.loss is not None:
-        knows = f"{math.log(len_vocabulary(looked)):.3f}"
+        knows = f"{math.log(looked.forward.vocabulary):.3f}"
         lines.append(Text(f"Loss on this text: {seen.loss:.3f} nats a token (who knows nothing: ln V = {knows})"))
     return [*lines, *(Text(note, style="yellow") for note in looked.notes)]
 
 
-def len_vocabulary(looked: Looked) -> int:
-    """How many different tokens there are."""
-    return looked.forward.activations[-1].shape[-1]
-
-
-def table(title: str, *columns: str, left: tuple[int, ...] = (0,)) -> Table:
+def table(title: str, *columns: str, left: Sequence[int] = (0,)) -> Table:
     made = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, column in enumerate(columns):
-        justify = "left" if number in left else "right"
-        made.add_column(column, justify=justify, header_style="dim", no_wrap=True, overflow="ellipsis")
+        side: Literal["left", "right"] = "left" if number in left else "right"
+        made.add_column(column, justify=side, header_style="dim", no_wrap=True, overflow="ellipsis")
     return made
 
 
@@ -84,25 +77,38 @@ def table(title: str, *columns: str, left: tuple[int, ...] = (0,)) -> Table:
 
 def _activations(looked: Looked, width: int) -> Table:
     wide = width >= WIDE
-    columns = ["part", "shape", "parameters", *(["mean"] if wide else []), "RMS", *(["least", "greatest"] if wide else [])]
-    columns += ["reads", *(["RMS by token"] if wide else [])]
-    made = table("What comes about, in its order", *columns, left=(0, columns.index("reads"), len(columns) - 1))
+    columns = ["part", "shape", "parameters", "mean", "RMS", "least", "greatest", "reads", "RMS by token"]
+    if not wide:
+        columns = [column for column in columns if column not in ("mean", "least", "greatest", "RMS by token")]
+    left = [number for number, column in enumerate(columns) if column in ("part", "reads", "RMS by token")]
+    made = table("What comes about, in its order", *columns, left=left)
     for activation, lead in _tree(looked, "", ""):
-        where = Text.assemble((lead, "dim"), _short(activation.name, activation.within))
-        more = [activation.detail] if activation.detail else []
-        if activation.shut is not None:
-            more.append(f"{activation.shut:.0%} shut, {activation.dead:.0%} dead")
-        if not _unfolded(looked, activation.name):
-            more.append("folded; the page shows all")
-        if activation.broken:
-            more.append(f"{activation.broken:,} no number")
-        numbers = [*([_n(activation.mean)] if wide else []), _n(activation.rms)]
-        numbers += [_n(activation.low), _n(activation.high)] if wide else []
-        reads = Text(", ".join(_near(name, activation.within) for name in activation.inputs))
-        reads.append("".join(f" ({one})" for one in more), style="yellow" if activation.broken else "dim")
-        row = [where, _shape(activation), f"{activation.parameters:,}" if activation.parameters else "", *numbers, reads]
-        made.add_row(*row, *([sparks(activation.by_token)] if wide else []))
+        row: dict[str, str | Text] = {
+            "part": Text.assemble((lead, "dim"), _near(activation.name, activation.within)),
+            "shape": f"[{', '.join(map(str, activation.shape))}]",
+            "parameters": f"{activation.parameters:,}" if activation.parameters else "",
+            "mean": _number(activation.mean),
+            "RMS": _number(activation.rms),
+            "least": _number(activation.low),
+            "greatest": _number(activation.high),
+            "reads": _reads(looked, activation),
+            "RMS by token": sparks(activation.by_token),
+        }
+        made.add_row(*(row[column] for column in columns))
     return made
+
+
+def _reads(looked: Looked, activation: Activation) -> Text:
+    """What a part read, and what else must be said of what it made."""
+    more = [activation.detail] if activation.detail else []
+    if activation.shut is not None:
+        more.append(f"{activation.shut:.0%} shut, {activation.dead:.0%} dead")
+    if not _unfolded(looked, activation.name):
+        more.append("folded; the page shows all")
+    if activation.broken:
+        more.append(f"{activation.broken:,} no number")
+    said = Text(", ".join(_near(name, activation.within) for name in activation.inputs))
+    return said.append("".join(f" ({one})" for one in more), style="yellow" if activation.broken else "dim")
 
 
 def _tree(looked: Looked, within: str, lead: str) -> list[tuple[Activation, str]]:
@@ -122,20 +128,12 @@ def _unfolded(looked: Looked, name: str) -> bool:
     return depth <= UNFOLDED or name not in {f"blocks.{number}" for number in range(1, depth - 1)}
 
 
-def _short(name: str, within: str) -> str:
+def _near(name: str, within: str) -> str:
+    """A name as it is said inside of a part: what is in it by its last words."""
     return name.removeprefix(f"{within}.") if within else name
 
 
-def _near(name: str, within: str) -> str:
-    """A name as it is said from inside of a part: what is beside it by its last words."""
-    return name.removeprefix(f"{within}.") if within and name.startswith(f"{within}.") else name
-
-
-def _shape(activation: Activation) -> str:
-    return f"[{', '.join(map(str, activation.shape))}]"
-
-
-def _n(number: float) -> str:
+def _number(number: float) -> str:
     return "–" if not math.isfinite(number) else f"{number:.3g}"
 
 
@@ -150,9 +148,9 @@ def sparks(values: list[float], most: int = 24) -> str:
 
 def _next(looked: Looked) -> Table:
     prediction = looked.forward.predictions[-1]
-    vocabulary = len_vocabulary(looked)
+    vocabulary = looked.forward.vocabulary
     title = (
-        f"What comes next after {looked.words[-1]!r}: entropy {_n(prediction.entropy)} nats,"
+        f"What comes next after {looked.words[-1]!r}: entropy {_number(prediction.entropy)} nats,"
         f" as unsure as among {math.exp(prediction.entropy):,.1f} of {vocabulary:,}"
         if math.isfinite(prediction.entropy)
         else "What comes next: what the network says are no numbers"
@@ -180,7 +178,9 @@ def _lens(looked: Looked, width: int) -> Table:
     for after, line in seen.lens.items():
         made.add_row(after, *(_cell(looked, line[place]) for place in shown))
     follows = [seen.predictions[place].follows for place in shown]
-    made.add_row(Text("in the text", style="dim"), *(Text(looked.word(one.token) if one else "", style="dim") for one in follows))
+    made.add_row(
+        Text("in the text", style="dim"), *(Text(looked.word(one.token) if one else "", style="dim") for one in follows)
+    )
     return made
 
 
@@ -194,50 +194,12 @@ def _cell(looked: Looked, prediction: Prediction) -> Text:
     return Text(_said(looked, prediction), style="green" if right else "")
 
 
-# -------------------------------------------------------------------------------------------------------------- heads
-
-
 def _heads(looked: Looked) -> Table:
     title = "Attention: where each head looks, mean over the prompt (--head LAYER.HEAD draws its map)"
-    made = table(title, "head", "itself", "one back", "first", "entropy", "strongest look farther back", left=(0, 5))
+    columns = ("head", "itself", "one back", "first", "entropy", "strongest look farther back")
+    made = table(title, *columns, left=(0, 5))
     for layer, heads in enumerate(looked.forward.maps, start=1):
         for head, weights in enumerate(heads, start=1):
-            itself, back = weights.diagonal().mean(), weights.diagonal(-1).mean() if len(weights) > 1 else math.nan
-            first = weights[1:, 0].mean() if len(weights) > 1 else math.nan
-            row = (f"{layer}.{head}", f"{itself:.2f}", f"{back:.2f}", f"{first:.2f}", f"{entropy_of(weights):.2f}")
-            made.add_row(*row, _strongest(looked, weights))
+            numbers = (f"{number:.2f}" if math.isfinite(number) else "–" for number in habits(weights).values())
+            made.add_row(f"{layer}.{head}", *numbers, Text(strongest_far_look(looked, weights)))
     return made
-
-
-def entropy_of(weights: np.ndarray) -> float:
-    """Mean entropy of the rows from the second on, each as a share of what an even look at all before it would have."""
-    rows = weights.astype(np.float64)
-    nats = -(rows * np.log(np.where(rows > 0, rows, 1.0))).sum(axis=1)
-    return float((nats[1:] / np.log(np.arange(2, len(rows) + 1))).mean()) if len(rows) > 1 else math.nan
-
-
-def _strongest(looked: Looked, weights: np.ndarray) -> Text:
-    """The look at a token that is neither the first nor itself nor the one before, and has the most weight."""
-    far = np.where(np.tri(len(weights), k=-2) > 0, weights, -1.0)
-    far[:, 0] = -1.0
-    query, key = np.unravel_index(int(far.argmax()), far.shape)
-    if not far[query, key] > 0:
-        return Text("–")
-    words = looked.words
-    return Text(f"{words[query]} ({query}) → {words[key]} ({key}) {far[query, key]:.2f}")
-
-
-def _map(looked: Looked, head: tuple[int, int]) -> Text:
-    """One head's map in characters: what each token (row) looks at (column)."""
-    weights, words = looked.forward.maps[head[0] - 1][head[1] - 1], looked.words
-    room = max(map(cell_len, words))
-    drawn = Text(f"Head {head[0]}.{head[1]}: rows look at columns, {SHADES[1]} to {SHADES[-1]} from little to all\n", style="bold")
-    for word, row in zip(words, weights, strict=True):
-        drawn.append(" " * (room - cell_len(word)) + word + " ", style="dim")
-        drawn.append("".join(2 * SHADES[_shade(float(share))] for share in row).rstrip() + "\n", style="not bold")
-    return drawn
-
-
-def _shade(share: float) -> int:
-    """Which of the shades: the least from 2 % on."""
-    return 0 if not share >= 0.02 else min(len(SHADES) - 1, 1 + int(share * (len(SHADES) - 1)))

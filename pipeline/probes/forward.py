@@ -17,7 +17,7 @@ from pipeline.probes.lens import Prediction, lens, predictions
 from pipeline.probes.trace import Call, Trace, trace
 
 SHUT = 0.05  # of a gradient that comes to a unit: where less passes, it is as good as none
-ROWS, COLUMNS = 64, 192  # of a picture at most
+ROWS, COLUMNS = 64, 128  # of a picture at most
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,11 @@ class Forward:
     predictions: list[Prediction]
     normed: bool
     parameters: int
+
+    @property
+    def vocabulary(self) -> int:
+        """How many different tokens there are."""
+        return self.activations[-1].shape[-1]
 
     @property
     def loss(self) -> float | None:
@@ -161,17 +166,13 @@ def _by_token(values: Tensor) -> list[float]:
 
 def _picture(values: Tensor) -> np.ndarray:
     flat: np.ndarray = _tokens_first(values).numpy()
+    flat = np.where(np.isfinite(flat), flat, np.nan)
     for axis, most in ((0, ROWS), (1, COLUMNS)):
         if flat.shape[axis] > most:
-            patches = np.array_split(flat, most, axis=axis)
-            flat = np.stack([_strongest(patch, axis) for patch in patches], axis=axis)
+            starts = np.linspace(0, flat.shape[axis], most, endpoint=False).astype(np.int64)
+            high, low = (pick.reduceat(flat, starts, axis=axis) for pick in (np.fmax, np.fmin))
+            flat = np.where(high >= -low, high, low)
     return flat.astype(np.float32)
-
-
-def _strongest(patch: np.ndarray, axis: int) -> np.ndarray:
-    sizes = np.where(np.isfinite(patch), np.abs(patch), -1.0)
-    strongest: np.ndarray = np.take_along_axis(patch, np.expand_dims(sizes.argmax(axis=axis), axis), axis)
-    return strongest.squeeze(axis)
 
 
 def _closed(model: GPT, seen: Trace, call: Call) -> tuple[float | None, float | None]:

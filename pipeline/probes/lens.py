@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -48,27 +50,30 @@ def predictions(logits: Float[Tensor, "T V"], ids: Sequence[int]) -> list[Predic
     """What some logits say at each position of a text."""
     logits = logits.cpu().double()
     surprise = -logits.log_softmax(dim=-1)
-    probability = (-surprise).exp()
-    entropy = (probability * surprise).nan_to_num(nan=0.0).sum(dim=-1)  # 0 · ∞ is 0 here
-    if bool(logits.isnan().any()):
-        entropy[logits.isnan().any(dim=-1)] = float("nan")
-    # Of equals the lower id comes first, on every machine.
-    best = logits.sort(dim=-1, descending=True, stable=True).indices[:, :TOP]
-
-    def choice(position: int, token: int) -> Choice:
-        own = logits[position, token]
-        before = int((logits[position] > own).sum()) + int((logits[position, :token] == own).sum())
-        told, less = float(probability[position, token]), float(surprise[position, token])
-        return Choice(token, told, float(own), before + 1, less)
+    # A probability of 0 adds nothing, though its surprise is infinite; what is no number stays none.
+    parts = torch.where(surprise.isposinf(), 0.0, (-surprise).exp() * surprise)
+    order = logits.sort(dim=-1, descending=True, stable=True).indices  # of equals the lower id first, on every machine
+    told = torch.tensor([*ids[1:], ids[0]])[:, None]  # the last is a stand-in: nothing follows
+    ranks = (order == told.to(order.device)).int().argmax(dim=-1).tolist()
 
     return [
         Prediction(
-            entropy=float(entropy[position]),
-            top=tuple(choice(position, int(token)) for token in best[position]),
-            follows=choice(position, ids[position + 1]) if position + 1 < len(ids) else None,
+            entropy=float(parts[position].sum()),
+            top=tuple(
+                _choice(logits, surprise, position, token, rank)
+                for rank, token in enumerate(order[position, :TOP].tolist(), start=1)
+            ),
+            follows=_choice(logits, surprise, position, ids[position + 1], ranks[position] + 1)
+            if position + 1 < len(ids)
+            else None,
         )
         for position in range(len(ids))
     ]
+
+
+def _choice(logits: Tensor, surprise: Tensor, position: int, token: int, rank: int) -> Choice:
+    less = float(surprise[position, token])
+    return Choice(token, math.exp(-less), float(logits[position, token]), rank, less)
 
 
 def lens(model: GPT, streams: Sequence[Float[Tensor, "1 T D"]], ids: Sequence[int]) -> dict[str, list[Prediction]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -98,17 +99,19 @@ class _Watch(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         made = [one for one in (result if isinstance(result, list | tuple) else [result]) if isinstance(one, Tensor)]
-        factors = (*args, *(kwargs or {}).values())
-        given = _tensors(factors)
-        sources = self._of(given)
-        if made and sources:
-            owner, module = self._running[-1]
-            if isinstance(module, GPT | Block) and not any(made[0] is one for one in given):
-                operation = func.__name__.strip("_")
-                self.note(f"{owner}.{operation}".lstrip("."), operation, given, made[0], detail=self._factor(operation, factors))
-            else:  # inside of a part: what comes out of it is no part, but where it came from is not forgotten
-                self._from(made, sources)
+        if made:
+            self._ran(func.__name__.strip("_"), (*args, *(kwargs or {}).values()), made)
         return result
+
+    def _ran(self, operation: str, factors: tuple[Any, ...], made: list[Tensor]) -> None:
+        given = _tensors(factors)
+        if not (sources := self._of(given)):
+            return
+        owner, module = self._running[-1]
+        if isinstance(module, GPT | Block) and not any(made[0] is one for one in given):
+            self.note(f"{owner}.{operation}".lstrip("."), operation, given, made[0], detail=self._factor(operation, factors))
+        else:  # inside of a part: what comes out of it is no part, but where it came from is not forgotten
+            self._from(made, sources)
 
     def _of(self, given: Iterable[Tensor]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for one in given for name in self._sources.get(id(one), ())))
@@ -136,7 +139,7 @@ class _Watch(TorchFunctionMode):
         return name
 
     def _reserved(self, name: str) -> str:
-        """A name that is not taken, at this place in the order: add, add_1, …"""
+        """A name that is not taken yet (add, then add_1), at this place in the order."""
         taken = sum(other == name or other.rpartition("_")[0] == name for other in self.order)
         self.order.append(name if not taken else f"{name}_{taken}")
         return self.order[-1]
@@ -150,29 +153,27 @@ class _Watch(TorchFunctionMode):
         with contextlib.ExitStack() as taps:
             for name, module in self.model.named_modules():
                 if name and not isinstance(module, _OPEN):
-                    hooks.append(module.register_forward_pre_hook(self._enters(name), with_kwargs=True))
+                    hooks.append(module.register_forward_pre_hook(partial(self._enters, name), with_kwargs=True))
                     hooks.append(module.register_forward_hook(self._leaves, with_kwargs=True))
                 if isinstance(module, Attention):
-                    taps.enter_context(_put(module, "mix", self._mixing(name, module)))
+                    taps.enter_context(_put(module, "mix", partial(self._mixing, name, module, module.mix)))
                 if isinstance(module, FeedForward):
-                    bent = self._as_part(f"{name}.activation", self.model.knobs.activation, module.activation.function)
+                    kind, bends = self.model.knobs.activation, module.activation.function
+                    bent = partial(self._part, f"{name}.activation", kind, bends, 0)
                     taps.enter_context(_put(module, "activation", replace(module.activation, function=bent)))
             position = self.model.position
-            learned = _parameters(position)
-            taps.enter_context(_put(position, "embed", self._as_part("position", "position", position.embed, learned)))
+            embed = partial(self._part, "position", "position", position.embed, _parameters(position))
+            taps.enter_context(_put(position, "embed", embed))
             try:
                 yield
             finally:
                 for hook in hooks:
                     hook.remove()
 
-    def _enters(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-        def enters(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if isinstance(module, Block) and not self.trace.streams:
-                self.trace.streams.append(args[0])
-            self._running.append((self._reserved(name), module))
-
-        return enters
+    def _enters(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if isinstance(module, Block) and not self.trace.streams:
+            self.trace.streams.append(args[0])
+        self._running.append((self._reserved(name), module))
 
     def _leaves(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
         name, _ = self._running.pop()
@@ -189,40 +190,40 @@ class _Watch(TorchFunctionMode):
 
     # ---------------------------------------------------------------------------------------- what passes between modules
 
-    def _as_part(self, name: str, kind: str, function: Callable[..., Tensor], learned: int = 0) -> Callable[..., Tensor]:
-        """A function that is noted as a part of the network, if it makes something."""
+    def _part(self, name: str, kind: str, function: Callable[..., Tensor], learned: int, x: Tensor, *more: Any) -> Tensor:
+        """What a function makes, noted as a part of the network if it makes something."""
+        self._running.append((name, nn.Identity()))  # what happens in it is its own
+        made = function(x, *more)
+        self._running.pop()
+        if made is not x:
+            self.note(name, kind, (x,), made, learned)
+        return made
 
-        def noted(x: Tensor, *more: Any) -> Tensor:
-            self._running.append((name, nn.Identity()))  # what happens in it is its own
-            made = function(x, *more)
-            self._running.pop()
-            if made is not x:
-                self.note(name, kind, (x,), made, learned)
-            return made
-
-        return noted
-
-    def _mixing(self, name: str, attention: Attention) -> Callable[..., Tensor]:
-        """`mix`, with what it is given and what it holds back: scores and probabilities."""
-        mix, shared = attention.mix, attention.heads // attention.kv_heads
-
-        def noted(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-            compares = q is not v
-            parts = (("q", "queries", q, 1), ("k", "keys", k, shared)) if compares else ()
-            for part, kind, tensor, sharing in (*parts, ("v", "values", v, shared)):
-                self._from([tensor], (self.note(f"{name}.{part}", kind, (tensor,), tensor[:, ::sharing]),))
-            asked: tuple[Tensor, ...] = ()
-            if compares:
-                asked = (attention.masked_scores(q, k, bias),)
-                self.note(f"{name}.scores", "scores", (q, k), asked[0])
-            weights = attention.weights(q, k, bias)
-            self.note(f"{name}.weights", "softmax" if compares else "even", asked, weights)
-            self.trace.maps.append(weights)
-            mixed = mix(q, k, v, bias)
-            self.note(f"{name}.mixed", "weighted mean", (weights, v), mixed)
-            return mixed
-
-        return noted
+    def _mixing(
+        self,
+        name: str,
+        attention: Attention,
+        mix: Callable[..., Tensor],
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """What attention mixes, noted with what it is given and what it holds back: scores and probabilities."""
+        compares, shared = q is not v, attention.heads // attention.kv_heads
+        parts = (("q", "queries", q, 1), ("k", "keys", k, shared)) if compares else ()
+        for part, kind, tensor, sharing in (*parts, ("v", "values", v, shared)):
+            self._from([tensor], (self.note(f"{name}.{part}", kind, (tensor,), tensor[:, ::sharing]),))
+        asked: tuple[Tensor, ...] = ()
+        if compares:
+            asked = (attention.masked_scores(q, k, bias),)
+            self.note(f"{name}.scores", "scores", (q, k), asked[0])
+        weights = attention.weights(q, k, bias)
+        self.note(f"{name}.weights", "softmax" if compares else "even", asked, weights)
+        self.trace.maps.append(weights)
+        mixed = mix(q, k, v, bias)
+        self.note(f"{name}.mixed", "weighted mean", (weights, v), mixed)
+        return mixed
 
 
 @contextlib.contextmanager
