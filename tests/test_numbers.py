@@ -33,7 +33,7 @@ READINGS = {
         heat("attention_sink", ["1.1", "1.2"], [[0, 0.5], [0, 0.75]]),
         heat("previous_token", ["1.1", "1.2"], [[0, 0.875], [0, 0.125]]),
         heat("induction", ["1.1", "1.2"], [[0, 0.0625], [0, 0.25]]),
-        heat("log_partition", ["mean", "standard deviation"], [[4, 6], [0, 1]]),
+        heat("log_partition", ["mean", "sd"], [[4, 6], [0, 1]]),
         Reading(
             "loss_by_position",
             "lines",

@@ -231,11 +231,11 @@ def test_the_partition_is_the_sum_of_exponentials(tmp_path: Path) -> None:
     made = subject(tmp_path)
     with torch.no_grad():
         sizes = made.model(made.batch.inputs).double().exp().sum(dim=-1).log().numpy()
-    wanted = {"mean": sizes.mean(), "standard deviation": sizes.std()}
+    wanted = {"mean": sizes.mean(), "sd": sizes.std()}
     assert numbers(log_partition(made)) == pytest.approx(wanted, rel=1e-3)
     with torch.no_grad():
         made.model.head.weight.zero_()
-    flat = {"mean": math.log(made.tokenizer.vocabulary), "standard deviation": 0.0}
+    flat = {"mean": math.log(made.tokenizer.vocabulary), "sd": 0.0}
     assert numbers(log_partition(replace(made))) == pytest.approx(flat, rel=1e-3)
 
 

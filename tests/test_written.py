@@ -85,10 +85,10 @@ def test_matches_are_those_found_by_looking_everywhere(rows: list[list[int]], tr
 def test_a_model_that_writes_by_heart_is_told_by_how_long_it_does_in_characters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "ü€1" + "xyz" * 100
-    order = [256, *"ü€1".encode(), ord("w")]
+    text = "ü€1 \t\n" + "xyz" * 100
+    order = [256, *"ü€1 \t\n".encode(), ord("w")]
     made = machine(tmp_path, dict(zip(order, [*order[1:], 0], strict=True)), Bytes(has_end=True), text=text)
-    assert numbers(copied_length(made)) == {"longest copy": 3}, "six bytes are three characters"
+    assert numbers(copied_length(made)) == {"longest copy": 4}, "of nine bytes: three letters, and blanks, which count once"
     monkeypatch.setattr(copying, "LOOKED_AT", 5)
     reading = copied_length(replace(made))
     assert numbers(reading) == {"longest copy": 2}

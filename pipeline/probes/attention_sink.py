@@ -35,4 +35,5 @@ def attention_sink(subject: Subject) -> Reading:
         says="How much of its attention each head (layer.head) leaves at the first token. Healthy: some heads rest there, late"
         " in training more of them; over 0.9 in all heads of a layer, that layer mixes nothing.",
         about="attention",
+        span=(0, 1),
     )

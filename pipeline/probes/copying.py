@@ -40,6 +40,7 @@ def previous_token(subject: Subject) -> Reading:
         says="How much each head (layer.head) looks at the token just before, on random tokens. Healthy: often one early head"
         " that does little else, the first half of copying; with a mixer none is needed.",
         about="attention",
+        span=(0, 1),
     )
 
 
@@ -78,6 +79,7 @@ def induction(subject: Subject) -> Reading | None:
         says="How much each head (layer.head) looks, from a repeated random token, at what followed its first copy. Healthy:"
         " where text repeats itself, a head that rises above 0.4 in mid-training; flat near 0 means that nothing is copied.",
         about="attention",
+        span=(0, 1),
     )
 
 

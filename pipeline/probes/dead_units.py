@@ -42,4 +42,5 @@ def dead_units(subject: Subject) -> Reading:
         says=f"How many hidden units of each block do nothing at any of {subject.batch.inputs.numel():,} tokens. Healthy:"
         " under 5 %; over 20 % the block is smaller than it is paid for. On few tokens the share is too high.",
         about="signal",
+        span=(0, 0.4),
     )

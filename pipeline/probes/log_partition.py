@@ -22,7 +22,7 @@ def log_partition(subject: Subject) -> Reading:
     sizes = forward(subject).logits[0].float().logsumexp(dim=-1).double()
     return point(
         "log_partition",
-        {"mean": float(sizes.mean()), "standard deviation": float(sizes.std(correction=0))},
+        {"mean": float(sizes.mean()), "sd": float(sizes.std(correction=0))},
         subject.step,
         quantity="log Z, nats",
         says="The logarithm of the softmax's denominator: how far all logits together have drifted. Healthy: within 5 of where"

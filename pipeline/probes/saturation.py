@@ -43,6 +43,7 @@ def saturation(subject: Subject) -> Reading | None:
         says="How much of each block's activation stands within .03 of an end, where hardly any gradient passes. Healthy:"
         " under 5 %; over 20 % the layers before learn little.",
         about="signal",
+        span=(0, 0.4),
     )
 
 
