@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.params import Refusal, door, load
+from pipeline.params import Refusal, door, load, read_sections
 
 app = typer.Typer(
     help="What one asks Rally by hand; `dvc` does the rest (dvc repro, dvc exp run -S train.lr=0.01).",
@@ -87,6 +87,51 @@ def sample(
         converse(draw)
     elif not write(draw, prompt):
         sys.exit(130)  # as a shell has it after Ctrl-C
+
+
+@app.command()
+def look(
+    prompt: Annotated[str | None, typer.Option(help="The text to read. Without it: the toy text of params.yaml.")] = None,
+    ids: Annotated[str | None, typer.Option(metavar="'3 1 4'", help="Token ids in its place; they need no text.")] = None,
+    step: Annotated[str, typer.Option(help="A step of which a snapshot was kept, or last.")] = "last",
+    untrained: Annotated[bool, typer.Option("--untrained", help="The network of params.yaml as it is drawn.")] = False,
+    set_param: Annotated[
+        list[str] | None, typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="Draw it with this knob turned.")
+    ] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(min=1, help="With --ids: how many different tokens, where no text has been tokenized.")
+    ] = None,
+    head: Annotated[str | None, typer.Option(metavar="LAYER.HEAD", help="Draw the attention map of this head.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write all of it as one HTML page that needs no network.")] = None,
+    show_it: Annotated[
+        bool, typer.Option("--open", help="Show the page in a browser (look.html, if --page names none).")
+    ] = False,
+) -> None:
+    """Show everything that happens in one forward pass.
+
+    Every intermediate activation by name, the diagram of the network with its shapes, attention, logit lens, next token.
+    """
+    called_from = Path.cwd()
+    enter_project()
+    from pipeline.lab.look import Asked, look
+
+    asked = Asked(prompt, ids, step, untrained, tuple(set_param or ()), vocabulary)
+    looked = look(asked)
+    from rich.console import Console
+
+    from pipeline.lab import look_text
+
+    chosen = look_text.head_named(head, looked)
+    if page is None and not show_it:
+        look_text.show(looked, Console(highlight=False), chosen)
+        return
+    from pipeline.lab import look_page
+
+    target = called_from / (page or Path("look.html"))
+    look_page.write(target, looked, chosen)
+    print(f"{os.path.relpath(target, called_from)}: the forward pass on one page")
+    if show_it:
+        typer.launch(target.as_uri())
 
 
 @app.command()
@@ -231,6 +276,27 @@ def doctor_(
         from pipeline.lab.doctor import show
 
         show(all_signs=all_signs)
+
+
+@doctor.command()
+def trial(
+    seeds: Annotated[int, typer.Option(min=1, help="How often every fault is put into a run of every task.")] = 3,
+    healthy: Annotated[int, typer.Option(min=0, help="Healthy runs of every task.")] = 10,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", help="Only this fault; repeat it for more. Without it: all of them.")
+    ] = None,
+) -> None:
+    """Test the doctor on runs of which one knows what they have.
+
+    Some 400 trainings of seconds, most of them spoilt on purpose, in less than half an hour of two cores. What was trained is
+    kept: a trial that was interrupted goes on, and one that is held again with other thresholds trains nothing.
+    """
+    enter_project()
+    standing = read_sections(Path("params.yaml"))
+    load()
+    from pipeline.lab import doctor_trial
+
+    doctor_trial.play(standing, seeds=seeds, healthy=healthy, only=fault or [])
 
 
 @app.command(context_settings=PASS_ON)

@@ -115,7 +115,8 @@ def freezes_a_block(training: Training) -> None:
             before = [weight.detach().clone() for weight in frozen]
             step(lr)
             with torch.no_grad():
-                torch._foreach_copy_(frozen, before)
+                for weight, kept in zip(frozen, before, strict=True):
+                    weight.copy_(kept)
 
         return step_without
 
@@ -153,9 +154,27 @@ def averages_means(training: Training) -> None:
     instead(task, "loss", unweighed)
 
 
+class NoScaler(Scaler):
+    """No loss scaling: gradients are as small as the mean over a batch makes them, here over one of half a million tokens.
+
+    The batches of a small trial would hide the fault, so that the loss is made smaller before backward, and the gradients are
+    made larger by as much after it, when what float16 cannot hold has become 0.
+    """
+
+    LARGE = 2**19  # tokens
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__(enabled=False)
+        self.scale = tokens / self.LARGE
+
+    def unscale(self, model: nn.Module) -> bool:
+        torch._foreach_mul_([weight.grad for weight in model.parameters() if weight.grad is not None], 1 / self.scale)
+        return True
+
+
 def drops_the_scaler(training: Training) -> None:
     """float16 gradients are computed of the loss as it is, so that small ones become 0."""
-    training.progress.scaler = Scaler(enabled=False)
+    training.progress.scaler = NoScaler(training.params.train.batch * training.task.length)
 
 
 # -------------------------------------------------------------------------------------------------------------- in the data
@@ -229,7 +248,7 @@ def draws_large_weights(training: Training) -> None:
     with torch.no_grad():
         for weight in training.network.parameters():
             if weight.ndim >= 2:
-                weight *= 10
+                weight.mul_(10)
 
 
 def kills_units(training: Training) -> None:
@@ -244,7 +263,7 @@ def saturates_units(training: Training) -> None:
     """What enters the sigmoids is thirty times as large as it should be."""
     with torch.no_grad():
         for block in training.blocks:
-            block.feed_forward.up.weight *= 30
+            block.feed_forward.up.weight.mul_(30)
 
 
 def drops_in_use(training: Training) -> None:
@@ -269,9 +288,16 @@ FAULTS: dict[str, Fault] = {
     "rate x30": Fault("the learning rate is thirty times too high", "learning rate too high", factors={"train.lr": 30.0}),
     "rate /100": Fault("the learning rate is a hundred times too low", "learning rate too low", factors={"train.lr": 0.01}),
     "no warm-up": Fault(
-        "post-norm, Adam at six times the rate, and no warm-up",
+        "six post-norm layers, Adam at six times the rate, and no warm-up",
         "no warm-up",
-        knobs={**ADAMW, "train.lr": 0.03, "train.warmup": 0.0, "model.residual": "post", "train.schedule": "cosine"},
+        knobs={
+            **ADAMW,
+            "train.lr": 0.03,
+            "train.warmup": 0.0,
+            "train.schedule": "cosine",
+            "model.residual": "post",
+            "model.depth": 6,
+        },
     ),
     "gradients kept": Fault("gradients are never set to zero", "gradients not zeroed", break_it=keeps_gradients),
     "target is input": Fault("labels are not shifted", "target is the input", break_it=targets_its_inputs),
@@ -323,7 +349,7 @@ FAULTS: dict[str, Fault] = {
     "float16 unscaled": Fault(
         "float16 without a loss scaler",
         "float16 without scaling",
-        knobs={"train.precision": "float16"},
+        knobs={"train.precision": "float16", "train.batch": 8},
         break_it=drops_the_scaler,
     ),
     "epsilon 1": Fault("Adam's epsilon is 1", "epsilon too large", knobs={**ADAMW, "train.epsilon": 1.0}),

@@ -1,4 +1,4 @@
-"""What the doctor is shown of one run: its curves, its numbers before the first step, simpler predictors, readings and knobs."""
+"""What the doctor is shown of one run: curves, numbers before the first step, simpler predictors, readings and knobs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Case:
         return [float(tick) for tick in found.axes[-1].ticks] if found and found.axes[-1].name == "step" else []
 
     def at(self, reading: str, snapshot: int) -> list[float]:
-        """The numbers of a reading (of layers, or heads) at one of its snapshots, in their order; what is no number is left out."""
+        """The numbers of a reading (of layers, or heads) at one of its snapshots, in order; what is no number is left out."""
         found = self.readings.get(reading)
         if found is None or not self.snapshots(reading) or not found.values:
             return []
@@ -80,8 +80,8 @@ LEVELS = ("uniform", "unigram", "bigram", "entropy")
 def levels(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """What metrics/evaluate.json says of the validation split without the model: see Case.levels."""
     losses = {score["name"]: score["loss"] for score in _of_validation(evaluation, "scores") if "loss" in score}
-    shared = {"overlap": split["overlap"] for split in _of_validation(evaluation, "splits")}
-    return {name: losses[name] for name in LEVELS if name in losses} | shared
+    shared = [("overlap", split["overlap"]) for split in _of_validation(evaluation, "splits")]
+    return {name: losses[name] for name in LEVELS if name in losses} | dict(shared)
 
 
 def _of_validation(evaluation: Mapping[str, Any], listed: str) -> list[Mapping[str, Any]]:

@@ -237,7 +237,7 @@ CAUSES: dict[str, Cause] = {
         hints=(Hint(1.0, knob_is("model.activation", "sigmoid", "tanh")),),
     ),
     "dropout left on in use": Cause(
-        says="Features are still dropped where the model is only used, so that its validation loss is that of a thinned network.",
+        says="Features are still dropped where the model is only used: its validation loss is that of a thinned network.",
         knob="model.dropout",
         turned=turned("-S model.dropout=0.0"),
         tells="If the validation loss falls by more than the training loss, dropout was on in both.",
@@ -284,7 +284,7 @@ CAUSES: dict[str, Cause] = {
         hints=(Hint(2.0, knob_is("train.precision", "float16")), Hint(-4.0, knob_is("train.precision", "float32", "bfloat16"))),
     ),
     "epsilon too large": Cause(
-        says="Adam divides by the size of the gradient plus epsilon; where epsilon is larger, small gradients stay small steps.",
+        says="Adam divides by the size of the gradient plus epsilon; where epsilon is larger, small gradients are small steps.",
         knob="train.epsilon",
         turned=turned("-S train.epsilon=1e-8"),
         tells="If the loss falls faster, it was epsilon.",

@@ -30,13 +30,14 @@ def ran_away(case: Case) -> float | None:
 
 
 def start_excess(case: Case) -> float | None:
-    """|loss − ln V − var(logits) / 2| before the first step, nats: what a network that knows nothing yet does not have.
+    """|loss − ln V − var(logits) / 2| before the first step beyond four standard deviations of chance, nats.
 
     Source: the expansion of ln E[exp z] for logits z drawn from a normal distribution. Above a variance of 4 or so the largest
     logits take over and the expansion fails, so that nothing is said.
     """
     excess, variance = case.sanity.get("start_excess"), case.sanity.get("logit_variance", 0.0)
-    return None if excess is None or variance > 4 else abs(excess)
+    chance = 4 * case.sanity.get("start_chance", 0.0)
+    return None if excess is None or variance > 4 else max(abs(excess) - chance, 0.0)
 
 
 def start_loss(case: Case) -> float | None:
@@ -46,7 +47,7 @@ def start_loss(case: Case) -> float | None:
 
 
 def future(case: Case) -> float | None:
-    """The largest |gradient| of a prediction to an input that comes after it: exactly 0 where the model is causal."""
+    """The largest |gradient| of a prediction to an input that comes after it, or its change with that: 0 where it is causal."""
     return case.sanity.get("future")
 
 
@@ -56,8 +57,9 @@ def across_batch(case: Case) -> float | None:
 
 
 def cache_difference(case: Case) -> float | None:
-    """The largest |difference| between the logits of one forward pass and of token by token with a cache."""
-    return case.sanity.get("cache_difference")
+    """The largest |difference| of the logits of one forward pass and of piece by piece with a cache, to the largest |logit|."""
+    difference, largest = case.sanity.get("cache_difference"), case.sanity.get("largest_logit")
+    return None if difference is None else difference / largest if largest else difference
 
 
 def overlap(case: Case) -> float | None:

@@ -19,7 +19,7 @@ BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it is 0 modulo 
 def overlap(training: npt.NDArray[np.unsignedinteger] | Sequence[int], held_out: npt.NDArray[np.unsignedinteger]) -> float:
     """The share of windows of the held-out tokens that stand in the training tokens, token by token.
 
-    Healthy: next to nothing. 1 is text that was trained on. Text that repeats itself by nature (short words of brackets, tables)
+    Healthy: next to nothing. 1 is text that was trained on. Text that repeats itself by nature (tables, set phrases)
     shares some. Windows are told apart by a polynomial hash of 64 bits; among 20 million two that differ meet with a chance
     of one in 10^9 a window.
 

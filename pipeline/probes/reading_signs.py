@@ -48,15 +48,17 @@ def gradient_ratio(case: Case) -> float | None:
 def gradient_agreement(case: Case) -> float | None:
     """The gradient norm that the training wrote down over that which the probe finds for the same weights on held-out text.
 
-    Both are of a mean loss over some batch, so that they agree within a factor of a few, unless the training adds up, loses or
-    divides wrongly what backward leaves.
+    The row that follows each snapshot but the first; the median over them. Both are of a mean loss over some batch, so that
+    they agree within a factor of a few, unless the training adds up, loses or divides wrongly what backward leaves.
     """
-    squares = [norm**2 for norm in case.at("gradient_norm", LAST)]
-    rows = [norm for _, norm in case.curve("gradient_norm")]
-    if not squares or not rows or case.progress.get("diverged"):
-        return None
-    probed = math.sqrt(sum(squares))
-    return statistics.mean(rows[-max(len(rows) // 20, 1) :]) / probed if probed > 0 else None
+    rows = case.curve("gradient_norm")
+    ratios = []
+    for place, step in enumerate(case.snapshots("gradient_norm")):
+        probed = math.sqrt(sum(norm**2 for norm in case.at("gradient_norm", place)))
+        behind = [norm for at, norm in rows if at > step][:1] or [norm for _, norm in rows[-1:]]
+        if step > 0 and probed > 0 and behind:
+            ratios.append(behind[0] / probed)
+    return statistics.median(ratios) if ratios else None
 
 
 def update_ratio(case: Case) -> float | None:
