@@ -30,9 +30,9 @@ def dead_units(subject: Subject) -> Reading:
     at = ends(subject.blocks[0].feed_forward.activation)
     shares = []
     for hidden in forward(subject).hidden:
-        little = NEAR if len(at) > 1 else LITTLE * float(hidden.double().square().mean().sqrt())
+        little = NEAR if len(at) > 1 else LITTLE * float(hidden.cpu().double().square().mean().sqrt())
         farthest = torch.stack([(hidden - rest).abs().flatten(0, 1).amax(dim=0) for rest in at or [0.0]]).amin(dim=0)
-        shares.append(float((farthest <= little).double().mean() + 0 * farthest.sum()))  # what is no number stays none
+        shares.append(float((farthest <= little).float().mean() + 0 * farthest.sum()))  # what is no number stays none
     return column(
         "dead_units",
         Axis("block", block_names(subject)),

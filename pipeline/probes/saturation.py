@@ -33,7 +33,7 @@ def saturation(subject: Subject) -> Reading | None:
     shares = []
     for hidden in forward(subject).hidden:
         far = torch.stack([(hidden - end).abs() for end in at]).amin(dim=0)
-        shares.append(float((far < NEAR).double().mean() + 0 * far.sum()))  # what is no number stays none
+        shares.append(float((far < NEAR).float().mean() + 0 * far.sum()))  # what is no number stays none
     return column(
         "saturation",
         Axis("block", block_names(subject)),
