@@ -31,7 +31,7 @@ from pipeline.lab.look_heads import habits, most_decided
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.transformer import GPT
 from pipeline.params import Refusal
-from pipeline.probes.forward import Activation, Forward, forward
+from pipeline.probes.forward import Activation, Forward, forward, taken_apart
 from pipeline.probes.lens import predictions
 from pipeline.probes.trace import Trace, trace
 
@@ -121,11 +121,13 @@ def test_every_activation_is_what_a_calculation_by_hand_gives() -> None:
 
 @pytest.mark.parametrize("changes", KINDS, ids=named)
 def test_looking_at_any_kind_of_network_changes_nothing_and_what_is_seen_fits_together(changes: dict[str, object]) -> None:
-    model = network(**changes)
+    model = network(model__depth=1, **changes)
     with torch.no_grad():
         plain = model(torch.tensor([IDS]))
     before = attributes_of(model)
-    made, taken = seen(model), forward(model, IDS, here())
+    made = seen(model)
+    with torch.no_grad():
+        taken = taken_apart(model, IDS, made)
     assert torch.equal(made["head"].output, plain)
     assert attributes_of(model) == before and torch.is_grad_enabled()
 
@@ -134,8 +136,8 @@ def test_looking_at_any_kind_of_network_changes_nothing_and_what_is_seen_fits_to
     parts_read_what_was_made_before(made)
     numbers_are_those_of_the_tensors(made, taken)
     # The last layer of the lens is what the network says, and its loss is torch's own.
-    assert [*taken.lens] == ["embedding", "block 1", "block 2"]
-    assert taken.lens["block 2"] == taken.predictions
+    assert [*taken.lens] == ["embedding", "block 1"]
+    assert taken.lens["block 1"] == taken.predictions
     assert taken.loss == pytest.approx(float(nn.functional.cross_entropy(plain[0, :-1].double(), torch.tensor(IDS[1:]))))
     assert taken.parameters == sum(weight.numel() for weight in model.parameters())
 
@@ -195,7 +197,7 @@ def numbers_are_those_of_the_tensors(made: Trace, taken: Forward) -> None:
         assert math.isclose(one.mean, numbers.mean(), abs_tol=1e-12)
         assert math.isclose(one.rms, (numbers**2).mean() ** 0.5, rel_tol=1e-12)
         assert len(one.by_token) == one.picture.shape[0] == len(IDS)
-    assert taken.maps.shape == (2, 2, len(IDS), len(IDS))
+    assert taken.maps.shape == (1, 2, len(IDS), len(IDS))
 
 
 def arrows(made: Trace, within: str) -> dict[str, tuple[str, ...]]:

@@ -101,13 +101,16 @@ def forward(model: GPT, ids: list[int], runtime: Runtime) -> Forward:
         ids: at least one, and at most model.length.
     """
     with torch.no_grad(), runtime.autocast():
-        seen = trace(model, torch.tensor([ids], device=runtime.device))
-        by_layer = lens(model, seen.streams, ids)
+        return taken_apart(model, ids, trace(model, torch.tensor([ids], device=runtime.device)))
+
+
+def taken_apart(model: GPT, ids: list[int], seen: Trace) -> Forward:
+    """What can be said of a pass of a network over some ids."""
     return Forward(
         ids=ids,
         activations=[_activation(model, seen, call) for call in seen.calls],
         maps=np.stack([weights[0].float().cpu().numpy() for weights in seen.maps]),
-        lens=by_layer,
+        lens=lens(model, seen.streams, ids),
         predictions=predictions(seen["head"].output[0], ids),
         normed=any(call.name == "final_norm" for call in seen.calls),
         parameters=sum(weight.numel() for weight in model.parameters()),
