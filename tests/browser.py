@@ -49,6 +49,11 @@ class Browser:
         colours = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=colours)
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
+        self.open(page)
+
+    def open(self, page: Path) -> None:
+        """Open a page anew."""
+        self.events.clear()
         self.call("Page.navigate", url=page.resolve().as_uri())
         self.wait_for("Page.loadEventFired")
 
