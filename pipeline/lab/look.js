@@ -37,7 +37,7 @@
     document.querySelector("[data-place]").textContent = `(token ${token})`;
     document.querySelector("[data-entropy]").textContent = told.entropy === null
       ? "What the network says are no numbers."
-      : `Entropy ${said(told.entropy)} nats: 0 is certain.`;
+      : `Entropy ${said(told.entropy)} nats: 0 is certain, ${said(data.knows_nothing)} knows nothing.`;
     const body = document.querySelector("#choices tbody");
     body.replaceChildren();
     for (const one of told.top) {

@@ -164,6 +164,7 @@ def _data(looked: Looked) -> dict[str, Any]:
     carried = base64.b64encode(numbers.tobytes()).decode() if maps.size <= CELLS and not broken else None
     return {
         "words": looked.words,
+        "knows_nothing": _finite(math.log(looked.forward.vocabulary)),
         "layers": maps.shape[0],
         "heads": maps.shape[1],
         "maps": carried,
