@@ -206,7 +206,7 @@ def test_a_probability_is_read_by_keys_and_under_the_pointer(browser: Browser) -
     browser.press("Escape")
     assert "looks at" in browser.see(SAYS)
     plot = "document.querySelector('#heads .large .plot')"
-    browser.see(f"{plot}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    browser.see(f"{plot}.scrollIntoView({{block: 'center'}})")
     left, top, width, height = browser.see(
         f"(({{x, y, width, height}}) => [x, y, width, height])({plot}.getBoundingClientRect())"
     )
@@ -242,6 +242,23 @@ def test_the_page_fits_a_narrow_window_and_a_wide_one_and_asks_nobody(browser: B
     browser.resize(1600, 900)
     assert browser.asked_for() == []
     assert browser.complaints() == []
+
+
+@in_a_browser
+def test_what_is_jumped_to_lies_below_the_tokens_and_the_followed_column_in_sight(written: Path) -> None:
+    long = written.with_name("long.html")
+    write(long, looked(ids=[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8]))
+    with Browser(long, width=400) as browser:
+        browser.see("document.querySelector('nav [href=\"#lens\"]').click()")
+        top = browser.see("document.querySelector('#lens').getBoundingClientRect().top")
+        assert top >= browser.see("document.querySelector('#tokens').getBoundingClientRect().bottom")
+        for token in (11, 0):
+            browser.see(f"document.querySelector('[name=token][value=\"{token}\"]').click()")
+            inside = browser.see(
+                "((cell, box) => cell.left >= box.left && cell.right <= box.right + 1)(document.querySelector('#layers th.at')"
+                ".getBoundingClientRect(), document.querySelector('#lens .scroll').getBoundingClientRect())"
+            )
+            assert inside, token
 
 
 @in_a_browser
