@@ -31,12 +31,16 @@ RAW = Path("data/raw")  # prepare: {split}.txt, {split}.ends.npy, card.json, and
 TOKENS = Path("data/tokens")  # tokenize: {split}.npy, train.parts.npy, tokenizer.json, meta.json
 MODEL = Path("models/model")  # train: model.safetensors, model.json
 SNAPSHOTS = Path("models/snapshots")  # train: step-00000000.safetensors …, snapshots.json
+GOOD = Path("models/good")  # train, where it gave up: the last weights before it went wrong, as model.*
 TRAIN_CURVE = Path("metrics/train.csv")  # train: loss, learning rate, gradient norm by step
 VALIDATION_CURVE = Path("metrics/validation.csv")  # train: loss on held-out text by step
 TRAIN_METRICS = Path("metrics/train.json")  # train: the last row, live while it runs
+SANITY = Path("metrics/sanity.json")  # train: whether the fresh network was sound, in numbers
 EVALUATION = Path("metrics/evaluate.json")  # evaluate: the scores that experiments are compared by, beside simpler things
 SAMPLES = Path("metrics/samples.md")  # evaluate: what it writes
 READINGS = Path("metrics/readings")  # probe: one JSON a reading
+PROBE_METRICS = Path("metrics/probe.json")  # probe: a few numbers of the readings, by which experiments are compared
+DIAGNOSIS = Path("metrics/doctor.json")  # diagnose: healthy, or what is wrong and what would tell; its signs
 PICTURES = Path("plots/pictures")  # plot: one PNG a curve and a reading
 REPORT = Path("plots/report.html")  # plot: the run on one page
 

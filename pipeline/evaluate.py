@@ -15,6 +15,7 @@ def main() -> None:
     from pipeline.engine.runtime import Runtime
     from pipeline.probes.base import open_model
     from pipeline.probes.baselines import HELD_OUT, baselines, entropy, predicted_bytes
+    from pipeline.probes.overlap import overlaps
     from pipeline.probes.samples import page
     from pipeline.probes.scores import score, standings, summary
 
@@ -28,7 +29,8 @@ def main() -> None:
             scores.append(score(subject, split, size, advance))
     to_beat = baselines(params.evaluate.ngram_order, say)
     print(*standings([*scores, *to_beat]), sep="\n")
-    artifacts.write_json(artifacts.EVALUATION, summary(scores, to_beat, entropy(), meta["test_is_validation"]))
+    told = summary(scores, to_beat, entropy(), meta["test_is_validation"]) | {"splits": overlaps(artifacts.TOKENS, HELD_OUT)}
+    artifacts.write_json(artifacts.EVALUATION, told)
     artifacts.write_text(artifacts.SAMPLES, page(subject, params.evaluate, params.seed))
 
 

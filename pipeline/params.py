@@ -309,6 +309,7 @@ class Train(Section):
     state_8bit: bool
     ema: Annotated[float, Field(ge=0, lt=1)]
     clip: Annotated[float, Field(ge=0)]
+    give_up: bool
     schedule: Annotated[str, _named("engine/schedules.py:SCHEDULES")]
     warmup: Annotated[float, Field(ge=0, le=1)]
     decay: Annotated[float, Field(ge=0, le=1)]
@@ -373,6 +374,7 @@ class Evaluate(Section):
 class Probe(Section):
     sequences: Annotated[int, Field(ge=1, le=4096)]
     toy: Annotated[str, Field(min_length=1)]
+    sharpness_iterations: Annotated[int, Field(ge=0, le=1000)]
 
 
 class Plot(Section):

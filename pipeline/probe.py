@@ -1,12 +1,10 @@
-"""The stage probe: the snapshots of a training -> metrics/readings/."""
+"""The stage probe: the snapshots of a training -> metrics/readings/, metrics/probe.json."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from pipeline import artifacts
 from pipeline.params import door, load
-from pipeline.readings import Reading, over_training, save
+from pipeline.readings import save
 
 
 @door
@@ -14,18 +12,28 @@ def main() -> None:
     """Put every question of the table to the model as it was along its training."""
     params = load()
 
+    from pipeline.corpus.progress import follower
     from pipeline.engine.runtime import Runtime
     from pipeline.probes.base import open_snapshots
-    from pipeline.probes.table import PROBES
+    from pipeline.probes.numbers import summary
+    from pipeline.probes.table import readings_of
 
-    knobs, along = params.probe, defaultdict[str, list[tuple[int, Reading]]](list)
-    for subject in open_snapshots(artifacts.MODEL.parent, Runtime(params.runtime), sequences=knobs.sequences, toy=knobs.toy):
-        for name, probe in PROBES.items():
-            if probe.whole_training:
-                along[name].append((subject.step, probe.read(subject)))
-    for name, probe in PROBES.items():
-        save(over_training(along[name]) if probe.whole_training else probe.read(subject))
-    print(f"{artifacts.READINGS}: {', '.join(PROBES)}")
+    knobs, follow = params.probe, follower(params.runtime.progress)
+    subjects = open_snapshots(
+        artifacts.MODEL.parent,
+        Runtime(params.runtime),
+        sequences=knobs.sequences,
+        toy=knobs.toy,
+        sharpness_iterations=knobs.sharpness_iterations,
+    )
+    sizes = [file.stat().st_size for file in artifacts.SNAPSHOTS.glob("*.safetensors")]
+    with follow("reading snapshots", sum(sizes)) as advance:
+        readings = readings_of(subjects, lambda: advance(sum(sizes) // len(sizes)))
+    for reading in readings.values():
+        save(reading)
+    # Under one name, so that tables of experiments can leave them out together.
+    artifacts.write_json(artifacts.PROBE_METRICS, {"readings": summary(readings)})
+    print(f"{artifacts.READINGS}: {', '.join(readings)}")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,23 @@
 """What a measurement is: named numbers on named axes, with the form in which it is drawn.
 
 A probe makes readings, the plot stage draws any of them by its form; so a new diagnostic touches one room.
-The ground of the house: no torch, nothing of ours but artifacts.
+The ground of the house: no torch, nothing of ours but artifacts and params.
 """
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts import READINGS, read_json, rounded, write_json
+from pipeline.params import Refusal
+
+Curve = dict[str, list[float | None]]
+"""Columns of a curve by name; a value that is missing or not finite is None."""
 
 Form = Literal["lines", "heat", "maps"]
 """How a reading is drawn.
@@ -21,6 +26,9 @@ lines: values [series, x]: a line for each entry of the first axis over the last
 heat:  values [y, x]: colours; one picture that shows a whole training at a glance.
 maps:  values [row, column, y, x]: small colour maps in a grid, such as attention by layer and head.
 """
+
+About = Literal["signal", "gradients", "attention", "prediction", "samples", "other"]
+"""What a reading asks after: what runs through the layers, moves them, is looked at by heads, comes out, is written."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,8 @@ class Reading:
 
     `values` are nested lists, one level an axis; a number that is not finite is None. `says` is one sentence for the
     person who looks at the picture: what it shows and what is healthy. `quantity` names the numbers with their unit.
+    `about` is what is asked after, so that what belongs together stands together. `span` are two numbers that the colours of
+    a map reach at least (0 and 1 of a share), so that what is next to nothing looks like it, and runs compare.
     """
 
     name: str
@@ -46,6 +56,8 @@ class Reading:
     axes: tuple[Axis, ...]
     values: list[Any]
     logarithmic: bool = False
+    about: About = "other"
+    span: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         wanted = {"lines": 2, "heat": 2, "maps": 4}[self.form]
@@ -65,15 +77,34 @@ def finite(values: Any) -> Any:
     return rounded(float(values), 4) if math.isfinite(values) else None
 
 
-def over_training(readings: Sequence[tuple[int, Reading]]) -> Reading:
-    """One reading a snapshot, of one line each, as one reading with a line a snapshot.
+STEP = "step"  # the axis along which the readings of a training are joined
 
-    Args:
-        readings: (step, reading of form "lines" with one series) for each snapshot.
-    """
-    first = readings[0][1]
-    steps = Axis("step", [step for step, _ in readings])
-    return replace(first, axes=(steps, first.axes[1]), values=[reading.values[0] for _, reading in readings])
+
+def column(name: str, down: Axis, numbers: Sequence[float], step: int, **said: Any) -> Reading:
+    """What was measured at one step, a number a layer or a head: a heat map of one column."""
+    return Reading(name, "heat", axes=(down, Axis(STEP, [step])), values=finite([[number] for number in numbers]), **said)
+
+
+def point(name: str, numbers: Mapping[str, float], step: int, **said: Any) -> Reading:
+    """What was measured at one step, a number a line: lines of one point."""
+    axes = (Axis("line", list(numbers)), Axis(STEP, [step]))
+    return Reading(name, "lines", axes=axes, values=finite([[number] for number in numbers.values()]), **said)
+
+
+def over_training(readings: Sequence[Reading]) -> Reading:
+    """The readings of some steps as one: joined along the axis of the steps, on which each has its own."""
+    first = readings[0]
+    along = [axis.name for axis in first.axes].index(STEP)
+    steps = Axis(STEP, [step for reading in readings for step in reading.axes[along].ticks])
+    axes = (*first.axes[:along], steps, *first.axes[along + 1 :])
+    return replace(first, axes=axes, values=_joined([reading.values for reading in readings], along))
+
+
+def _joined(values: Sequence[list[Any]], along: int) -> list[Any]:
+    """Nested lists put one behind another at a depth."""
+    if along == 0:
+        return [line for one in values for line in one]
+    return [_joined(lines, along - 1) for lines in zip(*values, strict=True)]
 
 
 def save(reading: Reading, folder: Path = READINGS) -> None:
@@ -87,3 +118,24 @@ def load_all(folder: Path = READINGS) -> list[Reading]:
         Reading(**{**content, "axes": tuple(Axis(**axis) for axis in content["axes"])})
         for content in map(read_json, sorted(folder.glob("*.json")))
     ]
+
+
+def read_curve(path: Path) -> Curve:
+    """The columns of a CSV file of numbers.
+
+    Raises:
+        Refusal: it is missing, or holds something else.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+    except FileNotFoundError:
+        raise Refusal(f"{path}: is not there; `dvc repro` makes it") from None
+    except (ValueError, TypeError, AttributeError, csv.Error):
+        raise Refusal(f"{path}: is damaged (no table of numbers); `dvc checkout --force {path}` brings it back") from None
+
+
+def _number(text: str) -> float | None:
+    value = float(text or "nan")
+    return value if math.isfinite(value) else None

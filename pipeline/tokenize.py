@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline import artifacts
 from pipeline.params import door, load
 
-KNOWN = ("bytes", "documents", "entropy_nats_per_byte", "sources", "test_is_validation")  # of the text, on its card
+KNOWN = ("bytes", "documents", "entropy_nats_per_byte", "grammar", "sources", "test_is_validation")  # of the text, on its card
 
 
 @door

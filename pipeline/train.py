@@ -1,4 +1,4 @@
-"""The stage train: data/tokens -> models/, metrics/train.csv, metrics/validation.csv, metrics/train.json."""
+"""The stage train: data/tokens -> models/, metrics/train.csv, validation.csv, train.json, sanity.json."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def main() -> None:
     from pipeline.engine.journal import Journal
     from pipeline.engine.loop import Interrupted, fit
     from pipeline.engine.runtime import Runtime
+    from pipeline.engine.sanity import numbers_at_start, said
     from pipeline.engine.start import begin
 
     train = params.train
@@ -34,14 +35,19 @@ def main() -> None:
     described = params.model_dump(include={"seed", "model", "train"}) | {"precision": runtime.precision}
     run = artifacts.identity("train", described)
     progress, task = begin(params.seed, params.model, train, artifacts.TOKENS, vocabulary, runtime)
+    with runtime.enough_memory():  # before a checkpoint is restored, so that a resumed run finds what an unbroken one did
+        sanity = numbers_at_start(progress.model, task, drawn=train.start_from == str(artifacts.NONE))
+    artifacts.write_json(artifacts.SANITY, sanity)
     with Checkpoints(run) as checkpoints:
         resumed = checkpoints.restore(progress)
         shown = display(params.runtime.progress, train.steps, progress.step, progress.tokens)
         if runtime.tuned:
             shown.say(f"as `rally tune-device` found it fastest: {runtime}")
+        for line in said(sanity):
+            shown.say(line)
         if resumed:
             shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
-        journal = Journal(train, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
+        journal = Journal(train, task.uniform, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
         first, start = progress.step, time.perf_counter()
         try:
             with runtime.enough_memory():
@@ -52,6 +58,8 @@ def main() -> None:
             sys.exit(128 + (journal.signal or 0))
         finally:
             shown.close()
+        if progress.stopped:
+            shown.say(f"given up at step {progress.step:,} of {train.steps:,}: {progress.stopped}")
         # What it took is no result (the same run takes another time elsewhere), so it stands in no out.
         took = {"seconds": time.perf_counter() - start, "steps": progress.step - first, "precision": runtime.precision}
         artifacts.write_json(artifacts.private("timings") / f"{run}.json", took)
@@ -67,9 +75,11 @@ def _publish(params: Params, vocabulary: int, progress: Progress, journal: Journ
         sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))
     made_by = params.model_dump(include={"seed", "model", "train"})
     tokenizer = artifacts.sha256_of(artifacts.tokenizer_of(artifacts.TOKENS))
-    about = {"task": "language", "vocabulary": vocabulary, "tokenizer": tokenizer, "step": progress.step, "sha256": sha256}
-    artifacts.write_json(artifacts.MODEL.with_suffix(".json"), made_by | about)
+    about = made_by | {"task": "language", "vocabulary": vocabulary, "tokenizer": tokenizer}
+    artifacts.write_json(artifacts.MODEL.with_suffix(".json"), about | {"step": progress.step, "sha256": sha256})
     journal.publish_snapshots(progress)
+    if progress.stopped and progress.good:
+        journal.publish_good(progress, about)
     journal.write_curves(progress)
 
 

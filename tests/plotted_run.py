@@ -6,11 +6,14 @@ import csv
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifacts import (
+    DIAGNOSIS,
     EVALUATION,
     READINGS,
     SAMPLES,
+    SANITY,
     TRAIN_CURVE,
     TRAIN_METRICS,
     VALIDATION_CURVE,
@@ -75,8 +78,11 @@ def leave_run(root: Path, speed: float = 1.0, steps: int = 1000) -> None:
     held = [(step, step * 768, round(1.52 + 2.6 * math.exp(-speed * step / 95), 5)) for step in range(50, steps + 1, 50)]
     _table(root / VALIDATION_CURVE, ("step", "tokens", "loss"), held)
     write_json(root / TRAIN_METRICS, {"step": steps, "steps": steps, "train_loss": rows[-1][2], "diverged": False})
+    sanity = {"loss": 4.44, "uniform": 4.43, "logit_variance": 0.02, "start_excess": 0.0, "future": 0.0, "across_batch": 0.0}
+    write_json(root / SANITY, sanity)
     write_json(root / EVALUATION, evaluation(held[-1][2]))
     write_text(root / SAMPLES, SAMPLES_TEXT)
+    write_json(root / DIAGNOSIS, diagnosis())
     for reading in readings():
         save(reading, root / READINGS)
 
@@ -100,6 +106,25 @@ def evaluation(loss: float) -> dict[str, object]:
     best = 1.83 / math.log(2)
     flat = {"loss": loss, "bits_per_byte": bits, "accuracy": 0.53, "test_bits_per_byte": bits, "margin": best - bits}
     return {**flat, "scores": scores}
+
+
+def diagnosis() -> dict[str, Any]:
+    """metrics/doctor.json of a run in which one sign is sick and one is odd."""
+    rows: list[tuple[str, float, float | None, float | None, str, str]] = [
+        ("start_excess", 0.01, -0.1, 0.3, "healthy", "loss"),
+        ("gradient_ratio", 3e-5, 0.01, 100.0, "sick", "gradient_norm"),
+        ("effective_rank", 1.4, 2.0, None, "odd", "activation_rms"),
+        ("clipped", 0.0, None, 0.1, "healthy", "loss"),
+    ]
+    signs = [
+        {**dict(zip(("name", "value", "low", "high", "status", "picture"), row, strict=True)), "says": f"{row[0]} is {row[1]}."}
+        for row in rows
+    ]
+    cause = {"name": "no residuals", "weight": 3.0, "says": "Nothing passes the blocks by.", "knob": "model.residual"}
+    cause |= {"command": "dvc exp run -S model.residual=pre", "tells": "If the gradient reaches the first block, that was it."}
+    finding = {"name": "signal dies", "weight": 3.1, "says": "The gradient fades on its way.", "picture": "gradient_norm"}
+    finding |= {"evidence": ["gradient_ratio", "effective_rank"], "causes": [cause]}
+    return {"finding": "signal dies", "findings": [finding], "signs": signs}
 
 
 def readings() -> list[Reading]:

@@ -79,7 +79,8 @@ def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7))
     for number, step in enumerate(steps, start=1):
         made.model.load_state_dict({name: weight * number / len(steps) for name, weight in whole.items()})
         name = f"step-{step:09d}.safetensors"
-        listed.append({"step": step, "file": name, "sha256": save_weights(made.model, folder / "models/snapshots" / name)})
+        sha256 = save_weights(made.model, folder / "models/snapshots" / name)
+        listed.append({"step": step, "file": name, "sha256": sha256, "updates": dict.fromkeys(whole, 0.01)})
     write_json(folder / "models/snapshots/snapshots.json", {"snapshots": listed})
     sha256 = save_weights(made.model, folder / "models/model.safetensors")
     write_json(folder / "models/model.json", described | {"sha256": sha256})

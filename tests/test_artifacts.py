@@ -103,7 +103,7 @@ def test_a_reading_comes_back_as_it_was_saved_with_gaps_for_what_is_not_finite(t
 
 def test_readings_of_several_steps_become_one_with_a_line_a_step() -> None:
     block = Axis("block", [0, 1])
-    each = [(step, Reading("a", "lines", "RMS", "", (Axis("", [""]), block), [[step, step + 1]])) for step in (0, 5)]
+    each = [Reading("a", "lines", "RMS", "", (Axis("step", [step]), block), [[step, step + 1]]) for step in (0, 5)]
     both = over_training(each)
     assert both.values == [[0, 1], [5, 6]]
     assert list(both.axes[0].ticks) == [0, 5]

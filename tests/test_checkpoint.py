@@ -201,6 +201,7 @@ def test_killed_at_any_moment_the_same_command_ends_where_an_unbroken_run_does(l
         "models/model.safetensors",
         "metrics/train.csv",
         "metrics/validation.csv",
+        "metrics/sanity.json",
         "models/snapshots/snapshots.json",
     } <= set(unbroken)
     for step in (1, 17, 40):
@@ -213,6 +214,7 @@ def test_killed_at_any_moment_the_same_command_ends_where_an_unbroken_run_does(l
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
     assert "going on from the checkpoint at step" in said
+    assert "sound: loss at the start " in said
     assert outs(lab) == unbroken
 
 

@@ -22,15 +22,16 @@ from matplotlib.image import imread
 from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
 
 from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
-from pipeline.figures import charts, pixels
+from pipeline.figures import charts, doctor, pixels
 from pipeline.figures.forms import FORMS, draw, scale
-from pipeline.figures.page import chart_view, page, thinned
+from pipeline.figures.page import chart_view, grid_view, page, thinned
 from pipeline.figures.pictures import pictures
+from pipeline.figures.questions import QUESTIONS
 from pipeline.figures.run import Run, read_run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.style import colors, png, said, shown, spread, ticks
 from pipeline.params import Refusal, read_yaml
-from pipeline.readings import Axis, Form, Reading, finite
+from pipeline.readings import About, Axis, Form, Reading, finite
 
 ROOT = Path(__file__).parent.parent
 NAN = math.nan
@@ -149,13 +150,33 @@ def test_maps_carry_the_numbers_that_they_show() -> None:
     assert lightness[1, 0] > lightness[1, 2] > lightness[0, 1] > lightness[1, 1] > lightness[0, 0]
 
 
+def test_a_scale_reaches_over_its_span_and_beyond_where_the_numbers_do() -> None:
+    ends = [(norm.vmin, norm.vmax) for norm in (scale([[0.2, 0.3]], False, (0, 1)), scale([[0.2, 3.0]], False, (0, 1)))]
+    assert ends == [(0, 1), (0, 3)]
+    heat = Reading("share", "heat", "share", "Says.", (Axis("a", [1]), Axis("b", [1, 2])), [[0.2, 0.3]], span=(0, 1))
+    view = grid_view(heat)
+    assert (view["low"], view["high"]) == (0, 1)
+
+
+@pytest.mark.parametrize("about", QUESTIONS)
+def test_what_a_reading_asks_after_has_a_place_on_the_page(about: str, run: Run, knobs: dict[str, Any]) -> None:
+    assert set(QUESTIONS) == set(get_args(About))
+    asked = dataclasses.replace(gappy(f"asked_{about}"), about=about)
+    [first, second] = [dataclasses.replace(one, about=about) for one in readings() if one.form in ("maps", "heat")]
+    source = page(dataclasses.replace(run, readings=(asked, first, second)), knobs)
+    assert QUESTIONS[about] in Parsed(source).text
+    assert not any(question in source for other, question in QUESTIONS.items() if other != about)
+    places = [source.index(f'id="reading-{name}"') for name in ("weight_drift", f"asked_{about}", "attention")]
+    assert places == sorted(places), "colour maps first, and what wants the whole width last"
+
+
 # ------------------------------------------------------------------------------------------------------------- pictures
 
 
 def test_the_same_run_gives_the_same_bytes_and_no_picture_says_where_or_when(run: Run, knobs: dict[str, Any]) -> None:
     first, second = pictures(run, 60), pictures(read_run(), 60)
     assert first == second
-    assert set(first) == {"loss", "updates", "scores", *(reading.name for reading in readings())}
+    assert set(first) == {"doctor", "loss", "updates", "scores", *(reading.name for reading in readings())}
     for picture in first.values():
         assert set(re.findall(rb"tEXt|iTXt|zTXt|tIME|eXIf", picture)) == set()
     assert page(run, knobs) == page(read_run(), knobs)
@@ -171,7 +192,7 @@ def test_a_run_that_has_hardly_begun_is_drawn(tmp_path: Path, monkeypatch: pytes
     )
     run = dataclasses.replace(read_run(), readings=(), samples="")
     assert run.train["loss"] == [None, 4.1]
-    assert set(pictures(run, 50)) == {"loss", "updates"}
+    assert set(pictures(run, 50)) == {"doctor", "loss", "updates"}
     assert "no score" in Parsed(page(run, knobs)).text
 
 
@@ -277,7 +298,7 @@ def test_a_large_model_keeps_the_page_under_two_megabytes(run: Run, knobs: dict[
 def test_more_maps_than_fit_come_as_images_alone(run: Run, knobs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.figures.page.CELLS", 200)
     data = [data for data in Parsed(page(run, knobs)).data if "cells" in data]
-    assert [entry["cells"] is None for entry in data] == [True, False]  # attention is too large, the small map is kept
+    assert [entry["cells"] is None for entry in data] == [False, True]  # the small map is kept, attention is too large
 
 
 @pytest.mark.parametrize(
@@ -285,7 +306,7 @@ def test_more_maps_than_fit_come_as_images_alone(run: Run, knobs: dict[str, Any]
     [
         ({"bits": 1.0}, "fewer than 5-gram"),
         ({"bits": 3.0}, "more than 5-gram"),
-        ({"diverged": True}, "diverged"),
+        ({"diverged": True, "stopped": "the loss jumped"}, "given up: the loss jumped. Try"),
         ({"above_entropy": 0.0123}, "0.0123 nats a token above"),
         ({"bits": 900.0}, "worse than blind guessing"),
     ],
@@ -295,6 +316,53 @@ def test_the_headline_says_how_good_it_is(run: Run, knobs: dict[str, Any], value
     scores = tuple(dataclasses.replace(score, bits_per_byte=bits) if score.name == "model" else score for score in run.scores)
     told = dataclasses.replace(run, scores=scores, evaluation={**run.evaluation, **values}, progress={**run.progress, **values})
     assert words in Parsed(page(told, knobs)).text
+
+
+# ----------------------------------------------------------------------------------------------------------- the doctor
+
+BANDS = [(0.5, 4.0), (1e-4, 0.03), (None, 0.05), (2.0, None), (-0.1, 0.3), (0.0, 1.0), (None, 0.0)]
+
+
+def sign(value: float, low: float | None, high: float | None) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(("low", "high"), BANDS)
+@given(values=st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=8))
+def test_a_sign_is_in_the_middle_third_just_where_it_is_healthy_and_further_out_the_sicker(
+    low: float | None, high: float | None, values: list[float]
+) -> None:
+    places = [doctor.place(sign(value, low, high)) for value in sorted(values)]
+    assert places == sorted(places)
+    for value, place in zip(sorted(values), places, strict=True):
+        assert 0 <= place <= 1
+        inside = (low is None or value >= low) and (high is None or value <= high)
+        if inside and low is not None and high is not None:
+            assert 1 / 3 - 1e-9 <= place <= 2 / 3 + 1e-9
+        if high is not None and value > high:
+            assert place >= 2 / 3 - 1e-9
+        if low is not None and value < low:
+            assert place <= 1 / 3 + 1e-9
+
+
+def test_the_page_says_what_the_doctor_found_with_command_and_evidence(run: Run, knobs: dict[str, Any]) -> None:
+    parsed = Parsed(page(run, knobs))
+    [finding] = run.diagnosis["findings"]
+    for words in (finding["name"], finding["says"], finding["causes"][0]["command"], "gradient_ratio is 3e-05."):
+        assert words in parsed.text
+    ids = {attributes["id"] for _, attributes in parsed.elements if "id" in attributes}
+    links = {str(attributes["href"]) for name, attributes in parsed.elements if name == "a"}
+    assert {link[1:] for link in links} <= ids, "a link leads nowhere"
+    assert "#reading-gradient_norm" in links
+    healthy = dataclasses.replace(run, diagnosis={"finding": "healthy", "findings": [], "signs": run.diagnosis["signs"][:1]})
+    assert "The doctor finds it healthy" in Parsed(page(healthy, knobs)).text
+
+
+def test_the_picture_of_the_doctor_differs_with_the_signs(run: Run) -> None:
+    drawn = pictures(run, 60)["doctor"]
+    well = [{**one, "value": 0.2, "low": 0.0, "high": 1.0, "status": "healthy"} for one in run.diagnosis["signs"]]
+    healthy = dataclasses.replace(run, diagnosis={"finding": "healthy", "findings": [], "signs": well})
+    assert pictures(healthy, 60)["doctor"] != drawn
 
 
 # --------------------------------------------------------------------------------------------------------------- pieces

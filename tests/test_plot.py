@@ -46,7 +46,7 @@ def test_the_door_leaves_the_same_bytes_wherever_it_runs_and_never_needs_torch(t
     assert " torch\n" not in done.stderr
     assert plot(other, PYTHONHASHSEED="2", TZ="Asia/Tokyo", LC_ALL="C").returncode == 0
     assert files(one / "plots") == files(other / "plots")
-    names = ["loss", "updates", "scores", *(reading.name for reading in readings())]
+    names = ["doctor", "loss", "updates", "scores", *(reading.name for reading in readings())]
     wanted = {REPORT.as_posix(), *((PICTURES / f"{name}.png").as_posix() for name in names)}
     assert {f"plots/{name}" for name in files(one / "plots")} == wanted
 

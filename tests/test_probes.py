@@ -7,6 +7,7 @@ import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,15 +18,17 @@ from subjects import TEXT, leave_model, runtime, subject
 from torch import Tensor
 
 from pipeline import probe
-from pipeline.artifacts import READINGS
+from pipeline.artifacts import PROBE_METRICS, READINGS, read_json
 from pipeline.corpus.tokenizers import Bytes
+from pipeline.networks.attention import Attention
 from pipeline.params import Refusal, names_in
 from pipeline.probes.activations import activation_rms
 from pipeline.probes.attention import attention_maps, label
 from pipeline.probes.base import Subject, open_snapshots
 from pipeline.probes.gradients import gradient_norm
-from pipeline.probes.table import PROBES
-from pipeline.readings import Reading, load_all, over_training, save
+from pipeline.probes.numbers import summary
+from pipeline.probes.table import PROBES, readings_of
+from pipeline.readings import STEP, About, Reading, load_all, over_training, save
 
 FAMILIES = [
     {f"model__{knob}": name}
@@ -50,27 +53,40 @@ def named(changes: dict[str, object]) -> str:
     return " ".join(map(str, changes.values()))
 
 
+def asked(folder: Path, **changes: object) -> Subject:
+    """A subject that every question of the table has an answer for."""
+    made = subject(folder, **{"model__activation": "tanh", **changes})
+    updates = {name: 0.01 for name, _ in made.model.named_parameters()}
+    return replace(made, sharpness_iterations=2, updates=updates, grammar="sums")
+
+
 @pytest.mark.parametrize("changes", FAMILIES, ids=named)
-@pytest.mark.parametrize("name", PROBES)
-def test_a_probe_reads_every_kind_of_model_and_changes_nothing(tmp_path: Path, name: str, changes: dict[str, object]) -> None:
-    made = subject(tmp_path, **changes)
+def test_the_probes_read_every_kind_of_model_and_change_nothing(tmp_path: Path, changes: dict[str, object]) -> None:
+    made = asked(tmp_path, **changes)
     weights = {key: weight.clone() for key, weight in made.model.state_dict().items()}
     flags = [(module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for module in made.model.modules()]
+    kernels = [module.kernel for module in made.model.modules() if isinstance(module, Attention)]
     for weight in made.model.parameters():
         weight.grad = torch.full_like(weight, 3.0)
     torch.manual_seed(4)
     state = torch.get_rng_state()
 
-    reading = PROBES[name].read(made)
-    again = PROBES[name].read(made)
+    readings = readings_of([made])
+    again = readings_of([replace(made)])
 
-    assert reading == again
+    assert readings == again
+    bounded = changes.get("model__activation", "tanh") in ("tanh", "sigmoid")
+    compared = changes.get("model__attention") != "average"
+    missing = {name for name, there in (("saturation", bounded), ("attention_logit", compared)) if not there}
+    assert readings.keys() == PROBES.keys() - missing
     assert all(torch.equal(weight, weights[key]) for key, weight in made.model.state_dict().items())
     assert all(
         weight.requires_grad and weight.grad is not None and (weight.grad == 3).all() for weight in made.model.parameters()
     )
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.is_grad_enabled()
+    assert torch.get_num_threads() == 1
+    assert kernels == [module.kernel for module in made.model.modules() if isinstance(module, Attention)]
     assert flags == [
         (module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for module in made.model.modules()
     ]
@@ -78,35 +94,38 @@ def test_a_probe_reads_every_kind_of_model_and_changes_nothing(tmp_path: Path, n
 
 @pytest.mark.parametrize("name", PROBES)
 def test_a_reading_is_complete(tmp_path: Path, name: str) -> None:
-    made, found = subject(tmp_path), PROBES[name]
+    made, found = asked(tmp_path), PROBES[name]
     reading = found.read(made)
+    assert reading is not None
     assert reading.name == name
+    assert reading.about in get_args(About)
+    assert reading.about != "other"
     assert "ealthy" in reading.says
-    assert "Source: " in (inspect.getdoc(found.read) or "")
-    assert "Healthy" in (inspect.getdoc(found.read) or "")
+    for word in ("Source: ", "Healthy", "Distrust"):
+        assert word in (inspect.getdoc(found.read) or "")
     if found.whole_training:
-        together = over_training([(0, reading), (5, reading)])
-        assert together.axes[0].ticks == [0, 5]
-        assert together.values == [reading.values[0]] * 2
+        together = over_training([reading, reading])
+        assert [axis.ticks for axis in together.axes if axis.name == STEP] == [[7, 7]]
     save(reading, tmp_path)
     assert json.loads((tmp_path / f"{name}.json").read_text())["name"] == name
 
 
-@pytest.mark.parametrize("name", PROBES)
-def test_the_reading_of_a_model_that_diverged_can_be_saved(tmp_path: Path, name: str) -> None:
-    made = subject(tmp_path)
+def test_the_readings_of_a_model_that_diverged_can_be_saved_and_say_that_they_are_no_numbers(tmp_path: Path) -> None:
+    made = asked(tmp_path)
     with torch.no_grad():
         made.model.blocks[0].attention.project.weight.fill_(torch.nan)
-    reading = PROBES[name].read(made)
-    save(reading, tmp_path)
-    assert "null" in (tmp_path / f"{name}.json").read_text()
+    for name, reading in readings_of([made]).items():
+        save(reading, tmp_path)
+        assert "null" in (tmp_path / f"{name}.json").read_text(), name
 
 
 # --------------------------------------------------------------------------------------------------- checked by another way
 
 
-def numbers(reading: Reading) -> dict[str, float]:
-    return dict(zip(reading.axes[1].ticks, reading.values[0], strict=True))
+def numbers(reading: Reading | None) -> dict[str, float]:
+    """A reading of one snapshot: what stands at each layer, head or line."""
+    assert reading is not None
+    return {str(name): line[0] for name, line in zip(reading.axes[0].ticks, reading.values, strict=True)}
 
 
 def test_activation_rms_is_that_of_the_stream_computed_step_by_step(tmp_path: Path) -> None:
@@ -202,7 +221,7 @@ def test_the_gradient_of_a_head_of_zeros_is_the_closed_form(tmp_path: Path) -> N
     found = numbers(gradient_norm(made))
     vocabulary, targets = made.tokenizer.vocabulary, made.batch.targets.flatten()
     error = 1 / vocabulary - torch.nn.functional.one_hot(targets, vocabulary)
-    assert found["head"] == pytest.approx(float((error.T @ features[0] / len(targets)).norm()), rel=1e-3)
+    assert found["head"] == pytest.approx(float((error.T @ torch.cat(features) / len(targets)).norm()), rel=1e-3)
     assert {layer: norm for layer, norm in found.items() if layer != "head"} == {"embedding": 0, "block 1": 0, "block 2": 0}
 
 
@@ -250,12 +269,15 @@ def test_the_stage_leaves_every_reading_over_all_snapshots_and_the_same_bytes_ea
     probe.main()
     assert left == {file.name: file.read_bytes() for file in READINGS.iterdir()}
     readings = {reading.name: reading for reading in load_all()}
-    assert readings.keys() == PROBES.keys()
-    for name, found in PROBES.items():
-        if found.whole_training:
-            assert readings[name].axes[0].ticks == [0, 3, 7]
-            assert len({json.dumps(line) for line in readings[name].values}) == 3, "each snapshot has weights of its own"
+    assert readings.keys() == PROBES.keys() - {"saturation", "sharpness"}  # relu2 has one end; nobody asked
+    for name in readings.keys() - {"attention"}:
+        [along] = [place for place, axis in enumerate(readings[name].axes) if axis.name == STEP]
+        assert readings[name].axes[along].ticks == [0, 3, 7]
+        if name not in ("dead_units", "update_ratio", "sample_quality", "copied_length"):
+            columns = np.moveaxis(np.array(readings[name].values, float), along, 0)
+            assert len({column.tobytes() for column in columns}) == 3, f"{name}: each snapshot has weights of its own"
     assert readings["attention"].values == attention_maps(last(project)).values
+    assert read_json(PROBE_METRICS) == summary(readings)
 
 
 def last(project: Path) -> Subject:

@@ -31,6 +31,7 @@ class Card:
         members: the names of the documents of each split, where they have names.
         entropy_nats_per_byte: what no model can beat, where the text was generated; `entropy_says` what is exact about it.
         test_is_validation: the text is published with one held-out part only, so that both splits are that part.
+        grammar: the rule that every document keeps, as corpus/grammars.py calls it; "" where there is none.
         sources: of a mixture, its data sets in the order in which they lie, with the number of training documents of each.
     """
 
@@ -43,6 +44,7 @@ class Card:
     entropy_nats_per_byte: float | None = None
     entropy_says: str = "not known: nobody knows the entropy of what people write"
     test_is_validation: bool = False
+    grammar: str = ""
     sources: Sequence[tuple[str, int]] = ()
 
     def with_counts(self, splits: Splits) -> dict[str, Any]:

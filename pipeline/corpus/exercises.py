@@ -44,21 +44,22 @@ def addition(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
                 written = int(ends[-1]) if fitting else left  # the next sum is longer than the room for it
                 left -= written
                 advance(written)
-    return _addition_card(fewest, digits, "last digit first" if knobs.reversed else "first digit first")
+    return _addition_card(fewest, digits, knobs.reversed)
 
 
-def _addition_card(fewest: int, digits: int, order: str) -> Card:
-    mean, kinds = (fewest + digits) / 2, digits - fewest + 1
+def _addition_card(fewest: int, digits: int, backwards: bool) -> Card:
+    mean, kinds, order = (fewest + digits) / 2, digits - fewest + 1, "last" if backwards else "first"
     how_many = f"{digits} digits" if kinds == 1 else f"{fewest} to {digits} digits, both of as many, each number equally often"
     one_more = f"{digits + 1} digits" if kinds == 1 else "one digit more"
     and_lengths = "" if kinds == 1 else f", how many there are ln {kinds} a sum"
     return card(
         "addition",
-        f"sums of two numbers of {how_many} (with leading zeros), the sum in {one_more}, {order}",
+        f"sums of two numbers of {how_many} (with leading zeros), the sum in {one_more}, {order} digit first",
         (2 * mean * math.log(10) + math.log(kinds)) / _width(mean),
         "exact for whoever does not know which pairs are held out: both numbers are uniform and cost ln 10 a"
         f" digit{and_lengths}, all else follows",
         "by a digest of the pair of numbers without its order",
+        grammar="reversed_sums" if backwards else "sums",
     )
 
 
@@ -158,6 +159,7 @@ def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
         entropy_of_dyck(depth, kinds),
         "exact in the limit of a long text, for whoever reads a word from its start",
         f"{STREAMS}; short words stand in all of them",
+        grammar="brackets",
     )
 
 

@@ -28,6 +28,7 @@ def mixed(first: Dataset, second: Dataset, knobs: Prepare, splits: Splits, follo
         split=f"held out is text of {target.name} alone, the held-out text of {helper.name} is left out; {target.split}",
         sha256={**helper.sha256, **target.sha256},
         members=_members(helper.members, target.members),
+        grammar="",  # what is written may be of either
         sources=[(helper.name, documents), (target.name, splits.documents["train"] - documents)],
     )
 

@@ -39,9 +39,10 @@ def entropy(probabilities: Floats) -> float:
     return float(-np.sum(probabilities * np.log(probabilities, where=probabilities > 0, out=np.zeros_like(probabilities))))
 
 
-def card(name: str, rule: str, nats: float | None, says: str, split: str) -> Card:
+def card(name: str, rule: str, nats: float | None, says: str, split: str, grammar: str = "") -> Card:
     nats = None if nats is None else rounded(nats, 9)
-    return Card(name, f"generated: {rule}", "CC0-1.0", split, entropy_nats_per_byte=nats, entropy_says=says)
+    source = f"generated: {rule}"
+    return Card(name, source, "CC0-1.0", split, entropy_nats_per_byte=nats, entropy_says=says, grammar=grammar)
 
 
 STREAMS = "each split is one text of its own, made by the same rule from other random numbers"
@@ -123,7 +124,7 @@ def repeats(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
                 advance(len(text))
             splits.write(split, b"", [0])
     rule = f"blocks of {SHORTEST} to {LONGEST} symbols, uniform among {knobs.symbols}, each written twice"
-    return card("repeats", rule, *_entropy_of_repeats(knobs.symbols), STREAMS)
+    return card("repeats", rule, *_entropy_of_repeats(knobs.symbols), STREAMS, grammar="doubled")
 
 
 def _repeated(symbols: int, rng: np.random.Generator) -> bytes:

@@ -41,7 +41,9 @@ class Progress:
         curve, validations: rows of the logs so far.
         recent: loss, gradient norm and whether it was clipped, of each step since the last row.
         snapshots: the files of the snapshots so far, beside the checkpoints.
-        diverged: the loss stopped being a number, and the training with it.
+        updates: of a snapshot's step, ‖ΔW‖ / ‖W‖ of each parameter in the step after it (see engine/strides.py).
+        good: the file of the newest weights that one would go back to, should the training be given up; none yet: ''.
+        stopped: why the training was given up before its last step, in words; '' where it was not.
     """
 
     model: nn.Module
@@ -52,9 +54,16 @@ class Progress:
     validations: list[dict[str, float]] = field(default_factory=list)
     recent: list[tuple[Tensor | float, Tensor | float, Tensor | float]] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
+    updates: dict[int, dict[str, float]] = field(default_factory=dict)
     tokens: int = 0
     skipped: int = 0
-    diverged: bool = False
+    good: str = ""
+    stopped: str = ""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the training was given up."""
+        return bool(self.stopped)
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights and the optimizer's memory by name."""
@@ -71,7 +80,9 @@ class Progress:
             "validations": self.validations,
             "recent": [[float(number) for number in row] for row in self.recent],
             "snapshots": self.snapshots,
-            "diverged": self.diverged,
+            "updates": {str(step): moved for step, moved in self.updates.items()},
+            "good": self.good,
+            "stopped": self.stopped,
             "scale": self.scaler.scale,
             "finite_steps": self.scaler.finite_steps,
         }
@@ -82,11 +93,12 @@ class Progress:
             for name, weight in self.model.named_parameters():
                 weight.copy_(tensors[f"model.{name}"])
         self.optimizer.load({name[10:]: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")})
-        self.step, self.tokens, self.diverged = numbers["step"], numbers["tokens"], numbers["diverged"]
-        self.skipped = numbers["skipped"]
+        self.step, self.tokens, self.skipped = numbers["step"], numbers["tokens"], numbers["skipped"]
+        self.good, self.stopped = numbers["good"], numbers["stopped"]
         self.curve, self.validations = numbers["curve"], numbers["validations"]
         self.recent = [(row[0], row[1], row[2]) for row in numbers["recent"]]
         self.snapshots = numbers["snapshots"]
+        self.updates = {int(step): moved for step, moved in numbers["updates"].items()}
         self.scaler.scale, self.scaler.finite_steps = numbers["scale"], numbers["finite_steps"]
 
 
@@ -114,18 +126,26 @@ class Checkpoints:
         """Keep the progress; older checkpoints than the newest two go."""
         metadata = {"numbers": json.dumps(progress.numbers())}
         self._write(self.folder, progress.step, safetensors.torch.save(progress.tensors(), metadata))
-        for old in self._newest_first()[KEPT:]:
-            old.unlink()
+        kept, old = (newest := self._newest_first())[:KEPT], newest[KEPT:]
+        for path in old:
+            path.unlink()
+        used = {progress.good, *(_numbers(path)["good"] for path in kept if _is_whole(path))}
+        for path in self.good.glob("*.safetensors"):
+            if path.name not in used:
+                path.unlink()
 
     def keep_snapshot(self, progress: Progress) -> None:
         """Keep the weights as one would use them at this step; once, though an interrupted run comes by here again.
 
         Beside the checkpoints, not in the out: what DVC deletes before a run must not be lost to its second half.
         """
-        with progress.optimizer.reading():
-            name = self._write(self.snapshots, progress.step, weights_as_bytes(progress.model))
+        name = self._write_weights(self.snapshots, progress)
         if name not in progress.snapshots:
             progress.snapshots.append(name)
+
+    def keep_good(self, progress: Progress) -> None:
+        """Keep the weights as those to go back to, should the training be given up later."""
+        progress.good = self._write_weights(self.good, progress)
 
     def restore(self, progress: Progress) -> bool:
         """Go on from the newest checkpoint that is whole, with all the snapshots before it; whether there was one."""
@@ -141,12 +161,23 @@ class Checkpoints:
     def _problem(self, path: Path) -> str:
         if not _is_whole(path):
             return "is damaged (its checksum differs)"
-        lost = [name for name in _numbers(path)["snapshots"] if not _is_whole(self.snapshots / name)]
-        return f"lacks a whole {lost[0]} of the snapshots before it" if lost else ""
+        numbers = _numbers(path)
+        wanted = [self.snapshots / name for name in numbers["snapshots"]]
+        wanted += [self.good / numbers["good"]] if numbers["good"] else []
+        lost = [file for file in wanted if not _is_whole(file)]
+        return f"lacks a whole {lost[0].name} of the snapshots before it" if lost else ""
 
     @property
     def snapshots(self) -> Path:
         return self.folder / "snapshots"
+
+    @property
+    def good(self) -> Path:
+        return self.folder / "good"
+
+    def _write_weights(self, folder: Path, progress: Progress) -> str:
+        with progress.optimizer.reading():
+            return self._write(folder, progress.step, weights_as_bytes(progress.model))
 
     @staticmethod
     def _write(folder: Path, step: int, content: bytes) -> str:

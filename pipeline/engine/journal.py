@@ -7,11 +7,15 @@ import hashlib
 import os
 import signal
 import time
+from collections.abc import Mapping
 from types import FrameType
+from typing import Any
 
 import psutil
 
 from pipeline.artifacts import (
+    GOOD,
+    MODEL,
     SNAPSHOTS,
     TRAIN_CURVE,
     TRAIN_METRICS,
@@ -23,10 +27,13 @@ from pipeline.artifacts import (
 )
 from pipeline.engine.checkpoint import Checkpoints, Progress
 from pipeline.engine.display import Display
+from pipeline.engine.strides import Strides
+from pipeline.engine.surrender import is_good
 from pipeline.params import Train
 
 CURVE_COLUMNS = ("step", "tokens", "loss", "lr", "gradient_norm", "clipped")
 VALIDATION_COLUMNS = ("step", "tokens", "loss")
+GOOD_TIMES = 20  # times, evenly over the training, at which its weights are looked at as those to go back to
 FRESH_SECONDS = 1.0  # how often the curves on disk follow a running training
 
 
@@ -37,15 +44,18 @@ class Journal:
     DVC leaves its stages behind, and an orphan would train on unseen).
 
     Args:
+        uniform: the loss of blind guessing, nats a target.
         parent: the process that started this one, asked for as early as can be.
     """
 
     def __init__(
-        self, train: Train, checkpoints: Checkpoints, display: Display, checkpoint_seconds: float, parent: int
+        self, train: Train, uniform: float, checkpoints: Checkpoints, display: Display, checkpoint_seconds: float, parent: int
     ) -> None:
-        self.train, self.checkpoints, self.display = train, checkpoints, display
+        self.uniform, self.checkpoints, self.display = uniform, checkpoints, display
         self.checkpoint_seconds = checkpoint_seconds
         self.snapshots_due = {round(share * train.steps) for share in train.snapshots}
+        self.good_due = {round(share * train.steps / GOOD_TIMES) for share in range(1, GOOD_TIMES)}
+        self.strides = Strides(self.snapshots_due, train.steps)
         self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
         self.signal: int | None = None
         self.parent = parent if "DVC_STAGE" in os.environ else None
@@ -64,8 +74,11 @@ class Journal:
 
     def keep(self, progress: Progress) -> None:
         now = time.monotonic()
+        self.strides.keep(progress)
         if progress.step in self.snapshots_due or progress.diverged:
             self.checkpoints.keep_snapshot(progress)
+        if progress.step in self.good_due and not progress.stopped and is_good(progress.curve, self.uniform):
+            self.checkpoints.keep_good(progress)
         if now - self.curves_at > FRESH_SECONDS:
             self.write_curves(progress)
             self.curves_at = time.monotonic()
@@ -83,17 +96,33 @@ class Journal:
         write_text(VALIDATION_CURVE, _csv(VALIDATION_COLUMNS, progress.validations))
         loss = {"train_loss": progress.curve[-1]["loss"]} if progress.curve else {}
         skipped = {"skipped_steps": progress.skipped} if progress.scaler.enabled else {}
-        write_json(TRAIN_METRICS, {"step": progress.step, "diverged": progress.diverged, **skipped, **loss})
+        stopped = {"stopped": progress.stopped} if progress.stopped else {}
+        write_json(TRAIN_METRICS, {"step": progress.step, "diverged": progress.diverged, **stopped, **skipped, **loss})
 
     def publish_snapshots(self, progress: Progress) -> None:
-        """Copy the snapshots into the out, with a list of their steps and checksums."""
+        """Copy the snapshots into the out, with a list of their steps, checksums and updates."""
         listed = []
         for name in progress.snapshots:
             step, file = int(name.split("-")[1]), name[: len("step-000000000")] + ".safetensors"
             content = (self.checkpoints.snapshots / name).read_bytes()
             write_bytes(SNAPSHOTS / file, content)
-            listed.append({"step": step, "file": file, "sha256": hashlib.sha256(content).hexdigest()})
+            updates = progress.updates.get(step, {})
+            listed.append({"step": step, "file": file, "sha256": hashlib.sha256(content).hexdigest(), "updates": updates})
         write_json(SNAPSHOTS / "snapshots.json", {"snapshots": listed})
+
+    def publish_good(self, progress: Progress, about: Mapping[str, Any]) -> None:
+        """Leave the weights to go back to in a folder of their own, as `train.start_from` takes a copy of it.
+
+        Args:
+            about: what model.json says of every model of this training.
+        """
+        step, content = int(progress.good.split("-")[1]), (self.checkpoints.good / progress.good).read_bytes()
+        write_bytes(GOOD / MODEL.with_suffix(".safetensors").name, content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        write_json(GOOD / MODEL.with_suffix(".json").name, {**about, "step": step, "sha256": sha256})
+        self.display.say(
+            f"the weights of step {step:,}, before it went wrong, are in {GOOD}; a copy goes into train.start_from"
+        )
 
 
 def _dvc_lives() -> bool:

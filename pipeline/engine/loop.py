@@ -17,6 +17,7 @@ from pipeline.engine.curricula import dials_at, moving
 from pipeline.engine.order import batch_of
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.schedules import learning_rate
+from pipeline.engine.surrender import NOT_A_NUMBER, reason_to_stop
 from pipeline.networks.dropout import Noise
 from pipeline.params import Train
 from pipeline.tasks.base import Batch, Task
@@ -38,7 +39,7 @@ class Interrupted(Exception):  # noqa: N818 (no error: somebody asked for it)
 
 
 def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtime, keeper: Keeper) -> None:
-    """Train from where `progress` stands to the last step, or to where the loss is no number any more.
+    """Train from where `progress` stands to the last step, or to where going on is senseless (`Progress.stopped` says why).
 
     Raises:
         Interrupted: the keeper wanted to stop; `progress` is that of the last whole step.
@@ -50,7 +51,7 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
                 if math.isfinite(loss):
                     progress.validations.append({"step": progress.step, "tokens": progress.tokens, "loss": rounded(loss)})
                 else:
-                    progress.diverged = True
+                    progress.stopped = NOT_A_NUMBER
             keeper.keep(progress)
             if progress.step == train.steps or progress.diverged:
                 return
@@ -143,12 +144,12 @@ def _wants_validation(progress: Progress, train: Train) -> bool:
 
 
 def _write_row(progress: Progress, task: Task, train: Train) -> None:
-    """The mean of the steps since the last row as a new one; or, if that is no number, the end."""
+    """The mean of the steps since the last row as a new one; and whether it is time to give up."""
     losses, norms, clipped = np.array([[float(number) for number in step] for step in progress.recent]).T
     progress.recent.clear()
     loss = float(losses.mean())
     if not math.isfinite(loss):
-        progress.diverged = True
+        progress.stopped = NOT_A_NUMBER
         return
     met = norms[np.isfinite(norms)]  # a step that float16 overflows in is skipped, and its gradient has no length
     row = {
@@ -160,3 +161,5 @@ def _write_row(progress: Progress, task: Task, train: Train) -> None:
         "clipped": float(clipped.mean()),
     } | moving(task, train, progress.step - 1)
     progress.curve.append({name: rounded(number) for name, number in row.items()})
+    if train.give_up and progress.step < train.steps:
+        progress.stopped = reason_to_stop(progress.curve, train.steps, train.warmup, task.uniform)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.figures.run import Curve, Run
+from pipeline.figures.run import Run
 from pipeline.figures.style import ticks
-from pipeline.readings import Reading
+from pipeline.readings import Curve, Reading
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def headline(run: Run, knobs: Mapping[str, Mapping[str, Any]]) -> Headline:
 def _verdict(run: Run) -> tuple[bool, str]:
     """Whether it is good news, and the news."""
     if run.diverged:
-        return False, "The training diverged: its loss is no number any more. Try a lower learning rate, or clipping."
+        why = run.progress["stopped"]
+        return False, f"The training was given up: {why}. Try a lower learning rate, or clipping."
     rows, best = dict(run.ranking("test")), run.best_baseline("test")
     if "model" not in rows:
         return False, "The model has no score on unseen text."

@@ -11,10 +11,11 @@ from typing import Any
 import jinja2
 from matplotlib.colors import LogNorm
 
-from pipeline.figures import charts, pixels
+from pipeline.figures import charts, doctor, pixels
 from pipeline.figures.charts import Chart, Line
 from pipeline.figures.forms import scale
 from pipeline.figures.headline import headline
+from pipeline.figures.questions import by_question
 from pipeline.figures.run import Run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.style import MANY, colors, heat, said, shown, spread, ticks
@@ -40,17 +41,16 @@ def page(run: Run, knobs: Knobs) -> str:
     )
     environment.filters.update(said=said, shown=shown, inline=inline, knob=_knob)
     script = (HERE / "report.js").read_text(encoding="utf-8")
-    grids = [grid_view(reading) for reading in run.readings if reading.form != "lines"]
     curves = [charts.loss(run), charts.learning_rate(run), charts.gradient_norm(run), *charts.dials(run)]
     return environment.get_template("report.html.jinja").render(
         headline=headline(run, knobs),
+        diagnosis=_diagnosis(run.diagnosis, {reading.name for reading in run.readings}),
         knobs=knobs,
         curves=[chart_view(chart) for chart in curves if any(line.x for line in chart.lines)],
         splits=[(split, _bars(run, split)) for split in ("test", "validation") if run.ranking(split)],
         scores=run.scores,
         samples=read_samples(run.samples),
-        grids=_within_budget(grids),
-        charts=[chart_view(charts.of_reading(reading)) for reading in run.readings if reading.form == "lines"],
+        questions=_questions(run.readings),
         gradient=", ".join(_hex(share / 10) for share in range(11)),
         style=(HERE / "report.css").read_text(encoding="utf-8"),
         script=script,
@@ -95,6 +95,10 @@ def chart_view(chart: Chart) -> dict[str, Any]:
     }
 
 
+def _lines_view(reading: Reading) -> dict[str, Any]:
+    return {"name": reading.name, **chart_view(charts.of_reading(reading))}
+
+
 def _levels(chart: Chart) -> list[tuple[str, float]]:
     return [(name, value) for name, value in chart.levels if value > 0 or not chart.y_limits().logarithmic]
 
@@ -133,7 +137,7 @@ def grid_view(reading: Reading) -> dict[str, Any]:
     one = Axis("", [""])
     rows, columns, down, across = reading.axes if reading.form == "maps" else (one, one, *reading.axes)
     values = reading.values if reading.form == "maps" else [[reading.values]]
-    norm = scale(reading.values, reading.logarithmic)
+    norm = scale(reading.values, reading.logarithmic, reading.span)
     places = [
         [pixels.cells(values[row][column], norm) for column in range(len(columns.ticks))] for row in range(len(rows.ticks))
     ]
@@ -162,12 +166,46 @@ def _axis(axis: Axis) -> dict[str, Any]:
     }
 
 
-def _within_budget(grids: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _questions(readings: Sequence[Reading]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """(what is asked, the readings that answer it, each as it is drawn)."""
+    asked = [
+        (question, [{"name": reading.name, "form": reading.form, **_view(reading)} for reading in some])
+        for question, some in by_question(readings)
+    ]
+    _within_budget([view for _, views in asked for view in views if view["form"] != "lines"])
+    return asked
+
+
+def _view(reading: Reading) -> dict[str, Any]:
+    return chart_view(charts.of_reading(reading)) if reading.form == "lines" else grid_view(reading)
+
+
+def _within_budget(grids: list[dict[str, Any]]) -> None:
+    """Numbers to point at for as many maps as there is room for, the small ones first."""
     room = CELLS
     for grid in sorted(grids, key=lambda grid: int(grid["size"])):
         room -= grid["size"]
         grid["cells"] = grid["cells"] if room >= 0 else None
-    return grids
+
+
+def _diagnosis(told: Mapping[str, Any], readings: set[str]) -> dict[str, Any]:
+    """What the doctor says, with the place of each sign on its strip, and the signs of each finding beside it."""
+    signs = [
+        {
+            **sign,
+            "title": doctor.words(sign["name"]),
+            "left": 100 * doctor.place(sign),
+            "healthy": doctor.healthy(sign),
+            "anchor": f"reading-{sign['picture']}" if sign["picture"] in readings else "curves",
+        }
+        for sign in told["signs"]
+    ]
+    by_name = {sign["name"]: sign for sign in signs}
+    findings = [
+        {**finding, "title": doctor.words(finding["name"]), "signs": [by_name[n] for n in finding["evidence"] if n in by_name]}
+        for finding in told["findings"]
+    ]
+    return {"finding": doctor.words(told["finding"]), "healthy": not findings, "findings": findings, "signs": signs}
 
 
 def _knob(value: Any) -> str:

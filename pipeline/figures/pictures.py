@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from pipeline.figures import charts
+from pipeline.figures import charts, doctor
 from pipeline.figures.forms import chart, draw, say
 from pipeline.figures.run import Run
 from pipeline.figures.style import png, score_color, short, styled
@@ -12,7 +12,8 @@ from pipeline.figures.style import png, score_color, short, styled
 
 def pictures(run: Run, dpi: int) -> dict[str, bytes]:
     """Every picture of a run as PNG: {name: bytes}."""
-    drawn = {"loss": chart(charts.loss(run)), "updates": chart(charts.learning_rate(run), charts.gradient_norm(run))}
+    drawn = {"doctor": doctor.picture(run.diagnosis)} if run.diagnosis["signs"] else {}
+    drawn |= {"loss": chart(charts.loss(run)), "updates": chart(charts.learning_rate(run), charts.gradient_norm(run))}
     if run.ranking("test"):
         drawn["scores"] = scores(run)
     for reading in run.readings:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, read_json
+from pipeline.artifacts import DIAGNOSIS, EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, read_json
 from pipeline.params import Refusal
-from pipeline.readings import Reading, load_all
-
-Curve = dict[str, list[float | None]]
-"""Columns of a curve by name; a value that is missing or not finite is None."""
+from pipeline.readings import Curve, Reading, load_all, read_curve
 
 
 @dataclass(frozen=True)
@@ -41,6 +35,8 @@ class Run:
     scores: tuple[Score, ...]
     samples: str
     readings: tuple[Reading, ...]
+    diagnosis: dict[str, Any]
+    """What the doctor says: finding, findings, signs."""
 
     @property
     def diverged(self) -> bool:
@@ -78,28 +74,8 @@ def read_run() -> Run:
         scores=tuple(_score(row) for row in evaluation.get("scores", [])),
         samples=samples,
         readings=tuple(load_all()),
+        diagnosis=read_json(DIAGNOSIS, "finding", "findings", "signs"),
     )
-
-
-def read_curve(path: Path) -> Curve:
-    """The columns of a CSV file of numbers.
-
-    Raises:
-        Refusal: it is missing, or holds something else.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-        return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
-    except FileNotFoundError:
-        raise Refusal(f"{path}: is not there; `dvc repro` makes it") from None
-    except (ValueError, TypeError, AttributeError, csv.Error):
-        raise Refusal(f"{path}: is damaged (no table of numbers); `dvc checkout --force {path}` brings it back") from None
-
-
-def _number(text: str) -> float | None:
-    value = float(text or "nan")
-    return value if math.isfinite(value) else None
 
 
 def _score(row: dict[str, Any]) -> Score:

@@ -153,6 +153,11 @@ class Attention(nn.Module):
         q, k, _ = self._queries_keys_values(x, position, start=0)
         return self.weights(q, self._shared(k), position.bias(x.shape[1], x.shape[1]))
 
+    def scores(self, x: Float[Tensor, "B T D"], position: Position) -> Float[Tensor, "B H T T"] | None:
+        """How well each key answers each query, before anything is added, bent or hidden; None where no key is asked."""
+        q, k, _ = self._queries_keys_values(x, position, start=0)
+        return q @ self._shared(k).mT * self.scale
+
 
 class WindowAttention(Attention):
     """Attention that looks back at the last `window` tokens only, itself among them.
@@ -197,6 +202,9 @@ class AverageAttention(Attention):
     ) -> Float[Tensor, "B H T S"]:
         visible = self.visible(q.shape[2], k.shape[2], q.device).to(q.dtype)
         return (visible / visible.sum(dim=-1, keepdim=True)).expand(*q.shape[:2], -1, -1)
+
+    def scores(self, x: Float[Tensor, "B T D"], position: Position) -> None:
+        return None
 
 
 def use_kernel(network: nn.Module, kernel: Kernel) -> None:

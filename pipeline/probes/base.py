@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from pipeline.artifacts import TOKENS, read_json, sha256_of, tokenizer_of
+from pipeline.artifacts import TOKENS, meta_of, read_json, sha256_of, tokenizer_of
 from pipeline.corpus.tokenizers import Tokenizer
 from pipeline.corpus.tokenizers import load as load_tokenizer
 from pipeline.engine.runtime import Runtime
@@ -22,6 +23,8 @@ from pipeline.params import Model, Refusal, parse, suggest
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.table import TASKS
 
+Answer = TypeVar("Answer")
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -30,6 +33,10 @@ class Subject:
     Attributes:
         sequences: examples of the fixed batch.
         toy: a text for what is best looked at on a few tokens.
+        sharpness_iterations: of the search for the sharpest direction; 0 = it is not asked for.
+        updates: ‖ΔW‖ / ‖W‖ of each parameter in the step after this one (at the end: in the last); empty where unknown.
+        grammar: of the text it learned from, an entry of GRAMMARS; "" where none is known.
+        kept: what was worked out for it once.
     """
 
     model: nn.Module
@@ -39,6 +46,10 @@ class Subject:
     step: int
     sequences: int = 1
     toy: str = ""
+    sharpness_iterations: int = 0
+    updates: Mapping[str, float] = field(default_factory=dict, compare=False)
+    grammar: str = ""
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def blocks(self) -> list[Block]:
@@ -52,6 +63,19 @@ class Subject:
         whole = max(size - 1, 1)  # the last window may be padded
         count = min(self.sequences, whole)
         return self.runtime.place(self.task.batch("validation", np.arange(count) * whole // count))
+
+
+def once(work: Callable[[Subject], Answer]) -> Callable[[Subject], Answer]:
+    """Work that is done once for a subject, whoever asks for it, and forgotten with the subject."""
+
+    @functools.wraps(work)
+    def answer(subject: Subject) -> Answer:
+        if work not in subject.kept:
+            subject.kept[work] = work(subject)
+        found: Answer = subject.kept[work]
+        return found
+
+    return answer
 
 
 def open_model(folder: Path, runtime: Runtime, *, tokens: Path = TOKENS) -> Subject:
@@ -68,7 +92,9 @@ def open_model(folder: Path, runtime: Runtime, *, tokens: Path = TOKENS) -> Subj
     return _subject(folder / "model.safetensors", about["sha256"], about["step"], about, tokens, runtime)
 
 
-def open_snapshots(folder: Path, runtime: Runtime, *, sequences: int, toy: str, tokens: Path = TOKENS) -> Iterator[Subject]:
+def open_snapshots(
+    folder: Path, runtime: Runtime, *, sequences: int, toy: str, sharpness_iterations: int = 0, tokens: Path = TOKENS
+) -> Iterator[Subject]:
     """The model at each kept step of its training, from first to last; read one at a time.
 
     Raises:
@@ -76,13 +102,18 @@ def open_snapshots(folder: Path, runtime: Runtime, *, sequences: int, toy: str, 
     """
     about, listed = _described(folder), folder / "snapshots" / "snapshots.json"
     try:
-        kept = [(listed.with_name(one["file"]), one["sha256"], one["step"]) for one in read_json(listed)["snapshots"]]
+        kept = [
+            (listed.with_name(one["file"]), one["sha256"], one["step"], one["updates"])
+            for one in read_json(listed)["snapshots"]
+        ]
     except (KeyError, TypeError):
         kept = []
     if not kept:
         raise Refusal(f"{listed}: is no list of snapshots; `dvc repro` makes it anew")
-    for weights, sha256, step in kept:
-        yield replace(_subject(weights, sha256, step, about, tokens, runtime), sequences=sequences, toy=toy)
+    known = {"grammar": read_json(meta_of(tokens)).get("grammar", ""), "sharpness_iterations": sharpness_iterations}
+    for weights, sha256, step, updates in kept:
+        subject = _subject(weights, sha256, step, about, tokens, runtime)
+        yield replace(subject, sequences=sequences, toy=toy, updates=updates, **known)
 
 
 def _described(folder: Path) -> dict[str, Any]:

@@ -105,6 +105,10 @@ class Task(Protocol):
     def length(self) -> int:
         """Tokens of a whole example."""
 
+    @property
+    def uniform(self) -> float:
+        """The loss of blind guessing, nats a target."""
+
     def parts(self) -> Parts:
         """Of what the training data consists."""
 

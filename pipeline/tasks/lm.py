@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from pathlib import Path
 
@@ -58,6 +59,10 @@ class LanguageModelling:
     @property
     def length(self) -> int:
         return self.model.length
+
+    @property
+    def uniform(self) -> float:
+        return math.log(self.vocabulary)
 
     def parts(self) -> Parts:
         if self._parts is None:

@@ -1,0 +1,33 @@
+"""The stage diagnose: the curves, scores and readings of a run -> metrics/doctor.json."""
+
+from __future__ import annotations
+
+from pipeline import artifacts
+from pipeline.params import door, load
+from pipeline.readings import load_all, read_curve
+
+
+@door
+def main() -> None:
+    """Say whether the run is healthy, and if not what it has, why that may be, and which experiment would tell."""
+    params = load()
+
+    from pipeline.probes.case import Case, levels
+    from pipeline.probes.doctor import diagnose
+
+    case = Case(
+        train=read_curve(artifacts.TRAIN_CURVE),
+        validation=read_curve(artifacts.VALIDATION_CURVE),
+        progress=artifacts.read_json(artifacts.TRAIN_METRICS),
+        sanity=artifacts.read_json(artifacts.SANITY),
+        levels=levels(artifacts.read_json(artifacts.EVALUATION)),
+        readings={reading.name: reading for reading in load_all()},
+        knobs={"model": params.model.model_dump(), "train": params.train.model_dump()},
+    )
+    diagnosis = diagnose(case)
+    artifacts.write_json(artifacts.DIAGNOSIS, diagnosis.as_json())
+    print(f"{artifacts.DIAGNOSIS}: {diagnosis.finding}; `rally doctor` says more")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The doctor's signs beside what is healthy: a strip a sign, always in the same order, so that two runs compare at a glance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from pipeline.figures.forms import say
+from pipeline.figures.style import INK, QUIET, said, short, styled
+
+Sign = Mapping[str, Any]
+"""As metrics/doctor.json has it: name, value, low, high, status, says, picture."""
+
+COLORS = {"healthy": "#009E73", "odd": "#E69F00", "sick": "#D55E00"}
+MARKS = {"healthy": "o", "odd": "D", "sick": "X"}  # for whoever does not see the colours
+DECADES = 20.0  # a healthy band that is so many times as high as it is low is drawn in the logarithm
+BAND = (1 / 3, 2 / 3)  # where on its strip the healthy band lies
+
+
+def place(sign: Sign) -> float:
+    """Where on its strip a sign stands, 0 … 1: on the middle third where it is healthy, and never beyond the ends.
+
+    Beyond the band it goes the slower the further it is out, for some signs run away by orders of magnitude.
+    """
+    low, high = sign["low"], sign["high"]
+    value = sign["value"]
+    if low is not None and high is not None and low > 0 and high / low >= DECADES:
+        low, high, value = math.log(low), math.log(high), math.log(value) if value > 0 else -math.inf
+    if low is None and high is None:
+        return 0.5
+    # Of a band with one end the other is as far from it as 0 is; or 1, where the end is 0 itself.
+    width = high - low if low is not None and high is not None else abs(high if low is None else low) or 1.0
+    low = high - width if low is None else low
+    inside = (value - low) / width if math.isfinite(value) else math.copysign(math.inf, value)
+    if 0 <= inside <= 1:
+        share = inside
+    else:
+        away = inside - 1 if inside > 1 else -inside
+        further = 1.0 if math.isinf(away) else away / (1 + away)
+        share = 1 + further if inside > 1 else -further
+    return BAND[0] + share * (BAND[1] - BAND[0])
+
+
+def healthy(sign: Sign) -> str:
+    """What is healthy, in words: 0.5 … 4, below 10, above 2."""
+    low, high = sign["low"], sign["high"]
+    if low is not None and high is not None:
+        return f"{said(low)} … {said(high)}"
+    return f"up to {said(high)}" if high is not None else f"from {said(low)}" if low is not None else "any"
+
+
+def words(name: str) -> str:
+    """start_excess -> start excess."""
+    return name.replace("_", " ")
+
+
+def picture(diagnosis: Mapping[str, Any]) -> Figure:
+    """Every sign on its strip, the healthy third in green, and the first finding in words."""
+    signs: Sequence[Sign] = diagnosis["signs"]
+    with styled(grid=False):
+        figure = Figure(figsize=(9, 1.7 + 0.4 * len(signs)), layout="constrained")
+        axes = figure.subplots()
+        axes.axvspan(*BAND, color=COLORS["healthy"], alpha=0.13, linewidth=0)
+        for row, sign in enumerate(signs):
+            axes.plot([0, 1], [row, row], color="#E4E7EB", linewidth=1.2, zorder=1)
+            status = sign["status"]
+            axes.plot(
+                place(sign), row, MARKS[status], color=COLORS[status], markersize=10 if status != "healthy" else 8, zorder=3
+            )
+            color = COLORS[status] if status != "healthy" else INK
+            axes.annotate(said(sign["value"]), (1.02, row), va="center", color=color, annotation_clip=False)
+            axes.annotate(healthy(sign), (1.17, row), va="center", color=QUIET, annotation_clip=False, fontsize=11)
+        axes.set_yticks(range(len(signs)), [short(words(sign["name"]), 28) for sign in signs])
+        for label, sign in zip(axes.get_yticklabels(), signs, strict=True):
+            label.set_fontweight("normal" if sign["status"] == "healthy" else "bold")
+        axes.set(title=f"The doctor: {words(diagnosis['finding'])}", xlim=(0, 1.34), ylim=(len(signs) - 0.4, -0.6))
+        axes.set_xticks([BAND[0] / 2, 0.5, (1 + BAND[1]) / 2], ["low", "healthy", "high"])
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        told = [finding["says"] for finding in diagnosis["findings"]]
+        say(figure, told[0] if told else "Every sign that could be read lies where it does in healthy runs.")
+        return figure

@@ -1,0 +1,163 @@
+"""What a patient of the doctor's trial leaves: a training of seconds, with whatever was spoilt in it, and its readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+from torch import Tensor
+
+from pipeline.artifacts import (
+    TOKENS,
+    digest,
+    identity,
+    meta_of,
+    private,
+    read_json,
+    sha256_of,
+    tokenizer_of,
+    write_json,
+    write_text,
+)
+from pipeline.corpus.tokenizers import load as load_tokenizer
+from pipeline.engine.checkpoint import Progress
+from pipeline.engine.loop import fit
+from pipeline.engine.runtime import Runtime
+from pipeline.engine.sanity import numbers_at_start
+from pipeline.engine.start import begin
+from pipeline.engine.strides import Strides
+from pipeline.lab import faults
+from pipeline.lab.faults import FAULTS, Training
+from pipeline.lab.patients import MANUAL, RECIPES, Patient
+from pipeline.lab.sweep import tokens_for
+from pipeline.params import Params, read_yaml
+from pipeline.probes.base import Subject
+from pipeline.probes.baselines import by_counting, entropy
+from pipeline.probes.case import Case
+from pipeline.probes.overlap import overlap
+from pipeline.probes.table import readings_of
+from pipeline.readings import Axis, Reading
+from pipeline.tasks.lm import LanguageModelling
+
+
+class Weights:
+    """Told of a training at every step, it keeps the weights at its snapshots, and how far the step behind each moves them."""
+
+    def __init__(self, params: Params) -> None:
+        train = params.train
+        self.due = {round(share * train.steps) for share in train.snapshots}
+        self.strides = Strides(self.due, train.steps)
+        self.kept: dict[int, dict[str, Tensor]] = {}
+
+    def keep(self, progress: Progress) -> None:
+        self.strides.keep(progress)
+        if progress.step in self.due or progress.diverged:
+            with progress.optimizer.reading():
+                self.kept[progress.step] = {name: w.detach().clone() for name, w in progress.model.named_parameters()}
+
+    def interrupted(self) -> bool:
+        return False
+
+
+def write_manual(folder: Path) -> None:
+    """The reference of the Python language as text."""
+    if not (file := folder / "manual.txt").exists():
+        write_text(file, "\n".join(text for _, text in sorted(topics.items())))
+
+
+def data_for(task: str, standing: Mapping[str, Any]) -> None:
+    """See that the tokens of a task are there."""
+    if task == "manual":
+        write_manual(Path(MANUAL))
+    tokens_for(Patient(task, next(iter(RECIPES)), 1).params(standing))
+
+
+def case_of(patient: Patient, standing: Mapping[str, Any]) -> Case:
+    """What the patient leaves for the doctor: as it was kept, or from a training now."""
+    params = patient.params(standing)
+    tokens = tokens_for(params)
+    kept = private("trial") / f"{_identity(params, patient.fault, tokens)}.json"
+    if kept.exists():
+        return _read(read_json(kept))
+    case = _train(params, patient.fault, tokens)
+    write_json(kept, asdict(case))
+    return case
+
+
+def _identity(params: Params, fault: str, tokens: Path) -> str:
+    """Of all that the case hangs on: knobs, data, the code of training and probing, and that of the fault."""
+    described = params.model_dump(include={"seed", "model", "train"})
+    trained = identity("train", described, {str(TOKENS): tokens})
+    stages = read_yaml(Path("dvc.yaml"))["stages"]
+    code = sorted(dep for dep in stages["probe"]["deps"] if str(dep).startswith("pipeline"))
+    probed = {dep: sha256_of(Path(dep)) for dep in [*code, "pipeline/probes/overlap.py"]}
+    spoilt = [fault, sha256_of(Path(faults.__file__))] if fault else []
+    return digest({"trained": trained, "probed": probed, "spoilt": spoilt})[:32]
+
+
+def _train(params: Params, fault: str, tokens: Path) -> Case:
+    runtime = Runtime(params.runtime, params.train.precision)
+    vocabulary = read_json(meta_of(tokens), "vocabulary")["vocabulary"]
+    progress, task = begin(params.seed, params.model, params.train, tokens, vocabulary, runtime)
+    assert isinstance(task, LanguageModelling)
+    if fault:
+        FAULTS[fault].break_it(Training(params, progress, task))
+    sanity = numbers_at_start(progress.model, task)
+    keeper = Weights(params)
+    fit(progress, task, params.train, params.seed, runtime, keeper)
+    readings = readings_of(_subjects(params, progress, task, runtime, keeper, tokens))
+    readings.pop("attention", None)
+    return Case(
+        train=_columns(progress.curve),
+        validation=_columns(progress.validations),
+        progress=_told(progress),
+        sanity=sanity,
+        levels=_levels(tokens) | {"overlap": overlap(task.ids("train"), task.ids("validation"))},
+        readings=readings,
+        knobs=params.model_dump(include={"model", "train"}),
+    )
+
+
+def _subjects(
+    params: Params, progress: Progress, task: LanguageModelling, runtime: Runtime, keeper: Weights, tokens: Path
+) -> Iterator[Subject]:
+    """The network, with whatever was spoilt in it, at each of its snapshots."""
+    own = dict(progress.model.named_parameters())
+    tokenizer = load_tokenizer(tokenizer_of(tokens))
+    plain = Runtime(params.runtime)  # probes look in float32
+    for step, weights in sorted(keeper.kept.items()):
+        for name, weight in own.items():
+            weight.data.copy_(weights[name])
+        updates = progress.updates.get(step, {})
+        yield Subject(progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy, updates=updates)
+
+
+def _told(progress: Progress) -> dict[str, Any]:
+    """As metrics/train.json has it."""
+    stopped = {"stopped": progress.stopped} if progress.stopped else {}
+    skipped = {"skipped_steps": progress.skipped} if progress.scaler.enabled else {}
+    return {"step": progress.step, "diverged": progress.diverged, **stopped, **skipped}
+
+
+def _columns(rows: list[dict[str, float]]) -> dict[str, list[float | None]]:
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+
+
+def _levels(tokens: Path) -> dict[str, float]:
+    """Nats a token of simpler predictors on the validation split, measured once for the same tokens."""
+    kept = private("trial") / "levels" / f"{sha256_of(tokens)[:32]}.json"
+    if not kept.exists():
+        scores = [*by_counting(2, tokens), *entropy(tokens)]
+        write_json(kept, {score.name: score.loss for score in scores if score.split == "validation"})
+    return {name: float(loss) for name, loss in read_json(kept).items()}
+
+
+def _read(content: dict[str, Any]) -> Case:
+    readings = {
+        name: Reading(**{**reading, "axes": tuple(Axis(**axis) for axis in reading["axes"])})
+        for name, reading in content["readings"].items()
+    }
+    return Case(**{**content, "readings": readings})

@@ -1,0 +1,46 @@
+"""How many hidden units of the feed-forward parts never do anything?"""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.probes.base import Subject
+from pipeline.probes.passes import block_names, forward
+from pipeline.probes.saturation import NEAR, ends
+from pipeline.readings import Axis, Reading, column
+
+LITTLE = 0.01  # of the root mean square of a block's hidden features
+
+
+def dead_units(subject: Subject) -> Reading:
+    """The share of a block's hidden units that rest at every token of the fixed batch.
+
+    What rest is hangs on the kind of the activation. Of a bounded one (tanh, sigmoid): the same end, within .03. Of one
+    with a floor (relu, relu2, gelu, gelu_tanh, silu, mish): the floor, 0, within a hundredth of the root mean square of
+    the block's features, so that gelu's thin tail counts as off. Of a gated one (swiglu, geglu, reglu): the same for the
+    product of gate and value. Of one without an end (identity, snake): 0, likewise.
+
+    Healthy: under 5 %. Broken: over 20 %, which are parameters that compute nothing and get no gradient.
+
+    Distrust: what never fires on a few tokens may be a specialist. At least 4,096 tokens should be read
+    (`probe.sequences`); on fewer, the share is too high. And relu2 is sparse by design: silent at most tokens is not dead.
+
+    Source: Lu et al., "Dying ReLU and Initialization: Theory and Numerical Examples", 2019.
+    """
+    at = ends(subject.blocks[0].feed_forward.activation)
+    shares = []
+    for hidden in forward(subject).hidden:
+        little = NEAR if len(at) > 1 else LITTLE * float(hidden.double().square().mean().sqrt())
+        farthest = torch.stack([(hidden - rest).abs().flatten(0, 1).amax(dim=0) for rest in at or [0.0]]).amin(dim=0)
+        shares.append(float((farthest <= little).double().mean() + 0 * farthest.sum()))  # what is no number stays none
+    return column(
+        "dead_units",
+        Axis("block", block_names(subject)),
+        shares,
+        subject.step,
+        quantity="share of the hidden units",
+        says=f"How many hidden units of each block do nothing at any of {subject.batch.inputs.numel():,} tokens. Healthy:"
+        " under 5 %; over 20 % the block is smaller than it is paid for. On few tokens the share is too high.",
+        about="signal",
+        span=(0, 0.4),
+    )

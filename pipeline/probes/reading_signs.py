@@ -1,0 +1,146 @@
+"""Signs in the readings of a run: what its layers and heads look like from inside, at the first snapshot and later.
+
+Each is a number of one case, or None where the case does not hold what it hangs on.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+from pipeline.probes.case import Case
+
+FIRST, LAST = 0, -1  # snapshots
+
+
+def activation_growth(case: Case) -> float | None:
+    """Root mean square of the features after the last block over that before the first, at the end."""
+    sizes = case.at("activation_rms", LAST)
+    return sizes[-1] / sizes[0] if len(sizes) > 1 and sizes[0] > 0 else None
+
+
+def effective_rank(case: Case) -> float | None:
+    """In how many directions the tokens still differ after the last block, at the end."""
+    ranks = case.at("effective_rank", LAST)
+    return ranks[-1] if ranks else None
+
+
+def saturated(case: Case) -> float | None:
+    """The largest share, over blocks, of hidden features at the flat ends of their activation, at the end."""
+    return max(case.at("saturation", LAST), default=None)
+
+
+def dead(case: Case) -> float | None:
+    """The largest share, over blocks, of hidden features that no token of the fixed batch switches on, at the end."""
+    return max(case.at("dead_units", LAST), default=None)
+
+
+def gradient_ratio(case: Case) -> float | None:
+    """Gradient norm of the first block over that of the last, at the end."""
+    found = case.readings.get("gradient_norm")
+    if found is None or not case.snapshots("gradient_norm"):
+        return None
+    blocks = [row[LAST] for tick, row in zip(found.axes[0].ticks, found.values, strict=True) if str(tick).startswith("block")]
+    norms = [float(norm) for norm in blocks if norm is not None]
+    return norms[0] / norms[-1] if len(norms) > 1 and norms[-1] > 0 else None
+
+
+def gradient_agreement(case: Case) -> float | None:
+    """The gradient norm that the training wrote down over that which the probe finds for the same weights on held-out text.
+
+    The row that follows each snapshot but the first; the median over them. Both are of a mean loss over some batch, so that
+    they agree within a factor of a few, unless the training adds up, loses or divides wrongly what backward leaves.
+    """
+    rows = case.curve("gradient_norm")
+    ratios = []
+    for place, step in enumerate(case.snapshots("gradient_norm")):
+        probed = math.sqrt(sum(norm**2 for norm in case.at("gradient_norm", place)))
+        behind = [norm for at, norm in rows if at > step][:1] or [norm for _, norm in rows[-1:]]
+        if step > 0 and probed > 0 and behind:
+            ratios.append(behind[0] / probed)
+    return statistics.median(ratios) if ratios else None
+
+
+def update_ratio(case: Case) -> float | None:
+    """‖ΔW‖ / ‖W‖ of a step, of the middle layer, at that snapshot where it is largest (the rate falls towards the end)."""
+    middles = [statistics.median(layers) for layers in _each(case, "update_ratio")]
+    return max(middles, default=None)
+
+
+def least_update(case: Case) -> float | None:
+    """‖ΔW‖ / ‖W‖ of the layer that moves least over that of the middle one, each at its largest over the snapshots."""
+    found = case.readings.get("update_ratio")
+    if found is None or not case.snapshots("update_ratio"):
+        return None
+    largest = [max((value for value in row if value is not None), default=0.0) for row in found.values]
+    return min(largest) / statistics.median(largest) if largest and statistics.median(largest) > 0 else None
+
+
+def attention_entropy_start(case: Case) -> float | None:
+    """How evenly heads look at what is before them, at the first snapshot: 1 is evenly; an untrained head is near it."""
+    return _mean(case.at("attention_entropy", FIRST))
+
+
+def attention_entropy(case: Case) -> float | None:
+    """The same at the end, of the sharpest head."""
+    return min(case.at("attention_entropy", LAST), default=None)
+
+
+def attention_logit(case: Case) -> float | None:
+    """The largest |score| of any head at any snapshot."""
+    return max((value for heads in _each(case, "attention_logit") for value in heads), default=None)
+
+
+def previous_token(case: Case) -> float | None:
+    """How much the head that does so most looks at the token just before it, at the end. Exactly 0: it may not."""
+    return max(case.at("previous_token", LAST), default=None)
+
+
+def attention_sink(case: Case) -> float | None:
+    """The mean over heads of what is looked at the first token, at the end. Exactly 0: they may not look back."""
+    return _mean(case.at("attention_sink", LAST))
+
+
+def log_partition(case: Case) -> float | None:
+    """How far the mean of ln Z, the denominator of the softmax, has drifted over the snapshots, nats."""
+    means = [values[0] for values in _each(case, "log_partition")]
+    return max(means) - min(means) if means else None
+
+
+def context_gain(case: Case) -> float | None:
+    """Loss at the first positions less that at the last, nats, at the end: what context is worth to the model."""
+    found = case.readings.get("loss_by_position")
+    if found is None or not found.values:
+        return None
+    losses = [float(loss) for loss in found.values[LAST] if loss is not None]
+    few = max(len(losses) // 8, 1)
+    return statistics.mean(losses[:few]) - statistics.mean(losses[-few:]) if len(losses) > 2 * few else None
+
+
+def distinct_2(case: Case) -> float | None:
+    """The share of different pairs of tokens in what it writes, at the end."""
+    return _series(case, "sample_quality", "distinct_2")
+
+
+def copied_length(case: Case) -> float | None:
+    """Characters of the longest piece of what it writes that stands in the training text, at the end."""
+    lengths = case.at("copied_length", LAST)
+    return lengths[0] if lengths else None
+
+
+def _each(case: Case, reading: str) -> list[list[float]]:
+    """The numbers of a reading at each snapshot that has any."""
+    every = (case.at(reading, snapshot) for snapshot in range(len(case.snapshots(reading))))
+    return [numbers for numbers in every if numbers]
+
+
+def _series(case: Case, reading: str, name: str) -> float | None:
+    """The last number of a named line."""
+    found = case.readings.get(reading)
+    lines = {} if found is None else dict(zip(map(str, found.axes[0].ticks), found.values, strict=True))
+    values = [value for value in lines.get(name, []) if value is not None]
+    return float(values[-1]) if values else None
+
+
+def _mean(numbers: list[float]) -> float | None:
+    return statistics.mean(numbers) if numbers else None

@@ -1,0 +1,240 @@
+"""The sanity checks of every start: every network of ours passes, every planted breach is seen, and nothing is left behind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small import knobs, same, started, write_tokens
+from test_families import KNOBS, VARIANTS
+from torch import Tensor, nn
+
+from pipeline.engine.loop import update
+from pipeline.engine.sanity import numbers_at_start, problems, said
+from pipeline.networks.attention import Attention, Cache
+from pipeline.networks.inits import INITS
+from pipeline.networks.mixers import Bigrams
+from pipeline.networks.positions import RotaryPosition
+from pipeline.networks.transformer import Block
+from pipeline.tasks.base import Batch
+from pipeline.tasks.lm import LanguageModelling
+
+
+def at_start(folder: Path, **changes: Any) -> dict[str, float]:
+    """The numbers of a fresh network."""
+    progress, task, _ = started(knobs(**changes), folder)
+    return numbers_at_start(progress.model, task)
+
+
+def found(folder: Path, **changes: Any) -> str:
+    """What is wrong with a fresh network, in words."""
+    return "; ".join(problems(at_start(folder, **changes)))
+
+
+# --------------------------------------------------------------------------------------------------------------- sound
+
+
+@pytest.mark.parametrize(("family", "name"), VARIANTS)
+def test_every_network_of_ours_is_sound(family: str, name: str, tmp_path: Path) -> None:
+    changes = KNOBS[name] if family == "knob" else {family: name}
+    numbers = at_start(tmp_path, **{f"model__{knob}": value for knob, value in changes.items()})
+    assert problems(numbers) == []
+    assert numbers["future"] == numbers["across_batch"] == 0 < numbers["present"]
+    assert numbers["cache_difference"] < 2e-6 * max(1, numbers["largest_logit"])
+    [line] = said(numbers)
+    assert line.startswith(f"sound: loss at the start {numbers['loss']:.3f} (uniform {math.log(11):.3f}), causal, no leak")
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_a_loss_at_the_start_is_uniform_but_for_the_spread_of_its_logits(init: str, tmp_path: Path) -> None:
+    numbers = at_start(tmp_path, model__init=init, model__width=64, model__heads=4)
+    assert abs(numbers["start_excess"]) <= max(0.03, 3 * numbers["start_chance"])
+    assert numbers["start_chance"] == pytest.approx(math.sqrt(numbers["logit_variance"] / 11), rel=1e-4)
+
+
+def test_the_loss_and_its_parts_are_what_they_are_called(tmp_path: Path) -> None:
+    params = knobs(model__init="fan_in")
+    progress, task, _ = started(params, tmp_path)
+    numbers = numbers_at_start(progress.model, task)
+    examples = 1024 // 12
+    rows = np.arange(examples) * task.size("train") // examples
+    batch = task.batch("train", rows)
+    with torch.no_grad():
+        logits = progress.model(batch.inputs).double()
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+    assert numbers["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert numbers["logit_variance"] == pytest.approx(float(logits.var(-1, correction=0).mean()), rel=0.1)  # of a quarter
+    excess = numbers["loss"] - math.log(11) - numbers["logit_variance"] / 2
+    assert numbers["start_excess"] == pytest.approx(excess, abs=1e-5)
+
+
+class Pairs(nn.Sequential):
+    """A network that is no GPT: what follows a token hangs on that token alone."""
+
+    def forward(self, ids: Tensor, noise: object = None) -> Tensor:
+        return super().forward(ids)
+
+
+def test_a_network_of_another_kind_leaves_out_what_it_has_not(tmp_path: Path) -> None:
+    _, task, _ = started(knobs(), tmp_path)
+    network = Pairs(nn.Embedding(11, 8), nn.Linear(8, 11))
+    numbers = numbers_at_start(network, task)
+    assert set(numbers) == {"loss", "uniform", "logit_variance", "start_excess", "start_chance"}
+    assert said(numbers)[0].endswith(f"(uniform {math.log(11):.3f})")
+
+
+def test_of_weights_that_were_given_the_loss_is_not_judged(tmp_path: Path) -> None:
+    progress, task, _ = started(knobs(model__init="fan_in", model__width=128), tmp_path)
+    with torch.no_grad():
+        for weight in progress.model.parameters():
+            weight *= 10
+    assert "too large" in problems(numbers_at_start(progress.model, task))[0]
+    given = numbers_at_start(progress.model, task, drawn=False)
+    assert "start_excess" not in given
+    assert problems(given) == []
+
+
+# ------------------------------------------------------------------------------------------------------------- breaches
+
+
+def with_mask_of(shift: int) -> Callable[..., Tensor]:
+    def visible(self: Attention, queries: int, keys: int, device: torch.device) -> Tensor:
+        place = torch.arange(keys - queries, keys, device=device)[:, None]
+        return torch.arange(keys, device=device) <= place + shift
+
+    return visible
+
+
+@pytest.mark.parametrize("init", ["gpt2", "zero_output"])
+@pytest.mark.parametrize("shift", [1, 100])
+def test_a_mask_that_shows_what_comes_is_seen(shift: int, init: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Attention, "visible", with_mask_of(shift))
+    monkeypatch.setattr(Attention, "sees_all", lambda self, keys: False)
+    assert "look at the causal mask" in found(tmp_path, model__init=init)
+
+
+def test_a_mixer_that_looks_up_ids_to_come_is_seen_though_no_gradient_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(self: Bigrams, ids: Tensor, x: Tensor) -> Tensor:
+        return x + self.weight[self.rows(ids, ids.roll(-1, dims=1))]
+
+    monkeypatch.setattr(Bigrams, "forward", forward)
+    assert "look at the causal mask" in found(tmp_path, model__mixer="bigrams")
+
+
+def test_what_mixes_the_examples_of_a_batch_is_seen(tmp_path: Path) -> None:
+    progress, task, _ = started(knobs(), tmp_path)
+    block = next(module for module in progress.model.modules() if isinstance(module, Block))
+    block.register_forward_hook(lambda module, inputs, output: output - output.mean(dim=0))
+    assert "look for what mixes the batch axis" in "; ".join(problems(numbers_at_start(progress.model, task)))
+
+
+def test_a_network_that_passes_nothing_on_is_seen(tmp_path: Path) -> None:
+    progress, task, _ = started(knobs(), tmp_path)
+    block = next(module for module in progress.model.modules() if isinstance(module, Block))
+    block.register_forward_hook(lambda module, inputs, output: output.detach() * 0)
+    assert "look for a layer that passes nothing on" in "; ".join(problems(numbers_at_start(progress.model, task)))
+
+
+def test_a_cache_that_forgets_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extend = Cache.extend
+
+    def forgetting(self: Cache, layer: int, k: Tensor, v: Tensor) -> Any:
+        self.length -= min(self.length, 1)
+        return extend(self, layer, k, v)
+
+    monkeypatch.setattr(Cache, "extend", forgetting)
+    assert "decoding with a cache differs" in found(tmp_path)
+
+
+def test_positions_that_begin_anew_after_a_cache_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = RotaryPosition.turn
+    monkeypatch.setattr(RotaryPosition, "turn", lambda self, x, start: turn(self, x, 0))
+    assert "decoding with a cache differs" in found(tmp_path, model__position="rotary")
+
+
+def test_weights_that_are_drawn_too_large_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpt2 = INITS["gpt2"]
+
+    def ten_times(weight: Tensor, *more: Any) -> None:
+        gpt2(weight, *more)
+        weight *= 10
+
+    monkeypatch.setitem(INITS, "gpt2", ten_times)
+    assert "the logits are too large" in found(tmp_path, model__init="gpt2", model__width=128)
+
+
+class Told(LanguageModelling):
+    """A task whose targets stand among their own inputs."""
+
+    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
+        whole = super().batch(split, rows, length)
+        return replace(whole, targets=whole.inputs)
+
+
+def test_what_is_known_before_it_was_learned_is_seen(tmp_path: Path) -> None:
+    model = knobs(
+        model__tied=True, model__init="gpt2", model__width=128
+    ).model  # tied: its first guess is what it has just read
+    folder = write_tokens(tmp_path, tokens=4000, vocabulary=200)
+    for task, seen in ((Told(folder, model, 200), True), (LanguageModelling(folder, model, 200), False)):
+        network = task.build(torch.Generator().manual_seed(0))
+        assert ("it knows before it has learned" in "; ".join(problems(numbers_at_start(network, task)))) is seen
+
+
+def test_a_loss_that_is_no_number_is_said_and_left_out(tmp_path: Path) -> None:
+    progress, task, _ = started(knobs(), tmp_path)
+    with torch.no_grad():
+        progress.model.get_parameter("embedding.weight").fill_(math.inf)
+    numbers = numbers_at_start(progress.model, task)
+    assert all(map(math.isfinite, numbers.values()))
+    assert said(numbers)[0].startswith("not sound: the loss at the start is not a number")
+
+
+# ------------------------------------------------------------------------------------------------------ nothing is changed
+
+
+@pytest.mark.parametrize("changes", [{}, {"model__dropout": 0.3}, {"runtime__checkpointing": "block"}], ids=str)
+def test_a_training_that_was_looked_at_is_the_same_training(changes: dict[str, Any], tmp_path: Path) -> None:
+    params = knobs(**changes)
+    ends = []
+    for looks in (False, True):
+        progress, task, runtime = started(params, tmp_path)
+        for _ in range(3):
+            if looks:
+                before, state = gradients(progress.model), torch.get_rng_state()
+                numbers_at_start(progress.model, task)
+                assert torch.equal(torch.get_rng_state(), state)
+                assert same(gradients(progress.model), before)
+            update(progress, task, params.train, params.seed, runtime, lambda: False)
+        ends.append(progress.tensors())
+    assert same(*ends)
+
+
+def gradients(network: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.grad.clone() for name, weight in network.named_parameters() if weight.grad is not None}
+
+
+def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_arranged_again_after_it(tmp_path: Path) -> None:
+    progress, task, _ = started(knobs(runtime__checkpointing="block"), tmp_path)
+    blocks = [module for module in progress.model.modules() if isinstance(module, Block)]
+    arranged, called = [block.forward for block in blocks], []
+    for block in blocks:
+        way = block.forward
+
+        def counted(*arguments: Any, way: Any = way) -> Tensor:
+            called.append(way)
+            return way(*arguments)
+
+        counted.__wrapped__ = way  # type: ignore[attr-defined]
+        block.forward = counted  # type: ignore[method-assign]
+    numbers_at_start(progress.model, task)
+    assert called == []
+    assert [block.forward.__wrapped__ for block in blocks] == arranged
