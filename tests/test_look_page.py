@@ -21,7 +21,7 @@ from pipeline.lab.look import Looked
 from pipeline.lab.look_page import page, write
 from pipeline.networks.transformer import GPT
 from pipeline.params import load
-from pipeline.probes.forward import forward
+from pipeline.probes.dissection import dissect
 
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 IDS = [3, 1, 4, 1, 5, 9]
@@ -34,7 +34,7 @@ def looked(model: GPT | None = None, ids: list[int] = IDS) -> Looked:
         "after step 7 <x-evil>",
         ["a note <x-evil>"],
         model.knobs,
-        forward(model, ids, runtime()),
+        dissect(model, ids, runtime()),
         lambda token: WORDS[token % 11],
     )
 
@@ -90,14 +90,14 @@ def test_the_page_has_every_activation_and_every_head_and_equal_runs_give_equal_
     source = page(one)
     parsed = Parsed(source)
     ids = {given["id"] for _, given in parsed.elements if given.get("id")}
-    assert {f"a-{activation.name}" for activation in one.forward.activations} <= ids
+    assert {f"a-{activation.name}" for activation in one.seen.activations} <= ids
     leads_to = {str(given["href"])[1:] for tag, given in parsed.elements if tag == "a" and "href" in given}
     assert leads_to <= ids
     heads = [given["value"] for tag, given in parsed.elements if tag == "input" and given["name"] == "head"]
     assert heads == ["1.1", "1.2", "2.1", "2.2"]
     assert page(looked()) == source
-    carried = np.frombuffer(base64.b64decode(json.loads(parsed.scripts[0])["maps"]), "<u2").reshape(one.forward.maps.shape)
-    assert np.abs(carried / 65535 - one.forward.maps).max() < 1e-5
+    carried = np.frombuffer(base64.b64decode(json.loads(parsed.scripts[0])["maps"]), "<u2").reshape(one.seen.maps.shape)
+    assert np.abs(carried / 65535 - one.seen.maps).max() < 1e-5
 
 
 def test_a_network_that_broke_and_a_lone_token_have_a_page_too() -> None:
@@ -164,7 +164,7 @@ def test_a_head_is_chosen_by_the_keyboard_and_its_map_is_shown(browser: Browser)
 
 @in_a_browser
 def test_a_token_is_followed_through_the_maps_the_lens_and_the_next_token(browser: Browser) -> None:
-    told = looked().forward
+    told = looked().seen
     assert browser.see(TOKEN) == "5"
     browser.see("document.querySelector('[name=token]:checked').focus()")
     browser.press("ArrowLeft", "ArrowLeft", "ArrowLeft")
@@ -191,7 +191,7 @@ def test_a_token_is_followed_through_the_maps_the_lens_and_the_next_token(browse
 
 @in_a_browser
 def test_a_probability_is_read_by_keys_and_under_the_pointer(browser: Browser) -> None:
-    maps = looked().forward.maps
+    maps = looked().seen.maps
     browser.see("document.querySelector('#heads .large .plot').focus()")
     browser.press("ArrowLeft")  # begins at the followed token
     browser.press("ArrowUp", "ArrowLeft")

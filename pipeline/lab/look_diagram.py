@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.probes.forward import Activation
+from pipeline.probes.dissection import Activation
 
 WIDTH, HEIGHT, GAP, LANE, EDGE = 216, 40, 34, 15, 10
 SYMBOLS = {"add": "+", "addcmul": "+", "mul": "×", "div": "÷"}  # of what is an operation and no part of its own
