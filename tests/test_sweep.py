@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import shutil
@@ -461,7 +462,7 @@ def test_the_picture_of_what_follows_a_law_has_the_law_in_it() -> None:
     claim = ("follows", {"measure": "signal", "foretold": "signal_foretold", "within": 0.25})
     scale = {name: replace(whole, axes=(Axis("bench.gain", (1.0, 2.0)),)) for name, whole in found.items()}
     [axes] = album.picture(over(scale["signal"], claim), scale, {}, []).axes
-    assert [line.get_label() for line in axes.lines] == ["", "foretold"]
+    assert axes.lines[1].get_label() == "foretold"
     assert list(axes.lines[1].get_ydata()) == pytest.approx([1.0, 10.0])
 
 
@@ -476,7 +477,7 @@ def test_a_signal_halves_with_every_relu_and_a_gradient_dies_in_sigmoids() -> No
         [2 ** (-n / 2) for n in range(1, 9)]
     )
     _, dying = signal_and_gradient(0, 8, 256, 32, 1.0, "sigmoid", residual=False)
-    assert all(low < 0.5 * high for low, high in zip(dying, dying[1:], strict=False))
+    assert all(low < 0.5 * high for low, high in itertools.pairwise(dying))
     assert slopes[0] / slopes[-1] > 0.5
 
 
