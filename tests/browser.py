@@ -46,9 +46,17 @@ class Browser:
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
         self.resize(width, height)
-        colours = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.call("Emulation.setEmulatedMedia", features=colours)
+        likes = {
+            "prefers-color-scheme": "dark" if dark else "light",
+            "prefers-reduced-motion": "reduce",
+        }  # what moves is never there yet
+        self.call("Emulation.setEmulatedMedia", features=[{"name": name, "value": value} for name, value in likes.items()])
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
+        self.open(page)
+
+    def open(self, page: Path) -> None:
+        """Open a page anew."""
+        self.events.clear()
         self.call("Page.navigate", url=page.resolve().as_uri())
         self.wait_for("Page.loadEventFired")
 

@@ -31,7 +31,7 @@ from pipeline.lab.look_heads import habits, most_decided
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.transformer import GPT
 from pipeline.params import Refusal
-from pipeline.probes.forward import Activation, Forward, forward
+from pipeline.probes.dissection import Activation, Dissection, dissect, dissected
 from pipeline.probes.lens import predictions
 from pipeline.probes.trace import Trace, trace
 
@@ -121,11 +121,13 @@ def test_every_activation_is_what_a_calculation_by_hand_gives() -> None:
 
 @pytest.mark.parametrize("changes", KINDS, ids=named)
 def test_looking_at_any_kind_of_network_changes_nothing_and_what_is_seen_fits_together(changes: dict[str, object]) -> None:
-    model = network(**changes)
+    model = network(model__depth=1, **changes)
     with torch.no_grad():
         plain = model(torch.tensor([IDS]))
     before = attributes_of(model)
-    made, taken = seen(model), forward(model, IDS, here())
+    made = seen(model)
+    with torch.no_grad():
+        taken = dissected(model, IDS, made)
     assert torch.equal(made["head"].output, plain)
     assert attributes_of(model) == before and torch.is_grad_enabled()
 
@@ -134,8 +136,8 @@ def test_looking_at_any_kind_of_network_changes_nothing_and_what_is_seen_fits_to
     parts_read_what_was_made_before(made)
     numbers_are_those_of_the_tensors(made, taken)
     # The last layer of the lens is what the network says, and its loss is torch's own.
-    assert [*taken.lens] == ["embedding", "block 1", "block 2"]
-    assert taken.lens["block 2"] == taken.predictions
+    assert [*taken.lens] == ["embedding", "block 1"]
+    assert taken.lens["block 1"] == taken.predictions
     assert taken.loss == pytest.approx(float(nn.functional.cross_entropy(plain[0, :-1].double(), torch.tensor(IDS[1:]))))
     assert taken.parameters == sum(weight.numel() for weight in model.parameters())
 
@@ -185,7 +187,7 @@ def _even(made: Trace) -> set[str]:
     return {call.name for call in made.calls if call.kind == "even"}
 
 
-def numbers_are_those_of_the_tensors(made: Trace, taken: Forward) -> None:
+def numbers_are_those_of_the_tensors(made: Trace, taken: Dissection) -> None:
     assert [one.name for one in taken.activations] == [call.name for call in made.calls]
     for one, call in zip(taken.activations, made.calls, strict=True):
         numbers = call.output.double().numpy().ravel()
@@ -195,7 +197,7 @@ def numbers_are_those_of_the_tensors(made: Trace, taken: Forward) -> None:
         assert math.isclose(one.mean, numbers.mean(), abs_tol=1e-12)
         assert math.isclose(one.rms, (numbers**2).mean() ** 0.5, rel_tol=1e-12)
         assert len(one.by_token) == one.picture.shape[0] == len(IDS)
-    assert taken.maps.shape == (2, 2, len(IDS), len(IDS))
+    assert taken.maps.shape == (1, 2, len(IDS), len(IDS))
 
 
 def arrows(made: Trace, within: str) -> dict[str, tuple[str, ...]]:
@@ -236,41 +238,31 @@ def test_what_multiplies_a_branch_is_said() -> None:
     assert seen(network(model__tied=True))["head"].parameters == 0
 
 
-# --------------------------------------------------------------------------------------------------- shut, dead, broken
+# --------------------------------------------------------------------------------------------------- saturated, dead, broken
 
 
-def activation_of(taken: Forward, name: str) -> Activation:
+def activation_of(taken: Dissection, name: str) -> Activation:
     return next(one for one in taken.activations if one.name == name)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_a_unit_is_shut_where_a_small_change_of_its_input_hardly_changes_it(name: str) -> None:
-    model = network(model__activation=name)
-    taken, made = forward(model, IDS, here()), seen(model)
+def test_saturated_and_dead_are_what_the_readings_of_a_training_call_so(name: str) -> None:
+    one = next((one for one in dissect(network(model__activation=name), IDS, here()).activations if one.dead is not None), None)
     if name == "identity":  # hands on what it was given, so it is no part of the pass
-        assert all(not one.name.endswith("activation") for one in taken.activations)
+        assert one is None
         return
-    entry = ACTIVATIONS[name]
-    inputs = made["blocks.0.feed_forward.up"].output[0].double()
-    steps = torch.stack([entry.function(part) for part in _nudged(inputs, entry.inputs)])
-    slopes = ((steps[::2] - steps[1::2]) / 2e-6).abs().amax(dim=0)
-    one = activation_of(taken, "blocks.0.feed_forward.activation")
-    clear = (slopes - 0.05).abs() > 1e-3  # a slope this near to the limit may round to either side
-    low, high = (slopes < 0.05) & clear, (slopes < 0.05) | ~clear
-    assert one.shut is not None and one.dead is not None
-    assert float(low.double().mean()) <= one.shut <= float(high.double().mean())
-    assert float(low.all(dim=0).double().mean()) <= one.dead <= float(high.all(dim=0).double().mean())
-
-
-def _nudged(inputs: Tensor, parts: int) -> list[Tensor]:
-    """The inputs with one of the parts moved up a little, and down; part after part."""
-    moved = []
-    for part in range(parts):
-        nudge = torch.zeros_like(inputs)
-        size = inputs.shape[-1] // parts
-        nudge[:, part * size : (part + 1) * size] = 1e-6
-        moved += [inputs + nudge, inputs - nudge]
-    return moved
+    hidden = seen(network(model__activation=name))["blocks.0.feed_forward.activation"].output[0].double()
+    assert one is not None and one.name == "blocks.0.feed_forward.activation"
+    ends = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}.get(name)
+    near = hidden.abs() <= 0.01 * hidden.square().mean().sqrt()
+    if ends:
+        at_an_end = [(hidden - end).abs() < 0.03 for end in ends]
+        assert one.saturated == pytest.approx(float((at_an_end[0] | at_an_end[1]).double().mean()))
+        assert one.saturated > 0.05, "or this test says nothing"
+        assert one.dead == pytest.approx(float((at_an_end[0].all(dim=0) | at_an_end[1].all(dim=0)).double().mean()))
+    else:
+        assert one.saturated is None
+        assert one.dead == pytest.approx(float(near.all(dim=0).double().mean()))
 
 
 def test_units_that_never_fire_are_dead() -> None:
@@ -278,15 +270,15 @@ def test_units_that_never_fire_are_dead() -> None:
     with torch.no_grad():
         model.get_parameter("blocks.0.feed_forward.up.bias")[:8] = -1000.0
         model.get_parameter("blocks.0.feed_forward.up.bias")[8:] = 1000.0
-    one = activation_of(forward(model, IDS, here()), "blocks.0.feed_forward.activation")
-    assert (one.shut, one.dead, one.zeros) == (8 / 32, 8 / 32, 8 / 32)
+    one = activation_of(dissect(model, IDS, here()), "blocks.0.feed_forward.activation")
+    assert (one.saturated, one.dead, one.zeros) == (None, 8 / 32, 8 / 32)
 
 
 def test_a_network_that_broke_is_shown_as_it_is() -> None:
     model = network()
     with torch.no_grad():
         model.get_parameter("blocks.1.feed_forward.down.weight").fill_(math.nan)
-    taken = forward(model, IDS, here())
+    taken = dissect(model, IDS, here())
     assert activation_of(taken, "blocks.1.feed_forward.activation").broken == 0
     assert activation_of(taken, "blocks.1.feed_forward.down").broken == len(IDS) * 16
     assert math.isnan(taken.predictions[0].entropy)
@@ -311,20 +303,20 @@ def test_predictions_are_ranked_and_weighed_as_a_softmax_does() -> None:
 
 def test_the_lens_reads_an_early_stream_by_the_head_and_the_final_norm() -> None:
     model = network(model__norm="rms")
-    taken, made = forward(model, IDS, here()), seen(model)
+    taken, made = dissect(model, IDS, here()), seen(model)
     with torch.no_grad():
         logits = model.head(model.final_norm(made["blocks.0"].output))[0].double()
     for prediction, row in zip(taken.lens["block 1"], logits, strict=True):
         assert prediction.top[0].token == int(row.argmax())
         assert prediction.top[0].probability == pytest.approx(float(row.softmax(dim=-1).max()))
-    assert taken.normed and not forward(network(model__residual="post"), IDS, here()).normed
+    assert taken.normed and not dissect(network(model__residual="post"), IDS, here()).normed
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures
 
 
 def test_a_diagram_has_a_box_for_each_part_and_an_arrow_for_all_that_it_read() -> None:
-    taken = forward(network(model__residual="parallel"), IDS, here())
+    taken = dissect(network(model__residual="parallel"), IDS, here())
     drawn = diagram(taken.within("blocks.0"), "blocks.0", "[1, 7, 16]")
     assert [node.label for node in drawn["nodes"]] == ["input", "norms.0", "attention", "add", "feed_forward", "add_1"]
     assert [node.symbol for node in drawn["nodes"]] == ["", "", "", "+", "", "+"]
@@ -381,7 +373,7 @@ def test_the_toy_text_goes_through_the_trained_model(project: Path) -> None:
 def test_a_prompt_goes_through_the_snapshot_of_a_step(project: Path) -> None:
     first, last = look(Asked("the cat", step="0")), look(Asked("the cat", step="last"))
     assert (first.network, last.network) == ("after step 0", "after step 7")
-    assert first.forward.activations[0].rms == pytest.approx(last.forward.activations[0].rms / 3)  # as they were left
+    assert first.seen.activations[0].rms == pytest.approx(last.seen.activations[0].rms / 3)  # as they were left
     assert look(Asked("the €cat")).notes == ["The tokenizer lacks characters of this prompt; the model reads 'the cat'."]
 
 
@@ -392,8 +384,8 @@ def test_without_a_trained_model_the_network_is_drawn_as_it_would_be_trained(bar
     fresh = GPT(looked.model, 10, torch.Generator().manual_seed(1))
     with torch.no_grad():
         embedded = fresh.embedding(torch.tensor([3, 1, 4]))
-    assert looked.forward.activations[0].rms == pytest.approx(float(embedded.double().square().mean().sqrt()))
-    assert looked.forward.loss == pytest.approx(math.log(10))  # its head begins at 0
+    assert looked.seen.activations[0].rms == pytest.approx(float(embedded.double().square().mean().sqrt()))
+    assert looked.seen.loss == pytest.approx(math.log(10))  # its head begins at 0
     assert look(Asked(ids="3 1 4")).notes[0].startswith("There is no trained model here (`dvc repro` trains one)")
 
 
@@ -457,7 +449,7 @@ def test_the_terminal_shows_the_tree_the_next_token_the_lens_and_the_heads(proje
         r"│ │ ├ q +\[1, 2, 11, 8\] .* project ",
         r"│ ├ add +\[1, 11, 16\] .* mixer, attention ",
         r"└ probabilities +\[1, 11, 15\] ",
-        rf"   1  {re.escape(looked.word(looked.forward.predictions[-1].top[0].token))} ",
+        rf"   1  {re.escape(looked.word(looked.seen.predictions[-1].top[0].token))} ",
         r"block 2 ",
         r"2\.2 +0\.\d\d +0\.\d\d ",
         r"Head 2\.1: rows look at columns",

@@ -37,7 +37,7 @@
     document.querySelector("[data-place]").textContent = `(token ${token})`;
     document.querySelector("[data-entropy]").textContent = told.entropy === null
       ? "What the network says are no numbers."
-      : `Entropy ${said(told.entropy)} nats: 0 is certain.`;
+      : `Entropy ${said(told.entropy)} nats: 0 is certain, ${said(data.knows_nothing)} knows nothing.`;
     const body = document.querySelector("#choices tbody");
     body.replaceChildren();
     for (const one of told.top) {
@@ -69,6 +69,8 @@
     root.style.setProperty("--at", token);
     for (const input of document.getElementsByName("token")) input.checked = Number(input.value) === token;
     for (const element of document.querySelectorAll("#layers [data-token]")) element.classList.toggle("at", Number(element.dataset.token) === token);
+    const [column, box] = [document.querySelector("#layers th.at"), document.querySelector("#lens .scroll")];
+    box.scrollLeft = column.offsetLeft + column.offsetWidth / 2 - box.clientWidth / 2;
     next();
     if (y < 0) read();
   };
@@ -128,6 +130,10 @@
     if (y < 0) point(token, token);
     else point(y + go[0], x + go[1]);
   });
+
+  // The tokens stay in sight, so what is jumped to must come to lie below them.
+  const strip = document.getElementById("tokens");
+  new ResizeObserver(() => { root.style.scrollPaddingTop = `${strip.offsetHeight + 8}px`; }).observe(strip);
 
   // A browser may bring back the choices of last time.
   choose(heads.querySelector("input:checked"));

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.engine.runtime import Runtime
     from pipeline.networks.transformer import GPT
     from pipeline.probes.base import Subject
-    from pipeline.probes.forward import Forward
+    from pipeline.probes.dissection import Dissection
 
 TRAINED = MODEL.with_suffix(".safetensors")
 
@@ -82,13 +82,13 @@ class Looked:
     network: str
     notes: list[str]
     model: Model
-    forward: Forward
+    seen: Dissection
     word: Callable[[int], str]
 
     @property
     def words(self) -> list[str]:
         """The tokens of the prompt."""
-        return [self.word(token) for token in self.forward.ids]
+        return [self.word(token) for token in self.seen.ids]
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,13 @@ def look(asked: Asked) -> Looked:
     tokenizer = network.tokenizer
 
     from pipeline.probes.attention import label
-    from pipeline.probes.forward import forward
+    from pipeline.probes.dissection import dissect
 
     def word(token: int) -> str:
         text = label(tokenizer.token_bytes(token)) if tokenizer else str(token)
         return "".join(character if character.isprintable() else "�" for character in text)
 
-    return Looked(network.said, notes, network.model.knobs, forward(network.model, ids, network.runtime), word)
+    return Looked(network.said, notes, network.model.knobs, dissect(network.model, ids, network.runtime), word)
 
 
 # --------------------------------------------------------------------------------------------------------- the network

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.probes.forward import Activation
+from pipeline.probes.dissection import Activation
 
 WIDTH, HEIGHT, GAP, LANE, EDGE = 216, 40, 34, 15, 10
 SYMBOLS = {"add": "+", "addcmul": "+", "mul": "×", "div": "÷"}  # of what is an operation and no part of its own
@@ -110,10 +110,10 @@ def _straight(start: Node, end: Node) -> str:
 
 
 def _around(start: Node, end: Node, lane: int) -> str:
-    """From the right side of one to the right side of another."""
-    right, beside = EDGE + WIDTH, EDGE + WIDTH + LANE * (lane + 1)
-    leaves = EDGE + WIDTH // 2 + (13 if start.symbol else 24 if not start.name else WIDTH // 2)
-    arrives = (right if not end.symbol else EDGE + WIDTH // 2 + 13) + 1
-    # It leaves low and arrives in the upper half, so that two at one box can be told apart.
-    y, to = start.top + start.height * 2 // 3, end.top + end.height // 2 - (0 if end.symbol else 6)
+    """From the right side of one to the right side of another, or from the line below where that is no box."""
+    middle, right, beside = EDGE + WIDTH // 2, EDGE + WIDTH, EDGE + WIDTH + LANE * (lane + 1)
+    is_box = start.name and not start.symbol
+    leaves, y = (right, start.top + start.height * 2 // 3) if is_box else (middle, start.top + start.height + 6)
+    # It arrives above the middle of a box, so that it can be told from what leaves there.
+    arrives, to = (middle + 14, end.top + end.height // 2) if end.symbol else (right + 1, end.top + end.height // 2 - 6)
     return f"M{leaves} {y}H{beside - 6}q6 0 6 6V{to - 6}q0 6 -6 6H{arrives}"

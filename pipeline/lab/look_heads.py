@@ -51,7 +51,7 @@ def strongest_far_look(looked: Looked, weights: np.ndarray) -> str:
 
 def drawn(looked: Looked, head: tuple[int, int]) -> Text:
     """One head's map in characters: what each token (row) looks at (column)."""
-    weights, words = looked.forward.maps[head[0] - 1][head[1] - 1], looked.words
+    weights, words = looked.seen.maps[head[0] - 1][head[1] - 1], looked.words
     room = max(map(cell_len, words))
     text = Text(
         f"Head {head[0]}.{head[1]}: rows look at columns, {SHADES[1]} to {SHADES[-1]} from little to all\n", style="bold"

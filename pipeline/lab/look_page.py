@@ -19,7 +19,7 @@ from pipeline.figures.style import said, short
 from pipeline.lab.look import Looked
 from pipeline.lab.look_diagram import diagram
 from pipeline.lab.look_heads import habits, most_decided
-from pipeline.probes.forward import Activation
+from pipeline.probes.dissection import Activation
 from pipeline.probes.lens import Choice, Prediction
 
 HERE = Path(__file__).parent
@@ -44,15 +44,15 @@ def page(looked: Looked, head: tuple[int, int] | None = None) -> str:
     environment.filters.update(said=said, short=short, share=_share, percent=_percent)
     styles = [(folder / name).read_text(encoding="utf-8") for folder, name in ((report.HERE, "report.css"), (HERE, "look.css"))]
     scripts = [(folder / name).read_text(encoding="utf-8") for folder, name in ((report.HERE, "report.js"), (HERE, "look.js"))]
-    seen = looked.forward
+    seen = looked.seen
     return environment.get_template("look.html.jinja").render(
         looked=looked,
         seen=seen,
         words=looked.words,
         longest=max(len(short(word, 9)) for word in looked.words),
         at=len(seen.ids) - 1,
-        vocabulary=looked.forward.vocabulary,
-        knows_nothing=math.log(looked.forward.vocabulary),
+        vocabulary=looked.seen.vocabulary,
+        knows_nothing=math.log(looked.seen.vocabulary),
         network=_part(looked, "", "ids"),
         blocks=[_block(looked, number) for number in range(looked.model.depth)],
         images=[[pixels.data_uri(pixels.cells(map_.tolist(), _ROOT)) for map_ in line] for line in seen.maps],
@@ -77,17 +77,17 @@ _ROOT = PowerNorm(0.5, vmin=0.0, vmax=1.0)  # colours grow with the root of a pr
 
 def _block(looked: Looked, number: int) -> dict[str, Any]:
     name = f"blocks.{number}"
-    inner = [part.name for part in looked.forward.within(name) if looked.forward.within(part.name)]
-    own = next(one for one in looked.forward.activations if one.name == name)
+    inner = [part.name for part in looked.seen.within(name) if looked.seen.within(part.name)]
+    own = next(one for one in looked.seen.activations if one.name == name)
     shape = f"[{', '.join(map(str, own.shape))}]"
     return {"name": name, "own": own, "parts": [_part(looked, part, shape) for part in (name, *inner)]}
 
 
 def _part(looked: Looked, name: str, reads: str) -> dict[str, Any]:
     """What ran within a part: its diagram, and a row for each activation."""
-    within = looked.forward.within(name)
+    within = looked.seen.within(name)
     if not name:
-        reads = f"ids [1, {len(looked.forward.ids)}]"
+        reads = f"ids [1, {len(looked.seen.ids)}]"
     return {
         "name": name or "the network",
         "diagram": diagram(within, name, reads),
@@ -108,12 +108,10 @@ def _image(activation: Activation) -> str:
 
 def _token(looked: Looked, place: int) -> dict[str, Any]:
     """A token of the prompt, and how far its coming was a surprise: as a share of that of who knows nothing."""
-    before = looked.forward.predictions[place - 1].follows if place else None
-    share = (
-        min(1.0, before.surprise / math.log(looked.forward.vocabulary)) if before and math.isfinite(before.surprise) else 0.0
-    )
+    before = looked.seen.predictions[place - 1].follows if place else None
+    share = min(1.0, before.surprise / math.log(looked.seen.vocabulary)) if before and math.isfinite(before.surprise) else 0.0
     title = f"surprise {said(before.surprise)} nats: rank {before.rank:,}" if before else "the first: nothing foretold it"
-    return {"word": looked.words[place], "id": looked.forward.ids[place], "title": title, "share": round(share, 3)}
+    return {"word": looked.words[place], "id": looked.seen.ids[place], "title": title, "share": round(share, 3)}
 
 
 def _told(looked: Looked, prediction: Prediction, most: int | None = None) -> dict[str, Any]:
@@ -158,18 +156,18 @@ def _looks(weights: np.ndarray) -> str:
 
 def _data(looked: Looked) -> dict[str, Any]:
     """What the script works with."""
-    maps = looked.forward.maps
+    maps = looked.seen.maps
     numbers = np.rint(65535 * np.nan_to_num(maps.astype(np.float64))).astype("<u2")
     broken = not np.isfinite(maps).all()
     carried = base64.b64encode(numbers.tobytes()).decode() if maps.size <= CELLS and not broken else None
     return {
         "words": looked.words,
+        "knows_nothing": _finite(math.log(looked.seen.vocabulary)),
         "layers": maps.shape[0],
         "heads": maps.shape[1],
         "maps": carried,
         "lens": [
-            {"after": after, "line": [_told(looked, one, LENS_TOP) for one in line]}
-            for after, line in looked.forward.lens.items()
+            {"after": after, "line": [_told(looked, one, LENS_TOP) for one in line]} for after, line in looked.seen.lens.items()
         ],
-        "told": [_told(looked, one) for one in looked.forward.predictions],
+        "told": [_told(looked, one) for one in looked.seen.predictions],
     }

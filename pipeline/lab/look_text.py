@@ -14,7 +14,7 @@ from rich.text import Text
 from pipeline.lab.look import Looked
 from pipeline.lab.look_heads import drawn, habits, strongest_far_look
 from pipeline.params import Refusal
-from pipeline.probes.forward import Activation
+from pipeline.probes.dissection import Activation
 from pipeline.probes.lens import Prediction
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -44,7 +44,7 @@ def head_named(text: str | None, looked: Looked) -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    layers, heads = looked.forward.maps.shape[:2]
+    layers, heads = looked.seen.maps.shape[:2]
     layer, _, head = text.partition(".")
     if not (layer.isascii() and layer.isdigit() and head.isascii() and head.isdigit()) or len(text) > 9:
         raise Refusal(f"--head: {text!r} is no LAYER.HEAD, such as 1.{heads}")
@@ -54,12 +54,12 @@ def head_named(text: str | None, looked: Looked) -> tuple[int, int] | None:
 
 
 def _title(looked: Looked) -> list[Text]:
-    seen, knobs = looked.forward, looked.model
+    seen, knobs = looked.seen, looked.model
     size = f"{knobs.depth} block{'s' * (knobs.depth > 1)} of width {knobs.width}, {seen.parameters:,} parameters"
     lines = [Text.assemble(("The network ", "bold"), (looked.network, "bold"), f": {size}")]
     lines.append(Text.assemble((f"{len(seen.ids)} token{'s' * (len(seen.ids) > 1)} ", "bold"), "│".join(looked.words)))
     if seen.loss is not None:
-        knows = f"{math.log(looked.forward.vocabulary):.3f}"
+        knows = f"{math.log(looked.seen.vocabulary):.3f}"
         lines.append(Text(f"Loss on this text: {seen.loss:.3f} nats a token (who knows nothing: ln V = {knows})"))
     return [*lines, *(Text(note, style="yellow") for note in looked.notes)]
 
@@ -101,8 +101,10 @@ def _activations(looked: Looked, width: int) -> Table:
 def _reads(looked: Looked, activation: Activation) -> Text:
     """What a part read, and what else must be said of what it made."""
     more = [activation.detail] if activation.detail else []
-    if activation.shut is not None:
-        more.append(f"{activation.shut:.0%} shut, {activation.dead:.0%} dead")
+    if activation.saturated is not None:
+        more.append(f"{activation.saturated:.0%} saturated")
+    if activation.dead is not None:
+        more.append(f"{activation.dead:.0%} of the units dead")
     if not _unfolded(looked, activation.name):
         more.append("folded; the page shows all")
     if activation.broken:
@@ -113,7 +115,7 @@ def _reads(looked: Looked, activation: Activation) -> Text:
 
 def _tree(looked: Looked, within: str, lead: str) -> list[tuple[Activation, str]]:
     """Activations with the branch of the tree that leads to each; of many blocks only the first and the last unfolded."""
-    parts = looked.forward.within(within)
+    parts = looked.seen.within(within)
     rows = []
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
@@ -147,8 +149,8 @@ def sparks(values: list[float], most: int = 24) -> str:
 
 
 def _next(looked: Looked) -> Table:
-    prediction = looked.forward.predictions[-1]
-    vocabulary = looked.forward.vocabulary
+    prediction = looked.seen.predictions[-1]
+    vocabulary = looked.seen.vocabulary
     title = (
         f"What comes next after {looked.words[-1]!r}: entropy {_number(prediction.entropy)} nats,"
         f" as unsure as among {math.exp(prediction.entropy):,.1f} of {vocabulary:,}"
@@ -165,7 +167,7 @@ def _next(looked: Looked) -> Table:
 
 def _lens(looked: Looked, width: int) -> Table:
     """The likeliest next token after each layer, at as many of the last positions as there is room for."""
-    seen, words = looked.forward, looked.words
+    seen, words = looked.seen, looked.words
     each = 2 + max(cell_len(_said(looked, one)) for line in seen.lens.values() for one in line)
     shown = range(max(0, len(words) - max(1, (width - 14) // each)), len(words))
     through = "the final norm and the head" if seen.normed else "the head alone: this network has no norm before it"
@@ -198,7 +200,7 @@ def _heads(looked: Looked) -> Table:
     title = "Attention: where each head looks, mean over the prompt (--head LAYER.HEAD draws its map)"
     columns = ("head", "itself", "one back", "first", "entropy", "strongest look farther back")
     made = table(title, *columns, left=(0, 5))
-    for layer, heads in enumerate(looked.forward.maps, start=1):
+    for layer, heads in enumerate(looked.seen.maps, start=1):
         for head, weights in enumerate(heads, start=1):
             numbers = (f"{number:.2f}" if math.isfinite(number) else "–" for number in habits(weights).values())
             made.add_row(f"{layer}.{head}", *numbers, Text(strongest_far_look(looked, weights)))

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.transformer import GPT, FeedForward
+from pipeline.probes.dead_units import dead
 from pipeline.probes.lens import Prediction, lens, predictions
+from pipeline.probes.saturation import ends, saturated
 from pipeline.probes.trace import Call, Trace, trace
 
-SHUT = 0.05  # of a gradient that comes to a unit: where less passes, it is as good as none
 ROWS, COLUMNS = 64, 128  # of a picture at most
 
 
@@ -30,9 +31,8 @@ class Activation:
         mean, rms, low, high: of its numbers (of scores: those that are not masked); rms is the root of the mean square.
         broken: how many of its numbers are none (NaN, or infinite where nothing is masked).
         zeros: share of its numbers that are exactly 0.
-        shut: of the feed-forward part's activation, the share of (token, unit) with a slope below 0.05: saturated, or off. None
-            elsewhere.
-        dead: of the same, the share of units that are shut at every token of the prompt.
+        saturated, dead: behind the feed-forward part's activation, as the readings `saturation` and `dead_units` have it, at
+            the tokens of the prompt; None elsewhere, and of what cannot saturate.
         by_token: root mean square at each token.
         picture: tokens down and features across (heads side by side), of each patch the number that is largest in size.
     """
@@ -52,15 +52,15 @@ class Activation:
     high: float
     broken: int
     zeros: float
-    shut: float | None
+    saturated: float | None
     dead: float | None
     by_token: list[float]
     picture: np.ndarray
 
 
 @dataclass(frozen=True)
-class Forward:
-    """What a network makes of some ids.
+class Dissection:
+    """What a network makes of some ids, in all its parts.
 
     Attributes:
         activations: in the order in which they came about, each part before what ran in it.
@@ -94,31 +94,34 @@ class Forward:
         return [one for one in self.activations if one.within == name]
 
 
-def forward(model: GPT, ids: list[int], runtime: Runtime) -> Forward:
+def dissect(model: GPT, ids: list[int], runtime: Runtime) -> Dissection:
     """Run a network on some ids, as it is used: no dropout. It stays as it was.
 
     Args:
         ids: at least one, and at most model.length.
     """
     with torch.no_grad(), runtime.autocast():
-        seen = trace(model, torch.tensor([ids], device=runtime.device))
-        by_layer = lens(model, seen.streams, ids)
-    return Forward(
+        return dissected(model, ids, trace(model, torch.tensor([ids], device=runtime.device)))
+
+
+def dissected(model: GPT, ids: list[int], seen: Trace) -> Dissection:
+    """What can be said of a pass of a network over some ids."""
+    return Dissection(
         ids=ids,
-        activations=[_activation(model, seen, call) for call in seen.calls],
+        activations=[_activation(model, call) for call in seen.calls],
         maps=np.stack([weights[0].float().cpu().numpy() for weights in seen.maps]),
-        lens=by_layer,
+        lens=lens(model, seen.streams, ids),
         predictions=predictions(seen["head"].output[0], ids),
         normed=any(call.name == "final_norm" for call in seen.calls),
         parameters=sum(weight.numel() for weight in model.parameters()),
     )
 
 
-def _activation(model: GPT, seen: Trace, call: Call) -> Activation:
+def _activation(model: GPT, call: Call) -> Activation:
     values = call.output[0].cpu().double()
     masked = torch.isneginf(values) if call.kind == "scores" else torch.zeros_like(values, dtype=torch.bool)
     there = values[torch.isfinite(values)]
-    shut, dead = _closed(model, seen, call)
+    at_an_end, at_rest = _resting(model, call)
     return Activation(
         **{field: getattr(call, field) for field in ("name", "kind", "within", "inputs", "parameters", "detail")},
         axes=_axes(call),
@@ -130,8 +133,8 @@ def _activation(model: GPT, seen: Trace, call: Call) -> Activation:
         high=_number(there.max()) if len(there) else math.nan,
         broken=int((~torch.isfinite(values) & ~masked).sum()),
         zeros=float((values == 0).double().mean()),
-        shut=shut,
-        dead=dead,
+        saturated=at_an_end,
+        dead=at_rest,
         by_token=_by_token(values),
         picture=_picture(values),
     )
@@ -175,16 +178,10 @@ def _picture(values: Tensor) -> np.ndarray:
     return flat.astype(np.float32)
 
 
-def _closed(model: GPT, seen: Trace, call: Call) -> tuple[float | None, float | None]:
-    """(share of (token, unit), share of units) through which no gradient to speak of passes, for an activation."""
+def _resting(model: GPT, call: Call) -> tuple[float | None, float | None]:
+    """(what is saturated, what is dead) behind an activation."""
     owner: Any = model.get_submodule(call.within)
     if not (isinstance(owner, FeedForward) and call.name.endswith(".activation")):
         return None, None
-    inputs = seen[call.inputs[0]].output[0].float().detach().requires_grad_(True)
-    with torch.enable_grad():
-        outputs = owner.activation.function(inputs)
-        (slopes,) = torch.autograd.grad(outputs.sum(), inputs)
-    # Of a gated unit the longest of the ways through it counts: by its gate, or by its value.
-    open_ = slopes.unflatten(-1, (owner.activation.inputs, -1)).abs().amax(dim=-2)
-    closed = (open_ < SHUT).cpu()
-    return float(closed.double().mean()), float(closed.all(dim=0).double().mean())
+    saturates = len(ends(owner.activation)) > 1
+    return saturated(call.output, owner.activation) if saturates else None, dead(call.output, owner.activation)
