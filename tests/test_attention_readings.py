@@ -65,7 +65,7 @@ def test_the_entropy_is_that_of_what_is_given_beyond_the_first_key(tmp_path: Pat
 
 
 def test_the_largest_score_is_taken_over_what_a_query_sees_and_before_a_cap_or_a_bias(tmp_path: Path) -> None:
-    text = "".join(np.random.default_rng(0).permutation(list(ascii_letters)).tolist() * 8)
+    text = "".join(np.random.default_rng(1).permutation(list(ascii_letters)).tolist() * 8)
     made = subject(tmp_path, text=text, **PLAIN)
     scores = {head: found for head, (found, _) in by_hand(made, made.batch.inputs).items()}
     wanted = {head: float(found.tril().abs().max()) for head, found in scores.items()}
