@@ -29,6 +29,7 @@ from pipeline.probes.gradients import gradient_norm
 from pipeline.probes.log_partition import log_partition
 from pipeline.probes.loss_by_position import edges, loss_by_position
 from pipeline.probes.noise_scale import from_two, noise_scale
+from pipeline.probes.passes import parts
 from pipeline.probes.saturation import ends, saturation
 from pipeline.probes.sharpness import sharpness
 from pipeline.probes.table import readings_of
@@ -135,7 +136,10 @@ def test_a_unit_that_stays_at_either_end_is_dead_and_one_that_goes_between_them_
 def parts_of(made: Subject, count: int) -> list[Tensor]:
     """The flat gradient of the mean loss of each part of the fixed batch, as backward leaves it."""
     found = []
-    for part in np.array_split(np.arange(len(made.batch.inputs)), count):
+    drawn = parts(len(made.batch.inputs))
+    assert len(drawn) == count
+    assert sorted(np.concatenate(drawn)) == list(range(len(made.batch.inputs)))
+    for part in drawn:
         model = copy.deepcopy(made.model)
         logits = model(made.batch.inputs[part]).flatten(0, 1)
         F.cross_entropy(logits, made.batch.targets[part].flatten()).backward()
@@ -143,15 +147,15 @@ def parts_of(made: Subject, count: int) -> list[Tensor]:
     return found
 
 
-@pytest.mark.parametrize(("examples", "parts"), [(4, 4), (16, 8)])
-def test_the_noise_scale_is_what_the_products_of_different_parts_tell(tmp_path: Path, examples: int, parts: int) -> None:
+@pytest.mark.parametrize(("examples", "count"), [(4, 4), (16, 8)])
+def test_the_noise_scale_is_what_the_products_of_different_parts_tell(tmp_path: Path, examples: int, count: int) -> None:
     """E[g_i · g_j] of independent parts is ‖G‖², and what a part's own square has more is its noise."""
     made = replace(subject(tmp_path, text=TEXT * 16), sequences=examples)
-    found = torch.stack(parts_of(made, parts))
+    found = torch.stack(parts_of(made, count))
     products = found @ found.T
-    signal = float((products.sum() - products.trace()) / (parts * (parts - 1)))
-    noise = float(products.trace()) / parts - signal
-    tokens = made.batch.inputs.numel() / parts
+    signal = float((products.sum() - products.trace()) / (count * (count - 1)))
+    noise = float(products.trace()) / count - signal
+    tokens = made.batch.inputs.numel() / count
     assert signal > 0
     assert numbers(noise_scale(made)) == {"noise scale": pytest.approx(tokens * noise / signal, rel=2e-3)}
 

@@ -20,7 +20,7 @@ from pipeline.lab.breaches import BREACHES
 from pipeline.lab.faults import FAULTS, Training
 from pipeline.lab.grid import Variant
 from pipeline.lab.measures import Record
-
+from pipeline.lab.reading import numbers_of
 from pipeline.tasks.lm import LanguageModelling
 
 
@@ -40,8 +40,7 @@ def trained(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
         fault.break_it(Training(params, progress, task))
     numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE)) | levels_of(task, meta)
     due = {round(share * params.train.steps) for share in params.train.snapshots} if read else set()
-    if read:
-        from pipeline.lab.reading import numbers_of
+
     looks = Looks(due, lambda: numbers_of(progress, task, tokens, runtime, read))
     with runtime.enough_memory():
         fit(progress, task, params.train, params.seed, runtime, looks)

@@ -25,7 +25,7 @@ def attention_sink(subject: Subject) -> Reading:
     for look in forward(subject).looks:
         queries = look.visible()[:, 0].nonzero().flatten()[1:]
         parts = torch.cat([maps[:, :, queries, 0] for maps in look.maps()])
-        values += parts.double().mean(dim=(0, 2)).tolist()
+        values += parts.cpu().double().mean(dim=(0, 2)).tolist()
     return column(
         "attention_sink",
         Axis("head", head_names(subject)),

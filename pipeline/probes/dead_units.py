@@ -47,6 +47,6 @@ def dead_units(subject: Subject) -> Reading:
 def dead(hidden: Float[Tensor, "B T F"], activation: Activation) -> float:
     """The share of the units behind an activation that rest at every token."""
     at = ends(activation)
-    little = NEAR if len(at) > 1 else LITTLE * float(hidden.double().square().mean().sqrt())
+    little = NEAR if len(at) > 1 else LITTLE * float(hidden.cpu().double().square().mean().sqrt())
     farthest = torch.stack([(hidden - rest).abs().flatten(0, 1).amax(dim=0) for rest in at or [0.0]]).amin(dim=0)
-    return float((farthest <= little).double().mean() + 0 * farthest.sum())  # what is no number stays none
+    return float((farthest <= little).float().mean() + 0 * farthest.sum())  # what is no number stays none

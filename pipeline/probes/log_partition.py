@@ -19,7 +19,7 @@ def log_partition(subject: Subject) -> Reading:
 
     Source: Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022 (z-loss).
     """
-    sizes = forward(subject).logits[0].float().logsumexp(dim=-1).double()
+    sizes = forward(subject).logits[0].float().logsumexp(dim=-1).cpu().double()
     return point(
         "log_partition",
         {"mean": float(sizes.mean()), "sd": float(sizes.std(correction=0))},

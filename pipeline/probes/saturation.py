@@ -47,7 +47,7 @@ def saturation(subject: Subject) -> Reading | None:
 def saturated(hidden: Tensor, activation: Activation) -> float:
     """The share of the features behind an activation that stand within .03 of one of its ends; it has some."""
     far = torch.stack([(hidden - end).abs() for end in ends(activation)]).amin(dim=0)
-    return float((far < NEAR).double().mean() + 0 * far.sum())  # what is no number stays none
+    return float((far < NEAR).float().mean() + 0 * far.sum())  # what is no number stays none
 
 
 def ends(activation: Activation) -> list[float]:
