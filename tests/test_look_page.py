@@ -121,6 +121,25 @@ def test_the_page_of_the_default_network_is_under_five_megabytes(monkeypatch: py
     assert 100_000 < len(whole.encode()) < 5_000_000, "at its whole context"
 
 
+def test_the_verb_writes_the_page_where_it_was_called_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    top, here = Path(__file__).parents[1], tmp_path / "some" / "where"
+    here.mkdir(parents=True)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(top / name, tmp_path)
+    shutil.copytree(top / "studies", tmp_path / "studies")
+    monkeypatch.chdir(here)
+    small = ["-S", "model.depth=1", "-S", "model.width=16"]
+    words = ["rally", "look", "--ids", "3 1 4", "--vocabulary", "10", *small, "--page", "pass.html"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "pass.html: the forward pass on one page\n"
+    assert "as drawn, untrained (seed 1), on 3 tokens" in (here / "pass.html").read_text(encoding="utf-8")
+
+
 # ---------------------------------------------------------------------------------------------------------- in a browser
 
 
@@ -282,22 +301,3 @@ def test_without_its_script_the_page_shows_the_last_token_and_a_head(written: Pa
         assert browser.see("document.querySelector('#heads .large img').naturalWidth") == len(IDS)
         assert browser.see("document.querySelectorAll('svg.diagram').length") == 1 + 2 * 3
         assert browser.see("document.getElementById('theme').hidden") is True
-
-
-def test_the_verb_writes_the_page_where_it_was_called_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    top, here = Path(__file__).parents[1], tmp_path / "some" / "where"
-    here.mkdir(parents=True)
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(top / name, tmp_path)
-    shutil.copytree(top / "studies", tmp_path / "studies")
-    monkeypatch.chdir(here)
-    small = ["-S", "model.depth=1", "-S", "model.width=16"]
-    words = ["rally", "look", "--ids", "3 1 4", "--vocabulary", "10", *small, "--page", "pass.html"]
-    monkeypatch.setattr("sys.argv", words)
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
-    assert capsys.readouterr().out == "pass.html: the forward pass on one page\n"
-    assert "as drawn, untrained (seed 1), on 3 tokens" in (here / "pass.html").read_text(encoding="utf-8")
