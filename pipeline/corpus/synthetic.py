@@ -145,7 +145,7 @@ def _repeated(lengths: npt.NDArray[np.int64], copies: int, symbols: int, rng: np
 
 
 def _entropy_of_repeats(symbols: int, shortest: int, longest: int, copies: int) -> tuple[float | None, str]:
-    """Of blocks written twice: one of length L costs ln 25 for L (nothing, where all have one) and L · ln(symbols) for its first
+    """Of blocks written twice: one of length L costs ln 25 for L (nothing, where all have one), L · ln(symbols) for its first
     copy, and L is 20 on average: a symbol of the 40 costs a fortieth of that, as long as L can be read off the text. It can,
     but where a block fits another length by accident; that takes at least 8 equal symbols that need not be, so its chance is
     below 24 / symbols**8 a block.
