@@ -20,6 +20,7 @@ from rich.table import Table
 
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.figures.style import png
+from pipeline.lab.doctor_fit import fitted, lines
 from pipeline.lab.examination import case_of, data_for
 from pipeline.lab.faults import FAULTS
 from pipeline.lab.findings import FOUND, following
@@ -91,13 +92,14 @@ class Rate:
         return f"{self.share:.1%} ({low:.0%} … {high:.0%}; {self.hits} of {self.of})"
 
 
-def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequence[str]) -> None:
+def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequence[str], fit: bool = False) -> None:
     """Hold the trial, print what came of it, and leave it in FOUND.
 
     Args:
         standing: the sections of params.yaml.
         healthy: runs without a fault, of each task.
         only: faults to look at; none = all of them.
+        fit: print the lines of the table of ranges that the tasks to fit on speak for.
 
     Raises:
         Refusal: there is no such fault.
@@ -108,6 +110,9 @@ def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequenc
     with following(standing["runtime"]["progress"], len(wanted)) as advance:
         cases = cases_of(wanted, standing, advance)
     console = Console(highlight=False)
+    if fit:
+        chosen = {patient: case for patient, case in cases.items() if patient.task in FITTED_ON}
+        console.print(*lines(fitted(chosen)), sep="\n", soft_wrap=True)
     told = {}
     for half, tasks in (("fitted on", FITTED_ON), ("held out", HELD_OUT)):
         outcomes = diagnosed({patient: case for patient, case in cases.items() if patient.task in tasks})

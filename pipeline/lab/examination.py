@@ -117,7 +117,7 @@ def _train(params: Params, fault: str, tokens: Path) -> Case:
         sanity=sanity,
         levels=_levels(tokens) | {"overlap": overlap(task.ids("train"), task.ids("validation"))},
         readings=readings,
-        knobs=params.model_dump(include={"model", "train"}),
+        knobs=params.model_dump(include={"model", "train", "probe"}),
     )
 
 
