@@ -182,6 +182,8 @@ class Prepare(Section):
     seed: Seed
     size: Annotated[int, Field(ge=1000, le=10**9)]
     symbols: Annotated[int, Field(ge=2, le=64)]
+    block: Annotated[int, Field(ge=0, le=32)]
+    copies: Annotated[int, Field(ge=2, le=64)]
     digits: Annotated[int, Field(ge=1, le=8)]
     fewest_digits: Annotated[int, Field(ge=0, le=8)]
     reversed: bool

@@ -45,7 +45,8 @@ class Reading:
 
     `values` are nested lists, one level an axis; a number that is not finite is None. `says` is one sentence for the
     person who looks at the picture: what it shows and what is healthy. `quantity` names the numbers with their unit.
-    `about` is what is asked after, so that what belongs together stands together.
+    `about` is what is asked after, so that what belongs together stands together. `span` are two numbers that the colours of
+    a map reach at least (0 and 1 of a share), so that what is next to nothing looks like it, and runs compare.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Reading:
     values: list[Any]
     logarithmic: bool = False
     about: About = "other"
+    span: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         wanted = {"lines": 2, "heat": 2, "maps": 4}[self.form]

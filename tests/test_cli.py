@@ -28,7 +28,21 @@ from pipeline.lab.sample import Draw, converse, open_trained, write
 
 TOP = Path(__file__).parents[1]
 DRAW = Draw(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
-VERBS = ("setup", "mend", "sample", "export", "import", "env", "tune-device", "play", "budget", "check", "show", "doctor")
+VERBS = (
+    "setup",
+    "mend",
+    "sample",
+    "look",
+    "export",
+    "import",
+    "env",
+    "tune-device",
+    "play",
+    "budget",
+    "check",
+    "show",
+    "doctor",
+)
 
 # `rally ARGUMENTS`, and at the end which modules it has imported
 PROGRAM = """

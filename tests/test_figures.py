@@ -24,13 +24,14 @@ from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
 from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
 from pipeline.figures import charts, doctor, pixels
 from pipeline.figures.forms import FORMS, draw, scale
-from pipeline.figures.page import chart_view, page, thinned
+from pipeline.figures.page import chart_view, grid_view, page, thinned
 from pipeline.figures.pictures import pictures
+from pipeline.figures.questions import QUESTIONS
 from pipeline.figures.run import Run, read_run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.style import colors, png, said, shown, spread, ticks
 from pipeline.params import Refusal, read_yaml
-from pipeline.readings import Axis, Form, Reading, finite
+from pipeline.readings import About, Axis, Form, Reading, finite
 
 ROOT = Path(__file__).parent.parent
 NAN = math.nan
@@ -147,6 +148,26 @@ def test_maps_carry_the_numbers_that_they_show() -> None:
     assert image[..., 3].sum() == 5
     lightness = image[..., :3] @ np.array([0.2126, 0.7152, 0.0722])
     assert lightness[1, 0] > lightness[1, 2] > lightness[0, 1] > lightness[1, 1] > lightness[0, 0]
+
+
+def test_a_scale_reaches_over_its_span_and_beyond_where_the_numbers_do() -> None:
+    ends = [(norm.vmin, norm.vmax) for norm in (scale([[0.2, 0.3]], False, (0, 1)), scale([[0.2, 3.0]], False, (0, 1)))]
+    assert ends == [(0, 1), (0, 3)]
+    heat = Reading("share", "heat", "share", "Says.", (Axis("a", [1]), Axis("b", [1, 2])), [[0.2, 0.3]], span=(0, 1))
+    view = grid_view(heat)
+    assert (view["low"], view["high"]) == (0, 1)
+
+
+@pytest.mark.parametrize("about", QUESTIONS)
+def test_what_a_reading_asks_after_has_a_place_on_the_page(about: str, run: Run, knobs: dict[str, Any]) -> None:
+    assert set(QUESTIONS) == set(get_args(About))
+    asked = dataclasses.replace(gappy(f"asked_{about}"), about=about)
+    [first, second] = [dataclasses.replace(one, about=about) for one in readings() if one.form in ("maps", "heat")]
+    source = page(dataclasses.replace(run, readings=(asked, first, second)), knobs)
+    assert QUESTIONS[about] in Parsed(source).text
+    assert not any(question in source for other, question in QUESTIONS.items() if other != about)
+    places = [source.index(f'id="reading-{name}"') for name in ("weight_drift", f"asked_{about}", "attention")]
+    assert places == sorted(places), "colour maps first, and what wants the whole width last"
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures
@@ -277,7 +298,7 @@ def test_a_large_model_keeps_the_page_under_two_megabytes(run: Run, knobs: dict[
 def test_more_maps_than_fit_come_as_images_alone(run: Run, knobs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.figures.page.CELLS", 200)
     data = [data for data in Parsed(page(run, knobs)).data if "cells" in data]
-    assert [entry["cells"] is None for entry in data] == [True, False]  # attention is too large, the small map is kept
+    assert [entry["cells"] is None for entry in data] == [False, True]  # the small map is kept, attention is too large
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def commit(folder: Path) -> None:
     subprocess.run(["git", "commit", "-q", "-m", "a run"], cwd=folder, check=True)
 
 
-EVERY = ["prepare", "tokenize", "train", "evaluate", "probe", "plot"]
+EVERY = ["prepare", "tokenize", "train", "evaluate", "probe", "diagnose", "plot"]
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +129,7 @@ def test_a_second_repro_runs_nothing_and_another_clone_leaves_the_same_bytes(ran
 
 def test_an_experiment_runs_what_its_knob_reaches_and_nothing_before_it(lab: Path) -> None:
     assert sorted(ran(run(lab, "dvc", "exp", "run", "-n", "slow", "-S", "train.lr=3e-4"))) == [
+        "diagnose",
         "evaluate",
         "plot",
         "probe",
@@ -144,9 +145,13 @@ def test_an_experiment_runs_what_its_knob_reaches_and_nothing_before_it(lab: Pat
     columns = table.split("Created")[1].split("\n")[0]
     assert "lr" in columns
     assert "bits_per_byte" in columns
+    assert "readings" not in table
     assert "pipeline/" not in table
     assert "train.lr" in run(lab, "dvc", "params", "diff", "main", "slow")
-    assert "bits_per_byte" in run(lab, "dvc", "metrics", "diff", "main", "slow")
+    compared = run(lab, "dvc", "metrics", "diff", "main", "slow")
+    assert all(name in compared for name in ("bits_per_byte", "readings.effective_rank", "readings.attention_entropy"))
+    found = [row["metrics"]["metrics/doctor.json"]["data"]["finding"] for row in revisions(shown)]
+    assert found and all(isinstance(finding, str) for finding in found)
     run(lab, "dvc", "exp", "apply", "slow")
     assert read_yaml(lab / "params.yaml")["plot"]["dpi"] != 90
 
@@ -161,7 +166,7 @@ def test_plots_of_several_experiments_stand_on_one_page_that_needs_no_network(la
     assert '<script src="http' not in page
     assert '"slow"' in page
     pictures = {path.name for path in (lab / "page/static").iterdir()}
-    for name in ("loss", "scores", "activation_rms", "attention"):
+    for name in ("doctor", "loss", "scores", "activation_rms", "attention"):
         assert sum(name in picture for picture in pictures) == 2, (name, pictures)
 
 
@@ -177,6 +182,7 @@ def test_queued_and_temporary_experiments_run_beside_the_workspace(lab: Path) ->
         check=True,
     )
     assert sorted(ran(run(lab, "dvc", "exp", "run", "--temp", "-n", "temporary", "-S", "seed=8"))) == [
+        "diagnose",
         "evaluate",
         "plot",
         "probe",

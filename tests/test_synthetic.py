@@ -96,6 +96,18 @@ def test_repeats_are_blocks_of_random_length_and_cost_what_the_card_says(tmp_pat
     assert card.entropy_nats_per_byte == pytest.approx(cost, abs=0.005)
 
 
+def test_repeats_at_one_distance_cost_their_first_copies_alone(tmp_path: Path) -> None:
+    card, texts = made("repeats", tmp_path, size=20_000, block=10, copies=4)
+    for text in texts.values():
+        same = np.frombuffer(text[10:], np.uint8) == np.frombuffer(text[:-10], np.uint8)
+        within = np.arange(len(same)) % 40
+        assert same[within < 30].all()
+        assert same[within >= 30].mean() < 0.1
+    assert card.entropy_nats_per_byte == pytest.approx(math.log(32) / 4, rel=1e-6)
+    assert card.grammar == "doubled"
+    assert made("repeats", tmp_path / "odd", size=2000, copies=3)[0].grammar == ""
+
+
 def test_repeats_of_so_few_symbols_that_they_repeat_by_accident_claim_no_entropy(tmp_path: Path) -> None:
     assert made("repeats", tmp_path, size=1000, symbols=2)[0].entropy_nats_per_byte is None
 

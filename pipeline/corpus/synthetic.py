@@ -113,38 +113,46 @@ SHORTEST, LONGEST = 8, 32  # symbols of a block
 
 
 def repeats(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """Blocks of random symbols, each written twice. Their lengths vary, so that no fixed distance tells what comes next."""
+    """Blocks of random symbols, each written twice or oftener. Their lengths vary, so that no fixed distance tells what comes
+    next; or, as a control, all have one.
+    """
+    shortest, longest = (knobs.block,) * 2 if knobs.block else (SHORTEST, LONGEST)
     for split, count in sizes(knobs).items():
         rng, written = draws(knobs, split), 0
         with follow(f"generating {split}", count) as advance:
             while written < count:
-                text = _repeated(knobs.symbols, rng)[: count - written]
+                lengths = rng.integers(shortest, longest + 1, size=BLOCK // (shortest + longest))
+                text = _repeated(lengths, knobs.copies, knobs.symbols, rng)[: count - written]
                 splits.write(split, text)
                 written += len(text)
                 advance(len(text))
             splits.write(split, b"", [0])
-    rule = f"blocks of {SHORTEST} to {LONGEST} symbols, uniform among {knobs.symbols}, each written twice"
-    return card("repeats", rule, *_entropy_of_repeats(knobs.symbols), STREAMS, grammar="doubled")
+    said = f"{shortest} to {longest}" if shortest < longest else f"{shortest}"
+    times = "twice" if knobs.copies == 2 else f"{knobs.copies} times"
+    rule = f"blocks of {said} symbols, uniform among {knobs.symbols}, each written {times}"
+    entropy_said = _entropy_of_repeats(knobs.symbols, shortest, longest, knobs.copies)
+    return card("repeats", rule, *entropy_said, STREAMS, grammar="" if knobs.copies % 2 or shortest < SHORTEST else "doubled")
 
 
-def _repeated(symbols: int, rng: np.random.Generator) -> bytes:
-    """About a BLOCK of text: in it, place i holds the symbol that is drawn for it, or in a second copy that of its first."""
-    lengths = rng.integers(SHORTEST, LONGEST + 1, size=BLOCK // (SHORTEST + LONGEST))
-    starts = np.repeat(np.cumsum(2 * lengths) - 2 * lengths, 2 * lengths)
-    length = np.repeat(lengths, 2 * lengths)
+def _repeated(lengths: npt.NDArray[np.int64], copies: int, symbols: int, rng: np.random.Generator) -> bytes:
+    """Blocks of these lengths: place i holds the symbol that is drawn for it, or in a later copy that of the first."""
+    starts = np.repeat(np.cumsum(copies * lengths) - copies * lengths, copies * lengths)
+    length = np.repeat(lengths, copies * lengths)
     within = np.arange(len(starts)) - starts
     drawn = np.frombuffer(ALPHABET, np.uint8)[rng.integers(symbols, size=len(starts))]
     return bytes(drawn[starts + within % length])
 
 
-def _entropy_of_repeats(symbols: int) -> tuple[float | None, str]:
-    """A block of length L costs ln 25 for L and L · ln(symbols) for its first copy, and L is 20 on average: a symbol of the
-    40 costs a fortieth of that, as long as L can be read off the text. It can, but where a block fits another length by
-    accident; that takes at least 8 equal symbols that need not be, so its chance is below 24 / symbols**8 a block.
+def _entropy_of_repeats(symbols: int, shortest: int, longest: int, copies: int) -> tuple[float | None, str]:
+    """Of blocks written twice: one of length L costs ln 25 for L (nothing, where all have one) and L · ln(symbols) for its first
+    copy, and L is 20 on average: a symbol of the 40 costs a fortieth of that, as long as L can be read off the text. It can,
+    but where a block fits another length by accident; that takes at least 8 equal symbols that need not be, so its chance is
+    below 24 / symbols**8 a block.
     """
-    lengths, mean = LONGEST - SHORTEST + 1, (SHORTEST + LONGEST) / 2
-    nats = (math.log(lengths) + mean * math.log(symbols)) / (2 * mean)
-    reads = f"reading all text before it; a model that sees fewer than {2 * LONGEST} symbols cannot reach it"
+    lengths, mean = longest - shortest + 1, (shortest + longest) / 2
+    nats = (math.log(lengths) + mean * math.log(symbols)) / (copies * mean)
+    reads = f"reading all text before it; a model that sees fewer than {2 * longest} symbols cannot reach it"
     if symbols < 8:
-        return None, f"between {math.log(symbols) / 2:.4f} and {nats:.4f}: with few symbols, blocks repeat by accident; {reads}"
+        least = math.log(symbols) / copies
+        return None, f"between {least:.4f} and {nats:.4f}: with few symbols, blocks repeat by accident; {reads}"
     return nats, f"exact to a millionth in the limit of a long text, {reads}"

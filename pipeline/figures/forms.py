@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import matplotlib
 import numpy as np
@@ -105,7 +105,7 @@ def heatmap(reading: Reading) -> Figure:
     with styled(grid=False):
         figure = Figure(figsize=(9, 5.2), layout="constrained")
         axes = figure.subplots()
-        norm = scale(reading.values, reading.logarithmic)
+        norm = scale(reading.values, reading.logarithmic, reading.span)
         axes.pcolormesh(_array(reading.values), cmap=heat(), norm=norm, rasterized=True)
         axes.set(title=charts.title_of(reading.name), xlabel=short(across.name, 60), ylabel=short(down.name, 40))
         axes.set_facecolor("#EEEEEE")
@@ -126,7 +126,7 @@ def maps(reading: Reading) -> Figure:
         figure = Figure(figsize=(max(6.0, side * columns + 1.6), side * rows + 1.7), layout="constrained")
         figure.suptitle(charts.title_of(reading.name), x=0.01, ha="left", fontsize=16, fontweight="bold")
         panels = figure.subplots(rows, columns, squeeze=False)
-        norm = scale(reading.values, reading.logarithmic)
+        norm = scale(reading.values, reading.logarithmic, reading.span)
         for y, line in enumerate(panels):
             for x, axes in enumerate(line):
                 axes.imshow(_array(reading.values[y][x]), cmap=heat(), norm=norm, interpolation="nearest", aspect="auto")
@@ -154,9 +154,9 @@ def _some_words(axes: Axes, down: Axis, across: Axis, side: float) -> None:
         axes.set_yticks(range(len(down.ticks)), [_tick(tick) for tick in down.ticks], fontsize=8)
 
 
-def scale(values: object, logarithmic: bool) -> Normalize:
-    """From the numbers of a map to 0 … 1: over all that are there; logarithmic where that is asked for and can be."""
-    numbers = _array(values).compressed()
+def scale(values: object, logarithmic: bool, span: Sequence[float] = ()) -> Normalize:
+    """From the numbers of a map to 0 … 1: over all that are there, and the span; logarithmic where asked for and possible."""
+    numbers = np.append(_array(values).compressed(), np.array(span, dtype=np.float64))
     numbers = numbers[numbers > 0] if logarithmic and (numbers > 0).any() else numbers
     low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 1.0)
     if high == low:  # a map of one number has it at the end that it lies at

@@ -15,6 +15,7 @@ from pipeline.figures import charts, doctor, pixels
 from pipeline.figures.charts import Chart, Line
 from pipeline.figures.forms import scale
 from pipeline.figures.headline import headline
+from pipeline.figures.questions import by_question
 from pipeline.figures.run import Run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.style import MANY, colors, heat, said, shown, spread, ticks
@@ -40,7 +41,6 @@ def page(run: Run, knobs: Knobs) -> str:
     )
     environment.filters.update(said=said, shown=shown, inline=inline, knob=_knob)
     script = (HERE / "report.js").read_text(encoding="utf-8")
-    grids = [grid_view(reading) for reading in run.readings if reading.form != "lines"]
     curves = [charts.loss(run), charts.learning_rate(run), charts.gradient_norm(run), *charts.dials(run)]
     return environment.get_template("report.html.jinja").render(
         headline=headline(run, knobs),
@@ -50,12 +50,7 @@ def page(run: Run, knobs: Knobs) -> str:
         splits=[(split, _bars(run, split)) for split in ("test", "validation") if run.ranking(split)],
         scores=run.scores,
         samples=read_samples(run.samples),
-        grids=_within_budget(grids),
-        charts=[
-            {"name": reading.name, **chart_view(charts.of_reading(reading))}
-            for reading in run.readings
-            if reading.form == "lines"
-        ],
+        questions=_questions(run.readings),
         gradient=", ".join(_hex(share / 10) for share in range(11)),
         style=(HERE / "report.css").read_text(encoding="utf-8"),
         script=script,
@@ -142,7 +137,7 @@ def grid_view(reading: Reading) -> dict[str, Any]:
     one = Axis("", [""])
     rows, columns, down, across = reading.axes if reading.form == "maps" else (one, one, *reading.axes)
     values = reading.values if reading.form == "maps" else [[reading.values]]
-    norm = scale(reading.values, reading.logarithmic)
+    norm = scale(reading.values, reading.logarithmic, reading.span)
     places = [
         [pixels.cells(values[row][column], norm) for column in range(len(columns.ticks))] for row in range(len(rows.ticks))
     ]
@@ -171,12 +166,26 @@ def _axis(axis: Axis) -> dict[str, Any]:
     }
 
 
-def _within_budget(grids: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _questions(readings: Sequence[Reading]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """(what is asked, the readings that answer it, each as it is drawn)."""
+    asked = [
+        (question, [{"name": reading.name, "form": reading.form, **_view(reading)} for reading in some])
+        for question, some in by_question(readings)
+    ]
+    _within_budget([view for _, views in asked for view in views if view["form"] != "lines"])
+    return asked
+
+
+def _view(reading: Reading) -> dict[str, Any]:
+    return chart_view(charts.of_reading(reading)) if reading.form == "lines" else grid_view(reading)
+
+
+def _within_budget(grids: list[dict[str, Any]]) -> None:
+    """Numbers to point at for as many maps as there is room for, the small ones first."""
     room = CELLS
     for grid in sorted(grids, key=lambda grid: int(grid["size"])):
         room -= grid["size"]
         grid["cells"] = grid["cells"] if room >= 0 else None
-    return grids
 
 
 def _diagnosis(told: Mapping[str, Any], readings: set[str]) -> dict[str, Any]:

@@ -90,6 +90,51 @@ def sample(
 
 
 @app.command()
+def look(
+    prompt: Annotated[str | None, typer.Option(help="The text to read. Without it: the toy text of params.yaml.")] = None,
+    ids: Annotated[str | None, typer.Option(metavar="'3 1 4'", help="Token ids in its place; they need no text.")] = None,
+    step: Annotated[str, typer.Option(help="A step of which a snapshot was kept, or last.")] = "last",
+    untrained: Annotated[bool, typer.Option("--untrained", help="The network of params.yaml as it is drawn.")] = False,
+    set_param: Annotated[
+        list[str] | None, typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="Draw it with this knob turned.")
+    ] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(min=1, help="With --ids: how many different tokens, where no text has been tokenized.")
+    ] = None,
+    head: Annotated[str | None, typer.Option(metavar="LAYER.HEAD", help="Draw the attention map of this head.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write all of it as one HTML page that needs no network.")] = None,
+    show_it: Annotated[
+        bool, typer.Option("--open", help="Show the page in a browser (look.html, if --page names none).")
+    ] = False,
+) -> None:
+    """Show everything that happens in one forward pass.
+
+    Every intermediate activation by name, the diagram of the network with its shapes, attention, logit lens, next token.
+    """
+    called_from = Path.cwd()
+    enter_project()
+    from pipeline.lab.look import Asked, look
+
+    asked = Asked(prompt, ids, step, untrained, tuple(set_param or ()), vocabulary)
+    looked = look(asked)
+    from rich.console import Console
+
+    from pipeline.lab import look_text
+
+    chosen = look_text.head_named(head, looked)
+    if page is None and not show_it:
+        look_text.show(looked, Console(highlight=False), chosen)
+        return
+    from pipeline.lab import look_page
+
+    target = called_from / (page or Path("look.html"))
+    look_page.write(target, looked, chosen)
+    print(f"{os.path.relpath(target, called_from)}: the forward pass on one page")
+    if show_it:
+        typer.launch(target.as_uri())
+
+
+@app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to write it: a new folder, or one written so before.")] = Path(
         "exported"

@@ -3,52 +3,71 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.lab.checks import CHECKS, Check
+from pipeline.lab.benches import BENCHES, Bench
+from pipeline.lab.checks import CHECKS
+from pipeline.lab.claims import Check
+from pipeline.lab.measures import MEASURES, Record
 from pipeline.lab.results import Axis, Label, Results
-from pipeline.params import Params, ParamsError, Refusal, parse, suggest, with_knobs
+from pipeline.params import Params, ParamsError, Refusal, names_in, parse, suggest, with_knobs
 
 Knobs = Mapping[str, Any]
 """section.knob -> value."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """What is kept of a training: the rows of its curves, and whether its loss stopped being a number."""
+class Variant(NamedTuple):
+    """A run of a grid.
 
-    curve: list[dict[str, float]]
-    validations: list[dict[str, float]]
-    diverged: bool
+    Attributes:
+        place: in the grid.
+        params: all knobs.
+        fault: an entry of FAULTS or BREACHES that is put into the training; none where empty.
+        bench: the experiment that is made instead of a training, with its own knobs; None for a training.
+    """
+
+    place: tuple[int, ...]
+    params: Params
+    fault: str = ""
+    bench: Bench | None = None
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A grid, every place of which is trained once a seed.
+    """A grid, every place of which is run once a seed.
 
     Attributes:
         axes: the last runs across the picture, the one before it makes its lines, those before that its panels.
         knobs: of every axis, the knobs that each of its labels stands for.
-        measure: an entry of MEASURES.
+        measures: entries of MEASURES.
+        checks: claims about them, by name.
+        bench: an entry of BENCHES, where the runs are no trainings.
+        shows: what of the runs is drawn as it went: train_loss, a measure that reads the network, or a line of the bench's.
     """
 
     axes: tuple[Axis, ...]
     knobs: tuple[tuple[Knobs, ...], ...]
     seeds: tuple[int, ...]
-    measure: str
+    measures: tuple[str, ...]
     checks: tuple[tuple[str, Check], ...]
+    bench: str = ""
+    shows: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (*(len(axis.labels) for axis in self.axes), len(self.seeds))
 
-    def variants(self, standing: Mapping[str, Any]) -> Iterator[tuple[tuple[int, ...], Params]]:
-        """(its place in the grid, all knobs) of every training.
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The measures for which the network has to be looked at."""
+        return tuple(name for name in {**dict.fromkeys(self.measures), **dict.fromkeys(self.shows)} if _reads(name))
+
+    def variants(self, standing: Mapping[str, Any]) -> Iterator[Variant]:
+        """Every run, with all of its knobs checked.
 
         Raises:
             ParamsError: with one line for each knob that cannot be used.
@@ -59,17 +78,27 @@ class Sweep:
             chosen = (settings[at] for settings, at in zip(self.knobs, place[:-1], strict=True))
             try:
                 knobs = {knob: value for settings in chosen for knob, value in settings.items()}
-                made.append((place, parse(Params, with_knobs(standing, knobs | {"seed": self.seeds[place[-1]]}))))
+                made.append(self._variant(place, with_knobs(standing, knobs | {"seed": self.seeds[place[-1]]})))
             except ParamsError as error:
                 problems |= dict.fromkeys(error.problems)
         if problems:
             raise ParamsError(*problems)
         return iter(made)
 
+    def _variant(self, place: tuple[int, ...], sections: dict[str, Any]) -> Variant:
+        own, fault = sections.pop("bench", {}), sections.pop("fault", "")
+        if fault and fault not in (known := (*names_in("lab/faults.py:FAULTS"), *names_in("lab/breaches.py:BREACHES"))):
+            raise ParamsError(f"fault: there is no '{fault}'. {suggest(str(fault), known)}")
+        bench = parse(BENCHES[self.bench], own, ("bench",)) if self.bench else None
+        if own and not bench:
+            raise ParamsError(*(f"bench.{knob}: these runs are trainings; `bench` names another experiment" for knob in own))
+        return Variant(place, parse(Params, sections), fault, bench)
+
 
 # --------------------------------------------------------------------------------------------------------------- reading
 
-PARTS = ("vary", "seeds", "measure", "check")  # all or none of them
+PARTS = ("vary", "seeds", "measure", "check")  # of every sweep
+MORE = ("bench", "shows")  # of some
 
 
 def read(parts: Mapping[str, Any]) -> Sweep:
@@ -80,7 +109,8 @@ def read(parts: Mapping[str, Any]) -> Sweep:
     """
     if missing := [part for part in PARTS if part not in parts]:
         raise Refusal(*(f"{part}: is missing; a study that varies knobs has {', '.join(PARTS)}" for part in missing))
-    vary, seeds, measure = parts["vary"], parts["seeds"], parts["measure"]
+    vary, seeds, bench = parts["vary"], parts["seeds"], parts.get("bench", "")
+    measures, shows = (_listed(parts.get(part, [])) for part in ("measure", "shows"))
     problems = []
     if not (isinstance(vary, dict) and vary and all(isinstance(way, list | dict) and way for way in vary.values())):
         problems.append("vary: holds no axes (knob: [value, value …], or name: {label: {knob: value}, …})")
@@ -88,14 +118,18 @@ def read(parts: Mapping[str, Any]) -> Sweep:
         problems.append("vary: a label holds no knobs (name: {label: {knob: value}, …})")
     if not (isinstance(seeds, list) and seeds and all(type(seed) is int for seed in seeds) and len({*seeds}) == len(seeds)):
         problems.append("seeds: are no list of different whole numbers")
-    if measure not in MEASURES:
-        problems.append(f"measure: there is no '{measure}'. {suggest(str(measure), tuple(MEASURES))}")
+    strange = [measure for measure in measures or [""] if measure not in MEASURES]
+    problems += [f"measure: there is no '{measure}'. {suggest(str(measure), tuple(MEASURES))}" for measure in strange]
+    if bench and bench not in BENCHES:
+        problems.append(f"bench: there is no '{bench}'. {suggest(str(bench), tuple(BENCHES))}")
+    shown = tuple(BENCHES[bench].lines) if bench in BENCHES else ("train_loss", *filter(_reads, MEASURES))
+    problems += [f"shows: there is no '{name}'. {suggest(str(name), shown)}" for name in shows if name not in shown]
     if problems:
         raise Refusal(*problems)
     axes = tuple(Axis(name, tuple(way)) for name, way in vary.items())
     knobs = tuple(tuple(way.values()) if isinstance(way, dict) else tuple({name: v} for v in way) for name, way in vary.items())
-    sweep = Sweep(axes, knobs, tuple(seeds), measure, _checks(parts["check"]))
-    nothing = Results(axes, np.zeros(sweep.shape))
+    sweep = Sweep(axes, knobs, tuple(seeds), tuple(measures), _checks(parts["check"]), bench, tuple(shows))
+    nothing = {name: Results(axes, np.zeros(sweep.shape)) for name in measures}
     for name, check in sweep.checks:
         try:
             check.judge(nothing)  # whether it can speak about this grid
@@ -118,39 +152,26 @@ def _checks(claims: Any) -> tuple[tuple[str, Check], ...]:
     return tuple(read)
 
 
-# -------------------------------------------------------------------------------------------------------------- measures
+def _listed(names: Any) -> list[Any]:
+    return names if isinstance(names, list) else [names]
 
 
-def train_loss(record: Record) -> float:
-    """The mean training loss, nats a token, of the last row of the curve: of the last steps / train.curve_points steps."""
-    return math.inf if record.diverged else record.curve[-1]["loss"]
+def _reads(name: str) -> bool:
+    return name in MEASURES and MEASURES[name].reads
 
 
-def validation_loss(record: Record) -> float:
-    """The loss, nats a token, on held-out text after the last step.
-
-    Raises:
-        Refusal: it was not measured.
-    """
-    if record.diverged:
-        return math.inf
-    if not record.validations:
-        raise Refusal("measure: validation_loss needs train.validations above 0")
-    return record.validations[-1]["loss"]
+# --------------------------------------------------------------------------------------------------------------- results
 
 
-MEASURES: dict[str, Callable[[Record], float]] = {
-    "train_loss": train_loss,
-    "validation_loss": validation_loss,
-}
-
-
-def results(sweep: Sweep, records: Mapping[tuple[int, ...], Record]) -> Results:
-    """The measure of every training, in its place."""
-    values = np.empty(sweep.shape)
-    for place, record in records.items():
-        values[place] = MEASURES[sweep.measure](record)
-    return Results(sweep.axes, values)
+def results(sweep: Sweep, records: Mapping[tuple[int, ...], Record]) -> dict[str, Results]:
+    """Every measure of every run, in its place."""
+    found = {}
+    for name in sweep.measures:
+        values = np.empty(sweep.shape)
+        for place, record in records.items():
+            values[place] = MEASURES[name].of(record)
+        found[name] = Results(sweep.axes, values, MEASURES[name].logarithmic)
+    return found
 
 
 def label_text(label: Label) -> str:

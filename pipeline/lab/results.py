@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,9 @@ from pipeline.params import Refusal, suggest
 
 Label = bool | int | float | str
 """What a place of an axis is called: the value of a knob, or the name of a set of knobs."""
+
+Where = Mapping[str, Label | list[Label]]
+"""For some axes at which of its labels to look; with a list, at some of them, which stay an axis."""
 
 Numbers = Float[np.ndarray, "..."]
 
@@ -44,13 +47,18 @@ class Axis:
 
 @dataclass(frozen=True)
 class Results:
-    """A measure of which less is better, at every place of a grid and for every seed; inf where the training diverged."""
+    """A measure at every place of a grid and for every seed; inf where the training diverged.
+
+    Attributes:
+        logarithmic: it spans decades: means and intervals are those of its logarithm.
+    """
 
     axes: tuple[Axis, ...]
     values: Numbers  # [a place an axis …, seeds]
+    logarithmic: bool = False
 
-    def at(self, where: Mapping[str, Label]) -> Results:
-        """What is left where some axes stand at one of their labels.
+    def at(self, where: Where) -> Results:
+        """What is left where some axes stand at one of their labels, or at some of them.
 
         Raises:
             Refusal: there is no such axis, or no such label on it.
@@ -59,12 +67,31 @@ class Results:
         for name in where:
             if name not in known:
                 raise Refusal(f"where: the study does not vary '{name}'. {suggest(name, known)}")
-        index: list[int | slice] = []
+        values, axes = self.values, list[Axis]()
         for axis in self.axes:
-            if axis.name in where and where[axis.name] not in axis.labels:
-                raise Refusal(f"where: {axis.name} is never {where[axis.name]!r}. Known: {', '.join(map(str, axis.labels))}")
-            index.append(axis.labels.index(where[axis.name]) if axis.name in where else slice(None))
-        return Results(tuple(axis for axis in self.axes if axis.name not in where), self.values[tuple(index)])
+            wanted = where.get(axis.name, list(axis.labels))
+            chosen = wanted if isinstance(wanted, list) else [wanted]
+            for label in chosen:
+                if label not in axis.labels:
+                    raise Refusal(f"where: {axis.name} is never {label!r}. Known: {', '.join(map(str, axis.labels))}")
+            values = values.take([axis.labels.index(label) for label in chosen], axis=len(axes))
+            if isinstance(wanted, list):
+                axes.append(replace(axis, labels=tuple(chosen)))
+            else:
+                values = values[(slice(None),) * len(axes) + (0,)]
+        return Results(tuple(axes), values, self.logarithmic)
+
+    def places(self) -> Iterator[tuple[str, Float[np.ndarray, " seeds"]]]:
+        """(its labels, a value a seed) of every place."""
+        for place in itertools.product(*(range(len(axis.labels)) for axis in self.axes)):
+            names = (f"{axis.name} {axis.labels[at]}" for axis, at in zip(self.axes, place, strict=True))
+            yield ", ".join(names), self.values[place]
+
+    def interval(self, values: Float[np.ndarray, " seeds"]) -> Interval:
+        """The mean of some seeds and its 95 % interval."""
+        if not self.logarithmic or not (np.isfinite(values) & (values > 0)).all():
+            return interval(values)
+        return Interval(*(math.exp(min(end, 700.0)) for end in interval(np.log(values))))
 
     def lines(self) -> Iterator[tuple[str, Numbers]]:
         """(its labels, values [last axis, seeds]) of every line across the last axis."""

@@ -34,6 +34,8 @@ class Entry:
     costs: str  # time, memory, downloads
     reaches: str  # what it should come to, so that one sees whether something is broken
     source: str  # who says so
+    predicts: str = ""  # of a sweep: what should come of it, said before it ran
+    control: str = ""  # of a sweep: what of it must not hold, and what that rules out
     sweep: Sweep | None = None  # what it varies, where it is many small runs and no experiment of DVC's
 
 
@@ -68,19 +70,21 @@ def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
 
 
 PARTS = ("says", "set", "costs", "reaches", "source")  # of every entry
-SWEEP = ("vary", "seeds", "measure", "check")  # of one that is many runs, beside those
+TEXTS = ("predicts", "control")  # of one that is many runs, whose `says` is the question, beside those
+SWEEP = ("vary", "seeds", "measure", "check", "bench", "shows")  # the same, for the program
 
 
 def _problems(name: Any, values: Any) -> list[str]:
-    known = (*PARTS, *SWEEP)
+    known = (*PARTS, *TEXTS, *SWEEP)
     if not isinstance(values, dict):
         return [f"is no entry; one has {', '.join(PARTS)}"]
     problems = [f"{word}: there is no such part. {suggest(str(word), known)}" for word in values if word not in known]
-    problems += [f"{word}: is missing" for word in PARTS if word not in values]
+    wanted = (*PARTS, *TEXTS) if any(part in values for part in SWEEP) else PARTS
+    problems += [f"{word}: is missing" for word in wanted if word not in values]
     problems += [
         f"{word}: {value!r} is not text"
         for word, value in values.items()
-        if word in PARTS and word != "set" and not isinstance(value, str)
+        if word in (*PARTS, *TEXTS) and word != "set" and not isinstance(value, str)
     ]
     if not isinstance(values.get("set", {}), dict):
         problems.append("set: holds no knobs (train.lr: 0.001 …)")
@@ -119,12 +123,18 @@ def find(name: str, entries: Mapping[str, Entry]) -> Entry:
 def listing(entries: Mapping[str, Entry]) -> str:
     """What there is to play, for people."""
     return "\n\n".join(
-        "\n".join((name, _filled(entry.says, 4), *(_filled(f"{word:8} {getattr(entry, word)}", 13) for word in LISTED)))
+        "\n".join(
+            (
+                name,
+                _filled(entry.says, 4),
+                *(_filled(f"{word:8} {text}", 13) for word in LISTED if (text := getattr(entry, word))),
+            )
+        )
         for name, entry in entries.items()
     )
 
 
-LISTED = ("costs", "reaches", "source")
+LISTED = ("predicts", "control", "costs", "reaches", "source")
 
 
 def _filled(text: str, indent: int) -> str:
@@ -291,7 +301,14 @@ def experiment_name(name: str, turned: Mapping[str, str]) -> str:
 # -------------------------------------------------------------------------------------------------------------- running
 
 # Without what stages depend on and what may be read in the metrics themselves: the rest and two knobs fit 120 columns.
-SHOW = ["dvc", "exp", "show", "--only-changed", "--drop", ".*/.*|models|metrics|accuracy|test_bits_per_byte|loss|Executor"]
+SHOW = [
+    "dvc",
+    "exp",
+    "show",
+    "--only-changed",
+    "--drop",
+    ".*/.*|models|metrics|accuracy|test_bits_per_byte|loss|readings|Executor",
+]
 
 
 def typed(command: Sequence[str]) -> str:

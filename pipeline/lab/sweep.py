@@ -1,43 +1,85 @@
-"""Many small trainings in one process: each is kept under its identity, so that a sweep goes on where it was interrupted,
-and a turned knob or a changed line of code trains again only what it reaches.
+"""Many small runs: each training is kept under its identity, so that a sweep goes on where it was interrupted, and a turned
+knob or a changed line of code trains again only what it reaches. Where each takes one thread, as many run at once as there are
+cores.
 
 DVC has no part in it: an experiment of its takes seconds to begin and to end, which is longer than such a training.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import yaml
 
-from pipeline.artifacts import RAW, TOKENS, identity, meta_of, private, read_json, write_json, write_text
-from pipeline.lab.grid import Record
-from pipeline.params import ROOMS, Params, Refusal
-
-if TYPE_CHECKING:
-    from pipeline.engine.checkpoint import Progress
+from pipeline.artifacts import RAW, TOKENS, identity, private, read_json, sha256_of, write_json, write_text
+from pipeline.lab.grid import Variant
+from pipeline.lab.measures import Record
+from pipeline.params import ROOMS, Params, Refusal, cores
 
 Place = tuple[int, ...]
 Advance = Callable[[], None]
 
+ALONE = 8  # runs that are so few are not worth the two seconds in which another process imports torch
 
-def train_all(variants: Iterable[tuple[Place, Params]], advance: Advance) -> dict[Place, Record]:
-    """The record of every training, by its place in the grid; `advance` is called after each."""
+
+def run_all(variants: Sequence[Variant], read: tuple[str, ...], advance: Advance) -> dict[Place, Record]:
+    """The record of every run, by its place in the grid; `advance` is called after each.
+
+    Args:
+        read: the measures for which the network is looked at.
+    """
     tokens: dict[str, Path] = {}
+    runs = []
+    for variant in variants:
+        data = str((variant.params.prepare, variant.params.tokenize))
+        if variant.bench is None and data not in tokens:
+            tokens[data] = tokens_for(variant.params)
+        runs.append((variant, tokens.get(data, TOKENS), read))
     records = {}
-    for place, params in variants:
-        data = str((params.prepare, params.tokenize))
-        if data not in tokens:
-            tokens[data] = tokens_for(params)
-        records[place] = record_of(params, tokens[data])
+    for place, record in _each(runs):
+        records[place] = record
         advance()
     return records
+
+
+Run = tuple[Variant, Path, tuple[str, ...]]
+
+
+def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
+    """Every run as it is done: here one after another, or several at once, each in a process with a thread of its own."""
+    todo = list[Run]()
+    for run in runs:
+        if (kept := kept_of(*run)) and kept.exists():
+            yield run[0].place, Record(**read_json(kept))
+        else:
+            todo.append(run)
+    together = min(cores(), len(todo) // ALONE + 1) if all(run[0].params.runtime.threads == 1 for run in todo) else 1
+    if together == 1:
+        for run in todo:
+            yield run[0].place, record_of(*run)
+        return
+    with ProcessPoolExecutor(together, multiprocessing.get_context("spawn"), _leave_ctrl_c) as pool:
+        try:
+            done = {pool.submit(record_of, *run): run[0].place for run in todo}
+            for future in as_completed(done):
+                yield done[future], future.result()
+        except BaseException:  # what has begun is finished and kept, what has not is not begun
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _leave_ctrl_c() -> None:
+    """Ctrl-C is the parent's to hear: a run that has begun is worth its seconds."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # ------------------------------------------------------------------------------------------------------------------ data
@@ -74,35 +116,39 @@ def _left_by(stage: str, section: str, out: Path, params: Params, inputs: Mappin
     return folder / out
 
 
-# ------------------------------------------------------------------------------------------------------------- trainings
+# ------------------------------------------------------------------------------------------------------------------ runs
 
 
-def record_of(params: Params, tokens: Path) -> Record:
-    """What becomes of a training: as it was kept, or trained now."""
+def kept_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | None:
+    """Where the record of a training is kept; of what is no training none is."""
+    if variant.bench is not None:
+        return None
     from pipeline.engine.runtime import Runtime
 
-    runtime = Runtime(params.runtime, params.train.precision)
-    described = params.model_dump(include={"seed", "model", "train"}) | {"precision": runtime.precision}
-    kept = private("sweeps") / "runs" / f"{identity('train', described, {str(TOKENS): tokens})}.json"
+    params = variant.params
+    described: dict[str, Any] = params.model_dump(include={"seed", "model", "train"})
+    described["precision"] = Runtime(params.runtime, params.train.precision).precision
+    described["record"] = sha256_of(ROOMS / "lab/training.py")
+    if read:
+        described |= {"read": read, "readers": [sha256_of(ROOMS / "probes"), sha256_of(ROOMS / "lab/reading.py")]}
+    if variant.fault:
+        described |= {
+            "fault": variant.fault,
+            "faults": [sha256_of(ROOMS / f"lab/{file}.py") for file in ("faults", "breaches")],
+        }
+    return private("sweeps") / "runs" / f"{identity('train', described, {str(TOKENS): tokens})}.json"
+
+
+def record_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
+    """What becomes of a run: as it was kept, or made now."""
+    if variant.bench is not None:
+        return variant.bench.run(variant.params)
+    kept = kept_of(variant, tokens, read)
+    assert kept is not None
     if kept.exists():
         return Record(**read_json(kept))
-    from pipeline.engine.loop import fit
-    from pipeline.engine.start import begin
+    from pipeline.lab.training import trained
 
-    vocabulary = read_json(meta_of(tokens), "vocabulary")["vocabulary"]
-    progress, task = begin(params.seed, params.model, params.train, tokens, vocabulary, runtime)
-    with runtime.enough_memory():
-        fit(progress, task, params.train, params.seed, runtime, Unheard())
-    record = Record(progress.curve, progress.validations, progress.diverged)
+    record = trained(variant, tokens, read)
     write_json(kept, asdict(record))
     return record
-
-
-class Unheard:
-    """Who is told of every step and keeps nothing: a training of seconds begins again after Ctrl-C."""
-
-    def keep(self, progress: Progress) -> None:
-        pass
-
-    def interrupted(self) -> bool:
-        return False

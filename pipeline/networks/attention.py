@@ -134,15 +134,19 @@ class Attention(nn.Module):
         self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "H T S"] | None = None
     ) -> Float[Tensor, "B H T S"]:
         """The attention probabilities, written out: what `mix` computes without ever holding them."""
+        return self.masked_scores(q, k, bias).softmax(dim=-1)
+
+    def masked_scores(
+        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "H T S"] | None = None
+    ) -> Float[Tensor, "B H T S"]:
+        """How well each key answers each query, of which the softmax is taken; -inf where a query may not look."""
         mask = self._mask(q, k.shape[2], bias)
         if self.cap:
-            scores = (q @ k.mT * (self.scale / self.cap)).tanh() * self.cap + mask
-            return scores.softmax(dim=-1)
+            return (q @ k.mT * (self.scale / self.cap)).tanh() * self.cap + mask
         if bias is not None:
             mask = mask.repeat(len(q), 1, 1)
         # The product, its scale and the mask are one kernel; one by one they would pass over the scores four times.
-        scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=self.scale)
-        return scores.softmax(dim=-1).unflatten(0, q.shape[:2])
+        return torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=self.scale).unflatten(0, q.shape[:2])
 
     def maps(self, x: Float[Tensor, "B T D"], position: Position) -> Float[Tensor, "B H T T"]:
         """What each position looks at, for an input of this layer."""

@@ -118,7 +118,8 @@ class Ngrams(Bigrams):
         pairs = ids[:, :-1] * self.vocabulary + ids[:, 1:]
         # Fibonacci hashing: the odd number nearest to 2^64 / 1.618 (as a signed one) spreads what lies side by side.
         hashed = ((pairs[:, :-1] * self.vocabulary + ids[:, 2:]) * -7046029254386353131).bitwise_right_shift(33)
-        return smeared + F.pad(F.embedding(hashed % len(self.triples), self.triples), (0, 0, 2, 0))
+        triples = F.embedding(hashed % len(self.triples), self.triples)
+        return smeared + F.pad(triples, (0, 0, x.shape[1] - triples.shape[1], 0))  # a lone token has none before it either
 
 
 MIXERS: dict[str, type[Mixer]] = {

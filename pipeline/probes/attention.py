@@ -21,6 +21,8 @@ def attention_maps(subject: Subject) -> Reading:
     Healthy: heads that differ. A head that puts all on the first token rests (a sink); all rows alike in every head means
     that content is not looked at.
 
+    Distrust: it is one toy text, and where a head looks is not yet what it does with that.
+
     Source: Vaswani et al., "Attention Is All You Need", 2017; Xiao et al., "Efficient Streaming Language Models with
     Attention Sinks", 2023.
     """

@@ -40,6 +40,7 @@ def attention_entropy(subject: Subject) -> Reading:
         says="How widely each head (layer.head) looks beyond the first token: 1 is at all alike, 0 at one. Healthy: 0.2 to 1;"
         " under 0.1 in all heads of a layer is attention that has collapsed.",
         about="attention",
+        span=(0, 1),
     )
 
 

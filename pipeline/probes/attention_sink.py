@@ -25,7 +25,7 @@ def attention_sink(subject: Subject) -> Reading:
     for look in forward(subject).looks:
         queries = look.visible()[:, 0].nonzero().flatten()[1:]
         parts = torch.cat([maps[:, :, queries, 0] for maps in look.maps()])
-        values += parts.double().mean(dim=(0, 2)).tolist()
+        values += parts.cpu().double().mean(dim=(0, 2)).tolist()
     return column(
         "attention_sink",
         Axis("head", head_names(subject)),
@@ -35,4 +35,5 @@ def attention_sink(subject: Subject) -> Reading:
         says="How much of its attention each head (layer.head) leaves at the first token. Healthy: some heads rest there, late"
         " in training more of them; over 0.9 in all heads of a layer, that layer mixes nothing.",
         about="attention",
+        span=(0, 1),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from jaxtyping import Int
 
@@ -16,7 +18,8 @@ LOOKED_AT = 4_000_000  # training tokens: a quarter of a second
 def copied_length(subject: Subject) -> Reading | None:
     """The longest stretch of what the model writes that stands in the training text, in characters.
 
-    The longest n-gram of tokens that both have, looked for in the first 4,000,000 training tokens.
+    A stretch is an n-gram of tokens that both have, looked for in the first 4,000,000 training tokens. A run of blanks counts
+    as one character: layout is no text.
 
     Healthy: a few words; held-out text has such a stretch too. Broken: over 50 characters in prose, which is learned by heart.
 
@@ -32,12 +35,12 @@ def copied_length(subject: Subject) -> Reading | None:
     if ids is not None:
         rows = ids.numpy(force=True)
         matches = matched(rows, np.asarray(train[:LOOKED_AT]).astype(np.int64))
-        copied = [
+        copied = (
             subject.tokenizer.decode(row[place : place + size])
             for row, sizes in zip(rows, matches, strict=True)
             for place, size in enumerate(sizes)
-        ]
-        length = max(map(len, copied), default=0)
+        )
+        length = max((len(re.sub(r"\s+", " ", text)) for text in copied), default=0)
     seen = "" if len(train) <= LOOKED_AT else f" (in its first {LOOKED_AT:,} tokens)"
     return point(
         "copied_length",

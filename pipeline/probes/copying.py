@@ -30,7 +30,7 @@ def previous_token(subject: Subject) -> Reading:
     scores = []
     for look in _passed(subject)[1].looks:
         parts = [maps.diagonal(offset=-1, dim1=-2, dim2=-1) for maps in look.maps()]
-        scores += torch.cat(parts).double().mean(dim=(0, 2)).tolist()
+        scores += torch.cat(parts).cpu().double().mean(dim=(0, 2)).tolist()
     return column(
         "previous_token",
         Axis("head", head_names(subject)),
@@ -40,6 +40,7 @@ def previous_token(subject: Subject) -> Reading:
         says="How much each head (layer.head) looks at the token just before, on random tokens. Healthy: often one early head"
         " that does little else, the first half of copying; with a mixer none is needed.",
         about="attention",
+        span=(0, 1),
     )
 
 
@@ -66,7 +67,7 @@ def induction(subject: Subject) -> Reading | None:
         for maps in look.maps():
             for example, size in zip(maps, lengths[first:], strict=False):
                 queries = torch.arange(size, 2 * size - 1)
-                found.append(example[:, queries, queries - size + 1].double())
+                found.append(example[:, queries, queries - size + 1].cpu().double())
             first += len(maps)
         scores += torch.cat(found, dim=-1).mean(dim=-1).tolist()
     return column(
@@ -78,6 +79,7 @@ def induction(subject: Subject) -> Reading | None:
         says="How much each head (layer.head) looks, from a repeated random token, at what followed its first copy. Healthy:"
         " where text repeats itself, a head that rises above 0.4 in mid-training; flat near 0 means that nothing is copied.",
         about="attention",
+        span=(0, 1),
     )
 
 

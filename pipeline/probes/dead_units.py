@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from pipeline.networks.activations import Activation
 from pipeline.probes.base import Subject
 from pipeline.probes.passes import block_names, forward
 from pipeline.probes.saturation import NEAR, ends
@@ -27,19 +30,23 @@ def dead_units(subject: Subject) -> Reading:
 
     Source: Lu et al., "Dying ReLU and Initialization: Theory and Numerical Examples", 2019.
     """
-    at = ends(subject.blocks[0].feed_forward.activation)
-    shares = []
-    for hidden in forward(subject).hidden:
-        little = NEAR if len(at) > 1 else LITTLE * float(hidden.double().square().mean().sqrt())
-        farthest = torch.stack([(hidden - rest).abs().flatten(0, 1).amax(dim=0) for rest in at or [0.0]]).amin(dim=0)
-        shares.append(float((farthest <= little).double().mean() + 0 * farthest.sum()))  # what is no number stays none
+    activation = subject.blocks[0].feed_forward.activation
     return column(
         "dead_units",
         Axis("block", block_names(subject)),
-        shares,
+        [dead(hidden, activation) for hidden in forward(subject).hidden],
         subject.step,
         quantity="share of the hidden units",
         says=f"How many hidden units of each block do nothing at any of {subject.batch.inputs.numel():,} tokens. Healthy:"
         " under 5 %; over 20 % the block is smaller than it is paid for. On few tokens the share is too high.",
         about="signal",
+        span=(0, 0.4),
     )
+
+
+def dead(hidden: Float[Tensor, "B T F"], activation: Activation) -> float:
+    """The share of the units behind an activation that rest at every token."""
+    at = ends(activation)
+    little = NEAR if len(at) > 1 else LITTLE * float(hidden.cpu().double().square().mean().sqrt())
+    farthest = torch.stack([(hidden - rest).abs().flatten(0, 1).amax(dim=0) for rest in at or [0.0]]).amin(dim=0)
+    return float((farthest <= little).float().mean() + 0 * farthest.sum())  # what is no number stays none

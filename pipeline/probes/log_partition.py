@@ -19,10 +19,10 @@ def log_partition(subject: Subject) -> Reading:
 
     Source: Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022 (z-loss).
     """
-    sizes = forward(subject).logits[0].float().logsumexp(dim=-1).double()
+    sizes = forward(subject).logits[0].float().logsumexp(dim=-1).cpu().double()
     return point(
         "log_partition",
-        {"mean": float(sizes.mean()), "standard deviation": float(sizes.std(correction=0))},
+        {"mean": float(sizes.mean()), "sd": float(sizes.std(correction=0))},
         subject.step,
         quantity="log Z, nats",
         says="The logarithm of the softmax's denominator: how far all logits together have drifted. Healthy: within 5 of where"

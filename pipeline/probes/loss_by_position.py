@@ -30,9 +30,9 @@ def loss_by_position(subject: Subject) -> Reading:
     """
     logits, targets = forward(subject).logits[0], subject.batch.targets
     losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED)
-    by_place, counted = losses.view(targets.shape), (targets != IGNORED)
+    by_place, counted = losses.view(targets.shape).cpu().double(), (targets != IGNORED).cpu()
     stretches = list(itertools.pairwise(edges(targets.shape[1])))
-    means = [float(by_place[:, a:b].double().sum() / counted[:, a:b].sum()) for a, b in stretches]
+    means = [float(by_place[:, a:b].sum() / counted[:, a:b].sum()) for a, b in stretches]
     return Reading(
         name="loss_by_position",
         form="lines",

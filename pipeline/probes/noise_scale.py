@@ -13,7 +13,7 @@ def noise_scale(subject: Subject) -> Reading:
     """tr(S) / ‖G‖², in tokens: the batch at which a gradient's noise is as large as the gradient itself.
 
     G is the mean gradient and S the covariance of a token's. Two batch sizes tell both: the fixed batch (b tokens, gradient
-    g) and its eight parts (s tokens each):
+    g) and its eight parts (s tokens each, drawn at random from it):
 
         tr(S) = (mean ‖g_part‖² - ‖g‖²) / (1/s - 1/b)        ‖G‖² = (b ‖g‖² - s · mean ‖g_part‖²) / (b - s)
 
@@ -24,8 +24,9 @@ def noise_scale(subject: Subject) -> Reading:
     far below it learns from noise, with a smaller learning rate.
 
     Distrust: tokens of one sequence are no independent draws, so that this is the noise of whole sequences, put in tokens. It
-    is of held-out text, and of the plain gradient: what Adam or Muon make of it has another. From one batch it is right within
-    a factor, and hardly where it is many times the tokens read.
+    is of held-out text, and of the plain gradient: what Adam or Muon make of it has another. From one batch it
+    is a rough number (of the default run, 32 sequences told it within a third of what 256 did), and hardly one where it is many
+    times the tokens read.
 
     Source: McCandlish et al., "An Empirical Model of Large-Batch Training", 2018 (appendix A.1).
     """

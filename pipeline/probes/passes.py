@@ -16,6 +16,7 @@ from pipeline.networks.attention import Attention
 from pipeline.networks.positions import Position
 from pipeline.networks.transformer import Block
 from pipeline.probes.base import Subject, once
+from pipeline.tasks.base import Batch
 
 CELLS = 2**23  # attention probabilities that are held at once: 32 MB
 PARTS = 8  # that the batch is cut into on the way back
@@ -134,8 +135,8 @@ def backward(subject: Subject) -> Backward:
     names, weights = zip(*subject.model.named_parameters(), strict=True)
     sums: list[Tensor] = []
     counts, squares = list[int](), list[float]()
-    for rows in np.array_split(np.arange(len(batch.inputs)), min(PARTS, len(batch.inputs))):
-        part = batch.part(slice(int(rows[0]), int(rows[-1]) + 1))
+    for rows in parts(len(batch.inputs)):
+        part = Batch(batch.inputs[rows], batch.targets[rows])
         with torch.enable_grad(), subject.runtime.autocast():
             loss = subject.task.loss(subject.model, part)
         # A weight that the loss does not hang on (window attention of nothing) has a gradient of 0.
@@ -150,6 +151,11 @@ def backward(subject: Subject) -> Backward:
         len(counts) / sum(1 / count for count in counts),
         float(np.mean(squares)),
     )
+
+
+def parts(examples: int) -> list[Int[np.ndarray, " n"]]:
+    """The examples of each part: drawn at random, for neighbours in a text are alike, and a part of them noisier than chance."""
+    return np.array_split(np.random.default_rng(0).permutation(examples), min(PARTS, examples))
 
 
 def square(tensor: Tensor) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from pipeline.networks.activations import Activation
 from pipeline.probes.base import Subject
@@ -27,23 +28,26 @@ def saturation(subject: Subject) -> Reading | None:
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
     """
-    at = ends(subject.blocks[0].feed_forward.activation)
-    if len(at) < 2:
+    activation = subject.blocks[0].feed_forward.activation
+    if len(ends(activation)) < 2:
         return None
-    shares = []
-    for hidden in forward(subject).hidden:
-        far = torch.stack([(hidden - end).abs() for end in at]).amin(dim=0)
-        shares.append(float((far < NEAR).double().mean() + 0 * far.sum()))  # what is no number stays none
     return column(
         "saturation",
         Axis("block", block_names(subject)),
-        shares,
+        [saturated(hidden, activation) for hidden in forward(subject).hidden],
         subject.step,
         quantity="share of the hidden features",
         says="How much of each block's activation stands within .03 of an end, where hardly any gradient passes. Healthy:"
         " under 5 %; over 20 % the layers before learn little.",
         about="signal",
+        span=(0, 0.4),
     )
+
+
+def saturated(hidden: Tensor, activation: Activation) -> float:
+    """The share of the features behind an activation that stand within .03 of one of its ends; it has some."""
+    far = torch.stack([(hidden - end).abs() for end in ends(activation)]).amin(dim=0)
+    return float((far < NEAR).float().mean() + 0 * far.sum())  # what is no number stays none
 
 
 def ends(activation: Activation) -> list[float]:

@@ -1,0 +1,85 @@
+"""What do the readings of a run cost beside its training, in time and in memory?
+
+    python -m benchmarks.probing [--lab FOLDER] [-S section.knob=value ...]
+
+The stages of params.yaml up to `probe`, each in a process of its own as DVC runs it; then every reading by itself, over all
+snapshots. In FOLDER everything is kept. CPU seconds say most where others are at work on the same cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bench import Lab, Took, machine, table, timed
+from pipeline.lab.study import values_of
+
+PEAK = """
+import resource, runpy, sys
+runpy.run_module("pipeline." + sys.argv[1], run_name="__main__")
+open("peak", "w").write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)))
+"""
+
+
+def measured(lab: Lab, stage: str) -> tuple[Took, float]:
+    """(what a stage took, the most memory that it held at once, MB)."""
+    took = timed([sys.executable, "-c", PEAK, stage], lab.folder)
+    return took, int((lab.folder / "peak").read_text()) / 1e6
+
+
+def by_reading(lab: Lab) -> list[tuple[object, ...]]:
+    """CPU seconds of each reading over all snapshots; what several share has rows of its own."""
+    from pipeline.engine.runtime import Runtime
+    from pipeline.probes.base import open_snapshots
+    from pipeline.probes.passes import backward, forward
+    from pipeline.probes.table import PROBES
+    from pipeline.probes.written import written
+
+    spent, knobs = Counter[str](), lab.params.probe
+
+    def asked(name: str, work: Callable[[Any], object], subject: Any) -> Any:
+        start = time.process_time()
+        found = work(subject)
+        spent[name] += time.process_time() - start  # type: ignore[assignment]
+        return found
+
+    with contextlib.chdir(lab.folder):
+        subjects = open_snapshots(Path("models"), Runtime(lab.params.runtime), sequences=knobs.sequences, toy=knobs.toy)
+        while subject := asked("opening the snapshots", lambda some: next(some, None), subjects):
+            for name, work in {"the pass forward": forward, "the pass back": backward, "writing": written}.items():
+                asked(name, work, subject)
+            for name, probe in PROBES.items():
+                asked(name, probe.read, subject)
+            subject.kept.clear()
+    return [(name, f"{seconds:.2f}") for name, seconds in spent.most_common() if seconds >= 0.005]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lab", type=Path)
+    parser.add_argument("-S", dest="turned", action="append", default=[], metavar="KNOB")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        lab = Lab((asked.lab or Path(folder)).resolve(), values_of(asked.turned))
+        for stage in ("prepare", "tokenize"):
+            lab.run(stage)
+        (train, train_peak), (probe, probe_peak) = measured(lab, "train"), measured(lab, "probe")
+        readings = by_reading(lab)
+    rows: list[tuple[object, ...]] = [
+        ("stage train", f"{train.wall:.1f}", f"{train.cpu:.1f}", f"{train_peak:.0f}"),
+        ("stage probe", f"{probe.wall:.1f}", f"{probe.cpu:.1f}", f"{probe_peak:.0f}"),
+        ("probe / train", *(f"{one:.2f}" for one in (probe.wall / train.wall, probe.cpu / train.cpu, probe_peak / train_peak))),
+    ]
+    print(f"{machine()}\n\n{table(('what', 'wall clock, s', 'CPU, s', 'peak memory, MB'), rows)}\n")
+    print(table(("reading", "CPU, s, over all snapshots"), readings))
+
+
+if __name__ == "__main__":
+    main()

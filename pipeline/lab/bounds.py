@@ -1,0 +1,94 @@
+"""Claims about the size of a measure: between which numbers it lies, and whether it is what was foretold."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.figures.style import said
+from pipeline.lab.claims import Check, Status, Verdict, decided
+from pipeline.lab.results import Interval, Results
+
+
+class Bounded(Check):
+    """At every place the measure lies between two numbers; decided by the 95 % interval of its mean over seeds.
+
+    A training that diverged lies below nothing, and says nothing of what should be large.
+    """
+
+    def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
+        low, high = self.bounds()
+        places = [(name, results.interval(values)) for name, values in results.places()]
+        inside = all(low <= spread.low and spread.high <= high for _, spread in places)
+        outside = any(spread.high < low or spread.low > high for _, spread in places)
+        lost = any(spread.low == np.inf for _, spread in places)
+        status = Status.UNDECIDED if lost and high == np.inf else decided(inside, outside)
+        return Verdict(
+            status, f"{self.measure or next(iter(measures)) or 'the measure'} is {_ranged(places, results.values.shape[-1])}"
+        )
+
+    @abstractmethod
+    def bounds(self) -> tuple[float, float]:
+        """Between which numbers."""
+
+
+def _ranged(places: list[tuple[str, Interval]], seeds: int) -> str:
+    """The only value with its interval, or the least and the greatest of several, each with its place."""
+    worded = [(spread.mean, f"{said(spread.mean)} ({said(spread.low)} … {said(spread.high)})", name) for name, spread in places]
+    low, high = min(worded), max(worded)
+    if len(worded) == 1:
+        return f"{low[1]}; {seeds} seeds"
+    return f"{low[1]} at {low[2]} to {high[1]} at {high[2]}; {seeds} seeds"
+
+
+class AtMost(Bounded):
+    """The measure is at most `value`."""
+
+    value: float
+
+    def bounds(self) -> tuple[float, float]:
+        return -np.inf, self.value
+
+
+class AtLeast(Bounded):
+    """The measure is at least `value`."""
+
+    value: float
+
+    def bounds(self) -> tuple[float, float]:
+        return self.value, np.inf
+
+
+class LiesBetween(Bounded):
+    """The measure lies between two numbers."""
+
+    low: float
+    high: float
+
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
+
+
+class Follows(Check):
+    """At every place the measure is what another one foretells, but for a share of it; by the interval of their quotient."""
+
+    foretold: str
+    within: Annotated[float, Field(gt=0, lt=1)]
+
+    def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
+        told = self.of(self.foretold, measures)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            quotient = np.where(told.values == results.values, 1.0, results.values / told.values)
+        quotients = Results(results.axes, quotient, logarithmic=results.logarithmic)
+        places = [(name, quotients.interval(values)) for name, values in quotients.places()]
+        low, high = 1 - self.within, 1 + self.within
+        inside = all(low <= spread.low and spread.high <= high for _, spread in places)
+        outside = any(spread.high < low or spread.low > high for _, spread in places)
+        return Verdict(
+            decided(inside, outside),
+            f"{self.measure} divided by {self.foretold} is {_ranged(places, results.values.shape[-1])}",
+        )

@@ -1,0 +1,89 @@
+"""A small training of this process, looked at from its start to its end, of which a record alone remains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from pipeline.artifacts import NONE, meta_of, read_json, rounded
+from pipeline.engine.checkpoint import Progress
+from pipeline.engine.loop import fit
+from pipeline.engine.runtime import Runtime
+from pipeline.engine.sanity import numbers_at_start
+from pipeline.engine.start import begin
+from pipeline.lab.breaches import BREACHES
+from pipeline.lab.faults import FAULTS, Training
+from pipeline.lab.grid import Variant
+from pipeline.lab.measures import Record
+from pipeline.lab.reading import numbers_of
+from pipeline.tasks.lm import LanguageModelling
+
+
+def trained(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
+    """Train it, with its fault if it has one.
+
+    Args:
+        read: the measures for which the network is looked at, at every snapshot.
+    """
+    fault = (FAULTS | BREACHES)[variant.fault] if variant.fault else None
+    params = fault.turned(variant.params) if fault else variant.params
+    runtime = Runtime(params.runtime, params.train.precision)
+    meta = read_json(meta_of(tokens), "vocabulary")
+    progress, task = begin(params.seed, params.model, params.train, tokens, meta["vocabulary"], runtime)
+    assert isinstance(task, LanguageModelling)
+    if fault:
+        fault.break_it(Training(params, progress, task))
+    numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE)) | levels_of(task, meta)
+    due = {round(share * params.train.steps) for share in params.train.snapshots} if read else set()
+
+    looks = Looks(due, lambda: numbers_of(progress, task, tokens, runtime, read))
+    with runtime.enough_memory():
+        fit(progress, task, params.train, params.seed, runtime, looks)
+    lines = {
+        name: {
+            "over": "step",
+            "x": [step for step, found in looks.seen if name in found],
+            "y": [found[name] for _, found in looks.seen if name in found],
+        }
+        for name in read
+    }
+    numbers |= {name: line["y"][-1] for name, line in lines.items() if line["y"]} if not progress.diverged else {}
+    return Record(progress.curve, progress.validations, progress.diverged, numbers, lines)
+
+
+class Looks:
+    """Who is told of every step and looks at some; a training of seconds begins again after Ctrl-C, so that nothing is kept."""
+
+    def __init__(self, due: set[int], look: Callable[[], dict[str, float]]) -> None:
+        self.due, self.look = due, look
+        self.seen: list[tuple[int, dict[str, float]]] = []
+
+    def keep(self, progress: Progress) -> None:
+        if progress.step in self.due and not progress.diverged:
+            found = self.look()
+            self.seen.append((progress.step, {name: rounded(value) for name, value in found.items() if math.isfinite(value)}))
+
+    def interrupted(self) -> bool:
+        return False
+
+
+def levels_of(task: LanguageModelling, meta: dict[str, Any]) -> dict[str, float]:
+    """What a loss on the validation split is held against, nats a token: the unigram's of the training split, and the entropy
+    of the source where its maker knows it.
+    """
+    counts = [np.bincount(task.ids(split), minlength=task.vocabulary) for split in ("train", "validation")]
+    levels = {"unigram": rounded(_cross_entropy(*counts))}
+    if (known := meta.get("entropy_nats_per_byte")) is not None:
+        levels["entropy"] = rounded(known * meta["bytes"]["validation"] / meta["tokens"]["validation"])
+    return levels
+
+
+def _cross_entropy(learned: Int[np.ndarray, " V"], held_out: Int[np.ndarray, " V"]) -> float:
+    """Of one split under the shares of the other, to each of whose counts one is added so that nothing is impossible."""
+    shares = (learned + 1) / (learned + 1).sum()
+    return float(-(held_out * np.log(shares)).sum() / held_out.sum())

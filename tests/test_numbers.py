@@ -1,0 +1,88 @@
+"""The few numbers by which runs are compared: each read off its reading at the last snapshot, or left out."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipeline.probes.numbers import NUMBERS, summary
+from pipeline.probes.table import PROBES
+from pipeline.readings import Axis, Reading, finite
+
+NAN = math.nan
+
+
+def heat(name: str, ticks: list[str], values: list[list[float]]) -> Reading:
+    return Reading(name, "heat", "", "", (Axis("y", ticks), Axis("step", [0, 5])), finite(values))
+
+
+READINGS = {
+    reading.name: reading
+    for reading in (
+        heat("activation_rms", ["embedding", "block 1", "block 2"], [[9, 2], [9, 3], [9, 5]]),
+        heat("effective_rank", ["embedding", "block 1", "block 2"], [[1, 40], [1, 30], [1, 20]]),
+        heat("saturation", ["block 1", "block 2"], [[0.9, 0.25], [0.9, 0.125]]),
+        heat("dead_units", ["block 1", "block 2"], [[0.9, 0.0], [0.9, 0.5]]),
+        heat("gradient_norm", ["embedding", "block 1", "block 2", "head"], [[9, 8], [9, 2], [9, 4], [9, 7]]),
+        heat("update_ratio", ["embedding", "block 1", "block 2", "head"], [[9, 0.5], [9, 0.01], [9, 0.02], [9, NAN]]),
+        heat("noise_scale", ["noise scale"], [[50, 1500]]),
+        heat("sharpness", ["largest eigenvalue"], [[3, -20]]),
+        heat("attention_entropy", ["1.1", "1.2"], [[1, 0.5], [1, 0.25]]),
+        heat("attention_logit", ["1.1", "1.2"], [[99, 8], [1, 12]]),
+        heat("attention_sink", ["1.1", "1.2"], [[0, 0.5], [0, 0.75]]),
+        heat("previous_token", ["1.1", "1.2"], [[0, 0.875], [0, 0.125]]),
+        heat("induction", ["1.1", "1.2"], [[0, 0.0625], [0, 0.25]]),
+        heat("log_partition", ["mean", "sd"], [[4, 6], [0, 1]]),
+        Reading(
+            "loss_by_position",
+            "lines",
+            "",
+            "",
+            (Axis("step", [0, 5]), Axis("position", ["1–4", "5–8", "9–16"])),
+            [[4.0, 4.0, 4.0], [3.5, 2.5, 2.0]],
+        ),
+        heat("sample_quality", ["distinct_1", "distinct_2", "valid"], [[1, 0.1], [1, 0.4], [0, 0.75]]),
+        heat("copied_length", ["longest copy"], [[3, 42]]),
+    )
+}
+WANTED = {
+    "activation_growth": 2.5,
+    "effective_rank": 20,
+    "saturated": 0.25,
+    "dead": 0.5,
+    "gradient_ratio": 0.5,
+    "update_ratio": 0.02,
+    "noise_scale": 1500,
+    "sharpness": -20,
+    "attention_entropy": 0.375,
+    "attention_logit": 12,
+    "attention_sink": 0.625,
+    "previous_token": 0.875,
+    "induction": 0.25,
+    "log_partition": 6,
+    "context_gain": 1.5,
+    "distinct_2": 0.4,
+    "valid": 0.75,
+    "copied_length": 42,
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_is_that_of_the_last_snapshot(name: str) -> None:
+    reading = READINGS[NUMBERS[name][0]]
+    assert reading.name in PROBES
+    assert summary({reading.name: reading})[name] == WANTED[name]
+
+
+def test_all_of_them_stand_together_and_what_is_not_there_is_left_out() -> None:
+    assert summary(READINGS) == WANTED
+    assert summary({}) == {}
+    gone = {
+        name: Reading(**{**vars(one), "values": finite([[NAN] * len(line) for line in one.values])})
+        for name, one in READINGS.items()
+    }
+    assert summary(gone) == {}
+    nothing = heat("gradient_norm", ["embedding", "block 1", "block 2"], [[1, 1], [1, 1], [1, 0]])
+    lone = heat("activation_rms", ["embedding"], [[0, 0]])
+    assert summary({"gradient_norm": nothing, "activation_rms": lone}) == {}

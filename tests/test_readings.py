@@ -1,0 +1,325 @@
+"""What the probes read of signal, gradients and predictions, each held to another way to compute it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 (its customary name)
+from jaxtyping import Float
+from small import Keeping, knobs, started
+from subjects import TEXT, subject
+from torch import Tensor, nn
+
+from pipeline.artifacts import tokenizer_of
+from pipeline.corpus.tokenizers import load as load_tokenizer
+from pipeline.engine.checkpoint import Progress
+from pipeline.engine.loop import fit
+from pipeline.networks.activations import ACTIVATIONS
+from pipeline.probes.activations import activation_rms
+from pipeline.probes.base import Subject
+from pipeline.probes.dead_units import dead_units
+from pipeline.probes.effective_rank import effective_rank, rank
+from pipeline.probes.gradients import gradient_norm
+from pipeline.probes.log_partition import log_partition
+from pipeline.probes.loss_by_position import edges, loss_by_position
+from pipeline.probes.noise_scale import from_two, noise_scale
+from pipeline.probes.passes import parts
+from pipeline.probes.saturation import ends, saturation
+from pipeline.probes.sharpness import sharpness
+from pipeline.probes.table import readings_of
+from pipeline.probes.update_ratio import update_ratio
+from pipeline.readings import Reading
+
+
+def numbers(reading: Reading | None) -> dict[str, float]:
+    """A reading of one snapshot: what stands at each layer, head or line."""
+    assert reading is not None
+    return {str(name): line[0] for name, line in zip(reading.axes[0].ticks, reading.values, strict=True)}
+
+
+def streams(made: Subject) -> list[Tensor]:
+    """[B, T, D] before the first block and after each."""
+    with torch.no_grad():
+        model, ids = made.model, made.batch.inputs
+        x = model.position.embed(model.mixer(ids, model.embedding(ids)), 0)
+        found = [x]
+        for block in model.blocks:
+            found.append(block(found[-1], model.position, None, None))
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------------- signal
+
+
+def test_the_effective_rank_is_that_of_the_singular_values(tmp_path: Path) -> None:
+    made = subject(tmp_path)
+    wanted = {}
+    for name, x in zip(("embedding", "block 1", "block 2"), streams(made), strict=True):
+        tokens = x.flatten(0, 1).double().numpy()
+        energies = np.linalg.svd(tokens - tokens.mean(axis=0), compute_uv=False) ** 2
+        shares = energies / energies.sum()
+        wanted[name] = math.exp(-sum(share * math.log(share) for share in shares if share > 0))
+    assert numbers(effective_rank(made)) == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.parametrize("directions", [1, 3, 8])
+def test_tokens_that_differ_alike_in_some_directions_have_that_rank_wherever_they_lie(directions: int) -> None:
+    steps = torch.eye(8)[:directions]
+    turned = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(0))).Q
+    tokens = torch.cat([steps, -steps]) @ turned + 100
+    assert rank(tokens) == pytest.approx(directions, rel=1e-6)
+    assert math.isnan(rank(torch.ones(5, 8)))
+
+
+BOUNDED = {"tanh": [-1.0, 1.0], "sigmoid": [0.0, 1.0]}
+OPEN = ("identity", "snake", "swiglu", "geglu", "reglu")
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_what_saturates_are_the_ends_of_a_bounded_activation(tmp_path: Path, name: str) -> None:
+    made = subject(tmp_path, model__activation=name, model__bias=True)
+    assert ends(ACTIVATIONS[name]) == BOUNDED.get(name, [] if name in OPEN else [0.0])
+    if name not in BOUNDED:
+        assert saturation(made) is None
+        return
+    with torch.no_grad():
+        for unit, push in enumerate((-50.0, 50.0, 50.0)):
+            made.model.blocks[1].feed_forward.up.bias[unit] = push
+    entered: list[Tensor] = []
+    made.model.blocks[1].feed_forward.up.register_forward_hook(lambda module, inputs, output: entered.append(output))
+    with torch.no_grad():
+        made.model(made.batch.inputs)
+    low, high = BOUNDED[name]
+    z = entered[0].double().numpy()
+    value = np.tanh(z) if name == "tanh" else 1 / (1 + np.exp(-z))
+    wanted = ((value < low + 0.03) | (value > high - 0.03)).mean()
+    assert wanted >= 3 / 32
+    assert numbers(saturation(made))["block 2"] == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_units_that_always_rest_are_dead_and_no_others(tmp_path: Path, name: str) -> None:
+    made = replace(subject(tmp_path, model__activation=name, model__bias=True), sequences=16)
+    with torch.no_grad():
+        for block in made.model.blocks:
+            block.feed_forward.up.bias.zero_()
+    assert numbers(dead_units(made))["block 1"] == 0
+    up = made.model.blocks[0].feed_forward.up
+    with torch.no_grad():
+        for unit in range(5):  # of 32; a gated one has its gates first
+            up.weight[unit] = 0
+            up.bias[unit] = 0 if name in ("identity", "snake") else -1000
+    found = numbers(dead_units(replace(made)))
+    assert found["block 1"] == pytest.approx(5 / 32, rel=1e-3)
+
+
+def test_a_unit_that_stays_at_either_end_is_dead_and_one_that_goes_between_them_is_not(
+    tmp_path: Path,
+) -> None:
+    made = subject(tmp_path, model__activation="tanh", model__bias=True)
+    up = made.model.blocks[0].feed_forward.up
+    with torch.no_grad():
+        up.weight[0], up.bias[0] = 0, 1000
+        up.weight[1] *= 1e4
+    assert numbers(dead_units(made))["block 1"] == pytest.approx(1 / 32, rel=1e-3)
+
+
+# ------------------------------------------------------------------------------------------------------------ gradients
+
+
+def parts_of(made: Subject, count: int) -> list[Tensor]:
+    """The flat gradient of the mean loss of each part of the fixed batch, as backward leaves it."""
+    found = []
+    drawn = parts(len(made.batch.inputs))
+    assert len(drawn) == count
+    assert sorted(np.concatenate(drawn)) == list(range(len(made.batch.inputs)))
+    for part in drawn:
+        model = copy.deepcopy(made.model)
+        logits = model(made.batch.inputs[part]).flatten(0, 1)
+        F.cross_entropy(logits, made.batch.targets[part].flatten()).backward()
+        found.append(torch.cat([weight.grad.flatten() for weight in model.parameters()]).double())
+    return found
+
+
+@pytest.mark.parametrize(("examples", "count"), [(4, 4), (16, 8)])
+def test_the_noise_scale_is_what_the_products_of_different_parts_tell(tmp_path: Path, examples: int, count: int) -> None:
+    """E[g_i · g_j] of independent parts is ‖G‖², and what a part's own square has more is its noise."""
+    made = replace(subject(tmp_path, text=TEXT * 16), sequences=examples)
+    found = torch.stack(parts_of(made, count))
+    products = found @ found.T
+    signal = float((products.sum() - products.trace()) / (count * (count - 1)))
+    noise = float(products.trace()) / count - signal
+    tokens = made.batch.inputs.numel() / count
+    assert signal > 0
+    assert numbers(noise_scale(made)) == {"noise scale": pytest.approx(tokens * noise / signal, rel=2e-3)}
+
+
+def test_two_batch_sizes_tell_the_noise_scale_of_gradients_whose_covariance_is_known() -> None:
+    rng = np.random.default_rng(0)
+    mean, spread = rng.normal(size=50), rng.uniform(1, 5, size=50)
+    exact = (spread**2).sum() / (mean**2).sum()
+    small, large = [], []
+    for _ in range(300):
+        examples = mean + spread * rng.normal(size=(8, 4, 50))
+        parts = examples.mean(axis=1)
+        small.append((parts**2).sum(axis=1).mean())
+        large.append((parts.mean(axis=0) ** 2).sum())
+    assert from_two(float(np.mean(small)), 4, float(np.mean(large)), 32) == pytest.approx(exact, rel=0.05)
+    assert math.isnan(from_two(10.0, 4, 1.0, 32)), "the noise drowned the gradient"
+    assert math.isnan(from_two(10.0, 4, 10.0, 4)), "one size tells nothing"
+
+
+def test_update_ratios_are_those_of_whole_layers_moved_by_a_step(tmp_path: Path) -> None:
+    made = subject(tmp_path, model__tied=True, model__norm="rms")
+    moved = copy.deepcopy(made.model)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for number, weight in enumerate(moved.parameters()):
+            weight += 0.01 * (number + 1) * torch.randn(weight.shape, generator=generator)
+    pairs = made.model.state_dict(), moved.state_dict()
+    names = [name for name, _ in moved.named_parameters()]
+    updates = {name: float((pairs[1][name] - pairs[0][name]).norm() / pairs[0][name].norm()) for name in names}
+    parts = {
+        "embedding": [name for name in updates if name.startswith(("embedding", "mixer"))],
+        "block 1": [name for name in updates if name.startswith("blocks.0")],
+        "block 2": [name for name in updates if name.startswith("blocks.1")],
+        "head": ["final_norm.weight"],
+    }
+    flat = [{layer: torch.cat([side[name].flatten() for name in names]) for layer, names in parts.items()} for side in pairs]
+    wanted = {layer: float((flat[1][layer] - flat[0][layer]).norm() / flat[0][layer].norm()) for layer in parts}
+    assert numbers(update_ratio(replace(made, updates=updates))) == pytest.approx(wanted, rel=1e-3)
+
+
+def test_no_update_ratio_is_made_up(tmp_path: Path) -> None:
+    made = subject(tmp_path)
+    assert update_ratio(made) is None
+    some = {"blocks.0.attention.project.weight": 0.5}
+    assert numbers(update_ratio(replace(made, updates=some))) == {
+        "embedding": None,
+        "block 1": 0.5,
+        "block 2": None,
+        "head": None,
+    }
+
+
+def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian(tmp_path: Path) -> None:
+    made = subject(tmp_path, model__width=4, model__heads=1, model__depth=1, model__activation="gelu")
+    assert sharpness(made) is None, "nobody asked"
+    model = copy.deepcopy(made.model)
+    for block in model.blocks:
+        block.attention.kernel = "written"
+    weights = list(model.parameters())
+    logits = model(made.batch.inputs).flatten(0, 1)
+    loss = F.cross_entropy(logits, made.batch.targets.flatten())
+    slopes = torch.cat([slope.flatten() for slope in torch.autograd.grad(loss, weights, create_graph=True)])
+    rows = [
+        torch.cat([part.flatten() for part in torch.autograd.grad(slope, weights, retain_graph=True, materialize_grads=True)])
+        for slope in slopes
+    ]
+    eigenvalues = torch.linalg.eigvalsh(torch.stack(rows).double())
+    wanted = float(eigenvalues[eigenvalues.abs().argmax()])
+    found = numbers(sharpness(replace(made, sharpness_iterations=100)))
+    assert found == {"largest eigenvalue": pytest.approx(wanted, rel=1e-2)}
+
+
+# ----------------------------------------------------------------------------------------------------------- prediction
+
+
+def test_the_partition_is_the_sum_of_exponentials(tmp_path: Path) -> None:
+    made = subject(tmp_path)
+    with torch.no_grad():
+        sizes = made.model(made.batch.inputs).double().exp().sum(dim=-1).log().numpy()
+    wanted = {"mean": sizes.mean(), "sd": sizes.std()}
+    assert numbers(log_partition(made)) == pytest.approx(wanted, rel=1e-3)
+    with torch.no_grad():
+        made.model.head.weight.zero_()
+    flat = {"mean": math.log(made.tokenizer.vocabulary), "sd": 0.0}
+    assert numbers(log_partition(replace(made))) == pytest.approx(flat, rel=1e-3)
+
+
+def test_the_loss_by_position_is_the_mean_of_each_stretch(tmp_path: Path) -> None:
+    made = subject(tmp_path)
+    reading = loss_by_position(made)
+    with torch.no_grad():
+        shares = made.model(made.batch.inputs).double().softmax(dim=-1)
+    losses = -shares.gather(2, made.batch.targets[..., None])[..., 0].log().numpy()
+    assert list(reading.axes[1].ticks) == ["1–4", "5–8", "9–12"]
+    assert reading.values[0] == pytest.approx([losses[:, a : a + 4].mean() for a in (0, 4, 8)], rel=1e-3)
+
+
+def test_stretches_double_and_cover_the_context() -> None:
+    assert [edges(length) for length in (2, 4, 5, 128)] == [[0, 2], [0, 4], [0, 4, 5], [0, 4, 8, 16, 32, 64, 128]]
+
+
+# ----------------------------------------------------------------------------------------------------- it changes nothing
+
+
+class Probing(Keeping):
+    """Reads everything there is to read at some steps in the midst of a training."""
+
+    def __init__(self, task: object, folder: Path, runtime: object, steps: tuple[int, ...]) -> None:
+        super().__init__()
+        self.known = {"task": task, "tokenizer": load_tokenizer(tokenizer_of(folder)), "runtime": runtime}
+        self.steps, self.read = steps, list[dict[str, Reading]]()
+
+    def keep(self, progress: Progress) -> None:
+        super().keep(progress)
+        if progress.step in self.steps:
+            updates = {name: 0.1 for name, _ in progress.model.named_parameters()}
+            made = Subject(progress.model, **self.known, step=progress.step, sequences=4, toy="abc", updates=updates)
+            self.read.append(readings_of([replace(made, sharpness_iterations=2)]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model__dropout": 0.2, "model__layer_dropout": 0.1},
+        {
+            "model__attention": "window",
+            "model__position": "learned",
+            "train__accumulation": 2,
+            "train__optimizer": "schedule_free",
+            "train__lr": 0.01,
+        },
+    ],
+)
+def test_a_training_that_is_probed_on_its_way_ends_bit_by_bit_as_another(changes: dict[str, object], tmp_path: Path) -> None:
+    params = knobs(**changes)
+    ends = []
+    for probed in (False, True):
+        torch.manual_seed(9)
+        progress, task, runtime = started(params, tmp_path / "tokens")
+        keeper = Probing(task, tmp_path / "tokens", runtime, (0, 6, 12)) if probed else Keeping()
+        fit(progress, task, params.train, params.seed, runtime, keeper)
+        ends.append((progress.curve, progress.validations, {**progress.model.state_dict()}, torch.get_rng_state()))
+    assert isinstance(keeper, Probing)
+    assert [reading["activation_rms"].axes[1].ticks for reading in keeper.read] == [[0], [6], [12]]
+    assert keeper.read[0] != keeper.read[1]
+    (curve, validations, weights, state), other = ends
+    assert curve == other[0]
+    assert validations == other[1]
+    assert all(torch.equal(weight, other[2][name]) for name, weight in weights.items())
+    assert torch.equal(state, other[3])
+
+
+def test_all_probes_share_one_pass_forward_and_one_back_over_the_fixed_batch(tmp_path: Path) -> None:
+    made = replace(subject(tmp_path, text=TEXT * 16), sequences=16)
+    passes: list[tuple[bool, int]] = []
+
+    def seen(module: nn.Module, inputs: tuple[Float[Tensor, "B T D"]]) -> None:
+        passes.append((torch.is_grad_enabled(), len(inputs[0])))
+
+    made.model.final_norm.register_forward_pre_hook(seen)
+    readings_of([made])
+    assert [count for wants_gradient, count in passes if wants_gradient] == [2] * 8  # the batch, once, in eight parts
+    texts = [16] * made.batch.inputs.shape[1]  # a token of each at a time
+    assert [count for wants_gradient, count in passes if not wants_gradient] == [16, 1, 16, *texts]  # batch, toy, repeats
+    activation_rms(made)
+    gradient_norm(made)
+    assert len(passes) == 8 + 3 + len(texts) + 1 + 8, "what was worked out is forgotten when the subject has been read"
