@@ -94,8 +94,8 @@ def test_why_does_my_loss_sit_at_seven_and_a_half_with_a_batch_of_three() -> Non
     losses = [loss + float(noise) for loss, noise in zip(falling(10.8, 7.5, 100, 40), rng.normal(0, 0.9, 100), strict=True)]
     levels = {"uniform": math.log(50257), "unigram": 7.45, "bigram": 5.6}
     said = diagnose(run(losses, held_out=[7.6, 7.5, 7.52], levels=levels, knobs=knobs(train__batch=3, train__lr=3e-4)))
-    assert said.finding == "learns nothing"
-    assert "batch too small" in said.causes[:2]
+    assert {finding.name for finding in said.findings} == {"learns nothing", "unstable"}  # what the frequencies alone give
+    assert said.causes[0] == "batch too small"
     assert "dvc exp run -S train.batch=24" in [cause.command for finding in said.findings for cause in finding.causes]
 
 
@@ -267,7 +267,7 @@ def read_number(text: str) -> Any:
 
     from pipeline.params import Yaml12Loader
 
-    return yaml.load(text, Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
+    return yaml.load(text, Loader=Yaml12Loader)
 
 
 # ------------------------------------------------------------------------------------------------------------- the signs

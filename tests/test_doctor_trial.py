@@ -98,7 +98,7 @@ def test_found_right_and_false_are_counted() -> None:
 
 
 def test_an_unknown_fault_is_refused_with_the_nearest() -> None:
-    with pytest.raises(Refusal, match="there is no 'rate x3'. Did you mean 'rate x30'"):
+    with pytest.raises(Refusal, match=r"there is no 'rate x3'\. Did you mean 'rate x30'"):
         play(STANDING, seeds=1, healthy=0, only=["rate x3"])
 
 

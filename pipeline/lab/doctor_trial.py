@@ -150,7 +150,7 @@ def diagnosed(cases: Mapping[Patient, Case]) -> list[Outcome]:
     """What the doctor says of every case."""
     usual: dict[tuple[str, str], list[float]] = {}
     for patient, case in cases.items():
-        if not patient.fault and not patient.turned and case.final is not None:
+        if not patient.fault and case.final is not None:
             usual.setdefault((patient.task, patient.recipe), []).append(case.final)
     outcomes = []
     for patient, case in cases.items():
