@@ -131,8 +131,7 @@ def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequenc
 def cases_of(wanted: Iterable[Patient], standing: Mapping[str, Any], advance: Callable[[], None]) -> dict[Patient, Case]:
     """What every patient leaves; in as many processes as there are cores, one thread each."""
     ahead = list(wanted)
-    for task in dict.fromkeys(patient.task for patient in ahead):
-        data_for(task, standing)  # once, before many want it
+    data_for(ahead, standing)
     os.environ["OMP_NUM_THREADS"] = "1"
     found = {}
     with ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("spawn")) as pool:
