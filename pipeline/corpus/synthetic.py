@@ -131,7 +131,8 @@ def repeats(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     times = "twice" if knobs.copies == 2 else f"{knobs.copies} times"
     rule = f"blocks of {said} symbols, uniform among {knobs.symbols}, each written {times}"
     entropy_said = _entropy_of_repeats(knobs.symbols, shortest, longest, knobs.copies)
-    return card("repeats", rule, *entropy_said, STREAMS, grammar="" if knobs.copies % 2 or shortest < SHORTEST else "doubled")
+    doubled = knobs.copies % 2 == 0 and SHORTEST <= shortest <= longest <= LONGEST
+    return card("repeats", rule, *entropy_said, STREAMS, grammar="doubled" if doubled else "")
 
 
 def _repeated(lengths: npt.NDArray[np.int64], copies: int, symbols: int, rng: np.random.Generator) -> bytes:
