@@ -20,6 +20,7 @@ from pipeline.lab.patients import FITTED_ON, HELD_OUT, RECIPES, TASKS, VARIANTS,
 from pipeline.lab.trial_picture import draw
 from pipeline.params import Refusal, read_yaml
 from pipeline.probes.case import Case
+from pipeline.probes.doctor import diagnose
 from pipeline.probes.ranges import FITTED, RANGES
 
 STANDING = read_yaml(TOP / "params.yaml")
@@ -130,4 +131,5 @@ def test_a_small_trial_finds_what_runs_have_and_is_kept(project: Path, monkeypat
     assert all(one.found and one.right for one in outcomes.values())
     assert len(list(private("trial").glob("*.json"))) == len(wanted)
     monkeypatch.setattr(examination, "fit", None)  # nothing may be trained again
-    assert {patient: examination.case_of(patient, STANDING) for patient in wanted} == cases
+    again = {patient: examination.case_of(patient, STANDING) for patient in wanted}
+    assert [diagnose(again[patient]) for patient in wanted] == [diagnose(cases[patient]) for patient in wanted]
