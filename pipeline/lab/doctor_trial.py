@@ -10,6 +10,7 @@ import math
 import multiprocessing
 import os
 import statistics
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -134,12 +135,27 @@ def cases_of(wanted: Iterable[Patient], standing: Mapping[str, Any], advance: Ca
     data_for(ahead, standing)
     os.environ["OMP_NUM_THREADS"] = "1"
     found = {}
-    with ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), initializer=end_with_parent)
+    try:
         running = {pool.submit(case_of, patient, standing): patient for patient in ahead}
         for done in as_completed(running):
             found[running[done]] = done.result()
             advance()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for those that have not begun
     return {patient: found[patient] for patient in ahead}
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it is gone, however that ended."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 # ---------------------------------------------------------------------------------------------------------------- counting
