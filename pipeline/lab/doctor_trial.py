@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal
 import statistics
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -147,7 +148,8 @@ def cases_of(wanted: Iterable[Patient], standing: Mapping[str, Any], advance: Ca
 
 
 def end_with_parent() -> None:
-    """Let this process end when the one that started it is gone, however that ended."""
+    """Let this process end with the one that started it: at once on Ctrl-C, which both hear, or when that is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
