@@ -309,6 +309,8 @@ def test_signs_of_readings_are_what_their_formulas_say() -> None:
     assert seen["activation_growth"] == 2.5
     assert seen["gradient_agreement"] == pytest.approx((1 / 5 + 1 / 0.5) / 2)
     assert seen["update_ratio"] == 0.2
+    assert seen["reach"] == pytest.approx(0.2 * case.knob("train.steps"))
+    assert seen["decay_share"] == pytest.approx(case.knob("train.lr") * case.knob("train.weight_decay") / 0.2)
     assert seen["least_update"] == pytest.approx(0.1 / 0.2)
     assert seen["attention_entropy_start"] == pytest.approx(0.8)
     assert seen["attention_entropy"] == 0.2

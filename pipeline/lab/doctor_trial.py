@@ -104,10 +104,12 @@ def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequenc
         fit: print the lines of the table of ranges that the tasks to fit on speak for.
 
     Raises:
-        Refusal: there is no such fault.
+        Refusal: there is no such fault, or ranges are to be fitted on some alone.
     """
     if unknown := [name for name in only if name not in FAULTS]:
         raise Refusal(*(f"--fault: there is no '{name}'. {suggest(name, tuple(FAULTS))}" for name in unknown))
+    if fit and only:
+        raise Refusal("--fit: wants all faults to lie beside the healthy runs; leave --fault out")
     wanted = [one for one in patients(TASKS, seeds, healthy) if not only or not one.fault or one.fault in only]
     with following(standing["runtime"]["progress"], len(wanted)) as advance:
         cases = cases_of(wanted, standing, advance)

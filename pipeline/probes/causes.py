@@ -86,7 +86,7 @@ CAUSES: dict[str, Cause] = {
             "not_a_number high": 2,
             "ran_away high": 1.5,
             "update_ratio high": 2.5,
-            "update_ratio low": -3,
+            "reach low": -3,
             "roughness high": 1,
             "setback high": 1,
             "peak high": 1,
@@ -108,7 +108,7 @@ CAUSES: dict[str, Cause] = {
         turned=scaled("train.lr", 10, 1e-3),
         tells="If the loss falls faster and ends lower, it was the rate.",
         votes={
-            "update_ratio low": 3,
+            "reach low": 3,
             "update_ratio high": -3,
             "late_share high": 2,
             "early_share low": 1,
@@ -128,7 +128,7 @@ CAUSES: dict[str, Cause] = {
         votes={
             "not_a_number high": 1,
             "update_ratio high": 1.5,
-            "update_ratio low": -3,
+            "reach low": -3,
             "setback high": 1,
             "peak high": 1,
             "gradient_ratio low": 1.5,
@@ -233,7 +233,7 @@ CAUSES: dict[str, Cause] = {
             "start_excess high": 1,
             "attention_entropy_start low": 1,
             "attention_entropy_start healthy": -0.5,
-            "update_ratio low": 2,  # a step is a small share of a large weight
+            "reach low": 2,  # a step is a small share of a large weight
             "peak high": 0.5,
             "activation_growth high": 0.5,
         },
@@ -356,8 +356,8 @@ CAUSES: dict[str, Cause] = {
         votes={
             "beyond_unigram low": 2,
             "gain low": 0.5,
-            "update_ratio healthy": 1,
-            "update_ratio low": -3,
+            "reach healthy": 1,
+            "reach low": -3,
             "update_ratio high": -1,
             "late_share high": -1,
             "effective_rank low": -1,
@@ -393,7 +393,7 @@ CAUSES: dict[str, Cause] = {
         turned=turned("-S train.epsilon=1e-8"),
         tells="If the loss falls faster, it was epsilon.",
         votes={
-            "update_ratio low": 2.5,
+            "reach low": 2.5,
             "update_ratio high": -3,
             "start_loss high": -2,
             "late_share high": 1,
@@ -413,7 +413,7 @@ CAUSES: dict[str, Cause] = {
             "decay_share healthy": -3,
             "gain low": 0.5,
             "beyond_unigram low": 0.5,
-            "update_ratio low": -1,
+            "reach low": -1,
             "gradient_growth high": 0.5,
         },
         hints=(
@@ -441,7 +441,7 @@ CAUSES: dict[str, Cause] = {
         knob="train.clip",
         turned=scaled("train.clip", 10, 1.0),
         tells="If the loss does not jump, the limit was too low; if it does, the rate is too high.",
-        votes={"clipped high": 2, "update_ratio low": 1},
+        votes={"clipped high": 2, "reach low": 1},
     ),
     "examples mix": Cause(
         says="Something is computed over the whole batch, so that examples see each other.",
