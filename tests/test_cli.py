@@ -39,6 +39,7 @@ VERBS = (
     "tune-device",
     "play",
     "budget",
+    "sanity",
     "check",
     "show",
     "doctor",

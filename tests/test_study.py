@@ -58,9 +58,19 @@ def test_every_place_of_every_grid_can_be_trained(name: str, project: Path) -> N
     entry = ENTRIES[name]
     assert entry.sweep
     variants = list(entry.sweep.variants(study.standing(entry, ["train.steps=7"])))
-    assert len({place for place, _ in variants}) == math.prod(entry.sweep.shape)
-    assert {params.train.steps for _, params in variants} == {7}
-    assert len({str(params) for _, params in variants}) == len(variants)
+    assert len({variant.place for variant in variants}) == math.prod(entry.sweep.shape)
+    assert {variant.params.train.steps for variant in variants} == {7}
+    assert len({str(variant[1:]) for variant in variants}) == len(variants)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_grid_says_what_it_predicts_and_has_a_control_that_could_show_it_wrong(name: str) -> None:
+    entry = ENTRIES[name]
+    assert entry.sweep
+    assert len(entry.predicts) > 40 and len(entry.control) > 40
+    assert entry.says.count("?") == 1, "a study asks a question"
+    assert {check.control for _, check in entry.sweep.checks} == {True, False}
+    assert len(entry.sweep.seeds) >= 3
 
 
 @pytest.mark.parametrize("name", ENTRIES)
@@ -78,7 +88,7 @@ def test_every_entry_is_told_about_in_the_list(name: str) -> None:
         (
             "run: {say: a}\n",
             "run: say: there is no such part. Did you mean 'says'? "
-            "Known: says, set, costs, reaches, source, vary, seeds, measure, check",
+            "Known: says, set, costs, reaches, source, predicts, control, vary, seeds, measure, check, bench, shows",
         ),
         ("run: {says: 5}\n", "run: says: 5 is not text"),
         ("run: {set: fast}\n", "run: set: holds no knobs (train.lr: 0.001 …)"),
@@ -106,6 +116,8 @@ run:
   costs: a
   reaches: a
   source: a
+  predicts: a
+  control: a
 """
 
 

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
-from small import SMALL, TOP
+from small import SMALL, TOP, knobs
+from subjects import machine
 
 from pipeline.figures.style import png
-from pipeline.lab import findings, grid, sweep
-from pipeline.lab.checks import CHECKS, Status
-from pipeline.lab.grid import MEASURES, Record
+from pipeline.lab import album, findings, grid, sweep
+from pipeline.lab.benches import BENCHES
+from pipeline.lab.breaches import BREACHES
+from pipeline.lab.checks import CHECKS
+from pipeline.lab.claims import Status
+from pipeline.lab.faults import FAULTS
+from pipeline.lab.grid import Sweep, Variant
+from pipeline.lab.measures import MEASURES, Record
+from pipeline.lab.plain import signal_and_gradient
+from pipeline.lab.reading import READERS, repeat_loss
 from pipeline.lab.results import Axis, Edge, Results, best_of_line, interval, optimum
 from pipeline.params import Params, Refusal, parse, read_yaml, with_knobs
 
@@ -28,13 +39,33 @@ RATES = tuple(2.0**power for power in range(-10, -1))
 SCALE = Axis("train.lr", RATES).scale()
 
 
-def planted(*bests: float, noise: float = 0.01, seeds: int = 4, deviation: float = 0.001) -> Results:
+def planted(*bests: float, noise: float = 0.01, seeds: int = 4, deviation: float = 0.001, lift: float = 0.0) -> Results:
     """Lines whose losses are parabolas over log2(lr) with their vertices at given rates, `noise` octaves to and fro by seed."""
     rng = np.random.default_rng(0)
     shifts = rng.normal(size=(len(bests), 1, seeds)) * noise
     away = np.array(SCALE)[None, :, None] - np.log2(bests)[:, None, None] - shifts
-    values = 2.5 + 0.02 * away**2 + deviation * rng.normal(size=away.shape)
+    values = 2.5 + lift + 0.02 * away**2 + deviation * rng.normal(size=away.shape)
     return Results((Axis("model.width", tuple(range(len(bests)))), Axis("train.lr", RATES)), values)
+
+
+def sized(*sizes: float, noise: float = 0.001, seeds: int = 4) -> Results:
+    """A place for each size, whose seeds lie so far around it, as a share of it."""
+    around = np.linspace(-noise, noise, seeds)
+    return Results((Axis("arm", tuple(f"arm {size}" for size in sizes)),), np.array(sizes)[:, None] * (1 + around))
+
+
+def beside(foretold: Results, quotient: float) -> dict[str, Results]:
+    """What was foretold, and a measure that is so many times as large."""
+    exact = Results(foretold.axes, foretold.values.mean(axis=-1, keepdims=True).repeat(foretold.values.shape[-1], axis=-1))
+    return {"measured": Results(foretold.axes, foretold.values * quotient, logarithmic=True), "foretold": exact}
+
+
+def steep(times: float, deviation: float = 0.001) -> Results:
+    """Two lines, of which the first loses so many times as much by a wrong rate."""
+    one, other = planted(0.02, deviation=0.0).values[0], planted(0.02, deviation=0.0).values[0]
+    rng = np.random.default_rng(1)
+    lines = np.stack([2.5 + 0.5 * times * (one - one.min(axis=0)), 2.5 + 0.5 * (other - other.min(axis=0))])
+    return Results((Axis("model.width", (0, 1)), Axis("train.lr", RATES)), lines + deviation * rng.normal(size=lines.shape))
 
 
 # ------------------------------------------------------------------------------------------------------------ statistics
@@ -89,7 +120,7 @@ def test_one_seed_at_the_edge_is_enough_to_extend_the_grid() -> None:
 # ---------------------------------------------------------------------------------------------------------------- claims
 
 # What each check wants to know, and a grid on which its claim holds, on which it does not, and on which seeds disagree.
-PLANTED: dict[str, tuple[dict[str, Any], Results, Results, Results]] = {
+PLANTED: dict[str, tuple[dict[str, Any], Any, Any, Any]] = {
     "optimum_moves_at_most": (
         {"factor": 2},
         planted(0.02, 0.025, 0.03),
@@ -108,7 +139,24 @@ PLANTED: dict[str, tuple[dict[str, Any], Results, Results, Results]] = {
         planted(0.005),
         planted(0.011, noise=0.6),
     ),
+    "best_at_most": ({"value": 2.52}, planted(0.02), planted(0.02, lift=0.1), planted(0.02, lift=0.02, deviation=0.05)),
+    "at_most": ({"value": 2.0}, sized(1.0, 1.9), sized(1.0, 2.1), sized(2.0, noise=0.5)),
+    "at_least": ({"value": 2.0}, sized(2.1, 9.0), sized(1.9, 9.0), sized(2.0, noise=0.5)),
+    "lies_between": ({"low": 1.0, "high": 2.0}, sized(1.1, 1.9), sized(1.5, 2.1), sized(1.0, noise=0.5)),
+    "follows": (
+        {"measure": "measured", "foretold": "foretold", "within": 0.25},
+        beside(sized(1.0, 10.0), 1.2),
+        beside(sized(1.0, 10.0), 1.3),
+        beside(sized(1.0, 10.0, noise=0.4), 1.25),
+    ),
+    "sensitivity_falls": (
+        {"arm": "model.width", "worse": 0, "better": 1, "cap": 3.0, "factor": 2},
+        steep(4.0),
+        steep(1.5),
+        steep(2.0, deviation=0.02),
+    ),
 }
+OF_OPTIMA = ("optimum_moves_at_most", "optimum_moves_at_least", "optimum_lies_between")
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -119,6 +167,19 @@ def test_a_claim_is_held_refuted_or_left_open_as_the_planted_grid_says(name: str
 
 
 @pytest.mark.parametrize("name", CHECKS)
+def test_a_control_must_fail(name: str) -> None:
+    arguments, *grids = PLANTED[name]
+    check = parse(CHECKS[name], arguments | {"control": True})
+    assert [check.judge(results).status for results in grids] == [Status.PASSED, Status.FAILED, Status.UNDECIDED]
+
+
+def test_a_control_at_the_edge_of_its_grid_has_failed() -> None:
+    check = parse(CHECKS["optimum_lies_between"], {"low": 0.01, "high": 0.04, "ends_worse_by": 5, "control": True})
+    low = [rate for rate in RATES if rate < 0.01]
+    assert check.model_copy(update={"where": {"train.lr": low}}).judge(planted(0.02)).status is Status.FAILED
+
+
+@pytest.mark.parametrize("name", OF_OPTIMA)
 def test_a_best_value_at_the_edge_of_the_grid_decides_nothing(name: str) -> None:
     check = parse(CHECKS[name], PLANTED[name][0])
     verdict = check.judge(planted(0.02, 0.0005))
@@ -128,7 +189,8 @@ def test_a_best_value_at_the_edge_of_the_grid_decides_nothing(name: str) -> None
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_single_seed_holds_no_claim(name: str) -> None:
     arguments, held, *_ = PLANTED[name]
-    one = Results(held.axes, held.values[..., :1])
+    wholes = held if isinstance(held, dict) else {"": held}
+    one = {measure: Results(whole.axes, whole.values[..., :1], whole.logarithmic) for measure, whole in wholes.items()}
     assert parse(CHECKS[name], arguments).judge(one).status is not Status.HELD
 
 
@@ -146,12 +208,50 @@ def test_where_takes_a_part_of_the_grid() -> None:
         assert check.judge(arms).status is status
 
 
+def test_where_takes_some_places_of_an_axis_and_keeps_it() -> None:
+    whole = planted(0.02, 0.01)
+    part = whole.at({"train.lr": [RATES[2], RATES[5]]})
+    assert part.axes[1].labels == (RATES[2], RATES[5])
+    np.testing.assert_array_equal(part.values, whole.values[:, [2, 5]])
+    np.testing.assert_array_equal(whole.at({"model.width": 1, "train.lr": RATES[3]}).values, whole.values[1, 3])
+
+
+def test_what_spans_decades_is_averaged_by_its_logarithm() -> None:
+    low, mean, high = Results((), np.array([10.0, 1000.0]), logarithmic=True).interval(np.array([10.0, 1000.0]))
+    assert mean == pytest.approx(100)
+    assert low * high == pytest.approx(10_000)
+    diverged = np.array([10.0, math.inf])
+    assert Results((), diverged, logarithmic=True).interval(diverged) == (math.inf,) * 3
+
+
+def test_a_training_that_diverged_is_above_every_bound_and_proves_nothing_large() -> None:
+    lost = Results((Axis("arm", ("a",)),), np.array([[1.0, 2.0, math.inf]]))
+    assert parse(CHECKS["at_most"], {"value": 5.0}).judge(lost).status is Status.REFUTED
+    assert parse(CHECKS["at_least"], {"value": 0.5}).judge(lost).status is Status.UNDECIDED
+
+
+def test_of_several_measures_a_claim_says_which_it_means() -> None:
+    found = {"train_loss": sized(1.0), "validation_loss": sized(2.0)}
+    assert parse(CHECKS["at_most"], {"value": 1.5, "measure": "train_loss"}).judge(found).status is Status.HELD
+    for arguments, problem in (({}, "measure: is missing"), ({"measure": "train_los"}, "measure: the study does not take")):
+        with pytest.raises(Refusal, match=problem):
+            parse(CHECKS["at_most"], {"value": 1.5, **arguments}).judge(found)
+
+
+RUN = Record(
+    curve=[{"loss": 3.0}, {"loss": 2.0}],
+    validations=[{"loss": 3.0}, {"loss": 2.0}],
+    numbers={"entropy": 0.5, "unigram": 1.5, "loss": 4.0, "uniform": 3.5, "logit_variance": 0.5},
+)
+
+
 @pytest.mark.parametrize("name", MEASURES)
 def test_a_training_that_diverged_is_infinitely_bad_by_every_measure(name: str) -> None:
-    rows = [{"loss": 3.0}, {"loss": 2.0}]
-    assert MEASURES[name](Record(rows, rows, diverged=False)) == 2.0
-    assert MEASURES[name](Record(rows, rows, diverged=True)) == math.inf
-    assert MEASURES[name](Record([], [], diverged=True)) == math.inf
+    known = {"excess_loss": 1.5, "above_unigram": 0.5, "start_above_uniform": 0.5, "start_foretold": 0.25}
+    known |= {"train_loss": 2.0, "validation_loss": 2.0}
+    assert MEASURES[name].of(RUN) == known.get(name, math.inf)
+    assert MEASURES[name].of(replace(RUN, numbers=RUN.numbers | {name: 7.0})) == known.get(name, 7.0)
+    assert MEASURES[name].of(Record(diverged=True, numbers={"entropy": 0.5, "unigram": 1.5})) == math.inf
 
 
 # ------------------------------------------------------------------------------------------------------------- trainings
@@ -222,19 +322,74 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
 
 
 def test_a_kept_training_is_read_as_it_was(project: dict[str, Any]) -> None:
-    params = parse(Params, project)
-    tokens = sweep.tokens_for(params)
-    record = sweep.record_of(params, tokens)
-    assert sweep.record_of(params, tokens) == record
+    variant = Variant((), parse(Params, project))
+    tokens = sweep.tokens_for(variant.params)
+    record = sweep.record_of(variant, tokens, ())
+    assert sweep.record_of(variant, tokens, ()) == record
+    assert len(kept()) == 1
     assert [row["step"] for row in record.curve] == [1, 2, 3, 4]
     assert 0 < record.validations[-1]["loss"] < 10
+    assert record.numbers["entropy"] < record.numbers["unigram"] < record.numbers["uniform"]
+
+
+def test_looking_at_a_training_changes_nothing_of_it(project: dict[str, Any]) -> None:
+    variant = Variant((), parse(Params, project))
+    tokens, read = sweep.tokens_for(variant.params), ("effective_rank", "induction", "repeat_loss")
+    plain, looked_at = sweep.record_of(variant, tokens, ()), sweep.record_of(variant, tokens, read)
+    assert (looked_at.curve, looked_at.validations) == (plain.curve, plain.validations)
+    assert set(looked_at.lines) == set(read)
+    assert looked_at.lines["repeat_loss"]["x"][0] == 0
+    assert looked_at.numbers["repeat_loss"] == looked_at.lines["repeat_loss"]["y"][-1]
+    assert len(kept()) == 2
+
+
+def test_a_fault_is_in_the_training_and_in_what_it_is_kept_as(project: dict[str, Any]) -> None:
+    params = parse(Params, project)
+    tokens = sweep.tokens_for(params)
+    sound, maskless, mixed = (
+        sweep.record_of(Variant((), params, fault), tokens, ()) for fault in ("", "no mask", "examples mixed")
+    )
+    assert (sound.numbers["future"], sound.numbers["across_batch"]) == (0, 0)
+    assert maskless.numbers["future"] > 0 == maskless.numbers["across_batch"]
+    assert mixed.numbers["across_batch"] > 0 == mixed.numbers["future"]
+    assert len(kept()) == 3
+
+
+def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    played = grid.read(PARTS | {"vary": {"train.lr": [0.01, 0.1]}})
+    variants, told = list(played.variants(project)), [0]
+
+    def advance() -> None:
+        told[0] += 1
+
+    monkeypatch.setattr(sweep, "ALONE", 100)
+    alone = sweep.run_all(variants, (), advance)
+    shutil.rmtree(".rally/sweeps/runs")
+    monkeypatch.setattr(sweep, "ALONE", 2)
+    monkeypatch.setattr(sweep, "cores", lambda: 2)
+    assert sweep.run_all(variants, (), advance) == alone
+    assert told == [8]
 
 
 def test_what_diverges_is_an_outcome(project: dict[str, Any]) -> None:
     wild = with_knobs(project, {"train.lr": 100.0, "model.norm": "none", "model.activation": "relu2", "train.steps": 12})
-    record = sweep.record_of(parse(Params, wild), sweep.tokens_for(parse(Params, wild)))
-    assert record.diverged
-    assert findings.cell(np.array([2.5, math.inf])) == "1 of 2 diverged"
+    variant = Variant((), parse(Params, wild))
+    assert sweep.record_of(variant, sweep.tokens_for(variant.params), ()).diverged
+    assert findings.cell(sized(1.0), np.array([2.5, math.inf])) == "1 of 2 diverged"
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_of_networks_is_a_measure(name: str) -> None:
+    assert MEASURES[name].reads
+
+
+def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> None:
+    made = machine(tmp_path, follows={})  # it is sure that the token 0 follows, always
+    assert repeat_loss(made) > 20
+    with torch.no_grad():
+        for weight in made.model.parameters():
+            weight.zero_()
+    assert repeat_loss(made) == pytest.approx(math.log(made.tokenizer.vocabulary), rel=1e-6)
 
 
 def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project: dict[str, Any]) -> None:
@@ -260,13 +415,133 @@ def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project
     ids=["lines", "one line", "words", "panels", "all diverged"],
 )
 def test_any_grid_has_a_picture_and_a_table(results: Results) -> None:
-    figure = findings.picture(results, "train_loss", [])
-    assert len(figure.axes) == len(list(findings.panels(results)))
+    figure = album.picture(over(results), {"train_loss": results}, {}, [])
+    assert len(figure.axes) == len(list(album.panels(results)))
     assert imread(io.BytesIO(png(figure, 40)))[..., :3].std() > 0.01
-    for title, panel in findings.panels(results):
+    for title, panel in album.panels(results):
         assert findings.table(title, panel, "train_loss").row_count == len(results.axes[-1].labels)
 
 
+def over(results: Results, *checks: tuple[str, dict[str, Any]], **more: Any) -> Sweep:
+    """The sweep that has these results."""
+    knobs, seeds = tuple(() for _ in results.axes), tuple(range(results.values.shape[-1]))
+    claims = tuple((name, parse(CHECKS[name], arguments)) for name, arguments in checks)
+    return Sweep(results.axes, knobs, seeds, ("train_loss",), claims, **more)
+
+
 def test_the_picture_says_how_far_the_best_moves() -> None:
-    figure = findings.picture(planted(0.04, 0.01), "train_loss", [])
+    results = planted(0.04, 0.01)
+    figure = album.picture(over(results), {"train_loss": results}, {}, [])
     assert any(text.get_text() == "best moves ×4" for text in figure.axes[0].texts)
+
+
+def test_the_picture_shows_where_a_claim_wants_the_dots_and_where_a_control_must_not_have_them() -> None:
+    results = sized(1.0, 3.0)
+    first, second = results.axes[0].labels
+    claims = [("at_most", {"value": 2.0, "where": {"arm": first}})]
+    claims += [("at_most", {"value": 2.0, "where": {"arm": second}, "control": True})]
+    [axes] = album.picture(over(results, *claims), {"train_loss": results}, {}, []).axes
+    wanted, unwanted = axes.patches
+    assert wanted.get_fill() and not unwanted.get_fill()
+    assert [round(patch.get_x() + patch.get_width() / 2) for patch in (wanted, unwanted)] == [0, 1]  # type: ignore[attr-defined]
+    assert all(patch.get_y() + patch.get_height() == pytest.approx(2.0) for patch in (wanted, unwanted))  # type: ignore[attr-defined]
+
+
+def test_the_picture_shows_how_runs_went_beside_where_they_ended() -> None:
+    results = sized(1.0, 3.0, seeds=2)
+    rows = {place: [{"step": step, "loss": 4.0 - place[0] * step} for step in (1, 2, 3)] for place in np.ndindex(2, 2)}
+    records = {place: Record(curve=curve) for place, curve in rows.items()}
+    went, ended = album.picture(over(results, shows=("train_loss",)), {"train_loss": results}, records, []).axes
+    assert [list(line.get_ydata()) for line in went.lines] == [[4.0, 4.0, 4.0], [3.0, 2.0, 1.0]]
+    assert len(ended.lines) == 4  # of each place its dots and its mean
+
+
+def test_the_picture_of_what_follows_a_law_has_the_law_in_it() -> None:
+    found = beside(sized(1.0, 10.0), 1.1)
+    found = {"signal": found["measured"], "signal_foretold": found["foretold"]}
+    claim = ("follows", {"measure": "signal", "foretold": "signal_foretold", "within": 0.25})
+    scale = {name: replace(whole, axes=(Axis("bench.gain", (1.0, 2.0)),)) for name, whole in found.items()}
+    [axes] = album.picture(over(scale["signal"], claim), scale, {}, []).axes
+    assert axes.lines[1].get_label() == "foretold"
+    assert list(axes.lines[1].get_ydata()) == pytest.approx([1.0, 10.0])
+
+
+# ------------------------------------------------------------------------------------------- experiments without a training
+
+
+def test_a_signal_halves_with_every_relu_and_a_gradient_dies_in_sigmoids() -> None:
+    sizes, slopes = signal_and_gradient(0, 8, 512, 32, 2.0, "relu", residual=False)
+    assert sizes[-1] / sizes[0] == pytest.approx(1.0, abs=0.3)
+    halved, _ = signal_and_gradient(0, 8, 512, 32, 1.0, "relu", residual=False)
+    assert [one / other for one, other in zip(halved, sizes, strict=True)] == pytest.approx(
+        [2 ** (-n / 2) for n in range(1, 9)]
+    )
+    _, dying = signal_and_gradient(0, 8, 256, 32, 1.0, "sigmoid", residual=False)
+    assert all(low < 0.5 * high for low, high in itertools.pairwise(dying))
+    assert slopes[0] / slopes[-1] > 0.5
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_a_bench_is_a_pure_function_of_its_knobs_and_the_seed(name: str) -> None:
+    small: dict[str, dict[str, Any]] = {
+        "signal": {"layers": 3, "width": 16, "examples": 4},
+        "overfit": {"examples": 2, "length": 8, "labels": 11, "steps": 4},
+    }
+    bench = parse(BENCHES[name], small[name])
+    params = knobs(model__activation="relu", train__precision="float32")
+    record = bench.run(params)
+    assert bench.run(params) == record
+    assert bench.run(params.model_copy(update={"seed": 2})) != record
+    assert set(record.lines) == set(bench.lines)
+    assert set(record.numbers) <= set(MEASURES)
+
+
+def test_one_batch_is_learned_by_heart_and_labels_that_change_are_not() -> None:
+    params = knobs(train__optimizer="adamw", train__lr=0.01, train__warmup=0.0, train__precision="float32", model__width=64)
+    size = {"examples": 4, "length": 16, "labels": 17, "steps": 60}
+    same, fresh = (
+        parse(BENCHES["overfit"], size | {"fresh": fresh}).run(params).numbers["overfit_loss"] for fresh in (False, True)
+    )
+    assert same < 0.05
+    assert fresh > 2.5
+
+
+# ------------------------------------------------------------------------------------------------------- what runs are
+
+
+@pytest.mark.parametrize("name", [*FAULTS, *BREACHES])
+def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
+    parts = PARTS | {"vary": {"network": {"sound": {}, "sick": {"fault": name}}}, "check": [{"at_most": {"value": 9.0}}]}
+    variants = list(grid.read(parts).variants(with_knobs(read_yaml(TOP / "params.yaml"), KNOBS)))
+    assert [variant.fault for variant in variants] == ["", "", name, name]
+
+
+@pytest.mark.parametrize(
+    ("vary", "more", "problem"),
+    [
+        ({"arm": {"sick": {"fault": "no mast"}}}, {}, "fault: there is no 'no mast'. Did you mean 'no mask'?"),
+        ({"bench.gain": [1.0]}, {}, "bench.gain: these runs are trainings"),
+        ({"bench.gian": [1.0]}, {"bench": "signal"}, "bench.gian: there is no such knob. Did you mean 'gain'?"),
+        ({"bench.gain": [-1.0]}, {"bench": "signal"}, "bench.gain: -1.0 is not above 0.0"),
+    ],
+)
+def test_a_run_that_cannot_be_made_is_refused(vary: dict[str, Any], more: dict[str, Any], problem: str) -> None:
+    played = grid.read(PARTS | {"vary": vary, "check": [{"at_most": {"value": 9.0}}]} | more)
+    with pytest.raises(Refusal) as caught:
+        played.variants(read_yaml(TOP / "params.yaml"))
+    assert caught.value.problems[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"measure": ["train_loss", "los"]}, "measure: there is no 'los'"),
+        ({"bench": "signals"}, "bench: there is no 'signals'. Did you mean 'signal'?"),
+        ({"shows": ["inductoin"]}, "shows: there is no 'inductoin'. Did you mean 'induction'?"),
+        ({"bench": "signal", "shows": "train_loss"}, "shows: there is no 'train_loss'. Known: signal, gradient"),
+    ],
+)
+def test_a_grid_that_asks_for_what_there_is_not_is_refused(more: dict[str, Any], problem: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        grid.read(PARTS | more)
+    assert caught.value.problems[0].startswith(problem)

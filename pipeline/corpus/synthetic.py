@@ -131,8 +131,7 @@ def repeats(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     times = "twice" if knobs.copies == 2 else f"{knobs.copies} times"
     rule = f"blocks of {said} symbols, uniform among {knobs.symbols}, each written {times}"
     entropy_said = _entropy_of_repeats(knobs.symbols, shortest, longest, knobs.copies)
-    doubled = knobs.copies % 2 == 0 and SHORTEST <= shortest <= longest <= LONGEST
-    return card("repeats", rule, *entropy_said, STREAMS, grammar="doubled" if doubled else "")
+    return card("repeats", rule, *entropy_said, STREAMS, grammar="" if knobs.copies % 2 or shortest < SHORTEST else "doubled")
 
 
 def _repeated(lengths: npt.NDArray[np.int64], copies: int, symbols: int, rng: np.random.Generator) -> bytes:
@@ -145,10 +144,10 @@ def _repeated(lengths: npt.NDArray[np.int64], copies: int, symbols: int, rng: np
 
 
 def _entropy_of_repeats(symbols: int, shortest: int, longest: int, copies: int) -> tuple[float | None, str]:
-    """Of blocks written twice: one of length L costs ln 25 for L (nothing, where all have one) and L · ln(symbols) for its first
-    copy, and L is 20 on average: a symbol of the 40 costs a fortieth of that, as long as L can be read off the text. It can,
-    but where a block fits another length by accident; that takes at least 8 equal symbols that need not be, so its chance is
-    below 24 / symbols**8 a block.
+    """Written twice, a block of length L costs ln 25 for L (nothing where all have one) and L · ln(symbols) for its first copy,
+    and L is 20 on average: a symbol of the 40 costs a fortieth of that, as long as L can be read off the text. It can, but
+    where a block fits another length by accident; that takes at least 8 equal symbols that need not be, so its chance is below
+    24 / symbols**8 a block.
     """
     lengths, mean = longest - shortest + 1, (shortest + longest) / 2
     nats = (math.log(lengths) + mean * math.log(symbols)) / (copies * mean)

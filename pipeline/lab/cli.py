@@ -300,6 +300,33 @@ def trial(
     doctor_trial.play(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
 
 
+@app.command()
+def sanity(
+    set_param: Annotated[
+        list[str] | None, typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="A knob to turn; repeat it for more.")
+    ] = None,
+    overfit: Annotated[
+        bool, typer.Option("--overfit", help="Also let it learn one batch of random labels by heart: seconds more.")
+    ] = False,
+) -> None:
+    """Look whether the network is sound before it is trained.
+
+    Its loss at the start, its mask, its batch, its cache: what every training looks at. Ends with status 1 where it is not.
+    """
+    enter_project()
+    from pipeline.lab.study import knobs_with
+
+    params = knobs_with(set_param or [])
+    from rich.console import Console
+
+    from pipeline.lab import soundness
+
+    console = Console()
+    is_sound = soundness.at_start(params, console)
+    is_sound &= not overfit or soundness.overfit(params, console)
+    sys.exit(0 if is_sound else 1)
+
+
 @app.command(context_settings=PASS_ON)
 def check(context: typer.Context) -> None:
     """Check the knobs of params.yaml, with those that -S turns. ./run does this by itself.

@@ -36,12 +36,11 @@ def play(name: str, sweep: Sweep, standing: Mapping[str, Any], *, dry_run: bool)
     Raises:
         ParamsError: with one line for each knob that cannot be used.
     """
-    variants = list(sweep.variants(standing))
+    variants, noun = list(sweep.variants(standing)), "runs" if sweep.bench else "trainings"
     if dry_run:
-        kind = "runs" if sweep.bench else "trainings"
-        print(f"{len(variants):,} {kind}: {' x '.join(map(str, sweep.shape[:-1]))} places, {len(sweep.seeds)} seeds")
+        print(f"{len(variants):,} {noun}: {' x '.join(map(str, sweep.shape[:-1]))} places, {len(sweep.seeds)} seeds")
         return
-    with following(variants[0][1].runtime.progress, len(variants)) as advance:
+    with following(variants[0].params.runtime.progress, len(variants), noun) as advance:
         records = run_all(variants, sweep.read, advance)
     found = results(sweep, records)
     verdicts = [(f"{claim}, a control" if check.control else claim, check.judge(found)) for claim, check in sweep.checks]
@@ -59,10 +58,10 @@ def play(name: str, sweep: Sweep, standing: Mapping[str, Any], *, dry_run: bool)
 
 
 @contextlib.contextmanager
-def following(kind: str, count: int) -> Iterator[Callable[[], None]]:
+def following(kind: str, count: int, noun: str = "trainings") -> Iterator[Callable[[], None]]:
     """A bar, lines or nothing while so many trainings are done; gives what is called after each."""
     if kind == "bar" or (kind == "auto" and sys.stderr.isatty()):
-        columns = (TextColumn("trainings"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn(noun), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=count)
             yield lambda: bar.advance(task)
@@ -73,7 +72,7 @@ def following(kind: str, count: int) -> Iterator[Callable[[], None]]:
         nonlocal done
         done += 1
         if kind != "none" and done * 10 // count > (done - 1) * 10 // count:
-            print(f"{done:,} of {count:,} trainings", file=sys.stderr, flush=True)
+            print(f"{done:,} of {count:,} {noun}", file=sys.stderr, flush=True)
 
     yield advance
 

@@ -104,6 +104,9 @@ MEASURES: dict[str, Measure] = {
     "across_batch": Measure("|gradient| of a prediction to other examples", number("across_batch")),
     # of the network at the end (probes/numbers.py, lab/reading.py)
     "effective_rank": Measure("effective rank after the last block (directions)", number("effective_rank"), reads=True),
+    "token_spread": Measure(
+        "distance of tokens from their mean / size, after the last block", number("token_spread"), reads=True, logarithmic=True
+    ),
     "attention_logit": Measure("largest attention logit", number("attention_logit"), reads=True, logarithmic=True),
     "induction": Measure("induction score of the best head", number("induction"), reads=True),
     "gradient_ratio": Measure("gradient norm, first block / last", number("gradient_ratio"), reads=True, logarithmic=True),

@@ -49,6 +49,27 @@ def repeat_loss(subject: Subject) -> float:
     return float(torch.cat(losses).mean())
 
 
+@torch.no_grad()
+def token_spread(subject: Subject) -> float:
+    """How far the features of different tokens, after the last block, are from their mean: its root mean square over theirs.
+
+    Near 1 where tokens differ in most of what they are; 0 where all have become one, whose differences the rounding makes. (Of
+    those an effective rank says nothing: rounding has as many directions as there are.)
+
+    Source: Dong et al., "Attention is not all you need: pure attention loses rank doubly exponentially with depth", 2021 (its
+    residual, the distance from the nearest matrix of equal rows, relative).
+    """
+    seen: list[torch.Tensor] = []
+    hook = subject.blocks[-1].register_forward_hook(lambda block, inputs, output: seen.append(output))
+    try:
+        subject.model(subject.batch.inputs)
+    finally:
+        hook.remove()
+    tokens = seen[0].flatten(0, 1).double()
+    return float((tokens - tokens.mean(dim=0)).norm() / tokens.norm())
+
+
 READERS: dict[str, Callable[[Subject], float]] = {
     "repeat_loss": repeat_loss,
+    "token_spread": token_spread,
 }

@@ -44,16 +44,9 @@ def trained(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
     looks = Looks(due, lambda: numbers_of(progress, task, tokens, runtime, read))
     with runtime.enough_memory():
         fit(progress, task, params.train, params.seed, runtime, looks)
-    lines = {
-        name: {
-            "over": "step",
-            "x": [step for step, found in looks.seen if name in found],
-            "y": [found[name] for _, found in looks.seen if name in found],
-        }
-        for name in read
-    }
-    numbers |= {name: line["y"][-1] for name, line in lines.items() if line["y"]} if not progress.diverged else {}
-    return Record(progress.curve, progress.validations, progress.diverged, numbers, lines)
+    if not progress.diverged and looks.seen:
+        numbers |= looks.seen[-1][1]
+    return Record(progress.curve, progress.validations, progress.diverged, numbers, looks.lines(read))
 
 
 class Looks:
@@ -70,6 +63,14 @@ class Looks:
 
     def interrupted(self) -> bool:
         return False
+
+    def lines(self, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+        """What was seen, number by number, over the steps."""
+        seen = {name: [(step, found[name]) for step, found in self.seen if name in found] for name in names}
+        return {
+            name: {"over": "step", "x": [step for step, _ in line], "y": [number for _, number in line]}
+            for name, line in seen.items()
+        }
 
 
 def levels_of(task: LanguageModelling, meta: dict[str, Any]) -> dict[str, float]:
