@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from small import TOP
+from typer.main import get_command
 
+from pipeline.lab.cli import app
 from pipeline.params import Params, parse, read_yaml, with_knobs
 from pipeline.probes.case import Case
 from pipeline.probes.causes import CAUSES
@@ -256,7 +258,10 @@ def test_a_cause_has_words_votes_of_known_signs_and_a_command_that_runs(name: st
         assert side in ("low", "healthy", "high")
     words = shlex.split(cause.command(Case(knobs=knobs(train__clip=0.5))))
     turned = dict(word.split("=", 1) for word in words if "=" in word)
-    if words[0] == "dvc":
+    if words[0] == "rally":
+        verb = get_command(app).commands[words[1]]
+        assert {word for word in words if word.startswith("--")} <= {option for known in verb.params for option in known.opts}
+    else:
         assert words[:3] == ["dvc", "exp", "run"]
         assert not cause.knob or cause.knob in turned
         parse(Params, with_knobs(KNOBS, {knob: read_number(value) for knob, value in turned.items()}))
