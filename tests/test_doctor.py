@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from small import TOP
+from typer.main import get_command
 
+from pipeline.lab.cli import app
 from pipeline.params import Params, parse, read_yaml, with_knobs
 from pipeline.probes.case import Case
 from pipeline.probes.causes import CAUSES
@@ -256,7 +258,10 @@ def test_a_cause_has_words_votes_of_known_signs_and_a_command_that_runs(name: st
         assert side in ("low", "healthy", "high")
     words = shlex.split(cause.command(Case(knobs=knobs(train__clip=0.5))))
     turned = dict(word.split("=", 1) for word in words if "=" in word)
-    if words[0] == "dvc":
+    if words[0] == "rally":
+        verb = get_command(app).commands[words[1]]
+        assert {word for word in words if word.startswith("--")} <= {option for known in verb.params for option in known.opts}
+    else:
         assert words[:3] == ["dvc", "exp", "run"]
         assert not cause.knob or cause.knob in turned
         parse(Params, with_knobs(KNOBS, {knob: read_number(value) for knob, value in turned.items()}))
@@ -309,6 +314,8 @@ def test_signs_of_readings_are_what_their_formulas_say() -> None:
     assert seen["activation_growth"] == 2.5
     assert seen["gradient_agreement"] == pytest.approx((1 / 5 + 1 / 0.5) / 2)
     assert seen["update_ratio"] == 0.2
+    assert seen["reach"] == pytest.approx(0.2 * case.knob("train.steps"))
+    assert seen["decay_share"] == pytest.approx(case.knob("train.lr") * case.knob("train.weight_decay") / 0.2)
     assert seen["least_update"] == pytest.approx(0.1 / 0.2)
     assert seen["attention_entropy_start"] == pytest.approx(0.8)
     assert seen["attention_entropy"] == 0.2

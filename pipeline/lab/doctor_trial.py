@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal
 import statistics
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -103,10 +104,12 @@ def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequenc
         fit: print the lines of the table of ranges that the tasks to fit on speak for.
 
     Raises:
-        Refusal: there is no such fault.
+        Refusal: there is no such fault, or ranges are to be fitted on some alone.
     """
     if unknown := [name for name in only if name not in FAULTS]:
         raise Refusal(*(f"--fault: there is no '{name}'. {suggest(name, tuple(FAULTS))}" for name in unknown))
+    if fit and only:
+        raise Refusal("--fit: wants all faults to lie beside the healthy runs; leave --fault out")
     wanted = [one for one in patients(TASKS, seeds, healthy) if not only or not one.fault or one.fault in only]
     with following(standing["runtime"]["progress"], len(wanted)) as advance:
         cases = cases_of(wanted, standing, advance)
@@ -147,7 +150,8 @@ def cases_of(wanted: Iterable[Patient], standing: Mapping[str, Any], advance: Ca
 
 
 def end_with_parent() -> None:
-    """Let this process end when the one that started it is gone, however that ended."""
+    """Let this process end with the one that started it: at once on Ctrl-C, which both hear, or when that is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -74,8 +74,6 @@ def knob_is(knob: str, *values: object) -> Callable[[Case], bool]:
     return lambda case: case.knob(knob) in values
 
 
-LOOK = "look"  # rally's verb that shows a forward pass
-
 CAUSES: dict[str, Cause] = {
     "learning rate too high": Cause(
         says="Steps are longer than the stretch over which the gradient holds, so that each overshoots.",
@@ -86,7 +84,7 @@ CAUSES: dict[str, Cause] = {
             "not_a_number high": 2,
             "ran_away high": 1.5,
             "update_ratio high": 2.5,
-            "update_ratio low": -3,
+            "reach low": -3,
             "roughness high": 1,
             "setback high": 1,
             "peak high": 1,
@@ -108,7 +106,7 @@ CAUSES: dict[str, Cause] = {
         turned=scaled("train.lr", 10, 1e-3),
         tells="If the loss falls faster and ends lower, it was the rate.",
         votes={
-            "update_ratio low": 3,
+            "reach low": 3,
             "update_ratio high": -3,
             "late_share high": 2,
             "early_share low": 1,
@@ -128,7 +126,7 @@ CAUSES: dict[str, Cause] = {
         votes={
             "not_a_number high": 1,
             "update_ratio high": 1.5,
-            "update_ratio low": -3,
+            "reach low": -3,
             "setback high": 1,
             "peak high": 1,
             "gradient_ratio low": 1.5,
@@ -162,8 +160,8 @@ CAUSES: dict[str, Cause] = {
     "target is the input": Cause(
         says="The target stands at the place of its own input, so that copying is enough. The mask is in order.",
         knob="",
-        turned=turned("--sanity"),
-        program=f"rally {LOOK}",
+        turned=turned("--page look.html"),
+        program="rally look",
         tells="If the likeliest next token is the token itself everywhere, targets are not shifted.",
         votes={
             "floor_margin low": 3,
@@ -177,8 +175,8 @@ CAUSES: dict[str, Cause] = {
     "no causal mask": Cause(
         says="Attention looks at what comes later, the answer among it.",
         knob="",
-        turned=turned("--sanity"),
-        program=f"rally {LOOK}",
+        turned=turned("--page look.html"),
+        program="rally look",
         tells="If the attention maps are filled above their diagonal, the mask is missing.",
         votes={
             "future high": 3,
@@ -194,8 +192,8 @@ CAUSES: dict[str, Cause] = {
     "mask inverted": Cause(
         says="Attention looks at what comes later and never at what was before.",
         knob="",
-        turned=turned("--sanity"),
-        program=f"rally {LOOK}",
+        turned=turned("--page look.html"),
+        program="rally look",
         tells="If the attention maps are empty below their diagonal, the mask is upside down.",
         votes={
             "future high": 2.5,
@@ -233,7 +231,7 @@ CAUSES: dict[str, Cause] = {
             "start_excess high": 1,
             "attention_entropy_start low": 1,
             "attention_entropy_start healthy": -0.5,
-            "update_ratio low": 2,  # a step is a small share of a large weight
+            "reach low": 2,  # a step is a small share of a large weight
             "peak high": 0.5,
             "activation_growth high": 0.5,
         },
@@ -350,14 +348,14 @@ CAUSES: dict[str, Cause] = {
     "labels are shuffled": Cause(
         says="Targets do not belong to their inputs: what can be learned is how frequent each token is, and no more.",
         knob="",
-        turned=turned("--sanity"),
-        program=f"rally {LOOK}",
+        turned=turned("--page look.html"),
+        program="rally look",
         tells="If the text under the targets is not that of the inputs moved by one, they are mixed up.",
         votes={
             "beyond_unigram low": 2,
             "gain low": 0.5,
-            "update_ratio healthy": 1,
-            "update_ratio low": -3,
+            "reach healthy": 1,
+            "reach low": -3,
             "update_ratio high": -1,
             "late_share high": -1,
             "effective_rank low": -1,
@@ -393,7 +391,7 @@ CAUSES: dict[str, Cause] = {
         turned=turned("-S train.epsilon=1e-8"),
         tells="If the loss falls faster, it was epsilon.",
         votes={
-            "update_ratio low": 2.5,
+            "reach low": 2.5,
             "update_ratio high": -3,
             "start_loss high": -2,
             "late_share high": 1,
@@ -413,7 +411,7 @@ CAUSES: dict[str, Cause] = {
             "decay_share healthy": -3,
             "gain low": 0.5,
             "beyond_unigram low": 0.5,
-            "update_ratio low": -1,
+            "reach low": -1,
             "gradient_growth high": 0.5,
         },
         hints=(
@@ -441,14 +439,13 @@ CAUSES: dict[str, Cause] = {
         knob="train.clip",
         turned=scaled("train.clip", 10, 1.0),
         tells="If the loss does not jump, the limit was too low; if it does, the rate is too high.",
-        votes={"clipped high": 2, "update_ratio low": 1},
+        votes={"clipped high": 2, "reach low": 1},
     ),
     "examples mix": Cause(
         says="Something is computed over the whole batch, so that examples see each other.",
         knob="",
-        turned=turned("--sanity"),
-        program=f"rally {LOOK}",
-        tells="If a prediction changes when another example does, they mix.",
+        turned=turned("-S train.steps=1"),
+        tells="If metrics/sanity.json still says that something comes across the batch, they mix.",
         votes={
             "across_batch high": 3,
             "across_batch healthy": -3,
@@ -458,9 +455,8 @@ CAUSES: dict[str, Cause] = {
     "cache is wrong": Cause(
         says="Token by token the model is another one than in a whole pass: places, or what is kept, are off.",
         knob="",
-        turned=turned("--sanity"),
-        program=f"rally {LOOK}",
-        tells="If both ways differ from the second token on, the cache is at fault.",
+        turned=turned("-S train.steps=1"),
+        tells="If metrics/sanity.json still says so with fresh weights, the cache is at fault.",
         votes={"cache_difference high": 2, "future high": -2, "future healthy": 0.5},
         hints=(Hint(-1.5, lambda case: bool(case.knob("model.dropout", 0.0))),),
     ),

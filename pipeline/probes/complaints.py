@@ -40,7 +40,7 @@ COMPLAINTS: dict[str, Complaint] = {
     "learns nothing": Complaint("The loss stays where it is without looking at the context at all.", ("beyond_unigram low",)),
     "learns slowly": Complaint(
         "The loss was still well on its way down when the training ended.",
-        ("gain low", "late_share high", "early_share low", "update_ratio low"),
+        ("gain low", "late_share high", "early_share low", "reach low", "update_ratio low"),
     ),
     "unstable": Complaint(
         "The loss or the gradient jumps about: steps overshoot.",

@@ -84,6 +84,17 @@ def update_ratio(case: Case) -> float | None:
     return max(middles, default=None)
 
 
+def reach(case: Case) -> float | None:
+    """How many times its own length the middle layer could move in the whole training: its largest update ratio · steps.
+
+    A ratio alone does not tell a low rate: in a long training small steps get as far.
+    """
+    stride, steps = update_ratio(case), case.knob("train.steps")
+    if steps is None and not case.progress.get("diverged"):
+        steps = case.progress.get("step")
+    return None if stride is None or not steps else stride * float(steps)
+
+
 def decay_share(case: Case) -> float | None:
     """Of how far a step moves the middle layer, the part that weight decay makes by itself: lr · weight_decay / update ratio.
 
