@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from small import knobs, same, started, write_tokens
 from test_families import KNOBS, VARIANTS
 from torch import Tensor, nn
 
 from pipeline.engine.loop import update
 from pipeline.engine.sanity import numbers_at_start, problems, said
+from pipeline.lab import soundness
 from pipeline.networks.attention import Attention, Cache
 from pipeline.networks.inits import INITS
 from pipeline.networks.mixers import Bigrams
@@ -238,3 +241,47 @@ def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_arranged
     numbers_at_start(progress.model, task)
     assert called == []
     assert [block.forward.__wrapped__ for block in blocks] == arranged
+
+
+# ------------------------------------------------------------------------------------------------------------- by hand
+
+
+def told(params: Any) -> tuple[bool, str]:
+    """Whether one batch was learned by heart, and what was said of it."""
+    console = Console(file=io.StringIO(), width=100)
+    learned = soundness.overfit(params, console)
+    return learned, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_one_batch_is_learned_by_heart_or_it_is_said_that_it_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("EXAMPLES", 4), ("LENGTH", 16), ("LABELS", 17), ("STEPS", 60)):
+        monkeypatch.setattr(soundness, name, size)
+    adamw = {"train__optimizer": "adamw", "train__warmup": 0.0, "train__precision": "float32", "model__width": 64}
+    learned, said_of_it = told(knobs(**adamw, train__lr=0.01))
+    assert learned
+    assert "\nlearned: one batch of 4 sequences of 16 random labels, in " in said_of_it
+    learned, said_of_it = told(knobs(**adamw, train__lr=1e-6))
+    assert not learned
+    assert "not learned: one batch of 4 sequences of 16 random labels; after 60 steps the loss is 2.8" in said_of_it
+
+
+def test_a_curve_in_the_terminal_falls_with_the_loss() -> None:
+    assert "".join(soundness.bars([8.0, 4.0, 2.0, 1.0, 0.0])) == "█▅▃▂▁"
+    assert len(list(soundness.bars([1.0] * 500))) == soundness.WIDTH
+    assert list(soundness.bars([math.nan])) == []
+
+
+@pytest.mark.parametrize(("mask", "status"), [("right", True), ("wrong", False)])
+def test_a_network_is_looked_at_by_hand_as_a_training_looks_at_it(
+    mask: str, status: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if mask == "wrong":
+        monkeypatch.setattr(Attention, "visible", with_mask_of(1))
+        monkeypatch.setattr(Attention, "sees_all", lambda self, keys: False)
+    write_tokens(tmp_path / "data/tokens")
+    monkeypatch.chdir(tmp_path)
+    console = Console(file=io.StringIO(), width=100)
+    assert soundness.at_start(knobs(), console) is status
+    said_of_it = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("look at the causal mask" in said_of_it) is not status
+    assert "cache_difference" in said_of_it

@@ -21,6 +21,7 @@ from pipeline.figures.forms import say
 from pipeline.figures.style import INK, LINES, QUIET, colors, said, short, styled, ticks
 
 CLAIMED = LINES[2]
+BESIDE = 1.3  # times a place of a knob, to which a band over this place alone reaches
 Spread = Sequence[tuple[float, float, float]]
 """(low, mean, high) at each place; what is not finite is left out."""
 
@@ -202,6 +203,10 @@ def _draw_bands(axes: Axes, panel: Panel, places: list[float]) -> None:
         if panel.scale == "words":
             for at in range(len(places)) if band.at is None else band.at:
                 axes.add_patch(Rectangle((places[at] - 0.42, low), 0.84, high - low, zorder=0.5, **look))  # type: ignore[arg-type]
+        elif band.at is not None and len(band.at) < len(places):
+            for at in band.at:  # of a knob on a logarithmic scale: a little to both sides
+                width = places[at] * (BESIDE - 1 / BESIDE)
+                axes.add_patch(Rectangle((places[at] / BESIDE, low), width, high - low, zorder=0.5, **look))  # type: ignore[arg-type]
         elif not band.control:
             axes.axhspan(low, high, zorder=0.5, **look)  # type: ignore[arg-type]
 
