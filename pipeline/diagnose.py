@@ -22,7 +22,7 @@ def main() -> None:
         sanity=artifacts.read_json(artifacts.SANITY),
         levels=levels(artifacts.read_json(artifacts.EVALUATION)),
         readings={reading.name: reading for reading in load_all()},
-        knobs={"model": params.model.model_dump(), "train": params.train.model_dump()},
+        knobs={"model": params.model.model_dump(), "train": params.train.model_dump(), "probe": params.probe.model_dump()},
     )
     diagnosis = diagnose(case)
     artifacts.write_json(artifacts.DIAGNOSIS, diagnosis.as_json())

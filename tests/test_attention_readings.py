@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from string import ascii_letters
 
+import numpy as np
 import pytest
 import torch
 from subjects import subject
@@ -63,11 +65,14 @@ def test_the_entropy_is_that_of_what_is_given_beyond_the_first_key(tmp_path: Pat
 
 
 def test_the_largest_score_is_taken_over_what_a_query_sees_and_before_a_cap_or_a_bias(tmp_path: Path) -> None:
-    made = subject(tmp_path, **PLAIN)
-    wanted = {head: float(scores.tril().abs().max()) for head, (scores, _) in by_hand(made, made.batch.inputs).items()}
+    text = "".join(np.random.default_rng(1).permutation(list(ascii_letters)).tolist() * 8)
+    made = subject(tmp_path, text=text, **PLAIN)
+    scores = {head: found for head, (found, _) in by_hand(made, made.batch.inputs).items()}
+    wanted = {head: float(found.tril().abs().max()) for head, found in scores.items()}
+    assert any(float(found.abs().max()) > wanted[head] for head, found in scores.items()), "some are larger, but hidden"
     assert numbers(attention_logit(made)) == pytest.approx(wanted, rel=1e-3)
-    capped = subject(tmp_path / "capped", **PLAIN, model__logit_cap=0.1)
-    biased = subject(tmp_path / "biased", **{**PLAIN, "model__position": "alibi"})
+    capped = subject(tmp_path / "capped", text=text, **PLAIN, model__logit_cap=0.1)
+    biased = subject(tmp_path / "biased", text=text, **{**PLAIN, "model__position": "alibi"})
     for other in (capped, biased):
         found = numbers(attention_logit(other))
         assert {head: found[head] for head in ("1.1", "1.2")} == pytest.approx(

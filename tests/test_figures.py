@@ -348,7 +348,7 @@ def test_a_sign_is_in_the_middle_third_just_where_it_is_healthy_and_further_out_
 def test_the_page_says_what_the_doctor_found_with_command_and_evidence(run: Run, knobs: dict[str, Any]) -> None:
     parsed = Parsed(page(run, knobs))
     [finding] = run.diagnosis["findings"]
-    for words in (finding["name"], finding["says"], finding["causes"][0]["command"], "gradient_ratio is 3e-05."):
+    for words in (finding["name"].capitalize(), finding["says"], finding["causes"][0]["command"], "gradient_ratio is 3e-05."):
         assert words in parsed.text
     ids = {attributes["id"] for _, attributes in parsed.elements if "id" in attributes}
     links = {str(attributes["href"]) for name, attributes in parsed.elements if name == "a"}

@@ -7,6 +7,7 @@ import hashlib
 import html.parser
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from browser import CHROMIUM, Browser
 from subjects import runtime
 from test_look import network
 
+from pipeline.lab.cli import main
 from pipeline.lab.look import Looked
 from pipeline.lab.look_page import page, write
 from pipeline.networks.transformer import GPT
@@ -117,6 +119,25 @@ def test_the_page_of_the_default_network_is_under_five_megabytes(monkeypatch: py
     model = GPT(params.model.model_copy(update={"init": "gpt2"}), params.tokenize.vocabulary, torch.Generator().manual_seed(1))
     whole = page(looked(model, list(range(params.model.length))))
     assert 100_000 < len(whole.encode()) < 5_000_000, "at its whole context"
+
+
+def test_the_verb_writes_the_page_where_it_was_called_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    top, here = Path(__file__).parents[1], tmp_path / "some" / "where"
+    here.mkdir(parents=True)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(top / name, tmp_path)
+    shutil.copytree(top / "studies", tmp_path / "studies")
+    monkeypatch.chdir(here)
+    small = ["-S", "model.depth=1", "-S", "model.width=16"]
+    words = ["rally", "look", "--ids", "3 1 4", "--vocabulary", "10", *small, "--page", "pass.html"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "pass.html: the forward pass on one page\n"
+    assert "as drawn, untrained (seed 1), on 3 tokens" in (here / "pass.html").read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------------------------------------------------- in a browser

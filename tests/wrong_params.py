@@ -235,6 +235,9 @@ WRONG: dict[str, Wrong] = {
         prepare__dataset="mixture",
         prepare__mixture=["url", "markov"],
     ),
+    "more looking for sharpness than anybody waits for": knob(
+        "probe.sharpness_iterations", 1001, "probe.sharpness_iterations: 1001 is above 1000"
+    ),
     "no snapshots": knob("train.snapshots", [], "train.snapshots: is empty"),
     "snapshots that go back": knob(
         "train.snapshots", [0.5, 0.1], "train.snapshots: [0.5, 0.1] does not grow from each to the next"

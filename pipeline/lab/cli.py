@@ -285,6 +285,7 @@ def trial(
     fault: Annotated[
         list[str] | None, typer.Option("--fault", help="Only this fault; repeat it for more. Without it: all of them.")
     ] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Print the ranges that the first half of the tasks speaks for.")] = False,
 ) -> None:
     """Test the doctor on runs of which one knows what they have.
 
@@ -296,7 +297,7 @@ def trial(
     load()
     from pipeline.lab import doctor_trial
 
-    doctor_trial.play(standing, seeds=seeds, healthy=healthy, only=fault or [])
+    doctor_trial.play(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
 
 
 @app.command()

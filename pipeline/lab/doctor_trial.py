@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal
 import statistics
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from rich.table import Table
 
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.figures.style import png
+from pipeline.lab.doctor_fit import fitted, lines
 from pipeline.lab.examination import case_of, data_for
 from pipeline.lab.faults import FAULTS
 from pipeline.lab.findings import FOUND, following
@@ -91,23 +94,29 @@ class Rate:
         return f"{self.share:.1%} ({low:.0%} … {high:.0%}; {self.hits} of {self.of})"
 
 
-def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequence[str]) -> None:
+def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequence[str], fit: bool = False) -> None:
     """Hold the trial, print what came of it, and leave it in FOUND.
 
     Args:
         standing: the sections of params.yaml.
         healthy: runs without a fault, of each task.
         only: faults to look at; none = all of them.
+        fit: print the lines of the table of ranges that the tasks to fit on speak for.
 
     Raises:
-        Refusal: there is no such fault.
+        Refusal: there is no such fault, or ranges are to be fitted on some alone.
     """
     if unknown := [name for name in only if name not in FAULTS]:
         raise Refusal(*(f"--fault: there is no '{name}'. {suggest(name, tuple(FAULTS))}" for name in unknown))
+    if fit and only:
+        raise Refusal("--fit: wants all faults to lie beside the healthy runs; leave --fault out")
     wanted = [one for one in patients(TASKS, seeds, healthy) if not only or not one.fault or one.fault in only]
     with following(standing["runtime"]["progress"], len(wanted)) as advance:
         cases = cases_of(wanted, standing, advance)
     console = Console(highlight=False)
+    if fit:
+        chosen = {patient: case for patient, case in cases.items() if patient.task in FITTED_ON}
+        console.print(*lines(fitted(chosen)), sep="\n", soft_wrap=True)
     told = {}
     for half, tasks in (("fitted on", FITTED_ON), ("held out", HELD_OUT)):
         outcomes = diagnosed({patient: case for patient, case in cases.items() if patient.task in tasks})
@@ -126,16 +135,31 @@ def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequenc
 def cases_of(wanted: Iterable[Patient], standing: Mapping[str, Any], advance: Callable[[], None]) -> dict[Patient, Case]:
     """What every patient leaves; in as many processes as there are cores, one thread each."""
     ahead = list(wanted)
-    for task in dict.fromkeys(patient.task for patient in ahead):
-        data_for(task, standing)  # once, before many want it
+    data_for(ahead, standing)
     os.environ["OMP_NUM_THREADS"] = "1"
     found = {}
-    with ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), initializer=end_with_parent)
+    try:
         running = {pool.submit(case_of, patient, standing): patient for patient in ahead}
         for done in as_completed(running):
             found[running[done]] = done.result()
             advance()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for those that have not begun
     return {patient: found[patient] for patient in ahead}
+
+
+def end_with_parent() -> None:
+    """Let this process end with the one that started it: at once on Ctrl-C, which both hear, or when that is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 # ---------------------------------------------------------------------------------------------------------------- counting
@@ -145,7 +169,7 @@ def diagnosed(cases: Mapping[Patient, Case]) -> list[Outcome]:
     """What the doctor says of every case."""
     usual: dict[tuple[str, str], list[float]] = {}
     for patient, case in cases.items():
-        if not patient.fault and not patient.turned and case.final is not None:
+        if not patient.fault and case.final is not None:
             usual.setdefault((patient.task, patient.recipe), []).append(case.final)
     outcomes = []
     for patient, case in cases.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -31,7 +31,7 @@ from pipeline.engine.start import begin
 from pipeline.engine.strides import Strides
 from pipeline.lab import faults
 from pipeline.lab.faults import FAULTS, Training
-from pipeline.lab.patients import MANUAL, RECIPES, Patient
+from pipeline.lab.patients import MANUAL, Patient
 from pipeline.lab.sweep import tokens_for
 from pipeline.params import Params, read_yaml
 from pipeline.probes.base import Subject
@@ -68,11 +68,12 @@ def write_manual(folder: Path) -> None:
         write_text(file, "\n".join(text for _, text in sorted(topics.items())))
 
 
-def data_for(task: str, standing: Mapping[str, Any]) -> None:
-    """See that the tokens of a task are there."""
-    if task == "manual":
-        write_manual(Path(MANUAL))
-    tokens_for(Patient(task, next(iter(RECIPES)), 1).params(standing))
+def data_for(patients: Iterable[Patient], standing: Mapping[str, Any]) -> None:
+    """See that the tokens of all are there, before many processes want them at once."""
+    write_manual(Path(MANUAL))
+    wanted = (patient.params(standing) for patient in patients)
+    for params in {str((params.prepare, params.tokenize)): params for params in wanted}.values():
+        tokens_for(params)
 
 
 def case_of(patient: Patient, standing: Mapping[str, Any]) -> Case:
@@ -117,7 +118,7 @@ def _train(params: Params, fault: str, tokens: Path) -> Case:
         sanity=sanity,
         levels=_levels(tokens) | {"overlap": overlap(task.ids("train"), task.ids("validation"))},
         readings=readings,
-        knobs=params.model_dump(include={"model", "train"}),
+        knobs=params.model_dump(include={"model", "train", "probe"}),
     )
 
 

@@ -104,7 +104,7 @@ def _reads(looked: Looked, activation: Activation) -> Text:
     if activation.saturated is not None:
         more.append(f"{activation.saturated:.0%} saturated")
     if activation.dead is not None:
-        more.append(f"{activation.dead:.0%} of the units dead")
+        more.append(f"{activation.dead:.0%} dead")
     if not _unfolded(looked, activation.name):
         more.append("folded; the page shows all")
     if activation.broken:

@@ -63,7 +63,7 @@ def _scaled(variant: Knobs, recipe: Knobs) -> dict[str, Any]:
 
 MANUAL = ".rally/trial/manual"  # real text that every Python brings along: what help("lambda") and its like say
 
-SMALL: Knobs = {
+SMALL = {
     "prepare.size": 200_000,
     "tokenize.kind": "char",
     "model.depth": 3,

@@ -37,12 +37,10 @@ COMPLAINTS: dict[str, Complaint] = {
         "The network is sure of something before it has seen anything.",
         ("start_excess high", "start_loss high", "attention_entropy_start low"),
     ),
-    "learns nothing": Complaint(
-        "The loss stays where it is without looking at the context at all.", ("gain low", "beyond_unigram low")
-    ),
+    "learns nothing": Complaint("The loss stays where it is without looking at the context at all.", ("beyond_unigram low",)),
     "learns slowly": Complaint(
         "The loss was still well on its way down when the training ended.",
-        ("late_share high", "early_share low", "update_ratio low"),
+        ("gain low", "late_share high", "early_share low", "reach low", "update_ratio low"),
     ),
     "unstable": Complaint(
         "The loss or the gradient jumps about: steps overshoot.",
@@ -81,6 +79,7 @@ COMPLAINTS: dict[str, Complaint] = {
             "saturated high",
             "effective_rank low",
             "least_update low",
+            "decay_share high",
             "activation_growth low",
             "activation_growth high",
             "gradient_ratio low",

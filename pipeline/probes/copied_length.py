@@ -70,7 +70,6 @@ def matched(rows: Int[np.ndarray, "B T"], train: Int[np.ndarray, " N"]) -> Int[n
         places, numbers = places[inside], numbers[inside]
         theirs = numbers * base + train[places + size - 1]
         ours = known[:, : length - size + 1] * base + rows[:, size - 1 :]
-        ours[lengths[:, : length - size + 1] < size - 1] = -1  # what did not match before does not now
         grams = np.unique(ours)
         found = np.searchsorted(grams, theirs).clip(max=len(grams) - 1)
         there = grams[found] == theirs
@@ -80,5 +79,5 @@ def matched(rows: Int[np.ndarray, "B T"], train: Int[np.ndarray, " N"]) -> Int[n
         in_train = np.zeros(len(grams), bool)
         in_train[numbers] = True
         known = np.searchsorted(grams, ours)
-        lengths[:, : length - size + 1] += in_train[known] & (ours >= 0)
+        lengths[:, : length - size + 1] += in_train[known]
     return lengths

@@ -183,5 +183,5 @@ def _resting(model: GPT, call: Call) -> tuple[float | None, float | None]:
     owner: Any = model.get_submodule(call.within)
     if not (isinstance(owner, FeedForward) and call.name.endswith(".activation")):
         return None, None
-    saturates = len(ends(owner.activation)) > 1
-    return saturated(call.output, owner.activation) if saturates else None, dead(call.output, owner.activation)
+    hidden, saturates = call.output.float().cpu(), len(ends(owner.activation)) > 1
+    return saturated(hidden, owner.activation) if saturates else None, dead(hidden, owner.activation)

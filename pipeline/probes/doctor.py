@@ -19,9 +19,9 @@ from pipeline.probes.complaints import COMPLAINTS
 from pipeline.probes.ranges import RANGES, Range, Side, Status
 from pipeline.probes.signs import SIGNS
 
-HEALTHY = "healthy"
+HEALTHY, UNKNOWN = "healthy", "unknown"
 SHOWN = 3  # causes of a finding
-WEIGHTS: dict[Status, float] = {"healthy": 1.0, "odd": 0.5, "sick": 1.0}
+WEIGHTS = {"healthy": 1.0, "odd": 0.5, "sick": 1.0}
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,10 @@ class Diagnosis:
 
     @property
     def finding(self) -> str:
-        """The first finding, or "healthy", which is a finding too."""
-        return self.findings[0].name if self.findings else HEALTHY
+        """The first finding, or "healthy", which is a finding too; "unknown" where nothing could be read."""
+        if self.findings:
+            return self.findings[0].name
+        return HEALTHY if self.signs else UNKNOWN
 
     @property
     def causes(self) -> tuple[str, ...]:

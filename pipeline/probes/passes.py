@@ -154,7 +154,7 @@ def backward(subject: Subject) -> Backward:
 
 
 def parts(examples: int) -> list[Int[np.ndarray, " n"]]:
-    """The examples of each part: drawn at random, for neighbours in a text are alike, and a part of them noisier than chance."""
+    """The examples of each part: drawn at random, for neighbours in a text are alike, and parts of them noisier than chance."""
     return np.array_split(np.random.default_rng(0).permutation(examples), min(PARTS, examples))
 
 

@@ -48,23 +48,62 @@ def gradient_ratio(case: Case) -> float | None:
 def gradient_agreement(case: Case) -> float | None:
     """The gradient norm that the training wrote down over that which the probe finds for the same weights on held-out text.
 
-    The row that follows each snapshot but the first; the median over them. Both are of a mean loss over some batch, so that
-    they agree within a factor of a few, unless the training adds up, loses or divides wrongly what backward leaves.
+    The row that follows each snapshot but the first; the median over them. Both are of a mean loss over a batch, the smaller
+    the batch the longer by its noise, which is divided out: ‖g‖² = ‖G‖² (1 + noise scale / tokens). What is left is near 1,
+    unless the training adds up, loses or divides wrongly what backward leaves.
+
+    Source: of the length of a noisy gradient, McCandlish et al., "An Empirical Model of Large-Batch Training", 2018.
     """
-    rows = case.curve("gradient_norm")
+    rows, tokens = case.curve("gradient_norm"), case.curve("tokens")
     ratios = []
     for place, step in enumerate(case.snapshots("gradient_norm")):
         probed = math.sqrt(sum(norm**2 for norm in case.at("gradient_norm", place)))
         behind = [norm for at, norm in rows if at > step][:1] or [norm for _, norm in rows[-1:]]
         if step > 0 and probed > 0 and behind:
-            ratios.append(behind[0] / probed)
+            ratios.append(behind[0] / probed / _noisier(case, place, step, tokens))
     return statistics.median(ratios) if ratios else None
+
+
+def _noisier(case: Case, place: int, step: float, tokens: list[tuple[float, float]]) -> float:
+    """How many times as long a gradient of the training's batch is as one of the probe's, by their noise alone."""
+    probed = case.knob("probe.sequences", 0) * case.knob("model.length", 0)
+    before = max(((at, count) for at, count in tokens if at <= step), default=(0.0, 0.0))
+    after = min(((at, count) for at, count in tokens if at > step), default=None)
+    if not probed or after is None:  # at the end: as many tokens as the steps before it had
+        before, after = (tokens[-2], tokens[-1]) if probed and len(tokens) > 1 else ((0.0, 0.0), (1.0, probed or 1.0))
+    trained = (after[1] - before[1]) / (after[0] - before[0])
+    noise = case.at("noise_scale", place)
+    if not probed or not noise:  # where noise drowns the gradient, there is nothing else
+        return math.sqrt(probed / trained) if probed else 1.0
+    return math.sqrt((1 + noise[0] / trained) / (1 + noise[0] / probed))
 
 
 def update_ratio(case: Case) -> float | None:
     """‖ΔW‖ / ‖W‖ of a step, of the middle layer, at that snapshot where it is largest (the rate falls towards the end)."""
     middles = [statistics.median(layers) for layers in _each(case, "update_ratio")]
     return max(middles, default=None)
+
+
+def reach(case: Case) -> float | None:
+    """How many times its own length the middle layer could move in the whole training: its largest update ratio · steps.
+
+    A ratio alone does not tell a low rate: in a long training small steps get as far.
+    """
+    stride, steps = update_ratio(case), case.knob("train.steps")
+    if steps is None and not case.progress.get("diverged"):
+        steps = case.progress.get("step")
+    return None if stride is None or not steps else stride * float(steps)
+
+
+def decay_share(case: Case) -> float | None:
+    """Of how far a step moves the middle layer, the part that weight decay makes by itself: lr · weight_decay / update ratio.
+
+    At that snapshot where the ratio is largest, with the peak rate. Only where the decay is decoupled.
+    """
+    stride, decay = update_ratio(case), case.knob("train.weight_decay", 0.0)
+    if not stride or not decay or case.knob("train.optimizer") == "adam":
+        return None
+    return float(case.knob("train.lr", 0.0)) * decay / stride
 
 
 def least_update(case: Case) -> float | None:

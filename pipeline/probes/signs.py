@@ -96,6 +96,10 @@ SIGNS: dict[str, Sign] = {
         reading.gradient_ratio, "The first block's gradient is {value} times as long as the last block's.", "gradient_norm"
     ),
     "update_ratio": Sign(reading.update_ratio, "A step moves the middle layer by up to {value} of its length.", "update_ratio"),
+    "reach": Sign(reading.reach, "In all its steps the middle layer could move by {value} times its length.", "update_ratio"),
+    "decay_share": Sign(
+        reading.decay_share, "Weight decay alone makes {value} of the way that a step moves a layer.", "update_ratio"
+    ),
     "least_update": Sign(
         reading.least_update, "The layer that moves least moves {value} times as far as the middle one.", "update_ratio"
     ),

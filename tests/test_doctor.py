@@ -1,0 +1,332 @@
+"""The doctor: signs read off small cases, verdicts that can be added up, and the questions that learners really ask."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from small import TOP
+from typer.main import get_command
+
+from pipeline.lab.cli import app
+from pipeline.params import Params, parse, read_yaml, with_knobs
+from pipeline.probes.case import Case
+from pipeline.probes.causes import CAUSES
+from pipeline.probes.complaints import COMPLAINTS
+from pipeline.probes.doctor import diagnose, look, votes
+from pipeline.probes.overlap import WINDOW, overlap
+from pipeline.probes.ranges import RANGES, Range
+from pipeline.probes.signs import SIGNS
+from pipeline.readings import Axis, Reading
+
+KNOBS = read_yaml(TOP / "params.yaml")
+
+
+def knobs(**turned: Any) -> dict[str, Any]:
+    """model and train of params.yaml, with changes such as train__lr=0.1."""
+    values = with_knobs(KNOBS, {name.replace("__", "."): value for name, value in turned.items()})
+    return {section: values[section] for section in ("model", "train")}
+
+
+def heat(name: str, rows: Mapping[str, list[float | None]], steps: tuple[int, ...]) -> Reading:
+    axes = (Axis("layer", list(rows)), Axis("step", list(steps)))
+    return Reading(name, "heat", "a number", "Healthy: all of it.", axes, list(rows.values()))
+
+
+def run(losses: list[float], *, steps: int = 1000, held_out: list[float] | None = None, **other: Any) -> Case:
+    """A case with evenly spaced rows; its gradient is steady, and its validation loss that of training unless it is given."""
+    at = [steps * (row + 1) / len(losses) for row in range(len(losses))]
+    held_out = held_out or [*losses[4::5], losses[-1]]
+    case = Case(
+        train={"step": at, "loss": losses, "gradient_norm": [1.0] * len(losses), "clipped": [0.0] * len(losses)},
+        validation={"step": [steps * (row + 1) / len(held_out) for row in range(len(held_out))], "loss": held_out},
+        progress={"step": steps, "diverged": False},
+        knobs=knobs(),
+    )
+    return replace(case, **other)
+
+
+def falling(start: float, end: float, rows: int = 50, pace: float = 12) -> list[float]:
+    """A loss as one likes it: fast at first, then ever slower."""
+    return [end + (start - end) * math.exp(-pace * (row + 1) / rows) for row in range(rows)]
+
+
+LEVELS = {"uniform": math.log(65), "unigram": 3.31, "bigram": 2.46}
+SOUND = {
+    "loss": 4.20,
+    "uniform": math.log(65),
+    "logit_variance": 0.05,
+    "start_excess": 0.001,
+    "start_chance": 0.002,
+    "future": 0.0,
+    "across_batch": 0.0,
+    "cache_difference": 1e-6,
+    "largest_logit": 1.0,
+}
+
+
+# ------------------------------------------------------------------------------------------ questions that learners ask
+
+
+def test_is_this_curve_normal() -> None:
+    said = diagnose(run(falling(4.1, 1.7), levels=LEVELS, sanity=SOUND))
+    assert said.finding == "healthy"
+    assert said.findings == ()
+    assert all(sign.status == "healthy" for sign in said.signs)
+    assert {"gain", "late_share", "setback", "start_loss"} <= {sign.name for sign in said.signs}
+
+
+def test_why_does_my_loss_start_far_above_the_logarithm_of_the_vocabulary() -> None:
+    wrong = SOUND | {"loss": 33.0, "logit_variance": 60.0, "start_excess": -1.2}
+    said = diagnose(run(falling(20.0, 2.6), levels=LEVELS, sanity=wrong))
+    assert said.finding == "starts wrong"
+    assert said.causes[0] == "weights start too large"
+    assert "start_loss" in said.findings[0].evidence
+    assert said.findings[0].causes[0].command == "dvc exp run -S model.init=gpt2"
+
+
+def test_why_does_my_loss_sit_at_seven_and_a_half_with_a_batch_of_three() -> None:
+    rng = np.random.default_rng(0)
+    losses = [loss + float(noise) for loss, noise in zip(falling(10.8, 7.5, 100, 40), rng.normal(0, 0.9, 100), strict=True)]
+    levels = {"uniform": math.log(50257), "unigram": 7.45, "bigram": 5.6}
+    said = diagnose(run(losses, held_out=[7.6, 7.5, 7.52], levels=levels, knobs=knobs(train__batch=3, train__lr=3e-4)))
+    assert {finding.name for finding in said.findings} == {"learns nothing", "unstable"}  # what the frequencies alone give
+    assert said.causes[0] == "batch too small"
+    assert "dvc exp run -S train.batch=24" in [cause.command for finding in said.findings for cause in finding.causes]
+
+
+def test_why_does_my_network_of_48_layers_of_width_64_learn_nothing() -> None:
+    layers: dict[str, list[float | None]] = {f"block {layer}": [10.0 ** (-layer / 6)] * 2 for layer in range(48, 0, -1)}
+    case = run(
+        falling(4.1, 3.32, pace=60),
+        levels=LEVELS,
+        sanity=SOUND,
+        readings={"gradient_norm": heat("gradient_norm", layers, (0, 1000))},
+        knobs=knobs(model__depth=48, model__width=64),
+    )
+    said = diagnose(case)
+    assert said.finding == "learns nothing"
+    assert said.causes[0] == "too deep for its width"
+    assert said.findings[0].causes[0].command == "dvc exp run -S model.depth=12"
+
+
+def test_why_is_my_loss_not_a_number_at_step_3000_in_float16() -> None:
+    case = run(falling(4.1, 2.2), steps=3000, levels=LEVELS, knobs=knobs(train__precision="float16"))
+    case = replace(case, progress={"step": 3000, "diverged": True, "stopped": "the loss is no number any more"})
+    said = diagnose(case)
+    assert said.finding == "diverged"
+    assert said.causes[:2] == ("float16 without scaling", "learning rate too high")
+    assert said.findings[0].causes[1].command == f"dvc exp run -S train.lr={0.1 * KNOBS['train']['lr']:.3g}"
+
+
+def test_why_is_my_validation_loss_rising() -> None:
+    said = diagnose(run(falling(4.1, 0.4), held_out=[2.6, 2.2, 2.0, 2.1, 2.4, 2.9], levels=LEVELS, sanity=SOUND))
+    assert said.finding == "learns by heart"
+    assert said.causes[0] == "too little text"
+
+
+# -------------------------------------------------------------------------------------------------- what is missing or odd
+
+
+def test_of_nothing_it_says_nothing() -> None:
+    said = diagnose(Case())
+    assert (said.finding, said.findings, said.signs) == ("unknown", (), ())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_training_of_few_rows_is_no_crash_and_no_alarm(rows: int) -> None:
+    assert diagnose(run(falling(4.1, 3.9, rows), levels=LEVELS)).finding != "unstable"
+
+
+def test_a_training_that_ended_before_its_first_row_has_a_finding() -> None:
+    case = Case(progress={"step": 3, "diverged": True, "stopped": "the loss is no number any more"}, knobs=knobs())
+    assert diagnose(case).finding == "diverged"
+
+
+def test_numbers_that_are_missing_are_passed_over() -> None:
+    case = run(falling(4.1, 1.7), levels=LEVELS)
+    gappy = replace(case, train={**case.train, "loss": [None, *case.train["loss"][1:]]})
+    assert diagnose(gappy).finding == "healthy"
+    empty = heat("dead_units", {"block 1": [None, None]}, (0, 9))
+    assert "dead" not in look(replace(case, readings={"dead_units": empty}))
+
+
+def test_a_knob_alone_is_no_finding() -> None:
+    strange = knobs(model__residual="none", train__epsilon=1.0, train__weight_decay=50.0, train__precision="float16")
+    assert diagnose(run(falling(4.1, 1.7), levels=LEVELS, sanity=SOUND, knobs=strange)).finding == "healthy"
+
+
+def test_one_odd_sign_is_no_finding_and_two_are() -> None:
+    dead = {"block 1": [0.0, 0.5 * (RANGES["dead"].high + RANGES["dead"].sick_high)]}
+    saturated = {"block 1": [0.0, 0.5 * (RANGES["saturated"].high + RANGES["saturated"].sick_high)]}
+    case = run(falling(4.1, 1.7), levels=LEVELS, sanity=SOUND, readings={"dead_units": heat("dead_units", dead, (0, 9))})
+    assert diagnose(case).finding == "healthy"
+    both = {**case.readings, "saturation": heat("saturation", saturated, (0, 9))}
+    assert diagnose(replace(case, readings=both)).finding == "sick layers"
+
+
+def test_a_verdict_can_be_added_up_by_hand() -> None:
+    case = run(falling(4.1, 3.3, pace=60), levels=LEVELS, sanity=SOUND)
+    seen = look(case)
+    by_hand = {}
+    for name, cause in CAUSES.items():
+        points = [vote for sign, side, vote in cause.ballots() if sign in seen and seen[sign].side == side]
+        halves = [
+            0.5 if seen[sign].status == "odd" else 1.0
+            for sign, side, _ in cause.ballots()
+            if sign in seen and seen[sign].side == side
+        ]
+        by_hand[name] = sum(vote * half for vote, half in zip(points, halves, strict=True))
+        by_hand[name] += sum(hint.vote for hint in cause.hints if hint.holds(case))
+    assert votes(case, seen) == pytest.approx(by_hand)
+    first = diagnose(case).findings[0].causes[0]
+    assert first.weight == pytest.approx(max(by_hand[cause.name] for cause in diagnose(case).findings[0].causes))
+
+
+def test_a_diagnosis_is_json_that_the_page_can_draw() -> None:
+    told = json.loads(json.dumps(diagnose(run(falling(4.1, 3.3), levels=LEVELS, sanity=SOUND)).as_json(), allow_nan=False))
+    assert told["finding"] == told["findings"][0]["name"]
+    assert {"name", "weight", "says", "evidence", "picture", "causes"} <= told["findings"][0].keys()
+    assert {"name", "says", "knob", "command", "tells"} <= told["findings"][0]["causes"][0].keys()
+    assert all({"name", "value", "low", "high", "status", "says", "picture"} <= sign.keys() for sign in told["signs"])
+    assert [finding["weight"] for finding in told["findings"]] == sorted(
+        (finding["weight"] for finding in told["findings"]), reverse=True
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- the tables
+
+
+@pytest.mark.parametrize("name", SIGNS)
+def test_a_sign_has_a_range_says_its_number_and_bears_an_empty_case(name: str) -> None:
+    assert "{value}" in SIGNS[name].says
+    assert SIGNS[name].says.endswith(".")
+    assert SIGNS[name].read(Case()) is None
+    assert name in RANGES
+    spoken = [vote for cause in CAUSES.values() for vote, points in cause.votes.items() if points > 0]
+    raised = [vote for complaint in COMPLAINTS.values() for vote in complaint.raised_by]
+    assert any(vote.startswith(f"{name} ") for vote in raised), "nothing hangs on it"
+    assert any(vote.startswith(f"{name} ") for vote in spoken), "it speaks for no cause"
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_range_is_in_order_and_knows_where_it_is_from(name: str) -> None:
+    known = RANGES[name]
+    assert name in SIGNS
+    assert known.origin
+    assert known.sick_low <= known.low <= known.high <= known.sick_high
+    assert math.isfinite(known.low) or math.isfinite(known.high)
+    assert math.isfinite(known.low) == math.isfinite(known.sick_low)
+    assert math.isfinite(known.high) == math.isfinite(known.sick_high)
+
+
+def test_a_range_tells_healthy_odd_and_sick() -> None:
+    some = Range("a test", low=1, high=2, sick_low=0.5, sick_high=3)
+    assert [some.status(value) for value in (0.4, 0.5, 1, 2, 2.1, 3, 3.1)] == [
+        "sick",
+        "odd",
+        "healthy",
+        "healthy",
+        "odd",
+        "odd",
+        "sick",
+    ]
+    assert [some.side(value) for value in (0.4, 1.5, 9)] == ["low", "healthy", "high"]
+
+
+@pytest.mark.parametrize("name", COMPLAINTS)
+def test_a_complaint_is_raised_by_signs_that_have_such_a_side(name: str) -> None:
+    assert COMPLAINTS[name].says.endswith(".")
+    for raised in COMPLAINTS[name].raised_by:
+        sign, side = raised.split()
+        assert math.isfinite({"low": RANGES[sign].low, "high": RANGES[sign].high}[side]), raised
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_a_cause_has_words_votes_of_known_signs_and_a_command_that_runs(name: str) -> None:
+    cause = CAUSES[name]
+    assert cause.says.endswith(".")
+    assert cause.tells.endswith(".")
+    for sign, side, _ in cause.ballots():
+        assert sign in SIGNS
+        assert side in ("low", "healthy", "high")
+    words = shlex.split(cause.command(Case(knobs=knobs(train__clip=0.5))))
+    turned = dict(word.split("=", 1) for word in words if "=" in word)
+    if words[0] == "rally":
+        verb = get_command(app).commands[words[1]]
+        assert {word for word in words if word.startswith("--")} <= {option for known in verb.params for option in known.opts}
+    else:
+        assert words[:3] == ["dvc", "exp", "run"]
+        assert not cause.knob or cause.knob in turned
+        parse(Params, with_knobs(KNOBS, {knob: read_number(value) for knob, value in turned.items()}))
+
+
+def read_number(text: str) -> Any:
+    import yaml
+
+    from pipeline.params import Yaml12Loader
+
+    return yaml.load(text, Loader=Yaml12Loader)
+
+
+# ------------------------------------------------------------------------------------------------------------- the signs
+
+
+def test_signs_of_the_curve_are_what_their_formulas_say() -> None:
+    losses = [4.0, 3.0, 2.0, 3.5, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
+    case = run(losses, held_out=[2.5, 2.2, 2.3], levels={"uniform": 4.0, "unigram": 3.0, "bigram": 2.5, "entropy": 2.0})
+    case = replace(case, train={**case.train, "gradient_norm": [9.0, 2.0, *[1.0] * 7, 4.0]})
+    seen = {name: SIGNS[name].read(case) for name in SIGNS}
+    assert seen["gain"] == pytest.approx((4.0 - 2.3) / (4.0 - 2.0))
+    assert seen["beyond_unigram"] == pytest.approx((3.0 - 2.3) / (3.0 - 2.0))
+    assert seen["floor_margin"] == pytest.approx((2.3 - 2.0) / 2.0)
+    assert seen["bigram_share"] == pytest.approx(2.3 / 2.5)
+    assert seen["setback"] == pytest.approx(1.5 / 4.0)
+    assert seen["peak"] == 0
+    assert seen["early_share"] == 0
+    assert seen["late_share"] == 0
+    assert seen["gap"] == pytest.approx((2.3 - 2.0) / 2.0)
+    assert seen["dropped_gap"] is None
+    assert seen["rise"] == pytest.approx(0.1 / 2.2)
+
+
+def test_signs_of_readings_are_what_their_formulas_say() -> None:
+    steps = (0, 500, 1000)
+    case = run(
+        falling(4.0, 2.0),
+        readings={
+            "activation_rms": heat("activation_rms", {"embedding": [1.0, 1.0, 2.0], "block 1": [1.0, 1.0, 5.0]}, steps),
+            "gradient_norm": heat(
+                "gradient_norm", {"embedding": [1, 3.0, 0.3], "block 1": [1, 4.0, 0.4], "block 2": [1, 0, 0]}, steps
+            ),
+            "update_ratio": heat("update_ratio", {"a": [0.1, 0.02, 0.0], "b": [0.2, 0.04, 0.0], "c": [0.3, 0.0, None]}, steps),
+            "attention_entropy": heat("attention_entropy", {"1.1": [0.9, 0.5, 0.4], "1.2": [0.7, 0.5, 0.2]}, steps),
+            "attention_logit": heat("attention_logit", {"1.1": [1.0, 60.0, 3.0], "1.2": [2.0, 2.0, None]}, steps),
+        },
+    )
+    seen = {name: SIGNS[name].read(case) for name in SIGNS}
+    assert seen["activation_growth"] == 2.5
+    assert seen["gradient_agreement"] == pytest.approx((1 / 5 + 1 / 0.5) / 2)
+    assert seen["update_ratio"] == 0.2
+    assert seen["reach"] == pytest.approx(0.2 * case.knob("train.steps"))
+    assert seen["decay_share"] == pytest.approx(case.knob("train.lr") * case.knob("train.weight_decay") / 0.2)
+    assert seen["least_update"] == pytest.approx(0.1 / 0.2)
+    assert seen["attention_entropy_start"] == pytest.approx(0.8)
+    assert seen["attention_entropy"] == 0.2
+    assert seen["attention_logit"] == 60.0
+
+
+def test_the_overlap_is_the_share_of_windows_that_were_read() -> None:
+    rng = np.random.default_rng(0)
+    known, new = (rng.integers(0, 50, 4000).astype(np.uint8) for _ in range(2))
+    assert overlap(known, known[1000:2000]) == 1
+    assert overlap(known, new) == 0
+    half = np.concatenate([known[:1000], new[:1000]])
+    assert overlap(known, half) == pytest.approx(0.5, abs=0.03)
+    assert overlap(known, known[: WINDOW - 1]) == 0

@@ -1,0 +1,135 @@
+"""The doctor's own trial: who comes to it, how it is counted, and that a small one ends as the large one does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scipy.stats
+from small import TOP
+
+from pipeline.artifacts import private
+from pipeline.lab import examination
+from pipeline.lab.doctor_fit import fitted, lines
+from pipeline.lab.doctor_trial import Outcome, Rate, cases_of, confusion, diagnosed, play, rates
+from pipeline.lab.faults import FAULTS
+from pipeline.lab.patients import FITTED_ON, HELD_OUT, RECIPES, TASKS, VARIANTS, Patient, patients
+from pipeline.lab.trial_picture import draw
+from pipeline.params import Refusal, read_yaml
+from pipeline.probes.case import Case
+from pipeline.probes.doctor import diagnose
+from pipeline.probes.ranges import FITTED, RANGES
+
+STANDING = read_yaml(TOP / "params.yaml")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone in which we stand."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(TOP / name, tmp_path)
+    (tmp_path / "pipeline").symlink_to(TOP / "pipeline")
+    (tmp_path / "data/own").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# ------------------------------------------------------------------------------------------------------------ who comes in
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_fault_comes_once_a_seed_and_recipe_and_all_knobs_are_valid(task: str) -> None:
+    comers = list(patients({task: TASKS[task]}, seeds=3, healthy=len(VARIANTS)))
+    sick = [(one.fault, one.recipe, one.seed) for one in comers if one.fault]
+    assert sick == [(fault, recipe, seed) for fault in FAULTS for seed, recipe in enumerate(RECIPES, start=1)]
+    well = [one for one in comers if not one.fault]
+    assert len({json.dumps(one.params(STANDING).model_dump()) for one in well}) == len(VARIANTS)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_fault_is_put_on_top_of_a_recipe(recipe: str) -> None:
+    healthy, fast = (Patient("markov", recipe, 1, fault).params(STANDING) for fault in ("", "rate x30"))
+    assert fast.train.lr == pytest.approx(30 * healthy.train.lr)
+    assert healthy.train.lr == RECIPES[recipe]["train.lr"]
+
+
+def test_no_task_is_in_both_halves() -> None:
+    assert sorted((*FITTED_ON, *HELD_OUT)) == sorted(TASKS)
+    assert not set(FITTED_ON) & set(HELD_OUT)
+
+
+# ---------------------------------------------------------------------------------------------------------------- counting
+
+
+@pytest.mark.parametrize(("hits", "of"), [(0, 30), (1, 30), (27, 30), (180, 180)])
+def test_a_rate_has_wilsons_interval(hits: int, of: int) -> None:
+    wanted = scipy.stats.binomtest(hits, of).proportion_ci(0.95, method="wilson")
+    assert Rate(hits, of).interval == pytest.approx((wanted.low, wanted.high), abs=1e-6)
+
+
+def outcome(fault: str, finding: str, *causes: str) -> Outcome:
+    return Outcome(Patient("markov", "house", 1, fault), finding, causes, causes[1:], None)
+
+
+def test_found_right_and_false_are_counted() -> None:
+    outcomes = [
+        outcome("rate x30", "unstable", "learning rate too high", "no warm-up"),
+        outcome("rate x30", "unstable", "no warm-up", "dead units", "learning rate too high"),
+        outcome("no mask", "healthy"),
+        outcome("", "healthy"),
+        outcome("", "unstable", "learning rate too high"),
+    ]
+    found = {name: (rate.hits, rate.of) for name, rate in rates(outcomes).items()}
+    assert found == {
+        "found": (2, 3),
+        "right cause among the first 2": (1, 3),
+        "the same without seeing the knobs": (1, 3),
+        "false alarms": (1, 2),
+    }
+    assert confusion(outcomes) == {
+        "rate x30": {"learning rate too high": 1, "no warm-up": 1},
+        "no mask": {"healthy": 1},
+        "healthy": {"healthy": 1, "learning rate too high": 1},
+    }
+    figure = draw(confusion(outcomes), "What was found.")
+    assert "no warm-up" in [label.get_text() for label in figure.axes[0].get_xticklabels()]
+
+
+def test_an_unknown_fault_is_refused_with_the_nearest() -> None:
+    with pytest.raises(Refusal, match=r"there is no 'rate x3'\. Did you mean 'rate x30'"):
+        play(STANDING, seeds=1, healthy=0, only=["rate x3"])
+
+
+def test_a_bound_lies_between_the_last_healthy_run_and_the_sick_ones() -> None:
+    def case(loss: float) -> Case:
+        levels = {"uniform": 4.0, "unigram": 3.0, "bigram": 2.0}
+        return Case(train={"step": [1.0, 2.0], "loss": [4.0, loss]}, levels=levels)
+
+    well = {Patient("markov", "house", number): case(2.0 + 0.1 * number) for number in range(3)}
+    sick = {Patient("markov", "house", number, "labels shuffled"): case(3.0) for number in range(4)}
+    found = fitted(well | sick)["beyond_unigram"]
+    assert RANGES["beyond_unigram"].origin == FITTED
+    assert (found.low, found.sick_low) == pytest.approx((0.6, 0.4))
+    assert '    "beyond_unigram": Range(FITTED, low=0.6, sick_low=0.4),' in list(lines({"beyond_unigram": found}))
+
+
+# ----------------------------------------------------------------------------------------------------------- a small trial
+
+
+@pytest.mark.slow
+def test_a_small_trial_finds_what_runs_have_and_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"train.steps": 100, "prepare.size": 60_000}
+    wanted = [Patient("markov", "house", 1, fault, small) for fault in ("", "rate x30", "no mask", "frozen block")]
+    done: list[Any] = []
+    cases = cases_of(wanted, STANDING, lambda: done.append(1))
+    assert len(done) == len(wanted)
+    outcomes = {one.patient.fault: one for one in diagnosed(cases)}
+    assert not outcomes.pop("").found
+    assert all(one.found and one.right for one in outcomes.values())
+    assert len(list(private("trial").glob("*.json"))) == len(wanted)
+    monkeypatch.setattr(examination, "fit", None)  # nothing may be trained again
+    again = {patient: examination.case_of(patient, STANDING) for patient in wanted}
+    assert [diagnose(again[patient]) for patient in wanted] == [diagnose(cases[patient]) for patient in wanted]
