@@ -18,7 +18,7 @@ from rich.console import Console
 from small import knobs
 from subjects import TEXT, leave_model, runtime, subject
 from test_cli import rally
-from test_probes import FAMILIES, named
+from test_probes import KINDS, named
 from torch import Tensor, nn
 
 from pipeline.artifacts import TOKENS, meta_of, read_json, write_json
@@ -37,7 +37,6 @@ from pipeline.probes.trace import Trace, trace
 
 TOP = Path(__file__).parents[1]
 IDS = [3, 1, 4, 1, 5, 9, 2]
-KINDS = [changes for changes in FAMILIES if "model__init" not in changes]  # an init leaves no trace in what runs
 
 
 def network(**changes: Any) -> GPT:
