@@ -35,21 +35,30 @@ def test_a_finding_comes_with_its_evidence_and_a_command_that_can_be_pasted(
     assert f"     $ {cause['command']}\n" in said
     assert cause["tells"] in said
     assert "gradient ratio: gradient_ratio is 3e-05. (healthy: 0.01 … 100)" in said
-    assert "2 more signs are healthy" in said
+    assert "2 signs are healthy: --all" in said
     assert "start excess" not in said
+
+
+def test_a_cause_of_two_findings_is_explained_once(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    [finding] = told["findings"]
+    write_json(DIAGNOSIS, {**told, "findings": [finding, {**finding, "name": "another"}]})
+    show(all_signs=False)
+    said = capsys.readouterr().out
+    assert said.count(finding["causes"][0]["command"]) == 1
+    assert said.count("1. no residuals: see above") == 1
 
 
 def test_all_signs_are_shown_where_they_are_asked_for(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     show(all_signs=True)
     said = capsys.readouterr().out
     assert [sign["name"] for sign in told["signs"] if sign["name"].replace("_", " ") not in said] == []
-    assert "more signs" not in said
+    assert "--all" not in said
 
 
 def test_healthy_is_a_finding_too(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     write_json(DIAGNOSIS, {"finding": "healthy", "findings": [], "signs": told["signs"][:1]})
     show(all_signs=False)
-    assert capsys.readouterr().out.startswith("healthy: 1 signs were read")
+    assert capsys.readouterr().out.startswith("healthy: no sign speaks against the run.")
 
 
 def test_without_a_diagnosis_it_says_what_makes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

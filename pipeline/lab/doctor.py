@@ -28,22 +28,30 @@ def show(*, all_signs: bool) -> None:
     console = Console(highlight=False)
     by_name = {sign["name"]: sign for sign in told["signs"]}
     if not told["findings"]:
-        console.print(f"[bold green]healthy[/]: {len(told['signs'])} signs were read, and nothing speaks against the run.")
+        console.print("[bold green]healthy[/]: no sign speaks against the run.")
+    explained: set[str] = set()
     for finding in told["findings"]:
-        print_finding(console, finding, by_name)
+        print_finding(console, finding, by_name, explained)
     listed = told["signs"] if all_signs else [sign for sign in told["signs"] if sign["status"] != "healthy"]
     if listed:
         console.print(signs(listed))
     if len(listed) < len(told["signs"]):
-        console.print(f"[dim]{len(told['signs']) - len(listed)} more signs are healthy: --all shows them[/]")
+        console.print(f"[dim]{len(told['signs']) - len(listed)} signs are healthy: --all shows them[/]")
 
 
-def print_finding(console: Console, finding: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> None:
+def print_finding(
+    console: Console, finding: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]], explained: set[str]
+) -> None:
+    """A finding with its evidence and causes; those that were `explained` under an earlier one are only named."""
     console.print(Text(words(finding["name"]), style="bold red"), Text(finding["says"]), sep=": ", soft_wrap=True)
     for sign in (by_name[name] for name in finding["evidence"] if name in by_name):
         named = (words(sign["name"]), STYLES[sign["status"]])
         console.print(Padding(Text.assemble("· ", named, f": {sign['says']} (healthy: {healthy(sign)})"), (0, 0, 0, 2)))
     for number, cause in enumerate(finding["causes"], start=1):
+        if cause["name"] in explained:
+            console.print(Padding(Text.assemble(f"{number}. ", (words(cause["name"]), "bold"), ": see above"), (0, 0, 0, 2)))
+            continue
+        explained.add(cause["name"])
         console.print(Padding(Text.assemble(f"{number}. ", (words(cause["name"]), "bold"), f": {cause['says']}"), (0, 0, 0, 2)))
         if cause["command"]:
             console.print(f"     $ {cause['command']}", markup=False, style="cyan", soft_wrap=True)
