@@ -41,6 +41,7 @@ SAMPLES = Path("metrics/samples.md")  # evaluate: what it writes
 READINGS = Path("metrics/readings")  # probe: one JSON a reading
 PROBE_METRICS = Path("metrics/probe.json")  # probe: a few numbers of the readings, by which experiments are compared
 DIAGNOSIS = Path("metrics/doctor.json")  # diagnose: healthy, or what is wrong and what would tell; its signs
+DIAGNOSIS_PICTURE = Path("plots/doctor.png")  # plot: the doctor's signs, by its name the first of all pictures in `dvc plots`
 PICTURES = Path("plots/pictures")  # plot: one PNG a curve and a reading
 REPORT = Path("plots/report.html")  # plot: the run on one page
 

@@ -9,9 +9,9 @@ from pipeline.params import door, load
 def main() -> None:
     """Draw every curve and reading of the run, and put all of it on one page."""
     params = load()
-    from pipeline.artifacts import PICTURES, REPORT, write_bytes, write_text
+    from pipeline.artifacts import DIAGNOSIS_PICTURE, PICTURES, REPORT, write_bytes, write_text
     from pipeline.figures.page import page
-    from pipeline.figures.pictures import pictures
+    from pipeline.figures.pictures import diagnosis, pictures
     from pipeline.figures.run import read_run
 
     knobs = {
@@ -23,6 +23,7 @@ def main() -> None:
         "probe": params.probe,
     }
     run = read_run()
+    write_bytes(DIAGNOSIS_PICTURE, diagnosis(run, params.plot.dpi))
     for name, picture in pictures(run, params.plot.dpi).items():
         write_bytes(PICTURES / f"{name}.png", picture)
     shown = {"seed": {"seed": params.seed}} | {section: values.model_dump() for section, values in knobs.items()}

@@ -25,7 +25,7 @@ from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, 
 from pipeline.figures import charts, doctor, pixels
 from pipeline.figures.forms import FORMS, draw, scale
 from pipeline.figures.page import chart_view, grid_view, page, thinned
-from pipeline.figures.pictures import pictures
+from pipeline.figures.pictures import diagnosis, pictures
 from pipeline.figures.questions import QUESTIONS
 from pipeline.figures.run import Run, read_run
 from pipeline.figures.samples import inline, read_samples
@@ -176,7 +176,7 @@ def test_what_a_reading_asks_after_has_a_place_on_the_page(about: str, run: Run,
 def test_the_same_run_gives_the_same_bytes_and_no_picture_says_where_or_when(run: Run, knobs: dict[str, Any]) -> None:
     first, second = pictures(run, 60), pictures(read_run(), 60)
     assert first == second
-    assert set(first) == {"doctor", "loss", "updates", "scores", *(reading.name for reading in readings())}
+    assert set(first) == {"loss", "updates", "scores", *(reading.name for reading in readings())}
     for picture in first.values():
         assert set(re.findall(rb"tEXt|iTXt|zTXt|tIME|eXIf", picture)) == set()
     assert page(run, knobs) == page(read_run(), knobs)
@@ -192,7 +192,7 @@ def test_a_run_that_has_hardly_begun_is_drawn(tmp_path: Path, monkeypatch: pytes
     )
     run = dataclasses.replace(read_run(), readings=(), samples="")
     assert run.train["loss"] == [None, 4.1]
-    assert set(pictures(run, 50)) == {"doctor", "loss", "updates"}
+    assert set(pictures(run, 50)) == {"loss", "updates"}
     assert "no score" in Parsed(page(run, knobs)).text
 
 
@@ -354,15 +354,20 @@ def test_the_page_says_what_the_doctor_found_with_command_and_evidence(run: Run,
     links = {str(attributes["href"]) for name, attributes in parsed.elements if name == "a"}
     assert {link[1:] for link in links} <= ids, "a link leads nowhere"
     assert "#reading-gradient_norm" in links
+    twice = dataclasses.replace(run, diagnosis={**run.diagnosis, "findings": [finding, finding]})
+    told = Parsed(page(twice, knobs)).text
+    assert told.count(finding["causes"][0]["command"]) == 1
+    assert len(re.findall(r"No residuals\s*: see above", told)) == 1
     healthy = dataclasses.replace(run, diagnosis={"finding": "healthy", "findings": [], "signs": run.diagnosis["signs"][:1]})
     assert "The doctor finds it healthy" in Parsed(page(healthy, knobs)).text
 
 
 def test_the_picture_of_the_doctor_differs_with_the_signs(run: Run) -> None:
-    drawn = pictures(run, 60)["doctor"]
+    drawn = diagnosis(run, 60)
     well = [{**one, "value": 0.2, "low": 0.0, "high": 1.0, "status": "healthy"} for one in run.diagnosis["signs"]]
     healthy = dataclasses.replace(run, diagnosis={"finding": "healthy", "findings": [], "signs": well})
-    assert pictures(healthy, 60)["doctor"] != drawn
+    assert diagnosis(healthy, 60) != drawn
+    assert diagnosis(run, 60) == drawn
 
 
 # --------------------------------------------------------------------------------------------------------------- pieces

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from plotted_run import leave_run, readings
 
-from pipeline.artifacts import EVALUATION, PICTURES, REPORT, TRAIN_CURVE, VALIDATION_CURVE, write_bytes
+from pipeline.artifacts import DIAGNOSIS_PICTURE, EVALUATION, PICTURES, REPORT, TRAIN_CURVE, VALIDATION_CURVE, write_bytes
 from pipeline.params import read_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -46,8 +46,8 @@ def test_the_door_leaves_the_same_bytes_wherever_it_runs_and_never_needs_torch(t
     assert " torch\n" not in done.stderr
     assert plot(other, PYTHONHASHSEED="2", TZ="Asia/Tokyo", LC_ALL="C").returncode == 0
     assert files(one / "plots") == files(other / "plots")
-    names = ["doctor", "loss", "updates", "scores", *(reading.name for reading in readings())]
-    wanted = {REPORT.as_posix(), *((PICTURES / f"{name}.png").as_posix() for name in names)}
+    names = ["loss", "updates", "scores", *(reading.name for reading in readings())]
+    wanted = {REPORT.as_posix(), DIAGNOSIS_PICTURE.as_posix(), *((PICTURES / f"{name}.png").as_posix() for name in names)}
     assert {f"plots/{name}" for name in files(one / "plots")} == wanted
 
 
@@ -115,13 +115,14 @@ def test_dvc_draws_one_plot_a_quantity_and_every_picture(tmp_path: Path) -> None
 
     dvc("init", "--no-scm", "--quiet")
     leave_run(tmp_path)
-    write_bytes(tmp_path / PICTURES / "loss.png", b"\x89PNG")
+    for picture in (drawn := (DIAGNOSIS_PICTURE, PICTURES / "loss.png")):
+        write_bytes(tmp_path / picture, b"\x89PNG")
     write_bytes(tmp_path / REPORT, b"<html>")
     section = (ROOT / "dvc.yaml").read_text(encoding="utf-8").partition("\nplots:\n")[2]
     (tmp_path / "dvc.yaml").write_text(f"plots:\n{section}", encoding="utf-8")
     shown = json.loads(dvc("plots", "show", "--json"))
     assert shown.get("errors") is None
-    assert set(shown["data"]) == {"loss", "learning_rate", "gradient_norm", (PICTURES / "loss.png").as_posix()}
+    assert set(shown["data"]) == {"loss", "learning_rate", "gradient_norm", *map(str, drawn)}
     loss = json.dumps(shown["data"]["loss"])
     assert "train.csv" in loss
     assert "validation.csv" in loss

@@ -201,11 +201,24 @@ def _diagnosis(told: Mapping[str, Any], readings: set[str]) -> dict[str, Any]:
         for sign in told["signs"]
     ]
     by_name = {sign["name"]: sign for sign in signs}
+    explained: set[str] = set()
     findings = [
-        {**finding, "title": doctor.words(finding["name"]), "signs": [by_name[n] for n in finding["evidence"] if n in by_name]}
+        {
+            **finding,
+            "causes": _causes(finding["causes"], explained),
+            "title": doctor.words(finding["name"]),
+            "signs": [by_name[n] for n in finding["evidence"] if n in by_name],
+        }
         for finding in told["findings"]
     ]
     return {"finding": doctor.words(told["finding"]), "healthy": not findings, "findings": findings, "signs": signs}
+
+
+def _causes(named: Sequence[Mapping[str, Any]], explained: set[str]) -> list[dict[str, Any]]:
+    """Causes of a finding; those that were explained under an earlier one are only named."""
+    told = [{**cause, "title": doctor.words(cause["name"]), "explained": cause["name"] in explained} for cause in named]
+    explained.update(cause["name"] for cause in named)
+    return told
 
 
 def _knob(value: Any) -> str:

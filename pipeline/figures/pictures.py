@@ -12,14 +12,18 @@ from pipeline.figures.style import png, score_color, short, styled
 
 def pictures(run: Run, dpi: int) -> dict[str, bytes]:
     """Every picture of a run as PNG: {name: bytes}."""
-    drawn = {"doctor": doctor.picture(run.diagnosis)} if run.diagnosis["signs"] else {}
-    drawn |= {"loss": chart(charts.loss(run)), "updates": chart(charts.learning_rate(run), charts.gradient_norm(run))}
+    drawn = {"loss": chart(charts.loss(run)), "updates": chart(charts.learning_rate(run), charts.gradient_norm(run))}
     if run.ranking("test"):
         drawn["scores"] = scores(run)
     for reading in run.readings:
         assert reading.name not in drawn, f"{reading.name}: a curve has this name"
         drawn[reading.name] = draw(reading)
     return {name: png(figure, dpi) for name, figure in drawn.items()}
+
+
+def diagnosis(run: Run, dpi: int) -> bytes:
+    """The doctor's signs as PNG."""
+    return png(doctor.picture(run.diagnosis), dpi)
 
 
 def scores(run: Run, split: str = "test") -> Figure:
