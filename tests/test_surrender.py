@@ -60,8 +60,12 @@ def test_the_warm_up_is_waited_for() -> None:
     assert ends([UNIFORM + 1.0] * 100, warmup=0.5) == (70, ABOVE_UNIFORM)
 
 
-def test_a_loss_above_blind_guessing_that_falls_is_let_be() -> None:
+def test_a_loss_above_blind_guessing_that_falls_is_let_be_however_slowly() -> None:
     assert ends([UNIFORM + 5.0 - 0.04 * place for place in range(100)]) == (100, "")
+    random = np.random.default_rng(0)
+    slow = [UNIFORM + 0.5 - 0.001 * place + 0.01 * float(random.normal()) for place in range(100)]
+    assert ends([UNIFORM + 0.52, *slow]) == (101, "")
+    assert ends([UNIFORM + 0.3, *slow])[1] == ABOVE_UNIFORM
 
 
 def test_a_jump_that_does_not_come_back_ends_it_a_tenth_of_the_training_later() -> None:
