@@ -112,12 +112,14 @@ def save(reading: Reading, folder: Path = READINGS) -> None:
     write_json(folder / f"{reading.name}.json", asdict(reading))
 
 
+def of_json(content: Mapping[str, Any]) -> Reading:
+    """A reading as `save` wrote it."""
+    return Reading(**{**content, "axes": tuple(Axis(**axis) for axis in content["axes"])})
+
+
 def load_all(folder: Path = READINGS) -> list[Reading]:
     """Every reading of a run, by name."""
-    return [
-        Reading(**{**content, "axes": tuple(Axis(**axis) for axis in content["axes"])})
-        for content in map(read_json, sorted(folder.glob("*.json")))
-    ]
+    return [of_json(read_json(path)) for path in sorted(folder.glob("*.json"))]
 
 
 def read_curve(path: Path) -> Curve:

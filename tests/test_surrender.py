@@ -15,8 +15,9 @@ import yaml
 from small import Keeping, knobs, started
 from test_checkpoint import forget_outs, lab, outs, train, wait_for_step  # noqa: F401 (lab is a fixture)
 
+from pipeline.engine.journal import CURVE_COLUMNS
 from pipeline.engine.loop import fit
-from pipeline.engine.surrender import ABOVE_UNIFORM, NOT_A_NUMBER, SPIKE, is_good, reason_to_stop
+from pipeline.engine.surrender import ABOVE_UNIFORM, NOT_A_NUMBER, SPIKE, USUAL, is_good, reason_to_stop
 
 UNIFORM = math.log(64)
 STEPS = 1000
@@ -83,6 +84,10 @@ def test_a_jump_to_what_is_still_far_better_than_guessing_is_let_be() -> None:
 def test_where_a_dial_moves_the_text_a_loss_may_rise() -> None:
     assert ends([*falling(50), *[UNIFORM - 0.2] * 50], open=0.5) == (100, "")
     assert ends([*falling(50), *[UNIFORM + 0.2] * 50], open=0.5) == (60, ABOVE_UNIFORM)
+
+
+def test_whatever_else_a_row_holds_is_a_dial() -> None:
+    assert set(CURVE_COLUMNS) == USUAL
 
 
 def test_good_is_what_is_nearer_to_the_best_than_to_guessing() -> None:

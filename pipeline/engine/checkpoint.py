@@ -126,13 +126,14 @@ class Checkpoints:
         """Keep the progress; older checkpoints than the newest two go."""
         metadata = {"numbers": json.dumps(progress.numbers())}
         self._write(self.folder, progress.step, safetensors.torch.save(progress.tensors(), metadata))
-        kept, old = (newest := self._newest_first())[:KEPT], newest[KEPT:]
-        for path in old:
+        newest_first = self._newest_first()
+        for old in newest_first[KEPT:]:
+            old.unlink()
+        # A checkpoint goes back to the newest good weights before it: older ones than those of the oldest are nobody's.
+        oldest = step_of(newest_first[:KEPT][-1].name)
+        before = sorted(path for path in self.good.glob("*.safetensors") if step_of(path.name) <= oldest)
+        for path in before[:-1]:
             path.unlink()
-        used = {progress.good, *(_numbers(path)["good"] for path in kept if _is_whole(path))}
-        for path in self.good.glob("*.safetensors"):
-            if path.name not in used:
-                path.unlink()
 
     def keep_snapshot(self, progress: Progress) -> None:
         """Keep the weights as one would use them at this step; once, though an interrupted run comes by here again.
@@ -201,6 +202,11 @@ class Checkpoints:
         abandoned = [run for run in newest_first if run not in done and time.time() - used[run] > UNFINISHED_DAYS * 86400]
         for run in done[finished:] + abandoned:
             shutil.rmtree(run, ignore_errors=True)
+
+
+def step_of(name: str) -> int:
+    """The step at which a file of weights was kept, by its name."""
+    return int(name.split("-")[1])
 
 
 def _is_whole(path: Path) -> bool:

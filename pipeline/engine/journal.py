@@ -25,7 +25,7 @@ from pipeline.artifacts import (
     write_json,
     write_text,
 )
-from pipeline.engine.checkpoint import Checkpoints, Progress
+from pipeline.engine.checkpoint import Checkpoints, Progress, step_of
 from pipeline.engine.display import Display
 from pipeline.engine.strides import Strides
 from pipeline.engine.surrender import is_good
@@ -53,7 +53,7 @@ class Journal:
     ) -> None:
         self.uniform, self.checkpoints, self.display = uniform, checkpoints, display
         self.checkpoint_seconds = checkpoint_seconds
-        self.snapshots_due = {round(share * train.steps) for share in train.snapshots}
+        self.snapshots_due = snapshots_due(train)
         self.good_due = {round(share * train.steps / GOOD_TIMES) for share in range(1, GOOD_TIMES)}
         self.strides = Strides(self.snapshots_due, train.steps)
         self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
@@ -94,16 +94,13 @@ class Journal:
         dials = (name for row in progress.curve[:1] for name in row if name not in CURVE_COLUMNS)
         write_text(TRAIN_CURVE, _csv((*CURVE_COLUMNS, *dials), progress.curve))
         write_text(VALIDATION_CURVE, _csv(VALIDATION_COLUMNS, progress.validations))
-        loss = {"train_loss": progress.curve[-1]["loss"]} if progress.curve else {}
-        skipped = {"skipped_steps": progress.skipped} if progress.scaler.enabled else {}
-        stopped = {"stopped": progress.stopped} if progress.stopped else {}
-        write_json(TRAIN_METRICS, {"step": progress.step, "diverged": progress.diverged, **stopped, **skipped, **loss})
+        write_json(TRAIN_METRICS, metrics_of(progress))
 
     def publish_snapshots(self, progress: Progress) -> None:
         """Copy the snapshots into the out, with a list of their steps, checksums and updates."""
         listed = []
         for name in progress.snapshots:
-            step, file = int(name.split("-")[1]), name[: len("step-000000000")] + ".safetensors"
+            step, file = step_of(name), name[: len("step-000000000")] + ".safetensors"
             content = (self.checkpoints.snapshots / name).read_bytes()
             write_bytes(SNAPSHOTS / file, content)
             updates = progress.updates.get(step, {})
@@ -116,13 +113,26 @@ class Journal:
         Args:
             about: what model.json says of every model of this training.
         """
-        step, content = int(progress.good.split("-")[1]), (self.checkpoints.good / progress.good).read_bytes()
+        step, content = step_of(progress.good), (self.checkpoints.good / progress.good).read_bytes()
         write_bytes(GOOD / MODEL.with_suffix(".safetensors").name, content)
         sha256 = hashlib.sha256(content).hexdigest()
         write_json(GOOD / MODEL.with_suffix(".json").name, {**about, "step": step, "sha256": sha256})
         self.display.say(
             f"the weights of step {step:,}, before it went wrong, are in {GOOD}; a copy goes into train.start_from"
         )
+
+
+def snapshots_due(train: Train) -> set[int]:
+    """The steps at which a training is kept for the probes."""
+    return {round(share * train.steps) for share in train.snapshots}
+
+
+def metrics_of(progress: Progress) -> dict[str, Any]:
+    """What metrics/train.json holds."""
+    loss = {"train_loss": progress.curve[-1]["loss"]} if progress.curve else {}
+    skipped = {"skipped_steps": progress.skipped} if progress.scaler.enabled else {}
+    stopped = {"stopped": progress.stopped} if progress.stopped else {}
+    return {"step": progress.step, "diverged": progress.diverged, **stopped, **skipped, **loss}
 
 
 def _dvc_lives() -> bool:

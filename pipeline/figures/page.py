@@ -32,13 +32,7 @@ Knobs = Mapping[str, Mapping[str, Any]]
 
 def page(run: Run, knobs: Knobs) -> str:
     """The whole page. Everything that comes from a run is escaped, and only the page's own script is allowed to run."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(HERE)
     environment.filters.update(said=said, shown=shown, inline=inline, knob=_knob)
     script = (HERE / "report.js").read_text(encoding="utf-8")
     curves = [charts.loss(run), charts.learning_rate(run), charts.gradient_norm(run), *charts.dials(run)]
@@ -51,11 +45,32 @@ def page(run: Run, knobs: Knobs) -> str:
         scores=run.scores,
         samples=read_samples(run.samples),
         questions=_questions(run.readings),
-        gradient=", ".join(_hex(share / 10) for share in range(11)),
+        gradient=gradient(),
         style=(HERE / "report.css").read_text(encoding="utf-8"),
         script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=allowed(script),
     )
+
+
+def templates(folder: Path) -> jinja2.Environment:
+    """The templates of a folder: what they are given is escaped, and what they lack is an error."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def allowed(script: str) -> str:
+    """The hash by which a page's policy lets this script run, and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def gradient() -> str:
+    """The colours of the maps as the stops of a gradient in CSS."""
+    return ", ".join(_hex(share / 10) for share in range(11))
 
 
 # ---------------------------------------------------------------------------------------------------------------- lines

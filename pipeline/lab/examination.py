@@ -24,6 +24,7 @@ from pipeline.artifacts import (
 )
 from pipeline.corpus.tokenizers import load as load_tokenizer
 from pipeline.engine.checkpoint import Progress
+from pipeline.engine.journal import metrics_of, snapshots_due
 from pipeline.engine.loop import fit
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.sanity import numbers_at_start
@@ -39,7 +40,7 @@ from pipeline.probes.baselines import by_counting, entropy
 from pipeline.probes.case import Case
 from pipeline.probes.overlap import overlap
 from pipeline.probes.table import readings_of
-from pipeline.readings import Axis, Reading
+from pipeline.readings import of_json
 from pipeline.tasks.lm import LanguageModelling
 
 
@@ -47,9 +48,8 @@ class Weights:
     """Told of a training at every step, it keeps the weights at its snapshots, and how far the step behind each moves them."""
 
     def __init__(self, params: Params) -> None:
-        train = params.train
-        self.due = {round(share * train.steps) for share in train.snapshots}
-        self.strides = Strides(self.due, train.steps)
+        self.due = snapshots_due(params.train)
+        self.strides = Strides(self.due, params.train.steps)
         self.kept: dict[int, dict[str, Tensor]] = {}
 
     def keep(self, progress: Progress) -> None:
@@ -114,7 +114,7 @@ def _train(params: Params, fault: str, tokens: Path) -> Case:
     return Case(
         train=_columns(progress.curve),
         validation=_columns(progress.validations),
-        progress=_told(progress),
+        progress=metrics_of(progress),
         sanity=sanity,
         levels=_levels(tokens) | {"overlap": overlap(task.ids("train"), task.ids("validation"))},
         readings=readings,
@@ -136,13 +136,6 @@ def _subjects(
         yield Subject(progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy, updates=updates)
 
 
-def _told(progress: Progress) -> dict[str, Any]:
-    """As metrics/train.json has it."""
-    stopped = {"stopped": progress.stopped} if progress.stopped else {}
-    skipped = {"skipped_steps": progress.skipped} if progress.scaler.enabled else {}
-    return {"step": progress.step, "diverged": progress.diverged, **stopped, **skipped}
-
-
 def _columns(rows: list[dict[str, float]]) -> dict[str, list[float | None]]:
     return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
@@ -157,8 +150,4 @@ def _levels(tokens: Path) -> dict[str, float]:
 
 
 def _read(content: dict[str, Any]) -> Case:
-    readings = {
-        name: Reading(**{**reading, "axes": tuple(Axis(**axis) for axis in reading["axes"])})
-        for name, reading in content["readings"].items()
-    }
-    return Case(**{**content, "readings": readings})
+    return Case(**{**content, "readings": {name: of_json(reading) for name, reading in content["readings"].items()}})

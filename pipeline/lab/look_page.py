@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib.colors import Normalize, PowerNorm
 
@@ -34,13 +32,7 @@ def write(path: Path, looked: Looked, head: tuple[int, int] | None = None) -> No
 
 def page(looked: Looked, head: tuple[int, int] | None = None) -> str:
     """The whole page. What comes from the run is escaped, and only the page's own scripts are allowed to run."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = report.templates(HERE)
     environment.filters.update(said=said, short=short, share=_share, percent=_percent)
     styles = [(folder / name).read_text(encoding="utf-8") for folder, name in ((report.HERE, "report.css"), (HERE, "look.css"))]
     scripts = [(folder / name).read_text(encoding="utf-8") for folder, name in ((report.HERE, "report.js"), (HERE, "look.js"))]
@@ -62,10 +54,10 @@ def page(looked: Looked, head: tuple[int, int] | None = None) -> str:
         lens=[{"after": after, "line": [_told(looked, one, LENS_TOP) for one in line]} for after, line in seen.lens.items()],
         told=[_told(looked, one) for one in seen.predictions],
         data=_data(looked),
-        gradient=", ".join(report._hex(share / 10) for share in range(11)),
+        gradient=report.gradient(),
         style="\n".join(styles),
         scripts=scripts,
-        hashes=[base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts],
+        hashes=[report.allowed(script) for script in scripts],
     )
 
 

@@ -14,6 +14,7 @@ from pipeline.engine.runtime import Runtime
 from pipeline.probes.base import Subject
 from pipeline.probes.copying import repeated
 from pipeline.probes.numbers import NUMBERS, summary
+from pipeline.probes.passes import forward
 from pipeline.probes.table import PROBES
 from pipeline.tasks.base import Task
 
@@ -59,13 +60,7 @@ def token_spread(subject: Subject) -> float:
     Source: Dong et al., "Attention is not all you need: pure attention loses rank doubly exponentially with depth", 2021 (its
     residual, the distance from the nearest matrix of equal rows, relative).
     """
-    seen: list[torch.Tensor] = []
-    hook = subject.blocks[-1].register_forward_hook(lambda block, inputs, output: seen.append(output))
-    try:
-        subject.model(subject.batch.inputs)
-    finally:
-        hook.remove()
-    tokens = seen[0].flatten(0, 1).double()
+    tokens = forward(subject).streams[-1].flatten(0, 1).double()
     return float((tokens - tokens.mean(dim=0)).norm() / tokens.norm())
 
 

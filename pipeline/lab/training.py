@@ -12,6 +12,7 @@ from jaxtyping import Int
 
 from pipeline.artifacts import NONE, meta_of, read_json, rounded
 from pipeline.engine.checkpoint import Progress
+from pipeline.engine.journal import snapshots_due
 from pipeline.engine.loop import fit
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.sanity import numbers_at_start
@@ -39,8 +40,7 @@ def trained(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
     if fault:
         fault.break_it(Training(params, progress, task))
     numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE)) | levels_of(task, meta)
-    due = {round(share * params.train.steps) for share in params.train.snapshots} if read else set()
-
+    due = snapshots_due(params.train) if read else set()
     looks = Looks(due, lambda: numbers_of(progress, task, tokens, runtime, read))
     with runtime.enough_memory():
         fit(progress, task, params.train, params.seed, runtime, looks)
