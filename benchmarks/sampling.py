@@ -27,6 +27,7 @@ from pipeline.lab.export import placed, write
 from pipeline.params import Params, parse, read_sections, with_knobs
 from pipeline.probes.base import Subject
 from pipeline.probes.samples import stream
+from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
 
 PROMPT = "ROMEO:"
@@ -36,7 +37,7 @@ def writer(tokens: int) -> Subject:
     """The network to write with, over bytes."""
     knobs = ANCHOR | {"model.length": tokens + len(PROMPT), "runtime.threads": 1, "runtime.device": "cpu"}
     params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), knobs))
-    task, tokenizer = LanguageModelling(Path(), params.model, 256), Bytes(has_end=False)
+    task, tokenizer = LanguageModelling(Path(), params.model, Shape(256)), Bytes(has_end=False)
     model = task.build(torch.Generator().manual_seed(1))
     with torch.no_grad():
         for weight in model.parameters():  # far from what it began with, so that a token has one likeliest successor

@@ -59,6 +59,16 @@ def ends_of(raw: Path, split: str) -> Path:
     return raw / f"{split}.ends.npy"
 
 
+def labels_of(folder: Path, split: str) -> Path:
+    """uint16 [examples], of data/raw and data/tokens: the number of each example's class, where there are classes."""
+    return folder / f"{split}.labels.npy"
+
+
+def images_of(folder: Path, split: str) -> Path:
+    """uint8 [examples, height, width, channels], of data/raw and data/tokens."""
+    return folder / f"{split}.images.npy"
+
+
 def difficulty_of(raw: Path) -> Path:
     """float32 [documents]: how hard each training document is, where its maker knows; not a number where not."""
     return raw / "train.difficulty.npy"
@@ -77,6 +87,11 @@ def parts_of(tokens: Path) -> Path:
 def tokenizer_of(tokens: Path) -> Path:
     """The tokenizer that made the ids."""
     return tokens / "tokenizer.json"
+
+
+def made_for(tokens: Path) -> str:
+    """The sha256 by which a model knows what it was trained to read: the tokenizer, or, of images, their size and scale."""
+    return sha256_of(tokenizer_of(tokens) if tokenizer_of(tokens).exists() else meta_of(tokens))
 
 
 def meta_of(tokens: Path) -> Path:

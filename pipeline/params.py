@@ -149,9 +149,9 @@ def suggest(word: str, known: tuple[str, ...]) -> str:
     return (f"Did you mean '{near[0]}'? " if near else "") + f"Known: {', '.join(known)}"
 
 
-def _named(table: str) -> AfterValidator:
+def _named(*tables: str) -> AfterValidator:
     def check(word: str) -> str:
-        known = names_in(table)
+        known = tuple(dict.fromkeys(name for table in tables for name in names_in(table)))
         if word not in known:
             raise PydanticCustomError("named", "there is no '{word}'. {hint}", {"word": word, "hint": suggest(word, known)})
         return word
@@ -165,20 +165,36 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-Dataset = Annotated[str, _named("corpus/table.py:DATASETS")]
+DATASETS = {"language": "TEXTS", "classify": "LABELLED_TEXTS", "vision": "IMAGES"}  # by kind of task, in corpus/table.py
+Dataset = Annotated[str, _named(*(f"corpus/table.py:{table}" for table in DATASETS.values()))]
+Text = Annotated[str, _named("corpus/table.py:TEXTS")]
 Folder = Annotated[str, Field(min_length=1)]  # or file
 Count = Annotated[int, Field(ge=1, le=10**8)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Task(Section):
+    kind: Annotated[str, _named("tasks/table.py:TASKS")]
 
 
 class Prepare(Section):
     dataset: Dataset
     path: Annotated[str, Field(min_length=1)]
     pattern: Annotated[str, Field(min_length=1)]
+    text_column: Annotated[str, Field(min_length=1)]
+    label_column: Annotated[str, Field(min_length=1)]
+    repository: str
+    revision: str
+    file: str
     url: str
     sha256: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$"), AfterValidator(str.lower)]
     validation_share: Annotated[float, Field(gt=0, lt=0.5)]
     test_share: Annotated[float, Field(gt=0, lt=0.5)]
+    near_duplicate: Annotated[float, Field(ge=0, le=1)]
+    examples: Annotated[int, Field(ge=0)]
+    classes: Annotated[int, Field(ge=2, le=3)]
+    label_noise: Annotated[float, Field(ge=0, le=1)]
+    shuffled_pixels: bool
     seed: Seed
     size: Annotated[int, Field(ge=1000, le=10**9)]
     symbols: Annotated[int, Field(ge=2, le=64)]
@@ -187,9 +203,12 @@ class Prepare(Section):
     digits: Annotated[int, Field(ge=1, le=8)]
     fewest_digits: Annotated[int, Field(ge=0, le=8)]
     reversed: bool
+    modulus: Annotated[int, Field(ge=2, le=200)]
+    operation: Literal["add", "subtract"]
+    train_share: Annotated[float, Field(gt=0, le=0.9)]
     bracket_kinds: Annotated[int, Field(ge=1, le=4)]
     nesting: Annotated[int, Field(ge=1, le=64)]
-    mixture: list[Dataset]
+    mixture: list[Text]
 
     @model_validator(mode="after")
     def url_has_what_it_needs(self) -> Prepare:
@@ -230,14 +249,20 @@ class Tokenize(Section):
 
 
 class Model(Section):
+    network: Annotated[str, _named("networks/images.py:NETWORKS")]
     depth: Annotated[int, Field(ge=1, le=256)]
     width: Annotated[int, Field(ge=4, le=16384)]
+    patch: Annotated[int, Field(ge=1, le=64)]
+    kernel: Annotated[int, Field(ge=1, le=31)]
+    shrink: Annotated[str, _named("networks/convolution.py:SHRINKS")]
+    pooling: Annotated[str, _named("networks/pooling.py:POOLINGS")]
+    causal: Literal["auto", True, False]
     heads: Annotated[int, Field(ge=1, le=1024)]
     kv_heads: Annotated[int, Field(ge=0, le=1024)]
     length: Annotated[int, Field(ge=2, le=65536)]
     expansion: Annotated[float, Field(ge=0.25, le=16)]
     activation: Annotated[str, _named("networks/activations.py:ACTIVATIONS")]
-    norm: Annotated[str, _named("networks/norms.py:NORMS")]
+    norm: Annotated[str, _named("networks/norms.py:NORMS", "networks/image_norms.py:IMAGE_NORMS")]
     mixer: Annotated[str, _named("networks/mixers.py:MIXERS")]
     ngram_rows: Annotated[int, Field(ge=64, le=2**24)]
     position: Annotated[str, _named("networks/positions.py:POSITIONS")]
@@ -265,6 +290,8 @@ class Model(Section):
             )
         if self.kv_heads and self.heads % self.kv_heads:
             raise _problem("kv_heads", f"{self.kv_heads} does not divide heads {self.heads}")
+        if self.kernel % 2 == 0:
+            raise _problem("kernel", f"{self.kernel} is even, and has no middle; an odd one would do")
         if self.attention == "window" and self.window > self.length:
             raise _problem("window", f"{self.window} is more than length {self.length}")
         return self
@@ -274,6 +301,8 @@ class Model(Section):
         for knob, off in (("kv_heads", 0), ("qk_norm", False), ("logit_cap", 0)):
             if self.attention == "average" and getattr(self, knob) != off:
                 raise _problem(knob, f"average attention compares no queries with keys; it goes with {_shown(off)} alone")
+        if self.causal is True and self.pooling == "first":
+            raise _problem("pooling", "'first' sees nothing where each position sees only those before it; 'last' would do")
         if self.residual == "none" and self.layer_dropout:
             raise _problem("layer_dropout", "without a residual there is no way past a branch; it goes with 0 alone")
         return self
@@ -281,11 +310,13 @@ class Model(Section):
 
 class Train(Section):
     start_from: Folder
+    freeze: bool
     teacher: Folder
     teacher_weight: Annotated[float, Field(ge=0, le=1)]
     temperature: Annotated[float, Field(ge=0.1, le=100)]
     steps: Count
     batch: Annotated[int, Field(ge=1, le=65536)]
+    draw: Annotated[str, _named("engine/order.py:DRAWS")]
     batch_start: Annotated[float, Field(gt=0, le=1)]
     batch_growth: Annotated[float, Field(gt=0, le=1)]
     accumulation: Annotated[int, Field(ge=1)]
@@ -316,6 +347,12 @@ class Train(Section):
     warmup: Annotated[float, Field(ge=0, le=1)]
     decay: Annotated[float, Field(ge=0, le=1)]
     floor: Annotated[float, Field(ge=0, le=1)]
+    loss: Literal["cross_entropy", "squares"]
+    class_weights: Literal["none", "balanced"]
+    shift: Annotated[int, Field(ge=0, le=64)]
+    flip: bool
+    cutout: Annotated[int, Field(ge=0, le=64)]
+    mixup: Annotated[float, Field(ge=0, le=10)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     z_loss: Annotated[float, Field(ge=0)]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
@@ -331,6 +368,10 @@ class Train(Section):
                 raise _problem(
                     knob, f"{getattr(self, knob)!r} is what train itself writes, and empties first; a copy of it would do"
                 )
+        if self.freeze and self.start_from == "data/none":
+            raise _problem("freeze", "true, and train.start_from names no folder whose weights could stay as they are")
+        if self.draw == "epochs" and self.batch_start < 1:
+            raise _problem("draw", "'epochs' counts examples by steps of one size; it goes with batch_start 1.0 alone")
         if self.batch % self.accumulation:
             raise _problem("accumulation", f"{self.accumulation} does not divide batch {self.batch}")
         if self.warmup + self.decay > 1 and self.schedule == "trapezoid":
@@ -369,6 +410,8 @@ class Evaluate(Section):
     sample_tokens: Annotated[int, Field(ge=1, le=100_000)]
     temperatures: list[Annotated[float, Field(ge=0, le=100)]]
     prompts: list[Annotated[str, Field(min_length=1)]]
+    mistakes: Annotated[int, Field(ge=0, le=1000)]
+    neighbours: Annotated[int, Field(ge=1, le=1000)]
     top_k: Annotated[int, Field(ge=0)]
     top_p: Annotated[float, Field(gt=0, le=1)]
 
@@ -412,6 +455,7 @@ class Params(Section):
     """The whole of params.yaml. A stage loads all of it, so that every problem is said at once, and uses its own section."""
 
     seed: Seed
+    task: Task
     prepare: Prepare
     tokenize: Tokenize
     model: Model
@@ -420,6 +464,70 @@ class Params(Section):
     probe: Probe
     plot: Plot
     runtime: Runtime
+
+    @model_validator(mode="after")
+    def data_is_of_the_kind(self) -> Params:
+        known = names_in(f"corpus/table.py:{DATASETS[self.task.kind]}")
+        if self.prepare.dataset not in known:
+            raise _problem(
+                "prepare.dataset",
+                f"'{self.prepare.dataset}' is nothing for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def network_is_of_the_kind(self) -> Params:
+        kind, model = self.task.kind, self.model
+        sees_images = kind == "vision" and model.network in ("cnn", "mlp")
+        if model.norm in names_in("networks/image_norms.py:IMAGE_NORMS") and not sees_images:
+            raise _problem(
+                "model.norm", f"'{model.norm}' looks at more than one position; it is for task.kind vision, network cnn or mlp"
+            )
+        if model.norm == "batch":
+            for knob, cut in (
+                ("train.accumulation", self.train.accumulation > 1),
+                ("runtime.micro_batch_tokens", self.runtime.micro_batch_tokens > 0),
+                ("runtime.checkpointing", self.runtime.checkpointing != "none"),
+            ):
+                if cut:
+                    raise _problem(
+                        knob, "model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed"
+                    )
+        if kind != "language" and model.tied:
+            raise _problem("model.tied", "true is for task.kind language: classes are no tokens")
+        if kind == "language" and model.causal is False:
+            raise _problem("model.causal", "false would show a language model what it is to say")
+        return self
+
+    @model_validator(mode="after")
+    def training_is_of_the_kind(self) -> Params:
+        kind, train = self.task.kind, self.train
+        only = {
+            "language": {
+                "teacher": train.teacher != "data/none",
+            },
+            "classify or vision": {
+                "draw": train.draw != "replacement",
+                "loss": train.loss != "cross_entropy",
+                "class_weights": train.class_weights != "none",
+            },
+            "language or classify": {
+                "start_from": train.start_from != "data/none",
+                "length_start": train.length_start < 1,
+                "curriculum": train.curriculum != "none",
+            },
+            "vision": {
+                "shift": train.shift > 0,
+                "flip": train.flip,
+                "cutout": train.cutout > 0,
+                "mixup": train.mixup > 0,
+            },
+        }
+        for kinds, knobs in only.items():
+            for knob, turned in knobs.items():
+                if turned and kind not in kinds.split(" or "):
+                    raise _problem(f"train.{knob}", f"{_shown(getattr(train, knob))} is for task.kind {kinds}, not {kind}")
+        return self
 
     @model_validator(mode="after")
     def sections_fit(self) -> Params:

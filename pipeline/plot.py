@@ -15,6 +15,7 @@ def main() -> None:
     from pipeline.figures.run import read_run
 
     knobs = {
+        "task": params.task,
         "prepare": params.prepare,
         "tokenize": params.tokenize,
         "model": params.model,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from pipeline import artifacts
 from pipeline.params import door, load
 
@@ -12,16 +14,27 @@ def main() -> None:
     params = load()
 
     from pipeline.corpus.documents import Splits, whole
+    from pipeline.corpus.images import Pictures
     from pipeline.corpus.progress import follower
-    from pipeline.corpus.table import DATASETS
+    from pipeline.corpus.table import IMAGES, LABELLED_TEXTS, TEXTS
 
-    dataset = DATASETS[params.prepare.dataset]
+    name, follow = params.prepare.dataset, follower(params.runtime.progress)
     with whole(artifacts.RAW) as folder:
-        with Splits(folder) as splits:
-            card = dataset(params.prepare, splits, follower(params.runtime.progress))
-        artifacts.write_json(folder / artifacts.CARD.name, card.with_counts(splits))
-    held = (f"{split} {splits.bytes[split]:,} ({splits.documents[split]:,})" for split in artifacts.SPLITS)
-    print(f"{card.name}: bytes (documents): {', '.join(held)}; where it comes from, how it was split: {artifacts.CARD}")
+        if params.task.kind == "vision":
+            pictures = Pictures()
+            card = IMAGES[name](params.prepare, pictures, follow)
+            counts = pictures.save(folder)
+        else:
+            with Splits(folder) as splits:
+                card = (LABELLED_TEXTS if params.task.kind == "classify" else TEXTS)[name](params.prepare, splits, follow)
+            counts = splits.counts()
+        artifacts.write_json(folder / artifacts.CARD.name, asdict(card) | counts)
+    held = (
+        f"{what}: {', '.join(f'{split} {count:,}' for split, count in counted.items())}"
+        for what, counted in counts.items()
+        if isinstance(counted, dict)
+    )
+    print(f"{card.name}: {'; '.join(held)}; where it comes from, how it was split: {artifacts.CARD}")
 
 
 if __name__ == "__main__":

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pipeline import artifacts
-from pipeline.params import door, load
+from pipeline.params import Params, door, load
 
 KNOWN = ("bytes", "documents", "entropy_nats_per_byte", "grammar", "sources", "test_is_validation")  # of the text, on its card
 
 
 @door
 def main() -> None:
-    """Learn the tokenizer that params.yaml names, and write every split as token ids."""
+    """Learn the tokenizer that params.yaml names, and write every split as token ids; images are pixels already."""
     params = load()
+    if params.task.kind == "vision":
+        _pixels()
+    else:
+        _ids(params)
+
+
+def _ids(params: Params) -> None:
+    """Learn a tokenizer, and write what it makes of the text."""
+    labelled = params.task.kind == "classify"
     card = artifacts.read_json(artifacts.CARD, *KNOWN)
 
     from pipeline.corpus.documents import whole
@@ -37,8 +47,29 @@ def main() -> None:
         about["hugging_face"] = artifacts.digest(tokenizer_json(tokenizer))  # by which a model of theirs knows its own
         counts = {"tokens": tokens, "first_token_bytes": first_token_bytes}
         known = {name: card[name] for name in KNOWN}
+        if labelled:
+            known["classes"] = card["classes"]
+            for split in artifacts.SPLITS:
+                shutil.copyfile(artifacts.labels_of(artifacts.RAW, split), artifacts.labels_of(folder, split))
         artifacts.write_json(artifacts.meta_of(folder), about | counts | known)
     print(f"{kind}: a vocabulary of {tokenizer.vocabulary:,}, {tokens['train']:,} tokens to train on")
+
+
+def _pixels() -> None:
+    """Images are cut into pixels already: they are copied, with the mean and the deviation by which they are to be read."""
+    card = artifacts.read_json(artifacts.CARD, "classes", "image", "examples", "test_is_validation")
+
+    from pipeline.corpus.documents import whole
+    from pipeline.corpus.images import scale_of
+
+    with whole(artifacts.TOKENS) as folder:
+        for split in artifacts.SPLITS:
+            for file in (artifacts.images_of, artifacts.labels_of):
+                shutil.copyfile(file(artifacts.RAW, split), file(folder, split))
+        mean, deviation = scale_of(artifacts.images_of(folder, "train"))
+        known = {name: card[name] for name in ("classes", "image", "examples", "test_is_validation")}
+        artifacts.write_json(artifacts.meta_of(folder), known | {"kind": "pixels", "mean": mean, "deviation": deviation})
+    print(f"pixels: {card['examples']['train']:,} images to train on, {' x '.join(map(str, card['image']))}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
 from pipeline.params import Params, door, load
@@ -20,7 +20,7 @@ def main() -> None:
     """Train the model that params.yaml describes, from where an interrupted run of the same stopped."""
     parent = os.getppid()  # before torch's two seconds, in which it may be killed
     params = load()
-    vocabulary = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS), "vocabulary")["vocabulary"]
+    shape = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS), "kind")
 
     from pipeline.engine.checkpoint import Checkpoints
     from pipeline.engine.display import display
@@ -32,9 +32,9 @@ def main() -> None:
 
     train = params.train
     runtime = Runtime(params.runtime, train.precision)
-    described = params.model_dump(include={"seed", "model", "train"}) | {"precision": runtime.precision}
+    described = params.model_dump(include={"seed", "task", "model", "train"}) | {"precision": runtime.precision}
     run = artifacts.identity("train", described)
-    progress, task = begin(params.seed, params.model, train, artifacts.TOKENS, vocabulary, runtime)
+    progress, task = begin(params.seed, params.task.kind, params.model, train, artifacts.TOKENS, runtime)
     with runtime.enough_memory():  # before a checkpoint is restored, so that a resumed run finds what an unbroken one did
         sanity = numbers_at_start(progress.model, task, drawn=train.start_from == str(artifacts.NONE))
     artifacts.write_json(artifacts.SANITY, sanity)
@@ -64,18 +64,18 @@ def main() -> None:
         took = {"seconds": time.perf_counter() - start, "steps": progress.step - first, "precision": runtime.precision}
         artifacts.write_json(artifacts.private("timings") / f"{run}.json", took)
         checkpoints.save(progress)
-        _publish(params, vocabulary, progress, journal)
+        _publish(params, shape, progress, journal)
         checkpoints.keep_only()
 
 
-def _publish(params: Params, vocabulary: int, progress: Progress, journal: Journal) -> None:
+def _publish(params: Params, meta: dict[str, Any], progress: Progress, journal: Journal) -> None:
     from pipeline.networks.weights import save_weights
+    from pipeline.tasks.base import Shape
 
     with progress.optimizer.reading():
         sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))
     made_by = params.model_dump(include={"seed", "model", "train"})
-    tokenizer = artifacts.sha256_of(artifacts.tokenizer_of(artifacts.TOKENS))
-    about = made_by | {"task": "language", "vocabulary": vocabulary, "tokenizer": tokenizer}
+    about = made_by | {"task": params.task.kind, "tokenizer": artifacts.made_for(artifacts.TOKENS)} | Shape.of(meta).as_json()
     artifacts.write_json(artifacts.MODEL.with_suffix(".json"), about | {"step": progress.step, "sha256": sha256})
     journal.publish_snapshots(progress)
     if progress.stopped and progress.good:

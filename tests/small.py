@@ -62,7 +62,7 @@ def started(params: Params, folder: Path) -> tuple[Progress, LanguageModelling, 
     if not (folder / "meta.json").exists():
         write_tokens(folder)
     runtime = Runtime(params.runtime, params.train.precision if params.train.precision != "auto" else "float32")
-    progress, task = begin(params.seed, params.model, params.train, folder, VOCABULARY, runtime)
+    progress, task = begin(params.seed, params.task.kind, params.model, params.train, folder, runtime)
     assert isinstance(task, LanguageModelling)
     return progress, task, runtime
 

@@ -14,6 +14,7 @@ from pipeline.corpus.tokenizers import Bytes, Characters, Tokenizer
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.weights import save_weights
 from pipeline.probes.base import Subject
+from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
 
 TEXT = "the cat sat on the mat; the dog sat on the cat.\n"
@@ -45,7 +46,7 @@ def subject(folder: Path, tokenizer: Tokenizer | None = None, text: str = TEXT *
     """A model whose every weight is drawn at random, over a text's characters."""
     tokenizer = tokenizer or Characters.learn([text], 0, has_end=True)
     leave_data(folder, tokenizer, text)
-    task = LanguageModelling(folder / "data/tokens", knobs(**changes).model, tokenizer.vocabulary)
+    task = LanguageModelling(folder / "data/tokens", knobs(**changes).model, Shape(tokenizer.vocabulary))
     model = task.build(torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():

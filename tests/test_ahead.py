@@ -12,7 +12,7 @@ from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
 from pipeline.engine.ahead import Ahead
 from pipeline.engine.loop import Interrupted, fit
 from pipeline.engine.order import batch_of
-from pipeline.tasks.base import Batch
+from pipeline.tasks.base import Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
 
 
@@ -70,7 +70,7 @@ def test_an_error_in_the_thread_comes_up_at_the_step_that_wanted_the_batch(depth
 
 def test_every_step_gets_its_batch_and_nothing_is_prepared_twice_or_beyond_the_end(tmp_path: Path) -> None:
     params = knobs()
-    task = LanguageModelling(write_tokens(tmp_path), params.model, VOCABULARY)
+    task = LanguageModelling(write_tokens(tmp_path), params.model, Shape(VOCABULARY))
     prepared: list[int] = []
 
     def prepare(step: int) -> Batch:

@@ -17,6 +17,7 @@ from pipeline.engine.loop import Interrupted, fit, update, validate
 from pipeline.engine.order import batch_of, opened, rows_of
 from pipeline.figures import charts
 from pipeline.params import Params
+from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
 
 DIALS: dict[str, dict[str, Any]] = {
@@ -40,7 +41,7 @@ def places(folder: Path, tokens: int = 400, mixed: bool = False) -> Path:
 
 
 def a_task(params: Params, folder: Path) -> LanguageModelling:
-    return LanguageModelling(folder, params.model, VOCABULARY)
+    return LanguageModelling(folder, params.model, Shape(VOCABULARY))
 
 
 def trained(params: Params, folder: Path, last: int | None = None) -> Any:

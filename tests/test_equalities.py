@@ -18,7 +18,7 @@ from pipeline.engine.order import rows_of
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params
-from pipeline.tasks.base import IGNORED, Batch, Loss
+from pipeline.tasks.base import IGNORED, Batch, Loss, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective
 
@@ -111,7 +111,7 @@ NOISE = Noise(seed=1, step=3, progress=0.25, rows=slice(0, 32), batch=32)
 
 def trained(params: Params, objective: Objective, vocabulary: int = VOCABULARY) -> tuple[GPT, LanguageModelling, Batch]:
     """A network as it is trained, and 32 examples."""
-    task = LanguageModelling(Path(), params.model, vocabulary, objective)
+    task = LanguageModelling(Path(), params.model, Shape(vocabulary), objective)
     model = task.build(torch.Generator().manual_seed(0))
     arrange(model, params.runtime, torch.device("cpu"), params.train.steps)
     ids = torch.arange(32 * params.model.length).reshape(32, -1) % vocabulary
@@ -197,7 +197,7 @@ def test_in_pieces_the_loss_of_a_large_vocabulary_never_holds_all_logits(added: 
 def test_pieces_outside_training_count_what_the_whole_counts() -> None:
     model, task, batch = trained(knobs(model__init="fan_in"), Objective())
     batch.targets[3:7, 2:] = IGNORED
-    pieces = LanguageModelling(Path(), task.model, VOCABULARY, Objective(0.1, 1e-3, loss_chunk=5))
+    pieces = LanguageModelling(Path(), task.model, Shape(VOCABULARY), Objective(0.1, 1e-3, loss_chunk=5))
     with torch.inference_mode():
         one, other = task.loss(model, batch), pieces.loss(model, batch)
     assert other.objective is None

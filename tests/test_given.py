@@ -54,8 +54,7 @@ def params_of(made: Subject, **changes: Any) -> Params:
 def test_a_training_starts_from_the_weights_of_a_folder(name: str, kind: str, tmp_path: Path) -> None:
     made = leave(tmp_path, name)
     params = params_of(made, train__start_from=str(tmp_path / kind), model__dropout=0.1, model__init="orthogonal")
-    vocabulary = made.tokenizer.vocabulary
-    progress, _ = begin(params.seed, params.model, params.train, tmp_path / "data/tokens", vocabulary, runtime())
+    progress, _ = begin(params.seed, params.task.kind, params.model, params.train, tmp_path / "data/tokens", runtime())
     for name, weight in weights(progress.model).items():
         torch.testing.assert_close(weight, weights(made.model)[name], rtol=0, atol=1e-6)
     assert progress.step == 0

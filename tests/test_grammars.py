@@ -12,7 +12,7 @@ from pipeline.corpus import grammars, synthetic
 from pipeline.corpus.documents import Splits
 from pipeline.corpus.grammars import GRAMMARS
 from pipeline.corpus.progress import follower
-from pipeline.corpus.table import DATASETS
+from pipeline.corpus.table import TEXTS
 
 MADE = {  # which data set has the rule
     "sums": {"prepare__dataset": "addition", "prepare__fewest_digits": 1},
@@ -27,7 +27,7 @@ def made(folder: Path, **changes: object) -> tuple[str, list[str]]:
     params = knobs(prepare__size=3000, **changes)
     folder.mkdir()
     with Splits(folder) as splits:
-        card = DATASETS[params.prepare.dataset](params.prepare, splits, follower("none"))
+        card = TEXTS[params.prepare.dataset](params.prepare, splits, follower("none"))
     text = (folder / "train.txt").read_text(encoding="utf-8")
     return card.grammar, text.splitlines(keepends=True) if card.grammar != "doubled" else [text]
 

@@ -19,7 +19,7 @@ from pipeline.corpus.documents import Splits
 from pipeline.corpus.encoding import encode_split, learn
 from pipeline.corpus.parts import write_parts
 from pipeline.corpus.progress import follower
-from pipeline.corpus.table import DATASETS
+from pipeline.corpus.table import TEXTS
 from pipeline.engine.loop import update, validate
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.start import begin
@@ -60,7 +60,7 @@ def repeats(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """(the tokens of the real data set, cut into characters; how many different ones there are)."""
     raw, tokens, follow = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("tokens"), follower("none")
     with Splits(raw) as splits:
-        DATASETS["repeats"](set_up().prepare, splits, follow)
+        TEXTS["repeats"](set_up().prepare, splits, follow)
     tokenizer, _ = learn(raw, "char", 0, 1, follow)
     tokenizer.save(tokenizer_of(tokens))
     for split in SPLITS:
@@ -73,7 +73,7 @@ def repeats(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 def lowest(params: Params, tokens: Path, vocabulary: int) -> float:
     """The validation loss at which it has learned, or the lowest of 200 steps."""
     runtime = Runtime(params.runtime, "float32")
-    progress, task = begin(params.seed, params.model, params.train, tokens, vocabulary, runtime)
+    progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     losses: list[float] = []
     while progress.step < params.train.steps and min(losses, default=math.inf) > LEARNED:
         for _ in range(20):

@@ -19,7 +19,7 @@ from pipeline.engine.order import rows_of
 from pipeline.engine.runtime import Runtime, Scaler
 from pipeline.networks.transformer import GPT
 from pipeline.params import Refusal
-from pipeline.tasks.base import IGNORED, Task
+from pipeline.tasks.base import IGNORED, Shape, Task
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.table import TASKS
 
@@ -165,7 +165,7 @@ def test_validation_reads_the_same_examples_whatever_the_batch_and_changes_nothi
 def test_held_out_windows_predict_every_token_but_the_first_once(tmp_path: Path) -> None:
     params = knobs(model__length=12)
     write_tokens(tmp_path)
-    task = LanguageModelling(tmp_path, params.model, VOCABULARY)
+    task = LanguageModelling(tmp_path, params.model, Shape(VOCABULARY))
     ids = np.load(tmp_path / "test.npy")
     batch = task.batch("test", np.arange(task.size("test")))
     told = batch.targets.flatten()
@@ -187,7 +187,7 @@ def a_model(params: object) -> GPT:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_keeps_what_the_loop_counts_on(name: str, tmp_path: Path) -> None:
-    task = TASKS[name](write_tokens(tmp_path), knobs().model, VOCABULARY)
+    task = TASKS[name](write_tokens(tmp_path), knobs().model, Shape(VOCABULARY))
     assert isinstance(task, Task)
     model = task.build(torch.Generator().manual_seed(0))
     for split in ("train", "validation", "test"):
@@ -202,7 +202,7 @@ def test_a_task_keeps_what_the_loop_counts_on(name: str, tmp_path: Path) -> None
 def test_training_windows_may_start_anywhere(tmp_path: Path) -> None:
     params = knobs()
     write_tokens(tmp_path)
-    task = LanguageModelling(tmp_path, params.model, VOCABULARY)
+    task = LanguageModelling(tmp_path, params.model, Shape(VOCABULARY))
     ids = np.load(tmp_path / "train.npy")
     last = task.size("train") - 1
     batch = task.batch("train", np.array([0, 5, last]))

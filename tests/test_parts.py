@@ -17,7 +17,7 @@ from pipeline.corpus.documents import Splits
 from pipeline.corpus.encoding import encode_split, learn
 from pipeline.corpus.parts import write_parts
 from pipeline.corpus.progress import follower
-from pipeline.corpus.table import DATASETS
+from pipeline.corpus.table import TEXTS as DATASETS
 from pipeline.corpus.tokenizers import load
 from pipeline.params import read_yaml
 

@@ -11,7 +11,7 @@ from small import Keeping, knobs, write_tokens
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.documents import Splits
 from pipeline.corpus.progress import follower
-from pipeline.corpus.table import DATASETS
+from pipeline.corpus.table import TEXTS
 from pipeline.engine.loop import fit
 from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.engine.runtime import Runtime
@@ -32,7 +32,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_tokens(tmp_path_factory.mktemp("tokens"), LENGTH, SYMBOLS)
     with Splits(raw) as splits:
         prepare = knobs(prepare__dataset="repeats", prepare__symbols=SYMBOLS, prepare__size=LENGTH + 1000).prepare
-        DATASETS["repeats"](prepare, splits, follower("none"))
+        TEXTS["repeats"](prepare, splits, follower("none"))
     for split in SPLITS:
         symbols = np.frombuffer((raw / f"{split}.txt").read_bytes(), np.uint8)
         np.save(folder / f"{split}.npy", np.unique(symbols, return_inverse=True)[1].astype(np.uint8)[:LENGTH])
@@ -45,7 +45,7 @@ def test_it_learns_to_copy_within_200_steps_or_says_why_not(name: str, tokens: P
     course = {"train__steps": 200, "train__schedule": "constant", "train__weight_decay": 0.0, "train__validations": 1}
     params = knobs(train__optimizer=name, train__lr=RATES.get(name, 0.02), train__validation_examples=128, **size, **course)
     runtime = Runtime(params.runtime, "float32")
-    progress, task = begin(params.seed, params.model, params.train, tokens, SYMBOLS, runtime)
+    progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     [row] = progress.validations
     shares = np.bincount(np.load(tokens / "validation.npy")) / len(np.load(tokens / "validation.npy"))

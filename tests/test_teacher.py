@@ -16,7 +16,7 @@ from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import save_weights
 from pipeline.params import Refusal
-from pipeline.tasks.base import IGNORED, Batch
+from pipeline.tasks.base import IGNORED, Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import PLAIN, Objective, Teacher
 
@@ -38,7 +38,7 @@ def a_batch(length: int = 12) -> Batch:
 
 def slopes(student: GPT, objective: Objective) -> list[torch.Tensor]:
     """The gradient of what is followed."""
-    task = LanguageModelling(Path(), student.knobs, VOCABULARY, objective)
+    task = LanguageModelling(Path(), student.knobs, Shape(VOCABULARY), objective)
     return list(torch.autograd.grad(task.loss(student, a_batch(), NOISE).followed, list(student.parameters())))
 
 
@@ -83,8 +83,8 @@ def test_who_says_what_its_teacher_says_has_nothing_to_learn_from_it() -> None:
 
 def test_outside_training_the_teacher_is_not_asked_and_what_is_shown_is_the_plain_loss() -> None:
     student, teacher = a_network(0), a_network(1).requires_grad_(False)
-    plain = LanguageModelling(Path(), student.knobs, VOCABULARY)
-    taught = LanguageModelling(Path(), student.knobs, VOCABULARY, Objective(teacher=Teacher(teacher, 0.5, 2.0)))
+    plain = LanguageModelling(Path(), student.knobs, Shape(VOCABULARY))
+    taught = LanguageModelling(Path(), student.knobs, Shape(VOCABULARY), Objective(teacher=Teacher(teacher, 0.5, 2.0)))
     for noise in (None, NOISE):
         ours, theirs = (task.loss(student, a_batch(), noise) for task in (taught, plain))
         assert torch.equal(ours.total.detach(), theirs.total.detach()) and torch.equal(ours.count, theirs.count)

@@ -9,14 +9,14 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import SPLITS, alone, difficulty_of, ends_of, memory_mapped, text_of
+from pipeline.artifacts import SPLITS, alone, difficulty_of, ends_of, labels_of, memory_mapped, text_of
 from pipeline.corpus.progress import Follow, say
 from pipeline.params import Prepare, Refusal
 
@@ -33,6 +33,7 @@ class Card:
         test_is_validation: the text is published with one held-out part only, so that both splits are that part.
         grammar: the rule that every document keeps, as corpus/grammars.py calls it; "" where there is none.
         sources: of a mixture, its data sets in the order in which they lie, with the number of training documents of each.
+        classes: what the labels 0, 1, … stand for; empty where there are none.
     """
 
     name: str
@@ -46,10 +47,7 @@ class Card:
     test_is_validation: bool = False
     grammar: str = ""
     sources: Sequence[tuple[str, int]] = ()
-
-    def with_counts(self, splits: Splits) -> dict[str, Any]:
-        """The card as it is written, with what the splits hold."""
-        return asdict(self) | {"documents": splits.documents, "bytes": splits.bytes}
+    classes: Sequence[str] = ()
 
 
 class Array:
@@ -88,6 +86,7 @@ class Splits:
         self._texts = {split: text_of(self.folder, split).open("wb") for split in SPLITS}
         self._ends = {split: Array(ends_of(self.folder, split), np.int64) for split in SPLITS}
         self._difficulty: Array | None = None
+        self._labels: dict[str, Array] = {}
         self._kept = frozenset(SPLITS)
         return self
 
@@ -100,26 +99,42 @@ class Splits:
         finally:
             self._kept = frozenset(SPLITS)
 
-    def write(self, split: str, text: bytes, ends: npt.ArrayLike = (), difficulty: npt.ArrayLike | None = None) -> None:
+    def write(
+        self,
+        split: str,
+        text: bytes,
+        ends: npt.ArrayLike = (),
+        difficulty: npt.ArrayLike | None = None,
+        labels: npt.ArrayLike | None = None,
+    ) -> None:
         """Append text to a split.
 
         Args:
             ends: the offsets in this text at which a document ends.
             difficulty: of each document that ends here, where its maker knows it; the larger, the harder.
+            labels: the number of the class of each document that ends here: of all documents, or of none.
         """
         if split not in self._kept:
             return
         ends = np.asarray(ends, np.int64)
         if split == "train":
             self._rate(ends.size, difficulty)
+        if labels is not None:
+            if split not in self._labels:
+                self._labels[split] = Array(labels_of(self.folder, split), np.uint16)
+            self._labels[split].extend(labels)
         self._texts[split].write(text)
         self._ends[split].extend(ends + self.bytes[split])
         self.documents[split] += ends.size
         self.bytes[split] += len(text)
 
-    def add(self, split: str, document: bytes) -> None:
-        """Append a whole document to a split."""
-        self.write(split, document, [len(document)])
+    def add(self, split: str, document: bytes, label: int | None = None) -> None:
+        """Append a whole document to a split, and its label, where it has one."""
+        self.write(split, document, [len(document)], labels=None if label is None else [label])
+
+    def counts(self) -> dict[str, Any]:
+        """How much there is of each split, as the card has it."""
+        return {"documents": self.documents, "bytes": self.bytes}
 
     def _rate(self, documents: int, difficulty: npt.ArrayLike | None) -> None:
         if self._difficulty is None and difficulty is not None:
@@ -134,6 +149,8 @@ class Splits:
             self._ends[split].close()
         if self._difficulty is not None:
             self._difficulty.close()
+        for labels in self._labels.values():
+            labels.close()
         empty = [split for split in SPLITS if not self.bytes[split]]
         if kind is None and empty:
             raise Refusal(

@@ -190,3 +190,26 @@ def _words(depth: int, kinds: int, rng: np.random.Generator) -> Iterator[tuple[b
                 deepest = max(deepest, len(open_kinds))
             else:
                 word.append(BRACKETS[open_kinds.pop()][1])
+
+
+def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+    """Words of brackets, half of them balanced; of the others one bracket is another."""
+    for split, size in sizes(knobs).items():
+        rng, words, written = draws(knobs, split), _words(knobs.nesting, knobs.bracket_kinds, draws(knobs, split)), 0
+        while written < size:
+            word, _ = next(words)
+            word = word[:-1]
+            label = int(rng.integers(2))
+            if not label:
+                place = int(rng.integers(len(word)))
+                others = [b for kind in BRACKETS[: knobs.bracket_kinds] for b in kind if b != word[place]]
+                word = word[:place] + bytes([others[int(rng.integers(len(others)))]]) + word[place + 1 :]
+            splits.add(split, word, label)
+            written += len(word)
+    return Card(
+        name="dyck",
+        source="generated",
+        licence="none needed",
+        split="drawn apart",
+        classes=["unbalanced", "balanced"],
+    )

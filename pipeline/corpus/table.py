@@ -1,9 +1,12 @@
-"""Every data set by its name. A new one is a function that writes the three splits and returns its card, and a line here."""
+"""Every data set by its name, for each kind of task. A new one is a function that writes the three splits and returns its card,
+and a line here.
+"""
 
 from __future__ import annotations
 
-from pipeline.corpus import exercises, own, published, synthetic
+from pipeline.corpus import digits, exercises, own, published, synthetic
 from pipeline.corpus.documents import Card, Dataset, Splits
+from pipeline.corpus.images import ImageSet
 from pipeline.corpus.mixture import mixed
 from pipeline.corpus.progress import Follow
 from pipeline.params import Prepare
@@ -11,11 +14,12 @@ from pipeline.params import Prepare
 
 def mixture(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     """Two of the others."""
-    first, second = (DATASETS[name] for name in knobs.mixture)
+    first, second = (TEXTS[name] for name in knobs.mixture)
     return mixed(first, second, knobs, splits, follow)
 
 
-DATASETS: dict[str, Dataset] = {
+# What a text goes on with: documents.
+TEXTS: dict[str, Dataset] = {
     "shakespeare": published.shakespeare,
     "tinyshakespeare": published.TINYSHAKESPEARE,
     "tinystories": published.TINYSTORIES,
@@ -28,4 +32,14 @@ DATASETS: dict[str, Dataset] = {
     "addition": exercises.addition,
     "dyck": exercises.dyck,
     "mixture": mixture,
+}
+
+# Of which class a text is: documents with a label each.
+LABELLED_TEXTS: dict[str, Dataset] = {
+    "dyck": exercises.labelled_dyck,
+}
+
+# Of which class an image is.
+IMAGES: dict[str, ImageSet] = {
+    "digits": digits.digits,
 }

@@ -32,7 +32,7 @@ from pipeline.engine.surrender import is_good
 from pipeline.params import Train
 
 CURVE_COLUMNS = ("step", "tokens", "loss", "lr", "gradient_norm", "clipped")
-VALIDATION_COLUMNS = ("step", "tokens", "loss")
+VALIDATION_COLUMNS = ("step", "tokens", "loss", "accuracy")
 GOOD_TIMES = 20  # times, evenly over the training, at which its weights are looked at as those to go back to
 FRESH_SECONDS = 1.0  # how often the curves on disk follow a running training
 

@@ -47,9 +47,10 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
     with Ahead(lambda step: runtime.ready(batch_of(task, train, seed, step)), train.steps, runtime.knobs.read_ahead) as batches:
         while True:
             if _wants_validation(progress, train):
-                loss = validate(progress, task, train, runtime, keeper.interrupted)
+                loss, accuracy = validate(progress, task, train, runtime, keeper.interrupted)
                 if math.isfinite(loss):
-                    progress.validations.append({"step": progress.step, "tokens": progress.tokens, "loss": rounded(loss)})
+                    row = {"step": progress.step, "tokens": progress.tokens, "loss": loss, "accuracy": accuracy}
+                    progress.validations.append({name: rounded(number) for name, number in row.items()})
                 else:
                     progress.stopped = NOT_A_NUMBER
             keeper.keep(progress)
@@ -99,15 +100,17 @@ def update(
     progress.recent.append((loss, norm, clipped))
 
 
-def validate(progress: Progress, task: Task, train: Train, runtime: Runtime, interrupted: Callable[[], bool]) -> float:
-    """The mean loss, nats a target, on examples spread evenly over the validation split.
+def validate(
+    progress: Progress, task: Task, train: Train, runtime: Runtime, interrupted: Callable[[], bool]
+) -> tuple[float, float]:
+    """(mean loss, nats a target; share of the targets told right) on examples spread evenly over the validation split.
 
     Raises:
         Interrupted: somebody wanted to stop.
     """
     size = task.size("validation")
     examples = np.unique(np.linspace(0, size - 1, min(size, train.validation_examples)).astype(np.int64))
-    total, count = 0.0, 0
+    total, count, correct = 0.0, 0, 0
     together = runtime.together(train, task.length, task.length)
     with progress.optimizer.reading(), torch.inference_mode():
         for rows in np.array_split(examples, -(-len(examples) // together)):
@@ -116,8 +119,9 @@ def validate(progress: Progress, task: Task, train: Train, runtime: Runtime, int
             batch = task.batch("validation", rows)
             with runtime.autocast():
                 part = task.loss(progress.model, runtime.place(batch))
-            total, count = total + float(part.total), count + batch.count
-    return total / count
+            assert part.correct is not None, "a task counts what it got right wherever it is not training"
+            total, count, correct = total + float(part.total), count + batch.count, correct + int(part.correct)
+    return total / count, correct / count
 
 
 def _clip(gradients: list[Tensor], limit: float) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Int
@@ -12,6 +13,7 @@ from pipeline.params import Train
 from pipeline.tasks.base import Batch, Task
 
 NO_STEP = 2**63  # in place of a step's number: what is drawn for the training as a whole
+EPOCH, VARIATION = 1, 2  # what else is drawn: the order of an epoch (whose number stands for a step's), how examples are varied
 
 
 def batch_of(task: Task, train: Train, seed: int, step: int) -> Batch:
@@ -21,13 +23,28 @@ def batch_of(task: Task, train: Train, seed: int, step: int) -> Batch:
     if task.parts().mixed:
         rows = rows_of_two(seed, step, dials.batch, source.parts().of_sources, source.length, dials.second)
     else:
-        rows = rows_of(seed, step, dials.batch, source.size("train"))
-    return source.batch("train", rows, dials.length)
+        rows = DRAWS[train.draw](seed, step, dials.batch, source.size("train"))
+    return task.varied(source.batch("train", rows, dials.length), _random(seed, step, VARIATION))
 
 
 def rows_of(seed: int, step: int, batch: int, examples: int) -> np.ndarray:
     """The numbers of a step's examples, int64 [batch], drawn evenly with replacement from 0 .. examples - 1."""
     return _random(seed, step).integers(0, examples, size=batch)
+
+
+def rows_of_epochs(seed: int, step: int, batch: int, examples: int) -> np.ndarray:
+    """The same, each example once before any comes again: in another order in every epoch."""
+    places = np.arange(step * batch, (step + 1) * batch)
+    rows = np.empty(batch, np.int64)
+    for epoch in np.unique(places // examples):
+        of_epoch = places // examples == epoch
+        rows[of_epoch] = _shuffled(seed, int(epoch), examples)[places[of_epoch] % examples]
+    return rows
+
+
+@functools.lru_cache(maxsize=2)
+def _shuffled(seed: int, epoch: int, examples: int) -> Int[np.ndarray, " N"]:
+    return _random(seed, epoch, EPOCH).permutation(examples)
 
 
 def rows_of_two(seed: int, step: int, batch: int, sizes: Int[np.ndarray, " 2"], length: int, second: float) -> np.ndarray:
@@ -69,5 +86,12 @@ def _ranked(task: Task, curriculum: str, seed: int) -> list[Int[np.ndarray, " P"
     return [some[rank(parts.difficulty[some], _random(seed, NO_STEP))] for some in members]
 
 
-def _random(seed: int, step: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, step]))
+def _random(seed: int, step: int, use: int = 0) -> np.random.Generator:
+    """Random numbers of a step; for each use others."""
+    return np.random.Generator(np.random.Philox(key=[seed, step], counter=[0, 0, 0, use]))
+
+
+DRAWS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {
+    "replacement": rows_of,
+    "epochs": rows_of_epochs,
+}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Int
 from torch import nn
 
-from pipeline.artifacts import NONE, SPLITS
+from pipeline.artifacts import NONE, SPLITS, labels_of, memory_mapped, meta_of, read_json
 from pipeline.engine.blocks import arrange
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.given import start_from, taught_by
@@ -18,27 +21,30 @@ from pipeline.networks.attention import use_kernel
 from pipeline.networks.inits import rates
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Train
-from pipeline.tasks.base import Task
-from pipeline.tasks.objective import Objective, Teacher
+from pipeline.tasks.base import Shape, Task
+from pipeline.tasks.objective import Objective, Teacher, Variation
 from pipeline.tasks.table import TASKS
 
 
-def begin(seed: int, model: Model, train: Train, tokens: Path, vocabulary: int, runtime: Runtime) -> tuple[Progress, Task]:
+def begin(seed: int, kind: str, model: Model, train: Train, tokens: Path, runtime: Runtime) -> tuple[Progress, Task]:
     """A network on its device, fresh or filled with weights that are given, with what moves it and what it is to learn.
 
     Args:
-        tokens: the folder that the stage tokenize leaves; `vocabulary` many different ids are in it.
+        kind: of task.
+        tokens: the folder that the stage tokenize leaves.
 
     Raises:
         Refusal: a split is missing, damaged, or shorter than the context; or the weights to start from do not fit.
     """
-    teacher = teacher_of(train, lambda folder: taught_by(folder, model, vocabulary, tokens).to(runtime.device))
-    task = TASKS["language"](tokens, model, vocabulary, objective_of(train, runtime, teacher))
+    shape = Shape.of(read_json(meta_of(tokens)))
+    teacher = teacher_of(train, lambda folder: taught_by(folder, model, shape.vocabulary, tokens).to(runtime.device))
+    weights = class_weights(memory_mapped(labels_of(tokens, "train"))) if train.class_weights == "balanced" else ()
+    task = TASKS[kind](tokens, model, shape, replace(objective_of(train, runtime, teacher), class_weights=weights))
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     student = task.build(torch.Generator().manual_seed(seed))
     if (folder := Path(train.start_from)) != NONE:
-        start_from(folder, student, vocabulary, tokens)
+        start_from(folder, student, shape.vocabulary, tokens)
     return before_training(student, model, train, runtime), task
 
 
@@ -55,7 +61,17 @@ def teacher_of(train: Train, network_in: Callable[[Path], GPT]) -> Teacher | Non
 
 def objective_of(train: Train, runtime: Runtime, teacher: Teacher | None = None) -> Objective:
     """What a training follows."""
-    return Objective(train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk, teacher)
+    variation = Variation(train.shift, train.flip, train.cutout, train.mixup)
+    squares = train.loss == "squares"
+    return Objective(
+        train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk, teacher, squares=squares, variation=variation
+    )
+
+
+def class_weights(labels: Int[np.ndarray, " N"]) -> tuple[float, ...]:
+    """What each class weighs, so that all of them together weigh alike, and an example 1 on average."""
+    counts = np.bincount(labels)
+    return tuple(float(weight) for weight in len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))
 
 
 def untrained(seed: int, task: Task, model: Model, train: Train, runtime: Runtime) -> Progress:
@@ -68,7 +84,7 @@ def before_training(network: nn.Module, model: Model, train: Train, runtime: Run
     network = runtime.settle(network)
     use_kernel(network, runtime.attention)
     arrange(network, runtime.knobs, runtime.device, train.steps, runtime.tuned.compile_from if runtime.tuned else None)
-    parameters = dict(network.named_parameters())
+    parameters = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     multiples = rates(parameters, model, OPTIMIZERS[train.optimizer].update)
     optimizer = optimizer_for(parameters, train, multiples, offload=runtime.knobs.offload_optimizer)
     return Progress(network, optimizer, runtime.scaler())

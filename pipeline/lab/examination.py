@@ -14,7 +14,6 @@ from pipeline.artifacts import (
     TOKENS,
     digest,
     identity,
-    meta_of,
     private,
     read_json,
     sha256_of,
@@ -101,8 +100,7 @@ def _identity(params: Params, fault: str, tokens: Path) -> str:
 
 def _train(params: Params, fault: str, tokens: Path) -> Case:
     runtime = Runtime(params.runtime, params.train.precision)
-    vocabulary = read_json(meta_of(tokens), "vocabulary")["vocabulary"]
-    progress, task = begin(params.seed, params.model, params.train, tokens, vocabulary, runtime)
+    progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     assert isinstance(task, LanguageModelling)
     if fault:
         FAULTS[fault].break_it(Training(params, progress, task))

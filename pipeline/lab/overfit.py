@@ -12,7 +12,7 @@ from pipeline.engine.loop import update
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.start import objective_of, untrained
 from pipeline.params import Params
-from pipeline.tasks.base import Batch, Parts
+from pipeline.tasks.base import Batch, Parts, Shape
 from pipeline.tasks.lm import LanguageModelling
 
 LEARNED = 0.05  # nats a label, below which a batch is known by heart
@@ -22,7 +22,7 @@ class OneBatch(LanguageModelling):
     """The same few sequences in every step, each label drawn at random; or, as a control, other labels each time."""
 
     def __init__(self, params: Params, examples: int, labels: int, runtime: Runtime, *, fresh: bool) -> None:
-        super().__init__(Path(), params.model, labels, objective_of(params.train, runtime))
+        super().__init__(Path(), params.model, Shape(labels), objective_of(params.train, runtime))
         self.examples, self.fresh = examples, fresh
         self.random = np.random.default_rng(params.seed)
         self.inputs, self.targets = self._drawn(), self._drawn()

@@ -16,7 +16,7 @@ from pipeline.engine.loop import update, validate
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.start import objective_of, teacher_of, untrained
 from pipeline.params import Params, Train
-from pipeline.tasks.base import Parts
+from pipeline.tasks.base import Parts, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective
 
@@ -79,7 +79,7 @@ class RandomText(LanguageModelling):
     """Language modelling on ids without meaning: the same work, and no data needed."""
 
     def __init__(self, params: Params, vocabulary: int, objective: Objective) -> None:
-        super().__init__(Path(), params.model, vocabulary, objective)
+        super().__init__(Path(), params.model, Shape(vocabulary), objective)
         examples = max(params.train.batch, params.train.validation_examples)
         draw = np.random.default_rng(params.seed)
         self.random = draw.integers(vocabulary, size=examples * params.model.length + 1)

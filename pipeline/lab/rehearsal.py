@@ -28,7 +28,7 @@ from pipeline.lab.ledger import PHASES, Ledger
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params
-from pipeline.tasks.base import Batch, Loss, Parts
+from pipeline.tasks.base import Batch, Loss, Parts, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective
 
@@ -132,7 +132,7 @@ class WithoutData(LanguageModelling):
     """Language modelling on ids that nobody has drawn: a batch has a shape and no content."""
 
     def __init__(self, params: Params, vocabulary: int, objective: Objective, ledger: Ledger) -> None:
-        super().__init__(Path(), params.model, vocabulary, objective)
+        super().__init__(Path(), params.model, Shape(vocabulary), objective)
         self.ledger = ledger
 
     def build(self, generator: torch.Generator) -> GPT:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.artifacts import NONE, TOKENS, meta_of, read_json
+from pipeline.artifacts import NONE, TOKENS
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.sanity import numbers_at_start, problems, said
 from pipeline.engine.start import begin
@@ -28,8 +28,7 @@ def at_start(params: Params, console: Console) -> bool:
         Refusal: nothing has been tokenized yet.
     """
     runtime = Runtime(params.runtime, params.train.precision)
-    vocabulary = read_json(meta_of(TOKENS), "vocabulary")["vocabulary"]
-    progress, task = begin(params.seed, params.model, params.train, TOKENS, vocabulary, runtime)
+    progress, task = begin(params.seed, params.task.kind, params.model, params.train, TOKENS, runtime)
     numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE))
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, number in numbers.items():

@@ -126,7 +126,7 @@ def kept_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | Non
     from pipeline.engine.runtime import Runtime
 
     params = variant.params
-    described: dict[str, Any] = params.model_dump(include={"seed", "model", "train"})
+    described: dict[str, Any] = params.model_dump(include={"seed", "task", "model", "train"})
     described["precision"] = Runtime(params.runtime, params.train.precision).precision
     described["record"] = sha256_of(ROOMS / "lab/training.py")
     if read:

@@ -35,7 +35,7 @@ def trained(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
     params = fault.turned(variant.params) if fault else variant.params
     runtime = Runtime(params.runtime, params.train.precision)
     meta = read_json(meta_of(tokens), "vocabulary")
-    progress, task = begin(params.seed, params.model, params.train, tokens, meta["vocabulary"], runtime)
+    progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     assert isinstance(task, LanguageModelling)
     if fault:
         fault.break_it(Training(params, progress, task))

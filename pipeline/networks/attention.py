@@ -1,7 +1,7 @@
-"""Attention: how a position gathers what it needs from those before it.
+"""Attention: how a position gathers what it needs from the others.
 
-An entry says which of the past a position may look at and how it weighs it; the projections, the heads and the
-cache are common to all.
+An entry says which of them a position may look at and how it weighs them; the projections, the heads and the cache are common
+to all. A language model's looks back only (`causal`), a classifier's to both sides.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Cache:
 
 
 class Attention(nn.Module):
-    """Causal softmax attention over the whole context.
+    """Softmax attention over the whole context, or over what lies before.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017. Of its knobs: Ainslie et al., "GQA: Training Generalized
     Multi-Query Transformer Models from Multi-Head Checkpoints", 2023 (kv_heads); Henry et al., "Query-Key Normalization for
@@ -56,8 +56,9 @@ class Attention(nn.Module):
 
     kernel: Kernel = "auto"
 
-    def __init__(self, model: Model, layer: int) -> None:
+    def __init__(self, model: Model, layer: int, causal: bool = True) -> None:
         super().__init__()
+        self.causal = causal
         self.heads, self.kv_heads = model.heads, model.kv_heads or model.heads
         self.layer, self.window, self.qk_norm, self.cap = layer, model.window, model.qk_norm, model.logit_cap
         self.scale = (model.width // model.heads * width_ratio(model)) ** -0.5
@@ -68,11 +69,14 @@ class Attention(nn.Module):
         """How many vectors a position is turned into: queries, keys and values of all heads."""
         return self.heads + 2 * self.kv_heads
 
-    def forward(self, x: Float[Tensor, "B T D"], position: Position, cache: Cache | None) -> Float[Tensor, "B T D"]:
+    def forward(
+        self, x: Float[Tensor, "B T D"], position: Position, cache: Cache | None, real: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T D"]:
+        """What each position gathers; with `real`, from those places alone that are no padding."""
         q, k, v = self._queries_keys_values(x, position, cache.length if cache else 0)
         if cache:
             k, v = cache.extend(self.layer, k, v)
-        bias = position.bias(q.shape[2], k.shape[2])
+        bias = _hiding(position.bias(q.shape[2], k.shape[2]), real, q)
         return self.output(self.mix(q, self._shared(k), self._shared(v), bias).transpose(1, 2).flatten(2))
 
     def _queries_keys_values(
@@ -93,21 +97,21 @@ class Attention(nn.Module):
     def visible(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "T S"]:
         """Which keys each query may look at; the last query stands at the last key."""
         place = torch.arange(keys - queries, keys, device=device)[:, None]
-        return torch.arange(keys, device=device) <= place
+        return torch.arange(keys, device=device) <= (place if self.causal else keys)
 
     def mix(
         self,
         q: Float[Tensor, "B H T d"],
         k: Float[Tensor, "B H S d"],
         v: Float[Tensor, "B H S d"],
-        bias: Float[Tensor, "H T S"] | None = None,
+        bias: Float[Tensor, "*B H T S"] | None = None,
     ) -> Float[Tensor, "B H T d"]:
         """The values, weighed by how well their keys answer each query."""
         if self.writes_out(q):
             return self.weights(q, k, bias) @ v
         queries, keys = q.shape[2], k.shape[2]
         if bias is None and queries in (1, keys) and self.sees_all(keys):
-            return F.scaled_dot_product_attention(q, k, v, is_causal=queries == keys, scale=self.scale)
+            return F.scaled_dot_product_attention(q, k, v, is_causal=self.causal and queries == keys, scale=self.scale)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=self._mask(q, keys, bias), scale=self.scale)
 
     def writes_out(self, q: Tensor) -> bool:
@@ -122,36 +126,36 @@ class Attention(nn.Module):
         """Whether a position looks back at all of so many keys, so that the causal kernel will do."""
         return True
 
-    def _mask(
-        self, q: Float[Tensor, "B H T d"], keys: int, bias: Float[Tensor, "H T S"] | None
-    ) -> Float[Tensor, "T S"] | Float[Tensor, "H T S"]:
+    def _mask(self, q: Float[Tensor, "B H T d"], keys: int, bias: Float[Tensor, "*B H T S"] | None) -> Float[Tensor, "*B T S"]:
         """What is added to scores: the bias, and -inf where a query may not look."""
         hidden = ~self.visible(q.shape[2], keys, q.device)
         added = q.new_zeros(hidden.shape) if bias is None else bias.to(q.dtype)
-        return added.masked_fill_(hidden, -torch.inf)
+        return added.masked_fill(hidden, -torch.inf)
 
     def weights(
-        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "H T S"] | None = None
+        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "*B H T S"] | None = None
     ) -> Float[Tensor, "B H T S"]:
         """The attention probabilities, written out: what `mix` computes without ever holding them."""
         return self.masked_scores(q, k, bias).softmax(dim=-1)
 
     def masked_scores(
-        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "H T S"] | None = None
+        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "*B H T S"] | None = None
     ) -> Float[Tensor, "B H T S"]:
         """How well each key answers each query, of which the softmax is taken; -inf where a query may not look."""
         mask = self._mask(q, k.shape[2], bias)
         if self.cap:
             return (q @ k.mT * (self.scale / self.cap)).tanh() * self.cap + mask
         if bias is not None:
-            mask = mask.repeat(len(q), 1, 1)
+            mask = mask.expand(*q.shape[:2], -1, -1).flatten(0, 1)
         # The product, its scale and the mask are one kernel; one by one they would pass over the scores four times.
         return torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=self.scale).unflatten(0, q.shape[:2])
 
-    def maps(self, x: Float[Tensor, "B T D"], position: Position) -> Float[Tensor, "B H T T"]:
+    def maps(
+        self, x: Float[Tensor, "B T D"], position: Position, real: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B H T T"]:
         """What each position looks at, for an input of this layer."""
         q, k, _ = self._queries_keys_values(x, position, start=0)
-        return self.weights(q, self._shared(k), position.bias(x.shape[1], x.shape[1]))
+        return self.weights(q, self._shared(k), _hiding(position.bias(x.shape[1], x.shape[1]), real, q))
 
     def scores(self, x: Float[Tensor, "B T D"], position: Position) -> Float[Tensor, "B H T T"] | None:
         """How well each key answers each query, before anything is added, bent or hidden; None where no key is asked."""
@@ -160,21 +164,22 @@ class Attention(nn.Module):
 
 
 class WindowAttention(Attention):
-    """Attention that looks back at the last `window` tokens only, itself among them.
+    """Attention to the last `window` tokens only, itself among them; where it is not causal, to as many on the other side too.
 
     Source: Beltagy et al., "Longformer: The Long-Document Transformer", 2020.
     """
 
     def visible(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "T S"]:
         place = torch.arange(keys - queries, keys, device=device)[:, None]
-        return super().visible(queries, keys, device) & (torch.arange(keys, device=device) > place - self.window)
+        near = (torch.arange(keys, device=device) - place).abs() < self.window
+        return super().visible(queries, keys, device) & near
 
     def sees_all(self, keys: int) -> bool:
         return keys <= self.window
 
 
 class AverageAttention(Attention):
-    """The plain mean of all values so far: mixing without looking, the control for what attention's choice is worth.
+    """The plain mean of all values in sight: mixing without looking, the control for what attention's choice is worth.
 
     Source: Zhang et al., "Accelerating Neural Transformer via an Average Attention Network", 2018.
     """
@@ -193,18 +198,32 @@ class AverageAttention(Attention):
         q: Float[Tensor, "B H T d"],
         k: Float[Tensor, "B H S d"],
         v: Float[Tensor, "B H S d"],
-        bias: Float[Tensor, "H T S"] | None = None,
+        bias: Float[Tensor, "*B H T S"] | None = None,
     ) -> Float[Tensor, "B H T d"]:
-        return self.weights(q, k) @ v
+        return self.weights(q, k, bias) @ v
 
     def weights(
-        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "H T S"] | None = None
+        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "*B H T S"] | None = None
     ) -> Float[Tensor, "B H T S"]:
-        visible = self.visible(q.shape[2], k.shape[2], q.device).to(q.dtype)
+        visible = self.visible(q.shape[2], k.shape[2], q.device)
+        if bias is not None:  # of which only what it hides counts here
+            visible = visible & ~bias.isneginf()
+        visible = visible.to(q.dtype)
         return (visible / visible.sum(dim=-1, keepdim=True)).expand(*q.shape[:2], -1, -1)
 
     def scores(self, x: Float[Tensor, "B T D"], position: Position) -> None:
         return None
+
+
+def _hiding(
+    bias: Float[Tensor, "H T T"] | None, real: Bool[Tensor, "B T"] | None, q: Float[Tensor, "B H T d"]
+) -> Float[Tensor, "*B H T T"] | None:
+    """A bias that hides padding too. What is padding itself sees itself, for it must see something."""
+    if real is None:
+        return bias
+    seen = real[:, None, None, :] | torch.eye(real.shape[1], dtype=torch.bool, device=real.device)
+    added = q.new_zeros(seen.shape) if bias is None else bias.to(q.dtype)
+    return added.masked_fill(~seen, -torch.inf)
 
 
 def use_kernel(network: nn.Module, kernel: Kernel) -> None:

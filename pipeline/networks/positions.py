@@ -94,7 +94,7 @@ class RotaryPosition(Position):
 
 
 class AlibiPosition(Position):
-    """Each score lowered in proportion to the distance, steeply in the first heads and gently in the last.
+    """Each score lowered in proportion to the distance (to either side), steeply in the first heads and gently in the last.
 
     Source: Press et al., "Train Short, Test Long: Attention with Linear Biases Enables Input Length Extrapolation", 2021.
     """
@@ -107,7 +107,7 @@ class AlibiPosition(Position):
 
     def bias(self, queries: int, keys: int) -> Float[Tensor, "H T S"]:
         place = torch.arange(keys, device=self.slopes.device)
-        return self.slopes * (place - place[keys - queries :, None])
+        return -self.slopes * (place - place[keys - queries :, None]).abs()
 
 
 def slopes(heads: int) -> list[float]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.networks.activations import ACTIVATIONS
-from pipeline.networks.attention import ATTENTIONS, Cache
+from pipeline.networks.attention import ATTENTIONS, Attention, Cache
 from pipeline.networks.dropout import Dropout, LayerDropout, Noise
+from pipeline.networks.image_norms import IMAGE_NORMS, during
 from pipeline.networks.inits import initialise, width_ratio
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
@@ -34,31 +36,71 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then feed-forward, each a branch off the residual stream."""
+    """A layer that gathers from other positions, then feed-forward, each a branch off the residual stream.
 
-    def __init__(self, model: Model, layer: int) -> None:
+    Args:
+        gathers: what the layer that gathers is called; `gather` is that layer.
+    """
+
+    def __init__(self, model: Model, layer: int, gathers: str, gather: nn.Module) -> None:
         super().__init__()
         residual = RESIDUALS[model.residual]
-        self.norms = nn.ModuleList(NORMS[model.norm](model.width, model.bias) for _ in range(residual.norms))
-        self.attention = ATTENTIONS[model.attention](model, layer)
+        self.norms = nn.ModuleList(norm_for(model) for _ in range(residual.norms))
+        self.add_module(gathers, gather)
         self.feed_forward = FeedForward(model)
         self.residual = residual(model)
         self.dropouts, self.layer_dropouts = nn.ModuleList(), nn.ModuleList()
-        for number, branch in enumerate(("attention", "feed_forward"), start=1):
+        for number, branch in enumerate((gathers, "feed_forward"), start=1):
             site, depth = f"{layer} {branch}", (BRANCHES * layer + number) / (BRANCHES * model.depth)
             self.dropouts.append(Dropout(model.dropout, model.dropout_schedule, site))
             self.layer_dropouts.append(LayerDropout(model.layer_dropout * depth, model.dropout_schedule, f"{site} layer"))
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], position: Position, noise: Noise | None, cache: Cache | None
+    def forward(self, *inputs: Any) -> Tensor:
+        """The stream behind this block."""
+        raise NotImplementedError
+
+    def through(
+        self, x: Float[Tensor, "B T D"], gather: Callable[[Tensor], Tensor], noise: Noise | None
     ) -> Float[Tensor, "B T D"]:
-        def attend(y: Tensor) -> Tensor:
-            return self.attention(y, position, cache)
+        """The stream behind both branches."""
 
         def kept(branch: int) -> Callable[[Tensor], Tensor]:
             return lambda y: self.layer_dropouts[branch](self.dropouts[branch](y, noise), noise)
 
-        return self.residual(x, self.norms, (Branch(attend, kept(0)), Branch(self.feed_forward, kept(1))))
+        norms = [during(norm, noise) for norm in self.norms]
+        return self.residual(x, norms, (Branch(gather, kept(0)), Branch(self.feed_forward, kept(1))))
+
+
+class AttentionBlock(Block):
+    """Attention, then feed-forward."""
+
+    attention: Attention
+
+    def __init__(self, model: Model, layer: int, causal: bool = True) -> None:
+        super().__init__(model, layer, "attention", ATTENTIONS[model.attention](model, layer, causal))
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        position: Position,
+        noise: Noise | None,
+        cache: Cache | None = None,
+        real: Bool[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        def attend(y: Tensor) -> Tensor:
+            return self.attention(y, position, cache, real)
+
+        return self.through(x, attend, noise)
+
+
+def final_norm(model: Model) -> nn.Module:
+    """The norm between the last block and the head, where the kind of residual leaves one to do."""
+    return norm_for(model) if RESIDUALS[model.residual].final_norm else NORMS["none"](model.width, model.bias)
+
+
+def norm_for(model: Model) -> nn.Module:
+    """A norm of the kind that the knob names."""
+    return {**NORMS, **IMAGE_NORMS}[model.norm](model.width, model.bias)
 
 
 class GPT(nn.Module):
@@ -79,9 +121,8 @@ class GPT(nn.Module):
         self.mixer = MIXERS[model.mixer](model, vocabulary)
         self.position = POSITIONS[model.position](model)
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
-        self.blocks = nn.ModuleList(Block(model, layer) for layer in range(model.depth))
-        final_norm = model.norm if RESIDUALS[model.residual].final_norm else "none"
-        self.final_norm = NORMS[final_norm](model.width, model.bias)
+        self.blocks = nn.ModuleList(AttentionBlock(model, layer) for layer in range(model.depth))
+        self.final_norm = final_norm(model)
         self.head = nn.Linear(model.width, vocabulary, bias=False)
         if model.tied:
             self.head.weight = self.embedding.weight

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.networks.attention import Attention
+from pipeline.networks.transformer import AttentionBlock
 from pipeline.probes.base import Subject
 from pipeline.readings import Axis, Reading, finite
 
@@ -60,7 +61,7 @@ def _maps(subject: Subject, ids: list[int]) -> Float[Tensor, "L H T T"]:
         x, position = inputs[:2]
         maps.append(attention.maps(x, position)[0].float())
 
-    hooks = [block.attention.register_forward_pre_hook(enters) for block in subject.blocks]
+    hooks = [block.attention.register_forward_pre_hook(enters) for block in subject.blocks if isinstance(block, AttentionBlock)]
     try:
         with torch.no_grad(), subject.runtime.autocast():
             subject.model(torch.tensor([ids], device=subject.runtime.device))

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.artifacts import TOKENS, meta_of, read_json, sha256_of, tokenizer_of
+from pipeline.artifacts import TOKENS, made_for, meta_of, read_json, tokenizer_of
 from pipeline.corpus.tokenizers import Tokenizer
 from pipeline.corpus.tokenizers import load as load_tokenizer
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.transformer import Block
 from pipeline.networks.weights import load_weights
 from pipeline.params import Model, Refusal, parse, suggest
-from pipeline.tasks.base import Batch, Task
+from pipeline.tasks.base import Batch, Shape, Task
 from pipeline.tasks.table import TASKS
 
 Answer = TypeVar("Answer")
@@ -31,6 +31,7 @@ class Subject:
     """A model at a step of its training, with what it learned from. Whoever looks at it changes nothing.
 
     Attributes:
+        reads: the tokenizer of the text that it reads; None where that is no text.
         sequences: examples of the fixed batch.
         toy: a text for what is best looked at on a few tokens.
         sharpness_iterations: of the search for the sharpest direction; 0 = it is not asked for.
@@ -41,7 +42,7 @@ class Subject:
 
     model: nn.Module
     task: Task
-    tokenizer: Tokenizer
+    reads: Tokenizer | None
     runtime: Runtime
     step: int
     sequences: int = 1
@@ -50,6 +51,12 @@ class Subject:
     updates: Mapping[str, float] = field(default_factory=dict, compare=False)
     grammar: str = ""
     kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """That of the text which it reads."""
+        assert self.reads is not None, "only what reads text is asked for its tokenizer"
+        return self.reads
 
     @property
     def blocks(self) -> list[Block]:
@@ -118,7 +125,7 @@ def open_snapshots(
 
 def _described(folder: Path) -> dict[str, Any]:
     """What model.json says of the network that was trained."""
-    content = read_json(folder / "model.json", "task", "model", "vocabulary", "tokenizer", "step", "sha256")
+    content = read_json(folder / "model.json", "task", "model", "tokenizer", "step", "sha256")
     if content["task"] not in TASKS:
         raise Refusal(
             f"{folder / 'model.json'}: task: there is no '{content['task']}'. {suggest(content['task'], tuple(TASKS))}"
@@ -128,13 +135,13 @@ def _described(folder: Path) -> dict[str, Any]:
 
 def _subject(weights: Path, sha256: str, step: int, about: dict[str, Any], tokens: Path, runtime: Runtime) -> Subject:
     """Build the network that is described and fill it with the weights of a step."""
-    tokenizer = load_tokenizer(tokenizer_of(tokens))
-    if sha256_of(tokenizer_of(tokens)) != about["tokenizer"]:
+    tokenizer = None if about["task"] == "vision" else load_tokenizer(tokenizer_of(tokens))
+    if made_for(tokens) != about["tokenizer"]:
         raise Refusal(
             f"{tokenizer_of(tokens)}: is not the one that the model was trained with; `dvc repro` trains one that fits,"
             " `dvc checkout` brings back what belongs together"
         )
-    task = TASKS[about["task"]](tokens, parse(Model, about["model"], ("model",)), about["vocabulary"])
+    task = TASKS[about["task"]](tokens, parse(Model, about["model"], ("model",)), Shape.of(about))
     network = task.build(torch.Generator().manual_seed(0))  # none of its own weights stays
     load_weights(network, weights, sha256)
     return Subject(network.to(runtime.device), task, tokenizer, runtime, step)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.attention import Attention
 from pipeline.networks.positions import Position
-from pipeline.networks.transformer import Block
+from pipeline.networks.transformer import AttentionBlock, Block
 from pipeline.probes.base import Subject, once
 from pipeline.tasks.base import Batch
 
@@ -88,7 +88,8 @@ def run(subject: Subject, ids: Int[Tensor, "B T"]) -> Forward:
     blocks = subject.blocks
     hooks = [blocks[0].register_forward_pre_hook(enters)]
     for block in blocks:
-        hooks.append(block.attention.register_forward_pre_hook(attends))
+        if isinstance(block, AttentionBlock):
+            hooks.append(block.attention.register_forward_pre_hook(attends))
         hooks.append(block.feed_forward.down.register_forward_pre_hook(enters))
         hooks.append(block.register_forward_hook(leaves))
     try:
@@ -132,7 +133,7 @@ class Backward:
 def backward(subject: Subject) -> Backward:
     """The pass back over the fixed batch, part by part; the parameters' own `grad` stays as it was."""
     batch = subject.batch
-    names, weights = zip(*subject.model.named_parameters(), strict=True)
+    names, weights = zip(*((name, w) for name, w in subject.model.named_parameters() if w.requires_grad), strict=True)
     sums: list[Tensor] = []
     counts, squares = list[int](), list[float]()
     for rows in parts(len(batch.inputs)):
@@ -182,4 +183,5 @@ def block_names(subject: Subject) -> list[str]:
 def head_names(subject: Subject) -> list[str]:
     """The heads as they are called on an axis, layer.head: 1.1, 1.2, …."""
     blocks = enumerate(subject.blocks, start=1)
-    return [f"{layer}.{head}" for layer, block in blocks for head in range(1, block.attention.heads + 1)]
+    attending = ((layer, block.attention) for layer, block in blocks if isinstance(block, AttentionBlock))
+    return [f"{layer}.{head}" for layer, attention in attending for head in range(1, attention.heads + 1)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,11 +18,41 @@ IGNORED = -1  # a target that is no target: padding
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What data/tokens asks of a network: how many ids it reads, or how large images, and between which classes it tells.
+
+    Attributes:
+        vocabulary: different ids; 0 where there are none.
+        classes: their names; () where what is told is the next id.
+        image: height, width, channels; () where there are none.
+    """
+
+    vocabulary: int = 0
+    classes: tuple[str, ...] = ()
+    image: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Shape:
+        """As meta.json of data/tokens has it, and model.json."""
+        return cls(int(content.get("vocabulary", 0)), tuple(content.get("classes", ())), tuple(content.get("image", ())))
+
+    def as_json(self) -> dict[str, Any]:
+        return {"vocabulary": self.vocabulary, "classes": list(self.classes), "image": list(self.image)}
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Some examples: what the network sees and what it should have said. A target of IGNORED counts nowhere."""
+    """Some examples: what the network sees and what it should have said. A target of IGNORED counts nowhere.
+
+    Attributes:
+        others: of blended examples, what the other of each pair should have said; `shares` is its share, 0 .. 1. None where
+            no example is blended.
+    """
 
     inputs: Tensor
     targets: Tensor
+    others: Tensor | None = None
+    shares: Tensor | None = None
 
     @property
     def count(self) -> int:
@@ -30,15 +61,19 @@ class Batch:
 
     def part(self, rows: slice) -> Batch:
         """Some of the examples."""
-        return Batch(self.inputs[rows], self.targets[rows])
+        return self._each(lambda tensor: tensor[rows])
 
     def pinned(self) -> Batch:
         """The same examples in memory that a device can fetch them from by itself."""
-        return Batch(self.inputs.pin_memory(), self.targets.pin_memory())
+        return self._each(Tensor.pin_memory)
 
     def to(self, device: torch.device) -> Batch:
         """The same examples on a device."""
-        return Batch(self.inputs.to(device, non_blocking=True), self.targets.to(device, non_blocking=True))
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        others, shares = (None if tensor is None else change(tensor) for tensor in (self.others, self.shares))
+        return Batch(change(self.inputs), change(self.targets), others, shares)
 
 
 @dataclass(frozen=True)
@@ -123,6 +158,9 @@ class Task(Protocol):
 
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         """The examples of a split with these numbers (0 .. size - 1); of the training split also shorter ones."""
+
+    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """A batch of training examples, changed at random where their meaning stays (augmentation), if there are such."""
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
         """The network's loss on a batch: with noise as in training, without as in use."""

@@ -15,7 +15,7 @@ from pipeline.artifacts import memory_mapped, parts_of, tokens_of
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Refusal
-from pipeline.tasks.base import IGNORED, Batch, Loss, Parts
+from pipeline.tasks.base import IGNORED, Batch, Loss, Parts, Shape
 from pipeline.tasks.objective import PLAIN, Objective, Teacher, in_chunks
 
 
@@ -46,12 +46,12 @@ class LanguageModelling:
     Args:
         tokens: the folder that the stage tokenize leaves.
         model: the knobs of the network, its `length` among them.
-        vocabulary: how many different ids there are.
+        shape: of what is in that folder.
         objective: what training follows.
     """
 
-    def __init__(self, tokens: Path, model: Model, vocabulary: int, objective: Objective = PLAIN) -> None:
-        self.tokens, self.model, self.vocabulary, self.objective = tokens, model, vocabulary, objective
+    def __init__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> None:
+        self.tokens, self.model, self.vocabulary, self.objective = tokens, model, shape.vocabulary, objective
         self._opened: dict[str, np.ndarray] = {}
         self._parts: Parts | None = None
         self._excerpt: Excerpt | None = None
@@ -113,6 +113,9 @@ class LanguageModelling:
         targets = windows[:, 1:].clone()
         targets[torch.from_numpy(places[:, 1:] >= count)] = IGNORED
         return Batch(windows[:, :-1], targets)
+
+    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        return batch
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
         targets, training = batch.targets.flatten(), noise is not None

@@ -51,6 +51,28 @@ class Teacher:
 
 
 @dataclass(frozen=True)
+class Variation:
+    """How images are changed while training, so that what does not matter of them is not learned.
+
+    Attributes:
+        shift: pixels by which they move at most, in each direction.
+        flip: whether half of them are mirrored.
+        cutout: side of the square that is blanked, pixels.
+            Source: DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
+        mixup: images are blended in pairs, with shares from Beta(mixup, mixup); 0 = not.
+            Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018.
+    """
+
+    shift: int = 0
+    flip: bool = False
+    cutout: int = 0
+    mixup: float = 0.0
+
+
+AS_THEY_ARE = Variation()
+
+
+@dataclass(frozen=True)
 class Objective:
     """What is followed beside the cross-entropy while training, and how much of it is computed at a time.
 
@@ -61,12 +83,19 @@ class Objective:
             Source: Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022.
         loss_chunk: targets whose logits exist at the same time; 0 = all. Changes nothing beyond rounding.
         teacher: who is asked what it would say.
+        squares: not the cross-entropy is followed, but the squared distance of the outputs to 1 for the class and 0 for the
+            others, a mean over the classes.
+        class_weights: how much each class weighs; empty = all alike. Over the training split their mean is 1.
+        variation: how images are changed while training.
     """
 
     label_smoothing: float = 0.0
     z_loss: float = 0.0
     loss_chunk: int = 0
     teacher: Teacher | None = None
+    squares: bool = False
+    class_weights: tuple[float, ...] = ()
+    variation: Variation = AS_THEY_ARE
 
     @property
     def plain(self) -> Objective:
@@ -79,24 +108,34 @@ class Objective:
         targets: Int[Tensor, " N"],
         training: bool,
         taught: Float[Tensor, "N V"] | None = None,
+        blended: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
     ) -> Loss:
         """The loss of some logits; what is added to the plain one only in training, what was right only outside it.
 
         Args:
             taught: the teacher's logits, where there is one.
+            blended: of blended examples, the targets of the others and their shares.
         """
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        adds = training and self != self.plain
+        adds = training and (self != self.plain or blended is not None)
         # What is only shown needs no gradient, and so keeps no copy of the logits.
         total = _cross_entropy(logits.detach() if adds else logits, targets)
         correct = None if training else (logits.argmax(dim=-1) == targets).sum()
-        followed = self._followed(logits, targets, taught) if adds else None
+        followed = self._followed(logits, targets, taught, blended) if adds else None
         return Loss(total, (targets != IGNORED).sum(), correct, followed)
 
     def _followed(
-        self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], taught: Float[Tensor, "N V"] | None
+        self,
+        logits: Float[Tensor, "N V"],
+        targets: Int[Tensor, " N"],
+        taught: Float[Tensor, "N V"] | None,
+        blended: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None,
     ) -> Float[Tensor, ""]:
-        followed = _cross_entropy(logits, targets, self.label_smoothing)
+        if blended is None:
+            followed = self._told(logits, targets).sum()
+        else:
+            others, shares = blended
+            followed = ((1 - shares) * self._told(logits, targets) + shares * self._told(logits, others)).sum()
         if self.teacher:
             assert taught is not None, "a teacher was not asked"
             told = self.teacher.loss(logits, taught, targets != IGNORED)
@@ -106,9 +145,25 @@ class Objective:
             followed = followed + self.z_loss * squares.masked_fill(targets == IGNORED, 0).sum()
         return followed
 
+    def _told(self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """What each target costs."""
+        if self.squares:
+            costs = _squares(logits, targets)
+        else:
+            smoothing = self.label_smoothing
+            costs = F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
+        if not self.class_weights:
+            return costs
+        return costs * logits.new_tensor(self.class_weights)[targets.clamp(min=0)]
 
-def _cross_entropy(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], smoothing: float = 0.0) -> Float[Tensor, ""]:
-    return F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED, label_smoothing=smoothing)
+
+def _squares(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+    wanted = F.one_hot(targets.clamp(min=0), logits.shape[-1]).to(logits.dtype)
+    return (logits - wanted).square().mean(dim=-1).masked_fill(targets == IGNORED, 0)
+
+
+def _cross_entropy(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, ""]:
+    return F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
 
 
 PLAIN = Objective()

@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.params import Model
-from pipeline.tasks.base import Task
+from pipeline.tasks.base import Shape, Task
+from pipeline.tasks.classify import Classification
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import PLAIN, Objective
+from pipeline.tasks.vision import Vision
 
 
 class Maker(Protocol):
-    """How a task is made: over tokens, for a network, with what its training is to follow."""
+    """How a task is made: over what the stage tokenize leaves, for a network, with what its training is to follow."""
 
-    def __call__(self, tokens: Path, model: Model, vocabulary: int, objective: Objective = PLAIN) -> Task: ...
+    def __call__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> Task: ...
 
 
 TASKS: dict[str, Maker] = {
     "language": LanguageModelling,
+    "classify": Classification,
+    "vision": Vision,
 }

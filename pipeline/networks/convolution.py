@@ -1,0 +1,126 @@
+"""The tiny CNN: the Transformer's block with a convolution for its attention, and a map that shrinks from block to block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F  # noqa: N812 (its customary name)
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pipeline.networks.dropout import Noise
+from pipeline.networks.transformer import Block
+from pipeline.params import Model
+
+Size = tuple[int, int]
+"""Height and width of a map, positions."""
+
+
+def shrunk(size: Size) -> Size:
+    """The size of a map when 2 x 2 positions have become one; a side of 1 stays."""
+    return -(-size[0] // 2), -(-size[1] // 2)
+
+
+def as_map(x: Float[Tensor, "B T D"], size: Size) -> Float[Tensor, "B D H W"]:
+    """Positions, row by row, as a map; the same memory."""
+    return x.unflatten(1, size).permute(0, 3, 1, 2)
+
+
+def as_positions(x: Float[Tensor, "B D H W"]) -> Float[Tensor, "B T D"]:
+    """A map as positions, row by row."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+class Convolution(nn.Module):
+    """Each position gathers, by one learned map, from the square of positions around it; beyond the edge there is nothing.
+
+    Its weight is a matrix [outputs, rows x columns x inputs] like any other, so that inits and optimizers know what to do.
+
+    Source: LeCun et al., "Gradient-Based Learning Applied to Document Recognition", 1998.
+    """
+
+    def __init__(self, model: Model, size: Size) -> None:
+        super().__init__()
+        self.size = size
+        self.kernel = tuple(model.kernel if side > 1 else 1 for side in size)  # a line has no neighbours above and below
+        self.output = nn.Linear(self.kernel[0] * self.kernel[1] * model.width, model.width, bias=model.bias)
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        rows, columns = self.kernel
+        weight = self.output.weight.view(-1, rows, columns, x.shape[-1]).permute(0, 3, 1, 2)
+        return as_positions(F.conv2d(as_map(x, self.size), weight, self.output.bias, padding=(rows // 2, columns // 2)))
+
+
+class ConvolutionBlock(Block):
+    """A convolution, then feed-forward at each position.
+
+    Source: Yu et al., "MetaFormer Is Actually What You Need for Vision", 2022 (a block's worth does not hang on what gathers).
+    """
+
+    convolution: Convolution
+
+    def __init__(self, model: Model, layer: int, size: Size) -> None:
+        super().__init__(model, layer, "convolution", Convolution(model, size))
+
+    def forward(self, x: Float[Tensor, "B T D"], noise: Noise | None) -> Float[Tensor, "B T D"]:
+        return self.through(x, self.convolution, noise)
+
+
+class Shrink(nn.Module):
+    """Every position stays."""
+
+    def __init__(self, model: Model, size: Size) -> None:
+        super().__init__()
+        self.size = size
+        self.square = tuple(min(side, 2) for side in size)
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return x
+
+    @property
+    def left(self) -> Size:
+        """The size of the map behind it."""
+        return self.size
+
+
+class MaxPool(Shrink):
+    """Of each feature the largest in a square."""
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return as_positions(F.max_pool2d(as_map(x, self.size), self.square, ceil_mode=True))
+
+    @property
+    def left(self) -> Size:
+        return shrunk(self.size)
+
+
+class AveragePool(MaxPool):
+    """Of each feature the mean over a square."""
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return as_positions(F.avg_pool2d(as_map(x, self.size), self.square, ceil_mode=True, count_include_pad=False))
+
+
+class Stride(MaxPool):
+    """A learned map of a square's features, beyond the edge of nothing.
+
+    Source: Springenberg et al., "Striving for Simplicity: The All Convolutional Net", 2014.
+    """
+
+    def __init__(self, model: Model, size: Size) -> None:
+        super().__init__(model, size)
+        self.map = nn.Linear(self.square[0] * self.square[1] * model.width, model.width, bias=model.bias)
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        rows, columns = self.square
+        weight = self.map.weight.view(-1, rows, columns, x.shape[-1]).permute(0, 3, 1, 2)
+        grid = F.pad(as_map(x, self.size), (0, -self.size[1] % columns, 0, -self.size[0] % rows))
+        return as_positions(F.conv2d(grid, weight, self.map.bias, stride=self.square))
+
+
+SHRINKS: dict[str, Callable[[Model, Size], Shrink]] = {
+    "max": MaxPool,
+    "average": AveragePool,
+    "stride": Stride,
+    "none": Shrink,
+}

@@ -1,0 +1,70 @@
+"""Norms that look at more than one position: for networks over images, which read a whole example at once.
+
+An entry is built with (width, bias) and maps features [B, T, D] to features of the same shape.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (its customary name)
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pipeline.networks.dropout import Noise
+from pipeline.networks.norms import EPSILON
+
+MOMENTUM = 0.1  # share of a batch in the running mean and variance, as in torch
+GROUPS = 8  # of features, where the width can be divided into so many
+
+
+class GroupNorm(nn.Module):
+    """Mean 0 and variance 1 over some features at all positions of an example, then a weight and a bias for each feature.
+
+    Source: Wu and He, "Group Normalization", 2018.
+    """
+
+    def __init__(self, width: int, bias: bool) -> None:
+        super().__init__()
+        self.groups = math.gcd(GROUPS, width)
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return F.group_norm(x.mT, self.groups, self.weight, self.bias, EPSILON).mT
+
+
+class BatchNorm(nn.Module):
+    """Mean 0 and variance 1 over all positions of all examples, then a weight and a bias for each feature.
+
+    While training by the batch at hand; in use by running means, which move along with the weights and are kept with them:
+    so they are parameters that no gradient moves.
+
+    Source: Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate
+    Shift", 2015.
+    """
+
+    def __init__(self, width: int, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.mean = nn.Parameter(torch.zeros(width), requires_grad=False)
+        self.variance = nn.Parameter(torch.ones(width), requires_grad=False)
+
+    def forward(self, x: Float[Tensor, "B T D"], noise: Noise | None = None) -> Float[Tensor, "B T D"]:
+        training = noise is not None
+        return F.batch_norm(x.mT, self.mean, self.variance, self.weight, self.bias, training, MOMENTUM, EPSILON).mT
+
+
+def during(norm: nn.Module, noise: Noise | None) -> Callable[[Tensor], Tensor]:
+    """The norm as it is at this place of the training; most are the same everywhere."""
+    return functools.partial(norm, noise=noise) if isinstance(norm, BatchNorm) else norm
+
+
+IMAGE_NORMS: dict[str, Callable[[int, bool], nn.Module]] = {
+    "batch": BatchNorm,
+    "group": GroupNorm,
+}

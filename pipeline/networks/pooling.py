@@ -1,0 +1,76 @@
+"""Pooling: how the features of all positions become those of the whole.
+
+An entry is built with the knobs and maps features [B, T, D] to [B, D]; what is padding has no part in them.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from pipeline.params import Model
+
+
+class Pooling(nn.Module):
+    """The mean of all positions: none is left out, none says more than another."""
+
+    own_place = False  # whether it reads a place of its own, before all others
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+
+    def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+        counted = real.unsqueeze(-1).to(x.dtype)
+        return (x * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+
+
+class First(Pooling):
+    """A learned vector that stands before all others, and gathers from them what the class hangs on.
+
+    Source: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding", 2019.
+    """
+
+    own_place = True
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.start = nn.Parameter(torch.zeros(model.width))
+
+    def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+        return x[:, 0]
+
+
+class Last(Pooling):
+    """The last position that is no padding: where a causal model has read everything.
+
+    Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018.
+    """
+
+    def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+        last = (real.sum(dim=1) - 1).clamp(min=0)
+        return x[torch.arange(len(x), device=x.device), last]
+
+
+class AttentionPooling(Pooling):
+    """A mean whose weights are how well each position answers one learned query, which begins as the plain mean.
+
+    Source: Yang et al., "Hierarchical Attention Networks for Document Classification", 2016 (without its hidden layer).
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.query = nn.Parameter(torch.zeros(model.width))
+
+    def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+        scores = (x @ self.query.to(x.dtype)) * x.shape[-1] ** -0.5
+        weights = scores.masked_fill(~real, -torch.inf).softmax(dim=-1)
+        return (weights.unsqueeze(1) @ x).squeeze(1)
+
+
+POOLINGS: dict[str, type[Pooling]] = {
+    "first": First,
+    "mean": Pooling,
+    "last": Last,
+    "attention": AttentionPooling,
+}

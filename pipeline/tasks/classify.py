@@ -1,0 +1,100 @@
+"""Classification of texts: of which class is each?"""
+
+from __future__ import annotations
+
+import math
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import nn
+
+from pipeline.artifacts import labels_of, memory_mapped, meta_of, read_json, tokens_of
+from pipeline.networks.classifier import PADDING, Classifier
+from pipeline.networks.dropout import Noise
+from pipeline.params import Model, Refusal
+from pipeline.tasks.base import Batch, Loss, Parts, Shape
+from pipeline.tasks.objective import PLAIN, Objective
+
+WIDTHS = 8  # a batch is as long as its longest text, in steps of so many tokens, so that shapes seldom change
+
+
+class Classification:
+    """Texts of ids, each with a class. Of a text longer than the context the beginning is read.
+
+    Args:
+        tokens: the folder that the stage tokenize leaves.
+        model: the knobs of the network, its `length` among them.
+        shape: of what is in that folder.
+        objective: what training follows.
+    """
+
+    def __init__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> None:
+        self.tokens, self.model, self.shape, self.objective = tokens, model, shape, objective
+        self._opened: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._chosen: np.ndarray | None = None
+
+    @property
+    def length(self) -> int:
+        return self.model.length
+
+    @property
+    def uniform(self) -> float:
+        return math.log(len(self.shape.classes))
+
+    def texts(self, split: str) -> tuple[np.ndarray, Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+        """(all ids of a split, where each text begins with the end of the last, the label of each), read when first wanted.
+
+        Raises:
+            Refusal: the files do not belong together.
+        """
+        if split not in self._opened:
+            ids, labels = memory_mapped(tokens_of(self.tokens, split)), memory_mapped(labels_of(self.tokens, split))
+            end = read_json(meta_of(self.tokens), "end")["end"]
+            ends = np.flatnonzero(ids == end) + 1
+            if len(ends) != len(labels):
+                raise Refusal(
+                    f"{labels_of(self.tokens, split)}: {len(labels)} labels for {len(ends)} texts; `dvc repro` makes both anew"
+                )
+            self._opened[split] = ids, np.concatenate([[0], ends]), labels
+        return self._opened[split]
+
+    def parts(self) -> Parts:
+        _, bounds, _ = self.texts("train")
+        sizes = np.minimum(np.diff(bounds), self.length)
+        if self._chosen is not None:
+            sizes = sizes[self._chosen]
+        return Parts(sizes, sizes.astype(np.float32), np.zeros(len(sizes), np.uint8))
+
+    def among(self, chosen: Bool[np.ndarray, " P"]) -> Classification:
+        assert self._chosen is None, "parts are chosen of the whole split"
+        other = copy(self)
+        other._chosen = np.flatnonzero(chosen)
+        return other
+
+    def build(self, generator: torch.Generator) -> Classifier:
+        return Classifier(self.model, self.shape.vocabulary, len(self.shape.classes), generator)
+
+    def size(self, split: str) -> int:
+        if self._chosen is not None and split == "train":
+            return len(self._chosen)
+        return len(self.texts(split)[2])
+
+    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
+        ids, bounds, labels = self.texts(split)
+        if self._chosen is not None and split == "train":
+            rows = self._chosen[rows]
+        starts, sizes = bounds[rows], np.minimum(np.diff(bounds)[rows], length or self.length)
+        longest = min(-(-int(sizes.max()) // WIDTHS) * WIDTHS, length or self.length)
+        places = np.arange(longest)
+        inside = places < sizes[:, None]
+        windows = np.where(inside, ids[np.where(inside, starts[:, None] + places, 0)].astype(np.int64), PADDING)
+        return Batch(torch.from_numpy(windows), torch.from_numpy(labels[rows].astype(np.int64)))
+
+    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        return batch
+
+    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+        return self.objective.loss(model(batch.inputs, noise), batch.targets, noise is not None)

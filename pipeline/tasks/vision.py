@@ -1,0 +1,89 @@
+"""Vision: of which class is each image?"""
+
+from __future__ import annotations
+
+import math
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from pipeline.artifacts import images_of, labels_of, memory_mapped, meta_of, read_json
+from pipeline.networks.dropout import Noise
+from pipeline.networks.images import NETWORKS
+from pipeline.params import Model
+from pipeline.tasks.base import Batch, Loss, Parts, Shape
+from pipeline.tasks.objective import PLAIN, Objective
+
+
+class Vision:
+    """Images, each of a class, in the mean and the deviation of the training pixels.
+
+    Args:
+        tokens: the folder that the stage tokenize leaves.
+        model: the knobs of the network.
+        shape: of what is in that folder.
+        objective: what training follows.
+    """
+
+    def __init__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> None:
+        self.tokens, self.model, self.shape, self.objective = tokens, model, shape, objective
+        self._opened: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._scale: tuple[np.ndarray, np.ndarray] | None = None
+        self._chosen: np.ndarray | None = None
+
+    @property
+    def length(self) -> int:
+        """The positions of an image as the network first sees it."""
+        return math.prod(-(-side // min(self.model.patch, side)) for side in self.shape.image[:2])
+
+    @property
+    def uniform(self) -> float:
+        return math.log(len(self.shape.classes))
+
+    def pictures(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """(images [N, H, W, C] of bytes, labels [N]) of a split, memory-mapped when first wanted."""
+        if split not in self._opened:
+            self._opened[split] = memory_mapped(images_of(self.tokens, split)), memory_mapped(labels_of(self.tokens, split))
+        return self._opened[split]
+
+    def parts(self) -> Parts:
+        count = self.size("train")
+        return Parts(np.full(count, self.length), np.zeros(count, np.float32), np.zeros(count, np.uint8))
+
+    def among(self, chosen: Bool[np.ndarray, " P"]) -> Vision:
+        assert self._chosen is None, "parts are chosen of the whole split"
+        other = copy(self)
+        other._chosen = np.flatnonzero(chosen)
+        return other
+
+    def build(self, generator: torch.Generator) -> nn.Module:
+        height, width, channels = self.shape.image
+        return NETWORKS[self.model.network](self.model, (height, width, channels), len(self.shape.classes), generator)
+
+    def size(self, split: str) -> int:
+        return len(self._chosen) if self._chosen is not None and split == "train" else len(self.pictures(split)[1])
+
+    def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
+        if self._chosen is not None and split == "train":
+            rows = self._chosen[rows]
+        images, labels = self.pictures(split)
+        return Batch(self.standardised(images[rows]), torch.from_numpy(labels[rows].astype(np.int64)))
+
+    def standardised(self, images: np.ndarray) -> Float[Tensor, "B H W C"]:
+        """Images of bytes as the network reads them."""
+        if self._scale is None:
+            meta = read_json(meta_of(self.tokens), "mean", "deviation")
+            self._scale = np.array(meta["mean"], np.float32), np.array(meta["deviation"], np.float32)
+        mean, deviation = self._scale
+        return torch.from_numpy((images.astype(np.float32) - mean) / deviation)
+
+    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        return batch
+
+    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+        blended = None if batch.others is None or batch.shares is None else (batch.others, batch.shares)
+        return self.objective.loss(model(batch.inputs, noise), batch.targets, noise is not None, blended=blended)
