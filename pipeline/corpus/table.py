@@ -4,7 +4,7 @@ and a line here.
 
 from __future__ import annotations
 
-from pipeline.corpus import addition, brackets, digits, modular, own, published, synthetic
+from pipeline.corpus import addition, brackets, digits, languages, modular, own, published, rows, sentiment, synthetic
 from pipeline.corpus.documents import Card, Dataset, Splits
 from pipeline.corpus.images import ImageSet
 from pipeline.corpus.mixture import mixed
@@ -37,6 +37,9 @@ TEXTS: dict[str, Dataset] = {
 
 # Of which class a text is: documents with a label each.
 LABELLED_TEXTS: dict[str, Dataset] = {
+    "sentiment": sentiment.SENTIMENT,
+    "language_id": languages.LANGUAGE_ID,
+    "file": rows.labelled_file,
     "dyck": brackets.labelled_dyck,
     "modular": modular.labelled_modular,
 }
