@@ -4,7 +4,20 @@ and a line here.
 
 from __future__ import annotations
 
-from pipeline.corpus import addition, brackets, digits, languages, modular, own, published, rows, sentiment, synthetic
+from pipeline.corpus import (
+    addition,
+    brackets,
+    digits,
+    hub,
+    languages,
+    manuals,
+    modular,
+    own,
+    published,
+    rows,
+    sentiment,
+    synthetic,
+)
 from pipeline.corpus.documents import Card, Dataset, Splits
 from pipeline.corpus.images import ImageSet
 from pipeline.corpus.mixture import mixed
@@ -24,8 +37,11 @@ TEXTS: dict[str, Dataset] = {
     "tinyshakespeare": published.TINYSHAKESPEARE,
     "tinystories": published.TINYSTORIES,
     "enwik8": published.ENWIK8,
+    "tinystories_clean": hub.tinystories_clean,
+    "manuals": manuals.MANUALS,
     "file": own.file,
     "url": published.url,
+    "hub": hub.hub,
     "markov": synthetic.markov,
     "zipf_bigram": synthetic.zipf_bigram,
     "repeats": synthetic.repeats,
