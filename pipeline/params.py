@@ -239,6 +239,12 @@ class Prepare(Section):
         return self
 
     @model_validator(mode="after")
+    def likeness_can_be_told(self) -> Prepare:
+        if 0 < self.near_duplicate < 0.3:
+            raise _problem("near_duplicate", f"{self.near_duplicate} is below 0.3: so alike is much that has nothing in common")
+        return self
+
+    @model_validator(mode="after")
     def generated_text_is_possible(self) -> Prepare:
         if self.fewest_digits > self.digits:
             raise _problem("fewest_digits", f"{self.fewest_digits} is more than digits {self.digits}")
