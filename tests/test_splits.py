@@ -120,7 +120,16 @@ def test_every_pair_of_like_texts_is_found_and_no_other(threshold: float) -> Non
 
 
 def test_case_punctuation_and_blanks_make_no_difference_and_short_texts_are_compared_whole() -> None:
-    texts = ["Yay! Another GOOD  phone interview.", "yay, another good phone interview", "ok!", "OK", "okay", "([])", "([]])", "!"]
+    texts = [
+        "Yay! Another GOOD  phone interview.",
+        "yay, another good phone interview",
+        "ok!",
+        "OK",
+        "okay",
+        "([])",
+        "([]])",
+        "!",
+    ]
     assert set(alike(texts, 1.0)) == {(0, 1), (2, 3)}
 
 
