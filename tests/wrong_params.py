@@ -104,14 +104,19 @@ WRONG: dict[str, Wrong] = {
         "gellu",
         "model.activation: there is no 'gellu'. Did you mean 'gelu'? Known: networks/activations.py:ACTIVATIONS",
     ),
-    "a name like none": knob("model.norm", "qqq", "model.norm: there is no 'qqq'. Known: networks/norms.py:NORMS"),
+    "a name like none": knob(
+        "model.norm",
+        "qqq",
+        "model.norm: there is no 'qqq'. Known: networks/norms.py:NORMS, networks/image_norms.py:IMAGE_NORMS",
+    ),
     "a name in capitals": knob(
         "model.residual", "PRE", "model.residual: there is no 'PRE'. Known: networks/residuals.py:RESIDUALS"
     ),
     "a data set that is not there": knob(
         "prepare.dataset",
         "shakespear",
-        "prepare.dataset: there is no 'shakespear'. Did you mean 'shakespeare'? Known: corpus/table.py:DATASETS",
+        "prepare.dataset: there is no 'shakespear'. Did you mean 'shakespeare'?"
+        " Known: corpus/table.py:TEXTS, corpus/table.py:LABELLED_TEXTS, corpus/table.py:IMAGES",
     ),
     "a tokenizer that is not there": knob(
         "tokenize.kind",
