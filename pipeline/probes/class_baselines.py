@@ -6,7 +6,7 @@ No torch. scikit-learn is imported where a baseline is fitted: 1.5 s, which lang
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,9 +135,10 @@ def _nearest(
 
     nearest = KNeighborsClassifier(neighbours, algorithm="brute").fit(pixels, true)
     for split in HELD_OUT:
-        with np.errstate(divide="ignore"):  # a class without a vote: its loss would be infinite, and is left out
+        with np.errstate(divide="ignore"):
             said = _of_all_classes(np.log(nearest.predict_proba(_flat(raw, split))), nearest.classes_, classes)
-        yield ClassScore.of("neighbours", split, Answers(said, labels(raw, split)), f"the {neighbours} nearest by pixels")
+        score = ClassScore.of("neighbours", split, Answers(said, labels(raw, split)), f"the {neighbours} nearest by pixels")
+        yield replace(score, loss=None)  # votes are no probabilities: a class without one would cost infinitely
 
 
 def _flat(raw: Path, split: str) -> Float[np.ndarray, "N P"]:

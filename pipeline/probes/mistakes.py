@@ -79,7 +79,7 @@ def page(answers: Answers, mistakes: Sequence[Mistake], classes: Sequence[str], 
     if np.isnan(answers.said).any():
         return "# Mistakes\n\nWhat the model says are no numbers (its training diverged), so it tells no classes.\n"
     parts = [f"# Mistakes\n\n{wrong:,} of the {count:,} examples of the {SPLIT} split were taken for another class.\n"]
-    headings = {True: "## The worst, the surest first\n", False: "## Right, but hardly sure\n"}
+    headings = {True: "## The worst, the surest first\n", False: "## Right, the least sure first\n"}
     for one, what in zip(mistakes, _shown(mistakes, raw), strict=True):
         if heading := headings.pop(one.wrong, ""):
             parts.append(heading)
