@@ -97,7 +97,7 @@ class Attention(nn.Module):
     def visible(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "T S"]:
         """Which keys each query may look at; the last query stands at the last key."""
         place = torch.arange(keys - queries, keys, device=device)[:, None]
-        return torch.arange(keys, device=device) <= (place if self.causal else keys)
+        return torch.arange(keys, device=device) <= (place if self.causal else torch.full_like(place, keys))
 
     def mix(
         self,
