@@ -22,7 +22,7 @@ import yaml
 
 from pipeline.artifacts import RAW, TOKENS, identity, private, read_json, sha256_of, write_json, write_text
 from pipeline.lab.grid import Variant
-from pipeline.lab.measures import Record
+from pipeline.lab.record import Record
 from pipeline.params import ROOMS, Params, Refusal, cores
 
 Place = tuple[int, ...]
@@ -40,7 +40,7 @@ def run_all(variants: Sequence[Variant], read: tuple[str, ...], advance: Advance
     tokens: dict[str, Path] = {}
     runs = []
     for variant in variants:
-        data = str((variant.params.prepare, variant.params.tokenize))
+        data = str((variant.params.task, variant.params.prepare, variant.params.tokenize))
         if variant.bench is None and data not in tokens:
             tokens[data] = tokens_for(variant.params)
         runs.append((variant, tokens.get(data, TOKENS), read))
@@ -98,7 +98,7 @@ def tokens_for(params: Params) -> Path:
 
 def _left_by(stage: str, section: str, out: Path, params: Params, inputs: Mapping[str, Path]) -> Path:
     """What a stage leaves, from a private folder in which it runs with these knobs over these inputs."""
-    run = identity(stage, params.model_dump(include={section}), inputs)
+    run = identity(stage, params.model_dump(include={"task", section}), inputs)
     folder = private("sweeps") / stage / run
     if not (folder / out).exists():  # it appears when it is whole
         knobs = params.model_dump()
@@ -130,7 +130,8 @@ def kept_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | Non
     described["precision"] = Runtime(params.runtime, params.train.precision).precision
     described["record"] = sha256_of(ROOMS / "lab/training.py")
     if read:
-        described |= {"read": read, "readers": [sha256_of(ROOMS / "probes"), sha256_of(ROOMS / "lab/reading.py")]}
+        described |= {"read": read, "probe": params.probe.model_dump()}
+        described["readers"] = [sha256_of(ROOMS / "probes"), sha256_of(ROOMS / "lab/reading.py")]
     if variant.fault:
         described |= {
             "fault": variant.fault,
