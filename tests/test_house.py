@@ -51,7 +51,7 @@ BREACHES = [
     ("imports_run_down", added("pipeline/corpus/table.py", "\nfrom pipeline.tasks.base import Task\n"), "corpus stands beside"),
     (
         "imports_run_down",
-        added("pipeline/figures/style.py", "\nfrom pipeline.corpus.table import DATASETS\n"),
+        added("pipeline/figures/style.py", "\nfrom pipeline.corpus.table import TEXTS\n"),
         "figures stands beside",
     ),
     ("imports_run_down", added("pipeline/lab/study.py", "\nfrom pipeline.train import main\n"), "imports a door"),

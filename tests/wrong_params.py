@@ -111,7 +111,7 @@ WRONG: dict[str, Wrong] = {
     "a data set that is not there": knob(
         "prepare.dataset",
         "shakespear",
-        "prepare.dataset: there is no 'shakespear'. Did you mean 'shakespeare'? Known: corpus/table.py:DATASETS",
+        "prepare.dataset: there is no 'shakespear'. Did you mean 'shakespeare'? Known: corpus/table.py:TEXTS",
     ),
     "a tokenizer that is not there": knob(
         "tokenize.kind",

@@ -4,7 +4,7 @@ and a line here.
 
 from __future__ import annotations
 
-from pipeline.corpus import digits, exercises, own, published, synthetic
+from pipeline.corpus import addition, brackets, digits, modular, own, published, synthetic
 from pipeline.corpus.documents import Card, Dataset, Splits
 from pipeline.corpus.images import ImageSet
 from pipeline.corpus.mixture import mixed
@@ -29,14 +29,16 @@ TEXTS: dict[str, Dataset] = {
     "markov": synthetic.markov,
     "zipf_bigram": synthetic.zipf_bigram,
     "repeats": synthetic.repeats,
-    "addition": exercises.addition,
-    "dyck": exercises.dyck,
+    "addition": addition.addition,
+    "dyck": brackets.dyck,
+    "modular": modular.modular,
     "mixture": mixture,
 }
 
 # Of which class a text is: documents with a label each.
 LABELLED_TEXTS: dict[str, Dataset] = {
-    "dyck": exercises.labelled_dyck,
+    "dyck": brackets.labelled_dyck,
+    "modular": modular.labelled_modular,
 }
 
 # Of which class an image is.
