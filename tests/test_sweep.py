@@ -429,10 +429,10 @@ def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], mon
     def advance() -> None:
         told[0] += 1
 
-    monkeypatch.setattr(sweep, "ALONE", 100)
+    monkeypatch.setattr(sweep, "cores", lambda: 1)
     alone = sweep.run_all(variants, (), advance)
     shutil.rmtree(".rally/sweeps/runs")
-    monkeypatch.setattr(sweep, "ALONE", 2)
+    monkeypatch.setattr(sweep, "WORTH", 4)
     monkeypatch.setattr(sweep, "cores", lambda: 2)
     assert sweep.run_all(variants, (), advance) == alone
     assert told == [8]

@@ -24,7 +24,6 @@ from pipeline.probes.table import PROBES
 from pipeline.tasks.base import Task
 from pipeline.tasks.lm import LanguageModelling
 
-SEQUENCES = 16  # of the fixed batch
 EXAMPLES = 4096  # of a split, spread evenly, on which what is right is counted
 TOGETHER = 512  # of them at a time
 QUESTIONS = 512  # that are asked of what answers
@@ -38,7 +37,7 @@ def numbers_of(
     with progress.optimizer.reading():
         reads = load(saved) if (saved := tokenizer_of(tokens)).exists() else None  # who looks at images reads nothing
         iterations = probe.sharpness_iterations or ITERATIONS
-        subject = Subject(progress.model, task, reads, runtime, progress.step, SEQUENCES, "", iterations)
+        subject = Subject(progress.model, task, reads, runtime, progress.step, probe.sequences, "", iterations)
         own = {name: READERS[name](subject) for name in wanted if name in READERS}
         needed = {NUMBERS[name][0] for name in wanted if name in NUMBERS and name not in own}
         readings = {name: reading for name in needed if (reading := PROBES[name].read(subject)) is not None}

@@ -28,7 +28,7 @@ from pipeline.params import ROOMS, Params, Refusal, cores
 Place = tuple[int, ...]
 Advance = Callable[[], None]
 
-ALONE = 8  # runs that are so few are not worth the two seconds in which another process imports torch
+WORTH = 2000  # steps of training for which another process is worth the two seconds in which it imports torch
 
 
 def run_all(variants: Sequence[Variant], read: tuple[str, ...], advance: Advance) -> dict[Place, Record]:
@@ -62,8 +62,8 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
             yield run[0].place, Record(**read_json(kept))
         else:
             todo.append(run)
-    together = min(cores(), len(todo) // ALONE + 1) if all(run[0].params.runtime.threads == 1 for run in todo) else 1
-    if together == 1:
+    together = min(cores(), len(todo), sum(map(_steps, todo)) // WORTH + 1)
+    if together <= 1 or any(run[0].params.runtime.threads != 1 for run in todo):
         for run in todo:
             yield run[0].place, record_of(*run)
         return
@@ -75,6 +75,12 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
         except BaseException:  # what has begun is finished and kept, what has not is not begun
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _steps(run: Run) -> int:
+    """How much work it is, about."""
+    variant = run[0]
+    return variant.params.train.steps if variant.bench is None else WORTH // 8
 
 
 def _leave_ctrl_c() -> None:
