@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 from torch import nn
 
 from pipeline.artifacts import labels_of, memory_mapped, meta_of, read_json, tokens_of
@@ -44,7 +44,7 @@ class Classification:
     def uniform(self) -> float:
         return math.log(len(self.shape.classes))
 
-    def texts(self, split: str) -> tuple[np.ndarray, Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    def texts(self, split: str) -> tuple[np.ndarray, Int[np.ndarray, " _"], Integer[np.ndarray, " N"]]:
         """(all ids of a split, where each text begins with the end of the last, the label of each), read when first wanted.
 
         Raises:
