@@ -28,7 +28,7 @@ def headline(run: Run, knobs: Mapping[str, Mapping[str, Any]]) -> Headline:
     good, verdict = _verdict(run)
     sizes = (_counted(model["depth"], "block"), f"{model['width']} wide", _counted(model["heads"], "head"))
     built = f"{', '.join(sizes)}, {model['length']} tokens of context"
-    seen = next((int(tokens) for tokens in reversed(run.train.get("tokens", [])) if tokens is not None), 0)
+    seen = next((int(tokens) for tokens in reversed(run.train.get("targets", [])) if tokens is not None), 0)
     read = f" and read {_many(seen)} tokens" if seen else ""
     sentences = [f"The model: {built}. It took {step:,} of {steps:,} steps with {train['optimizer']}{read}."]
     if (above := run.evaluation.get("above_entropy")) is not None:

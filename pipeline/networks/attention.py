@@ -96,8 +96,10 @@ class Attention(nn.Module):
 
     def visible(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "T S"]:
         """Which keys each query may look at; the last query stands at the last key."""
+        if not self.causal:
+            return torch.ones(queries, keys, dtype=torch.bool, device=device)
         place = torch.arange(keys - queries, keys, device=device)[:, None]
-        return torch.arange(keys, device=device) <= (place if self.causal else torch.full_like(place, keys))
+        return torch.arange(keys, device=device) <= place
 
     def mix(
         self,
@@ -216,8 +218,8 @@ class AverageAttention(Attention):
 
 
 def _hiding(
-    bias: Float[Tensor, "H T T"] | None, real: Bool[Tensor, "B T"] | None, q: Float[Tensor, "B H T d"]
-) -> Float[Tensor, "... T T"] | None:
+    bias: Float[Tensor, "H T S"] | None, real: Bool[Tensor, "B S"] | None, q: Float[Tensor, "B H T d"]
+) -> Float[Tensor, "... T S"] | None:
     """A bias that hides padding too. A place that is padding itself sees itself, for it must see something."""
     if real is None:
         return bias
