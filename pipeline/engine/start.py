@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Integer
 from torch import nn
 
 from pipeline.artifacts import NONE, SPLITS, labels_of, memory_mapped, meta_of, read_json
@@ -38,7 +38,8 @@ def begin(seed: int, kind: str, model: Model, train: Train, tokens: Path, runtim
     """
     shape = Shape.of(read_json(meta_of(tokens)))
     teacher = teacher_of(train, lambda folder: taught_by(folder, model, shape.vocabulary, tokens).to(runtime.device))
-    weights = class_weights(memory_mapped(labels_of(tokens, "train"))) if train.class_weights == "balanced" else ()
+    balanced = train.class_weights == "balanced"
+    weights = class_weights(memory_mapped(labels_of(tokens, "train")), len(shape.classes)) if balanced else ()
     task = TASKS[kind](tokens, model, shape, replace(objective_of(train, runtime, teacher), class_weights=weights))
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
@@ -68,9 +69,13 @@ def objective_of(train: Train, runtime: Runtime, teacher: Teacher | None = None)
     )
 
 
-def class_weights(labels: Int[np.ndarray, " N"]) -> tuple[float, ...]:
-    """What each class weighs, so that all of them together weigh alike, and an example 1 on average."""
-    counts = np.bincount(labels)
+def class_weights(labels: Integer[np.ndarray, " N"], classes: int) -> tuple[float, ...]:
+    """What an example of each class weighs: n / (classes there are * examples of it), so that each class weighs as much as
+    any other, and an example 1 on average.
+
+    Source: King and Zeng, "Logistic Regression in Rare Events Data", 2001.
+    """
+    counts = np.bincount(labels, minlength=classes)
     return tuple(float(weight) for weight in len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))
 
 
