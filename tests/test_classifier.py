@@ -18,14 +18,13 @@ from pipeline.artifacts import memory_mapped, meta_of, read_json
 from pipeline.engine.curricula import CURRICULA
 from pipeline.engine.loop import fit, update
 from pipeline.engine.order import DRAWS
-from pipeline.engine.start import class_weights
 from pipeline.networks.classifier import PADDING, Classifier
 from pipeline.networks.dropout import Noise
 from pipeline.networks.pooling import POOLINGS
 from pipeline.params import Params, Refusal
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
-from pipeline.tasks.objective import Objective
+from pipeline.tasks.objective import Objective, class_weights
 
 LENGTH = 12
 MIXING = ("attention", "position", "mixer", "norm")  # what looks, or could, at more than one place
@@ -231,12 +230,10 @@ def test_an_example_costs_what_its_class_weighs() -> None:
 def test_balanced_weights_are_scikit_learns_and_one_on_average(tmp_path: Path) -> None:
     labels = np.load(write_labelled(tmp_path) / "train.labels.npy")
     assert np.bincount(labels).tolist() == [30, 20, 10]
-    weights = class_weights(labels, 3)
+    weights = class_weights(labels)
     assert weights == pytest.approx(compute_class_weight("balanced", classes=np.arange(3), y=labels))
     assert np.mean(np.array(weights)[labels]) == pytest.approx(1)
-    assert class_weights(np.array([0, 0, 1]), 3) == pytest.approx((0.75, 1.5, 1.5)), (
-        "of a class without example nothing is asked"
-    )
+    assert class_weights(np.array([0, 0, 2])) == pytest.approx((0.75, 1.5, 1.5)), "a class without an example asks for nothing"
 
 
 def test_balanced_a_rare_class_moves_the_weights_as_much_as_a_common_one(tmp_path: Path) -> None:
@@ -279,4 +276,4 @@ def test_what_is_shown_is_the_plain_loss_whatever_is_followed(tmp_path: Path) ->
 def test_the_weights_of_the_classes_are_counted_in_the_training_split(tmp_path: Path) -> None:
     _, task, _ = started(knobs(**KINDS["classify"], train__class_weights="balanced"), tmp_path)
     labels = memory_mapped(tmp_path / "train.labels.npy")
-    assert task.objective.class_weights == class_weights(labels, 3)
+    assert task.objective.class_weights == class_weights(labels)

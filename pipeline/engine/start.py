@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Integer
 from torch import nn
 
 from pipeline.artifacts import NONE, SPLITS, labels_of, memory_mapped, meta_of, read_json
@@ -22,7 +20,7 @@ from pipeline.networks.inits import rates
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Train
 from pipeline.tasks.base import Shape, Task
-from pipeline.tasks.objective import Objective, Teacher, Variation
+from pipeline.tasks.objective import Objective, Teacher, class_weights
 from pipeline.tasks.table import TASKS
 
 
@@ -38,8 +36,7 @@ def begin(seed: int, kind: str, model: Model, train: Train, tokens: Path, runtim
     """
     shape = Shape.of(read_json(meta_of(tokens)))
     teacher = teacher_of(train, lambda folder: taught_by(folder, model, shape.vocabulary, tokens).to(runtime.device))
-    balanced = train.class_weights == "balanced"
-    weights = class_weights(memory_mapped(labels_of(tokens, "train")), len(shape.classes)) if balanced else ()
+    weights = class_weights(memory_mapped(labels_of(tokens, "train"))) if train.class_weights == "balanced" else ()
     task = TASKS[kind](tokens, model, shape, replace(objective_of(train, runtime, teacher), class_weights=weights))
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
@@ -62,21 +59,7 @@ def teacher_of(train: Train, network_in: Callable[[Path], GPT]) -> Teacher | Non
 
 def objective_of(train: Train, runtime: Runtime, teacher: Teacher | None = None) -> Objective:
     """What a training follows."""
-    variation = Variation(train.shift, train.flip, train.cutout, train.mixup)
-    squares = train.loss == "squares"
-    return Objective(
-        train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk, teacher, squares=squares, variation=variation
-    )
-
-
-def class_weights(labels: Integer[np.ndarray, " N"], classes: int) -> tuple[float, ...]:
-    """What an example of each class weighs: n / (classes there are * examples of it), so that each class weighs as much as
-    any other, and an example 1 on average.
-
-    Source: King and Zeng, "Logistic Regression in Rare Events Data", 2001.
-    """
-    counts = np.bincount(labels, minlength=classes)
-    return tuple(float(weight) for weight in len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))
+    return Objective.of(train, loss_chunk=runtime.knobs.loss_chunk, teacher=teacher)
 
 
 def untrained(seed: int, task: Task, model: Model, train: Train, runtime: Runtime) -> Progress:
