@@ -22,7 +22,10 @@ def main() -> None:
     # In float32 whatever the model was trained in, so that experiments differ by their weights alone.
     subject = open_model(artifacts.MODEL.parent, Runtime(params.runtime))
     meta = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS))
-    (_classes if meta.get("classes") else _text)(params, subject, meta)
+    if meta.get("classes"):
+        _classes(params, subject, meta)
+    else:
+        _text(params, subject, meta)
 
 
 def _text(params: Params, subject: Subject, meta: dict[str, Any]) -> None:

@@ -77,9 +77,9 @@ def leave_run(root: Path, speed: float = 1.0, steps: int = 1000) -> None:
                 0.0,
             )
         )
-    _table(root / TRAIN_CURVE, ("step", "tokens", "loss", "lr", "gradient_norm", "clipped"), rows)
+    _table(root / TRAIN_CURVE, ("step", "targets", "loss", "lr", "gradient_norm", "clipped"), rows)
     held = [_held_out(step, round(1.52 + 2.6 * math.exp(-speed * step / 95), 5)) for step in range(50, steps + 1, 50)]
-    _table(root / VALIDATION_CURVE, ("step", "tokens", "loss", "accuracy"), held)
+    _table(root / VALIDATION_CURVE, ("step", "targets", "loss", "accuracy"), held)
     write_json(root / TRAIN_METRICS, {"step": steps, "steps": steps, "train_loss": rows[-1][2], "diverged": False})
     sanity = {"loss": 4.44, "uniform": 4.43, "logit_variance": 0.02, "start_excess": 0.0, "future": 0.0, "across_batch": 0.0}
     write_json(root / SANITY, sanity)

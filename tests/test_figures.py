@@ -291,7 +291,7 @@ def test_a_large_model_keeps_the_page_under_two_megabytes(run: Run, knobs: dict[
     row = [1 / (1 + key) for key in range(len(tokens))]
     axes = (Axis("layer", range_(12)), Axis("head", range_(12)), Axis("query", tokens), Axis("key", tokens))
     big = Reading("attention", "maps", "weight", "Says.", axes, [[[row] * len(tokens)] * 12] * 12)
-    curve = {name: [float(value) for value in range(100_000)] for name in ("step", "loss", "lr", "gradient_norm", "tokens")}
+    curve = {name: [float(value) for value in range(100_000)] for name in ("step", "loss", "lr", "gradient_norm", "targets")}
     assert len(page(dataclasses.replace(run, readings=(big,), train=curve), knobs).encode()) < 2_000_000
 
 

@@ -27,7 +27,7 @@ def headline(run: Run, knobs: Mapping[str, Mapping[str, Any]]) -> Headline:
     train = knobs["train"]
     step, steps = int(run.progress.get("step", 0)), int(run.progress.get("steps", train["steps"]))
     good, verdict = (_verdict_of_classes if run.classes else _verdict)(run)
-    seen = next((int(tokens) for tokens in reversed(run.train.get("tokens", [])) if tokens is not None), 0)
+    seen = next((int(count) for count in reversed(run.train.get("targets", [])) if count is not None), 0)
     read = f" and saw {_many(seen)} {run.target}s" if seen else ""
     built = _built(knobs["task"]["kind"], knobs["model"])
     sentences = [f"The model: {built}. It took {step:,} of {steps:,} steps with {train['optimizer']}{read}."]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from copy import copy
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 from torch import nn
 
 from pipeline.artifacts import labels_of, memory_mapped, meta_of, read_json, tokens_of
 from pipeline.networks.classifier import PADDING, Classifier
 from pipeline.networks.dropout import Noise
 from pipeline.params import Model, Refusal
-from pipeline.tasks.base import Batch, Loss, Parts, Shape
+from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
 
 WIDTHS = 8  # a batch is as long as its longest text, in steps of so many tokens, so that shapes seldom change
@@ -31,6 +32,8 @@ class Classification:
         objective: what training follows.
     """
 
+    unit: ClassVar[Unit] = "examples"
+
     def __init__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> None:
         self.tokens, self.model, self.shape, self.objective = tokens, model, shape, objective
         self._opened: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
@@ -44,7 +47,7 @@ class Classification:
     def uniform(self) -> float:
         return math.log(len(self.shape.classes))
 
-    def texts(self, split: str) -> tuple[np.ndarray, Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    def texts(self, split: str) -> tuple[np.ndarray, Int[np.ndarray, " _"], Integer[np.ndarray, " N"]]:
         """(all ids of a split, where each text begins with the end of the last, the label of each), read when first wanted.
 
         Raises:

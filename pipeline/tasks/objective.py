@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.networks.transformer import GPT
+from pipeline.params import Train
 from pipeline.tasks.base import IGNORED, Loss
 
 
@@ -97,6 +99,12 @@ class Objective:
     class_weights: tuple[float, ...] = ()
     variation: Variation = AS_THEY_ARE
 
+    @classmethod
+    def of(cls, train: Train, **more: Any) -> Objective:
+        """What the knobs say; `more` is what they alone do not tell (class weights, the teacher, pieces)."""
+        variation = Variation(train.shift, train.flip, train.cutout, train.mixup)
+        return cls(train.label_smoothing, train.z_loss, squares=train.loss == "squares", variation=variation, **more)
+
     @property
     def plain(self) -> Objective:
         """The cross-entropy alone, computed in as many pieces: what is measured, not followed."""
@@ -155,6 +163,12 @@ class Objective:
         if not self.class_weights:
             return costs
         return costs * logits.new_tensor(self.class_weights)[targets.clamp(min=0)]
+
+
+def class_weights(labels: Integer[np.ndarray, " N"]) -> tuple[float, ...]:
+    """What each class weighs, so that all of them together weigh alike, and an example 1 on average."""
+    counts = np.bincount(labels)
+    return tuple(float(weight) for weight in len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))
 
 
 def _squares(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
