@@ -222,6 +222,23 @@ class Prepare(Section):
         return self
 
     @model_validator(mode="after")
+    def hub_has_what_it_needs(self) -> Prepare:
+        if "hub" not in (self.mixture if self.dataset == "mixture" else [self.dataset]):
+            return self
+        for knob, form, what in (
+            ("repository", r"[\w.-]+/[\w.-]+", "no owner/name of a data set"),
+            ("revision", r"[0-9a-f]{40}", "no commit, 40 hexadecimal digits: a branch would change under your feet"),
+            (
+                "file",
+                r".+\.(txt|jsonl)(\.gz)?|.+\.parquet",
+                "no .txt, .jsonl or .parquet (or .txt.gz, .jsonl.gz)",
+            ),
+        ):
+            if not re.fullmatch(form, getattr(self, knob)):
+                raise _problem(knob, f"{getattr(self, knob)!r} is {what}; the data set 'hub' needs one")
+        return self
+
+    @model_validator(mode="after")
     def generated_text_is_possible(self) -> Prepare:
         if self.fewest_digits > self.digits:
             raise _problem("fewest_digits", f"{self.fewest_digits} is more than digits {self.digits}")
