@@ -46,7 +46,9 @@ def told(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-RATED = [name for name, dataset in TEXTS.items() if dataset.__module__ == "pipeline.corpus.exercises"]
+RATED = [
+    name for name, dataset in TEXTS.items() if dataset.__module__ in ("pipeline.corpus.addition", "pipeline.corpus.brackets")
+]
 GENERATED = [name for name, dataset in TEXTS.items() if dataset.__module__ == "pipeline.corpus.synthetic"] + RATED
 
 

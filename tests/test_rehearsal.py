@@ -33,7 +33,7 @@ from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params
-from pipeline.tasks.base import Batch, Loss, Parts
+from pipeline.tasks.base import Batch, Loss, Parts, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective
 
@@ -99,7 +99,7 @@ class Tracked(LanguageModelling):
     """Language modelling without content, for a MemTracker, which wants to be told of every micro-batch."""
 
     def __init__(self, params: Params, vocabulary: int, objective: Objective, tracker: MemTracker) -> None:
-        super().__init__(Path(), params.model, vocabulary, objective)
+        super().__init__(Path(), params.model, Shape(vocabulary), objective)
         self.tracker = tracker
 
     def size(self, split: str) -> int:

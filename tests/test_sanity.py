@@ -187,7 +187,7 @@ def test_what_is_known_before_it_was_learned_is_seen(tmp_path: Path) -> None:
         model__tied=True, model__init="gpt2", model__width=128
     ).model  # tied: its first guess is what it has just read
     folder = write_tokens(tmp_path, tokens=4000, vocabulary=200)
-    for task, seen in ((Told(folder, model, 200), True), (LanguageModelling(folder, model, Shape(200)), False)):
+    for task, seen in ((Told(folder, model, Shape(200)), True), (LanguageModelling(folder, model, Shape(200)), False)):
         network = task.build(torch.Generator().manual_seed(0))
         assert ("it knows before it has learned" in "; ".join(problems(numbers_at_start(network, task)))) is seen
 

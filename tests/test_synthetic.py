@@ -12,14 +12,14 @@ import pytest
 from small import knobs
 
 from pipeline.artifacts import SPLITS
+from pipeline.corpus.brackets import BRACKETS, entropy_of_dyck
 from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.exercises import BRACKETS, entropy_of_dyck
 from pipeline.corpus.progress import follower
 from pipeline.corpus.synthetic import ALPHABET
 from pipeline.corpus.table import TEXTS
 from pipeline.params import Refusal
 
-ROOMS = ("pipeline.corpus.synthetic", "pipeline.corpus.exercises")
+ROOMS = ("pipeline.corpus.synthetic", "pipeline.corpus.addition", "pipeline.corpus.brackets")
 GENERATED = [name for name, dataset in TEXTS.items() if dataset.__module__ in ROOMS]
 
 

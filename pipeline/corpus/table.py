@@ -4,7 +4,19 @@ and a line here.
 
 from __future__ import annotations
 
-from pipeline.corpus import exercises, own, own_images, published, published_images, synthetic
+from pipeline.corpus import (
+    addition,
+    brackets,
+    languages,
+    modular,
+    own,
+    own_images,
+    published,
+    published_images,
+    rows,
+    sentiment,
+    synthetic,
+)
 from pipeline.corpus.documents import Card, Dataset, Splits
 from pipeline.corpus.images import ImageSet
 from pipeline.corpus.mixture import mixed
@@ -30,14 +42,19 @@ TEXTS: dict[str, Dataset] = {
     "markov": synthetic.markov,
     "zipf_bigram": synthetic.zipf_bigram,
     "repeats": synthetic.repeats,
-    "addition": exercises.addition,
-    "dyck": exercises.dyck,
+    "addition": addition.addition,
+    "dyck": brackets.dyck,
+    "modular": modular.modular,
     "mixture": mixture,
 }
 
 # Of which class a text is: documents with a label each.
 LABELLED_TEXTS: dict[str, Dataset] = {
-    "dyck": exercises.labelled_dyck,
+    "sentiment": sentiment.SENTIMENT,
+    "language_id": languages.LANGUAGE_ID,
+    "file": rows.labelled_file,
+    "dyck": brackets.labelled_dyck,
+    "modular": modular.labelled_modular,
 }
 
 # Of which class an image is.
