@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import LogNorm
 
-from pipeline.figures import charts, classes, doctor, pixels
+from pipeline.figures import charts, classes, clouds, doctor, pixels
 from pipeline.figures.charts import Chart, Line
 from pipeline.figures.forms import scale
 from pipeline.figures.headline import headline
@@ -193,11 +193,13 @@ def _questions(readings: Sequence[Reading]) -> list[tuple[str, list[dict[str, An
         (question, [{"name": reading.name, "form": reading.form, **_view(reading)} for reading in some])
         for question, some in by_question(readings)
     ]
-    _within_budget([view for _, views in asked for view in views if view["form"] != "lines"])
+    _within_budget([view for _, views in asked for view in views if view["form"] in ("heat", "maps")])
     return asked
 
 
 def _view(reading: Reading) -> dict[str, Any]:
+    if reading.form == "points":
+        return clouds.view(reading)
     return chart_view(charts.of_reading(reading)) if reading.form == "lines" else grid_view(reading)
 
 
@@ -282,7 +284,7 @@ def _classes(run: Run) -> dict[str, Any]:
         "map": None if counts is None or len(counts) <= classes.TOLD else grid_view(_as_reading(counts, run.classes)),
         "rows": classes.per_class(run),
         "mistakes": [
-            (one, None if one.pixels is None else pixels.picture_uri(classes.three_channels(one.pixels)))
+            (one, None if one.pixels is None else pixels.picture_uri(classes.visible(one.pixels)))
             for one in classes.mistakes(run)
         ],
         "looked_at": run.mistakes.get("split", "validation"),
