@@ -182,7 +182,8 @@ def test_other_classes_another_tokenizer_and_another_task_are_one_line_each(toke
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"train__optimizer": name, "train__epsilon": 1e-8} for name in OPTIMIZERS),
+        {},
+        *(pytest.param({"train__optimizer": name, "train__epsilon": 1e-8}, marks=pytest.mark.slow) for name in OPTIMIZERS),
         {"train__ema": 0.9},
         {"train__clip": 0.01},
         {"model__pooling": "attention", "train__accumulation": 2},
