@@ -520,9 +520,6 @@ class Params(Section):
     def training_is_of_the_kind(self) -> Params:
         kind, train = self.task.kind, self.train
         only = {
-            "language": {
-                "teacher": train.teacher != "data/none",
-            },
             "classify or vision": {
                 "draw": train.draw != "replacement",
                 "loss": train.loss != "cross_entropy",
