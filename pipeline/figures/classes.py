@@ -67,9 +67,9 @@ def accuracy(run: Run) -> Chart:
 
 
 def reliability(run: Run) -> Chart | None:
-    """How often it is right when it says that it is so sure; None where nothing was said."""
+    """How often it is right when it says that it is so sure; None where too few examples were asked to see it."""
     bins = [row for row in run.evaluation.get("reliability", {}).get(SPLIT, []) if row[-1] >= FEW]
-    if not bins:
+    if len(bins) < 2:
         return None
     error = run.score("model", SPLIT)
     told = (
@@ -78,8 +78,8 @@ def reliability(run: Run) -> Chart | None:
     return Chart(
         title=f"Reliability on the {SPLIT} split",
         says="How often it is right, over how sure it was: on the straight line it means what it says, below it is too sure, "
-        f"above too modest. A point is a bin of confidence with {FEW} examples or more.{told}",
-        x="confidence (probability of the class that it says)",
+        f"above too modest. Confidence: the probability of the class that it says. A point is a bin of confidence with {FEW} examples or more.{told}",
+        x="confidence",
         y="share right",
         lines=(
             Line("model", [sure for sure, _, _ in bins], [right for _, right, _ in bins]),
