@@ -78,7 +78,8 @@ def reliability(run: Run) -> Chart | None:
     return Chart(
         title=f"Reliability on the {SPLIT} split",
         says="How often it is right, over how sure it was: on the straight line it means what it says, below it is too sure, "
-        f"above too modest. Confidence: the probability of the class that it says. A point is a bin of confidence with {FEW} examples or more.{told}",
+        "above too modest. Confidence: the probability of the class that it says. "
+        f"A point is a bin of confidence with {FEW} examples or more.{told}",
         x="confidence",
         y="share right",
         lines=(

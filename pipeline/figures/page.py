@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from pipeline.figures import charts, classes, doctor
+from pipeline.figures import charts, classes, clouds, doctor
 from pipeline.figures.class_page import accuracy_bar, class_view
 from pipeline.figures.headline import headline
 from pipeline.figures.questions import by_question
@@ -83,11 +83,13 @@ def _questions(readings: Sequence[Reading]) -> list[tuple[str, list[dict[str, An
         (question, [{"name": reading.name, "form": reading.form, **_view(reading)} for reading in some])
         for question, some in by_question(readings)
     ]
-    _within_budget([view for _, views in asked for view in views if view["form"] != "lines"])
+    _within_budget([view for _, views in asked for view in views if view["form"] in ("heat", "maps")])
     return asked
 
 
 def _view(reading: Reading) -> dict[str, Any]:
+    if reading.form == "points":
+        return clouds.view(reading)
     return chart_view(charts.of_reading(reading)) if reading.form == "lines" else grid_view(reading)
 
 
