@@ -14,7 +14,7 @@ from pipeline.figures.run import Run, Score
 
 SPLIT = "test"  # of which the class figures are drawn, as the headline is
 NEAR = 0.1  # within so much of what knows nothing, that is drawn beside the accuracy
-FEW = 10  # examples in a bin of confidence: of fewer the share that is right says nothing
+FEW = 5  # examples in a bin of confidence: of fewer the share that is right says nothing
 TOLD = 24  # classes whose confusions can be told apart by numbers
 
 
