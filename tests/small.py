@@ -58,13 +58,16 @@ def write_tokens(folder: Path, tokens: int = 400, vocabulary: int = VOCABULARY) 
     for split in SPLITS:
         steps = generator.choice([1, 2], size=tokens if split == "train" else tokens // 4, p=[0.9, 0.1])
         np.save(folder / f"{split}.npy", (np.cumsum(steps) % vocabulary).astype(np.uint8))
-    parts = np.zeros(-(-tokens // PART), [("end", np.int64), ("difficulty", np.float32), ("source", np.uint8)])
-    parts["end"] = np.minimum(np.arange(1, len(parts) + 1) * PART, tokens)
-    parts["difficulty"] = generator.permutation(len(parts))
-    np.save(folder / "train.parts.npy", parts)
+    write_parts(folder, np.minimum(np.arange(1, -(-tokens // PART) + 1) * PART, tokens), generator)
     write_json(folder / "meta.json", {"vocabulary": vocabulary})
     write_json(folder / "tokenizer.json", {"kind": "char", "alphabet": "abcdefghijklmnop"[:vocabulary], "end": None})
     return folder
+
+
+def write_parts(folder: Path, ends: np.ndarray, generator: np.random.Generator) -> None:
+    parts = np.zeros(len(ends), [("end", np.int64), ("difficulty", np.float32), ("source", np.uint8)])
+    parts["end"], parts["difficulty"] = ends, generator.permutation(len(ends))
+    np.save(folder / "train.parts.npy", parts)
 
 
 def write_labelled(folder: Path, texts: int = 60) -> Path:
@@ -84,6 +87,8 @@ def write_labelled(folder: Path, texts: int = 60) -> Path:
             ids += [*np.where(generator.random(len(any_id)) < 0.7, chosen, any_id), end]
         np.save(folder / f"{split}.npy", np.array(ids, np.uint8))
         np.save(folder / f"{split}.labels.npy", labels.astype(np.uint16))
+        if split == "train":
+            write_parts(folder, np.flatnonzero(np.array(ids) == end) + 1, generator)
     write_json(folder / "meta.json", {"vocabulary": VOCABULARY, "end": end, "classes": [*"abc"], "kind": "char"})
     write_json(folder / "tokenizer.json", {"kind": "char", "alphabet": "abcdefghij", "end": end})
     return folder

@@ -273,6 +273,7 @@ TOLD = {
     "understood_at": 6,
     "known_at": 1,
     "accuracy_when_known": 0.1,
+    "delay": 6,
     "edge": 1.0,
     "start_above_uniform": 0.5,
     "start_foretold": 0.25,

@@ -34,6 +34,7 @@ class Card:
         grammar: the rule that every document keeps, as corpus/grammars.py calls it; "" where there is none.
         sources: of a mixture, its data sets in the order in which they lie, with the number of training documents of each.
         classes: what the labels 0, 1, … stand for; empty where there are none.
+        left_out: how many documents of the source stand in no split, by the reason.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Card:
     grammar: str = ""
     sources: Sequence[tuple[str, int]] = ()
     classes: Sequence[str] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class Array:

@@ -4,7 +4,19 @@ and a line here.
 
 from __future__ import annotations
 
-from pipeline.corpus import addition, brackets, modular, own, own_images, published, published_images, synthetic
+from pipeline.corpus import (
+    addition,
+    brackets,
+    languages,
+    modular,
+    own,
+    own_images,
+    published,
+    published_images,
+    rows,
+    sentiment,
+    synthetic,
+)
 from pipeline.corpus.documents import Card, Dataset, Splits
 from pipeline.corpus.images import ImageSet
 from pipeline.corpus.mixture import mixed
@@ -38,6 +50,9 @@ TEXTS: dict[str, Dataset] = {
 
 # Of which class a text is: documents with a label each.
 LABELLED_TEXTS: dict[str, Dataset] = {
+    "sentiment": sentiment.SENTIMENT,
+    "language_id": languages.LANGUAGE_ID,
+    "file": rows.labelled_file,
     "dyck": brackets.labelled_dyck,
     "modular": modular.labelled_modular,
 }

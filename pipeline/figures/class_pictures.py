@@ -132,7 +132,7 @@ def images(worst: Sequence[Mistake]) -> Figure:
             axes.set_axis_off()
         for axes, one in zip(panels.flat, worst, strict=False):
             assert one.pixels is not None
-            axes.imshow(classes.three_channels(one.pixels), interpolation="nearest")
+            axes.imshow(classes.visible(one.pixels), interpolation="nearest")
             told = f"{short(one.truth, 12)} → {short(one.said, 12)}" if one.wrong else short(one.truth, 14)
             axes.set_title(
                 f"{told}\n{percent(one.probability)}",

@@ -129,8 +129,16 @@ def _pixels(packed: str | None, image: Sequence[int]) -> npt.NDArray[np.uint8] |
     return np.frombuffer(base64.b64decode(packed), np.uint8).reshape(image)
 
 
-def three_channels(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """An image in red, green and blue, whatever its channels are: of one, grey; of two or more than three, the first alone."""
+def visible(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """An image in red, green and blue; of one channel in grey, and what is one pixel high as the curve that it is.
+
+    Of two channels, or of more than three, the first is shown.
+    """
+    if pixels.shape[0] == 1:
+        values = pixels[0, :, 0]
+        side = len(values)
+        pixels = np.zeros((side, side, 1), np.uint8)
+        pixels[np.rint((1 - values / 255) * (side - 1)).astype(np.int64), np.arange(side)] = 255
     return pixels if pixels.shape[-1] == 3 else np.repeat(pixels[..., :1], 3, axis=-1)
 
 

@@ -42,12 +42,17 @@ def headline(run: Run, knobs: Mapping[str, Mapping[str, Any]]) -> Headline:
             " above it (on average; a held-out part of any size scatters around its source)."
         )
     return Headline(
-        title=f"What {_OWN.get(knobs['prepare']['dataset'], knobs['prepare']['dataset'])} taught in {_counted(step, 'step')}",
+        title=f"What {_learned_from(knobs)} taught in {_counted(step, 'step')}",
         verdict=verdict,
         good=good,
         sentences=tuple(sentences),
         numbers=tuple((_numbers_of_classes if run.classes else _numbers)(run)),
     )
+
+
+def _learned_from(knobs: Mapping[str, Mapping[str, Any]]) -> str:
+    name = knobs["prepare"]["dataset"]
+    return "your own images" if (knobs["task"]["kind"], name) == ("vision", "file") else str(_OWN.get(name, name))
 
 
 def _built(kind: str, model: Mapping[str, Any]) -> str:
@@ -147,7 +152,7 @@ def _numbers(run: Run) -> list[tuple[str, str]]:
     return numbers
 
 
-_OWN = {"file": "your own text", "folder": "your own images", "url": "a text from elsewhere"}
+_OWN = {"file": "your own text", "url": "a text from elsewhere"}
 
 
 def _counted(count: int, word: str) -> str:

@@ -284,7 +284,7 @@ def _classes(run: Run) -> dict[str, Any]:
         "map": None if counts is None or len(counts) <= classes.TOLD else grid_view(_as_reading(counts, run.classes)),
         "rows": classes.per_class(run),
         "mistakes": [
-            (one, None if one.pixels is None else pixels.picture_uri(classes.three_channels(one.pixels)))
+            (one, None if one.pixels is None else pixels.picture_uri(classes.visible(one.pixels)))
             for one in classes.mistakes(run)
         ],
         "looked_at": run.mistakes.get("split", "validation"),

@@ -12,6 +12,7 @@ from pipeline.lab.record import (
     above,
     above_uniform,
     accuracy_when_known,
+    delay,
     edge,
     held_out,
     known_at,
@@ -79,6 +80,7 @@ MEASURES: dict[str, Measure] = {
         reads="training_accuracy",
         rises=True,
     ),
+    "delay": Measure("steps until understood / until known", delay, reads="training_accuracy", logarithmic=True),
     "exact_answers": Measure(
         "held-out questions answered exactly (share)", number("exact_answers"), reads="exact_answers", rises=True
     ),

@@ -102,6 +102,11 @@ def understood_at(record: Record) -> float:
     return min((row["step"] for row in record.validations if row["accuracy"] >= UNDERSTOOD), default=math.inf)
 
 
+def delay(record: Record) -> float:
+    """How many times as long it took to tell held-out examples as to know the training examples; inf where it never did."""
+    return understood_at(record) / known_at(record) if math.isfinite(known_at(record)) else math.inf
+
+
 def accuracy_when_known(record: Record) -> float:
     """The accuracy on held-out examples when the training examples were first known by heart; inf where they never were."""
     known = known_at(record)

@@ -182,4 +182,7 @@ class ClassScore:
 
 def best_first(scores: Sequence[ClassScore], split: str) -> list[ClassScore]:
     """The scores on a split, the highest accuracy first, and at the end what has none."""
-    return sorted((score for score in scores if score.split == split), key=lambda score: -(score.accuracy or -1.0))
+    return sorted(
+        (score for score in scores if score.split == split),
+        key=lambda score: -(-1.0 if score.accuracy is None else score.accuracy),
+    )

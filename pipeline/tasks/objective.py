@@ -127,7 +127,7 @@ class Objective:
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         adds = training and (self != self.plain or blended is not None)
         # What is only shown needs no gradient, and so keeps no copy of the logits.
-        total = _cross_entropy(logits.detach() if adds else logits, targets)
+        total = _cross_entropy(logits.detach() if adds else logits, targets, blended)
         correct = None if training else (logits.argmax(dim=-1) == targets).sum()
         followed = self._followed(logits, targets, taught, blended) if adds else None
         return Loss(total, (targets != IGNORED).sum(), correct, followed)
@@ -166,7 +166,11 @@ class Objective:
 
 
 def class_weights(labels: Integer[np.ndarray, " N"]) -> tuple[float, ...]:
-    """What each class weighs, so that all of them together weigh alike, and an example 1 on average."""
+    """What an example of each class weighs: n / (classes that occur * examples of it), so that each class weighs as much as
+    any other, and an example 1 on average.
+
+    Source: King and Zeng, "Logistic Regression in Rare Events Data", 2001.
+    """
     counts = np.bincount(labels)
     return tuple(float(weight) for weight in len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))
 
@@ -176,8 +180,19 @@ def _squares(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[
     return (logits - wanted).square().mean(dim=-1).masked_fill(targets == IGNORED, 0)
 
 
-def _cross_entropy(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, ""]:
-    return F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
+def _cross_entropy(
+    logits: Float[Tensor, "N V"],
+    targets: Int[Tensor, " N"],
+    blended: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
+) -> Float[Tensor, ""]:
+    """The plain loss. Of two that are blended each is told for its share: who hears of one alone cannot tell how much of it
+    is there, and would look worse than a blind guess.
+    """
+    if blended is None:
+        return F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
+    others, shares = blended
+    told, other = (F.cross_entropy(logits, each, reduction="none", ignore_index=IGNORED) for each in (targets, others))
+    return ((1 - shares) * told + shares * other).sum()
 
 
 PLAIN = Objective()
