@@ -9,6 +9,7 @@ from torch import Tensor
 from pipeline.networks.classifier import Encoder
 from pipeline.networks.pooling import First
 from pipeline.networks.images import ImageTransformer
+from pipeline.networks.pooling import First
 from pipeline.networks.transformer import AttentionBlock
 from pipeline.probes.base import Subject
 from pipeline.probes.passes import run
