@@ -16,6 +16,7 @@ def main() -> None:
     from pipeline.corpus.documents import Splits, whole
     from pipeline.corpus.images import Pictures
     from pipeline.corpus.progress import follower
+    from pipeline.corpus.selection import counted, select
     from pipeline.corpus.table import IMAGES, LABELLED_TEXTS, TEXTS
 
     name, follow = params.prepare.dataset, follower(params.runtime.progress)
@@ -23,16 +24,16 @@ def main() -> None:
         if params.task.kind == "vision":
             pictures = Pictures()
             card = IMAGES[name](params.prepare, pictures, follow)
-            counts = pictures.save(folder)
+            counts = pictures.save(folder, card, params.prepare)
         else:
             with Splits(folder) as splits:
                 card = (LABELLED_TEXTS if params.task.kind == "classify" else TEXTS)[name](params.prepare, splits, follow)
-            counts = splits.counts()
+            counts = select(folder, card, params.prepare) | counted(folder)
         artifacts.write_json(folder / artifacts.CARD.name, asdict(card) | counts)
     held = (
-        f"{what}: {', '.join(f'{split} {count:,}' for split, count in counted.items())}"
-        for what, counted in counts.items()
-        if isinstance(counted, dict)
+        f"{what}: {', '.join(f'{split} {count:,}' for split, count in of_splits.items())}"
+        for what, of_splits in counts.items()
+        if isinstance(of_splits, dict)
     )
     print(f"{card.name}: {'; '.join(held)}; where it comes from, how it was split: {artifacts.CARD}")
 

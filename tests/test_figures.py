@@ -47,7 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture(scope="module")
 def knobs() -> dict[str, Any]:
     values = read_yaml(ROOT / "params.yaml")
-    return {section: values[section] for section in ("prepare", "tokenize", "model", "train", "evaluate", "probe")}
+    return {section: values[section] for section in ("task", "prepare", "tokenize", "model", "train", "evaluate", "probe")}
 
 
 class Parsed(html.parser.HTMLParser):
@@ -291,7 +291,7 @@ def test_a_large_model_keeps_the_page_under_two_megabytes(run: Run, knobs: dict[
     row = [1 / (1 + key) for key in range(len(tokens))]
     axes = (Axis("layer", range_(12)), Axis("head", range_(12)), Axis("query", tokens), Axis("key", tokens))
     big = Reading("attention", "maps", "weight", "Says.", axes, [[[row] * len(tokens)] * 12] * 12)
-    curve = {name: [float(value) for value in range(100_000)] for name in ("step", "loss", "lr", "gradient_norm", "tokens")}
+    curve = {name: [float(value) for value in range(100_000)] for name in ("step", "loss", "lr", "gradient_norm", "targets")}
     assert len(page(dataclasses.replace(run, readings=(big,), train=curve), knobs).encode()) < 2_000_000
 
 

@@ -17,7 +17,7 @@ from test_tokenizers import somebody_elses
 from pipeline import prepare, tokenize
 from pipeline.artifacts import CARD, RAW, SPLITS, TOKENS, meta_of, sha256_of
 from pipeline.corpus.documents import Splits, whole
-from pipeline.corpus.table import DATASETS
+from pipeline.corpus.table import TEXTS
 from pipeline.corpus.tokenizers import TOKENIZERS, load
 from pipeline.params import Refusal, read_yaml
 
@@ -46,8 +46,10 @@ def told(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-RATED = [name for name, dataset in DATASETS.items() if dataset.__module__ == "pipeline.corpus.exercises"]
-GENERATED = [name for name, dataset in DATASETS.items() if dataset.__module__ == "pipeline.corpus.synthetic"] + RATED
+RATED = [
+    name for name, dataset in TEXTS.items() if dataset.__module__ in ("pipeline.corpus.addition", "pipeline.corpus.brackets")
+]
+GENERATED = [name for name, dataset in TEXTS.items() if dataset.__module__ == "pipeline.corpus.synthetic"] + RATED
 
 
 @pytest.mark.parametrize("dataset", GENERATED)

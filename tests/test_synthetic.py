@@ -12,15 +12,15 @@ import pytest
 from small import knobs
 
 from pipeline.artifacts import SPLITS
+from pipeline.corpus.brackets import BRACKETS, entropy_of_dyck
 from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.exercises import BRACKETS, entropy_of_dyck
 from pipeline.corpus.progress import follower
 from pipeline.corpus.synthetic import ALPHABET
-from pipeline.corpus.table import DATASETS
+from pipeline.corpus.table import TEXTS
 from pipeline.params import Refusal
 
-ROOMS = ("pipeline.corpus.synthetic", "pipeline.corpus.exercises")
-GENERATED = [name for name, dataset in DATASETS.items() if dataset.__module__ in ROOMS]
+ROOMS = ("pipeline.corpus.synthetic", "pipeline.corpus.addition", "pipeline.corpus.brackets")
+GENERATED = [name for name, dataset in TEXTS.items() if dataset.__module__ in ROOMS]
 
 
 def made(name: str, folder: Path, **changes: object) -> tuple[Card, dict[str, str]]:
@@ -28,7 +28,7 @@ def made(name: str, folder: Path, **changes: object) -> tuple[Card, dict[str, st
     folder.mkdir(exist_ok=True)
     prepare = knobs(prepare__dataset=name, **{f"prepare__{knob}": value for knob, value in changes.items()}).prepare
     with Splits(folder) as splits:
-        card = DATASETS[name](prepare, splits, follower("none"))
+        card = TEXTS[name](prepare, splits, follower("none"))
     return card, {split: (folder / f"{split}.txt").read_text(encoding="ascii") for split in SPLITS}
 
 

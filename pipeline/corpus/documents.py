@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ class Card:
         grammar: the rule that every document keeps, as corpus/grammars.py calls it; "" where there is none.
         sources: of a mixture, its data sets in the order in which they lie, with the number of training documents of each.
         classes: what the labels 0, 1, … stand for; empty where there are none.
+        left_out: how many documents of the source stand in no split, by the reason.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Card:
     grammar: str = ""
     sources: Sequence[tuple[str, int]] = ()
     classes: Sequence[str] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class Array:
@@ -128,13 +130,10 @@ class Splits:
         self.documents[split] += ends.size
         self.bytes[split] += len(text)
 
-    def add(self, split: str, document: bytes, label: int | None = None) -> None:
-        """Append a whole document to a split, and its label, where it has one."""
-        self.write(split, document, [len(document)], labels=None if label is None else [label])
-
-    def counts(self) -> dict[str, Any]:
-        """How much there is of each split, as the card has it."""
-        return {"documents": self.documents, "bytes": self.bytes}
+    def add(self, split: str, document: bytes, label: int | None = None, difficulty: float | None = None) -> None:
+        """Append a whole document to a split, with its label and how hard it is, where it has one and that is known."""
+        hard = None if difficulty is None else [difficulty]
+        self.write(split, document, [len(document)], hard, None if label is None else [label])
 
     def _rate(self, documents: int, difficulty: npt.ArrayLike | None) -> None:
         if self._difficulty is None and difficulty is not None:

@@ -4,10 +4,23 @@ and a line here.
 
 from __future__ import annotations
 
-from pipeline.corpus import digits, exercises, own, published, synthetic
+from pipeline.corpus import (
+    addition,
+    brackets,
+    languages,
+    modular,
+    own,
+    own_images,
+    published,
+    published_images,
+    rows,
+    sentiment,
+    synthetic,
+)
 from pipeline.corpus.documents import Card, Dataset, Splits
 from pipeline.corpus.images import ImageSet
 from pipeline.corpus.mixture import mixed
+from pipeline.corpus.mnist1d import mnist1d
 from pipeline.corpus.progress import Follow
 from pipeline.params import Prepare
 
@@ -29,17 +42,28 @@ TEXTS: dict[str, Dataset] = {
     "markov": synthetic.markov,
     "zipf_bigram": synthetic.zipf_bigram,
     "repeats": synthetic.repeats,
-    "addition": exercises.addition,
-    "dyck": exercises.dyck,
+    "addition": addition.addition,
+    "dyck": brackets.dyck,
+    "modular": modular.modular,
     "mixture": mixture,
 }
 
 # Of which class a text is: documents with a label each.
 LABELLED_TEXTS: dict[str, Dataset] = {
-    "dyck": exercises.labelled_dyck,
+    "sentiment": sentiment.SENTIMENT,
+    "language_id": languages.LANGUAGE_ID,
+    "file": rows.labelled_file,
+    "dyck": brackets.labelled_dyck,
+    "modular": modular.labelled_modular,
 }
 
 # Of which class an image is.
 IMAGES: dict[str, ImageSet] = {
-    "digits": digits.digits,
+    "digits": published_images.digits,
+    "mnist_5k": published_images.mnist_5k,
+    "mnist1d": mnist1d,
+    "mnist": published_images.MNIST,
+    "fashion_mnist": published_images.FASHION_MNIST,
+    "cifar10": published_images.CIFAR10,
+    "file": own_images.file,
 }

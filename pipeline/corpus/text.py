@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import IO, Protocol, runtime_checkable
 
 from pipeline.corpus.documents import Splits
 from pipeline.corpus.progress import Advance
-from pipeline.params import Refusal
+from pipeline.params import Prepare, Refusal
 
 CHUNK = 1 << 20  # bytes read at once
 
@@ -77,6 +78,14 @@ def told(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
 
 
 # --------------------------------------------------------------------------------------------------------------- splitting
+
+
+def split_by(key: bytes, knobs: Prepare) -> str:
+    """The split to which whatever has this key belongs: by a digest of the key, so that new data moves no other."""
+    share = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64
+    if share < knobs.validation_share:
+        return "validation"
+    return "test" if share < knobs.validation_share + knobs.test_share else "train"
 
 
 def by_position(splits: Splits, text: Iterable[bytes], ranges: Callable[[int], Ranges], *, at_lines: bool) -> None:

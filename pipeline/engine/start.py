@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Int
 from torch import nn
 
 from pipeline.artifacts import NONE, SPLITS, labels_of, memory_mapped, meta_of, read_json
@@ -22,7 +20,7 @@ from pipeline.networks.inits import rates
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Train
 from pipeline.tasks.base import Shape, Task
-from pipeline.tasks.objective import Objective, Teacher, Variation
+from pipeline.tasks.objective import Objective, Teacher, class_weights
 from pipeline.tasks.table import TASKS
 
 
@@ -61,17 +59,7 @@ def teacher_of(train: Train, network_in: Callable[[Path], GPT]) -> Teacher | Non
 
 def objective_of(train: Train, runtime: Runtime, teacher: Teacher | None = None) -> Objective:
     """What a training follows."""
-    variation = Variation(train.shift, train.flip, train.cutout, train.mixup)
-    squares = train.loss == "squares"
-    return Objective(
-        train.label_smoothing, train.z_loss, runtime.knobs.loss_chunk, teacher, squares=squares, variation=variation
-    )
-
-
-def class_weights(labels: Int[np.ndarray, " N"]) -> tuple[float, ...]:
-    """What each class weighs, so that all of them together weigh alike, and an example 1 on average."""
-    counts = np.bincount(labels)
-    return tuple(float(weight) for weight in len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))
+    return Objective.of(train, loss_chunk=runtime.knobs.loss_chunk, teacher=teacher)
 
 
 def untrained(seed: int, task: Task, model: Model, train: Train, runtime: Runtime) -> Progress:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
+import numpy.typing as npt
 from matplotlib.colors import LogNorm
 
-from pipeline.figures import charts, doctor, pixels
+from pipeline.figures import charts, classes, clouds, doctor, pixels
 from pipeline.figures.charts import Chart, Line
 from pipeline.figures.forms import scale
 from pipeline.figures.headline import headline
 from pipeline.figures.questions import by_question
-from pipeline.figures.run import Run
+from pipeline.figures.run import Run, Score
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.style import MANY, colors, heat, said, shown, spread, ticks
 from pipeline.readings import Axis, Reading
@@ -33,9 +35,12 @@ Knobs = Mapping[str, Mapping[str, Any]]
 def page(run: Run, knobs: Knobs) -> str:
     """The whole page. Everything that comes from a run is escaped, and only the page's own script is allowed to run."""
     environment = templates(HERE)
-    environment.filters.update(said=said, shown=shown, inline=inline, knob=_knob)
+    environment.filters.update(
+        said=said, shown=shown, inline=inline, knob=_knob, percent=classes.percent, between=classes.between
+    )
     script = (HERE / "report.js").read_text(encoding="utf-8")
-    curves = [charts.loss(run), charts.learning_rate(run), charts.gradient_norm(run), *charts.dials(run)]
+    told = [classes.accuracy(run)] if run.classes else []
+    curves = [charts.loss(run), *told, charts.learning_rate(run), charts.gradient_norm(run), *charts.dials(run)]
     return environment.get_template("report.html.jinja").render(
         headline=headline(run, knobs),
         diagnosis=_diagnosis(run.diagnosis, {reading.name for reading in run.readings}),
@@ -43,7 +48,8 @@ def page(run: Run, knobs: Knobs) -> str:
         curves=[chart_view(chart) for chart in curves if any(line.x for line in chart.lines)],
         splits=[(split, _bars(run, split)) for split in ("test", "validation") if run.ranking(split)],
         scores=run.scores,
-        samples=read_samples(run.samples),
+        samples=[] if run.classes else read_samples(run.samples),
+        classes=_classes(run) if run.classes else None,
         questions=_questions(run.readings),
         gradient=gradient(),
         style=(HERE / "report.css").read_text(encoding="utf-8"),
@@ -187,11 +193,13 @@ def _questions(readings: Sequence[Reading]) -> list[tuple[str, list[dict[str, An
         (question, [{"name": reading.name, "form": reading.form, **_view(reading)} for reading in some])
         for question, some in by_question(readings)
     ]
-    _within_budget([view for _, views in asked for view in views if view["form"] != "lines"])
+    _within_budget([view for _, views in asked for view in views if view["form"] in ("heat", "maps")])
     return asked
 
 
 def _view(reading: Reading) -> dict[str, Any]:
+    if reading.form == "points":
+        return clouds.view(reading)
     return chart_view(charts.of_reading(reading)) if reading.form == "lines" else grid_view(reading)
 
 
@@ -245,11 +253,58 @@ def _knob(value: Any) -> str:
     return said(value, 6) if isinstance(value, float) else str(value)
 
 
-def _bars(run: Run, split: str) -> list[tuple[str, float, float]]:
-    """(name, bits a byte, length of the bar in percent), the best first."""
+def _bars(run: Run, split: str) -> list[dict[str, Any]]:
+    """Whoever was scored on a split, the best first: name, figure, and the length of its bar in percent."""
     rows = run.ranking(split)
+    if run.classes:
+        return [_bar_of_classes(run.score(name, split), share) for name, share in rows]
     most = max(bits for _, bits in rows)
-    return [(name, bits, 100 * bits / most) for name, bits in rows]
+    return [{"name": name, "figure": f"{bits:.3f}", "width": 100 * bits / most, "room": 0, "wide": 0} for name, bits in rows]
+
+
+def _bar_of_classes(row: Score | None, share: float) -> dict[str, Any]:
+    """A bar of accuracy, with its 95 % interval."""
+    assert row is not None, "what is ranked has a score"
+    bar = {"name": row.name, "figure": classes.percent(share), "width": 100 * share, "room": 0, "wide": 0}
+    if row.accuracy_low is None or row.accuracy_high is None or not share:
+        return bar
+    # The interval hangs on the bar: its ends are shares of the bar's own length, and beyond its end it wants room.
+    ends = {"left": row.accuracy_low / share, "wide": (row.accuracy_high - row.accuracy_low) / share}
+    return {**bar, **{name: 100 * end for name, end in ends.items()}, "room": 100 * (row.accuracy_high - share)}
+
+
+def _classes(run: Run) -> dict[str, Any]:
+    """What the page has of a classifier alone: reliability, confusions, classes, the worst mistakes."""
+    counts, sure = classes.confusion(run), classes.reliability(run)
+    return {
+        "names": run.classes,
+        "split": classes.SPLIT,
+        "reliability": None if sure is None else chart_view(sure),
+        "confusion": None if counts is None or len(counts) > classes.TOLD else _confusion(counts),
+        "map": None if counts is None or len(counts) <= classes.TOLD else grid_view(_as_reading(counts, run.classes)),
+        "rows": classes.per_class(run),
+        "mistakes": [
+            (one, None if one.pixels is None else pixels.picture_uri(classes.visible(one.pixels)))
+            for one in classes.mistakes(run)
+        ],
+        "looked_at": run.mistakes.get("split", "validation"),
+    }
+
+
+def _confusion(counts: npt.NDArray[np.int64]) -> list[list[tuple[int, float]]]:
+    """(examples, their share of the true class in percent) of each cell."""
+    shares = 100 * classes.shares(counts)
+    return [
+        [(int(count), float(share)) for count, share in zip(*line, strict=True)] for line in zip(counts, shares, strict=True)
+    ]
+
+
+def _as_reading(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Reading:
+    """Of many classes the confusions are a map: its numbers are read by pointing."""
+    axes = (Axis("true class", names), Axis("taken for", names))
+    says = "The share of each true class by what it was taken for. Healthy: the diagonal alone."
+    values = classes.shares(counts).round(4).tolist()
+    return Reading("confusions", "heat", "share of the true class", says, axes, values, span=(0, 1))
 
 
 def _hex(share: float) -> str:

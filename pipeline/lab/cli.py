@@ -345,14 +345,14 @@ def check(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_ON)
 def show(context: typer.Context) -> None:
-    """Show all experiments in a table that fits a screen.
+    """Show all experiments in one table, tasks apart.
 
-    It is a `dvc exp show`, which is printed; further options are passed on to it.
+    It is made of a `dvc exp show`, which is printed; further options are passed on to it.
     """
     enter_project()
-    from pipeline.lab import study
+    from pipeline.lab import experiments
 
-    sys.exit(study.run([*study.SHOW, *context.args]))
+    sys.exit(experiments.show(context.args))
 
 
 if __name__ == "__main__":

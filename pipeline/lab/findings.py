@@ -19,6 +19,7 @@ from pipeline.figures.style import png, said
 from pipeline.lab.album import panels, picture
 from pipeline.lab.claims import Status, Verdict
 from pipeline.lab.grid import Sweep, results, titles
+from pipeline.lab.measures import MEASURES
 from pipeline.lab.results import Results
 from pipeline.lab.sweep import run_all
 
@@ -91,7 +92,8 @@ def table(title: str, panel: Results, measure: str) -> Table:
     drawn.add_column(across.name, justify="right")
     for label in titles([lines]):
         drawn.add_column(f"{lines.name} {label}".strip() or measure, justify="right")
-    best = panel.values.mean(axis=-1).argmin(axis=1)
+    means = panel.values.mean(axis=-1)
+    best = np.where(np.isfinite(means), means, -np.inf).argmax(axis=1) if MEASURES[measure].rises else means.argmin(axis=1)
     for at, label in enumerate(titles([across])):
         cells = [cell(panel, panel.values[line, at]) for line in range(len(lines.labels))]
         marked = across.is_scale() and not panel.logarithmic

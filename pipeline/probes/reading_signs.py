@@ -54,7 +54,7 @@ def gradient_agreement(case: Case) -> float | None:
 
     Source: of the length of a noisy gradient, McCandlish et al., "An Empirical Model of Large-Batch Training", 2018.
     """
-    rows, tokens = case.curve("gradient_norm"), case.curve("tokens")
+    rows, tokens = case.curve("gradient_norm"), case.curve("targets")
     ratios = []
     for place, step in enumerate(case.snapshots("gradient_norm")):
         probed = math.sqrt(sum(norm**2 for norm in case.at("gradient_norm", place)))

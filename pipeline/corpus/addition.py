@@ -1,4 +1,4 @@
-"""What is there to practise on that we made ourselves? Sums and brackets: documents of known entropy, each as hard as it says.
+"""What is there to practise on that counts? Sums: documents of known entropy, each as hard as it says.
 
 Every symbol is one ASCII character, so that nats a symbol are nats a byte. Equal knobs give equal text.
 """
@@ -6,9 +6,8 @@ Every symbol is one ASCII character, so that nats a symbol are nats a byte. Equa
 from __future__ import annotations
 
 import functools
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,10 @@ import numpy.typing as npt
 
 from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.progress import Follow
-from pipeline.corpus.synthetic import BLOCK, STREAMS, Floats, card, draws, sizes
+from pipeline.corpus.synthetic import BLOCK, Floats, card, draws, sizes
 from pipeline.params import Prepare, Refusal
 
 Integers = npt.NDArray[np.int64]
-
-# ---------------------------------------------------------------------------------------------------------------- addition
 
 
 def addition(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
@@ -125,91 +122,3 @@ def _digits(numbers: Integers, width: int) -> npt.NDArray[np.uint8]:
     """uint8 [numbers, width]: the decimal digits as ASCII characters."""
     powers = 10 ** np.arange(width - 1, -1, -1, dtype=np.int64)
     return (numbers[:, None] // powers % 10 + ord("0")).astype(np.uint8)
-
-
-# -------------------------------------------------------------------------------------------------------------------- dyck
-
-BRACKETS = (b"()", b"[]", b"{}", b"<>")
-
-
-def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """Balanced brackets such as ([()])() of bounded depth, each word a document. How hard a word is, is how deep it goes.
-
-    A word walks up and down: on the ground it opens a bracket or, from then on, ends as likely; at the bound it closes; in
-    between it opens or closes as likely. Which kind of bracket opens is uniform, which closes is the one that is open.
-
-    Source: Chomsky and Schützenberger, "The Algebraic Theory of Context-Free Languages", 1963; bounded in depth as in Hewitt
-    et al., "RNNs can generate bounded hierarchical languages with optimal memory", 2020.
-    """
-    depth, kinds = knobs.nesting, knobs.bracket_kinds
-    for split, size in sizes(knobs).items():
-        left, words = size, _words(depth, kinds, draws(knobs, split))
-        with follow(f"generating {split}", size) as advance:
-            while left:
-                some = list(itertools.islice(words, 4096))
-                ends = np.cumsum([len(word) for word, _ in some])
-                fitting = int(np.searchsorted(ends, left, side="right"))
-                text = b"".join(word for word, _ in some[:fitting])
-                splits.write(split, text, ends[:fitting], [deepest for _, deepest in some[:fitting]])
-                left = left - len(text) if fitting == len(some) else 0
-                advance(len(text))
-    return card(
-        "dyck",
-        f"balanced brackets of {kinds} kinds, at most {depth} deep, each word a line",
-        entropy_of_dyck(depth, kinds),
-        "exact in the limit of a long text, for whoever reads a word from its start",
-        f"{STREAMS}; short words stand in all of them",
-        grammar="brackets",
-    )
-
-
-def entropy_of_dyck(depth: int, kinds: int) -> float:
-    """Nats a byte: what a word costs on average by how long it is on average.
-
-    From the ground up and back to it takes 2 · depth steps on average, half of them up (ln kinds each); one of them leaves the
-    ground and one the bound, where there is no choice, and the others cost ln 2; so does the choice whether to go on or to
-    end. Two such walks make a word on average, and a line's end goes with it. (At depth 1 both are as they should be: no
-    choice within.)
-    """
-    walk = (2 * depth - 2) * math.log(2) + depth * math.log(kinds) + math.log(2)
-    return 2 * walk / (2 * 2 * depth + 1)
-
-
-def _words(depth: int, kinds: int, rng: np.random.Generator) -> Iterator[tuple[bytes, int]]:
-    """Without end: (a word with the end of its line, how deep it goes)."""
-    word, open_kinds, deepest = bytearray(), list[int](), 0
-    while True:
-        for number in rng.integers(2 * kinds, size=BLOCK // 64).tolist():
-            down, kind = divmod(number, kinds)
-            if down and word and not open_kinds:
-                yield bytes(word) + b"\n", deepest
-                word, deepest = bytearray(), 0
-            elif not open_kinds or (not down and len(open_kinds) < depth):
-                open_kinds.append(kind)
-                word.append(BRACKETS[kind][0])
-                deepest = max(deepest, len(open_kinds))
-            else:
-                word.append(BRACKETS[open_kinds.pop()][1])
-
-
-def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """Words of brackets, half of them balanced; of the others one bracket is another."""
-    for split, size in sizes(knobs).items():
-        rng, words, written = draws(knobs, split), _words(knobs.nesting, knobs.bracket_kinds, draws(knobs, split)), 0
-        while written < size:
-            word, _ = next(words)
-            word = word[:-1]
-            label = int(rng.integers(2))
-            if not label:
-                place = int(rng.integers(len(word)))
-                others = [b for kind in BRACKETS[: knobs.bracket_kinds] for b in kind if b != word[place]]
-                word = word[:place] + bytes([others[int(rng.integers(len(others)))]]) + word[place + 1 :]
-            splits.add(split, word, label)
-            written += len(word)
-    return Card(
-        name="dyck",
-        source="generated",
-        licence="none needed",
-        split="drawn apart",
-        classes=["unbalanced", "balanced"],
-    )

@@ -1,0 +1,98 @@
+"""How do texts with labels become three splits? Without copies, without contradictions, and without kin on both sides."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from typing import NamedTuple
+
+from pipeline.artifacts import SPLITS
+from pipeline.corpus.documents import Splits
+from pipeline.corpus.near import families
+from pipeline.params import Prepare, Refusal
+
+ALIKE = 0.5  # texts of which half of the shingles are the same are of one family
+
+LARGE = 0.01  # of all examples: a larger family is for training, for held out it alone would decide a score
+
+
+class Example(NamedTuple):
+    """A text, its class, and what it belongs to: texts of one group go to one split together."""
+
+    text: str
+    label: str
+    group: Hashable = None
+
+
+def distinct(examples: Iterable[Example]) -> tuple[list[Example], dict[str, int]]:
+    """(each text once, how many were left out and why); a text that stands there with two labels is left out altogether."""
+    labels: dict[str, set[str]] = {}
+    first: dict[str, Example] = {}
+    count = 0
+    for example in examples:
+        count += 1
+        labels.setdefault(example.text, set()).add(example.label)
+        first.setdefault(example.text, example)
+    kept = [first[text] for text, found in labels.items() if len(found) == 1]
+    left_out = {"copies": count - len(first), "texts_with_two_labels": len(first) - len(kept)}
+    return kept, {why: number for why, number in left_out.items() if number}
+
+
+def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare, splits: Splits) -> None:
+    """Deal examples out by a digest of their family: whatever belongs together or is nearly the same is in one split. Large
+    families are for training.
+
+    Raises:
+        Refusal: a split is left without an example of some class.
+    """
+    texts = [example.text for example in examples]
+    heads = families(texts, [example.group for example in examples], ALIKE)
+    sizes = Counter(heads)
+    drawn = sorted((head for head in sizes if sizes[head] <= LARGE * len(texts)), key=lambda head: _digest(texts[head]))
+    before = dict(zip(drawn, itertools.accumulate((sizes[head] for head in drawn), initial=0), strict=False))
+    first, second = (share * len(texts) for share in (knobs.validation_share, knobs.validation_share + knobs.test_share))
+    homes = ["train" if (at := before.get(h, len(texts))) >= second else "test" if at >= first else "validation" for h in heads]
+    for split in SPLITS:
+        held = {example.label for example, home in zip(examples, homes, strict=True) if home == split}
+        if missing := [name for name in classes if name not in held]:
+            raise Refusal(
+                f"prepare: the split {split} has no example of the class '{missing[0]}'; more text or larger shares would do"
+            )
+    _write(examples, homes, classes, splits)
+
+
+def by_class(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare, splits: Splits) -> None:
+    """Deal examples out such that every split has its share of every class, drawn by a digest of their texts.
+
+    Raises:
+        Refusal: a class has too few examples for three splits.
+    """
+    homes = ["train"] * len(examples)
+    for name in classes:
+        places = [place for place, example in enumerate(examples) if example.label == name]
+        most = (len(places) - 1) // 2
+        if not most:
+            raise Refusal(
+                f"prepare.label_column: the class '{name}' has {len(places)} different texts, too few for three splits;"
+                " 3 or more would do"
+            )
+        places.sort(key=lambda place: _digest(examples[place].text))
+        validation = min(max(round(knobs.validation_share * len(places)), 1), most)
+        test = min(max(round(knobs.test_share * len(places)), 1), most)
+        for place in places[: validation + test]:
+            homes[place] = "test"
+        for place in places[:validation]:
+            homes[place] = "validation"
+    _write(examples, homes, classes, splits)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _write(examples: Sequence[Example], homes: Sequence[str], classes: Sequence[str], splits: Splits) -> None:
+    numbers = {name: number for number, name in enumerate(classes)}
+    for example, home in zip(examples, homes, strict=True):
+        splits.add(home, example.text.encode(), numbers[example.label])

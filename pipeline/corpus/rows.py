@@ -1,0 +1,159 @@
+"""What has the user labelled? The rows of a .csv or the lines of a .jsonl, each a text and its class."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.corpus.documents import Card, Splits
+from pipeline.corpus.labelled import Example, by_class, distinct
+from pipeline.corpus.progress import Follow, say
+from pipeline.corpus.text import checked, told
+from pipeline.params import Prepare, Refusal, suggest
+
+DELIMITERS = ",;\t"  # as spreadsheets write them, here and there
+LONGEST = 1 << 30  # characters of one field
+MOST = 1 << 16  # classes
+
+
+class Row(NamedTuple):
+    """A line of a file, its text and its label, not yet looked at."""
+
+    line: int
+    text: object
+    label: object
+
+
+def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+    """The user's own labelled texts: a .csv or .jsonl file, or a folder of them.
+
+    Raises:
+        Refusal: they are not there, hold something else, or too little to learn from.
+    """
+    found: list[Example] = []
+    files = _files(Path(knobs.path))
+    for name, path in files.items():
+        with path.open("rb") as stream, follow(f"reading {name}", path.stat().st_size) as advance:
+            lines = _lines(told(checked(stream, name), advance))
+            found += (_example(name, row) for row in KINDS[path.suffix.lower()](name, lines, knobs))
+    examples, left_out = distinct(found)
+    classes = _classes(examples, ", ".join(files))
+    by_class(examples, classes, knobs, splits)
+    if "texts_with_two_labels" in left_out:
+        say(f"{left_out['texts_with_two_labels']} texts stand there with two labels, such as {_contradiction(found)}; left out")
+    return Card(
+        name="file",
+        source="the user's own files",
+        licence="the user's own: not known to us",
+        split="of each class its shares, drawn by a digest of the text; a text stands in one split once",
+        classes=classes,
+        left_out=left_out,
+    )
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """The files to read, by name."""
+    if path.is_file() and path.suffix.lower() not in KINDS:
+        raise Refusal(f"prepare.path: {path.name}: is no {' or '.join(KINDS)} file, which labelled texts come in")
+    if path.is_file():
+        return {path.name: path}
+    if not path.is_dir():
+        raise Refusal(f"prepare.path: there is no file or folder '{path}' here")
+    files = {p.name: p for p in sorted(path.iterdir()) if p.is_file() and p.suffix.lower() in KINDS}
+    if not files:
+        raise Refusal(f"prepare.path: no file in '{path}' is a {' or '.join(KINDS)}; put your labelled texts there")
+    return files
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (f"{line.decode()}\n" for line in lines)
+    if rest:
+        yield rest.decode()
+
+
+def _csv_rows(name: str, lines: Iterator[str], knobs: Prepare) -> Iterator[Row]:
+    header = next(lines, "")
+    heads = {sign: [head.strip() for head in next(csv.reader([header], delimiter=sign), [])] for sign in DELIMITERS}
+    wanted = {"prepare.text_column": knobs.text_column, "prepare.label_column": knobs.label_column}
+    sign = max(DELIMITERS, key=lambda sign: (sum(column in heads[sign] for column in wanted.values()), len(heads[sign])))
+    for knob, column in wanted.items():
+        if column not in heads[sign]:
+            raise Refusal(f"{knob}: {name} has no column '{column}'. {suggest(column, tuple(heads[sign]))}")
+    text, label = (heads[sign].index(column) for column in wanted.values())
+    csv.field_size_limit(LONGEST)
+    reader = csv.reader(lines, delimiter=sign, strict=True)
+    try:
+        for row in reader:
+            if row and len(row) != len(heads[sign]):
+                raise Refusal(
+                    f"{name}, line {reader.line_num + 1}: has {len(row)} fields where the first line has {len(heads[sign])}"
+                )
+            if row:
+                yield Row(reader.line_num + 1, row[text], row[label])
+    except csv.Error as error:
+        raise Refusal(f"{name}, line {reader.line_num + 1}: is no CSV: {error}") from None
+
+
+def _json_rows(name: str, lines: Iterator[str], knobs: Prepare) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise Refusal(f"{name}, line {number}: is no JSON: {error.msg}") from None
+        if not isinstance(row, dict):
+            raise Refusal(f'{name}, line {number}: is no object of keys and values, such as {{"text": …, "label": …}}')
+        for knob, key in (("prepare.text_column", knobs.text_column), ("prepare.label_column", knobs.label_column)):
+            if key not in row:
+                raise Refusal(f"{knob}: {name}, line {number}: has no key '{key}'. {suggest(key, tuple(row))}")
+        yield Row(number, row[knobs.text_column], row[knobs.label_column])
+
+
+def _example(name: str, row: Row) -> Example:
+    if not isinstance(row.text, str) or not (text := row.text.strip()):
+        raise Refusal(f"{name}, line {row.line}: {'the text is empty' if isinstance(row.text, str) else 'the text is no text'}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # "\\ud83d" in JSON
+        raise Refusal(f"{name}, line {row.line}: the text holds half of a character (a lone surrogate)") from None
+    label = str(row.label).strip() if isinstance(row.label, str | int | float) else ""
+    if not label:
+        raise Refusal(f"{name}, line {row.line}: the label is {'empty' if row.label in ('', None) else 'no word or number'}")
+    return Example(text, label)
+
+
+def _classes(examples: list[Example], name: str) -> list[str]:
+    """The classes in order, by number where all are numbers."""
+    counts = Counter(example.label for example in examples)
+    if not examples:
+        raise Refusal(f"prepare.path: {name}: there is no labelled text in there")
+    if len(counts) == 1:
+        raise Refusal(
+            f"prepare.label_column: all texts of {name} are of the class '{next(iter(counts))}'; two or more are wanted"
+        )
+    if len(counts) > MOST:
+        raise Refusal(f"prepare.label_column: {name} has {len(counts):,} classes; {MOST:,} at most would do")
+    return sorted(counts, key=(lambda label: (int(label), label)) if all(map(str.isdecimal, counts)) else None)
+
+
+def _contradiction(examples: list[Example]) -> str:
+    labels: dict[str, str] = {}
+    for text, label, _ in examples:
+        if labels.setdefault(text, label) != label:
+            return f"{text[:40]!r} ('{labels[text]}', '{label}')"
+    raise AssertionError("no text has two labels")
+
+
+KINDS: dict[str, Callable[[str, Iterator[str], Prepare], Iterator[Row]]] = {
+    ".csv": _csv_rows,
+    ".tsv": _csv_rows,
+    ".jsonl": _json_rows,
+}

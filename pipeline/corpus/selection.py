@@ -1,0 +1,57 @@
+"""What of a text that has been written is left out again? Whole documents of a split, as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from pipeline.artifacts import SPLITS, difficulty_of, ends_of, labels_of, memory_mapped, text_of
+from pipeline.corpus.documents import Card
+from pipeline.corpus.labels import chosen
+from pipeline.corpus.text import CHUNK
+from pipeline.params import Prepare
+
+
+def select(folder: Path, card: Card, knobs: Prepare) -> dict[str, Any]:
+    """Leave out what the knobs ask for of the text in a folder, once all of it is written; what the card says of that."""
+    says: dict[str, Any] = {}
+    if card.classes:
+        labels = np.load(labels_of(folder, "train"))
+        choice = chosen(labels, card.classes, knobs)
+        says |= choice.says
+        keep(folder, "train", np.isin(np.arange(len(labels)), choice.places))
+        np.save(labels_of(folder, "train"), choice.labels.astype(np.uint16))
+    return says
+
+
+def counted(folder: Path) -> dict[str, Any]:
+    """How much there is of each split, as the card has it."""
+    ends = {split: memory_mapped(ends_of(folder, split)) for split in SPLITS}
+    sizes = {split: text_of(folder, split).stat().st_size for split in SPLITS}
+    return {"documents": {split: len(ends[split]) for split in SPLITS}, "bytes": sizes}
+
+
+def keep(folder: Path, split: str, kept: Bool[np.ndarray, " documents"]) -> None:
+    """Write a split of data/raw anew, with those of its documents alone that are kept."""
+    if kept.all():
+        return
+    ends = np.asarray(memory_mapped(ends_of(folder, split)))
+    sizes = np.diff(ends, prepend=0)
+    unfinished = folder / f"{split}.kept"
+    with text_of(folder, split).open("rb") as old, unfinished.open("wb") as new:
+        for at in np.flatnonzero(kept):
+            old.seek(ends[at] - sizes[at])
+            for start in range(0, int(sizes[at]), CHUNK):
+                new.write(old.read(min(CHUNK, int(sizes[at]) - start)))
+    unfinished.replace(text_of(folder, split))
+    np.save(ends_of(folder, split), np.cumsum(sizes[kept]))
+    of_documents: list[Callable[[Path], Path]] = [lambda f: labels_of(f, split)]
+    if split == "train":
+        of_documents.append(difficulty_of)
+    for path in (file(folder) for file in of_documents):
+        if path.exists():
+            np.save(path, np.load(path)[kept])
