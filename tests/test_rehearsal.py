@@ -160,7 +160,7 @@ def allocated_peak(params: Params, shape: int | Shape, precision: str, longest: 
         params,
         shape,
         objective_of(params.train, runtime),
-        Draw(1, None if longest is None else np.array([longest // 2, longest])),
+        Draw(1, sizes),
     )
     progress = untrained(params.seed, task, params.model, params.train, runtime)
     for step in (0, params.train.steps - 1):

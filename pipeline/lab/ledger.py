@@ -24,12 +24,11 @@ class Ledger(TorchDispatchMode):
     Args:
         vocabulary: by which logits, and what is as large, are told from other activations.
         granularity: bytes that the allocator rounds up to.
-        pads: what a network is told when it asks whether there is padding.
     """
 
-    def __init__(self, vocabulary: int, granularity: int, pads: bool = False) -> None:
+    def __init__(self, vocabulary: int, granularity: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.vocabulary, self.granularity, self.pads = vocabulary, granularity, pads
+        self.vocabulary, self.granularity = vocabulary, granularity
         self.now: Counter[str] = Counter()
         self.owner: dict[int, list[str]] = {}
         self.current = "remember"
@@ -48,7 +47,7 @@ class Ledger(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is torch.ops.aten._local_scalar_dense.default:  # a number asked of a tensor without content, as of steps done
-            return self._answer(args[0].dtype)
+            return 1.0 if args[0].is_floating_point() else True if args[0].dtype == torch.bool else 1
         result = func(*args, **kwargs)
         if count := _FLOPS.get(func._overloadpacket):
             self.flops[self.current] += count(*args, **kwargs, out_val=result)
@@ -56,12 +55,6 @@ class Ledger(TorchDispatchMode):
             if isinstance(leaf, Tensor):
                 self._enter(leaf)
         return result
-
-    def _answer(self, dtype: torch.dtype) -> float | bool | int:
-        """What such a number is taken for; what a network asks is whether everything is real, and nothing padding."""
-        if dtype == torch.bool:
-            return not (self.pads and self.current == "forward")
-        return 1.0 if dtype.is_floating_point else 1
 
     def _enter(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline.networks.classifier import PADDING
 from pipeline.networks.dropout import Noise
 from pipeline.params import Params
-from pipeline.tasks.base import Batch, Loss, Parts, Shape, Task
+from pipeline.tasks.base import Batch, Loss, Parts, Shape, Task, Unit
 from pipeline.tasks.classify import WIDTHS
 from pipeline.tasks.objective import Objective
 from pipeline.tasks.table import TASKS
@@ -90,6 +90,10 @@ class MadeUp:
         self.kind, self.shape, self.draw = params.task.kind, shape, draw
         self.task: Task = TASKS[self.kind](Path(), params.model, shape, objective)
         self.examples = max(params.train.batch, params.train.validation_examples)
+
+    @property
+    def unit(self) -> Unit:
+        return self.task.unit
 
     @property
     def length(self) -> int:

@@ -75,17 +75,13 @@ def rehearse(params: Params, shape: Shape, *, precision: str, on_card: bool, lon
     Args:
         shape: of what there is to read.
         precision: float32, bfloat16 or float16: what `auto` comes to there.
-        longest: tokens of the longest text with a class; None = it fills the context. The batch has it, and padding.
+        longest: tokens of the longest text with a class; None = it fills the context.
     """
     kernel = "library" if on_card and params.runtime.attention == "auto" else params.runtime.attention
     here = {"device": "cpu", "compile": False, "attention": kernel}
     runtime = Runtime(params.runtime.model_copy(update=here), precision)
     # Of classes there are few: their logits are no part worth a row of its own, nor to be told from others by their size.
-    ledger = Ledger(
-        0 if shape.classes else shape.vocabulary,
-        granularity=512 if on_card else 1,
-        pads=bool(shape.classes and shape.vocabulary),
-    )
+    ledger = Ledger(0 if shape.classes else shape.vocabulary, granularity=512 if on_card else 1)
     levels(True), levels(False)  # made once for the process, so not here, where tensors have no content
     with FakeTensorMode(allow_non_fake_inputs=True), ledger:
         teacher = teacher_of(params.train, lambda folder: without_weights(folder, params, shape, ledger))
