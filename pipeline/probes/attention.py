@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.networks.classifier import Encoder
-from pipeline.networks.pooling import First
 from pipeline.networks.images import ImageTransformer
 from pipeline.networks.pooling import First
 from pipeline.networks.transformer import AttentionBlock
