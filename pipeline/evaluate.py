@@ -1,28 +1,42 @@
-"""The stage evaluate: the model, data/tokens and data/raw -> metrics/evaluate.json, metrics/samples.md."""
+"""The stage evaluate: the model, data/tokens and data/raw -> metrics/evaluate.json, samples.md, mistakes.json."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from pipeline import artifacts
-from pipeline.params import door, load
+from pipeline.params import Params, door, load
+
+if TYPE_CHECKING:
+    from pipeline.probes.base import Subject
 
 
 @door
 def main() -> None:
-    """Score the model on all held-out text, beside what it must beat, and let it write."""
+    """Score the model on all that was held out, beside what it must beat, and show what it does."""
     params = load()
 
-    from pipeline.corpus.progress import follower, say
     from pipeline.engine.runtime import Runtime
     from pipeline.probes.base import open_model
+
+    # In float32 whatever the model was trained in, so that experiments differ by their weights alone.
+    subject = open_model(artifacts.MODEL.parent, Runtime(params.runtime))
+    meta = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS))
+    if meta.get("classes"):
+        _classes(params, subject, meta)
+    else:
+        _text(params, subject, meta)
+
+
+def _text(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
+    """Of a language model: bits a byte, and what it writes."""
+    from pipeline.corpus.progress import follower, say
     from pipeline.probes.baselines import HELD_OUT, baselines, entropy, predicted_bytes
     from pipeline.probes.overlap import overlaps
     from pipeline.probes.samples import page
     from pipeline.probes.scores import score, standings, summary
 
-    # In float32 whatever the model was trained in, so that experiments differ by their weights alone.
-    subject = open_model(artifacts.MODEL.parent, Runtime(params.runtime))
-    meta, follow = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS)), follower(params.runtime.progress)
-    scores = []
+    follow, scores = follower(params.runtime.progress), []
     for split in HELD_OUT:
         size = predicted_bytes(meta, split)
         with follow(f"scoring on {split}", size) as advance:
@@ -32,6 +46,29 @@ def main() -> None:
     told = summary(scores, to_beat, entropy(), meta["test_is_validation"]) | {"splits": overlaps(artifacts.TOKENS, HELD_OUT)}
     artifacts.write_json(artifacts.EVALUATION, told)
     artifacts.write_text(artifacts.SAMPLES, page(subject, params.evaluate, params.seed))
+    artifacts.write_json(artifacts.MISTAKES, {"mistakes": []})
+
+
+def _classes(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
+    """Of a classifier: what it has right, and its worst mistakes."""
+    from pipeline.corpus.progress import follower, say
+    from pipeline.probes import mistakes
+    from pipeline.probes.answers import ClassScore
+    from pipeline.probes.baselines import HELD_OUT
+    from pipeline.probes.class_baselines import class_baselines
+    from pipeline.probes.class_scores import answers_of, class_standings, class_summary, examples_shared
+
+    follow, answers, names = follower(params.runtime.progress), {}, meta["classes"]
+    for split in HELD_OUT:
+        with follow(f"scoring on {split}", subject.task.size(split)) as advance:
+            answers[split] = answers_of(subject, split, advance)
+    to_beat = class_baselines(len(names), params.evaluate.neighbours, say)
+    print(*class_standings([*(ClassScore.of("model", *told) for told in answers.items()), *to_beat]), sep="\n")
+    told = class_summary(answers, to_beat, names, meta["test_is_validation"]) | {"splits": examples_shared()}
+    worst = mistakes.worst(answers[mistakes.SPLIT], params.evaluate.mistakes)
+    artifacts.write_json(artifacts.EVALUATION, told)
+    artifacts.write_text(artifacts.SAMPLES, mistakes.page(answers[mistakes.SPLIT], worst, names))
+    artifacts.write_json(artifacts.MISTAKES, mistakes.as_json(worst, names))
 
 
 if __name__ == "__main__":

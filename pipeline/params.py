@@ -433,10 +433,10 @@ class Evaluate(Section):
     sample_tokens: Annotated[int, Field(ge=1, le=100_000)]
     temperatures: list[Annotated[float, Field(ge=0, le=100)]]
     prompts: list[Annotated[str, Field(min_length=1)]]
-    mistakes: Annotated[int, Field(ge=0, le=1000)]
-    neighbours: Annotated[int, Field(ge=1, le=1000)]
     top_k: Annotated[int, Field(ge=0)]
     top_p: Annotated[float, Field(gt=0, le=1)]
+    mistakes: Annotated[int, Field(ge=0, le=1000)]
+    neighbours: Annotated[int, Field(ge=1, le=1000)]
 
 
 class Probe(Section):
@@ -526,9 +526,6 @@ class Params(Section):
     def training_is_of_the_kind(self) -> Params:
         kind, train = self.task.kind, self.train
         only = {
-            "language": {
-                "teacher": train.teacher != "data/none",
-            },
             "classify or vision": {
                 "draw": train.draw != "replacement",
                 "loss": train.loss != "cross_entropy",

@@ -25,7 +25,7 @@ def main() -> None:
         if params.task.kind == "vision":
             pictures = Pictures()
             card = IMAGES[name](params.prepare, pictures, follow)
-            counts = pictures.save(folder)
+            counts = pictures.save(folder, card, params.prepare)
         else:
             with Splits(folder) as splits:
                 card = (LABELLED_TEXTS if params.task.kind == "classify" else TEXTS)[name](params.prepare, splits, follow)

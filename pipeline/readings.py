@@ -19,12 +19,14 @@ from pipeline.params import Refusal
 Curve = dict[str, list[float | None]]
 """Columns of a curve by name; a value that is missing or not finite is None."""
 
-Form = Literal["lines", "heat", "maps"]
+Form = Literal["lines", "heat", "maps", "points"]
 """How a reading is drawn.
 
 lines: values [series, x]: a line for each entry of the first axis over the last one.
 heat:  values [y, x]: colours; one picture that shows a whole training at a glance.
 maps:  values [row, column, y, x]: small colour maps in a grid, such as attention by layer and head.
+points: values [series, point, 2]: a point for each pair of numbers, coloured by series; the last axis names the two. A series
+    that has fewer points than others ends in pairs of None.
 """
 
 About = Literal["signal", "gradients", "attention", "prediction", "samples", "other"]
@@ -60,7 +62,7 @@ class Reading:
     span: Sequence[float] = ()
 
     def __post_init__(self) -> None:
-        wanted = {"lines": 2, "heat": 2, "maps": 4}[self.form]
+        wanted = {"lines": 2, "heat": 2, "maps": 4, "points": 3}[self.form]
         assert len(self.axes) == wanted, f"{self.name}: form {self.form} has {wanted} axes, not {len(self.axes)}"
         assert shape_of(self.values) == tuple(len(axis.ticks) for axis in self.axes), f"{self.name}: values do not fit the axes"
 

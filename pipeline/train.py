@@ -40,14 +40,14 @@ def main() -> None:
     artifacts.write_json(artifacts.SANITY, sanity)
     with Checkpoints(run) as checkpoints:
         resumed = checkpoints.restore(progress)
-        shown = display(params.runtime.progress, train.steps, progress.step, progress.tokens)
+        shown = display(params.runtime.progress, train.steps, progress.step, progress.targets, task.unit)
         if runtime.tuned:
             shown.say(f"as `rally tune-device` found it fastest: {runtime}")
         for line in said(sanity):
             shown.say(line)
         if resumed:
             shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
-        journal = Journal(train, task.uniform, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
+        journal = Journal(train, task, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
         first, start = progress.step, time.perf_counter()
         try:
             with runtime.enough_memory():

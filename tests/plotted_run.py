@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import (
     DIAGNOSIS,
     EVALUATION,
+    MISTAKES,
     READINGS,
     SAMPLES,
     SANITY,
@@ -74,14 +77,15 @@ def leave_run(root: Path, speed: float = 1.0, steps: int = 1000) -> None:
                 0.0,
             )
         )
-    _table(root / TRAIN_CURVE, ("step", "tokens", "loss", "lr", "gradient_norm", "clipped"), rows)
-    held = [(step, step * 768, round(1.52 + 2.6 * math.exp(-speed * step / 95), 5)) for step in range(50, steps + 1, 50)]
-    _table(root / VALIDATION_CURVE, ("step", "tokens", "loss"), held)
+    _table(root / TRAIN_CURVE, ("step", "targets", "loss", "lr", "gradient_norm", "clipped"), rows)
+    held = [_held_out(step, round(1.52 + 2.6 * math.exp(-speed * step / 95), 5)) for step in range(50, steps + 1, 50)]
+    _table(root / VALIDATION_CURVE, ("step", "targets", "loss", "accuracy"), held)
     write_json(root / TRAIN_METRICS, {"step": steps, "steps": steps, "train_loss": rows[-1][2], "diverged": False})
     sanity = {"loss": 4.44, "uniform": 4.43, "logit_variance": 0.02, "start_excess": 0.0, "future": 0.0, "across_batch": 0.0}
     write_json(root / SANITY, sanity)
     write_json(root / EVALUATION, evaluation(held[-1][2]))
     write_text(root / SAMPLES, SAMPLES_TEXT)
+    write_json(root / MISTAKES, {"mistakes": []})
     write_json(root / DIAGNOSIS, diagnosis())
     for reading in readings():
         save(reading, root / READINGS)
@@ -106,6 +110,49 @@ def evaluation(loss: float) -> dict[str, object]:
     best = 1.83 / math.log(2)
     flat = {"loss": loss, "bits_per_byte": bits, "accuracy": 0.53, "test_bits_per_byte": bits, "margin": best - bits}
     return {**flat, "scores": scores}
+
+
+def _held_out(step: int, loss: float) -> tuple[float, ...]:
+    return step, step * 768, loss, round(1 - loss / 5, 4)
+
+
+def leave_classified(root: Path, image: tuple[int, ...] = (), names: Sequence[str] = ("ham", "spam", "eggs")) -> None:
+    """Write metrics/ of a classifier's run under `root`: of texts, or of images of this size."""
+    leave_run(root)
+    write_json(root / EVALUATION, classified(names))
+    rows = [
+        {"number": n, "truth": names[n % len(names)], "said": names[0], "probability": 0.99 - n / 50, "of_truth": 0.01}
+        for n in range(6)
+    ]
+    for n, row in enumerate(rows):
+        row |= {"pixels": base64.b64encode(bytes([40 * n] * math.prod(image))).decode()} if image else {"text": f"Text {n}."}
+    write_json(root / MISTAKES, {"split": "validation", "image": list(image), "mistakes": rows})
+
+
+def classified(names: Sequence[str], right: float = 0.9) -> dict[str, object]:
+    """metrics/evaluate.json of a classifier that has so many right, beside a majority and a logistic regression."""
+    scores: list[dict[str, object]] = []
+    for split in ("validation", "test"):
+        for name, share in (("model", right), ("majority", 0.4), ("logistic", 0.8)):
+            ends = {"accuracy": share, "accuracy_low": share - 0.03, "accuracy_high": min(1.0, share + 0.03)}
+            row = {"name": name, "split": split, "loss": 1 - share, "macro_f1": share - 0.01, "calibration_error": 0.04}
+            scores.append({**row, **ends})
+    counts = [[90 if row == column else 5 for column in range(len(names))] for row in range(len(names))]
+    per_class = [
+        {"class": name, "split": "test", "precision": 0.9, "recall": 0.8, "f1": 0.85 - n / 100, "count": 100}
+        for n, name in enumerate(names)
+    ]
+    bins = [[0.35, 0.2, 3], [0.7, 0.6, 40], [0.99, 0.97, 257]]
+    flat = {"loss": 0.1, "accuracy": right, "macro_f1": right - 0.01, "calibration_error": 0.04, "margin": right - 0.8}
+    return {
+        **flat,
+        "test_accuracy": right,
+        "scores": scores,
+        "classes": list(names),
+        "confusion": {"test": counts, "validation": counts},
+        "per_class": per_class,
+        "reliability": {"test": bins, "validation": bins},
+    }
 
 
 def diagnosis() -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""A run that is small enough for a test: knobs, tokens, progress."""
+"""A run that is small enough for a test: knobs, data of every kind of task, progress."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,20 @@ from pipeline.engine.checkpoint import Progress
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.start import begin
 from pipeline.params import Params, parse, read_yaml
-from pipeline.tasks.lm import LanguageModelling
+from pipeline.tasks.base import Task
 
 TOP = Path(__file__).parent.parent
 VOCABULARY = 11
 PART = 10  # tokens of each part of the training text, as curricula see it
+CLASSES, SIDE = 3, 6  # of small labelled texts and images: how many classes; pixels from edge to edge
+
+# What a small run of each kind turns: what holds for one kind of task is tested over all of them.
+KINDS: dict[str, dict[str, Any]] = {
+    "language": {},
+    "classify": {"task__kind": "classify", "prepare__dataset": "dyck"},
+    "vision": {"task__kind": "vision", "prepare__dataset": "digits"},
+}
+BATCH_NORM = KINDS["vision"] | {"model__norm": "batch"}
 
 SMALL = {
     "model": {"depth": 2, "width": 16, "heads": 2, "length": 12, "window": 5},
@@ -48,22 +58,68 @@ def write_tokens(folder: Path, tokens: int = 400, vocabulary: int = VOCABULARY) 
     for split in SPLITS:
         steps = generator.choice([1, 2], size=tokens if split == "train" else tokens // 4, p=[0.9, 0.1])
         np.save(folder / f"{split}.npy", (np.cumsum(steps) % vocabulary).astype(np.uint8))
-    parts = np.zeros(-(-tokens // PART), [("end", np.int64), ("difficulty", np.float32), ("source", np.uint8)])
-    parts["end"] = np.minimum(np.arange(1, len(parts) + 1) * PART, tokens)
-    parts["difficulty"] = generator.permutation(len(parts))
-    np.save(folder / "train.parts.npy", parts)
+    write_parts(folder, np.minimum(np.arange(1, -(-tokens // PART) + 1) * PART, tokens), generator)
     write_json(folder / "meta.json", {"vocabulary": vocabulary})
     write_json(folder / "tokenizer.json", {"kind": "char", "alphabet": "abcdefghijklmnop"[:vocabulary], "end": None})
     return folder
 
 
-def started(params: Params, folder: Path) -> tuple[Progress, LanguageModelling, Runtime]:
-    """A training before its first step, over the tokens in a folder (written if they are not there)."""
+def write_parts(folder: Path, ends: np.ndarray, generator: np.random.Generator) -> None:
+    parts = np.zeros(len(ends), [("end", np.int64), ("difficulty", np.float32), ("source", np.uint8)])
+    parts["end"], parts["difficulty"] = ends, generator.permutation(len(ends))
+    np.save(folder / "train.parts.npy", parts)
+
+
+def write_labelled(folder: Path, texts: int = 60) -> Path:
+    """Texts of 2 to 18 ids and an end, some of them longer than the context; most ids of a text are those of its class.
+
+    The higher its number, the rarer a class.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    generator, end = np.random.default_rng(0), VOCABULARY - 1
+    for split in SPLITS:
+        labels = np.arange(texts if split == "train" else texts // 3) % 6 % 5 % 3
+        ids: list[int] = []
+        for label in labels:
+            own, any_id = (generator.integers(0, size, generator.integers(2, 19)) for size in (end // CLASSES, end))
+            own = own * CLASSES + label
+            chosen = np.resize(own, len(any_id))
+            ids += [*np.where(generator.random(len(any_id)) < 0.7, chosen, any_id), end]
+        np.save(folder / f"{split}.npy", np.array(ids, np.uint8))
+        np.save(folder / f"{split}.labels.npy", labels.astype(np.uint16))
+        if split == "train":
+            write_parts(folder, np.flatnonzero(np.array(ids) == end) + 1, generator)
+    write_json(folder / "meta.json", {"vocabulary": VOCABULARY, "end": end, "classes": [*"abc"], "kind": "char"})
+    write_json(folder / "tokenizer.json", {"kind": "char", "alphabet": "abcdefghij", "end": end})
+    return folder
+
+
+def write_images(folder: Path, images: int = 60) -> Path:
+    """Noisy images, each with a bright stripe where its class says."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    counts = {split: images if split == "train" else images // 3 for split in SPLITS}
+    for split, count in counts.items():
+        labels = np.arange(count) % 6 % 5 % 3
+        pixels = generator.integers(0, 120, (count, SIDE, SIDE, 1))
+        for image, label in zip(pixels, labels, strict=True):
+            image[2 * label : 2 * label + 2] += 100
+        np.save(folder / f"{split}.images.npy", pixels.astype(np.uint8))
+        np.save(folder / f"{split}.labels.npy", labels.astype(np.uint16))
+    about = {"kind": "pixels", "classes": [*"abc"], "image": [SIDE, SIDE, 1], "examples": counts}
+    write_json(folder / "meta.json", about | {"mean": [93.0], "deviation": [58.0], "test_is_validation": False})
+    return folder
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {"language": write_tokens, "classify": write_labelled, "vision": write_images}
+
+
+def started(params: Params, folder: Path) -> tuple[Progress, Task, Runtime]:
+    """A training before its first step, over the data in a folder (written if it is not there)."""
     if not (folder / "meta.json").exists():
-        write_tokens(folder)
+        WRITERS[params.task.kind](folder)
     runtime = Runtime(params.runtime, params.train.precision if params.train.precision != "auto" else "float32")
     progress, task = begin(params.seed, params.task.kind, params.model, params.train, folder, runtime)
-    assert isinstance(task, LanguageModelling)
     return progress, task, runtime
 
 

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from small import knobs
 
-from pipeline.artifacts import sha256_of, tokenizer_of, write_json
+from pipeline.artifacts import SPLITS, labels_of, meta_of, read_json, sha256_of, tokenizer_of, write_json
 from pipeline.corpus.tokenizers import Bytes, Characters, Tokenizer
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.weights import save_weights
 from pipeline.probes.base import Subject
 from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
+from pipeline.tasks.objective import Objective, class_weights
+from pipeline.tasks.table import TASKS
 
 TEXT = "the cat sat on the mat; the dog sat on the cat.\n"
 
@@ -53,6 +55,71 @@ def subject(folder: Path, tokenizer: Tokenizer | None = None, text: str = TEXT *
         for weight in model.parameters():
             weight.copy_(torch.randn(weight.shape, generator=generator) * 0.3)
     return Subject(model, task, tokenizer, runtime(), step=7, sequences=4, toy="the cat sat")
+
+
+# What a classifier and what looks at images are tried on: of three classes, one of them rare, so that weights of classes tell.
+CLASSES = ("red", "green", "blue")
+WORDS = ("the cat sat", "a dog", "on the mat; on the mat")
+OF_KIND = {"classify": {"prepare__dataset": "dyck"}, "vision": {"prepare__dataset": "digits"}}
+EXAMPLES = 40  # of each split
+IMAGE = (6, 5, 1)
+
+
+def leave_texts(folder: Path, tokenizer: Tokenizer) -> Path:
+    """data/tokens of texts of different lengths, a class each."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for split in SPLITS:
+        labels = np.minimum(rng.integers(0, 4, EXAMPLES), 2)
+        texts = [WORDS[label] + " the cat"[: rng.integers(8)] for label in labels]
+        ids = [np.append(tokenizer.encode(text), tokenizer.end) for text in texts]
+        np.save(folder / f"{split}.npy", np.concatenate(ids).astype(np.uint16))
+        np.save(folder / f"{split}.labels.npy", labels.astype(np.uint16))
+    tokenizer.save(folder / "tokenizer.json")
+    about = {"kind": "text", "vocabulary": tokenizer.vocabulary, "end": tokenizer.end, "classes": list(CLASSES)}
+    write_json(folder / "meta.json", about)
+    return folder
+
+
+def leave_images(folder: Path) -> Path:
+    """data/tokens of noise with a bright row, whose place is the class."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for split in SPLITS:
+        labels = np.minimum(rng.integers(0, 4, EXAMPLES), 2)
+        images = rng.integers(0, 80, (EXAMPLES, *IMAGE)).astype(np.uint8)
+        images[np.arange(EXAMPLES), 2 * labels] += 150
+        np.save(folder / f"{split}.images.npy", images)
+        np.save(folder / f"{split}.labels.npy", labels.astype(np.uint16))
+    about = {"kind": "pixels", "image": list(IMAGE), "classes": list(CLASSES), "mean": [50.0], "deviation": [50.0]}
+    write_json(folder / "meta.json", about)
+    return folder
+
+
+def small_subject(folder: Path, **changes: Any) -> Subject:
+    """A model of any kind of task, every weight drawn at random, over little data of that kind, with what it followed."""
+    dataset = {"task__kind": "language", "prepare__dataset": "shakespeare"} | OF_KIND.get(str(changes.get("task__kind")), {})
+    params, tokens = knobs(**(dataset | changes)), folder / "data/tokens"
+    tokenizer = Characters.learn([TEXT], 0, has_end=True) if params.task.kind != "vision" else None
+    if params.task.kind == "language":
+        assert tokenizer is not None
+        leave_data(folder, tokenizer)
+    elif params.task.kind == "classify":
+        assert tokenizer is not None
+        leave_texts(tokens, tokenizer)
+    else:
+        leave_images(tokens)
+    shape = Shape.of(read_json(meta_of(tokens)))
+    weights = class_weights(np.load(labels_of(tokens, "train"))) if params.train.class_weights == "balanced" else ()
+    task = TASKS[params.task.kind](tokens, params.model, shape)
+    followed = TASKS[params.task.kind](tokens, params.model, shape, Objective.of(params.train, class_weights=weights))
+    model = task.build(torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            drawn = torch.randn(weight.shape, generator=generator) * 0.3
+            weight.copy_(1 + drawn.abs() if name.endswith("variance") else drawn)
+    return Subject(model, task, tokenizer, runtime(), step=7, sequences=4, toy="the cat sat", followed=followed)
 
 
 def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None = None, text: str = TEXT * 8) -> Subject:

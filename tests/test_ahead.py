@@ -60,7 +60,7 @@ def test_an_error_in_the_thread_comes_up_at_the_step_that_wanted_the_batch(depth
 
     params = knobs(runtime__read_ahead=depth)
     progress, whole, runtime = started(params, tmp_path)
-    task = Torn(tmp_path, params.model, VOCABULARY)
+    task = Torn(tmp_path, params.model, Shape(VOCABULARY))
     task.unreadable = rows_of(params.seed, 7, params.train.batch, whole.size("train")).tolist()
     with pytest.raises(OSError, match="the disk is gone"):
         fit(progress, task, params.train, params.seed, runtime, Keeping())

@@ -65,7 +65,7 @@ def test_with_the_dials_off_a_step_sees_what_it_saw_without_them_and_the_curve_h
         assert torch.equal(seen.inputs, plain.inputs) and torch.equal(seen.targets, plain.targets)
         assert list(dials_at(task, params.train, step).micro_batches(2)) == [slice(0, 2), slice(2, 4)]
     write_tokens(tmp_path)
-    assert list(trained(params, tmp_path).curve[0]) == ["step", "tokens", "loss", "lr", "gradient_norm", "clipped"]
+    assert list(trained(params, tmp_path).curve[0]) == ["step", "targets", "loss", "lr", "gradient_norm", "clipped"]
 
 
 @pytest.mark.parametrize("dial", DIALS)
@@ -123,7 +123,7 @@ def test_tokens_are_counted_as_they_are_and_validation_reads_whole_windows_whate
     progress = trained(params, tmp_path)
     task = a_task(params, tmp_path)
     all_dials = [dials_at(task, params.train, step) for step in range(12)]
-    assert progress.tokens == sum(dials.batch * dials.length for dials in all_dials) < 12 * 12 * 24
+    assert progress.targets == sum(dials.batch * dials.length for dials in all_dials) < 12 * 12 * 24
     assert [row["length"] for row in progress.curve] == [all_dials[row["step"] - 1].length for row in progress.curve]
     runtime = started(params, tmp_path)[2]
     plain = knobs(model__length=24, train__batch=12)

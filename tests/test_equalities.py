@@ -56,7 +56,7 @@ def gradient(folder: Path, ragged: bool = False, **changes: object) -> Tensor:
     progress, task, runtime = started(params, folder)
     progress.model.double()
     if ragged:
-        task = Ragged(folder, params.model, VOCABULARY, task.objective)
+        task = Ragged(folder, params.model, Shape(VOCABULARY), task.objective)
     update(progress, task, params.train, params.seed, runtime, lambda: False)
     return torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None])
 
@@ -80,7 +80,7 @@ def test_the_mean_of_the_means_of_micro_batches_would_be_another_gradient(tmp_pa
     params = knobs(train__batch=32, train__optimizer="sgd", model__init="fan_in", model__bias=True)
     progress, task, _ = started(params, tmp_path)
     progress.model.double()
-    task = Ragged(tmp_path, params.model, VOCABULARY)
+    task = Ragged(tmp_path, params.model, Shape(VOCABULARY))
     batch = task.batch("train", rows_of(params.seed, 0, 32, task.size("train")))
     for row in range(32):
         part = task.loss(progress.model, batch.part(slice(row, row + 1)))

@@ -182,13 +182,16 @@ def test_an_archive_that_cannot_be_read_is_one_line(packed: bytes, problem: str,
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes for its only index, with the source archive of one package in it."""
+    """A folder that pip takes for its only index, with the source archive and the wheel of one package in it."""
     folder = tmp_path / "index"
     folder.mkdir()
+    about = {"METADATA": b"Metadata-Version: 2.1\nName: verse\nVersion: 1\n", "WHEEL": b"Wheel-Version: 1.0\n", "RECORD": b""}
+    wheel = zipped(**{f"verse-1.dist-info/{name}": content for name, content in about.items()})
+    (folder / "verse-1-py3-none-any.whl").write_bytes(wheel)
     backend = b"[build-system]\nrequires = []\nbuild-backend = 'setuptools.build_meta'\n"
-    about = backend + b"[project]\nname = 'verse'\nversion = '1'\n"
+    project = backend + b"[project]\nname = 'verse'\nversion = '1'\n"
     with tarfile.open(folder / "verse-1.tar.gz", "w:gz") as archive:
-        for name, content in (("pyproject.toml", about), ("verse.py", b"")):
+        for name, content in (("pyproject.toml", project), ("verse.py", b"")):
             member = tarfile.TarInfo(f"verse-1/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
@@ -197,11 +200,12 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_package_comes_from_the_index_of_the_user_and_then_from_the_cache(index: Path) -> None:
-    archive = (index / "verse-1.tar.gz").read_bytes()
-    assert fetch.package("verse==1", sha256(archive)).read_bytes() == archive
-    (index / "verse-1.tar.gz").unlink()
-    assert fetch.package("verse==1", sha256(archive)).read_bytes() == archive
+@pytest.mark.parametrize(("file", "wheel"), [("verse-1.tar.gz", False), ("verse-1-py3-none-any.whl", True)])
+def test_a_package_comes_from_the_index_of_the_user_and_then_from_the_cache(index: Path, file: str, wheel: bool) -> None:
+    archive = (index / file).read_bytes()
+    assert fetch.package("verse==1", sha256(archive), wheel=wheel).read_bytes() == archive
+    (index / file).unlink()
+    assert fetch.package("verse==1", sha256(archive), wheel=wheel).read_bytes() == archive
 
 
 def test_a_package_that_is_another_one_or_missing_is_one_line(index: Path) -> None:

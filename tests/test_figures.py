@@ -24,12 +24,13 @@ from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
 from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
 from pipeline.figures import charts, doctor, pixels
 from pipeline.figures.forms import FORMS, draw, scale
-from pipeline.figures.page import chart_view, grid_view, page, thinned
+from pipeline.figures.page import page
 from pipeline.figures.pictures import diagnosis, pictures
 from pipeline.figures.questions import QUESTIONS
 from pipeline.figures.run import Run, read_run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.style import colors, png, said, shown, spread, ticks
+from pipeline.figures.views import chart_view, grid_view, thinned
 from pipeline.params import Refusal, read_yaml
 from pipeline.readings import About, Axis, Form, Reading, finite
 
@@ -47,7 +48,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture(scope="module")
 def knobs() -> dict[str, Any]:
     values = read_yaml(ROOT / "params.yaml")
-    return {section: values[section] for section in ("prepare", "tokenize", "model", "train", "evaluate", "probe")}
+    return {section: values[section] for section in ("task", "prepare", "tokenize", "model", "train", "evaluate", "probe")}
 
 
 class Parsed(html.parser.HTMLParser):
@@ -291,7 +292,7 @@ def test_a_large_model_keeps_the_page_under_two_megabytes(run: Run, knobs: dict[
     row = [1 / (1 + key) for key in range(len(tokens))]
     axes = (Axis("layer", range_(12)), Axis("head", range_(12)), Axis("query", tokens), Axis("key", tokens))
     big = Reading("attention", "maps", "weight", "Says.", axes, [[[row] * len(tokens)] * 12] * 12)
-    curve = {name: [float(value) for value in range(100_000)] for name in ("step", "loss", "lr", "gradient_norm", "tokens")}
+    curve = {name: [float(value) for value in range(100_000)] for name in ("step", "loss", "lr", "gradient_norm", "targets")}
     assert len(page(dataclasses.replace(run, readings=(big,), train=curve), knobs).encode()) < 2_000_000
 
 

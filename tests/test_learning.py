@@ -78,7 +78,7 @@ def lowest(params: Params, tokens: Path, vocabulary: int) -> float:
     while progress.step < params.train.steps and min(losses, default=math.inf) > LEARNED:
         for _ in range(20):
             update(progress, task, params.train, params.seed, runtime, lambda: False)
-        losses.append(validate(progress, task, params.train, runtime, lambda: False))
+        losses.append(validate(progress, task, params.train, runtime, lambda: False)[0])
     return min(losses)
 
 

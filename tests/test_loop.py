@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import TOP, VOCABULARY, Keeping, knobs, same, started, write_tokens
+from small import KINDS, TOP, VOCABULARY, WRITERS, Keeping, knobs, same, started, write_tokens
 
-from pipeline.artifacts import TRAIN_METRICS, read_json
+from pipeline.artifacts import TRAIN_METRICS, meta_of, read_json
 from pipeline.engine.display import display
 from pipeline.engine.journal import Journal
 from pipeline.engine.loop import fit, update, validate
@@ -128,7 +128,7 @@ def test_rows_and_validations_fall_evenly_and_on_the_last_step(tmp_path: Path) -
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     assert [row["step"] for row in progress.curve] == [3, 5, 8, 10]
     assert [row["step"] for row in progress.validations] == [4, 7, 10]
-    assert progress.tokens == 10 * 4 * 12
+    assert progress.targets == 10 * 4 * 12
 
 
 def test_a_row_is_the_mean_of_the_steps_since_the_row_before(tmp_path: Path) -> None:
@@ -158,7 +158,8 @@ def test_validation_reads_the_same_examples_whatever_the_batch_and_changes_nothi
         validate(progress, task, knobs(train__batch=batch, train__validation_examples=10**6).train, runtime, lambda: False)
         for batch in (1, 3, 64)
     ]
-    assert losses == pytest.approx([losses[0]] * 3, abs=1e-6)
+    assert len({accuracy for _, accuracy in losses}) == 1
+    assert [loss for loss, _ in losses] == pytest.approx([losses[0][0]] * 3, abs=1e-6)
     assert same(weights, progress.tensors())
 
 
@@ -187,7 +188,8 @@ def a_model(params: object) -> GPT:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_keeps_what_the_loop_counts_on(name: str, tmp_path: Path) -> None:
-    task = TASKS[name](write_tokens(tmp_path), knobs().model, Shape(VOCABULARY))
+    meta = meta_of(WRITERS[name](tmp_path))
+    task = TASKS[name](tmp_path, knobs(**KINDS[name]).model, Shape.of(read_json(meta)))
     assert isinstance(task, Task)
     model = task.build(torch.Generator().manual_seed(0))
     for split in ("train", "validation", "test"):
@@ -255,7 +257,7 @@ def test_every_step_that_float16_overflows_in_is_counted_and_moves_nothing(tmp_p
 
 @pytest.mark.parametrize(("skipped", "said"), [(0, "loss 2.000  "), (3, "loss 2.000  3 skipped  ")])
 def test_the_lines_say_how_many_steps_were_skipped(skipped: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    display("lines", 10, 0, 0).show(1, 100, 2.0, None, skipped)
+    display("lines", 10, 0, 0, "tokens").show(1, 100, 2.0, None, skipped)
     assert f"step 1/10  {said}" in capsys.readouterr().err
 
 
@@ -263,10 +265,12 @@ def test_the_lines_say_how_many_steps_were_skipped(skipped: int, said: str, caps
 def test_the_metrics_of_a_float16_training_count_its_skipped_steps(
     precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    progress, _, _ = started(knobs(train__precision=precision), tmp_path / "tokens")
+    progress, task, _ = started(knobs(train__precision=precision), tmp_path / "tokens")
     progress.skipped = 2 if precision == "float16" else 0
     monkeypatch.chdir(tmp_path)
-    Journal.write_curves(Journal.__new__(Journal), progress)
+    journal = Journal.__new__(Journal)
+    journal.task = task
+    journal.write_curves(progress)
     assert read_json(TRAIN_METRICS).get("skipped_steps") == (2 if precision == "float16" else None)
 
 

@@ -197,10 +197,10 @@ def lines_of(wrong: Wrong) -> list[str]:
         elif table.endswith(".*"):
             known = tuple(STANDING[table.removesuffix(".*")])
         else:
-            known = names_in(table)
+            known = tuple(dict.fromkeys(name for one in table.split("+") for name in names_in(one)))
         return f"Known: {', '.join(known)}"
 
-    return [re.sub(r"Known: (\*|\w+\.\*|\w+/\w+\.py:\w+)$", names, line) for line in wrong.lines]
+    return [re.sub(r"Known: (\*|\w+\.\*|\w+/\w+\.py:\w+(?:\+\w+/\w+\.py:\w+)*)$", names, line) for line in wrong.lines]
 
 
 @pytest.mark.parametrize("what", WRONG)

@@ -92,8 +92,9 @@ def test_every_plot_names_columns_that_the_curves_have(definitions: dict[str, di
 def test_the_columns_of_these_tests_are_those_that_training_writes(tmp_path: Path) -> None:
     leave_run(tmp_path)
     source = (ROOT / "pipeline" / "engine" / "journal.py").read_text(encoding="utf-8")  # not imported: it needs torch
-    (columns,) = re.findall(r"^CURVE_COLUMNS = (\(.*\))$", source, flags=re.MULTILINE)
-    assert (tmp_path / TRAIN_CURVE).read_text(encoding="utf-8").splitlines()[0] == ",".join(ast.literal_eval(columns))
+    for table, curve in (("CURVE", TRAIN_CURVE), ("VALIDATION", VALIDATION_CURVE)):
+        (columns,) = re.findall(rf"^{table}_COLUMNS = (\(.*\))$", source, flags=re.MULTILINE)
+        assert (tmp_path / curve).read_text(encoding="utf-8").splitlines()[0] == ",".join(ast.literal_eval(columns))
 
 
 def test_the_pictures_are_a_folder_of_their_own(definitions: dict[str, dict[str, Any]]) -> None:
@@ -122,7 +123,7 @@ def test_dvc_draws_one_plot_a_quantity_and_every_picture(tmp_path: Path) -> None
     (tmp_path / "dvc.yaml").write_text(f"plots:\n{section}", encoding="utf-8")
     shown = json.loads(dvc("plots", "show", "--json"))
     assert shown.get("errors") is None
-    assert set(shown["data"]) == {"loss", "learning_rate", "gradient_norm", *map(str, drawn)}
+    assert set(shown["data"]) == {"loss", "accuracy", "learning_rate", "gradient_norm", *map(str, drawn)}
     loss = json.dumps(shown["data"]["loss"])
     assert "train.csv" in loss
     assert "validation.csv" in loss

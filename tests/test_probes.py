@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 from small import knobs
-from subjects import TEXT, leave_model, runtime, subject
+from subjects import TEXT, leave_model, runtime, small_subject, subject
 from torch import Tensor
 
 from pipeline import probe
@@ -55,20 +55,57 @@ def named(changes: dict[str, object]) -> str:
     return " ".join(map(str, changes.values()))
 
 
+# Networks that tell classes, with the readings that make no sense for them.
+LANGUAGE_ALONE = {"previous_token", "induction", "loss_by_position", "sample_quality", "copied_length"}
+OF_IMAGES = {"filters", "feature_maps", "saliency"}
+OF_ATTENTION = {"attention", "attention_entropy", "attention_logit", "attention_sink"}
+OF_LAYERS = {"activation_rms", "effective_rank", "saturation", "dead_units"}
+OTHERS: dict[str, tuple[dict[str, object], set[str]]] = {
+    "classifier": ({"task__kind": "classify"}, OF_IMAGES),
+    "causal classifier": ({"task__kind": "classify", "model__causal": True, "model__pooling": "last"}, OF_IMAGES),
+    "classifier with a place of its own": ({"task__kind": "classify", "model__pooling": "first"}, OF_IMAGES),
+    "classifier that looks near by": ({"task__kind": "classify", "model__attention": "window"}, OF_IMAGES),
+    "cnn": ({"task__kind": "vision", "model__network": "cnn"}, OF_ATTENTION),
+    "cnn with batch norm": ({"task__kind": "vision", "model__norm": "batch", "model__shrink": "stride"}, OF_ATTENTION),
+    "mlp": ({"task__kind": "vision", "model__network": "mlp"}, {*OF_ATTENTION, "feature_maps"}),
+    "mlp with batch norm": (
+        {"task__kind": "vision", "model__network": "mlp", "model__norm": "batch"},
+        {*OF_ATTENTION, "feature_maps"},
+    ),
+    "vision transformer": ({"task__kind": "vision", "model__network": "transformer", "model__pooling": "first"}, set()),
+    "linear": ({"task__kind": "vision", "model__network": "linear"}, {*OF_ATTENTION, *OF_LAYERS, "feature_maps"}),
+}
+
+
 def asked(folder: Path, **changes: object) -> Subject:
-    """A subject that every question of the table has an answer for."""
-    made = subject(folder, **{"model__activation": "tanh", **changes})
+    """A subject that every question of the table which makes sense for it has an answer for."""
+    made = small_subject(folder, **{"model__activation": "tanh", **changes})
     updates = {name: 0.01 for name, _ in made.model.named_parameters()}
     return replace(made, sharpness_iterations=2, updates=updates, grammar="sums")
 
 
 @pytest.mark.parametrize("changes", KINDS, ids=named)
 def test_the_probes_read_every_kind_of_model_and_change_nothing(tmp_path: Path, changes: dict[str, object]) -> None:
-    made = asked(tmp_path, **changes)
+    bounded = changes.get("model__activation", "tanh") in ("tanh", "sigmoid")
+    compared = changes.get("model__attention") != "average"
+    missing = {name for name, there in (("saturation", bounded), ("attention_logit", compared)) if not there}
+    reads_and_changes_nothing(asked(tmp_path, **changes), {*missing, *OF_IMAGES, "embeddings"})
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_the_probes_read_what_makes_sense_for_a_network_that_tells_classes_and_change_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    changes, missing = OTHERS[kind]
+    reads_and_changes_nothing(asked(tmp_path, **changes), missing | LANGUAGE_ALONE)
+
+
+def reads_and_changes_nothing(made: Subject, missing: set[str]) -> None:
     weights = {key: weight.clone() for key, weight in made.model.state_dict().items()}
     flags = [(module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for module in made.model.modules()]
     kernels = [module.kernel for module in made.model.modules() if isinstance(module, Attention)]
-    for weight in made.model.parameters():
+    moved = [weight for weight in made.model.parameters() if weight.requires_grad]
+    for weight in moved:
         weight.grad = torch.full_like(weight, 3.0)
     torch.manual_seed(4)
     state = torch.get_rng_state()
@@ -77,14 +114,10 @@ def test_the_probes_read_every_kind_of_model_and_change_nothing(tmp_path: Path, 
     again = readings_of([replace(made)])
 
     assert readings == again
-    bounded = changes.get("model__activation", "tanh") in ("tanh", "sigmoid")
-    compared = changes.get("model__attention") != "average"
-    missing = {name for name, there in (("saturation", bounded), ("attention_logit", compared)) if not there}
     assert readings.keys() == PROBES.keys() - missing
     assert all(torch.equal(weight, weights[key]) for key, weight in made.model.state_dict().items())
-    assert all(
-        weight.requires_grad and weight.grad is not None and (weight.grad == 3).all() for weight in made.model.parameters()
-    )
+    assert all(weight.requires_grad and weight.grad is not None and (weight.grad == 3).all() for weight in moved)
+    assert sum(weight.requires_grad for weight in made.model.parameters()) == len(moved)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.is_grad_enabled()
     assert torch.get_num_threads() == 1
@@ -96,7 +129,8 @@ def test_the_probes_read_every_kind_of_model_and_change_nothing(tmp_path: Path, 
 
 @pytest.mark.parametrize("name", PROBES)
 def test_a_reading_is_complete(tmp_path: Path, name: str) -> None:
-    made, found = asked(tmp_path), PROBES[name]
+    kind = {"task__kind": "vision"} if name in OF_IMAGES else {"task__kind": "classify"} if name == "embeddings" else {}
+    made, found = asked(tmp_path, **kind), PROBES[name]
     reading = found.read(made)
     assert reading is not None
     assert reading.name == name
@@ -270,7 +304,8 @@ def test_the_stage_leaves_every_reading_over_all_snapshots_and_the_same_bytes_ea
     probe.main()
     assert left == {file.name: file.read_bytes() for file in READINGS.iterdir()}
     readings = {reading.name: reading for reading in load_all()}
-    assert readings.keys() == PROBES.keys() - {"saturation", "sharpness"}  # relu2 has one end; nobody asked
+    unasked = {"saturation", "sharpness", "embeddings", *OF_IMAGES}  # relu2 has one end; the rest was not asked or is no text's
+    assert readings.keys() == PROBES.keys() - unasked
     for name in readings.keys() - {"attention"}:
         [along] = [place for place, axis in enumerate(readings[name].axes) if axis.name == STEP]
         assert readings[name].axes[along].ticks == [0, 3, 7]

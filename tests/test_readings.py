@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Float
 from small import Keeping, knobs, started
-from subjects import TEXT, subject
+from subjects import TEXT, small_subject, subject
 from torch import Tensor, nn
 
 from pipeline.artifacts import tokenizer_of
@@ -21,6 +21,8 @@ from pipeline.corpus.tokenizers import load as load_tokenizer
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
 from pipeline.networks.activations import ACTIVATIONS
+from pipeline.networks.attention import use_kernel
+from pipeline.networks.dropout import Dropout, Noise
 from pipeline.probes.activations import activation_rms
 from pipeline.probes.base import Subject
 from pipeline.probes.dead_units import dead_units
@@ -35,6 +37,7 @@ from pipeline.probes.sharpness import sharpness
 from pipeline.probes.table import readings_of
 from pipeline.probes.update_ratio import update_ratio
 from pipeline.readings import Reading
+from pipeline.tasks.objective import Objective
 
 
 def numbers(reading: Reading | None) -> dict[str, float]:
@@ -208,15 +211,39 @@ def test_no_update_ratio_is_made_up(tmp_path: Path) -> None:
     }
 
 
-def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian(tmp_path: Path) -> None:
-    made = subject(tmp_path, model__width=4, model__heads=1, model__depth=1, model__activation="gelu")
+TINY = {"model__depth": 1, "model__activation": "gelu", "model__dropout": 0.5}
+# What is learned, and how; each so small that its whole Hessian can be held.
+FOLLOWED: dict[str, dict[str, object]] = {
+    "a language model": {"model__width": 4, "model__heads": 1, "train__label_smoothing": 0.2},
+    "a classifier": {"task__kind": "classify", "model__width": 4, "model__heads": 1, "train__class_weights": "balanced"},
+    "a linear map by squares": {"task__kind": "vision", "model__network": "linear", "train__loss": "squares"},
+    "a CNN with batch norm": {"task__kind": "vision", "model__width": 4, "model__norm": "batch", "model__expansion": 0.5},
+    "an MLP": {"task__kind": "vision", "model__network": "mlp", "model__width": 4},
+}
+
+
+@pytest.mark.parametrize("changes", FOLLOWED.values(), ids=FOLLOWED)
+def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian_of_what_is_followed(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    made = small_subject(tmp_path, **TINY, **changes)
     assert sharpness(made) is None, "nobody asked"
+    assert made.followed is not None
+    objective = made.followed.objective
+    before = {name: weight.clone() for name, weight in made.model.named_parameters()}
+
+    found = numbers(sharpness(replace(made, sharpness_iterations=200)))
+
     model = copy.deepcopy(made.model)
-    for block in model.blocks:
-        block.attention.kernel = "written"
-    weights = list(model.parameters())
-    logits = model(made.batch.inputs).flatten(0, 1)
-    loss = F.cross_entropy(logits, made.batch.targets.flatten())
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    rows = np.arange(4) * made.task.size("train") // 4
+    batch = made.task.batch("train", rows)
+    use_kernel(model, "written")
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.rate = 0.0
+    logits = model(batch.inputs, Noise(1, 2, 0.5, slice(0, 4), 4)).flatten(0, -2)
+    loss = by_hand(logits, batch.targets.flatten(), objective)
     slopes = torch.cat([slope.flatten() for slope in torch.autograd.grad(loss, weights, create_graph=True)])
     rows = [
         torch.cat([part.flatten() for part in torch.autograd.grad(slope, weights, retain_graph=True, materialize_grads=True)])
@@ -224,8 +251,20 @@ def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian(tmp_path: 
     ]
     eigenvalues = torch.linalg.eigvalsh(torch.stack(rows).double())
     wanted = float(eigenvalues[eigenvalues.abs().argmax()])
-    found = numbers(sharpness(replace(made, sharpness_iterations=100)))
     assert found == {"largest eigenvalue": pytest.approx(wanted, rel=1e-2)}
+    assert all(torch.equal(weight, before[name]) for name, weight in made.model.named_parameters())
+    assert all(module.rate == 0.5 for module in made.model.modules() if type(module) is Dropout)
+
+
+def by_hand(logits: Tensor, targets: Tensor, objective: Objective) -> Tensor:
+    """What is followed, a mean over the targets."""
+    told = F.one_hot(targets, logits.shape[1]).float()
+    if objective.squares:
+        return (logits - told).square().mean()
+    told = (1 - objective.label_smoothing) * told + objective.label_smoothing / logits.shape[1]
+    costs = -(told * logits.log_softmax(dim=1)).sum(dim=1)
+    weights = torch.tensor(objective.class_weights or [1.0] * logits.shape[1])
+    return (weights[targets] * costs).mean()
 
 
 # ----------------------------------------------------------------------------------------------------------- prediction

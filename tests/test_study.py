@@ -272,8 +272,8 @@ def test_playing_runs_the_experiment_that_was_printed(project: Path) -> None:
     assert "/nanogpt-cpu-lr3e-4\n" in names
     shown = rally("show")
     assert shown.returncode == 0
-    assert shown.stdout.startswith("$ dvc exp show --only-changed ")
-    assert "[nanogpt-cpu-lr3e-4]" in shown.stdout
+    assert shown.stdout.startswith("$ dvc exp show --csv ")
+    assert "nanogpt-cpu-lr3e-4 " in shown.stdout
 
 
 def test_a_dry_run_prints_the_command_and_does_nothing(project: Path) -> None:

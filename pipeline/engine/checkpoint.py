@@ -55,7 +55,7 @@ class Progress:
     recent: list[tuple[Tensor | float, Tensor | float, Tensor | float]] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
     updates: dict[int, dict[str, float]] = field(default_factory=dict)
-    tokens: int = 0
+    targets: int = 0
     skipped: int = 0
     good: str = ""
     stopped: str = ""
@@ -74,7 +74,7 @@ class Progress:
         """Everything else, as JSON holds it."""
         return {
             "step": self.step,
-            "tokens": self.tokens,
+            "targets": self.targets,
             "skipped": self.skipped,
             "curve": self.curve,
             "validations": self.validations,
@@ -93,7 +93,7 @@ class Progress:
             for name, weight in self.model.named_parameters():
                 weight.copy_(tensors[f"model.{name}"])
         self.optimizer.load({name[10:]: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")})
-        self.step, self.tokens, self.skipped = numbers["step"], numbers["tokens"], numbers["skipped"]
+        self.step, self.targets, self.skipped = numbers["step"], numbers["targets"], numbers["skipped"]
         self.good, self.stopped = numbers["good"], numbers["stopped"]
         self.curve, self.validations = numbers["curve"], numbers["validations"]
         self.recent = [(row[0], row[1], row[2]) for row in numbers["recent"]]

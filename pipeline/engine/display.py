@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
+
+from pipeline.tasks.base import Unit
+
+Row = Mapping[str, float]
 
 LINES = 10  # plain lines of a whole training
 
@@ -13,10 +18,12 @@ LINES = 10  # plain lines of a whole training
 class Display(Protocol):
     """Shows how far the training is."""
 
-    def show(self, step: int, tokens: int, loss: float | None, validation: float | None, skipped: int = 0) -> None:
+    def show(self, step: int, targets: int, loss: float | None, validation: Row | None, skipped: int = 0) -> None:
         """Tell of a step; called at every one, so it must cost nothing when there is nothing new to show.
 
         Args:
+            targets: learned from so far.
+            validation: the newest row of metrics/validation.csv.
             skipped: steps that were left out because float16 overflowed.
         """
 
@@ -27,25 +34,26 @@ class Display(Protocol):
         """The training is over or interrupted."""
 
 
-def display(kind: str, steps: int, first: int, tokens: int) -> Display:
+def display(kind: str, steps: int, first: int, targets: int, unit: Unit) -> Display:
     """A bar, lines or nothing.
 
     Args:
         kind: the knob `runtime.progress`.
-        steps: of the whole training; `first` of them and so many `tokens` are done already.
+        steps: of the whole training; `first` of them and so many `targets` are done already.
+        unit: what a target is.
     """
     if kind == "auto":
         kind = "bar" if sys.stderr.isatty() else "lines"
-    return {"bar": Bar, "lines": Lines, "none": Silence}[kind](steps, first, tokens)
+    return {"bar": Bar, "lines": Lines, "none": Silence}[kind](steps, first, targets, unit)
 
 
 class Silence:
     """Shows nothing but what must be said."""
 
-    def __init__(self, steps: int, first: int, tokens: int) -> None:
-        self.steps, self.first, self.tokens, self.start = steps, first, tokens, time.monotonic()
+    def __init__(self, steps: int, first: int, targets: int, unit: Unit) -> None:
+        self.steps, self.first, self.targets, self.unit, self.start = steps, first, targets, unit, time.monotonic()
 
-    def show(self, step: int, tokens: int, loss: float | None, validation: float | None, skipped: int = 0) -> None:
+    def show(self, step: int, targets: int, loss: float | None, validation: Row | None, skipped: int = 0) -> None:
         pass
 
     def say(self, line: str) -> None:
@@ -54,29 +62,31 @@ class Silence:
     def close(self) -> None:
         pass
 
-    def pace(self, step: int, tokens: int) -> tuple[float, float]:
-        """(tokens a second since the start, seconds left)."""
+    def told(self, step: int, targets: int, loss: float | None, validation: Row | None, skipped: int) -> list[str]:
+        """How it goes, in pieces: losses, of whole examples the share that is told right, speed since the start, time left."""
         seconds = max(time.monotonic() - self.start, 1e-9)
-        return (tokens - self.tokens) / seconds, (self.steps - step) * seconds / max(step - self.first, 1)
+        left = (self.steps - step) * seconds / max(step - self.first, 1)
+        parts = [f"loss {loss:.3f}"] if loss is not None else []
+        if validation is not None:
+            parts.append(f"validation {validation['loss']:.3f}")
+            parts += [f"{validation['accuracy']:.1%} right"] if self.unit == "examples" else []
+        parts += [f"{skipped:,} skipped"] if skipped else []
+        return [*parts, f"{(targets - self.targets) / seconds:,.0f} {self.unit}/s", f"{_clock(left)} left"]
 
 
 class Lines(Silence):
     """A line at every tenth of the training."""
 
-    def show(self, step: int, tokens: int, loss: float | None, validation: float | None, skipped: int = 0) -> None:
+    def show(self, step: int, targets: int, loss: float | None, validation: Row | None, skipped: int = 0) -> None:
         if step > self.first and step * LINES // self.steps > (step - 1) * LINES // self.steps and loss is not None:
-            speed, left = self.pace(step, tokens)
-            held_out = f"  validation {validation:.3f}" if validation is not None else ""
-            left_out = f"  {skipped:,} skipped" if skipped else ""
-            progress = f"step {step:,}/{self.steps:,}  loss {loss:.3f}{held_out}{left_out}"
-            self.say(f"{progress}  {speed:,.0f} tokens/s  {_clock(left)} left")
+            self.say("  ".join([f"step {step:,}/{self.steps:,}", *self.told(step, targets, loss, validation, skipped)]))
 
 
 class Bar(Silence):
     """A live bar with loss, speed and time left."""
 
-    def __init__(self, steps: int, first: int, tokens: int) -> None:
-        super().__init__(steps, first, tokens)
+    def __init__(self, steps: int, first: int, targets: int, unit: Unit) -> None:
+        super().__init__(steps, first, targets, unit)
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -86,15 +96,11 @@ class Bar(Silence):
         self.bar.start()
         self.shown = 0.0
 
-    def show(self, step: int, tokens: int, loss: float | None, validation: float | None, skipped: int = 0) -> None:
+    def show(self, step: int, targets: int, loss: float | None, validation: Row | None, skipped: int = 0) -> None:
         if time.monotonic() - self.shown < 0.2 and step < self.steps:
             return
         self.shown = time.monotonic()
-        speed, left = self.pace(step, tokens)
-        parts = [f"loss {loss:.3f}"] if loss is not None else []
-        parts += [f"validation {validation:.3f}"] if validation is not None else []
-        parts += [f"{skipped:,} skipped"] if skipped else []
-        self.bar.update(self.task, completed=step, text="  ".join([*parts, f"{speed:,.0f} tokens/s", f"{_clock(left)} left"]))
+        self.bar.update(self.task, completed=step, text="  ".join(self.told(step, targets, loss, validation, skipped)))
 
     def say(self, line: str) -> None:
         self.bar.console.print(line, markup=False, highlight=False)

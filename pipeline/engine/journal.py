@@ -30,9 +30,10 @@ from pipeline.engine.display import Display
 from pipeline.engine.strides import Strides
 from pipeline.engine.surrender import is_good
 from pipeline.params import Train
+from pipeline.tasks.base import Task, Unit
 
-CURVE_COLUMNS = ("step", "tokens", "loss", "lr", "gradient_norm", "clipped")
-VALIDATION_COLUMNS = ("step", "tokens", "loss", "accuracy")
+CURVE_COLUMNS = ("step", "targets", "loss", "lr", "gradient_norm", "clipped")
+VALIDATION_COLUMNS = ("step", "targets", "loss", "accuracy")
 GOOD_TIMES = 20  # times, evenly over the training, at which its weights are looked at as those to go back to
 FRESH_SECONDS = 1.0  # how often the curves on disk follow a running training
 
@@ -44,14 +45,14 @@ class Journal:
     DVC leaves its stages behind, and an orphan would train on unseen).
 
     Args:
-        uniform: the loss of blind guessing, nats a target.
+        task: what is learned.
         parent: the process that started this one, asked for as early as can be.
     """
 
     def __init__(
-        self, train: Train, uniform: float, checkpoints: Checkpoints, display: Display, checkpoint_seconds: float, parent: int
+        self, train: Train, task: Task, checkpoints: Checkpoints, display: Display, checkpoint_seconds: float, parent: int
     ) -> None:
-        self.uniform, self.checkpoints, self.display = uniform, checkpoints, display
+        self.task, self.checkpoints, self.display = task, checkpoints, display
         self.checkpoint_seconds = checkpoint_seconds
         self.snapshots_due = snapshots_due(train)
         self.good_due = {round(share * train.steps / GOOD_TIMES) for share in range(1, GOOD_TIMES)}
@@ -77,7 +78,7 @@ class Journal:
         self.strides.keep(progress)
         if progress.step in self.snapshots_due or progress.diverged:
             self.checkpoints.keep_snapshot(progress)
-        if progress.step in self.good_due and not progress.stopped and is_good(progress.curve, self.uniform):
+        if progress.step in self.good_due and not progress.stopped and is_good(progress.curve, self.task.uniform):
             self.checkpoints.keep_good(progress)
         if now - self.curves_at > FRESH_SECONDS:
             self.write_curves(progress)
@@ -86,15 +87,15 @@ class Journal:
             self.checkpoints.save(progress)
             self.checkpoint_at = time.monotonic()
         last = progress.curve[-1]["loss"] if progress.curve else None
-        held_out = progress.validations[-1]["loss"] if progress.validations else None
-        self.display.show(progress.step, progress.tokens, last, held_out, progress.skipped)
+        held_out = progress.validations[-1] if progress.validations else None
+        self.display.show(progress.step, progress.targets, last, held_out, progress.skipped)
 
     def write_curves(self, progress: Progress) -> None:
         """The curves so far, and the last row as the metrics that `dvc exp show` looks at while it runs."""
         dials = (name for row in progress.curve[:1] for name in row if name not in CURVE_COLUMNS)
         write_text(TRAIN_CURVE, _csv((*CURVE_COLUMNS, *dials), progress.curve))
         write_text(VALIDATION_CURVE, _csv(VALIDATION_COLUMNS, progress.validations))
-        write_json(TRAIN_METRICS, metrics_of(progress))
+        write_json(TRAIN_METRICS, metrics_of(progress, self.task.unit))
 
     def publish_snapshots(self, progress: Progress) -> None:
         """Copy the snapshots into the out, with a list of their steps, checksums and updates."""
@@ -127,9 +128,11 @@ def snapshots_due(train: Train) -> set[int]:
     return {round(share * train.steps) for share in train.snapshots}
 
 
-def metrics_of(progress: Progress) -> dict[str, Any]:
-    """What metrics/train.json holds."""
+def metrics_of(progress: Progress, unit: Unit) -> dict[str, Any]:
+    """What metrics/train.json holds: of whole examples told, also how many of the held-out ones were told right."""
     loss = {"train_loss": progress.curve[-1]["loss"]} if progress.curve else {}
+    if unit == "examples" and progress.validations:
+        loss["validation_accuracy"] = progress.validations[-1]["accuracy"]
     skipped = {"skipped_steps": progress.skipped} if progress.scaler.enabled else {}
     stopped = {"stopped": progress.stopped} if progress.stopped else {}
     return {"step": progress.step, "diverged": progress.diverged, **stopped, **skipped, **loss}

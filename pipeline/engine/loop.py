@@ -49,7 +49,7 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
             if _wants_validation(progress, train):
                 loss, accuracy = validate(progress, task, train, runtime, keeper.interrupted)
                 if math.isfinite(loss):
-                    row = {"step": progress.step, "tokens": progress.tokens, "loss": loss, "accuracy": accuracy}
+                    row = {"step": progress.step, "targets": progress.targets, "loss": loss, "accuracy": accuracy}
                     progress.validations.append({name: rounded(number) for name, number in row.items()})
                 else:
                     progress.stopped = NOT_A_NUMBER
@@ -96,7 +96,7 @@ def update(
         with runtime.autocast():  # for Muon's matrix products
             progress.optimizer.step(learning_rate(share, train))
     progress.skipped += not may_step
-    progress.step, progress.tokens = progress.step + 1, progress.tokens + count
+    progress.step, progress.targets = progress.step + 1, progress.targets + count
     progress.recent.append((loss, norm, clipped))
 
 
@@ -158,7 +158,7 @@ def _write_row(progress: Progress, task: Task, train: Train) -> None:
     met = norms[np.isfinite(norms)]  # a step that float16 overflows in is skipped, and its gradient has no length
     row = {
         "step": progress.step,
-        "tokens": progress.tokens,
+        "targets": progress.targets,
         "loss": loss,
         "lr": learning_rate((progress.step - 1) / train.steps, train),
         "gradient_norm": float(met.mean()) if len(met) else 0.0,

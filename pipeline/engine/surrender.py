@@ -18,7 +18,7 @@ WINDOW = 0.1  # of the training: for so long a loss must have been bad without f
 FEWEST = 6  # rows: the means of two halves are compared, and a lone row is noise
 ABOVE = 0.1  # nats a target over blind guessing: confident mistakes, not ignorance
 LEARNED = 0.5  # nats a target below blind guessing: before that, there is nothing to give back
-USUAL = frozenset({"step", "tokens", "loss", "lr", "gradient_norm", "clipped"})
+USUAL = frozenset({"step", "targets", "loss", "lr", "gradient_norm", "clipped"})
 
 
 def reason_to_stop(rows: Rows, steps: int, warmup: float, uniform: float) -> str:

@@ -136,17 +136,18 @@ def title_of(name: str) -> str:
 
 def loss(run: Run) -> Chart:
     """The loss while training, with the losses of simpler things as levels; logarithmic only when it ran away."""
-    lines = (_line("train", run.train, "loss"), _line("validation", run.validation, "loss"))
+    lines = (line_of("train", run.train, "loss"), line_of("validation", run.validation, "loss"))
     levels = [
         (row.name, row.loss) for row in run.scores if row.split == "validation" and row.name != "model" and row.loss is not None
     ]
     seen = [value for line in lines for value in line.y if value is not None and value > 0]
+    surprise = "the true class" if run.classes else "the next token"
     return Chart(
         title="Loss",
-        says="How surprised the model is by the next token: lower is better. Dashed: simpler things on the validation split. "
+        says=f"How surprised the model is by {surprise}: lower is better. Dashed: simpler things on the validation split. "
         "Where training falls and validation rises, it learns by heart.",
         x="step",
-        y="loss (nats a token)",
+        y=f"loss (nats {'an' if run.classes else 'a'} {run.target})",
         lines=lines,
         levels=tuple(levels),
         logarithmic=bool(seen) and max(seen) > 30 * min(seen),
@@ -159,7 +160,7 @@ def learning_rate(run: Run) -> Chart:
         says="The schedule that the knobs ask for, as it was carried out.",
         x="step",
         y="learning rate",
-        lines=(_line("learning rate", run.train, "lr"),),
+        lines=(line_of("learning rate", run.train, "lr"),),
         from_zero=True,
     )
 
@@ -170,16 +171,16 @@ def gradient_norm(run: Run) -> Chart:
         says="Length of the whole gradient. Lone spikes are batches that upset the model; a steady climb announces divergence.",
         x="step",
         y="gradient norm (L2)",
-        lines=(_line("gradient norm", run.train, "gradient_norm"),),
+        lines=(line_of("gradient norm", run.train, "gradient_norm"),),
         logarithmic=True,
     )
 
 
 DIALS = (  # column of the curve, title, unit
-    ("batch", "Sequences a step", "sequences"),
+    ("batch", "Examples a step", "examples"),
     ("length", "Sequence length", "tokens"),
     ("open", "What of the training text is open", "share of its tokens"),
-    ("second", "What is drawn from the second data set", "share of the sequences"),
+    ("second", "What is drawn from the second data set", "share of the examples"),
 )
 
 
@@ -191,7 +192,7 @@ def dials(run: Run) -> list[Chart]:
             says="A dial that the knobs set in motion, as it stood at each row of the curve.",
             x="step",
             y=unit,
-            lines=(_line(column, run.train, column),),
+            lines=(line_of(column, run.train, column),),
             from_zero=True,
         )
         for column, title, unit in DIALS
@@ -199,6 +200,7 @@ def dials(run: Run) -> list[Chart]:
     ]
 
 
-def _line(name: str, curve: Curve, column: str) -> Line:
+def line_of(name: str, curve: Curve, column: str) -> Line:
+    """A column of a curve over its steps."""
     points = [(x, y) for x, y in zip(curve.get("step", []), curve.get(column, []), strict=True) if x is not None]
     return Line(name, [x for x, _ in points], [y for _, y in points])

@@ -11,10 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pipeline.figures import charts
 from pipeline.figures.charts import Chart
+from pipeline.figures.clouds import clouds
 from pipeline.figures.style import INK, MANY, QUIET, colors, heat, said, short, shown, spread, styled, ticks
 from pipeline.readings import Axis, Reading
 
@@ -154,6 +156,30 @@ def _some_words(axes: Axes, down: Axis, across: Axis, side: float) -> None:
         axes.set_yticks(range(len(down.ticks)), [_tick(tick) for tick in down.ticks], fontsize=8)
 
 
+# --------------------------------------------------------------------------------------------------------------- points
+
+
+def points(reading: Reading) -> Figure:
+    """A dot for each pair, and the name of its series at the middle of it."""
+    found = clouds(reading)
+    across, up = (str(tick) for tick in reading.axes[2].ticks)
+    with styled():
+        figure = Figure(figsize=(9, 7), layout="constrained")
+        axes = figure.subplots()
+        axes.set(title=charts.title_of(reading.name), xlabel=short(across, 60), ylabel=short(up, 60))
+        axes.set(xticks=[], yticks=[])  # of such directions only what lies near what says something
+        for cloud, color in zip(found, colors(len(found)), strict=True):
+            if cloud.points:
+                x, y = zip(*cloud.points, strict=True)
+                axes.scatter(x, y, s=22, color=color, alpha=0.7, linewidths=0)
+        for cloud, color in zip(found, colors(len(found)), strict=True):  # above all dots
+            if cloud.points:
+                name = axes.annotate(short(cloud.name), cloud.middle, color=color, ha="center", va="center", fontweight="bold")
+                name.set_path_effects([withStroke(linewidth=4, foreground="white")])
+        say(figure, reading.says)
+        return figure
+
+
 def scale(values: object, logarithmic: bool, span: Sequence[float] = ()) -> Normalize:
     """From the numbers of a map to 0 … 1: over all that are there, and the span; logarithmic where asked for and possible."""
     numbers = np.append(_array(values).compressed(), np.array(span, dtype=np.float64))
@@ -193,4 +219,4 @@ def say(figure: Figure, sentence: str) -> None:
     figure.supxlabel(textwrap.fill(sentence, width), x=0.01, ha="left", fontsize=11, color=QUIET)
 
 
-FORMS: dict[str, Callable[[Reading], Figure]] = {"lines": lines, "heat": heatmap, "maps": maps}
+FORMS: dict[str, Callable[[Reading], Figure]] = {"lines": lines, "heat": heatmap, "maps": maps, "points": points}

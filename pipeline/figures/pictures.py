@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from pipeline.figures import charts, doctor
+from pipeline.figures import charts, class_pictures, doctor
 from pipeline.figures.forms import chart, draw, say
 from pipeline.figures.run import Run
 from pipeline.figures.style import png, score_color, short, styled
@@ -14,7 +14,9 @@ def pictures(run: Run, dpi: int) -> dict[str, bytes]:
     """Every picture of a run as PNG: {name: bytes}."""
     drawn = {"loss": chart(charts.loss(run)), "updates": chart(charts.learning_rate(run), charts.gradient_norm(run))}
     if run.ranking("test"):
-        drawn["scores"] = scores(run)
+        drawn["scores"] = (class_pictures.scores if run.classes else scores)(run, "test")
+    if run.classes:
+        drawn |= class_pictures.class_pictures(run)
     for reading in run.readings:
         assert reading.name not in drawn, f"{reading.name}: a curve has this name"
         drawn[reading.name] = draw(reading)
@@ -26,7 +28,7 @@ def diagnosis(run: Run, dpi: int) -> bytes:
     return png(doctor.picture(run.diagnosis), dpi)
 
 
-def scores(run: Run, split: str = "test") -> Figure:
+def scores(run: Run, split: str) -> Figure:
     """The model beside simpler things, in bits a byte: the shorter the bar, the better it predicts."""
     names, values = zip(*reversed(run.ranking(split)), strict=True)
     with styled(grid=False):

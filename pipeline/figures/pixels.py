@@ -8,6 +8,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.colors import Normalize
 
 from pipeline.figures.style import heat
@@ -39,6 +40,15 @@ def data_uri(places: Cells) -> str:
             _chunk(b"IEND", b""),
         )
     )
+    return "data:image/png;base64," + base64.b64encode(image).decode()
+
+
+def picture_uri(picture: npt.NDArray[np.uint8]) -> str:
+    """An image [height, width, 3] as PNG, pixel by pixel."""
+    height, width, _ = picture.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in picture)
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    image = b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", zlib.compress(rows, 9)) + _chunk(b"IEND", b"")
     return "data:image/png;base64," + base64.b64encode(image).decode()
 
 

@@ -17,7 +17,7 @@ def by_question(readings: Iterable[Reading]) -> list[tuple[str, list[Reading]]]:
 
 
 def _room(reading: Reading) -> int:
-    return ("heat", "lines", "maps").index(reading.form)
+    return ("heat", "lines", "points", "maps").index(reading.form)
 
 
 QUESTIONS: dict[About, str] = {

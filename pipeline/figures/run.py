@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.artifacts import DIAGNOSIS, EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, read_json
+from pipeline.artifacts import (
+    DIAGNOSIS,
+    EVALUATION,
+    MISTAKES,
+    SAMPLES,
+    TRAIN_CURVE,
+    TRAIN_METRICS,
+    VALIDATION_CURVE,
+    read_json,
+)
 from pipeline.params import Refusal
 from pipeline.readings import Curve, Reading, load_all, read_curve
 
@@ -18,9 +27,14 @@ class Score:
     split: str
     bits_per_byte: float | None = None
     loss: float | None = None
-    """Nats a token."""
+    """Nats a token, or an example of a class."""
     perplexity: float | None = None
     accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    """The ends of its 95 % interval."""
+    macro_f1: float | None = None
+    calibration_error: float | None = None
     note: str = ""
 
 
@@ -37,6 +51,18 @@ class Run:
     readings: tuple[Reading, ...]
     diagnosis: dict[str, Any]
     """What the doctor says: finding, findings, signs."""
+    mistakes: dict[str, Any]
+    """The worst of a classifier: split, image, mistakes."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Between which classes it tells; () of a language model."""
+        return tuple(self.evaluation.get("classes", ()))
+
+    @property
+    def target(self) -> str:
+        """What a loss is the loss of."""
+        return "example" if self.classes else "token"
 
     @property
     def diverged(self) -> bool:
@@ -46,7 +72,10 @@ class Run:
         return next((score for score in self.scores if (score.name, score.split) == (name, split)), None)
 
     def ranking(self, split: str) -> list[tuple[str, float]]:
-        """(name, bits a byte) of everything that was scored on a split, the best first."""
+        """(name, figure) of everything that was scored on a split, the best first: accuracy of classifiers, or bits a byte."""
+        if self.classes:
+            told = ((row.name, row.accuracy) for row in self.scores if row.split == split)
+            return sorted(((name, share) for name, share in told if share is not None), key=lambda row: -row[1])
         scored = ((row.name, row.bits_per_byte) for row in self.scores if row.split == split)
         return sorted(((name, bits) for name, bits in scored if bits is not None), key=lambda row: row[1])
 
@@ -75,6 +104,7 @@ def read_run() -> Run:
         samples=samples,
         readings=tuple(load_all()),
         diagnosis=read_json(DIAGNOSIS, "finding", "findings", "signs"),
+        mistakes=read_json(MISTAKES, "mistakes"),
     )
 
 

@@ -8,11 +8,12 @@ from itertools import product
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.lab.bounds import Bounded, Follows
+from pipeline.lab.bounds import Bounded, Exceeds, Follows
 from pipeline.lab.claims import Verdict
-from pipeline.lab.grid import Sweep, titles
-from pipeline.lab.measures import MEASURES, Record
+from pipeline.lab.grid import CURVES, Sweep, titles
+from pipeline.lab.measures import MEASURES
 from pipeline.lab.picture import Band, Line, Panel, draw
+from pipeline.lab.record import Record
 from pipeline.lab.results import Axis, Edge, Results, best_of_line, interval
 
 
@@ -48,7 +49,8 @@ def _measured(sweep: Sweep, measure: str, found: Mapping[str, Results]) -> Itera
     """A measure over the last axis: a panel for each combination of the axes before the last two."""
     for number, (title, panel) in enumerate(panels(found[measure])):
         lines, across = panel.axes
-        drawn = list(_lines(panel, bests=not any(isinstance(check, Bounded) for _, check in sweep.checks)))
+        bounded = any(isinstance(check, Bounded | Exceeds) for _, check in sweep.checks)
+        drawn = list(_lines(panel, bests=not bounded and not MEASURES[measure].rises))
         for _, check in sweep.checks:
             if isinstance(check, Follows) and check.measure == measure:
                 told = list(panels(found[check.foretold]))[number][1]
@@ -106,7 +108,9 @@ def _followed(sweep: Sweep, name: str, records: Mapping[tuple[int, ...], Record]
 
 def way(record: Record, name: str) -> tuple[str, list[float], list[float]]:
     """(over what, where, how much) of what was followed of a run."""
-    if name == "train_loss":
-        return "step", [row["step"] for row in record.curve], [row["loss"] for row in record.curve]
+    if name in CURVES:
+        split, _, column = name.partition("_")
+        rows = record.curve if split == "train" else record.validations
+        return "step", [row["step"] for row in rows], [row[column] for row in rows]
     line = record.lines.get(name, {"over": "step", "x": [], "y": []})
     return line["over"], line["x"], line["y"]

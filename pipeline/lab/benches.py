@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from pipeline.lab.measures import Record
+from pipeline.lab.record import Record
 from pipeline.params import Params, Section
 
 

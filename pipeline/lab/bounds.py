@@ -1,4 +1,4 @@
-"""Claims about the size of a measure: between which numbers it lies, and whether it is what was foretold."""
+"""Claims about the size of a measure: within which bounds it lies, how far it is above that of another arm, what it follows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.figures.style import said
 from pipeline.lab.claims import Check, Status, Verdict, decided
-from pipeline.lab.results import Interval, Results
+from pipeline.lab.results import Interval, Label, Results
 
 
 class Bounded(Check):
@@ -71,6 +71,34 @@ class LiesBetween(Bounded):
 
     def bounds(self) -> tuple[float, float]:
         return self.low, self.high
+
+
+class Exceeds(Check):
+    """At one label of an axis the measure is larger than at another by `by` at least, wherever else; in pairs over seeds.
+
+    Where one of the two diverged there is no difference, and nothing is decided.
+    """
+
+    arm: str
+    more: Label
+    less: Label
+    by: float
+
+    def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
+        more, less = (results.at({self.arm: label}) for label in (self.more, self.less))
+        with np.errstate(invalid="ignore"):
+            apart = Results(more.axes, more.values - less.values)
+        places = [(name, apart.interval(values)) for name, values in apart.places()]
+        lost = not np.isfinite(apart.values).all()
+        inside, outside = (
+            all(spread.low >= self.by for _, spread in places),
+            any(spread.high < self.by for _, spread in places),
+        )
+        return Verdict(
+            Status.UNDECIDED if lost else decided(inside, outside),
+            f"{self.measure or next(iter(measures)) or 'the measure'} at {self.more} less that at {self.less} is"
+            f" {_ranged(places, apart.values.shape[-1])}",
+        )
 
 
 class Follows(Check):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.lab.bounds import AtLeast, AtMost, Follows, LiesBetween
+from pipeline.lab.bounds import AtLeast, AtMost, Exceeds, Follows, LiesBetween
 from pipeline.lab.claims import Check
 from pipeline.lab.optima import BestAtMost, OptimumLiesBetween, OptimumMovesAtLeast, OptimumMovesAtMost, SensitivityFalls
 
@@ -14,6 +14,7 @@ CHECKS: dict[str, type[Check]] = {
     "at_most": AtMost,
     "at_least": AtLeast,
     "lies_between": LiesBetween,
+    "exceeds": Exceeds,
     "follows": Follows,
     "sensitivity_falls": SensitivityFalls,
 }

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -43,7 +43,10 @@ class Check(Section):
         measure: of which of the study's measures it speaks; empty where there is one alone.
         where: about which part of the grid.
         control: it is the same claim about an arm of which it must not hold, so that one sees that it could fail.
+        seeks_least: it looks for the place where the measure is least, and takes that for the best.
     """
+
+    seeks_least: ClassVar[bool] = False
 
     measure: str = ""
     where: Annotated[dict[str, Label | list[Label]], Field(default_factory=dict)]

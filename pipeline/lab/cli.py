@@ -253,8 +253,9 @@ def budget(
 
     params = knobs_with(set_param or [], name)
     from pipeline.lab import budget, budget_page
+    from pipeline.lab.material import data_of
 
-    drawn_up = budget.draw_up(params, budget.data_of(params, vocabulary), for_card=for_card, clock=clock)
+    drawn_up = budget.draw_up(params, data_of(params, vocabulary), for_card=for_card, clock=clock)
     budget_page.show(drawn_up, as_json=as_json)
 
 
@@ -344,14 +345,14 @@ def check(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_ON)
 def show(context: typer.Context) -> None:
-    """Show all experiments in a table that fits a screen.
+    """Show all experiments in one table, tasks apart.
 
-    It is a `dvc exp show`, which is printed; further options are passed on to it.
+    It is made of a `dvc exp show`, which is printed; further options are passed on to it.
     """
     enter_project()
-    from pipeline.lab import study
+    from pipeline.lab import experiments
 
-    sys.exit(study.run([*study.SHOW, *context.args]))
+    sys.exit(experiments.show(context.args))
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def _train(params: Params, fault: str, tokens: Path) -> Case:
     return Case(
         train=_columns(progress.curve),
         validation=_columns(progress.validations),
-        progress=metrics_of(progress),
+        progress=metrics_of(progress, task.unit),
         sanity=sanity,
         levels=_levels(tokens) | {"overlap": overlap(task.ids("train"), task.ids("validation"))},
         readings=readings,

@@ -12,7 +12,8 @@ import numpy as np
 from pipeline.lab.benches import BENCHES, Bench
 from pipeline.lab.checks import CHECKS
 from pipeline.lab.claims import Check
-from pipeline.lab.measures import MEASURES, Record
+from pipeline.lab.measures import MEASURES
+from pipeline.lab.record import Record
 from pipeline.lab.results import Axis, Label, Results
 from pipeline.params import Params, ParamsError, Refusal, names_in, parse, suggest, with_knobs
 
@@ -46,7 +47,7 @@ class Sweep:
         measures: entries of MEASURES.
         checks: claims about them, by name.
         bench: an entry of BENCHES, where the runs are no trainings.
-        shows: what of the runs is drawn as it went: train_loss, a measure that reads the network, or a line of the bench's.
+        shows: what of the runs is drawn as it went: an entry of FOLLOWED, or a line of the bench's.
     """
 
     axes: tuple[Axis, ...]
@@ -63,8 +64,9 @@ class Sweep:
 
     @property
     def read(self) -> tuple[str, ...]:
-        """The measures for which the network has to be looked at."""
-        return tuple(name for name in {**dict.fromkeys(self.measures), **dict.fromkeys(self.shows)} if _reads(name))
+        """What the network has to be looked at for."""
+        wanted = (MEASURES[name].reads for name in (*self.measures, *self.shows) if name in MEASURES)
+        return tuple(dict.fromkeys(filter(None, wanted)))
 
     def variants(self, standing: Mapping[str, Any]) -> Iterator[Variant]:
         """Every run, with all of its knobs checked.
@@ -90,6 +92,8 @@ class Sweep:
         if fault and fault not in (known := (*names_in("lab/faults.py:FAULTS"), *names_in("lab/breaches.py:BREACHES"))):
             raise ParamsError(f"fault: there is no '{fault}'. {suggest(str(fault), known)}")
         bench = parse(BENCHES[self.bench], own, ("bench",)) if self.bench else None
+        if fault and sections.get("task", {}).get("kind", "language") != "language":
+            raise ParamsError(f"fault: '{fault}' is made in language models alone")
         if own and not bench:
             raise ParamsError(*(f"bench.{knob}: these runs are trainings; `bench` names another experiment" for knob in own))
         return Variant(place, parse(Params, sections), fault, bench)
@@ -99,6 +103,9 @@ class Sweep:
 
 PARTS = ("vary", "seeds", "measure", "check")  # of every sweep
 MORE = ("bench", "shows")  # of some
+
+CURVES = ("train_loss", "validation_loss", "validation_accuracy")  # of every training
+FOLLOWED = (*CURVES, *(name for name, measure in MEASURES.items() if measure.reads == name))
 
 
 def read(parts: Mapping[str, Any]) -> Sweep:
@@ -122,7 +129,7 @@ def read(parts: Mapping[str, Any]) -> Sweep:
     problems += [f"measure: there is no '{measure}'. {suggest(str(measure), tuple(MEASURES))}" for measure in strange]
     if bench and bench not in BENCHES:
         problems.append(f"bench: there is no '{bench}'. {suggest(str(bench), tuple(BENCHES))}")
-    shown = tuple(BENCHES[bench].lines) if bench in BENCHES else ("train_loss", *filter(_reads, MEASURES))
+    shown = tuple(BENCHES[bench].lines) if bench in BENCHES else FOLLOWED
     problems += [f"shows: there is no '{name}'. {suggest(str(name), shown)}" for name in shows if name not in shown]
     if problems:
         raise Refusal(*problems)
@@ -131,6 +138,8 @@ def read(parts: Mapping[str, Any]) -> Sweep:
     sweep = Sweep(axes, knobs, tuple(seeds), tuple(measures), _checks(parts["check"]), bench, tuple(shows))
     nothing = {name: Results(axes, np.zeros(sweep.shape)) for name in measures}
     for name, check in sweep.checks:
+        if check.seeks_least and MEASURES[measure := check.measure or measures[0]].rises:
+            problems.append(f"check: {name}: takes the least for the best, and of {measure} it is the largest")
         try:
             check.judge(nothing)  # whether it can speak about this grid
         except Refusal as refusal:
@@ -154,10 +163,6 @@ def _checks(claims: Any) -> tuple[tuple[str, Check], ...]:
 
 def _listed(names: Any) -> list[Any]:
     return names if isinstance(names, list) else [names]
-
-
-def _reads(name: str) -> bool:
-    return name in MEASURES and MEASURES[name].reads
 
 
 # --------------------------------------------------------------------------------------------------------------- results

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from pipeline.params import Refusal
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is kept of a run.
-
-    Attributes:
-        curve, validations: the rows of a training's curves.
-        diverged: its loss stopped being a number.
-        numbers: by name, what else it came to; what is not finite is left out.
-        lines: by name, what was followed: {"over": "step", "x": [...], "y": [...]}.
-    """
-
-    curve: list[dict[str, float]] = field(default_factory=list)
-    validations: list[dict[str, float]] = field(default_factory=list)
-    diverged: bool = False
-    numbers: Mapping[str, float] = field(default_factory=dict)
-    lines: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+from pipeline.lab.record import (
+    KNOWN,
+    UNDERSTOOD,
+    Record,
+    above,
+    above_uniform,
+    accuracy_when_known,
+    delay,
+    edge,
+    held_out,
+    known_at,
+    number,
+    train_loss,
+    understood_at,
+    validation_accuracy,
+    validation_loss,
+    wrong,
+)
 
 
 @dataclass(frozen=True)
@@ -35,67 +32,37 @@ class Measure:
     Attributes:
         quantity: what it is, with its unit.
         of: takes it of what is kept; inf where the training diverged.
-        reads: the network has to be looked at for it.
+        reads: what the network has to be looked at for: a number of the probes, or one of lab/reading.py; "" = it need not.
         logarithmic: it spans decades.
+        rises: the larger, the better.
+        absent: what became of a run that has no such number.
     """
 
     quantity: str
     of: Callable[[Record], float]
-    reads: bool = False
+    reads: str = ""
     logarithmic: bool = False
+    rises: bool = False
+    absent: str = "diverged"
 
 
-# ---------------------------------------------------------------------------------------------------------------- losses
-
-
-def train_loss(record: Record) -> float:
-    """The mean training loss, nats a token, of the last row of the curve: of the last steps / train.curve_points steps."""
-    return math.inf if record.diverged else record.curve[-1]["loss"]
-
-
-def validation_loss(record: Record) -> float:
-    """The loss, nats a token, on held-out text after the last step.
-
-    Raises:
-        Refusal: it was not measured.
-    """
-    if record.diverged:
-        return math.inf
-    if not record.validations:
-        raise Refusal("measure: validation_loss needs train.validations above 0")
-    return record.validations[-1]["loss"]
-
-
-def above(level: str) -> Callable[[Record], float]:
-    """The validation loss less a level that is known of the text."""
-
-    def of(record: Record) -> float:
-        if level not in record.numbers:
-            raise Refusal(f"measure: of this text no {level} is known, above which a loss could be")
-        return validation_loss(record) - record.numbers[level]
-
-    return of
-
-
-def number(name: str) -> Callable[[Record], float]:
-    """What was kept under a name; inf where it was no number."""
-    return lambda record: record.numbers.get(name, math.inf)
-
-
-def above_uniform(record: Record) -> float:
-    """The loss at the start less ln V."""
-    return record.numbers.get("loss", math.inf) - record.numbers["uniform"] if "uniform" in record.numbers else math.inf
-
-
-# ----------------------------------------------------------------------------------------------------------------- table
-
-NATS = "nats a token"
+NATS = "nats a target"
+SHARE = "share of targets told right"
 
 MEASURES: dict[str, Measure] = {
     "train_loss": Measure(f"training loss ({NATS})", train_loss),
     "validation_loss": Measure(f"validation loss ({NATS})", validation_loss),
     "excess_loss": Measure(f"validation loss above the source's entropy ({NATS})", above("entropy")),
     "above_unigram": Measure(f"validation loss above the unigram's ({NATS})", above("unigram")),
+    "validation_accuracy": Measure(f"validation accuracy ({SHARE})", validation_accuracy, rises=True),
+    "best_accuracy": Measure(f"best validation accuracy ({SHARE})", held_out("accuracy", max), rises=True),
+    "above_majority": Measure(
+        "validation accuracy above that of always the most frequent", above("majority", validation_accuracy), rises=True
+    ),
+    "validation_error": Measure("validation error (share of targets told wrong)", wrong(validation_accuracy)),
+    "understood_at": Measure(
+        f"step from which {UNDERSTOOD:.0%} held out are right", understood_at, logarithmic=True, absent="never"
+    ),
     # of the start (engine/sanity.py)
     "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", above_uniform),
     "start_foretold": Measure(f"half the logits' variance ({NATS})", lambda record: number("logit_variance")(record) / 2),
@@ -103,14 +70,48 @@ MEASURES: dict[str, Measure] = {
     "future": Measure("|gradient| of a prediction to later inputs", number("future")),
     "across_batch": Measure("|gradient| of a prediction to other examples", number("across_batch")),
     # of the network at the end (probes/numbers.py, lab/reading.py)
-    "effective_rank": Measure("effective rank after the last block (directions)", number("effective_rank"), reads=True),
-    "token_spread": Measure(
-        "distance of tokens from their mean / size, after the last block", number("token_spread"), reads=True, logarithmic=True
+    "training_accuracy": Measure(
+        f"training accuracy ({SHARE})", number("training_accuracy"), reads="training_accuracy", rises=True
     ),
-    "attention_logit": Measure("largest attention logit", number("attention_logit"), reads=True, logarithmic=True),
-    "induction": Measure("induction score of the best head", number("induction"), reads=True),
-    "gradient_ratio": Measure("gradient norm, first block / last", number("gradient_ratio"), reads=True, logarithmic=True),
-    "repeat_loss": Measure(f"loss on what is repeated ({NATS})", number("repeat_loss"), reads=True),
+    "test_accuracy": Measure(f"test accuracy ({SHARE})", number("test_accuracy"), reads="test_accuracy", rises=True),
+    "test_error": Measure("test error (share of targets told wrong)", wrong(number("test_accuracy")), reads="test_accuracy"),
+    "known_at": Measure(
+        f"step from which {KNOWN:.1%} of the training examples are known",
+        known_at,
+        reads="training_accuracy",
+        logarithmic=True,
+        absent="never",
+    ),
+    "accuracy_when_known": Measure(
+        "validation accuracy when all training examples are known",
+        accuracy_when_known,
+        reads="training_accuracy",
+        rises=True,
+        absent="never",
+    ),
+    "delay": Measure(
+        "steps until understood / until known", delay, reads="training_accuracy", logarithmic=True, absent="never"
+    ),
+    "exact_answers": Measure(
+        "held-out questions answered exactly (share)", number("exact_answers"), reads="exact_answers", rises=True
+    ),
+    "sharpness": Measure("largest eigenvalue of the Hessian", number("sharpness"), reads="sharpness", logarithmic=True),
+    "edge": Measure("sharpness x learning rate / 2, median of the second half", edge, reads="sharpness"),
+    "effective_rank": Measure(
+        "effective rank after the last block (directions)", number("effective_rank"), reads="effective_rank"
+    ),
+    "token_spread": Measure(
+        "distance of tokens from their mean / size, after the last block",
+        number("token_spread"),
+        reads="token_spread",
+        logarithmic=True,
+    ),
+    "attention_logit": Measure("largest attention logit", number("attention_logit"), reads="attention_logit", logarithmic=True),
+    "induction": Measure("induction score of the best head", number("induction"), reads="induction", rises=True),
+    "gradient_ratio": Measure(
+        "gradient norm, first block / last", number("gradient_ratio"), reads="gradient_ratio", logarithmic=True
+    ),
+    "repeat_loss": Measure(f"loss on what is repeated ({NATS})", number("repeat_loss"), reads="repeat_loss"),
     # of an experiment without a training (lab/benches.py)
     "signal": Measure("RMS after the last layer / after the first", number("signal"), logarithmic=True),
     "signal_foretold": Measure("(gain / 2)^((layers - 1) / 2)", number("signal_foretold"), logarithmic=True),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,8 @@ from pipeline.params import Refusal
 
 class OptimumMoves(Check):
     """By which factor the best value on the last axis differs between the two lines where it differs most."""
+
+    seeks_least: ClassVar[bool] = True
 
     factor: Annotated[float, Field(gt=1)]
 
@@ -60,6 +62,8 @@ class OptimumLiesBetween(Check):
 
     They are standard deviations of a seed, pooled over the places of the grid that never diverged.
     """
+
+    seeks_least: ClassVar[bool] = True
 
     low: Annotated[float, Field(gt=0)]
     high: Annotated[float, Field(gt=0)]
@@ -108,6 +112,8 @@ def best_values(results: Results) -> Float[np.ndarray, "lines seeds"] | Verdict:
 class BestAtMost(Check):
     """Where a line is best, the measure is at most `value`; of the line of which that is least so."""
 
+    seeks_least: ClassVar[bool] = True
+
     value: float
 
     def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
@@ -133,6 +139,8 @@ class SensitivityFalls(Check):
 
     Source: Wortsman et al., "Small-scale proxies for large-scale Transformer training instabilities", 2023.
     """
+
+    seeks_least: ClassVar[bool] = True
 
     arm: str
     worse: Label

@@ -1,35 +1,98 @@
-"""What a network is seen to do in the middle of a training: numbers of the probes, and the loss on what is repeated."""
+"""What a network is seen to do in the middle of a training: numbers of the probes, and what a study alone asks for."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from pipeline.artifacts import tokenizer_of
 from pipeline.corpus.tokenizers import load
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.runtime import Runtime
+from pipeline.params import Probe
 from pipeline.probes.base import Subject
 from pipeline.probes.copying import repeated
 from pipeline.probes.numbers import NUMBERS, summary
 from pipeline.probes.passes import forward
 from pipeline.probes.table import PROBES
 from pipeline.tasks.base import Task
+from pipeline.tasks.lm import LanguageModelling
 
-SEQUENCES = 16  # of the fixed batch, as params.yaml has it
+EXAMPLES = 4096  # of a split, spread evenly, on which what is right is counted
+TOGETHER = 512  # of them at a time
+QUESTIONS = 512  # that are asked of what answers
+ITERATIONS = 20  # of the search for the sharpest direction, where params.yaml says none
 
 
-def numbers_of(progress: Progress, task: Task, tokens: Path, runtime: Runtime, wanted: tuple[str, ...]) -> dict[str, float]:
-    """Measures that read the network, by name: of NUMBERS of the probes, or of READERS here."""
+def numbers_of(
+    progress: Progress, task: Task, tokens: Path, runtime: Runtime, probe: Probe, wanted: tuple[str, ...]
+) -> dict[str, float]:
+    """What is wanted of the network, by name: of NUMBERS of the probes, or of READERS here."""
     with progress.optimizer.reading():
-        tokenizer = load(tokenizer_of(tokens))
-        subject = Subject(progress.model, task, tokenizer, runtime, progress.step, SEQUENCES, toy="")
-        needed = {NUMBERS[name][0] for name in wanted if name in NUMBERS}
-        readings = {name: reading for name in needed if (reading := PROBES[name].read(subject)) is not None}
+        reads = load(saved) if (saved := tokenizer_of(tokens)).exists() else None  # who looks at images reads nothing
+        iterations = probe.sharpness_iterations or ITERATIONS
+        subject = Subject(progress.model, task, reads, runtime, progress.step, probe.sequences, "", iterations)
         own = {name: READERS[name](subject) for name in wanted if name in READERS}
+        needed = {NUMBERS[name][0] for name in wanted if name in NUMBERS and name not in own}
+        readings = {name: reading for name in needed if (reading := PROBES[name].read(subject)) is not None}
         return {name: value for name, value in summary(readings).items() if name in wanted} | own
+
+
+def accuracy_on(split: str) -> Callable[[Subject], float]:
+    """The share of the targets of a split, over examples spread evenly, that the network tells right as it is used."""
+
+    @torch.no_grad()
+    def accuracy(subject: Subject) -> float:
+        size, right, count = subject.task.size(split), 0, 0
+        rows = np.unique(np.linspace(0, size - 1, min(size, EXAMPLES)).astype(np.int64))
+        for some in np.array_split(rows, -(-len(rows) // TOGETHER)):
+            with subject.runtime.autocast():
+                part = subject.task.loss(subject.model, subject.runtime.place(subject.task.batch(split, some)))
+            assert part.correct is not None, "a task counts what it got right wherever it is not training"
+            right, count = right + int(part.correct), count + int(part.count)
+        return right / count
+
+    return accuracy
+
+
+@torch.no_grad()
+def exact_answers(subject: Subject) -> float:
+    """The share of held-out questions that are answered as the text answers them, to the last token.
+
+    A question is a document up to its = (012+934=), its answer the rest of it; each token of an answer is the likeliest after
+    the question and the answer's tokens before it.
+
+    Source: Lee et al., "Teaching Arithmetic to Small Transformers", 2023 (exact match).
+    """
+    questions = held_out_questions(subject)
+    right = 0
+    for asked, answers in questions:
+        said = asked
+        for _ in range(answers.shape[1]):
+            with subject.runtime.autocast():
+                said = torch.cat([said, subject.model(said)[:, -1:].argmax(dim=-1)], dim=1)
+        right += int((said[:, asked.shape[1] :] == answers).all(dim=1).sum())
+    return right / sum(len(answers) for _, answers in questions) if questions else math.nan
+
+
+def held_out_questions(subject: Subject) -> list[tuple[Int[Tensor, "N Q"], Int[Tensor, "N A"]]]:
+    """Questions and answers of the validation split, spread evenly; those of equal lengths together."""
+    task, tokenizer = subject.task, subject.tokenizer
+    assert isinstance(task, LanguageModelling) and tokenizer.end is not None, "questions are documents of a text"
+    documents = np.split(ids := task.ids("validation"), np.flatnonzero(ids == tokenizer.end) + 1)[:-1]
+    [equals] = tokenizer.encode("=")
+    found: dict[tuple[int, int], list[np.ndarray]] = {}
+    for at in np.unique(np.linspace(0, len(documents) - 1, min(len(documents), QUESTIONS)).astype(np.int64)):
+        asked = int(np.argmax(documents[at] == equals)) + 1
+        found.setdefault((asked, len(documents[at])), []).append(documents[at].astype(np.int64))
+    rows = [(asked, torch.from_numpy(np.stack(some)).to(subject.runtime.device)) for (asked, _), some in found.items()]
+    return [(whole[:, :asked], whole[:, asked:]) for asked, whole in rows]
 
 
 @torch.no_grad()
@@ -65,6 +128,9 @@ def token_spread(subject: Subject) -> float:
 
 
 READERS: dict[str, Callable[[Subject], float]] = {
+    "training_accuracy": accuracy_on("train"),
+    "test_accuracy": accuracy_on("test"),
+    "exact_answers": exact_answers,
     "repeat_loss": repeat_loss,
     "token_spread": token_spread,
 }

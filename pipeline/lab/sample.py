@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts import MODEL, private
+from pipeline.artifacts import MODEL, SAMPLES, private, read_json
 from pipeline.params import Refusal, load
 
 if TYPE_CHECKING:
@@ -58,9 +58,26 @@ def open_trained() -> Subject:
     return open_model(MODEL.parent, Runtime(knobs))
 
 
+def open_writer() -> Subject:
+    """The model that train left, where it writes text.
+
+    Raises:
+        Refusal: there is none, it is damaged, or it tells classes.
+    """
+    subject = open_trained()
+    from pipeline.networks.transformer import GPT
+
+    if not isinstance(subject.model, GPT):
+        kind = read_json(MODEL.with_suffix(".json"), "task")["task"]
+        raise Refusal(
+            f"task.kind: a model of kind {kind} tells classes and writes no text; its worst mistakes stand in {SAMPLES}"
+        )
+    return subject
+
+
 def write(draw: Draw, prompt: str, subject: Subject | None = None) -> bool:
     """Print the prompt and what the model goes on with, as it comes; whether it was left to its end (no Ctrl-C)."""
-    subject = subject or open_trained()
+    subject = subject or open_writer()
     from pipeline.probes.samples import stream
 
     prompt = prompt.encode(errors="replace").decode()  # what a terminal passes on need not be text
@@ -82,7 +99,7 @@ def write(draw: Draw, prompt: str, subject: Subject | None = None) -> bool:
 
 def converse(draw: Draw) -> None:
     """Ask for a prompt and write, again and again; an empty one or Ctrl-D ends it, Ctrl-C only what is being written."""
-    subject = open_trained()
+    subject = open_writer()
     if sys.stdin.isatty():
         print("What shall the text begin with? Ctrl-C stops a text, Ctrl-D or an empty line the program.")
     with _history():

@@ -300,16 +300,6 @@ def experiment_name(name: str, turned: Mapping[str, str]) -> str:
 
 # -------------------------------------------------------------------------------------------------------------- running
 
-# Without what stages depend on and what may be read in the metrics themselves: the rest and two knobs fit 120 columns.
-SHOW = [
-    "dvc",
-    "exp",
-    "show",
-    "--only-changed",
-    "--drop",
-    ".*/.*|models|metrics|accuracy|test_bits_per_byte|loss|readings|Executor",
-]
-
 
 def typed(command: Sequence[str]) -> str:
     """A command as one would type it."""

@@ -22,13 +22,13 @@ import yaml
 
 from pipeline.artifacts import RAW, TOKENS, identity, private, read_json, sha256_of, write_json, write_text
 from pipeline.lab.grid import Variant
-from pipeline.lab.measures import Record
+from pipeline.lab.record import Record
 from pipeline.params import ROOMS, Params, Refusal, cores
 
 Place = tuple[int, ...]
 Advance = Callable[[], None]
 
-ALONE = 8  # runs that are so few are not worth the two seconds in which another process imports torch
+WORTH = 2000  # steps of training for which another process is worth the two seconds in which it imports torch
 
 
 def run_all(variants: Sequence[Variant], read: tuple[str, ...], advance: Advance) -> dict[Place, Record]:
@@ -40,7 +40,7 @@ def run_all(variants: Sequence[Variant], read: tuple[str, ...], advance: Advance
     tokens: dict[str, Path] = {}
     runs = []
     for variant in variants:
-        data = str((variant.params.prepare, variant.params.tokenize))
+        data = str((variant.params.task, variant.params.prepare, variant.params.tokenize))
         if variant.bench is None and data not in tokens:
             tokens[data] = tokens_for(variant.params)
         runs.append((variant, tokens.get(data, TOKENS), read))
@@ -62,8 +62,8 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
             yield run[0].place, Record(**read_json(kept))
         else:
             todo.append(run)
-    together = min(cores(), len(todo) // ALONE + 1) if all(run[0].params.runtime.threads == 1 for run in todo) else 1
-    if together == 1:
+    together = min(cores(), len(todo), sum(map(_steps, todo)) // WORTH + 1)
+    if together <= 1 or any(run[0].params.runtime.threads != 1 for run in todo):
         for run in todo:
             yield run[0].place, record_of(*run)
         return
@@ -75,6 +75,12 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
         except BaseException:  # what has begun is finished and kept, what has not is not begun
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _steps(run: Run) -> int:
+    """How much work it is, about."""
+    variant = run[0]
+    return variant.params.train.steps if variant.bench is None else WORTH // 8
 
 
 def _leave_ctrl_c() -> None:
@@ -98,7 +104,7 @@ def tokens_for(params: Params) -> Path:
 
 def _left_by(stage: str, section: str, out: Path, params: Params, inputs: Mapping[str, Path]) -> Path:
     """What a stage leaves, from a private folder in which it runs with these knobs over these inputs."""
-    run = identity(stage, params.model_dump(include={section}), inputs)
+    run = identity(stage, params.model_dump(include={"task", section}), inputs)
     folder = private("sweeps") / stage / run
     if not (folder / out).exists():  # it appears when it is whole
         knobs = params.model_dump()
@@ -130,7 +136,8 @@ def kept_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | Non
     described["precision"] = Runtime(params.runtime, params.train.precision).precision
     described["record"] = sha256_of(ROOMS / "lab/training.py")
     if read:
-        described |= {"read": read, "readers": [sha256_of(ROOMS / "probes"), sha256_of(ROOMS / "lab/reading.py")]}
+        described |= {"read": read, "probe": params.probe.model_dump()}
+        described["readers"] = [sha256_of(ROOMS / "probes"), sha256_of(ROOMS / "lab/reading.py")]
     if variant.fault:
         described |= {
             "fault": variant.fault,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 
-from pipeline.artifacts import NONE, meta_of, read_json, rounded
+from pipeline.artifacts import NONE, labels_of, memory_mapped, meta_of, read_json, rounded, tokens_of
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.journal import snapshots_due
 from pipeline.engine.loop import fit
@@ -20,8 +20,9 @@ from pipeline.engine.start import begin
 from pipeline.lab.breaches import BREACHES
 from pipeline.lab.faults import FAULTS, Training
 from pipeline.lab.grid import Variant
-from pipeline.lab.measures import Record
 from pipeline.lab.reading import numbers_of
+from pipeline.lab.record import Record
+from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
 
 
@@ -34,14 +35,13 @@ def trained(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
     fault = (FAULTS | BREACHES)[variant.fault] if variant.fault else None
     params = fault.turned(variant.params) if fault else variant.params
     runtime = Runtime(params.runtime, params.train.precision)
-    meta = read_json(meta_of(tokens), "vocabulary")
     progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
-    assert isinstance(task, LanguageModelling)
     if fault:
+        assert isinstance(task, LanguageModelling), "a grid has put faults into language models alone"
         fault.break_it(Training(params, progress, task))
-    numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE)) | levels_of(task, meta)
+    numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE)) | levels_of(tokens)
     due = snapshots_due(params.train) if read else set()
-    looks = Looks(due, lambda: numbers_of(progress, task, tokens, runtime, read))
+    looks = Looks(due, lambda: numbers_of(progress, task, tokens, runtime, params.probe, read))
     with runtime.enough_memory():
         fit(progress, task, params.train, params.seed, runtime, looks)
     if not progress.diverged and looks.seen:
@@ -73,18 +73,34 @@ class Looks:
         }
 
 
-def levels_of(task: LanguageModelling, meta: dict[str, Any]) -> dict[str, float]:
-    """What a loss on the validation split is held against, nats a token: the unigram's of the training split, and the entropy
-    of the source where its maker knows it.
+def levels_of(tokens: Path) -> dict[str, float]:
+    """What is reached on the validation split by whoever reads nothing and knows the training split's counts of tokens, or of
+    classes: its loss, nats a target (unigram), and the share of targets that it gets right (majority). And the entropy of the
+    source, where its maker knows it.
     """
-    counts = [np.bincount(task.ids(split), minlength=task.vocabulary) for split in ("train", "validation")]
-    levels = {"unigram": rounded(_cross_entropy(*counts))}
-    if (known := meta.get("entropy_nats_per_byte")) is not None:
+    meta = read_json(meta_of(tokens))
+    shape = Shape.of(meta)
+    counts = [
+        np.bincount(_targets(tokens, split), minlength=len(shape.classes) or shape.vocabulary)
+        for split in ("train", "validation")
+    ]
+    learned, held_out = counts
+    levels = {
+        "unigram": rounded(_cross_entropy(learned, held_out)),
+        "majority": rounded(float(held_out[learned.argmax()] / held_out.sum())),
+    }
+    if (known := meta.get("entropy_nats_per_byte")) is not None and not shape.classes:
         levels["entropy"] = rounded(known * meta["bytes"]["validation"] / meta["tokens"]["validation"])
     return levels
 
 
-def _cross_entropy(learned: Int[np.ndarray, " V"], held_out: Int[np.ndarray, " V"]) -> float:
+def _targets(tokens: Path, split: str) -> Integer[np.ndarray, " N"]:
+    """What is to be told: the class of each example, or where there are none each token."""
+    labels = labels_of(tokens, split)
+    return memory_mapped(labels if labels.exists() else tokens_of(tokens, split))
+
+
+def _cross_entropy(learned: Integer[np.ndarray, " V"], held_out: Integer[np.ndarray, " V"]) -> float:
     """Of one split under the shares of the other, to each of whose counts one is added so that nothing is impossible."""
     shares = (learned + 1) / (learned + 1).sum()
     return float(-(held_out * np.log(shares)).sum() / held_out.sum())

@@ -96,15 +96,17 @@ class Attention(nn.Module):
 
     def visible(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "T S"]:
         """Which keys each query may look at; the last query stands at the last key."""
+        if not self.causal:
+            return torch.ones(queries, keys, dtype=torch.bool, device=device)
         place = torch.arange(keys - queries, keys, device=device)[:, None]
-        return torch.arange(keys, device=device) <= (place if self.causal else keys)
+        return torch.arange(keys, device=device) <= place
 
     def mix(
         self,
         q: Float[Tensor, "B H T d"],
         k: Float[Tensor, "B H S d"],
         v: Float[Tensor, "B H S d"],
-        bias: Float[Tensor, "*B H T S"] | None = None,
+        bias: Float[Tensor, "... T S"] | None = None,
     ) -> Float[Tensor, "B H T d"]:
         """The values, weighed by how well their keys answer each query."""
         if self.writes_out(q):
@@ -126,20 +128,20 @@ class Attention(nn.Module):
         """Whether a position looks back at all of so many keys, so that the causal kernel will do."""
         return True
 
-    def _mask(self, q: Float[Tensor, "B H T d"], keys: int, bias: Float[Tensor, "*B H T S"] | None) -> Float[Tensor, "*B T S"]:
+    def _mask(self, q: Float[Tensor, "B H T d"], keys: int, bias: Float[Tensor, "... T S"] | None) -> Float[Tensor, "... T S"]:
         """What is added to scores: the bias, and -inf where a query may not look."""
         hidden = ~self.visible(q.shape[2], keys, q.device)
         added = q.new_zeros(hidden.shape) if bias is None else bias.to(q.dtype)
         return added.masked_fill(hidden, -torch.inf)
 
     def weights(
-        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "*B H T S"] | None = None
+        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "... T S"] | None = None
     ) -> Float[Tensor, "B H T S"]:
         """The attention probabilities, written out: what `mix` computes without ever holding them."""
         return self.masked_scores(q, k, bias).softmax(dim=-1)
 
     def masked_scores(
-        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "*B H T S"] | None = None
+        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "... T S"] | None = None
     ) -> Float[Tensor, "B H T S"]:
         """How well each key answers each query, of which the softmax is taken; -inf where a query may not look."""
         mask = self._mask(q, k.shape[2], bias)
@@ -198,12 +200,12 @@ class AverageAttention(Attention):
         q: Float[Tensor, "B H T d"],
         k: Float[Tensor, "B H S d"],
         v: Float[Tensor, "B H S d"],
-        bias: Float[Tensor, "*B H T S"] | None = None,
+        bias: Float[Tensor, "... T S"] | None = None,
     ) -> Float[Tensor, "B H T d"]:
         return self.weights(q, k, bias) @ v
 
     def weights(
-        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "*B H T S"] | None = None
+        self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "... T S"] | None = None
     ) -> Float[Tensor, "B H T S"]:
         visible = self.visible(q.shape[2], k.shape[2], q.device)
         if bias is not None:  # of which only what it hides counts here
@@ -216,9 +218,9 @@ class AverageAttention(Attention):
 
 
 def _hiding(
-    bias: Float[Tensor, "H T T"] | None, real: Bool[Tensor, "B T"] | None, q: Float[Tensor, "B H T d"]
-) -> Float[Tensor, "*B H T T"] | None:
-    """A bias that hides padding too. What is padding itself sees itself, for it must see something."""
+    bias: Float[Tensor, "H T S"] | None, real: Bool[Tensor, "B S"] | None, q: Float[Tensor, "B H T d"]
+) -> Float[Tensor, "... T S"] | None:
+    """A bias that hides padding too. A place that is padding itself sees itself, for it must see something."""
     if real is None:
         return bias
     seen = real[:, None, None, :] | torch.eye(real.shape[1], dtype=torch.bool, device=real.device)

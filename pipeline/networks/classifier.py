@@ -31,9 +31,9 @@ class Encoder(nn.Module):
     def __init__(self, model: Model, positions: int, outputs: int) -> None:
         super().__init__()
         self.pooling = POOLINGS[model.pooling](model)
-        own = int(self.pooling.own_place)
-        self.knobs = model.model_copy(update={"length": positions + own})
-        self.position = POSITIONS[model.position](self.knobs)
+        self.knobs = model
+        places = positions + isinstance(self.pooling, First)
+        self.position = POSITIONS[model.position](model.model_copy(update={"length": places}))
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks = nn.ModuleList(AttentionBlock(model, layer, model.causal is True) for layer in range(model.depth))
         self.final_norm = final_norm(model)
@@ -44,22 +44,26 @@ class Encoder(nn.Module):
         adds_up = RESIDUALS[self.knobs.residual].branches_add_up
         initialise(self.named_parameters(), self.knobs, generator, branches_add_up=adds_up)
 
-    def classes(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"], noise: Noise | None = None) -> Float[Tensor, "B K"]:
-        """Logits of each class."""
-        return self.logits(self.pooling(*self.features(x, real, noise)))
+    def classes(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None, noise: Noise | None) -> Float[Tensor, "B K"]:
+        """Logits of each class.
+
+        Args:
+            real: which places are no padding; None: all of them.
+        """
+        if isinstance(self.pooling, First):
+            x = torch.cat((self.pooling.start.to(x.dtype).expand(len(x), 1, -1), x), dim=1)
+            real = None if real is None else torch.cat((real.new_ones(len(x), 1), real), dim=1)
+        counted = x.new_ones(x.shape[:2], dtype=torch.bool) if real is None else real
+        return self.logits(self.pooling(self.features(x, real, noise), counted))
 
     def features(
-        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"], noise: Noise | None = None
-    ) -> tuple[Float[Tensor, "B P D"], Bool[Tensor, "B P"]]:
-        """What the last block leaves at each place, normed, and which places are no padding."""
-        if isinstance(self.pooling, First):
-            start = self.pooling.start.to(x.dtype).expand(len(x), 1, -1)
-            x, real = torch.cat((start, x), dim=1), torch.cat((real.new_ones(len(x), 1), real), dim=1)
-        padded = None if bool(real.all()) else real
+        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None, noise: Noise | None
+    ) -> Float[Tensor, "B T D"]:
+        """What the last block leaves at each place, normed."""
         x = self.dropout(self.position.embed(x, 0), noise)
         for block in self.blocks:
-            x = block(x, self.position, noise, None, padded)
-        return self.final_norm(x), real
+            x = block(x, self.position, noise, None, real)
+        return self.final_norm(x)
 
     def logits(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
         """What the head makes of the vector of an example."""
@@ -80,6 +84,5 @@ class Classifier(Encoder):
         self.draw(generator)
 
     def forward(self, ids: Int[Tensor, "B T"], noise: Noise | None = None) -> Float[Tensor, "B K"]:
-        real = ids != PADDING
-        ids = ids.clamp(min=0)
-        return self.classes(self.mixer(ids, self.embedding(ids)), real, noise)
+        some = ids.clamp(min=0)  # what is looked up in place of padding is seen by nobody
+        return self.classes(self.mixer(some, self.embedding(some)), ids != PADDING, noise)

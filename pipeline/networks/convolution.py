@@ -86,7 +86,7 @@ class Shrink(nn.Module):
 class MaxPool(Shrink):
     """Of each feature the largest in a square."""
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B P D"]:
         return as_positions(F.max_pool2d(as_map(x, self.size), self.square, ceil_mode=True))
 
     @property
@@ -97,7 +97,7 @@ class MaxPool(Shrink):
 class AveragePool(MaxPool):
     """Of each feature the mean over a square."""
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B P D"]:
         return as_positions(F.avg_pool2d(as_map(x, self.size), self.square, ceil_mode=True, count_include_pad=False))
 
 
@@ -111,7 +111,7 @@ class Stride(MaxPool):
         super().__init__(model, size)
         self.map = nn.Linear(self.square[0] * self.square[1] * model.width, model.width, bias=model.bias)
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B P D"]:
         rows, columns = self.square
         weight = self.map.weight.view(-1, rows, columns, x.shape[-1]).permute(0, 3, 1, 2)
         grid = F.pad(as_map(x, self.size), (0, -self.size[1] % columns, 0, -self.size[0] % rows))

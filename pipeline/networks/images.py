@@ -90,8 +90,7 @@ class ImageTransformer(Encoder):
         self.draw(generator)
 
     def forward(self, images: Float[Tensor, "B H W C"], noise: Noise | None = None) -> Float[Tensor, "B K"]:
-        x = self.patches(images)
-        return self.classes(x, x.new_ones(x.shape[:2], dtype=torch.bool), noise)
+        return self.classes(self.patches(images), None, noise)
 
 
 class MLP(nn.Module):

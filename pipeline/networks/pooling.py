@@ -1,6 +1,7 @@
 """Pooling: how the features of all positions become those of the whole.
 
-An entry is built with the knobs and maps features [B, T, D] to [B, D]; what is padding has no part in them.
+An entry is built with the knobs and maps features [B, T, D] to [B, D]; what is padding has no part in them. Padding stands
+behind what is real, and something real there always is.
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ from pipeline.params import Model
 class Pooling(nn.Module):
     """The mean of all positions: none is left out, none says more than another."""
 
-    own_place = False  # whether it reads a place of its own, before all others
-
     def __init__(self, model: Model) -> None:
         super().__init__()
 
     def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
         counted = real.unsqueeze(-1).to(x.dtype)
-        return (x * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+        return (x * counted).sum(dim=1) / counted.sum(dim=1)
 
 
 class First(Pooling):
@@ -31,11 +30,9 @@ class First(Pooling):
     Source: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding", 2019.
     """
 
-    own_place = True
-
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        self.start = nn.Parameter(torch.zeros(model.width))
+        self.start = nn.Parameter(torch.zeros(1, model.width))  # drawn like any embedding
 
     def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
         return x[:, 0]
@@ -48,8 +45,7 @@ class Last(Pooling):
     """
 
     def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
-        last = (real.sum(dim=1) - 1).clamp(min=0)
-        return x[torch.arange(len(x), device=x.device), last]
+        return x[torch.arange(len(x), device=x.device), real.sum(dim=1) - 1]
 
 
 class AttentionPooling(Pooling):

@@ -41,7 +41,7 @@ class Residual(nn.Module):
         super().__init__()
 
     def forward(
-        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+        self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
             x = x + branch.kept(branch.layer(norm(x)))
@@ -57,7 +57,7 @@ class PostNorm(Residual):
     final_norm = False
 
     def forward(
-        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+        self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
             x = norm(x + branch.kept(branch.layer(x)))
@@ -74,7 +74,7 @@ class Sandwich(Residual):
     branches_add_up = False  # the norm behind a small output would make it large again
 
     def forward(
-        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+        self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         each = iter(norms)
         for before, after, branch in zip(each, each, branches, strict=True):
@@ -91,7 +91,7 @@ class Parallel(Residual):
     norms = 1
 
     def forward(
-        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+        self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         (norm,) = norms
         read = norm(x)
@@ -113,7 +113,7 @@ class DepthScaled(Residual):
         self.share = 1 / math.sqrt(BRANCHES * model.depth)
 
     def forward(
-        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+        self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
             x = torch.add(x, branch.kept(branch.layer(norm(x))), alpha=self.share)
@@ -133,7 +133,7 @@ class ReZero(Residual):
         self.scale = nn.Parameter(torch.zeros(BRANCHES))
 
     def forward(
-        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+        self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for scale, norm, branch in zip(self.scale, norms, branches, strict=True):
             x = x + scale * branch.kept(branch.layer(norm(x)))
@@ -153,7 +153,7 @@ class LayerScale(Residual):
         self.gains = nn.ParameterList(torch.full((model.width,), 0.1) for _ in range(BRANCHES))
 
     def forward(
-        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+        self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for gain, norm, branch in zip(self.gains, norms, branches, strict=True):
             x = torch.addcmul(x, branch.kept(branch.layer(norm(x))), gain)
@@ -166,7 +166,7 @@ class NoResidual(Residual):
     branches_add_up = False
 
     def forward(
-        self, x: Float[Tensor, "B T D"], norms: Iterable[nn.Module], branches: Iterable[Branch]
+        self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
             x = branch.kept(branch.layer(norm(x)))

@@ -10,7 +10,7 @@ from torch import Tensor
 class Role(StrEnum):
     """The parts that a parameter of a network can play."""
 
-    EMBEDDING = "embedding"  # rows looked up: tokens, pairs of them, learned positions
+    EMBEDDING = "embedding"  # rows looked up: tokens, pairs of them, learned positions, a place before the text
     HEAD = "head"  # features to logits
     TIED = "tied"  # both at once
     MATRIX = "matrix"  # reads from the residual stream
@@ -32,7 +32,7 @@ def role_of(name: str, parameter: Tensor) -> Role:
             return Role.SCALE
         case _ if parameter.ndim < 2:
             return Role.GAIN
-        case ["embedding" | "position" | "mixer", *_]:
+        case ["embedding" | "position" | "mixer" | "pooling", *_]:
             return Role.EMBEDDING
         case ["head", *_]:
             return Role.HEAD

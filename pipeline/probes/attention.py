@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.networks.attention import Attention
+from pipeline.networks.classifier import Encoder
+from pipeline.networks.images import ImageTransformer
+from pipeline.networks.pooling import First
 from pipeline.networks.transformer import AttentionBlock
 from pipeline.probes.base import Subject
+from pipeline.probes.passes import run
 from pipeline.readings import Axis, Reading, finite
 
 STAND_IN = 24  # tokens that stand in for a toy text of which the tokenizer knows nothing
+POOLED = "●"  # the place of the pooling, which is no token
 
 
-def attention_maps(subject: Subject) -> Reading:
-    """The attention probabilities of every head on the toy text, [layer, head, query, key]; each row sums to 1.
+def attention_maps(subject: Subject) -> Reading | None:
+    """The attention probabilities of every head, [layer, head, query, key], on the toy text; each row sums to 1.
+
+    Of images, [layer, head, row, column]: what the queries of the first held-out image give to each patch, their mean; with
+    `model.pooling: first` what the place of the pooling gives. No such reading where nothing attends.
 
     Healthy: heads that differ. A head that puts all on the first token rests (a sink); all rows alike in every head means
     that content is not looked at.
 
-    Distrust: it is one toy text, and where a head looks is not yet what it does with that.
+    Distrust: it is one toy text (one image), and where a head looks is not yet what it does with that.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017; Xiao et al., "Efficient Streaming Language Models with
-    Attention Sinks", 2023.
+    Attention Sinks", 2023; of images, Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021 (figure 6).
     """
+    if not any(isinstance(block, AttentionBlock) for block in subject.blocks):
+        return None
+    if subject.reads is None:
+        return _over_an_image(subject)
     ids = toy_ids(subject)
-    maps = _maps(subject, ids)
-    layers, heads = maps.shape[:2]
-    tokens = [label(subject.tokenizer.token_bytes(token)) for token in ids]
+    maps = _maps(subject, torch.tensor([ids], device=subject.runtime.device))
+    tokens = labels(subject, ids)
     return Reading(
         name="attention",
         form="maps",
         quantity="attention probability",
         says="What each token (row) looks at (column): one map a layer and head. Healthy: heads that differ, such as one that"
-        " looks one back and one that finds earlier copies; a column at the first token alone is a head at rest.",
-        axes=(
-            Axis("layer", list(range(1, layers + 1))),
-            Axis("head", list(range(1, heads + 1))),
-            Axis("query", tokens),
-            Axis("key", tokens),
-        ),
+        " looks one back and one that finds earlier copies; a column at the first token alone is a head at rest."
+        if subject.writes
+        else "What each token (row) looks at (column): one map a layer and head. Healthy: heads that differ, some of which look"
+        " at the words that the class hangs on; all rows alike do not look at content.",
+        axes=(*_heads(maps), Axis("query", tokens), Axis("key", tokens)),
         values=finite(maps.tolist()),
         about="attention",
     )
@@ -51,24 +57,45 @@ def attention_maps(subject: Subject) -> Reading:
 def toy_ids(subject: Subject) -> list[int]:
     """The toy text as ids, cut to the context; where the tokenizer knows nothing of it, the first tokens of the fixed batch."""
     ids = [int(token) for token in subject.tokenizer.encode(subject.tokenizer.known(subject.toy))]
-    return ids[: subject.batch.inputs.shape[1]] or subject.batch.inputs[0, :STAND_IN].tolist()
+    stand_in = subject.batch.inputs[0, :STAND_IN]
+    return ids[: subject.task.length] or stand_in[stand_in >= 0].tolist()
 
 
-def _maps(subject: Subject, ids: list[int]) -> Float[Tensor, "L H T T"]:
-    maps: list[Tensor] = []
+def labels(subject: Subject, ids: list[int]) -> list[str]:
+    """What stands at the places that a pass over some ids has, as words at an axis."""
+    tokens = [label(subject.tokenizer.token_bytes(token)) for token in ids]
+    return [POOLED, *tokens] if _own_place(subject) else tokens
 
-    def enters(attention: Attention, inputs: tuple[Any, ...]) -> None:
-        x, position = inputs[:2]
-        maps.append(attention.maps(x, position)[0].float())
 
-    hooks = [block.attention.register_forward_pre_hook(enters) for block in subject.blocks if isinstance(block, AttentionBlock)]
-    try:
-        with torch.no_grad(), subject.runtime.autocast():
-            subject.model(torch.tensor([ids], device=subject.runtime.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return torch.stack(maps)
+def _over_an_image(subject: Subject) -> Reading:
+    assert isinstance(subject.model, ImageTransformer)
+    maps, size = _maps(subject, subject.batch.inputs[:1]), subject.model.patches.size
+    given = maps[:, :, 0, 1:] if _own_place(subject) else maps.mean(dim=2)
+    return Reading(
+        name="attention",
+        form="maps",
+        quantity="attention probability",
+        says="What each head looks at in a held-out image: the probability of each patch, one map a layer and head. Healthy:"
+        " heads that differ, and that find what is to be seen; the same patches of background everywhere are where heads rest.",
+        axes=(*_heads(maps), Axis("row", list(range(size[0]))), Axis("column", list(range(size[1])))),
+        values=finite(given.unflatten(2, size).tolist()),
+        about="attention",
+    )
+
+
+def _own_place(subject: Subject) -> bool:
+    """Whether the network puts a place of its own before all others."""
+    return isinstance(subject.model, Encoder) and isinstance(subject.model.pooling, First)
+
+
+def _heads(maps: Float[Tensor, "L H T T"]) -> tuple[Axis, Axis]:
+    layers, heads = maps.shape[:2]
+    return Axis("layer", list(range(1, layers + 1))), Axis("head", list(range(1, heads + 1)))
+
+
+def _maps(subject: Subject, inputs: Tensor) -> Float[Tensor, "L H T T"]:
+    """The probabilities of the first example, which has no padding."""
+    return torch.stack([next(look.maps())[0] for look in run(subject, inputs).looks])
 
 
 def label(token: bytes) -> str:

@@ -11,12 +11,13 @@ from pipeline.probes.passes import forward, head_names
 from pipeline.readings import Axis, Reading, column
 
 
-def attention_entropy(subject: Subject) -> Reading:
+def attention_entropy(subject: Subject) -> Reading | None:
     """-Σ p ln p / ln n of what a query gives to the n keys that it sees beside the first, mean over queries; 0 .. 1 a head.
 
     The first key is left out, and the others' shares are made to sum to 1 again: a head may put what it does not want to give
     at the first token (`attention_sink`), and how it looks at the rest is another matter. Queries that see fewer than two
-    other keys have no choice, and are left out; n is t + 1 for the query t of these.
+    other keys have no choice, and are left out; n is t + 1 for the query t of these, and what is not padding where a head looks
+    to both sides. No such reading where nothing attends.
 
     Healthy: .2 to 1. Broken: under .1 in all heads of a layer, where softmax has collapsed onto single keys and passes no
     gradient.
@@ -26,11 +27,12 @@ def attention_entropy(subject: Subject) -> Reading:
 
     Source: Zhai et al., "Stabilizing Transformer Training by Preventing Attention Entropy Collapse", 2023.
     """
-    values = []
+    values = list[float]()
     for look in forward(subject).looks:
-        seen = look.visible()
-        rows = torch.cat([normalised(maps, seen).cpu() for maps in look.maps()])
+        rows = torch.cat([normalised(maps, seen).cpu() for maps, seen in zip(look.maps(), look.visible(), strict=True)])
         values += rows.double().nanmean(dim=(0, 2)).tolist()
+    if not values:
+        return None
     return column(
         "attention_entropy",
         Axis("head", head_names(subject)),
@@ -44,9 +46,9 @@ def attention_entropy(subject: Subject) -> Reading:
     )
 
 
-def normalised(maps: Float[Tensor, "B H T S"], seen: Bool[Tensor, "T S"]) -> Float[Tensor, "B H T"]:
+def normalised(maps: Float[Tensor, "B H T S"], seen: Bool[Tensor, "_ T S"]) -> Float[Tensor, "B H T"]:
     """The entropy of each query's row beyond the first key, as a share of the largest; no number where there is no choice."""
-    choices = seen[:, 1:].sum(dim=-1)
+    choices = seen[:, None, :, 1:].sum(dim=-1)
     others = maps[..., 1:]
     shares = others / others.sum(dim=-1, keepdim=True)
     found = torch.special.entr(shares).sum(dim=-1) / choices.log()

@@ -12,7 +12,7 @@ from pipeline.readings import Axis, Reading, column
 def attention_logit(subject: Subject) -> Reading | None:
     """max |q · k · scale| over the pairs that a head sees in the fixed batch, before `logit_cap` and before any bias.
 
-    No such reading where nothing is compared (`model.attention: average`).
+    No such reading where nothing is compared (`model.attention: average`) or nothing attends.
 
     Healthy: under 50. Broken: over 1,000, as at a learning rate that is far too high (15,607 without `model.qk_norm`, 20.5 with
     it); 52 still trained.
@@ -24,8 +24,8 @@ def attention_logit(subject: Subject) -> Reading | None:
     """
     values = list[float]()
     for look in forward(subject).looks:
-        hidden = ~look.visible()
-        parts = [scores.abs().masked_fill_(hidden, 0).amax(dim=(0, 2, 3)) for scores in look.scores()]
+        seen = zip(look.scores(), look.visible(), strict=False)  # nobody scores where nothing is compared
+        parts = [scores.abs().masked_fill_(~keys[:, None], 0).amax(dim=(0, 2, 3)) for scores, keys in seen]
         if parts:
             values += torch.stack(parts).amax(dim=0).tolist()
     if not values:

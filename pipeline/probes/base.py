@@ -13,14 +13,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.artifacts import TOKENS, made_for, meta_of, read_json, tokenizer_of
+from pipeline.artifacts import TOKENS, labels_of, made_for, memory_mapped, meta_of, read_json, tokenizer_of
 from pipeline.corpus.tokenizers import Tokenizer
 from pipeline.corpus.tokenizers import load as load_tokenizer
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.transformer import Block
 from pipeline.networks.weights import load_weights
-from pipeline.params import Model, Refusal, parse, suggest
+from pipeline.params import Model, Refusal, Train, parse, suggest
 from pipeline.tasks.base import Batch, Shape, Task
+from pipeline.tasks.lm import LanguageModelling
+from pipeline.tasks.objective import PLAIN, Objective, class_weights
 from pipeline.tasks.table import TASKS
 
 Answer = TypeVar("Answer")
@@ -35,8 +37,11 @@ class Subject:
         sequences: examples of the fixed batch.
         toy: a text for what is best looked at on a few tokens.
         sharpness_iterations: of the search for the sharpest direction; 0 = it is not asked for.
+        followed: the same task with what its training followed (squares, smoothing, weights of classes) for its loss; None
+            where that is not known.
         updates: ‖ΔW‖ / ‖W‖ of each parameter in the step after this one (at the end: in the last); empty where unknown.
         grammar: of the text it learned from, an entry of GRAMMARS; "" where none is known.
+        last: whether it is the last of its training that is looked at; what is read once only is read of that.
         kept: what was worked out for it once.
     """
 
@@ -48,8 +53,10 @@ class Subject:
     sequences: int = 1
     toy: str = ""
     sharpness_iterations: int = 0
+    followed: Task | None = None
     updates: Mapping[str, float] = field(default_factory=dict, compare=False)
     grammar: str = ""
+    last: bool = True
     kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -57,6 +64,11 @@ class Subject:
         """That of the text which it reads."""
         assert self.reads is not None, "only what reads text is asked for its tokenizer"
         return self.reads
+
+    @property
+    def writes(self) -> bool:
+        """Whether it says what follows, token by token; else it says of which class an example is."""
+        return isinstance(self.task, LanguageModelling)
 
     @property
     def blocks(self) -> list[Block]:
@@ -67,9 +79,16 @@ class Subject:
     def batch(self) -> Batch:
         """The fixed batch: held-out examples spread evenly over the validation split, the same for every snapshot."""
         size = self.task.size("validation")
-        whole = max(size - 1, 1)  # the last window may be padded
+        whole = max(size - 1, 1) if self.writes else size  # the last window of a text may be padded
         count = min(self.sequences, whole)
         return self.runtime.place(self.task.batch("validation", np.arange(count) * whole // count))
+
+    @cached_property
+    def training_batch(self) -> Batch:
+        """As many training examples, spread evenly over their split: all of them where there are no more."""
+        size = self.task.size("train")
+        count = min(self.sequences, size)
+        return self.runtime.place(self.task.batch("train", np.arange(count) * size // count))
 
 
 def once(work: Callable[[Subject], Answer]) -> Callable[[Subject], Answer]:
@@ -118,9 +137,13 @@ def open_snapshots(
     if not kept:
         raise Refusal(f"{listed}: is no list of snapshots; `dvc repro` makes it anew")
     known = {"grammar": read_json(meta_of(tokens)).get("grammar", ""), "sharpness_iterations": sharpness_iterations}
+    moved = {name for *_, updates in kept for name, share in updates.items() if share}
+    frozen = about.get("train", {}).get("freeze", False)
     for weights, sha256, step, updates in kept:
         subject = _subject(weights, sha256, step, about, tokens, runtime)
-        yield replace(subject, sequences=sequences, toy=toy, updates=updates, **known)
+        for name, weight in subject.model.named_parameters():
+            weight.requires_grad_(weight.requires_grad and (name in moved or not frozen))
+        yield replace(subject, sequences=sequences, toy=toy, updates=updates, last=step == kept[-1][2], **known)
 
 
 def _described(folder: Path) -> dict[str, Any]:
@@ -141,7 +164,17 @@ def _subject(weights: Path, sha256: str, step: int, about: dict[str, Any], token
             f"{tokenizer_of(tokens)}: is not the one that the model was trained with; `dvc repro` trains one that fits,"
             " `dvc checkout` brings back what belongs together"
         )
-    task = TASKS[about["task"]](tokens, parse(Model, about["model"], ("model",)), Shape.of(about))
+    make, model, shape = TASKS[about["task"]], parse(Model, about["model"], ("model",)), Shape.of(about)
+    task, followed = make(tokens, model, shape), make(tokens, model, shape, _objective(about, tokens))
     network = task.build(torch.Generator().manual_seed(0))  # none of its own weights stays
     load_weights(network, weights, sha256)
-    return Subject(network.to(runtime.device), task, tokenizer, runtime, step)
+    return Subject(network.to(runtime.device), task, tokenizer, runtime, step, followed=followed)
+
+
+def _objective(about: dict[str, Any], tokens: Path) -> Objective:
+    """What the training followed, without a teacher, who is not here to be asked."""
+    if "train" not in about:
+        return PLAIN
+    train = parse(Train, about["train"], ("train",))
+    balanced = train.class_weights == "balanced"
+    return Objective.of(train, class_weights=class_weights(memory_mapped(labels_of(tokens, "train"))) if balanced else ())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import lzma
 import math
 from collections.abc import Callable, Iterator
@@ -18,16 +16,14 @@ from pipeline.artifacts import (
     TOKENS,
     memory_mapped,
     meta_of,
-    private,
     read_json,
     rounded,
     sha256_of,
     text_of,
     tokens_of,
-    write_json,
 )
-from pipeline.params import Refusal
 from pipeline.probes import ngrams
+from pipeline.probes.remembered import Rows, remembered
 
 HELD_OUT = ("validation", "test")
 COUNTED = 20_000_000  # n-grams count at most the last so many training tokens: 3 GB of memory, half a minute
@@ -92,14 +88,14 @@ def baselines(
         tokens, raw: the folders that the stages tokenize and prepare leave.
         cache: where measured scores are kept, by default in this clone.
     """
-    entry = (cache or private("baselines")) / f"{_identity(order, tokens, raw)}.json"
-    if (kept := _kept(entry)) is not None:
-        return kept
-    say("measuring the baselines of this data, once: n-grams and xz …")
-    scores = [*by_counting(order, tokens), *(by_compression(raw, split) for split in HELD_OUT)]
-    rows = [asdict(score) for score in scores]
-    write_json(entry, {"scores": rows, "sha256": _digest(rows)})
-    return scores
+    code = [sha256_of(Path(file)) for file in (__file__, ngrams.__file__)]
+    hangs_on = [order, np.__version__, *code, sha256_of(tokens), sha256_of(raw)]
+
+    def measure() -> Rows:
+        say("measuring the baselines of this data, once: n-grams and xz …")
+        return [asdict(score) for score in (*by_counting(order, tokens), *(by_compression(raw, split) for split in HELD_OUT))]
+
+    return [Score(**row) for row in remembered(hangs_on, measure, cache)]
 
 
 def entropy(tokens: Path = TOKENS) -> list[Score]:
@@ -173,25 +169,3 @@ def _last_bytes(path: Path) -> bytes:
 def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(COMPRESSED)
-
-
-# --------------------------------------------------------------------------------------------------- measured only once
-
-
-def _identity(order: int, tokens: Path, raw: Path) -> str:
-    """A digest of all that the scores hang on: the data, this code, the order and the caps."""
-    source = [sha256_of(Path(file)) for file in (__file__, ngrams.__file__)]
-    return _digest([order, np.__version__, *source, sha256_of(tokens), sha256_of(raw)])
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _kept(entry: Path) -> list[Score] | None:
-    """The scores of an entry that is there and whole; a damaged one is as good as none."""
-    try:
-        content = read_json(entry)
-        return [Score(**row) for row in content["scores"]] if _digest(content["scores"]) == content["sha256"] else None
-    except (Refusal, KeyError, TypeError):
-        return None

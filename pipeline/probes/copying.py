@@ -14,7 +14,7 @@ EXAMPLES = 16
 SEED = 0
 
 
-def previous_token(subject: Subject) -> Reading:
+def previous_token(subject: Subject) -> Reading | None:
     """What each head gives to the token just before, mean over the queries of random tokens; 0 .. 1.
 
     On random tokens, so that it is the place and not the content that is looked at. A head that looks at all alike has
@@ -27,6 +27,8 @@ def previous_token(subject: Subject) -> Reading:
 
     Source: Olsson et al., "In-context Learning and Induction Heads", 2022.
     """
+    if not subject.writes:
+        return None
     scores = []
     for look in _passed(subject)[1].looks:
         parts = [maps.diagonal(offset=-1, dim1=-2, dim2=-1) for maps in look.maps()]
@@ -58,7 +60,7 @@ def induction(subject: Subject) -> Reading | None:
 
     Source: Olsson et al., "In-context Learning and Induction Heads", 2022.
     """
-    if subject.batch.inputs.shape[1] < 8:
+    if not subject.writes or subject.batch.inputs.shape[1] < 8:
         return None
     lengths, trace = _passed(subject)
     scores = []

@@ -19,15 +19,16 @@ def gradient_norm(subject: Subject) -> Reading:
     """
     squares: dict[str, float] = {}  # in the network's own order, from the embedding to the head
     for name, gradient in backward(subject).gradients.items():
-        squares[layer_of(name)] = squares.get(layer_of(name), 0.0) + square(gradient)
+        layer = layer_of(subject, name)
+        squares[layer] = squares.get(layer, 0.0) + square(gradient)
     return column(
         "gradient_norm",
         Axis("layer", list(squares)),
         [total**0.5 for total in squares.values()],
         subject.step,
-        quantity="L2 norm of the gradient, nats a token",
+        quantity=f"L2 norm of the gradient, nats a {subject.task.unit.removesuffix('s')}",
         says="How strongly the loss pulls at each layer. Healthy: layers within a factor of ten or so of each other; falling by"
-        " orders of magnitude towards the embedding is a gradient that vanishes, rising is one that explodes."
+        " orders of magnitude towards the first layers is a gradient that vanishes, rising is one that explodes."
         " A gap is exactly 0: what starts at zero passes nothing on at step 0.",
         logarithmic=True,
         about="gradients",

@@ -15,7 +15,8 @@ def log_partition(subject: Subject) -> Reading:
     Healthy: it drifts by under 5 after the warm-up. Broken: it climbs or falls without end, which costs digits in 16 bits;
     `train.z_loss` holds it.
 
-    Distrust: it begins near the logarithm of the vocabulary, and how far it settles from there says nothing by itself.
+    Distrust: it begins near the logarithm of the vocabulary (of the number of classes), and how far it settles from there says
+    nothing by itself.
 
     Source: Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022 (z-loss).
     """

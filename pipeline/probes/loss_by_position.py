@@ -14,7 +14,7 @@ from pipeline.tasks.base import IGNORED
 FIRST = 4  # positions of the first stretch
 
 
-def loss_by_position(subject: Subject) -> Reading:
+def loss_by_position(subject: Subject) -> Reading | None:
     """The mean cross-entropy at each place in the context, over the examples of the fixed batch, nats a token.
 
     In stretches that double (1-4, 5-8, 9-16 …), because the first tokens of context tell the most and because the mean of a
@@ -28,6 +28,8 @@ def loss_by_position(subject: Subject) -> Reading:
 
     Source: Kaplan et al., "Scaling Laws for Neural Language Models", 2020 (appendix D.5).
     """
+    if not subject.writes:
+        return None
     logits, targets = forward(subject).logits[0], subject.batch.targets
     losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED)
     by_place, counted = losses.view(targets.shape).cpu().double(), (targets != IGNORED).cpu()

@@ -12,6 +12,8 @@ from pipeline.readings import Reading, point
 def noise_scale(subject: Subject) -> Reading:
     """tr(S) / ‖G‖², in tokens: the batch at which a gradient's noise is as large as the gradient itself.
 
+    Where classes are told, everything that follows is in examples.
+
     G is the mean gradient and S the covariance of a token's. Two batch sizes tell both: the fixed batch (b tokens, gradient
     g) and its eight parts (s tokens each, drawn at random from it):
 
@@ -30,14 +32,15 @@ def noise_scale(subject: Subject) -> Reading:
 
     Source: McCandlish et al., "An Empirical Model of Large-Batch Training", 2018 (appendix A.1).
     """
-    found = backward(subject)
+    found, unit = backward(subject), subject.task.unit
+    batch = "train.batch · model.length" if subject.writes else "train.batch"
     return point(
         "noise_scale",
-        {"noise scale": from_two(found.part_square, found.part_tokens, found.square, found.tokens)},
+        {"noise scale": from_two(found.part_square, found.part_targets, found.square, found.targets)},
         subject.step,
-        quantity="gradient noise scale, tokens",
-        says="The batch, in tokens, at which the noise of a gradient is as large as the gradient. Healthy: it grows as the loss"
-        " falls, with train.batch · model.length near it; a batch of over four times it is wasted. Gaps: the noise drowned it.",
+        quantity=f"gradient noise scale, {unit}",
+        says=f"The batch, in {unit}, at which the noise of a gradient is as large as the gradient. Healthy: it grows as"
+        f" the loss falls, with {batch} near it; a batch of over four times it is wasted. Gaps: the noise drowned it.",
         logarithmic=True,
         about="gradients",
     )

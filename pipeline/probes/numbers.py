@@ -59,8 +59,8 @@ def _growth(last: Last) -> float | None:
 
 
 def _of_blocks(last: Last) -> float | None:
-    """The first block's over the last block's."""
-    blocks = [value for name, value in last.items() if name.startswith("block")]
+    """The first block's (of an MLP: layer's) over the last one's."""
+    blocks = [value for name, value in last.items() if name.startswith(("block", "layer"))]
     return blocks[0] / blocks[-1] if blocks and blocks[-1] else None
 
 

@@ -13,7 +13,7 @@ from pipeline.probes.written import TEMPERATURE, TEXTS, written
 from pipeline.readings import Reading, point
 
 
-def sample_quality(subject: Subject) -> Reading:
+def sample_quality(subject: Subject) -> Reading | None:
     """distinct_1 and distinct_2: different tokens (pairs) / all tokens (pairs) of 16 short texts together. valid: the share of
     what was written that keeps the rule of the text it learned from, where its maker knows one (corpus/grammars.py).
 
@@ -25,6 +25,8 @@ def sample_quality(subject: Subject) -> Reading:
 
     Source: Li et al., "A Diversity-Promoting Objective Function for Neural Conversation Models", 2016 (distinct-n).
     """
+    if not subject.writes:
+        return None
     ids = written(subject)
     rows = np.empty((0, 0), np.int64) if ids is None else ids.numpy(force=True)
     numbers = {"distinct_1": distinct(rows, 1), "distinct_2": distinct(rows, 2)}

@@ -119,26 +119,26 @@ def page(subject: Subject, evaluate: Evaluate, seed: int) -> str:
     write = functools.partial(stream, subject, tokens=tokens, top_k=top_k, top_p=top_p, seed=seed)
     parts = [f"# Samples\n\nWritten by the model after step {subject.step:,}, with seed {seed}; each begins with its prompt.\n"]
     for prompt in evaluate.prompts:
-        parts.append(f"## {_inline(prompt)}\n")
+        parts.append(f"## {inline(prompt)}\n")
         if (begin := subject.tokenizer.known(prompt)) != prompt:
-            read = _inline(begin) if begin else "none of it"
+            read = inline(begin) if begin else "none of it"
             parts.append(f"The tokenizer lacks characters of this prompt; the model read {read}.\n")
         for temperature in evaluate.temperatures:
             parts.append(f"### Temperature {temperature:g}\n")
             try:
-                parts.append(_fenced(begin + "".join(write(prompt, temperature=temperature))) + "\n")
+                parts.append(fenced(begin + "".join(write(prompt, temperature=temperature))) + "\n")
             except Refusal as refusal:
                 parts.append(f"{refusal}\n")
     return "\n".join(parts)
 
 
-def _fenced(text: str) -> str:
+def fenced(text: str) -> str:
     """Text as a block of code that nothing in it can end, with characters that would not show made visible."""
     fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}text\n{_visible(text)}\n{fence}"
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     """Text as code within a line."""
     ticks = "`" * (_longest_run(text) + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipeline.networks.activations import Activation
 from pipeline.probes.base import Subject
-from pipeline.probes.passes import block_names, forward
+from pipeline.probes.passes import forward, layer_names, layers
 from pipeline.readings import Axis, Reading, column
 
 NEAR = 0.03  # of an end: |tanh| above .97, a sigmoid below .03 or above .97
@@ -28,13 +28,13 @@ def saturation(subject: Subject) -> Reading | None:
 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
     """
-    activation = subject.blocks[0].feed_forward.activation
-    if len(ends(activation)) < 2:
+    through, trace = layers(subject), forward(subject)
+    if not through or len(ends(through[0].activation)) < 2:
         return None
     return column(
         "saturation",
-        Axis("block", block_names(subject)),
-        [saturated(hidden, activation) for hidden in forward(subject).hidden],
+        Axis("block", layer_names(subject)),
+        [saturated(trace.places(hidden), through[0].activation) for hidden in trace.hidden],
         subject.step,
         quantity="share of the hidden features",
         says="How much of each block's activation stands within .03 of an end, where hardly any gradient passes. Healthy:"

@@ -27,7 +27,7 @@ def score(subject: Subject, split: str, size: int, advance: Callable[[int], None
     task, examples = subject.task, subject.task.size(split)
     total, count, correct = 0.0, 0, 0
     with torch.inference_mode(), subject.runtime.autocast():
-        for rows in np.array_split(np.arange(examples), -(-examples // _at_a_time(subject))):
+        for rows in np.array_split(np.arange(examples), -(-examples // at_a_time(subject))):
             part = task.loss(subject.model, subject.runtime.place(task.batch(split, rows)))
             assert part.correct is not None, "a task counts what it got right wherever it is not training"
             total, count, correct = total + float(part.total), count + int(part.count), correct + int(part.correct)
@@ -35,10 +35,11 @@ def score(subject: Subject, split: str, size: int, advance: Callable[[int], None
     return Score("model", split, total, size, count, correct if math.isfinite(total) else None)
 
 
-def _at_a_time(subject: Subject) -> int:
+def at_a_time(subject: Subject) -> int:
     """Examples in a batch that the device is fast with and has the memory for."""
     cells = CELLS if subject.runtime.device.type == "cpu" else CELLS_GPU
-    tokens = subject.task.batch("validation", np.zeros(1, np.int64)).inputs.numel()
+    # Of texts of different lengths the longest there may be.
+    tokens = max(subject.task.batch("validation", np.zeros(1, np.int64)).inputs.numel(), subject.task.length)
     return max(1, cells // tokens // max(weight.shape[0] for weight in subject.model.parameters()))
 
 

@@ -16,10 +16,14 @@ from pipeline.probes.copied_length import copied_length
 from pipeline.probes.copying import induction, previous_token
 from pipeline.probes.dead_units import dead_units
 from pipeline.probes.effective_rank import effective_rank
+from pipeline.probes.embeddings import embeddings
+from pipeline.probes.feature_maps import feature_maps
+from pipeline.probes.filters import filters
 from pipeline.probes.gradients import gradient_norm
 from pipeline.probes.log_partition import log_partition
 from pipeline.probes.loss_by_position import loss_by_position
 from pipeline.probes.noise_scale import noise_scale
+from pipeline.probes.saliency import saliency
 from pipeline.probes.sample_quality import sample_quality
 from pipeline.probes.saturation import saturation
 from pipeline.probes.sharpness import sharpness
@@ -50,6 +54,8 @@ def readings_of(subjects: Iterable[Subject], advance: Callable[[], None] = lambd
     along = defaultdict[str, list[Reading]](list)
     for subject in subjects:
         for name, probe in PROBES.items():
+            if not (probe.whole_training or subject.last):
+                continue
             if (reading := probe.read(subject)) is not None:
                 along[name] = [*along[name], reading] if probe.whole_training else [reading]
         subject.kept.clear()  # before the next one wants memory
@@ -77,4 +83,8 @@ PROBES: dict[str, Probe] = {
     "loss_by_position": Probe(loss_by_position),
     "sample_quality": Probe(sample_quality),
     "copied_length": Probe(copied_length),
+    "filters": Probe(filters, whole_training=False),
+    "feature_maps": Probe(feature_maps, whole_training=False),
+    "embeddings": Probe(embeddings, whole_training=False),
+    "saliency": Probe(saliency, whole_training=False),
 }

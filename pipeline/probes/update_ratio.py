@@ -27,7 +27,9 @@ def update_ratio(subject: Subject) -> Reading | None:
         return None
     moved, large = dict[str, float](), dict[str, float]()
     for name, weight in subject.model.named_parameters():
-        layer, size = layer_of(name), square(weight)
+        if not weight.requires_grad:  # a running mean, or frozen
+            continue
+        layer, size = layer_of(subject, name), square(weight)
         moved.setdefault(layer, 0.0)
         large.setdefault(layer, 0.0)
         if (ratio := subject.updates.get(name)) is not None and math.isfinite(ratio):

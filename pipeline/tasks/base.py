@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from pipeline.networks.dropout import Noise
+
+Unit = Literal["tokens", "examples"]
+"""What is counted and told one by one: the ids of a text, or whole texts and images."""
 
 IGNORED = -1  # a target that is no target: padding
 
@@ -132,6 +135,10 @@ class Parts:
 @runtime_checkable
 class Task(Protocol):
     """Data, network and loss of one kind of learning."""
+
+    @property
+    def unit(self) -> Unit:
+        """What a target is, in the plural."""
 
     def __hash__(self) -> int:
         """By who it is, so that what was worked out for it can be kept."""

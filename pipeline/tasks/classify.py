@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from copy import copy
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 from torch import nn
 
-from pipeline.artifacts import labels_of, memory_mapped, meta_of, read_json, tokens_of
+from pipeline.artifacts import labels_of, memory_mapped, meta_of, parts_of, read_json, tokens_of
 from pipeline.networks.classifier import PADDING, Classifier
 from pipeline.networks.dropout import Noise
 from pipeline.params import Model, Refusal
-from pipeline.tasks.base import Batch, Loss, Parts, Shape
+from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
 
 WIDTHS = 8  # a batch is as long as its longest text, in steps of so many tokens, so that shapes seldom change
@@ -31,9 +32,12 @@ class Classification:
         objective: what training follows.
     """
 
+    unit: ClassVar[Unit] = "examples"
+
     def __init__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> None:
         self.tokens, self.model, self.shape, self.objective = tokens, model, shape, objective
         self._opened: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._parts: Parts | None = None
         self._chosen: np.ndarray | None = None
 
     @property
@@ -44,7 +48,7 @@ class Classification:
     def uniform(self) -> float:
         return math.log(len(self.shape.classes))
 
-    def texts(self, split: str) -> tuple[np.ndarray, Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    def texts(self, split: str) -> tuple[np.ndarray, Int[np.ndarray, " _"], Integer[np.ndarray, " N"]]:
         """(all ids of a split, where each text begins with the end of the last, the label of each), read when first wanted.
 
         Raises:
@@ -62,16 +66,18 @@ class Classification:
         return self._opened[split]
 
     def parts(self) -> Parts:
-        _, bounds, _ = self.texts("train")
-        sizes = np.minimum(np.diff(bounds), self.length)
-        if self._chosen is not None:
-            sizes = sizes[self._chosen]
-        return Parts(sizes, sizes.astype(np.float32), np.zeros(len(sizes), np.uint8))
+        """The texts; each as hard as the piece that it begins with."""
+        if self._parts is None:
+            _, bounds, _ = self.texts("train")
+            listed = memory_mapped(parts_of(self.tokens))
+            begins = listed[np.searchsorted(listed["end"], bounds[:-1], side="right")]
+            self._parts = Parts(np.minimum(np.diff(bounds), self.length), begins["difficulty"], begins["source"])
+        return self._parts
 
     def among(self, chosen: Bool[np.ndarray, " P"]) -> Classification:
         assert self._chosen is None, "parts are chosen of the whole split"
         other = copy(self)
-        other._chosen = np.flatnonzero(chosen)
+        other._chosen, other._parts = np.flatnonzero(chosen), self.parts().among(chosen)
         return other
 
     def build(self, generator: torch.Generator) -> Classifier:
@@ -86,9 +92,9 @@ class Classification:
         ids, bounds, labels = self.texts(split)
         if self._chosen is not None and split == "train":
             rows = self._chosen[rows]
-        starts, sizes = bounds[rows], np.minimum(np.diff(bounds)[rows], length or self.length)
-        longest = min(-(-int(sizes.max()) // WIDTHS) * WIDTHS, length or self.length)
-        places = np.arange(longest)
+        room = length or self.length
+        starts, sizes = bounds[rows], np.minimum(bounds[rows + 1] - bounds[rows], room)
+        places = np.arange(min(-(-int(sizes.max()) // WIDTHS) * WIDTHS, room))
         inside = places < sizes[:, None]
         windows = np.where(inside, ids[np.where(inside, starts[:, None] + places, 0)].astype(np.int64), PADDING)
         return Batch(torch.from_numpy(windows), torch.from_numpy(labels[rows].astype(np.int64)))
@@ -97,4 +103,6 @@ class Classification:
         return batch
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
-        return self.objective.loss(model(batch.inputs, noise), batch.targets, noise is not None)
+        training, teacher = noise is not None, self.objective.teacher
+        taught = teacher.says(batch.inputs) if teacher and training else None
+        return self.objective.loss(model(batch.inputs, noise), batch.targets, training, taught)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from copy import copy
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from pipeline.artifacts import memory_mapped, parts_of, tokens_of
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Refusal
-from pipeline.tasks.base import IGNORED, Batch, Loss, Parts, Shape
+from pipeline.tasks.base import IGNORED, Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective, Teacher, in_chunks
 
 
@@ -49,6 +50,8 @@ class LanguageModelling:
         shape: of what is in that folder.
         objective: what training follows.
     """
+
+    unit: ClassVar[Unit] = "tokens"
 
     def __init__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> None:
         self.tokens, self.model, self.vocabulary, self.objective = tokens, model, shape.vocabulary, objective

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.networks.transformer import GPT
+from pipeline.params import Train
 from pipeline.tasks.base import IGNORED, Loss
 
 
@@ -23,21 +25,29 @@ class Teacher:
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
 
     Attributes:
-        network: reads the same tokens; none of its weights wants a gradient.
+        network: reads the same data; none of its weights wants a gradient.
         weight: its share in what is followed, the text's being the rest.
         temperature: divides the logits of both. Gradients shrink by its square, by which the loss is multiplied.
     """
 
-    network: GPT
+    network: nn.Module
     weight: float
     temperature: float
 
     @torch.no_grad()
+    def says(self, inputs: Tensor) -> Float[Tensor, "B K"]:
+        """Of whole examples the logits of each class."""
+        return self.network(inputs)
+
+    @torch.no_grad()
     def features(self, inputs: Int[Tensor, "B T"]) -> Float[Tensor, "N D"]:
+        """Of texts what its head reads, so that its logits, too, may be taken in pieces."""
+        assert isinstance(self.network, GPT)
         return self.network.features(inputs).flatten(0, 1)
 
     @torch.no_grad()
     def logits(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
+        assert isinstance(self.network, GPT)
         return self.network.logits(features)
 
     def loss(
@@ -97,6 +107,12 @@ class Objective:
     class_weights: tuple[float, ...] = ()
     variation: Variation = AS_THEY_ARE
 
+    @classmethod
+    def of(cls, train: Train, **more: Any) -> Objective:
+        """What the knobs say; `more` is what they alone do not tell (class weights, the teacher, pieces)."""
+        variation = Variation(train.shift, train.flip, train.cutout, train.mixup)
+        return cls(train.label_smoothing, train.z_loss, squares=train.loss == "squares", variation=variation, **more)
+
     @property
     def plain(self) -> Objective:
         """The cross-entropy alone, computed in as many pieces: what is measured, not followed."""
@@ -119,7 +135,7 @@ class Objective:
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         adds = training and (self != self.plain or blended is not None)
         # What is only shown needs no gradient, and so keeps no copy of the logits.
-        total = _cross_entropy(logits.detach() if adds else logits, targets)
+        total = _cross_entropy(logits.detach() if adds else logits, targets, blended)
         correct = None if training else (logits.argmax(dim=-1) == targets).sum()
         followed = self._followed(logits, targets, taught, blended) if adds else None
         return Loss(total, (targets != IGNORED).sum(), correct, followed)
@@ -157,13 +173,34 @@ class Objective:
         return costs * logits.new_tensor(self.class_weights)[targets.clamp(min=0)]
 
 
+def class_weights(labels: Integer[np.ndarray, " N"]) -> tuple[float, ...]:
+    """What an example of each class weighs: n / (classes that occur * examples of it), so that each class weighs as much as
+    any other, and an example 1 on average.
+
+    Source: King and Zeng, "Logistic Regression in Rare Events Data", 2001.
+    """
+    counts = np.bincount(labels)
+    return tuple(float(weight) for weight in len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))
+
+
 def _squares(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
     wanted = F.one_hot(targets.clamp(min=0), logits.shape[-1]).to(logits.dtype)
     return (logits - wanted).square().mean(dim=-1).masked_fill(targets == IGNORED, 0)
 
 
-def _cross_entropy(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, ""]:
-    return F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
+def _cross_entropy(
+    logits: Float[Tensor, "N V"],
+    targets: Int[Tensor, " N"],
+    blended: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
+) -> Float[Tensor, ""]:
+    """The plain loss. Of two that are blended each is told for its share: who hears of one alone cannot tell how much of it
+    is there, and would look worse than a blind guess.
+    """
+    if blended is None:
+        return F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
+    others, shares = blended
+    told, other = (F.cross_entropy(logits, each, reduction="none", ignore_index=IGNORED) for each in (targets, others))
+    return ((1 - shares) * told + shares * other).sum()
 
 
 PLAIN = Objective()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from copy import copy
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from pipeline.artifacts import images_of, labels_of, memory_mapped, meta_of, rea
 from pipeline.networks.dropout import Noise
 from pipeline.networks.images import NETWORKS
 from pipeline.params import Model
-from pipeline.tasks.base import Batch, Loss, Parts, Shape
+from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
 
 
@@ -28,6 +29,8 @@ class Vision:
         shape: of what is in that folder.
         objective: what training follows.
     """
+
+    unit: ClassVar[Unit] = "examples"
 
     def __init__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> None:
         self.tokens, self.model, self.shape, self.objective = tokens, model, shape, objective
@@ -86,4 +89,6 @@ class Vision:
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
         blended = None if batch.others is None or batch.shares is None else (batch.others, batch.shares)
-        return self.objective.loss(model(batch.inputs, noise), batch.targets, noise is not None, blended=blended)
+        training, teacher = noise is not None, self.objective.teacher
+        taught = teacher.says(batch.inputs) if teacher and training else None
+        return self.objective.loss(model(batch.inputs, noise), batch.targets, training, taught, blended)
