@@ -165,6 +165,18 @@ def test_hostile_names_and_texts_stay_text(tmp_path: Path, monkeypatch: pytest.M
     assert png(class_pictures(run)["mistakes"], 40)
 
 
+def test_a_text_in_letters_that_the_pictures_lack_warns_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    leave_classified(tmp_path, names=("日本語", "عربى"))
+    told = read_json(tmp_path / MISTAKES)["mistakes"]
+    change(tmp_path / MISTAKES, mistakes=[{**row, "text": "日本語 😀 $x$"} for row in told])
+    monkeypatch.chdir(tmp_path)
+    for figure in class_pictures(read_run()).values():
+        assert png(figure, 30)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_a_picture_on_the_page_has_the_pixels_of_the_example() -> None:
     image = np.random.default_rng(0).integers(0, 256, size=(5, 7, 3)).astype(np.uint8)
     content = base64.b64decode(picture_uri(image).split(",")[1])
