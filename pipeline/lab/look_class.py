@@ -110,7 +110,7 @@ def drawn(params: Params) -> Subject:
     """
     if not meta_of(TOKENS).exists() or not _is_of(params):
         raise Refusal(
-            f"{meta_of(TOKENS)}: no data of task.kind {params.task.kind} is here; `dvc repro tokenize` makes it with these knobs"
+            f"{meta_of(TOKENS)}: no data of kind {params.task.kind} is here; `dvc repro tokenize` makes it with these knobs"
         )
     import torch
 

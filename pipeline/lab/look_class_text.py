@@ -45,7 +45,7 @@ def _given(told: Told) -> Text:
         return text.append("\nbold: what the answer hangs on most (|∂ loss of what is said / ∂ embedding|)", style="dim")
     shares = told.image.astype(np.float64).mean(axis=-1) / 255
     text = Text(f"{told.given}{of}; beside it |∂ loss of what is said / ∂ pixel|\n", style="bold")
-    for row, slopes in zip(_thinned(shares), _thinned(told.saliency), strict=True):
+    for row, slopes in zip(_thinned(shares), _thinned(told.saliency.astype(np.float64)), strict=True):
         text.append("".join(2 * SHADES[shade(one)] for one in row), style="not bold")
         text.append("   " + "".join(2 * SHADES[shade(one)] for one in slopes) + "\n", style="not bold cyan")
     return text
