@@ -1,4 +1,4 @@
-"""The doctor over whole small runs that tell classes, from the images to the diagnosis: healthy ones, and such as were spoilt."""
+"""The doctor over whole small runs that tell classes, from images to diagnosis: healthy ones, and such as were spoilt."""
 
 from __future__ import annotations
 

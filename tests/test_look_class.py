@@ -105,19 +105,20 @@ def test_what_is_said_of_a_text_is_what_the_network_says_of_it(tmp_path: Path, m
     made = small_subject(tmp_path / "again", **NETWORKS["classifier"])
     told = seen(prompt="a cat")
     with torch.no_grad():
-        wanted = made.model(torch.from_numpy(made.tokenizer.encode("a cat"))[None])[0].softmax(dim=0)
+        ids = torch.tensor([[*made.tokenizer.encode("a cat"), made.tokenizer.end]])
+        wanted = made.model(ids)[0].softmax(dim=0)
     assert told.probabilities == pytest.approx(wanted.numpy(), rel=1e-4)
-    assert told.words == list("a␣cat")
-    assert told.maps.shape == (2, 2, 5, 5)
-    assert (told.maps[0, 0][np.triu_indices(5, 1)] > 0).all(), "it looks to both sides"
-    assert seen().words == list("the␣cat␣sat"), "without a prompt it is the toy text"
-    assert seen(ids="3 1").words == seen(prompt=made.tokenizer.decode(np.array([3, 1]))).words
+    assert told.words == list("a␣cat∎"), "with the end that every text has"
+    assert told.maps.shape == (2, 2, 6, 6)
+    assert (told.maps[0, 0][np.triu_indices(6, 1)] > 0).all(), "it looks to both sides"
+    assert seen().words == list("the␣cat␣sat∎"), "without a prompt it is the toy text"
+    assert [*seen(ids="3 1").words, "∎"] == seen(prompt=made.tokenizer.decode(np.array([3, 1]))).words
 
 
 def test_the_heads_of_a_place_of_its_own_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(tmp_path, monkeypatch, **NETWORKS["classifier with a place of its own"])
     told = seen(prompt="a cat")
-    assert told.places == ["●", *"a␣cat"]
+    assert told.places == ["●", *"a␣cat∎"]
     assert "● " in written(told)
 
 
@@ -182,7 +183,7 @@ def test_a_head_is_refused_where_nothing_attends(
 
 def test_hostile_classes_and_words_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(tmp_path, monkeypatch, **NETWORKS["classifier"])
-    told = replace(seen(), classes=("<x-evil>", "</style><x-evil>", "&amp;"), words=["<x-evil>"] * 11, notes=["<x-evil>"])
+    told = replace(seen(), classes=("<x-evil>", "</style><x-evil>", "&amp;"), words=["<x-evil>"] * 12, notes=["<x-evil>"])
     page = Parsed(look_class_page.page(told))
     assert not any(element == "x-evil" for element, _ in page.elements)
     assert "</style><x-evil>" in page.text

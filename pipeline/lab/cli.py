@@ -112,7 +112,8 @@ def look(
 ) -> None:
     """Show everything that happens in one forward pass.
 
-    Every intermediate activation by name, the diagram of the network with its shapes, attention, logit lens, next token.
+    Every intermediate activation by name, the diagram of the network with its shapes, attention, logit lens, next token; of
+    what tells classes the example, the classes, what the answer hangs on, layers and heads.
     """
     called_from = Path.cwd()
     enter_project()
@@ -299,7 +300,7 @@ def trial(
     ] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Print the ranges that the first half of the tasks speaks for.")] = False,
 ) -> None:
-    """Test the doctor on runs of which one knows what they have.
+    """Test the doctor on runs of which one knows what they have; all of them are language models.
 
     Some 400 trainings of seconds, most of them spoilt on purpose, in less than half an hour of two cores. What was trained is
     kept: a trial that was interrupted goes on, and one that is held again with other thresholds trains nothing.

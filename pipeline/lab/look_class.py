@@ -95,6 +95,9 @@ def look_at(asked: Asked, params: Params, subject: Subject, network: str, notes:
     from pipeline.lab.look import read_ids, word_of
 
     ids = read_ids(asked, params, subject.reads, task.shape.vocabulary, task.length, notes)
+    end = subject.tokenizer.end
+    if asked.ids is None and end is not None and len(ids) < task.length:
+        ids.append(end)  # as every text has that it learned from
 
     import torch
 

@@ -55,8 +55,13 @@ def attention_maps(subject: Subject) -> Reading | None:
 
 
 def toy_ids(subject: Subject) -> list[int]:
-    """The toy text as ids, cut to the context; where the tokenizer knows nothing of it, the first tokens of the fixed batch."""
+    """The toy text as ids, cut to the context; where the tokenizer knows nothing of it, the first tokens of the fixed batch.
+
+    Where classes are told, with the end that every text has there.
+    """
     ids = [int(token) for token in subject.tokenizer.encode(subject.tokenizer.known(subject.toy))]
+    if ids and not subject.writes and subject.tokenizer.end is not None:
+        ids.append(subject.tokenizer.end)
     stand_in = subject.batch.inputs[0, :STAND_IN]
     return ids[: subject.task.length] or stand_in[stand_in >= 0].tolist()
 
