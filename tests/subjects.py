@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from small import knobs
 
-from pipeline.artifacts import SPLITS, labels_of, meta_of, read_json, sha256_of, tokenizer_of, write_json
+from pipeline.artifacts import SPLITS, labels_of, made_for, meta_of, read_json, write_json
 from pipeline.corpus.tokenizers import Bytes, Characters, Tokenizer
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.weights import save_weights
@@ -140,8 +140,8 @@ def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None =
 def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7)) -> Path:
     """models/ as train leaves it: the subject as the last of some snapshots, the ones before it smaller in every weight."""
     params, listed = knobs(), []
-    described = {"task": "language", "vocabulary": made.tokenizer.vocabulary, "step": made.step}
-    described["tokenizer"] = sha256_of(tokenizer_of(folder / "data/tokens"))
+    described = {"task": "language", "vocabulary": made.reads.vocabulary if made.reads else 0, "step": made.step}
+    described["tokenizer"] = made_for(folder / "data/tokens")
     described["model"] = made.task.model.model_dump() if isinstance(made.task, LanguageModelling) else params.model.model_dump()
     whole = {name: weight.clone() for name, weight in made.model.state_dict().items()}
     for number, step in enumerate(steps, start=1):

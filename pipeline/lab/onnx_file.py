@@ -7,6 +7,7 @@ writes is run by onnxruntime before anybody gets it.
 from __future__ import annotations
 
 import importlib.util
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ class OfPixels(nn.Module):
 
 def exported(network: nn.Module, example: Tensor, name: str) -> bytes:
     """The content of the file: examples in, of any number, and of texts of any length; logits out."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it says at each start that there is no torchvision
     free = {0: torch.export.Dim.DYNAMIC} | ({1: torch.export.Dim.DYNAMIC} if name == "ids" else {})
     program = torch.onnx.export(
         network, (example,), dynamo=True, input_names=[name], output_names=["logits"], dynamic_shapes=(free,), verbose=False
