@@ -4,10 +4,10 @@
     python -m benchmarks.throughput --cuda          nanoGPT's recipe for a GPU, and the sizes of 10 and 50 million parameters
     python -m benchmarks.throughput --kinds         the default recipe of each kind of task, on random texts and pixels
 
-The first two train in turn on generated text, so no network is needed; the median of the rounds is shown. nanogpt-cpu in float32 is the
-plain form, with the library's attention; in bfloat16 it is the same network and the same maths through our kernels. FLOPs are
-those of the matrix products of a whole step, as `rally budget` counts them; the peak is that of the fastest square
-product of this machine in that precision, measured in the same run.
+The first two train in turn on generated text, so no network is needed; the median of the rounds is shown. nanogpt-cpu in
+float32 is the plain form, with the library's attention; in bfloat16 it is the same network and the same maths through our
+kernels. FLOPs are those of the matrix products of a whole step, as `rally budget` counts them; the peak is that of the
+fastest square product of this machine in that precision, measured in the same run.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def recipes_of(cuda: bool) -> dict[str, dict[str, Any]]:
     }
 
 
-# The default recipe as each kind of task has it, and the other networks for images. Nothing is fetched: of data sets that nobody
-# has prepared the shape is known, and texts are taken to fill the context.
+# The default recipe as each kind of task has it, and the other networks for images. Nothing is fetched: the shape of a data
+# set is known before anybody has prepared it, and texts are taken to fill the context.
 KINDS: dict[str, dict[str, Any]] = {
     "language": {"task.kind": "language"},
     "classify": {"task.kind": "classify", "prepare.dataset": "sentiment"},
