@@ -95,16 +95,16 @@ def table(title: str, panel: Results, measure: str) -> Table:
     means = panel.values.mean(axis=-1)
     best = np.where(np.isfinite(means), means, -np.inf).argmax(axis=1) if MEASURES[measure].rises else means.argmin(axis=1)
     for at, label in enumerate(titles([across])):
-        cells = [cell(panel, panel.values[line, at]) for line in range(len(lines.labels))]
+        cells = [cell(panel, panel.values[line, at], MEASURES[measure].absent) for line in range(len(lines.labels))]
         marked = across.is_scale() and not panel.logarithmic
         drawn.add_row(label, *(f"[bold]{text}[/]" if marked and best[line] == at else text for line, text in enumerate(cells)))
     return drawn
 
 
-def cell(panel: Results, values: np.ndarray) -> str:
-    """2.5310 ± 0.0012; of what spans decades 15,600 (9,200 … 26,000); or how many of the seeds diverged."""
+def cell(panel: Results, values: np.ndarray, absent: str = "diverged") -> str:
+    """2.5310 ± 0.0012; of what spans decades 15,600 (9,200 … 26,000); or how many of the seeds have no number, and why."""
     if lost := int((~np.isfinite(values)).sum()):
-        return f"{lost} of {len(values)} diverged"
+        return f"{lost} of {len(values)} {absent}"
     low, mean, high = panel.interval(values)
     if panel.logarithmic:
         return said(mean) + (f" ({said(low)} … {said(high)})" if len(values) > 1 else "")

@@ -35,6 +35,7 @@ class Measure:
         reads: what the network has to be looked at for: a number of the probes, or one of lab/reading.py; "" = it need not.
         logarithmic: it spans decades.
         rises: the larger, the better.
+        absent: what became of a run that has no such number.
     """
 
     quantity: str
@@ -42,6 +43,7 @@ class Measure:
     reads: str = ""
     logarithmic: bool = False
     rises: bool = False
+    absent: str = "diverged"
 
 
 NATS = "nats a target"
@@ -58,7 +60,9 @@ MEASURES: dict[str, Measure] = {
         "validation accuracy above that of always the most frequent", above("majority", validation_accuracy), rises=True
     ),
     "validation_error": Measure("validation error (share of targets told wrong)", wrong(validation_accuracy)),
-    "understood_at": Measure(f"step from which {UNDERSTOOD:.0%} held out are right", understood_at, logarithmic=True),
+    "understood_at": Measure(
+        f"step from which {UNDERSTOOD:.0%} held out are right", understood_at, logarithmic=True, absent="never"
+    ),
     # of the start (engine/sanity.py)
     "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", above_uniform),
     "start_foretold": Measure(f"half the logits' variance ({NATS})", lambda record: number("logit_variance")(record) / 2),
@@ -72,15 +76,22 @@ MEASURES: dict[str, Measure] = {
     "test_accuracy": Measure(f"test accuracy ({SHARE})", number("test_accuracy"), reads="test_accuracy", rises=True),
     "test_error": Measure("test error (share of targets told wrong)", wrong(number("test_accuracy")), reads="test_accuracy"),
     "known_at": Measure(
-        f"step from which {KNOWN:.1%} of the training examples are known", known_at, reads="training_accuracy", logarithmic=True
+        f"step from which {KNOWN:.1%} of the training examples are known",
+        known_at,
+        reads="training_accuracy",
+        logarithmic=True,
+        absent="never",
     ),
     "accuracy_when_known": Measure(
         "validation accuracy when all training examples are known",
         accuracy_when_known,
         reads="training_accuracy",
         rises=True,
+        absent="never",
     ),
-    "delay": Measure("steps until understood / until known", delay, reads="training_accuracy", logarithmic=True),
+    "delay": Measure(
+        "steps until understood / until known", delay, reads="training_accuracy", logarithmic=True, absent="never"
+    ),
     "exact_answers": Measure(
         "held-out questions answered exactly (share)", number("exact_answers"), reads="exact_answers", rises=True
     ),
