@@ -210,10 +210,6 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Su
     """A project with a trained classifier, in which a test stands."""
     made = small_subject(folder, **changes)
     leave_model(folder, made)
-    about = read_json(folder / "models/model.json")
-    shape = made.task.shape  # type: ignore[attr-defined]
-    own = {"task": changes["task__kind"], "model": made.task.model.model_dump()}  # type: ignore[attr-defined]
-    write_json(folder / "models/model.json", about | own | shape.as_json())
     for name in ("params.yaml", "dvc.yaml"):
         (folder / name).write_bytes((TOP / name).read_bytes())
     monkeypatch.chdir(folder)
