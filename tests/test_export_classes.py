@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import torch
 from small import TOP, knobs
-from subjects import CLASSES, leave_model, small_subject
+from subjects import CLASSES, leave_images, leave_model, runtime, small_subject
 from test_export import a_model_of
 from typer.testing import CliRunner
 
 from pipeline.artifacts import CARD, EVALUATION, read_json, write_json
 from pipeline.engine.architectures import ARCHITECTURES
-from pipeline.lab import onnx_file
+from pipeline.lab import onnx_file, vision_transformer
 from pipeline.lab.adopt import command
 from pipeline.lab.cli import app
 from pipeline.lab.export import export, placed, write
+from pipeline.lab.vision_transformer import HOLDS, lacks
 from pipeline.networks.attention import ATTENTIONS
 from pipeline.networks.convolution import SHRINKS
 from pipeline.networks.image_norms import IMAGE_NORMS
@@ -31,6 +32,8 @@ from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.params import Refusal
 from pipeline.probes.base import Subject
+from pipeline.tasks.base import Shape
+from pipeline.tasks.vision import Vision
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("onnxruntime")
@@ -89,6 +92,58 @@ def test_what_keeps_a_classifier_from_being_one_of_the_library_s_is_named_by_its
     assert (
         "model.pooling: 'mean' has no place in transformers' sequence classification; 'last' would do" in refused.value.problems
     )
+
+
+# ---------------------------------------------------------------------------------------------------- Vision Transformer
+
+
+def a_vision_transformer(**changes: Any) -> dict[str, Any]:
+    held = {f"model__{knob}": values[0] for knob, values in HOLDS.items()}
+    return {"task__kind": "vision", "model__patch": 1} | held | changes
+
+
+@pytest.mark.parametrize("knob", HOLDS)
+def test_a_transformer_over_images_is_the_library_s_with_the_same_logits(knob: str, tmp_path: Path) -> None:
+    for number, value in enumerate(HOLDS[knob]):
+        made = small_subject(tmp_path / f"{number}", **a_vision_transformer(**{f"model__{knob}": value}))
+        assert isinstance(made.task, Vision) and list(lacks(made.task.model, made.task.shape.image)) == []
+        (folder := tmp_path / f"{number}/given").mkdir()
+        vision_transformer.write(folder, made)
+        opened = transformers.AutoModelForImageClassification
+        model, found = opened.from_pretrained(folder, output_loading_info=True)
+        assert not any(found.values()), "a weight is missing, unknown or of another shape"
+        scale = json.loads((folder / "preprocessor_config.json").read_text())
+        pixels = torch.from_numpy(np.array(made.task.pictures("validation")[0][:5])).permute(0, 3, 1, 2)
+        theirs = (pixels * scale["rescale_factor"] - scale["image_mean"][0]) / scale["image_std"][0]
+        with torch.inference_mode():
+            ours = made.model(made.task.batch("validation", np.arange(5)).inputs)
+            torch.testing.assert_close(model.eval()(theirs).logits, ours, rtol=0, atol=1e-4)
+        assert float(ours.std()) > 0.03
+
+
+def test_patches_of_several_pixels_and_channels_are_laid_out_as_the_library_s(tmp_path: Path) -> None:
+    folder = leave_images(tmp_path / "tokens")
+    images = np.random.default_rng(0).integers(0, 255, (4, 6, 9, 3)).astype(np.uint8)
+    changes = a_vision_transformer(model__patch=3, model__bias=True, model__position="learned")
+    params, meta = knobs(prepare__dataset="digits", **changes), folder / "meta.json"
+    write_json(meta, read_json(meta) | {"image": [6, 9, 3], "mean": [3.0] * 3, "deviation": [9.0] * 3})
+    task = Vision(folder, params.model, Shape.of(read_json(folder / "meta.json")))
+    model = task.build(torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())) * 0.3)
+    (given := tmp_path / "given").mkdir()
+    vision_transformer.write(given, Subject(model, task, None, runtime(), step=7))
+    theirs = transformers.AutoModelForImageClassification.from_pretrained(given).eval()
+    with torch.inference_mode():
+        ours = model(inputs := task.standardised(images))
+        torch.testing.assert_close(theirs(inputs.permute(0, 3, 1, 2)).logits, ours, rtol=0, atol=1e-4)
+
+
+def test_a_patch_that_does_not_divide_the_image_has_no_place() -> None:
+    model = knobs(prepare__dataset="digits", **a_vision_transformer(model__patch=4)).model
+    assert list(lacks(model, (6, 5, 1))) == ["patch"]
+    assert list(lacks(model, (8, 4, 1))) == []
 
 
 # ------------------------------------------------------------------------------------------------------------------ ONNX
@@ -155,10 +210,6 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Su
     """A project with a trained classifier, in which a test stands."""
     made = small_subject(folder, **changes)
     leave_model(folder, made)
-    about = read_json(folder / "models/model.json")
-    shape = made.task.shape  # type: ignore[attr-defined]
-    own = {"task": changes["task__kind"], "model": made.task.model.model_dump()}  # type: ignore[attr-defined]
-    write_json(folder / "models/model.json", about | own | shape.as_json())
     for name in ("params.yaml", "dvc.yaml"):
         (folder / name).write_bytes((TOP / name).read_bytes())
     monkeypatch.chdir(folder)
@@ -201,9 +252,11 @@ def test_asked_for_what_cannot_be_it_says_so_in_a_line(tmp_path: Path, monkeypat
     trained(tmp_path, monkeypatch, **QUICK["a linear map"])
     done = CliRunner().invoke(app, ["export", "given", "--to", "transformers"])
     assert isinstance(done.exception, Refusal)
-    assert done.exception.problems == (
-        "task.kind: 'vision' has no place in what transformers calls sequence classification; --to onnx would do",
-    )
+    lines = {line.split(":")[0]: line for line in done.exception.problems}
+    assert lines.keys() == {"model.network", "model.pooling", "model.position", "model.patch"}
+    wanted = "model.network: 'linear' has no place in transformers' ViTForImageClassification; 'transformer' would do"
+    assert lines["model.network"] == wanted
+    assert lines["model.patch"].endswith("2 has no place in transformers' ViTForImageClassification; 1 would do")
     monkeypatch.setattr(onnx_file, "PACKAGES", ("onnx", "no_such_package"))
     with pytest.raises(Refusal, match=r"^--to onnx: needs the package no_such_package; `pip install -c constraints\.txt"):
         export(Path("given"))

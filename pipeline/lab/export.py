@@ -50,12 +50,33 @@ def export(folder: Path, to: Way = "auto") -> str:
             apart = onnx_file.write(unfinished, subject)
             write_text(unfinished / "README.md", card(onnx_file.about(folder.name, subject), made_by))
         return f"an ONNX file, whose logits are within {apart:.1g} of ours by onnxruntime, with what belongs to it and a card"
+    if made_by.get("image"):
+        return _images(folder, model, made_by)
     name, stock = placed(model, made_by)
     subject = open_trained()
     with _whole(folder) as unfinished:
         write(unfinished, subject, name, stock)
         write_text(unfinished / "README.md", card(_about(folder.name, stock, tells_classes), made_by))
     return f"a {_class_of(stock, tells_classes)}, with its tokenizer and a card"
+
+
+def _images(folder: Path, model: Model, made_by: dict[str, Any]) -> str:
+    """Write what looks at images as the one class of transformers that holds some of it.
+
+    Raises:
+        Refusal: with a line for each knob that has no place there.
+    """
+    from pipeline.lab import vision_transformer
+    from pipeline.lab.sample import open_trained
+
+    if problems := list(_lacks_classes(model, made_by)):
+        raise Refusal(*problems)
+    subject = open_trained()
+    with _whole(folder) as unfinished:
+        vision_transformer.write(unfinished, subject)
+        about = vision_transformer.ABOUT.format(name=folder.name, image=" x ".join(map(str, made_by["image"])))
+        write_text(unfinished / "README.md", card(about, made_by))
+    return f"a {vision_transformer.NAME}, with a card"
 
 
 def _whole(folder: Path) -> Any:
@@ -104,8 +125,12 @@ def _lacks(model: Model) -> Iterator[str]:
 
 def _lacks_classes(model: Model, made_by: dict[str, Any]) -> Iterator[str]:
     """The same for sequence classification, whose score looks at the last token, through a matrix without a bias."""
-    if made_by.get("image"):
-        yield "task.kind: 'vision' has no place in what transformers calls sequence classification; --to onnx would do"
+    if image := made_by.get("image"):
+        from pipeline.lab.vision_transformer import HOLDS, NAME, lacks
+
+        for knob in lacks(model, tuple(image)):
+            would = HOLDS.get(knob) or tuple(side for side in range(1, model.patch) if not (image[0] % side or image[1] % side))
+            yield _no_place(knob, getattr(model, knob), would, NAME)
         return
     yield from _lacks(model)
     for knob, wanted in (("causal", True), ("pooling", "last"), ("bias", False)):
@@ -117,7 +142,8 @@ def _no_place(knob: str, value: object, holds: tuple[object, ...], name: str) ->
     *some, last = (json.dumps(one).replace('"', "'") for one in holds)
     would = f"{', '.join(some)} or {last}" if some else last
     shown = json.dumps(value).replace('"', "'")
-    what = f"{name}, the nearest stock architecture of transformers" if name.isidentifier() else f"transformers' {name}"
+    nearest = name.islower() and name.isidentifier()
+    what = f"{name}, the nearest stock architecture of transformers" if nearest else f"transformers' {name}"
     return f"model.{knob}: {shown} has no place in {what}; {would} would do"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,10 @@ def exported(network: nn.Module, example: Tensor, name: str) -> bytes:
     """The content of the file: examples in, of any number, and of texts of any length; logits out."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it says at each start that there is no torchvision
     free = {0: torch.export.Dim.DYNAMIC} | ({1: torch.export.Dim.DYNAMIC} if name == "ids" else {})
-    program = torch.onnx.export(
-        network, (example,), dynamo=True, input_names=[name], output_names=["logits"], dynamic_shapes=(free,), verbose=False
-    )
+    named: dict[str, Any] = {"input_names": [name], "output_names": ["logits"], "dynamic_shapes": (free,)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # what torch thinks of its own words
+        program = torch.onnx.export(network, (example,), dynamo=True, verbose=False, **named)
     assert program is not None, "the exporter that follows the network returns what it has made"
     content: bytes = program.model_proto.SerializeToString()
     return content
