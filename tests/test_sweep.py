@@ -269,6 +269,7 @@ TOLD = {
     "best_accuracy": 0.99,
     "above_majority": 0.25,
     "validation_error": 0.25,
+    "least_error": pytest.approx(0.01),
     "test_error": math.inf,  # of a number that is not there
     "understood_at": 6,
     "known_at": 1,
