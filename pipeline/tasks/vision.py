@@ -18,6 +18,7 @@ from pipeline.networks.images import NETWORKS
 from pipeline.params import Model
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
+from pipeline.tasks.variation import AS_THEY_ARE
 
 
 class Vision:
@@ -85,7 +86,7 @@ class Vision:
         return torch.from_numpy((images.astype(np.float32) - mean) / deviation)
 
     def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        return batch
+        return self.objective.variation.of(batch, rng) if self.objective.variation != AS_THEY_ARE else batch
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
         blended = None if batch.others is None or batch.shares is None else (batch.others, batch.shares)
