@@ -19,6 +19,7 @@ from pipeline.lab.fitting import card
 from pipeline.lab.pace import measure
 from pipeline.lab.rehearsal import rehearse
 from pipeline.params import Params, Refusal, parse, read_sections, with_knobs
+from pipeline.tasks.base import Shape
 
 # (depth, width, heads, length, batch) of five sizes, from a drill to what fills a large card.
 SHAPES = ((4, 128, 4, 128, 32), (6, 384, 6, 256, 64), (8, 512, 8, 512, 32), (12, 768, 12, 1024, 16), (16, 1024, 16, 1024, 32))
@@ -49,12 +50,12 @@ def main() -> None:
     for shape, (name, way) in itertools.product(SHAPES, WAYS.items()):
         params = knobs_of(shape, way)
         device = card(room / 2**30, params.train.precision)
-        step = rehearse(params, VOCABULARY, precision=device.precision, on_card=True)
+        step = rehearse(params, Shape(VOCABULARY), precision=device.precision, on_card=True)
         fits = device.wants(step.bytes, step.saved) <= room
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         try:
-            measure(params, VOCABULARY)
+            measure(params, Shape(VOCABULARY))
             found = torch.cuda.max_memory_allocated()
             kept = "yes" if fits else "it would have fitted"
         except Refusal:

@@ -25,6 +25,7 @@ from pipeline.engine.runtime import PRECISIONS
 from pipeline.lab.rehearsal import rehearse
 from pipeline.lab.study import read_all
 from pipeline.params import cores
+from pipeline.tasks.base import Shape
 
 GENERATED = {"prepare.dataset": "markov", "tokenize.kind": "char"}
 
@@ -80,7 +81,7 @@ def main() -> None:
                     tokens = lab.params.train.batch * lab.params.model.length
                     speeds.setdefault((name, precision), []).append(asked.steps * tokens / lab.training_seconds())
                     if (name, precision) not in flops:
-                        step = rehearse(lab.params, data.vocabulary(), precision=precision, on_card=asked.cuda)
+                        step = rehearse(lab.params, Shape(data.vocabulary()), precision=precision, on_card=asked.cuda)
                         flops[name, precision] = sum(step.flops.values()) / tokens
     peaks = {precision: peak(precision, device, asked.threads) for precision in ("float32", "bfloat16")}
     base = statistics.median(next(iter(speeds.values())))

@@ -12,17 +12,20 @@ def main() -> None:
     """Say whether the run is healthy, and if not what it has, why that may be, and which experiment would tell."""
     params = load()
 
-    from pipeline.probes.case import Case, levels
+    from pipeline.probes.case import Case, confusion, levels
     from pipeline.probes.doctor import diagnose
 
+    evaluation = artifacts.read_json(artifacts.EVALUATION)
     case = Case(
+        kind=params.task.kind,
         train=read_curve(artifacts.TRAIN_CURVE),
         validation=read_curve(artifacts.VALIDATION_CURVE),
         progress=artifacts.read_json(artifacts.TRAIN_METRICS),
         sanity=artifacts.read_json(artifacts.SANITY),
-        levels=levels(artifacts.read_json(artifacts.EVALUATION)),
+        levels=levels(evaluation),
+        confusion=confusion(evaluation),
         readings={reading.name: reading for reading in load_all()},
-        knobs={"model": params.model.model_dump(), "train": params.train.model_dump(), "probe": params.probe.model_dump()},
+        knobs=params.model_dump(include={"prepare", "model", "train", "probe"}),
     )
     diagnosis = diagnose(case)
     artifacts.write_json(artifacts.DIAGNOSIS, diagnosis.as_json())

@@ -222,6 +222,23 @@ class Prepare(Section):
         return self
 
     @model_validator(mode="after")
+    def hub_has_what_it_needs(self) -> Prepare:
+        if "hub" not in (self.mixture if self.dataset == "mixture" else [self.dataset]):
+            return self
+        for knob, form, what in (
+            ("repository", r"[\w.-]+/[\w.-]+", "no owner/name of a data set"),
+            ("revision", r"[0-9a-f]{40}", "no commit, 40 hexadecimal digits: a branch would change under your feet"),
+            (
+                "file",
+                r".+\.(txt|jsonl)(\.gz)?|.+\.parquet",
+                "no .txt, .jsonl or .parquet (or .txt.gz, .jsonl.gz)",
+            ),
+        ):
+            if not re.fullmatch(form, getattr(self, knob)):
+                raise _problem(knob, f"{getattr(self, knob)!r} is {what}; the data set 'hub' needs one")
+        return self
+
+    @model_validator(mode="after")
     def generated_text_is_possible(self) -> Prepare:
         if self.fewest_digits > self.digits:
             raise _problem("fewest_digits", f"{self.fewest_digits} is more than digits {self.digits}")
@@ -410,10 +427,10 @@ class Evaluate(Section):
     sample_tokens: Annotated[int, Field(ge=1, le=100_000)]
     temperatures: list[Annotated[float, Field(ge=0, le=100)]]
     prompts: list[Annotated[str, Field(min_length=1)]]
-    mistakes: Annotated[int, Field(ge=0, le=1000)]
-    neighbours: Annotated[int, Field(ge=1, le=1000)]
     top_k: Annotated[int, Field(ge=0)]
     top_p: Annotated[float, Field(gt=0, le=1)]
+    mistakes: Annotated[int, Field(ge=0, le=1000)]
+    neighbours: Annotated[int, Field(ge=1, le=1000)]
 
 
 class Probe(Section):
@@ -503,9 +520,6 @@ class Params(Section):
     def training_is_of_the_kind(self) -> Params:
         kind, train = self.task.kind, self.train
         only = {
-            "language": {
-                "teacher": train.teacher != "data/none",
-            },
             "classify or vision": {
                 "draw": train.draw != "replacement",
                 "loss": train.loss != "cross_entropy",

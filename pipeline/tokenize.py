@@ -43,7 +43,12 @@ def _ids(params: Params) -> None:
             target = artifacts.tokens_of(folder, split)
             tokens[split], first_token_bytes[split] = encode_split(artifacts.RAW, split, saved, target, workers, follow)
         write_parts(artifacts.RAW, folder, tokenizer, [documents for _, documents in card["sources"]])
-        about = {"kind": kind, "vocabulary": tokenizer.vocabulary, "end": tokenizer.end, "learned_from_bytes": learned_from}
+        about = {
+            "kind": tokenizer.kind,
+            "vocabulary": tokenizer.vocabulary,
+            "end": tokenizer.end,
+            "learned_from_bytes": learned_from,
+        }
         about["hugging_face"] = artifacts.digest(tokenizer_json(tokenizer))  # by which a model of theirs knows its own
         counts = {"tokens": tokens, "first_token_bytes": first_token_bytes}
         known = {name: card[name] for name in KNOWN}
@@ -52,7 +57,7 @@ def _ids(params: Params) -> None:
             for split in artifacts.SPLITS:
                 shutil.copyfile(artifacts.labels_of(artifacts.RAW, split), artifacts.labels_of(folder, split))
         artifacts.write_json(artifacts.meta_of(folder), about | counts | known)
-    print(f"{kind}: a vocabulary of {tokenizer.vocabulary:,}, {tokens['train']:,} tokens to train on")
+    print(f"{tokenizer.kind}: a vocabulary of {tokenizer.vocabulary:,}, {tokens['train']:,} tokens to train on")
 
 
 def _pixels() -> None:

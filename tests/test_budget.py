@@ -15,10 +15,12 @@ from small import knobs, write_tokens
 
 from pipeline.artifacts import TOKENS, meta_of, write_json
 from pipeline.lab import budget_page
-from pipeline.lab.budget import Data, data_of, draw_up
+from pipeline.lab.budget import draw_up
 from pipeline.lab.fitting import CARDS, CHANGES, GIB, Device, card, changes_to_fit, with_changes
+from pipeline.lab.material import Data, data_of
 from pipeline.lab.pace import STEPS, Pace, measure
 from pipeline.params import Params, Refusal, load
+from pipeline.tasks.base import Shape
 
 TOP = Path(__file__).parents[1]
 
@@ -41,14 +43,18 @@ def tokenized(kind: str) -> None:
 # -------------------------------------------------------------------------------------------------------------- the data
 
 
+def told(data: Data) -> tuple[int, int | None, str]:
+    return data.vocabulary, data.amount, data.known
+
+
 def test_the_tokens_that_are_there_are_counted_if_they_are_those_of_the_run(project: Path) -> None:
     tokenized("bpe")
-    assert data_of(load()) == Data(11, 400, "data/tokens")
+    assert told(data_of(load())) == (11, 400, "data/tokens")
     for knob, other in (("prepare.dataset", "markov"), ("tokenize.vocabulary", 300)):
         turned = with_changes(load(), {knob: other})
-        assert data_of(turned) == Data(turned.tokenize.vocabulary, None, "tokenize.vocabulary")
+        assert told(data_of(turned)) == (turned.tokenize.vocabulary, None, "tokenize.vocabulary")
     tokenized("char")  # and params.yaml was edited since
-    assert data_of(load()).tokens is None
+    assert data_of(load()).amount is None
 
 
 def test_a_vocabulary_that_nobody_knows_yet_is_asked_for_in_one_line(project: Path) -> None:
@@ -115,7 +121,7 @@ def test_every_change_turns_a_knob_that_there_is() -> None:
 
 def test_a_training_that_does_not_fit_is_shown_with_what_would_make_it_fit(capsys: pytest.CaptureFixture[str]) -> None:
     params = knobs(model__width=64, model__length=512, train__batch=128, model__window=5, train__precision="bfloat16")
-    budget = draw_up(params, Data(8_000, 10_000, "data/tokens"), for_card=3, clock=False)
+    budget = draw_up(params, Data(Shape(8_000), 10_000, "data/tokens"), for_card=3, clock=False)
     cards = [verdict.device.room for verdict in budget.verdicts if verdict.device.on_card]
     assert cards == [3 * GIB, *(gib * GIB for gib in CARDS)]
     assert not budget.verdicts[0].fits
@@ -141,21 +147,21 @@ def test_the_whole_time_is_that_of_all_steps_and_validations() -> None:
 
 
 def test_the_pace_is_that_of_twenty_steps_of_the_training_itself() -> None:
-    pace = measure(knobs(), 11)
+    pace = measure(knobs(), Shape(11))
     assert pace.steps == STEPS == 20
     assert 0 < pace.step < 10
     assert 0 < pace.validation < 10
     assert pace.peak is None
-    assert measure(knobs(train__validations=0), 11).validation < pace.validation
+    assert measure(knobs(train__validations=0), Shape(11)).validation < pace.validation
 
 
 def test_work_is_counted_over_the_whole_training() -> None:
     params = knobs(train__steps=100, train__batch=4, model__length=12, train__validations=0)
-    budget = draw_up(params, Data(11, 600, "data/tokens"), clock=False)
-    assert budget.tokens == 100 * 4 * 12
+    budget = draw_up(params, Data(Shape(11), 600, "data/tokens"), clock=False)
+    assert budget.amount == 100 * 4 * 12
     assert budget.epochs == 8
     assert budget.flops == 100 * budget.flops_a_step
-    assert budget.flops_a_token * 4 * 12 == budget.flops_a_step
+    assert budget.flops_a_target * 4 * 12 == budget.flops_a_step
     params = with_changes(params, {"train.validations": 3, "train.validation_examples": 8})
     validated = replace(budget, params=params)
     assert validated.flops - budget.flops == 3 * 2 * budget.step.flops["forward"]

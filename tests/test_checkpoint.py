@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import psutil
 import pytest
 import safetensors.torch
 import yaml
-from small import SMALL, TOP, knobs, same, started, write_tokens
+from small import KINDS, SMALL, TOP, WRITERS, knobs, same, started, write_tokens
 
 from pipeline import artifacts
 from pipeline.engine.checkpoint import KEPT, Checkpoints, Progress
@@ -159,6 +160,20 @@ def lab(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def turn_to(lab: Path, kind: str) -> None:
+    """The same with data of another kind of task, some of it learned in epochs."""
+    shutil.rmtree(lab / "data/tokens")
+    WRITERS[kind](lab / "data/tokens")
+    values = artifacts.read_yaml(lab / "params.yaml")
+    for name, value in KINDS[kind].items():
+        section, _, knob = name.partition("__")
+        values[section][knob] = value
+    values["train"] |= {"draw": "epochs", "class_weights": "balanced"}
+    if kind == "vision":
+        values["model"]["norm"], values["train"]["mixup"] = "batch", 0.2
+    (lab / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
 def train(lab: Path, **more: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "DVC_ROOT": str(lab), "OMP_NUM_THREADS": "1", **more}
     return subprocess.Popen(
@@ -186,6 +201,11 @@ def wait_for_step(lab: Path, step: int, process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def unbroken(lab: Path) -> dict[str, str]:
+    return once_through(lab)
+
+
+def once_through(lab: Path) -> dict[str, str]:
+    """What an unbroken run leaves; nothing of it stays."""
     process = train(lab)
     error = process.communicate(timeout=120)[1]
     assert process.returncode == 0, error
@@ -216,6 +236,26 @@ def test_killed_at_any_moment_the_same_command_ends_where_an_unbroken_run_does(l
     assert "going on from the checkpoint at step" in said
     assert "sound: loss at the start " in said
     assert outs(lab) == unbroken
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["classify", "vision"])
+def test_killed_a_training_of_another_kind_ends_where_an_unbroken_one_does(kind: str, lab: Path) -> None:
+    turn_to(lab, kind)
+    unbroken = once_through(lab)
+    for step in (1, 30):
+        process = train(lab)
+        wait_for_step(lab, step, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        forget_outs(lab)
+    process = train(lab)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    assert "going on from the checkpoint at step" in said and re.search(r"\d% right  [\d,]+ examples/s", said)
+    assert outs(lab) == unbroken
+    metrics, rows = json.loads((lab / "metrics/train.json").read_text()), (lab / "metrics/validation.csv").read_text()
+    assert metrics["validation_accuracy"] == float(rows.splitlines()[-1].rpartition(",")[2])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -86,3 +86,13 @@ def test_of_very_many_examples_a_part_is_read_and_said(tmp_path: Path, monkeypat
     whole = (tmp_path / "test.txt").read_text(encoding="utf-8")
     assert [len(text) for text in texts(tmp_path, "test", [0, 5])] == [3, 3]
     assert next(texts(tmp_path, "test")) == whole[:3]
+
+
+def test_a_fit_that_is_cut_off_says_so_in_its_note_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    leave_images(tmp_path)
+    monkeypatch.setattr(baselines, "ITERATIONS", 2)
+    told = class_baselines(3, 3, lambda line: None, tmp_path, tmp_path / "cache")
+    assert {"stopped after 2 iterations" in score.note for score in told if score.name == "logistic"} == {True}
+    assert len(recwarn) == 0

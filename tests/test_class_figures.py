@@ -120,12 +120,12 @@ def test_very_many_classes_are_a_map_and_few_are_a_table(
     assert pictures(run, 50)["confusion"]
 
 
-def test_bins_of_few_examples_are_left_out_and_none_is_no_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bins_of_few_examples_are_left_out_and_one_alone_is_no_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = one(tmp_path, monkeypatch)
     chart = classes.reliability(run)
     assert chart is not None
     assert list(chart.lines[0].x) == [0.7, 0.99]
-    assert classes.reliability(one(tmp_path, monkeypatch, reliability={"test": [[0.9, 1.0, 3]]})) is None
+    assert classes.reliability(one(tmp_path, monkeypatch, reliability={"test": [[0.7, 0.6, 3], [0.9, 1.0, 90]]})) is None
 
 
 def test_a_classifier_that_diverged_is_drawn_with_what_is_left(

@@ -112,6 +112,13 @@ def test_the_summary_says_by_how_much_the_model_beats_the_best_baseline_on_the_t
     assert {"again" in row.get("note", "") for row in again["scores"] if row["split"] == "test"} == {True}
 
 
+def test_of_very_many_classes_the_pairs_are_left_out() -> None:
+    many = Answers(np.log(np.full((4, 200), 1 / 200)), np.arange(4))
+    content = class_summary({"validation": many, "test": many}, OTHERS, [str(one) for one in range(200)])
+    assert content["confusion"] == {}
+    assert len(content["per_class"]) == 400
+
+
 def test_the_standings_tell_each_split_from_the_best_on() -> None:
     lines = class_standings([ClassScore.of("model", "test", TOLD), *OTHERS])
     test = [line.split()[0] for line in lines[lines.index(next(x for x in lines if x.startswith("test"))) :]]

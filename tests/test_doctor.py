@@ -17,9 +17,10 @@ from typer.main import get_command
 from pipeline.lab.cli import app
 from pipeline.params import Params, parse, read_yaml, with_knobs
 from pipeline.probes.case import Case
+from pipeline.probes.cause import Cause
 from pipeline.probes.causes import CAUSES
 from pipeline.probes.complaints import COMPLAINTS
-from pipeline.probes.doctor import diagnose, look, votes
+from pipeline.probes.doctor import Diagnosis, diagnose, look, votes
 from pipeline.probes.overlap import WINDOW, overlap
 from pipeline.probes.ranges import RANGES, Range
 from pipeline.probes.signs import SIGNS
@@ -31,7 +32,7 @@ KNOBS = read_yaml(TOP / "params.yaml")
 def knobs(**turned: Any) -> dict[str, Any]:
     """model and train of params.yaml, with changes such as train__lr=0.1."""
     values = with_knobs(KNOBS, {name.replace("__", "."): value for name, value in turned.items()})
-    return {section: values[section] for section in ("model", "train")}
+    return {section: values[section] for section in ("prepare", "model", "train")}
 
 
 def heat(name: str, rows: Mapping[str, list[float | None]], steps: tuple[int, ...]) -> Reading:
@@ -176,6 +177,8 @@ def test_a_verdict_can_be_added_up_by_hand() -> None:
     seen = look(case)
     by_hand = {}
     for name, cause in CAUSES.items():
+        if not cause.fits(case):
+            continue
         points = [vote for sign, side, vote in cause.ballots() if sign in seen and seen[sign].side == side]
         halves = [
             0.5 if seen[sign].status == "odd" else 1.0
@@ -198,6 +201,87 @@ def test_a_diagnosis_is_json_that_the_page_can_draw() -> None:
     assert [finding["weight"] for finding in told["findings"]] == sorted(
         (finding["weight"] for finding in told["findings"]), reverse=True
     )
+
+
+# ------------------------------------------------------------------------------------------------- where classes are told
+
+
+def of_classes(kind: str = "vision", losses: list[float] | None = None, **other: Any) -> Case:
+    """A healthy run over ten classes, with changes; what is known of a model of texts it lacks."""
+    sound = {name: number for name, number in SOUND.items() if name not in ("future", "cache_difference")}
+    sound |= {"uniform": math.log(10), "loss": 2.33}
+    held_out = [2.0, 1.0, 0.5, 0.3, 0.25, 0.25]
+    case = run(losses or falling(2.3, 0.02), held_out=held_out, sanity=sound, levels={"accuracy": 0.93} | SIMPLER)
+    return replace(case, **({"kind": kind, "confusion": confused(0.93)} | other))
+
+
+SIMPLER = {"majority": 0.11, "logistic": 0.9}
+
+
+def confused(right: float) -> list[list[float]]:
+    """Ten classes alike, of which so many are told right."""
+    return [[right if row == said else (1 - right) / 9 for said in range(10)] for row in range(10)]
+
+
+@pytest.mark.parametrize("kind", ["classify", "vision"])
+def test_a_run_that_tells_classes_is_healthy_by_what_can_be_asked_of_it(kind: str) -> None:
+    said = diagnose(of_classes(kind))
+    assert said.finding == "healthy"
+    assert {"beyond_majority", "logistic_margin", "classes_said", "by_heart"} <= {sign.name for sign in said.signs}
+    spoken = " ".join(sign.says for sign in said.signs)
+    assert not any(word in spoken for word in ("ln V", "bigram", "unigram", "context"))
+
+
+def test_why_does_my_classifier_say_the_same_of_everything() -> None:
+    collapsed = [[1.0, *[0.0] * 9]] * 10
+    said = diagnose(of_classes(losses=falling(2.3, 2.25), confusion=collapsed, levels={"accuracy": 0.1} | SIMPLER))
+    assert {"says one class", "learns nothing", "worse than a straight line"} <= {finding.name for finding in said.findings}
+    assert "one class prevails" not in said.causes, "they are all as frequent"
+    uneven = [[0.9, 0.0], [0.1, 0.0]]
+    rare = diagnose(of_classes(losses=falling(0.7, 0.34), confusion=uneven, levels={"accuracy": 0.9, "majority": 0.9}))
+    assert "one class prevails" in rare.causes
+    assert "dvc exp run -S train.class_weights=balanced" in commands(rare)
+
+
+def test_why_does_my_held_out_loss_rise_while_the_training_loss_is_nothing() -> None:
+    said = diagnose(replace(of_classes("classify"), validation={"step": [200, 500, 800, 1000], "loss": [0.9, 0.6, 1.5, 2.5]}))
+    assert said.finding == "learns by heart"
+    assert said.causes[0] == "too few examples"
+    assert "train.shift" not in commands(said)[0], "of texts"
+
+
+def test_why_is_logistic_regression_better_than_my_network() -> None:
+    moves = {"update_ratio": heat("update_ratio", {"block 1": [0.02, 0.01], "block 2": [0.02, 0.01]}, (0, 1000))}
+    short = of_classes(losses=falling(2.3, 0.9, pace=0.1), levels={"accuracy": 0.7} | SIMPLER, readings=moves)
+    assert diagnose(short).causes[0] == "stopped too early"
+    mlp = of_classes(levels={"accuracy": 0.8} | SIMPLER, knobs=knobs(model__network="mlp"))
+    assert diagnose(mlp).finding == "worse than a straight line"
+    assert "dvc exp run -S model.network=cnn" in commands(diagnose(mlp))
+    assert "dvc exp run -S model.network=cnn" not in commands(diagnose(replace(mlp, kind="classify")))
+
+
+def test_why_does_my_classifier_learn_nothing_though_it_moves() -> None:
+    moves = {"update_ratio": heat("update_ratio", {"block 1": [0.02, 0.01], "block 2": [0.02, 0.01]}, (0, 1000))}
+    said = diagnose(of_classes(losses=falling(2.3, 2.2), levels={"accuracy": 0.12} | SIMPLER, readings=moves))
+    assert said.finding in ("learns nothing", "worse than a straight line")
+    assert said.causes[0] == "labels do not fit"
+
+
+def commands(said: Diagnosis) -> list[str]:
+    return [cause.command for finding in said.findings for cause in finding.causes]
+
+
+def test_signs_of_classes_are_what_their_formulas_say() -> None:
+    case = of_classes(levels={"accuracy": 0.7, "majority": 0.4, "logistic": 0.6}, confusion=[[6, 0], [2, 2]])
+    seen = {name: SIGNS[name].read(case) for name in SIGNS}
+    assert seen["beyond_majority"] == pytest.approx(0.5)
+    assert seen["logistic_margin"] == pytest.approx(0.1)
+    entropies = [-sum(p * math.log(p) for p in shares) for shares in ((0.8, 0.2), (0.6, 0.4))]
+    assert seen["classes_said"] == pytest.approx(math.exp(entropies[0]) / math.exp(entropies[1]))
+    assert seen["by_heart"] == 0
+    risen = replace(case, validation={"step": [1, 2, 3], "loss": [0.9, 0.5, 1.3]})
+    assert SIGNS["by_heart"].read(risen) == pytest.approx(0.8 / math.log(10))
+    assert SIGNS["by_heart"].read(replace(risen, train={**risen.train, "loss": [1.0] * 50})) == 0
 
 
 # ------------------------------------------------------------------------------------------------------------- the tables
@@ -256,7 +340,22 @@ def test_a_cause_has_words_votes_of_known_signs_and_a_command_that_runs(name: st
     for sign, side, _ in cause.ballots():
         assert sign in SIGNS
         assert side in ("low", "healthy", "high")
-    words = shlex.split(cause.command(Case(knobs=knobs(train__clip=0.5))))
+    for kind, network in KINDS:
+        case = Case(kind=kind, knobs=knobs(train__clip=0.5, model__network=network))
+        if cause.fits(case):
+            runs(shlex.split(cause.command(case)), cause, with_knobs(KNOBS, OF_KIND[kind] | {"model.network": network}))
+
+
+KINDS = [("language", "cnn"), ("classify", "cnn"), ("vision", "cnn"), ("vision", "mlp"), ("vision", "linear")]
+OF_KIND = {
+    "language": {},
+    "classify": {"task.kind": "classify", "prepare.dataset": "dyck"},
+    "vision": {"task.kind": "vision", "prepare.dataset": "digits"},
+}
+
+
+def runs(words: list[str], cause: Cause, values: dict[str, Any]) -> None:
+    """A command is one of ours, and what it turns is refused by nobody."""
     turned = dict(word.split("=", 1) for word in words if "=" in word)
     if words[0] == "rally":
         verb = get_command(app).commands[words[1]]
@@ -264,7 +363,7 @@ def test_a_cause_has_words_votes_of_known_signs_and_a_command_that_runs(name: st
     else:
         assert words[:3] == ["dvc", "exp", "run"]
         assert not cause.knob or cause.knob in turned
-        parse(Params, with_knobs(KNOBS, {knob: read_number(value) for knob, value in turned.items()}))
+        parse(Params, with_knobs(values, {knob: read_number(value) for knob, value in turned.items()}))
 
 
 def read_number(text: str) -> Any:

@@ -24,12 +24,13 @@ from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
 from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
 from pipeline.figures import charts, doctor, pixels
 from pipeline.figures.forms import FORMS, draw, scale
-from pipeline.figures.page import chart_view, grid_view, page, thinned
+from pipeline.figures.page import page
 from pipeline.figures.pictures import diagnosis, pictures
 from pipeline.figures.questions import QUESTIONS
 from pipeline.figures.run import Run, read_run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.style import colors, png, said, shown, spread, ticks
+from pipeline.figures.views import chart_view, grid_view, thinned
 from pipeline.params import Refusal, read_yaml
 from pipeline.readings import About, Axis, Form, Reading, finite
 

@@ -19,13 +19,15 @@ from test_export import a_model_of
 from pipeline.artifacts import NONE, digest, identity, read_json, write_json
 from pipeline.corpus.hugging_face import tokenizer_json
 from pipeline.engine.architectures import ARCHITECTURES
-from pipeline.engine.given import given, network_of, start_from
+from pipeline.engine.given import given, network_of
+from pipeline.engine.inheritance import start_from
 from pipeline.engine.start import begin
 from pipeline.lab.adopt import command
 from pipeline.lab.export import write
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params, Refusal, Yaml12Loader
 from pipeline.probes.base import Subject
+from pipeline.tasks.base import Shape
 
 
 def weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -78,7 +80,7 @@ def test_a_folder_that_the_library_has_saved_is_read_too(name: str, tmp_path: Pa
 def test_a_shorter_context_reads_the_first_of_the_places_that_were_learned(tmp_path: Path) -> None:
     made = leave(tmp_path, "gpt2", model__position="learned")
     shorter = GPT(params_of(made, model__length=7).model, made.tokenizer.vocabulary, torch.Generator())
-    start_from(tmp_path / "theirs", shorter, made.tokenizer.vocabulary, tmp_path / "data/tokens")
+    start_from(tmp_path / "theirs", shorter, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     assert torch.equal(shorter.position.weight, made.model.position.weight[:7])
 
 
@@ -88,7 +90,7 @@ def test_each_knob_that_must_be_another_is_one_line_with_what_would_do(kind: str
     other = params_of(made, model__width=32, model__norm="rms", model__mixer="smear").model
     network, folder = GPT(other, made.tokenizer.vocabulary, torch.Generator()), tmp_path / kind
     with pytest.raises(Refusal) as refused:
-        start_from(folder, network, made.tokenizer.vocabulary, tmp_path / "data/tokens")
+        start_from(folder, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     norms = "'layer_plain'" if kind == "ours" else "'layer_plain' or 'layer'"
     assert sorted(refused.value.problems) == [
         f"model.mixer: \"smear\" is not that of train.start_from, {folder}; 'none' would do",
@@ -104,7 +106,7 @@ def test_mups_divisors_are_told_apart(tmp_path: Path) -> None:
             params_of(made, model__init=init, model__base_width=base).model, made.tokenizer.vocabulary, torch.Generator()
         )
         with pytest.raises(Refusal, match=rf"^model\.init: 'mup' divides logits otherwise than .*; {would} would do$"):
-            start_from(tmp_path / kind, network, made.tokenizer.vocabulary, tmp_path / "data/tokens")
+            start_from(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
 @pytest.mark.parametrize("kind", ["ours", "theirs"])
@@ -115,7 +117,7 @@ def test_a_model_of_another_tokenizer_is_refused(kind: str, tmp_path: Path) -> N
     write_json(tokens / "meta.json", {"hugging_face": "another"})
     assert isinstance(made.model, GPT)
     with pytest.raises(Refusal) as refused:
-        start_from(tmp_path / kind, made.model, 99, tokens)
+        start_from(tmp_path / kind, made.model, Shape(99), tokens)
     vocabulary, tokenizer = refused.value.problems
     assert re.fullmatch(r"train\.start_from: .* knows 16 tokens, and data/tokens 99", vocabulary)
     assert re.match(r"train\.start_from: .* was trained with another tokenizer than that of data/tokens;", tokenizer)
@@ -188,7 +190,7 @@ def test_a_folder_that_cannot_be_read_is_one_line(line: str, tmp_path: Path) -> 
     damage(tmp_path / "theirs")
     assert isinstance(made.model, GPT)
     with pytest.raises(Refusal, match=rf"^{re.escape(str(tmp_path / 'theirs'))}(/|: ){line}"):
-        start_from(tmp_path / "theirs", made.model, made.tokenizer.vocabulary, tmp_path / "data/tokens")
+        start_from(tmp_path / "theirs", made.model, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
 def test_weights_of_ours_that_are_damaged_are_refused(tmp_path: Path) -> None:
@@ -196,7 +198,7 @@ def test_weights_of_ours_that_are_damaged_are_refused(tmp_path: Path) -> None:
     weight_changed("embedding.weight")(tmp_path / "ours")
     assert isinstance(made.model, GPT)
     with pytest.raises(Refusal, match="is damaged"):
-        start_from(tmp_path / "ours", made.model, made.tokenizer.vocabulary, tmp_path / "data/tokens")
+        start_from(tmp_path / "ours", made.model, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
 def test_the_words_of_older_versions_are_understood(tmp_path: Path) -> None:
@@ -228,7 +230,7 @@ def test_the_command_turns_every_knob_that_the_folder_wants(
     read = {knob.replace(".", "__"): yaml.load(value, Loader=Yaml12Loader) for knob, value in turned.items()}
     model = knobs(**{knob: value for knob, value in read.items() if knob.startswith("model__")}).model
     network = GPT(model, made.tokenizer.vocabulary, torch.Generator())
-    start_from(tmp_path / kind, network, made.tokenizer.vocabulary, tmp_path / "elsewhere/tokens")
+    start_from(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "elsewhere/tokens")
     assert same(weights(network), weights(made.model))
 
 

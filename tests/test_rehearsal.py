@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import knobs
+from small import SMALL, knobs
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
@@ -21,14 +21,18 @@ from pipeline.engine.loop import update
 from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.start import objective_of, untrained
-from pipeline.lab.pace import RandomText
+from pipeline.lab.made_up import Draw, MadeUp
 from pipeline.lab.rehearsal import rehearse
 from pipeline.networks.activations import ACTIVATIONS
-from pipeline.networks.attention import ATTENTIONS
+from pipeline.networks.attention import ATTENTIONS, use_kernel
+from pipeline.networks.convolution import SHRINKS
 from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
+from pipeline.networks.image_norms import IMAGE_NORMS
+from pipeline.networks.images import NETWORKS
 from pipeline.networks.inits import INITS
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
+from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import GPT
@@ -147,10 +151,17 @@ def counted(params: Params, vocabulary: int) -> tuple[int, int]:
     return sum(weight.numel() for weight in model.parameters()), int(counter.get_total_flops())
 
 
-def allocated_peak(params: Params, vocabulary: int, precision: str) -> int:
-    """Bytes at the peak of a real step, as the allocator gave them out."""
+def allocated_peak(params: Params, shape: int | Shape, precision: str, longest: int | None = None) -> int:
+    """Bytes at the peak of a real step, as the allocator gave them out; of a language model, with so many tokens."""
+    shape = Shape(shape) if isinstance(shape, int) else shape
     runtime = Runtime(params.runtime, precision)
-    task = RandomText(params, vocabulary, objective_of(params.train, runtime))
+    sizes = None if longest is None else np.array([longest // 2, longest])
+    task = MadeUp(
+        params,
+        shape,
+        objective_of(params.train, runtime),
+        Draw(1, sizes),
+    )
     progress = untrained(params.seed, task, params.model, params.train, runtime)
     for step in (0, params.train.steps - 1):
         for weight in progress.model.parameters():
@@ -168,7 +179,7 @@ def allocated_peak(params: Params, vocabulary: int, precision: str) -> int:
 def test_parameters_and_flops_are_exact_and_memory_is_what_a_real_step_allocates(name: str) -> None:
     changes, vocabulary, precision = GRID[name]
     params = knobs(**changes)
-    step = rehearse(params, vocabulary, precision=precision, on_card=False)
+    step = rehearse(params, Shape(vocabulary), precision=precision, on_card=False)
     assert (sum(step.parameters.values()), step.flops["forward"] + step.flops["backward"]) == counted(params, vocabulary)
     assert step.bytes == pytest.approx(allocated_peak(params, vocabulary, precision), rel=0.05)
 
@@ -178,20 +189,83 @@ def test_parameters_and_flops_are_exact_and_memory_is_what_a_real_step_allocates
 def test_memory_is_what_torchs_tracker_says(name: str) -> None:
     changes, vocabulary, precision = GRID[name]
     params = knobs(**changes)
-    step = rehearse(params, vocabulary, precision=precision, on_card=False)
+    step = rehearse(params, Shape(vocabulary), precision=precision, on_card=False)
     assert step.bytes == pytest.approx(tracked_peak(params, vocabulary, precision), rel=0.05)
+
+
+IMAGES, TEXTS = Shape(classes=tuple("0123456789"), image=(28, 28, 1)), Shape(200, ("bad", "good"))
+VISION = {"task__kind": "vision", "prepare__dataset": "digits", "train__batch": 32, "model__width": 32}
+CLASSIFY = {"task__kind": "classify", "prepare__dataset": "dyck", "train__batch": 32, "model__width": 32, "model__length": 64}
+
+# (knobs, what there is to read, precision)
+CLASSES: dict[str, tuple[dict[str, Any], Shape, str]] = {
+    "the default's CNN": (VISION, IMAGES, "float32"),
+    "the default's CNN in bfloat16": (VISION, IMAGES, "bfloat16"),
+    "a CNN over a line": (VISION, Shape(classes=("a", "b", "c"), image=(1, 40, 1)), "float32"),
+    "a CNN with dropout and biases": (VISION | {"model__dropout": 0.2, "model__bias": True}, IMAGES, "float32"),
+    **{f"a CNN that shrinks by {name}": (VISION | {"model__shrink": name}, IMAGES, "float32") for name in SHRINKS},
+    **{f"a CNN with {name} norm": (VISION | {"model__norm": name}, IMAGES, "float32") for name in IMAGE_NORMS},
+    **{f"{name} over images": (VISION | {"model__network": name}, IMAGES, "float32") for name in NETWORKS},
+    "an mlp with batch norm, blended": (
+        VISION | {"model__network": "mlp", "model__norm": "batch", "train__mixup": 0.4},
+        IMAGES,
+        "float32",
+    ),
+    "texts in bfloat16": (CLASSIFY, TEXTS, "bfloat16"),
+    "texts seen backwards only": (CLASSIFY | {"model__causal": True, "model__pooling": "last"}, TEXTS, "float32"),
+    **{f"texts, pooling {name}": (CLASSIFY | {"model__pooling": name}, TEXTS, "float32") for name in POOLINGS},
+}
+
+
+def multiplied(params: Params, shape: Shape) -> tuple[int, int]:
+    """Parameters that learn, and FLOPs of forward and backward by torch's own counter, which sees attention written out."""
+    task = MadeUp(params, shape, Objective(), Draw(1, np.array([40, params.model.length])))
+    model = task.build(torch.Generator().manual_seed(0))
+    use_kernel(model, "written")
+    with FlopCounterMode(display=False) as counter:
+        model(task.batch("train", np.arange(params.train.batch)).inputs).sum().backward()
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad), int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_has_classes_is_counted_as_exactly_and_held_as_it_is_trained(name: str) -> None:
+    changes, of, precision = CLASSES[name]
+    params = knobs(**changes)
+    step = rehearse(params, of, precision=precision, on_card=False)
+    assert (sum(step.parameters.values()), step.flops["forward"] + step.flops["backward"]) == multiplied(params, of)
+    assert step.bytes == pytest.approx(allocated_peak(params, of, precision, params.model.length), rel=0.05)
+    assert step.peak["logits"] == 0
+
+
+def test_running_means_are_kept_with_the_weights_and_are_no_parameters() -> None:
+    plain, batch = (
+        rehearse(knobs(**VISION, model__norm=name), IMAGES, precision="float32", on_card=False) for name in ("none", "batch")
+    )
+    depth, width = SMALL["model"]["depth"], 32
+    norms = 2 * depth + 1
+    assert (plain.fixed, batch.fixed) == (0, norms * 2 * width)
+    assert sum(batch.parameters.values()) - sum(plain.parameters.values()) == norms * 2 * width
+    assert batch.saved - batch.state == plain.saved - plain.state + 4 * norms * 4 * width
+
+
+def test_texts_that_are_shorter_than_the_context_take_less() -> None:
+    whole, short = (
+        rehearse(knobs(**CLASSIFY), TEXTS, precision="float32", on_card=False, longest=longest) for longest in (None, 30)
+    )
+    assert short.flops["forward"] < 0.55 * whole.flops["forward"]
+    assert short.bytes == pytest.approx(allocated_peak(knobs(**CLASSIFY), TEXTS, "float32", 30), rel=0.05)
 
 
 @pytest.mark.parametrize(("family", "name"), ENTRIES)
 def test_every_entry_of_every_table_is_budgeted_as_it_is_trained(family: str, name: str) -> None:
     params = knobs(**shape(1, 32, 4, 16, 4), **{family: name}, model__dropout=0.2)
-    step = rehearse(params, 65, precision="float32", on_card=False)
+    step = rehearse(params, Shape(65), precision="float32", on_card=False)
     assert step.bytes == pytest.approx(allocated_peak(params, 65, "float32"), rel=0.05)
 
 
 def test_a_loss_in_pieces_holds_the_logits_of_one_piece() -> None:
     whole, pieces = (
-        (rehearse(params, 20_000, precision="float32", on_card=False), allocated_peak(params, 20_000, "float32"))
+        (rehearse(params, Shape(20_000), precision="float32", on_card=False), allocated_peak(params, 20_000, "float32"))
         for params in (knobs(**shape(1, 64, 4, 32, 8, runtime__loss_chunk=chunk)) for chunk in (0, 32))
     )
     assert pieces[0].bytes == pytest.approx(pieces[1], rel=0.05)
@@ -202,8 +276,8 @@ def test_a_teacher_is_held_too(tmp_path: Path) -> None:
     teacher, student = (knobs(**shape(1, width, 4, 32, 8)) for width in (256, 16))
     write_json(tmp_path / "model.json", {"model": teacher.model.model_dump(), "vocabulary": 65, "tokenizer": "", "sha256": ""})
     taught = knobs(**shape(1, 16, 4, 32, 8), train__teacher=str(tmp_path), train__teacher_weight=0.5)
-    alone, with_it = (rehearse(params, 65, precision="float32", on_card=False) for params in (student, taught))
-    weights = 4 * sum(rehearse(teacher, 65, precision="float32", on_card=False).parameters.values())
+    alone, with_it = (rehearse(params, Shape(65), precision="float32", on_card=False) for params in (student, taught))
+    weights = 4 * sum(rehearse(teacher, Shape(65), precision="float32", on_card=False).parameters.values())
     assert with_it.bytes > alone.bytes + weights
     assert with_it.flops["forward"] > 5 * alone.flops["forward"]
 
@@ -211,7 +285,8 @@ def test_a_teacher_is_held_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", CHECKPOINTING)
 def test_what_is_computed_again_is_counted_and_not_held(kind: str) -> None:
     params = knobs(**shape(3, 64, 4, 32, 8, runtime__checkpointing=kind))
-    step, plain = (rehearse(each, 65, precision="float32", on_card=False) for each in (params, knobs(**shape(3, 64, 4, 32, 8))))
+    whole = knobs(**shape(3, 64, 4, 32, 8))
+    step, plain = (rehearse(each, Shape(65), precision="float32", on_card=False) for each in (params, whole))
     assert step.bytes == pytest.approx(allocated_peak(params, 65, "float32"), rel=0.05)
     assert step.flops["forward"] == plain.flops["forward"]
     again = (step.flops["backward"] - plain.flops["backward"]) / plain.flops["forward"]
@@ -221,13 +296,13 @@ def test_what_is_computed_again_is_counted_and_not_held(kind: str) -> None:
 
 def test_a_card_is_spared_the_scores_that_bfloat16_writes_out_on_a_cpu() -> None:
     params = knobs(**shape(1, 32, 2, 512, 2))
-    on_cpu, on_card = (rehearse(params, 65, precision="bfloat16", on_card=on_card).bytes for on_card in (False, True))
+    on_cpu, on_card = (rehearse(params, Shape(65), precision="bfloat16", on_card=on_card).bytes for on_card in (False, True))
     assert on_card < on_cpu - 2 * 2 * 512 * 512
 
 
 def test_a_forward_pass_of_gpt2_takes_the_published_flops() -> None:
     params = knobs(**shape(12, 768, 12, 1024, 1, **GPT2 | {"model__tied": True, "model__bias": False}))
-    step = rehearse(params, 50_257, precision="float32", on_card=False)
+    step = rehearse(params, Shape(50_257), precision="float32", on_card=False)
     assert step.flops["forward"] == 291_648_307_200
     assert sum(step.parameters.values()) == 124_337_664
     closed = 1024 * (6 * step.multiplied + 12 * 12 * 768 * 1024)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from rich.console import Console
 from small import knobs, same, started, write_tokens
+from subjects import small_subject
 from test_families import KNOBS, VARIANTS
 from torch import Tensor, nn
 
@@ -21,8 +22,12 @@ from pipeline.engine.loop import update
 from pipeline.engine.sanity import numbers_at_start, problems, said
 from pipeline.lab import soundness
 from pipeline.networks.attention import Attention, Cache
+from pipeline.networks.image_norms import IMAGE_NORMS
+from pipeline.networks.images import NETWORKS
 from pipeline.networks.inits import INITS
 from pipeline.networks.mixers import Bigrams
+from pipeline.networks.norms import NORMS
+from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import RotaryPosition
 from pipeline.networks.transformer import Block
 from pipeline.tasks.base import Batch, Shape
@@ -101,6 +106,63 @@ def test_of_weights_that_were_given_the_loss_is_not_judged(tmp_path: Path) -> No
     given = numbers_at_start(progress.model, task, drawn=False)
     assert "start_excess" not in given
     assert problems(given) == []
+
+
+# ---------------------------------------------------------------------------------------------- of what tells classes
+
+
+@pytest.mark.parametrize("norm", [*NORMS, *IMAGE_NORMS])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_over_images_is_sound(network: str, norm: str, tmp_path: Path) -> None:
+    norm = norm if network in ("cnn", "mlp") or norm not in IMAGE_NORMS else "layer"
+    numbers = of_kind(tmp_path, "vision", model__network=network, model__norm=norm)
+    assert problems(numbers) == []
+    assert numbers["across_batch"] == 0 < numbers["present"]
+    assert "future" not in numbers
+    assert said(numbers)[0].endswith(f"(uniform {math.log(3):.3f}), no leak over the batch")
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("causal", [True, False])
+def test_every_classifier_is_sound(causal: bool, pooling: str, tmp_path: Path) -> None:
+    pooling = "last" if causal and pooling == "first" else pooling
+    numbers = of_kind(tmp_path, "classify", model__causal=causal, model__pooling=pooling)
+    assert problems(numbers) == []
+    assert numbers["across_batch"] == 0 < numbers["present"]
+    assert numbers.get("future") == (0 if causal else None)
+    assert numbers["padding_difference"] < 1e-5
+    assert "no leak over the batch, padding changes nothing" in said(numbers)[0]
+
+
+def of_kind(folder: Path, kind: str, **changes: Any) -> dict[str, float]:
+    """The numbers of a fresh network over texts or images of three classes, one of them more frequent."""
+    made = small_subject(folder, task__kind=kind, model__length=40, model__init="gpt2", **changes)
+    return numbers_at_start(made.task.build(torch.Generator().manual_seed(0)), made.task)
+
+
+def test_chance_is_larger_where_one_class_prevails(tmp_path: Path) -> None:
+    numbers = of_kind(tmp_path, "vision")
+    labels = np.load(tmp_path / "data/tokens/train.labels.npy")
+    shares = np.bincount(labels) / len(labels)
+    assert numbers["start_chance"] == pytest.approx(math.sqrt(numbers["logit_variance"] * (shares**2).sum()), rel=0.02)
+
+
+def test_padding_that_counts_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(POOLINGS["mean"], "forward", lambda self, x, real: x.mean(dim=1))
+    assert "look at the padding mask, and at the pooling" in "; ".join(problems(of_kind(tmp_path, "classify")))
+
+
+def test_a_classifier_that_looks_ahead_though_it_may_not_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Attention, "visible", with_mask_of(100))
+    monkeypatch.setattr(Attention, "sees_all", lambda self, keys: False)
+    assert "look at the causal mask" in "; ".join(problems(of_kind(tmp_path, "classify", model__causal=True)))
+
+
+@pytest.mark.parametrize("kind", ["classify", "vision"])
+def test_what_mixes_the_examples_of_a_batch_is_seen_where_classes_are_told(kind: str, tmp_path: Path) -> None:
+    made = small_subject(tmp_path, task__kind=kind)
+    made.model.head.register_forward_hook(lambda module, inputs, output: output - output.mean(dim=0))
+    assert "look for what mixes the batch axis" in "; ".join(problems(numbers_at_start(made.model, made.task)))
 
 
 # ------------------------------------------------------------------------------------------------------------- breaches

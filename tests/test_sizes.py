@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.lab.budget import ASSUMED_FLOPS, Budget, Data, Verdict, rehearsals
+from pipeline.lab.budget import ASSUMED_FLOPS, Budget, Verdict, rehearsals
 from pipeline.lab.budget_page import clock
 from pipeline.lab.fitting import GIB, Device, card, with_changes
+from pipeline.lab.material import Data
 from pipeline.lab.study import Entry, read_all
 from pipeline.params import load, read_yaml
+from pipeline.tasks.base import Shape
 
 TOP = Path(__file__).parents[1]
 SIZES = {name: Entry(**entry) for name, entry in read_yaml(TOP / "studies/sizes.yaml").items()}
@@ -23,8 +25,8 @@ def budget_of(entry: Entry) -> Budget:
     gib = next((gib for gib in (12, 24) if f"{gib} GB card" in entry.costs), None)
     target = card(gib, "bfloat16") if gib else Device("a CPU", 2 * GIB, False, "float32")
     knobs = with_changes(load(TOP / "params.yaml"), dict(entry.set) | ({} if gib else {"train.precision": "float32"}))
-    data = Data(knobs.tokenize.vocabulary if knobs.tokenize.kind == "bpe" else 65, None, "tokenize.vocabulary")
-    step = rehearsals(data.vocabulary)(knobs, target)
+    data = Data(Shape(knobs.tokenize.vocabulary if knobs.tokenize.kind == "bpe" else 65), None, "tokenize.vocabulary")
+    step = rehearsals(data)(knobs, target)
     return Budget(knobs, data, target, step, [Verdict(target, target.wants(step.bytes, step.saved))], {}, None, None)
 
 
@@ -37,7 +39,7 @@ def forecast(parameters: int, tokens: int) -> float:
 def test_the_text_of_a_size_says_what_the_budget_says(name: str) -> None:
     entry = BUDGETED[name]
     budget = budget_of(entry)
-    tokens = f"{budget.tokens:,} tokens ({budget.tokens / budget.parameters:.0f} a parameter)"
+    tokens = f"{budget.amount:,} tokens ({budget.amount / budget.parameters:.0f} a parameter)"
     speed = re.search(r"at ([0-9]+) ([GT])FLOP/s", entry.costs)
     assert speed
     flops_a_second = int(speed[1]) * {"G": 1e9, "T": 1e12}[speed[2]]
@@ -50,7 +52,7 @@ def test_the_text_of_a_size_says_what_the_budget_says(name: str) -> None:
     assert budget.verdicts[0].fits
     assert "measured" in entry.reaches
     if entry.set["prepare.dataset"] == "tinystories":
-        assert f"{forecast(budget.parameters, budget.tokens):.2f} nats a token" in entry.reaches
+        assert f"{forecast(budget.parameters, budget.amount):.2f} nats a token" in entry.reaches
 
 
 def test_every_size_is_larger_than_the_one_before() -> None:

@@ -10,7 +10,7 @@ from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
 from test_given import leave, params_of
 
 from pipeline.artifacts import NONE, sha256_of, write_json
-from pipeline.engine.given import taught_by
+from pipeline.engine.inheritance import taught_by
 from pipeline.engine.loop import fit
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
@@ -143,15 +143,15 @@ def test_a_student_learns_from_its_teacher_alone(accumulation: int, precision: s
 def test_a_teacher_of_hugging_faces_says_what_it_says_there(tmp_path: Path) -> None:
     made = leave(tmp_path, "llama")
     student = params_of(made, model__width=32, model__norm="layer", model__length=5).model
-    network = taught_by(tmp_path / "theirs", student, made.tokenizer.vocabulary, tmp_path / "data/tokens")
+    network = taught_by(tmp_path / "theirs", "language", student, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     ids = torch.randint(made.tokenizer.vocabulary, (2, 5), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(network(ids), made.model(ids).detach(), rtol=0, atol=1e-5)
     assert not network.training and not any(weight.requires_grad for weight in network.parameters())
     longer = student.model_copy(update={"length": 13})
     with pytest.raises(Refusal, match=r"^model\.length: 13 is more than train\.teacher can read; 12 would do$"):
-        taught_by(tmp_path / "theirs", longer, made.tokenizer.vocabulary, tmp_path / "data/tokens")
+        taught_by(tmp_path / "theirs", "language", longer, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     with pytest.raises(Refusal, match=r"^train\.teacher: .* knows 16 tokens, and data/tokens 17$"):
-        taught_by(tmp_path / "theirs", student, 17, tmp_path / "data/tokens")
+        taught_by(tmp_path / "theirs", "language", student, Shape(17), tmp_path / "data/tokens")
 
 
 def test_no_teacher_is_what_stands_in_params_yaml() -> None:

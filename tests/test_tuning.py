@@ -116,6 +116,7 @@ def test_what_params_yaml_fixes_is_measured_too_for_auto_is_another_s() -> None:
 def test_measuring_shows_every_setting_and_keeps_what_won(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.copy(TOP / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     tuning.play(auto(), seconds=0.1)
     said = capsys.readouterr().out
@@ -158,6 +159,7 @@ def test_compiling_is_measured_where_it_is_asked_for(tmp_path: Path) -> None:
         "import json, sys\nfrom pipeline.lab import tuning\nfrom pipeline.params import Params, parse\n"
         "tuning.play(parse(Params, json.loads(sys.argv[1])), compiling=True, seconds=0.1)"
     )
+    shutil.copy(TOP / "params.yaml", tmp_path)
     words = [sys.executable, "-c", program, json.dumps(auto().model_dump())]
     environment = {**os.environ, "PYTHONPATH": str(TOP)}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)

@@ -58,6 +58,8 @@ WRONG: dict[str, Wrong] = {
     "a negative seed": knob("seed", -1, "seed: -1 is below 0"),
     "half of the text for validation": knob("prepare.validation_share", 0.5, "prepare.validation_share: 0.5 is not below 0.5"),
     "no share of the probability": knob("evaluate.top_p", 0.0, "evaluate.top_p: 0.0 is not above 0.0"),
+    "fewer mistakes than none": knob("evaluate.mistakes", -1, "evaluate.mistakes: -1 is below 0"),
+    "no neighbours": knob("evaluate.neighbours", 0, "evaluate.neighbours: 0 is below 1"),
     "a target spread wholly": knob("train.label_smoothing", 1.0, "train.label_smoothing: 1.0 is not below 1.0"),
     "a z-loss that drives away": knob("train.z_loss", -1e-4, "train.z_loss: -0.0001 is below 0.0"),
     "a batch cut in two ways": knob(

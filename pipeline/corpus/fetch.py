@@ -144,7 +144,7 @@ def _fetch(url: str, part: Path, follow: Follow, pause: float) -> None:
             if error.response.status_code < 500 and error.response.status_code not in (408, 429):
                 raise Refusal(f"{shown(url)}: {problem}") from None
         except requests.RequestException as error:
-            problem = _reason(error)
+            problem = reason(error)
         if attempt + 1 < TRIES:
             say(f"{shown(url)}: {problem}; trying again in {pause * 2**attempt:g} s")
             time.sleep(pause * 2**attempt)
@@ -178,7 +178,7 @@ def _resume(url: str, part: Path, follow: Follow) -> None:
                 advance(len(chunk))
 
 
-def _reason(error: requests.RequestException) -> str:
+def reason(error: requests.RequestException) -> str:
     """What went wrong, without the layers of libraries that it went through."""
     match error:
         case requests.Timeout():

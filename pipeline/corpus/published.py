@@ -187,9 +187,13 @@ def _works(archive: Path) -> dict[str, bytes]:
         return {name: file.read() for name, file in files.items() if file}
 
 
-def held_out_in_order(sizes: Mapping[str, int], knobs: Prepare) -> dict[str, list[str]]:
-    """Documents dealt out whole: validation, then test take the next ones until their share of the bytes is met most nearly."""
-    left, total = list(sizes), sum(sizes.values())
+def held_out_in_order(sizes: Mapping[str, int], knobs: Prepare, total: int | None = None) -> dict[str, list[str]]:
+    """Documents dealt out whole: validation, then test take the next ones until their share of the bytes is met most nearly.
+
+    Args:
+        total: bytes of which the shares are; of all these documents, if it is not said.
+    """
+    left, total = list(sizes), sum(sizes.values()) if total is None else total
     members: dict[str, list[str]] = {}
     for split, share in (("validation", knobs.validation_share), ("test", knobs.test_share)):
         taken = [left.pop(0)]

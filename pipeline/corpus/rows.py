@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.labelled import Example, by_class, distinct
 from pipeline.corpus.progress import Follow, say
-from pipeline.corpus.text import checked, told
+from pipeline.corpus.text import checked, lines_of, told
 from pipeline.params import Prepare, Refusal, suggest
 
 DELIMITERS = ",;\t"  # as spreadsheets write them, here and there
@@ -38,7 +38,7 @@ def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     files = _files(Path(knobs.path))
     for name, path in files.items():
         with path.open("rb") as stream, follow(f"reading {name}", path.stat().st_size) as advance:
-            lines = _lines(told(checked(stream, name), advance))
+            lines = lines_of(told(checked(stream, name), advance))
             found += (_example(name, row) for row in KINDS[path.suffix.lower()](name, lines, knobs))
     examples, left_out = distinct(found)
     classes = _classes(examples, ", ".join(files))
@@ -67,15 +67,6 @@ def _files(path: Path) -> dict[str, Path]:
     if not files:
         raise Refusal(f"prepare.path: no file in '{path}' is a {' or '.join(KINDS)}; put your labelled texts there")
     return files
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (f"{line.decode()}\n" for line in lines)
-    if rest:
-        yield rest.decode()
 
 
 def _csv_rows(name: str, lines: Iterator[str], knobs: Prepare) -> Iterator[Row]:
@@ -122,7 +113,7 @@ def _example(name: str, row: Row) -> Example:
         raise Refusal(f"{name}, line {row.line}: {'the text is empty' if isinstance(row.text, str) else 'the text is no text'}")
     try:
         text.encode()
-    except UnicodeEncodeError:  # "\\ud83d" in JSON
+    except UnicodeEncodeError:  # "\ud83d" in JSON
         raise Refusal(f"{name}, line {row.line}: the text holds half of a character (a lone surrogate)") from None
     label = str(row.label).strip() if isinstance(row.label, str | int | float) else ""
     if not label:

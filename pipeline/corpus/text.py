@@ -70,6 +70,16 @@ def separated(chunks: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
     yield from filter(None, [rest.strip()])
 
 
+def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a text, each with its end."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (f"{line.decode()}\n" for line in lines)
+    if rest:
+        yield rest.decode()
+
+
 def told(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
     """The same chunks, while `advance` hears of each."""
     for chunk in chunks:

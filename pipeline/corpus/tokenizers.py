@@ -316,6 +316,8 @@ ENDS = (END, "<|end_of_text|>", "</s>", "<eos>")  # what others call the end of 
 class FromFile(Tokenizer):
     """A byte-level tokenizer.json that somebody else learned, as it is: GPT-2's, Llama 3's and their like.
 
+    A tokenizer.json of ours is read as what it is, so that what was trained with it can be gone on from.
+
     Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019 (byte-level pairs).
     """
 
@@ -341,9 +343,12 @@ class FromFile(Tokenizer):
         ] == [1, 3]
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> FromFile:
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> Tokenizer:
+        path = path / "tokenizer.json" if path.is_dir() else path
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            if _is_ours(content):
+                return _with_end(load(path), has_end, path)
             if content["decoder"]["type"] != "ByteLevel" or content["normalizer"] is not None:
                 raise Refusal(f"tokenize.path: {path}: is not byte-level, or changes the text that it reads")
             tokenizer = cls(content, has_end)
@@ -353,9 +358,7 @@ class FromFile(Tokenizer):
             raise
         except Exception as error:  # the library raises no narrower one
             raise Refusal(f"tokenize.path: {path}: holds no tokenizer of Hugging Face's: {error!r}") from None
-        if has_end and tokenizer.end is None:
-            raise Refusal(f"tokenize.path: {path}: has no token for the end of a document, such as {END}")
-        return tokenizer
+        return _with_end(tokenizer, has_end, path)
 
     def cut(self, text: str) -> int:  # type: ignore[override]  # where it may be cut is not the same for all files
         """Before a blank between letters, where every byte-level rule ends a word; nowhere, where the file has no such rule."""
@@ -376,6 +379,19 @@ class FromFile(Tokenizer):
     @classmethod
     def of(cls, content: dict[str, Any]) -> FromFile:
         return cls(content["file"], content["end"] is not None)
+
+
+def _is_ours(content: dict[str, Any]) -> bool:
+    """Whether a tokenizer.json was written by `save`: it names a kind, or cuts words as no others do."""
+    return "kind" in content or json.dumps(WORD) in json.dumps(content.get("pre_tokenizer"))
+
+
+def _with_end(tokenizer: Tokenizer, has_end: bool, path: Path) -> Tokenizer:
+    if has_end and tokenizer.end is None:
+        raise Refusal(
+            f"tokenize.path: {path}: has no token for the end of a document, such as {END}; a text of several documents has one"
+        )
+    return tokenizer
 
 
 _BETWEEN = re.compile("[A-Za-z](?= [A-Za-z])")

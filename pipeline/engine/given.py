@@ -1,4 +1,4 @@
-"""A model that is given, in a folder of ours or of Hugging Face's: to go on from, or to be taught by.
+"""A model that is given, in a folder of ours or of Hugging Face's. What is made of it: engine/inheritance.py.
 
 Read from safetensors and JSON alone: nothing in such a folder is run.
 """
@@ -6,7 +6,6 @@ Read from safetensors and JSON alone: nothing in such a folder is run.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,22 +14,22 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from pipeline.artifacts import digest, meta_of, read_json, sha256_of, tokenizer_of
+from pipeline.artifacts import digest, made_for, meta_of, read_json
 from pipeline.engine.architectures import ARCHITECTURES, value_of
 from pipeline.engine.pieces import Misfit, unpack
-from pipeline.engine.tongues import SYNONYMS, hidden_of
+from pipeline.engine.tongues import SYNONYMS
 from pipeline.networks.inits import width_ratio
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import load_weights
 from pipeline.params import Model, Refusal, parse, suggest
+from pipeline.tasks.base import Shape
+from pipeline.tasks.table import TASKS
 
-LOOSE = (
-    "length",
-    "dropout",
-    "dropout_schedule",
-    "init",
-    "base_width",
-)  # knobs in which a model may differ from the one that it starts from
+# Knobs in which a model may differ from the one that it starts from.
+LOOSE = ("length", "dropout", "dropout_schedule", "init", "base_width")
+OF_IMAGES = ("network", "patch", "kernel", "shrink")
+# Knobs that say nothing of a network of some kind of task.
+SILENT = {"language": (*OF_IMAGES, "pooling", "causal"), "classify": (*OF_IMAGES, "tied"), "vision": ("tied",)}
 
 
 @runtime_checkable
@@ -42,19 +41,23 @@ class Given(Protocol):
         knobs: what our knobs must be, for its weights to mean the same; of each, all values that would do.
         ratio: muP's, by which it divides its logits.
         length: the longest context that it can read.
+        kind: of task that it has learned.
         vocabulary: how many ids it knows.
+        classes: between which it tells; () where it tells what follows a text.
     """
 
     folder: Path
     knobs: dict[str, tuple[Any, ...]]
     ratio: float
     length: int
+    kind: str
     vocabulary: int
+    classes: tuple[str, ...]
 
     def same_tokenizer(self, tokens: Path) -> bool:
-        """Whether its ids mean what those in data/tokens mean."""
+        """Whether its ids mean what those in data/tokens mean; of images, whether they are of the same size and scale."""
 
-    def fill(self, network: GPT) -> None:
+    def fill(self, network: nn.Module) -> None:
         """Put its weights into a network of such knobs.
 
         Raises:
@@ -80,24 +83,33 @@ class Ours:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.about = read_json(folder / "model.json", "model", "vocabulary", "tokenizer", "sha256")
+        self.about = read_json(folder / "model.json", "model", "task", "vocabulary", "tokenizer", "sha256")
         self.model = parse(Model, self.about["model"], (str(folder / "model.json"), "model"))
-        self.length, self.vocabulary = self.model.length, int(self.about["vocabulary"])
+        self.kind, self.shape = str(self.about["task"]), Shape.of(self.about)
+        self.length, self.vocabulary, self.classes = self.model.length, self.shape.vocabulary, self.shape.classes
         self.ratio = width_ratio(self.model)
-        loose = LOOSE if self.model.position != "learned" else LOOSE[1:]
+        loose = {*(LOOSE if self.model.position != "learned" else LOOSE[1:]), *SILENT[self.kind]}
         self.knobs = {knob: (value_of(self.model, knob),) for knob in Model.model_fields if knob not in loose}
 
     def same_tokenizer(self, tokens: Path) -> bool:
-        return sha256_of(tokenizer_of(tokens)) == self.about["tokenizer"]
+        return made_for(tokens) == self.about["tokenizer"]
 
-    def fill(self, network: GPT) -> None:
+    def fill(self, network: nn.Module) -> None:
         load_weights(network, self.folder / "model.safetensors", self.about["sha256"])
+
+    def network(self) -> nn.Module:
+        """It itself, of whatever kind."""
+        network = TASKS[self.kind](self.folder, self.model, self.shape).build(torch.Generator())
+        self.fill(network)
+        return network
 
 
 class Theirs:
     """A folder of Hugging Face's, of an architecture that we can hold."""
 
     ratio = 1.0
+    kind = "language"
+    classes: tuple[str, ...] = ()
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -121,7 +133,8 @@ class Theirs:
         file = self.folder / "tokenizer.json"
         return file.is_file() and digest(read_json(file)) == read_json(meta_of(tokens)).get("hugging_face")
 
-    def fill(self, network: GPT) -> None:
+    def fill(self, network: nn.Module) -> None:
+        assert isinstance(network, GPT)
         for key, wanted in self.stock.config(network.knobs).items():
             if key in self.said and key not in UNHEEDED and self.said[key] not in (wanted, None):
                 raise Refusal(f"{self.folder / 'config.json'}: {key}: {self.said[key]} has no place here; {wanted} would do")
@@ -176,35 +189,7 @@ def _why(misfit: Misfit) -> str:
     return "is missing, or of another shape than these knobs make it"
 
 
-# ------------------------------------------------------------------------------------------------ what is made of them
-
-
-def start_from(folder: Path, network: nn.Module, vocabulary: int, tokens: Path) -> None:
-    """Fill a network with the weights that a folder holds.
-
-    Raises:
-        Refusal: with a line for each knob that must be another for that; or the weights cannot be read.
-    """
-    assert isinstance(network, GPT)
-    found = given(folder)
-    if problems := [*_apart(found, "train.start_from", vocabulary, tokens), *_other_knobs(found, network.knobs)]:
-        raise Refusal(*problems)
-    found.fill(network)
-
-
-def taught_by(folder: Path, model: Model, vocabulary: int, tokens: Path) -> GPT:
-    """The network in a folder, to be asked what it would say; `model` are the knobs of the one that asks.
-
-    Raises:
-        Refusal: it reads other tokens or shorter contexts, or cannot be read.
-    """
-    found = given(folder)
-    problems = [*_apart(found, "train.teacher", vocabulary, tokens)]
-    if found.length < model.length:
-        problems.append(f"model.length: {model.length} is more than train.teacher can read; {found.length} would do")
-    if problems:
-        raise Refusal(*problems)
-    return network_of(found, model)
+# ------------------------------------------------------------------------------------------------------- as a network
 
 
 def network_of(found: Given, like: Model) -> GPT:
@@ -239,29 +224,3 @@ def knobs_of(found: Given, like: Model) -> Iterator[Model]:
         told = like.model_dump() | dict(zip(found.knobs, values, strict=True))
         free = {"length": min(found.length, like.length), "dropout": 0.0, "layer_dropout": 0.0, "init": "gpt2"}
         yield parse(Model, told | free, (str(found.folder),))
-
-
-def _apart(found: Given, knob: str, vocabulary: int, tokens: Path) -> Iterator[str]:
-    """What keeps a model from reading our tokens."""
-    if found.vocabulary != vocabulary:
-        yield f"{knob}: {found.folder} knows {found.vocabulary:,} tokens, and data/tokens {vocabulary:,}"
-    if not found.same_tokenizer(tokens):
-        yield (
-            f"{knob}: {found.folder} was trained with another tokenizer than that of data/tokens;"
-            f" -S tokenize.kind=file -S tokenize.path={found.folder} would do where it is byte-level"
-        )
-
-
-def _other_knobs(found: Given, model: Model) -> Iterator[str]:
-    """A line for each knob that is another than a given model's."""
-    for knob, values in found.knobs.items():
-        here = value_of(model, knob)
-        alike = any(hidden_of(model.model_copy(update={knob: value})) == hidden_of(model) for value in values)
-        if not (alike if knob == "expansion" else here in values):
-            would = " or ".join(json.dumps(value).replace('"', "'") for value in values)
-            yield f"model.{knob}: {json.dumps(here)} is not that of train.start_from, {found.folder}; {would} would do"
-    if width_ratio(model) != found.ratio:
-        would = "'gpt2'" if found.ratio == 1 else f"'mup' with model.base_width {round(model.width / found.ratio)}"
-        yield f"model.init: '{model.init}' divides logits otherwise than train.start_from, {found.folder}; {would} would do"
-    if model.position == "learned" and "length" not in found.knobs and found.length < model.length:
-        yield f"model.length: {model.length} is more than train.start_from, {found.folder}, knows; {found.length} would do"

@@ -18,10 +18,14 @@ from torch.func import functional_call
 
 from pipeline.artifacts import rounded
 from pipeline.engine.blocks import as_written
+from pipeline.engine.wiring import of_classes
 from pipeline.networks.transformer import GPT
 from pipeline.tasks.base import Batch, Task
+from pipeline.tasks.classify import Classification
+from pipeline.tasks.vision import Vision
 
 COST = 1e10  # floating-point operations that the loss at the start may take: a tenth of a second on one core
+EXAMPLES = 256  # with a class each, that are enough for it
 TOKENS = 1024  # that are enough for it: its error is the logits' deviation (about .2) over their root
 LONGEST = 64  # tokens of a sequence that it is measured on
 SEQUENCES, LENGTH = 3, 8  # of the batch on which gradients and the cache are looked at
@@ -40,14 +44,20 @@ def numbers_at_start(network: nn.Module, task: Task, *, drawn: bool = True) -> d
     logit_variance: of the logits of a prediction, over the vocabulary; the mean over predictions.
     start_excess: loss - ln V - logit_variance / 2, which is 0 but for chance where logits are drawn at random; healthy below
         .03, broken above .3 in size, beyond chance. Left out where the weights were given.
-    start_chance: what chance makes of that, a standard deviation: sqrt(logit_variance / different targets of the batch).
+    start_chance: what chance makes of that, a standard deviation: sqrt(logit_variance / different targets of the batch); of
+        classes sqrt(logit_variance · Σ shares²), which is that where all are as frequent, and more where one prevails.
     future: the largest |gradient| of a prediction to a later input, or its change when later inputs are others; exactly 0.
     across_batch: the same between the examples of a batch; exactly 0.
     present: the same of what it may read, above 0: else the two zeros before would say nothing.
     largest_logit, cache_difference: the largest |logit|, and the largest |difference| between those of the whole context at
         once and those with a cache, piece by piece; below 1e-4 of the largest logit.
+    padding_difference: of texts with classes: how far logits change when the texts are filled up further; the same bound.
 
-    The last five are taken with random numbers in place of weights that are all zero, behind which nothing could be seen.
+    Of what tells classes, `future` is there where it is read from left to right alone (`model.causal`), and `across_batch`
+    is that of the network in use: while training, `model.norm: batch` mixes the examples of a batch by design.
+
+    All from `future` on are taken with random numbers in place of weights that are all zero, behind which nothing could be
+    seen.
 
     Source: Karpathy, "A Recipe for Training Neural Networks", 2019 (verify the loss at the start; use backprop to chart
     dependencies).
@@ -59,23 +69,41 @@ def numbers_at_start(network: nn.Module, task: Task, *, drawn: bool = True) -> d
         numbers = _loss_at_start(network, task)
         if not drawn:
             del numbers["start_excess"], numbers["start_chance"]
-        if isinstance(network, GPT):
-            ids = _examples(network, task, SEQUENCES, min(task.length, LENGTH)).inputs
+        if isinstance(network, GPT) or tells_classes(task):
+            inputs = _examples(network, task, SEQUENCES, min(task.length, LENGTH)).inputs
             weights = _stand_ins(network)
-            numbers |= _dependencies(network, weights, ids) | _with_cache(network, weights, ids)
+            if isinstance(network, GPT):
+                numbers |= _dependencies(network, weights, inputs) | _with_cache(network, weights, inputs)
+            else:
+                numbers |= of_classes(network, weights, inputs, task.length)
     return {name: rounded(number) for name, number in numbers.items() if math.isfinite(number)}
 
 
 @torch.no_grad()
 def _loss_at_start(network: nn.Module, task: Task) -> dict[str, float]:
     weights = sum(weight.numel() for weight in network.parameters())
-    length = min(task.length, LONGEST)
-    batch = _examples(network, task, max(1, int(min(TOKENS, COST / (2 * weights))) // length), length)
+    length, most = min(task.length, LONGEST), COST / (2 * weights)
+    count = min(EXAMPLES, most / task.length) if tells_classes(task) else min(TOKENS, most) // length
+    batch = _examples(network, task, max(1, int(count)), length)
     loss = float(task.loss(network, batch).total) / batch.count
     logits = network(batch.inputs[: -(-len(batch.inputs) // 4)]).float()  # it hardly differs from token to token
     uniform, variance = math.log(logits.shape[-1]), float(logits.var(dim=-1, correction=0).mean())
     found = {"loss": loss, "uniform": uniform, "logit_variance": variance, "start_excess": loss - uniform - variance / 2}
-    return found | {"start_chance": math.sqrt(variance / len(batch.targets.unique()))}
+    return found | {"start_chance": math.sqrt(variance * _alike(batch.targets, task))}
+
+
+def _alike(targets: Int[Tensor, "*N"], task: Task) -> float:
+    """How likely it is that two targets are the same, where each of a vocabulary counts as often as the others."""
+    _, counts = targets.unique(return_counts=True)
+    if not tells_classes(task):
+        return 1 / len(counts)
+    shares = counts / counts.sum()
+    return float(shares.square().sum())
+
+
+def tells_classes(task: Task) -> bool:
+    """Whether a target is the class of a whole example."""
+    return isinstance(task, Classification | Vision)
 
 
 def _examples(network: nn.Module, task: Task, count: int, length: int) -> Batch:
@@ -157,6 +185,7 @@ def said(numbers: Mapping[str, float]) -> list[str]:
     parts = [f"loss at the start {numbers['loss']:.3f} (uniform {numbers['uniform']:.3f})"]
     parts += ["causal"] if "future" in numbers else []
     parts += ["no leak over the batch"] if "across_batch" in numbers else []
+    parts += ["padding changes nothing"] if "padding_difference" in numbers else []
     parts += ["cached decoding equals the full forward"] if "cache_difference" in numbers else []
     return [f"sound: {', '.join(parts)}"]
 
@@ -189,5 +218,8 @@ def _problems_of_the_wiring(numbers: Mapping[str, float]) -> Iterator[str]:
         yield f"an example hangs on others of its batch ({beside:.2g}); look for what mixes the batch axis"
     if numbers.get("present") == 0:
         yield "a prediction hangs on nothing that it reads; look for a layer that passes nothing on"
+    padding = numbers.get("padding_difference", 0.0)
+    if padding > ROUNDING * max(1.0, numbers.get("largest_logit", 0.0)):
+        yield f"padding changes what is said of a text by {padding:.2g}; look at the padding mask, and at the pooling"
     if difference > ROUNDING * max(1.0, numbers.get("largest_logit", 0.0)):
         yield f"decoding with a cache differs from the full forward by {difference:.2g}; look at the cache, and at positions"

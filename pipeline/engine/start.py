@@ -12,12 +12,11 @@ from torch import nn
 from pipeline.artifacts import NONE, SPLITS, labels_of, memory_mapped, meta_of, read_json
 from pipeline.engine.blocks import arrange
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.given import start_from, taught_by
+from pipeline.engine.inheritance import freeze, start_from, taught_by
 from pipeline.engine.optimizers import OPTIMIZERS, optimizer_for
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.attention import use_kernel
 from pipeline.networks.inits import rates
-from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Train
 from pipeline.tasks.base import Shape, Task
 from pipeline.tasks.objective import Objective, Teacher, class_weights
@@ -35,18 +34,20 @@ def begin(seed: int, kind: str, model: Model, train: Train, tokens: Path, runtim
         Refusal: a split is missing, damaged, or shorter than the context; or the weights to start from do not fit.
     """
     shape = Shape.of(read_json(meta_of(tokens)))
-    teacher = teacher_of(train, lambda folder: taught_by(folder, model, shape.vocabulary, tokens).to(runtime.device))
+    teacher = teacher_of(train, lambda folder: taught_by(folder, kind, model, shape, tokens).to(runtime.device))
     weights = class_weights(memory_mapped(labels_of(tokens, "train"))) if train.class_weights == "balanced" else ()
     task = TASKS[kind](tokens, model, shape, replace(objective_of(train, runtime, teacher), class_weights=weights))
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     student = task.build(torch.Generator().manual_seed(seed))
     if (folder := Path(train.start_from)) != NONE:
-        start_from(folder, student, shape.vocabulary, tokens)
+        taken = start_from(folder, student, shape, tokens)
+        if train.freeze:
+            freeze(student, taken)
     return before_training(student, model, train, runtime), task
 
 
-def teacher_of(train: Train, network_in: Callable[[Path], GPT]) -> Teacher | None:
+def teacher_of(train: Train, network_in: Callable[[Path], nn.Module]) -> Teacher | None:
     """Who is asked in every step; nobody where the knobs name no folder, or give what it says no weight.
 
     Args:

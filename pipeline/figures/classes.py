@@ -14,7 +14,7 @@ from pipeline.figures.run import Run, Score
 
 SPLIT = "test"  # of which the class figures are drawn, as the headline is
 NEAR = 0.1  # within so much of what knows nothing, that is drawn beside the accuracy
-FEW = 10  # examples in a bin of confidence: of fewer the share that is right says nothing
+FEW = 5  # examples in a bin of confidence: of fewer the share that is right says nothing
 TOLD = 24  # classes whose confusions can be told apart by numbers
 
 
@@ -67,9 +67,9 @@ def accuracy(run: Run) -> Chart:
 
 
 def reliability(run: Run) -> Chart | None:
-    """How often it is right when it says that it is so sure; None where nothing was said."""
+    """How often it is right when it says that it is so sure; None where too few examples were asked to see it."""
     bins = [row for row in run.evaluation.get("reliability", {}).get(SPLIT, []) if row[-1] >= FEW]
-    if not bins:
+    if len(bins) < 2:
         return None
     error = run.score("model", SPLIT)
     told = (
@@ -78,8 +78,9 @@ def reliability(run: Run) -> Chart | None:
     return Chart(
         title=f"Reliability on the {SPLIT} split",
         says="How often it is right, over how sure it was: on the straight line it means what it says, below it is too sure, "
-        f"above too modest. A point is a bin of confidence with {FEW} examples or more.{told}",
-        x="confidence (probability of the class that it says)",
+        "above too modest. Confidence: the probability of the class that it says. "
+        f"A point is a bin of confidence with {FEW} examples or more.{told}",
+        x="confidence",
         y="share right",
         lines=(
             Line("model", [sure for sure, _, _ in bins], [right for _, right, _ in bins]),

@@ -9,24 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
-import numpy.typing as npt
-from matplotlib.colors import LogNorm
 
-from pipeline.figures import charts, classes, clouds, doctor, pixels
-from pipeline.figures.charts import Chart, Line
-from pipeline.figures.forms import scale
+from pipeline.figures import charts, classes, clouds, doctor
+from pipeline.figures.class_page import accuracy_bar, class_view
 from pipeline.figures.headline import headline
 from pipeline.figures.questions import by_question
-from pipeline.figures.run import Run, Score
+from pipeline.figures.run import Run
 from pipeline.figures.samples import inline, read_samples
-from pipeline.figures.style import MANY, colors, heat, said, shown, spread, ticks
-from pipeline.readings import Axis, Reading
+from pipeline.figures.style import heat, said, shown
+from pipeline.figures.views import chart_view, grid_view
+from pipeline.readings import Reading
 
 HERE = Path(__file__).parent
-POINTS = 600  # of a line on the page: more than its pixels would only make the file large
 CELLS = 600_000  # numbers of colour maps that the page carries for pointing at; beyond, it carries the images alone
-LABEL = 0.062  # height of a label beside a line, as a share of the chart
 
 Knobs = Mapping[str, Mapping[str, Any]]
 """{section: {knob: value}}."""
@@ -49,7 +44,7 @@ def page(run: Run, knobs: Knobs) -> str:
         splits=[(split, _bars(run, split)) for split in ("test", "validation") if run.ranking(split)],
         scores=run.scores,
         samples=[] if run.classes else read_samples(run.samples),
-        classes=_classes(run) if run.classes else None,
+        classes=class_view(run) if run.classes else None,
         questions=_questions(run.readings),
         gradient=gradient(),
         style=(HERE / "report.css").read_text(encoding="utf-8"),
@@ -79,112 +74,7 @@ def gradient() -> str:
     return ", ".join(_hex(share / 10) for share in range(11))
 
 
-# ---------------------------------------------------------------------------------------------------------------- lines
-
-
-def chart_view(chart: Chart) -> dict[str, Any]:
-    """A chart with its geometry: places are shares of the plot in percent, so that it stretches with the page."""
-    across, up = chart.x_limits(), chart.y_limits()
-    light, dark = (colors(len(chart.lines), chart.ordered, night) for night in (False, True))
-    lines = [
-        {**_line_view(chart, line), "light": day, "dark": night}
-        for line, day, night in zip(chart.lines, light, dark, strict=True)
-    ]
-    levels = [{"name": name, "value": value, "top": 100 * (1 - up.share(value))} for name, value in _levels(chart)]
-    named = [line for line in lines if line["top"] is not None] if len(lines) + len(levels) > 1 else []
-    labels = sorted([*named, *levels], key=lambda label: float(label["top"]))  # of equals the earlier line first
-    labels = labels[:: -(-len(labels) // MANY)] if labels else []
-    spots = spread([label["top"] for label in labels], 100 * LABEL, 0, 100)
-    return {
-        "chart": chart,
-        "lines": lines,
-        "levels": levels,
-        "labels": [{**label, "top": spot} for label, spot in zip(labels, spots, strict=True)],
-        "x_ticks": [
-            (100 * across.share(place), shown(chart.words[int(place)]) if chart.words else said(place))
-            for place in chart.x_ticks(5 if not chart.words else 12)
-        ],
-        "y_ticks": [(100 * (1 - up.share(tick)), said(tick)) for tick in ticks(up.low, up.high, up.logarithmic)],
-        "data": {
-            "x": [across.low, across.high],
-            "y": [up.low, up.high],
-            "logarithmic": up.logarithmic,
-            "name": chart.x,
-            "words": [shown(word) for word in chart.words],
-            "lines": [{"name": line["name"], "points": line["points"]} for line in lines],
-        },
-    }
-
-
-def _lines_view(reading: Reading) -> dict[str, Any]:
-    return {"name": reading.name, **chart_view(charts.of_reading(reading))}
-
-
-def _levels(chart: Chart) -> list[tuple[str, float]]:
-    return [(name, value) for name, value in chart.levels if value > 0 or not chart.y_limits().logarithmic]
-
-
-def _line_view(chart: Chart, line: Line) -> dict[str, Any]:
-    across, up = chart.x_limits(), chart.y_limits()
-    pieces = [thinned(piece) for piece in chart.pieces(line)]
-    places = [[(100 * across.share(x), 100 * (1 - up.share(y))) for x, y in piece] for piece in pieces]
-    points = [point for piece in pieces for point in piece]
-    return {
-        "name": shown(line.name),
-        "points": [(x, float(f"{y:.5g}")) for x, y in points],
-        "path": " ".join("M" + "L".join(f"{10 * x:.1f} {10 * y:.1f}" for x, y in piece) for piece in places),
-        "dots": [dot for piece in places for dot in piece] if len(points) <= 40 else [],
-        "top": places[-1][-1][1] if places else None,
-    }
-
-
-def thinned(points: Sequence[tuple[float, float]], most: int = POINTS) -> list[tuple[float, float]]:
-    """Points of a line, of very many the least and the greatest of each stretch: a spike is never lost."""
-    if len(points) <= most:
-        return list(points)
-    size = -(-2 * len(points) // most)
-    kept: list[tuple[float, float]] = []
-    for start in range(0, len(points), size):
-        stretch = points[start : start + size]
-        kept.extend(sorted({min(stretch, key=lambda point: point[1]), max(stretch, key=lambda point: point[1])}))
-    return kept
-
-
-# ---------------------------------------------------------------------------------------------------------- colour maps
-
-
-def grid_view(reading: Reading) -> dict[str, Any]:
-    """A reading of form "maps" or "heat" (a grid of one map), as images and as the numbers behind them."""
-    one = Axis("", [""])
-    rows, columns, down, across = reading.axes if reading.form == "maps" else (one, one, *reading.axes)
-    values = reading.values if reading.form == "maps" else [[reading.values]]
-    norm = scale(reading.values, reading.logarithmic, reading.span)
-    places = [
-        [pixels.cells(values[row][column], norm) for column in range(len(columns.ticks))] for row in range(len(rows.ticks))
-    ]
-    return {
-        "reading": reading,
-        "title": charts.title_of(reading.name),
-        "images": [[pixels.data_uri(map_) for map_ in line] for line in places],
-        "rows": _axis(rows),
-        "columns": _axis(columns),
-        "down": _axis(down),
-        "across": _axis(across),
-        "low": float(norm.vmin or 0.0),
-        "high": float(norm.vmax or 0.0),
-        "logarithmic": isinstance(norm, LogNorm),
-        "size": sum(map_.size for line in places for map_ in line),
-        "cells": [pixels.text(map_) for line in places for map_ in line],
-    }
-
-
-def _axis(axis: Axis) -> dict[str, Any]:
-    words = any(isinstance(tick, str) for tick in axis.ticks)
-    return {
-        "name": axis.name,
-        "words": words,
-        "ticks": [shown(tick) if isinstance(tick, str) else said(float(tick), 6) for tick in axis.ticks],
-    }
+# ------------------------------------------------------------------------------------------------------------ its parts
 
 
 def _questions(readings: Sequence[Reading]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -257,54 +147,9 @@ def _bars(run: Run, split: str) -> list[dict[str, Any]]:
     """Whoever was scored on a split, the best first: name, figure, and the length of its bar in percent."""
     rows = run.ranking(split)
     if run.classes:
-        return [_bar_of_classes(run.score(name, split), share) for name, share in rows]
+        return [accuracy_bar(run.score(name, split), share) for name, share in rows]
     most = max(bits for _, bits in rows)
     return [{"name": name, "figure": f"{bits:.3f}", "width": 100 * bits / most, "room": 0, "wide": 0} for name, bits in rows]
-
-
-def _bar_of_classes(row: Score | None, share: float) -> dict[str, Any]:
-    """A bar of accuracy, with its 95 % interval."""
-    assert row is not None, "what is ranked has a score"
-    bar = {"name": row.name, "figure": classes.percent(share), "width": 100 * share, "room": 0, "wide": 0}
-    if row.accuracy_low is None or row.accuracy_high is None or not share:
-        return bar
-    # The interval hangs on the bar: its ends are shares of the bar's own length, and beyond its end it wants room.
-    ends = {"left": row.accuracy_low / share, "wide": (row.accuracy_high - row.accuracy_low) / share}
-    return {**bar, **{name: 100 * end for name, end in ends.items()}, "room": 100 * (row.accuracy_high - share)}
-
-
-def _classes(run: Run) -> dict[str, Any]:
-    """What the page has of a classifier alone: reliability, confusions, classes, the worst mistakes."""
-    counts, sure = classes.confusion(run), classes.reliability(run)
-    return {
-        "names": run.classes,
-        "split": classes.SPLIT,
-        "reliability": None if sure is None else chart_view(sure),
-        "confusion": None if counts is None or len(counts) > classes.TOLD else _confusion(counts),
-        "map": None if counts is None or len(counts) <= classes.TOLD else grid_view(_as_reading(counts, run.classes)),
-        "rows": classes.per_class(run),
-        "mistakes": [
-            (one, None if one.pixels is None else pixels.picture_uri(classes.visible(one.pixels)))
-            for one in classes.mistakes(run)
-        ],
-        "looked_at": run.mistakes.get("split", "validation"),
-    }
-
-
-def _confusion(counts: npt.NDArray[np.int64]) -> list[list[tuple[int, float]]]:
-    """(examples, their share of the true class in percent) of each cell."""
-    shares = 100 * classes.shares(counts)
-    return [
-        [(int(count), float(share)) for count, share in zip(*line, strict=True)] for line in zip(counts, shares, strict=True)
-    ]
-
-
-def _as_reading(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Reading:
-    """Of many classes the confusions are a map: its numbers are read by pointing."""
-    axes = (Axis("true class", names), Axis("taken for", names))
-    says = "The share of each true class by what it was taken for. Healthy: the diagonal alone."
-    values = classes.shares(counts).round(4).tolist()
-    return Reading("confusions", "heat", "share of the true class", says, axes, values, span=(0, 1))
 
 
 def _hex(share: float) -> str:

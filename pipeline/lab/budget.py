@@ -5,65 +5,25 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-from pipeline.artifacts import TOKENS, meta_of, read_json
 from pipeline.engine.curricula import dials_at
 from pipeline.engine.runtime import Runtime
 from pipeline.lab.fitting import CARDS, Device, card, changes_to_fit, with_changes
-from pipeline.lab.pace import Pace, RandomText, measure
+from pipeline.lab.made_up import Draw, MadeUp, padded
+from pipeline.lab.material import Data
+from pipeline.lab.pace import Pace, measure
 from pipeline.lab.rehearsal import Rehearsal, rehearse
-from pipeline.params import Params, Refusal, load
+from pipeline.params import Params
 from pipeline.tasks.objective import Objective
 
 ASSUMED_FLOPS = 9e12  # a second, of a 12 GB card in 16 bits; a guess, until one was measured
 TOKENS_A_PARAMETER = 20  # Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022
-
-
-@dataclass(frozen=True)
-class Data:
-    """What there is to read.
-
-    Attributes:
-        vocabulary: how many different tokens.
-        tokens: of the training split; None where it has not been tokenized yet.
-        known: "data/tokens" where they were counted, else the knob that says so.
-    """
-
-    vocabulary: int
-    tokens: int | None
-    known: str
-
-
-def data_of(params: Params, vocabulary: int | None = None) -> Data:
-    """The vocabulary and the tokens that a run would have.
-
-    Those in data/tokens count if they are of the knobs as params.yaml has them: what -S turns in `prepare` or `tokenize`
-    makes others.
-
-    Raises:
-        Refusal: the vocabulary hangs on a text that has not been looked at.
-    """
-    if vocabulary is not None:
-        return Data(vocabulary, None, "--vocabulary")
-    standing, path = load(), meta_of(TOKENS)
-    if path.exists() and (params.prepare, params.tokenize) == (standing.prepare, standing.tokenize):
-        meta = read_json(path, "kind", "vocabulary", "tokens")
-        if meta["kind"] == params.tokenize.kind:
-            return Data(meta["vocabulary"], meta["tokens"]["train"], str(TOKENS))
-    match params.tokenize.kind:
-        case "bpe":
-            return Data(params.tokenize.vocabulary, None, "tokenize.vocabulary")
-        case "byte":
-            return Data(257, None, "tokenize.kind")  # with the token that ends a document
-    raise Refusal(
-        f"tokenize.kind: how many tokens '{params.tokenize.kind}' makes hangs on the text; `dvc repro tokenize` counts them,"
-        " --vocabulary 65 says it"
-    )
 
 
 @dataclass(frozen=True)
@@ -109,47 +69,63 @@ class Budget:
         return sum(self.step.parameters.values())
 
     @property
-    def tokens(self) -> int:
-        """Targets learned from in the whole training."""
-        train = self.params.train
-        return round(train.steps * train.batch * self.params.model.length * mean_size(self.params))
+    def unit(self) -> str:
+        """What is counted: the tokens of a text that goes on, the examples of what has a class."""
+        return "example" if self.data.shape.classes else "token"
+
+    @property
+    def targets(self) -> int:
+        """Of a full step."""
+        return self.params.train.batch * (1 if self.data.shape.classes else self.params.model.length)
+
+    @property
+    def amount(self) -> int:
+        """Tokens, or examples, learned from in the whole training."""
+        return round(self.params.train.steps * self.targets * self.share.targets)
+
+    @cached_property
+    def share(self) -> Share:
+        """What a step takes on average."""
+        return mean_step(self.params, self.data)
 
     @property
     def flops_a_step(self) -> int:
         return sum(self.step.flops.values())
 
     @property
-    def flops_a_token(self) -> float:
-        return self.flops_a_step / (self.params.train.batch * self.params.model.length)
+    def flops_a_target(self) -> float:
+        return self.flops_a_step / self.targets
 
     @property
     def flops(self) -> float:
         """Of the whole training, its validations among it."""
         train, flops = self.params.train, self.step.flops
-        learning = (flops["forward"] + flops["backward"]) * mean_size(self.params) + flops["update"]
+        learning = (flops["forward"] + flops["backward"]) * self.share.work + flops["update"]
         validating = train.validations * flops["forward"] * train.validation_examples / train.batch
         return train.steps * learning + validating
 
     @property
     def epochs(self) -> float | None:
-        return self.tokens / self.data.tokens if self.data.tokens else None
+        return self.amount / self.data.amount if self.data.amount else None
 
     def as_json(self) -> dict[str, Any]:
         """The numbers by name, units in the names."""
-        train, pace = self.params.train, self.pace
+        train, pace, unit = self.params.train, self.pace, self.unit
+        per_parameter = {} if self.data.shape.classes else {"tokens_per_parameter": self.amount / self.parameters}
         return {
             "parameters": self.parameters,
             "parameters_by_part": dict(self.step.parameters),
-            "vocabulary": self.data.vocabulary,
-            "tokens": self.tokens,
-            "tokens_per_parameter": self.tokens / self.parameters,
+            **self.data.shape.as_json(),
+            f"{unit}s": self.amount,
+            **per_parameter,
             "epochs": self.epochs,
-            "flops_per_token": self.flops_a_token,
+            f"flops_per_{unit}": self.flops_a_target,
             "flops_per_step": self.flops_a_step,
             "flops_of_step_by_phase": dict(self.step.flops),
             "flops": self.flops,
             "device": self.target.name,
             "precision": self.target.precision,
+            "parameters_without_gradient": self.step.fixed,
             "bytes_at_peak": self.step.bytes,
             "bytes_at_peak_by_part": dict(self.step.peak),
             "bytes_kept_for_backward": self.step.kept,
@@ -162,15 +138,37 @@ class Budget:
         }
 
 
-def mean_size(params: Params) -> float:
-    """Tokens of a step as a share of those of a full one: the mean over the training, in which batch and length may grow."""
-    train, length = params.train, params.model.length
-    if train.batch_start == train.length_start == 1:
-        return 1.0
-    task = RandomText(params, 1, Objective())
-    steps = range(0, train.steps, max(train.steps // 1000, 1))
-    tokens = [dials.batch * dials.length for dials in (dials_at(task, train, step) for step in steps)]
-    return statistics.fmean(tokens) / (train.batch * length)
+@dataclass(frozen=True)
+class Share:
+    """What a step takes on average over a training, as a share of the largest step.
+
+    Attributes:
+        targets: tokens, or examples with a class, that are learned from.
+        work: places that the network looks at.
+    """
+
+    targets: float
+    work: float
+
+
+def mean_step(params: Params, data: Data) -> Share:
+    """The mean over the training, in which batch and length may grow, and no batch of texts is longer than its longest."""
+    train = params.train
+    grows = train.batch_start < 1 or train.length_start < 1
+    if not grows and data.sizes is None:
+        return Share(1.0, 1.0)
+    draw = Draw(params.seed, data.sizes)
+    task = MadeUp(params, data.shape, Objective(), draw)
+    whole = padded(min(data.longest or task.length, task.length), task.length) if data.shape.classes else task.length
+    targets, work = [], []
+    for step in range(0, train.steps, max(train.steps // 1000, 1)):
+        dials = dials_at(task, train, step)
+        length = dials.length
+        if data.sizes is not None:
+            length = padded(int(draw.sizes(dials.batch, dials.length).max()), dials.length)
+        targets.append(dials.batch * (1 if data.shape.classes else dials.length / task.length) / train.batch)
+        work.append(dials.batch * length / (train.batch * whole))
+    return Share(statistics.fmean(targets), statistics.fmean(work))
 
 
 def draw_up(params: Params, data: Data, *, for_card: float | None = None, clock: bool = True) -> Budget:
@@ -182,7 +180,7 @@ def draw_up(params: Params, data: Data, *, for_card: float | None = None, clock:
     """
     here = device_here(params)
     target = card(for_card, params.train.precision) if for_card else here
-    step_of = rehearsals(data.vocabulary)
+    step_of = rehearsals(data)
     verdicts = [_verdict(params, device, step_of) for device in _devices(target, here, params.train.precision)]
 
     def excess(changed: Params) -> int:
@@ -198,7 +196,7 @@ def draw_up(params: Params, data: Data, *, for_card: float | None = None, clock:
         verdicts=verdicts,
         changes=changes,
         changed=step_of(with_changes(params, changes), target) if changes else None,
-        pace=measure(params, data.vocabulary) if clock and fits_here else None,
+        pace=measure(params, data.shape, data.sizes) if clock and fits_here else None,
     )
 
 
@@ -212,7 +210,7 @@ def _verdict(params: Params, device: Device, step_of: Callable[[Params, Device],
     return Verdict(device, device.wants(step.bytes, step.saved))
 
 
-def rehearsals(vocabulary: int) -> Callable[[Params, Device], Rehearsal]:
+def rehearsals(data: Data) -> Callable[[Params, Device], Rehearsal]:
     """Steps by knobs and device, each rehearsed once."""
     done: dict[tuple[str, str, bool], Rehearsal] = {}
 
@@ -220,7 +218,7 @@ def rehearsals(vocabulary: int) -> Callable[[Params, Device], Rehearsal]:
         precision = params.train.precision if params.train.precision != "auto" else device.precision
         key = (params.model_dump_json(), precision, device.on_card)
         if key not in done:
-            done[key] = rehearse(params, vocabulary, precision=precision, on_card=device.on_card)
+            done[key] = rehearse(params, data.shape, precision=precision, on_card=device.on_card, longest=data.longest)
         return done[key]
 
     return step_of

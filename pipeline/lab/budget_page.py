@@ -35,17 +35,22 @@ def _size(budget: Budget) -> Table:
     table = _table(f"{budget.parameters:,} parameters", "of which", "", "")
     for part, count in budget.step.parameters.items():
         table.add_row(part.replace("_", " "), f"{count:,}", f"{count / budget.parameters:.1%}")
+    if budget.step.fixed:
+        table.add_row(
+            "beside them", f"{budget.step.fixed:,}", "that no gradient moves: running means and variances of batch norm"
+        )
     return table
 
 
 def _memory(budget: Budget) -> Table:
     micro_batch = budget.params.train.batch // budget.params.train.accumulation
-    title = f"\n{size(budget.step.bytes)} at the peak of a step ({budget.target.precision}, {micro_batch} sequences at once)"
+    together = f"{micro_batch} {_examples(budget)} at once"
+    title = f"\n{size(budget.step.bytes)} at the peak of a step ({budget.target.precision}, {together})"
     table = _table(title, "in it", "", "")
     for part in PARTS:
         if held := budget.step.peak[part]:
             table.add_row(part, size(held), _SAYS[part])
-    table.add_row("kept for backward", size(budget.step.kept), "by the forward pass, logits among it, whenever the peak is")
+    table.add_row("kept for backward", size(budget.step.kept), "by the forward pass, whenever the peak is; logits among it")
     table.add_row("optimizer", size(budget.step.state), "memory in all; a checkpoint keeps it and the weights")
     return table
 
@@ -54,7 +59,7 @@ _SAYS = {
     "weights": "float32, whatever the precision",
     "gradients": "those that are whole at that moment",
     "optimizer": "what it remembers of the gradients",
-    "batch": "ids and targets",
+    "batch": "ids or pixels, and targets",
     "activations": "made by the forward pass and not yet done with",
     "logits": "as large as tokens times vocabulary: logits, probabilities, their gradients",
     "temporaries": "of the backward pass, or of the update",
@@ -64,14 +69,17 @@ _SAYS = {
 def _work(budget: Budget) -> Table:
     train, pace = budget.params.train, budget.pace
     table = _table("\nWork", "", "", "")
-    table.add_row("a token", f"{number(budget.flops_a_token)}FLOPs", _closed(budget))
+    table.add_row(_one(budget), f"{number(budget.flops_a_target)}FLOPs", _closed(budget))
     phases = ", ".join(f"{phase} {number(budget.step.flops[phase])}" for phase in PHASES)
     table.add_row("a step", f"{number(budget.flops_a_step)}FLOPs", phases)
     table.add_row("the training", f"{number(budget.flops)}FLOPs", f"{train.steps:,} steps, {train.validations} validations")
-    table.add_row("tokens", number(budget.tokens), _tokens(budget))
+    table.add_row(_examples(budget) if budget.data.shape.classes else "tokens", number(budget.amount), _amount(budget))
     if pace:
         speed = f"{number(budget.flops_a_step / pace.step)}FLOP/s"
-        table.add_row("a step here", clock(pace.step), f"median of {pace.steps} steps on random ids; {speed}")
+        at_random = "pixels" if budget.data.shape.image else "ids"
+        table.add_row("a step here", clock(pace.step), f"median of {pace.steps} steps on random {at_random}; {speed}")
+        if budget.data.shape.classes:
+            table.add_row(f"{_examples(budget)} a second", number(budget.params.train.batch / pace.step), "of these steps")
         table.add_row(
             "the training here", clock(pace.whole(train)), "with its validations; what comes before and after it apart"
         )
@@ -82,15 +90,35 @@ def _work(budget: Budget) -> Table:
     return table
 
 
+def _one(budget: Budget) -> str:
+    """What FLOPs are counted for."""
+    shape = budget.data.shape
+    return "an image" if shape.image else "a text" if shape.classes else "a token"
+
+
+def _examples(budget: Budget) -> str:
+    """What a batch is made of."""
+    shape = budget.data.shape
+    return "images" if shape.image else "texts" if shape.classes else "sequences"
+
+
 def _closed(budget: Budget) -> str:
-    model = budget.params.model
+    """What the usual formula says of a language model; of others, what the number is of."""
+    shape, model = budget.data.shape, budget.params.model
+    if shape.image:
+        return f"of {' x '.join(map(str, shape.image))} numbers: one of {len(shape.classes)} classes"
+    if shape.classes:
+        return f"of {budget.data.longest or model.length} tokens, the longest: one of {len(shape.classes)} classes"
     flops = 6 * budget.step.multiplied + 12 * model.depth * model.width * model.length
     return f"6N + 12LdT says {number(flops)} (N: the {budget.step.multiplied:,} that multiply every token)"
 
 
-def _tokens(budget: Budget) -> str:
-    per_parameter = f"{budget.tokens / budget.parameters:.1f} a parameter ({TOKENS_A_PARAMETER} spend a given compute best)"
-    return per_parameter + (f"; {budget.epochs:.1f} times the data" if budget.epochs is not None else "")
+def _amount(budget: Budget) -> str:
+    said = [] if budget.epochs is None else [f"{budget.epochs:.1f} times the data"]
+    if not budget.data.shape.classes:
+        per_parameter = budget.amount / budget.parameters
+        said.insert(0, f"{per_parameter:.1f} a parameter ({TOKENS_A_PARAMETER} spend a given compute best)")
+    return "; ".join(said)
 
 
 def _fit(budget: Budget) -> Table:
@@ -104,7 +132,9 @@ def _fit(budget: Budget) -> Table:
 
 def _advice(budget: Budget) -> list[str]:
     if budget.changes is None:
-        return [f"\nNo change that is known here makes it fit: a smaller model, length or batch would ({budget.target.name})."]
+        shape = budget.data.shape
+        smaller = "a larger patch, or a smaller width or batch," if shape.image else "a smaller model, length or batch"
+        return [f"\nNo change that is known here makes it fit: {smaller} would ({budget.target.name})."]
     if not budget.changes or budget.changed is None:
         return []
     costs = {change.knob: change.costs for change in CHANGES}

@@ -253,8 +253,9 @@ def budget(
 
     params = knobs_with(set_param or [], name)
     from pipeline.lab import budget, budget_page
+    from pipeline.lab.material import data_of
 
-    drawn_up = budget.draw_up(params, budget.data_of(params, vocabulary), for_card=for_card, clock=clock)
+    drawn_up = budget.draw_up(params, data_of(params, vocabulary), for_card=for_card, clock=clock)
     budget_page.show(drawn_up, as_json=as_json)
 
 

@@ -88,7 +88,7 @@ class Ledger(TorchDispatchMode):
 
     def follow(self, model: nn.Module) -> None:
         """See what becomes the gradient of a weight."""
-        for weight in model.parameters():
+        for weight in (weight for weight in model.parameters() if weight.requires_grad):
             weight.register_post_accumulate_grad_hook(self._has_gradient)
 
     def _has_gradient(self, weight: Tensor) -> None:

@@ -170,7 +170,7 @@ def _drawn(asked: Asked, params: Params) -> _Network:
 
     from pipeline.corpus.tokenizers import load as load_tokenizer
     from pipeline.engine.runtime import Runtime
-    from pipeline.lab.budget import data_of
+    from pipeline.lab.material import data_of
     from pipeline.networks.attention import use_kernel
     from pipeline.networks.transformer import GPT
 

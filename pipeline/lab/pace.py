@@ -1,24 +1,23 @@
-"""How long a training takes on this machine: some of its own steps, on ids drawn at random, by the clock."""
+"""How long a training takes on this machine: some of its own steps, on examples drawn at random, by the clock."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from pipeline.engine.curricula import moving
 from pipeline.engine.given import given, network_of
 from pipeline.engine.loop import update, validate
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.start import objective_of, teacher_of, untrained
+from pipeline.lab.made_up import Draw, MadeUp
 from pipeline.params import Params, Train
-from pipeline.tasks.base import Parts, Shape
-from pipeline.tasks.lm import LanguageModelling
-from pipeline.tasks.objective import Objective
+from pipeline.tasks.base import Shape
 
 WARM_UP = 3  # steps that are not counted: kernels are chosen, memory is fetched, caches fill
 STEPS = 20
@@ -32,7 +31,7 @@ class Pace:
     Attributes:
         step: seconds of a step: the median; where steps are unlike (batch or length grows) the mean.
         steps: how many were measured.
-        validation: seconds that the loss on held-out text takes once; 0 where it is never asked for.
+        validation: seconds that the loss on held-out examples takes once; 0 where it is never asked for.
         peak: bytes at once, as the card's allocator counted them; None on a CPU, which does not count.
     """
 
@@ -46,15 +45,19 @@ class Pace:
         return train.steps * self.step + train.validations * self.validation
 
 
-def measure(params: Params, vocabulary: int) -> Pace:
+def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = None) -> Pace:
     """Take some steps of this very training.
+
+    Args:
+        shape: of what there is to read.
+        sizes: how long texts with a class are, where somebody has counted.
 
     Raises:
         Refusal: the device is not there, or has not enough memory.
     """
     runtime = Runtime(params.runtime, params.train.precision)
     teacher = teacher_of(params.train, lambda folder: network_of(given(folder), params.model).to(runtime.device))
-    task = RandomText(params, vocabulary, objective_of(params.train, runtime, teacher))
+    task = MadeUp(params, shape, objective_of(params.train, runtime, teacher), Draw(params.seed, sizes))
     with runtime.enough_memory():
         progress = untrained(params.seed, task, params.model, params.train, runtime)
         times: list[float] = []
@@ -73,19 +76,3 @@ def measure(params: Params, vocabulary: int) -> Pace:
     # A machine is now and then busy, which a median forgives; where dials make steps unlike, only the mean is that of all.
     typical = statistics.fmean if moving(task, params.train, 0) else statistics.median
     return Pace(typical(times[WARM_UP:]), len(times) - WARM_UP, validation, peak)
-
-
-class RandomText(LanguageModelling):
-    """Language modelling on ids without meaning: the same work, and no data needed."""
-
-    def __init__(self, params: Params, vocabulary: int, objective: Objective) -> None:
-        super().__init__(Path(), params.model, Shape(vocabulary), objective)
-        examples = max(params.train.batch, params.train.validation_examples)
-        draw = np.random.default_rng(params.seed)
-        self.random = draw.integers(vocabulary, size=examples * params.model.length + 1)
-
-    def ids(self, split: str) -> np.ndarray:
-        return self.random
-
-    def parts(self) -> Parts:
-        return Parts(np.array([len(self.random)]), np.zeros(1), np.zeros(1, np.uint8))

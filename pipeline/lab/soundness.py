@@ -13,10 +13,13 @@ from pipeline.engine.runtime import Runtime
 from pipeline.engine.sanity import numbers_at_start, problems, said
 from pipeline.engine.start import begin
 from pipeline.figures.style import said as written
-from pipeline.lab.overfit import LEARNED, losses_on_one_batch
+from pipeline.lab.material import data_of
+from pipeline.lab.overfit import LEARNED, losses_on_one_batch, shape_of
 from pipeline.params import Params
+from pipeline.tasks.base import Shape
 
-EXAMPLES, LENGTH, LABELS, STEPS = 8, 64, 65, 200
+LENGTH, LABELS, STEPS = 64, 65, 200
+EXAMPLES = {"language": 8, "classify": 64, "vision": 64}  # by kind: each token of a text that goes on has a label
 WIDTH = 60  # characters of a curve in the terminal
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -40,14 +43,20 @@ def at_start(params: Params, console: Console) -> bool:
 
 
 def overfit(params: Params, console: Console) -> bool:
-    """Have it learn one batch by heart, draw the curve, and say whether it could."""
+    """Have it learn one batch by heart, draw the curve, and say whether it could.
+
+    Raises:
+        Refusal: how large images are hangs on data that has not been looked at.
+    """
+    kind = params.task.kind
+    shape, examples = shape_of(kind, LABELS) if kind == "language" else data_of(params, LABELS).shape, EXAMPLES[kind]
     losses = []
-    for loss in losses_on_one_batch(params, EXAMPLES, LENGTH, LABELS, STEPS):
+    for loss in losses_on_one_batch(params, examples, LENGTH, LABELS, STEPS, shape=shape):
         losses.append(loss)
         if loss < LEARNED or not math.isfinite(loss):
             break
     console.print(f"{''.join(bars(losses))}  {written(losses[0])} to {written(losses[-1])}", highlight=False, markup=False)
-    batch = f"one batch of {EXAMPLES} sequences of {LENGTH} random labels"
+    batch = f"one batch of {examples} {_examples(shape)}"
     learned = losses[-1] < LEARNED
     if learned:
         console.print(f"learned: {batch}, in {len(losses):,} steps", highlight=False)
@@ -60,6 +69,15 @@ def overfit(params: Params, console: Console) -> bool:
             soft_wrap=True,
         )
     return learned
+
+
+def _examples(shape: Shape) -> str:
+    """What the batch is made of, with its labels."""
+    if shape.image:
+        return f"random images, each of one of {len(shape.classes)} classes, drawn at random"
+    if shape.classes:
+        return f"random texts of {LENGTH} tokens, each of one of {len(shape.classes)} classes, drawn at random"
+    return f"sequences of {LENGTH} random labels"
 
 
 def bars(losses: Sequence[float]) -> Iterator[str]:

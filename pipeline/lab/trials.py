@@ -11,18 +11,19 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pipeline.artifacts import TOKENS, meta_of, read_json
 from pipeline.engine.loop import update
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.start import objective_of, untrained
 from pipeline.engine.tuned import NEVER
-from pipeline.lab.pace import RandomText
-from pipeline.networks.attention import Kernel, use_kernel
+from pipeline.lab.made_up import Draw, MadeUp
+from pipeline.lab.material import Data, data_of
+from pipeline.networks.attention import Attention, Kernel, use_kernel
 from pipeline.params import Params, Refusal, cores
 
 ROUNDS = 12  # turns of a setting at most
 HOPELESS = 1.5  # times the least seconds a step: a setting that is so slow gets no further turn
 SURE = 0.75  # share of the turns in which it must have been faster
+LIKELY = {"char": 100, "file": 50_000}  # tokens of a text that has not been looked at
 WORTH = 1.03  # times the speed: less is no reason to leave what `auto` meant
 
 
@@ -54,8 +55,12 @@ def left_to_auto(params: Params) -> Params:
 # -------------------------------------------------------------------------------------------------------------- settings
 
 
-def candidates(usual: Runtime) -> Iterator[Setting]:
-    """Every setting that a device can take, uncompiled."""
+def candidates(usual: Runtime, *, attends: bool = True) -> Iterator[Setting]:
+    """Every setting that a device can take, uncompiled.
+
+    Args:
+        attends: whether the network has attention; where it has none, nothing is found out about its kernels.
+    """
     device, known = usual.device.type, {"cpu": ["float32", "bfloat16"], "cuda": ["float32", "bfloat16", "float16"]}
     precisions = known.get(device, ["float32"])
     if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
@@ -63,7 +68,7 @@ def candidates(usual: Runtime) -> Iterator[Setting]:
     counts = {torch.get_num_threads()}
     if device == "cpu":
         counts |= {cores(), *(2**power for power in range(10) if 2**power <= cores())}
-    kernels: list[Kernel] = ["library", "written"]
+    kernels: list[Kernel] = ["library", "written"] if attends else ["auto"]
     for precision, threads, kernel in itertools.product(precisions, sorted(counts), kernels):
         yield Setting(precision, threads, kernel)
 
@@ -72,7 +77,8 @@ def like(setting: Setting, runtime: Runtime) -> bool:
     """Whether a setting is what `auto` means now."""
     rule: Kernel = "written" if (runtime.precision, runtime.device.type) == ("bfloat16", "cpu") else "library"
     kernel = rule if runtime.attention == "auto" else runtime.attention
-    return (setting.precision, setting.threads, setting.attention) == (runtime.precision, torch.get_num_threads(), kernel)
+    same = (setting.precision, setting.threads) == (runtime.precision, torch.get_num_threads())
+    return same and setting.attention in (kernel, "auto")
 
 
 def choice(settings: Sequence[Setting], default: Setting) -> Setting:
@@ -95,9 +101,8 @@ def pays_from(plain: Setting, compiled: Setting) -> int:
 # ------------------------------------------------------------------------------------------------------------- measuring
 
 
-def measure(params: Params, settings: Sequence[Setting], seconds: float, advance: Callable[[float], None]) -> None:
+def measure(training: Training, settings: Sequence[Setting], seconds: float, advance: Callable[[float], None]) -> None:
     """Give every setting its turns, each followed by the next one's, so that whatever else the machine does hits all alike."""
-    training = Training(params)
     start, hopeful, turn_seconds = time.perf_counter(), list(settings), seconds / ROUNDS / len(settings)
     for turn in range(ROUNDS):
         for setting in hopeful:
@@ -125,13 +130,19 @@ def measure_compiled(params: Params, best: Setting, seconds: float) -> Setting:
 
 
 class Training:
-    """The training that params.yaml describes, on tokens without meaning, whose steps can be taken in any setting."""
+    """The training that params.yaml describes, on examples without meaning, whose steps can be taken in any setting."""
 
     def __init__(self, params: Params) -> None:
         self.params = params
         runtime = Runtime(params.runtime, params.train.precision)
-        self.task = RandomText(params, vocabulary_of(params), objective_of(params.train, runtime))
+        data = material(params)
+        self.task = MadeUp(params, data.shape, objective_of(params.train, runtime), Draw(params.seed, data.sizes))
         self.progress = untrained(params.seed, self.task, params.model, params.train, runtime)
+
+    @property
+    def attends(self) -> bool:
+        """Whether the network has attention, whose kernel makes a difference."""
+        return any(isinstance(module, Attention) for module in self.progress.model.modules())
 
     def take(self, setting: Setting, seconds: float) -> None:
         """One turn: the median of its steps, after one in which threads start and memory is fetched."""
@@ -151,9 +162,15 @@ class Training:
         setting.steps.append(statistics.median(times[1:]))
 
 
-def vocabulary_of(params: Params) -> int:
-    """How many different tokens there are, or are likely to be where nothing has been tokenized yet."""
+def material(params: Params) -> Data:
+    """What there is to read, or is likely to be where nothing has been tokenized yet: characters are about a hundred.
+
+    Raises:
+        Refusal: the shape hangs on data that has not been looked at.
+    """
     try:
-        return int(read_json(meta_of(TOKENS), "vocabulary")["vocabulary"])
+        return data_of(params)
     except Refusal:
-        return {"byte": 256, "char": 100}.get(params.tokenize.kind, params.tokenize.vocabulary)
+        if params.tokenize.kind not in LIKELY or params.task.kind == "vision":
+            raise
+        return data_of(params, LIKELY[params.tokenize.kind])

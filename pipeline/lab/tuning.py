@@ -12,7 +12,8 @@ from rich.table import Table
 from pipeline.engine.blocks import lacking
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.tuned import NEVER, Tuned, keep
-from pipeline.lab.trials import Setting, candidates, choice, left_to_auto, like, measure, measure_compiled, pays_from
+from pipeline.lab.made_up import MadeUp
+from pipeline.lab.trials import Setting, Training, candidates, choice, left_to_auto, like, measure, measure_compiled, pays_from
 from pipeline.params import Params
 
 SECONDS = 40.0  # of all measurements together, as long as every setting had its two turns; compiling comes on top
@@ -29,19 +30,20 @@ def play(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -
     """
     params = left_to_auto(params)
     usual = Runtime(params.runtime, params.train.precision)
-    settings = list(candidates(usual))
-    default = next(setting for setting in settings if like(setting, usual))
     with Progress(TextColumn("measuring"), BarColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=1.0)
         with usual.enough_memory():
-            measure(params, settings, seconds, lambda share: bar.update(task, completed=share))
+            training = Training(params)
+            settings = list(candidates(usual, attends=training.attends))
+            default = next(setting for setting in settings if like(setting, usual))
+            measure(training, settings, seconds, lambda share: bar.update(task, completed=share))
             best = choice(settings, default)
             # On a CPU it never paid at the size of these networks.
             compiling = compiling or (usual.device.type == "cuda" and not lacking(usual.device))
             compiled = measure_compiled(params, best, seconds / 4) if compiling else None
     console = Console()
-    console.print(table(params, [*settings, *([compiled] if compiled else [])], default))
-    shape = f"width {params.model.width}, depth {params.model.depth}, {params.train.batch} sequences of {params.model.length}"
+    console.print(table(training.task, params.train.batch, [*settings, *([compiled] if compiled else [])], default))
+    shape = f"width {params.model.width}, depth {params.model.depth}, {params.train.batch} {_examples(training.task)}"
     pays = pays_from(best, compiled) if compiled else None
     keep(Tuned(usual.device.type, best.precision, best.threads, best.attention, pays, shape), usual.device.type)
     if pays is not None:
@@ -66,10 +68,20 @@ def forget(params: Params) -> None:
     print(f"`auto` means again what is fast as a rule: {next(s for s in candidates(runtime) if like(s, runtime))}")
 
 
-def table(params: Params, settings: Sequence[Setting], default: Setting) -> Table:
-    """Tokens a second, the median of its turns, of every setting: the fastest first; what `auto` meant is bold."""
-    tokens = params.train.batch * params.model.length
-    drawn = Table("precision", "threads", "attention", "compiled", "tokens/s", "range", "× before")
+def _examples(task: MadeUp) -> str:
+    """What a batch is made of, for the record."""
+    if task.shape.image:
+        return f"images of {' x '.join(map(str, task.shape.image))}"
+    return f"{'texts' if task.shape.classes else 'sequences'} of {task.length}"
+
+
+def table(task: MadeUp, batch: int, settings: Sequence[Setting], default: Setting) -> Table:
+    """Tokens (of what has classes, examples) a second, the median of its turns, of every setting: the fastest first; what
+    `auto` meant is bold.
+    """
+    tokens = batch * (1 if task.shape.classes else task.length)
+    unit = "examples/s" if task.shape.classes else "tokens/s"
+    drawn = Table("precision", "threads", "attention", "compiled", unit, "range", "× before")
     for setting in sorted(settings, key=lambda setting: setting.middle):
         speeds = [tokens / seconds for seconds in setting.steps]
         drawn.add_row(

@@ -31,8 +31,9 @@ class Encoder(nn.Module):
     def __init__(self, model: Model, positions: int, outputs: int) -> None:
         super().__init__()
         self.pooling = POOLINGS[model.pooling](model)
-        self.knobs = model.model_copy(update={"length": positions + isinstance(self.pooling, First)})
-        self.position = POSITIONS[model.position](self.knobs)
+        self.knobs = model
+        places = positions + isinstance(self.pooling, First)
+        self.position = POSITIONS[model.position](model.model_copy(update={"length": places}))
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks = nn.ModuleList(AttentionBlock(model, layer, model.causal is True) for layer in range(model.depth))
         self.final_norm = final_norm(model)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.networks.classifier import Encoder
 from pipeline.networks.images import ImageTransformer
+from pipeline.networks.pooling import First
 from pipeline.networks.transformer import AttentionBlock
 from pipeline.probes.base import Subject
 from pipeline.probes.passes import run
@@ -84,7 +85,7 @@ def _over_an_image(subject: Subject) -> Reading:
 
 def _own_place(subject: Subject) -> bool:
     """Whether the network puts a place of its own before all others."""
-    return isinstance(subject.model, Encoder) and subject.model.pooling.own_place
+    return isinstance(subject.model, Encoder) and isinstance(subject.model.pooling, First)
 
 
 def _heads(maps: Float[Tensor, "L H T T"]) -> tuple[Axis, Axis]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -137,20 +137,13 @@ def open_snapshots(
     if not kept:
         raise Refusal(f"{listed}: is no list of snapshots; `dvc repro` makes it anew")
     known = {"grammar": read_json(meta_of(tokens)).get("grammar", ""), "sharpness_iterations": sharpness_iterations}
-    frozen = _frozen(about, [updates for *_, updates in kept])
+    moved = {name for *_, updates in kept for name, share in updates.items() if share}
+    frozen = about.get("train", {}).get("freeze", False)
     for weights, sha256, step, updates in kept:
         subject = _subject(weights, sha256, step, about, tokens, runtime)
         for name, weight in subject.model.named_parameters():
-            weight.requires_grad_(weight.requires_grad and name not in frozen)
+            weight.requires_grad_(weight.requires_grad and (name in moved or not frozen))
         yield replace(subject, sequences=sequences, toy=toy, updates=updates, last=step == kept[-1][2], **known)
-
-
-def _frozen(about: dict[str, Any], updates: Sequence[Mapping[str, float]]) -> set[str]:
-    """The weights that training was told to leave as they were: no gradient is asked of them."""
-    if not about.get("train", {}).get("freeze"):
-        return set()
-    names = {name for moved in updates for name in moved}
-    return {name for name in names if not any(moved.get(name) for moved in updates)}
 
 
 def _described(folder: Path) -> dict[str, Any]:

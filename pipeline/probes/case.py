@@ -19,17 +19,22 @@ class Case:
         train, validation: columns of metrics/train.csv and metrics/validation.csv.
         progress: metrics/train.json; `stopped` says why a training was ended before its time.
         sanity: metrics/sanity.json: numbers of the network before its first step.
+        kind: of task: "language", "classify", "vision".
         levels: nats a token on the validation split: "uniform", "unigram", "bigram", "entropy", as far as they are known; and
-            "overlap", the share of the split that stands in the training text word for word.
+            "overlap", the share of the split that stands in the training text word for word. Where classes are told: "accuracy"
+            of the model, of the most frequent class ("majority") and of logistic regression ("logistic"), 0 .. 1.
+        confusion: where classes are told, how often each (rows) was taken for each (columns), on the validation split.
         readings: metrics/readings, by name.
         knobs: the sections of params.yaml.
     """
 
+    kind: str = "language"
     train: Mapping[str, Column] = field(default_factory=dict)
     validation: Mapping[str, Column] = field(default_factory=dict)
     progress: Mapping[str, Any] = field(default_factory=dict)
     sanity: Mapping[str, float] = field(default_factory=dict)
     levels: Mapping[str, float] = field(default_factory=dict)
+    confusion: Sequence[Sequence[float]] = ()
     readings: Mapping[str, Reading] = field(default_factory=dict)
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -44,12 +49,12 @@ class Case:
 
     @property
     def validations(self) -> list[tuple[float, float]]:
-        """(step, loss) of the measurements on held-out text."""
+        """(step, loss) of the measurements on held-out examples."""
         return _rows(self.validation, "loss")
 
     @property
     def uniform(self) -> float | None:
-        """ln V, nats a token: the loss of whoever knows nothing."""
+        """ln V, of classes ln K, nats a target: the loss of whoever knows nothing."""
         return self.levels.get("uniform", self.sanity.get("uniform"))
 
     @property
@@ -74,14 +79,25 @@ class Case:
         return [float(value) for value in column if value is not None]
 
 
+BASELINES = ("majority", "logistic")
 LEVELS = ("uniform", "unigram", "bigram", "entropy")
 
 
 def levels(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """What metrics/evaluate.json says of the validation split without the model: see Case.levels."""
-    losses = {score["name"]: score["loss"] for score in _of_validation(evaluation, "scores") if "loss" in score}
-    shared = [("overlap", split["overlap"]) for split in _of_validation(evaluation, "splits")]
-    return {name: losses[name] for name in LEVELS if name in losses} | dict(shared)
+    shared = {name: split[name] for split in _of_validation(evaluation, "splits") for name in ("overlap",) if name in split}
+    scores = _of_validation(evaluation, "scores")
+    if "classes" in evaluation:
+        told = {score["name"]: score["accuracy"] for score in scores if score["name"] in BASELINES}
+        return told | {"accuracy": evaluation["accuracy"]} | shared
+    losses = {score["name"]: score["loss"] for score in scores if "loss" in score}
+    return {name: losses[name] for name in LEVELS if name in losses} | shared
+
+
+def confusion(evaluation: Mapping[str, Any]) -> Sequence[Sequence[float]]:
+    """How often each class was taken for each, on the validation split; nothing where no classes are told."""
+    told: Sequence[Sequence[float]] = evaluation.get("confusion", {}).get("validation", ())
+    return told
 
 
 def _of_validation(evaluation: Mapping[str, Any], listed: str) -> list[Mapping[str, Any]]:

@@ -7,72 +7,22 @@ case does not hold are not cast. Points are small whole numbers or halves, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-
 from pipeline.probes.case import Case
-from pipeline.probes.ranges import Side
+from pipeline.probes.cause import (
+    Cause,
+    Hint,
+    in_attention,
+    in_blocks,
+    in_classes,
+    in_language,
+    in_layers,
+    knob_above,
+    knob_is,
+    scaled,
+    turned,
+)
 
-
-@dataclass(frozen=True)
-class Hint:
-    """What a knob says for a cause: not a symptom, only a reason to think of it first."""
-
-    vote: float
-    holds: Callable[[Case], bool]
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Something that makes runs sick.
-
-    Attributes:
-        says: what it is and why it shows as it does, for a learner.
-        knob: to turn; "" where it is in the code.
-        turned: the options of the experiment that would tell, with this run's own values turned.
-        tells: what its outcome would say.
-        votes: "sign side" -> points.
-        hints: what the knobs add.
-        program: what runs it.
-    """
-
-    says: str
-    knob: str
-    turned: Callable[[Case], str]
-    tells: str
-    votes: Mapping[str, float]
-    hints: tuple[Hint, ...] = field(default=())
-    program: str = "dvc exp run"
-
-    def command(self, case: Case) -> str:
-        """The experiment that would tell, to be pasted."""
-        return f"{self.program} {self.turned(case)}".strip()
-
-    def ballots(self) -> Iterator[tuple[str, Side, float]]:
-        """(sign, side, points) of every vote."""
-        for spoken, points in self.votes.items():
-            sign, _, side = spoken.rpartition(" ")
-            assert side in ("low", "healthy", "high"), spoken
-            yield sign, side, points  # type: ignore[misc]
-
-
-def scaled(knob: str, factor: float, otherwise: float) -> Callable[[Case], str]:
-    """-S with the run's own value times a factor."""
-    return lambda case: f"-S {knob}={float(case.knob(knob, otherwise)) * factor:.3g}"
-
-
-def turned(options: str) -> Callable[[Case], str]:
-    """The same options for every run."""
-    return lambda case: options
-
-
-def knob_above(knob: str, limit: float) -> Callable[[Case], bool]:
-    return lambda case: float(case.knob(knob, 0.0)) > limit
-
-
-def knob_is(knob: str, *values: object) -> Callable[[Case], bool]:
-    return lambda case: case.knob(knob) in values
-
+MOST = 0.6  # share of the most frequent class, above which it prevails
 
 CAUSES: dict[str, Cause] = {
     "learning rate too high": Cause(
@@ -81,6 +31,9 @@ CAUSES: dict[str, Cause] = {
         turned=scaled("train.lr", 0.1, 1e-3),
         tells="If the curve becomes smooth and falls lower, it was the rate.",
         votes={
+            "classes_said low": 1,
+            "beyond_majority low": 0.5,
+            "logistic_margin low": 0.5,
             "not_a_number high": 2,
             "ran_away high": 1.5,
             "update_ratio high": 2.5,
@@ -106,6 +59,8 @@ CAUSES: dict[str, Cause] = {
         turned=scaled("train.lr", 10, 1e-3),
         tells="If the loss falls faster and ends lower, it was the rate.",
         votes={
+            "beyond_majority low": 0.5,
+            "logistic_margin low": 0.5,
             "reach low": 3,
             "update_ratio high": -3,
             "late_share high": 2,
@@ -124,6 +79,7 @@ CAUSES: dict[str, Cause] = {
         turned=turned("-S train.warmup=0.1"),
         tells="If the loss no longer climbs in the first steps, it was the missing warm-up.",
         votes={
+            "beyond_majority low": 0.5,
             "not_a_number high": 1,
             "update_ratio high": 1.5,
             "reach low": -3,
@@ -171,6 +127,7 @@ CAUSES: dict[str, Cause] = {
             "across_batch high": -3,
             "distinct_2 low": 0.5,
         },
+        fits=in_language,
     ),
     "no causal mask": Cause(
         says="Attention looks at what comes later, the answer among it.",
@@ -188,6 +145,7 @@ CAUSES: dict[str, Cause] = {
             "previous_token healthy": 0.5,
             "previous_token low": -1,
         },
+        fits=in_language,
     ),
     "mask inverted": Cause(
         says="Attention looks at what comes later and never at what was before.",
@@ -205,6 +163,7 @@ CAUSES: dict[str, Cause] = {
             "floor_margin low": 1,
             "cache_difference high": 1,
         },
+        fits=in_language,
     ),
     "attention scale wrong": Cause(
         says="Scores are not divided by the root of a head's width: the softmax picks a key before anything is learned.",
@@ -219,6 +178,7 @@ CAUSES: dict[str, Cause] = {
             "start_loss high": -1.5,
             "update_ratio high": -0.5,
         },
+        fits=in_attention,
     ),
     "weights start too large": Cause(
         says="Weights were drawn so large that the network is sure of its first guesses, and nearly all of them are wrong.",
@@ -237,11 +197,13 @@ CAUSES: dict[str, Cause] = {
         },
     ),
     "no residuals": Cause(
-        says="Without a path that runs past the layers, each mixes all tokens further into one, and none is told from another.",
+        says="Without a path that runs past the layers, each mixes all tokens further into one: none is told from another.",
         knob="model.residual",
         turned=turned("-S model.residual=pre"),
-        tells="If the loss then falls below that of bare frequencies, it was the missing path.",
+        tells="If it then does better than bare frequencies, it was the missing path.",
         votes={
+            "beyond_majority low": 1,
+            "logistic_margin low": 0.5,
             "effective_rank low": 3,
             "beyond_unigram low": 1,
             "gradient_ratio low": 1,
@@ -251,6 +213,7 @@ CAUSES: dict[str, Cause] = {
             Hint(2.0, knob_is("model.residual", "none")),
             Hint(-3.0, lambda case: case.knob("model.residual", "none") != "none"),
         ),
+        fits=in_blocks,
     ),
     "too deep for its width": Cause(
         says="Many layers on a narrow stream hand on a signal that each of them blurs.",
@@ -258,6 +221,8 @@ CAUSES: dict[str, Cause] = {
         turned=lambda case: f"-S model.depth={max(int(case.knob('model.depth', 4)) // 4, 1)}",
         tells="If a quarter of the layers do better, it was too deep.",
         votes={
+            "beyond_majority low": 1,
+            "logistic_margin low": 0.5,
             "effective_rank low": 1,
             "beyond_unigram low": 1,
             "gain low": 1,
@@ -268,6 +233,7 @@ CAUSES: dict[str, Cause] = {
             Hint(2.0, lambda case: case.knob("model.depth", 0) >= 24 and case.knob("model.width", 1024) <= 256),
             Hint(-3.0, lambda case: case.knob("model.depth", 0) < 12),
         ),
+        fits=in_layers,
     ),
     "frozen layer": Cause(
         says="A layer takes no steps: its weights want no gradient, or the optimizer was not given them.",
@@ -282,6 +248,7 @@ CAUSES: dict[str, Cause] = {
         turned=turned("-S model.activation=gelu"),
         tells="If the share of dead units falls and the loss with it, it was the activation.",
         votes={
+            "beyond_majority low": -1,
             "dead high": 3,
             "dead healthy": -3,
             "gain low": -1,
@@ -289,6 +256,7 @@ CAUSES: dict[str, Cause] = {
             "update_ratio high": -1,
             "gradient_ratio low": -1,
         },
+        fits=in_layers,
     ),
     "saturating activation": Cause(
         says="Units stand at the flat ends of their activation, through which hardly any gradient passes.",
@@ -303,6 +271,7 @@ CAUSES: dict[str, Cause] = {
             "update_ratio high": -1,
         },
         hints=(Hint(1.0, knob_is("model.activation", "sigmoid", "tanh")),),
+        fits=in_layers,
     ),
     "dropout left on in use": Cause(
         says="Features are still dropped where the model is only used: its validation loss is that of a thinned network.",
@@ -320,6 +289,7 @@ CAUSES: dict[str, Cause] = {
             Hint(1.0, knob_above("model.dropout", 0.0)),
             Hint(-8.0, lambda case: not case.knob("model.dropout", 0.1)),
         ),
+        fits=in_language,
     ),
     "losses averaged wrongly": Cause(
         says="A mean of means weighs examples with few targets as much as those with many.",
@@ -367,6 +337,7 @@ CAUSES: dict[str, Cause] = {
             "roughness high": -0.5,
             "decay_share high": -2,
         },
+        fits=in_language,
     ),
     "float16 without scaling": Cause(
         says="Gradients below 6e-8 are 0 in float16, and those above 65,504 infinite.",
@@ -391,6 +362,8 @@ CAUSES: dict[str, Cause] = {
         turned=turned("-S train.epsilon=1e-8"),
         tells="If the loss falls faster, it was epsilon.",
         votes={
+            "beyond_majority low": 0.5,
+            "logistic_margin low": 0.5,
             "reach low": 2.5,
             "update_ratio high": -3,
             "start_loss high": -2,
@@ -407,6 +380,9 @@ CAUSES: dict[str, Cause] = {
         turned=turned("-S train.weight_decay=0.1"),
         tells="If the loss falls lower, it was the decay.",
         votes={
+            "beyond_majority low": 0.5,
+            "classes_said low": 0.5,
+            "logistic_margin low": 0.5,
             "decay_share high": 4,
             "decay_share healthy": -3,
             "gain low": 0.5,
@@ -420,11 +396,17 @@ CAUSES: dict[str, Cause] = {
         ),
     ),
     "batch too small": Cause(
-        says="The gradient of so few tokens is mostly noise, so that steps point anywhere.",
+        says="The gradient of so few examples is mostly noise, so that steps point anywhere.",
         knob="train.batch",
         turned=lambda case: f"-S train.batch={int(case.knob('train.batch', 4)) * 8}",
         tells="If the loss falls lower after as many steps, it was the noise; a rate an eighth as high would help as well.",
-        votes={"roughness high": 1, "beyond_unigram low": 0.5, "gain low": 0.5},
+        votes={
+            "beyond_majority low": 0.5,
+            "logistic_margin low": 0.5,
+            "roughness high": 1,
+            "beyond_unigram low": 0.5,
+            "gain low": 0.5,
+        },
         hints=(Hint(1.5, lambda case: case.knob("train.batch", 99) <= 4), Hint(-3.0, knob_above("train.batch", 8))),
     ),
     "too little text": Cause(
@@ -433,6 +415,7 @@ CAUSES: dict[str, Cause] = {
         turned=turned("-S model.dropout=0.2"),
         tells="If the validation loss falls lower, it was learned by heart; fewer steps or more text help as well.",
         votes={"gap high": 2, "rise high": 3, "copied_length high": 1},
+        fits=in_language,
     ),
     "clipped too much": Cause(
         says="Nearly every gradient is shortened, so that the limit and not the gradient says how far a step goes.",
@@ -459,5 +442,79 @@ CAUSES: dict[str, Cause] = {
         tells="If metrics/sanity.json still says so with fresh weights, the cache is at fault.",
         votes={"cache_difference high": 2, "future high": -2, "future healthy": 0.5},
         hints=(Hint(-1.5, lambda case: bool(case.knob("model.dropout", 0.0))),),
+        fits=in_language,
+    ),
+    # where classes are told
+    "labels do not fit": Cause(
+        says="Labels do not belong to their examples: how frequent each class is can be learned, and the rest by heart alone.",
+        knob="prepare.label_noise",
+        turned=turned("-S prepare.label_noise=0.0"),
+        tells="If the worst mistakes in metrics/samples.md are said rightly and labelled wrongly, labels are mixed up.",
+        votes={
+            "beyond_majority low": 2,
+            "beyond_majority healthy": -2,
+            "logistic_margin low": 0.5,
+            "reach healthy": 1,
+            "reach low": -3,
+            "by_heart high": 1,
+            "by_heart healthy": 0.5,
+            "update_ratio high": -1,
+            "effective_rank low": -2,
+            "classes_said low": -0.5,
+            "start_loss high": -1,
+            "ran_away high": -1,
+            "decay_share high": -2,
+        },
+        hints=(Hint(2.0, knob_above("prepare.label_noise", 0.3)),),
+        fits=in_classes,
+    ),
+    "one class prevails": Cause(
+        says="One class is so frequent that saying it always costs little.",
+        knob="train.class_weights",
+        turned=turned("-S train.class_weights=balanced"),
+        tells="If more classes are said, and the macro F1 rises, it was their shares.",
+        votes={"classes_said low": 1.5, "classes_said healthy": -2, "beyond_majority low": 0.5},
+        hints=(
+            Hint(1.5, lambda case: _most_frequent(case) > MOST),
+            Hint(-3.0, lambda case: _most_frequent(case) <= MOST),
+            Hint(-3.0, knob_is("train.class_weights", "balanced")),
+        ),
+        fits=in_classes,
+    ),
+    "too few examples": Cause(
+        says="The network is large enough to learn the training examples by heart, and then grows only surer of its mistakes.",
+        knob="model.dropout",
+        turned=lambda case: f"-S model.dropout=0.2{' -S train.shift=2' if case.kind == 'vision' else ''}",
+        tells="If the held-out loss no longer rises, it was that; fewer steps or more examples help as well.",
+        votes={"by_heart high": 3, "by_heart healthy": -2, "logistic_margin low": 0.5, "beyond_majority low": -1},
+        fits=in_classes,
+    ),
+    "stopped too early": Cause(
+        says="The training ended while it was still well on its way.",
+        knob="train.steps",
+        turned=lambda case: f"-S train.steps={int(case.knob('train.steps', 1000)) * 3}",
+        tells="If three times the steps end higher, they were too few.",
+        votes={
+            "late_share high": 2,
+            "reach healthy": 1,
+            "logistic_margin low": 0.5,
+            "by_heart high": -3,
+            "reach low": -1,
+            "update_ratio high": -2,
+        },
+        fits=in_classes,
+    ),
+    "another network would do": Cause(
+        says="The network looks at each pixel by itself, or cuts the image up, where neighbours belong together.",
+        knob="model.network",
+        turned=turned("-S model.network=cnn"),
+        tells="If the CNN tells the classes better, it was the network.",
+        votes={"logistic_margin low": 1.5, "beyond_majority low": -1, "reach low": -1, "update_ratio high": -1},
+        fits=lambda case: case.kind == "vision" and case.knob("model.network") != "cnn",
     ),
 }
+
+
+def _most_frequent(case: Case) -> float:
+    """The share of the most frequent class."""
+    return case.levels.get("majority", 0.0)

@@ -16,6 +16,8 @@ from pipeline.probes.base import Subject
 from pipeline.probes.baselines import HELD_OUT
 from pipeline.probes.scores import at_a_time
 
+CONFUSED = 128  # classes: of more the pairs would fill the file, and nobody could look at them
+
 
 def answers_of(subject: Subject, split: str, advance: Callable[[int], None] = lambda count: None) -> Answers:
     """What the model says of every example of a split, as it is used: no dropout, no augmentation.
@@ -85,7 +87,7 @@ def class_summary(
         # Lists, which DVC leaves out of its tables: one experiment has one row there.
         "scores": [score.row() for score in scores],
         "classes": list(classes),
-        "confusion": {split: told.confusion.tolist() for split, told in whole.items()},
+        "confusion": {split: told.confusion.tolist() for split, told in whole.items() if len(classes) <= CONFUSED},
         "per_class": [row for split, told in whole.items() for row in _class_rows(split, told, classes)],
         "reliability": {
             split: [[rounded(confidence), rounded(accuracy), count] for confidence, accuracy, count in told.reliability()]

@@ -37,7 +37,13 @@ COMPLAINTS: dict[str, Complaint] = {
         "The network is sure of something before it has seen anything.",
         ("start_excess high", "start_loss high", "attention_entropy_start low"),
     ),
-    "learns nothing": Complaint("The loss stays where it is without looking at the context at all.", ("beyond_unigram low",)),
+    "learns nothing": Complaint(
+        "It does no better than without looking at what it reads.", ("beyond_unigram low", "beyond_majority low")
+    ),
+    "says one class": Complaint("It says the same of nearly everything.", ("classes_said low",)),
+    "worse than a straight line": Complaint(
+        "Logistic regression, which knows no layers, tells the classes better.", ("logistic_margin low",)
+    ),
     "learns slowly": Complaint(
         "The loss was still well on its way down when the training ended.",
         ("gain low", "late_share high", "early_share low", "reach low", "update_ratio low"),
@@ -58,8 +64,8 @@ COMPLAINTS: dict[str, Complaint] = {
         ),
     ),
     "learns by heart": Complaint(
-        "The model knows its training text far better than text that it has not read.",
-        ("gap high", "rise high", "copied_length high"),
+        "The model knows what it was trained on far better than what it has not read.",
+        ("gap high", "rise high", "copied_length high", "by_heart high"),
     ),
     "scores mislead": Complaint(
         "The losses that are shown are not those of the model on unseen text.",

@@ -14,7 +14,8 @@ from typing import Any
 
 from pipeline.artifacts import rounded
 from pipeline.probes.case import Case
-from pipeline.probes.causes import CAUSES, Cause
+from pipeline.probes.cause import Cause
+from pipeline.probes.causes import CAUSES
 from pipeline.probes.complaints import COMPLAINTS
 from pipeline.probes.ranges import RANGES, Range, Side, Status
 from pipeline.probes.signs import SIGNS
@@ -124,7 +125,7 @@ def look(case: Case) -> dict[str, Seen]:
     """Every sign that the case holds."""
     seen = {}
     for name, sign in SIGNS.items():
-        value = sign.read(case)
+        value = sign.read(case) if case.kind in sign.kinds else None
         if value is not None and math.isfinite(value):
             seen[name] = _seen(name, value, RANGES[name])
     return seen
@@ -141,6 +142,8 @@ def votes(case: Case, seen: Mapping[str, Seen]) -> dict[str, float]:
     """How much speaks for each cause: the sum of its votes, a sign that is only odd counting half."""
     scores = {}
     for name, cause in CAUSES.items():
+        if not cause.fits(case):
+            continue
         score = sum(
             vote * seen[sign].weight for sign, side, vote in cause.ballots() if sign in seen and seen[sign].side == side
         )
@@ -154,7 +157,7 @@ def _suspects(evidence: list[Seen], scores: Mapping[str, float]) -> list[str]:
     speaks = [
         name
         for name, cause in CAUSES.items()
-        if scores[name] > 0 and any((sign, side) in sides and vote > 0 for sign, side, vote in cause.ballots())
+        if scores.get(name, 0.0) > 0 and any((sign, side) in sides and vote > 0 for sign, side, vote in cause.ballots())
     ]
     return sorted(speaks, key=lambda name: -scores[name])[:SHOWN]
 

@@ -63,6 +63,11 @@ RANGES: dict[str, Range] = {
     "gap": Range(THUMB, low=-0.05, high=0.2, sick_low=-0.1, sick_high=0.4),
     "dropped_gap": Range(THUMB, high=0.05, sick_high=0.2),
     "rise": Range(THUMB, high=0.03, sick_high=0.1),
+    # where classes are told
+    "beyond_majority": Range(THUMB, low=0.15, sick_low=0.06),
+    "logistic_margin": Range(THUMB, low=-0.03, sick_low=-0.08),
+    "classes_said": Range(THUMB, low=0.85, sick_low=0.73),
+    "by_heart": Range(THUMB, high=0.15, sick_high=0.4),
     # gradients
     "gradient_growth": Range(THUMB, high=3.0, sick_high=8.0),
     "gradient_spike": Range(THUMB, high=12.0, sick_high=30.0),

@@ -11,6 +11,7 @@ import statistics
 from pipeline.probes.case import Case
 
 FIRST, LAST = 0, -1  # snapshots
+ENOUGH = 500  # images, from which on a unit that none of them switches on is a dead one
 
 
 def activation_growth(case: Case) -> float | None:
@@ -20,8 +21,13 @@ def activation_growth(case: Case) -> float | None:
 
 
 def effective_rank(case: Case) -> float | None:
-    """In how many directions the tokens still differ after the last block, at the end."""
-    ranks = case.at("effective_rank", LAST)
+    """In how many directions the tokens still differ after the last block, at the end.
+
+    Where classes are told, before the training: it pulls all of a class together, so that little more than K − 1 are left.
+
+    Source: Papyan et al., "Prevalence of neural collapse during the terminal phase of deep learning training", 2020.
+    """
+    ranks = case.at("effective_rank", LAST if case.kind == "language" else FIRST)
     return ranks[-1] if ranks else None
 
 
@@ -32,15 +38,21 @@ def saturated(case: Case) -> float | None:
 
 def dead(case: Case) -> float | None:
     """The largest share, over blocks, of hidden features that no token of the fixed batch switches on, at the end."""
+    if case.knob("model.network") == "mlp" and case.kind == "vision" and case.knob("probe.sequences", 0) < ENOUGH:
+        return None  # a place is a whole image there, and a few of those tell nothing
     return max(case.at("dead_units", LAST), default=None)
 
 
 def gradient_ratio(case: Case) -> float | None:
-    """Gradient norm of the first block over that of the last, at the end."""
+    """Gradient norm of the first block (of an MLP: layer) over that of the last, at the end."""
     found = case.readings.get("gradient_norm")
     if found is None or not case.snapshots("gradient_norm"):
         return None
-    blocks = [row[LAST] for tick, row in zip(found.axes[0].ticks, found.values, strict=True) if str(tick).startswith("block")]
+    blocks = [
+        row[LAST]
+        for tick, row in zip(found.axes[0].ticks, found.values, strict=True)
+        if str(tick).startswith(("block", "layer"))
+    ]
     norms = [float(norm) for norm in blocks if norm is not None]
     return norms[0] / norms[-1] if len(norms) > 1 and norms[-1] > 0 else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -134,13 +134,11 @@ class Parts:
 
 @runtime_checkable
 class Task(Protocol):
-    """Data, network and loss of one kind of learning.
+    """Data, network and loss of one kind of learning."""
 
-    Attributes:
-        unit: what a target is, in the plural.
-    """
-
-    unit: ClassVar[Unit]
+    @property
+    def unit(self) -> Unit:
+        """What a target is, in the plural."""
 
     def __hash__(self) -> int:
         """By who it is, so that what was worked out for it can be kept."""

@@ -103,4 +103,6 @@ class Classification:
         return batch
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
-        return self.objective.loss(model(batch.inputs, noise), batch.targets, noise is not None)
+        training, teacher = noise is not None, self.objective.teacher
+        taught = teacher.says(batch.inputs) if teacher and training else None
+        return self.objective.loss(model(batch.inputs, noise), batch.targets, training, taught)

@@ -26,21 +26,29 @@ class Teacher:
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
 
     Attributes:
-        network: reads the same tokens; none of its weights wants a gradient.
+        network: reads the same data; none of its weights wants a gradient.
         weight: its share in what is followed, the text's being the rest.
         temperature: divides the logits of both. Gradients shrink by its square, by which the loss is multiplied.
     """
 
-    network: GPT
+    network: nn.Module
     weight: float
     temperature: float
 
     @torch.no_grad()
+    def says(self, inputs: Tensor) -> Float[Tensor, "B K"]:
+        """Of whole examples the logits of each class."""
+        return self.network(inputs)
+
+    @torch.no_grad()
     def features(self, inputs: Int[Tensor, "B T"]) -> Float[Tensor, "N D"]:
+        """Of texts what its head reads, so that its logits, too, may be taken in pieces."""
+        assert isinstance(self.network, GPT)
         return self.network.features(inputs).flatten(0, 1)
 
     @torch.no_grad()
     def logits(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
+        assert isinstance(self.network, GPT)
         return self.network.logits(features)
 
     def loss(

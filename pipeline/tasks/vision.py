@@ -90,4 +90,6 @@ class Vision:
 
     def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
         blended = None if batch.others is None or batch.shares is None else (batch.others, batch.shares)
-        return self.objective.loss(model(batch.inputs, noise), batch.targets, noise is not None, blended=blended)
+        training, teacher = noise is not None, self.objective.teacher
+        taught = teacher.says(batch.inputs) if teacher and training else None
+        return self.objective.loss(model(batch.inputs, noise), batch.targets, training, taught, blended)
