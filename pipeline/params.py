@@ -239,6 +239,12 @@ class Prepare(Section):
         return self
 
     @model_validator(mode="after")
+    def likeness_can_be_told(self) -> Prepare:
+        if 0 < self.near_duplicate < 0.3:
+            raise _problem("near_duplicate", f"{self.near_duplicate} is below 0.3: so alike is much that has nothing in common")
+        return self
+
+    @model_validator(mode="after")
     def generated_text_is_possible(self) -> Prepare:
         if self.fewest_digits > self.digits:
             raise _problem("fewest_digits", f"{self.fewest_digits} is more than digits {self.digits}")
@@ -490,6 +496,8 @@ class Params(Section):
                 "prepare.dataset",
                 f"'{self.prepare.dataset}' is nothing for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
             )
+        if self.prepare.shuffled_pixels and self.task.kind != "vision":
+            raise _problem("prepare.shuffled_pixels", f"true is for task.kind vision, not {self.task.kind}")
         return self
 
     @model_validator(mode="after")
@@ -510,6 +518,8 @@ class Params(Section):
                     raise _problem(
                         knob, "model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed"
                     )
+        if kind == "vision" and model.network == "cnn" and model.pooling == "first":
+            raise _problem("model.pooling", "'first' is a place before all others, and a cnn's map has none; mean would do")
         if kind != "language" and model.tied:
             raise _problem("model.tied", "true is for task.kind language: classes are no tokens")
         if kind == "language" and model.causal is False:

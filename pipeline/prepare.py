@@ -15,8 +15,9 @@ def main() -> None:
 
     from pipeline.corpus.documents import Splits, whole
     from pipeline.corpus.images import Pictures
+    from pipeline.corpus.leaving_out import leave_out
     from pipeline.corpus.progress import follower
-    from pipeline.corpus.selection import counted, select
+    from pipeline.corpus.selection import counted
     from pipeline.corpus.table import IMAGES, LABELLED_TEXTS, TEXTS
 
     name, follow = params.prepare.dataset, follower(params.runtime.progress)
@@ -28,13 +29,17 @@ def main() -> None:
         else:
             with Splits(folder) as splits:
                 card = (LABELLED_TEXTS if params.task.kind == "classify" else TEXTS)[name](params.prepare, splits, follow)
-            counts = select(folder, card, params.prepare) | counted(folder)
+            card, says = leave_out(folder, card, params.prepare, follow)
+            counts = says | counted(folder)
         artifacts.write_json(folder / artifacts.CARD.name, asdict(card) | counts)
     held = (
         f"{what}: {', '.join(f'{split} {count:,}' for split, count in of_splits.items())}"
         for what, of_splits in counts.items()
-        if isinstance(of_splits, dict)
+        if isinstance(of_splits, dict) and what != "near_duplicates"
     )
+    if near := counts.get("near_duplicates"):
+        left_out = ", ".join(f"{split} {count:,}" for split, count in near["left_out"].items())
+        print(f"near-duplicates of held-out documents left out: {left_out}; such as those that the card shows")
     print(f"{card.name}: {'; '.join(held)}; where it comes from, how it was split: {artifacts.CARD}")
 
 

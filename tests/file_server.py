@@ -19,11 +19,14 @@ class Server:
     breaks: list[int] = field(default_factory=list)  # after how many bytes each of the next answers breaks off
     statuses: list[int] = field(default_factory=list)  # what it answers first, before it serves the file
     asked: list[str] = field(default_factory=list)  # the Range of each request
+    paths: list[str] = field(default_factory=list)  # and its path
+    headers: dict[str, str] = field(default_factory=dict)  # what it says beside the file
     url: str = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         wanted = request.headers.get("Range", "")
         self.asked.append(wanted)
+        self.paths.append(request.path)
         known = request.headers.get("If-Range") in (None, self.tag)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.ranges and known else 0
         if refusal := self.statuses.pop(0) if self.statuses else 416 if start >= len(self.content) else 0:
@@ -34,8 +37,12 @@ class Server:
             request.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
         if self.tag:
             request.send_header("ETag", self.tag)
+        for name, value in self.headers.items():
+            request.send_header(name, value)
         request.send_header("Content-Length", str(len(self.content) - start))
         request.end_headers()
+        if request.command == "HEAD":
+            return
         end = start + self.breaks.pop(0) if self.breaks else len(self.content)
         request.wfile.write(self.content[start:end])
 
@@ -48,6 +55,8 @@ def serving(content: bytes) -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.answer(self)
+
+        do_HEAD = do_GET  # noqa: N815 (so the library calls it)
 
         def log_message(self, *args: object) -> None:
             pass

@@ -9,15 +9,17 @@ import numpy as np
 import torch
 from small import knobs
 
-from pipeline.artifacts import SPLITS, labels_of, meta_of, read_json, sha256_of, tokenizer_of, write_json
+from pipeline.artifacts import SPLITS, labels_of, made_for, meta_of, read_json, write_json
 from pipeline.corpus.tokenizers import Bytes, Characters, Tokenizer
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.weights import save_weights
 from pipeline.probes.base import Subject
 from pipeline.tasks.base import Shape
+from pipeline.tasks.classify import Classification
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective, class_weights
 from pipeline.tasks.table import TASKS
+from pipeline.tasks.vision import Vision
 
 TEXT = "the cat sat on the mat; the dog sat on the cat.\n"
 
@@ -139,10 +141,11 @@ def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None =
 
 def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7)) -> Path:
     """models/ as train leaves it: the subject as the last of some snapshots, the ones before it smaller in every weight."""
-    params, listed = knobs(), []
-    described = {"task": "language", "vocabulary": made.tokenizer.vocabulary, "step": made.step}
-    described["tokenizer"] = sha256_of(tokenizer_of(folder / "data/tokens"))
-    described["model"] = made.task.model.model_dump() if isinstance(made.task, LanguageModelling) else params.model.model_dump()
+    listed, task, tokens = [], made.task, folder / "data/tokens"
+    assert isinstance(task, LanguageModelling | Classification | Vision)
+    kind = {LanguageModelling: "language", Classification: "classify", Vision: "vision"}[type(task)]
+    described = {"task": kind, "step": made.step, "tokenizer": made_for(tokens), "model": task.model.model_dump()}
+    described |= Shape.of(read_json(meta_of(tokens))).as_json()
     whole = {name: weight.clone() for name, weight in made.model.state_dict().items()}
     for number, step in enumerate(steps, start=1):
         made.model.load_state_dict({name: weight * number / len(steps) for name, weight in whole.items()})

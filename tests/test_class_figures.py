@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ import pytest
 from matplotlib.image import imread
 from plotted_run import HOSTILE, change, classified, leave_classified
 
-from pipeline.artifacts import EVALUATION, MISTAKES, read_json
+from pipeline.artifacts import EVALUATION, MISTAKES, read_json, write_json
 from pipeline.figures import classes
 from pipeline.figures.charts import loss
+from pipeline.figures.class_pictures import class_pictures
 from pipeline.figures.headline import headline
 from pipeline.figures.page import page
 from pipeline.figures.pictures import pictures
 from pipeline.figures.pixels import picture_uri
 from pipeline.figures.run import Run, read_run
+from pipeline.figures.style import png
 from pipeline.params import read_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -47,12 +50,17 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **evaluation: Any) -> R
     return read_run()
 
 
-def test_a_classifier_has_its_pictures_and_they_are_the_same_each_time(run: Run) -> None:
-    drawn = pictures(run, 50)
-    assert {"loss", "updates", "scores", "accuracy", "reliability", "confusion", "classes", "mistakes"} <= drawn.keys()
-    assert pictures(run, 50) == drawn
+def test_a_classifier_has_its_pictures_and_they_are_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = one(tmp_path, monkeypatch)
+    drawn = pictures(dataclasses.replace(run, readings=()), 40)
+    assert drawn.keys() == {"loss", "updates", "scores", "accuracy", "reliability", "confusion", "classes", "mistakes"}
+    assert png(class_pictures(run)["confusion"], 40) == drawn["confusion"]
     for name, picture in drawn.items():
         assert imread(io.BytesIO(picture)).std() > 0.01, name
+
+
+def test_the_mistakes_of_every_kind_are_drawn(run: Run) -> None:
+    assert imread(io.BytesIO(png(class_pictures(run)["mistakes"], 40))).std() > 0.01
 
 
 def test_the_page_shows_every_mistake_and_all_that_was_counted(run: Run, knobs: dict[str, Any]) -> None:
@@ -117,7 +125,7 @@ def test_very_many_classes_are_a_map_and_few_are_a_table(
     many = page(run, knobs)
     assert ('class="confusion"' in few, 'class="confusion"' in many) == (True, False)
     assert 'data-grid="confusions"' in many
-    assert pictures(run, 50)["confusion"]
+    assert png(class_pictures(run)["confusion"], 40)
 
 
 def test_bins_of_few_examples_are_left_out_and_one_alone_is_no_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,16 +144,13 @@ def test_a_classifier_that_diverged_is_drawn_with_what_is_left(
     scores = [row for row in content["scores"] if row["name"] != "model"]  # type: ignore[attr-defined]
     lost = [{"name": "model", "split": split} for split in ("validation", "test")]
     kept = {"classes": content["classes"], "scores": [*lost, *scores], "confusion": {}, "per_class": [], "reliability": {}}
-    (tmp_path / EVALUATION).unlink()
-    from pipeline.artifacts import write_json
-
     write_json(tmp_path / EVALUATION, kept)
     change(tmp_path / MISTAKES, mistakes=[])
     monkeypatch.chdir(tmp_path)
     run = read_run()
     assert "no score" in headline(run, knobs).verdict
     assert "None to show" in page(run, knobs)
-    assert {"accuracy", "scores"} <= pictures(run, 50).keys()
+    assert class_pictures(run).keys() == {"accuracy"}
 
 
 def test_hostile_names_and_texts_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knobs: dict[str, Any]) -> None:
@@ -157,7 +162,19 @@ def test_hostile_names_and_texts_stay_text(tmp_path: Path, monkeypatch: pytest.M
     shown = page(run, knobs)
     assert shown.count("<script") == page(one(tmp_path / "tame", monkeypatch), knobs).count("<script")
     assert "<img src=x" not in shown
-    assert pictures(run, 50)["mistakes"]
+    assert png(class_pictures(run)["mistakes"], 40)
+
+
+def test_a_text_in_letters_that_the_pictures_lack_warns_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    leave_classified(tmp_path, names=("日本語", "عربى"))
+    told = read_json(tmp_path / MISTAKES)["mistakes"]
+    change(tmp_path / MISTAKES, mistakes=[{**row, "text": "日本語 😀 $x$"} for row in told])
+    monkeypatch.chdir(tmp_path)
+    for figure in class_pictures(read_run()).values():
+        assert png(figure, 30)
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_a_picture_on_the_page_has_the_pixels_of_the_example() -> None:

@@ -74,7 +74,7 @@ def test_the_attention_of_a_text_has_a_place_for_the_pooling_where_there_is_one(
     made = small_subject(tmp_path, **CLASSIFY, model__pooling="first")
     reading = attention_maps(made)
     assert reading is not None
-    assert list(reading.axes[3].ticks) == ["●", *"the␣cat␣sat"]
+    assert list(reading.axes[3].ticks) == ["●", *"the␣cat␣sat∎"]
     assert np.allclose(np.array(reading.values).sum(axis=-1), 1, atol=2e-3)
     assert np.triu(np.array(reading.values)[0, 0], 1).any(), "it looks to both sides"
 
@@ -210,7 +210,7 @@ def test_saliency_is_how_much_less_sure_a_little_more_light_makes_the_model(tmp_
         for by in (little, -little):
             other = image.clone()
             other[y, x] += by
-            sides.append(float(-model(other[None]).log_softmax(dim=1)[0, said[worst]]))
+            sides.append(-model(other[None]).log_softmax(dim=1)[0, said[worst]].item())
         slopes[y, x] = abs(sides[0] - sides[1]) / (2 * little)
     shown, found = np.array(reading.values[0])
     assert found == pytest.approx(slopes / slopes.max(), abs=2e-3)

@@ -24,7 +24,7 @@ from pipeline.networks.pooling import POOLINGS
 from pipeline.params import Params
 from pipeline.tasks.table import TASKS
 
-TEXTS, IMAGES = KINDS["classify"], KINDS["vision"]
+CLASSIFY, VISION = KINDS["classify"], KINDS["vision"]
 OF_IMAGES = ("activation", "norm", "residual", "init", "dropout_schedule")  # families that a CNN has
 ENTRIES = [
     *(("classify", family, name) for family, table in (FAMILIES | {"pooling": POOLINGS}).items() for name in table),
@@ -58,13 +58,13 @@ def test_every_weight_of_every_entry_moves_within_a_few_steps(kind: str, family:
 
 
 RECIPES: dict[str, dict[str, Any]] = {
-    "texts": TEXTS,
-    "texts, looking back": TEXTS | {"model__causal": True, "model__pooling": "last", "train__length_start": 0.5},
-    "texts, in epochs": TEXTS | {"train__draw": "epochs", "model__dropout": 0.2, "train__class_weights": "balanced"},
-    "images": IMAGES | {"train__draw": "epochs", "train__label_smoothing": 0.1},
+    "texts": CLASSIFY,
+    "texts, looking back": CLASSIFY | {"model__causal": True, "model__pooling": "last", "train__length_start": 0.5},
+    "texts, in epochs": CLASSIFY | {"train__draw": "epochs", "model__dropout": 0.2, "train__class_weights": "balanced"},
+    "images": VISION | {"train__draw": "epochs", "train__label_smoothing": 0.1},
     "images, batch norm": BATCH_NORM | {"train__loss": "squares"},
-    "images, varied": IMAGES | {"train__shift": 1, "train__flip": True, "train__cutout": 2, "train__mixup": 0.3},
-    "images, a transformer": IMAGES | {"model__network": "transformer", "model__pooling": "first", "train__ema": 0.8},
+    "images, varied": VISION | {"train__shift": 1, "train__flip": True, "train__cutout": 2, "train__mixup": 0.3},
+    "images, a transformer": VISION | {"model__network": "transformer", "model__pooling": "first", "train__ema": 0.8},
 }
 
 
@@ -176,7 +176,7 @@ def unequal(folder: Path, params: Params) -> None:
 def test_a_training_on_unequal_classes_that_learns_little_is_let_be(weights: str, loss: str, tmp_path: Path) -> None:
     """Whoever weighs rare classes up, or follows squares, has a larger plain loss; at its best it still is none above ln K."""
     recipe = {"train__class_weights": weights, "train__loss": loss, "train__lr": 0.003, "train__optimizer": "adamw"}
-    params = knobs(**TEXTS | recipe, train__steps=40, train__curve_points=40, train__draw="epochs")
+    params = knobs(**CLASSIFY | recipe, train__steps=40, train__curve_points=40, train__draw="epochs")
     unequal(tmp_path, params)
     progress, task, runtime = started(params, tmp_path)
     fit(progress, task, params.train, params.seed, runtime, Keeping())

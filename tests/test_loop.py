@@ -13,13 +13,13 @@ from small import KINDS, TOP, VOCABULARY, WRITERS, Keeping, knobs, same, started
 
 from pipeline.artifacts import TRAIN_METRICS, meta_of, read_json
 from pipeline.engine.display import display
-from pipeline.engine.journal import Journal
+from pipeline.engine.journal import Journal, metrics_of
 from pipeline.engine.loop import fit, update, validate
 from pipeline.engine.order import rows_of
 from pipeline.engine.runtime import Runtime, Scaler
 from pipeline.networks.transformer import GPT
 from pipeline.params import Refusal
-from pipeline.tasks.base import IGNORED, Shape, Task
+from pipeline.tasks.base import IGNORED, Shape, Task, Unit
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.table import TASKS
 
@@ -259,6 +259,23 @@ def test_every_step_that_float16_overflows_in_is_counted_and_moves_nothing(tmp_p
 def test_the_lines_say_how_many_steps_were_skipped(skipped: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     display("lines", 10, 0, 0, "tokens").show(1, 100, 2.0, None, skipped)
     assert f"step 1/10  {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("unit", "said"), [("tokens", "validation 1.500  "), ("examples", "validation 1.500  81.2% right  ")])
+def test_of_whole_examples_the_lines_say_how_many_are_right(unit: Unit, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    display("lines", 10, 0, 0, unit).show(1, 100, 2.0, {"loss": 1.5, "accuracy": 0.812})
+    line = capsys.readouterr().err
+    assert f"loss 2.000  {said}" in line and f" {unit}/s  " in line
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_the_metrics_of_whole_examples_hold_how_many_are_right(kind: str, tmp_path: Path) -> None:
+    params = knobs(**KINDS[kind])
+    progress, task, runtime = started(params, tmp_path)
+    assert metrics_of(progress, task.unit) == {"step": 0, "diverged": False}
+    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    told = metrics_of(progress, task.unit).get("validation_accuracy")
+    assert told == (None if kind == "language" else progress.validations[-1]["accuracy"])
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])

@@ -266,6 +266,16 @@ WRONG: dict[str, Wrong] = {
         task__kind="vision",
         prepare__dataset="digits",
     ),
+    "a place of its own on a map": knob(
+        "model.pooling",
+        "first",
+        "model.pooling: 'first' is a place before all others, and a cnn's map has none; mean would do",
+        task__kind="vision",
+        prepare__dataset="digits",
+    ),
+    "the pixels of texts": knob(
+        "prepare.shuffled_pixels", True, "prepare.shuffled_pixels: true is for task.kind vision, not language"
+    ),
     "mirrored texts": knob("train.flip", True, "train.flip: true is for task.kind vision, not language"),
     "epochs of growing batches": knob(
         "train.draw",

@@ -89,7 +89,7 @@ class Splits:
         self._ends = {split: Array(ends_of(self.folder, split), np.int64) for split in SPLITS}
         self._difficulty: Array | None = None
         self._labels: dict[str, Array] = {}
-        self._kept = frozenset(SPLITS)
+        self._kept, self._labelled = frozenset(SPLITS), True
         return self
 
     @contextlib.contextmanager
@@ -100,6 +100,15 @@ class Splits:
             yield
         finally:
             self._kept = frozenset(SPLITS)
+
+    @contextlib.contextmanager
+    def unlabelled(self) -> Iterator[None]:
+        """A block in which labels fall away."""
+        self._labelled = False
+        try:
+            yield
+        finally:
+            self._labelled = True
 
     def write(
         self,
@@ -121,7 +130,7 @@ class Splits:
         ends = np.asarray(ends, np.int64)
         if split == "train":
             self._rate(ends.size, difficulty)
-        if labels is not None:
+        if labels is not None and self._labelled:
             if split not in self._labels:
                 self._labels[split] = Array(labels_of(self.folder, split), np.uint16)
             self._labels[split].extend(labels)

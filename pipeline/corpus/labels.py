@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 
 from pipeline.params import Prepare, Refusal
 
@@ -27,12 +27,12 @@ class Chosen:
         says: what the card says of it; empty where all examples stay as they are.
     """
 
-    places: Int[np.ndarray, " n"]
-    labels: Int[np.ndarray, " n"]
+    places: Integer[np.ndarray, " n"]
+    labels: Integer[np.ndarray, " n"]
     says: Mapping[str, int] = field(default_factory=dict)
 
 
-def chosen(labels: Int[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare) -> Chosen:
+def chosen(labels: Integer[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare) -> Chosen:
     """What prepare.examples and prepare.label_noise leave of the training examples; held-out ones are never touched.
 
     Raises:
@@ -53,7 +53,7 @@ def chosen(labels: Int[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare
     return Chosen(places, drawn, says | noise)
 
 
-def evenly(labels: Int[np.ndarray, " N"], examples: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
+def evenly(labels: Integer[np.ndarray, " N"], examples: int, rng: np.random.Generator) -> Integer[np.ndarray, " n"]:
     """The places of so many examples, of every class as many; where one has too few, the others have the more."""
     order = rng.permutation(len(labels))
     rank = np.empty(len(labels), np.int64)  # of each example within its class
@@ -63,7 +63,7 @@ def evenly(labels: Int[np.ndarray, " N"], examples: int, rng: np.random.Generato
     return np.sort(np.lexsort((labels, rank))[:examples])
 
 
-def noisy(labels: Int[np.ndarray, " N"], share: float, classes: int, rng: np.random.Generator) -> Int[np.ndarray, " N"]:
+def noisy(labels: Integer[np.ndarray, " N"], share: float, classes: int, rng: np.random.Generator) -> Integer[np.ndarray, " N"]:
     """The labels, of which a share is drawn anew, each class as likely: one in `classes` of those comes out as it was.
 
     Source: Zhang et al., "Understanding deep learning requires rethinking generalization", 2017 ("partially corrupted labels").

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 
 from pipeline.artifacts import SPLITS, rounded
 from pipeline.corpus.documents import Card, Splits
@@ -22,7 +22,7 @@ FURTHER = "".join(chr(code) for code in range(0xC0, 0x180) if code not in (0xD7,
 NUMBERS = DIGITS + FURTHER  # the character of each number
 SIGNS = {"add": "+", "subtract": "-"}
 
-Pairs = Int[np.ndarray, "pairs 2"]
+Pairs = Integer[np.ndarray, "_ 2"]
 
 
 def modular(knobs: Prepare, splits: Splits, follow: Follow) -> Card:

@@ -74,10 +74,9 @@ class Sketches(NamedTuple):
 
 def sketched(texts: Sequence[str], plan: Plan) -> Sketches:
     """What is compared of some texts."""
-    plain = re.sub(r"[^\w\0]+", " ", "\0".join(text.replace("\0", " ") for text in texts).lower())
-    padded = "".join(text.strip().ljust(SHINGLE) for text in plain.split("\0"))
-    lengths = np.array([max(len(text.strip()), SHINGLE) for text in plain.split("\0")])
-    codes = np.frombuffer(padded.encode("utf-32-le"), np.uint32).astype(np.uint64)
+    padded = [_plain(text).ljust(SHINGLE) for text in texts]
+    lengths = np.array([len(text) for text in padded], np.int64)
+    codes = np.frombuffer("".join(padded).encode("utf-32-le"), np.uint32).astype(np.uint64)
     windows = len(codes) - SHINGLE + 1
     rolled = np.zeros(max(windows, 0), np.uint64)
     for place in range(SHINGLE):
@@ -89,6 +88,13 @@ def sketched(texts: Sequence[str], plan: Plan) -> Sketches:
     shingles = _mixed(rolled[inside[:windows]])
     ends = np.cumsum(lengths - SHINGLE + 1)
     return Sketches(shingles, ends, _least(shingles, ends, plan.hashes))
+
+
+def _plain(text: str) -> str:
+    """The words of a text alone; all of it where it consists mostly of signs, as code and brackets do."""
+    lowered = " ".join(text.lower().split())
+    words = " ".join(re.findall(r"\w+", lowered))
+    return words if 2 * len(words) >= len(lowered) else lowered
 
 
 def _mixed(numbers: Shingles) -> Shingles:

@@ -10,22 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from pipeline.artifacts import SPLITS, difficulty_of, ends_of, labels_of, memory_mapped, text_of
-from pipeline.corpus.documents import Card
-from pipeline.corpus.labels import chosen
 from pipeline.corpus.text import CHUNK
-from pipeline.params import Prepare
-
-
-def select(folder: Path, card: Card, knobs: Prepare) -> dict[str, Any]:
-    """Leave out what the knobs ask for of the text in a folder, once all of it is written; what the card says of that."""
-    says: dict[str, Any] = {}
-    if card.classes:
-        labels = np.load(labels_of(folder, "train"))
-        choice = chosen(labels, card.classes, knobs)
-        says |= choice.says
-        keep(folder, "train", np.isin(np.arange(len(labels)), choice.places))
-        np.save(labels_of(folder, "train"), choice.labels.astype(np.uint16))
-    return says
 
 
 def counted(folder: Path) -> dict[str, Any]:

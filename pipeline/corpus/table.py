@@ -4,6 +4,8 @@ and a line here.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.corpus import (
     addition,
     brackets,
@@ -33,6 +35,16 @@ def mixture(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     return mixed(first, second, knobs, splits, follow)
 
 
+def without_labels(labelled: Dataset) -> Dataset:
+    """The texts of a labelled set alone, so that a language model may read them before a classifier begins with it."""
+
+    def texts(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+        with splits.unlabelled():
+            return replace(labelled(knobs, splits, follow), classes=[])
+
+    return texts
+
+
 # What a text goes on with: documents.
 TEXTS: dict[str, Dataset] = {
     "shakespeare": published.shakespeare,
@@ -41,6 +53,8 @@ TEXTS: dict[str, Dataset] = {
     "enwik8": published.ENWIK8,
     "tinystories_clean": hub.tinystories_clean,
     "manuals": manuals.MANUALS,
+    "sentiment": without_labels(sentiment.SENTIMENT),
+    "language_id": without_labels(languages.LANGUAGE_ID),
     "file": own.file,
     "url": published.url,
     "hub": hub.hub,

@@ -54,7 +54,7 @@ def _padded(network: Classifier, weights: dict[str, Tensor], ids: Tensor, logits
         return {}
     with torch.no_grad():
         wider = functional_call(network, weights, (F.pad(ids, (0, more), value=PADDING),))
-    return {"padding_difference": float((wider - logits).abs().max())}
+    return {"padding_difference": float((wider - logits.detach()).abs().max())}
 
 
 def _later(features: Tensor, read: Tensor, ids: Tensor) -> float:

@@ -43,12 +43,12 @@ def class_view(run: Run) -> dict[str, Any]:
     }
 
 
-def _confusion(counts: npt.NDArray[np.int64]) -> list[list[tuple[int, float]]]:
-    """(examples, their share of the true class in percent) of each cell."""
-    shares = 100 * classes.shares(counts)
-    return [
-        [(int(count), float(share)) for count, share in zip(*line, strict=True)] for line in zip(counts, shares, strict=True)
-    ]
+def _confusion(counts: npt.NDArray[np.int64]) -> list[list[tuple[int, float, float]]]:
+    """(examples, their share of the true class, strength of the colour, both in percent) of each cell."""
+    shares = classes.shares(counts)
+    cells = zip(counts.flat, shares.flat, classes.strength(shares).flat, strict=True)
+    told = [(int(count), 100 * float(share), 100 * float(strength)) for count, share, strength in cells]
+    return [told[start : start + len(counts)] for start in range(0, len(told), len(counts))]
 
 
 def _as_reading(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Reading:

@@ -61,8 +61,8 @@ def scores(run: Run, split: str) -> Figure:
 
 
 def confusion(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
-    """Counts on the colours of their shares of the true class."""
-    count, shown = len(names), classes.shares(counts)
+    """Counts on the colours of their shares of the true class (see `classes.strength`)."""
+    count, shown = len(names), classes.strength(classes.shares(counts))
     side = min(9.0, max(4.2, 0.62 * count + 1.6))
     with styled(grid=False):
         figure = Figure(figsize=(side + 0.6, side + 0.5), layout="constrained")
@@ -72,7 +72,7 @@ def confusion(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
             size = min(12.0, 150 / count)
             for row, column in np.ndindex(counts.shape):
                 if counts[row, column]:
-                    color = "white" if shown[row, column] > 0.55 else INK
+                    color = "white" if shown[row, column] > 0.6 else INK
                     axes.text(column, row, said(int(counts[row, column])), ha="center", va="center", color=color, fontsize=size)
         every = -(-count // 32)
         places, words = range(0, count, every), [short(name, 14) for name in names[::every]]

@@ -101,6 +101,11 @@ def shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
+def strength(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How strong the colour of a share is: its root, so that one mistake of fifty is seen."""
+    return np.sqrt(shares)
+
+
 def per_class(run: Run) -> list[ClassRow]:
     """Every class, the worst told first."""
     rows = [row for row in run.evaluation.get("per_class", []) if row["split"] == SPLIT]

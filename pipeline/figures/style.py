@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -142,6 +143,7 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
 def png(figure: Figure, dpi: int) -> bytes:
     """The picture as PNG: equal figures give equal bytes, for it names neither its software nor a time."""
     buffer = io.BytesIO()
-    with styled():
+    with styled(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn; the page has the reader's own fonts
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

@@ -92,6 +92,9 @@ def sample(
 @app.command()
 def look(
     prompt: Annotated[str | None, typer.Option(help="The text to read. Without it: the toy text of params.yaml.")] = None,
+    image: Annotated[
+        str | None, typer.Option(metavar="N|FILE", help="An image: the number of a held-out one (0, without it), or a file.")
+    ] = None,
     ids: Annotated[str | None, typer.Option(metavar="'3 1 4'", help="Token ids in its place; they need no text.")] = None,
     step: Annotated[str, typer.Option(help="A step of which a snapshot was kept, or last.")] = "last",
     untrained: Annotated[bool, typer.Option("--untrained", help="The network of params.yaml as it is drawn.")] = False,
@@ -109,26 +112,35 @@ def look(
 ) -> None:
     """Show everything that happens in one forward pass.
 
-    Every intermediate activation by name, the diagram of the network with its shapes, attention, logit lens, next token.
+    Every intermediate activation by name, the diagram of the network with its shapes, attention, logit lens, next token; of
+    what tells classes the example, the classes, what the answer hangs on, layers and heads.
     """
     called_from = Path.cwd()
     enter_project()
     from pipeline.lab.look import Asked, look
+    from pipeline.lab.look_class import Told
 
-    asked = Asked(prompt, ids, step, untrained, tuple(set_param or ()), vocabulary)
+    if image is not None and not image.isdigit():
+        image = os.path.relpath(called_from / image)
+    asked = Asked(prompt, ids, step, untrained, tuple(set_param or ()), vocabulary, image)
     looked = look(asked)
     from rich.console import Console
 
-    from pipeline.lab import look_text
+    from pipeline.lab import look_class_page, look_class_text, look_page, look_text
 
-    chosen = look_text.head_named(head, looked)
+    chosen = look_text.head_named(head, looked.maps)
     if page is None and not show_it:
-        look_text.show(looked, Console(highlight=False), chosen)
+        console = Console(highlight=False)
+        if isinstance(looked, Told):
+            look_class_text.show(looked, console, chosen)
+        else:
+            look_text.show(looked, console, chosen)
         return
-    from pipeline.lab import look_page
-
     target = called_from / (page or Path("look.html"))
-    look_page.write(target, looked, chosen)
+    if isinstance(looked, Told):
+        look_class_page.write(target, looked, chosen)
+    else:
+        look_page.write(target, looked, chosen)
     print(f"{os.path.relpath(target, called_from)}: the forward pass on one page")
     if show_it:
         typer.launch(target.as_uri())
@@ -288,7 +300,7 @@ def trial(
     ] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Print the ranges that the first half of the tasks speaks for.")] = False,
 ) -> None:
-    """Test the doctor on runs of which one knows what they have.
+    """Test the doctor on runs of which one knows what they have; all of them are language models.
 
     Some 400 trainings of seconds, most of them spoilt on purpose, in less than half an hour of two cores. What was trained is
     kept: a trial that was interrupted goes on, and one that is held again with other thresholds trains nothing.

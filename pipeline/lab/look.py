@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts import MODEL, TOKENS, tokenizer_of
+from pipeline.lab.look_class import Told, drawn, kind_of_trained, look_at
 from pipeline.lab.sample import open_trained
 from pipeline.params import Model, Params, Refusal
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pipeline.corpus.tokenizers import Tokenizer
     from pipeline.engine.runtime import Runtime
     from pipeline.networks.transformer import GPT
@@ -32,6 +35,7 @@ class Asked:
         untrained: the network as it is drawn, whatever was trained.
         knobs: turned for it, each "model.depth=1"; they are of a network that is drawn.
         vocabulary: how many different tokens, for ids where no text has been tokenized.
+        image: the number of a held-out image, or a file.
 
     Raises:
         Refusal: the words contradict each other, or one of them is none.
@@ -43,11 +47,14 @@ class Asked:
     untrained: bool = False
     knobs: tuple[str, ...] = ()
     vocabulary: int | None = None
+    image: str | None = None
 
     def __post_init__(self) -> None:
         problems = []
         if self.prompt is not None and self.ids is not None:
             problems.append("--ids: stands in the place of --prompt; one of them would do")
+        if self.image is not None and (self.prompt is not None or self.ids is not None):
+            problems.append("--image: stands in the place of a text; one of them would do")
         if self.vocabulary is not None and self.ids is None:
             problems.append(
                 "--vocabulary: goes with --ids, which need no text; a prompt is read by the tokenizer that is there"
@@ -86,6 +93,11 @@ class Looked:
     word: Callable[[int], str]
 
     @property
+    def maps(self) -> np.ndarray:
+        """Attention probabilities [layer, head, query, key]."""
+        return self.seen.maps
+
+    @property
     def words(self) -> list[str]:
         """The tokens of the prompt."""
         return [self.word(token) for token in self.seen.ids]
@@ -100,7 +112,7 @@ class _Network:
     vocabulary: int
 
 
-def look(asked: Asked) -> Looked:
+def look(asked: Asked) -> Looked | Told:
     """Run what is asked for through the network that is asked for.
 
     Raises:
@@ -109,18 +121,40 @@ def look(asked: Asked) -> Looked:
     from pipeline.lab.study import knobs_with
 
     params, notes = knobs_with(asked.knobs), list[str]()
+    if (params.task.kind if asked.is_drawn else kind_of_trained(params)) != "language":
+        return _told(asked, params, notes)
+    if asked.image is not None:
+        raise Refusal("--image: this network reads text; --prompt would do")
     network = _network(asked, params, notes)
-    ids = _ids(asked, params, network, notes)
-    tokenizer = network.tokenizer
+    ids = read_ids(asked, params, network.tokenizer, network.vocabulary, network.model.knobs.length, notes)
 
-    from pipeline.probes.attention import label
     from pipeline.probes.dissection import dissect
 
     def word(token: int) -> str:
-        text = label(tokenizer.token_bytes(token)) if tokenizer else str(token)
-        return "".join(character if character.isprintable() else "�" for character in text)
+        return word_of(network.tokenizer, token)
 
     return Looked(network.said, notes, network.model.knobs, dissect(network.model, ids, network.runtime), word)
+
+
+def _told(asked: Asked, params: Params, notes: list[str]) -> Told:
+    """What a network that tells classes makes of what it is given."""
+    if asked.vocabulary is not None:
+        raise Refusal("--vocabulary: is for a language model, which needs no data to be drawn; another -S would do")
+    trained = TRAINED.exists()
+    if not asked.is_drawn and not trained and asked.step == "last":
+        notes.append("There is no trained model here (`dvc repro` trains one): this is the network as it is drawn.")
+    if asked.is_drawn or (not trained and asked.step == "last"):
+        return look_at(asked, params, drawn(params), f"as drawn, untrained (seed {params.seed})", notes)
+    made = open_trained() if asked.step == "last" else _snapshot(asked.step, params)
+    return look_at(asked, params, made, f"after step {made.step:,}", notes)
+
+
+def word_of(tokenizer: Tokenizer | None, token: int) -> str:
+    """A token as it can stand in a picture."""
+    from pipeline.probes.attention import label
+
+    text = label(tokenizer.token_bytes(token)) if tokenizer else str(token)
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 # --------------------------------------------------------------------------------------------------------- the network
@@ -195,9 +229,12 @@ def _no_text() -> Refusal:
 # ----------------------------------------------------------------------------------------------------- what it is given
 
 
-def _ids(asked: Asked, params: Params, network: _Network, notes: list[str]) -> list[int]:
-    ids = _typed(asked.ids, network.vocabulary) if asked.ids is not None else _read(asked, params, network, notes)
-    if len(ids) > (length := network.model.knobs.length):
+def read_ids(
+    asked: Asked, params: Params, tokenizer: Tokenizer | None, vocabulary: int, length: int, notes: list[str]
+) -> list[int]:
+    """What was asked for as ids, cut to the context."""
+    ids = _typed(asked.ids, vocabulary) if asked.ids is not None else _read(asked, params, tokenizer, notes)
+    if len(ids) > length:
         notes.append(f"The context holds {length:,} tokens: of {len(ids):,} these are the first.")
     return ids[:length]
 
@@ -213,13 +250,13 @@ def _typed(text: str, vocabulary: int) -> list[int]:
     return ids
 
 
-def _read(asked: Asked, params: Params, network: _Network, notes: list[str]) -> list[int]:
+def _read(asked: Asked, params: Params, tokenizer: Tokenizer | None, notes: list[str]) -> list[int]:
     """The prompt as ids, without what the tokenizer has none for."""
-    assert network.tokenizer is not None, "a network without one takes ids alone"
+    assert tokenizer is not None, "a network without one takes ids alone"
     what, text = ("--prompt", asked.prompt) if asked.prompt is not None else ("probe.toy", params.probe.toy)
     text = text.encode(errors="replace").decode()  # what a terminal passes on need not be text
-    if (known := network.tokenizer.known(text)) != text:
+    if (known := tokenizer.known(text)) != text:
         notes.append(f"The tokenizer lacks characters of this prompt; the model reads {known!r}.")
     if not known:
         raise Refusal(f"{what}: {text!r} holds nothing that this tokenizer knows; another --prompt, or --ids, would do")
-    return [int(token) for token in network.tokenizer.encode(known)]
+    return [int(token) for token in tokenizer.encode(known)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from rich.cells import cell_len
@@ -49,19 +50,18 @@ def strongest_far_look(looked: Looked, weights: np.ndarray) -> str:
     return f"{words[query]} ({query}) → {words[key]} ({key}) {far[query, key]:.2f}"
 
 
-def drawn(looked: Looked, head: tuple[int, int]) -> Text:
+def drawn(words: Sequence[str], weights: np.ndarray, head: tuple[int, int]) -> Text:
     """One head's map in characters: what each token (row) looks at (column)."""
-    weights, words = looked.seen.maps[head[0] - 1][head[1] - 1], looked.words
     room = max(map(cell_len, words))
     text = Text(
         f"Head {head[0]}.{head[1]}: rows look at columns, {SHADES[1]} to {SHADES[-1]} from little to all\n", style="bold"
     )
     for word, row in zip(words, weights, strict=True):
         text.append(" " * (room - cell_len(word)) + word + " ", style="dim")
-        text.append("".join(2 * SHADES[_shade(float(share))] for share in row).rstrip() + "\n", style="not bold")
+        text.append("".join(2 * SHADES[shade(float(share))] for share in row).rstrip() + "\n", style="not bold")
     return text
 
 
-def _shade(share: float) -> int:
+def shade(share: float) -> int:
     """Which of the shades: the least from 2 % on."""
     return 0 if not share >= 0.02 else min(len(SHADES) - 1, 1 + int(share * (len(SHADES) - 1)))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -33,18 +34,23 @@ def show(looked: Looked, console: Console, head: tuple[int, int] | None = None) 
         console.print(made)
     if head:
         console.print()
-        console.print(drawn(looked, head))
+        console.print(drawn(looked.words, looked.seen.maps[head[0] - 1][head[1] - 1], head))
 
 
-def head_named(text: str | None, looked: Looked) -> tuple[int, int] | None:
+def head_named(text: str | None, maps: np.ndarray) -> tuple[int, int] | None:
     """(layer, head), both from 1, of "2.1".
+
+    Args:
+        maps: of all heads, layer by layer.
 
     Raises:
         Refusal: there is no such head.
     """
     if text is None:
         return None
-    layers, heads = looked.seen.maps.shape[:2]
+    layers, heads = maps.shape[:2]
+    if not layers:
+        raise Refusal("--head: nothing attends in this network")
     layer, _, head = text.partition(".")
     if not (layer.isascii() and layer.isdigit() and head.isascii() and head.isdigit()) or len(text) > 9:
         raise Refusal(f"--head: {text!r} is no LAYER.HEAD, such as 1.{heads}")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from pipeline.networks.classifier import Encoder
 from pipeline.networks.images import ImageTransformer
 from pipeline.networks.pooling import First
 from pipeline.networks.transformer import AttentionBlock
 from pipeline.probes.base import Subject
-from pipeline.probes.passes import run
+from pipeline.probes.passes import Forward, run
 from pipeline.readings import Axis, Reading, finite
 
 STAND_IN = 24  # tokens that stand in for a toy text of which the tokenizer knows nothing
@@ -37,7 +37,7 @@ def attention_maps(subject: Subject) -> Reading | None:
     if subject.reads is None:
         return _over_an_image(subject)
     ids = toy_ids(subject)
-    maps = _maps(subject, torch.tensor([ids], device=subject.runtime.device))
+    maps = maps_of(subject, run(subject, torch.tensor([ids], device=subject.runtime.device)))
     tokens = labels(subject, ids)
     return Reading(
         name="attention",
@@ -55,8 +55,13 @@ def attention_maps(subject: Subject) -> Reading | None:
 
 
 def toy_ids(subject: Subject) -> list[int]:
-    """The toy text as ids, cut to the context; where the tokenizer knows nothing of it, the first tokens of the fixed batch."""
+    """The toy text as ids, cut to the context; where the tokenizer knows nothing of it, the first tokens of the fixed batch.
+
+    Where classes are told, with the end that every text has there.
+    """
     ids = [int(token) for token in subject.tokenizer.encode(subject.tokenizer.known(subject.toy))]
+    if ids and not subject.writes and subject.tokenizer.end is not None:
+        ids.append(subject.tokenizer.end)
     stand_in = subject.batch.inputs[0, :STAND_IN]
     return ids[: subject.task.length] or stand_in[stand_in >= 0].tolist()
 
@@ -68,19 +73,34 @@ def labels(subject: Subject, ids: list[int]) -> list[str]:
 
 
 def _over_an_image(subject: Subject) -> Reading:
-    assert isinstance(subject.model, ImageTransformer)
-    maps, size = _maps(subject, subject.batch.inputs[:1]), subject.model.patches.size
-    given = maps[:, :, 0, 1:] if _own_place(subject) else maps.mean(dim=2)
+    given = maps_of(subject, run(subject, subject.batch.inputs[:1]))
+    rows, columns = given.shape[2:]
     return Reading(
         name="attention",
         form="maps",
         quantity="attention probability",
         says="What each head looks at in a held-out image: the probability of each patch, one map a layer and head. Healthy:"
         " heads that differ, and that find what is to be seen; the same patches of background everywhere are where heads rest.",
-        axes=(*_heads(maps), Axis("row", list(range(size[0]))), Axis("column", list(range(size[1])))),
-        values=finite(given.unflatten(2, size).tolist()),
+        axes=(*_heads(given), Axis("row", list(range(rows))), Axis("column", list(range(columns)))),
+        values=finite(given.tolist()),
         about="attention",
     )
+
+
+def maps_of(subject: Subject, trace: Forward) -> Float[np.ndarray, "L H _ _"]:
+    """What each head looks at in the first example of a pass, which has no padding: [layer, head, query, key] of a text.
+
+    Of an image [layer, head, row, column]: what the queries, or the place of the pooling, give to each patch. Nothing
+    attends: no layers.
+    """
+    if not trace.looks:
+        return np.zeros((0, 0, 0, 0), np.float32)
+    maps = torch.stack([next(look.maps())[0] for look in trace.looks])
+    if isinstance(subject.model, ImageTransformer):
+        given = maps[:, :, 0, 1:] if _own_place(subject) else maps.mean(dim=2)
+        maps = given.unflatten(2, subject.model.patches.size)
+    found: Float[np.ndarray, "L H _ _"] = maps.cpu().numpy()
+    return found
 
 
 def _own_place(subject: Subject) -> bool:
@@ -88,14 +108,9 @@ def _own_place(subject: Subject) -> bool:
     return isinstance(subject.model, Encoder) and isinstance(subject.model.pooling, First)
 
 
-def _heads(maps: Float[Tensor, "L H T T"]) -> tuple[Axis, Axis]:
+def _heads(maps: Float[np.ndarray, "L H _ _"]) -> tuple[Axis, Axis]:
     layers, heads = maps.shape[:2]
     return Axis("layer", list(range(1, layers + 1))), Axis("head", list(range(1, heads + 1)))
-
-
-def _maps(subject: Subject, inputs: Tensor) -> Float[Tensor, "L H T T"]:
-    """The probabilities of the first example, which has no padding."""
-    return torch.stack([next(look.maps())[0] for look in run(subject, inputs).looks])
 
 
 def label(token: bytes) -> str:

@@ -59,6 +59,7 @@ CAUSES: dict[str, Cause] = {
         turned=scaled("train.lr", 10, 1e-3),
         tells="If the loss falls faster and ends lower, it was the rate.",
         votes={
+            "classes_said low": -1,
             "beyond_majority low": 0.5,
             "logistic_margin low": 0.5,
             "reach low": 3,
@@ -202,6 +203,7 @@ CAUSES: dict[str, Cause] = {
         turned=turned("-S model.residual=pre"),
         tells="If it then does better than bare frequencies, it was the missing path.",
         votes={
+            "classes_said low": 1,
             "beyond_majority low": 1,
             "logistic_margin low": 0.5,
             "effective_rank low": 3,

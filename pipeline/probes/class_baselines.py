@@ -29,8 +29,8 @@ NUMBERS = 20_000_000  # pixels that logistic regression is fitted on at most: so
 FEATURES = 100_000  # of words, and of characters, the most frequent; of many classes fewer, for each has a weight for each
 WEIGHTS = 1_000_000  # of words, and of characters, in all
 WORD = r"\w+|[^\w\s]"  # a sign is a word too: of brackets and smileys nothing else would be left
-STRENGTHS_OF_TEXT = (1.0, 10.0)  # C, the inverse of the penalty on weights: the better on the validation split is taken
-STRENGTHS_OF_PIXELS = (0.001, 0.01, 0.1)
+STRENGTHS_OF_TEXT = (1.0, 10.0, 100.0)  # C, the inverse of the penalty on weights: the better on the validation split is taken
+STRENGTHS_OF_PIXELS = (0.001, 0.01, 0.1, 1.0)
 ITERATIONS = 300
 
 Examples = Any

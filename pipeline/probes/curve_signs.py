@@ -123,8 +123,12 @@ def roughness(case: Case) -> float | None:
 
 
 def setback(case: Case) -> float | None:
-    """The largest climb of the training loss above its lowest before, as a share of ln V."""
-    losses = _losses(case)
+    """The largest climb of the training loss above its lowest before, as a share of ln V (of classes: of ln K).
+
+    Of classes the means of twentieths of the training are looked at: a row is of a few dozen examples, and as near to nothing
+    as that loss comes, half of it is chance.
+    """
+    losses = _losses(case) if case.kind == "language" else _in_twentieths(_losses(case))
     if len(losses) < 2 or not case.uniform:
         return None
     lowest, worst = losses[0], 0.0
@@ -185,6 +189,11 @@ def skipped(case: Case) -> float | None:
     """The share of steps that float16 overflowed in, so that they were left out."""
     steps = case.progress.get("step")
     return case.progress["skipped_steps"] / steps if steps and "skipped_steps" in case.progress else None
+
+
+def _in_twentieths(losses: list[float]) -> list[float]:
+    size = -(-len(losses) // 20)
+    return [statistics.mean(losses[start : start + size]) for start in range(0, len(losses), size)] if losses else []
 
 
 def _losses(case: Case) -> list[float]:

@@ -6,9 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.probes.base import Subject
-from pipeline.probes.held_out import held_out
+from pipeline.probes.held_out import classes_of, held_out
 from pipeline.readings import Axis, Reading, finite
-from pipeline.tasks.base import Shape
 
 POINTS = 400  # that are drawn, over all classes
 
@@ -34,7 +33,7 @@ def embeddings(subject: Subject) -> Reading | None:
     if len(features) < 3 or not np.isfinite(features).all():
         return None
     places, held = in_two(features)
-    names = _classes(subject)
+    names = classes_of(subject)
     each = max(1, POINTS // len(names))
     of_class = [places[found.targets.numpy() == number][:each] for number in range(len(names))]
     longest = max(map(len, of_class))
@@ -62,8 +61,3 @@ def in_two(features: Float[np.ndarray, "N D"]) -> tuple[Float[np.ndarray, "N 2"]
     found = PCA(2, svd_solver="full").fit(features)
     first, second = np.nan_to_num(found.explained_variance_ratio_)
     return found.transform(features), (float(first), float(second))
-
-
-def _classes(subject: Subject) -> tuple[str, ...]:
-    shape = getattr(subject.task, "shape", Shape())
-    return tuple(shape.classes)

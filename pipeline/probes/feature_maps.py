@@ -17,6 +17,7 @@ from pipeline.readings import Axis, Reading, finite
 
 IMAGES = 2
 FEATURES = 8  # of a block
+LAYERS = 6  # of which it is shown at most: the first, the last, and some between them
 
 
 def feature_maps(subject: Subject) -> Reading | None:
@@ -24,7 +25,7 @@ def feature_maps(subject: Subject) -> Reading | None:
 
     The features that differ most from place to place (of the largest variance over both images, block by block), in the order
     of their number, as shares of the largest |feature| of the block. Where a map has shrunk, its places are drawn as large
-    squares. No such reading where features have no places (an MLP, a linear map, text).
+    squares. Of a deep network six layers are shown. No such reading where features have no places (an MLP, a linear map, text).
 
     Healthy: maps in which one finds the image again, edges and strokes first, later blocks coarser and fewer places. Broken:
     maps that are flat, or alike for both images.
@@ -38,9 +39,11 @@ def feature_maps(subject: Subject) -> Reading | None:
         return None
     height, width = every[0].shape[2:]
     images = min(IMAGES, len(subject.batch.inputs))
+    named = list(zip([entry(subject), *layer_names(subject)], every, strict=True))
+    shown = np.unique(np.linspace(0, len(named) - 1, min(LAYERS, len(named))).astype(np.int64))
     rows, values = [], []
     for image in range(images):
-        for name, maps in zip([entry(subject), *layer_names(subject)], every, strict=True):
+        for name, maps in (named[place] for place in shown):
             rows.append(f"{'AB'[image]} {name}")
             values.append(finite(enlarged(_chosen(maps[:images])[image], height, width).tolist()))
     return Reading(

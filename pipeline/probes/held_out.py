@@ -12,6 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.probes.base import Subject, once
+from pipeline.tasks.classify import Classification
+from pipeline.tasks.vision import Vision
 
 EXAMPLES = 500  # of the validation split, spread evenly
 TOGETHER = 64  # in a pass
@@ -67,3 +69,9 @@ def held_out(subject: Subject) -> HeldOut:
     said, told = torch.cat(logits), torch.cat(targets)
     losses = F.cross_entropy(said, told, reduction="none")
     return HeldOut(rows, told, torch.cat(features), said.argmax(dim=1), losses)
+
+
+def classes_of(subject: Subject) -> tuple[str, ...]:
+    """The names of the classes that a network tells."""
+    assert isinstance(subject.task, Classification | Vision), "who tells classes names them"
+    return subject.task.shape.classes

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float
 
 from pipeline.tasks.base import Batch
 
-Images = Float32[np.ndarray, "B H W C"]
+Images = Float[np.ndarray, "B H W C"]
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,16 @@ def cut_out(images: Images, side: int, rng: np.random.Generator) -> Images:
     top, left = (rng.integers(length, size=(count, 1)) - side // 2 for length in (height, width))
     rows, columns = np.arange(height) - top, np.arange(width) - left
     hidden = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None, :]
-    return np.where(hidden[..., None], np.float32(0), images)
+    return np.where(hidden[..., None], images.dtype.type(0), images)
 
 
 def blended(batch: Batch, mixup: float, rng: np.random.Generator) -> Batch:
     """Each image with a share of another of the batch, and told as much of its class.
 
-    The share is at most a half, so that the target that logs show is that of the larger part.
+    The share is at most a half: the target of an example stays that of its larger part.
     """
-    share = rng.beta(mixup, mixup, size=len(batch.targets)).astype(np.float32)
-    shares, others = torch.from_numpy(np.minimum(share, 1 - share)), torch.from_numpy(rng.permutation(len(share)))
+    share = rng.beta(mixup, mixup, size=len(batch.targets))
+    shares = torch.from_numpy(np.minimum(share, 1 - share)).to(batch.inputs.dtype)
+    others = torch.from_numpy(rng.permutation(len(share)))
     part = shares[:, None, None, None]
     return Batch((1 - part) * batch.inputs + part * batch.inputs[others], batch.targets, batch.targets[others], shares)
