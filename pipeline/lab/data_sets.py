@@ -129,6 +129,22 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             f"{SHARES}, near_duplicate",
             "by service. Services tell of like things in like words; near_duplicate finds those",
         ),
+        "sentiment": DataSet(
+            "the snippets that classify rates, without their ratings, for a model to begin with",
+            "1.6 MB",
+            "MIT (the package)",
+            PACKAGE,
+            f"classes, {SHARES}",
+            "the same as for classify, so that nothing that is asked there was read here",
+        ),
+        "language_id": DataSet(
+            "Django's strings in twenty languages, without their names",
+            "0.4 MB",
+            "BSD-3-Clause",
+            PACKAGE,
+            SHARES,
+            "the same as for classify",
+        ),
         "file": DataSet(
             "your own .txt files",
             "yours",
