@@ -18,6 +18,7 @@ from pipeline.corpus.leaving_out import leave_out
 from pipeline.corpus.near import SHINGLE, alike, planned, sketched
 from pipeline.corpus.progress import follower
 from pipeline.corpus.table import LABELLED_TEXTS, TEXTS
+from pipeline.params import Refusal
 
 QUIET = follower("none")
 NEEDS_NETWORK = {"shakespeare", "tinyshakespeare", "tinystories", "tinystories_clean", "enwik8", "url", "hub"}
@@ -182,3 +183,21 @@ def test_examples_and_noise_reach_the_training_labels_alone(project: Path) -> No
     for split in ("validation", "test"):
         same = [np.load(project / name / "raw" / f"{split}.labels.npy").tolist() for name in ("plain", "few")]
         assert same[0] == same[1]
+
+
+# ------------------------------------------------------------------------------------------------------- as they really are
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "documents"), [("sentiment", 19_410), ("language_id", 7_651)])
+def test_a_real_package_holds_what_is_said_of_it_and_its_splits_share_nothing(
+    name: str, documents: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PACKED, name, lambda cache: LABELLED_TEXTS[name])
+    try:
+        found = made("classify", name, tmp_path)
+    except Refusal as refusal:
+        pytest.skip(f"there is no package index here that has it: {refusal}")
+    assert sum(map(len, found.values())) == documents
+    assert 0.08 < len(found["validation"]) / documents < 0.12 and 0.08 < len(found["test"]) / documents < 0.12
+    assert not crossing(found, 0.5)
