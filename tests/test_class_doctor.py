@@ -39,6 +39,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             (tmp_path / folder).mkdir(parents=True)
         values = with_knobs(read_yaml(TOP / "params.yaml"), DIGITS | {name.replace("__", "."): turned[name] for name in turned})
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+        for name in ("dvc.yaml", "pipeline"):  # by which a run is known: its code
+            (tmp_path / name).symlink_to(TOP / name)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("DVC_ROOT", str(tmp_path))
         for stage in (prepare, tokenize, train, evaluate, probe, diagnose):

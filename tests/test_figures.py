@@ -22,7 +22,7 @@ from matplotlib.image import imread
 from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
 
 from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
-from pipeline.figures import charts, doctor, pixels
+from pipeline.figures import charts, clouds, doctor, pixels
 from pipeline.figures.forms import FORMS, draw, scale
 from pipeline.figures.page import page
 from pipeline.figures.pictures import diagnosis, pictures
@@ -169,6 +169,26 @@ def test_what_a_reading_asks_after_has_a_place_on_the_page(about: str, run: Run,
     assert not any(question in source for other, question in QUESTIONS.items() if other != about)
     places = [source.index(f'id="reading-{name}"') for name in ("weight_drift", f"asked_{about}", "attention")]
     assert places == sorted(places), "colour maps first, and what wants the whole width last"
+
+
+def test_points_stand_where_their_numbers_say_and_a_name_in_the_middle_of_its_own() -> None:
+    [reading] = [one for one in readings() if one.form == "points"]
+    seen = clouds.view(reading)
+    red, green, none = seen["series"]
+    assert [len(red["dots"]), len(green["dots"]), len(none["dots"])] == [3, 2, 0]
+    assert none["middle"] is None
+    assert red["middle"] == red["dots"][0], "the median of both directions"
+    across = [left for left, _ in red["dots"]]
+    assert across == sorted(across)
+    assert max(top for _, top in red["dots"]) < min(top for _, top in green["dots"]), "what is higher stands above"
+    assert all(0 < place < 100 for one in seen["series"] for dot in one["dots"] for place in dot)
+
+
+def test_the_page_names_every_heap_of_points(run: Run, knobs: dict[str, Any]) -> None:
+    source = page(run, knobs)
+    assert "<green>" in Parsed(source).text
+    assert source.count('class="dot"') >= 5
+    assert 'id="reading-embeddings"' in source
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures
