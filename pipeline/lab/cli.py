@@ -344,6 +344,16 @@ def sanity(
     sys.exit(0 if is_sound else 1)
 
 
+@app.command()
+def data(name: Annotated[str | None, typer.Argument(help="Say more of this one.")] = None) -> None:
+    """List the data sets that one may learn from, or describe one."""
+    enter_project()
+    from pipeline.lab import data_sets
+
+    for line in data_sets.description(name) if name else data_sets.listing():
+        print(line)
+
+
 @app.command(context_settings=PASS_ON)
 def check(context: typer.Context) -> None:
     """Check the knobs of params.yaml, with those that -S turns. ./run does this by itself.
