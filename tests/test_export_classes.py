@@ -20,7 +20,8 @@ from pipeline.engine.architectures import ARCHITECTURES
 from pipeline.lab import onnx_file, vision_transformer
 from pipeline.lab.adopt import command
 from pipeline.lab.cli import app
-from pipeline.lab.export import export, placed, write
+from pipeline.lab.export import export
+from pipeline.lab.stock_text import placed, write
 from pipeline.lab.vision_transformer import HOLDS, lacks
 from pipeline.networks.attention import ATTENTIONS
 from pipeline.networks.convolution import SHRINKS
@@ -53,7 +54,7 @@ def a_classifier(folder: Path, name: str, **changes: Any) -> Subject:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_causal_classifier_is_one_of_the_library_s_with_the_same_logits(name: str, tmp_path: Path) -> None:
     made = a_classifier(tmp_path / "made", name)
-    assert placed(made.task.model, {"classes": CLASSES}) == (name, ARCHITECTURES[name])  # type: ignore[attr-defined]
+    assert placed(made.task.model, classifies=True) == (name, ARCHITECTURES[name])  # type: ignore[attr-defined]
     write(tmp_path / "given", made, name, ARCHITECTURES[name])
     opened = transformers.AutoModelForSequenceClassification
     model, found = opened.from_pretrained(tmp_path / "given", output_loading_info=True)
@@ -87,7 +88,7 @@ def test_the_tokenizer_that_goes_with_it_puts_the_end_behind_each_text_and_pads_
 def test_what_keeps_a_classifier_from_being_one_of_the_library_s_is_named_by_its_knob() -> None:
     plain = {"model__mixer": "none", "model__bias": True, "task__kind": "classify", "prepare__dataset": "dyck"}
     with pytest.raises(Refusal) as refused:
-        placed(knobs(**plain).model, {"classes": CLASSES})
+        placed(knobs(**plain).model, classifies=True)
     assert sorted(line.split(":")[0] for line in refused.value.problems) == ["model.bias", "model.causal", "model.pooling"]
     assert (
         "model.pooling: 'mean' has no place in transformers' sequence classification; 'last' would do" in refused.value.problems

@@ -614,6 +614,11 @@ def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
     ("vary", "more", "problem"),
     [
         ({"arm": {"sick": {"fault": "no mast"}}}, {}, "fault: there is no 'no mast'. Did you mean 'no mask'?"),
+        (
+            {"arm": {"seen": {"task.kind": "vision", "prepare.dataset": "mnist1d"}}},
+            {"measure": "exact_answers"},
+            "measure: exact_answers is asked of language models alone",
+        ),
         ({"bench.gain": [1.0]}, {}, "bench.gain: these runs are trainings"),
         ({"bench.gian": [1.0]}, {"bench": "signal"}, "bench.gian: there is no such knob. Did you mean 'gain'?"),
         ({"bench.gain": [-1.0]}, {"bench": "signal"}, "bench.gain: -1.0 is not above 0.0"),

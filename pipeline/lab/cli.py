@@ -118,7 +118,8 @@ def look(
     """
     called_from = Path.cwd()
     enter_project()
-    from pipeline.lab.look import Asked, look
+    from pipeline.lab.asked import Asked
+    from pipeline.lab.look import look
     from pipeline.lab.look_class import Told
 
     if image is not None and not image.isdigit():

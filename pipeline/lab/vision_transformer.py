@@ -14,6 +14,7 @@ from pipeline.engine.architectures import value_of
 from pipeline.engine.pieces import pack
 from pipeline.engine.tongues import UNGATED, VIT, hidden_of
 from pipeline.lab.folded import folded, folded_knobs
+from pipeline.lab.stock_text import no_place
 from pipeline.networks.images import ImageTransformer
 from pipeline.networks.norms import EPSILON
 from pipeline.params import Model
@@ -47,6 +48,13 @@ def lacks(model: Model, image: tuple[int, ...]) -> Iterator[str]:
     yield from (knob for knob, values in HOLDS.items() if value_of(plainer, knob) not in values)
     if any(side % min(model.patch, side) for side in image[:2]):
         yield "patch"
+
+
+def problems(model: Model, image: tuple[int, ...]) -> Iterator[str]:
+    """A line for each of them."""
+    for knob in lacks(model, image):
+        dividing = tuple(side for side in range(1, model.patch) if not any(whole % side for whole in image[:2]))
+        yield no_place(model, knob, HOLDS.get(knob, dividing), f"transformers' {NAME}")
 
 
 def write(folder: Path, subject: Subject) -> None:
@@ -106,6 +114,11 @@ def preprocessing(meta: dict[str, Any], shape: Shape) -> dict[str, Any]:
         "image_mean": [mean / BRIGHTEST for mean in meta["mean"]],
         "image_std": [deviation / BRIGHTEST for deviation in meta["deviation"]],
     }
+
+
+def about(name: str, image: tuple[int, ...]) -> str:
+    """The head of its card: what it is, and how it is used."""
+    return ABOUT.format(name=name, image=" x ".join(map(str, image)))
 
 
 ABOUT = """library_name: transformers
