@@ -21,6 +21,7 @@ from matplotlib.image import imread
 from small import SMALL, TOP, knobs
 from subjects import machine
 
+from pipeline.artifacts import labels_of
 from pipeline.corpus.tokenizers import Characters
 from pipeline.figures.style import png
 from pipeline.lab import album, findings, grid, sweep
@@ -269,6 +270,7 @@ TOLD = {
     "best_accuracy": 0.99,
     "above_majority": 0.25,
     "validation_error": 0.25,
+    "least_error": pytest.approx(0.01),
     "test_error": math.inf,  # of a number that is not there
     "understood_at": 6,
     "known_at": 1,
@@ -390,7 +392,7 @@ def test_looking_at_a_training_changes_nothing_of_it(project: dict[str, Any]) ->
 
 
 KINDS: dict[str, dict[str, Any]] = {
-    "vision": {"prepare.dataset": "digits", "model.network": "mlp"},
+    "vision": {"prepare.dataset": "mnist1d", "model.network": "mlp"},
     "classify": {"prepare.dataset": "dyck", "tokenize.kind": "char"},
 }
 
@@ -409,6 +411,16 @@ def test_a_grid_may_be_of_classes(kind: str, project: dict[str, Any]) -> None:
     assert len(tokenizers) == (kind == "classify")
     with pytest.raises(Refusal, match="fault: 'no mask' is made in language models alone"):
         grid.read(parts | {"vary": {"arm": {"sick": {"fault": "no mask"}}}}).variants(standing)
+
+
+def test_a_data_set_of_two_kinds_is_made_for_each(project: dict[str, Any]) -> None:
+    brackets = {"prepare.dataset": "dyck", "tokenize.kind": "char"}
+    labelled, text = (
+        sweep.tokens_for(parse(Params, with_knobs(project, {"task.kind": kind, **brackets})))
+        for kind in ("classify", "language")
+    )
+    assert labels_of(labelled, "train").exists()
+    assert not labels_of(text, "train").exists()
 
 
 def test_a_fault_is_in_the_training_and_in_what_it_is_kept_as(project: dict[str, Any]) -> None:
@@ -602,6 +614,11 @@ def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
     ("vary", "more", "problem"),
     [
         ({"arm": {"sick": {"fault": "no mast"}}}, {}, "fault: there is no 'no mast'. Did you mean 'no mask'?"),
+        (
+            {"arm": {"seen": {"task.kind": "vision", "prepare.dataset": "mnist1d"}}},
+            {"measure": "exact_answers"},
+            "measure: exact_answers is asked of language models alone",
+        ),
         ({"bench.gain": [1.0]}, {}, "bench.gain: these runs are trainings"),
         ({"bench.gian": [1.0]}, {"bench": "signal"}, "bench.gian: there is no such knob. Did you mean 'gain'?"),
         ({"bench.gain": [-1.0]}, {"bench": "signal"}, "bench.gain: -1.0 is not above 0.0"),

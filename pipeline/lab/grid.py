@@ -92,8 +92,11 @@ class Sweep:
         if fault and fault not in (known := (*names_in("lab/faults.py:FAULTS"), *names_in("lab/breaches.py:BREACHES"))):
             raise ParamsError(f"fault: there is no '{fault}'. {suggest(str(fault), known)}")
         bench = parse(BENCHES[self.bench], own, ("bench",)) if self.bench else None
-        if fault and sections.get("task", {}).get("kind", "language") != "language":
-            raise ParamsError(f"fault: '{fault}' is made in language models alone")
+        if sections.get("task", {}).get("kind", "language") != "language":
+            if fault:
+                raise ParamsError(f"fault: '{fault}' is made in language models alone")
+            for name in QUESTIONS.intersection(self.read):
+                raise ParamsError(f"measure: {name} is asked of language models alone")
         if own and not bench:
             raise ParamsError(*(f"bench.{knob}: these runs are trainings; `bench` names another experiment" for knob in own))
         return Variant(place, parse(Params, sections), fault, bench)
@@ -104,6 +107,7 @@ class Sweep:
 PARTS = ("vary", "seeds", "measure", "check")  # of every sweep
 MORE = ("bench", "shows")  # of some
 
+QUESTIONS = frozenset({"exact_answers", "repeat_loss"})  # which a text alone can put
 CURVES = ("train_loss", "validation_loss", "validation_accuracy")  # of every training
 FOLLOWED = (*CURVES, *(name for name, measure in MEASURES.items() if measure.reads == name))
 

@@ -60,6 +60,7 @@ MEASURES: dict[str, Measure] = {
         "validation accuracy above that of always the most frequent", above("majority", validation_accuracy), rises=True
     ),
     "validation_error": Measure("validation error (share of targets told wrong)", wrong(validation_accuracy)),
+    "least_error": Measure("least validation error of the training (share told wrong)", wrong(held_out("accuracy", max))),
     "understood_at": Measure(
         f"step from which {UNDERSTOOD:.0%} held out are right", understood_at, logarithmic=True, absent="never"
     ),

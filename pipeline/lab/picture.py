@@ -145,7 +145,7 @@ def _lay_out(axes: Axes, panel: Panel) -> list[float]:
         return list(map(float, labels))
     if panel.scale == "words":
         places = list(map(float, range(len(labels))))
-        axes.set_xticks(places, [textwrap.fill(str(label), 16) for label in labels])
+        axes.set_xticks(places, [textwrap.fill(str(label), min(16, 60 // len(labels))) for label in labels])
         axes.set_xlim(-0.6, len(labels) - 0.4)
         axes.grid(visible=False, axis="x")
         return places

@@ -15,7 +15,7 @@ from pipeline.artifacts import tokenizer_of
 from pipeline.corpus.tokenizers import load
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.runtime import Runtime
-from pipeline.params import Probe
+from pipeline.params import Probe, Refusal
 from pipeline.probes.base import Subject
 from pipeline.probes.copying import repeated
 from pipeline.probes.numbers import NUMBERS, summary
@@ -82,9 +82,15 @@ def exact_answers(subject: Subject) -> float:
 
 
 def held_out_questions(subject: Subject) -> list[tuple[Int[Tensor, "N Q"], Int[Tensor, "N A"]]]:
-    """Questions and answers of the validation split, spread evenly; those of equal lengths together."""
+    """Questions and answers of the validation split, spread evenly; those of equal lengths together.
+
+    Raises:
+        Refusal: its documents are none.
+    """
     task, tokenizer = subject.task, subject.tokenizer
-    assert isinstance(task, LanguageModelling) and tokenizer.end is not None, "questions are documents of a text"
+    assert isinstance(task, LanguageModelling), "questions are asked of language models alone"
+    if tokenizer.end is None or not tokenizer.known("="):
+        raise Refusal("measure: exact_answers wants documents with an =, such as those of prepare.dataset addition")
     documents = np.split(ids := task.ids("validation"), np.flatnonzero(ids == tokenizer.end) + 1)[:-1]
     [equals] = tokenizer.encode("=")
     found: dict[tuple[int, int], list[np.ndarray]] = {}
