@@ -23,7 +23,7 @@ import torch
 from benchmarks.bench import ANCHOR, TOP, machine, table
 from pipeline.corpus.tokenizers import Bytes
 from pipeline.engine.runtime import Runtime
-from pipeline.lab.export import placed, write
+from pipeline.lab.stock_text import placed, write
 from pipeline.params import Params, parse, read_sections, with_knobs
 from pipeline.probes.base import Subject
 from pipeline.probes.samples import stream

@@ -1,17 +1,19 @@
-"""How many tokens a second does training take in, and what share of what the machine can multiply is that?
+"""How many tokens or examples a second does training take in, and what share of what the machine can multiply is that?
 
     python -m benchmarks.throughput [--rounds 5] [--steps 60] [--threads 0]
     python -m benchmarks.throughput --cuda          nanoGPT's recipe for a GPU, and the sizes of 10 and 50 million parameters
+    python -m benchmarks.throughput --kinds         the default recipe of each kind of task, on random texts and pixels
 
-They train in turn on generated text, so no network is needed; the median of the rounds is shown. nanogpt-cpu in float32 is the
-plain form, with the library's attention; in bfloat16 it is the same network and the same maths through our kernels. FLOPs are
-those of the matrix products of a whole step, as `rally budget` counts them; the peak is that of the fastest square
-product of this machine in that precision, measured in the same run.
+The first two train in turn on generated text, so no network is needed; the median of the rounds is shown. nanogpt-cpu in
+float32 is the plain form, with the library's attention; in bfloat16 it is the same network and the same maths through our
+kernels. FLOPs are those of the matrix products of a whole step, as `rally budget` counts them; the peak is that of the
+fastest square product of this machine in that precision, measured in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -22,9 +24,11 @@ import torch
 
 from benchmarks.bench import ANCHOR, SILENT, TOP, Lab, machine, table
 from pipeline.engine.runtime import PRECISIONS
+from pipeline.lab.material import data_of
+from pipeline.lab.pace import measure
 from pipeline.lab.rehearsal import rehearse
 from pipeline.lab.study import read_all
-from pipeline.params import cores
+from pipeline.params import Params, cores, parse, read_sections, with_knobs
 from pipeline.tasks.base import Shape
 
 GENERATED = {"prepare.dataset": "markov", "tokenize.kind": "char"}
@@ -58,14 +62,52 @@ def recipes_of(cuda: bool) -> dict[str, dict[str, Any]]:
     }
 
 
+# The default recipe as each kind of task has it, and the other networks for images. Nothing is fetched: the shape of a data
+# set is known before anybody has prepared it, and texts are taken to fill the context.
+KINDS: dict[str, dict[str, Any]] = {
+    "language": {"task.kind": "language"},
+    "classify": {"task.kind": "classify", "prepare.dataset": "sentiment"},
+    "vision, cnn": {"task.kind": "vision", "prepare.dataset": "mnist_5k"},
+    "vision, mlp": {"task.kind": "vision", "prepare.dataset": "mnist_5k", "model.network": "mlp"},
+    "vision, transformer": {"task.kind": "vision", "prepare.dataset": "mnist_5k", "model.network": "transformer"},
+}
+
+
+def of_kinds(rounds: int, threads: int, device: str) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """(header, rows) of the table of KINDS, measured in turns."""
+    asked = list(itertools.product(KINDS, ("float32", "bfloat16")))
+    speeds: dict[tuple[str, str], list[float]] = {each: [] for each in asked}
+    flops: dict[tuple[str, str], float] = {}
+    for _ in range(rounds):
+        for name, precision in asked:
+            common = {"runtime.threads": threads, "runtime.device": device, "train.precision": precision}
+            params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), SILENT | common | KINDS[name]))
+            shape = data_of(params).shape
+            speeds[name, precision].append(params.train.batch / measure(params, shape).step)
+            if (name, precision) not in flops:
+                step = rehearse(params, shape, precision=precision, on_card=device == "cuda")
+                flops[name, precision] = sum(step.flops.values()) / params.train.batch
+    rows: list[tuple[object, ...]] = []
+    for (name, precision), found in speeds.items():
+        middle = statistics.median(found)
+        reached = f"{middle * flops[name, precision] / 1e9:,.0f}"
+        rows.append((name, precision, f"{middle:,.0f}", f"{min(found):,.0f} … {max(found):,.0f}", reached))
+    return ("recipe", "precision", "examples/s, median", "range", "GFLOP/s of products"), rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--threads", type=int, default=0, help="0 = as many as there are cores")
     parser.add_argument("--cuda", action="store_true", help="the recipes for a GPU, on it")
+    parser.add_argument("--kinds", action="store_true", help="the default recipe of each kind of task")
     asked = parser.parse_args()
     device = "cuda" if asked.cuda else "cpu"
+    if asked.kinds:
+        header, rows = of_kinds(asked.rounds, asked.threads, device)
+        print(f"{machine()}; {asked.threads or 'all'} threads; {asked.rounds} rounds of 20 steps\n\n{table(header, rows)}")
+        return
     speeds: dict[tuple[str, str], list[float]] = {}
     flops: dict[tuple[str, str], float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +127,7 @@ def main() -> None:
                         flops[name, precision] = sum(step.flops.values()) / tokens
     peaks = {precision: peak(precision, device, asked.threads) for precision in ("float32", "bfloat16")}
     base = statistics.median(next(iter(speeds.values())))
-    rows: list[tuple[object, ...]] = []
+    rows = []
     for (name, precision), found in speeds.items():
         middle = statistics.median(found)
         reached = middle * flops[name, precision]

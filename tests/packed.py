@@ -69,7 +69,7 @@ def sentiment(cache: Path) -> Sentiment:
 def language_id(cache: Path) -> LanguageId:
     """Some strings, each in every language: the English one, spelt with that language's own endings."""
     rng = random.Random(2)
-    sources = [said(rng, 6) for _ in range(150)]
+    sources = [said(rng, 6) for _ in range(110)]
     files = {}
     for code, _ in LANGUAGES:
         entries = ['msgid ""\nmsgstr ""\n"Language: x\\n"']
@@ -83,8 +83,8 @@ def language_id(cache: Path) -> LanguageId:
 def manuals(cache: Path) -> Manuals:
     rng = random.Random(3)
     files = {}
-    for service in range(100):
-        members = {f"m{i}": {"documentation": f"<p>{said(rng)} <b>{said(rng, 2)}</b></p><p>a&amp;b</p>"} for i in range(20)}
+    for service in range(60):
+        members = {f"m{i}": {"documentation": f"<p>{said(rng)} <b>{said(rng, 2)}</b></p><p>a&amp;b</p>"} for i in range(12)}
         about = {"documentation": "<p>The same everywhere.</p>", "shapes": members}
         files[f"botocore/data/service{service}/2020-01-01/service-2.json.gz"] = gzip.compress(json.dumps(about).encode())
     return Manuals("botocore==1.44.5", cached(cache, wheel(files)))

@@ -175,7 +175,7 @@ def diagnosis() -> dict[str, Any]:
 
 
 def readings() -> list[Reading]:
-    """One reading of each form, as the first probes make them."""
+    """Readings of every form, as the first probes make them."""
     steps = Axis("step", [0, 20, 100, 300, 1000])
     blocks = Axis("block", ["embedding", *(f"block {block}" for block in range(4))])
     grow = [[(1 + step / 200) ** (block / 4) * (0.8 + 0.1 * block) for block in range(5)] for step in steps.ticks]  # type: ignore[operator]
@@ -209,6 +209,15 @@ def readings() -> list[Reading]:
             "How far each block has moved.",
             (Axis("block", range_(4)), Axis("step", range_(30))),
             finite(over),
+        ),
+        Reading(
+            "embeddings",
+            "points",
+            "",
+            "Vectors of held-out examples. Healthy: a heap for each class.",
+            (Axis("class", ["red", "<green>", "none"]), Axis("example", range_(3)), Axis("direction", ["first", "second"])),
+            [[[0.0, 1.0], [0.1, 1.1], [0.2, 0.9]], [[3.0, -1.0], [3.5, -1.5], [None, None]], [[None, None]] * 3],
+            about="prediction",
         ),
     ]
 

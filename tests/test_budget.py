@@ -10,14 +10,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from small import knobs, write_tokens
+from subjects import TEXT, leave_images, leave_texts
 
-from pipeline.artifacts import TOKENS, meta_of, write_json
+from pipeline.artifacts import TOKENS, meta_of, read_json, write_json
+from pipeline.corpus.table import IMAGES, LABELLED_TEXTS
+from pipeline.corpus.tokenizers import Characters
 from pipeline.lab import budget_page
 from pipeline.lab.budget import draw_up
 from pipeline.lab.fitting import CARDS, CHANGES, GIB, Device, card, changes_to_fit, with_changes
-from pipeline.lab.material import Data, data_of
+from pipeline.lab.material import CLASSES, PICTURES, Data, data_of
 from pipeline.lab.pace import STEPS, Pace, measure
 from pipeline.params import Params, Refusal, load
 from pipeline.tasks.base import Shape
@@ -63,6 +68,85 @@ def test_a_vocabulary_that_nobody_knows_yet_is_asked_for_in_one_line(project: Pa
         data_of(characters)
     assert data_of(characters, 65).vocabulary == 65
     assert data_of(with_changes(load(), {"tokenize.kind": "byte"})).vocabulary == 257
+
+
+CLASSIFY = {"task.kind": "classify", "prepare.dataset": "sentiment"}
+VISION = {"task.kind": "vision", "prepare.dataset": "mnist_5k"}
+
+
+def test_of_images_and_texts_with_classes_that_nobody_has_prepared_the_shape_is_known(project: Path) -> None:
+    images = data_of(with_changes(load(), VISION))
+    assert (images.shape.image, len(images.shape.classes), images.amount, images.known) == (
+        *((28, 28, 1), 10),
+        *(None, "prepare.dataset"),
+    )
+    texts = data_of(with_changes(load(), CLASSIFY | {"prepare.classes": 3}))
+    assert (texts.vocabulary, len(texts.shape.classes), texts.sizes) == (1024, 3, None)
+    own = with_changes(load(), VISION | {"prepare.dataset": "file"})
+    with pytest.raises(Refusal, match=r"\Aprepare\.dataset: nobody knows yet of 'file' how large its images are; `dvc"):
+        data_of(own)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_what_is_said_of_images_beforehand_is_said_of_a_data_set_that_there_is(name: str) -> None:
+    assert name in IMAGES
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_is_said_of_classes_beforehand_is_said_of_a_data_set_that_there_is(name: str) -> None:
+    assert name in LABELLED_TEXTS
+
+
+def test_texts_and_images_that_are_there_are_counted_one_by_one(project: Path) -> None:
+    def turned(**changes: str) -> Params:
+        knobs = yaml.safe_load(Path("params.yaml").read_text()) | {}
+        for name, value in changes.items():
+            section, _, knob = name.partition("__")
+            knobs[section][knob] = value
+        Path("params.yaml").write_text(yaml.safe_dump(knobs))
+        return load()
+
+    params = turned(task__kind="classify", prepare__dataset="dyck", tokenize__kind="char")
+    leave_texts(TOKENS, Characters.learn([TEXT], 0, has_end=True))
+    write_json(meta_of(TOKENS), read_json(meta_of(TOKENS)) | {"kind": "char"})
+    texts = data_of(params)
+    assert texts.sizes is not None
+    assert (texts.amount, len(texts.sizes), texts.known, len(texts.shape.classes)) == (40, 40, "data/tokens", 3)
+    assert int(texts.sizes.sum()) == len(np.load(TOKENS / "train.npy"))
+    shutil.rmtree(TOKENS)
+    params = turned(task__kind="vision", prepare__dataset="digits")
+    leave_images(TOKENS)
+    write_json(meta_of(TOKENS), read_json(meta_of(TOKENS)) | {"examples": {"train": 40}})
+    assert (data_of(params).amount, data_of(params).shape.image) == (40, (6, 5, 1))
+
+
+def test_the_page_speaks_of_images_where_there_are_images(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    turned = {"model.norm": "batch", "train.batch": 20, "train.steps": 50, "train.validations": 0}
+    params = with_changes(load(), VISION | turned)
+    budget = draw_up(params, replace(data_of(params), amount=500), for_card=12, clock=False)
+    assert (budget.unit, budget.amount, budget.epochs) == ("example", 1000, 2)
+    assert budget.flops_a_target * 20 == budget.flops_a_step
+    budget_page.show(budget, as_json=False)
+    shown = capsys.readouterr().out
+    of_images = ("an image", "20 images at once", "28 x 28 x 1 numbers: one of 10 classes")
+    for words in (*of_images, "2.0 times the data", "beside them"):
+        assert words in " ".join(shown.split())
+    assert not {"tokens", "sequences", "vocabulary"} & set(shown.split())
+    said = budget.as_json()
+    assert (said["examples"], said["classes"], said["image"]) == (1000, 10, [28, 28, 1])
+    assert not {"tokens", "tokens_per_parameter", "vocabulary"} & set(said)
+
+
+def test_short_texts_are_less_work_than_the_longest_and_are_measured_as_they_are(project: Path) -> None:
+    params = with_changes(load(), CLASSIFY | {"train.batch": 2, "model.depth": 1, "model.width": 16, "train.steps": 400})
+    sizes = np.array([8] * 50 + [64])
+    budget = draw_up(params, Data(Shape(50, ("a", "b")), 51, "data/tokens", sizes), clock=False)
+    chance = 1 - (50 / 51) ** 2  # that one of the two is the long one
+    assert budget.share.work == pytest.approx(chance + (1 - chance) / 8, rel=0.2)
+    assert budget.share.targets == 1
+    whole = draw_up(params, Data(Shape(50, ("a", "b")), 51, "data/tokens"), clock=False)
+    assert budget.step.flops["forward"] < 0.6 * whole.step.flops["forward"]
+    assert measure(params, Shape(50, ("a", "b")), sizes).steps == STEPS
 
 
 # ----------------------------------------------------------------------------------------------------------- does it fit
@@ -112,6 +196,8 @@ def test_the_cheapest_changes_that_make_it_fit_are_found(room: int, changes: dic
 
 def test_every_change_turns_a_knob_that_there_is() -> None:
     params = knobs(train__precision="float32", train__batch=64, model__length=512, model__window=5)
+    images = with_changes(params, {"task.kind": "vision", "prepare.dataset": "digits"})
+    assert [change.knob for change in CHANGES if not change.values(images)] == ["runtime.loss_chunk"]
     for change in CHANGES:
         values = change.values(params)
         assert values, change.knob

@@ -39,6 +39,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             (tmp_path / folder).mkdir(parents=True)
         values = with_knobs(read_yaml(TOP / "params.yaml"), DIGITS | {name.replace("__", "."): turned[name] for name in turned})
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+        for name in ("dvc.yaml", "pipeline"):  # by which a run is known: its code
+            (tmp_path / name).symlink_to(TOP / name)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("DVC_ROOT", str(tmp_path))
         for stage in (prepare, tokenize, train, evaluate, probe, diagnose):
@@ -48,7 +50,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return through
 
 
-@pytest.mark.parametrize("network", ["cnn", "mlp", "transformer"])
+@pytest.mark.parametrize("network", ["cnn", "mlp"])
 def test_a_healthy_run_over_images_is_healthy(network: str, run: Any) -> None:
     assert run(model__network=network)["finding"] == "healthy"
 
@@ -57,7 +59,7 @@ SPOILT: dict[str, tuple[dict[str, Any], set[str], str]] = {
     "thirty times the learning rate": ({"train__lr": 0.9}, {"unstable", "diverged"}, "learning rate too high"),
     "labels drawn anew": ({"prepare__label_noise": 1.0}, {"learns nothing"}, "labels do not fit"),
     "deep, without residuals": (
-        {"model__depth": 16, "model__residual": "none", "model__shrink": "none"},
+        {"model__depth": 16, "model__residual": "none", "model__shrink": "none", "train__steps": 100},
         {"worse than a straight line", "says one class", "learns nothing"},
         "no residuals",
     ),

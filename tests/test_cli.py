@@ -20,10 +20,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small import knobs
 from subjects import leave_model, subject
 
+from pipeline.corpus.documents import Splits
+from pipeline.corpus.progress import follower
+from pipeline.corpus.table import IMAGES, LABELLED_TEXTS, TEXTS
 from pipeline.corpus.tokenizers import Characters
 from pipeline.lab import environment
+from pipeline.lab.data_sets import CATALOGUE, description, listing
 from pipeline.lab.sample import Draw, converse, open_trained, write
 
 TOP = Path(__file__).parents[1]
@@ -40,6 +45,7 @@ VERBS = (
     "play",
     "budget",
     "sanity",
+    "data",
     "check",
     "show",
     "doctor",
@@ -137,6 +143,35 @@ def test_the_knobs_that_stand_in_params_yaml_are_checked_too(project: Path) -> N
     done = rally("check", "dvc", "repro")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "model.depth: -" in done.stderr
+
+
+# ------------------------------------------------------------------------------------------------------------------ data
+
+
+@pytest.mark.parametrize("kind", CATALOGUE)
+def test_every_data_set_is_listed_in_a_line_and_said_more_of(kind: str, project: Path) -> None:
+    names = {"language": TEXTS, "classify": LABELLED_TEXTS, "vision": IMAGES}[kind]
+    assert list(CATALOGUE[kind]) == list(names)
+    lines = "\n".join(listing()).partition(f"{kind} (task.kind={kind})\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in lines] == list(names)
+    assert max(map(len, lines)) <= 160
+    for name in names:
+        said = "\n".join(description(name))
+        assert f"task.kind={kind} -S prepare.dataset={name}" in said and CATALOGUE[kind][name].licence in " ".join(said.split())
+
+
+def test_a_data_set_is_listed_with_the_licence_of_its_card(tmp_path: Path) -> None:
+    for name in ("markov", "repeats", "addition", "dyck", "modular"):
+        with Splits(tmp_path) as splits:
+            card = TEXTS[name](knobs(prepare__dataset=name, prepare__size=5000).prepare, splits, follower("none"))
+        assert card.licence == CATALOGUE["language"][name].licence
+
+
+def test_the_data_sets_are_told_in_a_terminal_and_one_that_is_not_there_is_one_line(project: Path) -> None:
+    assert "sentiment" in rally("data").stdout and "Hutto" not in rally("data").stdout
+    done = rally("data", "sentimant")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("rally data: there is no 'sentimant'. Did you mean 'sentiment'? Known: shakespeare, ")
 
 
 # ---------------------------------------------------------------------------------------------------------------- sample

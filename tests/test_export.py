@@ -20,7 +20,8 @@ from pipeline.corpus.hugging_face import FORMS, tokenizer_config, tokenizer_json
 from pipeline.corpus.tokenizers import TOKENIZERS, Tokenizer
 from pipeline.engine.architectures import ARCHITECTURES, FREE, nearest
 from pipeline.engine.pieces import BUFFERS, Misfit, pack, unpack
-from pipeline.lab.export import export, placed, write
+from pipeline.lab.export import export
+from pipeline.lab.stock_text import placed, write
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Refusal
 from pipeline.probes.base import Subject
@@ -247,7 +248,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
 def test_an_export_is_a_folder_with_a_card_that_says_what_the_model_is(trained: Subject) -> None:
     write_json(CARD, {"name": "plays", "source": "a library", "licence": "free to all", "sha256": {"plays.txt": "12ab"}})
     write_json(EVALUATION, {"test_bits_per_byte": 2.34567, "bits_per_byte": 2.3, "scores": []})
-    assert export(Path("given")) == "NemotronForCausalLM"
+    assert export(Path("given")) == "a NemotronForCausalLM, with its tokenizer and a card"
     assert {path.name for path in Path("given").iterdir()} == {
         *("config.json", "generation_config.json", "model.safetensors", "README.md", "tokenizer.json", "tokenizer_config.json")
     }

@@ -22,7 +22,7 @@ from matplotlib.image import imread
 from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
 
 from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
-from pipeline.figures import charts, doctor, pixels
+from pipeline.figures import charts, clouds, doctor, pixels
 from pipeline.figures.forms import FORMS, draw, scale
 from pipeline.figures.page import page
 from pipeline.figures.pictures import diagnosis, pictures
@@ -101,7 +101,8 @@ def test_a_reading_is_drawn_in_its_form_with_its_quantity(reading: Reading) -> N
     assert image.shape[1] >= 300
     assert image[..., :3].std() > 0.02  # not an empty sheet
     labels = [text for axes in figure.axes for text in (axes.get_ylabel(), axes.get_xlabel())]
-    assert reading.quantity in labels
+    wanted = reading.quantity if reading.form != "points" else str(reading.axes[2].ticks[1])
+    assert wanted in labels
 
 
 def test_a_gap_breaks_a_line_and_is_not_bridged() -> None:
@@ -169,6 +170,26 @@ def test_what_a_reading_asks_after_has_a_place_on_the_page(about: str, run: Run,
     assert not any(question in source for other, question in QUESTIONS.items() if other != about)
     places = [source.index(f'id="reading-{name}"') for name in ("weight_drift", f"asked_{about}", "attention")]
     assert places == sorted(places), "colour maps first, and what wants the whole width last"
+
+
+def test_points_stand_where_their_numbers_say_and_a_name_in_the_middle_of_its_own() -> None:
+    [reading] = [one for one in readings() if one.form == "points"]
+    seen = clouds.view(reading)
+    red, green, none = seen["series"]
+    assert [len(red["dots"]), len(green["dots"]), len(none["dots"])] == [3, 2, 0]
+    assert none["middle"] is None
+    assert red["middle"] == (red["dots"][1][0], red["dots"][0][1]), "the median of both directions"
+    across = [left for left, _ in red["dots"]]
+    assert across == sorted(across), "what is larger stands farther to the right"
+    assert max(top for _, top in red["dots"]) < min(top for _, top in green["dots"]), "what is higher stands above"
+    assert all(0 < place < 100 for one in seen["series"] for dot in one["dots"] for place in dot)
+
+
+def test_the_page_names_every_heap_of_points(run: Run, knobs: dict[str, Any]) -> None:
+    source = page(run, knobs)
+    assert "<green>" in Parsed(source).text
+    assert source.count('class="dot"') >= 5
+    assert 'id="reading-embeddings"' in source
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures

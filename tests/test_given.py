@@ -23,7 +23,7 @@ from pipeline.engine.given import given, network_of
 from pipeline.engine.inheritance import start_from
 from pipeline.engine.start import begin
 from pipeline.lab.adopt import command
-from pipeline.lab.export import write
+from pipeline.lab.stock_text import write
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params, Refusal, Yaml12Loader
 from pipeline.probes.base import Subject

@@ -25,7 +25,8 @@ from pipeline.artifacts import TOKENS, meta_of, read_json, write_json
 from pipeline.corpus.tokenizers import Characters
 from pipeline.engine.runtime import Runtime
 from pipeline.lab import look_text
-from pipeline.lab.look import Asked, Looked, look
+from pipeline.lab.asked import Asked
+from pipeline.lab.look import Looked, look
 from pipeline.lab.look_diagram import diagram
 from pipeline.lab.look_heads import habits, most_decided
 from pipeline.networks.activations import ACTIVATIONS
@@ -435,8 +436,8 @@ def test_a_step_without_a_snapshot_is_refused_with_the_nearest(project: Path) ->
         look(Asked(ids="1 99"))
     for wrong in ("2", "x.1", "²⋅1", "3.1", "0.1"):
         with pytest.raises(Refusal, match=r"\A--head: [^\n]*\Z"):
-            look_text.head_named(wrong, look(Asked("the")))
-    assert look_text.head_named("2.1", look(Asked("the"))) == (2, 1)
+            look_text.head_named(wrong, look(Asked("the")).maps)
+    assert look_text.head_named("2.1", look(Asked("the")).maps) == (2, 1)
 
 
 def test_the_terminal_shows_the_tree_the_next_token_the_lens_and_the_heads(project: Path) -> None:

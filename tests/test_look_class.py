@@ -20,8 +20,9 @@ from subjects import CLASSES, IMAGE, OF_KIND, leave_model, small_subject
 from test_look_page import Parsed
 
 from pipeline.lab import look_class_page, look_class_text
+from pipeline.lab.asked import Asked
 from pipeline.lab.cli import main
-from pipeline.lab.look import Asked, look
+from pipeline.lab.look import look
 from pipeline.lab.look_class import Told
 from pipeline.params import Refusal
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from small import knobs, same, started, write_tokens
+from small import TOP, knobs, same, started, write_tokens
 from subjects import small_subject
 from test_families import KNOBS, VARIANTS
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from pipeline.engine.loop import update
 from pipeline.engine.sanity import numbers_at_start, problems, said
 from pipeline.lab import soundness
+from pipeline.lab.overfit import LEARNED, losses_on_one_batch
 from pipeline.networks.attention import Attention, Cache
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
@@ -316,7 +317,7 @@ def told(params: Any) -> tuple[bool, str]:
 
 
 def test_one_batch_is_learned_by_heart_or_it_is_said_that_it_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("EXAMPLES", 4), ("LENGTH", 16), ("LABELS", 17), ("STEPS", 60)):
+    for name, size in (("EXAMPLES", {"language": 4}), ("LENGTH", 16), ("LABELS", 17), ("STEPS", 60)):
         monkeypatch.setattr(soundness, name, size)
     adamw = {"train__optimizer": "adamw", "train__warmup": 0.0, "train__precision": "float32", "model__width": 64}
     learned, said_of_it = told(knobs(**adamw, train__lr=0.01))
@@ -325,6 +326,28 @@ def test_one_batch_is_learned_by_heart_or_it_is_said_that_it_was_not(monkeypatch
     learned, said_of_it = told(knobs(**adamw, train__lr=1e-6))
     assert not learned
     assert "not learned: one batch of 4 sequences of 16 random labels; after 60 steps the loss is 2.8" in said_of_it
+
+
+@pytest.mark.parametrize(
+    ("kind", "dataset", "what"),
+    [
+        ("classify", "sentiment", "32 random texts of 64 tokens, each of one of 2 classes, drawn at random"),
+        ("vision", "digits", "32 random images, each of one of 10 classes, drawn at random"),
+    ],
+)
+def test_what_has_classes_is_learned_by_heart_too_and_not_where_they_are_others_in_every_step(
+    kind: str, dataset: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.yaml").write_bytes((TOP / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(soundness, "EXAMPLES", {kind: 32})
+    adamw = {"train__optimizer": "adamw", "train__lr": 0.01, "train__precision": "float32"}
+    params = knobs(**adamw, model__width=32, task__kind=kind, prepare__dataset=dataset)
+    learned, said_of_it = told(params)
+    assert learned
+    assert f"learned: one batch of {what}, in " in " ".join(said_of_it.split())
+    others = list(losses_on_one_batch(params, 32, 64, 10, 60, fresh=True))
+    assert min(others) > 0.6 * math.log(10) > 20 * LEARNED
 
 
 def test_a_curve_in_the_terminal_falls_with_the_loss() -> None:

@@ -128,6 +128,18 @@ def test_measuring_shows_every_setting_and_keeps_what_won(
     assert found.compile_from is None  # nobody looked
 
 
+def test_a_network_without_attention_leaves_its_kernel_to_auto(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(TOP / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    tuning.play(auto(task__kind="vision", prepare__dataset="digits"), seconds=0.1)
+    said, found = capsys.readouterr().out, tuned_for("cpu")
+    assert "examples/s" in said and "tokens" not in said
+    assert found is not None
+    assert (found.attention, found.measured_on) == ("auto", "width 16, depth 2, 4 images of 8 x 8 x 1")
+
+
 def test_a_setting_that_is_hardly_faster_changes_nothing() -> None:
     usual, other = Setting("float32", 1, "library", steps=[1.0]), Setting("float32", 1, "written", steps=[0.98])
     assert choice([usual, other], usual) is usual

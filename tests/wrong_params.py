@@ -218,6 +218,19 @@ WRONG: dict[str, Wrong] = {
     "a batch that keeps something else": knob(
         "train.length_keeps", "token", "train.length_keeps: there is no 'token'. Did you mean 'tokens'? Known: examples, tokens"
     ),
+    "a likeness that everything has": knob(
+        "prepare.near_duplicate",
+        0.1,
+        "prepare.near_duplicate: 0.1 is below 0.3: so alike is much that has nothing in common",
+    ),
+    "a branch of the hub": knob(
+        "prepare.revision",
+        "main",
+        "prepare.revision: 'main' is no commit, 40 hexadecimal digits: a branch would change under your feet;"
+        " the data set 'hub' needs one",
+        prepare__dataset="hub",
+        prepare__repository="owner/name",
+    ),
     "sums of fewer digits than there are": knob(
         "prepare.fewest_digits", 5, "prepare.fewest_digits: 5 is more than digits 3", prepare__digits=3
     ),

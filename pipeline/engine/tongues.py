@@ -163,6 +163,22 @@ PHI = (
 )
 
 
+# Of a Vision Transformer, whose first three are laid out otherwise: lab/vision_transformer.py.
+VIT = (
+    Piece("vit.embeddings.cls_token", "pooling.start"),
+    Piece("vit.embeddings.position_embeddings", "position.weight", fill=_places),
+    *_layer("vit.embeddings.patch_embeddings.projection", "patches.map"),
+    *_norm("vit.layers.{}.layernorm_before", "blocks.{}.norms.0"),
+    *_projections("vit.layers.{}.attention.", biased=True),
+    *_layer("vit.layers.{}.attention.o_proj", "blocks.{}.attention.output"),
+    *_norm("vit.layers.{}.layernorm_after", "blocks.{}.norms.1"),
+    *_layer("vit.layers.{}.mlp.fc1", "blocks.{}.feed_forward.up"),
+    *_layer("vit.layers.{}.mlp.fc2", "blocks.{}.feed_forward.down"),
+    *_norm("vit.layernorm", "final_norm"),
+    *_layer("classifier", "head"),
+)
+
+
 # -------------------------------------------------------------------------------------------------------- config.json
 
 

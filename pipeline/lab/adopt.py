@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.artifacts import TOKENS, meta_of
+from pipeline.artifacts import TOKENS, meta_of, read_json
 from pipeline.lab.study import hydra_text
-from pipeline.params import load
+from pipeline.params import Refusal, load
 
 
 def command(folder: Path) -> list[str]:
@@ -18,6 +18,10 @@ def command(folder: Path) -> list[str]:
     standing = load()
     from pipeline.engine.given import Ours, given, network_of
 
+    if (folder / "model.onnx").is_file():
+        raise Refusal(f"{folder}: holds an ONNX file, which cannot be trained on; a copy of models/ would do")
+    if (folder / "config.json").is_file() and read_json(folder / "config.json").get("id2label"):
+        raise Refusal(f"{folder}: holds an exported classifier, which is not read back; a copy of models/ would do")
     found = given(folder)
     knobs = network_of(found, standing.model).knobs.model_dump()
     turned = {f"model.{knob}": knobs[knob] for knob in found.knobs if knobs[knob] != getattr(standing.model, knob)}

@@ -115,7 +115,7 @@ class Budget:
         return {
             "parameters": self.parameters,
             "parameters_by_part": dict(self.step.parameters),
-            **self.data.shape.as_json(),
+            **self.data.shape_as_json(),
             f"{unit}s": self.amount,
             **per_parameter,
             "epochs": self.epochs,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+Exports = Literal["auto", "transformers", "onnx"]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -117,7 +118,8 @@ def look(
     """
     called_from = Path.cwd()
     enter_project()
-    from pipeline.lab.look import Asked, look
+    from pipeline.lab.asked import Asked
+    from pipeline.lab.look import look
     from pipeline.lab.look_class import Told
 
     if image is not None and not image.isdigit():
@@ -151,14 +153,17 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Where to write it: a new folder, or one written so before.")] = Path(
         "exported"
     ),
+    to: Annotated[
+        Exports, typer.Option(help="auto is transformers where it has a class that fits, and ONNX where it has none.")
+    ] = "auto",
 ) -> None:
-    """Write the trained model as a folder that transformers loads."""
+    """Write the trained model as a folder that transformers loads, or as an ONNX file."""
     called_from = Path.cwd()
     enter_project()
     from pipeline.lab.export import export
 
-    name = export(target := called_from / folder)
-    print(f"{os.path.relpath(target, called_from)}: a {name}, with its tokenizer and a card")
+    what = export(target := called_from / folder, to)
+    print(f"{os.path.relpath(target, called_from)}: {what}")
 
 
 @app.command("import")
@@ -338,6 +343,16 @@ def sanity(
     is_sound = soundness.at_start(params, console)
     is_sound &= not overfit or soundness.overfit(params, console)
     sys.exit(0 if is_sound else 1)
+
+
+@app.command()
+def data(name: Annotated[str | None, typer.Argument(help="Say more of this one.")] = None) -> None:
+    """List the data sets that one may learn from, or describe one."""
+    enter_project()
+    from pipeline.lab import data_sets
+
+    for line in data_sets.description(name) if name else data_sets.listing():
+        print(line)
 
 
 @app.command(context_settings=PASS_ON)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.artifacts import MODEL, TOKENS, meta_of, read_json, tokenizer_of
+from pipeline.lab.asked import Asked, read_ids, word_of
 from pipeline.params import Params, Refusal
 
 if TYPE_CHECKING:
-    from pipeline.lab.look import Asked
     from pipeline.probes.base import Subject
 
 POOLED = "●"  # the place of the pooling, which is no token
@@ -92,8 +92,6 @@ def look_at(asked: Asked, params: Params, subject: Subject, network: str, notes:
     assert isinstance(task, Classification), "the two kinds that tell classes"
     if asked.image is not None:
         raise Refusal("--image: this network reads text; --prompt would do")
-    from pipeline.lab.look import read_ids, word_of
-
     ids = read_ids(asked, params, subject.reads, task.shape.vocabulary, task.length, notes)
     end = subject.tokenizer.end
     if asked.ids is None and end is not None and len(ids) < task.length:

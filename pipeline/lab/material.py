@@ -33,6 +33,12 @@ class Data:
     def vocabulary(self) -> int:
         return self.shape.vocabulary
 
+    def shape_as_json(self) -> dict[str, Any]:
+        """What of the shape there is, classes by their number."""
+        shape = self.shape
+        told = {"vocabulary": shape.vocabulary, "classes": len(shape.classes), "image": list(shape.image)}
+        return {name: what for name, what in told.items() if what}
+
     @property
     def longest(self) -> int | None:
         """Tokens of the longest text, where they were counted."""

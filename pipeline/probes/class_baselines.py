@@ -8,8 +8,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -19,9 +20,6 @@ from pipeline.probes import answers as measures
 from pipeline.probes.answers import Answers, ClassScore
 from pipeline.probes.baselines import HELD_OUT
 from pipeline.probes.remembered import remembered
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 EXAMPLES = 50_000  # training texts that a baseline is fitted on at most, spread evenly: some minutes
 CHARACTERS = 2_000  # of a text that it reads
@@ -49,11 +47,9 @@ def class_baselines(
         raw: the folder that the stage prepare leaves.
         cache: where measured scores are kept, by default in this clone.
     """
-    import sklearn
-
     code = [sha256_of(Path(file)) for file in (__file__, str(measures.__file__))]
     images = images_of(raw, "train").exists()
-    hangs_on = ["classes", neighbours if images else 0, sklearn.__version__, np.__version__, *code, sha256_of(raw)]
+    hangs_on = ["classes", neighbours if images else 0, version("scikit-learn"), np.__version__, *code, sha256_of(raw)]
 
     def measure() -> list[dict[str, Any]]:
         say("measuring the baselines of this data, once: scikit-learn's classifiers …")
@@ -152,7 +148,7 @@ def _flat(raw: Path, split: str) -> Float[np.ndarray, "N P"]:
 
 
 def _logistic(
-    train: Examples | csr_matrix,
+    train: Examples,
     true: Int[np.ndarray, " N"],
     held_out: Sequence[Examples],
     raw: Path,

@@ -53,7 +53,7 @@ def feature_maps(subject: Subject) -> Reading | None:
         says="Two held-out images (A, B) as features see them, before the first block and behind each: the eight that differ"
         " most from place to place. Healthy: one finds the image again, coarser from block to block; flat maps say nothing.",
         axes=(
-            Axis("", rows),
+            Axis("image", rows),
             Axis("feature", list(range(1, len(values[0]) + 1))),
             Axis("row", list(range(height))),
             Axis("column", list(range(width))),

@@ -51,8 +51,8 @@ def filters(subject: Subject) -> Reading | None:
         + " look for: by what they weigh each pixel. Healthy: strokes, edges and spots; noise from pixel to pixel is as it was"
         " drawn, or fitted to noise.",
         axes=(
-            Axis("", [f"{1 + row * across} …" for row in range(len(values))]),
-            Axis("", [""] * across),
+            Axis("from", [1 + row * across for row in range(len(values))]),
+            Axis("plus", list(range(across))),
             Axis("row", list(range(values.shape[2]))),
             Axis("column", list(range(values.shape[3]))),
         ),

@@ -53,8 +53,8 @@ def saliency(subject: Subject) -> Reading | None:
         says="The worst mistakes (row: the class, and what was said), the image and which pixels what was said hangs on."
         " Healthy: the strokes, or where one is missing; edges and background alike in all of them are no good reason.",
         axes=(
-            Axis("", mistakes),
-            Axis("", ["image", "saliency"]),
+            Axis("class", mistakes),
+            Axis("its", ["image", "saliency"]),
             Axis("row", list(range(values.shape[2]))),
             Axis("column", list(range(values.shape[3]))),
         ),
