@@ -20,7 +20,8 @@ def main() -> None:
     """Train the model that params.yaml describes, from where an interrupted run of the same stopped."""
     parent = os.getppid()  # before torch's two seconds, in which it may be killed
     params = load()
-    shape = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS), "kind")
+    wanted = "image" if params.task.kind == "vision" else "vocabulary"
+    meta = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS), wanted)
 
     from pipeline.engine.checkpoint import Checkpoints
     from pipeline.engine.display import display
@@ -64,7 +65,7 @@ def main() -> None:
         took = {"seconds": time.perf_counter() - start, "steps": progress.step - first, "precision": runtime.precision}
         artifacts.write_json(artifacts.private("timings") / f"{run}.json", took)
         checkpoints.save(progress)
-        _publish(params, shape, progress, journal)
+        _publish(params, meta, progress, journal)
         checkpoints.keep_only()
 
 

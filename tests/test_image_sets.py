@@ -37,7 +37,10 @@ class Made:
     """What a data set leaves: its card with the counts, the images and labels of each split."""
 
     def __init__(self, dataset: ImageSet, folder: Path, **changes: Any) -> None:
-        prepare = knobs(**{f"prepare__{knob}": value for knob, value in changes.items()}).prepare
+        prepare = knobs(
+            task__kind="vision",
+            **{"prepare__dataset": "digits"} | {f"prepare__{knob}": value for knob, value in changes.items()},
+        ).prepare
         pictures = Pictures()
         self.card: Card = dataset(prepare, pictures, QUIET)
         folder.mkdir(parents=True, exist_ok=True)

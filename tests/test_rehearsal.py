@@ -274,7 +274,10 @@ def test_a_loss_in_pieces_holds_the_logits_of_one_piece() -> None:
 
 def test_a_teacher_is_held_too(tmp_path: Path) -> None:
     teacher, student = (knobs(**shape(1, width, 4, 32, 8)) for width in (256, 16))
-    write_json(tmp_path / "model.json", {"model": teacher.model.model_dump(), "vocabulary": 65, "tokenizer": "", "sha256": ""})
+    write_json(
+        tmp_path / "model.json",
+        {"task": "language", "model": teacher.model.model_dump(), "vocabulary": 65, "tokenizer": "", "sha256": ""},
+    )
     taught = knobs(**shape(1, 16, 4, 32, 8), train__teacher=str(tmp_path), train__teacher_weight=0.5)
     alone, with_it = (rehearse(params, Shape(65), precision="float32", on_card=False) for params in (student, taught))
     weights = 4 * sum(rehearse(teacher, Shape(65), precision="float32", on_card=False).parameters.values())

@@ -157,7 +157,7 @@ def export(
         Exports, typer.Option(help="auto is transformers where it has a class that fits, and ONNX where it has none.")
     ] = "auto",
 ) -> None:
-    """Write the trained model as a folder that transformers loads, or as an ONNX file."""
+    """Write the trained model for transformers to load, or as ONNX."""
     called_from = Path.cwd()
     enter_project()
     from pipeline.lab.export import export
