@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from pipeline.engine.blocks import lacking
 from pipeline.engine.runtime import Runtime
@@ -81,7 +81,8 @@ def table(task: MadeUp, batch: int, settings: Sequence[Setting], default: Settin
     """
     tokens = batch * (1 if task.shape.classes else task.length)
     unit = "examples/s" if task.shape.classes else "tokens/s"
-    drawn = Table("precision", "threads", "attention", "compiled", unit, "range", "× before")
+    pace = Column(unit, min_width=len(unit))  # what one looks for is read whole in a narrow terminal too
+    drawn = Table("precision", "threads", "attention", "compiled", pace, "range", "× before")
     for setting in sorted(settings, key=lambda setting: setting.middle):
         speeds = [tokens / seconds for seconds in setting.steps]
         drawn.add_row(
