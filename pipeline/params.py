@@ -496,8 +496,16 @@ class Params(Section):
                 "prepare.dataset",
                 f"'{self.prepare.dataset}' is nothing for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
             )
-        if self.prepare.shuffled_pixels and self.task.kind != "vision":
-            raise _problem("prepare.shuffled_pixels", f"true is for task.kind vision, not {self.task.kind}")
+        only = {
+            "shuffled_pixels": (self.prepare.shuffled_pixels, ("vision",)),
+            "near_duplicate": (self.prepare.near_duplicate > 0, ("language", "classify")),  # images that look alike never part
+            "examples": (self.prepare.examples > 0, ("classify", "vision")),
+            "label_noise": (self.prepare.label_noise > 0, ("classify", "vision")),
+        }
+        for knob, (turned, kinds) in only.items():
+            if turned and self.task.kind not in kinds:
+                there = _shown(getattr(self.prepare, knob))
+                raise _problem(f"prepare.{knob}", f"{there} is for task.kind {' or '.join(kinds)}, not {self.task.kind}")
         return self
 
     @model_validator(mode="after")

@@ -289,6 +289,19 @@ WRONG: dict[str, Wrong] = {
     "the pixels of texts": knob(
         "prepare.shuffled_pixels", True, "prepare.shuffled_pixels: true is for task.kind vision, not language"
     ),
+    "noise in labels that are not there": knob(
+        "prepare.label_noise", 0.2, "prepare.label_noise: 0.2 is for task.kind classify or vision, not language"
+    ),
+    "examples of a text that goes on": knob(
+        "prepare.examples", 100, "prepare.examples: 100 is for task.kind classify or vision, not language"
+    ),
+    "near-duplicates of images": knob(
+        "prepare.near_duplicate",
+        0.8,
+        "prepare.near_duplicate: 0.8 is for task.kind language or classify, not vision",
+        task__kind="vision",
+        prepare__dataset="digits",
+    ),
     "mirrored texts": knob("train.flip", True, "train.flip: true is for task.kind vision, not language"),
     "epochs of growing batches": knob(
         "train.draw",
