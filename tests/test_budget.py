@@ -137,6 +137,7 @@ def test_the_page_speaks_of_images_where_there_are_images(project: Path, capsys:
     assert not {"tokens", "tokens_per_parameter", "vocabulary"} & set(said)
 
 
+@pytest.mark.slow
 def test_short_texts_are_less_work_than_the_longest_and_are_measured_as_they_are(project: Path) -> None:
     params = with_changes(load(), CLASSIFY | {"train.batch": 2, "model.depth": 1, "model.width": 16, "train.steps": 400})
     sizes = np.array([8] * 50 + [64])
@@ -205,6 +206,7 @@ def test_every_change_turns_a_knob_that_there_is() -> None:
             assert with_changes(params, {change.knob: value}) != params
 
 
+@pytest.mark.slow
 def test_a_training_that_does_not_fit_is_shown_with_what_would_make_it_fit(capsys: pytest.CaptureFixture[str]) -> None:
     params = knobs(model__width=64, model__length=512, train__batch=128, model__window=5, train__precision="bfloat16")
     budget = draw_up(params, Data(Shape(8_000), 10_000, "data/tokens"), for_card=3, clock=False)
@@ -261,6 +263,7 @@ def rally(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_program_can_read_the_budget_of_a_study_with_a_knob_turned(project: Path) -> None:
     done = rally("budget", "nanogpt-cpu", "-S", "model.depth=1", "--vocabulary", "65", "--no-measure", "--json")
     assert done.returncode == 0, done.stderr

@@ -258,6 +258,7 @@ def test_killed_a_training_of_another_kind_ends_where_an_unbroken_one_does(kind:
     assert metrics["validation_accuracy"] == float(rows.splitlines()[-1].rpartition(",")[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop_it_saves_says_so_and_loses_no_step(number: signal.Signals, lab: Path, unbroken: dict[str, str]) -> None:
     process = train(lab)
@@ -324,6 +325,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(lab: Path) -> None:
     assert last.startswith("metrics") and last.endswith(("File exists", "Not a directory"))
 
 
+@pytest.mark.slow
 def test_other_knobs_start_afresh_and_runtime_knobs_do_not(lab: Path) -> None:
     process = train(lab)
     wait_for_step(lab, 5, process)

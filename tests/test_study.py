@@ -259,6 +259,7 @@ def test_several_values_go_to_the_queue_as_one_command(project: Path) -> None:
 # --------------------------------------------------------------------------------------------------------------- playing
 
 
+@pytest.mark.slow
 def test_playing_runs_the_experiment_that_was_printed(project: Path) -> None:
     dvc = [sys.executable, "-m", "dvc"]
     for command in (["git", "init", "-q"], [*dvc, "init", "-q"], ["git", "add", "."], ["git", "commit", "-qm", "start"]):

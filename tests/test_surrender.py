@@ -127,6 +127,7 @@ def test_a_loss_that_is_no_number_says_so(tmp_path: Path) -> None:
     assert (progress.stopped, progress.diverged) == (NOT_A_NUMBER, True)
 
 
+@pytest.mark.slow
 def test_what_was_good_is_left_to_start_from_also_after_a_kill(lab: Path) -> None:  # noqa: F811
     # The rate climbs from nothing to a hundred, so that it learns before it breaks.
     turned(lab, **RUNS_AWAY | {"schedule": "exponential", "floor": 1e-4, "lr": 100.0}, snapshots=[0.0, 1.0], curve_points=60)

@@ -340,6 +340,7 @@ def kept() -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in Path(".rally/sweeps/runs").iterdir()}
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
     project: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -435,6 +436,7 @@ def test_a_fault_is_in_the_training_and_in_what_it_is_kept_as(project: dict[str,
     assert len(kept()) == 3
 
 
+@pytest.mark.slow
 def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     played = grid.read(PARTS | {"vary": {"train.lr": [0.01, 0.1]}})
     variants, told = list(played.variants(project)), [0]
