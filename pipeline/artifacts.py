@@ -270,8 +270,8 @@ def check_sha256(path: Path, expected: str) -> None:
         )
 
 
-def digest(content: Mapping[str, Any]) -> str:
-    """The sha256 of what a JSON file says, however it is laid out."""
+def digest(content: Any) -> str:
+    """The sha256 of what JSON says, however it is laid out."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -474,6 +474,27 @@ class Runtime(Section):
         return self
 
 
+LABELLED, READ, SEEN = ("classify", "vision"), ("language", "classify"), ("vision",)
+
+# What is for some kinds of task alone: each knob as it is where it does nothing, and the kinds.
+OF_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "prepare.shuffled_pixels": (False, SEEN),
+    "prepare.near_duplicate": (0, READ),  # images that look alike never part
+    "prepare.examples": (0, LABELLED),
+    "prepare.label_noise": (0, LABELLED),
+    "train.draw": ("replacement", LABELLED),
+    "train.loss": ("cross_entropy", LABELLED),
+    "train.class_weights": ("none", LABELLED),
+    "train.start_from": ("data/none", READ),
+    "train.length_start": (1, READ),
+    "train.curriculum": ("none", READ),
+    "train.shift": (0, SEEN),
+    "train.flip": (False, SEEN),
+    "train.cutout": (0, SEEN),
+    "train.mixup": (0, SEEN),
+}
+
+
 class Params(Section):
     """The whole of params.yaml. A stage loads all of it, so that every problem is said at once, and uses its own section."""
 
@@ -496,16 +517,15 @@ class Params(Section):
                 "prepare.dataset",
                 f"'{self.prepare.dataset}' is nothing for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
             )
-        only = {
-            "shuffled_pixels": (self.prepare.shuffled_pixels, ("vision",)),
-            "near_duplicate": (self.prepare.near_duplicate > 0, ("language", "classify")),  # images that look alike never part
-            "examples": (self.prepare.examples > 0, ("classify", "vision")),
-            "label_noise": (self.prepare.label_noise > 0, ("classify", "vision")),
-        }
-        for knob, (turned, kinds) in only.items():
-            if turned and self.task.kind not in kinds:
-                there = _shown(getattr(self.prepare, knob))
-                raise _problem(f"prepare.{knob}", f"{there} is for task.kind {' or '.join(kinds)}, not {self.task.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def knobs_are_of_the_kind(self) -> Params:
+        for name, (off, kinds) in OF_KINDS.items():
+            section, knob = name.split(".")
+            here = getattr(getattr(self, section), knob)
+            if here != off and self.task.kind not in kinds:
+                raise _problem(name, f"{_shown(here)} is for task.kind {' or '.join(kinds)}, not {self.task.kind}")
         return self
 
     @model_validator(mode="after")
@@ -532,33 +552,6 @@ class Params(Section):
             raise _problem("model.tied", "true is for task.kind language: classes are no tokens")
         if kind == "language" and model.causal is False:
             raise _problem("model.causal", "false would show a language model what it is to say")
-        return self
-
-    @model_validator(mode="after")
-    def training_is_of_the_kind(self) -> Params:
-        kind, train = self.task.kind, self.train
-        only = {
-            "classify or vision": {
-                "draw": train.draw != "replacement",
-                "loss": train.loss != "cross_entropy",
-                "class_weights": train.class_weights != "none",
-            },
-            "language or classify": {
-                "start_from": train.start_from != "data/none",
-                "length_start": train.length_start < 1,
-                "curriculum": train.curriculum != "none",
-            },
-            "vision": {
-                "shift": train.shift > 0,
-                "flip": train.flip,
-                "cutout": train.cutout > 0,
-                "mixup": train.mixup > 0,
-            },
-        }
-        for kinds, knobs in only.items():
-            for knob, turned in knobs.items():
-                if turned and kind not in kinds.split(" or "):
-                    raise _problem(f"train.{knob}", f"{_shown(getattr(train, knob))} is for task.kind {kinds}, not {kind}")
         return self
 
     @model_validator(mode="after")

@@ -20,7 +20,20 @@ from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 from wrong_params import MISSING, WRONG, Wrong
 
-from pipeline.params import Params, ParamsError, Refusal, Section, Yaml12Loader, door, load, names_in, parse, read_yaml, suggest
+from pipeline.params import (
+    OF_KINDS,
+    Params,
+    ParamsError,
+    Refusal,
+    Section,
+    Yaml12Loader,
+    door,
+    load,
+    names_in,
+    parse,
+    read_yaml,
+    suggest,
+)
 
 ROOT = Path(__file__).parents[1]
 STANDING: dict[str, Any] = read_yaml(ROOT / "params.yaml")
@@ -158,6 +171,38 @@ def test_the_names_that_a_comment_tells_are_the_names_that_are_taken(knob: str) 
         load_with({knob: "qqq"})
     known = str(caught.value).partition("Known: ")[2].split(", ")
     assert sorted(part.strip() for part in parts if re.fullmatch(r"\s*\w+\s*", part)) == sorted(known)
+
+
+KINDS = {"language": "shakespeare", "classify": "dyck", "vision": "digits"}  # with a data set of each
+
+# Each knob that is for some kinds of task alone, turned.
+TURNED = {
+    "prepare.shuffled_pixels": True,
+    "prepare.near_duplicate": 0.8,
+    "prepare.examples": 100,
+    "prepare.label_noise": 0.2,
+    "train.draw": "epochs",
+    "train.loss": "squares",
+    "train.class_weights": "balanced",
+    "train.start_from": "data/given",
+    "train.length_start": 0.5,
+    "train.curriculum": "easy_first",
+    "train.shift": 2,
+    "train.flip": True,
+    "train.cutout": 4,
+    "train.mixup": 0.4,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("knob", OF_KINDS)
+def test_a_knob_is_taken_where_its_kinds_of_task_are_and_refused_elsewhere(knob: str, kind: str) -> None:
+    turned = {knob: TURNED[knob], "task.kind": kind, "prepare.dataset": KINDS[kind]}
+    if kind in OF_KINDS[knob][1]:
+        load_with(turned)
+    else:
+        with pytest.raises(ParamsError, match=rf"^{knob}: .* is for task\.kind [a-z ]+, not {kind}$"):
+            load_with(turned)
 
 
 # ------------------------------------------------------------------------------------------------- refused in plain lines

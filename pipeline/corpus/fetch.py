@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import zipfile
@@ -84,30 +85,44 @@ def package(requirement: str, sha256: str, *, wheel: bool = False) -> Path:
 
 
 @contextlib.contextmanager
+def intact(name: str, *more: type[Exception]) -> Iterator[None]:
+    """A block that reads an archive.
+
+    Args:
+        more: what else is thrown there where it is damaged.
+
+    Raises:
+        Refusal: the archive is damaged, cut short, or none.
+    """
+    damage: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, *more)
+    try:
+        yield
+    except damage as error:
+        raise Refusal(f"{name}: cannot be unpacked: {error}") from None
+
+
+@contextlib.contextmanager
 def unpacked(path: Path, name: str) -> Iterator[IO[bytes]]:
     """A fetched file as a stream of what it holds: itself, or the only member of a .gz or .zip, told by its first bytes.
 
     Raises:
         Refusal: the archive is damaged or holds more than one file.
     """
-    try:
-        with contextlib.ExitStack() as stack:
-            stream: IO[bytes] = stack.enter_context(path.open("rb"))
-            first = stream.read(4)
-            stream.seek(0)
-            if first[:2] == b"\x1f\x8b":
-                stream = cast(IO[bytes], stack.enter_context(gzip.open(stream)))
-            elif first == b"PK\x03\x04":
-                archive = stack.enter_context(zipfile.ZipFile(stream))
-                members = [member for member in archive.infolist() if not member.is_dir()]
-                if len(members) != 1:
-                    raise Refusal(f"{name}: the zip holds {len(members)} files; one is wanted")
-                if members[0].flag_bits & 1:
-                    raise Refusal(f"{name}: the zip wants a password")
-                stream = stack.enter_context(archive.open(members[0]))
-            yield stream
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
-        raise Refusal(f"{name}: cannot be unpacked: {error}") from None
+    with intact(name), contextlib.ExitStack() as stack:
+        stream: IO[bytes] = stack.enter_context(path.open("rb"))
+        first = stream.read(4)
+        stream.seek(0)
+        if first[:2] == b"\x1f\x8b":
+            stream = cast(IO[bytes], stack.enter_context(gzip.open(stream)))
+        elif first == b"PK\x03\x04":
+            archive = stack.enter_context(zipfile.ZipFile(stream))
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            if len(members) != 1:
+                raise Refusal(f"{name}: the zip holds {len(members)} files; one is wanted")
+            if members[0].flag_bits & 1:
+                raise Refusal(f"{name}: the zip wants a password")
+            stream = stack.enter_context(archive.open(members[0]))
+        yield stream
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ HF_ENDPOINT names another hub, as it does for Hugging Face's own tools.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import requests
 from pipeline.corpus import fetch
 from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.progress import Follow
-from pipeline.corpus.text import by_position, checked, lines_of, shares, split_by, told
+from pipeline.corpus.text import by_position, checked, json_lines, lines_of, shares, split_by, told
 from pipeline.params import Prepare, Refusal, suggest
 
 HUB = "https://huggingface.co"
@@ -115,18 +114,11 @@ def documents(path: Path, name: str, column: str, follow: Follow) -> Iterator[by
 
 def _json_lines(path: Path, name: str, column: str, follow: Follow) -> Iterator[str]:
     with fetch.unpacked(path, name) as stream, follow(f"reading {name}", None) as advance:
-        for number, line in enumerate(lines_of(told(checked(stream, name), advance)), start=1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise Refusal(f"{name}, line {number}: is no JSON: {error.msg}") from None
-                if not isinstance(row, dict) or not isinstance(row.get(column), str):
-                    known = tuple(row) if isinstance(row, dict) else ()
-                    raise Refusal(
-                        f"prepare.text_column: {name}, line {number}: has no text '{column}'. {suggest(column, known)}"
-                    )
-                yield row[column]
+        for number, row in json_lines(lines_of(told(checked(stream, name), advance)), name):
+            if not isinstance(row, dict) or not isinstance(row.get(column), str):
+                known = tuple(row) if isinstance(row, dict) else ()
+                raise Refusal(f"prepare.text_column: {name}, line {number}: has no text '{column}'. {suggest(column, known)}")
+            yield row[column]
 
 
 def _parquet(path: Path, name: str, column: str, follow: Follow) -> Iterator[str]:

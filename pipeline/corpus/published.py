@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from pipeline.artifacts import SPLITS
 from pipeline.corpus import fetch
 from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.progress import Follow
-from pipeline.corpus.text import Ranges, by_position, checked, separated, shares, told
+from pipeline.corpus.text import Ranges, by_position, checked, key_of, separated, shares, told
 from pipeline.params import Prepare
 
 # -------------------------------------------------------------------------------------------------------- one published text
@@ -105,12 +104,12 @@ class Collection:
     def __call__(self, knobs: Prepare, splits: Splits, follow: Follow) -> Card:
         held_out = set()
         for document in self._documents(*self.held_out, follow):
-            key = _key(document)
+            key = key_of(document)
             if key not in held_out:
                 held_out.add(key)
                 splits.add("validation" if key[0] < 128 else "test", document)
         for document in self._documents(*self.train, follow):
-            if _key(document) not in held_out:
+            if key_of(document) not in held_out:
                 splits.add("train", document)
         return Card(
             name=self.name,
@@ -126,10 +125,6 @@ class Collection:
         path = fetch.download(self.folder + file, sha256, follow)
         with path.open("rb") as stream, follow(f"reading {file}", path.stat().st_size) as advance:
             yield from separated(told(checked(stream, file), advance), self.separator)
-
-
-def _key(document: bytes) -> bytes:
-    return hashlib.blake2b(document, digest_size=16).digest()
 
 
 TINYSTORIES = Collection(

@@ -172,13 +172,11 @@ def members(archive: Path, names: tuple[str, ...], of: str) -> list[bytes]:
         Refusal: it is damaged, cut short, or lacks one.
     """
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with fetch.intact(of, OSError), tarfile.open(archive, "r:gz") as tar:
             found = {Path(member.name).name: member for member in tar if member.isfile()}
             return [file.read() for name in names if (file := tar.extractfile(found[name]))]
     except KeyError as missing:
         raise Refusal(f"{of}: there is no {missing.args[0]} in the archive") from None
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise Refusal(f"{of}: cannot be unpacked: {error}") from None
 
 
 def records(content: bytes, name: str) -> tuple[Pixels, Int[np.ndarray, " N"]]:

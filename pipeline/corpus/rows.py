@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import NamedTuple
 from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.labelled import Example, by_class, distinct
 from pipeline.corpus.progress import Follow, say
-from pipeline.corpus.text import checked, lines_of, told
+from pipeline.corpus.text import checked, json_lines, lines_of, told
 from pipeline.params import Prepare, Refusal, suggest
 
 DELIMITERS = ",;\t"  # as spreadsheets write them, here and there
@@ -93,13 +92,7 @@ def _csv_rows(name: str, lines: Iterator[str], knobs: Prepare) -> Iterator[Row]:
 
 
 def _json_rows(name: str, lines: Iterator[str], knobs: Prepare) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise Refusal(f"{name}, line {number}: is no JSON: {error.msg}") from None
+    for number, row in json_lines(lines, name):
         if not isinstance(row, dict):
             raise Refusal(f'{name}, line {number}: is no object of keys and values, such as {{"text": …, "label": …}}')
         for knob, key in (("prepare.text_column", knobs.text_column), ("prepare.label_column", knobs.label_column)):

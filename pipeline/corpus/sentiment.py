@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import io
 import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,17 +65,14 @@ def _rated(archive: Path, name: str) -> Iterator[tuple[str, float, tuple[str, st
     In an id such as 82_4 the first number is that of the review or editorial. Text that went through a web page twice has
     &amp;#38; for an ampersand.
     """
-    try:
-        with tarfile.open(archive) as package:
-            inner = next((m for m in package if m.name.endswith("hutto_ICWSM_2014.tar.gz")), None)
-            packed = package.extractfile(inner) if inner else None
-            if packed is None:
-                raise Refusal(f"{name}: holds no hutto_ICWSM_2014.tar.gz, the ratings that are meant")
-            with tarfile.open(fileobj=io.BytesIO(packed.read())) as ratings:
-                files = sorted((m for m in ratings if m.name.endswith(SUFFIX)), key=lambda member: member.name)
-                texts = {Path(m.name).name: (ratings.extractfile(m) or io.BytesIO()).read() for m in files}
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise Refusal(f"{name}: cannot be unpacked: {error}") from None
+    with fetch.intact(name, OSError), tarfile.open(archive) as package:
+        inner = next((m for m in package if m.name.endswith("hutto_ICWSM_2014.tar.gz")), None)
+        packed = package.extractfile(inner) if inner else None
+        if packed is None:
+            raise Refusal(f"{name}: holds no hutto_ICWSM_2014.tar.gz, the ratings that are meant")
+        with tarfile.open(fileobj=io.BytesIO(packed.read())) as ratings:
+            files = sorted((m for m in ratings if m.name.endswith(SUFFIX)), key=lambda member: member.name)
+            texts = {Path(m.name).name: (ratings.extractfile(m) or io.BytesIO()).read() for m in files}
     for file, content in texts.items():
         for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
             try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import codecs
 import hashlib
 import io
+import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import IO, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, runtime_checkable
 
 from pipeline.corpus.documents import Splits
 from pipeline.corpus.progress import Advance
@@ -80,6 +81,24 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
         yield rest.decode()
 
 
+def json_lines(lines: Iterable[str], name: str) -> Iterator[tuple[int, Any]]:
+    """(number, value) of each line of JSON that is not empty.
+
+    Args:
+        name: of the text, for the message.
+
+    Raises:
+        Refusal: a line is no JSON.
+    """
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise Refusal(f"{name}, line {number}: is no JSON: {error.msg}") from None
+            yield number, value
+
+
 def told(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
     """The same chunks, while `advance` hears of each."""
     for chunk in chunks:
@@ -88,6 +107,11 @@ def told(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
 
 
 # --------------------------------------------------------------------------------------------------------------- splitting
+
+
+def key_of(document: bytes) -> bytes:
+    """What equal documents have in common, and no others; as an order it hangs on nothing else of them."""
+    return hashlib.blake2b(document, digest_size=16).digest()
 
 
 def split_by(key: bytes, knobs: Prepare) -> str:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from pipeline.artifacts import rounded
 from pipeline.engine.blocks import as_written
-from pipeline.engine.wiring import of_classes
+from pipeline.engine.wiring import embedded, of_classes
 from pipeline.networks.transformer import GPT
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.classify import Classification
@@ -119,7 +118,7 @@ def _examples(network: nn.Module, task: Task, count: int, length: int) -> Batch:
 def _dependencies(network: GPT, weights: dict[str, Tensor], ids: Int[Tensor, "B T"]) -> dict[str, float]:
     """Which inputs the prediction in the middle of the middle example hangs on: by its gradient, and by what changes it."""
     middle = (ids.shape[1] - 1) // 2
-    with _inputs_of(network) as inputs:
+    with embedded(network) as inputs:
         logits = functional_call(network, weights, (ids,))
     [slope] = torch.autograd.grad(logits[1, middle].square().sum(), inputs, allow_unused=True, materialize_grads=True)
     future, beside = slope[1, middle + 1 :].abs(), slope[[0, 2]].abs()
@@ -132,22 +131,6 @@ def _dependencies(network: GPT, weights: dict[str, Tensor], ids: Int[Tensor, "B 
         "across_batch": float(torch.maximum(beside.max(), changed[[0, 2]].max())),
         "present": float(slope[1, : middle + 1].abs().max()),
     }
-
-
-@contextmanager
-def _inputs_of(network: GPT) -> Iterator[list[Float[Tensor, "B T D"]]]:
-    """The embeddings that the network looks up meanwhile, to be differentiated by."""
-    seen: list[Tensor] = []
-
-    def keep(module: nn.Module, arguments: object, output: Tensor) -> Tensor:
-        seen.append(output.detach().requires_grad_())
-        return seen[-1]
-
-    hook = network.embedding.register_forward_hook(keep)
-    try:
-        yield seen
-    finally:
-        hook.remove()
 
 
 def _stand_ins(network: nn.Module) -> dict[str, Tensor]:

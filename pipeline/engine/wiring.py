@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pipeline.networks.classifier import PADDING, Classifier
+from pipeline.networks.transformer import GPT
 
 MORE = 4  # places of padding that are added
 MIDDLE, OTHERS = 1, [0, 2]  # examples of the batch that is looked at
@@ -27,9 +28,9 @@ def of_classes(network: nn.Module, weights: dict[str, Tensor], inputs: Tensor, l
     """
     images = inputs.is_floating_point()
     seen = inputs.clone().requires_grad_() if images else inputs
-    with _embedded(network) as embedded, _last_features(network) as features:
+    with embedded(network) as looked_up, _last_features(network) as features:
         logits = functional_call(network, weights, (seen,))
-    read = seen if images else embedded[0]
+    read = seen if images else looked_up[0]
     slope = _slope(logits[MIDDLE], read)
     other = inputs.clone()
     other[OTHERS] = -other[OTHERS] if images else _next(other[OTHERS], network)
@@ -43,7 +44,7 @@ def of_classes(network: nn.Module, weights: dict[str, Tensor], inputs: Tensor, l
     if isinstance(network, Classifier):
         found |= _padded(network, weights, inputs, logits, length)
         if network.knobs.causal is True:
-            found |= {"future": _later(features[0], embedded[0], inputs)}
+            found |= {"future": _later(features[0], looked_up[0], inputs)}
     return found
 
 
@@ -77,7 +78,7 @@ def _next(ids: Tensor, network: nn.Module) -> Tensor:
 
 
 @contextmanager
-def _embedded(network: nn.Module) -> Iterator[list[Tensor]]:
+def embedded(network: nn.Module) -> Iterator[list[Tensor]]:
     """The embeddings that a network looks up meanwhile, to be differentiated by; none of images."""
     seen: list[Tensor] = []
 
@@ -85,7 +86,7 @@ def _embedded(network: nn.Module) -> Iterator[list[Tensor]]:
         seen.append(output.detach().requires_grad_())
         return seen[-1]
 
-    hook = network.embedding.register_forward_hook(keep) if isinstance(network, Classifier) else None
+    hook = network.embedding.register_forward_hook(keep) if isinstance(network, GPT | Classifier) else None
     try:
         yield seen
     finally:

@@ -15,11 +15,12 @@ import torch
 from pipeline.engine.curricula import dials_at
 from pipeline.engine.runtime import Runtime
 from pipeline.lab.fitting import CARDS, Device, card, changes_to_fit, with_changes
-from pipeline.lab.made_up import Draw, MadeUp, padded
+from pipeline.lab.made_up import Draw, MadeUp
 from pipeline.lab.material import Data
 from pipeline.lab.pace import Pace, measure
 from pipeline.lab.rehearsal import Rehearsal, rehearse
 from pipeline.params import Params
+from pipeline.tasks.classify import padded
 from pipeline.tasks.objective import Objective
 
 ASSUMED_FLOPS = 9e12  # a second, of a 12 GB card in 16 bits; a guess, until one was measured

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.probes.base import Subject
 
 POOLED = "●"  # the place of the pooling, which is no token
-FEATURES = 8  # maps of a layer that are shown
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def _seen(subject: Subject, inputs: object) -> _Seen:
     import torch
 
     from pipeline.probes.attention import maps_of as attention_of
-    from pipeline.probes.feature_maps import maps_of
+    from pipeline.probes.feature_maps import maps_of, most_varied
     from pipeline.probes.passes import entry, layer_names, run
     from pipeline.probes.saliency import slopes
 
@@ -199,7 +198,7 @@ def _seen(subject: Subject, inputs: object) -> _Seen:
             name,
             tuple(stream.shape[1:]),
             float(stream.double().square().mean().sqrt()),
-            _largest(features[place][0].cpu().numpy()) if features else None,
+            features[place][0, most_varied(features[place])].cpu().numpy() if features else None,
         )
         for place, (name, stream) in enumerate(zip(names, trace.streams, strict=True))
     ]
@@ -208,12 +207,6 @@ def _seen(subject: Subject, inputs: object) -> _Seen:
     saliency = slopes(subject, inputs, said)[0].numpy()
     top = np.nanmax(saliency, initial=0.0)
     return _Seen(logits.softmax(dim=0).numpy(), layers, attention_of(subject, trace), saliency / (top or 1.0))
-
-
-def _largest(maps: np.ndarray) -> np.ndarray:
-    """The features that differ most from place to place, in their order."""
-    most = np.sort(np.argsort(-maps.var(axis=(1, 2)), kind="stable")[:FEATURES])
-    return maps[most]
 
 
 def _told(

@@ -14,7 +14,7 @@ from pipeline.networks.classifier import PADDING
 from pipeline.networks.dropout import Noise
 from pipeline.params import Params
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Task, Unit
-from pipeline.tasks.classify import WIDTHS
+from pipeline.tasks.classify import padded
 from pipeline.tasks.objective import Objective
 from pipeline.tasks.table import TASKS
 
@@ -63,11 +63,6 @@ def texts(shape: Shape, rows: int, length: int, draw: Draw) -> Batch:
 def images(shape: Shape, rows: int, length: int, draw: Draw) -> Batch:
     """Standardised pixels, and a class for each image."""
     return Batch(draw.real(rows, *shape.image), draw.whole(len(shape.classes), rows))
-
-
-def padded(size: int, length: int) -> int:
-    """The places of a batch whose longest text has so many tokens, as tasks/classify.py lays it out."""
-    return min(-(-size // WIDTHS) * WIDTHS, length)
 
 
 EXAMPLES: dict[str, Callable[[Shape, int, int, Draw], Batch]] = {

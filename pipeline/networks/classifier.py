@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.networks.dropout import Dropout, Noise
-from pipeline.networks.inits import initialise, width_ratio
+from pipeline.networks.inits import for_head, initialise
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.pooling import POOLINGS, First
 from pipeline.networks.positions import POSITIONS
@@ -67,7 +67,7 @@ class Encoder(nn.Module):
 
     def logits(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
         """What the head makes of the vector of an example."""
-        return self.head(features / ratio if (ratio := width_ratio(self.knobs)) != 1 else features)
+        return self.head(for_head(features, self.knobs))
 
 
 class Classifier(Encoder):

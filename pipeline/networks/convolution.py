@@ -31,6 +31,11 @@ def as_positions(x: Float[Tensor, "B D H W"]) -> Float[Tensor, "B T D"]:
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
+def as_kernel(weight: Float[Tensor, "O _"], rows: int, columns: int) -> Float[Tensor, "O I y x"]:
+    """A matrix [outputs, rows x columns x inputs] as the kernel of a convolution; the same memory."""
+    return weight.view(len(weight), rows, columns, -1).permute(0, 3, 1, 2)
+
+
 class Convolution(nn.Module):
     """Each position gathers, by one learned map, from the square of positions around it; beyond the edge there is nothing.
 
@@ -47,7 +52,7 @@ class Convolution(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         rows, columns = self.kernel
-        weight = self.output.weight.view(-1, rows, columns, x.shape[-1]).permute(0, 3, 1, 2)
+        weight = as_kernel(self.output.weight, rows, columns)
         return as_positions(F.conv2d(as_map(x, self.size), weight, self.output.bias, padding=(rows // 2, columns // 2)))
 
 
@@ -113,7 +118,7 @@ class Stride(MaxPool):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B P D"]:
         rows, columns = self.square
-        weight = self.map.weight.view(-1, rows, columns, x.shape[-1]).permute(0, 3, 1, 2)
+        weight = as_kernel(self.map.weight, rows, columns)
         grid = F.pad(as_map(x, self.size), (0, -self.size[1] % columns, 0, -self.size[0] % rows))
         return as_positions(F.conv2d(grid, weight, self.map.bias, stride=self.square))
 

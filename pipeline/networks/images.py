@@ -17,7 +17,7 @@ from pipeline.networks.classifier import Encoder
 from pipeline.networks.convolution import SHRINKS, ConvolutionBlock, Size
 from pipeline.networks.dropout import Dropout, Noise
 from pipeline.networks.image_norms import during
-from pipeline.networks.inits import initialise, width_ratio
+from pipeline.networks.inits import for_head, initialise
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import final_norm, norm_for
@@ -62,7 +62,6 @@ class CNN(nn.Module):
             shrink = SHRINKS[model.shrink if layer < model.depth - 1 else "none"](model, size)
             self.shrinks.append(shrink)
             size = shrink.left
-        self.size = size
         self.final_norm = final_norm(model)
         self.pooling = POOLINGS[model.pooling](model)
         self.head = nn.Linear(model.width, outputs, bias=model.bias)
@@ -74,7 +73,7 @@ class CNN(nn.Module):
             x = shrink(block(x, noise))
         x = during(self.final_norm, noise)(x)
         pooled = self.pooling(x, x.new_ones(x.shape[:2], dtype=torch.bool))
-        return self.head(pooled / width_ratio(self.knobs))
+        return self.head(for_head(pooled, self.knobs))
 
 
 class ImageTransformer(Encoder):
@@ -116,7 +115,7 @@ class MLP(nn.Module):
         x = images.flatten(1).unsqueeze(1)  # one position
         for layer, norm, dropout in zip(self.layers, self.norms, self.dropouts, strict=True):
             x = dropout(self.activation.function(during(norm, noise)(layer(x))), noise)
-        return self.head(x.squeeze(1) / width_ratio(self.knobs))
+        return self.head(for_head(x.squeeze(1), self.knobs))
 
 
 class LinearMap(nn.Module):

@@ -113,6 +113,11 @@ def width_ratio(model: Model) -> float:
     return model.width / model.base_width if model.init == "mup" else 1.0
 
 
+def for_head(features: Tensor, model: Model) -> Tensor:
+    """Features as a head is to read them: with muP the smaller, the wider the network."""
+    return features / ratio if (ratio := width_ratio(model)) != 1 else features
+
+
 def rates(parameters: Mapping[str, Tensor], model: Model, kind: UpdateKind = "entrywise") -> dict[str, float]:
     """The learning rate of each parameter as a multiple of `lr`; all 1 without muP, or at its base width.
 

@@ -13,7 +13,7 @@ from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, Attention, Cache
 from pipeline.networks.dropout import Dropout, LayerDropout, Noise
 from pipeline.networks.image_norms import IMAGE_NORMS, during
-from pipeline.networks.inits import initialise, width_ratio
+from pipeline.networks.inits import for_head, initialise
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
 from pipeline.networks.positions import POSITIONS, Position
@@ -157,9 +157,7 @@ class GPT(nn.Module):
 
     def logits(self, features: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """What the head makes of some features; apart, so that a loss may take them in pieces."""
-        if (ratio := width_ratio(self.knobs)) != 1:
-            features = features / ratio
-        return self.head(features)
+        return self.head(for_head(features, self.knobs))
 
     def new_cache(self, batch: int) -> Cache:
         """An empty cache for a batch of sequences, with room for the whole context."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.networks.convolution import ConvolutionBlock, Size, as_map
@@ -84,9 +84,13 @@ def maps_of(subject: Subject, trace: Forward) -> list[Float[Tensor, "B D _ _"]]:
 
 def _chosen(maps: Float[Tensor, "B D y x"]) -> Float[Tensor, "B F y x"]:
     """The features that differ most from place to place, as shares of the largest number of any."""
+    return maps[:, most_varied(maps)] / maps.abs().max().clamp(min=torch.finfo(maps.dtype).tiny)
+
+
+def most_varied(maps: Float[Tensor, "B D y x"]) -> Int[Tensor, " F"]:
+    """The numbers of the features that differ most from place to place, in their order."""
     spread = maps.var(dim=(0, 2, 3), correction=0)
-    most = spread.nan_to_num().topk(min(FEATURES, len(spread))).indices.sort().values
-    return maps[:, most] / maps.abs().max().clamp(min=torch.finfo(maps.dtype).tiny)
+    return spread.nan_to_num().topk(min(FEATURES, len(spread))).indices.sort().values
 
 
 def enlarged(maps: Float[Tensor, "F y x"], height: int, width: int) -> Float[Tensor, "F Y X"]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import private, read_json, write_json
+from pipeline.artifacts import digest, private, read_json, write_json
 from pipeline.params import Refusal
 
 Rows = list[dict[str, Any]]
@@ -22,16 +20,12 @@ def remembered(hangs_on: Any, measure: Callable[[], Rows], cache: Path | None = 
         measure: makes them.
         cache: where they are kept, by default in this clone.
     """
-    entry = (cache or private("baselines")) / f"{digest_of(hangs_on)}.json"
+    entry = (cache or private("baselines")) / f"{digest(hangs_on)}.json"
     if (kept := _kept(entry)) is not None:
         return kept
     rows = measure()
-    write_json(entry, {"scores": rows, "sha256": digest_of(rows)})
+    write_json(entry, {"scores": rows, "sha256": digest(rows)})
     return rows
-
-
-def digest_of(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _kept(entry: Path) -> Rows | None:
@@ -40,4 +34,4 @@ def _kept(entry: Path) -> Rows | None:
         content = read_json(entry, "scores", "sha256")
     except Refusal:
         return None
-    return content["scores"] if digest_of(content["scores"]) == content["sha256"] else None
+    return content["scores"] if digest(content["scores"]) == content["sha256"] else None

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from pipeline.engine.wiring import embedded
 from pipeline.probes.base import Subject
 from pipeline.probes.held_out import held_out
 from pipeline.readings import Axis, Reading, finite
@@ -68,28 +69,13 @@ def slopes(subject: Subject, inputs: Tensor, said: Int[Tensor, " B"]) -> Float[T
     """How much the loss of a class hangs on each pixel of some images (the largest |slope| over colours), or on each token of
     some texts (the L2 norm of the slope by its embedding).
     """
-    inputs, seen = inputs.to(subject.runtime.device), list[Tensor]()
-
-    def keep(module: nn.Module, given: object, output: Tensor) -> Tensor:
-        seen.append(output.detach().requires_grad_())
-        return seen[-1]
-
-    hook = None
-    if inputs.is_floating_point():
-        seen.append(inputs.clone().requires_grad_())
-        inputs = seen[0]
-    else:
-        embedding = subject.model.embedding
-        assert isinstance(embedding, nn.Module)
-        hook = embedding.register_forward_hook(keep)
-    try:
-        with torch.enable_grad(), subject.runtime.autocast():
-            losses = F.cross_entropy(subject.model(inputs).float(), said.to(inputs.device), reduction="sum")
-            [slope] = torch.autograd.grad(losses, seen)
-    finally:
-        if hook:
-            hook.remove()
-    return (slope.norm(dim=-1) if hook else slope.abs().amax(dim=-1)).float().cpu()
+    pixels = inputs.is_floating_point()
+    inputs = inputs.to(subject.runtime.device)
+    inputs = inputs.clone().requires_grad_() if pixels else inputs
+    with embedded(subject.model) as looked_up, torch.enable_grad(), subject.runtime.autocast():
+        losses = F.cross_entropy(subject.model(inputs).float(), said.to(inputs.device), reduction="sum")
+        [slope] = torch.autograd.grad(losses, [inputs] if pixels else looked_up)
+    return (slope.abs().amax(dim=-1) if pixels else slope.norm(dim=-1)).float().cpu()
 
 
 def _between(images: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:

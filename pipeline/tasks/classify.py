@@ -22,6 +22,11 @@ from pipeline.tasks.objective import PLAIN, Objective
 WIDTHS = 8  # a batch is as long as its longest text, in steps of so many tokens, so that shapes seldom change
 
 
+def padded(size: int, room: int) -> int:
+    """The places of a batch whose longest text has so many tokens, `room` at most."""
+    return min(-(-size // WIDTHS) * WIDTHS, room)
+
+
 class Classification:
     """Texts of ids, each with a class. Of a text longer than the context the beginning is read.
 
@@ -94,7 +99,7 @@ class Classification:
             rows = self._chosen[rows]
         room = length or self.length
         starts, sizes = bounds[rows], np.minimum(bounds[rows + 1] - bounds[rows], room)
-        places = np.arange(min(-(-int(sizes.max()) // WIDTHS) * WIDTHS, room))
+        places = np.arange(padded(int(sizes.max()), room))
         inside = places < sizes[:, None]
         windows = np.where(inside, ids[np.where(inside, starts[:, None] + places, 0)].astype(np.int64), PADDING)
         return Batch(torch.from_numpy(windows), torch.from_numpy(labels[rows].astype(np.int64)))
