@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import math
 import secrets
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,26 +87,14 @@ def write(draw: Draw, prompt: str, subject: Subject | None = None) -> bool:
     pieces = stream(
         subject, prompt, tokens=draw.tokens, temperature=draw.temperature, top_k=draw.top_k, top_p=draw.top_p, seed=seed
     )
-    with _asked_to_stop() as asked:
-        try:
-            for piece in itertools.chain([begin], pieces):
-                print(piece, end="", flush=True)
-                if asked:
-                    return False
-        finally:
-            print(flush=True)
-    return True
-
-
-@contextlib.contextmanager
-def _asked_to_stop() -> Iterator[list[int]]:
-    """What Ctrl-C leaves meanwhile. It is noted and not thrown: thrown into a callback of a library's, it would be lost."""
-    asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
     try:
-        yield asked
+        for piece in itertools.chain([begin], pieces):
+            print(piece, end="", flush=True)
+    except KeyboardInterrupt:
+        return False
     finally:
-        signal.signal(signal.SIGINT, before)
+        print(flush=True)
+    return True
 
 
 def converse(draw: Draw) -> None:
