@@ -44,18 +44,14 @@ class Dials:
 def dials_at(task: Task, train: Train, step: int) -> Dials:
     """Where the dials stand at a step of the training."""
     done = step / train.steps
-
-    def grown(start: float, growth: float) -> float:
-        return PACES[train.pace](start, min(done / growth, 1.0))
-
-    length = _length(task.length, grown(train.length_start, train.length_growth))
-    batch = max(round(train.batch * grown(train.batch_start, train.batch_growth)), 1)
+    length = _length(task.length, _grown(train, done, train.length_start, train.length_growth))
+    batch = max(round(train.batch * _grown(train, done, train.batch_start, train.batch_growth)), 1)
     if train.length_keeps == "tokens":
         batch = batch * task.length // length
     return Dials(
         batch=batch,
         length=length,
-        open=_open(train, grown(train.curriculum_start, train.curriculum_growth)),
+        open=_open(train, _grown(train, done, train.curriculum_start, train.curriculum_growth)),
         second=train.second_start + (train.second_end - train.second_start) * done if task.parts().mixed else 0.0,
     )
 
@@ -70,6 +66,11 @@ def moving(task: Task, train: Train, step: int) -> dict[str, float]:
         "second": task.parts().mixed and train.second_start != train.second_end,
     }
     return {name: getattr(dials, name) for name, moves in shown.items() if moves}
+
+
+def _grown(train: Train, done: float, start: float, growth: float) -> float:
+    """How far a dial has climbed from its start, when so much of the training is done."""
+    return PACES[train.pace](start, min(done / growth, 1.0))
 
 
 def _length(whole: int, share: float) -> int:

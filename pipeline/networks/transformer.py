@@ -63,12 +63,13 @@ class Block(nn.Module):
         self, x: Float[Tensor, "B T D"], gather: Callable[[Tensor], Tensor], noise: Noise | None
     ) -> Float[Tensor, "B T D"]:
         """The stream behind both branches."""
-
-        def kept(branch: int) -> Callable[[Tensor], Tensor]:
-            return lambda y: self.layer_dropouts[branch](self.dropouts[branch](y, noise), noise)
-
         norms = [during(norm, noise) for norm in self.norms]
-        return self.residual(x, norms, (Branch(gather, kept(0)), Branch(self.feed_forward, kept(1))))
+        branches = (Branch(gather, self._kept(0, noise)), Branch(self.feed_forward, self._kept(1, noise)))
+        return self.residual(x, norms, branches)
+
+    def _kept(self, branch: int, noise: Noise | None) -> Callable[[Tensor], Tensor]:
+        """What the dropouts of a branch let through of what it adds."""
+        return lambda y: self.layer_dropouts[branch](self.dropouts[branch](y, noise), noise)
 
 
 class AttentionBlock(Block):
@@ -87,10 +88,7 @@ class AttentionBlock(Block):
         cache: Cache | None = None,
         real: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        def attend(y: Tensor) -> Tensor:
-            return self.attention(y, position, cache, real)
-
-        return self.through(x, attend, noise)
+        return self.through(x, lambda y: self.attention(y, position, cache, real), noise)
 
 
 def final_norm(model: Model) -> nn.Module:
