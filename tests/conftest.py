@@ -17,6 +17,8 @@ import pytest
 from jaxtyping import install_import_hook
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two threads on two busy cores are thirty times slower than one
+os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test wants two, the one that waits leaves its core to another test
+sys.dont_write_bytecode = False  # where it is forbidden, every worker compiles all modules and rewrites all tests anew
 for name in [name for name in os.environ if name.startswith(("GIT_", "DVC_"))]:
     del os.environ[name]  # inside a git hook they would turn the tests' repositories into this one
 for who in ("AUTHOR", "COMMITTER"):

@@ -14,11 +14,25 @@ GROUND = ("params", "artifacts", "readings")  # each may import those before it
 NO_TORCH = {*GROUND, *BESIDE}
 
 
-@functools.cache
+def _tree(path: Path) -> ast.Module:
+    """The syntax of a file."""
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+@functools.cache  # by the text: of a house that was copied, nearly every file is as it was
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def _imports(path: Path) -> tuple[tuple[str, int], ...]:
     """(module, line) of every import in a file, inside functions too."""
+    return _imports_in(_tree(path))
+
+
+@functools.cache
+def _imports_in(tree: ast.Module) -> tuple[tuple[str, int], ...]:
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [(name.name, node.lineno) for name in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -151,7 +165,7 @@ def params_are_what_is_read(house: Path) -> list[str]:
     everything = set(read_yaml(house / "params.yaml")) - {"runtime"}
     for stage, content in read_yaml(house / "dvc.yaml")["stages"].items():
         read: set[str] = set()
-        tree = ast.parse((house / f"pipeline/{stage}.py").read_text(encoding="utf-8"))
+        tree = _tree(house / f"pipeline/{stage}.py")
         inside = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params":
@@ -190,7 +204,7 @@ def doors_check_before_they_import(house: Path) -> list[str]:
     """Law 2: at the top of a door only the ground and the standard library; all else after the parameters were checked."""
     breaches = []
     for door in sorted(doors(house)):
-        tree = ast.parse(modules(house)[door].read_text(encoding="utf-8"))
+        tree = _tree(modules(house)[door])
         for node in tree.body:
             names = [n.name for n in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -204,7 +218,7 @@ def packages_are_one_docstring(house: Path) -> list[str]:
     """Law 3: `__init__.py` is one docstring."""
     breaches = []
     for path in sorted((house / "pipeline").rglob("__init__.py")):
-        body = ast.parse(path.read_text(encoding="utf-8")).body
+        body = _tree(path).body
         if not (len(body) == 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)):
             breaches.append(f"{path.relative_to(house)} holds more than one docstring")
     return breaches
@@ -214,7 +228,7 @@ def tables(house: Path) -> dict[str, str]:
     """Every table of the house, NAME -> module: a dict with a type annotation at the top level of a room."""
     found = {}
     for module, path in modules(house).items():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in _tree(path).body:
             match node:
                 case ast.AnnAssign(target=ast.Name(id=name), value=ast.Dict()) if name.isupper() and not name.startswith("_"):
                     found[name] = module
@@ -223,24 +237,27 @@ def tables(house: Path) -> dict[str, str]:
 
 def tables_are_tested_whole(house: Path) -> list[str]:
     """Law 5: a test runs over every entry of every table, because it is in the table: it is parametrized by it."""
-    used: set[str] = set()
-    for path in (house / "tests").glob("test_*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        behind = {
-            target.id: _names(node.value)
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
-        calls = [call for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for call in node.decorator_list]
-        ahead = set().union(*(_names(call) for call in calls if "parametrize" in ast.unparse(call)))
-        reached: set[str] = set()
-        while ahead:
-            reached |= ahead
-            ahead = set().union(*(behind.get(name, set()) for name in ahead)) - reached
-        used |= reached
+    used = set[str]().union(*(_parametrized_by(_tree(path)) for path in (house / "tests").glob("test_*.py")))
     return [f"{name} of {module} is in no test" for name, module in tables(house).items() if name not in used]
+
+
+@functools.cache
+def _parametrized_by(tree: ast.Module) -> set[str]:
+    """Every name that stands in a `parametrize` of a file of tests, or behind one that does."""
+    behind = {
+        target.id: _names(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    calls = [call for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for call in node.decorator_list]
+    ahead = set[str]().union(*(_names(call) for call in calls if "parametrize" in ast.unparse(call)))
+    reached: set[str] = set()
+    while ahead:
+        reached |= ahead
+        ahead = set[str]().union(*(behind.get(name, set()) for name in ahead)) - reached
+    return reached
 
 
 def _names(tree: ast.AST) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -174,7 +175,8 @@ def diagnosis() -> dict[str, Any]:
     return {"finding": "signal dies", "findings": [finding], "signs": signs}
 
 
-def readings() -> list[Reading]:
+@functools.cache
+def readings() -> tuple[Reading, ...]:
     """Readings of every form, as the first probes make them."""
     steps = Axis("step", [0, 20, 100, 300, 1000])
     blocks = Axis("block", ["embedding", *(f"block {block}" for block in range(4))])
@@ -183,7 +185,7 @@ def readings() -> list[Reading]:
     weights = [[[_attention(query, layer, head) for query in range(len(tokens))] for head in range(4)] for layer in range(4)]
     axes = (Axis("layer", range_(4)), Axis("head", range_(4)), Axis("query", tokens), Axis("key", tokens))
     over = [[math.sin(step / 4) * block for step in range(30)] for block in range(4)]
-    return [
+    return (
         Reading(
             "activation_rms",
             "lines",
@@ -219,7 +221,7 @@ def readings() -> list[Reading]:
             [[[0.0, 1.0], [0.1, 1.1], [0.2, 0.9]], [[3.0, -1.0], [3.5, -1.5], [None, None]], [[None, None]] * 3],
             about="prediction",
         ),
-    ]
+    )
 
 
 def gappy(name: str = "with_gaps") -> Reading:
