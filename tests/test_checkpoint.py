@@ -144,8 +144,7 @@ def test_runs_that_finished_long_ago_and_runs_long_abandoned_are_forgotten(root:
 # ------------------------------------------------------------------------------------------- the door, as its own process
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Path:
+def a_lab(folder: Path) -> Path:
     """A folder in which the stage train runs by itself, in a second or two."""
     values = artifacts.read_yaml(TOP / "params.yaml")
     for section, small in SMALL.items():
@@ -153,11 +152,16 @@ def lab(tmp_path: Path) -> Path:
     values["train"] |= {"steps": 60, "curve_points": 20, "validations": 6}
     values["runtime"] |= {"checkpoint_seconds": 1e-6, "progress": "lines"}
     values["model"]["dropout"] = 0.1
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    (tmp_path / "dvc.yaml").write_bytes((TOP / "dvc.yaml").read_bytes())
-    (tmp_path / "pipeline").symlink_to(TOP / "pipeline")
-    write_tokens(tmp_path / "data/tokens")
-    return tmp_path
+    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    (folder / "dvc.yaml").write_bytes((TOP / "dvc.yaml").read_bytes())
+    (folder / "pipeline").symlink_to(TOP / "pipeline")
+    write_tokens(folder / "data/tokens")
+    return folder
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    return a_lab(tmp_path)
 
 
 def turn_to(lab: Path, kind: str) -> None:
@@ -199,9 +203,10 @@ def wait_for_step(lab: Path, step: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.002)
 
 
-@pytest.fixture
-def unbroken(lab: Path) -> dict[str, str]:
-    return once_through(lab)
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the stage leaves in a folder of its own, where nothing breaks it."""
+    return once_through(a_lab(tmp_path_factory.mktemp("unbroken")))
 
 
 def once_through(lab: Path) -> dict[str, str]:
@@ -343,16 +348,12 @@ def test_other_knobs_start_afresh_and_runtime_knobs_do_not(lab: Path) -> None:
     assert process.returncode == 0
 
 
-def test_what_a_stage_leaves_holds_no_time_and_no_path(
-    lab: Path, unbroken: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_what_a_stage_leaves_holds_no_time_and_no_path(lab: Path, unbroken: dict[str, str]) -> None:
     """The same run in another folder at another time leaves the same bytes."""
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "lab"
-    shutil.copytree(lab, elsewhere, symlinks=True)
-    assert train(elsewhere).wait(timeout=120) == 0
-    assert outs(elsewhere) == unbroken
-    about = json.loads((elsewhere / "models/model.json").read_text())
-    assert about["sha256"] == artifacts.sha256_of(elsewhere / "models/model.safetensors")
+    assert train(lab).wait(timeout=120) == 0
+    assert outs(lab) == unbroken
+    about = json.loads((lab / "models/model.json").read_text())
+    assert about["sha256"] == artifacts.sha256_of(lab / "models/model.safetensors")
     assert about["step"] == 60
 
 
