@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from small import KINDS, SMALL, TOP, Keeping, knobs, started
+from small import KINDS, SMALL, TOP, Keeping, knobs, same, started, write_tokens
 from test_compiling import TRAINING
-from test_kinds import RECIPES, WAYS, assert_resumes, gradient
+from test_families import AT_ITS_RATE, VARIANTS
+from test_kinds import ENTRIES, RECIPES, WAYS, assert_resumes, entry, gradient
 
 from pipeline.artifacts import READINGS, read_yaml
 from pipeline.engine.loop import Interrupted, fit
+from pipeline.engine.optimizers import OPTIMIZERS
+from pipeline.engine.runtime import Runtime
 from pipeline.params import Params, Refusal
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card here")
@@ -44,6 +47,28 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_does(recipe: str, precisi
     recipes = RECIPES | {"language": {"model__dropout": 0.2}}
     params = knobs(**recipes[recipe] | CARD, train__batch=8, train__validation_examples=20, train__precision=precision)
     assert_resumes(params, tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "family", "name"), [*(("language", *each) for each in VARIANTS), *ENTRIES])
+def test_every_entry_trains_on_it_and_repeats_itself(kind: str, family: str, name: str, tmp_path: Path) -> None:
+    params = entry(kind, family, name)
+    params = params.model_copy(update={"runtime": params.runtime.model_copy(update={"device": "cuda"})})
+    assert same(trained(params, tmp_path), trained(params, tmp_path))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_works_on_it_and_repeats_itself(name: str, tmp_path: Path) -> None:
+    rate = AT_ITS_RATE.get(name, {"train__lr": 0.02})
+    params = knobs(**CARD, train__optimizer=name, train__epsilon=1e-8, train__state_8bit=False, **rate)
+    assert same(trained(params, tmp_path), trained(params, tmp_path))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_network_of_some_size_repeats_itself(precision: str, tmp_path: Path) -> None:
+    sizes = {"model__width": 256, "model__heads": 4, "model__length": 256, "train__batch": 32, "train__steps": 20}
+    params = knobs(**CARD, **sizes, train__precision=precision, model__dropout=0.1)
+    write_tokens(tmp_path, tokens=20_000)
+    assert same(trained(params, tmp_path), trained(params, tmp_path))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,7 +113,8 @@ def test_too_large_a_batch_for_its_memory_is_refused_with_what_would_help(tmp_pa
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(2**30 / total)
     try:
-        with pytest.raises(Refusal, match=r"want more memory than the device 'cuda' has; .*a larger train\.accumulation"):
+        said = r"want more memory than the device 'cuda' has;.*a larger train\.accumulation"
+        with pytest.raises(Refusal, match=said), Runtime(params.runtime).enough_memory():
             trained(params, tmp_path)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
