@@ -182,6 +182,7 @@ TURNED = {
     "prepare.examples": 100,
     "prepare.label_noise": 0.2,
     "train.draw": "epochs",
+    "train.windows": "documents",
     "train.loss": "squares",
     "train.class_weights": "balanced",
     "train.start_from": "data/given",

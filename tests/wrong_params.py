@@ -272,6 +272,13 @@ WRONG: dict[str, Wrong] = {
         prepare__dataset="digits",
     ),
     "epochs of windows": knob("train.draw", "epochs", "train.draw: 'epochs' is for task.kind classify or vision, not language"),
+    "windows of images": knob(
+        "train.windows",
+        "documents",
+        "train.windows: 'documents' is for task.kind language, not vision",
+        task__kind="vision",
+        prepare__dataset="digits",
+    ),
     "a curriculum of images": knob(
         "train.curriculum",
         "easy_first",
