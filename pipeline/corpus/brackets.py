@@ -18,7 +18,7 @@ from pipeline.corpus.text import split_by
 from pipeline.params import Prepare, Refusal
 
 BRACKETS = (b"()", b"[]", b"{}", b"<>")
-CLOSES = dict(BRACKETS)  # what opens -> what closes it, as bytes
+CLOSES = {opens: closes for opens, closes in BRACKETS}  # as bytes: what closes by what opens
 
 
 def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
