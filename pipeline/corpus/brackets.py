@@ -18,7 +18,7 @@ from pipeline.corpus.text import split_by
 from pipeline.params import Prepare, Refusal
 
 BRACKETS = (b"()", b"[]", b"{}", b"<>")
-CLOSES = {opens: closes for opens, closes in BRACKETS}  # as bytes: what closes by what opens
+CLOSES = {kind[0]: kind[1] for kind in BRACKETS}  # as bytes: what closes, by what opens
 
 
 def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
