@@ -2,10 +2,8 @@
 
     python -m benchmarks.memory        thirty configurations on the card that is here; it takes some minutes
 
-Each is forecast (rehearsed on tensors without content), then trained for some steps on random ids. The first two figures are
-those of the tensors of a step, as torch.cuda.max_memory_allocated counts them; the next two those of the card, with what the
-allocator keeps, CUDA's context and its libraries: nobody else may use it meanwhile. What counts is the last column: nothing
-that "fits" may run out of memory.
+Each is forecast (rehearsed on tensors without content), then trained for some steps on random ids, by the clock of
+torch.cuda.max_memory_allocated. What counts is the last column: nothing that "fits" may run out of memory.
 """
 
 from __future__ import annotations
@@ -53,22 +51,20 @@ def main() -> None:
         params = knobs_of(shape, way)
         device = card(room / 2**30, params.train.precision)
         step = rehearse(params, Shape(VOCABULARY), precision=device.precision, on_card=True)
-        wanted = device.wants(step.bytes, step.saved)
-        fits = wanted <= room
+        fits = device.wants(step.bytes, step.saved) <= room
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         try:
             measure(params, Shape(VOCABULARY))
-            found, used = torch.cuda.max_memory_allocated(), room - torch.cuda.mem_get_info()[0]
+            found = torch.cuda.max_memory_allocated()
             kept = "yes" if fits else "it would have fitted"
         except Refusal:
-            found, used, kept = 0, room, "NO: it ran out of memory" if fits else "yes"
+            found, kept = 0, "NO: it ran out of memory" if fits else "yes"
         ratio = f"{step.bytes / found:.3f}" if found else "-"
-        sizes, whole = "×".join(map(str, shape)), [f"{size / 2**20:,.0f}" for size in (step.bytes, found, wanted, used)]
-        rows.append((sizes, name, whole[0], whole[1], ratio, *whole[2:], "yes" if fits else "no", kept))
+        sizes = "×".join(map(str, shape))
+        rows.append((sizes, name, f"{step.bytes / 2**20:,.0f}", f"{found / 2**20:,.0f}", ratio, "yes" if fits else "no", kept))
         print(rows[-1], flush=True)
-    step_of, card_of = ("forecast, MiB", "measured, MiB", "ratio"), ("card: forecast, MiB", "card: in use, MiB")
-    header = ("depth×width×heads×length×batch", "way", *step_of, *card_of, "fits", "came true")
+    header = ("depth×width×heads×length×batch", "way", "forecast, MiB", "measured, MiB", "ratio", "fits", "came true")
     print(f"\n{machine()}; a vocabulary of {VOCABULARY:,}\n\n{table(header, rows)}")
 
 

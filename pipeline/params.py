@@ -527,7 +527,8 @@ class Params(Section):
             section, knob = name.split(".")
             here = getattr(getattr(self, section), knob)
             if here != off and self.task.kind not in kinds:
-                raise _problem(name, f"{_shown(here)} is for task.kind {' or '.join(kinds)}, not {self.task.kind}")
+                whose = f"is for task.kind {' or '.join(kinds)}, not {self.task.kind}"
+                raise _problem(name, f"{_shown(here)} {whose}; {_shown(off)} would do")
         return self
 
     @model_validator(mode="after")
