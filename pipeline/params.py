@@ -340,6 +340,7 @@ class Train(Section):
     steps: Count
     batch: Annotated[int, Field(ge=1, le=65536)]
     draw: Annotated[str, _named("engine/order.py:DRAWS")]
+    windows: Literal["anywhere", "documents"]
     batch_start: Annotated[float, Field(gt=0, le=1)]
     batch_growth: Annotated[float, Field(gt=0, le=1)]
     accumulation: Annotated[int, Field(ge=1)]
@@ -483,6 +484,7 @@ OF_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "prepare.examples": (0, LABELLED),
     "prepare.label_noise": (0, LABELLED),
     "train.draw": ("replacement", LABELLED),
+    "train.windows": ("anywhere", ("language",)),
     "train.loss": ("cross_entropy", LABELLED),
     "train.class_weights": ("none", LABELLED),
     "train.start_from": ("data/none", READ),
@@ -525,7 +527,8 @@ class Params(Section):
             section, knob = name.split(".")
             here = getattr(getattr(self, section), knob)
             if here != off and self.task.kind not in kinds:
-                raise _problem(name, f"{_shown(here)} is for task.kind {' or '.join(kinds)}, not {self.task.kind}")
+                whose = f"is for task.kind {' or '.join(kinds)}, not {self.task.kind}"
+                raise _problem(name, f"{_shown(here)} {whose}; {_shown(off)} would do")
         return self
 
     @model_validator(mode="after")

@@ -137,6 +137,16 @@ def test_the_page_speaks_of_images_where_there_are_images(project: Path, capsys:
     assert not {"tokens", "tokens_per_parameter", "vocabulary"} & set(said)
 
 
+@pytest.mark.parametrize(("length", "read"), [(16, 16), (64, 30)])
+def test_of_a_text_that_is_longer_than_the_context_no_more_is_counted(
+    length: int, read: int, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = with_changes(load(), CLASSIFY | {"model.length": length, "model.depth": 1, "train.steps": 10})
+    texts = Data(Shape(50, ("a", "b")), 51, "data/tokens", np.array([8, 30]))
+    budget_page.show(draw_up(params, texts, clock=False), as_json=False)
+    assert f"of {read} tokens, the longest that is read: one of 2 classes" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.slow
 def test_short_texts_are_less_work_than_the_longest_and_are_measured_as_they_are(project: Path) -> None:
     params = with_changes(load(), CLASSIFY | {"train.batch": 2, "model.depth": 1, "model.width": 16, "train.steps": 400})

@@ -60,7 +60,8 @@ from small import Keeping, knobs, started
 from pipeline.engine.loop import Interrupted, fit
 
 def trained(stops=(), **changes):
-    params = knobs(model__dropout=0.1, model__init="fan_in", model__norm="rms", train__steps=8, **changes)
+    where = {"runtime__device": sys.argv[2]}
+    params = knobs(**where, model__dropout=0.1, model__init="fan_in", model__norm="rms", train__steps=8, **changes)
     numbers = tensors = None
     for last in (*stops, None):
         progress, task, runtime = started(params, Path(sys.argv[1]))
@@ -90,7 +91,7 @@ print(json.dumps(far))
 @pytest.mark.skipif(not shutil.which("g++") and not shutil.which("clang++"), reason="there is no C++ compiler here")
 def test_a_compiled_training_is_the_same_training_under_the_same_names_and_resumes_bit_by_bit(tmp_path: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "kernels")}
-    command = [sys.executable, "-c", TRAINING, str(tmp_path / "tokens")]
+    command = [sys.executable, "-c", TRAINING, str(tmp_path / "tokens"), "cpu"]
     done = subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(far < 1e-4 for far in json.loads(done.stdout.splitlines()[-1]).values())

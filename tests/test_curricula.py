@@ -14,7 +14,7 @@ from small import PART, VOCABULARY, Keeping, knobs, same, started, write_tokens
 from pipeline.artifacts import parts_of
 from pipeline.engine.curricula import CURRICULA, PACES, dials_at
 from pipeline.engine.loop import Interrupted, fit, update, validate
-from pipeline.engine.order import batch_of, opened, rows_of
+from pipeline.engine.order import batch_of, opened, rows_of, where_documents_begin
 from pipeline.figures import charts
 from pipeline.params import Params
 from pipeline.tasks.base import Shape
@@ -240,3 +240,59 @@ def test_a_curriculum_opens_its_share_of_each_data_set_of_a_mixture(tmp_path: Pa
     task = a_task(knobs(), places(tmp_path, mixed=True))
     found = opened(task, "easy_first", 1, 0.5).parts()
     assert found.of_sources.tolist() == [150, 50]
+
+
+# ---------------------------------------------------------------------------------------------------- where windows begin
+
+
+def uneven(folder: Path, mixed: bool = False) -> Path:
+    """Tokens that say where they stand, in documents of 1 to 30 tokens."""
+    places(folder, mixed=mixed)
+    ends = np.append(np.cumsum(np.resize([1, 30, 7, 12], 31)), 400)
+    assert ends[-2] < 400
+    parts = np.zeros(len(ends), np.load(parts_of(folder)).dtype)
+    parts["end"], parts["source"] = ends, (ends > 300) if mixed else 0
+    np.save(parts_of(folder), parts)
+    return folder
+
+
+def test_windows_begin_where_the_document_does_that_one_drawn_anywhere_falls_into(tmp_path: Path) -> None:
+    task = a_task(knobs(), uneven(tmp_path))
+    begins, drawn = np.append(0, np.load(parts_of(tmp_path))["end"][:-1]), np.arange(task.size("train"))
+    expected = [max(begins[begins <= row]) for row in drawn]
+    assert where_documents_begin(drawn, task.parts()).tolist() == expected
+    assert set(expected) == set(begins[begins < len(drawn)]), "every document that a window follows can be begun"
+    for step in range(12):
+        anywhere, moved = (batch_of(task, knobs(train__windows=name).train, 1, step) for name in ("anywhere", "documents"))
+        assert moved.inputs[:, 0].tolist() == [expected[first] for first in anywhere.inputs[:, 0]]
+        assert torch.equal(moved.inputs - moved.inputs[:, :1], torch.arange(12).expand(4, 12))
+        assert torch.equal(moved.targets, moved.inputs + 1)
+
+
+def test_windows_at_documents_keep_to_what_is_open_and_to_one_data_set(tmp_path: Path) -> None:
+    (tmp_path / "mixed").mkdir()
+    task, mixed = a_task(knobs(), uneven(tmp_path)), a_task(knobs(), uneven(tmp_path / "mixed", mixed=True))
+    few = knobs(train__windows="documents", train__curriculum="shuffled", train__curriculum_start=0.2, train__batch=64)
+    begins = set(np.append(0, np.load(parts_of(tmp_path))["end"][:-1]).tolist())
+    drawn = batch_of(task, few.train, 1, 0).inputs
+    assert set(drawn[:, 0].tolist()) < begins and len(set(drawn[:, 0].tolist())) > 3
+    assert set(drawn.flatten().tolist()) <= set(places_of(opened(task, "shuffled", 1, 0.2)))
+    both = batch_of(mixed, knobs(train__windows="documents", train__batch=200).train, 1, 0)
+    of_second = torch.cat([both.inputs, both.targets[:, -1:]], dim=1) >= mixed.parts().of_sources[0]
+    assert torch.equal(of_second.all(dim=1), of_second.any(dim=1)) and 50 < int(of_second[:, 0].sum()) < 150
+
+
+def places_of(task: LanguageModelling) -> list[int]:
+    """Where in the whole stream the tokens lie that may be read."""
+    found = task.batch("train", np.arange(task.size("train")))
+    return torch.cat([found.inputs, found.targets]).flatten().tolist()
+
+
+def test_a_run_over_windows_at_documents_that_is_interrupted_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
+    params = knobs(train__windows="documents")
+    unbroken, first = trained(params, tmp_path), trained(params, tmp_path, last=5)
+    second, task, runtime = started(params, tmp_path)
+    second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
+    fit(second, task, params.train, params.seed, runtime, Keeping())
+    assert same(second.tensors(), unbroken.tensors()) and second.numbers() == unbroken.numbers()
+    assert not same(unbroken.tensors(), trained(knobs(), tmp_path).tensors())

@@ -13,6 +13,7 @@ from small import BATCH_NORM, KINDS, Keeping, knobs, same, started
 from test_families import AT_ITS_RATE, FAMILIES, KNOBS
 from test_strides import Walking
 
+from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import Interrupted, fit, update
 from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.engine.order import DRAWS, batch_of
@@ -22,6 +23,7 @@ from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.params import Params
+from pipeline.tasks.base import Task
 from pipeline.tasks.table import TASKS
 
 CLASSIFY, VISION = KINDS["classify"], KINDS["vision"]
@@ -83,19 +85,24 @@ def test_every_optimizer_moves_networks_of_every_kind_and_resumes(optimizer: str
 
 
 def assert_learns_and_resumes(params: Params, tmp_path: Path) -> None:
-    unbroken, task, runtime = started(params, tmp_path)
-    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
+    unbroken, task = assert_resumes(params, tmp_path)
     assert unbroken.validations[-1]["loss"] < task.uniform - 0.02
     assert unbroken.targets == params.train.steps * params.train.batch
 
-    first, task, runtime = started(params, tmp_path)
+
+def assert_resumes(params: Params, tmp_path: Path) -> tuple[Progress, Task]:
+    """What an unbroken training leaves, which an interrupted one leaves too, bit by bit."""
+    unbroken, task, runtime = started(params, tmp_path)
+    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
+    first, again, runtime = started(params, tmp_path)
     with pytest.raises(Interrupted):
-        fit(first, task, params.train, params.seed, runtime, Keeping(last=5))
-    second, task, runtime = started(params, tmp_path)
+        fit(first, again, params.train, params.seed, runtime, Keeping(last=5))
+    second, again, runtime = started(params, tmp_path)
     second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, task, params.train, params.seed, runtime, Keeping())
+    fit(second, again, params.train, params.seed, runtime, Keeping())
     assert same(second.tensors(), unbroken.tensors())
     assert second.numbers() == unbroken.numbers()
+    return unbroken, task
 
 
 WAYS: dict[str, dict[str, Any]] = {

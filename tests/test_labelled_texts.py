@@ -233,13 +233,14 @@ msgstr[0] "eine \\"Zeile\\""\nmsgstr[1] ""\n"viele "\n"Zeilen"\n"""
 # ------------------------------------------------------------------------------------------------------------ generated
 
 
-def test_half_of_the_words_of_brackets_are_balanced_and_the_others_are_one_bracket_away() -> None:
+def test_half_of_the_words_of_brackets_are_balanced_and_in_the_others_two_have_changed_places() -> None:
     card, found = made(labelled_dyck, size=20_000)
     for split in SPLITS:
         counts = Counter(label for _, label in found[split])
         assert abs(counts["balanced"] - counts["unbalanced"]) <= 1
         for text, label in found[split]:
             assert (brackets([text + "\n"]) == 1.0) == (label == "balanced") and len(text) >= 16
+            assert all(text.count(opens) == text.count(closes) for opens, closes in ("()", "[]")), "counting would tell"
     assert len(np.load("raw/train.difficulty.npy")) == len(found["train"])
     assert card.classes == ["unbalanced", "balanced"]
 

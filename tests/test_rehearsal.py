@@ -285,6 +285,24 @@ def test_a_teacher_is_held_too(tmp_path: Path) -> None:
     assert with_it.flops["forward"] > 5 * alone.flops["forward"]
 
 
+def test_what_is_frozen_is_held_without_gradient_memory_or_way_back(tmp_path: Path) -> None:
+    speaker = knobs(**shape(3, 64, 4, 32, 8))
+    write_json(
+        tmp_path / "model.json",
+        {"task": "language", "model": speaker.model.model_dump(), "vocabulary": 200, "tokenizer": "", "sha256": ""},
+    )
+    of = shape(3, 64, 4, 32, 8) | {"task__kind": "classify", "prepare__dataset": "dyck", "train__start_from": str(tmp_path)}
+    thawed, frozen = (
+        rehearse(knobs(**of, train__freeze=freeze), TEXTS, precision="float32", on_card=False) for freeze in (False, True)
+    )
+    assert frozen.parameters == {"head": thawed.parameters["head"]}
+    assert frozen.fixed + sum(frozen.parameters.values()) == sum(thawed.parameters.values())
+    assert frozen.flops["forward"] == thawed.flops["forward"]
+    assert frozen.flops["backward"] < 0.01 * thawed.flops["backward"]
+    assert frozen.bytes == pytest.approx(allocated_peak(knobs(**of, train__freeze=True), TEXTS, "float32", 32), rel=0.05)
+    assert frozen.bytes < 0.5 * thawed.bytes
+
+
 @pytest.mark.parametrize("kind", CHECKPOINTING)
 def test_what_is_computed_again_is_counted_and_not_held(kind: str) -> None:
     params = knobs(**shape(3, 64, 4, 32, 8, runtime__checkpointing=kind))

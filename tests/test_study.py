@@ -11,12 +11,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 from dvc.utils.hydra import apply_overrides, to_hydra_overrides
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.lab import study
-from pipeline.params import Refusal, read_yaml
+from pipeline.params import Params, Refusal, parse, read_sections, read_yaml, with_knobs
 
 TOP = Path(__file__).parents[1]
 ENTRIES = study.read_all(TOP / "studies")
@@ -211,6 +212,36 @@ def test_what_dvc_writes_into_params_yaml_is_what_the_entry_says(project: Path) 
     written = {knob: values[knob.split(".")[0]][knob.split(".")[1]] for knob in ENTRIES["nanogpt-cpu"].set}
     assert written == {**ENTRIES["nanogpt-cpu"].set, "train.lr": 3e-4}
     assert values["evaluate"]["prompts"] == ['a, b: "c"', "d"]
+
+
+TURNED = {
+    "vision": {"prepare.dataset": "mnist_5k", "prepare.shuffled_pixels": True, "train.shift": 2, "train.draw": "epochs"},
+    "classify": {"prepare.dataset": "sentiment", "prepare.near_duplicate": 0.9, "train.class_weights": "balanced"},
+    "language": {"train.curriculum": "easy_first"},
+}
+
+
+@pytest.mark.parametrize("kind", TURNED)
+@pytest.mark.parametrize("name", ["nanogpt-cpu", "sentiment", "digits", "lr-sweep", "grokking", "mnist1d-order"])
+def test_what_was_turned_for_another_kind_of_task_keeps_no_study_from_being_played(name: str, kind: str, project: Path) -> None:
+    turned = {"task.kind": kind, **TURNED[kind]}
+    Path("params.yaml").write_text(yaml.safe_dump(with_knobs(read_sections(Path("params.yaml")), turned), sort_keys=False))
+    assert parse(Params, read_yaml(Path("params.yaml"))).task.kind == kind
+    entry = ENTRIES[name]
+    if entry.sweep:
+        params = parse(Params, study.standing(entry, ["train.steps=7"]))
+    else:
+        told = study.command(name)
+        apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
+        params = parse(Params, read_yaml(Path("params.yaml")))
+    assert params.task.kind == entry.set.get("task.kind", "language")
+    kept = {knob for knob in TURNED[kind] if params.task.kind == kind and knob not in entry.set}
+    assert all(getattr(getattr(params, knob.split(".")[0]), knob.split(".")[1]) == turned[knob] for knob in kept)
+
+
+def test_what_is_turned_in_words_is_not_turned_back(project: Path) -> None:
+    with pytest.raises(Refusal, match=r"train\.shift: 2 is for task\.kind vision, not classify; 0 would do"):
+        study.command("sentiment", ["train.shift=2"])
 
 
 @pytest.mark.parametrize(

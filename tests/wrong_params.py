@@ -271,11 +271,20 @@ WRONG: dict[str, Wrong] = {
         task__kind="vision",
         prepare__dataset="digits",
     ),
-    "epochs of windows": knob("train.draw", "epochs", "train.draw: 'epochs' is for task.kind classify or vision, not language"),
+    "epochs of windows": knob(
+        "train.draw", "epochs", "train.draw: 'epochs' is for task.kind classify or vision, not language; 'replacement' would do"
+    ),
+    "windows of images": knob(
+        "train.windows",
+        "documents",
+        "train.windows: 'documents' is for task.kind language, not vision; 'anywhere' would do",
+        task__kind="vision",
+        prepare__dataset="digits",
+    ),
     "a curriculum of images": knob(
         "train.curriculum",
         "easy_first",
-        "train.curriculum: 'easy_first' is for task.kind language or classify, not vision",
+        "train.curriculum: 'easy_first' is for task.kind language or classify, not vision; 'none' would do",
         task__kind="vision",
         prepare__dataset="digits",
     ),
@@ -287,22 +296,22 @@ WRONG: dict[str, Wrong] = {
         prepare__dataset="digits",
     ),
     "the pixels of texts": knob(
-        "prepare.shuffled_pixels", True, "prepare.shuffled_pixels: true is for task.kind vision, not language"
+        "prepare.shuffled_pixels", True, "prepare.shuffled_pixels: true is for task.kind vision, not language; false would do"
     ),
     "noise in labels that are not there": knob(
-        "prepare.label_noise", 0.2, "prepare.label_noise: 0.2 is for task.kind classify or vision, not language"
+        "prepare.label_noise", 0.2, "prepare.label_noise: 0.2 is for task.kind classify or vision, not language; 0 would do"
     ),
     "examples of a text that goes on": knob(
-        "prepare.examples", 100, "prepare.examples: 100 is for task.kind classify or vision, not language"
+        "prepare.examples", 100, "prepare.examples: 100 is for task.kind classify or vision, not language; 0 would do"
     ),
     "near-duplicates of images": knob(
         "prepare.near_duplicate",
         0.8,
-        "prepare.near_duplicate: 0.8 is for task.kind language or classify, not vision",
+        "prepare.near_duplicate: 0.8 is for task.kind language or classify, not vision; 0 would do",
         task__kind="vision",
         prepare__dataset="digits",
     ),
-    "mirrored texts": knob("train.flip", True, "train.flip: true is for task.kind vision, not language"),
+    "mirrored texts": knob("train.flip", True, "train.flip: true is for task.kind vision, not language; false would do"),
     "epochs of growing batches": knob(
         "train.draw",
         "epochs",

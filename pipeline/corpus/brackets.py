@@ -18,6 +18,7 @@ from pipeline.corpus.text import split_by
 from pipeline.params import Prepare, Refusal
 
 BRACKETS = (b"()", b"[]", b"{}", b"<>")
+CLOSES = {kind[0]: kind[1] for kind in BRACKETS}  # as bytes: what closes, by what opens
 
 
 def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
@@ -87,8 +88,8 @@ IN_VAIN = 100_000  # so many draws without a new word, and there is none
 
 
 def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """Words of brackets: every other one is balanced, and in the rest one bracket is another. How hard a word is, is how deep
-    it goes.
+    """Words of brackets: every other one is balanced, and in the rest two brackets have changed places, so that counting
+    brackets tells nothing. How hard a word is, is how deep it went.
 
     A word that was spoilt stands nowhere unspoilt, and no text stands anywhere twice.
 
@@ -100,7 +101,7 @@ def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
         rng, written = draws(knobs, split), 0
         with follow(f"generating {split}", size) as advance:
             for number, (word, deepest) in enumerate(_new_words(knobs, split, seen)):
-                text = _spoilt(word, knobs.bracket_kinds, rng) if number % 2 else word
+                text = _spoilt(word, seen, rng) if number % 2 else word
                 if written + len(text) > size:
                     break
                 seen.add(text)
@@ -110,7 +111,7 @@ def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     return Card(
         name="dyck",
         source=f"generated: words of brackets of {knobs.bracket_kinds} kinds, at most {knobs.nesting} deep, of {SHORTEST} or"
-        " more symbols; in the unbalanced ones, which are half of them, one bracket of a balanced word is another",
+        " more symbols; in the unbalanced ones, which are half of them, two brackets of a balanced word have changed places",
         licence="CC0-1.0",
         split="by a digest of the balanced word; no word is used twice, spoilt or not",
         classes=["unbalanced", "balanced"],
@@ -133,8 +134,25 @@ def _new_words(knobs: Prepare, split: str, seen: set[bytes]) -> Iterator[tuple[b
             )
 
 
-def _spoilt(word: bytes, kinds: int, rng: np.random.Generator) -> bytes:
-    """The word with one bracket replaced by any other: it cannot be balanced, for of some kind more open than close."""
-    place = int(rng.integers(len(word)))
-    others = [bracket for kind in BRACKETS[:kinds] for bracket in kind if bracket != word[place]]
-    return word[:place] + bytes([others[int(rng.integers(len(others)))]]) + word[place + 1 :]
+def _spoilt(word: bytes, seen: set[bytes], rng: np.random.Generator) -> bytes:
+    """The word with two brackets in each other's place, no longer balanced and not yet seen.
+
+    A word with its first bracket and any that closes exchanged begins with what closes, so there are many such.
+    """
+    while True:
+        one, other = np.sort(rng.integers(len(word), size=2)).tolist()
+        changed = bytearray(word)
+        changed[one], changed[other] = word[other], word[one]
+        if not _balanced(changed) and bytes(changed) not in seen:
+            return bytes(changed)
+
+
+def _balanced(word: bytes | bytearray) -> bool:
+    """Whether every bracket closes the one that was opened last, and none is left open."""
+    expected = bytearray()
+    for symbol in word:
+        if symbol in CLOSES:
+            expected.append(CLOSES[symbol])
+        elif not expected or expected.pop() != symbol:
+            return False
+    return not expected

@@ -23,10 +23,7 @@ SHOWN = 3  # classes that a line names
 
 
 def start_from(folder: Path, network: nn.Module, shape: Shape, tokens: Path) -> set[str]:
-    """Fill a network with the weights that a folder holds; the names of those that it had.
-
-    A classifier may begin with a language model: it takes over embedding, mixer, positions, blocks and the last norm, while
-    pooling and head stay as they were drawn. From a classifier it takes over everything.
+    """Fill a network with the weights that a folder holds; the names of those that it had (`inherited`).
 
     Args:
         shape: of what is in data/tokens, for which the network was made.
@@ -35,25 +32,36 @@ def start_from(folder: Path, network: nn.Module, shape: Shape, tokens: Path) -> 
         Refusal: with a line for each knob that must be another for that; or the weights cannot be read.
     """
     assert isinstance(network, GPT | Classifier)
-    found, whole = given(folder), {name for name, _ in network.named_parameters()}
+    found = given(folder)
     if problems := [
         *_of_another_task(found, network, shape),
         *_apart(found, "train.start_from", shape, tokens),
         *_other_knobs(found, network),
     ]:
         raise Refusal(*problems)
+    taken = inherited(found, network)
     if isinstance(network, GPT) or found.kind == "classify":
         found.fill(network)
-        return whole
+        return taken
     body = dict(_language_model(found, network.knobs).named_parameters())
     with torch.no_grad():
         for name, weight in network.named_parameters():
-            if not name.startswith(NEW):
+            if name in taken:
                 weight.copy_(body[name])
-    return {name for name in whole if not name.startswith(NEW)}
+    return taken
 
 
 NEW = ("head.", "pooling.")  # what a classifier has that no language model has
+
+
+def inherited(found: Given, network: nn.Module) -> set[str]:
+    """The names of the weights that a network takes over.
+
+    A classifier may begin with a language model: it takes over embedding, mixer, positions, blocks and the last norm, while
+    pooling and head stay as they were drawn. From a classifier it takes over everything.
+    """
+    new = NEW if isinstance(network, Classifier) and found.kind == "language" else ()
+    return {name for name, _ in network.named_parameters() if not name.startswith(new)}
 
 
 def _language_model(found: Given, like: Model) -> nn.Module:

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from pipeline.engine.curricula import CURRICULA, dials_at
 from pipeline.params import Train
-from pipeline.tasks.base import Batch, Task
+from pipeline.tasks.base import Batch, Parts, Task
 
 NO_STEP = 2**63  # in place of a step's number: what is drawn for the training as a whole
 EPOCH, VARIATION = 1, 2  # what else is drawn: the order of an epoch (whose number stands for a step's), how examples are varied
@@ -24,6 +24,8 @@ def batch_of(task: Task, train: Train, seed: int, step: int) -> Batch:
         rows = rows_of_two(seed, step, dials.batch, source.parts().of_sources, source.length, dials.second)
     else:
         rows = DRAWS[train.draw](seed, step, dials.batch, source.size("train"))
+    if train.windows == "documents":
+        rows = where_documents_begin(rows, source.parts())
     return task.varied(source.batch("train", rows, dials.length), _random(seed, step, VARIATION))
 
 
@@ -57,6 +59,16 @@ def rows_of_two(seed: int, step: int, batch: int, sizes: Int[np.ndarray, " 2"], 
     of_second = rng.random(batch) < second
     first_rows, second_rows = (rng.integers(0, max(int(size) - length, 1), size=batch) for size in sizes)
     return np.where(of_second, sizes[0] + second_rows, first_rows)
+
+
+def where_documents_begin(rows: np.ndarray, parts: Parts) -> np.ndarray:
+    """Windows moved back to where the document begins that they fell into, or the part of a long one.
+
+    A place of the window is then always the same place of a document, as it is when the trained network is asked something.
+    What of a part lies further on than a window is long is read only where a window reaches it from the part before.
+    """
+    begun: np.ndarray = parts.begins[np.searchsorted(parts.begins, rows, side="right") - 1]
+    return begun
 
 
 @functools.lru_cache(maxsize=2)

@@ -45,8 +45,10 @@ class Runtime:
         torch.set_flush_denormal(True)  # vanishing gradients would make a CPU a hundred times slower
         if self.device.type == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
+            torch.backends.cudnn.allow_tf32 = False  # float32 means float32: convolutions too, as matrix products do by default
         # What torch.use_deterministic_algorithms calls, without the compiler that it imports on the way: 2.3 s at every start.
-        torch._C._set_deterministic_algorithms(True, warn_only=self.device.type != "cpu")
+        # Where it may only warn, fused attention takes its other algorithm; on MPS it must, for much has but one there.
+        torch._C._set_deterministic_algorithms(True, warn_only=self.device.type == "mps")
         deterministic: Any = torch.utils.deterministic  # its switch is not in torch's type hints
         deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
 

@@ -12,7 +12,8 @@ from torch import nn
 from pipeline.artifacts import NONE, SPLITS, labels_of, memory_mapped, meta_of, read_json
 from pipeline.engine.blocks import arrange
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.inheritance import freeze, start_from, taught_by
+from pipeline.engine.given import given
+from pipeline.engine.inheritance import freeze, inherited, start_from, taught_by
 from pipeline.engine.optimizers import OPTIMIZERS, optimizer_for
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.attention import use_kernel
@@ -64,8 +65,13 @@ def objective_of(train: Train, runtime: Runtime, teacher: Teacher | None = None)
 
 
 def untrained(seed: int, task: Task, model: Model, train: Train, runtime: Runtime) -> Progress:
-    """A fresh network for a task, before its first step."""
-    return before_training(task.build(torch.Generator().manual_seed(seed)), model, train, runtime)
+    """A fresh network for a task, before its first step, to measure what a training takes: nothing that is given is read
+    into it, but what would be frozen is.
+    """
+    network = task.build(torch.Generator().manual_seed(seed))
+    if train.freeze:
+        freeze(network, inherited(given(Path(train.start_from)), network))
+    return before_training(network, model, train, runtime)
 
 
 def before_training(network: nn.Module, model: Model, train: Train, runtime: Runtime) -> Progress:

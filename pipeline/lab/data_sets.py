@@ -235,7 +235,7 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "of each class its shares, in the order of a digest of the texts; copies are left out, and texts with two labels",
         ),
         "dyck": DataSet(
-            "brackets, balanced or with one wrong",
+            "brackets, balanced or with two out of place",
             "5,462 of 2 classes",
             "CC0-1.0",
             HERE,

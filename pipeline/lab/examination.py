@@ -89,7 +89,7 @@ def case_of(patient: Patient, standing: Mapping[str, Any]) -> Case:
 
 def _identity(params: Params, fault: str, tokens: Path) -> str:
     """Of all that the case hangs on: knobs, data, the code of training and probing, and that of the fault."""
-    described = params.model_dump(include={"seed", "model", "train"})
+    described = params.model_dump(include={"seed", "task", "model", "train"})
     trained = identity("train", described, {str(TOKENS): tokens})
     stages = read_yaml(Path("dvc.yaml"))["stages"]
     code = sorted(dep for dep in stages["probe"]["deps"] if str(dep).startswith("pipeline"))

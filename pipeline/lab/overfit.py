@@ -66,6 +66,7 @@ def losses_on_one_batch(
         "batch_start": 1.0,
         "length_start": 1.0,
         "mixup": 0.0,
+        "freeze": False,  # nothing is given here, and all of it must be able to learn
     }
     train = params.train.model_copy(update={**own, "curriculum": "none", "floor": 0.0})
     params = params.model_copy(update={"model": model, "train": train})

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.params import Params, ParamsError, Refusal, load, parse, read_sections, read_yaml, suggest, with_knobs
+from pipeline.params import OF_KINDS, Params, ParamsError, Refusal, load, parse, read_sections, read_yaml, suggest, with_knobs
 
 if TYPE_CHECKING:
     from pipeline.lab.grid import Sweep
@@ -171,8 +171,28 @@ def command(name: str, overrides: Sequence[str] = (), *, experiment: str | None 
 
 def _settings(overrides: Sequence[str], entry: Entry | None = None) -> list[str]:
     """What -S is to say: the knobs of an entry, and further ones, which win over them."""
-    own = {knob: hydra_text(value) for knob, value in entry.set.items()} if entry else {}
-    return [f"{knob}={value}" for knob, value in (own | _split(overrides)).items()]
+    further = _split(overrides)
+    own = {**turned_back(entry, further), **entry.set} if entry else {}
+    return [f"{knob}={value}" for knob, value in ({knob: hydra_text(own[knob]) for knob in own} | further).items()]
+
+
+def turned_back(entry: Entry, further: Mapping[str, str], path: Path = Path("params.yaml")) -> dict[str, Any]:
+    """What stands in params.yaml for another kind of task than an entry's, and would keep it from being played.
+
+    What -S turns stays turned: images whose pixels were shifted may be what was played before a text. An entry that names no
+    kind is of language.
+
+    Returns:
+        knob -> where it does nothing.
+    """
+    sections = read_sections(path)
+    kind = further.get("task.kind") or entry.set.get("task.kind", "language")
+    back = {} if kind == sections.get("task", {}).get("kind") else {"task.kind": kind}
+    for name, (off, kinds) in OF_KINDS.items():
+        section, knob = name.split(".")
+        if kind not in kinds and sections.get(section, {}).get(knob, off) != off:
+            back[name] = off
+    return {knob: value for knob, value in back.items() if knob not in further}
 
 
 def _split(overrides: Sequence[str]) -> dict[str, str]:
@@ -286,7 +306,8 @@ def standing(entry: Entry, overrides: Sequence[str], path: Path = Path("params.y
     varied = {knob for settings in entry.sweep.knobs for knobs in settings for knob in knobs} | {"seed"}
     if twice := [knob for knob in further if knob in varied]:
         raise Refusal(*(f"-S {knob}: is what the study varies" for knob in twice))
-    return with_knobs(read_sections(path), {**entry.set, **(values_of(texts) if texts else {})})
+    back = turned_back(entry, further, path)
+    return with_knobs(read_sections(path), {**back, **entry.set, **(values_of(texts) if texts else {})})
 
 
 def experiment_name(name: str, turned: Mapping[str, str]) -> str:

@@ -123,6 +123,11 @@ class Parts:
         return bool(self.source[-1] > 0)
 
     @cached_property
+    def begins(self) -> Int[np.ndarray, " P"]:
+        """Where each begins, tokens from the beginning of the first."""
+        return np.cumsum(self.sizes) - self.sizes
+
+    @cached_property
     def of_sources(self) -> Int[np.ndarray, " S"]:
         """Tokens of each data set."""
         return np.bincount(self.source, weights=self.sizes).astype(np.int64)
