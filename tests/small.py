@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from pipeline.artifacts import SPLITS, write_json
 from pipeline.engine.checkpoint import Progress
+from pipeline.engine.loop import Interrupted, fit
 from pipeline.engine.runtime import Runtime
 from pipeline.engine.start import begin
 from pipeline.params import Params, parse, read_yaml
@@ -143,6 +145,29 @@ class Keeping:
 
     def interrupted(self) -> bool:
         return self.step == self.last
+
+
+def assert_resumes(params: Params, folder: Path, last: int = 5) -> tuple[Progress, Task]:
+    """A training that is interrupted, and gone on with elsewhere, ends to the bit where an unbroken one does.
+
+    Args:
+        last: steps that are taken before the interruption.
+
+    Returns:
+        the unbroken one.
+    """
+    unbroken, task, runtime = started(params, folder)
+    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
+    first, again, runtime = started(params, folder)
+    with pytest.raises(Interrupted):
+        fit(first, again, params.train, params.seed, runtime, Keeping(last))
+    assert first.step == last
+    second, again, runtime = started(params, folder)
+    second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
+    fit(second, again, params.train, params.seed, runtime, Keeping())
+    assert same(second.tensors(), unbroken.tensors())
+    assert second.numbers() == unbroken.numbers()
+    return unbroken, task
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

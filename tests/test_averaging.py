@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from small import Keeping, knobs, same, started
+from small import Keeping, assert_resumes, knobs, same, started
 
 from pipeline.engine.checkpoint import Checkpoints, Progress
 from pipeline.engine.loop import Interrupted, fit, update, validate
@@ -89,13 +89,4 @@ def test_the_training_goes_on_from_its_own_weights_also_after_a_break_while_the_
 @pytest.mark.parametrize("optimizer", ["muon", "adafactor"])
 def test_an_average_resumes_bit_by_bit(optimizer: str, tmp_path: Path) -> None:
     params = knobs(train__ema=0.8, train__optimizer=optimizer)
-    unbroken, task, runtime = started(params, tmp_path)
-    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
-    first, task, runtime = started(params, tmp_path)
-    with pytest.raises(Interrupted):
-        fit(first, task, params.train, params.seed, runtime, Keeping(last=5))
-    second, task, runtime = started(params, tmp_path)
-    second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, task, params.train, params.seed, runtime, Keeping())
-    assert same(second.tensors(), unbroken.tensors())
-    assert second.numbers() == unbroken.numbers()
+    assert_resumes(params, tmp_path)

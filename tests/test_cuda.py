@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from small import KINDS, SMALL, TOP, Keeping, knobs, same, started, write_tokens
+from small import KINDS, SMALL, TOP, Keeping, assert_resumes, knobs, same, started, write_tokens
 from test_compiling import TRAINING
 from test_families import AT_ITS_RATE, VARIANTS
-from test_kinds import ENTRIES, RECIPES, WAYS, assert_resumes, entry, gradient
+from test_kinds import ENTRIES, RECIPES, WAYS, entry, gradient
 
 from pipeline.artifacts import READINGS, read_yaml
 from pipeline.engine.loop import Interrupted, fit

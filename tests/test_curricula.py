@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import PART, VOCABULARY, Keeping, knobs, same, started, write_tokens
+from small import PART, VOCABULARY, Keeping, assert_resumes, knobs, same, started, write_tokens
 
 from pipeline.artifacts import parts_of
+from pipeline.engine.checkpoint import Progress
 from pipeline.engine.curricula import CURRICULA, PACES, dials_at
-from pipeline.engine.loop import Interrupted, fit, update, validate
+from pipeline.engine.loop import fit, update, validate
 from pipeline.engine.order import batch_of, opened, rows_of, where_documents_begin
 from pipeline.figures import charts
 from pipeline.params import Params
@@ -44,12 +45,9 @@ def a_task(params: Params, folder: Path) -> LanguageModelling:
     return LanguageModelling(folder, params.model, Shape(VOCABULARY))
 
 
-def trained(params: Params, folder: Path, last: int | None = None) -> Any:
+def trained(params: Params, folder: Path) -> Progress:
     progress, task, runtime = started(params, folder)
-    try:
-        fit(progress, task, params.train, params.seed, runtime, Keeping(last))
-    except Interrupted:
-        assert progress.step == last
+    fit(progress, task, params.train, params.seed, runtime, Keeping())
     return progress
 
 
@@ -76,12 +74,7 @@ def test_a_run_that_is_interrupted_while_a_dial_moves_ends_where_an_unbroken_one
         parts = np.load(parts_of(tmp_path))
         parts["source"] = parts["end"] > 200
         np.save(parts_of(tmp_path), parts)
-    unbroken, first = trained(params, tmp_path), trained(params, tmp_path, last=5)
-    second, task, runtime = started(params, tmp_path)
-    second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, task, params.train, params.seed, runtime, Keeping())
-    assert same(second.tensors(), unbroken.tensors())
-    assert second.numbers() == unbroken.numbers()
+    unbroken, _ = assert_resumes(params, tmp_path)
     assert {column for column, _, _ in charts.DIALS} & set(unbroken.curve[0]), "nobody sees what moves"
 
 
@@ -289,10 +282,5 @@ def places_of(task: LanguageModelling) -> list[int]:
 
 
 def test_a_run_over_windows_at_documents_that_is_interrupted_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
-    params = knobs(train__windows="documents")
-    unbroken, first = trained(params, tmp_path), trained(params, tmp_path, last=5)
-    second, task, runtime = started(params, tmp_path)
-    second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, task, params.train, params.seed, runtime, Keeping())
-    assert same(second.tensors(), unbroken.tensors()) and second.numbers() == unbroken.numbers()
+    unbroken, _ = assert_resumes(knobs(train__windows="documents"), tmp_path)
     assert not same(unbroken.tensors(), trained(knobs(), tmp_path).tensors())

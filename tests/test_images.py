@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
-from small import SIDE, Keeping, knobs, same, started
+from small import SIDE, Keeping, assert_resumes, knobs, same, started
 from torch import Tensor, nn
 
-from pipeline.engine.loop import Interrupted, fit
+from pipeline.engine.loop import fit
 from pipeline.engine.order import batch_of
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.convolution import SHRINKS, Convolution, as_map, as_positions
@@ -105,15 +105,7 @@ def test_it_learns_alike_whole_and_in_micro_batches_and_an_interrupted_run_ends_
 ) -> None:
     varied: dict[str, Any] = {"train__shift": 1, "train__flip": True, "train__cutout": 2, "train__mixup": 0.4}
     params = variant(network, family, entry, train__lr=0.02, train__validations=1, train__steps=4, **varied)
-    unbroken, task, runtime = started(params, tmp_path)
-    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
-    first, task, runtime = started(params, tmp_path)
-    with pytest.raises(Interrupted):
-        fit(first, task, params.train, params.seed, runtime, Keeping(last=2))
-    second, task, runtime = started(params, tmp_path)
-    second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, task, params.train, params.seed, runtime, Keeping())
-    assert same(second.tensors(), unbroken.tensors()) and second.numbers() == unbroken.numbers()
+    _, task = assert_resumes(params, tmp_path, last=2)
     if entry != "batch":  # which is refused in parts
         assert_alike_in_parts(a_network(params, (SIDE, SIDE, 1)), task, batch_of(task, params.train, params.seed, 3))
 

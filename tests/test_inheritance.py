@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import BATCH_NORM, KINDS, WRITERS, Keeping, knobs, same, started, write_labelled
+from small import BATCH_NORM, KINDS, WRITERS, Keeping, assert_resumes, knobs, same, started, write_labelled
 from test_given import leave, params_of
 from test_strides import Walking
 
@@ -19,7 +19,7 @@ from pipeline.corpus.tokenizers import BytePairs, Bytes, Characters, FromFile, l
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.given import given
 from pipeline.engine.inheritance import NEW
-from pipeline.engine.loop import Interrupted, fit, update
+from pipeline.engine.loop import fit, update
 from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.networks.dropout import Noise
 from pipeline.networks.mixers import MIXERS
@@ -205,17 +205,7 @@ def test_what_is_frozen_stays_bit_by_bit_and_what_is_new_learns(changes: dict[st
 
 def test_a_frozen_training_resumes_bit_by_bit(tokens: Path, tmp_path: Path) -> None:
     leave_trained(tmp_path / "given", tokens, knobs())
-    params = classifier(tmp_path / "given", train__freeze=True, train__ema=0.5)
-    unbroken, task, runtime = started(params, tokens)
-    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
-    first, task, runtime = started(params, tokens)
-    with pytest.raises(Interrupted):
-        fit(first, task, params.train, params.seed, runtime, Keeping(last=5))
-    second, task, runtime = started(params, tokens)
-    second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, task, params.train, params.seed, runtime, Keeping())
-    assert same(second.tensors(), unbroken.tensors())
-    assert second.numbers() == unbroken.numbers()
+    assert_resumes(classifier(tmp_path / "given", train__freeze=True, train__ema=0.5), tokens)
 
 
 def test_freezing_without_a_start_is_refused() -> None:

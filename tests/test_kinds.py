@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import BATCH_NORM, KINDS, Keeping, knobs, same, started
+from small import BATCH_NORM, KINDS, Keeping, assert_resumes, knobs, same, started
 from test_families import AT_ITS_RATE, FAMILIES, KNOBS
 from test_strides import Walking
 
-from pipeline.engine.checkpoint import Progress
-from pipeline.engine.loop import Interrupted, fit, update
+from pipeline.engine.loop import fit, update
 from pipeline.engine.optimizers import OPTIMIZERS
 from pipeline.engine.order import DRAWS, batch_of
 from pipeline.engine.surrender import ABOVE_UNIFORM
@@ -23,7 +22,6 @@ from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.params import Params
-from pipeline.tasks.base import Task
 from pipeline.tasks.table import TASKS
 
 CLASSIFY, VISION = KINDS["classify"], KINDS["vision"]
@@ -88,21 +86,6 @@ def assert_learns_and_resumes(params: Params, tmp_path: Path) -> None:
     unbroken, task = assert_resumes(params, tmp_path)
     assert unbroken.validations[-1]["loss"] < task.uniform - 0.02
     assert unbroken.targets == params.train.steps * params.train.batch
-
-
-def assert_resumes(params: Params, tmp_path: Path) -> tuple[Progress, Task]:
-    """What an unbroken training leaves, which an interrupted one leaves too, bit by bit."""
-    unbroken, task, runtime = started(params, tmp_path)
-    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
-    first, again, runtime = started(params, tmp_path)
-    with pytest.raises(Interrupted):
-        fit(first, again, params.train, params.seed, runtime, Keeping(last=5))
-    second, again, runtime = started(params, tmp_path)
-    second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, again, params.train, params.seed, runtime, Keeping())
-    assert same(second.tensors(), unbroken.tensors())
-    assert second.numbers() == unbroken.numbers()
-    return unbroken, task
 
 
 WAYS: dict[str, dict[str, Any]] = {
