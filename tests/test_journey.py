@@ -24,7 +24,7 @@ import yaml
 from small import TOP
 
 from pipeline.artifacts import sha256_of
-from pipeline.params import read_yaml
+from pipeline.params import read_sections, read_yaml, with_knobs
 
 pytestmark = pytest.mark.slow
 
@@ -172,10 +172,7 @@ def settings(knobs: dict[str, Any]) -> list[str]:
 
 def turn(folder: Path, knobs: dict[str, Any]) -> None:
     """The same by hand, in params.yaml."""
-    values = read_yaml(folder / "params.yaml")
-    for knob, value in knobs.items():
-        *section, name = knob.split(".")
-        (values[section[0]] if section else values)[name] = value
+    values = with_knobs(read_sections(folder / "params.yaml"), knobs)
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 

@@ -37,13 +37,13 @@ ENTRIES = [
 ]
 
 
-def entry(kind: str, family: str, name: str) -> Params:
+def entry(kind: str, family: str, name: str, **more: Any) -> Params:
     """Small knobs of a kind with one entry of one family, the weights drawn."""
     changes: dict[str, Any] = {"model__init": "fan_in", "model__bias": True}
     changes |= {f"model__{knob}": value for knob, value in (KNOBS[name] if family == "knob" else {family: name}).items()}
     if family == "dropout_schedule":
         changes |= {"model__dropout": 0.25, "model__layer_dropout": 0.25}
-    return knobs(**KINDS[kind] | changes)
+    return knobs(**KINDS[kind] | changes | more)
 
 
 @pytest.mark.parametrize(("kind", "family", "name"), ENTRIES)

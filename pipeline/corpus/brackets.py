@@ -140,7 +140,7 @@ def _spoilt(word: bytes, seen: set[bytes], rng: np.random.Generator) -> bytes:
     A word with its first bracket and any that closes exchanged begins with what closes, so there are many such.
     """
     while True:
-        one, other = np.sort(rng.integers(len(word), size=2)).tolist()
+        one, other = rng.integers(len(word), size=2).tolist()
         changed = bytearray(word)
         changed[one], changed[other] = word[other], word[one]
         if not _balanced(changed) and bytes(changed) not in seen:

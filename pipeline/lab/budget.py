@@ -160,7 +160,7 @@ def mean_step(params: Params, data: Data) -> Share:
         return Share(1.0, 1.0)
     draw = Draw(params.seed, data.sizes)
     task = MadeUp(params, data.shape, Objective(), draw)
-    whole = padded(min(data.longest or task.length, task.length), task.length) if data.shape.classes else task.length
+    whole = padded(data.longest_read(task.length), task.length) if data.shape.classes else task.length
     targets, work = [], []
     for step in range(0, train.steps, max(train.steps // 1000, 1)):
         dials = dials_at(task, train, step)

@@ -108,7 +108,7 @@ def _closed(budget: Budget) -> str:
     if shape.image:
         return f"of {' x '.join(map(str, shape.image))} numbers: one of {len(shape.classes)} classes"
     if shape.classes:
-        read = min(budget.data.longest or model.length, model.length)
+        read = budget.data.longest_read(model.length)
         return f"of {read} tokens, the longest that is read: one of {len(shape.classes)} classes"
     flops = 6 * budget.step.multiplied + 12 * model.depth * model.width * model.length
     return f"6N + 12LdT says {number(flops)} (N: the {budget.step.multiplied:,} that multiply every token)"

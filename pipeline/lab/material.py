@@ -44,6 +44,10 @@ class Data:
         """Tokens of the longest text, where they were counted."""
         return None if self.sizes is None else int(self.sizes.max())
 
+    def longest_read(self, length: int) -> int:
+        """Tokens that a context of so many reads of the longest text."""
+        return min(self.longest or length, length)
+
 
 # What is known of a data set before anybody has prepared it: how many classes, and the size of its images.
 CLASSES = {"language_id": 20, "dyck": 2}

@@ -172,27 +172,29 @@ def command(name: str, overrides: Sequence[str] = (), *, experiment: str | None 
 def _settings(overrides: Sequence[str], entry: Entry | None = None) -> list[str]:
     """What -S is to say: the knobs of an entry, and further ones, which win over them."""
     further = _split(overrides)
-    own = {**turned_back(entry, further), **entry.set} if entry else {}
-    return [f"{knob}={value}" for knob, value in ({knob: hydra_text(own[knob]) for knob in own} | further).items()]
+    own: dict[str, Any] = {}
+    if entry:
+        own = {**turned_back(entry, further, read_sections(Path("params.yaml"))), **entry.set}
+    texts = {knob: hydra_text(value) for knob, value in own.items()} | further
+    return [f"{knob}={value}" for knob, value in texts.items()]
 
 
-def turned_back(entry: Entry, further: Mapping[str, str], path: Path = Path("params.yaml")) -> dict[str, Any]:
+def turned_back(entry: Entry, further: Mapping[str, str], sections: Mapping[str, Any]) -> dict[str, Any]:
     """What stands in params.yaml for another kind of task than an entry's, and would keep it from being played.
 
     What -S turns stays turned: images whose pixels were shifted may be what was played before a text. An entry that names no
     kind is of language.
 
     Returns:
-        knob -> where it does nothing.
+        knob -> where it does nothing; what the entry or -S says of a knob wins over it.
     """
-    sections = read_sections(path)
-    kind = further.get("task.kind") or entry.set.get("task.kind", "language")
+    kind = {**entry.set, **further}.get("task.kind", "language")
     back = {} if kind == sections.get("task", {}).get("kind") else {"task.kind": kind}
     for name, (off, kinds) in OF_KINDS.items():
         section, knob = name.split(".")
         if kind not in kinds and sections.get(section, {}).get(knob, off) != off:
             back[name] = off
-    return {knob: value for knob, value in back.items() if knob not in further}
+    return back
 
 
 def _split(overrides: Sequence[str]) -> dict[str, str]:
@@ -306,8 +308,9 @@ def standing(entry: Entry, overrides: Sequence[str], path: Path = Path("params.y
     varied = {knob for settings in entry.sweep.knobs for knobs in settings for knob in knobs} | {"seed"}
     if twice := [knob for knob in further if knob in varied]:
         raise Refusal(*(f"-S {knob}: is what the study varies" for knob in twice))
-    back = turned_back(entry, further, path)
-    return with_knobs(read_sections(path), {**back, **entry.set, **(values_of(texts) if texts else {})})
+    sections = read_sections(path)
+    back = turned_back(entry, further, sections)
+    return with_knobs(sections, {**back, **entry.set, **(values_of(texts) if texts else {})})
 
 
 def experiment_name(name: str, turned: Mapping[str, str]) -> str:
