@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small import TOP
 from typer.main import get_command
 
@@ -24,6 +26,7 @@ from pipeline.probes.doctor import Diagnosis, diagnose, look, votes
 from pipeline.probes.overlap import WINDOW, overlap
 from pipeline.probes.ranges import RANGES, Range
 from pipeline.probes.signs import SIGNS
+from pipeline.probes.table import PROBES
 from pipeline.readings import Axis, Reading
 
 KNOBS = read_yaml(TOP / "params.yaml")
@@ -285,6 +288,83 @@ def test_signs_of_classes_are_what_their_formulas_say() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- the tables
+
+
+SMALL = st.sampled_from([0.0, 1e-12, 1e-6, 0.5, 1.0, 3.0, 1e6])
+LOSSES = st.lists(st.none() | SMALL, min_size=0, max_size=24)
+READ = {name: heat(name, {"block 1": [0.0, 0.0], "block 2": [None, 0.0]}, (0, 0)) for name in PROBES}
+
+
+@given(
+    losses=LOSSES,
+    held_out=LOSSES,
+    norms=LOSSES,
+    targets=LOSSES,
+    levels=st.fixed_dictionaries({}, optional=dict.fromkeys(["uniform", "unigram", "bigram", "entropy", "overlap"], SMALL)),
+    told=st.fixed_dictionaries({}, optional=dict.fromkeys(["accuracy", "majority", "logistic"], st.sampled_from([0.0, 1.0]))),
+    confusion=st.sampled_from([(), [[0.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]]]),
+    kind=st.sampled_from(["language", "classify", "vision"]),
+    readings=st.sampled_from([{}, READ]),
+    still=st.booleans(),
+)
+def test_a_diagnosis_bears_losses_of_zero_and_curves_that_stand_still(
+    losses: list[float | None],
+    held_out: list[float | None],
+    norms: list[float | None],
+    targets: list[float | None],
+    levels: dict[str, float],
+    told: dict[str, float],
+    confusion: Any,
+    kind: str,
+    readings: Any,
+    still: bool,
+) -> None:
+    rows = len(losses)
+    steps = [1.0] * rows if still else [float(row + 1) for row in range(rows)]
+    padded = {"gradient_norm": norms, "targets": targets, "clipped": norms}
+    train = {"step": steps, "loss": losses} | {name: [*some, *[0.0] * rows][:rows] for name, some in padded.items()}
+    case = Case(
+        kind=kind,
+        train=train,
+        validation={"step": [float(row) for row in range(len(held_out))], "loss": held_out},
+        progress={"step": 0, "skipped_steps": 0, "diverged": False},
+        sanity=dict.fromkeys(["start_excess", "logit_variance", "loss", "cache_difference", "largest_logit"], 0.0),
+        levels=levels | told,
+        confusion=confusion,
+        readings=readings,
+        knobs=knobs(),
+    )
+    assert all(math.isfinite(sign.value) for sign in diagnose(case).signs)
+
+
+def test_a_training_loss_of_zero_still_tells_memorizing_from_knowing() -> None:
+    perfect = run([0.0] * 20, held_out=[0.0] * 5, levels={"uniform": 4.0})
+    assert SIGNS["gap"].read(perfect) == 0
+    assert SIGNS["roughness"].read(perfect) == 0
+    assert SIGNS["rise"].read(perfect) == 0
+    memorized = run([0.0] * 20, held_out=[1.0, 0.0, 2.0], levels={"uniform": 4.0})
+    assert SIGNS["gap"].read(memorized) == pytest.approx(2.0 / 0.04)
+    assert SIGNS["rise"].read(memorized) == pytest.approx(2.0 / 0.04)
+    assert SIGNS["gap"].read(run([0.0] * 20, held_out=[1.0])) is None, "without ln V nothing says how large a loss is"
+
+
+def test_the_noise_of_small_batches_is_not_a_setback_and_a_real_jump_is() -> None:
+    draw = np.random.default_rng(1)
+    noisy = [float(draw.choice([0.05, 2.0], p=[0.9, 0.1], size=8).mean()) for _ in range(20)]
+    case = run(noisy, held_out=[0.3], kind="vision", levels={"uniform": math.log(10)})
+    told = replace(case, train={**case.train, "targets": [8.0 * (row + 1) for row in range(20)]})
+    assert (SIGNS["setback"].read(case) or 0) > RANGES["setback"].high, "without the count of targets it looks like a jump"
+    assert SIGNS["setback"].read(told) == 0
+    jump = replace(told, train={**told.train, "loss": [*noisy[:10], *[2.6] * 10]})
+    assert (SIGNS["setback"].read(jump) or 0) > RANGES["setback"].high
+
+
+def test_a_fault_of_the_code_is_named_after_the_knobs_unless_one_sign_speaks_strongly_for_it() -> None:
+    jumpy = run([2.0, 1.0, 0.5, 1.6, 0.4, 0.3, 0.3, 0.3, 0.3], held_out=[0.3, 0.3], kind="vision", levels={"uniform": math.log(10)})
+    for finding in diagnose(jumpy).findings:
+        codes = [CAUSES[cause.name].knob == "" for cause in finding.causes]
+        assert codes == sorted(codes), f"{finding.name}: {[cause.name for cause in finding.causes]}"
+    assert any(CAUSES[name].knob == "" for name in diagnose(jumpy).causes), "it names one here, so that the order says something"
 
 
 @pytest.mark.parametrize("name", SIGNS)

@@ -51,6 +51,6 @@ def by_heart(case: Case) -> float | None:
 
 
 def _different(counts: Sequence[float]) -> float:
-    """How many classes there are, the rare ones counted in part."""
-    whole = sum(counts)
+    """How many classes there are, the rare ones counted in part; at least one."""
+    whole = sum(counts) or 1.0
     return math.exp(-sum(count / whole * math.log(count / whole) for count in counts if count))

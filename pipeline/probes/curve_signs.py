@@ -5,6 +5,7 @@ Each is a number of one case, or None where the case does not hold what it hangs
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from pipeline.engine.surrender import ABOVE_UNIFORM, NOT_A_NUMBER, SPIKE
 from pipeline.probes.case import Case
 
 FEW = 8  # rows of a curve below which its shape says nothing
+LEAST = 0.01  # of ln V: a loss below it counts as that much where others are compared with it, so that 0 divides nothing
+SURE = 3.0  # standard deviations of a batch's noise that a jump of the loss must exceed to be one
 
 
 def not_a_number(case: Case) -> float | None:
@@ -119,28 +122,32 @@ def roughness(case: Case) -> float | None:
     if len(losses) < FEW:
         return None
     off = [abs(here - (before + after) / 2) for before, here, after in zip(losses, losses[1:], losses[2:], strict=False)]
-    return statistics.median(off) / statistics.mean(losses)
+    return _relative(case, statistics.median(off), statistics.mean(losses))
 
 
 def setback(case: Case) -> float | None:
     """The largest climb of the training loss above its lowest before, as a share of ln V (of classes: of ln K).
 
-    Of classes the means of twentieths of the training are looked at: a row is of a few dozen examples, and as near to nothing
-    as that loss comes, half of it is chance.
+    What the noise of a batch explains is taken off: three standard deviations of the difference of the two rows. For a
+    classifier the means of twentieths of the training are compared, because a row holds only a few dozen examples.
     """
-    losses = _losses(case) if case.kind == "language" else _in_twentieths(_losses(case))
-    if len(losses) < 2 or not case.uniform:
+    rows = _rows_with_noise(case)
+    if case.kind != "language":
+        rows = _in_twentieths(rows)
+    if len(rows) < 2 or not case.uniform:
         return None
-    lowest, worst = losses[0], 0.0
-    for loss in losses:
-        lowest, worst = min(lowest, loss), max(worst, loss - lowest)
+    (lowest, chance), worst = rows[0], 0.0
+    for loss, noise in rows:
+        worst = max(worst, loss - lowest - SURE * math.hypot(noise, chance))
+        if loss < lowest:
+            lowest, chance = loss, noise
     return worst / case.uniform
 
 
 def peak(case: Case) -> float | None:
-    """(the highest row of the training loss − ln V) / ln V: above 0 the model is worse than knowing nothing."""
-    losses = _losses(case)
-    return (max(losses) - case.uniform) / case.uniform if losses and case.uniform else None
+    """(the highest row of the training loss − ln V) / ln V, less its noise: above 0 the model is worse than knowing nothing."""
+    rows = _rows_with_noise(case)
+    return (max(loss - SURE * noise for loss, noise in rows) - case.uniform) / case.uniform if rows and case.uniform else None
 
 
 def gap(case: Case) -> float | None:
@@ -156,7 +163,7 @@ def dropped_gap(case: Case) -> float | None:
 def rise(case: Case) -> float | None:
     """How far the validation loss has risen from its lowest to the end, as a share of the lowest."""
     losses = [loss for _, loss in case.validations]
-    return (losses[-1] - min(losses)) / min(losses) if len(losses) > 2 and min(losses) > 0 else None
+    return _relative(case, losses[-1] - min(losses), min(losses)) if len(losses) > 2 else None
 
 
 # ------------------------------------------------------------------------------------------------------------- gradients
@@ -191,9 +198,35 @@ def skipped(case: Case) -> float | None:
     return case.progress["skipped_steps"] / steps if steps and "skipped_steps" in case.progress else None
 
 
-def _in_twentieths(losses: list[float]) -> list[float]:
-    size = -(-len(losses) // 20)
-    return [statistics.mean(losses[start : start + size]) for start in range(0, len(losses), size)] if losses else []
+def _rows_with_noise(case: Case) -> list[tuple[float, float]]:
+    """(loss, its standard deviation by the choice of examples) of each row of the training curve.
+
+    Where most examples are right and a few wrong, their losses spread like an exponential mixture: a variance of about
+    L (1 + L) for a mean of L, up to L = 1; above it examples grow more alike, not less. A row averages as many as it has
+    targets; where that is not known the noise counts as 0.
+    """
+    counted, before = dict(case.curve("targets")), 0.0
+    rows = []
+    for step, loss in case.curve("loss"):
+        targets, wrong = counted.get(step, before) - before, min(max(loss, 0.0), 1.0)
+        rows.append((loss, math.sqrt(wrong * (1 + wrong) / targets) if targets > 0 else 0.0))
+        before = counted.get(step, before)
+    return rows
+
+
+def _in_twentieths(rows: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The means of rows that follow one another, with the noise that is left in them."""
+    size = max(-(-len(rows) // 20), 1)
+    parts = (rows[start : start + size] for start in range(0, len(rows), size))
+    return [
+        (statistics.mean(loss for loss, _ in part), math.hypot(*(noise for _, noise in part)) / len(part)) for part in parts
+    ]
+
+
+def _relative(case: Case, difference: float, loss: float) -> float | None:
+    """A difference as a share of a loss, which counts as a hundredth of ln V at least; None where neither says anything."""
+    least = max(loss, LEAST * (case.uniform or 0.0))
+    return difference / least if least > 0 else None
 
 
 def _losses(case: Case) -> list[float]:
@@ -207,7 +240,7 @@ def _fallen(case: Case, share: float) -> float | None:
         return None
     end = statistics.mean(loss for _, loss in rows[-max(len(rows) // 20, 1) :])
     whole = case.uniform - end
-    if whole < 0.02 * case.uniform:
+    if whole <= 0.02 * case.uniform:
         return None
     by_then = [loss for step, loss in rows if step <= share * rows[-1][0]]
     there = statistics.mean(by_then[-max(len(rows) // 40, 1) :]) if by_then else case.uniform
@@ -216,9 +249,9 @@ def _fallen(case: Case, share: float) -> float | None:
 
 def _gap(case: Case) -> float | None:
     training, held_out = _last_fifth(case.curve("loss")), _last_fifth(case.validations)
-    return (
-        (statistics.mean(held_out) - statistics.mean(training)) / statistics.mean(training) if training and held_out else None
-    )
+    if not training or not held_out:
+        return None
+    return _relative(case, statistics.mean(held_out) - statistics.mean(training), statistics.mean(training))
 
 
 def _last_fifth(rows: Sequence[tuple[float, float]]) -> list[float]:

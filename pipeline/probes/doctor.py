@@ -8,7 +8,7 @@ never makes a finding; it only helps to choose among the causes of what is seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from pipeline.probes.signs import SIGNS
 
 HEALTHY, UNKNOWN = "healthy", "unknown"
 SHOWN = 3  # causes of a finding
+STRONG = 2.0  # points of a single sign that make a fault of the code worth naming before a knob
 WEIGHTS = {"healthy": 1.0, "odd": 0.5, "sick": 1.0}
 
 
@@ -60,7 +61,7 @@ class Suspect:
 class Finding:
     """Something that is wrong, with its evidence (names of signs) and its likeliest causes, the likeliest first.
 
-    It weighs as much as the likeliest of them, so that the first cause of the first finding is the likeliest of all; among
+    It weighs as much as the first of them, so that the first cause of the first finding is the likeliest of all; among
     findings of the same cause, that with more evidence comes first.
     """
 
@@ -103,6 +104,7 @@ def diagnose(case: Case) -> Diagnosis:
     """What a run has, from whatever it has left."""
     seen = look(case)
     scores = votes(case, seen)
+    proven = {name for name, cause in CAUSES.items() if cause.knob or _has_strong_evidence(cause, seen)}
     findings = []
     for name, complaint in COMPLAINTS.items():
         evidence = [
@@ -111,8 +113,8 @@ def diagnose(case: Case) -> Diagnosis:
         if not any(sign.status == "sick" for sign in evidence) and len(evidence) < 2:
             continue
         evidence.sort(key=lambda sign: sign.status != "sick")  # stable: the order of the table within each
-        suspects = _suspects(evidence, scores)
-        weight = max((scores[cause] for cause in suspects), default=0.0) + 0.01 * sum(sign.weight for sign in evidence)
+        suspects = _suspects(evidence, scores, proven)
+        weight = (scores[suspects[0]] if suspects else 0.0) + 0.01 * sum(sign.weight for sign in evidence)
         named = tuple(_suspect(cause, CAUSES[cause], scores[cause], case) for cause in suspects)
         findings.append(
             Finding(name, weight, complaint.says, tuple(sign.name for sign in evidence), evidence[0].picture, named)
@@ -151,15 +153,21 @@ def votes(case: Case, seen: Mapping[str, Seen]) -> dict[str, float]:
     return scores
 
 
-def _suspects(evidence: list[Seen], scores: Mapping[str, float]) -> list[str]:
-    """The likeliest causes that the evidence speaks for."""
+def _has_strong_evidence(cause: Cause, seen: Mapping[str, Seen]) -> bool:
+    """Whether one sign alone speaks strongly for a cause: what Rally's code is tested for should not be suspected for less."""
+    cast = ((vote * seen[sign].weight, side == seen[sign].side) for sign, side, vote in cause.ballots() if sign in seen)
+    return any(points >= STRONG for points, counts in cast if counts)
+
+
+def _suspects(evidence: list[Seen], scores: Mapping[str, float], proven: Set[str]) -> list[str]:
+    """The likeliest causes that the evidence speaks for; faults of the code that nothing proves come last."""
     sides = {(sign.name, sign.side) for sign in evidence}
     speaks = [
         name
         for name, cause in CAUSES.items()
         if scores.get(name, 0.0) > 0 and any((sign, side) in sides and vote > 0 for sign, side, vote in cause.ballots())
     ]
-    return sorted(speaks, key=lambda name: -scores[name])[:SHOWN]
+    return sorted(speaks, key=lambda name: (name not in proven, -scores[name]))[:SHOWN]
 
 
 def _suspect(name: str, cause: Cause, weight: float, case: Case) -> Suspect:

@@ -83,7 +83,9 @@ def _noisier(case: Case, place: int, step: float, tokens: list[tuple[float, floa
     after = min(((at, count) for at, count in tokens if at > step), default=None)
     if not probed or after is None:  # at the end: as many tokens as the steps before it had
         before, after = (tokens[-2], tokens[-1]) if probed and len(tokens) > 1 else ((0.0, 0.0), (1.0, probed or 1.0))
-    trained = (after[1] - before[1]) / (after[0] - before[0])
+    trained = (after[1] - before[1]) / (after[0] - before[0]) if after[0] > before[0] else 0.0
+    if trained <= 0:  # a curve without steps or targets between its rows says nothing of the batch
+        return 1.0
     noise = case.at("noise_scale", place)
     if not probed or not noise:  # where noise drowns the gradient, there is nothing else
         return math.sqrt(probed / trained) if probed else 1.0
