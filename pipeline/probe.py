@@ -15,7 +15,7 @@ def main() -> None:
     from pipeline.corpus.progress import follower
     from pipeline.engine.runtime import Runtime
     from pipeline.probes.base import open_snapshots
-    from pipeline.probes.numbers import summary
+    from pipeline.probes.numbers import as_metrics
     from pipeline.probes.table import readings_of
 
     knobs, follow = params.probe, follower(params.runtime.progress)
@@ -32,7 +32,7 @@ def main() -> None:
     for reading in readings.values():
         save(reading)
     # Under one name, so that tables of experiments can leave them out together.
-    artifacts.write_json(artifacts.PROBE_METRICS, {"readings": summary(readings)})
+    artifacts.write_json(artifacts.PROBE_METRICS, {"readings": as_metrics(readings)})
     print(f"{artifacts.READINGS}: {', '.join(readings)}")
 
 

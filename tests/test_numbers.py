@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from pipeline.probes.numbers import NUMBERS, summary
+from pipeline.probes.numbers import DECADES, NUMBERS, as_metrics, summary
+from pipeline.probes.ranges import RANGES
 from pipeline.probes.table import PROBES
 from pipeline.readings import Axis, Reading, finite
 
@@ -86,3 +87,30 @@ def test_all_of_them_stand_together_and_what_is_not_there_is_left_out() -> None:
     nothing = heat("gradient_norm", ["embedding", "block 1", "block 2"], [[1, 1], [1, 1], [1, 0]])
     lone = heat("activation_rms", ["embedding"], [[0, 0]])
     assert summary({"gradient_norm": nothing, "activation_rms": lone}) == {}
+
+
+@pytest.mark.parametrize("name", DECADES)
+@pytest.mark.parametrize("value", [1e-9, 3e-5, 1.0, 5e4])
+def test_what_spans_decades_differs_in_the_five_places_that_dvc_prints(name: str, value: float) -> None:
+    first, second = (as_metrics(_with(name, number))[f"log10_{name}"] for number in (value, 1.01 * value))
+    assert round(first, 5) < round(second, 5)
+    assert first == pytest.approx(math.log10(value), abs=1e-3 * max(1, abs(math.log10(value))))
+    assert name not in as_metrics(_with(name, value))
+
+
+def test_of_a_ratio_that_is_zero_no_logarithm_is_made_up() -> None:
+    assert as_metrics(_with("update_ratio", 0.0)) == {}
+
+
+def test_whatever_is_healthy_only_above_a_small_number_is_printed_as_a_logarithm() -> None:
+    small = {name for name in NUMBERS if name in RANGES and 0 < RANGES[name].sick_low < 1e-2}
+    shares = {"attention_entropy"}  # a mean of shares, which are read as such
+    assert small - shares - {"attention_sink", "previous_token"} <= set(DECADES)
+
+
+def _with(name: str, value: float) -> dict[str, Reading]:
+    """A reading whose number at the end is `value`."""
+    reading = NUMBERS[name][0]
+    ticks = {"activation_growth": ["embedding", "block 1"], "gradient_ratio": ["block 2", "block 1"]}.get(name, ["block 1"])
+    ones = [[1.0, 1.0], [1.0, value]] if name == "activation_growth" else [[1.0, value], [1.0, 1.0]]
+    return {reading: Reading(reading, "heat", "", "", (Axis("y", ticks), Axis("step", [0, 5])), ones[: len(ticks)])}

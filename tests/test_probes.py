@@ -26,7 +26,7 @@ from pipeline.probes.activations import activation_rms
 from pipeline.probes.attention import attention_maps, label
 from pipeline.probes.base import Subject, open_snapshots
 from pipeline.probes.gradients import gradient_norm
-from pipeline.probes.numbers import summary
+from pipeline.probes.numbers import as_metrics
 from pipeline.probes.table import PROBES, readings_of
 from pipeline.readings import STEP, About, Reading, load_all, over_training, save
 
@@ -313,7 +313,7 @@ def test_the_stage_leaves_every_reading_over_all_snapshots_and_the_same_bytes_ea
             columns = np.moveaxis(np.array(readings[name].values, float), along, 0)
             assert len({column.tobytes() for column in columns}) == 3, f"{name}: each snapshot has weights of its own"
     assert readings["attention"].values == attention_maps(last(project)).values
-    assert read_json(PROBE_METRICS) == {"readings": summary(readings)}
+    assert read_json(PROBE_METRICS) == {"readings": as_metrics(readings)}
 
 
 def last(project: Path) -> Subject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from statistics import fmean, median
 
@@ -13,7 +14,7 @@ Last = dict[str, float]
 
 
 def summary(readings: Mapping[str, Reading]) -> dict[str, float]:
-    """What metrics/probe.json holds: each number of NUMBERS that the readings tell, at the last snapshot."""
+    """Each number of NUMBERS that the readings tell, at the last snapshot."""
     found: dict[str, float] = {}
     for name, (reading, number) in NUMBERS.items():
         if reading in readings and (last := at_the_end(readings[reading])):
@@ -21,6 +22,19 @@ def summary(readings: Mapping[str, Reading]) -> dict[str, float]:
             if value is not None:
                 found[name] = rounded(value)
     return found
+
+
+def as_metrics(readings: Mapping[str, Reading]) -> dict[str, float]:
+    """What metrics/probe.json holds: the summary, with the numbers that span decades as their logarithm.
+
+    `dvc metrics diff` rounds to five decimal places, where 3e-5 and 3.4e-5 are equal. A number that is 0 is left out, because
+    it has no logarithm.
+    """
+    return {
+        f"log10_{name}" if name in DECADES else name: rounded(math.log10(value), 4) if name in DECADES else value
+        for name, value in summary(readings).items()
+        if name not in DECADES or value > 0
+    }
 
 
 def at_the_end(reading: Reading) -> Last:
@@ -91,3 +105,7 @@ NUMBERS: dict[str, tuple[str, Callable[[Last], float | None]]] = {
     "valid": ("sample_quality", _of("valid")),
     "copied_length": ("copied_length", _largest),
 }
+
+# Ratios that span decades from run to run: of a plain network without normalization, the gradients of the first block are
+# 1e-10 of those of the last.
+DECADES = ("activation_growth", "gradient_ratio", "update_ratio")
