@@ -13,11 +13,11 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pipeline.params import Refusal, read_yaml
+from pipeline.params import DEEPEST, Refusal, read_yaml
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -48,6 +48,7 @@ REPORT = Path("plots/report.html")  # plot: the run on one page
 
 
 CARD = RAW / "card.json"
+MOST_JSON = 1 << 28  # bytes of a JSON file: ten times the longest tokenizer.json
 
 
 def text_of(raw: Path, split: str) -> Path:
@@ -197,6 +198,30 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, text + "\n")
 
 
+def json_of(path: Path) -> Any:
+    """The content of a JSON file, whoever wrote it.
+
+    Raises:
+        ValueError: it is not JSON, or is longer or nested deeper than anything of use.
+    """
+    if path.stat().st_size > MOST_JSON:
+        raise ValueError(f"more than {MOST_JSON:,} bytes")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level = [content]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
+        if not level:
+            return content
+    raise ValueError(f"nested deeper than {DEEPEST} levels")  # Python could read it, and neither show nor write it
+
+
+def _inside(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
+
+
 def read_json(path: Path, *wanted: str) -> dict[str, Any]:
     """The content of a JSON file that an earlier stage left: an object, in which the wanted keys stand.
 
@@ -204,7 +229,7 @@ def read_json(path: Path, *wanted: str) -> dict[str, Any]:
         Refusal: it is missing or damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_of(path)
     except FileNotFoundError:
         raise Refusal(f"{path}: is not there; `dvc repro` makes it") from None
     except ValueError:
