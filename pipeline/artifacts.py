@@ -300,6 +300,19 @@ def digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def tokenizer_digest(content: Mapping[str, Any]) -> str:
+    """The sha256 of what decides the ids in a tokenizer.json, however it was saved.
+
+    Other versions of the library lay merges out otherwise and leave out what is null or false; cutting and filling up (a call of
+    transformers leaves both in the file), what is put around a text, and how ids become text again change no id of a text.
+    """
+    model = {key: value for key, value in dict(content.get("model") or {}).items() if value not in (None, False, "", 0)}
+    merges = model.get("merges", [])
+    model["merges"] = [pair.split(" ") if isinstance(pair, str) else pair for pair in merges]
+    added = [[token.get("id"), token.get("content"), token.get("special")] for token in content.get("added_tokens") or []]
+    return digest([model, content.get("normalizer"), content.get("pre_tokenizer"), sorted(added, key=str)])
+
+
 def identity(stage: str, params: Mapping[str, Any], places: Mapping[str, Path] | None = None) -> str:
     """The name of a run: a digest of the stage's parameters, data and code. Equal names promise equal results.
 

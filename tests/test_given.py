@@ -16,7 +16,7 @@ from small import TOP, knobs, same
 from subjects import leave_model, runtime, subject
 from test_export import a_model_of
 
-from pipeline.artifacts import NONE, digest, identity, read_json, write_json
+from pipeline.artifacts import NONE, identity, read_json, tokenizer_digest, write_json
 from pipeline.corpus.hugging_face import tokenizer_json
 from pipeline.engine.architectures import ARCHITECTURES
 from pipeline.engine.given import given, network_of
@@ -42,7 +42,7 @@ def leave(folder: Path, name: str, **changes: Any) -> Subject:
     (folder / "theirs").mkdir()
     write(folder / "theirs", made, name, ARCHITECTURES[name])
     meta = folder / "data/tokens/meta.json"
-    write_json(meta, read_json(meta) | {"hugging_face": digest(tokenizer_json(made.tokenizer))})
+    write_json(meta, read_json(meta) | {"hugging_face": tokenizer_digest(tokenizer_json(made.tokenizer))})
     return made
 
 
@@ -149,7 +149,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
         "gpt2",
         lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
     ),
-    r"its weights cannot be read": ("gpt2", lambda f: (f / "model.safetensors").write_bytes(b"no tensors")),
+    r"model\.safetensors: its weights cannot be read: Error while deserializing header": ("gpt2", lambda f: (f / "model.safetensors").write_bytes(b"no tensors")),
     r"config\.json: model_type: our networks hold no 'lama'\. Did you mean 'llama'\?": (
         "llama",
         rewritten("config.json", lambda said: said | {"model_type": "lama"}),
