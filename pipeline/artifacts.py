@@ -303,8 +303,9 @@ def digest(content: Any) -> str:
 def tokenizer_digest(content: Mapping[str, Any]) -> str:
     """The sha256 of what decides the ids in a tokenizer.json, however it was saved.
 
-    Other versions of the library lay merges out otherwise and leave out what is null or false; cutting and filling up (a call of
-    transformers leaves both in the file), what is put around a text, and how ids become text again change no id of a text.
+    Other versions of the library lay merges out otherwise and leave out what is null or false. How texts are shortened and
+    filled up (a call of transformers leaves both in the file), what is put around them, and how ids become text again, all
+    that changes no id of a text.
     """
     model = {key: value for key, value in dict(content.get("model") or {}).items() if value not in (None, False, "", 0)}
     merges = model.get("merges", [])

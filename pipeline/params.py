@@ -111,12 +111,11 @@ class Yaml12Loader(yaml.SafeLoader):
         self._sizes: dict[str, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event, before = self.peek_event(), self._nodes
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor in self.anchors and event.anchor not in self._sizes:
-                raise TooMuch(None, None, f"*{event.anchor} stands inside what it names", event.start_mark)
-            self._nodes += self._sizes.get(event.anchor, 0)
-        self._nodes += 1
+        event, before = self.peek_event(), self._nodes  # type: ignore[no-untyped-call]
+        is_alias = isinstance(event, yaml.AliasEvent)
+        self._nodes += 1 + (self._sizes.get(event.anchor, 0) if is_alias else 0)
+        if is_alias and event.anchor in self.anchors and event.anchor not in self._sizes:
+            raise TooMuch(None, None, f"*{event.anchor} stands inside what it names", event.start_mark)
         if self._nodes > MOST_NODES:
             raise TooMuch(None, None, f"more than {MOST_NODES:,} values, with what aliases stand for", event.start_mark)
         if self._depth == DEEPEST:
@@ -124,7 +123,7 @@ class Yaml12Loader(yaml.SafeLoader):
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
-        if not isinstance(event, yaml.AliasEvent) and event.anchor is not None:
+        if not is_alias and event.anchor is not None:
             self._sizes[event.anchor] = self._nodes - before
         return node
 
@@ -155,10 +154,14 @@ for _tag, _pattern, _first in (
     Yaml12Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
+def _mark(node: yaml.Node) -> Any:  # which types-PyYAML takes for two things
+    return node.start_mark
+
+
 def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node)).replace("_", "")
     if len(text) > MOST_DIGITS:
-        raise TooMuch(None, None, f"a whole number of {len(text):,} digits", node.start_mark)
+        raise TooMuch(None, None, f"a whole number of {len(text):,} digits", _mark(node))
     return int(text, 0) if text.lstrip("-+")[:2] in ("0b", "0o", "0x") else int(text)
 
 
@@ -179,7 +182,7 @@ def read_yaml(path: Path) -> Any:
         raise Refusal(f"{path}: there is no such file here; run from the top folder of the project") from None
     except OSError as error:
         raise Refusal(f"{path}: cannot be read: {error.strerror}") from None
-    # ValueError: not UTF-8, or a date or number that does not exist. PyYAML raises the last two for `!!bool maybe`, `!!timestamp x`.
+    # ValueError: not UTF-8, or a date or number that does not exist; the last two come of `!!bool x` and `!!timestamp x`.
     except (ValueError, yaml.YAMLError, KeyError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
@@ -230,8 +233,10 @@ class Section(BaseModel):
             if isinstance(text, str) and not text.isascii():
                 try:
                     text.encode()
-                except UnicodeEncodeError:  # YAML's "\\ud800" makes one
-                    raise PydanticCustomError("named", "holds half of a character (a surrogate), which no file can hold") from None
+                except UnicodeEncodeError:  # an escape in YAML can make one
+                    raise PydanticCustomError(
+                        "named", "holds half of a character (a surrogate), which no file can hold"
+                    ) from None
         return value
 
 

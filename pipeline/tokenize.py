@@ -49,7 +49,9 @@ def _ids(params: Params) -> None:
             "end": tokenizer.end,
             "learned_from_bytes": learned_from,
         }
-        about["hugging_face"] = artifacts.tokenizer_digest(tokenizer_json(tokenizer))  # by which a model of theirs knows its own
+        about["hugging_face"] = artifacts.tokenizer_digest(
+            tokenizer_json(tokenizer)
+        )  # by which a model of theirs knows its own
         counts = {"tokens": tokens, "first_token_bytes": first_token_bytes}
         known = {name: card[name] for name in KNOWN}
         if labelled:

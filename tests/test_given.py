@@ -149,7 +149,10 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
         "gpt2",
         lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
     ),
-    r"model\.safetensors: its weights cannot be read: Error while deserializing header": ("gpt2", lambda f: (f / "model.safetensors").write_bytes(b"no tensors")),
+    r"model\.safetensors: its weights cannot be read: Error while deserializing header": (
+        "gpt2",
+        lambda f: (f / "model.safetensors").write_bytes(b"no tensors"),
+    ),
     r"config\.json: model_type: our networks hold no 'lama'\. Did you mean 'llama'\?": (
         "llama",
         rewritten("config.json", lambda said: said | {"model_type": "lama"}),

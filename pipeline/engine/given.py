@@ -5,6 +5,7 @@ Read from safetensors and JSON alone: nothing in such a folder is run.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -58,6 +59,13 @@ class Given(Protocol):
     def same_tokenizer(self, tokens: Path) -> bool:
         """Whether its ids mean what those in data/tokens mean; of images, whether they are of the same size and scale."""
 
+    def shapes(self) -> Shapes:
+        """Of all its tensors under its own names, as the headers of its files tell them.
+
+        Raises:
+            Refusal: they are missing, or not to be read.
+        """
+
     def fill(self, network: nn.Module) -> None:
         """Put its weights into a network of such knobs. Rows of ids beyond those of the network are left out.
 
@@ -93,6 +101,9 @@ class Ours:
 
     def same_tokenizer(self, tokens: Path) -> bool:
         return made_for(tokens) == self.tokenizer
+
+    def shapes(self) -> Shapes:
+        return shapes_in(self.folder / "model.safetensors")
 
     def fill(self, network: nn.Module) -> None:
         load_weights(network, self.folder / "model.safetensors", self.sha256)
@@ -136,7 +147,7 @@ class Theirs:
             self.length = int(self.said["n_positions" if "n_positions" in self.said else "max_position_embeddings"])
             self.vocabulary = int(self.said["vocab_size"])
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            raise Refusal(f"{config}: does not say what a {self.stock.name} needs: {str(error):.200}") from None
+            raise Refusal(f"{config}: does not say what a {self.stock.name} needs: {error!s:.200}") from None
         if problems := [f"{config}: {line}" for line in _unfit(told, self.stock.holds)]:
             raise Refusal(*problems)
         self.knobs = dict(self.stock.holds) | {knob: (value,) for knob, value in told.items()}
@@ -149,7 +160,9 @@ class Theirs:
         assert isinstance(network, GPT)
         for key, wanted in self.stock.config(network.knobs).items():
             if key in self.said and key not in UNHEEDED and self.said[key] not in (wanted, None):
-                raise Refusal(f"{self.folder / 'config.json'}: {key}: {self.said[key]!r:.200} has no place here; {wanted} would do")
+                raise Refusal(
+                    f"{self.folder / 'config.json'}: {key}: {self.said[key]!r:.200} has no place here; {wanted} would do"
+                )
         weights = {name: weight.detach() for name, weight in network.named_parameters()}
         theirs = self._weights()
         if name := not_finite(theirs):
@@ -160,7 +173,6 @@ class Theirs:
             raise Refusal(f"{self.folder}: {misfit.theirs} {_why(misfit)}") from None
 
     def shapes(self) -> Shapes:
-        """Of all its tensors, as the headers of its files tell them."""
         return {name: shape for file in self._files() for name, shape in shapes_in(file).items()}
 
     def _weights(self) -> dict[str, Tensor]:
@@ -210,7 +222,9 @@ def _why(misfit: Misfit) -> str:
         case "", _, "":
             return "has no place in our networks"
         case "head", _, _:
-            return "is missing, of another shape, or not the embedding although tie_word_embeddings is true; false would keep it"
+            return (
+                "is missing, of another shape, or not the embedding although tie_word_embeddings is true; false would keep it"
+            )
         case "position", _, _:
             return "is not what a network with this model.position holds; 'learned' would do"
         case _, _, "bias":
@@ -231,11 +245,12 @@ def network_of(found: Given, like: Model, vocabulary: int | None = None) -> GPT:
         like: says what makes no difference to it.
         vocabulary: ids of the tokenizer, where they are fewer than it knows.
     """
-    shapes = shapes_in(found.folder / "model.safetensors") if isinstance(found, Ours) else found.shapes()
+    shapes = found.shapes()
     refused: list[Refusal] = []
     for knobs in knobs_of(found, like):
+        make = functools.partial(GPT, knobs, vocabulary or found.vocabulary, torch.Generator())
         try:
-            network = built(shapes, lambda: GPT(knobs, vocabulary or found.vocabulary, torch.Generator()))
+            network = built(shapes, make)
             assert isinstance(network, GPT)
             found.fill(network)
         except TooLarge:

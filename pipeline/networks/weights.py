@@ -46,21 +46,14 @@ def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
         raise Refusal(f"{path}: is not there; `dvc repro` makes it")
     try:
         with safe_open(path, framework="pt") as file:
-            pieces = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-            types, shapes = ({name: read(piece) for name, piece in pieces.items()} for read in (_type, _shape))
+            pieces: dict[str, Any] = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
+            types = {name: str(piece.get_dtype()) for name, piece in pieces.items()}
+            shapes = {name: tuple(piece.get_shape()) for name, piece in pieces.items()}
     except (SafetensorError, OSError, ValueError) as error:
         raise Refusal(f"{path}: its weights cannot be read: {error}") from None
     if odd := next((name for name, kind in types.items() if kind not in FLOATS), None):
         raise Refusal(f"{path}: {odd} is of type {types[odd]}; only {', '.join(FLOATS)} are read, and no quantized weights")
     return shapes
-
-
-def _type(piece: Any) -> str:
-    return str(piece.get_dtype())
-
-
-def _shape(piece: Any) -> tuple[int, ...]:
-    return tuple(piece.get_shape())
 
 
 class TooLarge(Exception):  # noqa: N818 (an answer, which the caller words)

@@ -154,7 +154,9 @@ def _kept(listed: Path) -> list[tuple[Path, str, int, dict[str, float]]]:
     for one in content if isinstance(content, list) else []:
         match one:
             case {"file": str(name), "sha256": sha256, "step": int(step), "updates": dict(updates)} if (
-                Path(name).name == name and is_sha256(sha256) and all(isinstance(share, int | float) for share in updates.values())
+                Path(name).name == name
+                and is_sha256(sha256)
+                and all(isinstance(share, int | float) for share in updates.values())
             ):
                 kept.append((listed.with_name(name), sha256, step, updates))
             case _:
