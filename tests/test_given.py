@@ -22,7 +22,7 @@ from pipeline.engine.architectures import ARCHITECTURES
 from pipeline.engine.given import given, network_of
 from pipeline.engine.inheritance import start_from
 from pipeline.engine.start import begin
-from pipeline.lab.adopt import command
+from pipeline.lab.adopt import adopt
 from pipeline.lab.stock_text import write
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params, Refusal, Yaml12Loader
@@ -223,9 +223,9 @@ def test_the_command_turns_every_knob_that_the_folder_wants(
     made = leave(tmp_path, name, model__bias=False)
     monkeypatch.chdir(tmp_path)
     shutil.copy(TOP / "params.yaml", tmp_path)
-    assert "tokenize.kind=file" not in command(Path(kind)), "data/tokens has its tokenizer"
+    assert "tokenize.kind=file" not in adopt(Path(kind)).command, "data/tokens has its tokenizer"
     (tmp_path / "data").rename(tmp_path / "elsewhere")
-    words = command(Path(kind))
+    words = adopt(Path(kind)).command
     assert words[:3] == ["dvc", "exp", "run"]
     turned = dict(word.split("=", 1) for word in words[4::2])
     assert turned["train.start_from"] == kind

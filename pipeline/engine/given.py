@@ -148,6 +148,9 @@ class Theirs:
             self.vocabulary = int(self.said["vocab_size"])
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise Refusal(f"{config}: does not say what a {self.stock.name} needs: {error!s:.200}") from None
+        layers = said.get("layer_types")
+        if layers is not None and (not isinstance(layers, list) or any(kind != "full_attention" for kind in layers)):
+            raise Refusal(f"{config}: layer_types: {layers!r:.60} has no place here; only 'full_attention' in all layers has")
         if problems := [f"{config}: {line}" for line in _unfit(told, self.stock.holds)]:
             raise Refusal(*problems)
         self.knobs = dict(self.stock.holds) | {knob: (value,) for knob, value in told.items()}
