@@ -63,7 +63,7 @@ class Given(Protocol):
         """Of all its tensors under its own names, as the headers of its files tell them.
 
         Raises:
-            Refusal: they are missing, or not to be read.
+            Refusal: they are missing, or cannot be read.
         """
 
     def fill(self, network: nn.Module) -> None:
@@ -203,7 +203,8 @@ def _unfit(told: Mapping[str, Any], holds: Mapping[str, tuple[Any, ...]]) -> Ite
             yield f"makes model.{knob} {value!r:.60}, which cannot be"
 
 
-UNHEEDED = ("n_positions", "max_position_embeddings", "resid_pdrop", "embd_pdrop", "attn_pdrop")
+# What is no question of the weights: how long a context may be (a window is none in a shorter one: `knobs_at`), and dropout.
+UNHEEDED = ("n_positions", "max_position_embeddings", "sliding_window", "resid_pdrop", "embd_pdrop", "attn_pdrop")
 
 
 def _in_words_of_today(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,21 +249,35 @@ def network_of(found: Given, like: Model, vocabulary: int | None = None) -> GPT:
         like: says what makes no difference to it.
         vocabulary: ids of the tokenizer, where they are fewer than it knows.
     """
-    shapes = found.shapes()
+    if isinstance(found, Ours):
+        network = found.network()
+        assert isinstance(network, GPT), "who tells classes is opened as what it is"
+        return network.eval().requires_grad_(False)
     refused: list[Refusal] = []
     for knobs in knobs_of(found, like):
-        make = functools.partial(GPT, knobs, vocabulary or found.vocabulary, torch.Generator())
         try:
-            network = built(shapes, make)
-            assert isinstance(network, GPT)
+            network = _empty_network(found, knobs, vocabulary or found.vocabulary)
             found.fill(network)
-        except TooLarge:
-            raise Refusal(f"{found.folder}: its weights are fewer than those of the network that it describes") from None
         except Refusal as refusal:
             refused.append(refusal)
         else:
             return network.eval().requires_grad_(False)
     raise refused[-1]
+
+
+def _empty_network(found: Given, knobs: Model, vocabulary: int) -> GPT:
+    """A network of a given model's knobs, not yet filled; refused where its weights are too few for it.
+
+    Raises:
+        Refusal: what describes the model lies, or its weights cannot be read.
+    """
+    shapes = found.shapes()
+    try:
+        network = built(shapes, functools.partial(GPT, knobs, vocabulary, torch.Generator()))
+    except TooLarge:
+        raise Refusal(f"{found.folder}: its weights are fewer than those of the network that it describes") from None
+    assert isinstance(network, GPT)
+    return network
 
 
 def knobs_of(found: Given, like: Model) -> Iterator[Model]:

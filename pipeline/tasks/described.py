@@ -63,6 +63,9 @@ def _problems(about: dict[str, Any]) -> Iterator[str]:
     for name, there, kinds in (("vocabulary", vocabulary, READ), ("classes", classes, LABELLED), ("image", image, SEEN)):
         if task in kinds and not there:
             yield f"{name}: {there!r} is nothing, and a model of task.kind {task} has some"
+    for name in ("model", "train"):
+        if not isinstance(about.get(name, {}), dict):
+            yield f"{name}: {about[name]!r:.60} is not a section of knobs"
     for name in ("tokenizer", "sha256"):
         if not is_sha256(about[name]):
             yield f"{name}: {about[name]!r:.60} is not 64 hexadecimal digits"
