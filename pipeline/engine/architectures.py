@@ -26,7 +26,6 @@ from pipeline.engine.tongues import (
     norm_1p,
     rms_norm,
     slides,
-    sliding,
 )
 from pipeline.params import Model
 
@@ -122,8 +121,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     # Jiang et al., "Mistral 7B", 2023
     "mistral": Architecture(
         name="MistralForCausalLM",
-        holds=_ROTARY | {"norm": ("rms",), "activation": tuple(GATED), "attention": ("window", "full"), "bias": (False,)},
-        config=lambda model: config(model, "rms_norm_eps") | sliding(model),
+        holds=_ROTARY | {"norm": ("rms",), "activation": tuple(GATED), "attention": ("window",), "bias": (False,)},
+        config=lambda model: config(model, "rms_norm_eps") | {"sliding_window": model.window},
         knobs=lambda said: knobs_by(GATED)(said) | slides(said),
         pieces=llama(rms_norm, gated=True),
         usual={"tie_word_embeddings": False, "num_key_value_heads": 8, "sliding_window": 4096}

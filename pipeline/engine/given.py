@@ -197,7 +197,7 @@ def _unfit(told: Mapping[str, Any], holds: Mapping[str, tuple[Any, ...]]) -> Ite
         kind = Model.model_fields[knob].annotation
         if type(value) not in ((int, float) if kind is float else (kind,)):
             yield f"makes model.{knob} {value!r:.60}, which cannot be"
-        elif knob in holds and value not in holds[knob]:
+        elif knob in holds and value not in holds[knob] and knob != "attention":  # a Mistral without a window is a Llama
             yield f"makes model.{knob} {value!r:.60}, which has no place here; {' or '.join(map(repr, holds[knob]))} would do"
         elif isinstance(value, int | float) and not -math.inf < value < math.inf:
             yield f"makes model.{knob} {value!r:.60}, which cannot be"

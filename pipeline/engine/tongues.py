@@ -245,13 +245,8 @@ def knobs_by(activations: Mapping[str, str]) -> Callable[[Mapping[str, Any]], di
     return knobs
 
 
-def sliding(model: Model) -> dict[str, Any]:
-    """Mistral's window; null is none."""
-    return {"sliding_window": model.window if model.attention == "window" else None}
-
-
 def slides(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The same as our knobs: a window that reaches over the whole context is none."""
+    """Mistral's window as our knobs: null is none, and one that reaches over the whole context is none either."""
     window = config["sliding_window"]
     if window is None or window >= config["max_position_embeddings"]:
         return {"attention": "full"}
