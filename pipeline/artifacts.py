@@ -16,11 +16,11 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pipeline.params import Refusal, read_yaml
+from pipeline.params import DEEPEST, Refusal, read_yaml
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -64,6 +64,7 @@ NOT_CACHED = ("evaluate", "probe", "diagnose")  # stages whose outs git keeps, s
 CHECKSUMS = "checksums.sha256"  # of a folder's files, in that folder
 
 CARD = RAW / "card.json"
+MOST_JSON = 1 << 28  # bytes of a JSON file: ten times the longest tokenizer.json
 
 
 def text_of(raw: Path, split: str) -> Path:
@@ -269,9 +270,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     text = re.sub(r"\[\n *([^\[\]{}]*)\n *\]", lambda found: "[" + re.sub(r"\n *", " ", found[1]) + "]", text)
     write_text(path, text + "\n")
 
-
-def write_array(path: Path, numbers: npt.NDArray[Any]) -> None:
-    """Write an .npy file, in C order and without pickle."""
     import numpy as np  # here, for whoever wants no numbers should not wait for it
 
     with writing(path) as file:
@@ -450,6 +448,39 @@ def read_text(path: Path) -> str:
         raise Refusal(f"{path}: is damaged (it is no UTF-8); {way_back(path)}") from None
 
 
+def json_of(path: Path) -> Any:
+    """The content of a JSON file, whoever wrote it.
+
+    Raises:
+        ValueError: it is not JSON, or is longer or nested deeper than anything of use.
+    """
+    if path.stat().st_size > MOST_JSON:
+        raise ValueError(f"more than {MOST_JSON:,} bytes")
+    return json_in(path.read_text(encoding="utf-8"))
+
+
+def json_in(text: str) -> Any:
+    """The content of JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or is nested deeper than anything of use.
+    """
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level = [content]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
+        if not level:
+            return content
+    raise ValueError(f"nested deeper than {DEEPEST} levels")  # Python could read it, and neither show nor write it
+
+
+def _inside(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
+
+
 def read_json(path: Path, *wanted: str) -> dict[str, Any]:
     """The content of a JSON file that an earlier stage left: an object, in which the wanted keys stand.
 
@@ -457,8 +488,8 @@ def read_json(path: Path, *wanted: str) -> dict[str, Any]:
         Refusal: it is missing or damaged.
     """
     try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError):
+        content = json_in(read_text(path))
+    except ValueError:
         content = None
     if not isinstance(content, dict) or not content.keys() >= set(wanted):
         raise Refusal(f"{path}: is damaged, or of other code; {way_back(path)}")
@@ -561,6 +592,20 @@ def _first_line(error: Exception) -> str:
 def digest(content: Any) -> str:
     """The sha256 of what JSON says, however it is laid out."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def tokenizer_digest(content: Mapping[str, Any]) -> str:
+    """The sha256 of what decides the ids in a tokenizer.json, however it was saved.
+
+    Other versions of the library lay merges out otherwise and leave out what is null or false. How texts are shortened and
+    filled up (a call of transformers leaves both in the file), what is put around them, and how ids become text again, all
+    that changes no id of a text.
+    """
+    model = {key: value for key, value in dict(content.get("model") or {}).items() if value not in (None, False, "", 0)}
+    merges = model.get("merges", [])
+    model["merges"] = [pair.split(" ") if isinstance(pair, str) else pair for pair in merges]
+    added = [[token.get("id"), token.get("content"), token.get("special")] for token in content.get("added_tokens") or []]
+    return digest([model, content.get("normalizer"), content.get("pre_tokenizer"), sorted(added, key=str)])
 
 
 def identity(stage: str, params: Mapping[str, Any], places: Mapping[str, Path] | None = None) -> str:

@@ -52,12 +52,12 @@ def door(main: Callable[[], None]) -> Callable[[], None]:
         try:
             main()
         except Refusal as refusal:
-            print(*refusal.problems, sep="\n", file=sys.stderr)
+            print(*map(printable, refusal.problems), sep="\n", file=sys.stderr)
             sys.exit(2)
         except OSError as error:  # a full disk, a folder that may not be written to, a file where a folder is wanted
             if error.strerror is None:
                 raise
-            print(f"{error.filename or 'a file'}: {error.strerror}{_wanted(error)}", file=sys.stderr)
+            print(printable(f"{error.filename or 'a file'}: {error.strerror}{_wanted(error)}"), file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             sys.exit(130)  # as a shell has it
@@ -77,6 +77,21 @@ def _wanted(error: OSError) -> str:
     return f"; {shutil.disk_usage(folder).free:,} bytes are free on the disk of {folder}: more room is wanted there"
 
 
+_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {127: 0x2421}
+_UNSEEN = dict.fromkeys((*range(128, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)), 0xFFFD)
+_PRINTABLE = _PICTURES | _UNSEEN
+
+
+def printable(text: str) -> str:
+    """Text that does nothing to a terminal, or to the lines around it: ␛ for an escape, � for what has no picture.
+
+    Texts, prompts, labels and file names come from anywhere. Raw, their control characters (those of Latin-1 too) would set
+    titles, clear lines and hide words; Unicode's embeddings and overrides would turn the order of letters around; and half a
+    surrogate pair cannot be printed at all. Line breaks and tabs stay.
+    """
+    return text if text.isascii() and text.isprintable() else text.translate(_PRINTABLE)
+
+
 def cores() -> int:
     """What 0 stands for in runtime.threads and runtime.workers: the cores that this process may use.
 
@@ -88,14 +103,51 @@ def cores() -> int:
 # ---------------------------------------------------------------------------------------------------------------- YAML
 
 
+MOST_BYTES = 1 << 22  # of a YAML file: a hundred times the longest of ours; each costs a microsecond
+MOST_NODES = 100_000  # of a YAML file, counting what an alias stands for as often as it is named
+DEEPEST = 64  # levels of brackets and indentation in YAML and JSON; Python's own limit would end in a traceback
+MOST_DIGITS = 100  # of a whole number; one of thousands can be read, but neither shown nor compared with a float
+
+
+class TooMuch(yaml.MarkedYAMLError):
+    """YAML that would cost much more time, memory or stack than its text is long."""
+
+
 class Yaml12Loader(yaml.SafeLoader):
-    """PyYAML with the scalars of YAML 1.2, as DVC reads them: 1e-3 is a number, `on` and `no` are text; no key twice."""
+    """PyYAML with the scalars of YAML 1.2, as DVC reads them: 1e-3 is a number, `on` and `no` are text; no key twice.
+
+    Deep nesting, long numbers and aliases of aliases are refused before anything is made of them (TooMuch).
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = self._nodes = 0
+        self._sizes: dict[str, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event, before = self.peek_event(), self._nodes  # type: ignore[no-untyped-call]
+        is_alias = isinstance(event, yaml.AliasEvent)
+        self._nodes += 1 + (self._sizes.get(event.anchor, 0) if is_alias else 0)
+        if is_alias and event.anchor in self.anchors and event.anchor not in self._sizes:
+            raise TooMuch(None, None, f"*{event.anchor} stands inside what it names", event.start_mark)
+        if self._nodes > MOST_NODES:
+            raise TooMuch(None, None, f"more than {MOST_NODES:,} values, with what aliases stand for", event.start_mark)
+        if self._depth == DEEPEST:
+            raise TooMuch(None, None, f"more than {DEEPEST} levels of nesting", event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if not is_alias and event.anchor is not None:
+            self._sizes[event.anchor] = self._nodes - before
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        words = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for place, word in enumerate(words):
-            if any(word.value == earlier.value for earlier in words[:place]):
-                raise yaml.constructor.ConstructorError(None, None, f"{word.value} stands here twice", word.start_mark)
+        words: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in words:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands here twice", key.start_mark)
+                words.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -116,8 +168,14 @@ for _tag, _pattern, _first in (
     Yaml12Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
+def _mark(node: yaml.Node) -> Any:  # which types-PyYAML takes for two things
+    return node.start_mark
+
+
 def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node)).replace("_", "")
+    if len(text) > MOST_DIGITS:
+        raise TooMuch(None, None, f"a whole number of {len(text):,} digits", _mark(node))
     return int(text, 0) if text.lstrip("-+")[:2] in ("0b", "0o", "0x") else int(text)
 
 
@@ -128,18 +186,22 @@ def read_yaml(path: Path) -> Any:
     """The content of a YAML file under the rules that DVC reads it by.
 
     Raises:
-        Refusal: the file is missing, cannot be read or is no YAML.
+        Refusal: the file is missing, cannot be read, is too long, or is not YAML.
     """
     try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise Refusal(f"{path}: has {size:,} bytes; a file of knobs has some {MOST_BYTES:,} at most")
         return yaml.load(path.read_text(encoding="utf-8"), Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
         raise Refusal(f"{path}: there is no such file here; run from the top folder of the project") from None
     except OSError as error:
         raise Refusal(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, yaml.YAMLError) as error:  # a ValueError: no UTF-8, or a date or number that there is not
+    # ValueError: not UTF-8, or a date or number that does not exist; the last two come of `!!bool x` and `!!timestamp x`.
+    except (ValueError, yaml.YAMLError, KeyError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
-        raise Refusal(f"{where}: this is no YAML: {getattr(error, 'problem', None) or error}") from None
+        what = "" if isinstance(error, TooMuch) else "this is no YAML: "
+        raise Refusal(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
 
 
 # ------------------------------------------------------------------------------------------------------- names and knobs
@@ -182,7 +244,15 @@ class Section(BaseModel):
 DATASETS = {"language": "TEXTS", "classify": "LABELLED_TEXTS", "vision": "IMAGES"}  # by kind of task, in corpus/table.py
 Dataset = Annotated[str, _named(*(f"corpus/table.py:{table}" for table in DATASETS.values()))]
 Text = Annotated[str, _named("corpus/table.py:TEXTS")]
-Folder = Annotated[str, Field(min_length=1)]  # or file
+
+
+def _is_a_path(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("named", "holds a zero byte, which no path can hold")
+    return text
+
+
+Folder = Annotated[str, Field(min_length=1), AfterValidator(_is_a_path)]  # or file
 Count = Annotated[int, Field(ge=1, le=10**8)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -193,8 +263,8 @@ class Task(Section):
 
 class Prepare(Section):
     dataset: Dataset
-    path: Annotated[str, Field(min_length=1)]
-    pattern: Annotated[str, Field(min_length=1)]
+    path: Folder
+    pattern: Folder
     text_column: Annotated[str, Field(min_length=1)]
     label_column: Annotated[str, Field(min_length=1)]
     repository: str
@@ -693,6 +763,7 @@ _WANTED = {
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text (put it in quotes)",
+    "string_unicode": "text: it holds half of a character (a surrogate)",
     "list_type": "a list",
     "model_type": "a section of knobs",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pipeline import artifacts
-from pipeline.params import door, load
+from pipeline.params import door, load, printable
 
 
 @door
@@ -41,7 +41,7 @@ def main() -> None:
     if near := counts.get("near_duplicates"):
         left_out = ", ".join(f"{split} {count:,}" for split, count in near["left_out"].items())
         print(f"near-duplicates of held-out documents left out: {left_out}; such as those that the card shows")
-    print(f"{card.name}: {'; '.join(held)}; where it comes from, how it was split: {artifacts.CARD}")
+    print(printable(f"{card.name}: {'; '.join(held)}; where it comes from, how it was split: {artifacts.CARD}"))
 
 
 if __name__ == "__main__":

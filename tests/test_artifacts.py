@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.artifacts import check_sha256, read_json, rounded, sha256_of, write_json, writing
+from pipeline.artifacts import check_sha256, json_of, read_json, rounded, sha256_of, write_json, writing
 from pipeline.params import Refusal
 from pipeline.readings import Axis, Reading, finite, load_all, over_training, save
 
@@ -75,6 +75,21 @@ def test_a_json_file_that_is_none_is_refused_in_one_line(content: str, tmp_path:
     with pytest.raises(Refusal, match="damaged") as refusal:
         read_json(tmp_path / "a.json")
     assert len(refusal.value.problems) == 1
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a": ' * 70 + "1" + "}" * 70, '{"a": 1' + "0" * 5000 + "}"])
+def test_json_that_python_could_not_show_again_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ValueError):
+        json_of(tmp_path / "a.json")
+    with pytest.raises(Refusal, match="is damaged"):
+        read_json(tmp_path / "a.json")
+
+
+def test_json_as_deep_as_a_report_is_read(tmp_path: Path) -> None:
+    content = json.loads('{"a": [' * 20 + "1" + "]}" * 20)
+    write_json(tmp_path / "a.json", content)
+    assert json_of(tmp_path / "a.json") == content
 
 
 def test_the_checksum_of_a_folder_follows_names_and_contents_and_no_caches(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from pipeline.params import (
     load,
     names_in,
     parse,
+    printable,
     read_yaml,
     suggest,
 )
@@ -309,3 +310,41 @@ def test_a_door_ends_quietly_on_ctrl_c(capsys: pytest.CaptureFixture[str]) -> No
 def test_the_nearest_word_is_suggested() -> None:
     assert suggest("tanhh", ("relu", "tanh")) == "Did you mean 'tanh'? Known: relu, tanh"
     assert suggest("qq", ("relu", "tanh")) == "Known: relu, tanh"
+
+
+# ------------------------------------------------------------------------------------------- what text does to a terminal
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, naïve «é» 中文 😀\n\tfile", "plain, naïve «é» 中文 😀\n\tfile"),
+        ("a\x1b[31mred\x07\r", "a␛[31mred␇␍"),
+        ("\x00\x7f", "␀␡"),
+        ("\x9b31m\x85", "�31m�"),  # the same as ESC [, in Latin-1
+        ("\u202eabc\u2066x\u2069\u2028", "�abc�x��"),
+        ("half \ud800", "half �"),
+        ("\u200fשלום", "\u200fשלום"),  # marks that turn nothing around are part of a text
+    ],
+)
+def test_what_would_do_something_to_a_terminal_is_shown(text: str, shown: str) -> None:
+    assert printable(text) == shown and printable(shown) == shown
+    printable(text).encode()
+
+
+def test_a_door_shows_what_a_refusal_quotes(capsys: pytest.CaptureFixture[str]) -> None:
+    for error in (Refusal("data/\x1b[2Jred.txt: holds no text", "half \ud800"), FileNotFoundError(2, "gone", "a\x1b]0;x")):
+
+        @door
+        def main(error: Exception = error) -> None:
+            raise error
+
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+    assert capsys.readouterr().err == "data/␛[2Jred.txt: holds no text\nhalf �\na␛]0;x: gone\n"
+
+
+def test_aliases_that_stand_for_little_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &a [1, 2]\nb: [*a, *a]\n")
+    assert read_yaml(tmp_path / "a.yaml") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}

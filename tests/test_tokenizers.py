@@ -10,20 +10,33 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.artifacts import NONE, SPLITS
+from pipeline.artifacts import NONE, SPLITS, tokenizer_digest, write_json
 from pipeline.corpus import encoding
 from pipeline.corpus.documents import Splits, chunks
 from pipeline.corpus.encoding import Batch, batches, encode_split, encoded, ids_of, learn, pieces
+from pipeline.corpus.hugging_face import tokenizer_json
 from pipeline.corpus.progress import follower
-from pipeline.corpus.tokenizers import END, TOKENIZERS, WORD, BytePairs, Characters, Tokenizer, byte_characters, enough, load
+from pipeline.corpus.tokenizers import (
+    END,
+    TOKENIZERS,
+    WORD,
+    BytePairs,
+    Characters,
+    Tokenizer,
+    byte_characters,
+    check_held,
+    enough,
+    load,
+)
 from pipeline.params import Refusal
 
 QUIET = follower("none")
@@ -213,21 +226,198 @@ def test_the_ids_of_a_file_are_those_of_the_library_that_it_is_for(text: str) ->
     assert learned("file").encode(text).tolist() == library.encode(text, add_special_tokens=False).ids
 
 
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        ({"decoder": {"type": "Metaspace"}}, "is not byte-level, or changes the text that it reads"),
-        ({"normalizer": {"type": "NFC"}}, "is not byte-level, or changes the text that it reads"),
-        ({"added_tokens": []}, r"has no token for the end of a document, such as <\|endoftext\|>"),
-        ({"model": {"type": "BPE"}}, "holds no tokenizer of Hugging Face's"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_one_line(change: dict[str, object], line: str, tmp_path: Path) -> None:
-    (tmp_path / "own.json").write_text(json.dumps(json.loads(somebody_elses(True).read_text()) | change))
-    with pytest.raises(Refusal, match=rf"^tokenize\.path: .*own\.json: {line}"):
+Content = dict[str, Any]
+
+
+def changed(part: str, **changes: Any) -> Callable[[Content], Content]:
+    return lambda content: content | {part: {**content[part], **changes}}
+
+
+def cut_by(*parts: Content) -> Callable[[Content], Content]:
+    """Cut by these steps before the bytes are made visible."""
+    return lambda content: (
+        content | {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [*parts, content["pre_tokenizer"]]}}
+    )
+
+
+def without(*letters: str) -> Callable[[Content], Content]:
+    """A vocabulary of some bytes alone, without merges."""
+
+    def change(content: Content) -> Content:
+        kept = [letter for letter in byte_characters() if letter not in letters]
+        model = content["model"] | {"vocab": {letter: i for i, letter in enumerate(kept)}, "merges": []}
+        return content | {"model": model, "added_tokens": []}
+
+    return change
+
+
+def with_token(text: str, **how: bool) -> Callable[[Content], Content]:
+    def change(content: Content) -> Content:
+        plain = dict.fromkeys(("lstrip", "rstrip", "normalized", "single_word", "special"), False)
+        number = 1 + max(*content["model"]["vocab"].values(), *(token["id"] for token in content["added_tokens"]))
+        return content | {"added_tokens": [*content["added_tokens"], {"id": number, "content": text} | plain | how]}
+
+    return change
+
+
+SPLIT = {"type": "Split", "pattern": {"String": "  "}, "behavior": "Removed", "invert": False}
+LOSSES: dict[str, tuple[Callable[[Content], Content], str]] = {
+    "another decoder": (lambda c: c | {"decoder": {"type": "Metaspace"}}, "'pre_tokenizer' and 'decoder' are not byte-level;"),
+    "no decoder": (lambda c: c | {"decoder": None}, "'pre_tokenizer' and 'decoder' are not byte-level;"),
+    "words of another kind": (
+        lambda c: c | {"pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}},
+        "'pre_tokenizer' and 'decoder' are not byte-level;",
+    ),
+    "a normalizer": (lambda c: c | {"normalizer": {"type": "NFC"}}, "'normalizer' is 'NFC', which changes the text"),
+    "accents stripped": (lambda c: c | {"normalizer": {"type": "StripAccents"}}, "'normalizer' is 'StripAccents'"),
+    "no end": (lambda c: c | {"added_tokens": []}, r"has no token for the end of a document, such as <\|endoftext\|>"),
+    "no model": (lambda c: c | {"model": {"type": "BPE"}}, "holds no tokenizer of Hugging Face's"),
+    "WordPiece": (changed("model", type="WordPiece"), "'model.type' is 'WordPiece', which is not byte-level;"),
+    "Unigram": (
+        lambda c: c | {"model": {"type": "Unigram", "vocab": [["a", 0.0]]}},
+        "'model.type' is 'Unigram', which is not byte",
+    ),
+    "merges left out by chance": (changed("model", dropout=0.1), r"'model\.dropout' is 0\.1: the same text would become other"),
+    "a blank in front": (
+        changed("pre_tokenizer", add_prefix_space=True),
+        r"'pre_tokenizer\.add_prefix_space' is true: it puts",
+    ),
+    "blanks thrown away": (
+        cut_by({"type": "WhitespaceSplit"}),
+        "'pre_tokenizer' has a WhitespaceSplit that leaves out or replaces",
+    ),
+    "double blanks thrown away": (cut_by(SPLIT), "'pre_tokenizer' has a Split that leaves out or replaces"),
+    "an end of each word": (
+        changed("model", end_of_word_suffix="</w>"),
+        r"'model\.end_of_word_suffix' is '</w>', which is not in",
+    ),
+    "a token that swallows blanks": (
+        with_token("cat", lstrip=True),
+        "'added_tokens' has 'cat', which swallows blanks beside it",
+    ),
+    "ids with a gap": (lambda c: changed("model", vocab=c["model"]["vocab"] | {"qqq": 9999})(c), "which are not 0 to 432"),
+    "bytes that are left out": (
+        without("q", "\u0120"),
+        r"'model\.vocab' lacks 2 of the bytes that text is made of \(0x20, 0x71\)",
+    ),
+    "an ordinary word that is special": (
+        lambda c: c | {"added_tokens": [*c["added_tokens"], {"id": c["model"]["vocab"]["t"], "content": "t"} | SPECIAL]},
+        "the tokens of a text are not the text, so its scores would be of another one: behind '  A tex' it goes on with 't,",
+    ),
+}
+SPECIAL = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
+
+
+@pytest.mark.parametrize("what", LOSSES)
+def test_a_file_that_would_lose_text_or_cannot_be_read_is_one_line(what: str, tmp_path: Path) -> None:
+    change, line = LOSSES[what]
+    (tmp_path / "own.json").write_text(json.dumps(change(json.loads(somebody_elses(True).read_text()))))
+    with pytest.raises(Refusal, match=rf"^tokenize\.path: .*own\.json: .*{line}") as refused:
         TOKENIZERS["file"].learn([], 0, True, tmp_path / "own.json")
+    assert len(refused.value.problems) == 1
+
+
+def test_a_file_that_is_not_there_too_deep_or_no_object_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"^tokenize\.path: .*nowhere: cannot be read: No such file or directory$"):
         TOKENIZERS["file"].learn([], 0, True, tmp_path / "nowhere")
+    for content in ("[" * 5000, "[]", "5", '{"model": ' + "[" * 70 + "]" * 70 + "}"):
+        (tmp_path / "own.json").write_text(content)
+        with pytest.raises(Refusal, match=r"own\.json: holds no tokenizer of Hugging Face's"):
+            TOKENIZERS["file"].learn([], 0, True, tmp_path / "own.json")
+
+
+HARMLESS: dict[str, Callable[[Content], Content]] = {
+    "shortens": lambda c: c | {"truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}},
+    "fills up": lambda c: (
+        c
+        | {
+            "padding": {"strategy": {"Fixed": 99}, "direction": "Right", "pad_to_multiple_of": None}
+            | {"pad_id": 0, "pad_type_id": 0, "pad_token": "!"}
+        }
+    ),
+    "puts something around it": lambda c: (
+        c
+        | {
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "pair": [],
+                "single": [{"SpecialToken": {"id": END, "type_id": 0}}],
+            }
+            | {"special_tokens": {END: {"id": END, "ids": [5], "tokens": ["!"]}}}
+        }
+    ),
+    "says what is usual": changed("model", dropout=0.0, unk_token="", byte_fallback=False),
+}
+
+
+@pytest.mark.parametrize("what", HARMLESS)
+def test_what_a_file_says_beside_its_tokenizer_changes_no_id_and_not_what_it_is_known_by(what: str, tmp_path: Path) -> None:
+    plain = json.loads(somebody_elses(True).read_text())
+    content = HARMLESS[what](plain)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    read = TOKENIZERS["file"].learn([], 0, True, tmp_path)
+    for text in (SEEN, "a", ""):
+        assert read.encode(text).tolist() == learned("file").encode(text).tolist()
+    assert tokenizer_digest(content) == tokenizer_digest(plain) != tokenizer_digest(with_token("cat")(plain))
+
+
+def test_a_token_of_several_words_is_never_cut(tmp_path: Path) -> None:
+    content = with_token("cat sat")(json.loads(somebody_elses(True).read_text()))
+    read = TOKENIZERS["file"].of({"file": content, "end": 1})
+    assert read.decode(read.encode("the cat sat on")) == "the cat sat on" and read.cut("the cat sat on") == 0
+
+
+# A call that shortens and fills up leaves both in the file that transformers saves afterwards.
+@pytest.mark.parametrize("has_end", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_transformers_saved_after_a_shortened_call_is_the_same_tokenizer(
+    kind: str, has_end: bool, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    ours = learned(kind, has_end)
+    write_json(tmp_path / "tokenizer.json", content := tokenizer_json(ours))
+    library = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
+    library.pad_token = "a"
+    library(SEEN, truncation=True, max_length=64, padding="max_length")
+    library.save_pretrained(tmp_path / "again")
+    saved = json.loads((tmp_path / "again/tokenizer.json").read_text())
+    assert saved["truncation"] and saved["padding"]
+    read = TOKENIZERS["file"].learn([], 0, has_end, tmp_path / "again")
+    assert read.encode(SEEN).tolist() == ours.encode(SEEN).tolist() and read.end == ours.end
+    assert tokenizer_digest(saved) == tokenizer_digest(content)
+    if kind in ("char", "bpe"):  # a file of ours is read as what it is, so that models know it again
+        read.save(tmp_path / "read.json")
+        ours.save(tmp_path / "ours.json")
+        assert (tmp_path / "read.json").read_bytes() == (tmp_path / "ours.json").read_bytes()
+
+
+def test_a_text_that_its_tokens_do_not_hold_is_refused_with_the_place_where_they_part(tmp_path: Path) -> None:
+    swallowing = with_token("cat", lstrip=True)(json.loads(somebody_elses(True).read_text()))
+    losing = learned("bpe").library.to_str()
+    losing = json.loads(losing)
+    losing["model"] |= {"vocab": {"!": 0, "a": 1}, "merges": []}
+    for tokenizer, text, line in (
+        (
+            TOKENIZERS["file"].of({"file": swallowing, "end": 1}),
+            "the cat",
+            "behind 'the' it goes on with ' cat', and its tokens with 'cat'",
+        ),
+        (TOKENIZERS["bpe"].of(losing | {"added_tokens": []}), "a b", "' b' has other bytes than its tokens"),
+    ):
+        with pytest.raises(Refusal, match=line):
+            ids_of(tokenizer, Batch([("a", True), (text, True)], 8))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(text=some_text.filter(bool), data=st.data())
+def test_ids_of_another_text_are_told_from_those_of_this(kind: str, text: str, data: st.DataObject) -> None:
+    tokenizer = learned(kind)
+    ids = tokenizer.encode(text)
+    place = data.draw(st.integers(0, len(ids) - 1))
+    assert tokenizer.holds(text, ids)
+    assert not tokenizer.holds(text, np.delete(ids, place)) and not tokenizer.holds(text, np.insert(ids, place, ids[place]))
+    with pytest.raises(Refusal, match=r"^tokenize: the tokens of a text are not the text"):
+        check_held(tokenizer, text, np.delete(ids, place))
 
 
 def test_a_file_whose_merges_run_over_blanks_is_never_cut() -> None:

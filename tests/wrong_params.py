@@ -430,4 +430,34 @@ WRONG: dict[str, Wrong] = {
         "seed: !secret 1\n",
         "params.yaml, line 1: this is no YAML: could not determine a constructor for the tag '!secret'",
     ),
+    # what costs more than it is long
+    "deep nesting": file("x: " + "[" * 5000, "params.yaml, line 1: more than 64 levels of nesting"),
+    "deep nesting by indentation": file(
+        "".join(f"{' ' * depth}a:\n" for depth in range(90)), "params.yaml, line 64: more than 64 levels of nesting"
+    ),
+    "aliases of aliases": file(
+        "a0: &a0 [1,2,3,4,5,6,7,8,9]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 6)),
+        "params.yaml, line 6: more than 100,000 values, with what aliases stand for",
+    ),
+    "an alias inside what it names": file("a: &a\n- 1\n- *a\n", "params.yaml, line 3: *a stands inside what it names"),
+    "an alias of nothing": file("a: *b\n", "params.yaml, line 1: this is no YAML: found undefined alias 'b'"),
+    "a number of 5,000 digits": file("seed: 1" + "0" * 4999, "params.yaml, line 1: a whole number of 5,000 digits"),
+    "a number of 5,000 hexadecimal digits": file(
+        "seed: 0x" + "f" * 5000, "params.yaml, line 1: a whole number of 5,002 digits"
+    ),
+    "a number that no float can hold": knob("train.lr", 10**99, f"train.lr: {str(10**99)[:57]}… is above 100.0"),
+    "a truth that there is not": file("a: !!bool maybe\n", "params.yaml: this is no YAML: 'maybe'"),
+    "a moment that there is not": file(
+        "a: !!timestamp now\n", "params.yaml: this is no YAML: 'NoneType' object has no attribute 'groupdict'"
+    ),
+    "a file of five megabytes": file(
+        b"#" * 5_000_000, "params.yaml: has 5,000,000 bytes; a file of knobs has some 4,194,304 at most"
+    ),
+    "half of a character": knob(
+        "prepare.text_column",
+        "\ud800",
+        "prepare.text_column: '\\ud800' is not text: it holds half of a character (a surrogate)",
+    ),
+    "a zero byte in a path": knob("prepare.path", "data\0own", "prepare.path: holds a zero byte, which no path can hold"),
+    "a zero byte in a folder": knob("train.start_from", "\0", "train.start_from: holds a zero byte, which no path can hold"),
 }

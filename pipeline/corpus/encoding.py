@@ -24,7 +24,7 @@ from pipeline.artifacts import NONE, document_ends, opened, text_of
 from pipeline.corpus import tokenizers
 from pipeline.corpus.documents import Array, chunks
 from pipeline.corpus.progress import Advance, Follow
-from pipeline.corpus.tokenizers import Tokenizer
+from pipeline.corpus.tokenizers import Tokenizer, check_held
 from pipeline.params import Refusal, cores
 
 PIECE = 1 << 18  # bytes of text that are encoded at once: more costs memory in every process and saves no time
@@ -167,10 +167,15 @@ def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: 
 
 
 def ids_of(tokenizer: Tokenizer, batch: Batch) -> Stored:
-    """The ids of a batch, with the end of each document."""
+    """The ids of a batch, with the end of each document.
+
+    Raises:
+        Refusal: they are not all of its text.
+    """
     parts = []
     for text, last in batch.pieces:
-        parts.append(tokenizer.encode(text))
+        parts.append(ids := tokenizer.encode(text))
+        check_held(tokenizer, text, ids)
         if last and tokenizer.end is not None:
             parts.append(np.array([tokenizer.end]))
     return np.concatenate(parts).astype(stored_as(tokenizer))

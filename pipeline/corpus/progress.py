@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
+from pipeline.params import printable
+
 Advance = Callable[[int], None]
 """Says that so many more bytes are done."""
 
@@ -28,7 +30,7 @@ def follower(kind: str) -> Follow:
 
 def say(line: str) -> None:
     """A line of its own on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import NONE, SPLITS, read_json, way_back, write_json, write_text
+from pipeline.artifacts import NONE, SPLITS, json_of, read_json, way_back, write_json, write_text
 from pipeline.params import Refusal
 
 Ids = npt.NDArray[np.int64]
@@ -21,7 +21,7 @@ END = "<|endoftext|>"  # what the end of a document is called in tokenizer.json;
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Text to token ids and back.
+    """Text to token ids and back. Its contract: the bytes of the tokens of a text are the bytes of the text (`check_held`).
 
     Attributes:
         kind: its name in TOKENIZERS.
@@ -74,6 +74,31 @@ class Tokenizer(Protocol):
         """The text of some ids; bytes that are no UTF-8 become U+FFFD."""
         return b"".join(self.token_bytes(int(token)) for token in ids).decode("utf-8", errors="replace")
 
+    def holds(self, text: str, ids: Ids) -> bool:
+        """Whether these ids are all of a text and nothing else."""
+        return b"".join(map(self.token_bytes, ids.tolist())) == text.encode()
+
+
+def check_held(tokenizer: Tokenizer, text: str, ids: Ids) -> None:
+    """Hold the ids that a tokenizer made of a text against the text: what is lost here would be missing from every score.
+
+    Raises:
+        Refusal: they are not its bytes; with the first place where the two part.
+    """
+    if tokenizer.holds(text, ids):
+        return
+    wanted, held = text.encode(), b"".join(map(tokenizer.token_bytes, ids.tolist()))
+    shorter = min(len(wanted), len(held))
+    place = next((i for i in range(shorter) if wanted[i] != held[i]), shorter)
+    before, here, there = (
+        bytes(part).decode("utf-8", errors="replace")
+        for part in (wanted[max(place - 20, 0) : place], wanted[place : place + 20], held[place : place + 20])
+    )
+    raise Refusal(
+        f"tokenize: the tokens of a text are not the text, so its scores would be of another one: behind {before!r} it goes on"
+        f" with {here!r}, and its tokens with {there!r}; tokenize.kind byte or bpe holds every text"
+    )
+
 
 def load(path: Path) -> Tokenizer:
     """The tokenizer that was saved here.
@@ -114,6 +139,9 @@ class Bytes(Tokenizer):
 
     def token_bytes(self, token: int) -> bytes:
         return b"" if token == self.end else bytes([token])
+
+    def holds(self, text: str, ids: Ids) -> bool:
+        return ids.max(initial=0) < 256 and ids.astype(np.uint8).tobytes() == text.encode()
 
     def save(self, path: Path) -> None:
         write_json(path, {"kind": self.kind, "end": self.end})
@@ -165,6 +193,9 @@ class Characters(Tokenizer):
 
     def token_bytes(self, token: int) -> bytes:
         return b"" if token == self.end else self.alphabet[token].encode()
+
+    def holds(self, text: str, ids: Ids) -> bool:
+        return ids.max(initial=-1) < len(self.alphabet) and self._codes[ids].tobytes() == text.encode("utf-32-le")
 
     def save(self, path: Path) -> None:
         write_json(path, {"kind": self.kind, "alphabet": self.alphabet, "end": self.end})
@@ -218,6 +249,7 @@ class BytePairs(Tokenizer):
         byte_of = {character: byte for byte, character in enumerate(byte_characters())}
         tokens = [library.id_to_token(token) for token in range(self.vocabulary)]
         self._bytes = [b"" if i == self.end else bytes(byte_of[c] for c in token) for i, token in enumerate(tokens)]
+        self._lengths = np.array([*map(len, self._bytes)])
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> BytePairs:
@@ -257,6 +289,8 @@ class BytePairs(Tokenizer):
         for at in range(0, len(new), 1024):  # an encoding takes a hundred times the memory of its word
             some = new[at : at + 1024]
             for word, encoding in zip(some, self.library.encode_batch_fast(some, add_special_tokens=False), strict=True):
+                if b"".join(map(self._bytes.__getitem__, encoding.ids)) != word.encode():
+                    raise Refusal(f"tokenize: {word!r} has other bytes than its tokens; data/tokens/tokenizer.json is damaged")
                 self._words[word] = np.array(encoding.ids, np.int32).tobytes()
         return np.frombuffer(b"".join(map(self._words.__getitem__, words)), np.int32).astype(np.int64)
 
@@ -266,17 +300,33 @@ class BytePairs(Tokenizer):
     def token_bytes(self, token: int) -> bytes:
         return self._bytes[token]
 
+    def holds(self, text: str, ids: Ids) -> bool:
+        # Each word was compared when it was first seen (`encode`); to compare all again would take a quarter of encoding.
+        return int(self._lengths[ids].sum()) == len(text.encode())
+
     def save(self, path: Path) -> None:
         write_text(path, self.library.to_str(pretty=True) + "\n")
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> BytePairs:
-        import tokenizers
-
         try:
-            return cls(tokenizers.Tokenizer.from_str(json.dumps(content)))
+            return cls(opened(content))
         except Exception as error:  # the library raises no narrower one
             raise ValueError(str(error)) from None
+
+
+def opened(content: dict[str, Any]) -> Any:
+    """The library's tokenizer of a file, without what is not the tokenizer: a call of transformers leaves in the file how it
+    shortened texts and filled them up, and a model how it puts something around them.
+    """
+    import tokenizers
+
+    library = tokenizers.Tokenizer.from_str(json.dumps(content | NO_TRIMMINGS))
+    library.encode_special_tokens = True  # a text that spells a special token is text
+    return library
+
+
+NO_TRIMMINGS = dict.fromkeys(("truncation", "padding", "post_processor"))
 
 
 def enough(texts: Iterable[str]) -> Iterator[str]:
@@ -311,6 +361,8 @@ def byte_characters() -> str:
 # ------------------------------------------------------------------------------------------------- from somebody else's file
 
 ENDS = (END, "<|end_of_text|>", "</s>", "<eos>")  # what others call the end of a document
+KEEPING = ("ByteLevel", "Split", "Digits", "Punctuation")  # ways to cut a text that can keep all of it
+PROBE = "  A text,\tits 12 numbers\r\n\n and 'signs': naïve 中文 😀 e\u0301 \ufb01 \u00a0.\n"  # what many tokenizers change
 
 
 class FromFile(Tokenizer):
@@ -326,10 +378,7 @@ class FromFile(Tokenizer):
     slow = True
 
     def __init__(self, content: dict[str, Any], has_end: bool) -> None:
-        import tokenizers
-
-        self.content, self.library = content, tokenizers.Tokenizer.from_str(json.dumps(content))
-        self.library.encode_special_tokens = True  # a text that spells a special token is text
+        self.content, self.library = content | NO_TRIMMINGS, opened(content)
         self.vocabulary = self.library.get_vocab_size()
         added = {token["id"]: token for token in content["added_tokens"]}
         self.end = next((i for i, token in added.items() if token["content"] in ENDS), None) if has_end else None
@@ -338,26 +387,32 @@ class FromFile(Tokenizer):
             b"" if i in added and added[i]["special"] else _as_bytes(str(self.library.id_to_token(i)), byte_of, i in added)
             for i in range(self.vocabulary)
         ]
-        self._at_blanks = not content["model"]["merges"] or [
-            end for _, (_, end) in self.library.pre_tokenizer.pre_tokenize_str("a b")
-        ] == [1, 3]
+        plain = [token["content"] for token in added.values() if not token["special"]]
+        self._at_blanks = not any(" " in token for token in plain) and (
+            not content["model"]["merges"]
+            or [end for _, (_, end) in self.library.pre_tokenizer.pre_tokenize_str("a b")] == [1, 3]
+        )
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> Tokenizer:
         path = path / "tokenizer.json" if path.is_dir() else path
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if _is_ours(content):
-                return _with_end(load(path), has_end, path)
-            if content["decoder"]["type"] != "ByteLevel" or content["normalizer"] is not None:
-                raise Refusal(f"tokenize.path: {path}: is not byte-level, or changes the text that it reads")
+            content = json_of(path)
+            if (ours := _ours(content)) is not None:
+                return _with_end(ours, has_end, path)
+            if problems := [f"tokenize.path: {path}: {line}" for line in _losses(content)]:
+                raise Refusal(*problems)
             tokenizer = cls(content, has_end)
         except OSError as error:
             raise Refusal(f"tokenize.path: {path}: cannot be read: {error.strerror}") from None
         except Refusal:
             raise
         except Exception as error:  # the library raises no narrower one
-            raise Refusal(f"tokenize.path: {path}: holds no tokenizer of Hugging Face's: {error!r}") from None
+            raise Refusal(f"tokenize.path: {path}: holds no tokenizer of Hugging Face's: {error!r:.200}") from None
+        try:
+            check_held(tokenizer, PROBE, tokenizer.encode(PROBE))
+        except Refusal as refusal:
+            raise Refusal(*(f"tokenize.path: {path}: {line.removeprefix('tokenize: ')}" for line in refusal.problems)) from None
         return _with_end(tokenizer, has_end, path)
 
     def cut(self, text: str) -> int:  # type: ignore[override]  # where it may be cut is not the same for all files
@@ -381,9 +436,69 @@ class FromFile(Tokenizer):
         return cls(content["file"], content["end"] is not None)
 
 
-def _is_ours(content: dict[str, Any]) -> bool:
-    """Whether a tokenizer.json was written by `save`: it names a kind, or cuts words as no others do."""
-    return "kind" in content or json.dumps(WORD) in json.dumps(content.get("pre_tokenizer"))
+def _losses(content: dict[str, Any]) -> Iterator[str]:
+    """What in a tokenizer.json keeps the bytes of a text from coming back, each in words that name it."""
+    model, decoder, before = content["model"], content.get("decoder"), [*_parts(content.get("pre_tokenizer"))]
+    if (kind := model.get("type", "BPE")) != "BPE":
+        yield f"'model.type' is {kind!r}, which is not byte-level; only byte-level BPE holds every text"
+        return
+    if content.get("normalizer") is not None:
+        yield f"'normalizer' is {content['normalizer'].get('type')!r}, which changes the text before it is read; null keeps it"
+    if (decoder or {}).get("type") != "ByteLevel" or not any(part.get("type") == "ByteLevel" for part in before):
+        yield "'pre_tokenizer' and 'decoder' are not byte-level; only byte-level BPE holds every text"
+        return
+    if model.get("dropout"):
+        yield f"'model.dropout' is {model['dropout']}: the same text would become other tokens each time; set it to null"
+    for affix in ("continuing_subword_prefix", "end_of_word_suffix"):
+        if model.get(affix):
+            yield f"'model.{affix}' is {model[affix]!r}, which is not in the text; byte-level BPE has none"
+    for part in before:
+        if part.get("type") not in KEEPING or part.get("behavior") == "Removed":
+            yield f"'pre_tokenizer' has a {part.get('type')} that leaves out or replaces some of the text"
+        elif part.get("add_prefix_space"):
+            yield "'pre_tokenizer.add_prefix_space' is true: it puts a blank before each text; set it to false"
+    for token in content.get("added_tokens") or []:
+        if not token.get("special") and (token.get("lstrip") or token.get("rstrip")):
+            yield f"'added_tokens' has {token['content']!r}, which swallows blanks beside it; set lstrip and rstrip to false"
+    ids = {*model["vocab"].values(), *(token["id"] for token in content.get("added_tokens") or [])}
+    if ids != {*range(len(ids))}:
+        yield f"'model.vocab' has {len(ids):,} ids, which are not 0 to {len(ids) - 1:,}"
+    if lacking := [
+        byte for byte, character in enumerate(byte_characters()) if byte in IN_TEXT and character not in model["vocab"]
+    ]:
+        shown = ", ".join(f"0x{byte:02X}" for byte in lacking[:5]) + (", …" if len(lacking) > 5 else "")
+        yield f"'model.vocab' lacks {len(lacking)} of the bytes that text is made of ({shown}); it would leave them out"
+
+
+IN_TEXT = {*range(0xC0), *range(0xC2, 0xF5)}  # the bytes of UTF-8
+
+
+def _parts(pre_tokenizer: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """The steps in which a text is cut."""
+    if pre_tokenizer and pre_tokenizer.get("type") == "Sequence":
+        for part in pre_tokenizer["pretokenizers"]:
+            yield from _parts(part)
+    elif pre_tokenizer:
+        yield pre_tokenizer
+
+
+def _ours(content: dict[str, Any]) -> Tokenizer | None:
+    """The tokenizer of ours that a file holds: as we save it, as `rally export` writes it, or as transformers saves that."""
+    if "kind" in content:
+        return TOKENIZERS[content["kind"]].of(content)
+    model, added = content["model"], content.get("added_tokens") or []
+    plain = model.get("type", "BPE") == "BPE" and not (model.get("dropout") or content.get("normalizer"))
+    if not plain or [token["content"] for token in added] not in ([], [END]):
+        return None
+    if json.dumps(WORD) in json.dumps(content.get("pre_tokenizer")):
+        return BytePairs.of(content)
+    letters = sorted(model["vocab"], key=model["vocab"].get)
+    if model.get("merges") or any(len(letter) > 1 for letter in letters if letter != END):
+        return None
+    letters = [letter for letter in letters if letter != END]
+    if content.get("pre_tokenizer") is None and (content.get("decoder") or {}).get("type") == "Fuse":
+        return Characters("".join(letters), bool(added))
+    return None
 
 
 def _with_end(tokenizer: Tokenizer, has_end: bool, path: Path) -> Tokenizer:

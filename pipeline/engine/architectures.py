@@ -25,6 +25,7 @@ from pipeline.engine.tongues import (
     no_norm,
     norm_1p,
     rms_norm,
+    slides,
 )
 from pipeline.params import Model
 
@@ -122,7 +123,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         name="MistralForCausalLM",
         holds=_ROTARY | {"norm": ("rms",), "activation": tuple(GATED), "attention": ("window",), "bias": (False,)},
         config=lambda model: config(model, "rms_norm_eps") | {"sliding_window": model.window},
-        knobs=lambda said: knobs_by(GATED)(said) | {"window": said["sliding_window"]},
+        knobs=lambda said: knobs_by(GATED)(said) | slides(said),
         pieces=llama(rms_norm, gated=True),
         usual={"tie_word_embeddings": False, "num_key_value_heads": 8, "sliding_window": 4096}
         | {"hidden_act": "silu", "rms_norm_eps": 1e-6},

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from pipeline.params import printable
 from pipeline.tasks.base import Unit
 
 Row = Mapping[str, float]
@@ -57,7 +58,7 @@ class Silence:
         pass
 
     def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         pass
@@ -103,7 +104,7 @@ class Bar(Silence):
         self.bar.update(self.task, completed=step, text="  ".join(self.told(step, targets, loss, validation, skipped)))
 
     def say(self, line: str) -> None:
-        self.bar.console.print(line, markup=False, highlight=False)
+        self.bar.console.print(printable(line), markup=False, highlight=False)
 
     def close(self) -> None:
         self.bar.stop()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pipeline.engine.architectures import value_of
-from pipeline.engine.given import Given, Ours, given, network_of
+from pipeline.engine.given import Given, Ours, given, knobs_at, network_of
 from pipeline.engine.tongues import hidden_of
 from pipeline.networks.classifier import Classifier
 from pipeline.networks.inits import width_ratio
@@ -43,7 +43,7 @@ def start_from(folder: Path, network: nn.Module, shape: Shape, tokens: Path) -> 
     if isinstance(network, GPT) or found.kind == "classify":
         found.fill(network)
         return taken
-    body = dict(_language_model(found, network.knobs).named_parameters())
+    body = dict(_language_model(found, network.knobs, shape.vocabulary).named_parameters())
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if name in taken:
@@ -64,11 +64,12 @@ def inherited(found: Given, network: nn.Module) -> set[str]:
     return {name for name, _ in network.named_parameters() if not name.startswith(new)}
 
 
-def _language_model(found: Given, like: Model) -> nn.Module:
+def _language_model(found: Given, like: Model, vocabulary: int) -> nn.Module:
     """A language model that is given, in the knobs of a classifier that is to begin with it."""
     if isinstance(found, Ours):
         return found.network()
-    network = GPT(like.model_copy(update={"tied": found.knobs["tied"][0]}), found.vocabulary, torch.Generator())
+    # A classifier has no head: its vocabulary, which `_apart` has compared, is that of its embedding.
+    network = GPT(like.model_copy(update={"tied": found.knobs["tied"][0]}), vocabulary, torch.Generator())
     found.fill(network)
     return network
 
@@ -103,7 +104,7 @@ def taught_by(folder: Path, kind: str, model: Model, shape: Shape, tokens: Path)
         problems.append(f"model.length: {model.length} is more than train.teacher can read; {found.length} would do")
     if problems:
         raise Refusal(*problems)
-    network = found.network() if isinstance(found, Ours) else network_of(found, model)
+    network = found.network() if isinstance(found, Ours) else network_of(found, model, shape.vocabulary)
     return network.eval().requires_grad_(False)
 
 
@@ -135,7 +136,8 @@ def _other_classes(found: Given, knob: str, shape: Shape) -> Iterator[str]:
 
 def _apart(found: Given, knob: str, shape: Shape, tokens: Path) -> Iterator[str]:
     """What keeps a model from reading our data."""
-    if found.vocabulary != shape.vocabulary:
+    padded = not isinstance(found, Ours) and found.vocabulary > shape.vocabulary
+    if found.vocabulary != shape.vocabulary and not padded:
         yield f"{knob}: {found.folder} knows {found.vocabulary:,} tokens, and data/tokens {shape.vocabulary:,}"
     if found.same_tokenizer(tokens):
         return
@@ -151,12 +153,15 @@ def _apart(found: Given, knob: str, shape: Shape, tokens: Path) -> Iterator[str]
 def _other_knobs(found: Given, network: GPT | Classifier) -> Iterator[str]:
     """A line for each knob that is another than a given model's."""
     model = network.knobs
-    for knob, values in found.knobs.items():
+    for knob, values in knobs_at(found, model.length).items():
         if knob == "tied" and isinstance(network, Classifier):
             continue  # it takes over no head
         here = value_of(model, knob)
-        alike = any(hidden_of(model.model_copy(update={knob: value})) == hidden_of(model) for value in values)
-        if not (alike if knob == "expansion" else here in values):
+        if knob == "expansion":  # told apart by the hidden features that it makes
+            alike = any(hidden_of(model.model_copy(update={knob: value})) == hidden_of(model) for value in values)
+        else:
+            alike = here in values
+        if not alike:
             would = " or ".join(json.dumps(value).replace('"', "'") for value in values)
             yield f"model.{knob}: {json.dumps(here)} is not that of train.start_from, {found.folder}; {would} would do"
     if width_ratio(model) != found.ratio:

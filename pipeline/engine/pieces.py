@@ -78,7 +78,9 @@ class Piece:
         """Whether theirs is what it would be if a network without such a weight were packed, so that nothing is lost."""
         fill = self.filled(weights, model)
         if fill is None:
-            return self.ours == "head.weight"  # of a tied head: the embedding once more
+            embedding = weights["embedding.weight"]  # of which a tied head is a copy, where a file holds it at all
+            same = self.ours == "head.weight" and theirs.shape[1:] == embedding.shape[1:]
+            return same and torch.equal(theirs[: len(embedding)].to(embedding), embedding)
         return theirs.shape[1:] == fill.shape[1:] and torch.equal(theirs[: len(fill)].to(fill), fill)
 
 

@@ -80,6 +80,8 @@ def hidden_of(model: Model) -> int:
 
 # ------------------------------------------------------------------------------------------------------------- pieces
 
+# Embeddings and heads may have more rows than their tokenizer has ids, rounded up for the hardware: those say nothing.
+
 
 def _layer(theirs: str, ours: str, rows: Rows | None = None, *, biased: bool = True, first: bool = False) -> tuple[Piece, ...]:
     """A linear layer; where its architecture wants a bias and ours has none, zeros."""
@@ -101,7 +103,7 @@ def _places(model: Model) -> Tensor:
 
 
 GPT2 = (
-    Piece("transformer.wte.weight", "embedding.weight"),
+    Piece("transformer.wte.weight", "embedding.weight", longer=True),
     Piece("transformer.wpe.weight", "position.weight", fill=_places, longer=True),
     *_norm("transformer.h.{}.ln_1", "blocks.{}.norms.0"),
     *_layer("transformer.h.{}.attn.c_attn", "blocks.{}.attention.project", first=True),
@@ -110,7 +112,7 @@ GPT2 = (
     *_layer("transformer.h.{}.mlp.c_fc", "blocks.{}.feed_forward.up", first=True),
     *_layer("transformer.h.{}.mlp.c_proj", "blocks.{}.feed_forward.down", first=True),
     *_norm("transformer.ln_f", "final_norm"),
-    Piece("lm_head.weight", "head.weight"),
+    Piece("lm_head.weight", "head.weight", longer=True),
 )
 
 
@@ -122,7 +124,7 @@ def llama(norms: Callable[[str, str], tuple[Piece, ...]], *, gated: bool) -> tup
         *_layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", _gated, biased=False),
     )
     return (
-        Piece("model.embed_tokens.weight", "embedding.weight"),
+        Piece("model.embed_tokens.weight", "embedding.weight", longer=True),
         *norms(f"{block}input_layernorm", "blocks.{}.norms.0"),
         *_projections(f"{block}self_attn.", biased=False),
         *_layer(f"{block}self_attn.o_proj", "blocks.{}.attention.output", biased=False),
@@ -130,7 +132,7 @@ def llama(norms: Callable[[str, str], tuple[Piece, ...]], *, gated: bool) -> tup
         *(up if gated else _layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", biased=False)),
         *_layer(f"{mlp}down_proj", "blocks.{}.feed_forward.down", biased=False),
         *norms("model.norm", "final_norm"),
-        Piece("lm_head.weight", "head.weight"),
+        Piece("lm_head.weight", "head.weight", longer=True),
     )
 
 
@@ -151,14 +153,14 @@ def _head_of_ones(model: Model) -> Tensor:
 QK_NORM = tuple(Piece(f"model.layers.{{}}.self_attn.{one}_norm.weight", "no such", fill=_head_of_ones) for one in "qk")
 
 PHI = (
-    Piece("model.embed_tokens.weight", "embedding.weight"),
+    Piece("model.embed_tokens.weight", "embedding.weight", longer=True),
     *_norm("model.layers.{}.input_layernorm", "blocks.{}.norms.0"),
     *_projections("model.layers.{}.self_attn.", biased=True),
     *_layer("model.layers.{}.self_attn.dense", "blocks.{}.attention.output"),
     *_layer("model.layers.{}.mlp.fc1", "blocks.{}.feed_forward.up"),
     *_layer("model.layers.{}.mlp.fc2", "blocks.{}.feed_forward.down"),
     *_norm("model.final_layernorm", "final_norm"),
-    Piece("lm_head.weight", "head.weight"),
+    Piece("lm_head.weight", "head.weight", longer=True),
     Piece("lm_head.bias", "embedding.bias", fill=0.0),  # which we have not: as many zeros as there are tokens
 )
 
@@ -241,6 +243,14 @@ def knobs_by(activations: Mapping[str, str]) -> Callable[[Mapping[str, Any]], di
         }
 
     return knobs
+
+
+def slides(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Mistral's window as our knobs: null is none, and one that reaches over the whole context is none either."""
+    window = config["sliding_window"]
+    if window is None or window >= config["max_position_embeddings"]:
+        return {"attention": "full"}
+    return {"attention": "window", "window": window}
 
 
 def _shared(heads: int | None, of: int) -> int:

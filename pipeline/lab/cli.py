@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.params import Refusal, door, load, read_sections
+from pipeline.params import Refusal, door, load, printable, read_sections
 
 app = typer.Typer(
     help="What one asks Rally by hand; `dvc` does the rest (dvc repro, dvc exp run -S train.lr=0.01).",
@@ -143,7 +143,7 @@ def look(
         look_class_page.write(target, looked, chosen)
     else:
         look_page.write(target, looked, chosen)
-    print(f"{os.path.relpath(target, called_from)}: the forward pass on one page")
+    print(printable(os.path.relpath(target, called_from)) + ": the forward pass on one page")
     if show_it:
         typer.launch(target.as_uri())
 
@@ -163,7 +163,7 @@ def export(
     from pipeline.lab.export import export
 
     what = export(target := called_from / folder, to)
-    print(f"{os.path.relpath(target, called_from)}: {what}")
+    print(printable(f"{os.path.relpath(target, called_from)}: {what}"))
 
 
 @app.command("import")
@@ -173,10 +173,13 @@ def import_(
     """Print the command that trains on from a model in a folder."""
     target = Path.cwd() / folder
     enter_project()
-    from pipeline.lab.adopt import command
+    from pipeline.lab.adopt import adopt
     from pipeline.lab.study import typed
 
-    print(typed(command(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)))
+    command, notes = adopt(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)
+    for note in notes:
+        print(printable(note), file=sys.stderr)
+    print(typed(command))
 
 
 @app.command()

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.artifacts import MODEL, TOKENS, meta_of, read_json, tokenizer_of
 from pipeline.lab.asked import Asked, read_ids, word_of
-from pipeline.params import Params, Refusal
+from pipeline.params import Params, Refusal, printable
 
 if TYPE_CHECKING:
     from pipeline.probes.base import Subject
@@ -223,5 +223,6 @@ def _told(
     from pipeline.probes.held_out import classes_of
 
     parameters = sum(weight.numel() for weight in subject.model.parameters())
-    told = Told(network, notes, given, classes_of(subject), parameters=parameters, truth=truth, **vars(seen))
+    classes = tuple(map(printable, classes_of(subject)))
+    told = Told(network, notes, printable(given), classes, parameters=parameters, truth=truth, **vars(seen))
     return replace(told, words=list(words), image=image)

@@ -56,7 +56,9 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
         Refusal: the device is not there, or has not enough memory.
     """
     runtime = Runtime(params.runtime, params.train.precision)
-    teacher = teacher_of(params.train, lambda folder: network_of(given(folder), params.model).to(runtime.device))
+    teacher = teacher_of(
+        params.train, lambda folder: network_of(given(folder), params.model, shape.vocabulary).to(runtime.device)
+    )
     task = MadeUp(params, shape, objective_of(params.train, runtime, teacher), Draw(params.seed, sizes))
     with runtime.enough_memory():
         progress = untrained(params.seed, task, params.model, params.train, runtime)

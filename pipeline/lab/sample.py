@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts import MODEL, SAMPLES, private, read_json
-from pipeline.params import Refusal, load
+from pipeline.params import Refusal, load, printable
 
 if TYPE_CHECKING:
     from pipeline.probes.base import Subject
@@ -89,7 +89,7 @@ def write(draw: Draw, prompt: str, subject: Subject | None = None) -> bool:
     )
     try:
         for piece in itertools.chain([begin], pieces):
-            print(piece, end="", flush=True)
+            print(printable(piece), end="", flush=True)
     except KeyboardInterrupt:
         return False
     finally:
@@ -107,7 +107,7 @@ def converse(draw: Draw) -> None:
             try:
                 write(draw, prompt, subject)
             except Refusal as refusal:
-                print(*refusal.problems, sep="\n", file=sys.stderr)
+                print(*map(printable, refusal.problems), sep="\n", file=sys.stderr)
 
 
 def _ask() -> str:

@@ -15,7 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.params import OF_KINDS, Params, ParamsError, Refusal, load, parse, read_sections, read_yaml, suggest, with_knobs
+from pipeline.params import (
+    OF_KINDS,
+    Params,
+    ParamsError,
+    Refusal,
+    load,
+    parse,
+    printable,
+    read_sections,
+    read_yaml,
+    suggest,
+    with_knobs,
+)
 
 if TYPE_CHECKING:
     from pipeline.lab.grid import Sweep
@@ -327,7 +339,7 @@ def experiment_name(name: str, turned: Mapping[str, str]) -> str:
 
 def typed(command: Sequence[str]) -> str:
     """A command as one would type it."""
-    return f"$ {shlex.join(command)}"
+    return printable(f"$ {shlex.join(command)}")
 
 
 def run(command: Sequence[str]) -> int:

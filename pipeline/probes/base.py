@@ -18,9 +18,10 @@ from pipeline.corpus.tokenizers import Tokenizer
 from pipeline.corpus.tokenizers import load as load_tokenizer
 from pipeline.engine.runtime import Runtime
 from pipeline.networks.transformer import Block
-from pipeline.networks.weights import load_weights
-from pipeline.params import Model, Refusal, Train, parse, suggest
-from pipeline.tasks.base import Batch, Shape, Task
+from pipeline.networks.weights import open_network
+from pipeline.params import Refusal, Train, parse
+from pipeline.tasks.base import Batch, Task
+from pipeline.tasks.described import Described, described, is_sha256
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import PLAIN, Objective, class_weights
 from pipeline.tasks.table import TASKS
@@ -114,8 +115,8 @@ def open_model(folder: Path, runtime: Runtime, *, tokens: Path = TOKENS) -> Subj
     Raises:
         Refusal: the model is missing, damaged, or was trained on other tokens.
     """
-    about = _described(folder)
-    return _subject(folder / "model.safetensors", about["sha256"], about["step"], about, tokens, runtime)
+    found = _described(folder)
+    return _subject(folder / "model.safetensors", found.sha256, found.about["step"], found, tokens, runtime)
 
 
 def open_snapshots(
@@ -126,55 +127,69 @@ def open_snapshots(
     Raises:
         Refusal: a snapshot is missing, damaged, or was trained on other tokens.
     """
-    about, listed = _described(folder), folder / "snapshots" / "snapshots.json"
-    try:
-        kept = [
-            (listed.with_name(one["file"]), one["sha256"], one["step"], one["updates"])
-            for one in read_json(listed)["snapshots"]
-        ]
-    except (KeyError, TypeError):
-        kept = []
-    if not kept:
-        raise Refusal(f"{listed}: is no list of snapshots; `dvc repro` makes it anew")
+    found, kept = _described(folder), _kept(folder / "snapshots" / "snapshots.json")
     known = {"grammar": read_json(meta_of(tokens)).get("grammar", ""), "sharpness_iterations": sharpness_iterations}
     moved = {name for *_, updates in kept for name, share in updates.items() if share}
-    frozen = about.get("train", {}).get("freeze", False)
+    train = _trained_by(found)
+    frozen = train is not None and train.freeze
     for weights, sha256, step, updates in kept:
-        subject = _subject(weights, sha256, step, about, tokens, runtime)
+        subject = _subject(weights, sha256, step, found, tokens, runtime)
         for name, weight in subject.model.named_parameters():
             weight.requires_grad_(weight.requires_grad and (name in moved or not frozen))
         yield replace(subject, sequences=sequences, toy=toy, updates=updates, last=step == kept[-1][2], **known)
 
 
-def _described(folder: Path) -> dict[str, Any]:
-    """What model.json says of the network that was trained."""
-    content = read_json(folder / "model.json", "task", "model", "tokenizer", "step", "sha256")
-    if content["task"] not in TASKS:
-        raise Refusal(
-            f"{folder / 'model.json'}: task: there is no '{content['task']}'. {suggest(content['task'], tuple(TASKS))}"
-        )
-    return content
+def _described(folder: Path) -> Described:
+    """What model.json says of the network that was trained here."""
+    found = described(folder)
+    if "step" not in found.about:
+        raise Refusal(f"{folder / 'model.json'}: does not say after which step; `dvc repro` makes it anew")
+    return found
 
 
-def _subject(weights: Path, sha256: str, step: int, about: dict[str, Any], tokens: Path, runtime: Runtime) -> Subject:
+def _kept(listed: Path) -> list[tuple[Path, str, int, dict[str, float]]]:
+    """The snapshots of a list: (file, its sha256, step, the share by which the next step moved each parameter)."""
+    content = read_json(listed).get("snapshots")
+    kept = []
+    for one in content if isinstance(content, list) else []:
+        match one:
+            case {"file": str(name), "sha256": sha256, "step": int(step), "updates": dict(updates)} if (
+                Path(name).name == name
+                and is_sha256(sha256)
+                and all(isinstance(share, int | float) for share in updates.values())
+            ):
+                kept.append((listed.with_name(name), sha256, step, updates))
+            case _:
+                kept = []
+                break
+    if not kept:
+        raise Refusal(f"{listed}: is not a list of snapshots; `dvc repro` makes it anew")
+    return kept
+
+
+def _subject(weights: Path, sha256: str, step: int, found: Described, tokens: Path, runtime: Runtime) -> Subject:
     """Build the network that is described and fill it with the weights of a step."""
-    tokenizer = None if about["task"] == "vision" else load_tokenizer(tokenizer_of(tokens))
-    if made_for(tokens) != about["tokenizer"]:
+    tokenizer = None if found.task == "vision" else load_tokenizer(tokenizer_of(tokens))
+    if made_for(tokens) != found.tokenizer:
         raise Refusal(
             f"{tokenizer_of(tokens)}: is not the one that the model was trained with; `dvc repro` trains one that fits,"
             " `dvc checkout` brings back what belongs together"
         )
-    make, model, shape = TASKS[about["task"]], parse(Model, about["model"], ("model",)), Shape.of(about)
-    task, followed = make(tokens, model, shape), make(tokens, model, shape, _objective(about, tokens))
-    network = task.build(torch.Generator().manual_seed(0))  # none of its own weights stays
-    load_weights(network, weights, sha256)
+    make, model, shape = TASKS[found.task], found.model, found.shape
+    task, followed = make(tokens, model, shape), make(tokens, model, shape, _objective(found, tokens))
+    # None of the weights that are drawn for it stays.
+    network = open_network(lambda: task.build(torch.Generator().manual_seed(0)), weights, sha256)
     return Subject(network.to(runtime.device), task, tokenizer, runtime, step, followed=followed)
 
 
-def _objective(about: dict[str, Any], tokens: Path) -> Objective:
+def _trained_by(found: Described) -> Train | None:
+    """The knobs of its training, where they are told."""
+    return parse(Train, found.about["train"], ("train",)) if "train" in found.about else None
+
+
+def _objective(found: Described, tokens: Path) -> Objective:
     """What the training followed, without a teacher, who is not here to be asked."""
-    if "train" not in about:
+    if (train := _trained_by(found)) is None:
         return PLAIN
-    train = parse(Train, about["train"], ("train",))
     balanced = train.class_weights == "balanced"
     return Objective.of(train, class_weights=class_weights(memory_mapped(labels_of(tokens, "train"))) if balanced else ())

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.networks.transformer import GPT
-from pipeline.params import Evaluate, Refusal
+from pipeline.params import Evaluate, Refusal, printable
 from pipeline.probes.base import Subject
 
 
@@ -135,22 +135,15 @@ def page(subject: Subject, evaluate: Evaluate, seed: int) -> str:
 def fenced(text: str) -> str:
     """Text as a block of code that nothing in it can end, with characters that would not show made visible."""
     fence = "`" * max(3, _longest_run(text) + 1)
-    return f"{fence}text\n{_visible(text)}\n{fence}"
+    return f"{fence}text\n{printable(text)}\n{fence}"
 
 
 def inline(text: str) -> str:
     """Text as code within a line."""
     ticks = "`" * (_longest_run(text) + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{ticks}{pad}{_visible(text).replace(chr(10), '⏎').replace(chr(9), ' ')}{pad}{ticks}"
+    return f"{ticks}{pad}{printable(text).replace(chr(10), '⏎').replace(chr(9), ' ')}{pad}{ticks}"
 
 
 def _longest_run(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
-
-
-def _visible(text: str) -> str:
-    """Control characters as their pictures, ␀ for 0: raw, they would make the page no text file, or upset a terminal."""
-    pictures = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
-    without = dict.fromkeys((*range(127, 160), 0x2028, 0x2029), 0xFFFD)
-    return text.translate(pictures | without)

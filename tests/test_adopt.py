@@ -1,0 +1,150 @@
+"""`rally import` says at once what a folder wants: its tokenizer is opened, and the command that it prints runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small import TOP
+from subjects import subject
+from test_export import a_model_of
+from test_given import leave, padded, rewritten
+from test_journey import clone, run
+from test_tokenizers import learned
+
+from pipeline.artifacts import read_json, tokenizer_digest, write_json
+from pipeline.engine.architectures import ARCHITECTURES
+from pipeline.lab.adopt import adopt
+from pipeline.lab.stock_text import write
+from pipeline.params import Refusal, read_yaml
+
+
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = "llama", **changes: Any) -> None:
+    """A project with a model as `ours` and, exported, as `theirs`; the test stands in it. Nothing is prepared yet."""
+    leave(folder, name, **changes)
+    shutil.copy(TOP / "params.yaml", folder)
+    (folder / "data").rename(folder / "elsewhere")
+    monkeypatch.chdir(folder)
+
+
+def turned(folder: str) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in adopt(Path(folder)).command[4::2])
+
+
+def save_again(folder: Path) -> None:
+    """The tokenizer as transformers leaves it after a call that shortened a text."""
+    transformers = pytest.importorskip("transformers")
+    library = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    library.pad_token = "t"
+    library("the cat", truncation=True, max_length=4, padding="max_length")
+    library.save_pretrained(folder)
+
+
+def test_an_export_that_transformers_saved_again_has_the_tokenizer_that_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(tmp_path, monkeypatch)
+    before = read_json(Path("theirs/tokenizer.json"))
+    save_again(Path("theirs"))
+    assert read_json(Path("theirs/tokenizer.json")) != before
+    assert turned("theirs")["tokenize.path"] == "theirs/tokenizer.json", "its characters are read as what they are"
+    assert adopt(Path("theirs")).notes == ["theirs/tokenizer.json: knows 16 characters; a text that holds another is refused"]
+    Path("elsewhere").rename("data")
+    assert "tokenize.path" not in turned("theirs")
+    assert tokenizer_digest(before) == read_json(Path("data/tokens/meta.json"))["hugging_face"]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda c: c | {"normalizer": {"type": "Lowercase"}}, r"'normalizer' is 'Lowercase', which changes the text"),
+        (lambda c: c | {"decoder": None}, "are not byte-level; only byte-level BPE holds every text"),
+        (lambda c: {}, "holds no tokenizer of Hugging Face's"),
+    ],
+)
+def test_a_tokenizer_that_tokenize_would_refuse_is_refused_here(
+    change: Any, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(tmp_path, monkeypatch)
+    rewritten("tokenizer.json", change)(Path("theirs"))
+    with pytest.raises(Refusal, match=rf"^tokenize\.path: theirs/tokenizer\.json: .*{line}"):
+        adopt(Path("theirs"))
+    Path("theirs/tokenizer.json").unlink()
+    with pytest.raises(Refusal, match=r"^theirs/tokenizer\.json: is not there, and nothing else says what the ids"):
+        adopt(Path("theirs"))
+
+
+def test_rows_beyond_the_tokenizer_are_told_of_and_ids_beyond_the_rows_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(tmp_path, monkeypatch)
+    plain = turned("theirs")
+    padded(Path("theirs"), 5)
+    assert turned("theirs") == plain
+    assert adopt(Path("theirs")).notes[-1] == "theirs: 5 rows of its embedding are no token's, and are left out"
+    rewritten("config.json", lambda said: said | {"vocab_size": 3})(Path("theirs"))
+    with pytest.raises(Refusal, match=r"^theirs/tokenizer\.json: has 16 tokens, and the model beside it knows 3$"):
+        adopt(Path("theirs"))
+
+
+def test_a_copy_of_ours_wants_the_tokenizer_that_it_was_trained_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path, monkeypatch)
+    found = adopt(Path("ours"))
+    assert [note.partition(";")[0] for note in found.notes] == ["ours: wants the tokenizer that it was trained with"]
+    shutil.copytree("elsewhere", "data")
+    assert adopt(Path("ours")).notes == [] and adopt(Path("ours")).command == found.command
+    write_json(Path("data/tokens/tokenizer.json"), {"kind": "byte", "end": None})
+    with pytest.raises(
+        Refusal, match=r"^ours: was trained with another tokenizer than that of data/tokens; copy the data/tokens/"
+    ):
+        adopt(Path("ours"))
+    shutil.copy("elsewhere/tokens/tokenizer.json", "ours")
+    assert turned("ours")["tokenize.path"] == "ours/tokenizer.json"
+
+
+def test_a_network_that_divides_its_logits_and_one_whose_window_is_wider_than_our_context_can_be_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(tmp_path, monkeypatch, "mistral", model__init="mup", model__base_width=8, model__window=5)
+    assert turned("ours").items() >= {"model.init": "mup", "model.base_width": "8", "model.attention": "window"}.items()
+    values = read_yaml(Path("params.yaml"))
+    values["model"]["length"] = values["model"]["window"] = 4
+    Path("params.yaml").write_text(json.dumps(values))
+    for folder in ("ours", "theirs"):
+        assert not turned(folder).keys() & {"model.window", "model.length", "model.attention"}, "a window of 5 sees all of 4"
+
+
+def test_what_train_would_refuse_whatever_the_knobs_is_refused_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path, monkeypatch)
+    with pytest.raises(Refusal, match=r"^train\.start_from: 'models' is what train itself writes"):
+        adopt(Path("models"))
+    values = read_yaml(Path("params.yaml"))
+    for kind, dataset in (("vision", "digits"), ("classify", "dyck")):
+        values["task"]["kind"], values["prepare"]["dataset"] = kind, dataset
+        Path("params.yaml").write_text(json.dumps(values))
+        if kind == "vision":
+            with pytest.raises(Refusal, match=r"^theirs: has learned task\.kind language; no network over images begins with"):
+                adopt(Path("theirs"))
+        else:
+            assert turned("theirs")["train.start_from"] == "theirs"
+
+
+@pytest.mark.slow
+def test_the_command_that_is_printed_runs(tmp_path: Path) -> None:
+    lab = clone(tmp_path / "lab")
+    made = subject(tmp_path / "made", learned("file"), **a_model_of("llama"))
+    (lab / "given").mkdir()
+    write(lab / "given", made, "llama", ARCHITECTURES["llama"])
+    padded(lab / "given", 7)
+    save_again(lab / "given")
+    said = run(lab, "rally", "import", "given")
+    assert re.search("7 rows of its embedding are no token's", said)
+    command = next(line for line in said.splitlines() if line.startswith("$ dvc exp run "))
+    run(lab, *shlex.split(command[2:]), "-S", "train.steps=5")
+    assert read_json(lab / "models/model.json", "vocabulary")["vocabulary"] == made.tokenizer.vocabulary
+    assert read_json(lab / "data/tokens/meta.json")["tokens"]["train"] > 4_000
