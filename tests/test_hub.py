@@ -108,8 +108,8 @@ def test_a_parquet_file_is_read_by_its_column_or_the_package_that_reads_it_is_na
     ("content", "changes", "line"),
     [
         (LINES, {"text_column": "story"}, r"prepare\.text_column: tales\.jsonl, line 1: has no text 'story'"),
-        (LINES[:-5], {}, r"tales\.jsonl, line 200: is no JSON"),
-        (b'{"text": "\xe9"}', {}, r"tales\.jsonl: is no UTF-8 text"),
+        (LINES[:-5], {}, r"tales\.jsonl, line 200: is not JSON"),
+        (b'{"text": "\xe9"}', {}, r"tales\.jsonl: is not UTF-8 text"),
         (gzip.compress(LINES)[:-9], {"file": "tales.jsonl.gz"}, r"tales\.jsonl\.gz: cannot be unpacked"),
     ],
     ids=["no such key", "cut off", "another encoding", "cut off archive"],

@@ -204,7 +204,9 @@ def _named_after_splits(folder: Path, folders: Sequence[Path]) -> bool:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and is_own(Path(path.name)))
+    """The user's folders in a folder; a link that leads nowhere is refused, for it may have been one."""
+    found = sorted(path for path in folder.iterdir() if is_own(Path(path.name)))
+    return [path for path in found if not usable(path) and path.is_dir()]
 
 
 def _of_classes(split: str, folder: Path, classes: Sequence[Path]) -> list[Found]:
