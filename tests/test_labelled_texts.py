@@ -102,8 +102,8 @@ def test_copies_are_left_out_and_a_text_with_two_labels_is_said(capfd: pytest.Ca
     card, found = made(labelled_file, path="own.jsonl")
     assert card.left_out == {"copies": 3, "texts_with_two_labels": 1}
     assert everything(found) == sorted({*ROWS} - {ROWS[2]})
-    such = "such as 'text number 2 of them' (own.jsonl, line 3: 'c'; own.jsonl, line 93: 'a'); left out"
-    assert f"1 texts stand there with two labels, {such}" in capfd.readouterr().err
+    such = "such as 'text number 2 of them' (own.jsonl, line 3: 'c'; own.jsonl, line 93: 'a')"
+    assert f"left out: 1 texts that have two labels, {such}" in capfd.readouterr().err
 
 
 def test_labels_that_are_numbers_are_in_their_order_and_columns_have_any_name() -> None:

@@ -195,7 +195,7 @@ TEXT: dict[str, Odd] = {
         TALES | {"d.txt": b"\xe9t\xe9"},
         sizes=(8, 1, 1),
         left_out={"faulty_files": 1},
-        says="1 files cannot be used and are left out, the first: d.txt: is not UTF-8 text",
+        says="left out: 1 files that cannot be used, the first of them: d.txt: is not UTF-8 text",
         turned={"faulty": "leave_out"},
     ),
     "files that are all not text, left out": Odd(
@@ -428,7 +428,7 @@ TABLES: dict[str, Odd] = {
         {"a.csv": table("x", "well, well,a")},
         sizes=USUAL,
         left_out={"faulty_rows": 2},
-        says="2 rows cannot be used and are left out, the first: a.csv, line 26: has 1 fields where the first line has 2\n",
+        says="left out: 2 rows that cannot be used, the first of them: a.csv, line 26: has 1 fields where",
         turned=LEAVE,
     ),
     "an empty cell": Odd({"a.csv": table("x,", "y,a")}, "a.csv, line 26: the label is empty (prepare.faulty=leave_out goes on"),
@@ -463,6 +463,15 @@ TABLES: dict[str, Odd] = {
         holds={"train": lambda rows: True},
     ),
     "a field longer than csv's own limit": Odd({"a.csv": table("word " * 40_000 + ",a")}, sizes=(21, 2, 2)),
+    "tables that were joined with their headers": Odd(
+        {"a.csv": table() + csv_of("more", 2)},
+        "a.csv, line 26: repeats the names of the columns, as tables do that were joined",
+    ),
+    "tables of kinds that are not read": Odd(
+        {"a.csv": table(), "test.parquet": b"PAR1", "README.md": "rows", "old/a.json": "[]"},
+        sizes=USUAL,
+        says="left out: 2 files in 'own' that are not .csv or .tsv or .jsonl, such as old/a.json\n",
+    ),
     "a header alone": Odd({"a.csv": "text,label\n"}, "prepare.path: a.csv: there is no labelled text in there"),
     "an empty file": Odd({"a.csv": ""}, "prepare.text_column: a.csv has no column 'text'."),
     "one class": Odd({"a.csv": labels("x")}, "prepare.label_column: all texts of a.csv are of the class 'x'"),
@@ -473,7 +482,7 @@ TABLES: dict[str, Odd] = {
         {"a.csv": table("text number 2 of them,b")},
         sizes=(19, 2, 2),
         left_out={"copies": 1, "texts_with_two_labels": 1},
-        says="two labels, such as 'text number 2 of them' (a.csv, line 4: 'a'; a.csv, line 26: 'b'); left out",
+        says="1 texts that have two labels, such as 'text number 2 of them' (a.csv, line 4: 'a'; a.csv, line 26: 'b')",
     ),
     "a text under 1 and 1.0 is a copy": Odd(
         {"a.csv": labels("1", "2"), "b.csv": labels("1.0", "2")}, classes=["1", "2"], left_out={"copies": 18}, says=SAME
@@ -550,9 +559,7 @@ TABLES: dict[str, Odd] = {
     "a file called train alone": Odd({"train.csv": table()}, sizes=USUAL),
     "JSON lines with a mark, CRLF and blank lines": Odd({"a.jsonl": "\ufeff" + lines().replace("\n", "\r\n\r\n")}, sizes=USUAL),
     "JSON nested deep": Odd({"a.jsonl": lines("[" * 200_000)}, "a.jsonl, line 25: is nested too deep to be read"),
-    "JSON nested deep, left out": Odd(
-        {"a.jsonl": lines("[" * 200_000)}, sizes=USUAL, says="1 rows cannot be used", turned=LEAVE
-    ),
+    "JSON nested deep, left out": Odd({"a.jsonl": lines("[" * 200_000)}, sizes=USUAL, says="left out: 1 rows", turned=LEAVE),
     "a number of 5,000 digits": Odd(
         {"a.jsonl": lines('{"text": "x", "label": ' + "9" * 5000 + "}")},
         "a.jsonl, line 25: holds a number of thousands of digits",
@@ -567,6 +574,9 @@ TABLES: dict[str, Odd] = {
         {"a.jsonl": lines({"text": "a\0b", "label": "a"})}, "a.jsonl, line 25: the text holds a character of 0"
     ),
     "a label NaN": Odd({"a.jsonl": lines({"text": "x", "label": float("nan")})}, "a.jsonl, line 25: the label is empty"),
+    "an infinite label": Odd(
+        {"a.jsonl": lines('{"text": "x", "label": 1e999}')}, "a.jsonl, line 25: the label is not a word or a number"
+    ),
     "a label null": Odd({"a.jsonl": lines({"text": "x", "label": None})}, "a.jsonl, line 25: the label is empty"),
     "a text null": Odd({"a.jsonl": lines({"text": None, "label": "a"})}, "a.jsonl, line 25: the text is empty"),
     "a list of labels": Odd(
@@ -594,7 +604,7 @@ TABLES: dict[str, Odd] = {
         {"a.jsonl": lines("{", '{"text": "x"}', "7", {"text": "y", "label": "a"})},
         sizes=(21, 2, 2),
         left_out={"faulty_rows": 3},
-        says="3 rows cannot be used and are left out, the first: a.jsonl, line 25: is not JSON",
+        says="left out: 3 rows that cannot be used, the first of them: a.jsonl, line 25: is not JSON",
         turned=LEAVE,
     ),
     "a link that leads nowhere": Odd(
@@ -758,7 +768,7 @@ IMAGE: dict[str, Odd] = {
     "an animated WEBP": Odd(with_one(frames("WEBP", lossless=True)), "own/cats/x.png: holds 3 images (frames or pages)"),
     "a TIFF of several pages": Odd(with_one(frames("TIFF")), "own/cats/x.png: holds 3 images (frames or pages); one is wanted"),
     "an animated GIF, left out": Odd(
-        with_one(frames("GIF")), sizes=OF_18, left_out={"faulty_images": 1}, says="1 images cannot be used", turned=LEAVE
+        with_one(frames("GIF")), sizes=OF_18, left_out={"faulty_images": 1}, says="left out: 1 images", turned=LEAVE
     ),
     "a GIF of one frame": Odd(all_of(palette, "GIF"), sizes=OF_18),
     "another size": Odd(
@@ -770,7 +780,7 @@ IMAGE: dict[str, Odd] = {
         with_one("wow", "dogs/notes.txt"),
         sizes=OF_18,
         left_out={"faulty_images": 1},
-        says="the first: own/dogs/notes.txt: is",
+        says="the first of them: own/dogs/notes.txt: is",
         turned=LEAVE,
     ),
     "an image cut short": Odd(with_one(png(99)[:90]), "own/cats/x.png: cannot be read, it is damaged or cut short:"),
@@ -788,7 +798,7 @@ IMAGE: dict[str, Odd] = {
     "images beside the folders": Odd(
         TWO | {"x.png": png(98), "y.jpg": png(99), "README.md": "cats"},
         sizes=OF_18,
-        says="2 images lie in 'own' beside the folders",
+        says="left out: 2 images beside the folders of classes in 'own', such as x.png",
     ),
     "classes that are numbers": Odd(folders(**{"10": 6, "9": 6, "1": 6}), classes=["1", "9", "10"]),
     "classes 1 and 01": Odd(
@@ -867,7 +877,7 @@ IMAGE: dict[str, Odd] = {
         with_one(png(9), "cats/x.png"),
         sizes=(13, 2, 2),
         left_out={"images_with_two_labels": 2},
-        says="1 images stand in the folders of two classes, such as own/cats/x.png and own/dogs/0.png; left out",
+        says="left out: 1 images that are in the folders of two classes, such as own/cats/x.png and own/dogs/0.png",
     ),
     "a link to an image": Odd(with_one(Path("0.png")), sizes=(14, 3, 2)),
     "a link that leads nowhere": Odd(with_one(Path("gone.png")), "own/cats/x.png: is a link to 'gone.png', which is not there"),

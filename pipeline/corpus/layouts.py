@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.progress import say
@@ -39,7 +40,7 @@ def files_in(folder: Path) -> list[Path]:
         Refusal: a link leads nowhere or to a folder, or a name is not UTF-8.
     """
     found = []
-    for at, folders, files in os.walk(folder):
+    for at, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if is_own(Path(name))]
         for name in folders:
             if (path := Path(at, name)).is_symlink():
@@ -50,17 +51,25 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def unreadable(error: OSError) -> None:
+    """End where a folder cannot be read: os.walk would pass it over in silence."""
+    raise error
+
+
 def usable(path: Path) -> bool:
-    """Whether this is a file (not a pipe, say).
+    """Whether this is a file (not a folder, nor a pipe).
 
     Raises:
         Refusal: it is a link that leads nowhere, or its name is not UTF-8.
     """
-    if not path.exists():
-        raise Refusal(f"{shown(path)}: is a link to '{path.readlink()}', which is not there")
-    if shown(path) != str(path):
-        raise Refusal(f"{shown(path)}: this name is not UTF-8, in which data/raw/card.json is written; rename it")
-    return path.is_file()
+    try:
+        str(path).encode()
+        mode = path.stat().st_mode
+    except UnicodeEncodeError:
+        raise Refusal(f"{shown(path)}: this name is not UTF-8, in which data/raw/card.json is written; rename it") from None
+    except FileNotFoundError:
+        raise Refusal(f"{shown(path)}: is a link to '{path.readlink()}', which is not there") from None
+    return stat.S_ISREG(mode)
 
 
 def shown(path: Path) -> str:
@@ -87,17 +96,19 @@ def published_files(names: Iterable[str], folder: Path) -> dict[str, str] | None
     """
     names = list(names)
     certain = {name: split for name in names if (split := _certain(name))}
-    likely = certain | {name: split for name in names if name not in certain and (split := _likely(name))}
-    other = [name for name in names if name not in likely]
-    if not other and is_split(likely.values()):
-        say_kept(Counter(likely.values()), folder, "files")
-        return likely
-    if "train" in certain.values() and (either := [name for name in other if _words(name) & EITHER]):
+    unnamed = [name for name in names if name not in certain]
+    other = next((name for name in unnamed if not _likely(name)), None)
+    if other is None:
+        found = certain | {name: split for name in unnamed if (split := _likely(name))}
+        if is_split(found.values()):
+            say_kept(Counter(found.values()), folder, "files")
+            return found
+    if "train" in certain.values() and (either := [name for name in unnamed if _words(name) & EITHER and not _likely(name)]):
         raise Refusal(either_of(folder / either[0]))
-    if is_split(certain.values()):
+    if other is not None and is_split(certain.values()):
         train, held_out = (next(name for name in certain if (certain[name] == "train") is which) for which in (True, False))
         raise Refusal(
-            f"prepare.path: '{folder}' holds {train} and {held_out}, which are named after splits, and {other[0]}, which is"
+            f"prepare.path: '{folder}' holds {train} and {held_out}, which are named after splits, and {other}, which is"
             " not; name all of them so, or move it elsewhere"
         )
     return None
@@ -132,20 +143,19 @@ def _and_dealt(given: Iterable[str]) -> str:
 
 
 def _certain(name: str) -> str | None:
-    """By a whole name: that of a folder it is in, or its own without suffixes."""
-    path = PurePosixPath(name)
-    return next(filter(None, map(split_named, (*path.parent.parts, path.stem))), None)
+    """By a whole name: that of a folder it is in, or its own without its suffix."""
+    *folders, own = name.split("/")
+    return next(filter(None, map(split_named, (*folders, own.rpartition(".")[0] or own))), None)
 
 
 def _likely(name: str) -> str | None:
     """By one of the words of its own name."""
-    found = {SPLIT_NAMES[word] for word in _words(name) & SPLIT_NAMES.keys()}
+    found = {SPLIT_NAMES[word] for word in _words(name.rpartition("/")[2]) & SPLIT_NAMES.keys()}
     return found.pop() if len(found) == 1 else None
 
 
 def _words(name: str) -> set[str]:
-    path = PurePosixPath(name)
-    return {*re.split(r"[-._ 0-9]+", path.name.casefold()), *map(str.casefold, path.parent.parts)}
+    return set(re.split(r"[-._ 0-9/]+", name.casefold()))
 
 
 def either_of(path: Path) -> str:

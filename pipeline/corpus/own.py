@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.layouts import is_own, kept, missing, published_files, shown, usable
+from pipeline.corpus.layouts import is_own, kept, missing, published_files, shown, unreadable, usable
 from pipeline.corpus.progress import Follow, say
 from pipeline.corpus.text import by_position, checked, shares, told
 from pipeline.corpus.unusable import Unusable
@@ -72,7 +72,7 @@ def own_files(knobs: Prepare) -> dict[str, Path]:
         found = [p for p in path.glob(knobs.pattern) if asked_for or is_own(p.relative_to(path))]
     except (ValueError, NotImplementedError) as error:
         raise Refusal(f"prepare.pattern: '{knobs.pattern}' is no pattern of files inside '{path}': {error}") from None
-    found = sorted(p for p in found if not p.is_dir() and usable(p))
+    found = sorted(p for p in found if usable(p))
     if "**" in knobs.pattern:
         _no_linked_folder(path)
     if not found:
@@ -81,7 +81,7 @@ def own_files(knobs: Prepare) -> dict[str, Path]:
 
 
 def _no_linked_folder(path: Path) -> None:
-    for at, folders, _ in os.walk(path):
+    for at, folders, _ in os.walk(path, onerror=unreadable):
         for name in folders:
             if (folder := Path(at, name)).is_symlink() and is_own(folder.relative_to(path)):
                 raise Refusal(

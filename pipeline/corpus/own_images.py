@@ -107,7 +107,7 @@ def _of_one_class(
         return range(len(read))
     key, other = next(iter(twice.items()))
     such = f"{read[first[key]].path} and {read[other].path}"
-    say(f"{len(twice):,} images stand in the folders of two classes, such as {such}; left out")
+    say(f"left out: {len(twice):,} images that are in the folders of two classes, such as {such}")
     return [place for place, key in enumerate(keys) if key not in twice]
 
 
@@ -220,7 +220,7 @@ def _say_beside(folder: Path) -> None:
     """Say that images lie beside the folders of classes, where no class is theirs."""
     beside = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and is_own(Path(p.name)) and usable(p))
     if beside:
-        say(f"{len(beside):,} images lie in '{folder}' beside the folders of classes; left out, such as {beside[0].name}")
+        say(f"left out: {len(beside):,} images beside the folders of classes in '{folder}', such as {beside[0].name}")
 
 
 def pixels_of(path: Path) -> UInt8[np.ndarray, "H W C"]:

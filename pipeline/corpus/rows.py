@@ -26,6 +26,7 @@ from pipeline.params import Prepare, Refusal, suggest
 DELIMITERS = ",;\t|"  # as spreadsheets and databases write them, here and there
 LONGEST = 1 << 30  # characters of one field
 MOST = 1 << 16  # classes
+TABLES = {".json", ".ndjson", ".parquet", ".arrow", ".feather", ".xlsx", ".xls", ".ods", ".gz", ".zip"}  # that are not read
 
 
 class Row(NamedTuple):
@@ -116,9 +117,12 @@ def _files(path: Path) -> dict[str, Path]:
         return {path.name: path} if usable(path) else {}
     if not path.is_dir():
         raise Refusal(f"prepare.path: there is no file or folder '{path}' here")
-    files = {p.relative_to(path).as_posix(): p for p in files_in(path) if p.suffix.lower() in KINDS}
+    found = files_in(path)
+    files = {p.relative_to(path).as_posix(): p for p in found if p.suffix.lower() in KINDS}
     if not files:
         raise Refusal(f"prepare.path: no file in '{path}' is a {kinds}; put your labelled texts there")
+    if other := [p.relative_to(path).as_posix() for p in found if p.suffix.lower() in TABLES]:
+        say(f"left out: {len(other):,} files in '{path}' that are not {kinds}, such as {other[0]}")
     return files
 
 
@@ -142,6 +146,8 @@ def _csv_rows(name: str, lines: Iterator[str], knobs: Prepare, unusable: Unusabl
         if len(row) != len(heads):
             quote = "; does a text with a comma in it lack its quotes?" if len(row) > len(heads) and sign == "," else ""
             unusable.add(f"{where}: has {len(row)} fields where the first line has {len(heads)}{quote}")
+        elif row == heads:
+            unusable.add(f"{where}: repeats the names of the columns, as tables do that were joined")
         elif len(record) > 1 and known and all(_like_a_row(each, sign, len(heads), label, known) for each in record[:-1]):
             unusable.add(
                 f"{where}: a quote opens here and closes {len(record) - 1} lines below, and the lines between look like rows;"
@@ -260,7 +266,7 @@ def _example(name: str, row: Row, unusable: Unusable) -> Example | None:
         problem = f"the label is {'empty' if _is_gap(row.label) else 'not a word or a number'}"
     elif "\0" in text:
         problem = "the text holds a character of 0"
-    elif not (_is_whole(text) and _is_whole(label)):  # "\ud83d" in JSON
+    elif not ((text.isascii() or _is_whole(text)) and (label.isascii() or _is_whole(label))):  # "\ud83d" in JSON
         problem = f"the {'label' if _is_whole(text) else 'text'} holds half of a character (a lone surrogate)"
     if problem:
         unusable.add(f"{name}, line {row.line}: {problem}")
@@ -272,11 +278,14 @@ def _label(label: object) -> str:
     """A label as a word: true and 1 as JSON writes them; "" where it is none."""
     if isinstance(label, bool):
         return "true" if label else "false"
-    return str(label).strip() if isinstance(label, str | int | float) and not _is_gap(label) else ""
+    if isinstance(label, float) and not math.isfinite(label):
+        return ""
+    return str(label).strip() if isinstance(label, str | int | float) else ""
 
 
 def _is_gap(label: object) -> bool:
-    return label is None or (isinstance(label, str) and not label.strip()) or (isinstance(label, float) and math.isnan(label))
+    """Whether a label is missing, as null, "" and NaN say in JSON."""
+    return label is None or (isinstance(label, str) and not label.strip()) or label != label
 
 
 def _is_whole(text: str) -> bool:
@@ -307,7 +316,7 @@ def _apart(found: Mapping[str, Rows], class_of: Mapping[str, str]) -> tuple[dict
         once, gone = distinct(examples)
         if "texts_with_two_labels" in gone:
             told = _contradiction(examples, found[split])
-            say(f"{gone['texts_with_two_labels']:,} texts stand there with two labels, such as {told}; left out")
+            say(f"left out: {gone['texts_with_two_labels']:,} texts that have two labels, such as {told}")
         left_out.update(gone)
         own = [example for example in once if example.text not in later]
         left_out.update({"texts_that_are_held_out_too": len(once) - len(own)} if len(own) < len(once) else {})

@@ -27,5 +27,5 @@ class Unusable:
     def told(self) -> dict[str, int]:
         """Say how many were left out and which was the first; their number as the card has it."""
         if self.count:
-            say(f"{self.count:,} {self.what} cannot be used and are left out, the first: {self.first}")
+            say(f"left out: {self.count:,} {self.what} that cannot be used, the first of them: {self.first}")
         return {f"faulty_{self.what}": self.count} if self.count else {}
