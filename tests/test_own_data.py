@@ -804,6 +804,7 @@ IMAGE: dict[str, Odd] = {
     "classes 1 and 01": Odd(
         folders(**{"1": 6, "01": 6, "2": 6}), classes=["1", "2"], says=f"the labels '01' and '1' {SAME}'1'"
     ),
+    "classes 1 and 1.0 alone": Odd(folders(**{"1": 6, "1.0": 6}), "prepare.path: 'own' holds images of one class, '1'; two or"),
     "classes Cat and cat": Odd(folders(Cat=6, cat=6), classes=["Cat", "cat"], says="differ in case alone and are kept apart"),
     "train, val and test": Odd(
         folders(train__cats=9, train__dogs=9, val__cats=3, val__dogs=3, test__cats=4, test__dogs=4),
@@ -838,6 +839,17 @@ IMAGE: dict[str, Odd] = {
         sizes=(18, 6, 8),
         says="is kept",
     ),
+    "splits within each class": Odd(
+        folders(cats__train=9, dogs__train=9, cats__test=4, dogs__test=4),
+        classes=["cats", "dogs"],
+        sizes=(16, 2, 8),
+        holds={"test": seen(*(drawn(i) for i in range(18, 26)))},
+        says="(images: train 18, test 8); validation dealt out of train, for there is none",
+    ),
+    "splits within some classes": Odd(
+        folders(cats__train=9, cats__test=4, dogs=9),
+        "prepare.path: 'own/cats/test/0.png' is in a folder named after a split, and 'own/dogs/0.png' is not",
+    ),
     "a split beside a class": Odd(
         folders(train__cats=9, train__dogs=9, cat=9),
         "prepare.path: 'own' holds train, which is laid out as a split with 'cats' in it, beside cat, which is not",
@@ -864,7 +876,9 @@ IMAGE: dict[str, Odd] = {
         "prepare.path: 'own' holds one class, 'train'; images want a folder with a folder for each class, such as own/cats and"
         " own/dogs; is 'own/train' meant, with cats and dogs in it?",
     ),
-    "splits of one class": Odd(folders(train__cats=9, test__cats=9), "prepare.path: 'own' holds splits with one class, 'cats'"),
+    "splits of one class": Odd(
+        folders(train__cats=9, test__cats=9), "prepare.path: 'own' holds images of one class, 'cats'; two or more"
+    ),
     "a class that training lacks": Odd(
         folders(train__cats=9, train__dogs=9, test__cats=4, test__cows=4),
         "prepare.path: the class 'cows' is held out and has no image",

@@ -47,6 +47,8 @@ def file(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
     found = own_images(knobs)
     class_of = classes_of(one.label for one in found)
     classes = in_order(set(class_of.values()))
+    if len(classes) < 2:
+        raise Refusal(f"prepare.path: '{knobs.path}' holds images of one class, '{classes[0]}'; two or more are wanted")
     unusable = Unusable(knobs, "images")
     read, images = _read(found, unusable, follow)
     keep = _of_one_class(read, images, class_of)
@@ -164,13 +166,13 @@ def own_images(knobs: Prepare) -> list[Found]:
             hint = f"; is '{folders[0]}' meant, with {' and '.join(inside[:2])} in it?" if len(inside) > 1 else ""
             raise Refusal(f"prepare.path: '{folder}' holds {held}; {wanted}{hint}")
         _say_beside(folder)
-        return _of_classes("", folder, folders)
-    found = [one for path in folders for one in _of_classes(split_named(path.name) or "", path, _folders(path))]
-    if len({one.label for one in found}) < 2:
-        raise Refusal(f"prepare.path: '{folder}' holds splits with one class, '{found[0].label}'; two or more are wanted")
-    for path in folders:
-        _say_beside(path)
-    say_kept(Counter(one.split for one in found), folder, "images")
+        found = _splits_within(_of_classes("", folders), folder)
+    else:
+        found = [one for path in folders for one in _of_classes(split_named(path.name) or "", _folders(path))]
+        for path in folders:
+            _say_beside(path)
+    if found[0].split:
+        say_kept(Counter(one.split for one in found), folder, "images")
     return found
 
 
@@ -209,9 +211,25 @@ def _folders(folder: Path) -> list[Path]:
     return [path for path in found if not usable(path) and path.is_dir()]
 
 
-def _of_classes(split: str, folder: Path, classes: Sequence[Path]) -> list[Found]:
+def _splits_within(found: list[Found], folder: Path) -> list[Found]:
+    """The same images, each in the split that its folder within its class is named after (cats/train, cats/test), if all are.
+
+    Raises:
+        Refusal: only some are.
+    """
+    within = {one.path: one.path.relative_to(folder).parts[1] for one in found}
+    named = {path: split for path, name in within.items() if (split := split_named(name)) and path.name != name}
+    if not is_split(named.values()):
+        return found
+    if other := [one.path for one in found if one.path not in named]:
+        raise Refusal(f"prepare.path: '{next(iter(named))}' is in a folder named after a split, and '{other[0]}' is not")
+    return [one._replace(split=named[one.path]) for one in found]
+
+
+def _of_classes(split: str, classes: Sequence[Path]) -> list[Found]:
     found = [Found(split, path.name.strip(), file) for path in classes for file in files_in(path)]
-    if empty := [path for path in classes if path.name.strip() not in {one.label for one in found}]:
+    filled = {one.label for one in found}
+    if empty := [path for path in classes if path.name.strip() not in filled]:
         raise Refusal(f"prepare.path: there is no image in '{empty[0]}'; a class wants some, or its folder must go")
     return found
 

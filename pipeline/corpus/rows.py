@@ -19,7 +19,7 @@ from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.labelled import Example, as_given, by_class, distinct
 from pipeline.corpus.layouts import files_in, kept, missing, published_files, usable
 from pipeline.corpus.progress import Follow, say
-from pipeline.corpus.text import checked, json_value, lines_of, told
+from pipeline.corpus.text import checked, is_whole, json_value, lines_of, told
 from pipeline.corpus.unusable import Unusable
 from pipeline.params import Prepare, Refusal, suggest
 
@@ -266,8 +266,8 @@ def _example(name: str, row: Row, unusable: Unusable) -> Example | None:
         problem = f"the label is {'empty' if _is_gap(row.label) else 'not a word or a number'}"
     elif "\0" in text:
         problem = "the text holds a character of 0"
-    elif not ((text.isascii() or _is_whole(text)) and (label.isascii() or _is_whole(label))):  # "\ud83d" in JSON
-        problem = f"the {'label' if _is_whole(text) else 'text'} holds half of a character (a lone surrogate)"
+    elif not (is_whole(text) and is_whole(label)):
+        problem = f"the {'label' if is_whole(text) else 'text'} holds half of a character (a lone surrogate)"
     if problem:
         unusable.add(f"{name}, line {row.line}: {problem}")
         return None
@@ -286,14 +286,6 @@ def _label(label: object) -> str:
 def _is_gap(label: object) -> bool:
     """Whether a label is missing, as null, "" and NaN say in JSON."""
     return label is None or (isinstance(label, str) and not label.strip()) or label != label
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 # --------------------------------------------------------------------------------------------------------------- dealing

@@ -111,6 +111,14 @@ def json_value(line: str, where: str) -> Any:
         raise Refusal(f"{where}: holds a number of thousands of digits; put it in quotes, or leave it out") from None
 
 
+def is_whole(text: str) -> bool:
+    r"""Whether a text has no half of a character: JSON may hold one as "\ud83d", and UTF-8 cannot."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def told(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
     """The same chunks, while `advance` hears of each."""
     for chunk in chunks:
