@@ -314,6 +314,8 @@ def test_a_new_document_moves_hardly_any_other_one_whatever_it_is_called() -> No
     of_key = {f"{key:.12f}": int(size) for key, size in zip(rng.random(200), rng.integers(50, 5000, 200), strict=True)}
     shares = {"validation": 0.1, "test": 0.2}
     before = {key: split for split, keys in by_size(of_key, shares).items() for key in keys}
+    held_out = [of_key[key] for key, split in before.items() if split != "train"]
+    assert np.mean(held_out) == pytest.approx(np.mean(list(of_key.values())), rel=0.2), "drawn from small and large ones alike"
     for new in rng.random(30):
         dealt = by_size({f"{new:.12f}": 2000, **of_key}, shares)
         assert sum(before.get(key, split) != split for split, keys in dealt.items() for key in keys) <= 4
@@ -558,8 +560,8 @@ TABLES: dict[str, Odd] = {
     ),
     "a file called train alone": Odd({"train.csv": table()}, sizes=USUAL),
     "JSON lines with a mark, CRLF and blank lines": Odd({"a.jsonl": "\ufeff" + lines().replace("\n", "\r\n\r\n")}, sizes=USUAL),
-    "JSON nested deep": Odd({"a.jsonl": lines("[" * 200_000)}, "a.jsonl, line 25: is nested too deep to be read"),
-    "JSON nested deep, left out": Odd({"a.jsonl": lines("[" * 200_000)}, sizes=USUAL, says="left out: 1 rows", turned=LEAVE),
+    "JSON nested deep": Odd({"a.jsonl": lines("[" * 5_000)}, "a.jsonl, line 25: is nested too deep to be read"),
+    "JSON nested deep, left out": Odd({"a.jsonl": lines("[" * 5_000)}, sizes=USUAL, says="left out: 1 rows", turned=LEAVE),
     "a number of 5,000 digits": Odd(
         {"a.jsonl": lines('{"text": "x", "label": ' + "9" * 5000 + "}")},
         "a.jsonl, line 25: holds a number of thousands of digits",
