@@ -77,6 +77,12 @@ def shown(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def some_of(names: Iterable[str]) -> str:
+    """The first three of some names."""
+    names = list(names)
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+
+
 def split_named(name: str) -> str | None:
     """The split that a folder or a file without its suffix is named after, if any."""
     return SPLIT_NAMES.get(name.casefold())

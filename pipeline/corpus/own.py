@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.layouts import is_own, kept, missing, published_files, shown, unreadable, usable
+from pipeline.corpus.layouts import is_own, kept, missing, published_files, shown, some_of, unreadable, usable
 from pipeline.corpus.progress import Follow, say
 from pipeline.corpus.text import by_position, checked, shares, told
 from pipeline.corpus.unusable import Unusable
@@ -35,9 +35,14 @@ def file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     layout = published_files(files, Path(knobs.path))
     unusable = Unusable(knobs, "files")
     documents, copies = _distinct(files, layout or {}, unusable, follow)
+    faulty = unusable.told()
+    if not documents:
+        raise Refusal(f"prepare.path: {some_of(files)}: there is no text in there")
     given: dict[str, list[Document]] = {}
     for one in documents:
         given.setdefault((layout or {}).get(one.name, "train"), []).append(one)
+    if "train" not in given:
+        raise Refusal("prepare.path: all text for training is held out as well; there is nothing to learn from")
     members, how = _deal_out(given, missing(given, knobs), splits)
     if layout:
         how = "; ".join(filter(None, (kept(given), how)))
@@ -49,7 +54,7 @@ def file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
         licence="the user's own: not known to us",
         split=how + "; line ends became \\n",
         members=members,
-        left_out=unusable.told(),
+        left_out=faulty,
     )
 
 
@@ -119,10 +124,6 @@ def _distinct(
             copies += digest.hexdigest() in found
             if size:
                 found.setdefault(digest.hexdigest(), Document(digest.hexdigest(), name, files[name], size))
-    if found and all(layout.get(one.name, "train") != "train" for one in found.values()):
-        raise Refusal("prepare.path: all text for training is held out as well; there is nothing to learn from")
-    if not found:
-        raise Refusal(f"prepare.path: {', '.join(list(files)[:3])}{' …' if len(files) > 3 else ''}: there is no text in there")
     return list(found.values()), copies
 
 

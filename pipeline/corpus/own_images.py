@@ -51,9 +51,10 @@ def file(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
         raise Refusal(f"prepare.path: '{knobs.path}' holds images of one class, '{classes[0]}'; two or more are wanted")
     unusable = Unusable(knobs, "images")
     read, images = _read(found, unusable, follow)
+    faulty = unusable.told()
     keep = _of_one_class(read, images, class_of)
     read, images = [read[place] for place in keep], [images[place] for place in keep]
-    left_out = unusable.told() | ({"images_with_two_labels": gone} if (gone := len(found) - unusable.count - len(keep)) else {})
+    left_out = faulty | ({"images_with_two_labels": gone} if (gone := len(found) - unusable.count - len(keep)) else {})
     if not images:
         raise Refusal(f"prepare.path: '{knobs.path}' holds no image that can be used")
     number = {name: number for number, name in enumerate(classes)}

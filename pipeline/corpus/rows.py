@@ -17,7 +17,7 @@ from pipeline.artifacts import SPLITS
 from pipeline.corpus.classes import classes_of, in_order
 from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.labelled import Example, as_given, by_class, distinct
-from pipeline.corpus.layouts import files_in, kept, missing, published_files, usable
+from pipeline.corpus.layouts import files_in, kept, missing, published_files, some_of, usable
 from pipeline.corpus.progress import Follow, say
 from pipeline.corpus.text import checked, is_whole, json_value, lines_of, told
 from pipeline.corpus.unusable import Unusable
@@ -83,9 +83,10 @@ def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
                 if split == "train":
                     raise
                 raise Refusal(f"{refusal}; if {split} has no labels, name the training file alone in prepare.path") from None
+    faulty = unusable.told()
     class_of = classes_of(example.label for rows in found.values() for example in rows.examples)
     given, left_out = _apart(found, class_of)
-    classes = _classes(given, ", ".join(files))
+    classes = _classes(given, some_of(files))
     if layout:
         _of_known_classes(given, classes)
     lacking = missing(given, knobs)
@@ -101,7 +102,7 @@ def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
         licence="the user's own: not known to us",
         split=f"{f'{kept(given)}; ' if layout else ''}{how}a text stands in one split once",
         classes=classes,
-        left_out=left_out | unusable.told(),
+        left_out=left_out | faulty,
     )
 
 
