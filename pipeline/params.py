@@ -267,6 +267,7 @@ class Prepare(Section):
     pattern: Folder
     text_column: Annotated[str, Field(min_length=1)]
     label_column: Annotated[str, Field(min_length=1)]
+    faulty: Literal["refuse", "leave_out"]
     repository: str
     revision: str
     file: str

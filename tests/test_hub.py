@@ -108,11 +108,13 @@ def test_a_parquet_file_is_read_by_its_column_or_the_package_that_reads_it_is_na
     ("content", "changes", "line"),
     [
         (LINES, {"text_column": "story"}, r"prepare\.text_column: tales\.jsonl, line 1: has no text 'story'"),
-        (LINES[:-5], {}, r"tales\.jsonl, line 200: is no JSON"),
-        (b'{"text": "\xe9"}', {}, r"tales\.jsonl: is no UTF-8 text"),
+        (LINES[:-5], {}, r"tales\.jsonl, line 200: is not JSON"),
+        (b'{"text": "\xe9"}', {}, r"tales\.jsonl: is not UTF-8 text"),
+        (rb'{"text": "\ud83d"}', {}, r"tales\.jsonl, line 1: the text holds half of a character"),
+        (b"[" * 5_000, {}, r"tales\.jsonl, line 1: is nested too deep"),
         (gzip.compress(LINES)[:-9], {"file": "tales.jsonl.gz"}, r"tales\.jsonl\.gz: cannot be unpacked"),
     ],
-    ids=["no such key", "cut off", "another encoding", "cut off archive"],
+    ids=["no such key", "cut off", "another encoding", "half of a character", "nested deep", "cut off archive"],
 )
 def test_a_file_that_cannot_be_read_is_one_line(content: bytes, changes: dict[str, str], line: str, server: Server) -> None:
     server.content = content

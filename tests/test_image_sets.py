@@ -436,11 +436,11 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "16 bits": (
         lambda own: replaced(own / "cats/1.png", Image.new("I;16", (6, 8))),
-        "own/cats/1.png: is an image of mode I;16;",
+        "own/cats/1.png: has 16 bits a channel, and 8 are read;",
     ),
     "no image": (
         lambda own: (own / "dogs/notes.txt").write_text("wow"),
-        "own/dogs/notes.txt: is no image that is known here; PNG,",
+        "own/dogs/notes.txt: is not an image of a known format; PNG,",
     ),
     "an image cut short": (
         lambda own: (own / "dogs/2.png").write_bytes((own / "dogs/2.png").read_bytes()[:90]),
@@ -451,7 +451,10 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
         "prepare.path: 'own' holds one class, 'cats'; images want",
     ),
     "an empty class": (lambda own: emptied(own / "dogs"), "prepare.path: there is no image in 'own/dogs'; a class wants some"),
-    "no folder": (lambda own: own.rename(own.parent / "other"), "prepare.path: 'own' is no folder; images want a folder with"),
+    "no folder": (
+        lambda own: own.rename(own.parent / "other"),
+        "prepare.path: 'own' is not a folder; images want a folder with",
+    ),
     "images without folders": (
         lambda own: [(own / name).rename(own.parent / name) for name in ("cats", "dogs")],
         "prepare.path: 'own' holds no folder; images want a folder with a folder for each class",

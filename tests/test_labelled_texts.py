@@ -102,7 +102,8 @@ def test_copies_are_left_out_and_a_text_with_two_labels_is_said(capfd: pytest.Ca
     card, found = made(labelled_file, path="own.jsonl")
     assert card.left_out == {"copies": 3, "texts_with_two_labels": 1}
     assert everything(found) == sorted({*ROWS} - {ROWS[2]})
-    assert "1 texts stand there with two labels, such as 'text number 2 of them' ('c', 'a'); left out" in capfd.readouterr().err
+    such = "such as 'text number 2 of them' (own.jsonl, line 3: 'c'; own.jsonl, line 93: 'a')"
+    assert f"left out: 1 texts that have two labels, {such}" in capfd.readouterr().err
 
 
 def test_labels_that_are_numbers_are_in_their_order_and_columns_have_any_name() -> None:
@@ -124,30 +125,30 @@ WRONG: dict[str, tuple[str, bytes, str]] = {
     "an empty text": ("a.csv", b"text,label\na,x\n  ,y\n", "a.csv, line 3: the text is empty"),
     "an empty label": ("a.csv", b"text,label\na,x\nb,\n", "a.csv, line 3: the label is empty"),
     "too few fields": ("a.csv", b"text,label\na,x\nb\n", "a.csv, line 3: has 1 fields where the first line has 2"),
-    "a quote without end": ("a.csv", b'text,label\na,x\n"b,y\n', "a.csv, line 3: is no CSV: unexpected end of data"),
+    "a quote without end": ("a.csv", b'text,label\na,x\n"b,y\n', "a.csv, line 3: a quote opens here that is not closed, or"),
     "few of a class": (
         "a.csv",
         b"text,label\na,x\nb,x\nc,x\nd,y\n",
         "prepare.label_column: the class 'y' has 1 different texts",
     ),
-    "another encoding": ("a.csv", "text,label\né,x\n".encode("latin-1"), "a.csv: is no UTF-8 text (byte 0xe9 near offset 11)"),
-    "a picture": ("a.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.csv: is no text: it holds bytes of 0"),
-    "broken JSON": ("a.jsonl", b'{"text": "a", "label": 1}\n{"text": \n', "a.jsonl, line 2: is no JSON: Expecting value"),
-    "no object": ("a.jsonl", b'["a", 1]\n', "a.jsonl, line 1: is no object of keys and values"),
+    "another encoding": ("a.csv", "text,label\né,x\n".encode("latin-1"), "a.csv: is not UTF-8 text (byte 0xe9 near offset 11)"),
+    "a picture": ("a.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.csv: is a PNG image, not text; leave it out"),
+    "broken JSON": ("a.jsonl", b'{"text": "a", "label": 1}\n{"text": \n', "a.jsonl, line 2: is not JSON: Expecting value"),
+    "no object": ("a.jsonl", b'["a", 1]\n', "a.jsonl, line 1: is not an object of keys and values"),
     "no such key": (
         "a.jsonl",
         b'{"text": "a", "lable": 1}\n',
         "prepare.label_column: a.jsonl, line 1: has no key 'label'. Did you mean",
     ),
-    "a text that is none": ("a.jsonl", b'{"text": 3, "label": 1}\n', "a.jsonl, line 1: the text is no text"),
+    "a text that is none": ("a.jsonl", b'{"text": 3, "label": 1}\n', "a.jsonl, line 1: the text is not text"),
     "a label that is none": ("a.jsonl", b'{"text": "a", "label": null}\n', "a.jsonl, line 1: the label is empty"),
-    "a list of labels": ("a.jsonl", b'{"text": "a", "label": [1]}\n', "a.jsonl, line 1: the label is no word or number"),
+    "a list of labels": ("a.jsonl", b'{"text": "a", "label": [1]}\n', "a.jsonl, line 1: the label is not a word or a number"),
     "half of a character": (
         "a.jsonl",
         rb'{"text": "\ud83d", "label": 1}',
         "a.jsonl, line 1: the text holds half of a character",
     ),
-    "another kind of file": ("a.xlsx", b"PK", "prepare.path: a.xlsx: is no .csv or .tsv or .jsonl file"),
+    "another kind of file": ("a.xlsx", b"PK", "prepare.path: a.xlsx: is not a .csv or .tsv or .jsonl file"),
 }
 
 

@@ -148,7 +148,7 @@ REFUSED: dict[str, tuple[str, dict[str, str], str]] = {
     "an image for what reads text": ("classify", {"image": "0"}, "--image: this network reads text; --prompt would do"),
     "an image beyond the last": ("vision", {"image": "40"}, "--image: there is no 40; held-out images .* are 0 .. 39"),
     "a file that is not there": ("vision", {"image": "no.png"}, "--image: 'no.png' is no number .* no such file"),
-    "a file that is no image": ("vision", {"image": "params.yaml"}, "params.yaml: is no image"),
+    "a file that is no image": ("vision", {"image": "params.yaml"}, "params.yaml: is not an image"),
     "an image of another size": ("vision", {"image": "large.png"}, "large.png is 9 x 9 pixels.*looks at 5 x 6 pixels, grey"),
     "a text that nobody can read": ("classify", {"prompt": "ÄÖ"}, "--prompt: 'ÄÖ' holds nothing"),
     "a vocabulary": ("classify", {"ids": "1", "vocabulary": "9"}, "--vocabulary: is for a language model"),

@@ -119,7 +119,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "prepare__path": "own",
         "prepare__pattern": "*.md",
     },
-    "latin.txt: is no UTF-8 text (byte 0xe9 near offset 1)": {"prepare__dataset": "file", "prepare__path": "own/latin.txt"},
+    "latin.txt: is not UTF-8 text (byte 0xe9 near offset 1)": {"prepare__dataset": "file", "prepare__path": "own/latin.txt"},
     "prepare: 5 bytes of text leave nothing for validation": {
         "prepare__dataset": "file",
         "prepare__path": "own/few.txt",

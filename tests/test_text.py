@@ -74,7 +74,7 @@ def test_text_is_read_alike_whatever_the_chunks_are(text: str, step: int, exact:
 @given(st.integers(1, 9), st.integers(0, 40))
 def test_text_that_is_no_utf8_is_refused_with_its_place(step: int, place: int) -> None:
     content = ("é" * place).encode() + b"\xe9t\xe9"
-    with pytest.raises(Refusal, match=rf"own\.txt: is no UTF-8 text \(byte 0xe9 near offset {2 * place}\).*iconv"):
+    with pytest.raises(Refusal, match=rf"own\.txt: is not UTF-8 text \(byte 0xe9 near offset {2 * place}\).*iconv"):
         list(checked(slow(content, step), "own.txt"))
 
 

@@ -16,7 +16,7 @@ import requests
 from pipeline.corpus import fetch
 from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.progress import Follow
-from pipeline.corpus.text import by_position, checked, json_lines, lines_of, shares, split_by, told
+from pipeline.corpus.text import by_position, checked, is_whole, json_lines, lines_of, shares, split_by, told
 from pipeline.params import Prepare, Refusal, suggest
 
 HUB = "https://huggingface.co"
@@ -118,6 +118,8 @@ def _json_lines(path: Path, name: str, column: str, follow: Follow) -> Iterator[
             if not isinstance(row, dict) or not isinstance(row.get(column), str):
                 known = tuple(row) if isinstance(row, dict) else ()
                 raise Refusal(f"prepare.text_column: {name}, line {number}: has no text '{column}'. {suggest(column, known)}")
+            if not is_whole(row[column]):
+                raise Refusal(f"{name}, line {number}: the text holds half of a character (a lone surrogate)")
             yield row[column]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.artifacts import SPLITS
@@ -16,6 +16,8 @@ from pipeline.params import Prepare, Refusal
 ALIKE = 0.5  # texts of which half of the shingles are the same are of one family
 
 LARGE = 0.01  # of all examples: a larger family is for training, for held out it alone would decide a score
+
+NUMBERS = {2: "two", 3: "three"}
 
 
 class Example(NamedTuple):
@@ -63,29 +65,37 @@ def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepar
     _write(examples, homes, classes, splits)
 
 
-def by_class(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare, splits: Splits) -> None:
+def by_class(examples: Sequence[Example], classes: Sequence[str], shares: Mapping[str, float], splits: Splits) -> None:
     """Deal examples out such that every split has its share of every class, drawn by a digest of their texts.
 
+    Args:
+        shares: of each held-out split; what is left is for training.
+
     Raises:
-        Refusal: a class has too few examples for three splits.
+        Refusal: a class has too few examples for the splits.
     """
     homes = ["train"] * len(examples)
     for name in classes:
         places = [place for place, example in enumerate(examples) if example.label == name]
-        most = (len(places) - 1) // 2
-        if not most:
+        most = (len(places) - 1) // max(len(shares), 1)
+        if not most and shares:
             raise Refusal(
-                f"prepare.label_column: the class '{name}' has {len(places)} different texts, too few for three splits;"
-                " 3 or more would do"
+                f"prepare.label_column: the class '{name}' has {len(places)} different texts, too few for"
+                f" {NUMBERS[len(shares) + 1]} splits; {len(shares) + 1} or more would do"
             )
         places.sort(key=lambda place: key_of(examples[place].text.encode()))
-        validation = min(max(round(knobs.validation_share * len(places)), 1), most)
-        test = min(max(round(knobs.test_share * len(places)), 1), most)
-        for place in places[: validation + test]:
-            homes[place] = "test"
-        for place in places[:validation]:
-            homes[place] = "validation"
+        first = 0
+        for split, share in shares.items():
+            last = first + min(max(round(share * len(places)), 1), most)
+            for place in places[first:last]:
+                homes[place] = split
+            first = last
     _write(examples, homes, classes, splits)
+
+
+def as_given(split: str, examples: Sequence[Example], classes: Sequence[str], splits: Splits) -> None:
+    """All examples to the split that they are published in."""
+    _write(examples, [split] * len(examples), classes, splits)
 
 
 def _write(examples: Sequence[Example], homes: Sequence[str], classes: Sequence[str], splits: Splits) -> None:

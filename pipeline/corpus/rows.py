@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Callable, Iterator
+import json
+import math
+import re
+from array import array
+from bisect import bisect_right
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pipeline.artifacts import SPLITS
+from pipeline.corpus.classes import classes_of, in_order
 from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.labelled import Example, by_class, distinct
+from pipeline.corpus.labelled import Example, as_given, by_class, distinct
+from pipeline.corpus.layouts import files_in, kept, missing, published_files, some_of, usable
 from pipeline.corpus.progress import Follow, say
-from pipeline.corpus.text import checked, json_lines, lines_of, told
+from pipeline.corpus.text import checked, is_whole, json_value, lines_of, told
+from pipeline.corpus.unusable import Unusable
 from pipeline.params import Prepare, Refusal, suggest
 
-DELIMITERS = ",;\t"  # as spreadsheets write them, here and there
+DELIMITERS = ",;\t|"  # as spreadsheets and databases write them, here and there
 LONGEST = 1 << 30  # characters of one field
 MOST = 1 << 16  # classes
+TABLES = {".json", ".ndjson", ".parquet", ".arrow", ".feather", ".xlsx", ".xls", ".ods", ".gz", ".zip"}  # that are not read
 
 
 class Row(NamedTuple):
@@ -27,116 +37,331 @@ class Row(NamedTuple):
     label: object
 
 
+class Rows:
+    """The labelled texts of some files in order, and where each stands."""
+
+    def __init__(self) -> None:
+        self.examples: list[Example] = []
+        self._lines = array("q")
+        self._begins: list[int] = []  # at which of the examples each file begins
+        self._files: list[str] = []
+
+    def begin(self, name: str) -> None:
+        """What is added from here on is of this file."""
+        self._begins.append(len(self.examples))
+        self._files.append(name)
+
+    def add(self, line: int, example: Example) -> None:
+        self.examples.append(example)
+        self._lines.append(line)
+
+    def place(self, number: int) -> str:
+        """The file and the line of an example."""
+        return f"{self._files[bisect_right(self._begins, number) - 1]}, line {self._lines[number]}"
+
+
 def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """The user's own labelled texts: a .csv or .jsonl file, or a folder of them.
+    """The user's own labelled texts: a .csv or .jsonl file, or a folder of them. A published split is kept.
 
     Raises:
         Refusal: they are not there, hold something else, or too little to learn from.
     """
-    found: list[Example] = []
     files = _files(Path(knobs.path))
+    layout = published_files(files, Path(knobs.path))
+    unusable = Unusable(knobs, "rows")
+    found = {split: Rows() for split in SPLITS}
     for name, path in files.items():
+        split = layout[name] if layout else "train"
         with path.open("rb") as stream, follow(f"reading {name}", path.stat().st_size) as advance:
             lines = lines_of(told(checked(stream, name), advance))
-            found += (_example(name, row) for row in KINDS[path.suffix.lower()](name, lines, knobs))
-    examples, left_out = distinct(found)
-    classes = _classes(examples, ", ".join(files))
-    by_class(examples, classes, knobs, splits)
-    if "texts_with_two_labels" in left_out:
-        say(f"{left_out['texts_with_two_labels']} texts stand there with two labels, such as {_contradiction(found)}; left out")
+            found[split].begin(name)
+            try:
+                for row in KINDS[path.suffix.lower()](name, lines, knobs, unusable):
+                    if example := _example(name, row, unusable):
+                        found[split].add(row.line, example)
+            except NoColumn as refusal:
+                if split == "train":
+                    raise
+                raise Refusal(f"{refusal}; if {split} has no labels, name the training file alone in prepare.path") from None
+    faulty = unusable.told()
+    class_of = classes_of(example.label for rows in found.values() for example in rows.examples)
+    given, left_out = _apart(found, class_of)
+    classes = _classes(given, some_of(files))
+    if layout:
+        _of_known_classes(given, classes)
+    lacking = missing(given, knobs)
+    for split, examples in given.items():
+        if split == "train":
+            by_class(examples, classes, lacking, splits)
+        else:
+            as_given(split, examples, classes, splits)
+    how = "of each class its shares, drawn by a digest of the text; " if lacking else ""
     return Card(
         name="file",
         source="the user's own files",
         licence="the user's own: not known to us",
-        split="of each class its shares, drawn by a digest of the text; a text stands in one split once",
+        split=f"{f'{kept(given)}; ' if layout else ''}{how}a text stands in one split once",
         classes=classes,
-        left_out=left_out,
+        left_out=left_out | faulty,
     )
+
+
+# ---------------------------------------------------------------------------------------------------------------- reading
 
 
 def _files(path: Path) -> dict[str, Path]:
     """The files to read, by name."""
-    if path.is_file() and path.suffix.lower() not in KINDS:
-        raise Refusal(f"prepare.path: {path.name}: is no {' or '.join(KINDS)} file, which labelled texts come in")
+    kinds = " or ".join(KINDS)
     if path.is_file():
-        return {path.name: path}
+        if path.suffix.lower() not in KINDS:
+            raise Refusal(f"prepare.path: {path.name}: is not a {kinds} file, which labelled texts come in")
+        return {path.name: path} if usable(path) else {}
     if not path.is_dir():
         raise Refusal(f"prepare.path: there is no file or folder '{path}' here")
-    files = {p.name: p for p in sorted(path.iterdir()) if p.is_file() and p.suffix.lower() in KINDS}
+    found = files_in(path)
+    files = {p.relative_to(path).as_posix(): p for p in found if p.suffix.lower() in KINDS}
     if not files:
-        raise Refusal(f"prepare.path: no file in '{path}' is a {' or '.join(KINDS)}; put your labelled texts there")
+        raise Refusal(f"prepare.path: no file in '{path}' is a {kinds}; put your labelled texts there")
+    if other := [p.relative_to(path).as_posix() for p in found if p.suffix.lower() in TABLES]:
+        say(f"left out: {len(other):,} files in '{path}' that are not {kinds}, such as {other[0]}")
     return files
 
 
-def _csv_rows(name: str, lines: Iterator[str], knobs: Prepare) -> Iterator[Row]:
-    header = next(lines, "")
-    heads = {sign: [head.strip() for head in next(csv.reader([header], delimiter=sign), [])] for sign in DELIMITERS}
+class NoColumn(Refusal):
+    """A file lacks the column of the text or of the label."""
+
+
+def _csv_rows(name: str, lines: Iterator[str], knobs: Prepare, unusable: Unusable) -> Iterator[Row]:
+    number, header = next(((number, line) for number, line in enumerate(lines, start=1) if line.strip()), (1, ""))
+    said = re.fullmatch(r"sep=(.)\s*", header)  # the first line that Excel writes or wants
+    if said:
+        number, header = number + 1, next(lines, "")
+    sign, heads = _header(header, said[1] if said else DELIMITERS, knobs, name)
+    text, label = (heads.index(column) for column in (knobs.text_column, knobs.label_column))
+    csv.field_size_limit(LONGEST)
+    known: set[str] = set()
+    for line, record, row in _records(lines, sign, number + 1, name, unusable):
+        if not row:
+            continue
+        where = f"{name}, line {line}"
+        if len(row) != len(heads):
+            quote = "; does a text with a comma in it lack its quotes?" if len(row) > len(heads) and sign == "," else ""
+            unusable.add(f"{where}: has {len(row)} fields where the first line has {len(heads)}{quote}")
+        elif row == heads:
+            unusable.add(f"{where}: repeats the names of the columns, as tables do that were joined")
+        elif len(record) > 1 and known and all(_like_a_row(each, sign, len(heads), label, known) for each in record[:-1]):
+            unusable.add(
+                f"{where}: a quote opens here and closes {len(record) - 1} lines below, and the lines between look like rows;"
+                " a quote inside quotes is written twice"
+            )
+        else:
+            known.add(row[label])
+            yield Row(line, row[text], row[label])
+
+
+def _header(header: str, delimiters: str, knobs: Prepare, name: str) -> tuple[str, list[str]]:
+    """(the delimiter, the names of the columns) of a table.
+
+    Raises:
+        NoColumn: it lacks the column of the text or of the label.
+        Refusal: it has one of them twice.
+    """
+    heads = {sign: [head.strip() for head in next(csv.reader([header], delimiter=sign), [])] for sign in delimiters}
     wanted = {"prepare.text_column": knobs.text_column, "prepare.label_column": knobs.label_column}
-    sign = max(DELIMITERS, key=lambda sign: (sum(column in heads[sign] for column in wanted.values()), len(heads[sign])))
+    sign = max(delimiters, key=lambda sign: (sum(column in heads[sign] for column in wanted.values()), len(heads[sign])))
     for knob, column in wanted.items():
         if column not in heads[sign]:
-            raise Refusal(f"{knob}: {name} has no column '{column}'. {suggest(column, tuple(heads[sign]))}")
-    text, label = (heads[sign].index(column) for column in wanted.values())
-    csv.field_size_limit(LONGEST)
-    reader = csv.reader(lines, delimiter=sign, strict=True)
-    try:
-        for row in reader:
-            if row and len(row) != len(heads[sign]):
-                raise Refusal(
-                    f"{name}, line {reader.line_num + 1}: has {len(row)} fields where the first line has {len(heads[sign])}"
-                )
-            if row:
-                yield Row(reader.line_num + 1, row[text], row[label])
-    except csv.Error as error:
-        raise Refusal(f"{name}, line {reader.line_num + 1}: is no CSV: {error}") from None
+            first = "" if header.strip() else "; its first line is empty"
+            raise NoColumn(f"{knob}: {name} has no column '{column}'. {suggest(column, tuple(heads[sign]))}{first}")
+        if heads[sign].count(column) > 1:
+            places = " and ".join(str(place) for place, head in enumerate(heads[sign], start=1) if head == column)
+            raise Refusal(f"{knob}: {name}, line 1: the columns {places} are both named '{column}'; rename one of them")
+    return sign, heads[sign]
 
 
-def _json_rows(name: str, lines: Iterator[str], knobs: Prepare) -> Iterator[Row]:
-    for number, row in json_lines(lines, name):
-        if not isinstance(row, dict):
-            raise Refusal(f'{name}, line {number}: is no object of keys and values, such as {{"text": …, "label": …}}')
-        for knob, key in (("prepare.text_column", knobs.text_column), ("prepare.label_column", knobs.label_column)):
-            if key not in row:
-                raise Refusal(f"{knob}: {name}, line {number}: has no key '{key}'. {suggest(key, tuple(row))}")
-        yield Row(number, row[knobs.text_column], row[knobs.label_column])
+def _records(
+    lines: Iterator[str], sign: str, number: int, name: str, unusable: Unusable
+) -> Iterator[tuple[int, list[str], list[str]]]:
+    """(number of its first line, its lines, its fields) of each record of a table.
+
+    A record that is not CSV costs its first line alone: reading goes on with the next one.
+    """
+    again: deque[str] = deque()
+    record: list[str] = []
+
+    def source() -> Iterator[str]:
+        while True:
+            if (line := again.popleft() if again else next(lines, None)) is None:
+                return
+            record.append(line)
+            yield line
+
+    while True:
+        try:
+            for row in csv.reader(source(), delimiter=sign, strict=True):
+                yield number, record, row
+                number += len(record)
+                record.clear()
+            return
+        except csv.Error as error:
+            what = f"is not CSV: {error}"
+            if '"' in record[0]:
+                what = f"a quote opens here that is not closed, or stands inside a field and is not written twice ({error})"
+            unusable.add(f"{name}, line {number}: {what}")
+            again.extendleft(reversed(record[1:]))
+            number += 1
+            record.clear()
 
 
-def _example(name: str, row: Row) -> Example:
-    if not isinstance(row.text, str) or not (text := row.text.strip()):
-        raise Refusal(f"{name}, line {row.line}: {'the text is empty' if isinstance(row.text, str) else 'the text is no text'}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # "\ud83d" in JSON
-        raise Refusal(f"{name}, line {row.line}: the text holds half of a character (a lone surrogate)") from None
-    label = str(row.label).strip() if isinstance(row.label, str | int | float) else ""
-    if not label:
-        raise Refusal(f"{name}, line {row.line}: the label is {'empty' if row.label in ('', None) else 'no word or number'}")
+def _like_a_row(line: str, sign: str, width: int, label: int, known: set[str]) -> bool:
+    """Whether a line would be a row by itself, with a label that others have."""
+    fields = line.rstrip("\n").replace('"', "").split(sign)
+    return len(fields) == width and fields[label] in known
+
+
+def _json_rows(name: str, lines: Iterator[str], knobs: Prepare, unusable: Unusable) -> Iterator[Row]:
+    wanted = {"prepare.text_column": knobs.text_column, "prepare.label_column": knobs.label_column}
+    quoted = [f'"{key}"' for key in wanted.values()]
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{name}, line {number}"
+        try:
+            row = json_value(line, where)
+        except Refusal as refusal:
+            unusable.add(str(refusal))
+            continue
+        if problem := _unlike_an_object(row, wanted, where) or _key_twice(line, quoted, where):
+            unusable.add(problem)
+        else:
+            yield Row(number, row[knobs.text_column], row[knobs.label_column])
+
+
+def _unlike_an_object(row: Any, wanted: Mapping[str, str], where: str) -> str:
+    if not isinstance(row, dict):
+        return f'{where}: is not an object of keys and values, such as {{"text": …, "label": …}}'
+    for knob, key in wanted.items():
+        if key not in row:
+            return f"{knob}: {where}: has no key '{key}'. {suggest(key, tuple(row))}"
+    return ""
+
+
+def _key_twice(line: str, quoted: Sequence[str], where: str) -> str:
+    """Which key stands in an object twice: JSON's reader takes the last one in silence."""
+    for key in quoted:
+        if line.count(key) > 1:  # perhaps in an object within this one
+            pairs = json.loads(line, object_pairs_hook=list)
+            if sum(f'"{name}"' == key for name, _ in pairs) > 1:
+                return f"{where}: the key {key} stands there twice"
+    return ""
+
+
+def _example(name: str, row: Row, unusable: Unusable) -> Example | None:
+    """A row as an example; None where it cannot be used."""
+    problem = ""
+    text = row.text.strip() if isinstance(row.text, str) else ""
+    label = _label(row.label)
+    if not text:
+        problem = "the text is empty" if isinstance(row.text, str) or row.text is None else "the text is not text"
+    elif not label:
+        problem = f"the label is {'empty' if _is_gap(row.label) else 'not a word or a number'}"
+    elif "\0" in text:
+        problem = "the text holds a character of 0"
+    elif not (is_whole(text) and is_whole(label)):
+        problem = f"the {'label' if is_whole(text) else 'text'} holds half of a character (a lone surrogate)"
+    if problem:
+        unusable.add(f"{name}, line {row.line}: {problem}")
+        return None
     return Example(text, label)
 
 
-def _classes(examples: list[Example], name: str) -> list[str]:
-    """The classes in order, by number where all are numbers."""
-    counts = Counter(example.label for example in examples)
-    if not examples:
+def _label(label: object) -> str:
+    """A label as a word: true and 1 as JSON writes them; "" where it is none."""
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    if isinstance(label, float) and not math.isfinite(label):
+        return ""
+    return str(label).strip() if isinstance(label, str | int | float) else ""
+
+
+def _is_gap(label: object) -> bool:
+    """Whether a label is missing, as null, "" and NaN say in JSON."""
+    return label is None or (isinstance(label, str) and not label.strip()) or label != label
+
+
+# --------------------------------------------------------------------------------------------------------------- dealing
+
+
+def _apart(found: Mapping[str, Rows], class_of: Mapping[str, str]) -> tuple[dict[str, list[Example]], dict[str, int]]:
+    """(the examples of each split that has any, each text once and in one split, how many were left out and why).
+
+    Of a text in two published splits the one that is looked at later counts. One that stands in a split with two labels is
+    left out of it, and it is said where.
+    """
+    given: dict[str, list[Example]] = {}
+    left_out: Counter[str] = Counter()
+    later: set[str] = set()
+    merged = any(label != name for label, name in class_of.items())
+    for split in reversed(SPLITS):
+        examples = found[split].examples
+        if merged:
+            examples = [example._replace(label=class_of[example.label]) for example in examples]
+        once, gone = distinct(examples)
+        if "texts_with_two_labels" in gone:
+            told = _contradiction(examples, found[split])
+            say(f"left out: {gone['texts_with_two_labels']:,} texts that have two labels, such as {told}")
+        left_out.update(gone)
+        own = [example for example in once if example.text not in later]
+        left_out.update({"texts_that_are_held_out_too": len(once) - len(own)} if len(own) < len(once) else {})
+        later.update(example.text for example in examples if split != "train")
+        if own:
+            given[split] = own
+    return given, dict(left_out)
+
+
+def _classes(given: Mapping[str, Iterable[Example]], name: str) -> list[str]:
+    """The classes in order, by number where they are numbers.
+
+    Raises:
+        Refusal: there are too few or too many of them, or nothing to train on.
+    """
+    counts = Counter(example.label for examples in given.values() for example in examples)
+    if not counts:
         raise Refusal(f"prepare.path: {name}: there is no labelled text in there")
     if len(counts) == 1:
         raise Refusal(
             f"prepare.label_column: all texts of {name} are of the class '{next(iter(counts))}'; two or more are wanted"
         )
     if len(counts) > MOST:
-        raise Refusal(f"prepare.label_column: {name} has {len(counts):,} classes; {MOST:,} at most would do")
-    return sorted(counts, key=(lambda label: (int(label), label)) if all(map(str.isdecimal, counts)) else None)
+        raise Refusal(f"prepare.label_column: {name} has {len(counts):,} classes; {MOST:,} is the most")
+    return in_order(counts)
 
 
-def _contradiction(examples: list[Example]) -> str:
-    labels: dict[str, str] = {}
-    for text, label, _ in examples:
-        if labels.setdefault(text, label) != label:
-            return f"{text[:40]!r} ('{labels[text]}', '{label}')"
+def _of_known_classes(given: Mapping[str, Iterable[Example]], classes: Sequence[str]) -> None:
+    """Say which classes a published held-out split lacks.
+
+    Raises:
+        Refusal: training lacks one.
+    """
+    for split in SPLITS:
+        held = {example.label for example in given.get(split, ())}
+        absent = [name for name in classes if name not in held]
+        if absent and split == "train":
+            raise Refusal(f"prepare.path: the class '{absent[0]}' is held out and has no text for training")
+        if absent and split in given:
+            say(f"the split {split} has no text of the class '{absent[0]}'")
+
+
+def _contradiction(examples: Sequence[Example], rows: Rows) -> str:
+    first: dict[str, int] = {}
+    for number, (text, label, _) in enumerate(examples):
+        one = first.setdefault(text, number)
+        if examples[one].label != label:
+            return f"{text[:40]!r} ({rows.place(one)}: '{examples[one].label}'; {rows.place(number)}: '{label}')"
     raise AssertionError("no text has two labels")
 
 
-KINDS: dict[str, Callable[[str, Iterator[str], Prepare], Iterator[Row]]] = {
+KINDS: dict[str, Callable[[str, Iterator[str], Prepare, Unusable], Iterator[Row]]] = {
     ".csv": _csv_rows,
     ".tsv": _csv_rows,
     ".jsonl": _json_rows,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any, Protocol, runtime_checkable
 
 from pipeline.corpus.documents import Splits
+from pipeline.corpus.formats import HEAD, not_utf8, signature_of
 from pipeline.corpus.progress import Advance
 from pipeline.params import Prepare, Refusal
 
@@ -38,28 +39,27 @@ def checked(stream: Stream, name: str, *, exact: bool = False) -> Iterator[bytes
         exact: leave every byte as it is (for texts that others publish figures on), but a character that the end cuts.
 
     Raises:
-        Refusal: it is no UTF-8.
+        Refusal: it is not UTF-8 text; what it is instead, and which command makes text of it, is said.
     """
     utf8 = codecs.getincrementaldecoder("utf-8" if exact else "utf-8-sig")()
     lines = io.IncrementalNewlineDecoder(None, translate=True)
-    read = 0
+    read, head = 0, b""
     try:
         while chunk := stream.read(CHUNK):
+            if len(head) < HEAD:
+                head += chunk[: HEAD - len(head)]
+                if not exact and (what := signature_of(head)):
+                    raise Refusal(f"{name}: {what}")
             text = utf8.decode(chunk)
+            if not exact and (place := chunk.find(b"\0")) >= 0:
+                raise Refusal(f"{name}: {not_utf8(head, 0, read + place)}")
             read += len(chunk)
             yield (text if exact else lines.decode(text)).encode()
         if not exact:
             yield lines.decode(utf8.decode(b"", final=True), final=True).encode()
     except UnicodeDecodeError as error:
-        if b"\0" in error.object:
-            raise Refusal(
-                f"{name}: is no text: it holds bytes of 0, as pictures, archives and programs do; leave it out"
-            ) from None
         place = max(read - len(utf8.getstate()[0]), 0) + error.start
-        raise Refusal(
-            f"{name}: is no UTF-8 text (byte 0x{error.object[error.start]:02x} near offset {place:,}); save it as UTF-8, or"
-            " convert it: iconv -f WINDOWS-1252 -t UTF-8"
-        ) from None
+        raise Refusal(f"{name}: {not_utf8(head, error.object[error.start], place)}") from None
 
 
 def separated(chunks: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
@@ -88,15 +88,35 @@ def json_lines(lines: Iterable[str], name: str) -> Iterator[tuple[int, Any]]:
         name: of the text, for the message.
 
     Raises:
-        Refusal: a line is no JSON.
+        Refusal: a line is not JSON, or holds more than can be read.
     """
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            try:
-                value = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise Refusal(f"{name}, line {number}: is no JSON: {error.msg}") from None
-            yield number, value
+            yield number, json_value(line, f"{name}, line {number}")
+
+
+def json_value(line: str, where: str) -> Any:
+    """The value that a line of JSON holds.
+
+    Raises:
+        Refusal: it is not JSON, is nested too deep, or holds a number of too many digits.
+    """
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise Refusal(f"{where}: is not JSON: {error.msg} (column {error.colno:,})") from None
+    except RecursionError:
+        raise Refusal(f"{where}: is nested too deep to be read; an object of a text and a label is wanted") from None
+    except ValueError:  # Python's limit to the digits of an integer
+        raise Refusal(f"{where}: holds a number of thousands of digits; put it in quotes, or leave it out") from None
+
+
+def is_whole(text: str) -> bool:
+    r"""Whether a text has no half of a character: JSON may hold one as "\ud83d", and UTF-8 cannot."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def told(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:

@@ -150,8 +150,9 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "yours",
             OWN,
             YOURS,
-            f"path, pattern, {SHARES}, near_duplicate",
-            "by file, in the order of a digest; by position where there are one or two",
+            f"path, pattern, faulty, {SHARES}, near_duplicate",
+            "a published one is kept (train/, val/, test/, or files named so); else by file, in the order of a digest, until"
+            " the shares of the bytes are met; by position where there are one or two files",
         ),
         "url": DataSet(
             "a text at an address", "yours", OWN, NETWORK, f"url, sha256, {SHARES}", "by position, at ends of lines"
@@ -231,8 +232,9 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "yours",
             OWN,
             YOURS,
-            f"path, text_column, label_column, {SHARES}, near_duplicate, examples, label_noise",
-            "of each class its shares, in the order of a digest of the texts; copies are left out, and texts with two labels",
+            f"path, text_column, label_column, faulty, {SHARES}, near_duplicate, examples, label_noise",
+            "a published one is kept (train.csv, validation.csv, test.csv); else of each class its shares, in the order of a"
+            " digest of the texts; copies are left out, and texts with two labels",
         ),
         "dyck": DataSet(
             "brackets, balanced or with two out of place",
@@ -293,8 +295,9 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "yours",
             OWN,
             YOURS,
-            f"path, {SHARES}, examples, label_noise",
-            "of each class its shares; pictures that look alike go to one split",
+            f"path, faulty, {SHARES}, examples, label_noise",
+            "a published one is kept (train/, val/, test/ with the classes in each); else of each class its shares;"
+            " pictures that look alike go to one split",
         ),
     },
 }
