@@ -367,7 +367,7 @@ def test_a_fault_of_the_code_is_named_after_the_knobs_unless_one_sign_speaks_str
         codes = [CAUSES[cause.name].knob == "" for cause in finding.causes]
         assert codes == sorted(codes), f"{finding.name}: {[cause.name for cause in finding.causes]}"
     assert any(CAUSES[name].knob == "" for name in diagnose(jumpy).causes), (
-        "it names one here, so that the order says something"
+        "one is named here, so the order matters"
     )
 
 
