@@ -12,12 +12,12 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from posixpath import normpath
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
@@ -27,6 +27,7 @@ from pipeline.params import Params, Refusal, Yaml12Loader
 PARAMS, STAGES, LOCK, IGNORED = "params.yaml", "dvc.yaml", "dvc.lock", ".dvcignore"
 KEPT = 5_000  # commits of which it is kept what they say
 SMALL = 2**26  # bytes, a tenth of a second: what is larger is known by its size and its number of files
+LARGE = 2**29  # the same where one waits for torch anyway
 
 
 @dataclass(frozen=True)
@@ -255,41 +256,67 @@ def _mapping(content: bytes | None) -> dict[str, Any] | None:
     return told if isinstance(told, dict) else None
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What dvc.lock says of a stage."""
+
+    command: Any
+    reads: Sequence[Mapping[str, Any]]  # path, md5, size, nfiles of each dependency
+    left: Mapping[str, Mapping[str, Any]]  # path -> the same of each out
+    knobs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What dvc.yaml says of a stage."""
+
+    command: Any
+    reads: Sequence[Any]  # paths, some by a knob that names them
+    leaves: Sequence[str]
+    sections: Collection[str]
+
+
 class Origin:
     """What dvc.lock says of the files in one place.
 
     Args:
         place: where dvc.lock, dvc.yaml, params.yaml and the files lie.
+        among_themselves: whether files are asked of that need only be of one run, whatever the knobs and the code are now.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self._doubt = ""
+    def __init__(self, place: Place, *, among_themselves: bool = False) -> None:
+        self.place, self.among_themselves = place, among_themselves
         self._reasons: dict[str, str] = {}
         locked = place.read(LOCK)
-        self.lock, self.stages = _stages(locked, _is_record), _stages(place.read(STAGES), _is_stage)
-        self.params = _mapping(place.read(PARAMS)) or {}
+        self.ran, self.stages = _entries_of(locked, _ran), _entries_of(place.read(STAGES), _stage)
+        self.knobs = _mapping(place.read(PARAMS)) or {}
+        damaged = [name for name, told in ((LOCK, self.ran), (STAGES, self.stages), (PARAMS, self.knobs)) if not told]
+        self._doubt = ""
         if locked is None:
-            self._doubt = f"there is no {LOCK}, so nothing says which knobs they are of"
-        elif not self.lock or not self.stages or not self.params:
-            damaged = LOCK if not self.lock else STAGES if not self.stages else PARAMS
-            self._doubt = f"{damaged} cannot be read, so nothing says which knobs they are of"
-        self.makers = {out["path"]: stage for stage, ran in self.lock.items() for out in ran["outs"]}
+            self._doubt = f"there is no {LOCK}, so nothing says which knobs it is of"
+        elif damaged:
+            self._doubt = f"{damaged[0]} cannot be read, so nothing says which knobs it is of"
+        self._maker = {path: name for name, stage in self.stages.items() for path in stage.leaves}
+        self._maker |= {path: name for name, ran in self.ran.items() for path in ran.left}
 
     def verdict(self, path: Path | str) -> Verdict:
         """Whether an out of a stage belongs to the knobs, code and data here, and is what the stage left."""
         name = str(path)
-        if self._doubt:
-            return Verdict(self._doubt, known=False)
-        if name not in self.makers:
-            stages = [stage for stage, told in self.stages.items() if name in set(_outs(told))]
-            return Verdict(f"{LOCK} does not say that {stages[0] if stages else 'a stage'} ran", known=False)
-        if reason := self._why_not(self.makers[name]):
-            return Verdict(reason)
-        [recorded] = [out for out in self.lock[self.makers[name]]["outs"] if out["path"] == name]
-        if self.place.holds(name, recorded) is False:
-            return Verdict(f"{name} is not what {self.makers[name]} left")
-        return THESE
+        maker = self._maker.get(name, "")
+        if self._doubt or maker not in self.ran:
+            return Verdict(self._doubt or _silent(maker), known=False)
+        # First, for what dvc.lock says of the run is nothing that holds of another file.
+        if name not in self.ran[maker].left or self.place.holds(name, self.ran[maker].left[name]) is False:
+            return Verdict(f"{name} is not what {maker} left")
+        return Verdict(self._why_not(maker))
+
+    def turned(self, stage: str) -> str:
+        """A clause where knobs have changed since a stage, or one before it, ran; "" where not, or where nothing says so."""
+        if self._doubt or stage not in self.ran:
+            return ""
+        before = dict.fromkeys(maker for entry in self.ran[stage].reads if (maker := self._maker.get(entry["path"])))
+        reasons = (self.turned(maker) for maker in before if maker != stage)
+        return next(filter(None, reasons), "") or next(_turned(stage, self.ran[stage].knobs, self.knobs), "")
 
     def _why_not(self, stage: str) -> str:
         """Why what a stage left is of other knobs, code or data; "" where it is of these. Of several reasons the first."""
@@ -299,61 +326,66 @@ class Origin:
         return self._reasons[stage]
 
     def _differences(self, stage: str) -> Iterator[str]:
-        if stage not in self.lock:
-            yield f"{LOCK} does not say that {stage} ran"
+        if (ran := self.ran.get(stage)) is None:
+            yield _silent(stage)
             return
-        ran, told = self.lock[stage], self.stages.get(stage)
-        for dependency in ran["deps"]:
-            if (maker := self.makers.get(dependency["path"])) and (reason := self._why_not(maker)):
-                yield reason
-        if told is None or told.get("cmd") != ran.get("cmd") or not _agree(ran, told):
+        made = [entry for entry in ran.reads if entry["path"] in self._maker]
+        yield from filter(None, (self._why_not(self._maker[entry["path"]]) for entry in made))
+        for entry in made:
+            path, maker = entry["path"], self._maker[entry["path"]]
+            if self.ran[maker].left.get(path, {}).get("md5") != entry.get("md5"):
+                yield f"{stage} has not run on the {path} that {maker} left"
+        if self.among_themselves:
+            return
+        if stage not in self.stages or not _agree(ran, self.stages[stage]):
             yield f"{STAGES} says otherwise of {stage} than when it ran"
-        yield from _turned(stage, ran["params"].get(PARAMS, {}), self.params)
-        for dependency in ran["deps"]:
-            path, md5 = dependency["path"], dependency.get("md5")
-            if maker := self.makers.get(path):
-                [made] = [out for out in self.lock[maker]["outs"] if out["path"] == path]
-                if made.get("md5") != md5:
-                    yield f"{stage} has not run on the {path} that {maker} left"
-            elif md5 and self.place.holds(path, dependency) is False:
-                yield f"{path} has changed since {stage} ran"
+        yield from _turned(stage, ran.knobs, self.knobs)
+        for entry in ran.reads:
+            if entry["path"] not in self._maker and entry.get("md5") and self.place.holds(entry["path"], entry) is False:
+                yield f"{entry['path']} has changed since {stage} ran"
 
 
-def _stages(content: bytes | None, is_one: Callable[[Any], bool]) -> dict[str, Any]:
-    """The stages of dvc.yaml or dvc.lock; none where the file is not there or is no such file."""
+def _silent(stage: str) -> str:
+    return f"{LOCK} does not say that {stage or 'a stage'} ran"
+
+
+Told = TypeVar("Told")
+
+
+def _entries_of(content: bytes | None, read: Callable[[dict[str, Any]], Told]) -> dict[str, Told]:
+    """The stages of dvc.yaml or dvc.lock; none where the file is not there or holds something else."""
     stages = (_mapping(content) or {}).get("stages")
-    return stages if isinstance(stages, dict) and all(map(is_one, stages.values())) else {}
+    try:
+        return {name: read(told) for name, told in stages.items()} if isinstance(stages, dict) else {}
+    except (AttributeError, KeyError, TypeError):  # no mapping, no path or no list where there should be one
+        return {}
 
 
-def _is_record(ran: Any) -> bool:
-    """Whether that is what dvc.lock says of a stage; what it has none of is written as none."""
-    if not isinstance(ran, dict) or not isinstance(ran.setdefault("params", {}).get(PARAMS, {}), dict):
-        return False
-    entries = [*ran.setdefault("deps", []), *ran.setdefault("outs", [])]
-    return all(isinstance(entry, dict) and isinstance(entry.get("path"), str) for entry in entries)
+def _ran(told: dict[str, Any]) -> Ran:
+    reads, left = told.get("deps") or [], told.get("outs") or []
+    knobs = (told.get("params") or {}).get(PARAMS) or {}
+    if not all(isinstance(entry["path"], str) for entry in (*reads, *left)) or not isinstance(knobs, dict):
+        raise TypeError
+    return Ran(told.get("cmd"), reads, {entry["path"]: entry for entry in left}, knobs)
 
 
-def _is_stage(told: Any) -> bool:
-    """The same of dvc.yaml."""
-    return isinstance(told, dict) and all(isinstance(told.setdefault(part, []), list) for part in ("deps", "params", "outs"))
+def _stage(told: dict[str, Any]) -> Stage:
+    leaves = [entry if isinstance(entry, str) else next(iter(entry)) for part in OUTS for entry in told.get(part) or []]
+    sections = {section for section in told.get("params") or [] if isinstance(section, str)}
+    return Stage(told.get("cmd"), list(told.get("deps") or []), leaves, sections)
 
 
-def _outs(stage: Mapping[str, Any]) -> Iterator[str]:
-    """The paths that dvc.yaml says a stage leaves."""
-    for part in ("outs", "metrics"):
-        for entry in stage.get(part) or []:
-            yield entry if isinstance(entry, str) else next(iter(entry), "")
+OUTS = ("outs", "metrics", "plots")
 
 
-def _agree(ran: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
-    """Whether dvc.yaml lists the dependencies and knobs that dvc.lock has; those that a knob names are held by the knob."""
-    listed, recorded = told["deps"], [dependency["path"] for dependency in ran["deps"]]
-    fixed = {normpath(path) for path in listed if isinstance(path, str) and "${" not in path}
-    sections = {section for section in told["params"] if isinstance(section, str)}
+def _agree(ran: Ran, stage: Stage) -> bool:
+    """Whether dvc.yaml says of a stage what dvc.lock does; a dependency that a knob names changes with the knob."""
+    fixed = {normpath(path) for path in stage.reads if isinstance(path, str) and "${" not in path}
     return (
-        fixed <= set(map(normpath, recorded))
-        and len(listed) == len(recorded)
-        and sections == set(ran["params"].get(PARAMS, {}))
+        ran.command == stage.command
+        and fixed <= {normpath(entry["path"]) for entry in ran.reads}
+        and len(stage.reads) == len(ran.reads)
+        and set(stage.sections) == set(ran.knobs)
     )
 
 
@@ -405,16 +437,15 @@ def here(path: Path, small: int = SMALL) -> Verdict:
 
 def of_trained(knobs: Params) -> Verdict:
     """Whether models/ is of the knobs, code and data here; without a dvc.lock, whether it is of the knobs that it notes."""
-    verdict = here(MODEL.parent, small=8 * SMALL)
+    verdict = here(MODEL.parent, LARGE)
     if verdict.known:
         return verdict
     with contextlib.suppress(Refusal):
         noted = read_json(MODEL.with_suffix(".json"))
         standing = knobs.model_dump(mode="json")
         then = {key: noted[key] for key in ("seed", "model", "train") if key in noted} | {"task": {"kind": noted.get("task")}}
-        turned = _turned("train", then, standing)
-        return Verdict(next(turned, verdict.says), known=False)
-    return verdict
+        return Verdict(next(_turned("train", then, standing), ""), known=False)
+    return THESE  # what cannot be read is refused by whoever opens it
 
 
 def of_commits(names: Iterable[str], paths: Sequence[Path]) -> dict[str, dict[Path, Verdict]]:
