@@ -102,6 +102,7 @@ def judge(rows: Sequence[Row]) -> list[str]:
     ended = [row for row in rows if _commit(row) and row.get("State", "") in ("", "-", "Success")]
     commits = of_commits([_commit(row) for row in ended], [EVALUATION, DIAGNOSIS])
     origin, reasons = Origin(Workspace()), dict[str, list[str]]()
+    here = {path: origin.verdict(path) for path in (EVALUATION, DIAGNOSIS)}
     for row in rows:
         name, state = _name(row), row.get("State", "")
         if state == "Running" and queued.is_gone(row["rev"]):
@@ -114,8 +115,7 @@ def judge(rows: Sequence[Row]) -> list[str]:
                 why = "failed, so it has no scores: `dvc queue logs NAME` says why, `dvc queue remove NAME` takes it away"
                 reasons.setdefault(why if state == "Failed" else "has no scores before it ends", []).append(name)
         else:
-            verdicts = commits[_commit(row)] if _commit(row) else {path: origin.verdict(path) for path in (EVALUATION, DIAGNOSIS)}
-            for why in _doubted(row, verdicts):
+            for why in _doubted(row, commits[_commit(row)] if _commit(row) else here):
                 reasons.setdefault(why, []).append(name)
     return [_line(names, why) for why, names in reasons.items()]
 
@@ -135,7 +135,7 @@ def _doubted(row: Row, verdicts: Mapping[Path, Verdict]) -> Iterator[str]:
 def _remedy(row: Row) -> str:
     if not _commit(row):
         return "`dvc repro` makes them anew"
-    return "`dvc exp apply NAME`, then `dvc repro`" if row["Experiment"] else "`dvc repro` and a commit, where it is checked out"
+    return "`dvc exp apply NAME`, then `dvc repro`" if row["Experiment"] else "`dvc repro` where it is checked out"
 
 
 def _strike(row: Row, names: Sequence[str]) -> bool:
@@ -172,8 +172,8 @@ def set_apart(rows: Sequence[Row]) -> list[str]:
     for row in texts:
         _strike(row, PER_TOKEN)
     return [
-        f"language: no {' and no '.join(PER_TOKEN[:2])}, which are per token, and a token is {min(sizes):.3g} to {max(sizes):.3g}"
-        " bytes here: bits_per_byte compares (`dvc exp show` has all of them)"
+        f"language: no accuracy and no loss, which are per token, and a token is {min(sizes):.3g} to {max(sizes):.3g} bytes"
+        " here: bits_per_byte compares (`dvc exp show` has all of them)"
     ]
 
 
@@ -185,7 +185,8 @@ def _bytes_per_token(row: Row) -> float | None:
 def elsewhere(rows: Sequence[Row], made: Sequence[queued.Experiment]) -> list[str]:
     """A line that says how many experiments of other commits are not in the table."""
     shown = {row["rev"] for row in rows}
-    hidden = [one for one in made if one.commit not in shown and one.made_of != queued.commit_of("HEAD")]
+    head = queued.commit_of("HEAD")
+    hidden = [one for one in made if one.commit not in shown and one.made_of != head]
     return [f"{len(hidden)} experiment{'s' * (len(hidden) > 1)} of other commits: `rally show -A`"] if hidden else []
 
 

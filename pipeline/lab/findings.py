@@ -89,7 +89,8 @@ def table(title: str, panel: Results, measure: str) -> Table:
     """
     lines, across = panel.axes
     seeds = panel.values.shape[-1]
-    heading = Text(f"{title}: {measure}, {seeds} seeds" if title else f"{measure}, {seeds} seeds")  # a knob's value is no markup
+    # Text, for a knob's value may look like Rich's markup.
+    heading = Text(f"{title}: {measure}, {seeds} seeds" if title else f"{measure}, {seeds} seeds")
     drawn = Table(title=heading, title_justify="left")
     drawn.add_column(Text(across.name), justify="right")
     for label in titles([lines]):

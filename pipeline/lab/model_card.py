@@ -24,7 +24,7 @@ def card(about: str, made_by: Mapping[str, Any]) -> str:
     return CARD.format(
         about=about.strip(),
         what="images" if made_by.get("image") else "text",
-        scores=_scores(scores) or "Those of this model were not at hand when it was exported (`dvc repro evaluate` makes them).",
+        scores=_scores(scores) or "They were not at hand when this was exported (`dvc repro evaluate` makes them).",
         data=_data(data) or "Its card was not at hand when this was exported.",
         step=made_by.get("step", "?"),
         knobs=json.dumps(knobs, indent=1, sort_keys=True),

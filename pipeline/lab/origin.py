@@ -10,14 +10,13 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from posixpath import normpath
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import yaml
 
@@ -53,6 +52,7 @@ THESE = Verdict()
 # ------------------------------------------------------------------------------------------------------ where a run lies
 
 
+@runtime_checkable
 class Place(Protocol):
     """Where a run lies: the working tree, or a commit."""
 
@@ -123,7 +123,7 @@ class Repository:
         self._git.communicate()
 
     def read(self, name: str) -> tuple[str, bytes] | None:
-        """(the object's name, its content), of any name that git knows; None where there is no such object, or more than one."""
+        """(the object's name, its content), of any name that git knows; None where it knows none or more than one."""
         assert self._git.stdin and self._git.stdout
         if "\n" in name:
             return None
@@ -201,7 +201,7 @@ class Revision:
 
 
 def _entries(content: bytes, width: int) -> Iterator[tuple[str, tuple[str, str]]]:
-    """(name, (mode, object)) of what stands in a tree: "mode name\\0" and the object's so many bytes for each."""
+    """(name, (mode, object)) of what stands in a tree: mode, blank, name, a zero byte and the object's so many bytes each."""
     at = 0
     while at < len(content):
         end = content.index(b"\0", at)
@@ -444,7 +444,7 @@ def of_trained(knobs: Params) -> Verdict:
         noted = read_json(MODEL.with_suffix(".json"))
         standing = knobs.model_dump(mode="json")
         then = {key: noted[key] for key in ("seed", "model", "train") if key in noted} | {"task": {"kind": noted.get("task")}}
-        return Verdict(next(_turned("train", then, standing), ""), known=False)
+        return Verdict(says, known=False) if (says := next(_turned("train", then, standing), "")) else THESE
     return THESE  # what cannot be read is refused by whoever opens it
 
 
