@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 from collections.abc import Callable
@@ -11,110 +10,19 @@ from typing import Any
 
 import pytest
 import yaml
+from recorded import FINDING, SCORES, STAGES, leave_recorded_run, record, recorded, turn, write
 from small import TOP, knobs
 
 from pipeline.artifacts import MODEL, write_json
 from pipeline.lab.origin import THESE, Origin, Repository, Revision, Verdict, Workspace, _Loader, flat, of_commits, of_trained
 from pipeline.params import Yaml12Loader
 
-SCORES, FINDING = "metrics/evaluate.json", "metrics/doctor.json"
-
-STAGES = {
-    "prepare": {"cmd": "p", "deps": ["${prepare.path}", "code/prepare.py"], "params": ["prepare"], "outs": ["raw"]},
-    "train": {
-        "cmd": "t",
-        "deps": ["raw", "code/engine"],
-        "params": ["seed", "train"],
-        "outs": ["models"],
-        "metrics": ["metrics/train.json"],
-    },
-    "evaluate": {
-        "cmd": "e",
-        "deps": ["models", "code/evaluate.py"],
-        "params": ["seed", "evaluate"],
-        "metrics": [{SCORES: {"cache": False}}],
-    },
-    "diagnose": {"cmd": "d", "deps": [SCORES], "params": ["train"], "metrics": [{FINDING: {"cache": False}}]},
-}
-KNOBS = {"seed": 1, "prepare": {"path": "own"}, "train": {"lr": 1e-05, "kinds": ["a", "b"]}, "evaluate": {"top": 0}}
-FILES = {
-    "own/a.txt": "one",
-    "own/deep/b.txt": "two",
-    "code/prepare.py": "p",
-    "code/engine/loop.py": "l",
-    "code/engine/parts/fast.py": "f",
-    "code/engine/__pycache__/loop.pyc": "passing",
-    "code/evaluate.py": "e",
-    "raw/train.txt": "text",
-    "models/model.bin": "weights",
-    "metrics/train.json": "{}",
-    SCORES: '{"loss": 1.0}',
-    FINDING: '{"finding": "healthy"}',
-    ".dvcignore": "# not looked at\n__pycache__\n",
-}
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def recorded(root: Path, path: str) -> dict[str, Any]:
-    """What DVC writes down of a path: written here once more, from its documentation."""
-    place = root / path
-    if place.is_file():
-        return {"path": path, "hash": "md5", "md5": md5(place.read_bytes()), "size": place.stat().st_size}
-    files = sorted(file for file in place.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-    listed = [{"md5": md5(file.read_bytes()), "relpath": file.relative_to(place).as_posix()} for file in files]
-    whole = md5(json.dumps(sorted(listed, key=lambda one: one["relpath"])).encode()) + ".dir"
-    return {"path": path, "md5": whole, "size": sum(file.stat().st_size for file in files), "nfiles": len(files)}
-
-
-def record(root: Path, *stages: str) -> None:
-    """Write of these stages what DVC would after a run; of others leave what stood there."""
-    values = yaml.safe_load((root / "params.yaml").read_text())
-    lock = yaml.safe_load((root / "dvc.lock").read_text()) if (root / "dvc.lock").exists() else {"stages": {}}
-    for name in stages or STAGES:
-        stage: Any = STAGES[name]
-        deps = [values["prepare"]["path"] if path.startswith("$") else path for path in stage["deps"]]
-        outs = [
-            next(iter(out)) if isinstance(out, dict) else out for out in (*stage.get("outs", ()), *stage.get("metrics", ()))
-        ]
-        lock["stages"][name] = {
-            "cmd": stage["cmd"],
-            "deps": [recorded(root, path) for path in deps],
-            "params": {"params.yaml": {section: values[section] for section in stage["params"]}},
-            "outs": [recorded(root, path) for path in outs],
-        }
-    (root / "dvc.lock").write_text(yaml.safe_dump(lock))
-
-
-def write(root: Path, path: str, content: str) -> None:
-    (root / path).parent.mkdir(parents=True, exist_ok=True)
-    (root / path).write_text(content)
-
-
-def turn(root: Path, **changes: Any) -> None:
-    values = yaml.safe_load((root / "params.yaml").read_text())
-    for name, value in changes.items():
-        section, _, knob = name.partition("__")
-        if knob:
-            values[section][knob] = value
-        else:
-            values[section] = value
-    (root / "params.yaml").write_text(yaml.safe_dump(values))
-
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project in which every stage ran."""
-    for path, content in FILES.items():
-        write(tmp_path, path, content)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(KNOBS | {"runtime": {"threads": 1}}))
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}))
-    record(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    return tmp_path
+    return leave_recorded_run(tmp_path)
 
 
 def here(path: str = SCORES) -> Verdict:
@@ -122,7 +30,7 @@ def here(path: str = SCORES) -> Verdict:
 
 
 def test_what_the_stages_left_is_of_the_knobs_code_and_data_here(lab: Path) -> None:
-    assert [here(path) for path in (SCORES, FINDING, "models", "metrics/train.json", "raw")] == [THESE] * 5
+    assert [here(path) for path in (SCORES, FINDING, "models", "metrics/train.json", "data/raw")] == [THESE] * 5
 
 
 def test_a_knob_of_runtime_says_nothing_of_the_numbers(lab: Path) -> None:
@@ -169,7 +77,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a number by hand": (lambda root: write(root, SCORES, '{"loss": 0.1}'), f"{SCORES} is not what evaluate left"),
     "no file": (lambda root: (root / SCORES).unlink(), f"{SCORES} is not what evaluate left"),
     "one more dependency": (
-        lambda root: _restage(root, "train", deps=["raw", "code/engine", "code/more.py"]),
+        lambda root: _restage(root, "train", deps=["data/raw", "code/engine", "code/more.py"]),
         "dvc.yaml says otherwise of train than when it ran",
     ),
     "another command": (
@@ -202,7 +110,7 @@ def test_a_change_makes_them_the_numbers_of_another_run_and_is_named(lab: Path, 
 
 def test_what_came_before_the_change_is_still_of_this_run(lab: Path) -> None:
     turn(lab, evaluate__top=3)
-    assert here("models") == here("metrics/train.json") == here("raw") == THESE
+    assert here("models") == here("metrics/train.json") == here("data/raw") == THESE
     assert here().says == "evaluate.top is 3, and was 0 when evaluate ran"
     write(lab, FINDING, "{}")
     assert here(FINDING).says == f"{FINDING} is not what diagnose left"
@@ -322,7 +230,7 @@ def commit(root: Path) -> None:
 @pytest.fixture
 def history(lab: Path) -> Path:
     git(lab, "init", "-q", "-b", "main")
-    write(lab, ".gitignore", "__pycache__\n/raw\n/models\n/metrics/train.json\n/.rally\n")
+    write(lab, ".gitignore", "__pycache__\n/data/raw\n/models\n/metrics/train.json\n/.rally\n")
     commit(lab)
     return lab
 

@@ -41,6 +41,7 @@ LONGEST = 60  # characters of a value
 NAMED = 4  # experiments that a line below the table names
 TRIES, PAUSE = 4, 0.5  # seconds
 WRITTEN = {"task.kind": "task", "prepare.dataset": "data"}
+GONE = "was killed, which DVC does not see: `dvc queue kill NAME` tells it, `dvc queue remove NAME` takes it away"
 NOTHING = {"", "-", "!"}  # as DVC writes that there is no value, or no file
 
 Row = dict[str, str]
@@ -73,10 +74,12 @@ def _asked(command: Sequence[str]) -> tuple[int, str]:
     """(exit status, what DVC says): asked again where it fails beside a worker of its queue, whose files come and go."""
     for left in reversed(range(TRIES)):
         done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
-        if done.returncode == 0 or not left or not queued.somebody_works():
+        if done.returncode == 0 or not left or not queued.dvc_works():
             break
         time.sleep(PAUSE)
     sys.stderr.write(done.stderr)
+    if done.returncode and (names := queued.lost(done.stderr)):
+        print(_line(names, GONE), file=sys.stderr)
     return done.returncode, done.stdout
 
 
@@ -108,8 +111,7 @@ def judge(rows: Sequence[Row]) -> list[str]:
         if state == "Running" and queued.is_gone(row["rev"]):
             row["State"] = "Killed"
             _strike(row, MEASURED)
-            why = "was killed, which DVC does not see: `dvc queue kill NAME` tells it, `dvc queue remove NAME` takes it away"
-            reasons.setdefault(why, []).append(name)
+            reasons.setdefault(GONE, []).append(name)
         elif state in ("Failed", "Queued", "Running"):
             if _strike(row, MEASURED):  # DVC has those of the commit that it was made of
                 why = "failed, so it has no scores: `dvc queue logs NAME` says why, `dvc queue remove NAME` takes it away"
@@ -212,7 +214,7 @@ def table(rows: Sequence[Row], names: Sequence[str]) -> Table:
     """The experiments in these columns, a part for each kind of task."""
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        number = all(_is_number(row[name]) for row in rows if row[name] not in NOTHING)
+        number = name != "Experiment" and all(_is_number(row[name]) for row in rows if row[name] not in NOTHING)
         drawn.add_column(Text(_heading(name, names)), justify="right" if number else "left", no_wrap=True)
     for some in by_task(rows):
         for row in some:

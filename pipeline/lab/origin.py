@@ -460,8 +460,9 @@ def of_commits(names: Iterable[str], paths: Sequence[Path]) -> dict[str, dict[Pa
     with contextlib.suppress(OSError, ValueError):
         told = json.loads(kept.read_text(encoding="utf-8"))
         known = told["trees"] if isinstance(told, dict) and told.get("code") == code else {}
-    found: dict[str, dict[Path, Verdict]] = {}
-    looked: dict[str, Any] = {}
+    names, found, looked = list(names), dict[str, dict[Path, Verdict]](), dict[str, Any]()
+    if not names:
+        return found
     with Repository() as repository:
         for name in names:
             tree = repository.read(f"{name}^{{tree}}")

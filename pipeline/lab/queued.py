@@ -11,11 +11,13 @@ from pathlib import Path
 
 import psutil
 
-RUNS, WORKERS = Path(".dvc/tmp/exps/run"), Path(".dvc/tmp/exps/celery")
+from pipeline.artifacts import programs
+
+RUNS = Path(".dvc/tmp/exps/run")  # a folder each, with the process that runs it (.json) and what it runs (.run)
 
 
 def is_gone(revision: str, root: Path = Path()) -> bool:
-    """Whether an experiment of the queue that DVC calls running does so no longer: neither it nor any worker is there.
+    """Whether an experiment of the queue that DVC calls running does so no longer: neither it nor any DVC is at work here.
 
     DVC believes what the worker said last, so what was killed is running for ever (treeverse/dvc 10562).
 
@@ -24,12 +26,10 @@ def is_gone(revision: str, root: Path = Path()) -> bool:
     """
     if not re.fullmatch(r"[0-9a-f]{4,}", revision):
         return False
-    return not any(_lives(file, revision) for file in (root / RUNS).glob(f"{revision}*/*.json")) and not any(
-        _lives(file, "queue-worker") for file in (root / WORKERS).glob("dvc-exp-worker-*.json")
-    )
+    return not any(_lives(file, revision) for file in (root / RUNS).glob(f"{revision}*/*.json")) and not dvc_works(root)
 
 
-def _lives(noted: Path, word: str) -> bool:
+def _lives(noted: Path, revision: str) -> bool:
     """Whether the process that DVC noted in a file is there, and is not another that was given its number since."""
     try:
         told = json.loads(noted.read_text(encoding="utf-8"))
@@ -38,12 +38,35 @@ def _lives(noted: Path, word: str) -> bool:
         return True
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return False
-    return any(word in each for each in words)
+    return any(revision in word for word in words)
 
 
-def somebody_works(root: Path = Path()) -> bool:
-    """Whether an experiment of the queue, or a worker of it, is at work here."""
-    return any(_lives(file, "exp") for file in [*(root / RUNS).glob("*/*.json"), *(root / WORKERS).glob("*.json")])
+def dvc_works(root: Path = Path()) -> bool:
+    """Whether a DVC is at work here: a worker of its queue, an experiment or any other command."""
+    here = root.resolve()
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words, place = process.info["cmdline"] or [], process.info["cwd"]  # None: somebody else's
+        if "dvc" in programs(words) and place and Path(place).is_relative_to(here):
+            return True
+    return False
+
+
+def lost(said: str, root: Path = Path()) -> list[str]:
+    """Names of the killed experiments whose folder is gone, for which DVC fails to show any.
+
+    Args:
+        said: what DVC said when it failed, which names the folder.
+    """
+    names = []
+    for file in sorted((root / RUNS).glob("*/*.run")):
+        try:
+            told = json.loads(file.read_text(encoding="utf-8"))
+            is_lost = told["root_dir"] in said and not Path(told["root_dir"]).exists()
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if is_lost and is_gone(file.stem, root):
+            names.append(told.get("name") or file.stem[:7])
+    return names
 
 
 @dataclass(frozen=True)
