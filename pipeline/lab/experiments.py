@@ -57,7 +57,7 @@ def show(options: Sequence[str]) -> int:
         return run(["dvc", "exp", "show", *options])
     command = [*SHOW, *(_with_experiments(options) if EVERYWHERE & set(options) else options)]
     print(typed(command), flush=True)
-    status, said = _asked(command)
+    status, said = asked(command)
     if status == 0:
         rows = list(csv.DictReader(io.StringIO(said)))
         made = list(queued.experiments())
@@ -70,7 +70,7 @@ def show(options: Sequence[str]) -> int:
     return status
 
 
-def _asked(command: Sequence[str]) -> tuple[int, str]:
+def asked(command: Sequence[str]) -> tuple[int, str]:
     """(exit status, what DVC says): asked again where it fails beside a worker of its queue, whose files come and go."""
     for left in reversed(range(TRIES)):
         done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
