@@ -172,7 +172,7 @@ def _mark(node: yaml.Node) -> Any:  # which types-PyYAML takes for two things
     return node.start_mark
 
 
-def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+def _integer(loader: yaml.SafeLoader | yaml.CSafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node)).replace("_", "")
     if len(text) > MOST_DIGITS:
         raise TooMuch(None, None, f"a whole number of {len(text):,} digits", _mark(node))

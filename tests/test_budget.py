@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +63,19 @@ def test_the_tokens_that_are_there_are_counted_if_they_are_those_of_the_run(proj
         assert told(data_of(turned)) == (turned.tokenize.vocabulary, None, "tokenize.vocabulary")
     tokenized("char")  # and params.yaml was edited since
     assert data_of(load()).amount is None
+
+
+def test_tokens_of_knobs_that_were_turned_since_are_none_of_the_run(project: Path) -> None:
+    tokenized("bpe")
+    ran = {name: {"cmd": name, "params": {"params.yaml": load().model_dump()}} for name in ("prepare", "tokenize")}
+    ran["tokenize"]["deps"], ran["prepare"]["outs"] = [{"path": "data/raw", "md5": "1"}], [{"path": "data/raw", "md5": "1"}]
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": ran}))
+    assert data_of(load()).known == "data/tokens"
+    for stage, section, knob, value in (("tokenize", "tokenize", "vocabulary", 700), ("prepare", "prepare", "size", 7)):
+        turned: Any = copy.deepcopy(ran)
+        turned[stage]["params"]["params.yaml"][section][knob] = value
+        Path("dvc.lock").write_text(yaml.safe_dump({"stages": turned}))
+        assert data_of(load()).known == "tokenize.vocabulary"
 
 
 def test_a_vocabulary_that_nobody_knows_yet_is_asked_for_in_one_line(project: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from plotted_run import diagnosis, leave_run
+from recorded import leave_recorded_run, record, turn
 from small import TOP
 
 from pipeline.artifacts import DIAGNOSIS, seal, write_json
@@ -62,6 +63,42 @@ def test_healthy_is_a_finding_too(told: dict[str, Any], capsys: pytest.CaptureFi
     seal("diagnose")
     show(all_signs=False)
     assert capsys.readouterr().out.startswith("healthy: no sign speaks against the run.")
+
+
+def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    leave_recorded_run(tmp_path)
+    healthy = {"finding": "healthy", "findings": [], "signs": [{**diagnosis()["signs"][0], "status": "healthy"}]}
+    write_json(DIAGNOSIS, healthy)
+    record(tmp_path)
+    assert show(all_signs=False)
+    said = capsys.readouterr()
+    assert said.out.startswith("healthy: no sign speaks against the run.")
+    assert said.err == ""
+    turn(tmp_path, seed=2)
+    assert not show(all_signs=False)
+    said = capsys.readouterr()
+    first, *rest = said.out.splitlines()
+    assert (
+        first
+        == "This is the diagnosis of another run: seed is 2, and was 1 when train ran. `dvc repro` makes that of this one."
+    )
+    assert "healthy" not in " ".join(rest)
+    turn(tmp_path, seed=1)
+    write_json(DIAGNOSIS, {**healthy, "signs": []})  # by hand
+    assert not show(all_signs=False)
+    assert "is not what diagnose left" in capsys.readouterr().out
+
+
+def test_where_nothing_says_whose_the_diagnosis_is_it_is_shown_with_a_note(
+    told: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert show(all_signs=False)
+    said = capsys.readouterr()
+    assert said.err == f"{DIAGNOSIS}: there is no dvc.lock, so nothing says which knobs it is of\n"
+    assert said.out.startswith(told["findings"][0]["name"])
 
 
 def test_without_a_diagnosis_it_says_what_makes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

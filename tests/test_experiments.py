@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
-from pipeline.lab.experiments import by_task, columns, print_table
+import pytest
+from recorded import FINDING, SCORES, leave_recorded_run, turn, write
+
+from pipeline.lab.experiments import LONGEST, asked, by_task, columns, judge, print_table, set_apart
+from pipeline.lab.queued import is_gone, lost
 
 SECTIONS = ("seed", "task", "prepare", "train", "model")
 
@@ -70,3 +78,217 @@ def test_where_there_is_no_room_the_least_important_is_left_out(capsys: pytest.C
 
 def test_nothing_to_show_is_a_table_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, [])
+
+
+@pytest.mark.parametrize("value", ["**/[a-z]*.txt", "[/b]", "[red]x[/red]", "[link=x]y[/]", ":smile:"])
+def test_a_value_is_text_and_no_markup(capsys: pytest.CaptureFixture[str], value: str) -> None:
+    rows = [row(name, "language", value, **{"prepare.pattern": name}) for name in ("one", value)]
+    lines = printed(capsys, rows)
+    assert sum(line.count(value) for line in lines) == 4, "as the data set of both, as a name, as a knob"
+
+
+def test_a_long_value_ends_in_dots(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row("one", "language", "x"), row("two", "language", "x", **{"train.lr": "9" * 200})]
+    [line] = [line for line in printed(capsys, rows) if "two" in line]
+    assert line.split()[-1] == "9" * (LONGEST - 1) + "…"
+
+
+def test_a_knob_that_a_commit_lacks_is_none_that_differs() -> None:
+    rows = [row("one", "language", "x", **{"prepare.url": "", "train.ema": "0.0"}), row("two", "language", "x")]
+    rows[1] |= {"prepare.url": "file:x", "train.ema": ""}
+    assert {"prepare.url", "train.ema"} <= set(columns(rows, SECTIONS))
+    texts = columns(rows, SECTIONS, {"prepare.url"})
+    assert "prepare.url" in texts
+    assert "train.ema" not in texts
+
+
+# ---------------------------------------------------------------------------------------------------- whose numbers they are
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return leave_recorded_run(tmp_path)
+
+
+def workspace() -> dict[str, str]:
+    return {**row("", "language", "markov", finding="healthy"), "rev": "workspace"}
+
+
+NUMBERS = ("loss", "accuracy", "margin", "finding")
+
+
+def test_the_numbers_of_these_knobs_stay(lab: Path) -> None:
+    rows = [workspace()]
+    assert judge(rows) == []
+    assert rows == [workspace()]
+
+
+def test_the_numbers_of_other_knobs_go_and_a_line_says_why_and_what_to_type(lab: Path) -> None:
+    turn(lab, seed=2)
+    rows = [workspace()]
+    assert judge(rows) == ["workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes them anew"]
+    assert {rows[0][name] for name in NUMBERS} == {"-"}
+    assert rows[0]["train.lr"] == "0.03", "a knob stays"
+
+
+def test_a_finding_goes_where_it_alone_is_of_another_run(lab: Path) -> None:
+    write(lab, FINDING, '{"finding": "other"}')
+    rows = [workspace()]
+    assert judge(rows) == [f"workspace: no finding: {FINDING} is not what diagnose left; `dvc repro` makes them anew"]
+    assert rows[0]["finding"] == "-"
+    assert rows[0]["loss"] == workspace()["loss"]
+
+
+def test_both_go_for_their_own_reasons(lab: Path) -> None:
+    write(lab, FINDING, '{"finding": "other"}')
+    write(lab, SCORES, "{}")
+    lines = judge([workspace()])
+    assert [line.split(":")[1] for line in lines] == [" no scores", " no finding"]
+
+
+@pytest.mark.parametrize("state", ["Failed", "Queued", "Running"])
+def test_what_has_not_ended_well_has_no_numbers(lab: Path, state: str) -> None:
+    names = [f"try-{number}" for number in range(7)] if state == "Failed" else ["only"]
+    rows = [row(name, "language", "markov", State=state, finding="healthy", rev="workspace") for name in names]
+    [line] = judge(rows)
+    assert {one[name] for one in rows for name in NUMBERS} == {"-"}
+    assert line == (
+        "try-0, try-1, try-2, try-3 and 3 more: failed, so it has no scores: `dvc queue logs try-0` says why,"
+        " `dvc queue remove try-0` takes it away"
+        if state == "Failed"
+        else "only: has no scores before it ends"
+    )
+
+
+def test_what_waits_and_has_no_numbers_needs_no_word(lab: Path) -> None:
+    empty = dict.fromkeys((*NUMBERS, "bits_per_byte"), "")
+    assert judge([row("waits", "language", "markov", State="Queued", **empty)]) == []
+
+
+def test_losses_per_token_of_different_tokenizers_do_not_stand_in_one_column() -> None:
+    bpe = {"loss": "3.46574", "bits_per_byte": "2.0", "above_entropy": "0.3"}  # 2.5 bytes a token
+    rows = [
+        row("char", "language", "x", loss="1.38629", bits_per_byte="2.0"),
+        row("bpe", "language", "x", **bpe),
+        row("digits", "vision", "digits"),
+        row("diverged", "language", "x", loss="", bits_per_byte=""),
+    ]
+    [line] = set_apart(rows)
+    assert "a token is 1 to 2.5 bytes" in line
+    assert [[one[name] for name in ("accuracy", "loss", "bits_per_byte")] for one in rows] == [
+        ["-", "-", "2.0"],
+        ["-", "-", "2.0"],
+        ["0.5", "1.23456789", ""],
+        ["-", "", ""],
+    ]
+    assert rows[1]["above_entropy"] == "-"
+    assert rows[0]["margin"] == "-0.0125", "bits a byte, which compare"
+
+
+def test_losses_of_one_tokenizer_compare() -> None:
+    rows = [
+        row(name, "language", "x", loss=f"{loss:.6g}", bits_per_byte=f"{loss / 0.693147 / 2.71234:.6g}")
+        for name, loss in (("one", 3.45678), ("two", 0.0123456), ("three", 11.9))
+    ]
+    before = [dict(one) for one in rows]
+    assert set_apart(rows) == []
+    assert rows == before
+
+
+# --------------------------------------------------------------------------------------------------------- what was killed
+
+
+def leave_process(root: Path, revision: str, pid: int, returncode: int | None = None) -> None:
+    folder = root / ".dvc/tmp/exps/run" / revision
+    folder.mkdir(parents=True)
+    (folder / f"{revision}.json").write_text(json.dumps({"pid": pid, "returncode": returncode}))
+    told = {"name": "long", "root_dir": str(root / "away"), "location": "dvc-task", "status": 2}
+    (folder / f"{revision}.run").write_text(json.dumps(told))
+
+
+REVISION = "59238b6bc34f03d03256d1af621d95200645c675"
+
+
+def test_an_experiment_is_gone_where_its_process_is_another_or_none(tmp_path: Path) -> None:
+    assert not is_gone("workspace", tmp_path)
+    assert is_gone(REVISION[:7], tmp_path), "DVC calls it running, and no process was ever noted"
+    leave_process(tmp_path, REVISION, os.getpid())  # the number was given to another since
+    assert is_gone(REVISION[:7], tmp_path)
+    for content in ("", "[]", "{}", '{"pid": "x", "returncode": null}', '{"pid": -1, "returncode": null}'):
+        (tmp_path / f".dvc/tmp/exps/run/{REVISION}/{REVISION}.json").write_text(content)
+        assert is_gone(REVISION[:7], tmp_path), content
+
+
+def test_what_was_killed_is_named_with_the_way_out(lab: Path) -> None:
+    leave_process(lab, REVISION, os.getpid())
+    rows = [row("long", "language", "markov", State="Running", rev=REVISION[:7])]
+    [line] = judge(rows)
+    assert rows[0]["State"] == "Killed"
+    assert {rows[0][name] for name in ("loss", "accuracy")} == {"-"}
+    assert line.startswith("long: was killed")
+    assert "`dvc queue kill long`" in line
+
+
+def test_where_a_killed_experiment_keeps_dvc_from_showing_any_it_is_named(tmp_path: Path) -> None:
+    leave_process(tmp_path, REVISION, os.getpid())
+    said = f"ERROR: failed to show experiments - directory '{tmp_path}/away/.dvc' does not exist"
+    assert lost(said, tmp_path) == ["long"]
+    assert lost("ERROR: something else", tmp_path) == []
+    (tmp_path / "away").mkdir()
+    assert lost(said, tmp_path) == []
+
+
+@pytest.mark.slow
+def test_an_experiment_is_there_as_long_as_its_process_or_a_dvc_is(tmp_path: Path) -> None:
+    waits = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+    with subprocess.Popen([*waits, REVISION], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        leave_process(tmp_path, REVISION, process.pid)
+        assert not is_gone(REVISION[:7], tmp_path)
+        process.communicate()
+    assert is_gone(REVISION[:7], tmp_path)
+    (tmp_path / "dvc").write_text("import sys; print(flush=True); sys.stdin.read()")
+    worker = [sys.executable, "dvc", "exp", "queue-worker"]
+    with subprocess.Popen(worker, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        assert not is_gone(REVISION[:7], tmp_path)
+        process.communicate()
+    assert is_gone(REVISION[:7], tmp_path)
+
+
+DVC = """
+import pathlib, sys
+if "queue-worker" in sys.argv:
+    print(flush=True)
+    sys.stdin.read()
+else:
+    tries = pathlib.Path("tries")
+    tries.write_text(tries.read_text() + "." if tries.exists() else ".")
+    if len(tries.read_text()) < 3:
+        sys.exit("ERROR: a folder of the queue went while it was read")
+    print("Experiment,rev")
+"""
+
+
+@pytest.mark.slow
+def test_beside_a_worker_a_dvc_that_fails_is_asked_again_and_otherwise_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where `python -m dvc` finds this one first
+    write(tmp_path, "dvc/__main__.py", DVC)
+    command = ["dvc", "exp", "show"]
+    assert asked(command) == (1, "")
+    assert capsys.readouterr().err == "ERROR: a folder of the queue went while it was read\n"
+    assert Path("tries").read_text() == "."
+    Path("tries").unlink()
+    worker = [sys.executable, "dvc", "exp", "queue-worker"]
+    with subprocess.Popen(worker, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        assert asked(command) == (0, "Experiment,rev\n")
+        process.communicate()
+    assert Path("tries").read_text() == "..."
+    assert capsys.readouterr().err == "", "what went well in the end needs no word"

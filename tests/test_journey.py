@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,100 @@ def test_an_experiment_runs_what_its_knob_reaches_and_nothing_before_it(lab: Pat
     assert [list(finding) for finding in findings] == [["finding"]] * len(ran_here)
     run(lab, "dvc", "exp", "apply", "slow")
     assert read_yaml(lab / "params.yaml")["plot"]["dpi"] != 90
+
+
+def row_of(table: str, name: str) -> list[str]:
+    """The cells of an experiment's row in what `rally show` prints."""
+    [line] = [line.split() for line in table.splitlines() if f" {name} " in line and line.strip().startswith("language")]
+    return line
+
+
+def has_scores(table: str, name: str) -> bool:
+    return sum(word.count(".") == 1 and word.replace(".", "").replace("-", "").isdigit() for word in row_of(table, name)) > 3
+
+
+def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) -> None:
+    assert all(has_scores(run(lab, "rally", "show"), name) for name in ("workspace", "main"))
+    first = run(lab, "rally", "doctor")
+    turn(lab, {"seed": 2})
+    table = run(lab, "rally", "show")
+    assert "workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes them anew" in table
+    assert (has_scores(table, "workspace"), has_scores(table, "main")) == (False, True)
+    told = run(lab, "rally", "doctor", status=1)
+    assert told.startswith("This is the diagnosis of another run: seed is 2, and was 1 when train ran.")
+    assert "healthy:" not in told.partition("\n")[2].replace("(healthy:", "")
+    turn(lab, {"seed": 1})
+    assert run(lab, "rally", "doctor") == first
+
+    run(lab, "dvc", "exp", "run", "-n", "alone", "-S", "train.lr=0.5", "train")
+    table = run(lab, "rally", "show")
+    assert (has_scores(table, "alone"), has_scores(table, "workspace"), has_scores(table, "main")) == (False, False, True)
+    assert "evaluate has not run on the models that train left" in table
+    said = run(lab, "rally", "sample", "--prompt", "a", "--tokens", "3")
+    assert "another run" not in said, "the model is of these knobs"
+    subprocess.run(["git", "checkout", "-q", "."], cwd=lab, check=True)  # and no `dvc checkout`
+    said = run(lab, "rally", "sample", "--prompt", "a", "--tokens", "3")
+    assert "models: this model is of another run: models is not what train left; `dvc repro` trains" in said
+    assert has_scores(run(lab, "rally", "show"), "workspace"), "they are of the committed knobs, as dvc.lock says"
+
+    code = lab / "pipeline/probes/scores.py"
+    code.write_text(code.read_text() + "# other\n")
+    table = run(lab, "rally", "show")
+    assert "pipeline/probes/scores.py has changed since evaluate ran" in table
+    assert (has_scores(table, "workspace"), has_scores(table, "main")) == (False, True)
+    commit(lab)
+    table = run(lab, "rally", "show")
+    assert not has_scores(table, "main"), "a commit whose scores are of other code"
+    assert "1 experiment of other commits: `rally show -A`" in table
+    everywhere = run(lab, "rally", "show", "-A")
+    assert "alone" in everywhere
+    assert "experiments of other commits" not in everywhere
+    assert len([line for line in everywhere.splitlines() if line.strip().startswith("language")]) == 4
+
+
+def test_a_queued_experiment_that_fails_has_no_scores_and_a_killed_one_is_named_with_the_way_out(lab: Path) -> None:
+    run(lab, "dvc", "exp", "run", "--queue", "-n", "fails", "-S", "model.heads=16", "-S", "model.width=48")
+    run(lab, "dvc", "exp", "run", "--run-all")
+    table = run(lab, "rally", "show")
+    assert "Failed" in row_of(table, "fails")
+    assert not has_scores(table, "fails")
+    assert "fails: failed, so it has no scores: `dvc queue logs fails`" in table
+
+    run(lab, "dvc", "exp", "run", "--queue", "-n", "long", "-S", "train.steps=200000")
+    words = [str(BIN / "dvc"), "exp", "run", "--run-all"]  # which follows a worker that it starts
+    with subprocess.Popen(words, cwd=lab, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as follower:
+        try:
+            until(lambda: any(lab.glob(".dvc/tmp/exps/tmp*/metrics/train.json")) and bool(at_work(lab, "run/*")))
+            table = run(lab, "rally", "show")
+            assert "Running" in row_of(table, "long")
+            assert not has_scores(table, "long")
+            assert "long: has no scores before it ends" in table
+        finally:
+            for process in (*at_work(lab, "celery"), *at_work(lab, "run/*")):
+                os.kill(process, signal.SIGKILL)
+            follower.kill()
+    table = run(lab, "rally", "show")
+    assert "Killed" in row_of(table, "long")
+    assert "long: was killed, which DVC does not see: `dvc queue kill long` tells it" in table
+    [away] = (lab / ".dvc/tmp/exps").glob("tmp*")
+    shutil.rmtree(away)
+    assert "long: was killed, which DVC does not see: `dvc queue kill long` tells it" in run(lab, "rally", "show", status=1)
+    run(lab, "dvc", "queue", "kill", "long")
+    run(lab, "dvc", "queue", "remove", "long")
+    assert "long" not in run(lab, "rally", "show").partition("workspace")[2]
+
+
+def at_work(folder: Path, where: str) -> list[int]:
+    """The processes that DVC's queue has noted and that have not ended."""
+    noted = [json.loads(file.read_text()) for file in folder.glob(f".dvc/tmp/exps/{where}/*.json")]
+    return [process["pid"] for process in noted if process["returncode"] is None]
+
+
+def until(is_so: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 CLASSIFIERS: dict[str, dict[str, Any]] = {

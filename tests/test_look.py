@@ -368,14 +368,16 @@ def test_the_toy_text_goes_through_the_trained_model(project: Path) -> None:
     looked = look(Asked())
     assert looked.network == "after step 7"
     assert "".join(looked.words) == "the␣cat␣sat␣"  # the context holds twelve
-    assert looked.notes == ["The context holds 12 tokens: of 35 these are the first."]
+    whose, *notes = looked.notes
+    assert whose.startswith("models: this model is of another run: model.depth is 3, and was 2 when train ran (and ")
+    assert notes == ["The context holds 12 tokens: of 35 these are the first."]
 
 
 def test_a_prompt_goes_through_the_snapshot_of_a_step(project: Path) -> None:
     first, last = look(Asked("the cat", step="0")), look(Asked("the cat", step="last"))
     assert (first.network, last.network) == ("after step 0", "after step 7")
     assert first.seen.activations[0].rms == pytest.approx(last.seen.activations[0].rms / 3)  # as they were left
-    assert look(Asked("the €cat")).notes == ["The tokenizer lacks characters of this prompt; the model reads 'the cat'."]
+    assert look(Asked("the €cat")).notes[1:] == ["The tokenizer lacks characters of this prompt; the model reads 'the cat'."]
 
 
 def test_without_a_trained_model_the_network_is_drawn_as_it_would_be_trained(bare: Path) -> None:

@@ -18,6 +18,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
+from rich.console import Console
+from rich.text import Text
 from small import SMALL, TOP, knobs
 from subjects import machine
 
@@ -292,9 +294,17 @@ def test_a_training_that_diverged_is_infinitely_bad_by_every_measure(name: str) 
 @pytest.mark.parametrize(("name", "least"), [("train_loss", True), ("validation_accuracy", False)])
 def test_the_best_of_a_table_is_the_largest_where_more_is_better(name: str, least: bool) -> None:
     panel = next(album.panels(planted(0.02)))[1]
-    marked = [str(cell).startswith("[bold]") for cell in findings.table("", panel, name).columns[1].cells]
+    marked = [isinstance(cell, Text) and cell.style == "bold" for cell in findings.table("", panel, name).columns[1].cells]
     means = panel.values.mean(axis=-1)[0]
     assert marked.index(True) == (means.argmin() if least else means.argmax())
+
+
+def test_a_value_that_is_varied_is_text_and_no_markup() -> None:
+    names = ("**/[a-z]*.txt", "[/b]")
+    panel = Results((Axis("prepare.[b]", names), Axis("train.lr", RATES)), np.ones((2, len(RATES), 3)))
+    console = Console(file=(file := io.StringIO()), width=200)
+    console.print(findings.table("[/i]", panel, "train_loss"))
+    assert all(name in file.getvalue() for name in (*names, "[/i]"))
 
 
 def test_what_rises_has_no_least_place_that_would_be_the_best() -> None:

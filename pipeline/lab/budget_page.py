@@ -6,6 +6,7 @@ import json
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.lab.budget import ASSUMED_FLOPS, TOKENS_A_PARAMETER, Budget
 from pipeline.lab.fitting import CHANGES, GIB
@@ -127,7 +128,7 @@ def _fit(budget: Budget) -> Table:
     for verdict in budget.verdicts:
         style = "green" if verdict.fits else "red"
         word = "fits" if verdict.fits else "does not fit"
-        table.add_row(f"{verdict.device.name} ({size(verdict.device.room)})", size(verdict.wants), word, style=style)
+        table.add_row(Text(f"{verdict.device.name} ({size(verdict.device.room)})"), size(verdict.wants), word, style=style)
     return table
 
 

@@ -291,12 +291,13 @@ def doctor_(
     """Say whether the run is healthy, and if not why.
 
     Each finding comes with its evidence, its likeliest causes, and the experiment that would tell, as a command to paste.
+    Ends with status 1 where the diagnosis is of other knobs, code or data than are here.
     """
     enter_project()
     if context.invoked_subcommand is None:
         from pipeline.lab.doctor import show
 
-        show(all_signs=all_signs)
+        sys.exit(0 if show(all_signs=all_signs) else 1)
 
 
 @doctor.command()
@@ -375,9 +376,10 @@ def check(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_ON)
 def show(context: typer.Context) -> None:
-    """Show all experiments in one table, tasks apart.
+    """Show all experiments in one table, tasks apart; -A those of all commits.
 
-    It is made of a `dvc exp show`, which is printed; further options are passed on to it.
+    No score stands beside knobs that it is not of: there is a dash, and a line below says why. It is made of a `dvc exp show`,
+    which is printed; further options are passed on to it.
     """
     enter_project()
     from pipeline.lab import experiments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,30 +14,41 @@ from rich.text import Text
 from pipeline.artifacts import DIAGNOSIS, read_json
 from pipeline.figures.doctor import BAND, healthy, place, words
 from pipeline.figures.style import said
+from pipeline.lab.origin import here
 
 STYLES = {"healthy": "green", "odd": "yellow", "sick": "bold red"}
 STRIP = 30  # characters
 
 
-def show(*, all_signs: bool) -> None:
+def show(*, all_signs: bool) -> bool:
     """Print the findings with their evidence and the experiments that would tell; of the signs all, or those that are off.
+
+    Returns:
+        Whether they are of the knobs, code and data that are here, as far as one can know.
 
     Raises:
         Refusal: there is no diagnosis.
     """
     told = read_json(DIAGNOSIS, "finding", "findings", "signs")
-    console = Console(highlight=False)
+    origin, console = here(DIAGNOSIS), Console(highlight=False)
+    is_other = origin.known and not origin
+    if is_other:
+        line = f"This is the diagnosis of another run: {origin.says}. `dvc repro` makes that of this one."
+        console.print(Text(line, style="bold yellow"), soft_wrap=True)
+    elif not origin:
+        print(f"{DIAGNOSIS}: {origin.says}", file=sys.stderr)
     by_name = {sign["name"]: sign for sign in told["signs"]}
     if not told["findings"]:
-        console.print("[bold green]healthy[/]: no sign speaks against the run.")
+        console.print("No sign spoke against it." if is_other else "[bold green]healthy[/]: no sign speaks against the run.")
     explained: set[str] = set()
     for finding in told["findings"]:
         print_finding(console, finding, by_name, explained)
     listed = told["signs"] if all_signs else [sign for sign in told["signs"] if sign["status"] != "healthy"]
     if listed:
         console.print(signs(listed))
-    if len(listed) < len(told["signs"]):
-        console.print(f"[dim]{len(told['signs']) - len(listed)} signs are healthy: --all shows them[/]")
+    if quiet := len(told["signs"]) - len(listed):
+        console.print(f"[dim]{quiet} signs are {'not off' if is_other else 'healthy'}: --all shows them[/]")
+    return not is_other
 
 
 def print_finding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,13 +28,15 @@ def export(folder: Path, to: Way = "auto") -> str:
         Refusal: there is no trained model, the folder is somebody else's, the network has no place there, or a package is
             missing.
     """
-    from pipeline.lab.sample import open_trained
+    from pipeline.lab.sample import open_trained, stranger
 
     made_by = read_json(artifacts.MODEL.with_suffix(".json"), "model", "sha256")
     if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
         raise Refusal(f"{folder}: is there already, and no folder that `rally export` wrote; a new name would do")
     way = _way(made_by, to)
     subject = open_trained()
+    if line := stranger():
+        print(line, file=sys.stderr)
 
     from pipeline.corpus.documents import whole
 

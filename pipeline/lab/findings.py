@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.artifacts import rounded, write_bytes, write_json
 from pipeline.figures.style import png, said
@@ -88,16 +89,19 @@ def table(title: str, panel: Results, measure: str) -> Table:
     """
     lines, across = panel.axes
     seeds = panel.values.shape[-1]
-    drawn = Table(title=f"{title}: {measure}, {seeds} seeds" if title else f"{measure}, {seeds} seeds", title_justify="left")
-    drawn.add_column(across.name, justify="right")
+    # Text, for a knob's value may look like Rich's markup.
+    heading = Text(f"{title}: {measure}, {seeds} seeds" if title else f"{measure}, {seeds} seeds")
+    drawn = Table(title=heading, title_justify="left")
+    drawn.add_column(Text(across.name), justify="right")
     for label in titles([lines]):
-        drawn.add_column(f"{lines.name} {label}".strip() or measure, justify="right")
+        drawn.add_column(Text(f"{lines.name} {label}".strip() or measure), justify="right")
     means = panel.values.mean(axis=-1)
     best = np.where(np.isfinite(means), means, -np.inf).argmax(axis=1) if MEASURES[measure].rises else means.argmin(axis=1)
     for at, label in enumerate(titles([across])):
         cells = [cell(panel, panel.values[line, at], MEASURES[measure].absent) for line in range(len(lines.labels))]
         marked = across.is_scale() and not panel.logarithmic
-        drawn.add_row(label, *(f"[bold]{text}[/]" if marked and best[line] == at else text for line, text in enumerate(cells)))
+        styles = ["bold" if marked and best[line] == at else "" for line in range(len(cells))]
+        drawn.add_row(Text(label), *map(Text, cells, styles))
     return drawn
 
 

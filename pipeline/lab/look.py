@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.artifacts import MODEL, TOKENS, tokenizer_of
 from pipeline.lab.asked import Asked, read_ids, word_of
 from pipeline.lab.look_class import Told, drawn, kind_of_trained, look_at
-from pipeline.lab.sample import open_trained
+from pipeline.lab.sample import open_trained, stranger
 from pipeline.params import Model, Params, Refusal
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _told(asked: Asked, params: Params, notes: list[str]) -> Told:
         notes.append("There is no trained model here (`dvc repro` trains one): this is the network as it is drawn.")
     if asked.is_drawn or (not trained and asked.step == "last"):
         return look_at(asked, params, drawn(params), f"as drawn, untrained (seed {params.seed})", notes)
-    made = open_trained() if asked.step == "last" else _snapshot(asked.step, params)
+    made = _trained(asked, params, notes)
     return look_at(asked, params, made, f"after step {made.step:,}", notes)
 
 
@@ -107,12 +107,19 @@ def _network(asked: Asked, params: Params, notes: list[str]) -> _Network:
     if asked.step == "last" and not TRAINED.exists():
         notes.append("There is no trained model here (`dvc repro` trains one): this is the network as it is drawn.")
         return _drawn(asked, params)
-    made = open_trained() if asked.step == "last" else _snapshot(asked.step, params)
+    made = _trained(asked, params, notes)
 
     from pipeline.networks.transformer import GPT
 
     assert isinstance(made.model, GPT), "the one kind of network that there is"
     return _Network(f"after step {made.step:,}", made.model, made.runtime, made.tokenizer, made.tokenizer.vocabulary)
+
+
+def _trained(asked: Asked, params: Params, notes: list[str]) -> Subject:
+    """The trained model or a snapshot of it, with a note where it is not of the knobs, code and data that are here."""
+    made = open_trained() if asked.step == "last" else _snapshot(asked.step, params)
+    notes += [line] if (line := stranger()) else []
+    return made
 
 
 def _snapshot(step: str, params: Params) -> Subject:

@@ -74,7 +74,7 @@ def table(title: str, *columns: str, left: Sequence[int] = (0,)) -> Table:
     made = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, column in enumerate(columns):
         side: Literal["left", "right"] = "left" if number in left else "right"
-        made.add_column(column, justify=side, header_style="dim", no_wrap=True, overflow="ellipsis")
+        made.add_column(Text(column), justify=side, header_style="dim", no_wrap=True, overflow="ellipsis")
     return made
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pipeline.artifacts import TOKENS, memory_mapped, meta_of, read_json, tokens_of
+from pipeline.lab.origin import Origin, Workspace
 from pipeline.params import Params, Refusal, load
 from pipeline.tasks.base import Shape
 
@@ -75,7 +76,7 @@ def data_of(params: Params, vocabulary: int | None = None) -> Data:
     """
     kind, standing, path = params.task.kind, load(), meta_of(TOKENS)
     of_this_run = (params.task, params.prepare, params.tokenize) == (standing.task, standing.prepare, standing.tokenize)
-    if vocabulary is None and path.exists() and of_this_run:
+    if vocabulary is None and path.exists() and of_this_run and not Origin(Workspace()).turned("tokenize"):
         meta = read_json(path, "kind")
         if meta["kind"] == ("pixels" if kind == "vision" else params.tokenize.kind) and bool(meta.get("classes")) == (
             kind != "language"

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline import artifacts
 from pipeline.artifacts import read_json
+from pipeline.lab.origin import LARGE, Origin, Workspace
 
 
 def card(about: str, made_by: Mapping[str, Any]) -> str:
@@ -18,7 +19,7 @@ def card(about: str, made_by: Mapping[str, Any]) -> str:
         about: what the model is and how it is used, from the card's heading on.
         made_by: what models/model.json says.
     """
-    data, scores = _if_there(artifacts.CARD), _if_there(artifacts.EVALUATION)
+    data, scores = _of_the_model(artifacts.CARD, artifacts.RAW), _of_the_model(artifacts.EVALUATION, artifacts.EVALUATION)
     knobs = {section: made_by[section] for section in ("seed", "model", "train") if section in made_by}
     return CARD.format(
         about=about.strip(),
@@ -36,8 +37,15 @@ def is_ours(folder: Path) -> bool:
     return card.is_file() and "\n- rally\n" in card.read_text(encoding="utf-8", errors="replace")
 
 
-def _if_there(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.exists() else {}
+def _of_the_model(path: Path, out: Path) -> dict[str, Any]:
+    """What stands in a file, if it is there and of one run with the model, as far as one can know.
+
+    Args:
+        out: the file, or the folder that holds it, as dvc.yaml names it.
+    """
+    origin = Origin(Workspace(small=LARGE), among_themselves=True)
+    is_another = any(not verdict and verdict.known for verdict in map(origin.verdict, (artifacts.MODEL.parent, out)))
+    return read_json(path) if path.exists() and not is_another else {}
 
 
 def _scores(scores: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts import MODEL, SAMPLES, private, read_json
+from pipeline.lab.origin import of_trained
 from pipeline.params import Refusal, load, printable
 
 if TYPE_CHECKING:
@@ -58,13 +59,21 @@ def open_trained() -> Subject:
     return open_model(MODEL.parent, Runtime(knobs))
 
 
+def stranger() -> str:
+    """A line where the model that train left is of other knobs, code or data than are here; "" where it is of these."""
+    origin = of_trained(load())
+    return "" if origin else f"{MODEL.parent}: this model is of another run: {origin.says}; `dvc repro` trains that of this one"
+
+
 def open_writer() -> Subject:
-    """The model that train left, where it writes text.
+    """The model that train left, where it writes text; said on stderr where it is not of what is here.
 
     Raises:
         Refusal: there is none, it is damaged, or it tells classes.
     """
     subject = open_trained()
+    if line := stranger():
+        print(line, file=sys.stderr)
     from pipeline.networks.transformer import GPT
 
     if not isinstance(subject.model, GPT):
