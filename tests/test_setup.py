@@ -223,27 +223,47 @@ KILLED = {
     "git while it held the index": {".git/index.lock": ""},
     "DVC before it wrote": {".dvc/tmp/rwlock": ""},
     "DVC while it wrote": {".dvc/tmp/rwlock": '{"read": {"/a/'},
-    "an experiment, which had taken HEAD off its branch": {".git/HEAD": "d164a0c\n"},
+    "an experiment before it wrote": {".dvc/tmp/exps/rwlock": ""},
+    "an experiment that was being written down": {".dvc/tmp/exps/rwlock": '{"read": {}, "write": {"workspace": {"pid": 1}}}'},
+    "an experiment that was in DVC's list": {".git/refs/exps/stash": "COMMIT\n"},
+    "an experiment that had begun": {".git/refs/exps/exec/EXEC_MERGE": "COMMIT\n"},
+    "an experiment while it trained": {".dvc/tmp/exps/run/workspace/workspace.run": "{}"},
+    "an experiment that was about to end": {".git/logs/HEAD": "0 1 me <m@e> 1 +0000\tcommit: dvc: commit experiment 1\n"},
+    "an experiment of the queue": {".dvc/tmp/exps/tmpabc/dvc.yaml": ""},
+    "an experiment in a copy": {".dvc/tmp/exps/standalone/tmpabc/dvc.yaml": ""},
 }
 IN_ORDER = {
     "nothing at all": {},
     "a list of locks": {".dvc/tmp/rwlock": '{"read": {}, "write": {}}'},
-    "a HEAD on its branch": {".git/HEAD": "ref: refs/heads/main\n"},
+    "a HEAD that somebody took off": {".git/HEAD": "COMMIT\n"},
+    "an experiment that ended": {".git/refs/exps/exec/EXEC_HEAD": "COMMIT\n", ".dvc/tmp/exps/run/1/1.run": "{}"},
 }
 
 
+@pytest.mark.parametrize("form", ["a repository", "a worktree"])
 @pytest.mark.parametrize(
     ("left", "asked"), [*((left, ["mend"]) for left in KILLED.values()), *((left, []) for left in IN_ORDER.values())]
 )
 def test_what_looks_left_behind_by_a_kill_is_mended_before_the_command(
-    checkout: Checkout, left: dict[str, str], asked: list[str]
+    checkout: Checkout, left: dict[str, str], asked: list[str], form: str
 ) -> None:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=checkout.root, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    if form == "a worktree":
+        git("worktree", "add", "-q", str(checkout.home / "side"))
+        checkout.root = checkout.home / "side"
     checkout.run("true")
     checkout.calls()
     for name, content in left.items():
-        (checkout.root / name).parent.mkdir(parents=True, exist_ok=True)
-        (checkout.root / name).write_text(content)
-    assert checkout.run("echo", "it runs", cwd=checkout.home) == (0, "it runs\n", "")
+        path = checkout.root / (git("rev-parse", "--git-path", name[5:]) if name.startswith(".git/") else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content.replace("COMMIT", git("rev-parse", "HEAD")))
+    # A hook that calls ./run has set this.
+    assert checkout.run("echo", "it runs", cwd=checkout.home, GIT_DIR="/nowhere") == (0, "it runs\n", "")
     assert checkout.calls() == asked
 
 

@@ -1,4 +1,4 @@
-"""Git's own answers about the repository that a clone stands in: a plain one, a worktree, a submodule, a subfolder of another."""
+"""Git's answers about the repository that a clone stands in: a plain one, a worktree, a submodule, a folder of another."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Repository:
         """The full name of the branch that HEAD is on; nothing where it is on none."""
         return self("symbolic-ref", "--quiet", "HEAD")
 
-    def reflog(self, reference: str = "HEAD", newest: int = 5) -> list[Entry]:
+    def reflog(self, reference: str = "HEAD", newest: int = 30) -> list[Entry]:
         said = self("log", "--walk-reflogs", f"-{newest}", "--date=unix", "--format=%H %gd %gs", reference, "--")
         found = (re.fullmatch(r"([0-9a-f]{40,}) \S+@\{(\d+)\} ?(.*)", line) for line in said.splitlines())
         return [Entry(match[1], int(match[2]), match[3]) for match in found if match]

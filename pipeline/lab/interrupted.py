@@ -54,14 +54,16 @@ def dead_owners(lock: Path) -> set[str] | None:
     """
     try:
         content, written = json.loads(lock.read_text(encoding="utf-8")), lock.stat().st_mtime
+        owners = {
+            (name, int(owner["pid"]))
+            for held in content.values()
+            for name, infos in held.items()
+            for owner in (infos if isinstance(infos, list) else [infos])
+        }
     except FileNotFoundError:
         return set()
-    owners = {
-        (name, owner["pid"])
-        for held in content.values()
-        for name, infos in held.items()
-        for owner in (infos if isinstance(infos, list) else [infos])
-    }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{lock}: is no lock of DVC's") from error
     return None if any(is_alive(pid, written) for _, pid in owners) else {name for name, _ in owners}
 
 
@@ -97,6 +99,8 @@ def put_back(git: Repository) -> list[str]:
         ]
         if move := next((found for proof in proofs if (found := proof())), None):
             said += _head_back(git, move)
+    if held or running:
+        git("reset", "--quiet", "--", ".dvc/tmp/repro.dat")  # DVC stages it for the commit of the experiment
     said += _out_of_the_stash(git)
     if "workspace" in held and (aside := put_aside(git, rwlock)):
         said += _changes_back(git, aside)
@@ -123,7 +127,7 @@ def _running_here(git: Repository) -> str:
 
 def _is_restored(git: Repository) -> bool:
     """Whether the last that happened to HEAD is that DVC put it back."""
-    newest = git.reflog(newest=1)
+    newest = _moves(git)[:1]
     return bool(newest) and bool(RESTORED.fullmatch(newest[0].message))
 
 
@@ -146,16 +150,22 @@ def _move(entries: list[Entry]) -> Move | None:
     return Move("", found[1], entries[0].time) if found and found[1] == entries[0].commit else None
 
 
+def _moves(git: Repository) -> list[Entry]:
+    """The reflog of HEAD without `git reset` and `git stash`, which are in it and move nothing."""
+    return [entry for entry in git.reflog() if entry.message != "reset: moving to HEAD"]
+
+
 def _taken_off_to_write_down(git: Repository, since: float) -> Move | None:
-    log = git.path("logs/HEAD")
-    if not log.exists() or not since <= log.stat().st_mtime <= since + SOON:
+    move = _move(moves := _moves(git))
+    if not move or not move.branch or not since - 1 <= move.time <= since + SOON:
         return None
-    move = _move(git.reflog())
-    return move if move and move.branch else None
+    # The reflog knows whole seconds; in the very second in which DVC began it may have been somebody else.
+    is_after = move.time > since or (moves[0] == git.reflog(newest=1)[0] and git.path("logs/HEAD").stat().st_mtime >= since)
+    return move if is_after else None
 
 
 def _taken_off_to_run(git: Repository, running: str) -> Move | None:
-    entries = git.reflog()
+    entries = _moves(git)
     if entries and _is_of_dvc(git, entries[0]):
         del entries[0]
     move = _move(entries)
@@ -167,7 +177,7 @@ def _taken_off_to_run(git: Repository, running: str) -> Move | None:
 
 def _ended(git: Repository) -> Move | None:
     """DVC has committed the experiment and taken its marks away, all but the last."""
-    entries = git.reflog()
+    entries = _moves(git)
     if not entries or git.branch() or not _is_of_dvc(git, entries[0]):
         return None
     move = _move(entries[1:])
@@ -175,7 +185,7 @@ def _ended(git: Repository) -> Move | None:
 
 
 def _taken_off_to_apply(git: Repository) -> Move | None:
-    entries = git.reflog()
+    entries = _moves(git)
     move = _move(entries)
     aside = APPLIED.search(git("log", "-1", "--format=%B", "refs/exps/apply/stash"))
     if not move or not move.branch or not aside or aside[2] != move.commit:
@@ -188,7 +198,8 @@ def _taken_off_to_apply(git: Repository) -> Move | None:
 
 
 def _is_restored_to(entries: list[Entry], branch: str) -> bool:
-    return bool(entries) and bool(found := RESTORED.fullmatch(entries[0].message)) and found[1] == branch
+    found = RESTORED.fullmatch(entries[0].message) if entries else None
+    return found is not None and found[1] == branch
 
 
 def _is_of_dvc(git: Repository, entry: Entry) -> bool:
@@ -245,11 +256,8 @@ def put_aside(git: Repository, lock: Path) -> str:
     """
     since = lock.stat().st_mtime
     for number, entry in enumerate(git.reflog("refs/stash", newest=99)):
-        if (
-            git.raw("cat-file", "commit", entry.commit).endswith("\n")
-            and int(since) <= entry.time <= since + SOON
-            and entry.message.startswith("WIP on ")
-        ):
+        is_dvc = entry.message.startswith("WIP on ") and git.raw("cat-file", "commit", entry.commit).endswith("\n")
+        if is_dvc and int(since) <= entry.time <= since + SOON:
             return f"stash@{{{number}}}"
     return ""
 
