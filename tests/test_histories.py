@@ -46,7 +46,7 @@ def repository(root: Path) -> Path:
         "a.txt": "a\n",
         "b.txt": "b\n",
         ".dvc/config": "[core]\n    analytics = false\n",
-        ".dvc/.gitignore": "/tmp\n/cache\n",
+        ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
         ".gitignore": "/out.txt\n/.rally\n",
     }.items():
         (root / name).write_text(content)
@@ -83,7 +83,8 @@ REAL = {
 @pytest.mark.slow
 @pytest.mark.parametrize("step", REAL)
 def test_what_is_made_by_git_alone_is_what_a_killed_dvc_leaves(tmp_path: Path, step: str) -> None:
-    made, real = repository(tmp_path / "made"), repository(tmp_path / "real")
+    made, real = repository(tmp_path / "made"), tmp_path / "real"
+    shutil.copytree(made, real)
     for root in (made, real):
         (root / "a.txt").write_text("edited\n")
         (root / "new.txt").write_text("new\n")
