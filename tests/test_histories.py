@@ -343,7 +343,7 @@ def try_histories(count: int, tmp_path: Path) -> None:
         history = History(chance.choice(FORMS)(folder), chance)
         try:
             live(history)
-        except AssertionError as failure:
+        except (AssertionError, subprocess.CalledProcessError) as failure:
             raise AssertionError(f"RALLY_HISTORIES_SEED={seed}: {', then '.join(history.done)}") from failure
         shutil.rmtree(folder)
     print(f"{count} histories from seed {first} on: {time.monotonic() - begun:.0f} s")
