@@ -268,6 +268,23 @@ def _opens(tree: ast.Module) -> tuple[int, ...]:
     return tuple(found)
 
 
+def cached_outs_are_ignored(house: Path) -> list[str]:
+    """Law 2: git ignores the outs that DVC keeps, beside each, before the first run; no other, which git is to keep.
+
+    DVC refuses to train with an out that git tracks, and writes the line itself only when the stage has ended.
+    """
+    breaches = []
+    for stage, content in read_yaml(house / "dvc.yaml")["stages"].items():
+        for out in [*content.get("outs", []), *content.get("metrics", []), *content.get("plots", [])]:
+            name, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
+            ignore = (house / str(name)).parent / ".gitignore"
+            is_ignored = ignore.exists() and f"/{Path(str(name)).name}" in ignore.read_text(encoding="utf-8").splitlines()
+            if is_ignored != (options or {}).get("cache", True):
+                word = "not ignored" if not is_ignored else "kept by git, and ignored"
+                breaches.append(f"{stage}: {name} is {word} ({ignore.relative_to(house)})")
+    return breaches
+
+
 def packages_are_one_docstring(house: Path) -> list[str]:
     """Law 3: `__init__.py` is one docstring."""
     breaches = []
@@ -326,6 +343,7 @@ LAWS = {law.__name__: law for law in (
     deps_are_what_runs,
     params_are_what_is_read,
     commands_are_the_doors,
+    cached_outs_are_ignored,
     doors_check_before_they_import,
     packages_are_one_docstring,
     tables_are_tested_whole,

@@ -90,6 +90,17 @@ BREACHES = [
         replaced("dvc.yaml", "python -m pipeline.train", "python pipeline/train.py"),
         "python pipeline/train.py",
     ),
+    (
+        "cached_outs_are_ignored",
+        replaced("metrics/.gitignore", "/sanity.json\n", ""),
+        "metrics/sanity.json is not ignored (metrics/.gitignore)",
+    ),
+    ("cached_outs_are_ignored", replaced(".gitignore", "/plots\n", ""), "plots is not ignored (.gitignore)"),
+    (
+        "cached_outs_are_ignored",
+        added("metrics/.gitignore", "/evaluate.json\n"),
+        "metrics/evaluate.json is kept by git, and ignored",
+    ),
     ("doors_check_before_they_import", added("pipeline/train.py", "\nimport torch\n"), "imports torch before"),
     (
         "doors_check_before_they_import",
@@ -140,7 +151,8 @@ def copy_of_the_house(tmp_path: Path) -> Path:
     """What the laws read, somewhere where it may be broken."""
     for part in ("pipeline", "tests"):
         shutil.copytree(TOP / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("dvc.yaml", "params.yaml"):
+    for part in ("dvc.yaml", "params.yaml", ".gitignore", "data/.gitignore", "metrics/.gitignore"):
+        (tmp_path / part).parent.mkdir(exist_ok=True)
         shutil.copy(TOP / part, tmp_path / part)
     return tmp_path
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PATH_FILE = ROOT / "pipeline" / "lab" / "path.pth"
+AT_START = {"path.pth": "rally_path.pth", "at_start.py": "rally_start.py"}  # as pyproject.toml has them installed
 
 # What ./run asks of a Python: its version, whether it is whole, an environment, and packages in it. `install` notes each
 # call of pip; the file `broken` beside it makes pip fail, the file `slow` makes it take a second.
@@ -82,7 +82,7 @@ MADE = ["venv 3.11", "pip", "setup"]
 def checkout(tmp_path: Path) -> Checkout:
     root = tmp_path / "a checkout"
     (root / "pipeline" / "lab").mkdir(parents=True)
-    for name in ("run", "pyproject.toml", "constraints.txt", "params.yaml", "pipeline/lab/path.pth"):
+    for name in ("run", "pyproject.toml", "constraints.txt", "params.yaml", *(f"pipeline/lab/{name}" for name in AT_START)):
         shutil.copy(ROOT / name, root / name)
     here = Checkout(tmp_path, root)
     here.python("python3.11", "3.11")
@@ -223,27 +223,53 @@ KILLED = {
     "git while it held the index": {".git/index.lock": ""},
     "DVC before it wrote": {".dvc/tmp/rwlock": ""},
     "DVC while it wrote": {".dvc/tmp/rwlock": '{"read": {"/a/'},
-    "an experiment, which had taken HEAD off its branch": {".git/HEAD": "d164a0c\n"},
+    "an experiment before it wrote": {".dvc/tmp/exps/rwlock": ""},
+    "an experiment that was being written down": {".dvc/tmp/exps/rwlock": '{"read": {}, "write": {"workspace": {"pid": 1}}}'},
+    "an experiment that was in DVC's list": {".git/refs/exps/stash": "COMMIT\n"},
+    "an experiment that had begun": {".git/refs/exps/exec/EXEC_MERGE": "COMMIT\n"},
+    "an experiment while it trained": {".dvc/tmp/exps/run/workspace/workspace.run": "{}"},
+    "an experiment that was about to end": {".git/logs/HEAD": "0 1 me <m@e> 1 +0000\tcommit: dvc: commit experiment 1\n"},
+    "an experiment of the queue": {".dvc/tmp/exps/tmpabc/dvc.yaml": ""},
+    "an experiment in a copy": {".dvc/tmp/exps/standalone/tmpabc/dvc.yaml": ""},
 }
 IN_ORDER = {
     "nothing at all": {},
     "a list of locks": {".dvc/tmp/rwlock": '{"read": {}, "write": {}}'},
-    "a HEAD on its branch": {".git/HEAD": "ref: refs/heads/main\n"},
+    "a HEAD that somebody took off": {".git/HEAD": "COMMIT\n"},
+    "an experiment that ended": {".git/refs/exps/exec/EXEC_HEAD": "COMMIT\n", ".dvc/tmp/exps/run/1/1.run": "{}"},
 }
 
 
 @pytest.mark.parametrize(
-    ("left", "asked"), [*((left, ["mend"]) for left in KILLED.values()), *((left, []) for left in IN_ORDER.values())]
+    ("form", "left", "asked"),
+    [
+        (form, left, asked)
+        for lefts, asked in ((KILLED, ["mend"]), (IN_ORDER, []))
+        for left in lefts.values()
+        for form in ("a repository", "a worktree")
+        if form == "a repository" or any(name.startswith(".git/") for name in left)
+    ],
 )
 def test_what_looks_left_behind_by_a_kill_is_mended_before_the_command(
-    checkout: Checkout, left: dict[str, str], asked: list[str]
+    checkout: Checkout, left: dict[str, str], asked: list[str], form: str
 ) -> None:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=checkout.root, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    if form == "a worktree":
+        git("worktree", "add", "-q", str(checkout.home / "side"))
+        checkout.root = checkout.home / "side"
     checkout.run("true")
     checkout.calls()
     for name, content in left.items():
-        (checkout.root / name).parent.mkdir(parents=True, exist_ok=True)
-        (checkout.root / name).write_text(content)
-    assert checkout.run("echo", "it runs", cwd=checkout.home) == (0, "it runs\n", "")
+        path = checkout.root / (git("rev-parse", "--git-path", name[5:]) if name.startswith(".git/") else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content.replace("COMMIT", git("rev-parse", "HEAD")))
+    # A hook that calls ./run has set this.
+    assert checkout.run("echo", "it runs", cwd=checkout.home, GIT_DIR="/nowhere") == (0, "it runs\n", "")
     assert checkout.calls() == asked
 
 
@@ -264,11 +290,16 @@ def test_knobs_are_checked_before_dvc_removes_what_a_stage_had_left(checkout: Ch
 # ------------------------------------------------------------------------------------- python means this environment's
 
 
+def install_at_start(venv: Path) -> None:
+    for name, installed in AT_START.items():
+        shutil.copy(ROOT / "pipeline/lab" / name, next(venv.glob("lib/python3*/site-packages")) / installed)
+
+
 @pytest.mark.parametrize("shell", [name for name in ("sh", "dash", "bash", "zsh") if shutil.which(name)])
 def test_a_stage_finds_the_python_of_the_environment_though_nobody_activated_it(tmp_path: Path, shell: str) -> None:
     venv = tmp_path / "an environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-    shutil.copy(PATH_FILE, next(venv.glob("lib/python3*/site-packages")) / "rally_path.pth")
+    install_at_start(venv)
     wrong = tmp_path / "wrong"
     wrong.mkdir()
     (wrong / "python").write_text("#!/bin/sh\nexit 1\n")
@@ -288,3 +319,53 @@ def test_the_environment_that_the_tests_run_in_leads_the_path() -> None:
     command = [sys.executable, "-c", "import os; print(os.environ['PATH'])"]
     seen = subprocess.run(command, capture_output=True, text=True, check=True)
     assert seen.stdout.split(os.pathsep)[0] == str(Path(sys.prefix) / "bin")
+
+
+# ------------------------------------------------------------------------------------ DVC's site cache is the user's own
+
+
+def is_writable_for_others(folder: Path) -> bool:
+    return bool(folder.stat().st_mode & 0o022)
+
+
+def python_of(venv: Path, *words: str, **variables: str) -> str:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    install_at_start(venv)
+    done = subprocess.run(
+        [venv / "bin" / "python", *words],
+        env={"PATH": "/usr/bin:/bin", **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+ASK = ("-c", "import os; print(os.environ.get('DVC_SITE_CACHE_DIR'))")
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({"HOME": "home"}, "home/.cache/rally/dvc"),
+        ({"HOME": "home", "XDG_CACHE_HOME": "xdg"}, "xdg/rally/dvc"),
+        ({"HOME": "home", "RALLY_CACHE": "mine"}, "mine/dvc"),
+        ({"HOME": "home", "DVC_SITE_CACHE_DIR": "set"}, "set"),
+    ],
+)
+def test_dvc_keeps_its_site_cache_in_the_same_folder_of_the_user_with_and_without_run(
+    checkout: Checkout, tmp_path: Path, variables: dict[str, str], place: str
+) -> None:
+    variables = {name: str(tmp_path / value) for name, value in variables.items()}
+    assert python_of(tmp_path / "venv", *ASK, **variables) == str(tmp_path / place)
+    assert not is_writable_for_others(tmp_path / place / "repo")  # DVC would make it so
+    shutil.rmtree(tmp_path / place)
+    assert checkout.run("sh", "-c", "echo $DVC_SITE_CACHE_DIR", **variables)[1].strip() == str(tmp_path / place)
+    assert not is_writable_for_others(tmp_path / place / "repo")
+
+
+def test_where_the_user_has_no_such_folder_dvc_does_what_it_does(checkout: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "full").touch()
+    assert python_of(tmp_path / "venv", *ASK, RALLY_CACHE=str(tmp_path / "full")) == "None"
+    assert checkout.run("sh", "-c", "echo ${DVC_SITE_CACHE_DIR-none}", RALLY_CACHE=str(tmp_path / "full"))[1] == "none\n"

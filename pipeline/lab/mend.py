@@ -1,105 +1,134 @@
 """What did a kill leave half done in git's and DVC's own files? Put right, so that the same command goes on.
 
-Rally's files are written whole or not at all. DVC writes its own in place (params.yaml for -S, dvc.lock, its list of
-what is read and written), git's lock outlives a killed git, and a killed `dvc exp run` leaves HEAD off its branch. All of
-that wants a person who knows. ./run looks for the traces and calls this.
+Rally's files are written whole or not at all. DVC writes its own in place (params.yaml for -S, dvc.lock, its lists of what is
+read and written), git's lock outlives a killed git, and a killed `dvc exp run` leaves HEAD off its branch. All of that wants a
+person who knows. ./run looks for the traces and calls this. What is undone is only what DVC's traces prove a kill left.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import fcntl
 import re
-import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 from pipeline.artifacts import private, programs, write_bytes, write_text
-from pipeline.params import Refusal, load
+from pipeline.lab import abandoned, interrupted
+from pipeline.lab.git import Repository
+from pipeline.params import Refusal, load, read_yaml
 
-EXPERIMENT = "refs/exps/exec/EXEC_HEAD"  # there while an experiment runs in the workspace, and after it was killed
-FIRST_MOMENTS = 5  # seconds in which DVC has put aside what was changed, and taken HEAD off its branch
+HELD = 10  # seconds; a git that lives has given the index free by then, or is seen at work
 
 
 def mend(root: Path) -> list[str]:
     """Put right what was left in the clone at `root`; a line for each thing that was.
 
-    Nothing is touched while a git or DVC is at work there, for then nothing was left.
+    Nothing is touched while a git or DVC is at work there or in another worktree of it, for then nothing was left.
     """
-    if not (root / ".git").exists() or _somebody_works_in(root):
+    git = Repository(root)
+    if not git.holds_root() or any(_somebody_works_in(tree) for tree in {root.resolve(), *git.worktrees()}):
         return []
-    return [*_index_lock(root), *_rwlock(root), *_head(root), *_cut_short(root)]
+    with _without_dvc(root) as is_alone:
+        if not is_alone:
+            return []
+        mended = [*_index_lock(git), *_rwlocks(root)]
+        mended += _params(git)  # before the lock is gone that proves who was writing it
+        mended += interrupted.put_back(git)
+        mended += _dvc_lock(git)
+    return [*mended, *abandoned.clear(root)]  # this one asks DVC, which wants its lock
+
+
+@contextlib.contextmanager
+def _without_dvc(root: Path) -> Iterator[bool]:
+    """Hold the lock that a DVC holds while it works, also one of another user or container, which psutil cannot see."""
+    lock = root / ".dvc/tmp/lock"
+    if not lock.exists():
+        yield True
+        return
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 def _somebody_works_in(root: Path) -> bool:
+    """Whether a git or DVC stands in a folder; not one that works through DVC's queue, in copies of its own."""
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words, place = process.info["cmdline"] or [], process.info["cwd"]  # None: somebody else's
+        if {"queue-worker", "exec-run"} & set(words):
+            continue
         if programs(words) & {"git", "dvc"} and place and Path(place).is_relative_to(root):
             return True
     return False
 
 
-def _index_lock(root: Path) -> list[str]:
-    lock = root / _git(root, "rev-parse", "--git-path", "index.lock")
-    if not lock.exists():
+def _index_lock(git: Repository) -> list[str]:
+    lock = git.path("index.lock")
+    try:
+        first = lock.stat()
+        time.sleep(max(0.0, min(HELD, first.st_mtime + HELD - time.time())))  # of a git that is nowhere to be seen
+        if (first.st_ino, first.st_mtime) != ((now := lock.stat()).st_ino, now.st_mtime):
+            return []
+        lock.unlink()
+    except FileNotFoundError:
         return []
-    lock.unlink()
     return ["mended: git's index was locked by a git that is no more"]
 
 
-def _rwlock(root: Path) -> list[str]:
-    lock = root / ".dvc/tmp/rwlock"
-    try:
-        json.loads(lock.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    except ValueError:
-        lock.unlink()  # it named processes that are no more
-        return ["mended: DVC's list of what is read and written was damaged"]
-    return []
-
-
-def _head(root: Path) -> list[str]:
-    """HEAD back on the branch that `dvc exp run` took it from, as DVC itself does when it comes to its end."""
-    if _git(root, "symbolic-ref", "--quiet", "HEAD") or not (commit := _commit_of(root, EXPERIMENT) or _just_taken_off(root)):
-        return []
-    moves = re.findall(rf"^checkout: moving from (\S+) to {commit}$", _git(root, "reflog", "--format=%gs"), re.MULTILINE)
-    branch = next((name for name in moves if _commit_of(root, f"refs/heads/{name}") == commit), "")
-    if not branch:
-        return ["a killed experiment left HEAD off its branch; `git switch BRANCH` puts it back"]
-    stashed = _git(root, "stash", "list", "-1", "--format=%ct")
-    _git(root, "symbolic-ref", "-m", "rally mend", "HEAD", f"refs/heads/{branch}")
-    _git(root, "reset", "--quiet")
-    for reference in _git(root, "for-each-ref", "--format=%(refname)", "refs/exps/exec").splitlines():
-        _git(root, "update-ref", "-d", reference)
-    said = [
-        f"mended: HEAD is on {branch} again; a killed experiment had taken it off (its knobs may still stand in params.yaml)"
-    ]
-    if stashed and _at_the_start_of_dvc(root, int(stashed)):
-        said.append("what you had changed before lies in git's stash: `git checkout . && git stash pop` brings it back")
-    return said
-
-
-def _cut_short(root: Path) -> list[str]:
-    """A file that DVC was writing, as it is in the last commit; a dvc.lock that is in none goes, and DVC makes it anew.
-
-    What was there is kept in .rally/mended, for it might be somebody's after all.
-    """
+def _rwlocks(root: Path) -> list[str]:
+    """DVC's lists of what is read and written: a damaged one stops it; so does one that names a process's number anew."""
     said = []
-    for name, is_whole in (("params.yaml", _holds_all_knobs), ("dvc.lock", lambda path: False)):
-        path = root / name
-        if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or is_whole(path):
+    for name in (".dvc/tmp/rwlock", ".dvc/tmp/exps/rwlock"):
+        lock = root / name
+        try:
+            dead = interrupted.dead_owners(lock)
+        except ValueError:
+            lock.unlink()  # it named processes that are no more
+            said.append("mended: DVC's list of what is read and written was damaged")
             continue
-        committed = _git(root, "show", f"HEAD:{name}")
-        if not committed and name == "params.yaml":
-            continue  # there is nothing to put in its place, and it cannot be done without
-        write_bytes(private("mended") / name, content)
-        if committed:
-            write_text(path, committed + "\n")
-        else:
-            path.unlink()
-        said.append(f"mended: {name} was cut short while DVC wrote it; it is as in the last commit")
+        if dead and name == ".dvc/tmp/rwlock":
+            lock.unlink()
+            said.append("mended: DVC's list of what is read and written named a process that is no more")
     return said
+
+
+def _params(git: Repository) -> list[str]:
+    """A params.yaml that DVC was writing, as it was before; what was there is kept in .rally/mended.
+
+    DVC holds a lock while it turns knobs. Without that proof a file that ends in the middle of a line is somebody's own.
+    """
+    path = git.root / "params.yaml"
+    lock = git.root / ".dvc/tmp/exps/rwlock"
+    if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or _holds_all_knobs(path):
+        return []
+    if "workspace" not in (interrupted.dead_owners(lock) or ()):
+        return []
+    before = git.raw("show", f"{interrupted.put_aside(git, lock) or 'HEAD'}:./params.yaml")
+    if not before:
+        return []  # there is nothing to put in its place, and it cannot be done without
+    write_bytes(private("mended") / path.name, content)
+    write_text(path, before)
+    return ["mended: params.yaml was cut short while DVC wrote it; it is as before (what was there: .rally/mended/params.yaml)"]
+
+
+def _dvc_lock(git: Repository) -> list[str]:
+    """A dvc.lock that was cut short, as it is in the last commit; one that is in none goes, and DVC makes it anew."""
+    path = git.root / "dvc.lock"
+    if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or _is_a_whole_lock(path):
+        return []
+    write_bytes(private("mended") / path.name, content)
+    if committed := git.raw("show", "HEAD:./dvc.lock"):
+        write_text(path, committed)
+        return ["mended: dvc.lock was cut short while DVC wrote it; it is as in the last commit"]
+    path.unlink()
+    return ["mended: dvc.lock was cut short while DVC wrote it; the next `dvc repro` makes it anew"]
 
 
 def _holds_all_knobs(path: Path) -> bool:
@@ -110,24 +139,11 @@ def _holds_all_knobs(path: Path) -> bool:
     return True
 
 
-def _just_taken_off(root: Path) -> str:
-    """The commit that HEAD stands at, if DVC took it there in its first moments, in which it leaves no mark of its own."""
-    newest = _git(root, "reflog", "-1", "--date=unix", "--format=%gd %gs")
-    move = re.fullmatch(r"HEAD@\{(\d+)\} checkout: moving from \S+ to ([0-9a-f]{40,})", newest)
-    return move[2] if move and _at_the_start_of_dvc(root, int(move[1])) else ""
-
-
-def _at_the_start_of_dvc(root: Path, time: int) -> bool:
-    """Whether something happened in the seconds after the last DVC took its lock."""
-    lock = root / ".dvc/tmp/lock"
-    return lock.exists() and -1 <= time - lock.stat().st_mtime <= FIRST_MOMENTS
-
-
-def _commit_of(root: Path, reference: str) -> str:
-    return _git(root, "rev-parse", "--quiet", "--verify", reference)
-
-
-def _git(root: Path, *words: str) -> str:
-    """What git says; nothing where it fails."""
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _is_a_whole_lock(path: Path) -> bool:
+    """Whether a dvc.lock says of each stage what DVC writes last, with checksums of full length."""
+    try:
+        stages = read_yaml(path)["stages"].values()
+        sums = [str(file["md5"]) for stage in stages for file in [*stage.get("deps", []), *stage["outs"]] if "md5" in file]
+    except (Refusal, KeyError, TypeError, AttributeError):
+        return False
+    return bool(sums) and all(re.fullmatch(r"[0-9a-f]{32}(\.dir)?", md5) for md5 in sums)
