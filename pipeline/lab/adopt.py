@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.artifacts import TOKENS, meta_of, read_json
-from pipeline.lab.study import hydra_text
+from pipeline.lab.overrides import hydra_text
 from pipeline.params import Refusal, load
 
 

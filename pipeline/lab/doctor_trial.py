@@ -22,6 +22,7 @@ from rich.table import Table
 
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.figures.style import png
+from pipeline.lab.basis import Basis
 from pipeline.lab.doctor_fit import fitted, lines
 from pipeline.lab.examination import case_of, data_for
 from pipeline.lab.faults import FAULTS
@@ -94,11 +95,11 @@ class Rate:
         return f"{self.share:.1%} ({low:.0%} … {high:.0%}; {self.hits} of {self.of})"
 
 
-def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequence[str], fit: bool = False) -> None:
+def play(standing: Basis, *, seeds: int, healthy: int, only: Sequence[str], fit: bool = False) -> None:
     """Hold the trial, print what came of it, and leave it in FOUND.
 
     Args:
-        standing: the sections of params.yaml.
+        standing: the knobs that the trainings stand on.
         healthy: runs without a fault, of each task.
         only: faults to look at; none = all of them.
         fit: print the lines of the table of ranges that the tasks to fit on speak for.
@@ -111,13 +112,13 @@ def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequenc
     if fit and only:
         raise Refusal("--fit: wants all faults to lie beside the healthy runs; leave --fault out")
     wanted = [one for one in patients(TASKS, seeds, healthy) if not only or not one.fault or one.fault in only]
-    with following(standing["runtime"]["progress"], len(wanted)) as advance:
-        cases = cases_of(wanted, standing, advance)
+    with following(standing.sections["runtime"]["progress"], len(wanted)) as advance:
+        cases = cases_of(wanted, standing.sections, advance)
     console = Console(highlight=False)
     if fit:
         chosen = {patient: case for patient, case in cases.items() if patient.task in FITTED_ON}
         console.print(*lines(fitted(chosen)), sep="\n", soft_wrap=True)
-    told = {}
+    told: dict[str, Any] = {"made_of": standing.as_json()}
     for half, tasks in (("fitted on", FITTED_ON), ("held out", HELD_OUT)):
         outcomes = diagnosed({patient: case for patient, case in cases.items() if patient.task in tasks})
         console.print(table(f"{half}: {', '.join(tasks)}", outcomes))
