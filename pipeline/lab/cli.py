@@ -8,13 +8,50 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+import typer.core
 
-from pipeline.params import Params, Refusal, door, load, parse
+from pipeline.params import Params, Refusal, door, load, parse, suggest
+
+# What people type that is no verb: the command that does it.
+NO_VERBS = {
+    **dict.fromkeys(("prepare", "tokenize", "train", "evaluate", "probe", "diagnose"), "`dvc repro {}` runs that stage"),
+    **dict.fromkeys(("run", "repro", "reproduce", "resume"), "`dvc repro` trains, and goes on where it stopped"),
+    **dict.fromkeys(("plot", "plots"), "`dvc repro plot` draws plots/report.html, `dvc plots diff` several experiments"),
+    "report": "`dvc repro plot` writes plots/report.html",
+    **dict.fromkeys(("compare", "diff"), "`rally show` compares all experiments; two of them `dvc metrics diff ONE OTHER`"),
+    **dict.fromkeys(("list", "ls", "exp", "experiments", "table", "status"), "`rally show` lists all experiments"),
+    **dict.fromkeys(("study", "studies", "sweep", "grid", "recipe"), "`rally play` lists studies, `rally play NAME` runs one"),
+    **dict.fromkeys(("generate", "write", "chat", "prompt", "infer", "predict"), "`rally sample` lets the model write"),
+    **dict.fromkeys(("tune", "tune_device", "autotune"), "`rally tune-device` finds what is fastest on this machine"),
+    **dict.fromkeys(("queue", "start"), "`dvc queue start` runs what waits in the queue"),
+    "apply": "`dvc exp apply NAME` brings an experiment back",
+    **dict.fromkeys(("remove", "rm", "delete"), "`dvc exp remove NAME` removes an experiment"),
+    **dict.fromkeys(("push", "pull", "share"), "`dvc exp push origin NAME` and `dvc push` share what there is"),
+    **dict.fromkeys(("test", "tests"), "`pytest` runs the tests"),
+    **dict.fromkeys(("version", "info"), "`rally env` says what is installed"),
+    **dict.fromkeys(("install", "init", "update"), "`./run` makes and updates the environment by itself"),
+}
+
+
+class Verbs(typer.core.TyperGroup):
+    """Verbs, which answer to a word that is none of them with the command that was likely meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # typer brings a click of its own, whose types are private
+        word, verbs = args[0], tuple(self.list_commands(ctx))
+        if word not in verbs and not word.startswith("-"):
+            if word == "help":
+                typer.echo(ctx.get_help())
+                ctx.exit()
+            hint = NO_VERBS[word].format(word) if word in NO_VERBS and ctx.parent is None else suggest(word, verbs)
+            raise Refusal(f"{ctx.command_path} {word}: there is no such command. {hint}")
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
+    cls=Verbs,
     help="What one asks Rally by hand; `dvc` does the rest (dvc repro, dvc exp run -S train.lr=0.01).",
     no_args_is_help=True,
     add_completion=False,
@@ -292,7 +329,7 @@ def budget(
     budget_page.show(drawn_up, as_json=as_json)
 
 
-doctor = typer.Typer(help="Say whether the run is healthy, and if not why.", rich_markup_mode=None)
+doctor = typer.Typer(cls=Verbs, help="Say whether the run is healthy, and if not why.", rich_markup_mode=None)
 app.add_typer(doctor, name="doctor")
 
 

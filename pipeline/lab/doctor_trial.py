@@ -7,13 +7,10 @@ were fitted on half of the tasks; what counts is the other half.
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 import signal
 import statistics
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +26,7 @@ from pipeline.lab.faults import FAULTS
 from pipeline.lab.findings import FOUND, following
 from pipeline.lab.patients import FITTED_ON, HELD_OUT, TASKS, Patient, patients
 from pipeline.lab.trial_picture import draw
+from pipeline.lab.workers import each_done
 from pipeline.params import Refusal, cores, suggest
 from pipeline.probes.case import Case
 from pipeline.probes.doctor import diagnose
@@ -139,28 +137,12 @@ def cases_of(wanted: Iterable[Patient], standing: Mapping[str, Any], advance: Ca
     data_for(ahead, standing)
     os.environ["OMP_NUM_THREADS"] = "1"
     found = {}
-    pool = ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), initializer=end_with_parent)
-    try:
-        running = {pool.submit(case_of, patient, standing): patient for patient in ahead}
-        for done in as_completed(running):
-            found[running[done]] = done.result()
-            advance()
-    finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for those that have not begun
+    workers = standing["runtime"]["workers"] or cores()
+    tasks = {patient: (patient, standing) for patient in ahead}
+    for patient, case in each_done(case_of, tasks, workers, on_ctrl_c=signal.SIG_DFL):
+        found[patient] = case
+        advance()
     return {patient: found[patient] for patient in ahead}
-
-
-def end_with_parent() -> None:
-    """Let this process end with the one that started it: at once on Ctrl-C, which both hear, or when that is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 # ---------------------------------------------------------------------------------------------------------------- counting
