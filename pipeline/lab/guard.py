@@ -11,6 +11,7 @@ import base64
 import contextlib
 import io
 import json
+import logging
 import re
 import sys
 import tempfile
@@ -57,15 +58,18 @@ def _asked(words: Sequence[str]) -> argparse.Namespace:
     at = next((place for place, word in enumerate(words) if Path(word).name == "dvc"), len(words))
     if "exp" not in words[at:] and "experiments" not in words[at:] and "queue" not in words[at:]:
         return argparse.Namespace()  # without the wait for DVC's parser
+    from dvc.cli import DvcParserError
     from dvc.cli.parser import get_main_parser
-    from dvc.exceptions import DvcException
 
     heard = io.StringIO()
+    logging.disable()
     try:
         with contextlib.redirect_stdout(heard), contextlib.redirect_stderr(heard):
             return get_main_parser().parse_args(list(words[at + 1 :]))
-    except (DvcException, SystemExit):
+    except (DvcParserError, SystemExit):
         return argparse.Namespace()
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _run(asked: argparse.Namespace) -> None:
