@@ -746,13 +746,13 @@ CALLED_ELSEWHERE = {
 }
 
 
-def knobs_of(section: type[Section], above: str = "") -> tuple[str, ...]:
+def knob_names(section: type[Section], above: str = "") -> tuple[str, ...]:
     """Every knob of a section by its full name, such as train.lr."""
     names: list[str] = []
     for name, field in section.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, Section):
-            names += knobs_of(inner, f"{above}{name}.")
+            names += knob_names(inner, f"{above}{name}.")
         else:
             names.append(f"{above}{name}")
     return tuple(names)
@@ -767,7 +767,7 @@ def meant(knob: str, siblings: tuple[str, ...]) -> str:
     """
     section, _, word = knob.rpartition(".")
     own = [f"{section}.{sibling}".lstrip(".") for sibling in siblings]
-    names = knobs_of(Params)
+    names = knob_names(Params)
     found = [name for name in names if name.rpartition(".")[2] == word]
     if not found and word in CALLED_ELSEWHERE:
         found = [CALLED_ELSEWHERE[word]]

@@ -7,9 +7,7 @@ import itertools
 import json
 import math
 import multiprocessing
-import os
 import shutil
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -358,6 +356,8 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
 
     next(Path(".rally/sweeps/runs").iterdir()).unlink()  # as an interruption before it would have left things
     found = json.loads(Path("results/own.json").read_text())
+    assert {name: found["made_of"]["knobs"][name] for name in project} == project
+    assert found["made_of"]["varied"] == [list(PARTS["vary"]["arm"].values()), [{"train.lr": 0.01}, {"train.lr": 0.1}]]
     findings.play("own", played, Basis(project), dry_run=False)
     assert json.loads(Path("results/own.json").read_text()) == found
     second = kept()
@@ -457,11 +457,16 @@ def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], mon
     assert told == [8]
     shutil.rmtree(".rally/sweeps/runs")
 
+    killed: list[int] = []
+
     def kill_one() -> None:
-        if len(kept()) == 1:
-            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+        if not killed:
+            [process, *_] = multiprocessing.active_children()
+            process.kill()
+            killed.append(process.pid or 0)
 
     assert sweep.run_all(variants, (), kill_one) == alone, "what a killed process did is done again"
+    assert killed
 
 
 def test_what_diverges_is_an_outcome(project: dict[str, Any]) -> None:

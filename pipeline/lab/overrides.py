@@ -170,7 +170,7 @@ def _unusable(override: Override) -> list[str]:
 
     value = override.value()
     if isinstance(value, dict | list) and within(list(value.values()) if isinstance(value, dict) else value):
-        return [f"-S {override.input_line}: several values inside of a list or section; DVC takes them for a whole knob alone"]
+        return [f"-S {override.input_line}: DVC takes several values for a whole knob alone"]
     return templates_in(value, override.key_or_group)
 
 
