@@ -350,11 +350,12 @@ def test_code_that_goes_back_with_an_older_experiment_is_named(project: Path, ca
     experiment("x", **{"pipeline/train.py": "print('of the experiment')\n"})
     before([*APPLY, "x"])
     assert capsys.readouterr().err == "", "its own change is what one wants"
-    Path("pipeline/new.py").write_text("print(3)\n")
+    Path("pipeline/new.py").write_text("which the experiment lacks, and which stays")
+    Path("pipeline/train.py").write_text("print('newer')\n")
     git("add", "-A")
     git("commit", "-qm", "newer")
     before([*APPLY, "x"])
-    assert capsys.readouterr().err.startswith("x: belongs to another commit, whose code comes with it: pipeline/new.py. ")
+    assert capsys.readouterr().err.startswith("x: belongs to another commit, whose code comes with it: pipeline/train.py. ")
 
 
 # ------------------------------------------------------------------------------------------------- as DVC really does it

@@ -234,7 +234,19 @@ def _apply(experiment: str) -> None:
             f"{listed(lost)}: would be overwritten by the experiment's, and stands like this neither in the last commit nor in "
             f"an experiment. Commit it first, or put it aside: `git stash -u`, and later `git stash pop`"
         )
-    behind = paths("diff", "--name-only", "--relative", "-z", f"{commit}^", "HEAD", "--", "pipeline", "dvc.yaml", "studies")
+    behind = paths(
+        "diff",
+        "--name-only",
+        "--relative",
+        "--diff-filter=MDT",
+        "-z",
+        f"{commit}^",
+        "HEAD",
+        "--",
+        "pipeline",
+        "dvc.yaml",
+        "studies",
+    )
     if behind:
         print(
             f"{experiment}: belongs to another commit, whose code comes with it: {listed(behind)}. "
