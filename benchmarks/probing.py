@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import Lab, Took, machine, table, timed
-from pipeline.lab.study import values_of
+from pipeline.lab.overrides import values_of
 
 PEAK = """
 import resource, runpy, sys

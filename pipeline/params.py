@@ -43,10 +43,17 @@ def door(main: Callable[[], None]) -> Callable[[], None]:
 
     It also has the threads of numerical libraries fall asleep soon when they wait, which must be said before those are
     loaded. They would spin for long; on cores that another process wants, a training step took ten times as long for it.
+
+    A stage takes no arguments: `python -m pipeline.train --help` must not begin a training.
     """
+    file = Path(main.__code__.co_filename).resolve()
+    is_stage = main.__module__ == "__main__" and file.parent == ROOMS
 
     @functools.wraps(main)
     def refusing() -> None:
+        if is_stage and len(sys.argv) > 1:
+            print(_no_arguments(file.stem, sys.argv[1]), file=sys.stderr)
+            sys.exit(2)
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # GNU's OpenMP, which torch brings along on Linux
         os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's and Intel's, milliseconds
         try:
@@ -90,6 +97,13 @@ def printable(text: str) -> str:
     surrogate pair cannot be printed at all. Line breaks and tabs stay.
     """
     return text if text.isascii() and text.isprintable() else text.translate(_PRINTABLE)
+
+
+def _no_arguments(stage: str, word: str) -> str:
+    return (
+        f"pipeline.{stage}: takes no arguments, and was given {word!r}. Its settings are in params.yaml; "
+        f"`dvc repro {stage}` runs it after what it needs, `dvc exp run -S train.lr=0.01` with one of them changed"
+    )
 
 
 def cores() -> int:
@@ -677,7 +691,19 @@ def read_sections(path: Path) -> dict[str, Any]:
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise ParamsError(f"{path}: holds {_shown(values)}, not sections of knobs")
+    if problems := templates_in(values):
+        raise ParamsError(*problems)
     return values
+
+
+def templates_in(value: Any, name: str = "") -> list[str]:
+    """A line for each text that OmegaConf, through which DVC passes all knobs at every -S, would replace or refuse."""
+    if isinstance(value, dict | list):
+        inside = value.items() if isinstance(value, dict) else enumerate(value)
+        return [line for key, inner in inside for line in templates_in(inner, f"{name}.{key}".lstrip("."))]
+    if isinstance(value, str) and ("${" in value or value == "???"):
+        return [f"{name}: {_shown(value)}: DVC's -S replaces text with ${{ in it and refuses ???; write it without"]
+    return []
 
 
 def with_knobs(sections: Mapping[str, Any], knobs: Mapping[str, Any]) -> dict[str, Any]:
@@ -735,7 +761,8 @@ def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...])
         case "missing":
             text = "is missing; every knob stands in params.yaml"
         case "extra_forbidden":
-            text = f"there is no such knob. {suggest(str(place[-1]), _siblings(section, place))}"
+            siblings = _siblings(section, place)
+            text = f"there is no such knob. {meant(knob, siblings) if section is Params else suggest(str(place[-1]), siblings)}"
         case "greater_than_equal":
             text = f"{there} is below {limits['ge']}"
         case "greater_than":
@@ -768,6 +795,75 @@ _WANTED = {
     "list_type": "a list",
     "model_type": "a section of knobs",
 }
+
+
+# What other programs call a knob, where neither its name nor a slip of the finger leads to it.
+CALLED_ELSEWHERE = {
+    "learning_rate": "train.lr",
+    "max_lr": "train.lr",
+    "min_lr": "train.floor",
+    "batch_size": "train.batch",
+    "gradient_accumulation_steps": "train.accumulation",
+    "grad_clip": "train.clip",
+    "max_grad_norm": "train.clip",
+    "wd": "train.weight_decay",
+    "adam_epsilon": "train.epsilon",
+    "max_iters": "train.steps",
+    "max_steps": "train.steps",
+    "epochs": "train.steps",
+    "warmup_steps": "train.warmup",
+    "lr_scheduler_type": "train.schedule",
+    "dtype": "train.precision",
+    "n_layer": "model.depth",
+    "num_layers": "model.depth",
+    "num_hidden_layers": "model.depth",
+    "n_embd": "model.width",
+    "d_model": "model.width",
+    "hidden_size": "model.width",
+    "n_head": "model.heads",
+    "num_heads": "model.heads",
+    "num_attention_heads": "model.heads",
+    "block_size": "model.length",
+    "context_length": "model.length",
+    "max_seq_len": "model.length",
+    "vocab_size": "tokenize.vocabulary",
+    "tokenizer": "tokenize.kind",
+    "data": "prepare.dataset",
+}
+
+
+def knob_names(section: type[Section], above: str = "") -> tuple[str, ...]:
+    """Every knob of a section by its full name, such as train.lr."""
+    names: list[str] = []
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            names += knob_names(inner, f"{above}{name}.")
+        else:
+            names.append(f"{above}{name}")
+    return tuple(names)
+
+
+def meant(knob: str, siblings: tuple[str, ...]) -> str:
+    """`Did you mean 'train.lr'?`: the knob of any section that was likely meant, and what there is where it was looked for.
+
+    Args:
+        knob: a full name that is not a knob's.
+        siblings: what there is in its section.
+    """
+    section, _, word = knob.rpartition(".")
+    own = [f"{section}.{sibling}".lstrip(".") for sibling in siblings]
+    names = knob_names(Params)
+    found = [name for name in names if name.rpartition(".")[2] == word]
+    if not found and word in CALLED_ELSEWHERE:
+        found = [CALLED_ELSEWHERE[word]]
+    for among in (own, names):
+        if not found:
+            by_word = {name.rpartition(".")[2]: name for name in reversed(among)}
+            found = [by_word[near] for near in difflib.get_close_matches(word, by_word, n=1, cutoff=0.6)]
+    asked = f"Did you mean {' or '.join(map(repr, found))}? " if found else ""
+    is_elsewhere = found and not set(found) & set(own)
+    return asked.strip() if is_elsewhere else f"{asked}Known: {', '.join(siblings)}"
 
 
 def _siblings(section: type[Section], place: tuple[str | int, ...]) -> tuple[str, ...]:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+if __name__ == "tokenize":  # Python wants its own module of this name, but pipeline/ leads its path: `python pipeline/train.py`
+    stage = Path(sys.argv[0]).stem if sys.argv[0].endswith(".py") else "train"
+    print(
+        f"{sys.argv[0]}: cannot run this way, because pipeline/tokenize.py then hides Python's own tokenize. "
+        f"In the top folder: `dvc repro {stage}`, or `python -m pipeline.{stage}` for this stage alone",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 from pipeline import artifacts
 from pipeline.params import Params, door, load

@@ -28,8 +28,10 @@ from pipeline.corpus.progress import follower
 from pipeline.corpus.table import IMAGES, LABELLED_TEXTS, TEXTS
 from pipeline.corpus.tokenizers import Characters
 from pipeline.lab import environment
+from pipeline.lab.cli import NO_VERBS, main
 from pipeline.lab.data_sets import CATALOGUE, description, listing
 from pipeline.lab.sample import Draw, converse, open_trained, write
+from pipeline.params import read_yaml
 
 TOP = Path(__file__).parents[1]
 DRAW = Draw(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
@@ -119,6 +121,48 @@ def test_a_verb_works_from_any_folder_of_the_project(project: Path, monkeypatch:
     monkeypatch.chdir(project / "some" / "where")
     done = rally("sample", "--prompt", "a")
     assert done.stderr.startswith("models/model.safetensors: there is no trained model here; ")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["train"], "`dvc repro train` runs that stage"),
+        (["evaluate"], "`dvc repro evaluate` runs that stage"),
+        (["plot"], "`dvc repro plot` draws plots/report.html, `dvc plots diff` several experiments"),
+        (["report"], "`dvc repro plot` writes plots/report.html"),
+        (["compare", "a", "b"], "`rally show` compares all experiments; two of them `dvc metrics diff ONE OTHER`"),
+        (["shwo"], "Did you mean 'show'?"),
+        (["doctor", "trail"], "Did you mean 'trial'?"),
+    ],
+)
+def test_a_word_that_is_no_verb_is_one_line_with_the_command_that_was_meant(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["rally", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+    assert f" {words[-1] if words[0] == 'doctor' else words[0]}: there is no such command. {hint}" in err
+
+
+def test_every_hint_is_of_a_word_that_is_no_verb_and_names_stages_that_there_are() -> None:
+    assert not set(NO_VERBS) & set(VERBS)
+    assert "help" not in NO_VERBS
+    stages = read_yaml(TOP / "dvc.yaml")["stages"]
+    assert {word for word, hint in NO_VERBS.items() if "{}" in hint} <= set(stages)
+    for hint in NO_VERBS.values():
+        named = [command.split() for command in hint.split("`")[1::2] if command.startswith("rally ")]
+        assert all(words[1] in VERBS for words in named)
+
+
+@pytest.mark.parametrize("words", [["help"], ["doctor", "help"]])
+def test_help_is_a_word_too(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["rally", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "[OPTIONS] COMMAND [ARGS]..." in capsys.readouterr().out
 
 
 # ----------------------------------------------------------------------------------------------------------------- check

@@ -366,9 +366,7 @@ def test_a_fault_of_the_code_is_named_after_the_knobs_unless_one_sign_speaks_str
     for finding in diagnose(jumpy).findings:
         codes = [CAUSES[cause.name].knob == "" for cause in finding.causes]
         assert codes == sorted(codes), f"{finding.name}: {[cause.name for cause in finding.causes]}"
-    assert any(CAUSES[name].knob == "" for name in diagnose(jumpy).causes), (
-        "one is named here, so the order matters"
-    )
+    assert any(CAUSES[name].knob == "" for name in diagnose(jumpy).causes), "one is named here, so the order matters"
 
 
 @pytest.mark.parametrize("name", SIGNS)

@@ -13,6 +13,7 @@ from small import TOP
 
 from pipeline.artifacts import private
 from pipeline.lab import examination
+from pipeline.lab.basis import Basis
 from pipeline.lab.doctor_fit import fitted, lines
 from pipeline.lab.doctor_trial import Outcome, Rate, cases_of, confusion, diagnosed, play, rates
 from pipeline.lab.faults import FAULTS
@@ -100,7 +101,7 @@ def test_found_right_and_false_are_counted() -> None:
 
 def test_an_unknown_fault_is_refused_with_the_nearest() -> None:
     with pytest.raises(Refusal, match=r"there is no 'rate x3'\. Did you mean 'rate x30'"):
-        play(STANDING, seeds=1, healthy=0, only=["rate x3"])
+        play(Basis(STANDING), seeds=1, healthy=0, only=["rate x3"])
 
 
 def test_a_bound_lies_between_the_last_healthy_run_and_the_sick_ones() -> None:

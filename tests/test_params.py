@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +22,7 @@ from pydantic.fields import FieldInfo
 from wrong_params import MISSING, WRONG, Wrong
 
 from pipeline.params import (
+    CALLED_ELSEWHERE,
     OF_KINDS,
     Params,
     ParamsError,
@@ -28,12 +30,15 @@ from pipeline.params import (
     Section,
     Yaml12Loader,
     door,
+    knob_names,
     load,
     names_in,
     parse,
     printable,
+    read_sections,
     read_yaml,
     suggest,
+    with_knobs,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -296,6 +301,41 @@ def test_a_stage_refuses_before_torch_is_imported_and_writes_nothing(stage: str,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
 
 
+EVERY_STAGE = tuple(read_yaml(ROOT / "dvc.yaml")["stages"])
+
+
+@pytest.mark.parametrize("stage", EVERY_STAGE)
+def test_a_stage_that_is_given_arguments_says_what_to_type_and_does_nothing(stage: str, tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", f"pipeline.{stage}", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"pipeline.{stage}: takes no arguments, and was given '--help'. ")
+    assert f"`dvc repro {stage}`" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stage", EVERY_STAGE)
+def test_a_stage_that_is_started_as_a_file_says_what_to_type(stage: str, tmp_path: Path) -> None:
+    """Its folder would lead Python's path, and tokenize.py there would hide Python's own."""
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
+    file, where = {
+        "prepare": (f"pipeline/{stage}.py", ROOT),
+        "train": (f"{stage}.py", ROOT / "pipeline"),
+    }.get(stage, (str(ROOT / f"pipeline/{stage}.py"), tmp_path))
+    done = subprocess.run([sys.executable, file], cwd=where, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"{file}: cannot run this way")
+    assert f"`dvc repro {stage}`, or `python -m pipeline.{stage}`" in done.stderr
+
+
+def test_python_that_is_started_in_the_folder_of_the_stages_says_why_nothing_can_be_imported() -> None:
+    command = [sys.executable, "-c", "import inspect"]
+    done = subprocess.run(command, cwd=ROOT / "pipeline", capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "pipeline/tokenize.py then hides Python's own tokenize" in done.stderr
+
+
 def test_a_door_ends_quietly_on_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
     @door
     def main() -> None:
@@ -348,3 +388,51 @@ def test_a_door_shows_what_a_refusal_quotes(capsys: pytest.CaptureFixture[str]) 
 def test_aliases_that_stand_for_little_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: &a [1, 2]\nb: [*a, *a]\n")
     assert read_yaml(tmp_path / "a.yaml") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        ("lr", "train.lr"),
+        ("model.lr", "train.lr"),
+        ("train.depth", "model.depth"),
+        ("learning_rate", "train.lr"),
+        ("train.learning_rate", "train.lr"),
+        ("n_layer", "model.depth"),
+        ("batch_size", "train.batch"),
+        ("train.stepps", "train.steps"),
+        ("activaton", "model.activation"),
+        ("path", "prepare.path"),
+        ("trian", "train"),
+    ],
+)
+def test_the_knob_that_was_meant_is_named_whatever_its_section(typed: str, named: str) -> None:
+    values = with_knobs(read_sections(ROOT / "params.yaml"), {typed: 1})
+    with pytest.raises(ParamsError) as caught:
+        parse(Params, values)
+    assert f"{typed}: there is no such knob. Did you mean '{named}'" in str(caught.value)
+
+
+def test_what_other_programs_call_a_knob_leads_to_one_that_there_is() -> None:
+    names = knob_names(Params)
+    assert set(CALLED_ELSEWHERE.values()) <= set(names)
+    assert not set(CALLED_ELSEWHERE) & {name.rpartition(".")[2] for name in names}
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1))
+@example("${seed}")
+@example("a ${b")
+@example("???")
+@example("$seed {seed} ?? \\$")
+def test_a_text_that_is_taken_is_left_as_it_is_by_turning_another_knob(text: str) -> None:
+    """OmegaConf, through which DVC passes all knobs at every -S, has words of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in (yaml_file := Path(folder, "params.yaml")), Path(folder, "params.json"):
+            file.write_text(json.dumps({"probe": {"toy": text}, "evaluate": {"prompts": [text]}, "seed": 1}))
+        if "${" in text or text == "???":
+            with pytest.raises(ParamsError, match="DVC's -S replaces"):
+                read_sections(yaml_file)
+            return
+        apply_overrides(Path(folder, "params.json"), ["seed=2"])
+        turned = json.loads(Path(folder, "params.json").read_text())
+        assert (turned["probe"]["toy"], turned["evaluate"]["prompts"], turned["seed"]) == (text, [text], 2)

@@ -273,18 +273,66 @@ def test_what_looks_left_behind_by_a_kill_is_mended_before_the_command(
     assert checkout.calls() == asked
 
 
-@pytest.mark.parametrize("words", [("dvc", "repro"), ("dvc", "exp", "run", "-S", "train.lr=1")])
-def test_knobs_are_checked_before_dvc_removes_what_a_stage_had_left(checkout: Checkout, words: tuple[str, ...]) -> None:
+@pytest.fixture
+def with_dvc(checkout: Checkout) -> Checkout:
+    """A checkout whose environment is made, with a DVC that notes its calls and does to .dvc/config what `old-config` holds."""
     checkout.run("true")
     checkout.calls()
     dvc = checkout.root / ".venv/bin/dvc"
-    dvc.write_text(f'#!/bin/sh\necho "dvc $1" >>{checkout.home}/calls\n')
+    dvc.write_text(
+        f'#!/bin/sh\necho "dvc $*" >>"{checkout.home}/calls"\n'
+        f'[ ! -e "{checkout.home}/old-config" ] || cp "{checkout.home}/old-config" "{checkout.root}/.dvc/config"\n'
+        f'[ ! -e "{checkout.home}/fails" ] || exit 7\n'
+    )
     dvc.chmod(0o755)
-    assert checkout.run(*words)[0] == 0
-    assert checkout.calls() == ["check", f"dvc {words[1]}"]
-    (checkout.root / ".venv/bin/rally").write_text("#!/bin/sh\nexit 2\n")
-    assert checkout.run(*words)[0] == 2
-    assert checkout.calls() == []
+    (checkout.root / ".dvc").mkdir()
+    (checkout.root / ".dvc/config").write_text("[core]\n    remote = mine\n")
+    (checkout.root / "studies").mkdir()
+    return checkout
+
+
+@pytest.mark.parametrize("folder", [".", "studies"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "dvc repro",
+        "dvc exp run -S train.lr=1",
+        "dvc exp run --queue -S train.lr=1",
+        "dvc --wait-for-lock experiments run",
+        "dvc exp save",
+        "dvc exp apply x",
+        "dvc queue start",
+    ],
+)
+def test_what_dvc_is_to_do_is_looked_at_before_it_removes_or_overwrites_anything(
+    with_dvc: Checkout, words: str, folder: str
+) -> None:
+    assert with_dvc.run(*words.split(), cwd=with_dvc.root / folder)[0] == 0
+    assert with_dvc.calls() == ["check", words]
+    (with_dvc.root / ".venv/bin/rally").write_text("#!/bin/sh\nexit 2\n")
+    assert with_dvc.run(*words.split(), cwd=with_dvc.root / folder)[0] == 2
+    assert with_dvc.calls() == []
+
+
+@pytest.mark.parametrize("words", ["dvc exp show", "dvc queue status", "dvc push", "echo dvc repro", "dvc"])
+def test_what_changes_nothing_costs_no_look(with_dvc: Checkout, words: str) -> None:
+    assert with_dvc.run(*words.split())[0] == 0
+    assert "check" not in with_dvc.calls()
+    assert with_dvc.run("dvc", "repro", cwd=with_dvc.home)[0] == 0  # of another project
+    assert "check" not in with_dvc.calls()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_older_experiment_takes_no_remote_away(with_dvc: Checkout, fails: bool) -> None:
+    (with_dvc.home / "old-config").write_text("[core]\n")
+    if fails:
+        (with_dvc.home / "fails").touch()
+    config = with_dvc.root / ".dvc/config"
+    before = config.read_bytes()
+    assert with_dvc.run("dvc", "exp", "apply", "x")[0] == (7 if fails else 0)
+    assert config.read_bytes() == before
+    with_dvc.run("dvc", "exp", "run")
+    assert config.read_text() == "[core]\n", "whatever else DVC does with it is its own"
 
 
 # ------------------------------------------------------------------------------------- python means this environment's

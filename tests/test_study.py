@@ -7,8 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,6 +19,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.lab import study
+from pipeline.lab.basis import Basis, basis
+from pipeline.lab.overrides import Knob, hydra_text
 from pipeline.params import Params, Refusal, parse, read_sections, read_yaml, with_knobs
 
 TOP = Path(__file__).parents[1]
@@ -49,7 +53,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_can_be_played(name: str, project: Path) -> None:
-    told = study.command(name)
+    [told] = commands(name)
     assert told[:5] == ["dvc", "exp", "run", "-n", name]
     assert told.count("-S") == len(ENTRIES[name].set)
 
@@ -58,7 +62,7 @@ def test_every_experiment_can_be_played(name: str, project: Path) -> None:
 def test_every_place_of_every_grid_can_be_trained(name: str, project: Path) -> None:
     entry = ENTRIES[name]
     assert entry.sweep
-    variants = list(entry.sweep.variants(study.standing(entry, ["train.steps=7"])))
+    variants = list(entry.sweep.variants(study.with_entry(basis(), entry, ["train.steps=7"]).sections))
     assert len({variant.place for variant in variants}) == math.prod(entry.sweep.shape)
     assert {variant.params.train.steps for variant in variants} == {7}
     assert len({str(variant[1:]) for variant in variants}) == len(variants)
@@ -107,7 +111,7 @@ def test_a_wrong_entry_is_refused_with_its_place(content: str, problem: str, pro
 @pytest.mark.parametrize("name", ["e1", "deadbeef", "a..b", ".a", "a.lock", "a b", "a/b", "a~1", ""])
 def test_a_name_that_git_or_dvc_would_misread_is_refused(name: str, project: Path) -> None:
     with pytest.raises(Refusal, match=f"^-n: '{re.escape(name)}' means something else"):
-        study.command("nanogpt-cpu", experiment=name)
+        commands("nanogpt-cpu", experiment=name)
 
 
 GRID = """
@@ -178,7 +182,7 @@ def test_a_wrong_grid_is_refused_with_its_place(parts: str, problem: str, projec
         (["-S", "train.lr=1"], "-S train.lr: is what the study varies"),
         (["-S", "seed=4"], "-S seed: is what the study varies"),
         (["-S", "train.steps=1,2"], "-S: a knob has several values; what a grid varies stands in its study"),
-        (["-S", "train.stepps=1"], "train.stepps: there is no such knob. Did you mean 'steps'? "),
+        (["-S", "train.stepps=1"], "train.stepps: there is no such knob. Did you mean 'train.steps'? "),
     ],
 )
 def test_what_a_grid_cannot_be_played_with_is_one_line_before_torch_is_imported(
@@ -199,14 +203,14 @@ def test_a_dry_run_of_a_grid_counts_its_trainings(project: Path) -> None:
 @settings(max_examples=300, deadline=None)
 @given(knobs)
 @example(["it's", r"a\'b", "c\\", "'", ""])
-def test_a_value_comes_through_the_grammar_of_dvc_unchanged(value: study.Knob) -> None:
-    [override] = to_hydra_overrides([f"section.knob={study.hydra_text(value)}"])
+def test_a_value_comes_through_the_grammar_of_dvc_unchanged(value: Knob) -> None:
+    [override] = to_hydra_overrides([f"section.knob={hydra_text(value)}"])
     assert not override.is_sweep_override()
     assert repr(override.value()) == repr(value)
 
 
 def test_what_dvc_writes_into_params_yaml_is_what_the_entry_says(project: Path) -> None:
-    told = study.command("nanogpt-cpu", ["train.lr=3e-4", "evaluate.prompts=['a, b: \"c\"','d']"])
+    [told] = commands("nanogpt-cpu", ["train.lr=3e-4", "evaluate.prompts=['a, b: \"c\"','d']"])
     apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
     values = read_yaml(Path("params.yaml"))
     written = {knob: values[knob.split(".")[0]][knob.split(".")[1]] for knob in ENTRIES["nanogpt-cpu"].set}
@@ -229,9 +233,9 @@ def test_what_was_turned_for_another_kind_of_task_keeps_no_study_from_being_play
     assert parse(Params, read_yaml(Path("params.yaml"))).task.kind == kind
     entry = ENTRIES[name]
     if entry.sweep:
-        params = parse(Params, study.standing(entry, ["train.steps=7"]))
+        params = parse(Params, study.with_entry(basis(), entry, ["train.steps=7"]).sections)
     else:
-        told = study.command(name)
+        [told] = commands(name)
         apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
         params = parse(Params, read_yaml(Path("params.yaml")))
     assert params.task.kind == entry.set.get("task.kind", "language")
@@ -241,7 +245,7 @@ def test_what_was_turned_for_another_kind_of_task_keeps_no_study_from_being_play
 
 def test_what_is_turned_in_words_is_not_turned_back(project: Path) -> None:
     with pytest.raises(Refusal, match=r"train\.shift: 2 is for task\.kind vision, not classify; 0 would do"):
-        study.command("sentiment", ["train.shift=2"])
+        commands("sentiment", ["train.shift=2"])
 
 
 @pytest.mark.parametrize(
@@ -250,13 +254,14 @@ def test_what_is_turned_in_words_is_not_turned_back(project: Path) -> None:
         ([], "nanogpt-cpu"),
         (["train.lr=3e-4"], "nanogpt-cpu-lr3e-4"),
         (["train.lr=1e+1", "seed=2"], "nanogpt-cpu-lr1e1-seed2"),
-        (["evaluate.prompts=[a,b]"], "nanogpt-cpu-prompts"),
+        (["evaluate.prompts=[a,b]"], "nanogpt-cpu-prompts-04a5ff"),
     ],
 )
 def test_an_experiment_is_named_after_its_entry_and_the_knobs_that_were_turned(
     overrides: list[str], name: str, project: Path
 ) -> None:
-    assert study.command("nanogpt-cpu", overrides)[4] == name
+    [told] = commands("nanogpt-cpu", overrides)
+    assert told[4] == name
 
 
 @pytest.mark.parametrize(
@@ -272,19 +277,125 @@ def test_an_experiment_is_named_after_its_entry_and_the_knobs_that_were_turned(
 )
 def test_a_wrong_knob_is_refused_before_dvc_starts(overrides: list[str], problems: list[str], project: Path) -> None:
     with pytest.raises(Refusal) as caught:
-        study.command("nanogpt-cpu", overrides)
+        commands("nanogpt-cpu", overrides)
     assert sorted(caught.value.problems) == problems
 
 
 def test_a_value_that_dvc_cannot_read_is_one_line(project: Path) -> None:
-    with pytest.raises(Refusal, match=r"\A-S: [^\n]*\Z"):
-        study.command("nanogpt-cpu", ["train.lr=[1"])
+    with pytest.raises(Refusal, match=r"\A-S train\.lr=\[1: [^\n]*\Z"):
+        commands("nanogpt-cpu", ["train.lr=[1"])
 
 
-def test_several_values_go_to_the_queue_as_one_command(project: Path) -> None:
-    told = study.command("nanogpt-cpu", ["seed=range(0,3)"], queue=True)
-    assert told[:6] == ["dvc", "exp", "run", "-n", "nanogpt-cpu-seed", "--queue"]
-    assert told[-2:] == ["-S", "seed=range(0,3)"]
+def test_each_experiment_of_a_grid_has_a_name_of_its_own_that_tells_its_values(project: Path) -> None:
+    told = commands("nanogpt-cpu", ["seed=range(0,2)", "train.lr=1e-3,1e-2"], queue=True)
+    assert [words[4] for words in told] == [f"nanogpt-cpu-seed{seed}-lr{lr}" for lr in ("0.001", "0.01") for seed in (0, 1)]
+    assert all(words[5] == "--queue" for words in told)
+    assert told[1][-1] == "seed=1" and "train.lr=0.001" in told[1]
+    named = commands("nanogpt-cpu", ["seed=3,4", "train.steps=9"], experiment="mine", queue=True)
+    assert [words[4] for words in named] == ["mine-seed3", "mine-seed4"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["seed=1,2"], ["seed=3,4"]),
+        (["evaluate.prompts=[a,b],[c]"], ["evaluate.prompts=[d],[e]"]),
+        (["prepare.path='data/a long way/to go',data/own"], ["prepare.path='data/a long way/to stay',data/there"]),
+        (["train.lr=1e-3", "seed=1,2"], ["train.lr=1e-4", "seed=1,2"]),
+    ],
+)
+def test_two_grids_of_other_values_never_share_a_name(one: list[str], other: list[str], project: Path) -> None:
+    names = [words[4] for asked in (one, other) for words in commands("nanogpt-cpu", asked, queue=True)]
+    assert len(set(names)) == len(names) == 4
+    assert all(map(study.is_good_name, names))
+
+
+# ------------------------------------------------------------------------------------------- what a study stands on
+
+
+@pytest.fixture
+def committed(project: Path) -> Path:
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "start"]):
+        subprocess.run(["git", *words], check=True)
+    return project
+
+
+def turn(**knobs: Any) -> None:
+    turned = {name.replace("__", "."): value for name, value in knobs.items()}
+    Path("params.yaml").write_text(yaml.safe_dump(with_knobs(read_sections(Path("params.yaml")), turned), sort_keys=False))
+
+
+def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: Path) -> None:
+    turn(train__momentum=0.5, train__clip=2.0, runtime__threads=1)
+    played, entry = basis(), ENTRIES["lr-sweep"]
+    assert not {"train.momentum", "train.clip"} & study.own_knobs(entry, [])
+    at_commit = yaml.safe_load(subprocess.run(["git", "show", "HEAD:params.yaml"], capture_output=True, check=True).stdout)
+    assert played.sections["train"] == at_commit["train"]
+    assert played.sections["runtime"]["threads"] == 1, "where and how it runs is no part of what was committed"
+    [line] = played.said()
+    assert "train.momentum 0.5 (commit: 0.9), train.clip 2.0 (commit: 0.0)" in line and "--as-is" in line
+    assert "momentum" not in played.said(own={"train.momentum"})[0]
+    assert study.with_entry(basis(as_is=True), entry).sections["train"]["clip"] == 2.0
+    assert "the study uses what differs from commit" in basis(as_is=True).said()[0]
+    done = rally("play", "lr-sweep", "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "21 trainings: 7 places, 3 seeds\n")
+    assert "train.clip 2.0 (commit: 0.0)" in done.stderr
+
+
+@pytest.mark.parametrize("as_is", [False, True])
+def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool, committed: Path) -> None:
+    turn(model__dropout=0.3, evaluate__prompts=["mine"])
+    assert not {"model.dropout", "evaluate.prompts"} & ENTRIES["digits"].set.keys()
+    [told] = study.commands("digits", ["train.steps=7"], standing=basis(as_is=as_is))
+    apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
+    values = read_yaml(Path("params.yaml"))
+    assert (values["model"]["dropout"], values["evaluate"]["prompts"] == ["mine"]) == ((0.3, True) if as_is else (0.0, False))
+    assert values["train"]["steps"] == 7
+
+
+def test_a_recipe_whose_knobs_are_as_committed_says_no_more_than_it_sets(committed: Path) -> None:
+    [told] = study.commands("digits", standing=basis())
+    assert told == commands("digits")[0]
+    assert basis().said() == []
+
+
+def test_a_knob_that_the_commit_does_not_know_came_with_changed_code_and_stays(committed: Path) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(re.sub(r"(?m)^  smear: .*\n|^  dropout: .*\n", "", text))
+    subprocess.run(["git", "commit", "-qam", "older"], check=True)
+    Path("params.yaml").write_text(text.replace("  dropout: 0.0", "  dropout: 0.5"))
+    assert basis().sections["model"]["dropout"] == 0.5
+    assert basis().turned == {}
+
+
+@pytest.mark.parametrize("before", ["no repository", "no commit", "params.yaml in no commit", "no YAML in the commit"])
+def test_without_a_commit_to_ask_a_study_stands_on_params_yaml_and_says_so(before: str, project: Path) -> None:
+    turn(train__lr=0.5)
+    if before != "no repository":
+        subprocess.run(["git", "init", "-q"], check=True)
+    if before in ("params.yaml in no commit", "no YAML in the commit"):
+        text = Path("params.yaml").read_text()
+        Path("params.yaml").write_text("train: {lr")
+        file = "dvc.yaml" if before == "params.yaml in no commit" else "params.yaml"
+        subprocess.run(f"git add {file} && git commit -qm start", shell=True, check=True)
+        Path("params.yaml").write_text(text)
+    played = basis()
+    assert played.sections["train"]["lr"] == 0.5
+    assert played.said() == ["params.yaml: is in no commit that could be asked; the study stands on it as it is here"]
+
+
+def test_a_result_says_of_which_commit_and_code_it_is(committed: Path) -> None:
+    Path("pipeline").mkdir()
+    Path("pipeline/tracked.py").write_text("1\n")
+    subprocess.run("git add -A && git commit -qm code", shell=True, check=True)
+    Path("pipeline/tracked.py").write_text("2\n")
+    Path("pipeline/new.py").write_text("3\n")
+    turn(train__lr=0.5)
+    told = basis().as_json()
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert (told["commit"], told["changed"]) == (head, ["pipeline/tracked.py", "pipeline/new.py"])
+    assert told["knobs"]["train"]["lr"] == 0.03
+    assert told["params_yaml"] == {"train.lr": {"here": "0.5", "commit": "0.03"}}
 
 
 # --------------------------------------------------------------------------------------------------------------- playing
@@ -322,6 +433,12 @@ def test_a_name_that_is_not_there_gets_a_suggestion(project: Path) -> None:
         2,
         f"studies: there is no 'nanogpt-cup'. Did you mean 'nanogpt-cpu'? Known: {', '.join(ENTRIES)}\n",
     )
+
+
+def commands(name: str, overrides: Sequence[str] = (), experiment: str | None = None, queue: bool = False) -> list[list[str]]:
+    """What is played where params.yaml is as it was committed."""
+    standing = Basis(read_sections(Path("params.yaml")))
+    return study.commands(name, overrides, experiment=experiment, queue=queue, standing=standing)
 
 
 def rally(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import math
+import multiprocessing
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from pipeline.artifacts import labels_of
 from pipeline.corpus.tokenizers import Characters
 from pipeline.figures.style import png
 from pipeline.lab import album, findings, grid, sweep
+from pipeline.lab.basis import Basis
 from pipeline.lab.benches import BENCHES
 from pipeline.lab.breaches import BREACHES
 from pipeline.lab.checks import CHECKS
@@ -356,7 +358,7 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
 ) -> None:
     parts = PARTS | {"vary": {"arm": PARTS["vary"]["arm"], "train.lr": [0.01, 0.1]}}
     played = grid.read(parts)
-    findings.play("own", played, project, dry_run=False)
+    findings.play("own", played, Basis(project), dry_run=False)
     first, said = kept(), capsys.readouterr().out
     assert len(first) == 8
     assert "optimum_moves_at_most: " in said
@@ -364,18 +366,20 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
 
     next(Path(".rally/sweeps/runs").iterdir()).unlink()  # as an interruption before it would have left things
     found = json.loads(Path("results/own.json").read_text())
-    findings.play("own", played, project, dry_run=False)
+    assert {name: found["made_of"]["knobs"][name] for name in project} == project
+    assert found["made_of"]["varied"] == [list(PARTS["vary"]["arm"].values()), [{"train.lr": 0.01}, {"train.lr": 0.1}]]
+    findings.play("own", played, Basis(project), dry_run=False)
     assert json.loads(Path("results/own.json").read_text()) == found
     second = kept()
     assert set(second) == set(first)
     assert sum(second[run] != first[run] for run in first) == 1
 
-    findings.play("own", grid.read(parts | {"seeds": [2, 3]}), project, dry_run=False)
+    findings.play("own", grid.read(parts | {"seeds": [2, 3]}), Basis(project), dry_run=False)
     third = kept()
     assert len(third) == 12
     assert {run: third[run] for run in second} == second
 
-    findings.play("own", played, with_knobs(project, {"train.batch": 2}), dry_run=False)
+    findings.play("own", played, Basis(with_knobs(project, {"train.batch": 2})), dry_run=False)
     assert len(kept()) == 20
     assert len(list(Path(".rally/sweeps/tokenize").iterdir())) == 1  # the data were made once
 
@@ -461,6 +465,18 @@ def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], mon
     monkeypatch.setattr(sweep, "cores", lambda: 2)
     assert sweep.run_all(variants, (), advance) == alone
     assert told == [8]
+    shutil.rmtree(".rally/sweeps/runs")
+
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        if not killed:
+            [process, *_] = multiprocessing.active_children()
+            process.kill()
+            killed.append(process.pid or 0)
+
+    assert sweep.run_all(variants, (), kill_one) == alone, "what a killed process did is done again"
+    assert killed
 
 
 def test_what_diverges_is_an_outcome(project: dict[str, Any]) -> None:
@@ -501,7 +517,7 @@ def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> N
 def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project: dict[str, Any]) -> None:
     played = grid.read(PARTS)  # a learning rate of 1e10 is among its places
     with pytest.raises(Refusal) as caught:
-        findings.play("own", played, project, dry_run=False)
+        findings.play("own", played, Basis(project), dry_run=False)
     assert caught.value.problems == ("train.lr: 10000000000.0 is above 100.0",)
     assert not Path(".rally").exists()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
+import multiprocessing
 import os
 import re
 import subprocess
@@ -473,6 +475,24 @@ def test_processes_give_the_ids_that_one_process_gives(raw: Path) -> None:
     two = [(ids.tolist(), size) for ids, size in encoded(learned("bpe"), raw / "tokenizer.json", texts, 2)]
     assert one == two
     assert sum(size for _, size in one) == (raw / "train.txt").stat().st_size
+
+
+@pytest.mark.parametrize("kills", [1, 9])
+def test_what_a_killed_process_was_to_encode_another_does_and_gives_up_in_the_end(kills: int, raw: Path) -> None:
+    learned("bpe").save(raw / "tokenizer.json")
+    texts = [*batches(pieces(chunks(raw, "train", 100), BytePairs.cut), 100)]
+    assert len(texts) > 50
+    one = [ids.tolist() for ids, _ in encoded(learned("bpe"), raw / "tokenizer.json", texts, 1)]
+    several, found = encoded(learned("bpe"), raw / "tokenizer.json", texts, 2), []
+    with pytest.raises(Refusal, match="killed again and again") if kills > 2 else contextlib.nullcontext():
+        for place, (ids, _) in enumerate(several):
+            found.append(ids.tolist())
+            if place < kills:
+                [process, *_] = multiprocessing.active_children()
+                process.kill()
+                process.join()
+    assert found == one[: len(found)]
+    assert (len(found) == len(one)) == (kills == 1)
 
 
 def test_only_a_few_batches_are_under_way_at_any_time(raw: Path) -> None:

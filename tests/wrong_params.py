@@ -399,7 +399,19 @@ WRONG: dict[str, Wrong] = {
         "models/snapshots",
         "train.start_from: 'models/snapshots' is what train itself writes, and empties first; a copy of it would do",
     ),
+    # text that means something else to DVC, which passes all knobs through OmegaConf at every -S
+    "a text that DVC would replace": knob(
+        "probe.toy",
+        "it is ${seed}",
+        "probe.toy: 'it is ${seed}': DVC's -S replaces text with ${ in it and refuses ???; write it without",
+    ),
+    "a text that DVC takes for none": knob(
+        "evaluate.prompts",
+        ["a", "???"],
+        "evaluate.prompts.1: '???': DVC's -S replaces text with ${ in it and refuses ???; write it without",
+    ),
     # knobs that are not there, and several problems at once
+    "a knob in no section": Wrong(("lr: there is no such knob. Did you mean 'train.lr'?",), {"lr": 0.1}),
     "a slip in a knob": Wrong(
         ("train.lrate: there is no such knob. Known: train.*", "train.lr: is missing; every knob stands in params.yaml"),
         {"train.lrate": 0.1, "train.lr": MISSING},

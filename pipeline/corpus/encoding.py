@@ -11,7 +11,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -144,26 +144,40 @@ def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: 
     """(ids, bytes of text) of each batch in order; only a few batches are under way at any time.
 
     Raises:
-        Refusal: a process was ended from outside.
+        Refusal: processes were killed again and again.
     """
     if workers == 1:
         for batch in texts:
             yield ids_of(tokenizer, batch), batch.size
         return
-    waiting: deque[tuple[int, Future[Stored]]] = deque()
+    rest, pending = iter(texts), deque[Batch]()
+    while True:
+        try:
+            yield from _by_processes(saved, rest, pending, workers)
+            return
+        except BrokenProcessPool:  # killed, as by a system that has no memory left: fewer do what is pending again
+            if workers == 1:
+                raise Refusal(
+                    "tokenize: its processes were killed again and again, perhaps for want of memory; lower runtime.workers"
+                ) from None
+            workers //= 2
+
+
+def _by_processes(saved: Path, rest: Iterator[Batch], pending: deque[Batch], workers: int) -> Iterator[tuple[Stored, int]]:
+    """The same by processes, of which one may be killed: `pending` then holds the batches that are still to be done."""
     # Spawned, not forked: the library's threads do not live through a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (saved,)) as pool:
-        try:
-            for batch in texts:
-                with _without_interrupts():  # in which a process may be started: it must not hear of Ctrl-C before it can
-                    waiting.append((batch.size, pool.submit(_work, batch)))
-                if len(waiting) > 2 * workers:
-                    size, future = waiting.popleft()
-                    yield future.result(), size
-            for size, future in waiting:
-                yield future.result(), size
-        except BrokenProcessPool:
-            raise Refusal("tokenize: a process was ended, perhaps for want of memory: lower runtime.workers") from None
+        with _without_interrupts():  # in which a process may be started: it must not hear of Ctrl-C before it can
+            waiting = deque(pool.submit(_work, batch) for batch in pending)
+        while True:
+            while len(pending) <= 2 * workers and (batch := next(rest, None)) is not None:
+                pending.append(batch)
+                with _without_interrupts():
+                    waiting.append(pool.submit(_work, batch))
+            if not waiting:
+                return
+            ids = waiting.popleft().result()
+            yield ids, pending.popleft().size
 
 
 def ids_of(tokenizer: Tokenizer, batch: Batch) -> Stored:

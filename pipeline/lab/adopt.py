@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.artifacts import RAW, TOKENS, ends_of, memory_mapped, meta_of, read_json, sha256_of
-from pipeline.lab.study import check, expand, hydra_text
+from pipeline.lab.overrides import check, expand, hydra_text
 from pipeline.params import Params, Refusal, load
 
 if TYPE_CHECKING:

@@ -8,13 +8,50 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+import typer.core
 
-from pipeline.params import Refusal, door, load, printable, read_sections
+from pipeline.params import Params, Refusal, door, load, parse, printable, suggest
+
+# What people type that is no verb: the command that does it.
+NO_VERBS = {
+    **dict.fromkeys(("prepare", "tokenize", "train", "evaluate", "probe", "diagnose"), "`dvc repro {}` runs that stage"),
+    **dict.fromkeys(("run", "repro", "reproduce", "resume"), "`dvc repro` trains, and goes on where it stopped"),
+    **dict.fromkeys(("plot", "plots"), "`dvc repro plot` draws plots/report.html, `dvc plots diff` several experiments"),
+    "report": "`dvc repro plot` writes plots/report.html",
+    **dict.fromkeys(("compare", "diff"), "`rally show` compares all experiments; two of them `dvc metrics diff ONE OTHER`"),
+    **dict.fromkeys(("list", "ls", "exp", "experiments", "table", "status"), "`rally show` lists all experiments"),
+    **dict.fromkeys(("study", "studies", "sweep", "grid", "recipe"), "`rally play` lists studies, `rally play NAME` runs one"),
+    **dict.fromkeys(("generate", "write", "chat", "prompt", "infer", "predict"), "`rally sample` lets the model write"),
+    **dict.fromkeys(("tune", "tune_device", "autotune"), "`rally tune-device` finds what is fastest on this machine"),
+    **dict.fromkeys(("queue", "start"), "`dvc queue start` runs what waits in the queue"),
+    "apply": "`dvc exp apply NAME` brings an experiment back",
+    **dict.fromkeys(("remove", "rm", "delete"), "`dvc exp remove NAME` removes an experiment"),
+    **dict.fromkeys(("push", "pull", "share"), "`dvc exp push origin NAME` and `dvc push` share what there is"),
+    **dict.fromkeys(("test", "tests"), "`pytest` runs the tests"),
+    **dict.fromkeys(("version", "info"), "`rally env` says what is installed"),
+    **dict.fromkeys(("install", "init", "update"), "`./run` makes and updates the environment by itself"),
+}
+
+
+class Verbs(typer.core.TyperGroup):
+    """Verbs, which answer to a word that is none of them with the command that was likely meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # typer brings a click of its own, whose types are private
+        word, verbs = args[0], tuple(self.list_commands(ctx))
+        if word not in verbs and not word.startswith("-"):
+            if word == "help":
+                typer.echo(ctx.get_help())
+                ctx.exit()
+            hint = NO_VERBS[word].format(word) if word in NO_VERBS and ctx.parent is None else suggest(word, verbs)
+            raise Refusal(f"{ctx.command_path} {word}: there is no such command. {hint}")
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
+    cls=Verbs,
     help="What one asks Rally by hand; `dvc` does the rest (dvc repro, dvc exp run -S train.lr=0.01).",
     no_args_is_help=True,
     add_completion=False,
@@ -45,6 +82,12 @@ def enter_project() -> None:
             os.chdir(folder)
             return
     raise Refusal(f"{here}: is no folder of a Rally project (neither it nor one above holds params.yaml and dvc.yaml)")
+
+
+def say(lines: list[str]) -> None:
+    """Print what one should know and need not act on, where it is no result."""
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 @app.command()
@@ -220,15 +263,18 @@ def play(
     ] = None,
     experiment: Annotated[str | None, typer.Option("-n", "--name", help="What to call the experiment.")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="Put it in DVC's queue; `dvc queue start` runs it.")] = False,
+    as_is: Annotated[bool, typer.Option("--as-is", help="Stand on params.yaml as it is, not on the last commit's.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and print the command, no more.")] = False,
 ) -> None:
     """Run a recipe of studies/ as an experiment, or a whole grid.
 
     An experiment is a `dvc exp run`, which is checked and printed before it runs. A grid is trained in this process, and ends
-    with a verdict. Without a name: list what there is.
+    with a verdict. Both stand on the knobs of the last commit: what params.yaml has otherwise is named and not used. Without a
+    name: list what there is.
     """
     enter_project()
     from pipeline.lab import study
+    from pipeline.lab.basis import basis
 
     if name is None:
         print(study.listing(study.read_all()))
@@ -236,16 +282,23 @@ def play(
     if (entry := study.find(name, study.read_all())).sweep:
         if experiment or queue:
             raise Refusal(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
-        standing = study.standing(entry, set_param or [])
+        standing = study.with_entry(basis(as_is=as_is), entry, set_param or [])
         from pipeline.lab import findings
 
+        say(standing.said(study.own_knobs(entry, set_param or [])))
         findings.play(name, entry.sweep, standing, dry_run=dry_run)
         return
-    command = study.command(name, set_param or [], experiment=experiment, queue=queue)
+    standing = basis(as_is=as_is)
+    commands = study.commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
+    say(standing.said(study.own_knobs(entry, set_param or [])))
     if dry_run:
-        print(study.typed(command))
-    else:
-        sys.exit(study.run(command))
+        print(*map(study.typed, commands), sep="\n")
+        return
+    from pipeline.lab import guard
+
+    for command in commands:
+        guard.before(command)
+    sys.exit(study.run(*commands))
 
 
 @app.command()
@@ -279,7 +332,7 @@ def budget(
     budget_page.show(drawn_up, as_json=as_json)
 
 
-doctor = typer.Typer(help="Say whether the run is healthy, and if not why.", rich_markup_mode=None)
+doctor = typer.Typer(cls=Verbs, help="Say whether the run is healthy, and if not why.", rich_markup_mode=None)
 app.add_typer(doctor, name="doctor")
 
 
@@ -315,8 +368,10 @@ def trial(
     kept: a trial that was interrupted goes on, and one that is held again with other thresholds trains nothing.
     """
     enter_project()
-    standing = read_sections(Path("params.yaml"))
-    load()
+    from pipeline.lab.basis import basis
+
+    parse(Params, dict((standing := basis()).sections))
+    say(standing.said())
     from pipeline.lab import doctor_trial
 
     doctor_trial.play(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
@@ -363,15 +418,13 @@ def data(name: Annotated[str | None, typer.Argument(help="Say more of this one."
 def check(context: typer.Context) -> None:
     """Check the knobs of params.yaml, with those that -S turns. ./run does this by itself.
 
-    Words that follow may be a whole command of DVC's.
+    Words that follow may be a whole command of DVC's (dvc exp run -n NAME …, dvc exp apply NAME, dvc queue start): then also
+    whether the name is free, git knows all code, and nothing would be lost.
     """
     enter_project()
-    from pipeline.lab import study
+    from pipeline.lab import guard
 
-    if turned := study.turned_by(context.args):
-        study.check(study.expand(turned))
-    else:
-        load()  # in a third of the time, for DVC's grammar of -S is not needed
+    guard.before(context.args)
 
 
 @app.command(context_settings=PASS_ON)

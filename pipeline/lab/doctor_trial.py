@@ -7,13 +7,10 @@ were fitted on half of the tasks; what counts is the other half.
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 import signal
 import statistics
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +19,14 @@ from rich.table import Table
 
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.figures.style import png
+from pipeline.lab.basis import Basis
 from pipeline.lab.doctor_fit import fitted, lines
 from pipeline.lab.examination import case_of, data_for
 from pipeline.lab.faults import FAULTS
 from pipeline.lab.findings import FOUND, following
 from pipeline.lab.patients import FITTED_ON, HELD_OUT, TASKS, Patient, patients
 from pipeline.lab.trial_picture import draw
+from pipeline.lab.workers import each_done
 from pipeline.params import Refusal, cores, suggest
 from pipeline.probes.case import Case
 from pipeline.probes.doctor import diagnose
@@ -94,11 +93,11 @@ class Rate:
         return f"{self.share:.1%} ({low:.0%} … {high:.0%}; {self.hits} of {self.of})"
 
 
-def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequence[str], fit: bool = False) -> None:
+def play(standing: Basis, *, seeds: int, healthy: int, only: Sequence[str], fit: bool = False) -> None:
     """Hold the trial, print what came of it, and leave it in FOUND.
 
     Args:
-        standing: the sections of params.yaml.
+        standing: the knobs that the trainings stand on.
         healthy: runs without a fault, of each task.
         only: faults to look at; none = all of them.
         fit: print the lines of the table of ranges that the tasks to fit on speak for.
@@ -111,13 +110,13 @@ def play(standing: Mapping[str, Any], *, seeds: int, healthy: int, only: Sequenc
     if fit and only:
         raise Refusal("--fit: wants all faults to lie beside the healthy runs; leave --fault out")
     wanted = [one for one in patients(TASKS, seeds, healthy) if not only or not one.fault or one.fault in only]
-    with following(standing["runtime"]["progress"], len(wanted)) as advance:
-        cases = cases_of(wanted, standing, advance)
+    with following(standing.sections["runtime"]["progress"], len(wanted)) as advance:
+        cases = cases_of(wanted, standing.sections, advance)
     console = Console(highlight=False)
     if fit:
         chosen = {patient: case for patient, case in cases.items() if patient.task in FITTED_ON}
         console.print(*lines(fitted(chosen)), sep="\n", soft_wrap=True)
-    told = {}
+    told: dict[str, Any] = {"made_of": standing.as_json()}
     for half, tasks in (("fitted on", FITTED_ON), ("held out", HELD_OUT)):
         outcomes = diagnosed({patient: case for patient, case in cases.items() if patient.task in tasks})
         console.print(table(f"{half}: {', '.join(tasks)}", outcomes))
@@ -138,28 +137,12 @@ def cases_of(wanted: Iterable[Patient], standing: Mapping[str, Any], advance: Ca
     data_for(ahead, standing)
     os.environ["OMP_NUM_THREADS"] = "1"
     found = {}
-    pool = ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), initializer=end_with_parent)
-    try:
-        running = {pool.submit(case_of, patient, standing): patient for patient in ahead}
-        for done in as_completed(running):
-            found[running[done]] = done.result()
-            advance()
-    finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for those that have not begun
+    workers = standing["runtime"]["workers"] or cores()
+    tasks = {patient: (patient, standing) for patient in ahead}
+    for patient, case in each_done(case_of, tasks, workers, on_ctrl_c=signal.SIG_DFL):
+        found[patient] = case
+        advance()
     return {patient: found[patient] for patient in ahead}
-
-
-def end_with_parent() -> None:
-    """Let this process end with the one that started it: at once on Ctrl-C, which both hear, or when that is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 # ---------------------------------------------------------------------------------------------------------------- counting

@@ -18,6 +18,7 @@ from rich.text import Text
 from pipeline.artifacts import rounded, write_bytes, write_json
 from pipeline.figures.style import png, said
 from pipeline.lab.album import panels, picture
+from pipeline.lab.basis import Basis
 from pipeline.lab.claims import Status, Verdict
 from pipeline.lab.grid import Sweep, results, titles
 from pipeline.lab.measures import MEASURES
@@ -28,17 +29,17 @@ FOUND = Path("results")  # git-ignored: what was found here, beside what docs/ s
 COLOURS = {Status.HELD: "green", Status.FAILED: "green", Status.REFUTED: "red", Status.PASSED: "red"}
 
 
-def play(name: str, sweep: Sweep, standing: Mapping[str, Any], *, dry_run: bool) -> None:
+def play(name: str, sweep: Sweep, standing: Basis, *, dry_run: bool) -> None:
     """Train the grid of a study, print what came of it, and leave it in FOUND.
 
     Args:
-        standing: the sections of params.yaml, with the knobs that the study sets.
+        standing: the knobs that it stands on, with those that it sets.
         dry_run: check every knob and count the trainings, no more.
 
     Raises:
         ParamsError: with one line for each knob that cannot be used.
     """
-    variants, noun = list(sweep.variants(standing)), "runs" if sweep.bench else "trainings"
+    variants, noun = list(sweep.variants(standing.sections)), "runs" if sweep.bench else "trainings"
     if dry_run:
         print(f"{len(variants):,} {noun}: {' x '.join(map(str, sweep.shape[:-1]))} places, {len(sweep.seeds)} seeds")
         return
@@ -54,7 +55,8 @@ def play(name: str, sweep: Sweep, standing: Mapping[str, Any], *, dry_run: bool)
         console.print(f"{claim}: ", end="", highlight=False, markup=False)
         console.print(verdict.status.value, style=f"bold {COLOURS.get(verdict.status, 'yellow')}", end="", highlight=False)
         console.print(f": {verdict.says}", highlight=False, markup=False, soft_wrap=True)
-    write_json(FOUND / f"{name}.json", as_json(sweep, found, verdicts))
+    made_of = standing.as_json() | {"varied": [list(map(dict, knobs)) for knobs in sweep.knobs]}
+    write_json(FOUND / f"{name}.json", as_json(sweep, found, verdicts) | {"made_of": made_of})
     write_bytes(FOUND / f"{name}.png", png(picture(sweep, found, records, verdicts), dpi=120))
     console.print(f"{FOUND / name}.png, {FOUND / name}.json", highlight=False)
 

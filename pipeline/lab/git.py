@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,17 +44,18 @@ class Repository:
         return self.raw(*words).strip()
 
     def raw(self, *words: str) -> str:
-        return self._run(*words).stdout
+        return self.run(*words).stdout
 
     def succeeds(self, *words: str) -> bool:
-        return self._run(*words).returncode == 0
+        return self.run(*words).returncode == 0
 
-    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
         done = subprocess.run(
             ["git", *words],
             cwd=self.root,
             env=environment,
+            input=given,
             capture_output=True,
             text=True,
             errors="surrogateescape",  # a message or a name need not be UTF-8
@@ -100,3 +102,32 @@ class Repository:
     def has_files_of(self, commit: str) -> bool:
         """Whether every file that git knows is here as it is in a commit."""
         return self.succeeds("diff", "--quiet", "--no-ext-diff", "--ignore-submodules", commit, "--", *NOT_OF_DVC)
+
+
+def git(*words: str, given: str = "") -> str | None:
+    """The output of a git command in the working directory; None where it fails.
+
+    Args:
+        given: its standard input.
+    """
+    try:
+        done = Repository(Path()).run(*words, given=given)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def paths(*words: str) -> list[str]:
+    """The paths that a git command lists when it is asked with -z; none where it fails."""
+    return [path for path in (git(*words) or "").split("\0") if path]
+
+
+def shortened(commit: str) -> str:
+    """A commit as people write it."""
+    return commit[:7]
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Names in a line; of many the first ones, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

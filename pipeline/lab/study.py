@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import shlex
@@ -11,30 +10,19 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.params import (
-    OF_KINDS,
-    Params,
-    ParamsError,
-    Refusal,
-    load,
-    parse,
-    printable,
-    read_sections,
-    read_yaml,
-    suggest,
-    with_knobs,
-)
+from pipeline.artifacts import digest
+from pipeline.lab.basis import Basis, basis
+from pipeline.lab.overrides import Knob, check, expand, hydra_text, turned
+from pipeline.params import OF_KINDS, Params, Refusal, load, printable, read_sections, read_yaml, suggest, with_knobs
 
 if TYPE_CHECKING:
     from pipeline.lab.grid import Sweep
 
 STUDIES = Path("studies")
-
-Knob = bool | int | float | str | list[Any]
 
 
 @dataclass(frozen=True)
@@ -100,7 +88,7 @@ def _problems(name: Any, values: Any) -> list[str]:
     ]
     if not isinstance(values.get("set", {}), dict):
         problems.append("set: holds no knobs (train.lr: 0.001 …)")
-    if not _is_good_name(str(name)):
+    if not is_good_name(str(name)):
         problems.append("such a name means something else to git or DVC (letters, digits, . and -; not only a to f)")
     return problems
 
@@ -115,7 +103,12 @@ def _sweep(parts: dict[str, Any], problems: list[str]) -> Sweep | None:
         return None
 
 
-def _is_good_name(name: str) -> bool:
+def bad_name(name: str) -> str:
+    """What is wrong with a name that is not a good one."""
+    return f"'{name}' means something else to git or DVC; take letters, digits, . and -, not only a to f"
+
+
+def is_good_name(name: str) -> bool:
     """Whether git takes it as a reference, and DVC never as the beginning of a commit (`e1` breaks `dvc plots diff`)."""
     is_reference = re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*", name) and not name.endswith((".", ".lock"))
     return bool(is_reference) and not re.fullmatch(r"[0-9a-fA-F]{1,40}", name)
@@ -156,37 +149,49 @@ def _filled(text: str, indent: int) -> str:
 # ----------------------------------------------------------------------------------------------------- what DVC is told
 
 
-def command(name: str, overrides: Sequence[str] = (), *, experiment: str | None = None, queue: bool = False) -> list[str]:
-    """The `dvc exp run` that plays an entry, after its knobs were checked.
+def commands(
+    name: str, overrides: Sequence[str] = (), *, experiment: str | None = None, queue: bool = False, standing: Basis
+) -> list[list[str]]:
+    """The `dvc exp run` that plays an entry, after its knobs were checked; for the queue, one for each experiment of a grid.
+
+    Each experiment of a grid has a name of its own that tells its values: DVC would number them, and the next grid again.
 
     Args:
         name: an entry of studies/.
         overrides: further knobs, each "train.lr=0.001" as `dvc exp run -S` takes it; they win over the entry's.
         experiment: what to call it; by default the entry's name and the further knobs, as nanogpt-cpu-lr0.001.
         queue: for DVC's queue.
+        standing: the knobs that the entry stands on. What differs from them in params.yaml is set back by a -S.
 
     Raises:
         Refusal: there is no such entry, or a knob or name cannot be used.
     """
     entry = find(name, read_all())
     assert entry.sweep is None, "DVC plays what is one experiment"
-    turned, texts = _split(overrides), _settings(overrides, entry)
-    grid = expand(texts)
+    grid = expand(_settings(overrides, entry, standing))
     check(grid)
     if len(grid) > 1 and not queue:
         raise Refusal(f"-S: these are {len(grid)} experiments (a knob has several values); --queue takes them all")
-    if experiment is not None and not _is_good_name(experiment):
-        raise Refusal(f"-n: '{experiment}' means something else to git or DVC; take letters, digits, . and -, not only a to f")
-    words = ["-n", experiment or experiment_name(name, turned), *(["--queue"] if queue else [])]
-    return ["dvc", "exp", "run", *words, *(word for text in texts for word in ("-S", text))]
+    if experiment is not None and not is_good_name(experiment):
+        raise Refusal(f"-n: {bad_name(experiment)}")
+    varied = {text.partition("=")[0] for texts in grid for text in set(texts) - set(grid[0])}
+    made = []
+    for texts in grid:
+        values = {knob: value for knob, _, value in (text.partition("=") for text in texts)}
+        told = varied if experiment else _split(overrides)
+        words = ["-n", experiment_name(experiment or name, {knob: values[knob] for knob in told if knob in values})]
+        words += ["--queue"] if queue else []
+        made.append(["dvc", "exp", "run", *words, *(word for text in texts for word in ("-S", text))])
+    return made
 
 
-def _settings(overrides: Sequence[str], entry: Entry | None = None) -> list[str]:
-    """What -S is to say: the knobs of an entry, and further ones, which win over them."""
+def _settings(overrides: Sequence[str], entry: Entry | None, standing: Basis) -> list[str]:
+    """What -S is to say: what is set back, the knobs of an entry, and further ones, which win over both."""
     further = _split(overrides)
     own: dict[str, Any] = {}
     if entry:
-        own = {**turned_back(entry, further, read_sections(Path("params.yaml"))), **entry.set}
+        back = {} if standing.as_is else {knob: there for knob, (_, there) in standing.turned.items()}
+        own = {**back, **turned_back(entry, further, standing.sections), **entry.set}
     texts = {knob: hydra_text(value) for knob, value in own.items()} | further
     return [f"{knob}={value}" for knob, value in texts.items()]
 
@@ -216,98 +221,27 @@ def _split(overrides: Sequence[str]) -> dict[str, str]:
     return {knob: value for knob, _, value in (text.partition("=") for text in overrides)}
 
 
-def hydra_text(value: Knob) -> str:
-    """A knob's value in the grammar of `dvc exp run -S`.
-
-    Source: "Hydra, Basic Override syntax" (the grammar that DVC reads -S by).
-    """
-    if isinstance(value, list):
-        return f"[{','.join(map(hydra_text, value))}]"
-    if not isinstance(value, str):
-        return json.dumps(value)
-    return value if _PLAIN.fullmatch(value) else _quoted(value)
-
-
-_PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w/.-]*", re.IGNORECASE | re.ASCII)
-
-
-def _quoted(text: str) -> str:
-    # A backslash means itself, except before a quotation mark or the end, where it must stand twice.
-    return "'" + re.sub(r"\\+(?='|\Z)", lambda run: run[0] * 2, text).replace("'", r"\'") + "'"
-
-
-def turned_by(words: Sequence[str]) -> list[str]:
-    """The knobs that the words of a `dvc exp run` turn: what follows each -S."""
-    turned = []
-    for word, following in itertools.pairwise([*words, ""]):
-        if word in ("-S", "--set-param"):
-            turned.append(following)
-        elif match := re.match(r"(?:-S=?|--set-param=)(.+)", word):
-            turned.append(match[1])
-    return turned
-
-
-def expand(texts: Sequence[str]) -> list[list[str]]:
-    """Knobs with several values (train.lr=0.01,0.02) as the experiments that DVC makes of them: a grid.
-
-    Raises:
-        Refusal: DVC cannot read a value.
-    """
-    from dvc.exceptions import DvcException
-    from dvc.utils.hydra import get_hydra_sweeps
-    from hydra.errors import HydraException
-
-    try:
-        return [each["params.yaml"] for each in get_hydra_sweeps({"params.yaml": list(texts)})]
-    except (DvcException, HydraException) as error:
-        raise Refusal(f"-S: {str(error).splitlines()[0]}") from None
-
-
-def check(grid: Sequence[Sequence[str]], path: Path = Path("params.yaml")) -> list[Params]:
-    """Hold the knobs of every experiment of a grid against params.py, before anything starts; all of their knobs.
-
-    Raises:
-        ParamsError: with one line for each knob that cannot be used.
-    """
-    standing = read_sections(path)
-    checked: list[Params] = []
-    problems: list[str] = []
-    for texts in grid:
-        try:
-            checked.append(parse(Params, with_knobs(standing, values_of(texts))))
-        except ParamsError as error:
-            problems += error.problems
-    if problems:
-        raise ParamsError(*dict.fromkeys(problems))
-    return checked
-
-
 def knobs_with(overrides: Sequence[str], name: str | None = None) -> Params:
-    """The knobs of params.yaml with those of an entry of studies/, if one is named, and some more turned.
+    """The knobs of params.yaml with some turned; or those that an entry of studies/ is played with.
 
     Args:
         overrides: each "train.lr=0.001" as `dvc exp run -S` takes it; they win over the entry's.
+        name: of the entry.
 
     Raises:
         Refusal: there is no such entry, or a knob cannot be used or has several values.
     """
     if not overrides and name is None:
-        return load()  # in a third of the time, for DVC's grammar of -S is not needed
-    checked = check(expand(_settings(overrides, find(name, read_all()) if name else None)))
+        return load()  # in half of the time, for DVC's grammar of -S is not needed
+    standing = basis() if name else Basis(read_sections(Path("params.yaml")))
+    checked = check(expand(_settings(overrides, find(name, read_all()) if name else None, standing)))
     if len(checked) > 1:
         raise Refusal(f"-S: these are {len(checked)} experiments (a knob has several values); one at a time")
     return checked[0]
 
 
-def values_of(texts: Sequence[str]) -> dict[str, Any]:
-    """Knobs as `dvc exp run -S` takes them (train.lr=1e-3), as the values that DVC reads there; of one experiment."""
-    from dvc.utils.hydra import to_hydra_overrides
-
-    return {override.key_or_group: override.value() for override in to_hydra_overrides(list(texts))}
-
-
-def standing(entry: Entry, overrides: Sequence[str], path: Path = Path("params.yaml")) -> dict[str, Any]:
-    """The sections of params.yaml with an entry's knobs turned, and further ones (train.steps=50), which win.
+def with_entry(standing: Basis, entry: Entry, overrides: Sequence[str] = ()) -> Basis:
+    """What a grid stands on, with an entry's knobs turned, and further ones (train.steps=50), which win.
 
     Raises:
         Refusal: a further knob cannot be read, has several values, or is one that the entry varies.
@@ -320,17 +254,22 @@ def standing(entry: Entry, overrides: Sequence[str], path: Path = Path("params.y
     varied = {knob for settings in entry.sweep.knobs for knobs in settings for knob in knobs} | {"seed"}
     if twice := [knob for knob in further if knob in varied]:
         raise Refusal(*(f"-S {knob}: is what the study varies" for knob in twice))
-    sections = read_sections(path)
-    back = turned_back(entry, further, sections)
-    return with_knobs(sections, {**back, **entry.set, **(values_of(texts) if texts else {})})
+    back = turned_back(entry, further, standing.sections)
+    return replace(standing, sections=turned(with_knobs(standing.sections, {**back, **entry.set}), texts))
+
+
+def own_knobs(entry: Entry, overrides: Sequence[str]) -> set[str]:
+    """The knobs that are turned by playing an entry with further ones."""
+    varied = entry.sweep.knobs if entry.sweep else ()
+    return {*entry.set, *_split(overrides), *(knob for settings in varied for knobs in settings for knob in knobs)}
 
 
 def experiment_name(name: str, turned: Mapping[str, str]) -> str:
-    """An entry's name and what was turned beside it: nanogpt-cpu-lr3e-4. DVC numbers the experiments of a grid itself."""
+    """A name and what was turned: nanogpt-cpu-lr3e-4. Other values are another name: of a long one stands a digest."""
     parts = [name]
     for knob, value in turned.items():
         is_short = re.fullmatch(r"[\w.+-]{1,24}", value, re.ASCII)
-        parts.append(knob.rpartition(".")[2] + (value.replace("+", "") if is_short else ""))
+        parts.append(knob.rpartition(".")[2] + (value.replace("+", "") if is_short else f"-{digest(value)[:6]}"))
     return re.sub(r"\.{2,}", ".", "-".join(parts)).strip(".-")
 
 
@@ -342,12 +281,24 @@ def typed(command: Sequence[str]) -> str:
     return printable(f"$ {shlex.join(command)}")
 
 
-def run(command: Sequence[str]) -> int:
-    """Print a command of DVC's, and run it with the DVC of this environment; its exit status."""
-    print(typed(command), flush=True)
+def run(*commands: Sequence[str]) -> int:
+    """Print commands of DVC's, and run them in turn with the DVC of this environment; the exit status of the first that fails.
+
+    All in one process: DVC takes ten times as long to start as to queue an experiment.
+    """
+    for command in commands:
+        print(typed(command), flush=True)
     # Ctrl-C goes to DVC too, which needs its time to put things back; we would kill it after a quarter of a second.
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
-        return subprocess.run([sys.executable, "-m", *command], check=False).returncode
+        asked = json.dumps([command[1:] for command in commands])
+        return subprocess.run([sys.executable, "-c", _IN_TURN, asked], check=False).returncode
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+_IN_TURN = """
+import json, sys
+from dvc.cli import main
+sys.exit(next((status for status in map(main, json.loads(sys.argv[1])) if status), 0))
+"""

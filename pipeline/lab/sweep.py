@@ -7,13 +7,10 @@ DVC has no part in it: an experiment of its takes seconds to begin and to end, w
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ import yaml
 from pipeline.artifacts import RAW, TOKENS, identity, private, read_json, sha256_of, write_json, write_text
 from pipeline.lab.grid import Variant
 from pipeline.lab.record import Record
+from pipeline.lab.workers import each_done
 from pipeline.params import ROOMS, Params, Refusal, cores
 
 Place = tuple[int, ...]
@@ -62,30 +60,28 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
             yield run[0].place, Record(**read_json(kept))
         else:
             todo.append(run)
-    together = min(cores(), len(todo), sum(map(_steps, todo)) // WORTH + 1)
+    if not todo:
+        return
+    most = todo[0][0].params.runtime.workers or cores()
+    together = min(most, len(todo), sum(map(_steps, todo)) // WORTH + 1)
     if together <= 1 or any(run[0].params.runtime.threads != 1 for run in todo):
         for run in todo:
             yield run[0].place, record_of(*run)
         return
-    with ProcessPoolExecutor(together, multiprocessing.get_context("spawn"), _leave_ctrl_c) as pool:
-        try:
-            done = {pool.submit(record_of, *run): run[0].place for run in todo}
-            for future in as_completed(done):
-                yield done[future], future.result()
-        except BaseException:  # what has begun is finished and kept, what has not is not begun
-            pool.shutdown(cancel_futures=True)
-            raise
+    by_name = {name_of(run[0]): run for run in todo}
+    for name, record in each_done(record_of, by_name, together):
+        yield by_name[name][0].place, record
+
+
+def name_of(variant: Variant) -> str:
+    """A run of a grid for people: its place, counted from 1, and its seed."""
+    return f"run {' x '.join(str(at + 1) for at in variant.place)} (seed {variant.params.seed})"
 
 
 def _steps(run: Run) -> int:
     """How much work it is, about."""
     variant = run[0]
     return variant.params.train.steps if variant.bench is None else WORTH // 8
-
-
-def _leave_ctrl_c() -> None:
-    """Ctrl-C is the parent's to hear: a run that has begun is worth its seconds."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # ------------------------------------------------------------------------------------------------------------------ data
