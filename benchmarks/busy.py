@@ -83,7 +83,8 @@ def main() -> None:
             environment = {**os.environ, **({"GOMP_SPINCOUNT": spin} if spin else {})}
             done = subprocess.run(words, cwd=TOP, env=environment, capture_output=True, text=True, check=True)
         speeds[spin, count].append(float(done.stdout))
-    threads, rows = asked.threads or cores(), []
+    threads = asked.threads or cores()
+    rows: list[tuple[object, ...]] = []
     for (spin, count), found in speeds.items():
         middle, quiet = statistics.median(found), statistics.median(speeds[spin, counts[0]])
         share = min(1.0, threads / (threads + count))

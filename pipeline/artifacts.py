@@ -270,6 +270,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     text = re.sub(r"\[\n *([^\[\]{}]*)\n *\]", lambda found: "[" + re.sub(r"\n *", " ", found[1]) + "]", text)
     write_text(path, text + "\n")
 
+
+def write_array(path: Path, numbers: npt.NDArray[Any]) -> None:
+    """Write an .npy file, in C order and without pickle."""
     import numpy as np  # here, for whoever wants no numbers should not wait for it
 
     with writing(path) as file:
