@@ -29,7 +29,10 @@ from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.images import Pictures
 from pipeline.corpus.own import by_size
 from pipeline.corpus.progress import follower
+from pipeline.corpus.rows import KINDS
 from pipeline.corpus.table import IMAGES, LABELLED_TEXTS, TEXTS
+from pipeline.corpus.text import lines_of
+from pipeline.corpus.unusable import Unusable
 from pipeline.params import door
 
 Content = bytes | str | Path  # a path: a link to there, as seen from the folder that holds it
@@ -625,6 +628,20 @@ def test_a_text_with_quotes_commas_and_line_ends_is_read_as_it_is() -> None:
     laid_out({"a.csv": table('"well, ""well""\r\nshe said, then\nleft","a"')})
     _, found = prepared("classify", {})
     assert ('well, "well"\nshe said, then\nleft', "a") in itertools.chain(*found.values())
+
+
+@given(st.text(st.sampled_from('ab,"\n'), max_size=60), st.sampled_from([".csv", ".jsonl"]))
+def test_any_table_is_read_or_refused_in_a_line_and_leaving_out_loses_no_line_that_stands_alone(body: str, kind: str) -> None:
+    prepare = knobs(task__kind="classify", prepare__dataset="dyck", prepare__faulty="leave_out").prepare
+    good = {".csv": ("text,label\n", "one,a\n"), ".jsonl": ("", '{"text": "one", "label": "a"}\n')}[kind]
+    content = f"{good[0]}{good[1]}{body}\n{good[1]}"
+    unusable = Unusable(prepare, "rows")
+    rows = list(KINDS[kind]("a", lines_of([content.encode()]), prepare, unusable))
+    numbers = [row.line for row in rows]
+    assert numbers == sorted(set(numbers)) and len(rows) + unusable.count <= content.count("\n")
+    assert (rows[0].text, rows[0].label) == ("one", "a")
+    if '"' not in body or kind == ".jsonl":
+        assert numbers[-1] == content.count("\n")
 
 
 @given(st.dictionaries(st.integers(-99, 99), st.sampled_from(["{}", "{}.0", "+{}", "{}e0", "0{}"]), min_size=1))
