@@ -145,6 +145,6 @@ def test_the_command_that_is_printed_runs(tmp_path: Path) -> None:
     said = run(lab, "rally", "import", "given")
     assert re.search("7 rows of its embedding are no token's", said)
     command = next(line for line in said.splitlines() if line.startswith("$ dvc exp run "))
-    run(lab, *shlex.split(command[2:]), "-S", "train.steps=5")
+    run(lab, *shlex.split(command[2:]), "-S", "train.steps=5", "train")
     assert read_json(lab / "models/model.json", "vocabulary")["vocabulary"] == made.tokenizer.vocabulary
     assert read_json(lab / "data/tokens/meta.json")["tokens"]["train"] > 4_000

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 from small import knobs
-from subjects import leave_model, subject
+from subjects import leave_model, machine, subject
 
 from pipeline.corpus.documents import Splits
 from pipeline.corpus.progress import follower
@@ -249,6 +249,17 @@ def test_a_prompt_is_gone_on_with_and_a_seed_repeats_it(trained: Path, capsys: p
     assert one.startswith("the cat")
     assert len(one) == len("the cat") + 40 + len("\n")
     assert one == same != other
+
+
+def test_what_a_model_writes_and_a_prompt_holds_does_nothing_to_the_terminal(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave_model(project, machine(project, {ord("a"): 27, 27: ord("["), ord("["): 7, 7: 256}))
+    write(replace(DRAW, tokens=9), "\x1b]0;a title\x07 a")
+    assert capsys.readouterr().out == "␛]0;a title␇ a␛[␇\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO("\x1b[2Ja\n"))
+    converse(replace(DRAW, tokens=9))
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_without_a_seed_each_text_is_another(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

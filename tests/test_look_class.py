@@ -19,6 +19,7 @@ from small import knobs
 from subjects import CLASSES, IMAGE, OF_KIND, leave_model, small_subject
 from test_look_page import Parsed
 
+from pipeline.artifacts import made_for, read_json, write_json
 from pipeline.lab import look_class_page, look_class_text
 from pipeline.lab.asked import Asked
 from pipeline.lab.cli import main
@@ -44,6 +45,17 @@ def leave(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None
     params = knobs(**(OF_KIND[changes["task__kind"]] | changes | {"probe__toy": "the cat sat"}))
     (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump()))
     monkeypatch.chdir(folder)
+
+
+def test_the_name_of_a_class_does_nothing_to_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(tmp_path, monkeypatch, **NETWORKS["linear"])
+    for file in (Path("models/model.json"), Path("data/tokens/meta.json")):
+        write_json(file, read_json(file) | {"classes": ["\x1b[31mred", "green\x9b", "blue\x07"]})
+    about = Path("models/model.json")
+    write_json(about, read_json(about) | {"tokenizer": made_for(Path("data/tokens"))})
+    told = seen(image="0")
+    assert told.classes == ("␛[31mred", "green�", "blue␇")
+    assert not {"\x1b", "\x9b", "\x07"} & {*written(told)}
 
 
 def seen(**asked: Any) -> Told:

@@ -106,7 +106,14 @@ def test_a_saved_tokenizer_is_the_same_when_it_is_loaded(kind: str, has_end: boo
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "tokenizer.json").read_bytes()
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"kind": "morse"}', '{"kind": "char"}', '{"version": "1.0"}'])
+NO_TOKENIZERS = [
+    *("{}", "[]", '{"kind": "morse"}', '{"kind": ["char"]}', '{"kind": "char"}', '{"version": "1.0"}'),
+    *('{"kind": "char", "alphabet": 5, "end": null}', '{"kind": "file", "end": null, "file": {"model": 1}}'),
+    '{"kind": "file", "end": null, "file": []}',
+]
+
+
+@pytest.mark.parametrize("content", NO_TOKENIZERS)
 def test_a_file_that_holds_no_tokenizer_is_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(Refusal, match=r"tokenizer\.json: (holds no tokenizer|is damaged)"):
@@ -361,6 +368,17 @@ def test_what_a_file_says_beside_its_tokenizer_changes_no_id_and_not_what_it_is_
     for text in (SEEN, "a", ""):
         assert read.encode(text).tolist() == learned("file").encode(text).tolist()
     assert tokenizer_digest(content) == tokenizer_digest(plain) != tokenizer_digest(with_token("cat")(plain))
+
+
+def test_a_file_that_was_read_before_is_held_to_its_text_again(tmp_path: Path) -> None:
+    learned("file").save(tmp_path / "tokenizer.json")
+    again = TOKENIZERS["file"].learn([], 0, True, tmp_path)
+    again.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "tokenizer.json").read_bytes()
+    saved = json.loads((tmp_path / "again.json").read_text())
+    write_json(tmp_path / "tokenizer.json", saved | {"file": changed("model", dropout=0.5)(saved["file"])})
+    with pytest.raises(Refusal, match=r"'model\.dropout' is 0\.5"):
+        TOKENIZERS["file"].learn([], 0, True, tmp_path)
 
 
 def test_a_token_of_several_words_is_never_cut(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def load(path: Path) -> Tokenizer:
     content = read_json(path)
     try:
         return TOKENIZERS[content.get("kind", BytePairs.kind)].of(content)  # a Hugging Face file names no kind
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise Refusal(f"{path}: holds no tokenizer; {way_back(path)}") from None
 
 
@@ -309,19 +309,22 @@ class BytePairs(Tokenizer):
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> BytePairs:
-        try:
-            return cls(opened(content))
-        except Exception as error:  # the library raises no narrower one
-            raise ValueError(str(error)) from None
+        return cls(opened(content))
 
 
 def opened(content: dict[str, Any]) -> Any:
     """The library's tokenizer of a file, without what is not the tokenizer: a call of transformers leaves in the file how it
     shortened texts and filled them up, and a model how it puts something around them.
+
+    Raises:
+        ValueError: the library cannot read it.
     """
     import tokenizers
 
-    library = tokenizers.Tokenizer.from_str(json.dumps(content | NO_TRIMMINGS))
+    try:
+        library = tokenizers.Tokenizer.from_str(json.dumps(content | NO_TRIMMINGS))
+    except Exception as error:  # the library raises no narrower one
+        raise ValueError(str(error)) from None
     library.encode_special_tokens = True  # a text that spells a special token is text
     return library
 
@@ -398,6 +401,8 @@ class FromFile(Tokenizer):
         path = path / "tokenizer.json" if path.is_dir() else path
         try:
             content = json_of(path)
+            if content.get("kind") == cls.kind:  # one that was read from a file before
+                content = content["file"]
             if (ours := _ours(content)) is not None:
                 return _with_end(ours, has_end, path)
             if problems := [f"tokenize.path: {path}: {line}" for line in _losses(content)]:
@@ -427,6 +432,9 @@ class FromFile(Tokenizer):
 
     def token_bytes(self, token: int) -> bytes:
         return self._bytes[token]
+
+    def holds(self, text: str, ids: Ids) -> bool:
+        return b"".join(map(self._bytes.__getitem__, ids.tolist())) == text.encode()  # half as long as by `token_bytes`
 
     def save(self, path: Path) -> None:
         write_json(path, {"kind": self.kind, "end": self.end, "file": self.content})
