@@ -87,6 +87,12 @@ def test_a_value_is_text_and_no_markup(capsys: pytest.CaptureFixture[str], value
     assert sum(line.count(value) for line in lines) == 4, "as the data set of both, as a name, as a knob"
 
 
+def test_a_value_that_a_terminal_would_obey_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, [row("one", "language", "a\x1b[2Jb"), row("two", "language", "x")])
+    assert any("a�[2Jb" in line for line in lines)
+    assert not any("\x1b" in line for line in lines)
+
+
 def test_a_long_value_ends_in_dots(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [row("one", "language", "x"), row("two", "language", "x", **{"train.lr": "9" * 200})]
     [line] = [line for line in printed(capsys, rows) if "two" in line]
@@ -278,6 +284,7 @@ def test_beside_a_worker_a_dvc_that_fails_is_asked_again_and_otherwise_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where `python -m dvc` finds this one first
+    write(tmp_path, "dvc/__init__.py", "")
     write(tmp_path, "dvc/__main__.py", DVC)
     command = ["dvc", "exp", "show"]
     assert asked(command) == (1, "")

@@ -59,6 +59,10 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda root: turn(root, train__lr=0.1, train__kinds=["a"]),
         'train.kinds is ["a"], and was ["a", "b"] when train ran (and 1 more)',
     ),
+    "a knob that a terminal would obey": (
+        lambda root: turn(root, prepare__path="\x1b[31m" + "x" * 99),
+        'prepare.path is "\\u001b[31m' + "x" * 28 + "…, and was own when prepare ran",
+    ),
     "a knob that came": (lambda root: turn(root, train__new=1), "train.new is 1, and was no knob when train ran"),
     "a knob of the first stage": (
         lambda root: turn(root, prepare__path="else"),
@@ -281,6 +285,18 @@ def test_data_that_git_does_not_keep_is_held_against_what_dvc_added(history: Pat
 
 
 @pytest.mark.slow
+def test_a_project_in_a_folder_of_a_larger_repository_is_judged_as_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "labs/rally").mkdir(parents=True)
+    git(tmp_path, "init", "-q", "-b", "main")
+    monkeypatch.chdir(leave_recorded_run(tmp_path / "labs/rally"))
+    commit(tmp_path)
+    turn(Path(), seed=2)
+    commit(tmp_path)
+    found = of_commits(["main~1", "main"], [Path(SCORES)])
+    assert [found[name][Path(SCORES)].says for name in found] == ["", "seed is 2, and was 1 when train ran"]
+
+
+@pytest.mark.slow
 def test_a_folder_that_is_no_repository_has_no_commits(lab: Path) -> None:
     assert of_commits(["main"], [Path(SCORES)])["main"][Path(SCORES)].says == "git cannot read it"
 
@@ -290,8 +306,7 @@ def test_a_link_and_a_name_of_many_lines_are_nothing_that_one_can_tell(history: 
     (history / "code/link.py").symlink_to("evaluate.py")
     commit(history)
     with Repository() as repository:
-        [tree, _] = repository.read("main^{tree}") or ("", b"")
-        place = Revision(repository, tree)
+        place = Revision(repository, repository.project("main") or "")
         assert place.holds("code/link.py", {"md5": "x"}) is None
         assert place.holds("code/evaluate.py", recorded(history, "code/evaluate.py")) is True
         assert place.read("code/evaluate.py/x") is place.read("no/such") is repository.read("a\nb") is None

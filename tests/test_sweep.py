@@ -303,10 +303,12 @@ def test_the_best_of_a_table_is_the_largest_where_more_is_better(name: str, leas
 
 def test_a_value_that_is_varied_is_text_and_no_markup() -> None:
     names = ("**/[a-z]*.txt", "[/b]")
-    panel = Results((Axis("prepare.[b]", names), Axis("train.lr", RATES)), np.ones((2, len(RATES), 3)))
-    console = Console(file=(file := io.StringIO()), width=200)
-    console.print(findings.table("[/i]", panel, "train_loss"))
-    assert all(name in file.getvalue() for name in (*names, "[/i]"))
+    values, rates = Axis("prepare.[b]", names), Axis("train.lr", RATES)
+    for axes in ((values, rates), (rates, values)):  # as columns, as rows
+        panel = Results(axes, np.ones((*(len(axis.labels) for axis in axes), 3)))
+        console = Console(file=(file := io.StringIO()), width=400)
+        console.print(findings.table("[/i]", panel, "train_loss"))
+        assert all(name in file.getvalue() for name in (*names, "[/i]", "prepare.[b]"))
 
 
 def test_what_rises_has_no_least_place_that_would_be_the_best() -> None:

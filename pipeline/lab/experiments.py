@@ -256,6 +256,7 @@ def _cell(name: str, row: Row) -> str:
         return f"{datetime.fromisoformat(value):%d %b %H:%M}"
     if name in MEASURED and _is_number(value):
         return f"{float(value):.4g}"
+    value = "".join(letter if letter.isprintable() else "�" for letter in value)  # nothing that a terminal obeys
     return value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…"
 
 

@@ -113,6 +113,8 @@ class Repository:
         self._git = subprocess.Popen(
             ["git", "cat-file", "--batch"], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
+        asked = subprocess.run(["git", "rev-parse", "--show-prefix"], cwd=root, capture_output=True, text=True, check=False)
+        self._prefix = asked.stdout.strip().rstrip("/")  # where the project lies in it
         self._trees: dict[str, dict[str, tuple[str, str]]] = {}
         self.sums: dict[str, str | None] = {}  # DVC's md5 of a file or folder, by its object
 
@@ -128,7 +130,7 @@ class Repository:
         if "\n" in name:
             return None
         try:
-            self._git.stdin.write(name.encode() + b"\n")
+            self._git.stdin.write(name.encode(errors="surrogateescape") + b"\n")
             self._git.stdin.flush()
         except OSError:  # git has ended: this is no repository
             return None
@@ -138,6 +140,11 @@ class Repository:
         content = self._git.stdout.read(int(heading[2]))
         self._git.stdout.read(1)
         return heading[0].decode(), content
+
+    def project(self, commit: str) -> str | None:
+        """The project's tree in a commit."""
+        found = self.read(f"{commit}:{self._prefix}" if self._prefix else f"{commit}^{{tree}}")
+        return found[0] if found else None
 
     def tree(self, name: str) -> dict[str, tuple[str, str]]:
         """name -> (mode, object) of what a folder holds."""
@@ -419,7 +426,8 @@ def flat(knobs: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 def _said(knobs: Mapping[str, Any], name: str) -> str:
     if name not in knobs:
         return "no knob"
-    text = json.dumps(knobs[name], ensure_ascii=False, default=str) if not isinstance(knobs[name], str) else knobs[name]
+    value = knobs[name]
+    text = value if isinstance(value, str) and value.isprintable() else json.dumps(value, default=str)
     return text if 0 < len(text) <= 40 else f"{text[:39]}…" if text else "empty"
 
 
@@ -465,16 +473,15 @@ def of_commits(names: Iterable[str], paths: Sequence[Path]) -> dict[str, dict[Pa
         return found
     with Repository() as repository:
         for name in names:
-            tree = repository.read(f"{name}^{{tree}}")
-            if tree is None:
+            if (tree := repository.project(name)) is None:
                 found[name] = dict.fromkeys(paths, Verdict("git cannot read it", known=False))
                 continue
-            kept_of = known.get(tree[0], {})
+            kept_of = known.get(tree, {})
             if not all(str(path) in kept_of for path in paths):
-                origin = Origin(Revision(repository, tree[0]))
+                origin = Origin(Revision(repository, tree))
                 verdicts = {str(path): origin.verdict(path) for path in paths}
                 kept_of = {path: [verdict.says, verdict.known] for path, verdict in verdicts.items()}
-            looked[tree[0]] = kept_of
+            looked[tree] = kept_of
             found[name] = {path: Verdict(*kept_of[str(path)]) for path in paths}
     if looked.keys() - known.keys():
         with contextlib.suppress(OSError):
