@@ -63,7 +63,7 @@ class Run:
     def _hold(self, *names: str) -> None:
         self.exps.mkdir(parents=True, exist_ok=True)
         owner = {"pid": dead_process(), "cmd": "dvc exp run"}
-        content = {"read": {}, "write": {name: owner for name in names}} if names else {"read": {}}
+        content = {"read": {}, "write": dict.fromkeys(names, owner)} if names else {"read": {}}
         (self.exps / "rwlock").write_text(json.dumps(content))
 
     def lock(self) -> None:

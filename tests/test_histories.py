@@ -297,6 +297,9 @@ def live(history: History) -> None:
     chance = history.chance
     for _ in range(chance.randint(2, 7)):
         history.do(history.acts())
+    if chance.random() < 1 / 4:  # what looks most like a kill
+        history.do([history.ends, history.fails])
+        history.do([history.detach, history.look_at_a_tag])
     killed = chance.random() < 2 / 3 and not history.is_under_way()
     before, files = history.theirs(), history.files()
     head, branch = history.git("rev-parse", "HEAD"), history.git("symbolic-ref", "-q", "HEAD")
