@@ -246,6 +246,21 @@ def test_what_dvc_had_put_into_the_stash_is_brought_back_and_what_the_user_had_p
     assert git(clone, "stash", "list", "--format=%H").splitlines() == [kept[0], kept[2]]
 
 
+def test_what_dvc_had_put_into_the_stash_is_not_brought_to_another_branch(clone: Path) -> None:
+    git(clone, "switch", "-q", "-c", "other")
+    (clone / "code.py").write_text("theirs\n")
+    git(clone, "commit", "-qam", "theirs")
+    git(clone, "switch", "-q", "main")
+    (clone / "code.py").write_text("edited\n")
+    run(clone).until("keep")
+    git(clone, "switch", "-q", "other")
+    said = mend(clone)
+    assert "git stash pop --index stash@{1}" in said[0]
+    assert (clone / "code.py").read_text() == "theirs\n"
+    assert git(clone, "status", "--porcelain") == ""
+    assert len(git(clone, "stash", "list").splitlines()) == 1
+
+
 def test_the_advice_names_the_stash_that_dvc_made(clone: Path) -> None:
     (clone / "code.py").write_text("edited\n")
     run(clone).until("turn")

@@ -90,7 +90,7 @@ def put_back(git: Repository) -> list[str]:
     # Where HEAD was not taken off yet, or was put back, the files are still those of the user.
     wiped = running if "refs/exps/exec" in held and not _is_restored(git) else ""
     said = []
-    if not git.something_is_under_way():
+    if not (is_busy := git.something_is_under_way()):
         proofs: list[Callable[[], Move | None]] = [
             lambda: _taken_off_to_write_down(git, written) if "workspace" in held else None,
             lambda: _taken_off_to_run(git, running) if running else None,
@@ -103,9 +103,9 @@ def put_back(git: Repository) -> list[str]:
         git("reset", "--quiet", "--", ".dvc/tmp/repro.dat")  # DVC stages it for the commit of the experiment
     said += _out_of_the_stash(git)
     if "workspace" in held and (aside := put_aside(git, rwlock)):
-        said += _changes_back(git, aside)
+        said += _changes_back(git, aside, is_busy)
     if wiped:
-        said += _files_back(git, wiped)
+        said += _files_back(git, wiped, is_busy)
     if waiting:
         names = ", ".join(KEPT.findall("\n".join(entry.message for entry in git.reflog(STASH, newest=99)))) or "without a name"
         git("update-ref", "-d", STASH)
@@ -144,9 +144,8 @@ def _move(entries: list[Entry]) -> Move | None:
         return None
     if found := DETACHED.fullmatch(entries[0].message):
         return Move(found[1], found[2], entries[0].time) if entries[0].commit == found[2] else None
-    found = RESTORED.fullmatch(
-        entries[0].message
-    )  # it was on no branch before either, and git notes no move to the same commit
+    # It was on no branch before either; then DVC's move to the same commit is not in the reflog.
+    found = RESTORED.fullmatch(entries[0].message)
     return Move("", found[1], entries[0].time) if found and found[1] == entries[0].commit else None
 
 
@@ -226,7 +225,10 @@ def _head_back(git: Repository, move: Move) -> list[str]:
         git("symbolic-ref", "-m", "rally mend", "HEAD", branch)
         where = move.branch
     else:
-        return [f"a killed experiment left HEAD off its branch, which has moved on: `git switch {move.branch}` puts it back"]
+        return [
+            f"a killed experiment left HEAD off {move.branch}, which has moved on since, or is checked out in another folder:"
+            f" HEAD stays where it is; `git switch {move.branch}` puts it back"
+        ]
     _unstage(git)
     return [
         f"mended: HEAD is on {where} again; a killed experiment had taken it off (its knobs may still stand in params.yaml)"
@@ -262,8 +264,13 @@ def put_aside(git: Repository, lock: Path) -> str:
     return ""
 
 
-def _changes_back(git: Repository, aside: str) -> list[str]:
-    if git.has_files_of("HEAD") and git.succeeds("stash", "pop", "--index", "--quiet", aside):
+def _is_untouched_since(git: Repository, kept: str) -> bool:
+    """Whether HEAD and the files are those that a commit of the stash's kind was made from, so that it can be put back."""
+    return git.commit("HEAD") == git.commit(f"{kept}^") and git.has_files_of("HEAD")
+
+
+def _changes_back(git: Repository, aside: str, is_busy: bool) -> list[str]:
+    if not is_busy and _is_untouched_since(git, aside) and git.succeeds("stash", "pop", "--index", "--quiet", aside):
         return ["mended: what you had changed is back; a killed experiment had put it into git's stash"]
     if git.has_files_of(aside) and git.succeeds("diff", "--cached", "--quiet", f"{aside}^2", "--"):
         git("stash", "drop", "--quiet", aside)  # DVC had brought it back, and was killed before it did this
@@ -275,11 +282,11 @@ def _changes_back(git: Repository, aside: str) -> list[str]:
     ]
 
 
-def _files_back(git: Repository, running: str) -> list[str]:
+def _files_back(git: Repository, running: str, is_busy: bool) -> list[str]:
     """DVC takes the files as they are committed, then those of the experiment; between the two only it has what was changed."""
     if git.has_files_of(running):
         return []
-    if not git.has_files_of("HEAD") or git.commit("HEAD") != git.commit(f"{running}^"):
+    if is_busy or not _is_untouched_since(git, running):
         git("stash", "store", "--message", "what a killed experiment was to run with", running)
         return ["what a killed experiment was to run with, and what you had changed, lies in git's stash: `git stash show -p`"]
     git("restore", f"--source={running}", "--worktree", "--", *NOT_OF_DVC)
