@@ -88,14 +88,15 @@ def put_back(git: Repository) -> list[str]:
     waiting = git.commit(STASH)
     running = _running_here(git)
     # Where HEAD was not taken off yet, or was put back, the files are still those of the user.
-    wiped = running if "refs/exps/exec" in held and not _is_restored(git) else ""
+    moves = _moves(git)
+    wiped = running if "refs/exps/exec" in held and not (moves and RESTORED.fullmatch(moves[0].message)) else ""
     said = []
     if not (is_busy := git.something_is_under_way()):
         proofs: list[Callable[[], Move | None]] = [
-            lambda: _taken_off_to_write_down(git, written) if "workspace" in held else None,
-            lambda: _taken_off_to_run(git, running) if running else None,
-            lambda: _ended(git),
-            lambda: _taken_off_to_apply(git),
+            lambda: _taken_off_to_write_down(git, moves, written) if "workspace" in held else None,
+            lambda: _taken_off_to_run(git, moves, running) if running else None,
+            lambda: _ended(git, moves),
+            lambda: _taken_off_to_apply(git, moves),
         ]
         if move := next((found for proof in proofs if (found := proof())), None):
             said += _head_back(git, move)
@@ -125,12 +126,6 @@ def _running_here(git: Repository) -> str:
     return commit if commit and _note_of(git, commit).exists() else ""
 
 
-def _is_restored(git: Repository) -> bool:
-    """Whether the last that happened to HEAD is that DVC put it back."""
-    newest = _moves(git)[:1]
-    return bool(newest) and bool(RESTORED.fullmatch(newest[0].message))
-
-
 def _note_of(git: Repository, commit: str) -> Path:
     return git.root / f".dvc/tmp/exps/run/{commit}/{commit}.run"
 
@@ -154,8 +149,8 @@ def _moves(git: Repository) -> list[Entry]:
     return [entry for entry in git.reflog() if entry.message != "reset: moving to HEAD"]
 
 
-def _taken_off_to_write_down(git: Repository, since: float) -> Move | None:
-    move = _move(moves := _moves(git))
+def _taken_off_to_write_down(git: Repository, moves: list[Entry], since: float) -> Move | None:
+    move = _move(moves)
     if not move or not move.branch or not since - 1 <= move.time <= since + SOON:
         return None
     # The reflog knows whole seconds; in the very second in which DVC began it may have been somebody else.
@@ -163,10 +158,8 @@ def _taken_off_to_write_down(git: Repository, since: float) -> Move | None:
     return move if is_after else None
 
 
-def _taken_off_to_run(git: Repository, running: str) -> Move | None:
-    entries = _moves(git)
-    if entries and _is_of_dvc(git, entries[0]):
-        del entries[0]
+def _taken_off_to_run(git: Repository, moves: list[Entry], running: str) -> Move | None:
+    entries = moves[1:] if moves and _is_of_dvc(git, moves[0]) else moves
     move = _move(entries)
     begun = _note_of(git, running).stat().st_mtime
     if not move or (move.branch and not (_is_restored_to(entries[1:], move.branch) and move.time <= begun + SOON)):
@@ -174,23 +167,23 @@ def _taken_off_to_run(git: Repository, running: str) -> Move | None:
     return move if git.commit("refs/exps/exec/EXEC_HEAD") == move.commit else None
 
 
-def _ended(git: Repository) -> Move | None:
+def _ended(git: Repository, moves: list[Entry]) -> Move | None:
     """DVC has committed the experiment and taken its marks away, all but the last."""
-    entries = _moves(git)
-    if not entries or git.branch() or not _is_of_dvc(git, entries[0]):
+    if not moves or not _is_of_dvc(git, moves[0]) or git.branch():
         return None
-    move = _move(entries[1:])
-    return move if move and (not move.branch or _is_restored_to(entries[2:], move.branch)) else None
+    move = _move(moves[1:])
+    return move if move and (not move.branch or _is_restored_to(moves[2:], move.branch)) else None
 
 
-def _taken_off_to_apply(git: Repository) -> Move | None:
-    entries = _moves(git)
-    move = _move(entries)
+def _taken_off_to_apply(git: Repository, moves: list[Entry]) -> Move | None:
+    """To bring an experiment into the workspace, what was changed first put aside into refs/exps/apply/stash."""
+    if not (move := _move(moves)) or not move.branch:
+        return None
     aside = APPLIED.search(git("log", "-1", "--format=%B", "refs/exps/apply/stash"))
-    if not move or not move.branch or not aside or aside[2] != move.commit:
+    if not aside or aside[2] != move.commit:
         return None
     began = int(git("log", "-1", "--format=%ct", "refs/exps/apply/stash"))
-    ended = [entry for entry in entries[1:] if entry.message.startswith("scm: Restore HEAD") and entry.time >= began]
+    ended = [entry for entry in moves[1:] if entry.message.startswith("scm: Restore HEAD") and entry.time >= began]
     if ended or not began <= move.time <= began + SOON or git.commit("refs/exps/exec/EXEC_APPLY") == move.commit:
         return None
     return Move(move.branch, aside[1], move.time)
