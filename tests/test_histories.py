@@ -107,6 +107,21 @@ def test_what_is_made_by_git_alone_is_what_a_killed_dvc_leaves(tmp_path: Path, s
 
 
 @pytest.mark.slow
+def test_a_real_apply_that_was_killed_is_undone_and_where_the_edits_lie_is_told(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    assert dvc(root, "exp", "run", "-n", "good", "-S", "seed=2").wait(timeout=120) == 0
+    git(root, "checkout", "-q", ".")
+    (root / "a.txt").write_text("edited\n")
+    process = dvc(root, "exp", "apply", "good", around=("set_ref HEAD", 1, "before"))
+    assert process.wait(timeout=120) == -signal.SIGKILL
+    _, told = mend(root)
+    assert git(root, "symbolic-ref", "HEAD") == "refs/heads/main"
+    subprocess.run(told.split("`")[3], shell=True, cwd=root, check=True, capture_output=True)
+    assert (root / "a.txt").read_text() == "edited\n"
+    assert mend(root) == []
+
+
+@pytest.mark.slow
 def test_real_experiments_that_end_fail_or_are_killed_at_random_moments(tmp_path: Path) -> None:
     root = repository(tmp_path)
     seed = random.randrange(10**6)

@@ -34,6 +34,11 @@ RESTORED = re.compile(r"\w+: Restore HEAD to '(.+)'")
 KEPT = re.compile(r"dvc-exp:[0-9a-f]{40,}:[0-9a-f]{40,}:([^:]*)")  # DVC's name for a commit of its list
 APPLIED = re.compile(r"dvc-exp-apply:([0-9a-f]{40,}):([0-9a-f]{40,}):")  # and for what `dvc exp apply` has put aside
 
+APPLY_ADVICE = (
+    "what you had changed before a killed `dvc exp apply` lies in a stash of DVC's own:"
+    " `git stash && git stash apply --index refs/exps/apply/stash` brings it back"
+)
+
 
 @dataclass(frozen=True)
 class Move:
@@ -96,10 +101,11 @@ def put_back(git: Repository) -> list[str]:
             lambda: _taken_off_to_write_down(git, moves, written) if "workspace" in held else None,
             lambda: _taken_off_to_run(git, moves, running) if running else None,
             lambda: _ended(git, moves),
-            lambda: _taken_off_to_apply(git, moves),
         ]
         if move := next((found for proof in proofs if (found := proof())), None):
             said += _head_back(git, move)
+        elif move := _taken_off_to_apply(git, moves):
+            said += [*_head_back(git, move), APPLY_ADVICE]
     if held or running:
         git("reset", "--quiet", "--", ".dvc/tmp/repro.dat")  # DVC stages it for the commit of the experiment
     said += _out_of_the_stash(git)
