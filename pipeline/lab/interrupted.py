@@ -36,7 +36,7 @@ APPLIED = re.compile(r"dvc-exp-apply:([0-9a-f]{40,}):([0-9a-f]{40,}):")  # and f
 
 APPLY_ADVICE = (
     "what you had changed before a killed `dvc exp apply` lies in a stash of DVC's own:"
-    " `git stash && git stash apply --index refs/exps/apply/stash` brings it back"
+    " `git stash -u && git stash apply --index refs/exps/apply/stash` brings it back"
 )
 
 
