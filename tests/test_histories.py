@@ -333,6 +333,7 @@ def live(history: History) -> None:
         after = chance.choice(["", "", "quiet", "moves"])
         moves = history.moves()
         if after:
+            history.wait()
             history.do(
                 history.quiet() if after == "quiet" else [history.detach, history.switch, history.commit, history.rebase]
             )
