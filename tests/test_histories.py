@@ -107,6 +107,21 @@ def test_what_is_made_by_git_alone_is_what_a_killed_dvc_leaves(tmp_path: Path, s
 
 
 @pytest.mark.slow
+def test_a_real_apply_that_was_killed_is_undone_and_where_the_edits_lie_is_told(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    assert dvc(root, "exp", "run", "-n", "good", "-S", "seed=2").wait(timeout=120) == 0
+    git(root, "checkout", "-q", ".")
+    (root / "a.txt").write_text("edited\n")
+    process = dvc(root, "exp", "apply", "good", around=("set_ref HEAD", 1, "before"))
+    assert process.wait(timeout=120) == -signal.SIGKILL
+    _, told = mend(root)
+    assert git(root, "symbolic-ref", "HEAD") == "refs/heads/main"
+    subprocess.run(told.split("`")[3], shell=True, cwd=root, check=True, capture_output=True)
+    assert (root / "a.txt").read_text() == "edited\n"
+    assert mend(root) == []
+
+
+@pytest.mark.slow
 def test_real_experiments_that_end_fail_or_are_killed_at_random_moments(tmp_path: Path) -> None:
     root = repository(tmp_path)
     seed = random.randrange(10**6)
@@ -268,6 +283,13 @@ class History:
             self.count += 1
             Run(self.root, KNOBS.format(self.count), f"exp-{self.count}").until(last, fails=fails)
 
+    def wait(self) -> None:
+        """Two minutes pass after a kill; nobody moves HEAD within the very moment in which DVC was about to."""
+        if self.git("symbolic-ref", "-q", "HEAD"):
+            for trace in [self.root / ".dvc/tmp/exps/rwlock", *self.root.glob(".dvc/tmp/exps/run/*/*.run")]:
+                if trace.exists():
+                    os.utime(trace, (trace.stat().st_mtime - 120,) * 2)
+
     def ends(self) -> None:
         self.experiment()
 
@@ -297,6 +319,9 @@ def live(history: History) -> None:
     chance = history.chance
     for _ in range(chance.randint(2, 7)):
         history.do(history.acts())
+    if chance.random() < 1 / 4:  # what looks most like a kill
+        history.do([history.ends, history.fails])
+        history.do([history.detach, history.look_at_a_tag])
     killed = chance.random() < 2 / 3 and not history.is_under_way()
     before, files = history.theirs(), history.files()
     head, branch = history.git("rev-parse", "HEAD"), history.git("symbolic-ref", "-q", "HEAD")
@@ -308,6 +333,7 @@ def live(history: History) -> None:
         after = chance.choice(["", "", "quiet", "moves"])
         moves = history.moves()
         if after:
+            history.wait()
             history.do(
                 history.quiet() if after == "quiet" else [history.detach, history.switch, history.commit, history.rebase]
             )

@@ -246,6 +246,21 @@ def test_what_dvc_had_put_into_the_stash_is_brought_back_and_what_the_user_had_p
     assert git(clone, "stash", "list", "--format=%H").splitlines() == [kept[0], kept[2]]
 
 
+def test_what_dvc_had_put_into_the_stash_is_not_brought_to_another_branch(clone: Path) -> None:
+    git(clone, "switch", "-q", "-c", "other")
+    (clone / "code.py").write_text("theirs\n")
+    git(clone, "commit", "-qam", "theirs")
+    git(clone, "switch", "-q", "main")
+    (clone / "code.py").write_text("edited\n")
+    run(clone).until("keep")
+    git(clone, "switch", "-q", "other")
+    said = mend(clone)
+    assert "git stash pop --index stash@{1}" in said[0]
+    assert (clone / "code.py").read_text() == "theirs\n"
+    assert git(clone, "status", "--porcelain") == ""
+    assert len(git(clone, "stash", "list").splitlines()) == 1
+
+
 def test_the_advice_names_the_stash_that_dvc_made(clone: Path) -> None:
     (clone / "code.py").write_text("edited\n")
     run(clone).until("turn")
@@ -268,6 +283,42 @@ def test_what_was_staged_by_hand_with_other_content_stays_staged(clone: Path) ->
     (clone / "code.py").write_text("and changed since\n")
     assert "HEAD is on main again" in mend(clone)[0]
     assert git(clone, "show", ":code.py") == "staged"
+
+
+def apply_experiment(root: Path, *, ends: bool) -> str:
+    """What `dvc exp apply` does to git; a kill in the middle leaves HEAD at the experiment."""
+    run(root, "other").until("put_on_again")
+    git(root, "checkout", "-q", ".")
+    experiment = git(root, "for-each-ref", "--format=%(objectname)", "refs/exps/*/*/other")
+    (root / "code.py").write_text("edited\n")
+    words = f"On main: dvc-exp-apply:{tip(root)}:{experiment}:other"
+    made = git(root, "stash", "create")
+    parents = [word for parent in git(root, "log", "-1", "--format=%P", made).split() for word in ("-p", parent)]
+    git(root, "update-ref", "refs/exps/apply/stash", git(root, "commit-tree", f"{made}^{{tree}}", *parents, "-m", words))
+    git(root, "read-tree", "--reset", "-u", "HEAD")
+    git(root, "checkout", "-q", "--detach", experiment)
+    if ends:
+        git(root, "symbolic-ref", "-m", "scm: Restore HEAD to 'main'", "HEAD", "refs/heads/main")
+        git(root, "read-tree", "HEAD")
+        git(root, "update-ref", "refs/exps/exec/EXEC_APPLY", experiment)
+    return experiment
+
+
+def test_a_killed_apply_is_undone_and_where_the_edits_lie_is_told(clone: Path) -> None:
+    apply_experiment(clone, ends=False)
+    first, second = mend(clone)
+    assert "HEAD is on main again" in first
+    subprocess.run(second.split("`")[3], shell=True, cwd=clone, check=True, capture_output=True)
+    assert (clone / "code.py").read_text() == "edited\n"
+    assert mend(clone) == []
+
+
+def test_an_experiment_s_commit_that_is_looked_at_after_it_was_applied_stays(clone: Path) -> None:
+    experiment = apply_experiment(clone, ends=True)
+    git(clone, "stash", "-q")
+    git(clone, "checkout", "-q", experiment)
+    assert mend(clone) == []
+    assert head(clone) == experiment
 
 
 def ended(root: Path) -> None:

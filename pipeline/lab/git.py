@@ -97,7 +97,8 @@ class Repository:
         return found
 
     def something_is_under_way(self) -> bool:
-        return any(self.path(name).exists() for name in UNDER_WAY)
+        paths = self("rev-parse", *(word for name in UNDER_WAY for word in ("--git-path", name)))
+        return any((self.root / path).exists() for path in paths.splitlines())
 
     def has_files_of(self, commit: str) -> bool:
         """Whether every file that git knows is here as it is in a commit."""

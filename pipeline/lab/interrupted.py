@@ -34,6 +34,11 @@ RESTORED = re.compile(r"\w+: Restore HEAD to '(.+)'")
 KEPT = re.compile(r"dvc-exp:[0-9a-f]{40,}:[0-9a-f]{40,}:([^:]*)")  # DVC's name for a commit of its list
 APPLIED = re.compile(r"dvc-exp-apply:([0-9a-f]{40,}):([0-9a-f]{40,}):")  # and for what `dvc exp apply` has put aside
 
+APPLY_ADVICE = (
+    "what you had changed before a killed `dvc exp apply` lies in a stash of DVC's own:"
+    " `git stash -u && git stash apply --index refs/exps/apply/stash` brings it back"
+)
+
 
 @dataclass(frozen=True)
 class Move:
@@ -88,24 +93,26 @@ def put_back(git: Repository) -> list[str]:
     waiting = git.commit(STASH)
     running = _running_here(git)
     # Where HEAD was not taken off yet, or was put back, the files are still those of the user.
-    wiped = running if "refs/exps/exec" in held and not _is_restored(git) else ""
+    moves = _moves(git)
+    wiped = running if "refs/exps/exec" in held and not (moves and RESTORED.fullmatch(moves[0].message)) else ""
     said = []
-    if not git.something_is_under_way():
+    if not (is_busy := git.something_is_under_way()):
         proofs: list[Callable[[], Move | None]] = [
-            lambda: _taken_off_to_write_down(git, written) if "workspace" in held else None,
-            lambda: _taken_off_to_run(git, running) if running else None,
-            lambda: _ended(git),
-            lambda: _taken_off_to_apply(git),
+            lambda: _taken_off_to_write_down(git, moves, written) if "workspace" in held else None,
+            lambda: _taken_off_to_run(git, moves, running) if running else None,
+            lambda: _ended(git, moves),
         ]
         if move := next((found for proof in proofs if (found := proof())), None):
             said += _head_back(git, move)
+        elif move := _taken_off_to_apply(git, moves):
+            said += [*_head_back(git, move), APPLY_ADVICE]
     if held or running:
         git("reset", "--quiet", "--", ".dvc/tmp/repro.dat")  # DVC stages it for the commit of the experiment
     said += _out_of_the_stash(git)
     if "workspace" in held and (aside := put_aside(git, rwlock)):
-        said += _changes_back(git, aside)
+        said += _changes_back(git, aside, is_busy)
     if wiped:
-        said += _files_back(git, wiped)
+        said += _files_back(git, wiped, is_busy)
     if waiting:
         names = ", ".join(KEPT.findall("\n".join(entry.message for entry in git.reflog(STASH, newest=99)))) or "without a name"
         git("update-ref", "-d", STASH)
@@ -125,12 +132,6 @@ def _running_here(git: Repository) -> str:
     return commit if commit and _note_of(git, commit).exists() else ""
 
 
-def _is_restored(git: Repository) -> bool:
-    """Whether the last that happened to HEAD is that DVC put it back."""
-    newest = _moves(git)[:1]
-    return bool(newest) and bool(RESTORED.fullmatch(newest[0].message))
-
-
 def _note_of(git: Repository, commit: str) -> Path:
     return git.root / f".dvc/tmp/exps/run/{commit}/{commit}.run"
 
@@ -144,9 +145,8 @@ def _move(entries: list[Entry]) -> Move | None:
         return None
     if found := DETACHED.fullmatch(entries[0].message):
         return Move(found[1], found[2], entries[0].time) if entries[0].commit == found[2] else None
-    found = RESTORED.fullmatch(
-        entries[0].message
-    )  # it was on no branch before either, and git notes no move to the same commit
+    # It was on no branch before either; then DVC's move to the same commit is not in the reflog.
+    found = RESTORED.fullmatch(entries[0].message)
     return Move("", found[1], entries[0].time) if found and found[1] == entries[0].commit else None
 
 
@@ -155,8 +155,8 @@ def _moves(git: Repository) -> list[Entry]:
     return [entry for entry in git.reflog() if entry.message != "reset: moving to HEAD"]
 
 
-def _taken_off_to_write_down(git: Repository, since: float) -> Move | None:
-    move = _move(moves := _moves(git))
+def _taken_off_to_write_down(git: Repository, moves: list[Entry], since: float) -> Move | None:
+    move = _move(moves)
     if not move or not move.branch or not since - 1 <= move.time <= since + SOON:
         return None
     # The reflog knows whole seconds; in the very second in which DVC began it may have been somebody else.
@@ -164,10 +164,8 @@ def _taken_off_to_write_down(git: Repository, since: float) -> Move | None:
     return move if is_after else None
 
 
-def _taken_off_to_run(git: Repository, running: str) -> Move | None:
-    entries = _moves(git)
-    if entries and _is_of_dvc(git, entries[0]):
-        del entries[0]
+def _taken_off_to_run(git: Repository, moves: list[Entry], running: str) -> Move | None:
+    entries = moves[1:] if moves and _is_of_dvc(git, moves[0]) else moves
     move = _move(entries)
     begun = _note_of(git, running).stat().st_mtime
     if not move or (move.branch and not (_is_restored_to(entries[1:], move.branch) and move.time <= begun + SOON)):
@@ -175,23 +173,23 @@ def _taken_off_to_run(git: Repository, running: str) -> Move | None:
     return move if git.commit("refs/exps/exec/EXEC_HEAD") == move.commit else None
 
 
-def _ended(git: Repository) -> Move | None:
+def _ended(git: Repository, moves: list[Entry]) -> Move | None:
     """DVC has committed the experiment and taken its marks away, all but the last."""
-    entries = _moves(git)
-    if not entries or git.branch() or not _is_of_dvc(git, entries[0]):
+    if not moves or not _is_of_dvc(git, moves[0]) or git.branch():
         return None
-    move = _move(entries[1:])
-    return move if move and (not move.branch or _is_restored_to(entries[2:], move.branch)) else None
+    move = _move(moves[1:])
+    return move if move and (not move.branch or _is_restored_to(moves[2:], move.branch)) else None
 
 
-def _taken_off_to_apply(git: Repository) -> Move | None:
-    entries = _moves(git)
-    move = _move(entries)
+def _taken_off_to_apply(git: Repository, moves: list[Entry]) -> Move | None:
+    """To bring an experiment into the workspace, what was changed first put aside into refs/exps/apply/stash."""
+    if not (move := _move(moves)) or not move.branch:
+        return None
     aside = APPLIED.search(git("log", "-1", "--format=%B", "refs/exps/apply/stash"))
-    if not move or not move.branch or not aside or aside[2] != move.commit:
+    if not aside or aside[2] != move.commit:
         return None
     began = int(git("log", "-1", "--format=%ct", "refs/exps/apply/stash"))
-    ended = [entry for entry in entries[1:] if entry.message.startswith("scm: Restore HEAD") and entry.time >= began]
+    ended = [entry for entry in moves[1:] if entry.message.startswith("scm: Restore HEAD") and entry.time >= began]
     if ended or not began <= move.time <= began + SOON or git.commit("refs/exps/exec/EXEC_APPLY") == move.commit:
         return None
     return Move(move.branch, aside[1], move.time)
@@ -226,7 +224,10 @@ def _head_back(git: Repository, move: Move) -> list[str]:
         git("symbolic-ref", "-m", "rally mend", "HEAD", branch)
         where = move.branch
     else:
-        return [f"a killed experiment left HEAD off its branch, which has moved on: `git switch {move.branch}` puts it back"]
+        return [
+            f"a killed experiment left HEAD off {move.branch}, which has moved on since, or is checked out in another folder:"
+            f" HEAD stays where it is; `git switch {move.branch}` puts it back"
+        ]
     _unstage(git)
     return [
         f"mended: HEAD is on {where} again; a killed experiment had taken it off (its knobs may still stand in params.yaml)"
@@ -262,8 +263,13 @@ def put_aside(git: Repository, lock: Path) -> str:
     return ""
 
 
-def _changes_back(git: Repository, aside: str) -> list[str]:
-    if git.has_files_of("HEAD") and git.succeeds("stash", "pop", "--index", "--quiet", aside):
+def _is_untouched_since(git: Repository, kept: str) -> bool:
+    """Whether HEAD and the files are those that a commit of the stash's kind was made from, so that it can be put back."""
+    return git.commit("HEAD") == git.commit(f"{kept}^") and git.has_files_of("HEAD")
+
+
+def _changes_back(git: Repository, aside: str, is_busy: bool) -> list[str]:
+    if not is_busy and _is_untouched_since(git, aside) and git.succeeds("stash", "pop", "--index", "--quiet", aside):
         return ["mended: what you had changed is back; a killed experiment had put it into git's stash"]
     if git.has_files_of(aside) and git.succeeds("diff", "--cached", "--quiet", f"{aside}^2", "--"):
         git("stash", "drop", "--quiet", aside)  # DVC had brought it back, and was killed before it did this
@@ -275,11 +281,11 @@ def _changes_back(git: Repository, aside: str) -> list[str]:
     ]
 
 
-def _files_back(git: Repository, running: str) -> list[str]:
+def _files_back(git: Repository, running: str, is_busy: bool) -> list[str]:
     """DVC takes the files as they are committed, then those of the experiment; between the two only it has what was changed."""
     if git.has_files_of(running):
         return []
-    if not git.has_files_of("HEAD") or git.commit("HEAD") != git.commit(f"{running}^"):
+    if is_busy or not _is_untouched_since(git, running):
         git("stash", "store", "--message", "what a killed experiment was to run with", running)
         return ["what a killed experiment was to run with, and what you had changed, lies in git's stash: `git stash show -p`"]
     git("restore", f"--source={running}", "--worktree", "--", *NOT_OF_DVC)
