@@ -326,20 +326,20 @@ def turn(**knobs: Any) -> None:
 
 
 def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: Path) -> None:
-    turn(train__momentum=0.5, train__clip=2.0, runtime__threads=1)
+    turn(model__dropout=0.5, train__label_smoothing=0.2, runtime__threads=1)
     played, entry = basis(), ENTRIES["lr-sweep"]
-    assert not {"train.momentum", "train.clip"} & study.own_knobs(entry, [])
+    assert not {"model.dropout", "train.label_smoothing"} & study.own_knobs(entry, [])
     at_commit = yaml.safe_load(subprocess.run(["git", "show", "HEAD:params.yaml"], capture_output=True, check=True).stdout)
     assert played.sections["train"] == at_commit["train"]
     assert played.sections["runtime"]["threads"] == 1, "where and how it runs is no part of what was committed"
     [line] = played.said()
-    assert "train.momentum 0.5 (commit: 0.9), train.clip 2.0 (commit: 0.0)" in line and "--as-is" in line
-    assert "momentum" not in played.said(own={"train.momentum"})[0]
-    assert study.with_entry(basis(as_is=True), entry).sections["train"]["clip"] == 2.0
+    assert "model.dropout 0.5 (commit: 0.0), train.label_smoothing 0.2 (commit: 0.0)" in line and "--as-is" in line
+    assert "dropout" not in played.said(own={"model.dropout"})[0]
+    assert study.with_entry(basis(as_is=True), entry).sections["train"]["label_smoothing"] == 0.2
     assert "the study uses what differs from commit" in basis(as_is=True).said()[0]
     done = rally("play", "lr-sweep", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "21 trainings: 7 places, 3 seeds\n")
-    assert "train.clip 2.0 (commit: 0.0)" in done.stderr
+    assert "train.label_smoothing 0.2 (commit: 0.0)" in done.stderr
 
 
 @pytest.mark.parametrize("as_is", [False, True])

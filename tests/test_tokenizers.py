@@ -495,6 +495,7 @@ def test_processes_give_the_ids_that_one_process_gives(raw: Path) -> None:
     assert sum(size for _, size in one) == (raw / "train.txt").stat().st_size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, 9])
 def test_what_a_killed_process_was_to_encode_another_does_and_gives_up_in_the_end(kills: int, raw: Path) -> None:
     learned("bpe").save(raw / "tokenizer.json")
