@@ -496,7 +496,7 @@ def test_processes_give_the_ids_that_one_process_gives(raw: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [1, 9])
+@pytest.mark.parametrize("kills", [1, 1000])
 def test_what_a_killed_process_was_to_encode_another_does_and_gives_up_in_the_end(kills: int, raw: Path) -> None:
     learned("bpe").save(raw / "tokenizer.json")
     texts = [*batches(pieces(chunks(raw, "train", 100), BytePairs.cut), 100)]
@@ -506,8 +506,7 @@ def test_what_a_killed_process_was_to_encode_another_does_and_gives_up_in_the_en
     with pytest.raises(Refusal, match="killed again and again") if kills > 2 else contextlib.nullcontext():
         for place, (ids, _) in enumerate(several):
             found.append(ids.tolist())
-            if place < kills:
-                [process, *_] = multiprocessing.active_children()
+            for process in multiprocessing.active_children() if place < kills else ():
                 process.kill()
                 process.join()
     assert found == one[: len(found)]
