@@ -288,6 +288,20 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfileobj(old, new, 1 << 20)
 
 
+def write_kept(path: Path, content: Mapping[str, Any]) -> None:
+    """Keep a result in this clone, with its own checksum, so that it need not be computed again."""
+    write_json(path, {"content": content, "sha256": digest(content)})
+
+
+def read_kept(path: Path) -> dict[str, Any] | None:
+    """A result that `write_kept` kept; None where there is none, or a damaged one, which is as good as none."""
+    try:
+        kept = read_json(path, "content", "sha256")
+    except Refusal:
+        return None
+    return kept["content"] if digest(kept["content"]) == kept["sha256"] else None
+
+
 def rounded(number: float, digits: int = 6) -> float:
     """A number with so many significant digits: metrics that people read, and bytes that do not hang on the last bit."""
     if number == 0 or not math.isfinite(number):
@@ -396,9 +410,9 @@ def _written_down(path: Path) -> str | None:
     checksums, obliged = checksums_of(path), bool(_left_by(path)[0])
     known = _listed(checksums)
     if known is None and obliged:
-        raise Refusal(f"{checksums}: is not there to check {path.name} by; {way_back(path)}")
+        raise Refusal(f"{checksums}: is missing, so {path.name} cannot be verified; {way_back(checksums)}")
     if known is not None and path.name not in known and obliged:
-        raise Refusal(f"{path}: has no checksum in {checksums}, so no stage has left it; {way_back(path)}")
+        raise Refusal(f"{path}: is not listed in {checksums}, so no stage wrote it; {way_back(path)}")
     return known.get(path.name) if known is not None else None
 
 
@@ -548,7 +562,7 @@ def memory_mapped(path: Path) -> npt.NDArray[Any]:
         wanted = " or ".join(str(np.dtype(one)) for one in types)
         raise Refusal(
             f"{path}: holds {numbers.dtype} in {numbers.ndim} dimensions"
-            f"{'' if numbers.flags.c_contiguous else ', column by column'}; {wanted} in {dimensions} belongs there;"
+            f"{'' if numbers.flags.c_contiguous else ', column by column'}; expected {wanted} in {dimensions};"
             f" {way_back(path)}"
         )
     return numbers

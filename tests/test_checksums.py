@@ -163,10 +163,10 @@ def test_what_a_stage_left_is_never_read_without_a_checksum(file: str, project: 
     checksums, name = checksums_of(Path(file)), Path(file).name
     others = [line.split()[1] for line in checksums.read_text().splitlines()[1:] if not line.endswith(f"  {name}")]
     artifacts._write_checksums(checksums, [checksums.with_name(other) for other in others])
-    with pytest.raises(Refusal, match=f"^{file}: has no checksum in {checksums}"):
+    with pytest.raises(Refusal, match=f"^{file}: is not listed in {checksums}"):
         READERS[file]()
     checksums.unlink()
-    with pytest.raises(Refusal, match=f"^{checksums}: is not there to check {name} by"):
+    with pytest.raises(Refusal, match=f"^{checksums}: is missing, so {name} cannot be verified"):
         READERS[file]()
 
 
@@ -342,7 +342,7 @@ def test_however_something_is_written_a_full_device_has_its_number_and_the_file_
 @pytest.mark.parametrize(("number", "says"), [
     (errno.ENOSPC, r"^data/raw/train\.txt: No space left on device; [0-9,]+ bytes are free on the disk of /"),
     (errno.EDQUOT, r"^data/raw/train\.txt: Disk quota exceeded; [0-9,]+ bytes are free"),
-    (errno.EFBIG, r"^data/raw/train\.txt: File too large; files may not grow so large here"),
+    (errno.EFBIG, r"^data/raw/train\.txt: File too large; a limit on the size of files forbids it"),
     (errno.EIO, r"^data/raw/train\.txt: Input/output error$"),
 ])  # fmt: skip
 def test_the_line_says_what_is_wanted(number: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -440,19 +440,13 @@ def ran_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-DAMAGED = {  # a file -> the stage that reads it first
+DAMAGED = {  # a file of each kind of out -> the stage that reads it first
     "data/raw/train.txt": "tokenize",
-    "data/raw/validation.ends.npy": "tokenize",
-    "data/tokens/train.npy": "train",
     "models/model.json": "evaluate",
-    "models/checksums.sha256": "evaluate",
-    "models/snapshots/snapshots.json": "probe",
     "metrics/train.csv": "diagnose",
     "metrics/train.sha256": "diagnose",
     "metrics/evaluate.json": "diagnose",
-    "metrics/evaluate.sha256": "diagnose",
     "metrics/readings/activation_rms.json": "diagnose",
-    "metrics/samples.md": "plot",
     "metrics/doctor.json": "plot",
 }
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from small import KINDS, TOP, VOCABULARY, WRITERS, Keeping, knobs, same, started, write_tokens
 
-from pipeline.artifacts import TRAIN_METRICS, meta_of, read_json
+from pipeline.artifacts import TRAIN_METRICS, meta_of, read_json, seal
 from pipeline.engine.display import display
 from pipeline.engine.journal import Journal, metrics_of
 from pipeline.engine.loop import fit, update, validate
@@ -288,6 +288,7 @@ def test_the_metrics_of_a_float16_training_count_its_skipped_steps(
     journal = Journal.__new__(Journal)
     journal.task = task
     journal.write_curves(progress)
+    seal("train")
     assert read_json(TRAIN_METRICS).get("skipped_steps") == (2 if precision == "float16" else None)
 
 

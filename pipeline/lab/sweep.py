@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts import RAW, TOKENS, identity, private, read_json, sha256_of, write_json, write_text
+from pipeline.artifacts import RAW, TOKENS, identity, private, read_kept, sha256_of, write_kept, write_text
 from pipeline.lab.grid import Variant
 from pipeline.lab.record import Record
 from pipeline.lab.workers import each_done
@@ -56,8 +56,8 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
     """Every run as it is done: here one after another, or several at once, each in a process with a thread of its own."""
     todo = list[Run]()
     for run in runs:
-        if (kept := kept_of(*run)) and kept.exists():
-            yield run[0].place, Record(**read_json(kept))
+        if (kept := kept_of(*run)) and (told := read_kept(kept)) is not None:
+            yield run[0].place, Record(**told)
         else:
             todo.append(run)
     if not todo:
@@ -148,10 +148,10 @@ def record_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
         return variant.bench.run(variant.params)
     kept = kept_of(variant, tokens, read)
     assert kept is not None
-    if kept.exists():
-        return Record(**read_json(kept))
+    if (told := read_kept(kept)) is not None:
+        return Record(**told)
     from pipeline.lab.training import trained
 
     record = trained(variant, tokens, read)
-    write_json(kept, asdict(record))
+    write_kept(kept, asdict(record))
     return record
