@@ -375,8 +375,8 @@ def check(context: typer.Context) -> None:
 def show(context: typer.Context) -> None:
     """Show all experiments in one table, tasks apart.
 
-    Those of this commit; -A shows those of all. No score stands beside knobs that it is not of: there is a dash, and a line below says why. It is made of a `dvc exp show`,
-    which is printed; further options are passed on to it.
+    Those of this commit; -A shows those of all. No score stands beside knobs that it is not of: there is a dash, and a line
+    below says why. It is made of a `dvc exp show`, which is printed; further options are passed on to it.
     """
     enter_project()
     from pipeline.lab import experiments
