@@ -429,10 +429,10 @@ def check(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_ON)
 def show(context: typer.Context) -> None:
-    """Show all experiments in one table, tasks apart; -A those of all commits.
+    """Show all experiments in one table, tasks apart.
 
-    No score stands beside knobs that it is not of: there is a dash, and a line below says why. It is made of a `dvc exp show`,
-    which is printed; further options are passed on to it.
+    Those of this commit; -A shows those of all. No score stands beside knobs that it is not of: there is a dash, and a line
+    below says why. It is made of a `dvc exp show`, which is printed; further options are passed on to it.
     """
     enter_project()
     from pipeline.lab import experiments
