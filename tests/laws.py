@@ -228,7 +228,6 @@ OPENS_FILES = {
     "pipeline.corpus.published": "downloads",
     "pipeline.corpus.published_images": "downloads",
     "pipeline.corpus.sentiment": "downloads",
-    "pipeline.corpus.tokenizers": "the user's own tokenizer.json",
     "pipeline.engine.checkpoint": "checkpoints, whose names carry their checksums",
     "pipeline.engine.given": "weights in a folder of Hugging Face's",
     "pipeline.engine.tuned": "/proc/cpuinfo",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from sealing import sealed
 
 SCORES, FINDING = "metrics/evaluate.json", "metrics/doctor.json"
 
@@ -102,5 +103,6 @@ def leave_recorded_run(root: Path) -> Path:
         write(root, path, content)
     (root / "params.yaml").write_text(yaml.safe_dump(KNOBS | {"runtime": {"threads": 1}}))
     (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}))
+    sealed(root)
     record(root)
     return root

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from plotted_run import diagnosis, leave_run
 from recorded import leave_recorded_run, record, turn
+from sealing import sealed
 from small import TOP
 
 from pipeline.artifacts import DIAGNOSIS, seal, write_json
@@ -72,6 +73,7 @@ def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
     leave_recorded_run(tmp_path)
     healthy = {"finding": "healthy", "findings": [], "signs": [{**diagnosis()["signs"][0], "status": "healthy"}]}
     write_json(DIAGNOSIS, healthy)
+    sealed(tmp_path)
     record(tmp_path)
     assert show(all_signs=False)
     said = capsys.readouterr()
@@ -88,6 +90,9 @@ def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
     assert "healthy" not in " ".join(rest)
     turn(tmp_path, seed=1)
     write_json(DIAGNOSIS, {**healthy, "signs": []})  # by hand
+    with pytest.raises(Refusal, match=r"^metrics/doctor\.json: is damaged .* makes it anew$"):
+        show(all_signs=False)
+    sealed(tmp_path)  # by somebody who knows how
     assert not show(all_signs=False)
     assert "is not what diagnose left" in capsys.readouterr().out
 

@@ -22,7 +22,7 @@ from small import TOP, knobs, same
 from subjects import leave_model, runtime, subject
 from test_export import a_model_of
 
-from pipeline.artifacts import NONE, identity, read_json, sha256_of, tokenizer_digest, write_json
+from pipeline.artifacts import NONE, identity, read_json, seal_folder, sha256_of, tokenizer_digest, write_json
 from pipeline.corpus.hugging_face import tokenizer_json
 from pipeline.engine.architectures import ARCHITECTURES
 from pipeline.engine.given import given, network_of
@@ -452,6 +452,7 @@ def test_a_folder_that_lies_is_refused_in_one_line_before_memory_is_taken(what: 
     damage, line = LIES[what]
     (tmp_path / "ours").rename(tmp_path / "given")
     damage(tmp_path / "given")
+    seal_folder(tmp_path / "given")  # it lies, and is not damaged
     assert isinstance(made.model, GPT)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(Refusal, match=line) as refused:
@@ -466,6 +467,7 @@ def test_models_that_lie_are_not_opened_either(what: str, tmp_path: Path) -> Non
     leave(tmp_path, "gpt2")
     damage, line = LIES[what]
     damage(tmp_path / "models")
+    seal_folder(tmp_path / "models")
     with pytest.raises(Refusal, match=line):
         open_model(tmp_path / "models", runtime(), tokens=tmp_path / "data/tokens")
 
@@ -559,6 +561,7 @@ def test_a_list_of_snapshots_that_lies_is_one_line(one: dict[str, Any], tmp_path
     listed = tmp_path / "models/snapshots/snapshots.json"
     snapshots = read_json(listed)["snapshots"]
     write_json(listed, {"snapshots": [snapshots[0], snapshots[1] | one]})
+    seal_folder(listed.parent)
     with pytest.raises(Refusal, match=r"snapshots\.json: is not a list of snapshots; `dvc repro` makes it anew$"):
         [*open_snapshots(tmp_path / "models", runtime(), sequences=1, toy="", tokens=tmp_path / "data/tokens")]
 

@@ -15,6 +15,7 @@ import yaml
 from browser import CHROMIUM, Browser
 from PIL import Image
 from rich.console import Console
+from sealing import sealed
 from small import knobs
 from subjects import CLASSES, IMAGE, OF_KIND, leave_model, small_subject
 from test_look_page import Parsed
@@ -51,8 +52,10 @@ def test_the_name_of_a_class_does_nothing_to_the_terminal(tmp_path: Path, monkey
     leave(tmp_path, monkeypatch, **NETWORKS["linear"])
     for file in (Path("models/model.json"), Path("data/tokens/meta.json")):
         write_json(file, read_json(file) | {"classes": ["\x1b[31mred", "green\x9b", "blue\x07"]})
+    sealed(tmp_path)
     about = Path("models/model.json")
     write_json(about, read_json(about) | {"tokenizer": made_for(Path("data/tokens"))})
+    sealed(tmp_path)
     told = seen(image="0")
     assert told.classes == ("␛[31mred", "green�", "blue␇")
     assert not {"\x1b", "\x9b", "\x07"} & {*written(told)}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from recorded import SCORES, leave_recorded_run, record, turn, write
+from sealing import sealed
 
 from pipeline.lab.model_card import card
 
@@ -20,6 +21,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     leave_recorded_run(tmp_path)
     write(tmp_path, SCORES, '{"loss": 1.25}')
     write(tmp_path, "data/raw/card.json", '{"name": "the plays"}')
+    sealed(tmp_path)
     record(tmp_path)
     return tmp_path
 

@@ -13,7 +13,7 @@ import yaml
 from recorded import FINDING, SCORES, STAGES, leave_recorded_run, record, recorded, turn, write
 from small import TOP, knobs
 
-from pipeline.artifacts import MODEL, write_json
+from pipeline.artifacts import MODEL, seal_folder, write_json
 from pipeline.lab.origin import THESE, Origin, Repository, Revision, Verdict, Workspace, _Loader, flat, of_commits, of_trained
 from pipeline.params import Yaml12Loader
 
@@ -201,6 +201,7 @@ def test_without_a_dvc_lock_a_model_is_held_against_the_knobs_that_it_notes(
     assert of_trained(params) == THESE  # there is none
     noted = params.model_dump(include={"seed", "model", "train"}) | {"task": params.task.kind}
     write_json(MODEL.with_suffix(".json"), noted)
+    seal_folder(MODEL.parent)
     assert of_trained(params) == THESE
     assert of_trained(knobs(train__lr=0.5)).says == f"train.lr is 0.5, and was {params.train.lr} when train ran"
     assert "task.kind is vision" in of_trained(knobs(task__kind="vision", prepare__dataset="digits")).says

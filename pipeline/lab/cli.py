@@ -101,7 +101,7 @@ def setup() -> None:
 
 @app.command()
 def mend() -> None:
-    """Put right what a killed git or DVC left locked, damaged or half done. ./run does this by itself."""
+    """Put right what a killed git or DVC left behind. ./run does this by itself."""
     enter_project()
     from pipeline.lab.mend import mend
 
