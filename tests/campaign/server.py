@@ -92,7 +92,7 @@ class Server:
         answer = self.process.stdout.readline()
         assert answer, "the server has died"
         found = json.loads(answer)
-        return Ended(found["status"], (self.scratch / "said").read_text(errors="replace"), found["seconds"])
+        return Ended(**found)
 
     def operations(self, job: Job) -> list[str]:
         """Run it undisturbed; the name of each file operation, the first of them number 1."""
@@ -120,7 +120,7 @@ def serving(*, shim: bool = True) -> Iterator[Server]:
             source = Path(__file__).with_name("shim.c")
             subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
             environment["LD_PRELOAD"] = str(library)
-        command = [sys.executable, "-m", "campaign.server", str(scratch / "said")]
+        command = [sys.executable, "-m", "campaign.server"]
         process = subprocess.Popen(
             command, cwd=scratch, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -143,10 +143,9 @@ def _import_all() -> None:
         importlib.import_module(name)
 
 
-def _child(job: Job, said: str) -> int:
+def _child(job: Job, output: int) -> int:
     """What the child does; its exit status."""
     os.chdir(job.folder)
-    output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, descriptor in enumerate((nothing, output, output)):
         os.dup2(descriptor, number)
@@ -183,17 +182,22 @@ def main() -> None:
     _import_all()
     for line in requests:
         job, start = Job(**json.loads(line)), time.monotonic()
+        hear, speak = os.pipe()  # no file, for the size of files may be what is limited
         pid = os.fork()
         if pid == 0:
             status = 1
             try:
-                status = _child(job, sys.argv[1])
+                status = _child(job, speak)
                 sys.stdout.flush()
                 sys.stderr.flush()
             finally:
                 os._exit(status)
+        os.close(speak)
+        with open(hear, "rb") as pipe:
+            said = pipe.read().decode(errors="replace")
         _, ended = os.waitpid(pid, 0)
-        found: dict[str, Any] = {"status": os.waitstatus_to_exitcode(ended), "seconds": time.monotonic() - start}
+        status = os.waitstatus_to_exitcode(ended)
+        found: dict[str, Any] = {"status": status, "said": said, "seconds": time.monotonic() - start}
         answers.write(json.dumps(found) + "\n")
         answers.flush()
 

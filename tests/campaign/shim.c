@@ -136,7 +136,10 @@ size_t fwrite(const void *bytes, size_t size, size_t items, FILE *file) {
 
 int dup(int fd) { /* numpy writes to a copy of the file by stdio */
     int copy = NEXT(dup)(fd);
-    if (is_open(fd, READING) && copy != fd) opened(copy, known[fd] == WRITING ? O_WRONLY : O_RDONLY, names[fd]);
+    if (is_open(fd, READING) && copy >= 0 && copy < FILES) {
+        known[copy] = known[fd];
+        memmove(names[copy], names[fd], sizeof names[fd]);
+    }
     return copy;
 }
 
