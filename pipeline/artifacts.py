@@ -6,13 +6,16 @@ The ground of the house: no torch, nothing of ours but params.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import functools
 import glob
 import hashlib
 import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -46,6 +49,19 @@ DIAGNOSIS_PICTURE = Path("plots/doctor.png")  # plot: the doctor's signs, by its
 PICTURES = Path("plots/pictures")  # plot: one PNG a curve and a reading
 REPORT = Path("plots/report.html")  # plot: the run on one page
 
+LEFT_BY: dict[str, tuple[Path, ...]] = {
+    "prepare": (RAW,),
+    "tokenize": (TOKENS,),
+    "train": (MODEL.parent, TRAIN_CURVE, VALIDATION_CURVE, TRAIN_METRICS, SANITY),
+    "evaluate": (EVALUATION, SAMPLES, MISTAKES),
+    "probe": (READINGS,),
+    "diagnose": (DIAGNOSIS,),
+}
+"""What later stages read of each stage; every file of it has a checksum."""
+
+NOT_CACHED = ("evaluate", "probe", "diagnose")  # stages whose outs git keeps, so that `dvc checkout` cannot bring them back
+
+CHECKSUMS = "checksums.sha256"  # of a folder's files, in that folder
 
 CARD = RAW / "card.json"
 
@@ -150,16 +166,67 @@ def alone(lock: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[No
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
+def naming(path: Path) -> Iterator[None]:
+    """A block in which an error of the operating system names a file.
+
+    Where a write fails, as on a full disk, the system does not say which file it was, and numpy not even why.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
+
+
+class NewFile:
+    """A file that is being written, as a stream. It is none of Python's file objects, so that numpy writes to it through
+    `write`, whose errors say what happened, and not behind its back.
+
+    Args:
+        path: is overwritten.
+        shown: the name that errors call it by, if not its own.
+    """
+
+    def __init__(self, path: Path, shown: Path | None = None) -> None:
+        self.shown = shown or path
+        with naming(self.shown):
+            self._file = path.open("wb")
+
+    def write(self, content: bytes | memoryview) -> int:
+        with naming(self.shown):
+            return self._file.write(content)
+
+    def seek(self, place: int) -> None:
+        with naming(self.shown):
+            self._file.seek(place)
+
+    def sync(self) -> None:
+        """Wait until all of it is on the disk."""
+        with naming(self.shown):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        with naming(self.shown):
+            self._file.close()
+
+    def __enter__(self) -> NewFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # the first error is the one to be told
+            self.close()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[NewFile]:
     """An open file that becomes `path` only when the block ends well: temporary name, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("wb") as file:
+        with NewFile(unfinished, path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            file.sync()
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -197,38 +264,22 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: Path, *wanted: str) -> dict[str, Any]:
-    """The content of a JSON file that an earlier stage left: an object, in which the wanted keys stand.
-
-    Raises:
-        Refusal: it is missing or damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Refusal(f"{path}: is not there; `dvc repro` makes it") from None
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or not content.keys() >= set(wanted):
-        raise Refusal(f"{path}: is damaged, or of other code; `dvc checkout --force` brings it back, `dvc repro` makes it anew")
-    return content
-
-
-def memory_mapped(path: Path) -> npt.NDArray[Any]:
-    """The numbers of an .npy file that an earlier stage left, read from the disk as they are wanted.
-
-    Raises:
-        Refusal: it is missing or damaged.
-    """
+def write_array(path: Path, numbers: npt.NDArray[Any]) -> None:
+    """Write an .npy file, in C order and without pickle."""
     import numpy as np  # here, for whoever wants no numbers should not wait for it
 
-    try:
-        numbers: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise Refusal(f"{path}: is not there; `dvc repro` makes it") from None
-    except (ValueError, EOFError):
-        raise Refusal(f"{path}: is damaged; `dvc checkout --force` brings it back, `dvc repro` makes it anew") from None
-    return numbers
+    with writing(path) as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(numbers), allow_pickle=False)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file that an earlier stage left.
+
+    Raises:
+        Refusal: it is missing or damaged.
+    """
+    with opened(source) as old, writing(target) as new:
+        shutil.copyfileobj(old, new, 1 << 20)
 
 
 def rounded(number: float, digits: int = 6) -> float:
@@ -238,7 +289,7 @@ def rounded(number: float, digits: int = 6) -> float:
     return round(number, digits - 1 - math.floor(math.log10(abs(number))))
 
 
-# ------------------------------------------------------------------------------------------- checksums, identity of a run
+# -------------------------------------------------------------------------------------------------------------- checksums
 
 
 def sha256_of(path: Path) -> str:
@@ -257,17 +308,248 @@ def _is_ignored(path: Path) -> bool:
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Hold a file against the checksum that was written down when it was made.
+    """Compare a file with the checksum that was written down when it was made.
 
     Raises:
         Refusal: it is missing, or not the file that was written.
     """
-    if not path.exists():
-        raise Refusal(f"{path}: is not there; `dvc repro` makes it")
-    if (found := sha256_of(path)) != expected:
+    try:
+        with naming(path):
+            found = sha256_of(path)
+    except FileNotFoundError:
+        raise Refusal(missing(path)) from None
+    if found != expected:
+        raise Refusal(f"{path}: is damaged (sha256 {found[:12]}…, written as {expected[:12]}…); {way_back(path)}")
+
+
+def seal(stage: str) -> None:
+    """Write down the checksums of what a stage has left: the last thing that it does."""
+    for out in LEFT_BY[stage]:
+        if out.is_dir():
+            seal_folder(out)
+    loose = [out for out in LEFT_BY[stage] if out.is_file()]
+    if loose:
+        _write_checksums(checksums_of(loose[0]), loose)
+
+
+def seal_folder(folder: Path) -> None:
+    """Write down the checksums of all files of a folder, each folder's in itself, so that a copy of it brings them along."""
+    for inner in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        _write_checksums(inner / CHECKSUMS, [path for path in inner.iterdir() if path.is_file() and path.name != CHECKSUMS])
+
+
+def _write_checksums(checksums: Path, files: Sequence[Path]) -> None:
+    """The lines that `sha256sum --check` reads, below the checksum of these lines, which it takes for a comment."""
+    lines = "".join(f"{sha256_of(file)}  {file.name}\n" for file in sorted(files))
+    write_text(checksums, f"# {hashlib.sha256(lines.encode()).hexdigest()}\n{lines}")
+
+
+def checksums_of(path: Path) -> Path:
+    """The list in which the checksum of a file stands: that of its folder; in metrics/, that of the stage that wrote it."""
+    stage = _left_by(path)[0]
+    return path.with_name(f"{stage}.sha256" if path in LEFT_BY.get(stage, ()) else CHECKSUMS)
+
+
+def verified(path: Path) -> Path:
+    """The path of a file that an earlier stage left, once its content was compared with its checksum.
+
+    A file of any other folder, such as a copy of a model, is compared where its folder has a list of checksums.
+
+    Raises:
+        Refusal: it is missing, damaged, or a stage's and in no list.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise Refusal(missing(path)) from None
+    if expected := _written_down(path):
+        # Once for each state of the file: some are opened many times in a stage.
+        _check_once(path, expected, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+    return path
+
+
+def _written_down(path: Path) -> str | None:
+    """The checksum of a file, as it stands in its list; None for one that need not have any."""
+    checksums, obliged = checksums_of(path), bool(_left_by(path)[0])
+    try:
+        with naming(checksums):
+            head, _, lines = checksums.read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        if obliged:
+            raise Refusal(f"{checksums}: is not there to check {path.name} by; {way_back(path)}") from None
+        return None
+    if head != b"# " + hashlib.sha256(lines).hexdigest().encode():
+        raise Refusal(f"{checksums}: is damaged (its own checksum differs); {way_back(checksums)}")
+    known = {name: checksum for checksum, _, name in (line.partition("  ") for line in lines.decode().splitlines())}
+    if obliged and path.name not in known:
+        raise Refusal(f"{path}: has no checksum in {checksums}, so no stage has left it; {way_back(path)}")
+    return known.get(path.name)
+
+
+@functools.cache
+def _check_once(path: Path, expected: str, state: tuple[int, ...]) -> None:
+    check_sha256(path, expected)
+
+
+def missing(path: Path) -> str:
+    """What to say of a file that is not there."""
+    return f"{path}: is not there; `dvc repro` makes it"
+
+
+def way_back(path: Path) -> str:
+    """How a damaged file is had again.
+
+    `dvc checkout` and `dvc repro` leave a file alone whose size and time of change are as DVC knows them, as they are on a
+    failing disk; so what is damaged has to go first, or the stage has to be forced.
+    """
+    stage, out = _left_by(path)
+    if not stage:
+        return "copy it again, or make it anew"
+    anew = f"`dvc repro --force --single-item {stage}` makes it anew"
+    return anew if stage in NOT_CACHED else f"`rm -r {out} && dvc checkout {out}` brings it back, {anew}"
+
+
+def _left_by(path: Path) -> tuple[str, Path]:
+    """(the stage that leaves a file, the out of dvc.yaml that it is or lies in); ("", NONE) for a file of no stage."""
+    for stage, outs in LEFT_BY.items():
+        for out in (*outs, Path(f"metrics/{stage}.sha256")):
+            if out == path or out in path.parents:
+                return stage, out
+    return "", NONE
+
+
+# --------------------------------------------------------------------------------------------- read, but not before verified
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file that an earlier stage left, open for reading.
+
+    Raises:
+        Refusal: it is missing or damaged.
+    """
+    return verified(path).open("rb")
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that an earlier stage left.
+
+    Raises:
+        Refusal: it is missing, damaged, or no UTF-8.
+    """
+    with opened(path) as file, naming(path):
+        content = file.read()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refusal(f"{path}: is damaged (it is no UTF-8); {way_back(path)}") from None
+
+
+def read_json(path: Path, *wanted: str) -> dict[str, Any]:
+    """The content of a JSON file that an earlier stage left: an object, in which the wanted keys stand.
+
+    Raises:
+        Refusal: it is missing or damaged.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not content.keys() >= set(wanted):
+        raise Refusal(f"{path}: is damaged, or of other code; {way_back(path)}")
+    return content
+
+
+PART = [("end", "<i8"), ("difficulty", "<f4"), ("source", "|u1")]  # of {split}.parts.npy; see corpus/parts.py
+
+ARRAYS = (  # what is in an .npy file, by the end of its name: dimensions, and types that will do
+    (".ends.npy", 1, ("int64",)),
+    (".labels.npy", 1, ("uint16",)),
+    (".images.npy", 4, ("uint8",)),
+    (".difficulty.npy", 1, ("float32",)),
+    (".parts.npy", 1, (PART,)),
+    (".npy", 1, ("uint8", "uint16", "uint32")),
+)
+
+
+def memory_mapped(path: Path) -> npt.NDArray[Any]:
+    """The numbers of an .npy file that an earlier stage left, read from the disk as they are wanted.
+
+    Raises:
+        Refusal: it is missing or damaged, or of another type or shape than a file of its name.
+    """
+    import numpy as np
+
+    verified(path)
+    try:
+        numbers: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OverflowError, SyntaxError, TypeError, MemoryError) as error:
+        raise Refusal(f"{path}: is damaged (no array: {_first_line(error)}); {way_back(path)}") from None
+    dimensions, types = next((of[1:] for of in ARRAYS if path.name.endswith(of[0])), (numbers.ndim, (numbers.dtype,)))
+    if numbers.ndim != dimensions or numbers.dtype not in [np.dtype(one) for one in types] or not numbers.flags.c_contiguous:
+        wanted = " or ".join(str(np.dtype(one)) for one in types)
         raise Refusal(
-            f"{path}: is damaged (sha256 {found[:12]}…, written as {expected[:12]}…); `dvc checkout --force` brings it back"
+            f"{path}: holds {numbers.dtype} in {numbers.ndim} dimensions"
+            f"{'' if numbers.flags.c_contiguous else ', column by column'}; {wanted} in {dimensions} belongs there;"
+            f" {way_back(path)}"
         )
+    return numbers
+
+
+def document_ends(folder: Path, split: str) -> npt.NDArray[Any]:
+    """int64 [documents]: the byte offset in the text of a split at which each document ends; none lies behind the text.
+
+    Raises:
+        Refusal: the file is missing or damaged, or does not belong to the text.
+    """
+    path, size = ends_of(folder, split), text_of(folder, split).stat().st_size
+    ends = memory_mapped(path)
+    if not len(ends) or ends[0] < 0 or ends[-1] != size or (ends[1:] < ends[:-1]).any():
+        raise Refusal(
+            f"{path}: is damaged (it does not divide the {size:,} bytes of {text_of(folder, split).name} into documents);"
+            f" {way_back(path)}"
+        )
+    return ends
+
+
+def parts_in(tokens: Path, count: int) -> npt.NDArray[Any]:
+    """(end, difficulty, source) [parts] of the training ids; see corpus/parts.py.
+
+    Args:
+        count: of training ids, which the parts divide.
+
+    Raises:
+        Refusal: the file is missing or damaged, or does not belong to the ids.
+    """
+    path = parts_of(tokens)
+    parts = memory_mapped(path)
+    ends = parts["end"]
+    if not len(ends) or ends[0] <= 0 or ends[-1] != count or (ends[1:] <= ends[:-1]).any():
+        raise Refusal(f"{path}: is damaged (it does not divide the {count:,} training tokens into parts); {way_back(path)}")
+    return parts
+
+
+def check_below(path: Path, numbers: npt.NDArray[Any], bound: int, what: str) -> None:
+    """See that all numbers of a file stand for something.
+
+    Args:
+        numbers: unsigned; what the file holds.
+        bound: the first that is too high.
+        what: what they number, in the plural.
+
+    Raises:
+        Refusal: one is too high.
+    """
+    import numpy as np
+
+    if np.iinfo(numbers.dtype).max >= bound and (highest := int(numbers.max(initial=0))) >= bound:
+        raise Refusal(f"{path}: holds {highest}, and there are {bound} {what}, from 0 on; {way_back(path)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+# ---------------------------------------------------------------------------------------------------- identity of a run
 
 
 def digest(content: Any) -> str:

@@ -29,6 +29,7 @@ def main() -> None:
     )
     diagnosis = diagnose(case)
     artifacts.write_json(artifacts.DIAGNOSIS, diagnosis.as_json())
+    artifacts.seal("diagnose")
     print(f"{artifacts.DIAGNOSIS}: {diagnosis.finding}; `rally doctor` says more")
 
 

@@ -26,6 +26,7 @@ def main() -> None:
         _classes(params, subject, meta)
     else:
         _text(params, subject, meta)
+    artifacts.seal("evaluate")
 
 
 def _text(params: Params, subject: Subject, meta: dict[str, Any]) -> None:

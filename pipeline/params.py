@@ -9,9 +9,11 @@ from __future__ import annotations
 import ast
 import copy
 import difflib
+import errno
 import functools
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
@@ -55,12 +57,24 @@ def door(main: Callable[[], None]) -> Callable[[], None]:
         except OSError as error:  # a full disk, a folder that may not be written to, a file where a folder is wanted
             if error.strerror is None:
                 raise
-            print(f"{error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            print(f"{error.filename or 'a file'}: {error.strerror}{_wanted(error)}", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             sys.exit(130)  # as a shell has it
 
     return refusing
+
+
+def _wanted(error: OSError) -> str:
+    """What it takes that a file can be written which could not be; "" where the error says it itself."""
+    if error.errno == errno.EFBIG:
+        return "; files may not grow so large here (`ulimit -f`, or the file system)"
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ""
+    folder = Path(str(error.filename or ".")).absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    return f"; {shutil.disk_usage(folder).free:,} bytes are free on the disk of {folder}: more room is wanted there"
 
 
 def cores() -> int:

@@ -32,6 +32,7 @@ def main() -> None:
             card, says = leave_out(folder, card, params.prepare, follow)
             counts = says | counted(folder)
         artifacts.write_json(folder / artifacts.CARD.name, asdict(card) | counts)
+        artifacts.seal_folder(folder)
     held = (
         f"{what}: {', '.join(f'{split} {count:,}' for split, count in of_splits.items())}"
         for what, of_splits in counts.items()

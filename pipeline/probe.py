@@ -31,6 +31,7 @@ def main() -> None:
         readings = readings_of(subjects, lambda: advance(sum(sizes) // len(sizes)))
     for reading in readings.values():
         save(reading)
+    artifacts.seal("probe")
     # Under one name, so that tables of experiments can leave them out together.
     artifacts.write_json(artifacts.PROBE_METRICS, {"readings": summary(readings)})
     print(f"{artifacts.READINGS}: {', '.join(readings)}")

@@ -7,13 +7,14 @@ The ground of the house: no torch, nothing of ours but artifacts and params.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.artifacts import READINGS, read_json, rounded, write_json
+from pipeline.artifacts import READINGS, read_json, read_text, rounded, way_back, write_json
 from pipeline.params import Refusal
 
 Curve = dict[str, list[float | None]]
@@ -130,14 +131,12 @@ def read_curve(path: Path) -> Curve:
     Raises:
         Refusal: it is missing, or holds something else.
     """
+    text = read_text(path)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
         return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
-    except FileNotFoundError:
-        raise Refusal(f"{path}: is not there; `dvc repro` makes it") from None
     except (ValueError, TypeError, AttributeError, csv.Error):
-        raise Refusal(f"{path}: is damaged (no table of numbers); `dvc checkout --force {path}` brings it back") from None
+        raise Refusal(f"{path}: is damaged (no table of numbers); {way_back(path)}") from None
 
 
 def _number(text: str) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from pipeline import artifacts
@@ -55,8 +54,9 @@ def _ids(params: Params) -> None:
         if labelled:
             known["classes"] = card["classes"]
             for split in artifacts.SPLITS:
-                shutil.copyfile(artifacts.labels_of(artifacts.RAW, split), artifacts.labels_of(folder, split))
+                artifacts.copy_file(artifacts.labels_of(artifacts.RAW, split), artifacts.labels_of(folder, split))
         artifacts.write_json(artifacts.meta_of(folder), about | counts | known)
+        artifacts.seal_folder(folder)
     print(f"{tokenizer.kind}: a vocabulary of {tokenizer.vocabulary:,}, {tokens['train']:,} tokens to train on")
 
 
@@ -70,10 +70,11 @@ def _pixels() -> None:
     with whole(artifacts.TOKENS) as folder:
         for split in artifacts.SPLITS:
             for file in (artifacts.images_of, artifacts.labels_of):
-                shutil.copyfile(file(artifacts.RAW, split), file(folder, split))
+                artifacts.copy_file(file(artifacts.RAW, split), file(folder, split))
         mean, deviation = scale_of(artifacts.images_of(folder, "train"))
         known = {name: card[name] for name in ("classes", "image", "examples", "test_is_validation")}
         artifacts.write_json(artifacts.meta_of(folder), known | {"kind": "pixels", "mean": mean, "deviation": deviation})
+        artifacts.seal_folder(folder)
     print(f"pixels: {card['examples']['train']:,} images to train on, {' x '.join(map(str, card['image']))}")
 
 

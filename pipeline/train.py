@@ -82,6 +82,7 @@ def _publish(params: Params, meta: dict[str, Any], progress: Progress, journal: 
     if progress.stopped and progress.good:
         journal.publish_good(progress, about)
     journal.write_curves(progress)
+    artifacts.seal("train")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,22 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import SPLITS, alone, difficulty_of, ends_of, labels_of, memory_mapped, text_of
+from pipeline.artifacts import (
+    SPLITS,
+    NewFile,
+    alone,
+    difficulty_of,
+    document_ends,
+    ends_of,
+    labels_of,
+    naming,
+    opened,
+    text_of,
+)
 from pipeline.corpus.progress import Follow, say
 from pipeline.params import Prepare, Refusal
 
@@ -57,7 +67,7 @@ class Array:
 
     def __init__(self, path: Path, dtype: npt.DTypeLike) -> None:
         self.dtype, self.length = np.dtype(dtype), 0
-        self._file: BinaryIO = path.open("wb")
+        self._file = NewFile(path)
         self._header()
 
     def extend(self, values: npt.ArrayLike) -> None:
@@ -85,7 +95,7 @@ class Splits:
         self.bytes = dict.fromkeys(SPLITS, 0)
 
     def __enter__(self) -> Splits:
-        self._texts = {split: text_of(self.folder, split).open("wb") for split in SPLITS}
+        self._texts = {split: NewFile(text_of(self.folder, split)) for split in SPLITS}
         self._ends = {split: Array(ends_of(self.folder, split), np.int64) for split in SPLITS}
         self._difficulty: Array | None = None
         self._labels: dict[str, Array] = {}
@@ -152,13 +162,11 @@ class Splits:
             self._difficulty.extend(np.full(documents, np.nan) if difficulty is None else difficulty)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for split in SPLITS:
-            self._texts[split].close()
-            self._ends[split].close()
-        if self._difficulty is not None:
-            self._difficulty.close()
-        for labels in self._labels.values():
-            labels.close()
+        written: list[NewFile | Array] = [*self._texts.values(), *self._ends.values(), *self._labels.values()]
+        written += [self._difficulty] if self._difficulty is not None else []
+        for file in written:
+            with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # the first error is the one to be told
+                file.close()
         empty = [split for split in SPLITS if not self.bytes[split]]
         if kind is None and empty:
             raise Refusal(
@@ -173,9 +181,9 @@ Dataset = Callable[[Prepare, Splits, Follow], Card]
 
 def chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes, bool]]:
     """The text of a split in order: (at most `size` bytes of one document, whether the document ends with them)."""
-    with text_of(folder, split).open("rb") as file:
+    with opened(text_of(folder, split)) as file:
         start = 0
-        for end in map(int, memory_mapped(ends_of(folder, split))):
+        for end in map(int, document_ends(folder, split)):
             for at in range(start, end, size):
                 chunk = file.read(min(size, end - at))
                 yield chunk, at + len(chunk) == end
@@ -186,20 +194,29 @@ def chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes, bool]]:
 def whole(folder: Path) -> Iterator[Path]:
     """An empty folder to fill that takes the place of `folder` only when the block ends well and its files are on the disk.
 
-    One process at a time fills it: a stage may still be at work whose DVC was killed.
+    What stood there goes last. A process that is killed between the two renames leaves it under another name, from which the
+    next one brings it back. One process at a time fills a folder: a stage may still be at work whose DVC was killed.
     """
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    unfinished, replaced = (folder.with_name(f".{folder.name}.{what}unfinished") for what in ("", "replaced."))
     others = f"another process fills {folder}; waiting for it"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with alone(folder.parent, lambda: say(others)):
-        shutil.rmtree(unfinished, ignore_errors=True)  # what a killed run left
+        if replaced.exists() and not folder.exists():
+            replaced.replace(folder)
+        for left in (unfinished, replaced):  # by a killed run
+            shutil.rmtree(left, ignore_errors=True)
         unfinished.mkdir()
         try:
             yield unfinished
             for path in unfinished.iterdir():
-                with path.open("rb") as file:
+                with naming(path), path.open("rb") as file:
                     os.fsync(file.fileno())
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                folder.replace(replaced)
             unfinished.replace(folder)
+            shutil.rmtree(replaced, ignore_errors=True)
+        except OSError as error:
+            error.filename = str(error.filename).replace(str(unfinished), str(folder), 1) if error.filename else str(folder)
+            raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from pipeline.artifacts import ends_of, memory_mapped, text_of
+from pipeline.artifacts import document_ends, opened, text_of
 from pipeline.corpus.near import Index, Plan, planned, sketched
 from pipeline.corpus.progress import Follow
 
@@ -34,7 +34,7 @@ def near_duplicates(folder: Path, threshold: float, follow: Follow) -> Found:
     twenty times as large as it is.
     """
     plan, shown = planned(threshold), list[dict[str, Any]]()
-    everything = {split: np.ones(len(memory_mapped(ends_of(folder, split))), bool) for split in ("validation", "train")}
+    everything = {split: np.ones(len(document_ends(folder, split)), bool) for split in ("validation", "train")}
     index: dict[str, tuple[list[str], Index]] = {}
     for split, other in (("validation", "test"), ("train", "test"), ("train", "validation")):
         if other not in index:
@@ -71,9 +71,9 @@ def _compare(
 
 def _blocks(folder: Path, split: str) -> Iterator[tuple[int, list[str]]]:
     """(number of the first, the documents) of a split, block by block."""
-    ends = memory_mapped(ends_of(folder, split))
+    ends = document_ends(folder, split)
     first, start = 0, 0
-    with text_of(folder, split).open("rb") as file:
+    with opened(text_of(folder, split)) as file:
         while first < len(ends):
             last = max(int(np.searchsorted(ends, start + BLOCK, side="right")), first + 1)
             bounds = [start, *map(int, ends[first:last])]

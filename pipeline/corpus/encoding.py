@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import NONE, ends_of, memory_mapped, text_of
+from pipeline.artifacts import NONE, document_ends, opened, text_of
 from pipeline.corpus import tokenizers
 from pipeline.corpus.documents import Array, chunks
 from pipeline.corpus.progress import Advance, Follow
@@ -82,7 +82,7 @@ def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow, p
             yield text
 
     total = sum(text_of(raw, split).stat().st_size for split in family.learns_from)
-    has_end = len(memory_mapped(ends_of(raw, "train"))) > 1
+    has_end = len(document_ends(raw, "train")) > 1
     with follow(f"learning {kind}", total) as advance:
         return family.learn(texts(advance), vocabulary, has_end, path), learned
 
@@ -92,8 +92,8 @@ def spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:
 
     It is cut where a document ends, and at the end of each block of `size` bytes (before a whole character).
     """
-    ends = memory_mapped(ends_of(raw, split))
-    with text_of(raw, split).open("rb") as file:
+    ends = document_ends(raw, split)
+    with opened(text_of(raw, split)) as file:
         count = -(-int(ends[-1]) // size)
         # Steps of about a golden section of a circle spread evenly whenever they stop, and pass each place once.
         step = next(step for step in range(round(count * 0.618) or 1, count + 2) if math.gcd(step, count) == 1)

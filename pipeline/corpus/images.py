@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Int, UInt8
 
-from pipeline.artifacts import SPLITS, images_of, labels_of, memory_mapped, rounded
+from pipeline.artifacts import SPLITS, images_of, labels_of, memory_mapped, rounded, write_array
 from pipeline.corpus.documents import Card
 from pipeline.corpus.labels import chosen
 from pipeline.corpus.lookalikes import lookalikes
@@ -53,8 +53,8 @@ class Pictures:
             images[split], labels[split] = images[split][kept[split]], labels[split][kept[split]]
         images["train"], labels["train"] = images["train"][choice.places], choice.labels
         for split in SPLITS:
-            np.save(images_of(folder, split), shuffled(images[split]) if knobs.shuffled_pixels else images[split])
-            np.save(labels_of(folder, split), labels[split].astype(np.uint16))
+            write_array(images_of(folder, split), shuffled(images[split]) if knobs.shuffled_pixels else images[split])
+            write_array(labels_of(folder, split), labels[split].astype(np.uint16))
         return {
             "examples": {split: len(labels[split]) for split in SPLITS},
             "image": list(images["train"].shape[1:]),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from pipeline.artifacts import ends_of, labels_of, memory_mapped
+from pipeline.artifacts import document_ends, labels_of, memory_mapped, write_array
 from pipeline.corpus.documents import Card
 from pipeline.corpus.duplicates import Found, near_duplicates
 from pipeline.corpus.labels import chosen
@@ -30,18 +30,18 @@ def leave_out(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple
         card = replace(card, sources=_counted(card.sources, found.kept["train"]))
         says["near_duplicates"] = found.says
     if card.classes:
-        labels = np.load(labels_of(folder, "train"))
+        labels = np.asarray(memory_mapped(labels_of(folder, "train")))
         choice = chosen(labels, card.classes, knobs)
         says |= choice.says
         keep(folder, "train", np.isin(np.arange(len(labels)), choice.places))
-        np.save(labels_of(folder, "train"), choice.labels.astype(np.uint16))
+        write_array(labels_of(folder, "train"), choice.labels.astype(np.uint16))
     return card, says
 
 
 def _near_duplicates(folder: Path, card: Card, threshold: float, follow: Follow) -> Found:
     if card.test_is_validation:
         raise Refusal(f"prepare.near_duplicate: the test text of '{card.name}' is its validation text; 0 would do")
-    if len(memory_mapped(ends_of(folder, "train"))) == 1:
+    if len(document_ends(folder, "train")) == 1:
         raise Refusal(f"prepare.near_duplicate: compares documents, and the training text of '{card.name}' is one; 0 would do")
     found = near_duplicates(folder, threshold, follow)
     for split, kept in found.kept.items():

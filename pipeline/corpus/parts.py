@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import difficulty_of, ends_of, memory_mapped, parts_of, tokens_of
+from pipeline import artifacts
+from pipeline.artifacts import difficulty_of, document_ends, memory_mapped, parts_of, tokens_of
 from pipeline.corpus.documents import Array
 from pipeline.corpus.tokenizers import Tokenizer
 
 PIECE = 1024  # tokens: pieces are to be alike in themselves, and long beside a window, which may run over the end of one
 BLOCK = 1 << 18  # tokens that are looked at at once
 
-PART = np.dtype([("end", np.int64), ("difficulty", np.float32), ("source", np.uint8)])
+PART = np.dtype(artifacts.PART)
 """Where a part ends, tokens; how hard it is (only the order counts); of which data set of a mixture it is."""
 
 
@@ -47,7 +48,7 @@ def _difficulties(raw: Path) -> npt.NDArray[Any] | None:
     """What the text's maker says of each document that is not empty (those leave no token)."""
     if not difficulty_of(raw).exists():
         return None
-    told: npt.NDArray[Any] = memory_mapped(difficulty_of(raw))[np.diff(memory_mapped(ends_of(raw, "train")), prepend=0) > 0]
+    told: npt.NDArray[Any] = memory_mapped(difficulty_of(raw))[np.diff(document_ends(raw, "train"), prepend=0) > 0]
     return told
 
 

@@ -9,13 +9,24 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from pipeline.artifacts import SPLITS, difficulty_of, ends_of, labels_of, memory_mapped, text_of
+from pipeline.artifacts import (
+    SPLITS,
+    difficulty_of,
+    document_ends,
+    ends_of,
+    labels_of,
+    memory_mapped,
+    opened,
+    text_of,
+    write_array,
+    writing,
+)
 from pipeline.corpus.text import CHUNK
 
 
 def counted(folder: Path) -> dict[str, Any]:
     """How much there is of each split, as the card has it."""
-    ends = {split: memory_mapped(ends_of(folder, split)) for split in SPLITS}
+    ends = {split: document_ends(folder, split) for split in SPLITS}
     sizes = {split: text_of(folder, split).stat().st_size for split in SPLITS}
     return {"documents": {split: len(ends[split]) for split in SPLITS}, "bytes": sizes}
 
@@ -24,19 +35,18 @@ def keep(folder: Path, split: str, kept: Bool[np.ndarray, " documents"]) -> None
     """Write a split of data/raw anew, with those of its documents alone that are kept."""
     if kept.all():
         return
-    ends = np.asarray(memory_mapped(ends_of(folder, split)))
+    ends = np.asarray(document_ends(folder, split))
     sizes = np.diff(ends, prepend=0)
-    unfinished = folder / f"{split}.kept"
-    with text_of(folder, split).open("rb") as old, unfinished.open("wb") as new:
+    text = text_of(folder, split)
+    with opened(text) as old, writing(text) as new:
         for at in np.flatnonzero(kept):
             old.seek(ends[at] - sizes[at])
             for start in range(0, int(sizes[at]), CHUNK):
                 new.write(old.read(min(CHUNK, int(sizes[at]) - start)))
-    unfinished.replace(text_of(folder, split))
-    np.save(ends_of(folder, split), np.cumsum(sizes[kept]))
+    write_array(ends_of(folder, split), np.cumsum(sizes[kept]))
     of_documents: list[Callable[[Path], Path]] = [lambda f: labels_of(f, split)]
     if split == "train":
         of_documents.append(difficulty_of)
     for path in (file(folder) for file in of_documents):
         if path.exists():
-            np.save(path, np.load(path)[kept])
+            write_array(path, memory_mapped(path)[kept])

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import NONE, SPLITS, read_json, write_json, write_text
+from pipeline.artifacts import NONE, SPLITS, read_json, way_back, write_json, write_text
 from pipeline.params import Refusal
 
 Ids = npt.NDArray[np.int64]
@@ -85,7 +85,7 @@ def load(path: Path) -> Tokenizer:
     try:
         return TOKENIZERS[content.get("kind", BytePairs.kind)].of(content)  # a Hugging Face file names no kind
     except (KeyError, TypeError, ValueError):
-        raise Refusal(f"{path}: holds no tokenizer; `dvc checkout --force` brings it back, `dvc repro` makes it anew") from None
+        raise Refusal(f"{path}: holds no tokenizer; {way_back(path)}") from None
 
 
 class Bytes(Tokenizer):

@@ -14,8 +14,8 @@ from pipeline.artifacts import (
     TRAIN_METRICS,
     VALIDATION_CURVE,
     read_json,
+    read_text,
 )
-from pipeline.params import Refusal
 from pipeline.readings import Curve, Reading, load_all, read_curve
 
 
@@ -91,17 +91,13 @@ def read_run() -> Run:
         Refusal: a file is missing or damaged.
     """
     evaluation = read_json(EVALUATION)
-    try:
-        samples = SAMPLES.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise Refusal(f"{SAMPLES}: is not there; `dvc repro` makes it") from None
     return Run(
         train=read_curve(TRAIN_CURVE),
         validation=read_curve(VALIDATION_CURVE),
         progress=read_json(TRAIN_METRICS),
         evaluation=evaluation,
         scores=tuple(_score(row) for row in evaluation.get("scores", [])),
-        samples=samples,
+        samples=read_text(SAMPLES),
         readings=tuple(load_all()),
         diagnosis=read_json(DIAGNOSIS, "finding", "findings", "signs"),
         mistakes=read_json(MISTAKES, "mistakes"),

@@ -16,6 +16,7 @@ from pipeline.artifacts import (
     TOKENS,
     memory_mapped,
     meta_of,
+    opened,
     read_json,
     rounded,
     sha256_of,
@@ -161,11 +162,11 @@ def _compressed(text: bytes) -> int:
 
 
 def _last_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with opened(path) as file:
         file.seek(max(path.stat().st_size - COMPRESSED, 0))
         return file.read()
 
 
 def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with opened(path) as file:
         return file.read(COMPRESSED)

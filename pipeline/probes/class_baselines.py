@@ -15,7 +15,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from pipeline.artifacts import RAW, ends_of, images_of, labels_of, memory_mapped, sha256_of, text_of
+from pipeline.artifacts import (
+    RAW,
+    SPLITS,
+    check_below,
+    document_ends,
+    images_of,
+    labels_of,
+    memory_mapped,
+    opened,
+    sha256_of,
+    text_of,
+)
 from pipeline.probes import answers as measures
 from pipeline.probes.answers import Answers, ClassScore
 from pipeline.probes.baselines import HELD_OUT
@@ -48,6 +59,7 @@ def class_baselines(
         cache: where measured scores are kept, by default in this clone.
     """
     code = [sha256_of(Path(file)) for file in (__file__, str(measures.__file__))]
+    check_labels(raw, classes)
     images = images_of(raw, "train").exists()
     hangs_on = ["classes", neighbours if images else 0, version("scikit-learn"), np.__version__, *code, sha256_of(raw)]
 
@@ -62,6 +74,16 @@ def class_baselines(
 def labels(raw: Path, split: str) -> Int[np.ndarray, " N"]:
     """The number of each example's class."""
     return memory_mapped(labels_of(raw, split)).astype(np.int64)
+
+
+def check_labels(raw: Path, classes: int) -> None:
+    """See that every label of data/raw is one of the classes.
+
+    Raises:
+        Refusal: one is not.
+    """
+    for path in (labels_of(raw, split) for split in SPLITS):
+        check_below(path, memory_mapped(path), classes, "classes")
 
 
 def majority(raw: Path, classes: int) -> Iterator[ClassScore]:
@@ -100,8 +122,8 @@ def on_words(raw: Path, classes: int) -> Iterator[ClassScore]:
 
 def texts(raw: Path, split: str, kept: Sequence[int] | np.ndarray | None = None) -> Iterator[str]:
     """The documents of a split, or those of them with these numbers, growing: the beginning of each."""
-    ends = memory_mapped(ends_of(raw, split))
-    with text_of(raw, split).open("rb") as file:
+    ends = document_ends(raw, split)
+    with opened(text_of(raw, split)) as file:
         for number in range(len(ends)) if kept is None else map(int, kept):
             start = int(ends[number - 1]) if number else 0
             file.seek(start)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.artifacts import RAW, ends_of, images_of, memory_mapped, rounded, text_of
+from pipeline.artifacts import RAW, document_ends, images_of, memory_mapped, opened, rounded, text_of
 from pipeline.probes.answers import Answers, ClassScore, best_first
 from pipeline.probes.base import Subject
 from pipeline.probes.baselines import HELD_OUT
@@ -121,8 +121,8 @@ def _examples(raw: Path, split: str) -> list[bytes]:
     """A digest of each example."""
     if images_of(raw, split).exists():
         return [_digest(image.tobytes()) for image in memory_mapped(images_of(raw, split))]
-    with text_of(raw, split).open("rb") as file:
-        sizes = np.diff(memory_mapped(ends_of(raw, split)), prepend=0)
+    with opened(text_of(raw, split)) as file:
+        sizes = np.diff(document_ends(raw, split), prepend=0)
         return [_digest(file.read(int(size)).strip()) for size in sizes]
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int, Integer
 from torch import nn
 
-from pipeline.artifacts import labels_of, memory_mapped, meta_of, parts_of, read_json, tokens_of
+from pipeline.artifacts import check_below, labels_of, memory_mapped, meta_of, parts_in, read_json, tokens_of
 from pipeline.networks.classifier import PADDING, Classifier
 from pipeline.networks.dropout import Noise
 from pipeline.params import Model, Refusal
@@ -67,14 +67,16 @@ class Classification:
                 raise Refusal(
                     f"{labels_of(self.tokens, split)}: {len(labels)} labels for {len(ends)} texts; `dvc repro` makes both anew"
                 )
+            check_below(tokens_of(self.tokens, split), ids, self.shape.vocabulary, "ids")
+            check_below(labels_of(self.tokens, split), labels, len(self.shape.classes), "classes")
             self._opened[split] = ids, np.concatenate([[0], ends]), labels
         return self._opened[split]
 
     def parts(self) -> Parts:
         """The texts; each as hard as the piece that it begins with."""
         if self._parts is None:
-            _, bounds, _ = self.texts("train")
-            listed = memory_mapped(parts_of(self.tokens))
+            ids, bounds, _ = self.texts("train")
+            listed = parts_in(self.tokens, len(ids))
             begins = listed[np.searchsorted(listed["end"], bounds[:-1], side="right")]
             self._parts = Parts(np.minimum(np.diff(bounds), self.length), begins["difficulty"], begins["source"])
         return self._parts

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from pipeline.artifacts import memory_mapped, parts_of, tokens_of
+from pipeline.artifacts import check_below, memory_mapped, parts_in, tokens_of
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Refusal
@@ -69,7 +69,7 @@ class LanguageModelling:
 
     def parts(self) -> Parts:
         if self._parts is None:
-            listed = memory_mapped(parts_of(self.tokens))
+            listed = parts_in(self.tokens, len(self.ids("train")))
             self._parts = Parts(np.diff(listed["end"], prepend=0), listed["difficulty"], listed["source"])
         return self._parts
 
@@ -91,6 +91,7 @@ class LanguageModelling:
                 raise Refusal(
                     f"model.length: {length} is too long for the split {split}, which has {len(ids)} tokens; turn it down"
                 )
+            check_below(tokens_of(self.tokens, split), ids, self.vocabulary, "ids")
             self._opened[split] = ids
         return self._opened[split]
 

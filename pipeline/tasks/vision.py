@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pipeline.artifacts import images_of, labels_of, memory_mapped, meta_of, read_json
+from pipeline.artifacts import check_below, images_of, labels_of, memory_mapped, meta_of, read_json
 from pipeline.networks.dropout import Noise
 from pipeline.networks.images import NETWORKS
-from pipeline.params import Model
+from pipeline.params import Model, Refusal
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
 from pipeline.tasks.variation import AS_THEY_ARE
@@ -51,7 +51,15 @@ class Vision:
     def pictures(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """(images [N, H, W, C] of bytes, labels [N]) of a split, memory-mapped when first wanted."""
         if split not in self._opened:
-            self._opened[split] = memory_mapped(images_of(self.tokens, split)), memory_mapped(labels_of(self.tokens, split))
+            images, labels = memory_mapped(images_of(self.tokens, split)), memory_mapped(labels_of(self.tokens, split))
+            if images.shape != (len(labels), *self.shape.image):
+                raise Refusal(
+                    f"{images_of(self.tokens, split)}: holds {' x '.join(map(str, images.shape))} pixels, where its labels and"
+                    f" {meta_of(self.tokens).name} tell of {' x '.join(map(str, (len(labels), *self.shape.image)))};"
+                    " `dvc repro` makes all of them anew"
+                )
+            check_below(labels_of(self.tokens, split), labels, len(self.shape.classes), "classes")
+            self._opened[split] = images, labels
         return self._opened[split]
 
     def parts(self) -> Parts:
