@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import safetensors.torch
+import torch
 import yaml
 from small import KINDS, SMALL, TOP, WRITERS, knobs, same, started, write_tokens
 
@@ -73,6 +75,18 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(da
     assert len(said) == 1
     assert newest.name in said[0]
     assert "damaged" in said[0]
+
+
+def test_a_file_that_is_no_checkpoint_is_passed_over_though_its_name_carries_its_checksum(root: Path) -> None:
+    said: list[str] = []
+    with Checkpoints("run", said.append) as checkpoints:
+        checkpoints.save(after(1, root))
+        for step, content in ((2, b"\x80\x04."), (3, b""), (4, safetensors.torch.save({"a": torch.zeros(1)}))):
+            name = f"step-{step:09d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
+            (checkpoints.folder / name).write_bytes(content)
+        assert checkpoints.restore(found := after(0, root))
+    assert found.step == 1
+    assert len(said) == 3 and all("is no checkpoint of ours; going back to the one before it" in line for line in said)
 
 
 @pytest.mark.parametrize("damage", ["lost", "one bit"])
