@@ -14,7 +14,11 @@ def rally(*words: str) -> None:
 
     told: list[str] = []
     for word in words:
-        told += [part for one in json.loads(Path("overrides").read_text()) for part in ("-S", one)] if word == "@overrides" else [word]
+        told += (
+            [part for one in json.loads(Path("overrides").read_text()) for part in ("-S", one)]
+            if word == "@overrides"
+            else [word]
+        )
     sys.argv = ["rally", *told]
     main()
 

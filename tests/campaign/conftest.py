@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from campaign.labs import STAGES, lab, make
 from campaign.server import Server, missing, serving
 from campaign.trials import tally as tally

@@ -44,7 +44,9 @@ def blocks_that_changed_places(content: bytearray, chance: random.Random) -> Non
 
 
 def something_appended(content: bytearray, chance: random.Random) -> None:
-    content += chance.choice([bytes(chance.randint(1, 600)), chance.randbytes(chance.randint(1, 600)), b"\n", b" ", content[:64]])
+    content += chance.choice(
+        [bytes(chance.randint(1, 600)), chance.randbytes(chance.randint(1, 600)), b"\n", b" ", content[:64]]
+    )
 
 
 def noise(content: bytearray, chance: random.Random) -> None:

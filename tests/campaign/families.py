@@ -26,8 +26,8 @@ from campaign.server import TOP
 
 CANARY = "canary"
 LIES = (
-    None, True, False, -1, 0, 1, 0.5, -0.0, 2**31, 2**63, 10**30, 1e308, "", " ", "\0", "0", "many", "a" * 100_000, "../../../x",
-    "/dev/null", "data/none", "\ud800", "é", "\N{RIGHT-TO-LEFT OVERRIDE}txt", "!!python/object/apply:os.mkdir [canary]", "${seed}",
+    None, True, False, -1, 0, 1, 0.5, -0.0, 2**31, 2**63, 10**30, 1e308, "", " ", "\0", "0", "many", "a" * 100_000, "../../x",
+    "/dev/null", "data/none", "\ud800", "é", "\N{RIGHT-TO-LEFT OVERRIDE}t", "!!python/object/apply:os.mkdir [canary]", "${seed}",
     [], [[]], [None] * 1000, {}, {"": ""}, {"__class__": "os"}, {"kind": "char"}, "@deep@", "@digits@", "@infinite@",
 )  # fmt: skip
 
@@ -135,7 +135,7 @@ def odd_text(chance: random.Random) -> tuple[bytes, str]:
         "surrogates": lambda: text.replace(b"dog", b"\xed\xa0\x80"),
         "beyond Unicode": lambda: text.replace(b"dog", b"\xf4\x90\x80\x80"),
         "a longer form than needed": lambda: text.replace(b"dog", b"\xc0\x80"),
-        "combining characters": lambda: text + "e".encode() + "\N{COMBINING ACUTE ACCENT}".encode() * 5000,
+        "combining characters": lambda: text + b"e" + "\N{COMBINING ACUTE ACCENT}".encode() * 5000,
         "a page of PDF": lambda: b"%PDF-1.7\n" + chance.randbytes(2000),
         "an archive": lambda: b"PK\x03\x04" + chance.randbytes(2000),
         "gzip": lambda: b"\x1f\x8b\x08\x00" + chance.randbytes(2000),
@@ -171,44 +171,58 @@ def own_names(folder: Path, chance: random.Random) -> str:
     for number in range(3):
         (place / f"{number}.txt").write_bytes(some_text(chance))
     for _ in range(chance.randint(1, 3)):
-        name = os.path.join(os.fsencode(place), chance.choice(NAMES))
+        path = place / os.fsdecode(chance.choice(NAMES))
         what = chance.choice(["file", "file", "folder", "fifo", "dangling", "loop", "device", "up", "secret"])
-        if os.path.lexists(name):
+        if os.path.lexists(path):
             continue
         match what:
             case "file":
-                Path(os.fsdecode(name)).write_bytes(some_text(chance) if chance.random() < 0.7 else odd_text(chance)[0])
+                path.write_bytes(some_text(chance) if chance.random() < 0.7 else odd_text(chance)[0])
             case "folder":
-                os.mkdir(name)
+                path.mkdir()
             case "fifo":
-                os.mkfifo(name)
+                os.mkfifo(path)
             case "dangling":
-                os.symlink(b"nowhere", name)
+                path.symlink_to("nowhere")
             case "loop":
-                os.symlink(os.path.basename(name), name)
+                path.symlink_to(path.name)
             case "device":
-                os.symlink(chance.choice([b"/dev/zero", b"/dev/null", b"/dev/full", b"/dev/tty"]), name)
+                path.symlink_to(chance.choice(["/dev/zero", "/dev/null", "/dev/full", "/dev/tty"]))
             case "up":
-                os.symlink(b"..", name)
+                path.symlink_to("..")
             case "secret":
-                Path(os.fsdecode(name)).write_bytes(some_text(chance))
-                os.chmod(name, 0)
-        said.append(f"{what} {os.path.basename(name)!r}")
+                path.write_bytes(some_text(chance))
+                path.chmod(0)
+        said.append(f"{what} {path.name!r}")
     return ", ".join(said)
 
 
-PATHS = ("/dev/zero", "/dev/null", "/dev/stdin", ".", "..", "/", "data", "params.yaml", "pipeline", "", " ", "\0", "~", "nowhere", "a" * 5000,
-         "data/own/*", "data/own/../own", "file:///etc", "data/own/0.txt/x", "models", "é", "\ud800")  # fmt: skip
+PATHS = (
+    "/dev/zero", "/dev/null", "/dev/stdin", ".", "..", "/", "data", "params.yaml", "pipeline", "", " ", "\0", "~", "nowhere",
+    "a" * 5000, "data/own/*", "data/own/../own", "file:///etc", "data/own/0.txt/x", "models", "é", "\ud800",
+)  # fmt: skip
+PATTERNS = ("**", "**/**", "/*", "../*", "[", "[z-a]", "*" * 200, "", "\0", "?*")
 
 
 def own_paths(folder: Path, chance: random.Random) -> str:
     """Paths and patterns of knobs that lead elsewhere."""
     (own(folder) / "0.txt").write_bytes(some_text(chance))
     knob = chance.choice(["path", "path", "pattern"])
-    value = chance.choice(PATHS) if knob == "path" else chance.choice(["**", "**/**", "/*", "../*", "[", "[z-a]", "*" * 200, "", "\0", "?*"])
+    value = chance.choice(PATHS if knob == "path" else PATTERNS)
     about = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(about.replace(f"  {knob}: ", f"  {knob}: {json.dumps(value)} # ", 1))
     return f"prepare.{knob}: {value[:50]!r}"
+
+
+ODD_JSON = (
+    b"", b"[]", b"null", b"{", b'{"text": 1}', b"[" * 5000, b'{"text": "x", "text": "y", "label": "a"}', b"\0", b"NaN", b"\xff",
+    b'{"text": "x", "label": ' + b"9" * 5000 + b"}", b'{"text": "\\ud83d", "label": "a"}', b'{"text": "x", "label": {"a": 1}}',
+    b'{"text": "x", "label": true}', b'{"text": "x", "label": 1e999}', b'"' * 9,
+)  # fmt: skip
+ODD_CSV = (
+    b"", b",", b",,,,", b'"', b'"x', b'x"y"z,a', b"\0,a", b"x" * 200_000 + b",a", b'"a\nb",a', b"\xff,a", b"=1+1,a", b"x",
+    b"\x1b[31mred,a", b"x,\x1b[31mred", b"text,label", b";;", b"\t\t", b"x,1.0", b"x,01", b"x, a ",
+)  # fmt: skip
 
 
 def labelled(folder: Path, chance: random.Random) -> str:
@@ -216,16 +230,12 @@ def labelled(folder: Path, chance: random.Random) -> str:
     rows = [{"text": " ".join(chance.choices(WORDS, k=6)) + f" {number}", "label": "ab"[number % 2]} for number in range(40)]
     suffix = chance.choice([".csv", ".jsonl"])
     way = chance.choice(["damage", "lie", "lie", "odd row", "odd row", "odd text"])
+    odd = chance.choice(ODD_JSON if suffix == ".jsonl" else ODD_CSV)
     if suffix == ".jsonl":
         lines = [as_json(lied(row, chance) if way == "lie" and chance.random() < 0.2 else row) for row in rows]
-        odd = chance.choice([b"", b"[]", b"null", b"{", b'{"text": 1}', b"[" * 5000, b'{"text": "x", "text": "y", "label": "a"}', b"\0", b"NaN",
-                             b'{"text": "x", "label": ' + b"9" * 5000 + b"}", b'{"text": "\\ud83d", "label": "a"}', b"\xff", b'"' * 9,
-                             b'{"text": "x", "label": {"a": 1}}', b'{"text": "x", "label": true}', b'{"text": "x", "label": 1e999}'])  # fmt: skip
     else:
         quoted = chance.choice(['"', ""])
         lines = [b"text,label", *(f"{quoted}{row['text']}{quoted},{row['label']}".encode() for row in rows)]
-        odd = chance.choice([b"", b",", b",,,,", b'"', b'"x', b'x"y"z,a', b"\0,a", b"x" * 200_000 + b",a", b'"a\nb",a', b"\xff,a", b"=1+1,a",
-                             b"\x1b[31mred,a", b"x,\x1b[31mred", b"x", b"text,label", b";;", b"\t\t", b"x,1.0", b"x,01", b"x, a "])  # fmt: skip
     if way == "odd row":
         for _ in range(chance.choice([1, 1, 2, 20])):
             lines.insert(chance.randrange(len(lines) + 1), odd)
@@ -283,12 +293,25 @@ def own_images(folder: Path, chance: random.Random) -> str:
         case "no image":
             target.write_bytes(odd_text(chance)[0])
         case "names":
-            Path(os.fsdecode(os.path.join(os.fsencode(place / "a"), chance.choice(NAMES)))).write_bytes(image)
+            (place / "a" / os.fsdecode(chance.choice(NAMES))).write_bytes(image)
         case "empty class":
             (place / chance.choice(["c", ".c", "\N{RIGHT-TO-LEFT OVERRIDE}", "c\nd", "\x1b[31mred"])).mkdir()
         case "link":
             target.symlink_to(chance.choice(["nowhere", target.name, "/dev/zero", "/dev/null", "..", "0.png"]))
     return f"{way} {form}"
+
+
+TAGS = (
+    b"x: !!python/object/apply:os.mkdir [canary]", b"x: !!python/object/new:os.mkdir [canary]", b"x: !!python/name:os.mkdir",
+    b"!!python/module:os", b"seed: !!python/tuple [1]", b"x: !x y", b"x: !!binary aaaa", b"x: !!set {a}",
+    b"x: !!timestamp 2001-01-01",
+)  # fmt: skip
+LONG = (b"9" * 5000, b"0x" + b"f" * 5000, b"1e99999", b"-", b".inf ")
+
+
+def doubled(times: int) -> bytes:
+    """Aliases, each of which holds the one before it twice."""
+    return b"a0: &a0 [x, x]\n" + b"".join(b"a%d: &a%d [*a%d, *a%d]\n" % (n, n, n - 1, n - 1) for n in range(1, times))
 
 
 def yaml_file(folder: Path, chance: random.Random) -> str:
@@ -297,23 +320,19 @@ def yaml_file(folder: Path, chance: random.Random) -> str:
     text = path.read_bytes()
     ways: dict[str, Callable[[], bytes]] = {
         "damage": lambda: damaged(text, chance)[0],
-        "a tag that runs code": lambda: text + b"\n" + chance.choice([
-            b"x: !!python/object/apply:os.mkdir [canary]", b"x: !!python/object/new:os.mkdir [canary]", b"x: !!python/name:os.mkdir",
-            b"!!python/module:os", b"seed: !!python/tuple [1]", b"x: !x y", b"x: !!binary aaaa", b"x: !!set {a}", b"x: !!timestamp 2001-01-01",
-        ]),
+        "a tag that runs code": lambda: text + b"\n" + chance.choice(TAGS),
         "nesting": lambda: b"x: " + chance.choice([b"[", b"{a: "]) * chance.choice([50, 1500, 4000]) + b"\n" + text,
-        "aliases": lambda: b"a0: &a0 [x, x]\n" + b"".join(b"a%d: &a%d [*a%d, *a%d]\n" % (n, n, n - 1, n - 1) for n in range(1, chance.choice([5, 18])))
-        + text,
+        "aliases": lambda: doubled(chance.choice([5, 18])) + text,
         "an alias of itself": lambda: b"x: &x [*x]\n" + text,
         "a key twice": lambda: text + b"\nseed: 2\n",
         "two documents": lambda: text + b"\n---\n" + text,
-        "a long number": lambda: text.replace(b"seed: ", b"seed: " + chance.choice([b"9" * 5000, b"0x" + b"f" * 5000, b"1e99999", b"-", b".inf "]), 1),
+        "a long number": lambda: text.replace(b"seed: ", b"seed: " + chance.choice(LONG), 1),
         "tabs": lambda: text.replace(b"  ", b"\t", 5),
         "UTF-16": lambda: text.decode().encode("utf-16"),
         "NULs": lambda: text.replace(b"lr", b"l\0r", 1),
         "merge keys": lambda: text + b"\n<<: {seed: 3}\n",
         "odd text": lambda: odd_text(chance)[0],
-    }  # fmt: skip
+    }
     what = chance.choice(list(ways))
     path.write_bytes(ways[what]())
     return what
@@ -328,18 +347,22 @@ def yaml_values(folder: Path, chance: random.Random) -> str:
     values = read_yaml(folder / "params.yaml")
     changed = lied(values, chance)
     (folder / "params.yaml").write_bytes(as_json(changed) if chance.random() < 0.5 else yaml.safe_dump(changed).encode())
-    return str([(key, str(changed[key])[:100]) for key in values if not isinstance(changed, dict) or changed.get(key) != values[key]])[:300]
+    return str(
+        [(key, str(changed[key])[:100]) for key in values if not isinstance(changed, dict) or changed.get(key) != values[key]]
+    )[:300]
 
 
 OVERRIDES = (
-    "train.lr=fast", "train.lr=", "=1", "", "train.lr", "lr=1", "train=1", "train.lr.x=1", "+x=1", "++train.lr=1", "~train.lr", "~train",
-    "train.lr=${seed}", "train.lr=${oc.env:HOME}", "train.lr=???", "train.lr=1e-3,1e-2", "seed=range(0,1000000000)", "seed=choice(1,2)",
-    "seed=glob(*)", "train.snapshots=[range(0,1,0.5)]", "train.snapshots=[0.0,0.5]", "train.snapshots.0=0.5", "model={depth: 2}",
-    "seed=shuffle(1,2)", "seed=int(2)", "seed=str(2)", "seed=json_str(x)", "seed=9999999999999999999999", "seed=0x10", "seed=1_000",
-    "prepare.path=[", "prepare.path='", 'prepare.path="', "prepare.path=a b", "prepare.path=\n", "prepare.path=\x1b[31m", "seed=NaN",
-    "train.lr=inf", "hydra.run.dir=x", "hydra/launcher=basic", "@seed=1", "seed@x=1", "train.lr=1e-3 ", " seed=1", "seed= 1", "SEED=1",
-    "train.lr=[1,2", "train.lr={a:1}", "seed=:", "seed=$", "seed=\\", "seed=!!python/object/apply:os.mkdir [canary]", "seed=" + "9" * 5000,
-    "seed=" + "[" * 200 + "]" * 200, "model.width=" + "1," * 300 + "1", "prepare.dataset=../../x", "train.start_from=/dev/zero",
+    "train.lr=fast", "train.lr=", "=1", "", "train.lr", "lr=1", "train=1", "train.lr.x=1", "+x=1", "++train.lr=1",
+    "~train.lr", "~train", "train.lr=${seed}", "train.lr=${oc.env:HOME}", "train.lr=???", "train.lr=1e-3,1e-2",
+    "seed=range(0,1000000000)", "seed=choice(1,2)", "seed=glob(*)", "train.snapshots=[range(0,1,0.5)]",
+    "train.snapshots=[0.0,0.5]", "train.snapshots.0=0.5", "model={depth: 2}", "seed=shuffle(1,2)", "seed=int(2)",
+    "seed=str(2)", "seed=json_str(x)", "seed=9999999999999999999999", "seed=0x10", "seed=1_000", "prepare.path=[",
+    "prepare.path='", 'prepare.path="', "prepare.path=a b", "prepare.path=\n", "prepare.path=\x1b[31m", "seed=NaN",
+    "train.lr=inf", "hydra.run.dir=x", "hydra/launcher=basic", "@seed=1", "seed@x=1", "train.lr=1e-3 ", " seed=1", "seed= 1",
+    "SEED=1", "train.lr=[1,2", "train.lr={a:1}", "seed=:", "seed=$", "seed=\\",
+    "seed=!!python/object/apply:os.mkdir [canary]", "seed=" + "9" * 5000, "seed=" + "[" * 200 + "]" * 200,
+    "model.width=" + "1," * 300 + "1", "prepare.dataset=../../x", "train.start_from=/dev/zero",
 )  # fmt: skip
 
 
@@ -394,9 +417,13 @@ def lying_weights(content: bytes, chance: random.Random) -> tuple[bytes, str]:
         case "length":
             return tensors(header, data, chance.choice([0, 1, 7, size - 1, size + 1, 10**9, 2**62, 2**64 - 1])), way
         case "offsets":
-            header[name]["data_offsets"] = chance.choice([[0, 0], [8, 4], [-1, 4], [0, 2**62], [len(data), len(data) + 4], [0], [], None])
+            header[name]["data_offsets"] = chance.choice(
+                [[0, 0], [8, 4], [-1, 4], [0, 2**62], [len(data), len(data) + 4], [0], [], None]
+            )
         case "shape":
-            header[name]["shape"] = chance.choice([[], [0], [-1], [2**40, 2**40], [1] * 500, [1.5], None, header[name]["shape"][::-1] + [1]])
+            header[name]["shape"] = chance.choice(
+                [[], [0], [-1], [2**40, 2**40], [1] * 500, [1.5], None, [*header[name]["shape"][::-1], 1]]
+            )
         case "dtype":
             header[name]["dtype"] = chance.choice(["F64", "F16", "I8", "BOOL", "F8_E4M3", "X", "", None, 3])
         case "lie":
@@ -404,7 +431,9 @@ def lying_weights(content: bytes, chance: random.Random) -> tuple[bytes, str]:
         case "names":
             header[chance.choice(["", "\0", "../x", "x" * 10_000, "\x1b[31m", "lm_head.weight"])] = header.pop(name)
         case "no header":
-            return tensors(chance.choice([b"", b"{}", b"[]", b"null", b"{", b"\0", b"[" * 3000, b"{}" + b" " * 5000]), data), way
+            return tensors(
+                chance.choice([b"", b"{}", b"[]", b"null", b"{", b"\0", b"[" * 3000, b"{}" + b" " * 5000]), data
+            ), way
         case "data":
             data = chance.choice([b"", data[:-1], data + b"\0", data * 2])
         case "damage":
@@ -444,6 +473,7 @@ def given(folder: Path, chance: random.Random) -> str:
 
 RALLY = "pipeline.lab.cli:main"
 PREPARE = (("pipeline.prepare", ()), ("pipeline.tokenize", ()))
+BPE = {"tokenize.kind": "bpe", "tokenize.vocabulary": 300}
 GPT2 = {"model.position": "learned", "model.norm": "layer", "model.bias": True}
 
 FAMILIES: dict[str, Family] = {
@@ -456,7 +486,7 @@ FAMILIES: dict[str, Family] = {
     "values of knobs": Family("language", yaml_values, ((RALLY, ("check",)), ("pipeline.prepare", ())), count=120),
     "-S": Family("language", overrides, ((RALLY, ("check", "exp", "run", "@overrides")),), count=60),
     "studies": Family("language", studies, ((RALLY, ("play",)),), count=60),
-    "tokenizer.json": Family("language", tokenizer_file, (("pipeline.tokenize", ()),), {"tokenize.kind": "bpe", "tokenize.vocabulary": 300}, 120),
+    "tokenizer.json": Family("language", tokenizer_file, (("pipeline.tokenize", ()),), BPE, 120),
     "model folders, safetensors": Family(
         "language", given, ((RALLY, ("import", "given")), ("pipeline.train", ())), GPT2, 160,
     ),

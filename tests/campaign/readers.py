@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from campaign.damages import damaged, rot
 from pipeline import artifacts
+from pipeline.artifacts import CARD, RAW, SANITY, TOKENS, images_of, labels_of, meta_of, parts_of, read_json, tokens_of
 from pipeline.params import Refusal
 
 SECONDS = 5.0  # of one reading; honest ones take milliseconds
@@ -112,21 +113,15 @@ READERS: dict[str, Reader] = {
     "data/raw/*.txt": Reader("language", "data/raw/train.txt", lambda: _texts("train")),
     "data/raw/*.txt, of baselines": Reader("language", "data/raw/validation.txt", _baseline_texts),
     "data/raw/*.ends.npy": Reader("classify", "data/raw/train.ends.npy", lambda: _texts("train")),
-    "data/raw/*.labels.npy": Reader("classify", "data/raw/train.labels.npy", lambda: _array(artifacts.labels_of(artifacts.RAW, "train"))),
-    "data/raw/*.images.npy": Reader("vision", "data/raw/test.images.npy", lambda: _array(artifacts.images_of(artifacts.RAW, "test"))),
-    "data/raw/card.json": Reader("classify", "data/raw/card.json", lambda: artifacts.read_json(artifacts.CARD, "sources")),
-    "data/tokens/*.npy": Reader("language", "data/tokens/train.npy", lambda: _array(artifacts.tokens_of(artifacts.TOKENS, "train"))),
-    "data/tokens/*.labels.npy": Reader(
-        "classify", "data/tokens/train.labels.npy", lambda: _array(artifacts.labels_of(artifacts.TOKENS, "train"))
-    ),
-    "data/tokens/*.images.npy": Reader(
-        "vision", "data/tokens/test.images.npy", lambda: _array(artifacts.images_of(artifacts.TOKENS, "test"))
-    ),
-    "data/tokens/train.parts.npy": Reader("language", "data/tokens/train.parts.npy", lambda: _array(artifacts.parts_of(artifacts.TOKENS))),
+    "data/raw/*.labels.npy": Reader("classify", "data/raw/train.labels.npy", lambda: _array(labels_of(RAW, "train"))),
+    "data/raw/*.images.npy": Reader("vision", "data/raw/test.images.npy", lambda: _array(images_of(RAW, "test"))),
+    "data/raw/card.json": Reader("classify", "data/raw/card.json", lambda: read_json(CARD, "sources")),
+    "data/tokens/*.npy": Reader("language", "data/tokens/train.npy", lambda: _array(tokens_of(TOKENS, "train"))),
+    "data/tokens/*.labels.npy": Reader("classify", "data/tokens/train.labels.npy", lambda: _array(labels_of(TOKENS, "train"))),
+    "data/tokens/*.images.npy": Reader("vision", "data/tokens/test.images.npy", lambda: _array(images_of(TOKENS, "test"))),
+    "data/tokens/train.parts.npy": Reader("language", "data/tokens/train.parts.npy", lambda: _array(parts_of(TOKENS))),
     "data/tokens/tokenizer.json": Reader("language", "data/tokens/tokenizer.json", _tokenizer),
-    "data/tokens/meta.json": Reader(
-        "language", "data/tokens/meta.json", lambda: artifacts.read_json(artifacts.meta_of(artifacts.TOKENS), "vocabulary")
-    ),
+    "data/tokens/meta.json": Reader("language", "data/tokens/meta.json", lambda: read_json(meta_of(TOKENS), "vocabulary")),
     "models/model.safetensors": Reader("language", "models/model.safetensors", _model),
     "models/model.json": Reader("language", "models/model.json", _model),
     "models/snapshots/*.safetensors": Reader("language", "models/snapshots/step-000000000.safetensors", _snapshots),
@@ -134,7 +129,7 @@ READERS: dict[str, Reader] = {
     "metrics/train.csv": Reader("language", "metrics/train.csv", _run),
     "metrics/validation.csv": Reader("language", "metrics/validation.csv", _run),
     "metrics/train.json": Reader("language", "metrics/train.json", _run),
-    "metrics/sanity.json": Reader("language", "metrics/sanity.json", lambda: artifacts.read_json(artifacts.SANITY)),
+    "metrics/sanity.json": Reader("language", "metrics/sanity.json", lambda: read_json(SANITY)),
     "metrics/evaluate.json": Reader("vision", "metrics/evaluate.json", _run),
     "metrics/samples.md": Reader("language", "metrics/samples.md", _run),
     "metrics/mistakes.json": Reader("vision", "metrics/mistakes.json", _run),
@@ -146,7 +141,7 @@ READERS: dict[str, Reader] = {
     "metrics/train.sha256": Reader("language", "metrics/train.sha256", _run),
     "metrics/evaluate.sha256": Reader("language", "metrics/evaluate.sha256", _run),
     "downloads": Reader("language", f"cache/downloads/{hashlib.sha256(DOWNLOADED).hexdigest()}", _download),
-}  # fmt: skip
+}
 
 
 def _digest(result: Any) -> str:

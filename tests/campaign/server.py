@@ -1,7 +1,7 @@
 """A process that has imported the whole pipeline, and forks a child for each command: a trial then costs what the command does.
 
-Run as a program it is the server, which answers a line of JSON with a line of JSON; imported, it starts one and asks it. The
-child begins as a fresh process does but for its imports: nothing of Rally's has run in the parent, and torch has started no thread.
+Run as a program it is the server, which answers a line of JSON with a line of JSON; imported, it starts one and asks it. A
+child begins as a fresh process does but for its imports: nothing of Rally's has run in the parent, no thread has been started.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def main() -> None:
             finally:
                 os._exit(status)
         os.close(speak)
-        with open(hear, "rb") as pipe:
+        with os.fdopen(hear, "rb") as pipe:
             said = pipe.read().decode(errors="replace")
         _, ended = os.waitpid(pid, 0)
         status = os.waitstatus_to_exitcode(ended)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from campaign.damages import damaged, rot
 from campaign.labs import KINDS, copied, forget, made_by
 from campaign.readers import DOWNLOADED, READERS
@@ -133,7 +133,7 @@ def test_damage_to_cached_baselines_costs_time_alone(
     for trial in range(scaled(100)):
         for name, content in kept.items():
             shutil.rmtree(folder / ".rally/baselines", ignore_errors=True)
-            os.makedirs(folder / ".rally/baselines")
+            (folder / ".rally/baselines").mkdir(parents=True)
             changed, what = damaged(content, random.Random(f"{kind} {trial}"))
             (folder / ".rally/baselines" / name).write_bytes(changed)
             done = server.run(Job("pipeline.evaluate", str(folder), memory=MEMORY, seconds=60))

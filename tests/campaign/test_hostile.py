@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+
 from campaign.families import CANARY, FAMILIES, GPT2, a_pickle
 from campaign.labs import KINDS, STAGES, copied, forget, lab, make, outs, turn
 from campaign.liar import lying
@@ -34,13 +35,16 @@ def judged(done: Ended, folder: Path) -> tuple[str, str]:
         return "hung", f"{done.status} after {done.seconds:.0f} s: {done.said[-500:]}"
     if done.crashed or done.status not in (0, 2):
         return "tracebacks", f"{done.status}: {done.said[-700:]}"
-    if any(ord(sign) < 32 and sign not in "\n\t" or 0x7F <= ord(sign) < 0xA0 for sign in done.said):
+    if any((ord(sign) < 32 and sign not in "\n\t") or 0x7F <= ord(sign) < 0xA0 for sign in done.said):
         return "unclear", f"control characters reach the terminal: {done.said[-300:]!r}"
     if done.status == 0:
         return "right", ""
     lines = done.said.splitlines()
     if not done.said.strip() or len(lines) > LINES or max(map(len, lines)) > LONGEST:
-        return "unclear", f"{len(lines)} lines, the longest of {max(map(len, lines), default=0)} characters: {done.said[:300]!r}"
+        return (
+            "unclear",
+            f"{len(lines)} lines, the longest of {max(map(len, lines), default=0)} characters: {done.said[:300]!r}",
+        )
     return "refused in words", ""
 
 
@@ -132,6 +136,7 @@ def test_a_pickle_in_the_place_of_a_checkpoint_is_never_opened(
     tally.check()
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LINES_OF_TEXT = "".join(f"Line {number} of a poem that somebody wrote.\n" for number in range(400)).encode()
 ROWS = "".join(json.dumps({"id": number, "text": f"Once there were {number} bears."}) + "\n" for number in range(300)).encode()
 
@@ -144,13 +149,15 @@ def test_a_server_that_lies_is_refused_in_words(
     before = outs(start)
     for number in range(scaled(80)):
         chance = random.Random(f"{dataset} {number}")
-        content = chance.choice([ROWS if dataset == "hub" else LINES_OF_TEXT, gzip.compress(LINES_OF_TEXT), b"", os.urandom(500)])
+        content = chance.choice(
+            [ROWS if dataset == "hub" else LINES_OF_TEXT, gzip.compress(LINES_OF_TEXT), b"", os.urandom(500)]
+        )
         folder, meant = copied(start, tmp_path / "lab"), sha256(content).hexdigest()
         with lying(content, meant, chance) as (address, what):
             knobs = {"prepare.dataset": "url", "prepare.url": f"{address}/text.txt", "prepare.sha256": meant}
             if dataset == "hub":
                 knobs = {
-                    "prepare.dataset": "hub", "prepare.repository": "owner/tales", "prepare.revision": "0123456789abcdef" * 2 + "01234567",
+                    "prepare.dataset": "hub", "prepare.repository": "owner/tales", "prepare.revision": COMMIT,
                     "prepare.file": "tales.jsonl", "prepare.sha256": chance.choice(["", meant]),
                 }  # fmt: skip
             turn(folder, knobs)

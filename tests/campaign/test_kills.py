@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from campaign.labs import KINDS, STAGES, copied, forget, leftovers, made_by, turn
 from campaign.server import KILL, TEAR, Job, Server
 from campaign.trials import SCALE, Tally, scaled
@@ -18,7 +19,7 @@ from campaign.trials import SCALE, Tally, scaled
 pytestmark = pytest.mark.campaign
 
 STEPS = 16  # of the training that is killed: 600 file operations and more
-PICTURES_KILLED = 16  # operations of plot at which it is killed: a run takes seconds, and all files are written by one function
+PICTURES_KILLED = 9  # operations of plot at which it is killed: a run takes seconds, and all files are written by one function
 
 
 def begun(finished: Path, stage: str, folder: Path) -> Path:

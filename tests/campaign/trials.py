@@ -11,11 +11,11 @@ import pytest
 
 SCALE = float(os.environ.get("RALLY_CAMPAIGN", "1"))  # of all counts; 0.05 for a look
 ENDS = ("right", "refused in words", "unclear", "silent", "lost", "corrupt", "executed", "tracebacks", "hung")
-"""How a trial may end. The first two are well:
+"""How a trial may end; the first two are well.
 
-right: what came out is what an undisturbed run has, to the byte. refused in words: a line that says where and what is wrong, exit status 2.
-unclear: it was refused, and the words do not say which file is meant. silent: other numbers came out, without a word. lost:
-something of the user's, or of an earlier run, is gone. corrupt: a file is there in part, or something temporary was left.
+right: what came out is, to the byte, what an undisturbed run has. refused in words: a line says where and what is wrong, exit
+status 2. unclear: it was refused, and the words do not say which file is meant. silent: other numbers came out, without a word.
+lost: something of the user's, or of an earlier run, is gone. corrupt: a file is there in part, or something temporary was left.
 executed: a hostile file ran code. tracebacks: an error of Python's, or a crash. hung: it took longer, or more memory, than
 anything honest does."""
 
