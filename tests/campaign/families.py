@@ -27,7 +27,7 @@ from campaign.server import TOP
 CANARY = "canary"
 LIES = (
     None, True, False, -1, 0, 1, 0.5, -0.0, 2**31, 2**63, 10**30, 1e308, "", " ", "\0", "0", "many", "a" * 100_000, "../../x",
-    "/dev/null", "data/none", "\ud800", "é", "\N{RIGHT-TO-LEFT OVERRIDE}t", "!!python/object/apply:os.mkdir [canary]", "${seed}",
+    "/dev/null", "data/none", "\ud800", "é", "\N{RIGHT-TO-LEFT OVERRIDE}", "!!python/object/apply:os.mkdir [canary]", "${seed}",
     [], [[]], [None] * 1000, {}, {"": ""}, {"__class__": "os"}, {"kind": "char"}, "@deep@", "@digits@", "@infinite@",
 )  # fmt: skip
 

@@ -87,6 +87,13 @@ def forget(stage: str, folder: Path) -> None:
         (folder / name).unlink()
 
 
+def begun(finished: Path, stage: str, folder: Path) -> Path:
+    """A copy of a finished lab in which a stage is about to run, as DVC leaves it."""
+    copied(finished, folder)
+    forget(stage, folder)
+    return folder
+
+
 def leftovers(folder: Path) -> list[str]:
     """Temporary files that nobody will come back to."""
     return [str(path.relative_to(folder)) for path in folder.rglob("*unfinished*")]

@@ -7,12 +7,12 @@ also for the moment in which half of it is done.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from campaign.labs import KINDS, STAGES, copied, forget, leftovers, made_by, turn
+from campaign.labs import KINDS, STAGES, begun, copied, forget, leftovers, made_by, turn
 from campaign.server import KILL, TEAR, Job, Server
 from campaign.trials import SCALE, Tally, scaled
 
@@ -20,13 +20,6 @@ pytestmark = pytest.mark.campaign
 
 STEPS = 16  # of the training that is killed: 600 file operations and more
 PICTURES_KILLED = 9  # operations of plot at which it is killed: a run takes seconds, and all files are written by one function
-
-
-def begun(finished: Path, stage: str, folder: Path) -> Path:
-    """A lab in which a stage is about to run, as DVC leaves it."""
-    copied(finished, folder)
-    forget(stage, folder)
-    return folder
 
 
 def judged(server: Server, job: Job, stage: str, expected: dict[str, str]) -> tuple[str, str]:
@@ -105,21 +98,26 @@ def test_killed_again_and_again_a_training_ends_where_an_unbroken_one_does(
     tally.check()
 
 
+def renamed(operations: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each file or folder that takes a place, and which of its files were not forced to the disk since they were written."""
+    unforced: set[str] = set()
+    for operation in operations:
+        call, _, path = operation.partition(" ")
+        if call == "write":
+            unforced.add(path)
+        elif call == "fsync":
+            unforced.discard(path)
+        elif call == "rename":
+            source = path.partition("\t")[0]
+            yield source, [name for name in unforced if Path(name).is_relative_to(source)]
+
+
 @pytest.mark.parametrize(("kind", "stage"), CASES, ids=[f"{kind} {stage}" for kind, stage in CASES])
 def test_what_takes_a_files_place_is_on_the_disk_before_it_does(
     kind: str, stage: str, shim: Server, finished: Callable[[str], Path], tmp_path: Path, tally: Tally
 ) -> None:
     """A power cut cannot be had here; what it needs of a program can be read from the order of its file operations."""
     folder = begun(finished(kind), stage, tmp_path / "lab")
-    unsynced: set[str] = set()
-    for operation in shim.operations(Job(f"pipeline.{stage}", str(folder))):
-        call, _, path = operation.partition(" ")
-        if call == "write":
-            unsynced.add(path)
-        elif call == "fsync":
-            unsynced.discard(path)
-        elif call == "rename":
-            source = path.partition("\t")[0]
-            early = [name for name in unsynced if Path(name).is_relative_to(source)]
-            tally.add("fsync before rename", "corrupt" if early else "right", f"{kind} {stage}: {source} with {early}")
+    for source, names in renamed(shim.operations(Job(f"pipeline.{stage}", str(folder)))):
+        tally.add("fsync before rename", "corrupt" if names else "right", f"{kind} {stage}: {source} with {names}")
     tally.check()
