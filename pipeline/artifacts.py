@@ -243,6 +243,12 @@ def _sweep(path: Path) -> None:
             pass
 
 
+def sync(path: Path) -> None:
+    """Wait until all of a file is on the disk."""
+    with naming(path), path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     with writing(path) as file:
         file.write(content)

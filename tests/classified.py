@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sealing import sealed
 from small import knobs
 from subjects import runtime
 
@@ -95,3 +96,4 @@ def leave_classifier(folder: Path, made: Subject, kind: str) -> None:
     sha256 = save_weights(made.model, folder / "models/model.safetensors")
     about = {"task": kind, "model": made.task.model.model_dump(), "tokenizer": made_for(folder / "data/tokens")}
     write_json(folder / "models/model.json", about | made.task.shape.as_json() | {"step": made.step, "sha256": sha256})
+    sealed(folder)

@@ -214,6 +214,60 @@ def doors_check_before_they_import(house: Path) -> list[str]:
     return breaches
 
 
+FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "load_file", "safe_open", "copyfile", "tofile"}
+OF_NUMPY = {"load", "save", "savez", "fromfile", "memmap", "loadtxt", "genfromtxt"}
+
+# The modules that stages run and that open files by themselves, and why they need not ask artifacts.py.
+OPENS_FILES = {
+    "pipeline.artifacts": "is the one that opens what stages leave",
+    "pipeline.params": "params.yaml, and its own source",
+    "pipeline.corpus.fetch": "downloads, whose sha256 it compares itself",
+    "pipeline.corpus.own": "the user's own files",
+    "pipeline.corpus.own_images": "the user's own files",
+    "pipeline.corpus.rows": "the user's own files, and downloads",
+    "pipeline.corpus.published": "downloads",
+    "pipeline.corpus.published_images": "downloads",
+    "pipeline.corpus.sentiment": "downloads",
+    "pipeline.corpus.tokenizers": "the user's own tokenizer.json",
+    "pipeline.engine.checkpoint": "checkpoints, whose names carry their checksums",
+    "pipeline.engine.given": "weights in a folder of Hugging Face's",
+    "pipeline.engine.tuned": "/proc/cpuinfo",
+    "pipeline.figures.page": "its own style sheet and script",
+    "pipeline.networks.weights": "weights, whose sha256 it compares first",
+}
+
+
+def files_are_opened_by_artifacts(house: Path) -> list[str]:
+    """Law 6: what a stage leaves is opened by artifacts.py alone, which compares checksums and names a file that fails."""
+    run = set[str]().union(*(closure(house, door) for door in doors(house)))
+    opening = {module: lines for module in sorted(run) if (lines := _opens(_tree(modules(house)[module])))}
+    breaches = [
+        f"{module}:{line} opens a file by itself"
+        for module, lines in opening.items()
+        if module not in OPENS_FILES
+        for line in lines
+    ]
+    return breaches + [f"{module} is said to open files, and opens none" for module in OPENS_FILES.keys() - opening.keys()]
+
+
+@functools.cache
+def _opens(tree: ast.Module) -> tuple[int, ...]:
+    """The lines in which a file is opened otherwise than by a function of artifacts.py."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner, name = ast.unparse(node.func.value), node.func.attr
+            if (name in FILES and owner != "artifacts") or (name in OF_NUMPY and owner in ("np", "numpy")):
+                found.append(node.lineno)
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("open", "safe_open", "load_file")
+        ):
+            found.append(node.lineno)
+    return tuple(found)
+
+
 def packages_are_one_docstring(house: Path) -> list[str]:
     """Law 3: `__init__.py` is one docstring."""
     breaches = []
@@ -275,4 +329,5 @@ LAWS = {law.__name__: law for law in (
     doors_check_before_they_import,
     packages_are_one_docstring,
     tables_are_tested_whole,
+    files_are_opened_by_artifacts,
 )}  # fmt: skip

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sealing import sealed
+
 from pipeline.artifacts import (
     DIAGNOSIS,
     EVALUATION,
@@ -90,6 +92,7 @@ def leave_run(root: Path, speed: float = 1.0, steps: int = 1000) -> None:
     write_json(root / DIAGNOSIS, diagnosis())
     for reading in readings():
         save(reading, root / READINGS)
+    sealed(root)
 
 
 def evaluation(loss: float) -> dict[str, object]:
@@ -128,6 +131,7 @@ def leave_classified(root: Path, image: tuple[int, ...] = (), names: Sequence[st
     for n, row in enumerate(rows):
         row |= {"pixels": base64.b64encode(bytes([40 * n] * math.prod(image))).decode()} if image else {"text": f"Text {n}."}
     write_json(root / MISTAKES, {"split": "validation", "image": list(image), "mistakes": rows})
+    sealed(root)
 
 
 def classified(names: Sequence[str], right: float = 0.9) -> dict[str, object]:
@@ -249,5 +253,6 @@ def _table(path: Path, header: tuple[str, ...], rows: list[tuple[float, ...]]) -
 
 
 def change(path: Path, **values: object) -> None:
-    """Set some values of a JSON file."""
+    """Set some values of a JSON file in metrics/."""
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **values}), encoding="utf-8")
+    sealed(path.parent.parent)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sealing import sealed
 from small import knobs
 
 from pipeline.artifacts import SPLITS, labels_of, made_for, meta_of, read_json, write_json
@@ -155,4 +156,4 @@ def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7))
     write_json(folder / "models/snapshots/snapshots.json", {"snapshots": listed})
     sha256 = save_weights(made.model, folder / "models/model.safetensors")
     write_json(folder / "models/model.json", described | {"sha256": sha256})
-    return folder
+    return sealed(folder)

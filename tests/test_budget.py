@@ -16,7 +16,7 @@ import yaml
 from small import knobs, write_tokens
 from subjects import TEXT, leave_images, leave_texts
 
-from pipeline.artifacts import TOKENS, meta_of, read_json, write_json
+from pipeline.artifacts import TOKENS, meta_of, seal, write_json
 from pipeline.corpus.table import IMAGES, LABELLED_TEXTS
 from pipeline.corpus.tokenizers import Characters
 from pipeline.lab import budget_page
@@ -43,6 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tokenized(kind: str) -> None:
     write_tokens(TOKENS)
     write_json(meta_of(TOKENS), {"kind": kind, "vocabulary": 11, "tokens": {"train": 400}})
+    seal("tokenize")
 
 
 # -------------------------------------------------------------------------------------------------------------- the data
@@ -108,7 +109,8 @@ def test_texts_and_images_that_are_there_are_counted_one_by_one(project: Path) -
 
     params = turned(task__kind="classify", prepare__dataset="dyck", tokenize__kind="char")
     leave_texts(TOKENS, Characters.learn([TEXT], 0, has_end=True))
-    write_json(meta_of(TOKENS), read_json(meta_of(TOKENS)) | {"kind": "char"})
+    write_json(meta_of(TOKENS), json.loads(meta_of(TOKENS).read_text()) | {"kind": "char"})
+    seal("tokenize")
     texts = data_of(params)
     assert texts.sizes is not None
     assert (texts.amount, len(texts.sizes), texts.known, len(texts.shape.classes)) == (40, 40, "data/tokens", 3)
@@ -116,7 +118,8 @@ def test_texts_and_images_that_are_there_are_counted_one_by_one(project: Path) -
     shutil.rmtree(TOKENS)
     params = turned(task__kind="vision", prepare__dataset="digits")
     leave_images(TOKENS)
-    write_json(meta_of(TOKENS), read_json(meta_of(TOKENS)) | {"examples": {"train": 40}})
+    write_json(meta_of(TOKENS), json.loads(meta_of(TOKENS).read_text()) | {"examples": {"train": 40}})
+    seal("tokenize")
     assert (data_of(params).amount, data_of(params).shape.image) == (40, (6, 5, 1))
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import PART, VOCABULARY, Keeping, assert_resumes, knobs, same, started, write_tokens
+from small import PART, Keeping, assert_resumes, knobs, same, started, write_tokens
 
-from pipeline.artifacts import parts_of
+from pipeline.artifacts import parts_of, read_json, write_json
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.curricula import CURRICULA, PACES, dials_at
 from pipeline.engine.loop import fit, update, validate
@@ -38,11 +38,12 @@ def places(folder: Path, tokens: int = 400, mixed: bool = False) -> Path:
     parts = np.load(parts_of(folder))
     parts["source"] = (parts["end"] > tokens - 100) if mixed else 0
     np.save(parts_of(folder), parts)
+    write_json(folder / "meta.json", {"vocabulary": tokens})
     return folder
 
 
 def a_task(params: Params, folder: Path) -> LanguageModelling:
-    return LanguageModelling(folder, params.model, Shape(VOCABULARY))
+    return LanguageModelling(folder, params.model, Shape.of(read_json(folder / "meta.json")))
 
 
 def trained(params: Params, folder: Path) -> Progress:

@@ -12,7 +12,7 @@ import pytest
 from plotted_run import diagnosis, leave_run
 from small import TOP
 
-from pipeline.artifacts import DIAGNOSIS, write_json
+from pipeline.artifacts import DIAGNOSIS, seal, write_json
 from pipeline.lab.doctor import STRIP, show, strip
 from pipeline.params import Refusal
 
@@ -21,6 +21,7 @@ from pipeline.params import Refusal
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     write_json(DIAGNOSIS, diagnosis())
+    seal("diagnose")
     return diagnosis()
 
 
@@ -42,6 +43,7 @@ def test_a_finding_comes_with_its_evidence_and_a_command_that_can_be_pasted(
 def test_a_cause_of_two_findings_is_explained_once(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     [finding] = told["findings"]
     write_json(DIAGNOSIS, {**told, "findings": [finding, {**finding, "name": "another"}]})
+    seal("diagnose")
     show(all_signs=False)
     said = capsys.readouterr().out
     assert said.count(finding["causes"][0]["command"]) == 1
@@ -57,6 +59,7 @@ def test_all_signs_are_shown_where_they_are_asked_for(told: dict[str, Any], caps
 
 def test_healthy_is_a_finding_too(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     write_json(DIAGNOSIS, {"finding": "healthy", "findings": [], "signs": told["signs"][:1]})
+    seal("diagnose")
     show(all_signs=False)
     assert capsys.readouterr().out.startswith("healthy: no sign speaks against the run.")
 

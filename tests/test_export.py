@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sealing import sealed
 from small import TOP, knobs, same
 from subjects import leave_model, subject
 from test_tokenizers import learned
@@ -248,6 +249,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
 def test_an_export_is_a_folder_with_a_card_that_says_what_the_model_is(trained: Subject) -> None:
     write_json(CARD, {"name": "plays", "source": "a library", "licence": "free to all", "sha256": {"plays.txt": "12ab"}})
     write_json(EVALUATION, {"test_bits_per_byte": 2.34567, "bits_per_byte": 2.3, "scores": []})
+    sealed(Path())
     assert export(Path("given")) == "a NemotronForCausalLM, with its tokenizer and a card"
     assert {path.name for path in Path("given").iterdir()} == {
         *("config.json", "generation_config.json", "model.safetensors", "README.md", "tokenizer.json", "tokenizer_config.json")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sealing import sealed
 from small import TOP, knobs
 from subjects import CLASSES, leave_images, leave_model, runtime, small_subject
 from test_export import a_model_of
@@ -232,6 +233,7 @@ def test_images_are_exported_with_their_classes_and_a_card_of_their_scores(
     made = trained(tmp_path, monkeypatch, **QUICK["a linear map"])
     write_json(CARD, {"name": "numerals", "source": "a library", "licence": "free to all"})
     write_json(EVALUATION, {"test_accuracy": 0.98765, "accuracy": 0.9, "classes": list(CLASSES), "scores": []})
+    sealed(Path())
     assert "ONNX" in export(Path("given"))
     assert {path.name for path in Path("given").iterdir()} == {"classes.json", "model.onnx", "README.md"}
     assert json.loads(Path("given/classes.json").read_text()) == {"classes": [*CLASSES], "image": [6, 5, 1], "input": "images"}

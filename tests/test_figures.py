@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
 from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
+from sealing import sealed
 
 from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
 from pipeline.figures import charts, clouds, doctor, pixels
@@ -212,6 +213,7 @@ def test_a_run_that_has_hardly_begun_is_drawn(tmp_path: Path, monkeypatch: pytes
     TRAIN_CURVE.write_text(
         "step,tokens,loss,lr,gradient_norm,clipped\n5,10,nan,0.1,,0\n10,20,4.1,0.1,0.0,0\n", encoding="utf-8"
     )
+    sealed(tmp_path)
     run = dataclasses.replace(read_run(), readings=(), samples="")
     assert run.train["loss"] == [None, 4.1]
     assert set(pictures(run, 50)) == {"loss", "updates"}
@@ -237,6 +239,7 @@ def test_a_file_that_is_missing_is_named(run: Run, path: Path) -> None:
 @pytest.mark.parametrize("damage", ["step,loss\n1,banana\n", "step,loss\n1\n", "step,loss\n1,2,3\n", 'step,loss\n1,"2'])
 def test_a_damaged_curve_is_refused_and_named(run: Run, damage: str) -> None:
     TRAIN_CURVE.write_text(damage, encoding="utf-8")
+    sealed(Path())
     with pytest.raises(Refusal, match=re.escape(f"{TRAIN_CURVE}: is damaged")):
         read_run()
 

@@ -12,6 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
+from sealing import sealed
 from small import TOP, knobs, same
 from subjects import leave_model, runtime, subject
 from test_export import a_model_of
@@ -43,6 +44,7 @@ def leave(folder: Path, name: str, **changes: Any) -> Subject:
     write(folder / "theirs", made, name, ARCHITECTURES[name])
     meta = folder / "data/tokens/meta.json"
     write_json(meta, read_json(meta) | {"hugging_face": digest(tokenizer_json(made.tokenizer))})
+    sealed(folder)
     return made
 
 
@@ -115,6 +117,7 @@ def test_a_model_of_another_tokenizer_is_refused(kind: str, tmp_path: Path) -> N
     tokens = tmp_path / "data/tokens"
     (tokens / "tokenizer.json").write_text("{}")
     write_json(tokens / "meta.json", {"hugging_face": "another"})
+    sealed(tmp_path)
     assert isinstance(made.model, GPT)
     with pytest.raises(Refusal) as refused:
         start_from(tmp_path / kind, made.model, Shape(99), tokens)

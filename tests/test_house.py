@@ -109,6 +109,28 @@ BREACHES = [
         ),
         "STRANGERS",
     ),
+    (
+        "files_are_opened_by_artifacts",
+        replaced(
+            "pipeline/corpus/documents.py", "with opened(text_of(folder, split))", 'with text_of(folder, split).open("rb")'
+        ),
+        "pipeline.corpus.documents",
+    ),
+    (
+        "files_are_opened_by_artifacts",
+        added("pipeline/tasks/lm.py", "\ndef late(path: Path) -> np.ndarray:\n    return np.load(path)\n"),
+        "pipeline.tasks.lm",
+    ),
+    (
+        "files_are_opened_by_artifacts",
+        replaced("pipeline/figures/run.py", "read_text(SAMPLES)", 'SAMPLES.read_text(encoding="utf-8")'),
+        "pipeline.figures.run",
+    ),
+    (
+        "files_are_opened_by_artifacts",
+        replaced("pipeline/corpus/images.py", "write_array(labels_of(", "np.save(labels_of("),
+        "pipeline.corpus.images",
+    ),
     ("tables_are_tested_whole", added("pipeline/networks/norms.py", '\nSTRANGERS: dict[str, int] = {"a": 1}\n'), "STRANGERS"),
 ]
 

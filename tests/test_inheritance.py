@@ -14,7 +14,7 @@ from small import BATCH_NORM, KINDS, WRITERS, Keeping, assert_resumes, knobs, sa
 from test_given import leave, params_of
 from test_strides import Walking
 
-from pipeline.artifacts import made_for, meta_of, read_json, write_json
+from pipeline.artifacts import made_for, meta_of, read_json, seal_folder, write_json
 from pipeline.corpus.tokenizers import BytePairs, Bytes, Characters, FromFile, load
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.given import given
@@ -101,6 +101,7 @@ def test_a_classifier_begins_with_a_language_model_of_hugging_faces(name: str, t
         np.save(folder / f"{split}.labels.npy", (np.arange((ids == made.tokenizer.end).sum()) % 2).astype(np.uint16))
     meta = read_json(meta_of(folder))
     write_json(meta_of(folder), meta | {"classes": ["a", "b"], "end": made.tokenizer.end})
+    seal_folder(folder)
     plain = {f"model__{knob}": value for knob, value in params_of(made).model.model_dump().items()}
     params = classifier(tmp_path / "theirs", **plain | {"model__tied": False, "model__causal": False, "train__freeze": True})
     progress, _, _ = started(params, folder)

@@ -21,7 +21,7 @@ from test_cli import rally
 from test_probes import KINDS, named
 from torch import Tensor, nn
 
-from pipeline.artifacts import TOKENS, meta_of, read_json, write_json
+from pipeline.artifacts import TOKENS, meta_of, read_json, seal, write_json
 from pipeline.corpus.tokenizers import Characters
 from pipeline.engine.runtime import Runtime
 from pipeline.lab import look_text
@@ -354,6 +354,7 @@ def project(bare: Path) -> Path:
     """A project with a trained model and its snapshots."""
     leave_model(bare, subject(bare, Characters.learn([TEXT], 0, has_end=False)))
     write_json(meta_of(TOKENS), {**read_json(meta_of(TOKENS)), "kind": "bpe"})  # of the knobs, as far as they tell
+    seal("tokenize")
     return bare
 
 

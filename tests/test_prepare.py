@@ -15,7 +15,7 @@ from small import TOP
 from test_tokenizers import somebody_elses
 
 from pipeline import prepare, tokenize
-from pipeline.artifacts import CARD, RAW, SPLITS, TOKENS, meta_of, sha256_of
+from pipeline.artifacts import CARD, CHECKSUMS, RAW, SPLITS, TOKENS, meta_of, sha256_of
 from pipeline.corpus.documents import Splits, whole
 from pipeline.corpus.table import TEXTS
 from pipeline.corpus.tokenizers import TOKENIZERS, load
@@ -58,7 +58,7 @@ def test_a_generated_data_set_needs_no_network_and_tells_its_entropy(dataset: st
     prepare.main()
     card = told(CARD)
     assert sorted(path.name for path in RAW.iterdir()) == sorted(
-        ["card.json", *(f"{split}.{kind}" for split in SPLITS for kind in ("txt", "ends.npy"))]
+        [CHECKSUMS, "card.json", *(f"{split}.{kind}" for split in SPLITS for kind in ("txt", "ends.npy"))]
         + (["train.difficulty.npy"] if dataset in RATED else [])
     )
     assert card["name"] == dataset and card["entropy_nats_per_byte"] > 0.9

@@ -16,7 +16,7 @@ from small import TOP, knobs
 from subjects import leave_data, leave_model, machine, runtime, subject
 
 from pipeline import evaluate
-from pipeline.artifacts import EVALUATION, SAMPLES, read_json, write_json
+from pipeline.artifacts import EVALUATION, SAMPLES, read_json, seal_folder, write_json
 from pipeline.corpus.tokenizers import Characters
 from pipeline.params import Refusal
 from pipeline.probes import scores
@@ -139,6 +139,7 @@ def edited(**changes: object) -> Callable[[Path], None]:
     def edit(models: Path) -> None:
         content = read_json(models / "model.json")
         write_json(models / "model.json", {name: value for name, value in (content | changes).items() if value is not None})
+        seal_folder(models)
 
     return edit
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +22,8 @@ from pipeline.artifacts import (
     document_ends,
     ends_of,
     labels_of,
-    naming,
     opened,
+    sync,
     text_of,
 )
 from pipeline.corpus.progress import Follow, say
@@ -209,8 +208,7 @@ def whole(folder: Path) -> Iterator[Path]:
         try:
             yield unfinished
             for path in unfinished.iterdir():
-                with naming(path), path.open("rb") as file:
-                    os.fsync(file.fileno())
+                sync(path)
             if folder.exists():
                 folder.replace(replaced)
             unfinished.replace(folder)

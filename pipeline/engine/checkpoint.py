@@ -25,6 +25,7 @@ from pipeline.artifacts import alone, private, sha256_of, write_bytes
 from pipeline.engine.optimizer import Optimizer
 from pipeline.engine.runtime import Scaler
 from pipeline.networks.weights import weights_as_bytes
+from pipeline.params import Refusal
 
 KEPT = 2  # checkpoints of a run: the newest may be damaged
 UNFINISHED_DAYS = 14  # after which a run that nobody went on with is forgotten
@@ -210,6 +211,17 @@ class Checkpoints:
 def step_of(name: str) -> int:
     """The step at which a file of weights was kept, by its name."""
     return int(name.split("-")[1])
+
+
+def kept(path: Path) -> bytes:
+    """The content of a file of weights that lies beside the checkpoints.
+
+    Raises:
+        Refusal: it is damaged or lost.
+    """
+    if not _is_whole(path):
+        raise Refusal(f"{path}: is damaged (its checksum differs); the same command goes on from a checkpoint before it")
+    return path.read_bytes()
 
 
 def _is_whole(path: Path) -> bool:

@@ -25,7 +25,7 @@ from pipeline.artifacts import (
     write_json,
     write_text,
 )
-from pipeline.engine.checkpoint import Checkpoints, Progress, step_of
+from pipeline.engine.checkpoint import Checkpoints, Progress, kept, step_of
 from pipeline.engine.display import Display
 from pipeline.engine.strides import Strides
 from pipeline.engine.surrender import is_good
@@ -102,7 +102,7 @@ class Journal:
         listed = []
         for name in progress.snapshots:
             step, file = step_of(name), name[: len("step-000000000")] + ".safetensors"
-            content = (self.checkpoints.snapshots / name).read_bytes()
+            content = kept(self.checkpoints.snapshots / name)
             write_bytes(SNAPSHOTS / file, content)
             updates = progress.updates.get(step, {})
             listed.append({"step": step, "file": file, "sha256": hashlib.sha256(content).hexdigest(), "updates": updates})
@@ -114,7 +114,7 @@ class Journal:
         Args:
             about: what model.json says of every model of this training.
         """
-        step, content = step_of(progress.good), (self.checkpoints.good / progress.good).read_bytes()
+        step, content = step_of(progress.good), kept(self.checkpoints.good / progress.good)
         write_bytes(GOOD / MODEL.with_suffix(".safetensors").name, content)
         sha256 = hashlib.sha256(content).hexdigest()
         write_json(GOOD / MODEL.with_suffix(".json").name, {**about, "step": step, "sha256": sha256})
