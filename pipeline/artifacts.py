@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import functools
 import glob
 import hashlib
 import json
@@ -108,7 +107,7 @@ def tokenizer_of(tokens: Path) -> Path:
 
 def made_for(tokens: Path) -> str:
     """The sha256 by which a model knows what it was trained to read: the tokenizer, or, of images, their size and scale."""
-    return sha256_of(tokenizer_of(tokens) if tokenizer_of(tokens).exists() else meta_of(tokens))
+    return sha256_of(tokenizer_of(tokens) if is_left(tokenizer_of(tokens)) else meta_of(tokens))
 
 
 def meta_of(tokens: Path) -> Path:
@@ -288,6 +287,20 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfileobj(old, new, 1 << 20)
 
 
+def write_kept(path: Path, content: Mapping[str, Any]) -> None:
+    """Keep a result in this clone, with its own checksum, so that it need not be computed again."""
+    write_json(path, {"content": content, "sha256": digest(content)})
+
+
+def read_kept(path: Path) -> dict[str, Any] | None:
+    """A result that `write_kept` kept; None where there is none, or a damaged one, which is as good as none."""
+    try:
+        kept = read_json(path, "content", "sha256")
+    except Refusal:
+        return None
+    return kept["content"] if digest(kept["content"]) == kept["sha256"] else None
+
+
 def rounded(number: float, digits: int = 6) -> float:
     """A number with so many significant digits: metrics that people read, and bytes that do not hang on the last bit."""
     if number == 0 or not math.isfinite(number):
@@ -364,37 +377,54 @@ def verified(path: Path) -> Path:
     Raises:
         Refusal: it is missing, damaged, or a stage's and in no list.
     """
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise Refusal(missing(path)) from None
+    if not path.exists():
+        raise Refusal(missing(path))
     if expected := _written_down(path):
-        # Once for each state of the file: some are opened many times in a stage.
-        _check_once(path, expected, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+        check_sha256(path, expected)
     return path
+
+
+def is_left(path: Path) -> bool:
+    """Whether a stage has left a file that not every run has.
+
+    Raises:
+        Refusal: it has, and the file is lost.
+    """
+    if path.exists():
+        return True
+    if path.name in (_listed(checksums_of(path)) or {}):
+        raise Refusal(missing(path))
+    return False
+
+
+def left_in(folder: Path, suffix: str) -> list[Path]:
+    """The files of a folder by name: of a stage's, all that the stage has left, and not only those that are still there."""
+    known = _listed(folder / CHECKSUMS)
+    names = known if known is not None else [path.name for path in folder.glob(f"*{suffix}")]
+    return [folder / name for name in sorted(names) if name.endswith(suffix)]
 
 
 def _written_down(path: Path) -> str | None:
     """The checksum of a file, as it stands in its list; None for one that need not have any."""
     checksums, obliged = checksums_of(path), bool(_left_by(path)[0])
+    known = _listed(checksums)
+    if known is None and obliged:
+        raise Refusal(f"{checksums}: is missing, so {path.name} cannot be verified; {way_back(checksums)}")
+    if known is not None and path.name not in known and obliged:
+        raise Refusal(f"{path}: is not listed in {checksums}, so no stage wrote it; {way_back(path)}")
+    return known.get(path.name) if known is not None else None
+
+
+def _listed(checksums: Path) -> dict[str, str] | None:
+    """The checksums in a list, by the names of their files; None where there is no list."""
     try:
         with naming(checksums):
             head, _, lines = checksums.read_bytes().partition(b"\n")
     except FileNotFoundError:
-        if obliged:
-            raise Refusal(f"{checksums}: is not there to check {path.name} by; {way_back(path)}") from None
         return None
     if head != b"# " + hashlib.sha256(lines).hexdigest().encode():
         raise Refusal(f"{checksums}: is damaged (its own checksum differs); {way_back(checksums)}")
-    known = {name: checksum for checksum, _, name in (line.partition("  ") for line in lines.decode().splitlines())}
-    if obliged and path.name not in known:
-        raise Refusal(f"{path}: has no checksum in {checksums}, so no stage has left it; {way_back(path)}")
-    return known.get(path.name)
-
-
-@functools.cache
-def _check_once(path: Path, expected: str, state: tuple[int, ...]) -> None:
-    check_sha256(path, expected)
+    return {name: checksum for checksum, _, name in (line.partition("  ") for line in lines.decode().splitlines())}
 
 
 def missing(path: Path) -> str:
@@ -487,15 +517,18 @@ def memory_mapped(path: Path) -> npt.NDArray[Any]:
 
     verified(path)
     try:
-        numbers: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OverflowError, SyntaxError, TypeError, MemoryError) as error:
+        with naming(path):
+            numbers: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # never a pickle, nor an archive
+    except OSError:
+        raise
+    except Exception as error:  # numpy reads a header with Python's own parser, and lets through whatever that raises
         raise Refusal(f"{path}: is damaged (no array: {_first_line(error)}); {way_back(path)}") from None
     dimensions, types = next((of[1:] for of in ARRAYS if path.name.endswith(of[0])), (numbers.ndim, (numbers.dtype,)))
     if numbers.ndim != dimensions or numbers.dtype not in [np.dtype(one) for one in types] or not numbers.flags.c_contiguous:
         wanted = " or ".join(str(np.dtype(one)) for one in types)
         raise Refusal(
             f"{path}: holds {numbers.dtype} in {numbers.ndim} dimensions"
-            f"{'' if numbers.flags.c_contiguous else ', column by column'}; {wanted} in {dimensions} belongs there;"
+            f"{'' if numbers.flags.c_contiguous else ', column by column'}; expected {wanted} in {dimensions};"
             f" {way_back(path)}"
         )
     return numbers

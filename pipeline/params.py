@@ -68,13 +68,13 @@ def door(main: Callable[[], None]) -> Callable[[], None]:
 def _wanted(error: OSError) -> str:
     """What it takes that a file can be written which could not be; "" where the error says it itself."""
     if error.errno == errno.EFBIG:
-        return "; files may not grow so large here (`ulimit -f`, or the file system)"
+        return "; a limit on the size of files forbids it (`ulimit -f`, or the file system's own)"
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return ""
     folder = Path(str(error.filename or ".")).absolute()
     while not folder.is_dir():
         folder = folder.parent
-    return f"; {shutil.disk_usage(folder).free:,} bytes are free on the disk of {folder}: more room is wanted there"
+    return f"; {shutil.disk_usage(folder).free:,} bytes are free on the disk of {folder}: free some space there"
 
 
 def cores() -> int:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.artifacts import READINGS, read_json, read_text, rounded, way_back, write_json
+from pipeline.artifacts import READINGS, left_in, read_json, read_text, rounded, way_back, write_json
 from pipeline.params import Refusal
 
 Curve = dict[str, list[float | None]]
@@ -122,7 +122,7 @@ def of_json(content: Mapping[str, Any]) -> Reading:
 
 def load_all(folder: Path = READINGS) -> list[Reading]:
     """Every reading of a run, by name."""
-    return [of_json(read_json(path)) for path in sorted(folder.glob("*.json"))]
+    return [of_json(read_json(path)) for path in left_in(folder, ".json")]
 
 
 def read_curve(path: Path) -> Curve:

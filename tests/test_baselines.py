@@ -193,13 +193,13 @@ def test_a_second_time_the_scores_come_from_the_cache_and_are_the_same(data: Pat
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"scores": [{"name": "model"}], "sha256": ""}', "shorter", "altered"])
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"content": {"scores": [{"name": "model"}]}, "sha256": ""}', "shorter", "altered"])
 def test_a_damaged_cache_entry_is_measured_anew(data: Path, damage: str) -> None:
     first = measured(data)
     [entry] = (data / "cache").iterdir()
     whole = entry.read_text()
     content = json.loads(whole)
-    content["scores"][0]["nats"] = 0.5
+    content["content"]["scores"][0]["nats"] = 0.5
     entry.write_text({"shorter": whole[:-9], "altered": json.dumps(content)}.get(damage, damage))
     assert measured(data) == first
     assert entry.read_text() == whole

@@ -19,6 +19,7 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
+from sealing import sealed
 from small import KINDS, SMALL, TOP, WRITERS, knobs, same, started, write_tokens
 
 from pipeline import artifacts
@@ -170,7 +171,7 @@ def a_lab(folder: Path) -> Path:
     (folder / "dvc.yaml").write_bytes((TOP / "dvc.yaml").read_bytes())
     (folder / "pipeline").symlink_to(TOP / "pipeline")
     write_tokens(folder / "data/tokens")
-    return folder
+    return sealed(folder)
 
 
 @pytest.fixture
@@ -182,6 +183,7 @@ def turn_to(lab: Path, kind: str) -> None:
     """The same with data of another kind of task, some of it learned in epochs."""
     shutil.rmtree(lab / "data/tokens")
     WRITERS[kind](lab / "data/tokens")
+    sealed(lab)
     values = artifacts.read_yaml(lab / "params.yaml")
     for name, value in KINDS[kind].items():
         section, _, knob = name.partition("__")
@@ -330,6 +332,7 @@ def test_a_stage_whose_dvc_was_killed_before(seconds: float, lab: Path) -> None:
 
 def test_what_is_too_short_for_the_test_split_is_refused_before_the_training(lab: Path) -> None:
     np.save(lab / "data/tokens/test.npy", np.zeros(5, np.uint8))
+    sealed(lab)
     process = train(lab)
     assert "model.length: 12 is too long for the split test" in process.communicate(timeout=60)[1]
     assert process.returncode == 2

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from sealing import sealed
 from small import TOP, knobs, same, started, write_tokens
 from subjects import small_subject
 from test_families import KNOBS, VARIANTS
@@ -364,6 +365,7 @@ def test_a_network_is_looked_at_by_hand_as_a_training_looks_at_it(
         monkeypatch.setattr(Attention, "visible", with_mask_of(1))
         monkeypatch.setattr(Attention, "sees_all", lambda self, keys: False)
     write_tokens(tmp_path / "data/tokens")
+    sealed(tmp_path)
     monkeypatch.chdir(tmp_path)
     console = Console(file=io.StringIO(), width=100)
     assert soundness.at_start(knobs(), console) is status

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import artifacts
-from pipeline.artifacts import difficulty_of, document_ends, memory_mapped, parts_of, tokens_of
+from pipeline.artifacts import difficulty_of, document_ends, is_left, memory_mapped, parts_of, tokens_of
 from pipeline.corpus.documents import Array
 from pipeline.corpus.tokenizers import Tokenizer
 
@@ -46,7 +46,7 @@ def write_parts(raw: Path, tokens: Path, tokenizer: Tokenizer, sources: Sequence
 
 def _difficulties(raw: Path) -> npt.NDArray[Any] | None:
     """What the text's maker says of each document that is not empty (those leave no token)."""
-    if not difficulty_of(raw).exists():
+    if not is_left(difficulty_of(raw)):
         return None
     told: npt.NDArray[Any] = memory_mapped(difficulty_of(raw))[np.diff(document_ends(raw, "train"), prepend=0) > 0]
     return told

@@ -15,10 +15,10 @@ from pipeline.artifacts import (
     digest,
     identity,
     private,
-    read_json,
+    read_kept,
     sha256_of,
     tokenizer_of,
-    write_json,
+    write_kept,
     write_text,
 )
 from pipeline.corpus.tokenizers import load as load_tokenizer
@@ -80,10 +80,10 @@ def case_of(patient: Patient, standing: Mapping[str, Any]) -> Case:
     params = patient.params(standing)
     tokens = tokens_for(params)
     kept = private("trial") / f"{_identity(params, patient.fault, tokens)}.json"
-    if kept.exists():
-        return _read(read_json(kept))
+    if (told := read_kept(kept)) is not None:
+        return _read(told)
     case = _train(params, patient.fault, tokens)
-    write_json(kept, asdict(case))
+    write_kept(kept, asdict(case))
     return case
 
 
@@ -141,10 +141,11 @@ def _columns(rows: list[dict[str, float]]) -> dict[str, list[float | None]]:
 def _levels(tokens: Path) -> dict[str, float]:
     """Nats a token of simpler predictors on the validation split, measured once for the same tokens."""
     kept = private("trial") / "levels" / f"{sha256_of(tokens)[:32]}.json"
-    if not kept.exists():
+    if (told := read_kept(kept)) is None:
         scores = [*by_counting(2, tokens), *entropy(tokens)]
-        write_json(kept, {score.name: score.loss for score in scores if score.split == "validation"})
-    return {name: float(loss) for name, loss in read_json(kept).items()}
+        told = {score.name: score.loss for score in scores if score.split == "validation"}
+        write_kept(kept, told)
+    return {name: float(loss) for name, loss in told.items()}
 
 
 def _read(content: dict[str, Any]) -> Case:

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts import RAW, TOKENS, identity, private, read_json, sha256_of, write_json, write_text
+from pipeline.artifacts import RAW, TOKENS, identity, private, read_kept, sha256_of, write_kept, write_text
 from pipeline.lab.grid import Variant
 from pipeline.lab.record import Record
 from pipeline.params import ROOMS, Params, Refusal, cores
@@ -58,8 +58,8 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
     """Every run as it is done: here one after another, or several at once, each in a process with a thread of its own."""
     todo = list[Run]()
     for run in runs:
-        if (kept := kept_of(*run)) and kept.exists():
-            yield run[0].place, Record(**read_json(kept))
+        if (kept := kept_of(*run)) and (told := read_kept(kept)) is not None:
+            yield run[0].place, Record(**told)
         else:
             todo.append(run)
     together = min(cores(), len(todo), sum(map(_steps, todo)) // WORTH + 1)
@@ -152,10 +152,10 @@ def record_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
         return variant.bench.run(variant.params)
     kept = kept_of(variant, tokens, read)
     assert kept is not None
-    if kept.exists():
-        return Record(**read_json(kept))
+    if (told := read_kept(kept)) is not None:
+        return Record(**told)
     from pipeline.lab.training import trained
 
     record = trained(variant, tokens, read)
-    write_json(kept, asdict(record))
+    write_kept(kept, asdict(record))
     return record

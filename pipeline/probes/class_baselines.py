@@ -21,6 +21,7 @@ from pipeline.artifacts import (
     check_below,
     document_ends,
     images_of,
+    is_left,
     labels_of,
     memory_mapped,
     opened,
@@ -60,7 +61,7 @@ def class_baselines(
     """
     code = [sha256_of(Path(file)) for file in (__file__, str(measures.__file__))]
     check_labels(raw, classes)
-    images = images_of(raw, "train").exists()
+    images = is_left(images_of(raw, "train"))
     hangs_on = ["classes", neighbours if images else 0, version("scikit-learn"), np.__version__, *code, sha256_of(raw)]
 
     def measure() -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.artifacts import RAW, document_ends, images_of, memory_mapped, opened, rounded, text_of
+from pipeline.artifacts import RAW, document_ends, images_of, is_left, memory_mapped, opened, rounded, text_of
 from pipeline.probes.answers import Answers, ClassScore, best_first
 from pipeline.probes.base import Subject
 from pipeline.probes.baselines import HELD_OUT
@@ -119,7 +119,7 @@ def examples_shared(raw: Path = RAW) -> list[dict[str, str | float]]:
 
 def _examples(raw: Path, split: str) -> list[bytes]:
     """A digest of each example."""
-    if images_of(raw, split).exists():
+    if is_left(images_of(raw, split)):
         return [_digest(image.tobytes()) for image in memory_mapped(images_of(raw, split))]
     with opened(text_of(raw, split)) as file:
         sizes = np.diff(document_ends(raw, split), prepend=0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.artifacts import RAW, images_of, memory_mapped, rounded
+from pipeline.artifacts import RAW, images_of, is_left, memory_mapped, rounded
 from pipeline.probes.answers import Answers
 from pipeline.probes.class_baselines import texts
 from pipeline.probes.samples import fenced, inline
@@ -95,7 +95,7 @@ def _told(one: Mistake, classes: Sequence[str]) -> str:
 
 def _shown(mistakes: Sequence[Mistake], raw: Path) -> list[str | UInt8[np.ndarray, "H W C"]]:
     """The examples themselves: the beginning of a text, or an image."""
-    if images_of(raw, SPLIT).exists():
+    if is_left(images_of(raw, SPLIT)):
         images = memory_mapped(images_of(raw, SPLIT))
         return [np.asarray(images[one.number]) for one in mistakes]
     order = sorted(one.number for one in mistakes)

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import digest, private, read_json, write_json
-from pipeline.params import Refusal
+from pipeline.artifacts import digest, private, read_kept, write_kept
 
 Rows = list[dict[str, Any]]
 
@@ -21,17 +20,8 @@ def remembered(hangs_on: Any, measure: Callable[[], Rows], cache: Path | None = 
         cache: where they are kept, by default in this clone.
     """
     entry = (cache or private("baselines")) / f"{digest(hangs_on)}.json"
-    if (kept := _kept(entry)) is not None:
-        return kept
+    if (kept := read_kept(entry)) is not None:
+        return kept["scores"]
     rows = measure()
-    write_json(entry, {"scores": rows, "sha256": digest(rows)})
+    write_kept(entry, {"scores": rows})
     return rows
-
-
-def _kept(entry: Path) -> Rows | None:
-    """The rows of an entry that is there and whole; a damaged one is as good as none."""
-    try:
-        content = read_json(entry, "scores", "sha256")
-    except Refusal:
-        return None
-    return content["scores"] if digest(content["scores"]) == content["sha256"] else None
