@@ -330,6 +330,15 @@ def test_a_stage_whose_dvc_was_killed_before(seconds: float, lab: Path) -> None:
     assert "stopped and saved at step 0" in dvc.communicate(timeout=60)[1]
 
 
+def test_a_damaged_tokenizer_is_refused_before_the_training_whose_model_would_name_it(lab: Path) -> None:
+    path = lab / "data/tokens/tokenizer.json"
+    path.write_bytes(path.read_bytes().replace(b"abc", b"abd"))
+    process = train(lab)
+    assert "data/tokens/tokenizer.json: is damaged" in process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+    assert not (lab / ".rally").exists()
+
+
 def test_what_is_too_short_for_the_test_split_is_refused_before_the_training(lab: Path) -> None:
     np.save(lab / "data/tokens/test.npy", np.zeros(5, np.uint8))
     sealed(lab)
