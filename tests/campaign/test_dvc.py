@@ -172,10 +172,12 @@ def result(folder: Path, way: str) -> dict[str, str]:
 
 def to_the_end(folder: Path, way: str) -> None:
     """The same command again, undisturbed."""
+    there = experiment(folder, "mine")
     if way != "queue":
-        run(folder, *COMMANDS[way])
+        forced = ["--force"] if there else []  # it was killed after it had ended, and DVC wants to be told what to do with that
+        run(folder, *COMMANDS[way], *forced)
         return
-    if not experiment(folder, "mine"):
+    if not there:
         status = run(folder, "dvc", "queue", "status")
         if "mine" in status and "Queued" not in status:  # failed, as a killed one counts: it is queued anew
             run(folder, "dvc", "queue", "remove", "mine")
