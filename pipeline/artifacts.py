@@ -107,8 +107,12 @@ def tokenizer_of(tokens: Path) -> Path:
 
 
 def made_for(tokens: Path) -> str:
-    """The sha256 by which a model knows what it was trained to read: the tokenizer, or, of images, their size and scale."""
-    return sha256_of(tokenizer_of(tokens) if is_left(tokenizer_of(tokens)) else meta_of(tokens))
+    """The sha256 by which a model knows what it was trained to read: the tokenizer, or, of images, their size and scale.
+
+    Raises:
+        Refusal: the file is damaged.
+    """
+    return sha256_of(verified(tokenizer_of(tokens) if is_left(tokenizer_of(tokens)) else meta_of(tokens)))
 
 
 def meta_of(tokens: Path) -> Path:

@@ -22,6 +22,7 @@ def main() -> None:
     params = load()
     wanted = "image" if params.task.kind == "vision" else "vocabulary"
     meta = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS), wanted)
+    reads = artifacts.made_for(artifacts.TOKENS)  # before the first step, for a damaged tokenizer is refused
 
     from pipeline.engine.checkpoint import Checkpoints
     from pipeline.engine.display import display
@@ -65,18 +66,18 @@ def main() -> None:
         took = {"seconds": time.perf_counter() - start, "steps": progress.step - first, "precision": runtime.precision}
         artifacts.write_json(artifacts.private("timings") / f"{run}.json", took)
         checkpoints.save(progress)
-        _publish(params, meta, progress, journal)
+        _publish(params, meta, reads, progress, journal)
         checkpoints.keep_only()
 
 
-def _publish(params: Params, meta: dict[str, Any], progress: Progress, journal: Journal) -> None:
+def _publish(params: Params, meta: dict[str, Any], reads: str, progress: Progress, journal: Journal) -> None:
     from pipeline.networks.weights import save_weights
     from pipeline.tasks.base import Shape
 
     with progress.optimizer.reading():
         sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))
     made_by = params.model_dump(include={"seed", "model", "train"})
-    about = made_by | {"task": params.task.kind, "tokenizer": artifacts.made_for(artifacts.TOKENS)} | Shape.of(meta).as_json()
+    about = made_by | {"task": params.task.kind, "tokenizer": reads} | Shape.of(meta).as_json()
     artifacts.write_json(artifacts.MODEL.with_suffix(".json"), about | {"step": progress.step, "sha256": sha256})
     journal.publish_snapshots(progress)
     if progress.stopped and progress.good:

@@ -14,6 +14,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from campaign.trials import pytest_terminal_summary as pytest_terminal_summary
 from jaxtyping import install_import_hook
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two threads on two busy cores are thirty times slower than one

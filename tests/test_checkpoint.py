@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import safetensors.torch
+import torch
 import yaml
 from sealing import sealed
 from small import KINDS, SMALL, TOP, WRITERS, knobs, same, started, write_tokens
@@ -74,6 +76,18 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(da
     assert len(said) == 1
     assert newest.name in said[0]
     assert "damaged" in said[0]
+
+
+def test_a_file_that_is_no_checkpoint_is_passed_over_though_its_name_carries_its_checksum(root: Path) -> None:
+    said: list[str] = []
+    with Checkpoints("run", said.append) as checkpoints:
+        checkpoints.save(after(1, root))
+        for step, content in ((2, b"\x80\x04."), (3, b""), (4, safetensors.torch.save({"a": torch.zeros(1)}))):
+            name = f"step-{step:09d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
+            (checkpoints.folder / name).write_bytes(content)
+        assert checkpoints.restore(found := after(0, root))
+    assert found.step == 1
+    assert len(said) == 3 and all("is no checkpoint of ours; going back to the one before it" in line for line in said)
 
 
 @pytest.mark.parametrize("damage", ["lost", "one bit"])
@@ -314,6 +328,15 @@ def test_a_stage_whose_dvc_was_killed_before(seconds: float, lab: Path) -> None:
     assert not list(lab.glob(".rally/checkpoints/*"))
     dvc.kill()
     assert "stopped and saved at step 0" in dvc.communicate(timeout=60)[1]
+
+
+def test_a_damaged_tokenizer_is_refused_before_the_training_whose_model_would_name_it(lab: Path) -> None:
+    path = lab / "data/tokens/tokenizer.json"
+    path.write_bytes(path.read_bytes().replace(b"abc", b"abd"))
+    process = train(lab)
+    assert "data/tokens/tokenizer.json: is damaged" in process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+    assert not (lab / ".rally").exists()
 
 
 def test_what_is_too_short_for_the_test_split_is_refused_before_the_training(lab: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
+import socket
 import tarfile
+import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -122,6 +125,27 @@ def test_a_missing_file_is_said_at_once_and_without_the_password_of_its_address(
         fetch.download(url, sha256(CONTENT), QUIET, pause=0)
     assert "secret" not in str(refusal.value)
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("headers", [{"Content-Length": "many"}, {"Location": "http://[::1"}], ids=["length", "redirect"])
+def test_an_answer_that_makes_no_sense_is_one_line(headers: dict[str, str], cache: Path) -> None:
+    status = "302 Found" if "Location" in headers else "200 OK"
+    answer = "".join([f"HTTP/1.1 {status}\r\n", *(f"{name}: {value}\r\n" for name, value in headers.items()), "\r\n"])
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=answering, args=(listening, answer.encode()), daemon=True).start()
+        with pytest.raises(Refusal, match="its answer makes no sense") as refusal:
+            fetch.download(f"http://127.0.0.1:{listening.getsockname()[1]}/", sha256(CONTENT), QUIET, pause=0)
+    assert len(refusal.value.problems) == 1 and "\n" not in str(refusal.value)
+
+
+def answering(listening: socket.socket, answer: bytes) -> None:
+    """Say the same to whoever asks, until nobody listens."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
 
 
 def test_without_a_network_a_warm_cache_works_and_a_cold_one_names_data_that_needs_none(server: Server) -> None:

@@ -160,6 +160,8 @@ def _fetch(url: str, part: Path, follow: Follow, pause: float) -> None:
                 raise Refusal(f"{shown(url)}: {problem}") from None
         except requests.RequestException as error:
             problem = reason(error)
+        except ValueError as error:  # a redirect to what is no address, a length that is no number
+            problem = f"its answer makes no sense: {error}"
         if attempt + 1 < TRIES:
             say(f"{shown(url)}: {problem}; trying again in {pause * 2**attempt:g} s")
             time.sleep(pause * 2**attempt)

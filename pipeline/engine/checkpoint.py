@@ -18,7 +18,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline.artifacts import alone, private, sha256_of, write_bytes
@@ -163,7 +163,10 @@ class Checkpoints:
     def _problem(self, path: Path) -> str:
         if not _is_whole(path):
             return "is damaged (its checksum differs)"
-        numbers = _numbers(path)
+        try:
+            numbers = _numbers(path)
+        except (SafetensorError, KeyError, TypeError, ValueError):  # whole, and nothing that we wrote
+            return "is no checkpoint of ours"
         wanted = [self.snapshots / name for name in numbers["snapshots"]]
         wanted += [self.good / numbers["good"]] if numbers["good"] else []
         lost = [file for file in wanted if not _is_whole(file)]
