@@ -176,10 +176,30 @@ def params_are_what_is_read(house: Path) -> list[str]:
                 isinstance(node, ast.Name) and node.id == "params" and isinstance(node.ctx, ast.Load) and id(node) not in inside
             ):
                 read |= _handed_on(tree, everything)
-        listed = {str(name) for name in content.get("params", [])}
+        listed = {str(name) for name in content.get("params", []) if "." not in str(name)}
         breaches += [f"{stage}: reads `{name}`, which is none of its params" for name in sorted(read - {"runtime"} - listed)]
         breaches += [f"{stage}: lists `{name}`, which it never reads" for name in sorted(listed - read)]
     return breaches
+
+
+def run_cache_sees_all_knobs(house: Path) -> list[str]:
+    """Law 2: a knob that the key of DVC's run cache leaves out, for its name, is listed by its whole name too.
+
+    DVC (3.67.1, dvc/stage/cache.py) leaves out every key called `size` or `nfiles`, at any depth, and would bring back the data
+    of another `prepare.size`.
+    """
+    forgotten = [
+        f"{section}.{knob}"
+        for section, knobs in read_yaml(house / "params.yaml").items()
+        for knob in (knobs if isinstance(knobs, dict) else ())
+        if knob in ("size", "nfiles")
+    ]
+    return [
+        f"{stage}: lists `{name.partition('.')[0]}`, of which DVC's run cache leaves `{name}` out"
+        for stage, content in read_yaml(house / "dvc.yaml")["stages"].items()
+        for name in forgotten
+        if name.partition(".")[0] in content.get("params", []) and name not in content.get("params", [])
+    ]
 
 
 def _handed_on(tree: ast.Module, everything: set[str]) -> set[str]:
@@ -341,6 +361,7 @@ LAWS = {law.__name__: law for law in (
     torch_stays_in_the_tower,
     deps_are_what_runs,
     params_are_what_is_read,
+    run_cache_sees_all_knobs,
     commands_are_the_doors,
     cached_outs_are_ignored,
     doors_check_before_they_import,

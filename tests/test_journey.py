@@ -169,6 +169,12 @@ def has_scores(table: str, name: str) -> bool:
     return sum(word.count(".") == 1 and word.replace(".", "").replace("-", "").isdigit() for word in row_of(table, name)) > 3
 
 
+def test_every_knob_of_the_data_makes_other_data_though_the_run_cache_forgets_its_name(lab: Path) -> None:
+    size = read_yaml(lab / "params.yaml")["prepare"]["size"]
+    assert "prepare" in ran(run(lab, "dvc", "exp", "run", "-S", f"prepare.size={size + 1000}", "prepare"))
+    assert (lab / "data/raw/train.txt").stat().st_size == size + 1000
+
+
 def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) -> None:
     assert all(has_scores(run(lab, "rally", "show"), name) for name in ("workspace", "main"))
     first = run(lab, "rally", "doctor")
