@@ -28,7 +28,7 @@ from campaign.trials import SCALE, Tally, scaled
 pytestmark = pytest.mark.campaign
 
 KILLS = int(os.environ.get("RALLY_KILLS", max(1, round(8 * SCALE))))
-KNOBS = {"seed": 5, "prepare.size": 21_000}  # so that every stage has to run
+KNOBS = {"seed": 5, "prepare.seed": 4}  # so that every stage has to run
 PATIENCE = 600  # seconds that a queue may take
 
 
