@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,18 @@ class Array:
         # numpy pads headers so that a flat array may grow in place: the header has one size, whatever the length.
         shape = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.length,)}
         np.lib.format.write_array_header_1_0(self._file, shape)
+
+
+def numbers(path: Path, size: int) -> Iterator[npt.NDArray[Any]]:
+    """The numbers of an .npy file in the order in which they lie, so many at a time.
+
+    What is read of a memory map counts as memory of the process for as long as the map is there; of this, a block.
+    """
+    mapped = memory_mapped(path)
+    with path.open("rb") as file:
+        file.seek(path.stat().st_size - mapped.nbytes)
+        while len(block := np.frombuffer(file.read(size * mapped.itemsize), mapped.dtype)):
+            yield block
 
 
 class Splits:

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from pipeline.corpus.documents import Card
 from pipeline.corpus.images import Pictures, split_all
 from pipeline.corpus.progress import Follow
+from pipeline.corpus.stack import Stack
 from pipeline.params import Prepare, Refusal
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no format whose reader starts another program
@@ -23,19 +24,21 @@ def file(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
     """The user's own images: a folder with a folder for each class, all of one size, all grey or all in colour."""
     paths = own_images(knobs)
     classes = sorted(paths)
-    images: list[UInt8[np.ndarray, "H W C"]] = []
+    images, first = Stack(pictures.folder), None
     total = sum(path.stat().st_size for some in paths.values() for path in some)
     with follow("reading your images", total) as advance:
         for path in (path for name in classes for path in paths[name]):
-            images.append(pixels_of(path))
-            if images[-1].shape != images[0].shape:
+            image = pixels_of(path)
+            first = image if first is None else first
+            if image.shape != first.shape:
                 raise Refusal(
-                    f"{path} is {described(images[-1])}, {paths[classes[0]][0]} is {described(images[0])};"
+                    f"{path} is {described(image)}, {paths[classes[0]][0]} is {described(first)};"
                     " a network wants images of one size and kind"
                 )
+            images.append(image)
             advance(path.stat().st_size)
     labels = np.repeat(np.arange(len(classes)), [len(paths[name]) for name in classes])
-    how = split_all(pictures, np.stack(images), labels, classes, knobs)
+    how = split_all(pictures, images, labels, classes, knobs)
     return Card(
         name="file", source="the user's own images", licence="the user's own: not known to us", split=how, classes=classes
     )
