@@ -7,9 +7,13 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Int
+
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.documents import Splits
 from pipeline.corpus.near import families
+from pipeline.corpus.shelf import BLOCK, Shelf
 from pipeline.corpus.text import key_of
 from pipeline.params import Prepare, Refusal
 
@@ -63,29 +67,40 @@ def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepar
     _write(examples, homes, classes, splits)
 
 
-def by_class(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare, splits: Splits) -> None:
-    """Deal examples out such that every split has its share of every class, drawn by a digest of their texts.
+def by_class(shelf: Shelf, places: Int[np.ndarray, " n"], classes: Sequence[str], knobs: Prepare, splits: Splits) -> None:
+    """Deal some of the texts of a shelf out such that every split has its share of every class, drawn by a digest of the texts.
 
     Raises:
         Refusal: a class has too few examples for three splits.
     """
-    homes = ["train"] * len(examples)
-    for name in classes:
-        places = [place for place, example in enumerate(examples) if example.label == name]
-        most = (len(places) - 1) // 2
+    numbers = _numbers(shelf, classes)[places]
+    keys = shelf.keys[places]
+    drawn = np.lexsort((keys[:, 1], keys[:, 0], numbers))
+    counts = np.bincount(numbers, minlength=len(classes))
+    homes = np.full(len(places), SPLITS.index("train"), np.int8)
+    for name, of_class in zip(classes, np.split(drawn, np.cumsum(counts)[:-1]), strict=True):
+        most = (len(of_class) - 1) // 2
         if not most:
             raise Refusal(
-                f"prepare.label_column: the class '{name}' has {len(places)} different texts, too few for three splits;"
+                f"prepare.label_column: the class '{name}' has {len(of_class)} different texts, too few for three splits;"
                 " 3 or more would do"
             )
-        places.sort(key=lambda place: key_of(examples[place].text.encode()))
-        validation = min(max(round(knobs.validation_share * len(places)), 1), most)
-        test = min(max(round(knobs.test_share * len(places)), 1), most)
-        for place in places[: validation + test]:
-            homes[place] = "test"
-        for place in places[:validation]:
-            homes[place] = "validation"
-    _write(examples, homes, classes, splits)
+        validation = min(max(round(knobs.validation_share * len(of_class)), 1), most)
+        test = min(max(round(knobs.test_share * len(of_class)), 1), most)
+        homes[of_class[: validation + test]] = SPLITS.index("test")
+        homes[of_class[:validation]] = SPLITS.index("validation")
+    for at in range(0, len(places), BLOCK):
+        texts = list(shelf.texts(places[at : at + BLOCK]))
+        for number, split in enumerate(SPLITS):
+            of_split = np.flatnonzero(homes[at : at + BLOCK] == number)
+            some = [texts[place] for place in of_split]
+            splits.write(split, b"".join(some), np.cumsum([len(text) for text in some]), labels=numbers[at + of_split])
+
+
+def _numbers(shelf: Shelf, classes: Sequence[str]) -> Int[np.ndarray, " N"]:
+    """The number of each text's class; -1 where it is none of them."""
+    number = {name: place for place, name in enumerate(classes)}
+    return np.array([number.get(name, -1) for name in shelf.names], np.int64)[shelf.labels]
 
 
 def _write(examples: Sequence[Example], homes: Sequence[str], classes: Sequence[str], splits: Splits) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.labelled import Example, by_class, distinct
+from pipeline.corpus.labelled import by_class
 from pipeline.corpus.progress import Follow, say
+from pipeline.corpus.shelf import Distinct, Shelf, distinct
 from pipeline.corpus.text import checked, json_lines, lines_of, told
 from pipeline.params import Prepare, Refusal, suggest
 
@@ -33,24 +35,26 @@ def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     Raises:
         Refusal: they are not there, hold something else, or too little to learn from.
     """
-    found: list[Example] = []
+    shelf = Shelf(splits.folder)
     files = _files(Path(knobs.path))
     for name, path in files.items():
         with path.open("rb") as stream, follow(f"reading {name}", path.stat().st_size) as advance:
             lines = lines_of(told(checked(stream, name), advance))
-            found += (_example(name, row) for row in KINDS[path.suffix.lower()](name, lines, knobs))
-    examples, left_out = distinct(found)
-    classes = _classes(examples, ", ".join(files))
-    by_class(examples, classes, knobs, splits)
-    if "texts_with_two_labels" in left_out:
-        say(f"{left_out['texts_with_two_labels']} texts stand there with two labels, such as {_contradiction(found)}; left out")
+            for row in KINDS[path.suffix.lower()](name, lines, knobs):
+                shelf.add(*_example(name, row))
+    found = distinct(shelf)
+    classes = _classes(shelf, found, ", ".join(files))
+    by_class(shelf, found.places, classes, knobs, splits)
+    if found.contradiction:
+        say(f"{found.with_two_labels} texts stand there with two labels, such as {_contradiction(shelf, found)}; left out")
+    left_out = {"copies": found.copies, "texts_with_two_labels": found.with_two_labels}
     return Card(
         name="file",
         source="the user's own files",
         licence="the user's own: not known to us",
         split="of each class its shares, drawn by a digest of the text; a text stands in one split once",
         classes=classes,
-        left_out=left_out,
+        left_out={why: number for why, number in left_out.items() if number},
     )
 
 
@@ -101,7 +105,8 @@ def _json_rows(name: str, lines: Iterator[str], knobs: Prepare) -> Iterator[Row]
         yield Row(number, row[knobs.text_column], row[knobs.label_column])
 
 
-def _example(name: str, row: Row) -> Example:
+def _example(name: str, row: Row) -> tuple[str, str]:
+    """(the text, the label) of a row."""
     if not isinstance(row.text, str) or not (text := row.text.strip()):
         raise Refusal(f"{name}, line {row.line}: {'the text is empty' if isinstance(row.text, str) else 'the text is no text'}")
     try:
@@ -111,29 +116,28 @@ def _example(name: str, row: Row) -> Example:
     label = str(row.label).strip() if isinstance(row.label, str | int | float) else ""
     if not label:
         raise Refusal(f"{name}, line {row.line}: the label is {'empty' if row.label in ('', None) else 'no word or number'}")
-    return Example(text, label)
+    return text, label
 
 
-def _classes(examples: list[Example], name: str) -> list[str]:
+def _classes(shelf: Shelf, found: Distinct, name: str) -> list[str]:
     """The classes in order, by number where all are numbers."""
-    counts = Counter(example.label for example in examples)
-    if not examples:
+    names = list(shelf.names)
+    counts = [names[label] for label in np.unique(shelf.labels[found.places]).tolist()]
+    if not counts:
         raise Refusal(f"prepare.path: {name}: there is no labelled text in there")
     if len(counts) == 1:
-        raise Refusal(
-            f"prepare.label_column: all texts of {name} are of the class '{next(iter(counts))}'; two or more are wanted"
-        )
+        raise Refusal(f"prepare.label_column: all texts of {name} are of the class '{counts[0]}'; two or more are wanted")
     if len(counts) > MOST:
         raise Refusal(f"prepare.label_column: {name} has {len(counts):,} classes; {MOST:,} at most would do")
     return sorted(counts, key=(lambda label: (int(label), label)) if all(map(str.isdecimal, counts)) else None)
 
 
-def _contradiction(examples: list[Example]) -> str:
-    labels: dict[str, str] = {}
-    for text, label, _ in examples:
-        if labels.setdefault(text, label) != label:
-            return f"{text[:40]!r} ('{labels[text]}', '{label}')"
-    raise AssertionError("no text has two labels")
+def _contradiction(shelf: Shelf, found: Distinct) -> str:
+    assert found.contradiction is not None
+    names, labels = list(shelf.names), shelf.labels
+    one, other = (names[labels[place]] for place in found.contradiction)
+    (text,) = shelf.texts(np.array(found.contradiction[:1]))
+    return f"{text.decode()[:40]!r} ('{one}', '{other}')"
 
 
 KINDS: dict[str, Callable[[str, Iterator[str], Prepare], Iterator[Row]]] = {
