@@ -51,7 +51,9 @@ def lookalikes(images: Images, hashed: Digests | None = None) -> Int[np.ndarray,
     """
     hashed = digests(images) if hashed is None else hashed
     _, first, copy_of = np.unique(_sortable(hashed), return_index=True, return_inverse=True)
-    return searched(images, first).numbers()[copy_of.reshape(-1)]
+    search = Search(images, first)
+    search.run()
+    return search.groups.numbers()[copy_of.reshape(-1)]
 
 
 def digests(images: Images) -> Digests:
@@ -144,13 +146,6 @@ class Groups:
         return np.unique(self.heads(np.arange(len(self._parent))), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def searched(images: Images, places: Int[np.ndarray, " n"]) -> Groups:
-    """The groups of the images at these places, no two of which are equal."""
-    search = Search(images, places)
-    search.run()
-    return search.groups
-
-
 class Search:
     """Groups of some images, no two of which are equal, while they are being found.
 
@@ -162,7 +157,9 @@ class Search:
     def __init__(self, images: Images, places: Int[np.ndarray, " n"]) -> None:
         self.images, self.groups = images, Groups(len(places))
         self.projected = self.compared = 0
-        self._look(places)
+        self.places = places
+        if len(places):
+            self._look(places)
 
     def _look(self, places: Int[np.ndarray, " n"]) -> None:
         """Project all images, and gather them in leaves: everything below is in the order of the leaves."""
@@ -244,7 +241,7 @@ class Search:
 
     def _filtered(
         self, one: Int[np.ndarray, " P"], other: Int[np.ndarray, " P"]
-    ) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
+    ) -> tuple[Int[np.ndarray, " Q"], Int[np.ndarray, " Q"]]:
         """Those of many pairs that pass in every pixel, and in all cells but for rounding: by products, which are quick."""
         rows, row = np.unique(one, return_inverse=True)
         columns, column = np.unique(other, return_inverse=True)
