@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -88,8 +89,8 @@ def mixed(rng: np.random.Generator, count: int) -> Pixels:
 SETS = [mixed, smooth, frames, scenes, fading, faint, textures, of_every_brightness]
 
 
-def by_every_pair(images: Pixels) -> np.ndarray:
-    """The group of each image, from whole numbers as far as they go."""
+def by_every_pair(images: Pixels, joined: Sequence[tuple[int, int]] = ()) -> np.ndarray:
+    """The group of each image, from whole numbers as far as they go; some pairs are joined whatever they look like."""
     count = len(images)
     pixels = images.reshape(count, -1).astype(np.int64)
     contrast = np.square(pixels).sum(1) - np.square(pixels.sum(1)) / pixels.shape[1]
@@ -104,6 +105,8 @@ def by_every_pair(images: Pixels) -> np.ndarray:
     afar = sum(np.square(each[:, None] - each).sum(2) / size for each, size in cells)
     near = np.stack([np.square(one - pixels).sum(1) for one in pixels])
     alike = (near == 0) | ((near <= NEAR**2 * fainter) & (afar <= AFAR**2 * fainter))
+    for one, other in joined:
+        alike[one, other] = True
     return connected_components(coo_array(alike), directed=False)[1]
 
 
@@ -125,6 +128,17 @@ def test_there_is_something_to_find_in_the_sets() -> None:
     found = {make.__name__: len(np.unique(lookalikes(make(np.random.default_rng(0), 300)))) for make in SETS}
     assert found["frames"] == 3 and found["fading"] == 1 and found["textures"] == 150 and found["faint"] == 150
     assert 150 < found["mixed"] < 240 and 10 < found["of_every_brightness"] < 200
+
+
+def test_groups_that_reach_into_many_leaves_hide_no_pair_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "LEAF", 8)
+    rng = np.random.default_rng(0)
+    images = scenes(rng, 140)
+    joined = [(0, other) for other in rng.permutation(140)[:40].tolist()]
+    search = Search(images, np.arange(140))
+    search.groups.join(*np.array(joined).T)
+    search.run()
+    assert same(search.groups.numbers(), by_every_pair(images, joined))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 40, 1), (2, 2, 3), (5, 9, 4)])
