@@ -858,6 +858,21 @@ IMAGE: dict[str, Odd] = {
         sizes=(18, 6, 8),
         says="is kept",
     ),
+    "nothing for training but look-alikes of the test": Odd(
+        folders(test__cats=9, test__dogs=9, val__cats=3, val__dogs=3)
+        | {f"train/{name}/{i}.png": png(i + 9 * n) for n, name in enumerate(("cats", "dogs")) for i in range(9)},
+        "prepare: every image for train looks like a held-out one, and nothing would be left; use other images",
+    ),
+    "nothing for validation but look-alikes of the test": Odd(
+        folders(test__cats=3, test__dogs=3, train__cats=9, train__dogs=9)
+        | {f"val/{name}/{i}.png": png(i + 3 * n) for n, name in enumerate(("cats", "dogs")) for i in range(3)},
+        "prepare: every image for validation looks like one for test, and nothing would be left",
+    ),
+    "a class whose images for training are all in the test": Odd(
+        folders(test__cats=9, test__dogs=9, val__cats=3, val__dogs=3, train__dogs=9)
+        | {f"train/cats/{i}.png": png(i) for i in range(9)},
+        "prepare: every image for training of the class 'cats' looks like a held-out one; use other images",
+    ),
     "splits within each class": Odd(
         folders(cats__train=9, dogs__train=9, cats__test=4, dogs__test=4),
         classes=["cats", "dogs"],

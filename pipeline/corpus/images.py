@@ -44,7 +44,8 @@ class Pictures:
         """Write what is there, without what looks like an image of a later split; what the card says of it.
 
         Raises:
-            Refusal: a split is empty, or a label is none of the classes.
+            Refusal: a split is empty, a label is none of the classes, or look-alikes are all that a split or a class of
+                training has.
         """
         empty = [split for split in SPLITS if not sum(map(len, self.labels[split]))]
         if empty:
@@ -56,6 +57,7 @@ class Pictures:
             raise Refusal(f"{card.name}: a label is {highest}, and there are {len(card.classes)} classes, from 0 on")
         kept = {split: np.ones(len(labels[split]), bool) for split in SPLITS} if self.apart else apart(images)
         places = {split: np.flatnonzero(kept[split]) for split in SPLITS}
+        _check_left(labels, places, card.classes)
         choice = chosen(labels["train"][places["train"]], card.classes, knobs)
         places["train"] = places["train"][choice.places]
         said = {split: labels[split][places[split]] for split in SPLITS} | {"train": choice.labels}
@@ -68,6 +70,20 @@ class Pictures:
             "lookalikes_left_out": sum(int(np.sum(~some)) for some in kept.values()),
             "shuffled_pixels": knobs.shuffled_pixels,
         } | dict(choice.says)
+
+
+def _check_left(
+    labels: Mapping[str, Int[np.ndarray, " N"]], places: Mapping[str, Int[np.ndarray, " n"]], classes: Sequence[str]
+) -> None:
+    """See that a split, and each class that training had, is not gone with the look-alikes that are left out."""
+    for split, later in (("train", "a held-out one"), ("validation", "one for test")):
+        if not len(places[split]):
+            raise Refusal(f"prepare: every image for {split} looks like {later}, and nothing would be left; use other images")
+    gone = np.setdiff1d(labels["train"], labels["train"][places["train"]])
+    if len(gone):
+        raise Refusal(
+            f"prepare: every image for training of the class '{classes[gone[0]]}' looks like a held-out one; use other images"
+        )
 
 
 def _write(path: Path, images: Images, shuffle: bool) -> None:
