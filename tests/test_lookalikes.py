@@ -211,8 +211,8 @@ def test_images_on_the_disk_are_those_that_were_put_there() -> None:
 
 def test_the_scale_of_images_is_that_of_all_pixels_at_once(tmp_path: Path) -> None:
     images = noise(np.random.default_rng(0), 300, (70, 50, 3), 3, 200)
-    np.save(tmp_path / "images.npy", images)
-    mean, deviation = scale_of(tmp_path / "images.npy")
+    np.save(tmp_path / "train.images.npy", images)
+    mean, deviation = scale_of(tmp_path / "train.images.npy")
     assert mean == pytest.approx(images.mean(axis=(0, 1, 2)), rel=1e-5)
     assert deviation == pytest.approx(images.std(axis=(0, 1, 2)), rel=1e-5)
 
