@@ -30,7 +30,7 @@ from pipeline.corpus.unusable import Unusable
 from pipeline.params import Prepare, Refusal, suggest
 
 DELIMITERS = ",;\t|"  # as spreadsheets and databases write them, here and there
-LONGEST = 1 << 30  # characters of one field
+LONGEST = 1 << 24  # characters of one field: as far as a quote that is never closed is followed, in memory
 MOST = 1 << 16  # classes
 TABLES = {".json", ".ndjson", ".parquet", ".arrow", ".feather", ".xlsx", ".xls", ".ods", ".gz", ".zip"}  # that are not read
 
