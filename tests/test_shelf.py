@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.artifacts import SPLITS, in_blocks
-from pipeline.corpus.documents import Splits
+from pipeline.corpus.documents import Splits, whole
 from pipeline.corpus.labelled import Example, by_class, distinct
 from pipeline.corpus.labels import evenly
 from pipeline.corpus.repeats import numbered, repeats
 from pipeline.corpus.shelf import Shelf
+from pipeline.corpus.stack import Stack
 from pipeline.corpus.text import key_of
 
 
@@ -85,6 +87,30 @@ def test_places_are_taken_in_blocks_that_leave_none_out() -> None:
         blocks = [places[block] for block in shelf.blocks(places)]
         assert np.concatenate(blocks).tolist() == places.tolist()
     assert [block.indices(8) for block in shelf.blocks(np.arange(8))] == [(0, 3, 1), (3, 6, 1), (6, 8, 1)]
+
+
+def filled(kind: type[Shelf | Stack], raw: Path) -> None:
+    with whole(raw) as folder:
+        waiting = kind(folder)
+        for _ in range(20):
+            if isinstance(waiting, Shelf):
+                waiting.add("x" * 5000, "a")
+            else:
+                waiting.append(np.zeros((50, 100, 1), np.uint8))
+
+
+@pytest.mark.parametrize("kind", [Shelf, Stack])
+def test_a_disk_that_is_full_while_texts_or_images_wait_is_told_by_the_folder_that_is_being_filled(
+    kind: type[Shelf | Stack], tmp_path: Path
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
+    try:
+        with pytest.raises(OSError) as failed:
+            filled(kind, tmp_path / "raw")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert failed.value.filename == str(tmp_path / "raw") and not (tmp_path / "raw").exists()
 
 
 @pytest.mark.parametrize("classes", [1, 7, 500])
