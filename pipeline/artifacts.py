@@ -572,6 +572,23 @@ def memory_mapped(path: Path) -> npt.NDArray[Any]:
     return numbers
 
 
+def in_blocks(path: Path, size: int) -> Iterator[npt.NDArray[Any]]:
+    """The same numbers in the order in which they lie, flat, so many at a time.
+
+    What was read of a memory map counts as memory of the process for as long as the map is there; of this, one block does.
+
+    Raises:
+        Refusal: as `memory_mapped`.
+    """
+    import numpy as np
+
+    mapped = memory_mapped(path)
+    with path.open("rb") as file, naming(path):
+        file.seek(path.stat().st_size - mapped.nbytes)
+        while len(block := np.frombuffer(file.read(size * mapped.itemsize), mapped.dtype)):
+            yield block
+
+
 def document_ends(folder: Path, split: str) -> npt.NDArray[Any]:
     """int64 [documents]: the byte offset in the text of a split at which each document ends; none lies behind the text.
 

@@ -23,7 +23,7 @@ def main() -> None:
     name, follow = params.prepare.dataset, follower(params.runtime.progress)
     with whole(artifacts.RAW) as folder:
         if params.task.kind == "vision":
-            pictures = Pictures()
+            pictures = Pictures(folder)
             card = IMAGES[name](params.prepare, pictures, follow)
             counts = pictures.save(folder, card, params.prepare)
         else:

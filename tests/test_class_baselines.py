@@ -88,6 +88,21 @@ def test_of_very_many_examples_a_part_is_read_and_said(tmp_path: Path, monkeypat
     assert next(texts(tmp_path, "test")) == whole[:3]
 
 
+def test_of_very_many_images_the_nearest_are_sought_among_a_part_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_images(tmp_path)
+    pixels = {split: np.load(images_of(tmp_path, split)).reshape(-1, 36).astype(float) for split in ("train", "test")}
+    count = len(pixels["train"])
+    monkeypatch.setattr(baselines, "COMPARED", 20 * 36)
+    told = class_baselines(3, 5, lambda line: None, tmp_path, tmp_path / "cache")
+    (found,) = (score for score in told if (score.name, score.split) == ("neighbours", "test"))
+    kept = np.arange(20) * count // 20
+    reference = KNeighborsClassifier(5).fit(pixels["train"][kept], labels(tmp_path, "train")[kept])
+    assert found.accuracy == reference.score(pixels["test"], labels(tmp_path, "test"))
+    assert found.note == f"the 5 nearest by pixels, fitted on 20 of the {count} training examples"
+
+
 def test_a_fit_that_is_cut_off_says_so_in_its_note_and_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:

@@ -624,6 +624,17 @@ def test_tables_and_lines(what: str, capfd: pytest.CaptureFixture[str]) -> None:
     look("classify", TABLES[what], capfd)
 
 
+def test_a_quote_that_is_never_closed_is_followed_no_farther_than_the_longest_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.corpus.rows.LONGEST", 1000)
+    prepare = knobs(task__kind="classify", prepare__dataset="dyck", prepare__faulty="leave_out").prepare
+    unusable, counted = Unusable(prepare, "rows"), itertools.count()
+    table = (line for line in ["text,label\n", '"open,a\n', *(f"text {i},b\n" for i in range(2000))] if next(counted) >= 0)
+    rows = KINDS[".csv"]("a.csv", table, prepare, unusable)
+    assert next(rows).line == 3 and next(counted) < 200, "and not the whole table"
+    assert [row.line for row in rows] == list(range(4, 2003)) and unusable.count == 1
+    assert unusable.first.startswith("a.csv, line 2: a quote opens here that is not closed")
+
+
 def test_a_text_with_quotes_commas_and_line_ends_is_read_as_it_is() -> None:
     laid_out({"a.csv": table('"well, ""well""\r\nshe said, then\nleft","a"')})
     _, found = prepared("classify", {})
@@ -857,6 +868,21 @@ IMAGE: dict[str, Odd] = {
         | {"train/cats/x.png": png(24)},
         sizes=(18, 6, 8),
         says="is kept",
+    ),
+    "nothing for training but look-alikes of the test": Odd(
+        folders(test__cats=9, test__dogs=9, val__cats=3, val__dogs=3)
+        | {f"train/{name}/{i}.png": png(i + 9 * n) for n, name in enumerate(("cats", "dogs")) for i in range(9)},
+        "prepare: every image for train looks like a held-out one, and nothing would be left; use other images",
+    ),
+    "nothing for validation but look-alikes of the test": Odd(
+        folders(test__cats=3, test__dogs=3, train__cats=9, train__dogs=9)
+        | {f"val/{name}/{i}.png": png(i + 3 * n) for n, name in enumerate(("cats", "dogs")) for i in range(3)},
+        "prepare: every image for validation looks like one for test, and nothing would be left",
+    ),
+    "a class whose images for training are all in the test": Odd(
+        folders(test__cats=9, test__dogs=9, val__cats=3, val__dogs=3, train__dogs=9)
+        | {f"train/cats/{i}.png": png(i) for i in range(9)},
+        "prepare: every image for training of the class 'cats' looks like a held-out one; use other images",
     ),
     "splits within each class": Odd(
         folders(cats__train=9, dogs__train=9, cats__test=4, dogs__test=4),

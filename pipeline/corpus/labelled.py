@@ -7,9 +7,13 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Int, Int8
+
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.documents import Splits
 from pipeline.corpus.near import families
+from pipeline.corpus.shelf import Shelf
 from pipeline.corpus.text import key_of
 from pipeline.params import Prepare, Refusal
 
@@ -65,37 +69,62 @@ def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepar
     _write(examples, homes, classes, splits)
 
 
-def by_class(examples: Sequence[Example], classes: Sequence[str], shares: Mapping[str, float], splits: Splits) -> None:
-    """Deal examples out such that every split has its share of every class, drawn by a digest of their texts.
+def by_class(
+    shelf: Shelf,
+    places: Int[np.ndarray, " n"],
+    labels: Int[np.ndarray, " n"],
+    classes: Sequence[str],
+    shares: Mapping[str, float],
+    splits: Splits,
+) -> None:
+    """Deal some texts of a shelf out such that every split has its share of every class, drawn by a digest of the texts.
 
     Args:
+        labels: the number of the class of each of them.
         shares: of each held-out split; what is left is for training.
 
     Raises:
-        Refusal: a class has too few examples for the splits.
+        Refusal: a class has too few texts for the splits.
     """
-    homes = ["train"] * len(examples)
-    for name in classes:
-        places = [place for place, example in enumerate(examples) if example.label == name]
-        most = (len(places) - 1) // max(len(shares), 1)
+    keys = shelf.keys[places]
+    drawn = np.lexsort((keys[:, 1], keys[:, 0], labels))
+    counts = np.bincount(labels, minlength=len(classes))
+    homes = np.full(len(places), SPLITS.index("train"), np.int8)
+    for name, of_class in zip(classes, np.split(drawn, np.cumsum(counts)[:-1]), strict=True):
+        most = (len(of_class) - 1) // max(len(shares), 1)
         if not most and shares:
             raise Refusal(
-                f"prepare.label_column: the class '{name}' has {len(places)} different texts, too few for"
+                f"prepare.label_column: the class '{name}' has {len(of_class)} different texts, too few for"
                 f" {NUMBERS[len(shares) + 1]} splits; {len(shares) + 1} or more would do"
             )
-        places.sort(key=lambda place: key_of(examples[place].text.encode()))
         first = 0
         for split, share in shares.items():
-            last = first + min(max(round(share * len(places)), 1), most)
-            for place in places[first:last]:
-                homes[place] = split
+            last = first + min(max(round(share * len(of_class)), 1), most)
+            homes[of_class[first:last]] = SPLITS.index(split)
             first = last
-    _write(examples, homes, classes, splits)
+    _take(shelf, places, labels, homes, splits)
 
 
-def as_given(split: str, examples: Sequence[Example], classes: Sequence[str], splits: Splits) -> None:
-    """All examples to the split that they are published in."""
-    _write(examples, [split] * len(examples), classes, splits)
+def as_given(split: str, shelf: Shelf, places: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"], splits: Splits) -> None:
+    """Some texts of a shelf, all of them to the split that they are published in."""
+    _take(shelf, places, labels, np.full(len(places), SPLITS.index(split), np.int8), splits)
+
+
+def _take(
+    shelf: Shelf,
+    places: Int[np.ndarray, " n"],
+    labels: Int[np.ndarray, " n"],
+    homes: Int8[np.ndarray, " n"],
+    splits: Splits,
+) -> None:
+    """Write some texts of a shelf into their splits, each a number in SPLITS."""
+    for block in shelf.blocks(places):
+        texts = list(shelf.texts(places[block]))
+        for number in np.unique(homes[block]).tolist():
+            of_split = np.flatnonzero(homes[block] == number)
+            some = [texts[place] for place in of_split.tolist()]
+            ends = np.cumsum([len(text) for text in some])
+            splits.write(SPLITS[number], b"".join(some), ends, labels=labels[block][of_split])
 
 
 def _write(examples: Sequence[Example], homes: Sequence[str], classes: Sequence[str], splits: Splits) -> None:

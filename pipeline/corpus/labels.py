@@ -56,10 +56,10 @@ def chosen(labels: Integer[np.ndarray, " N"], classes: Sequence[str], knobs: Pre
 def evenly(labels: Integer[np.ndarray, " N"], examples: int, rng: np.random.Generator) -> Integer[np.ndarray, " n"]:
     """The places of so many examples, of every class as many; where one has too few, the others have the more."""
     order = rng.permutation(len(labels))
+    by_class = order[np.argsort(labels[order], kind="stable")]  # class after class, each in that order
+    starts = np.searchsorted(labels[by_class], labels[by_class])
     rank = np.empty(len(labels), np.int64)  # of each example within its class
-    for label in np.unique(labels):
-        of_class = order[labels[order] == label]
-        rank[of_class] = np.arange(len(of_class))
+    rank[by_class] = np.arange(len(labels)) - starts
     return np.sort(np.lexsort((labels, rank))[:examples])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import struct
 import zlib
@@ -12,14 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.classes import classes_of, in_order
 from pipeline.corpus.documents import Card
-from pipeline.corpus.images import Pictures, Pixels, deal_out, split_all
+from pipeline.corpus.images import Pictures, deal_out, split_all
 from pipeline.corpus.layouts import EITHER, either_of, files_in, is_own, is_split, kept, missing, say_kept, split_named, usable
+from pipeline.corpus.lookalikes import digests
 from pipeline.corpus.progress import Follow, say
+from pipeline.corpus.repeats import numbered, repeats
+from pipeline.corpus.stack import Images, Some, Stack
 from pipeline.corpus.unusable import Unusable
 from pipeline.params import Prepare, Refusal
 
@@ -29,6 +31,7 @@ DAMAGE = (OSError, ValueError, SyntaxError, IndexError, TypeError, EOFError, str
 READ_AS = {"1": "L", "P": "RGB", "L": "L", "RGB": "RGB", "RGBA": "RGBA", "LA": "RGBA", "PA": "RGBA"}
 BITS_PER_SAMPLE = 258  # TIFF's tag
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+NO_SPLIT = len(SPLITS)  # in place of the number of a split
 
 
 class Found(NamedTuple):
@@ -50,16 +53,17 @@ def file(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
     if len(classes) < 2:
         raise Refusal(f"prepare.path: '{knobs.path}' holds images of one class, '{classes[0]}'; two or more are wanted")
     unusable = Unusable(knobs, "images")
-    read, images = _read(found, unusable, follow)
+    images = Stack(pictures.folder)
+    read = _read(found, images, unusable, follow)
     faulty = unusable.told()
-    keep = _of_one_class(read, images, class_of)
-    read, images = [read[place] for place in keep], [images[place] for place in keep]
-    left_out = faulty | ({"images_with_two_labels": gone} if (gone := len(found) - unusable.count - len(keep)) else {})
-    if not images:
-        raise Refusal(f"prepare.path: '{knobs.path}' holds no image that can be used")
     number = {name: number for number, name in enumerate(classes)}
-    labels = np.array([number[class_of[one.label]] for one in read])
-    how = _fill(pictures, np.stack(images), labels, classes, [one.split for one in read], knobs)
+    labels = np.array([number[class_of[one.label]] for one in read], np.int64)
+    split_of = np.array([SPLITS.index(one.split) if one.split else NO_SPLIT for one in read], np.int64)
+    keep = _of_one_class(read, images, labels, split_of)
+    if not len(keep):
+        raise Refusal(f"prepare.path: '{knobs.path}' holds no image that can be used")
+    left_out = faulty | ({"images_with_two_labels": gone} if (gone := len(read) - len(keep)) else {})
+    how = _fill(pictures, Some(images, keep), labels[keep], classes, split_of[keep], knobs)
     return Card(
         name="file",
         source="the user's own images",
@@ -70,14 +74,13 @@ def file(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
     )
 
 
-def _read(found: Sequence[Found], unusable: Unusable, follow: Follow) -> tuple[list[Found], list[UInt8[np.ndarray, "H W C"]]]:
-    """The images that can be used, and their pixels.
+def _read(found: Sequence[Found], images: Stack, unusable: Unusable, follow: Follow) -> list[Found]:
+    """Put the pixels of the images that can be used on a stack; which ones these are.
 
     Raises:
         Refusal: they are not of one size and kind.
     """
     read: list[Found] = []
-    images: list[UInt8[np.ndarray, "H W C"]] = []
     with follow("reading your images", sum(one.path.stat().st_size for one in found)) as advance:
         for one in found:
             try:
@@ -85,52 +88,51 @@ def _read(found: Sequence[Found], unusable: Unusable, follow: Follow) -> tuple[l
             except Refusal as refusal:
                 unusable.add(str(refusal))
                 continue
-            if images and pixels.shape != images[0].shape:
+            if read and pixels.shape != images.shape[1:]:
                 raise Refusal(
-                    f"{one.path} is {described(pixels)}, {read[0].path} is {described(images[0])};"
+                    f"{one.path} is {described(pixels.shape)}, {read[0].path} is {described(images.shape[1:])};"
                     " a network wants images of one size and kind"
                 )
             read.append(one)
             images.append(pixels)
             advance(one.path.stat().st_size)
-    return read, images
+    return read
 
 
 def _of_one_class(
-    read: Sequence[Found], images: Sequence[UInt8[np.ndarray, "H W C"]], class_of: dict[str, str]
-) -> Sequence[int]:
-    """The places of images that are not in the folders of two classes; that some are is said."""
-    first: dict[tuple[str, bytes], int] = {}
-    twice: dict[tuple[str, bytes], int] = {}
-    keys = [(one.split, hashlib.sha256(pixels.tobytes()).digest()) for one, pixels in zip(read, images, strict=True)]
-    for place, key in enumerate(keys):
-        if class_of[read[first.setdefault(key, place)].label] != class_of[read[place].label]:
-            twice.setdefault(key, place)
-    if not twice:
-        return range(len(read))
-    key, other = next(iter(twice.items()))
-    such = f"{read[first[key]].path} and {read[other].path}"
-    say(f"left out: {len(twice):,} images that are in the folders of two classes, such as {such}")
-    return [place for place, key in enumerate(keys) if key not in twice]
+    read: Sequence[Found], images: Images, labels: Int[np.ndarray, " N"], split_of: Int[np.ndarray, " N"]
+) -> Int[np.ndarray, " n"]:
+    """The places of images that are not in the folders of two classes, of one split; that some are is said."""
+    things = numbered(np.column_stack([digests(images).view(np.uint64), split_of.astype(np.uint64)]))
+    found = repeats(things, labels)
+    if found.contradiction:
+        such = " and ".join(str(read[place].path) for place in found.contradiction)
+        twice = int(np.sum(found.doubtful & found.different))
+        say(f"left out: {twice:,} images that are in the folders of two classes, such as {such}")
+    return np.flatnonzero(~found.doubtful)
 
 
 def _fill(
-    pictures: Pictures, images: Pixels, labels: np.ndarray, classes: Sequence[str], split_of: Sequence[str], knobs: Prepare
+    pictures: Pictures,
+    images: Images,
+    labels: Int[np.ndarray, " N"],
+    classes: Sequence[str],
+    split_of: Int[np.ndarray, " N"],
+    knobs: Prepare,
 ) -> str:
     """Fill the splits: those that are given as they are, the others out of training; how, in words."""
-    given = set(split_of)
-    if given == {""}:
+    if (split_of == NO_SPLIT).all():
         return split_all(pictures, images, labels, classes, knobs)
-    if "train" not in given:
+    places = {split: some for number, split in enumerate(SPLITS) if len(some := np.flatnonzero(split_of == number))}
+    if "train" not in places:
         raise Refusal(f"prepare.path: '{knobs.path}' holds no image for training that can be used")
-    places = {split: np.flatnonzero([one == split for one in split_of]) for split in SPLITS if split in given}
     _say_absent({split: labels[some] for split, some in places.items()}, classes, knobs)
-    how, lacking = kept(given), missing(given, knobs)
+    how, lacking = kept(places), missing(places, knobs)
     for split, some in places.items():
         if split == "train" and lacking:
-            how += f": {deal_out(pictures, images[some], labels[some], classes, lacking)}"
+            how += f": {deal_out(pictures, Some(images, some), labels[some], classes, lacking)}"
         else:
-            pictures.add(split, images[some], labels[some])
+            pictures.add(split, Some(images, some), labels[some])
     return how
 
 
@@ -299,8 +301,8 @@ def _bits(image: Any) -> int:
     return 8
 
 
-def described(image: UInt8[np.ndarray, "H W C"]) -> str:
-    """Its size and kind, in words."""
-    height, width, channels = image.shape
+def described(shape: tuple[int, ...]) -> str:
+    """The size and kind of an image of [height, width, channels], in words."""
+    height, width, channels = shape
     kind = {1: "grey", 3: "in colour", 4: "in colour and transparent"}[channels]
     return f"{width} x {height} pixels, {kind}"

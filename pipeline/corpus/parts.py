@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import artifacts
-from pipeline.artifacts import difficulty_of, document_ends, is_left, memory_mapped, parts_of, tokens_of
+from pipeline.artifacts import difficulty_of, document_ends, in_blocks, is_left, memory_mapped, parts_of, tokens_of
 from pipeline.corpus.documents import Array
 from pipeline.corpus.tokenizers import Tokenizer
 
@@ -30,7 +30,7 @@ def write_parts(raw: Path, tokens: Path, tokenizer: Tokenizer, sources: Sequence
     Args:
         sources: how many documents each data set of a mixture has; empty where there is but one data set.
     """
-    ids = memory_mapped(tokens_of(tokens, "train"))
+    ids = tokens_of(tokens, "train")
     known = _difficulties(raw)
     last_of_source = np.cumsum(sources)
     written = Array(parts_of(tokens), PART)
@@ -60,7 +60,7 @@ class Found(NamedTuple):
     rarity: npt.NDArray[np.float64]
 
 
-def _parts(ids: npt.NDArray[Any], tokenizer: Tokenizer) -> Iterator[Found]:
+def _parts(path: Path, tokenizer: Tokenizer) -> Iterator[Found]:
     """The parts block by block, and for each how rare its tokens are: bits a byte under the counts of the training text.
 
     It is the difficulty of a text whose maker says none: cheap, the same for every kind of text, and blind to order. Rare
@@ -69,15 +69,16 @@ def _parts(ids: npt.NDArray[Any], tokenizer: Tokenizer) -> Iterator[Found]:
     Source: Platanios et al., "Competence-based Curriculum Learning for Neural Machine Translation", 2019 ("sentence rarity";
     here divided by the length, so that it is not the length that decides).
     """
-    bits, sizes = _costs(ids, tokenizer)
+    counts = _counts(path, tokenizer)
+    bits, sizes = _costs(counts, tokenizer)
+    total, at = int(counts.sum()), 0
     start, document = 0, 0  # of the document under way
     last_end, last_bits, last_size = 0, 0.0, 0  # of the part before
     sum_bits, sum_size = 0.0, 0
-    for at in range(0, len(ids), BLOCK):
-        block = np.asarray(ids[at : at + BLOCK])
+    for block in in_blocks(path, BLOCK):
         ended = at + 1 + np.flatnonzero(block == tokenizer.end) if tokenizer.end is not None else np.empty(0, np.int64)
         reach = at + len(block)
-        if reach == len(ids) and (not len(ended) or ended[-1] != reach):
+        if reach == total and (not len(ended) or ended[-1] != reach):
             ended = np.append(ended, reach)
         ends = _cut(start, ended, last_end, reach)
         summed_bits = np.concatenate([[sum_bits], sum_bits + np.cumsum(bits[block])])
@@ -89,6 +90,7 @@ def _parts(ids: npt.NDArray[Any], tokenizer: Tokenizer) -> Iterator[Found]:
             last_end, last_bits, last_size = int(ends[-1]), float(summed_bits[ends[-1] - at]), int(summed_size[ends[-1] - at])
         start, document = int(ended[-1]) if len(ended) else start, document + len(ended)
         sum_bits, sum_size = float(summed_bits[-1]), int(summed_size[-1])
+        at = reach
 
 
 def _cut(start: int, ended: npt.NDArray[np.int64], after: int, reach: int) -> npt.NDArray[np.int64]:
@@ -100,11 +102,17 @@ def _cut(start: int, ended: npt.NDArray[np.int64], after: int, reach: int) -> np
     return ends[(ends > after) & (ends <= reach)]
 
 
-def _costs(ids: npt.NDArray[Any], tokenizer: Tokenizer) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """(bits, bytes) of each token of the vocabulary; the end of a document stands for no text and costs nothing."""
+def _counts(path: Path, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
+    """How often each token of the vocabulary stands in the training ids."""
     counts = np.zeros(tokenizer.vocabulary, np.int64)
-    for at in range(0, len(ids), BLOCK):
-        counts += np.bincount(ids[at : at + BLOCK], minlength=tokenizer.vocabulary)
+    for block in in_blocks(path, BLOCK):
+        counts += np.bincount(block, minlength=tokenizer.vocabulary)
+    return counts
+
+
+def _costs(counts: npt.NDArray[np.int64], tokenizer: Tokenizer) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """(bits, bytes) of each token of the vocabulary; the end of a document stands for no text and costs nothing."""
+    counts = counts.copy()
     if tokenizer.end is not None:
         counts[tokenizer.end] = 0
     bits = -np.log2(np.maximum(counts, 1) / max(counts.sum(), 1))

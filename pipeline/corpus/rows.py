@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import re
 from array import array
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
 
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.classes import classes_of, in_order
 from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.labelled import Example, as_given, by_class, distinct
+from pipeline.corpus.labelled import as_given, by_class
 from pipeline.corpus.layouts import files_in, kept, missing, published_files, some_of, usable
 from pipeline.corpus.progress import Follow, say
+from pipeline.corpus.repeats import numbered, repeats
+from pipeline.corpus.shelf import Shelf
 from pipeline.corpus.text import checked, is_whole, json_value, lines_of, told
 from pipeline.corpus.unusable import Unusable
 from pipeline.params import Prepare, Refusal, suggest
 
 DELIMITERS = ",;\t|"  # as spreadsheets and databases write them, here and there
-LONGEST = 1 << 30  # characters of one field
+LONGEST = 1 << 24  # characters of one field: as far as a quote that is never closed is followed, in memory
 MOST = 1 << 16  # classes
 TABLES = {".json", ".ndjson", ".parquet", ".arrow", ".feather", ".xlsx", ".xls", ".ods", ".gz", ".zip"}  # that are not read
 
@@ -38,26 +44,37 @@ class Row(NamedTuple):
 
 
 class Rows:
-    """The labelled texts of some files in order, and where each stands."""
+    """The labelled texts of some files in order, and where each stands.
 
-    def __init__(self) -> None:
-        self.examples: list[Example] = []
+    Attributes:
+        shelf: with the texts and their labels as they are spelt.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.shelf = Shelf(folder)
         self._lines = array("q")
-        self._begins: list[int] = []  # at which of the examples each file begins
-        self._files: list[str] = []
+        self._begins: list[int] = []  # at which of the texts each file begins
+        self._files: list[tuple[str, str]] = []  # (its name, the split that it is published in)
 
-    def begin(self, name: str) -> None:
-        """What is added from here on is of this file."""
-        self._begins.append(len(self.examples))
-        self._files.append(name)
+    def begin(self, name: str, split: str) -> None:
+        """What is added from here on is of this file, which is of this split."""
+        self._begins.append(len(self.shelf))
+        self._files.append((name, split))
 
-    def add(self, line: int, example: Example) -> None:
-        self.examples.append(example)
+    def add(self, line: int, text: str, label: str) -> None:
+        self.shelf.add(text, label)
         self._lines.append(line)
 
-    def place(self, number: int) -> str:
-        """The file and the line of an example."""
-        return f"{self._files[bisect_right(self._begins, number) - 1]}, line {self._lines[number]}"
+    def of_split(self, split: str) -> Int[np.ndarray, " n"]:
+        """The places of the texts that are published in a split."""
+        bounds = itertools.pairwise([*self._begins, len(self.shelf)])
+        found = [np.arange(*of_file) for of_file, (_, own) in zip(bounds, self._files, strict=True) if own == split]
+        return np.concatenate([np.empty(0, np.int64), *found])
+
+    def where(self, place: int) -> str:
+        """The file and the line of a text."""
+        name, _ = self._files[bisect_right(self._begins, place) - 1]
+        return f"{name}, line {self._lines[place]}"
 
 
 def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
@@ -69,32 +86,32 @@ def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     files = _files(Path(knobs.path))
     layout = published_files(files, Path(knobs.path))
     unusable = Unusable(knobs, "rows")
-    found = {split: Rows() for split in SPLITS}
+    rows = Rows(splits.folder)
     for name, path in files.items():
         split = layout[name] if layout else "train"
         with path.open("rb") as stream, follow(f"reading {name}", path.stat().st_size) as advance:
             lines = lines_of(told(checked(stream, name), advance))
-            found[split].begin(name)
+            rows.begin(name, split)
             try:
                 for row in KINDS[path.suffix.lower()](name, lines, knobs, unusable):
                     if example := _example(name, row, unusable):
-                        found[split].add(row.line, example)
+                        rows.add(row.line, *example)
             except NoColumn as refusal:
                 if split == "train":
                     raise
                 raise Refusal(f"{refusal}; if {split} has no labels, name the training file alone in prepare.path") from None
     faulty = unusable.told()
-    class_of = classes_of(example.label for rows in found.values() for example in rows.examples)
-    given, left_out = _apart(found, class_of)
-    classes = _classes(given, some_of(files))
+    labels, known = _labels(rows.shelf)
+    given, left_out = _apart(rows, labels, known)
+    classes, labels = _classes(given, labels, known, some_of(files))
     if layout:
-        _of_known_classes(given, classes)
+        _of_known_classes(given, labels, classes)
     lacking = missing(given, knobs)
-    for split, examples in given.items():
+    for split, places in given.items():
         if split == "train":
-            by_class(examples, classes, lacking, splits)
+            by_class(rows.shelf, places, labels[places], classes, lacking, splits)
         else:
-            as_given(split, examples, classes, splits)
+            as_given(split, rows.shelf, places, labels[places], splits)
     how = "of each class its shares, drawn by a digest of the text; " if lacking else ""
     return Card(
         name="file",
@@ -256,8 +273,8 @@ def _key_twice(line: str, quoted: Sequence[str], where: str) -> str:
     return ""
 
 
-def _example(name: str, row: Row, unusable: Unusable) -> Example | None:
-    """A row as an example; None where it cannot be used."""
+def _example(name: str, row: Row, unusable: Unusable) -> tuple[str, str] | None:
+    """(the text, the label) of a row; None where it cannot be used."""
     problem = ""
     text = row.text.strip() if isinstance(row.text, str) else ""
     label = _label(row.label)
@@ -272,7 +289,7 @@ def _example(name: str, row: Row, unusable: Unusable) -> Example | None:
     if problem:
         unusable.add(f"{name}, line {row.line}: {problem}")
         return None
-    return Example(text, label)
+    return text, label
 
 
 def _label(label: object) -> str:
@@ -292,73 +309,90 @@ def _is_gap(label: object) -> bool:
 # --------------------------------------------------------------------------------------------------------------- dealing
 
 
-def _apart(found: Mapping[str, Rows], class_of: Mapping[str, str]) -> tuple[dict[str, list[Example]], dict[str, int]]:
-    """(the examples of each split that has any, each text once and in one split, how many were left out and why).
+def _labels(shelf: Shelf) -> tuple[Int[np.ndarray, " N"], list[str]]:
+    """(the number of each text's class, the names of the classes by their numbers)."""
+    class_of = classes_of(shelf.names)
+    names = sorted(set(class_of.values()))
+    number = {name: place for place, name in enumerate(names)}
+    return np.array([number[class_of[label]] for label in shelf.names], np.int64)[shelf.labels], names
+
+
+def _apart(
+    rows: Rows, labels: Int[np.ndarray, " N"], names: Sequence[str]
+) -> tuple[dict[str, Int[np.ndarray, " n"]], dict[str, int]]:
+    """(the places of each split's texts if it has any, each text once and in one split; how many were left out and why).
 
     Of a text in two published splits the one that is looked at later counts. One that stands in a split with two labels is
     left out of it, and it is said where.
     """
-    given: dict[str, list[Example]] = {}
+    given: dict[str, Int[np.ndarray, " n"]] = {}
     left_out: Counter[str] = Counter()
-    later: set[str] = set()
-    merged = any(label != name for label, name in class_of.items())
+    texts = numbered(rows.shelf.keys)
+    later: Bool[np.ndarray, " N"] = np.zeros(len(texts), bool)  # of each different text, whether it is held out
     for split in reversed(SPLITS):
-        examples = found[split].examples
-        if merged:
-            examples = [example._replace(label=class_of[example.label]) for example in examples]
-        once, gone = distinct(examples)
-        if "texts_with_two_labels" in gone:
-            told = _contradiction(examples, found[split])
-            say(f"left out: {gone['texts_with_two_labels']:,} texts that have two labels, such as {told}")
-        left_out.update(gone)
-        own = [example for example in once if example.text not in later]
-        left_out.update({"texts_that_are_held_out_too": len(once) - len(own)} if len(own) < len(once) else {})
-        later.update(example.text for example in examples if split != "train")
-        if own:
+        places = rows.of_split(split)
+        found = repeats(texts[places], labels[places])
+        once = places[found.different & ~found.doubtful]
+        own = once[~later[texts[once]]]
+        two_labels = int(np.sum(found.different & found.doubtful))
+        if found.contradiction:
+            one, other = places[list(found.contradiction)].tolist()
+            told = _contradiction(rows, one, other, labels, names)
+            say(f"left out: {two_labels:,} texts that have two labels, such as {told}")
+        left_out["copies"] += int(np.sum(~found.different))
+        left_out["texts_with_two_labels"] += two_labels
+        left_out["texts_that_are_held_out_too"] += len(once) - len(own)
+        if split != "train":
+            later[texts[places]] = True
+        if len(own):
             given[split] = own
-    return given, dict(left_out)
+    return given, {why: number for why, number in left_out.items() if number}
 
 
-def _classes(given: Mapping[str, Iterable[Example]], name: str) -> list[str]:
-    """The classes in order, by number where they are numbers.
+def _classes(
+    given: Mapping[str, Int[np.ndarray, " n"]], labels: Int[np.ndarray, " N"], known: Sequence[str], name: str
+) -> tuple[list[str], Int[np.ndarray, " N"]]:
+    """(the classes of what is given, in order, by number where they are numbers; the number of each text's class among them).
 
     Raises:
         Refusal: there are too few or too many of them, or nothing to train on.
     """
-    counts = Counter(example.label for examples in given.values() for example in examples)
-    if not counts:
+    held = np.unique(np.concatenate([labels[:0], *(labels[places] for places in given.values())]))
+    if not len(held):
         raise Refusal(f"prepare.path: {name}: there is no labelled text in there")
-    if len(counts) == 1:
-        raise Refusal(
-            f"prepare.label_column: all texts of {name} are of the class '{next(iter(counts))}'; two or more are wanted"
-        )
-    if len(counts) > MOST:
-        raise Refusal(f"prepare.label_column: {name} has {len(counts):,} classes; {MOST:,} is the most")
-    return in_order(counts)
+    if len(held) == 1:
+        raise Refusal(f"prepare.label_column: all texts of {name} are of the class '{known[held[0]]}'; two or more are wanted")
+    if len(held) > MOST:
+        raise Refusal(f"prepare.label_column: {name} has {len(held):,} classes; {MOST:,} is the most")
+    number_of = {known[label]: label for label in held.tolist()}
+    classes = in_order(number_of)
+    numbers = np.full(len(known), -1, np.int64)
+    numbers[[number_of[name] for name in classes]] = np.arange(len(classes))
+    return classes, numbers[labels]
 
 
-def _of_known_classes(given: Mapping[str, Iterable[Example]], classes: Sequence[str]) -> None:
+def _of_known_classes(
+    given: Mapping[str, Int[np.ndarray, " n"]], labels: Int[np.ndarray, " N"], classes: Sequence[str]
+) -> None:
     """Say which classes a published held-out split lacks.
 
     Raises:
         Refusal: training lacks one.
     """
     for split in SPLITS:
-        held = {example.label for example in given.get(split, ())}
-        absent = [name for name in classes if name not in held]
+        held = np.bincount(labels[given.get(split, [])], minlength=len(classes))
+        absent = [name for name, count in zip(classes, held, strict=True) if not count]
         if absent and split == "train":
             raise Refusal(f"prepare.path: the class '{absent[0]}' is held out and has no text for training")
         if absent and split in given:
             say(f"the split {split} has no text of the class '{absent[0]}'")
 
 
-def _contradiction(examples: Sequence[Example], rows: Rows) -> str:
-    first: dict[str, int] = {}
-    for number, (text, label, _) in enumerate(examples):
-        one = first.setdefault(text, number)
-        if examples[one].label != label:
-            return f"{text[:40]!r} ({rows.place(one)}: '{examples[one].label}'; {rows.place(number)}: '{label}')"
-    raise AssertionError("no text has two labels")
+def _contradiction(rows: Rows, one: int, other: int, labels: Int[np.ndarray, " N"], names: Sequence[str]) -> str:
+    """A text that has two labels, and where it stands with each."""
+    (text,) = rows.shelf.texts(np.array([one]))
+    of_one, of_other = (f"{rows.where(place)}: '{names[labels[place]]}'" for place in (one, other))
+    return f"{text.decode()[:40]!r} ({of_one}; {of_other})"
 
 
 KINDS: dict[str, Callable[[str, Iterator[str], Prepare, Unusable], Iterator[Row]]] = {

@@ -163,7 +163,7 @@ def _image(named: str, task: object) -> tuple[np.ndarray, int | None, str]:
         pixels = np.rint(pixels[..., :3].mean(axis=-1, keepdims=True)).astype(np.uint8)
     if pixels.shape != wanted:
         raise Refusal(
-            f"--image: {path} is {described(pixels)}; this network looks at {wanted[1]} x {wanted[0]} pixels,"
+            f"--image: {path} is {described(pixels.shape)}; this network looks at {wanted[1]} x {wanted[0]} pixels,"
             f" {'grey' if wanted[2] == 1 else 'in colour'}, and so would an image of that size"
         )
     return pixels, None, str(path)

@@ -36,6 +36,7 @@ from pipeline.probes.remembered import remembered
 EXAMPLES = 50_000  # training texts that a baseline is fitted on at most, spread evenly: some minutes
 CHARACTERS = 2_000  # of a text that it reads
 NUMBERS = 20_000_000  # pixels that logistic regression is fitted on at most: some minutes
+COMPARED = 200_000_000  # pixels of training images among which the nearest are sought at most: all of MNIST's and CIFAR's
 FEATURES = 100_000  # of words, and of characters, the most frequent; of many classes fewer, for each has a weight for each
 WEIGHTS = 1_000_000  # of words, and of characters, in all
 WORD = r"\w+|[^\w\s]"  # a sign is a word too: of brackets and smileys nothing else would be left
@@ -138,32 +139,40 @@ def on_pixels(raw: Path, classes: int, neighbours: int) -> Iterator[ClassScore]:
     """Logistic regression on standardised pixels, and the vote of the training images that differ least."""
     from sklearn.preprocessing import StandardScaler
 
-    pixels, true = _flat(raw, "train"), labels(raw, "train")
-    kept = _spread(len(true), max(NUMBERS // pixels.shape[1], 1))
-    scaler = StandardScaler().fit(pixels[kept])
-    train, held_out = scaler.transform(pixels[kept]), [scaler.transform(_flat(raw, split)) for split in HELD_OUT]
+    true = labels(raw, "train")
+    kept = _spread(len(true), _as_many_as(raw, NUMBERS))
+    pixels = _flat(raw, "train", kept)
+    scaler = StandardScaler().fit(pixels)
+    train, held_out = scaler.transform(pixels), [scaler.transform(_flat(raw, split)) for split in HELD_OUT]
     note = "on standardised pixels" + _fitted_on(len(kept), len(true))
     yield from _logistic(train, true[kept], held_out, raw, classes, STRENGTHS_OF_PIXELS, note)
-    yield from _nearest(raw, pixels, true, classes, min(neighbours, len(true)))
+    yield from _nearest(raw, true, classes, neighbours)
 
 
-def _nearest(
-    raw: Path, pixels: Float[np.ndarray, "N P"], true: Int[np.ndarray, " N"], classes: int, neighbours: int
-) -> Iterator[ClassScore]:
+def _nearest(raw: Path, true: Int[np.ndarray, " N"], classes: int, neighbours: int) -> Iterator[ClassScore]:
     """Source: Cover and Hart, "Nearest Neighbor Pattern Classification", 1967 (Euclidean distance of the raw pixels)."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    nearest = KNeighborsClassifier(neighbours, algorithm="brute").fit(pixels, true)
+    kept = _spread(len(true), _as_many_as(raw, COMPARED))
+    neighbours = min(neighbours, len(kept))
+    nearest = KNeighborsClassifier(neighbours, algorithm="brute").fit(_flat(raw, "train", kept), true[kept])
+    note = f"the {neighbours} nearest by pixels{_fitted_on(len(kept), len(true))}"
     for split in HELD_OUT:
         with np.errstate(divide="ignore"):
             said = _of_all_classes(np.log(nearest.predict_proba(_flat(raw, split))), nearest.classes_, classes)
-        score = ClassScore.of("neighbours", split, Answers(said, labels(raw, split)), f"the {neighbours} nearest by pixels")
+        score = ClassScore.of("neighbours", split, Answers(said, labels(raw, split)), note)
         yield replace(score, loss=None)  # votes are no probabilities: a class without one would cost infinitely
 
 
-def _flat(raw: Path, split: str) -> Float[np.ndarray, "N P"]:
-    """The pixels of each image in a row. float32 holds bytes exactly, and distances are summed in float64."""
-    images: UInt8[np.ndarray, "N H W C"] = memory_mapped(images_of(raw, split))
+def _as_many_as(raw: Path, most: int) -> int:
+    """How many training images have so many pixels in all."""
+    images = memory_mapped(images_of(raw, "train"))
+    return int(max(most // (images.size // len(images)), 1))
+
+
+def _flat(raw: Path, split: str, kept: Int[np.ndarray, " n"] | slice = slice(None)) -> Float[np.ndarray, "n P"]:
+    """The pixels of some images, each in a row. float32 holds bytes exactly, and distances are summed in float64."""
+    images: UInt8[np.ndarray, "n H W C"] = memory_mapped(images_of(raw, split))[kept]
     return images.reshape(len(images), -1).astype(np.float32)
 
 

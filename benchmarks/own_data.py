@@ -1,0 +1,197 @@
+"""What do data of one's own cost, in time and memory, and how does that grow with their number?
+
+    python -m benchmarks.own_data [--images 24000 48000 ...] [--rows ...] [--files ...] [--megabytes ...] [--bpe]
+                                  [--pictures smooth|noise|frames] [--classes 10]
+
+For each size the data are made in a temporary folder, and `prepare` and `tokenize` run over them, each in a process of its own
+as DVC runs it. Memory is the resident set of the process and of those that it starts, together, asked for twenty times a
+second. An exponent of 1 says that twice as many take twice as long; it compares each size with the one before, by CPU seconds.
+
+Images are PNGs of 32 x 32 pixels in colour: gradients between random colours (`smooth`), of which one in twenty is a copy with
+a little noise; random pixels (`noise`), which nothing but comparing tells apart; or the frames of twenty still scenes
+(`frames`). Rows of a CSV are texts of 8 to 20 words with a label; files of text have some 1,000 bytes; a long text is one file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+
+from benchmarks.bench import Lab, machine, table
+
+SIDE, SCENES = 32, 20
+WORDS = 20_000
+
+
+class Cost(NamedTuple):
+    """What a stage took: CPU and wall-clock seconds, and the most memory of all its processes together, megabytes."""
+
+    cpu: float
+    wall: float
+    megabytes: float
+
+
+def watched(lab: Lab, stage: str) -> Cost:
+    """Run a stage, and watch it.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    start, before, peak = time.perf_counter(), os.times(), 0
+    environment = {**os.environ, "DVC_ROOT": str(lab.folder)}
+    with tempfile.TemporaryFile("w+") as said:
+        command = [sys.executable, "-m", f"pipeline.{stage}"]
+        running = subprocess.Popen(command, cwd=lab.folder, env=environment, stdout=said, stderr=said)
+        process = psutil.Process(running.pid)
+        while running.poll() is None:
+            held = 0
+            try:
+                for each in (process, *process.children(recursive=True)):
+                    held += each.memory_info().rss
+            except psutil.Error:  # one has just ended
+                pass
+            peak = max(peak, held)
+            time.sleep(0.05)
+        if running.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{stage} ended with {running.returncode}: {said.read()[-2000:]}")
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Cost(cpu, time.perf_counter() - start, peak / 1e6)
+
+
+# ---------------------------------------------------------------------------------------------------------------- the data
+
+
+def images(folder: Path, count: int, asked: argparse.Namespace) -> dict[str, Any]:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for label in range(asked.classes):
+        (folder / f"class{label}").mkdir(parents=True)
+    for number, image in enumerate(drawn(rng, count, asked.pictures)):
+        Image.fromarray(image).save(folder / f"class{number % asked.classes}" / f"{number}.png", compress_level=1)
+    return {"task.kind": "vision"}
+
+
+def drawn(rng: np.random.Generator, count: int, kind: str) -> Iterator[np.ndarray]:
+    """So many images of [32, 32, 3] bytes."""
+    scenes = smooth(rng, SCENES)
+    for at in range(0, count, 1000):
+        size = min(1000, count - at)
+        if kind == "noise":
+            yield from rng.integers(0, 256, (size, SIDE, SIDE, 3), dtype=np.uint8)
+            continue
+        some = scenes[rng.integers(SCENES, size=size)] if kind == "frames" else smooth(rng, size)
+        if kind == "smooth":
+            some[19::20] = some[18::20][: len(some[19::20])]
+        noisy = some.astype(np.int16) + rng.integers(-2, 3, some.shape, dtype=np.int8)
+        yield from np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def smooth(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Gradients between 5 x 5 random colours: [count, 32, 32, 3]."""
+    colours = rng.integers(0, 256, (count, 5, 5, 3)).astype(np.float32)
+    at = np.linspace(0, 4 - 1e-3, SIDE)
+    before, share = at.astype(int), (at % 1).astype(np.float32)
+    rows = colours[:, before] * (1 - share)[:, None, None] + colours[:, before + 1] * share[:, None, None]
+    return (rows[:, :, before] * (1 - share)[:, None] + rows[:, :, before + 1] * share[:, None]).astype(np.uint8)
+
+
+def sentences(rng: np.random.Generator, count: int, fewest: int, most: int) -> Iterator[str]:
+    """So many strings of random words, the common ones more often."""
+    letters = np.array(list("etaoinshrdlucmfwyp"))
+    words = np.array(["".join(rng.choice(letters, size)) for size in rng.integers(2, 10, WORDS)])
+    for at in range(0, count, 10_000):
+        sizes = rng.integers(fewest, most + 1, min(10_000, count - at))
+        places = (WORDS * rng.random(int(sizes.sum())) ** 3).astype(int)
+        for some in np.split(words[places], np.cumsum(sizes)[:-1]):
+            yield " ".join(some)
+
+
+def rows(folder: Path, count: int, asked: argparse.Namespace) -> dict[str, Any]:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    with (folder / "rows.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        labels = rng.integers(asked.classes, size=count)
+        writer.writerows((text, f"class{label}") for text, label in zip(sentences(rng, count, 8, 20), labels, strict=True))
+    return {"task.kind": "classify"}
+
+
+def files(folder: Path, count: int, asked: argparse.Namespace) -> dict[str, Any]:
+    folder.mkdir()
+    for number, text in enumerate(sentences(np.random.default_rng(0), count, 100, 250)):
+        (folder / f"{number}.txt").write_text(text + "\n")
+    return {}
+
+
+def megabytes(folder: Path, count: int, asked: argparse.Namespace) -> dict[str, Any]:
+    folder.mkdir()
+    with (folder / "text.txt").open("w") as file:
+        for text in sentences(np.random.default_rng(0), count * 10_000, 9, 30):
+            file.write(text + "\n")
+            if file.tell() >= count * 10**6:
+                break
+    return {}
+
+
+KINDS: dict[str, Callable[[Path, int, argparse.Namespace], dict[str, Any]]] = {
+    "images": images,
+    "rows": rows,
+    "files": files,
+    "megabytes": megabytes,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for kind in KINDS:
+        parser.add_argument(f"--{kind}", type=int, nargs="+", default=[])
+    parser.add_argument("--pictures", choices=["smooth", "noise", "frames"], default="smooth")
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--bpe", action="store_true", help="text as byte pairs, not as bytes")
+    asked = parser.parse_args()
+    header = ("data", "stage", "CPU s", "wall s", "memory, MB", "exponent")
+    lines: list[tuple[object, ...]] = []
+    for kind, make in KINDS.items():
+        before: dict[str, tuple[int, Cost]] = {}
+        for count in getattr(asked, kind):
+            with tempfile.TemporaryDirectory() as place:
+                knobs = make(Path(place, "own"), count, asked) | {
+                    "prepare.dataset": "file",
+                    "prepare.path": str(Path(place, "own")),
+                    "tokenize.kind": "bpe" if asked.bpe else "byte",
+                    "runtime.progress": "none",
+                }
+                lab = Lab(Path(place, "lab"), knobs)
+                for stage in ("prepare", "tokenize"):
+                    cost = watched(lab, stage)
+                    grown = "–"
+                    if stage in before:
+                        size, old = before[stage]
+                        grown = f"{math.log(cost.cpu / old.cpu) / math.log(count / size):.2f}"
+                    before[stage] = count, cost
+                    what = f"{asked.pictures} images" if kind == "images" else kind
+                    lines.append((f"{count:,} {what}", stage, *(f"{number:.3g}" for number in cost), grown))
+                    print(*lines[-1], sep="  ", flush=True)
+                shutil.rmtree(lab.folder)
+    print(f"\n{machine()}\n\n{table(header, lines)}")
+
+
+if __name__ == "__main__":
+    main()
