@@ -92,9 +92,8 @@ def put_back(git: Repository) -> list[str]:
     written = rwlock.stat().st_mtime if held else 0.0  # when it was taken
     waiting = git.commit(STASH)
     running = _running_here(git)
-    # Where HEAD was not taken off yet, or was put back, the files are still those of the user.
     moves = _moves(git)
-    wiped = running if "refs/exps/exec" in held and not (moves and RESTORED.fullmatch(moves[0].message)) else ""
+    wiped = running if "refs/exps/exec" in held and _files_are_of_dvc(git, moves, running) else ""
     said = []
     if not (is_busy := git.something_is_under_way()):
         proofs: list[Callable[[], Move | None]] = [
@@ -124,6 +123,18 @@ def put_back(git: Repository) -> list[str]:
     if held:
         rwlock.unlink()
     return said
+
+
+def _files_are_of_dvc(git: Repository, moves: list[Entry], running: str) -> bool:
+    """Whether DVC has put the files of the commit in the place of the user's, to run an experiment.
+
+    Where HEAD was not taken off its branch yet, or was put back on it, it has not. Where HEAD was on no branch before, its move
+    leaves no trace; then the files tell: they are those of the commit, and the experiment has changes of the user's.
+    """
+    if not moves or not RESTORED.fullmatch(moves[0].message):
+        return True
+    changes = ("diff", "--quiet", "--no-ext-diff", "HEAD", running, "--", *NOT_OF_DVC, ":(exclude,top,glob)**/params.yaml")
+    return bool(running) and not git.branch() and _is_untouched_since(git, running) and not git.succeeds(*changes)
 
 
 def _running_here(git: Repository) -> str:
