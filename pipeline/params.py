@@ -746,8 +746,15 @@ def parse(section: type[S], values: dict[str, Any], prefix: tuple[str, ...] = ()
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        problems = [_said(detail, section, prefix) for detail in error.errors()]
+        problems = [_said(detail, section, prefix) for detail in _together(error.errors())]
         raise ParamsError(*(f"{problem.knob}: {problem.text}" for problem in problems)) from None
+
+
+def _together(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """The same, but one problem for a section of which nothing is there, in place of one for each of its knobs."""
+    empty = {detail["loc"][:-1] for detail in details if detail["type"] == "missing" and detail["input"] == {}}
+    told = [detail for detail in details if not (detail["type"] == "missing" and detail["loc"][:-1] in empty)]
+    return told + [{"type": "empty", "loc": place, "msg": "", "input": {}} for place in sorted(empty, key=str)]
 
 
 def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...]) -> _Problem:
@@ -758,6 +765,8 @@ def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...])
             text = detail["msg"]
         case "between":
             knob, text = f"{knob}.{limits['knob']}".lstrip("."), limits["text"]
+        case "empty":
+            knob, text = knob or "params.yaml", "holds none of its knobs; `git checkout params.yaml` brings them back"
         case "missing":
             text = "is missing; every knob stands in params.yaml"
         case "extra_forbidden":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from file_server import Server, serving
 from small import knobs
-from test_fetch import sha256
+from test_fetch import answering, sha256
 
 from pipeline.artifacts import SPLITS
 from pipeline.corpus import hub
@@ -132,6 +134,12 @@ def test_a_hub_that_keeps_no_checksum_or_does_not_answer_is_one_line(server: Ser
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(Refusal, match=r"tales\.jsonl: cannot be asked \(Connection refused\); .*markov"):
         made()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        answer = b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n"
+        threading.Thread(target=answering, args=(listening, answer), daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(Refusal, match=r"tales\.jsonl: cannot be asked \(its answer makes no sense: "):
+            made()
 
 
 @pytest.mark.parametrize(

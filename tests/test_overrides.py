@@ -81,6 +81,14 @@ def test_what_dvc_cannot_read_is_one_line_that_shows_it(override: str) -> None:
     assert "\n" not in line
 
 
+@pytest.mark.parametrize("override", [f"seed={'9' * 5000}", f"seed={'9' * 5000},1"])
+def test_a_number_of_thousands_of_digits_is_one_short_line(override: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        check(expand([override]), STANDING)
+    [line] = caught.value.problems
+    assert line.startswith("-S seed=999") and "5000 digits" in line and len(line) < 300
+
+
 def test_every_value_of_a_knob_is_an_experiment() -> None:
     assert expand(["seed=1,2", "train.lr=choice(0.1,0.2)"]) == [
         [f"seed={seed}", f"train.lr={lr}"] for seed in (1, 2) for lr in (0.1, 0.2)

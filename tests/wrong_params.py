@@ -421,6 +421,9 @@ WRONG: dict[str, Wrong] = {
         {"trian.lr": 0.1},
     ),
     "a knob that is missing": knob("train.floor", MISSING, "train.floor: is missing; every knob stands in params.yaml"),
+    "a section without a knob": knob(
+        "train", {}, "train: holds none of its knobs; `git checkout params.yaml` brings them back"
+    ),
     "a section that is missing": knob("plot", MISSING, "plot: is missing; every knob stands in params.yaml"),
     "three at once": Wrong(
         ("seed: -3 is below 0", "model.depth: 'deep' is not a whole number", "train.lr: 1000.0 is above 100.0"),

@@ -158,10 +158,8 @@ def _fetch(url: str, part: Path, follow: Follow, pause: float) -> None:
             problem = f"the server answers {error.response.status_code} {error.response.reason}"
             if error.response.status_code < 500 and error.response.status_code not in (408, 429):
                 raise Refusal(f"{shown(url)}: {problem}") from None
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
             problem = reason(error)
-        except ValueError as error:  # a redirect to what is no address, a length that is no number
-            problem = f"its answer makes no sense: {error}"
         if attempt + 1 < TRIES:
             say(f"{shown(url)}: {problem}; trying again in {pause * 2**attempt:g} s")
             time.sleep(pause * 2**attempt)
@@ -195,8 +193,10 @@ def _resume(url: str, part: Path, follow: Follow) -> None:
                 advance(len(chunk))
 
 
-def reason(error: requests.RequestException) -> str:
+def reason(error: requests.RequestException | ValueError) -> str:
     """What went wrong, without the layers of libraries that it went through."""
+    if not isinstance(error, requests.RequestException):  # a redirect to what is no address, a length that is no number
+        return f"its answer makes no sense: {error}"
     match error:
         case requests.Timeout():
             return "no answer in time"

@@ -93,7 +93,7 @@ def _kept_sha256(place: Place) -> str:
     """
     try:
         answer = requests.head(place.url, allow_redirects=False, timeout=fetch.TIMEOUT, headers={"Accept-Encoding": "identity"})
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # a ValueError: it names another place that is no address
         raise Refusal(f"{fetch.shown(place.url)}: cannot be asked ({fetch.reason(error)}); {fetch.OFFLINE}") from None
     if answer.status_code >= requests.codes.bad_request:
         raise Refusal(f"{fetch.shown(place.url)}: the server answers {answer.status_code} {answer.reason}")

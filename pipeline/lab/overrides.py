@@ -37,7 +37,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         return [list(overrides)]
     try:
         return [each["params.yaml"] for each in get_hydra_sweeps({"params.yaml": list(overrides)})]
-    except (DvcException, HydraException) as error:
+    except (DvcException, HydraException, ValueError) as error:
         raise Refusal(f"-S {' '.join(overrides)}: {_first_line(error)}") from None
 
 
@@ -129,9 +129,9 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
     for override in overrides:
         try:
             parsed += to_hydra_overrides([override])
-        except HydraException as error:
+        except (HydraException, ValueError) as error:  # a ValueError: a number of thousands of digits
             raise Refusal(
-                f"-S {override}: DVC cannot read this; KNOB=VALUE, such as train.lr=0.01: {_first_line(error)}"
+                f"-S {override[:60]}: DVC cannot read this; KNOB=VALUE, such as train.lr=0.01: {_first_line(error)}"
             ) from None
     return parsed
 
