@@ -17,7 +17,7 @@ from test_given import leave, padded, rewritten
 from test_journey import clone, run
 from test_tokenizers import learned
 
-from pipeline.artifacts import read_json, tokenizer_digest, write_json
+from pipeline.artifacts import read_json, seal_folder, tokenizer_digest, write_json
 from pipeline.engine.architectures import ARCHITECTURES
 from pipeline.lab.adopt import adopt
 from pipeline.lab.stock_text import write
@@ -99,6 +99,7 @@ def test_a_copy_of_ours_wants_the_tokenizer_that_it_was_trained_with(tmp_path: P
     shutil.copytree("elsewhere", "data")
     assert adopt(Path("ours")).notes == [] and adopt(Path("ours")).command == found.command
     write_json(Path("data/tokens/tokenizer.json"), {"kind": "byte", "end": None})
+    seal_folder(Path("data/tokens"))
     with pytest.raises(
         Refusal, match=r"^ours: was trained with another tokenizer than that of data/tokens; copy the data/tokens/"
     ):
