@@ -1,10 +1,11 @@
 """How fast does training go beside other busy processes, and is that its fair share of the cores?
 
-    python -m benchmarks.busy [--busy 0,2,4,8] [--rounds 3] [--seconds 4] [--spin 10000,300] [--threads 0]
+    python -m benchmarks.busy [--busy 0,2,4,8] [--rounds 3] [--seconds 4] [--settle 15] [--spin 10000,0] [--threads 0]
 
 Each measurement trains the default recipe on random tokens in a process of its own, beside so many others that only compute.
 The fair share is what a scheduler owes `threads` of `threads + busy` equal threads: cores · threads / (threads + busy), as
-a part of the cores. Of the rounds, which take turns, the median is shown.
+a part of the cores. Of the rounds, which take turns, the median is shown. Before each the machine is left alone with its load,
+because how busy it was is what a stage looks at when it starts.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("--busy", default="0,2,4,8", help="how many busy processes")
     parser.add_argument("--spin", default="", help="values of GOMP_SPINCOUNT to compare; without it: as the stages set it")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--settle", type=float, default=15.0, help="seconds before each measurement")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--threads", type=int, default=0, help="0 = as many as there are cores")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
@@ -80,6 +82,7 @@ def main() -> None:
     words += ["--threads", str(asked.threads), "--seconds", str(asked.seconds)]
     for _, (spin, count) in itertools.product(range(asked.rounds), speeds):
         with beside(count):
+            time.sleep(asked.settle)
             environment = {**os.environ, **({"GOMP_SPINCOUNT": spin} if spin else {})}
             done = subprocess.run(words, cwd=TOP, env=environment, capture_output=True, text=True, check=True)
         speeds[spin, count].append(float(done.stdout))

@@ -54,7 +54,8 @@ def door(main: Callable[[], None]) -> Callable[[], None]:
         if is_stage and len(sys.argv) > 1:
             print(_no_arguments(file.stem, sys.argv[1]), file=sys.stderr)
             sys.exit(2)
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # GNU's OpenMP, which torch brings along on Linux
+        spins = "0" if machine_is_busy() else "10000"
+        os.environ.setdefault("GOMP_SPINCOUNT", spins)  # GNU's OpenMP, which torch brings along on Linux
         os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's and Intel's, milliseconds
         try:
             main()
@@ -104,6 +105,23 @@ def _no_arguments(stage: str, word: str) -> str:
         f"pipeline.{stage}: takes no arguments, and was given {word!r}. Its settings are in params.yaml; "
         f"`dvc repro {stage}` runs it after what it needs, `dvc exp run -S train.lr=0.01` with one of them changed"
     )
+
+
+PRESSURE = Path("/proc/pressure/cpu")
+BUSY = 50.0  # per cent of the time in which some process waited for a core
+
+
+def machine_is_busy() -> bool:
+    """Whether processes waited for a core during most of the last ten seconds, as Linux measures it; elsewhere by the load.
+
+    Then threads that wait for each other should sleep at once: each turn of waiting takes a core from the thread that is waited
+    for. On a quiet machine that would cost a third of the speed (docs/benchmarks.md).
+    """
+    try:
+        some = PRESSURE.read_text(encoding="ascii").partition("avg60")[0]  # some avg10=0.31 avg60=…
+        return float(some.rpartition("avg10=")[2]) > BUSY
+    except (OSError, ValueError):  # an older kernel, macOS, a container that hides it
+        return hasattr(os, "getloadavg") and os.getloadavg()[0] > 2 * cores()
 
 
 def cores() -> int:

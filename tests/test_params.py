@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -29,9 +30,11 @@ from pipeline.params import (
     Refusal,
     Section,
     Yaml12Loader,
+    cores,
     door,
     knob_names,
     load,
+    machine_is_busy,
     names_in,
     parse,
     printable,
@@ -383,6 +386,31 @@ def test_a_door_shows_what_a_refusal_quotes(capsys: pytest.CaptureFixture[str]) 
             main()
         assert ended.value.code == 2
     assert capsys.readouterr().err == "data/␛[2Jred.txt: holds no text\nhalf �\na␛]0;x: gone\n"
+
+
+@pytest.mark.parametrize(("waited", "spins"), [("0.31", "10000"), ("49.99", "10000"), ("50.01", "0"), ("99.20", "0")])
+def test_threads_sleep_at_once_where_the_kernel_says_that_the_machine_is_busy(
+    waited: str, spins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu").write_text(
+        f"some avg10={waited} avg60=70.00 avg300=1.00 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+    )
+    monkeypatch.setattr("pipeline.params.PRESSURE", tmp_path / "cpu")
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    door(lambda: None)()
+    assert os.environ["GOMP_SPINCOUNT"] == spins
+
+
+@pytest.mark.parametrize("content", [None, "", "some avg10=many"])
+def test_where_the_kernel_says_nothing_the_load_does(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is not None:
+        (tmp_path / "cpu").write_text(content)
+    monkeypatch.setattr("pipeline.params.PRESSURE", tmp_path / "cpu")
+    for average, busy in ((0.1, False), (2 * cores() + 0.1, True)):
+        monkeypatch.setattr(os, "getloadavg", lambda average=average: (average, 0.0, 0.0))
+        assert machine_is_busy() is busy
 
 
 def test_aliases_that_stand_for_little_are_read(tmp_path: Path) -> None:
