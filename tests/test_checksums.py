@@ -469,3 +469,23 @@ def test_the_advice_brings_back_what_a_failing_disk_has_damaged(file: str, ran_o
         assert followed.returncode == 0, followed.stderr
         assert path.read_bytes() == right, advice
     assert "up to date" in run(ran_once, "dvc", "status")
+
+
+def test_where_the_new_folder_cannot_take_its_place_the_old_one_is_back_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, replace = tmp_path / "raw", Path.replace
+    with whole(folder) as new:
+        (new / "text").write_text("old")
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name == ".raw.unfinished":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(OSError, match="Input/output error") as failed, whole(folder) as new:
+        (new / "text").write_text("new")
+    assert failed.value.filename == str(folder)
+    assert [file.read_text() for file in folder.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]

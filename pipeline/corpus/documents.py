@@ -211,7 +211,12 @@ def whole(folder: Path) -> Iterator[Path]:
                 sync(path)
             if folder.exists():
                 folder.replace(replaced)
-            unfinished.replace(folder)
+            try:
+                unfinished.replace(folder)
+            except OSError:
+                with contextlib.suppress(OSError):  # if that fails too, the next run brings it back
+                    replaced.replace(folder)
+                raise
             shutil.rmtree(replaced, ignore_errors=True)
         except OSError as error:
             error.filename = str(error.filename).replace(str(unfinished), str(folder), 1) if error.filename else str(folder)

@@ -348,7 +348,7 @@ def yaml_values(folder: Path, chance: random.Random) -> str:
     changed = lied(values, chance)
     (folder / "params.yaml").write_bytes(as_json(changed) if chance.random() < 0.5 else yaml.safe_dump(changed).encode())
     return str(
-        [(key, str(changed[key])[:100]) for key in values if not isinstance(changed, dict) or changed.get(key) != values[key]]
+        [(key, str(changed.get(key))[:100]) for key in values if isinstance(changed, dict) and changed.get(key) != values[key]]
     )[:300]
 
 
