@@ -764,7 +764,8 @@ def parse(section: type[S], values: dict[str, Any], prefix: tuple[str, ...] = ()
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        problems = [_said(detail, section, prefix) for detail in _together(error.errors())]
+        details = _together(error.errors()) if section is Params else error.errors()  # a study's parts are few
+        problems = [_said(detail, section, prefix) for detail in details]
         raise ParamsError(*(f"{problem.knob}: {problem.text}" for problem in problems)) from None
 
 
