@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.artifacts import programs
+from pipeline.lab.git import Repository
 
 RUNS = Path(".dvc/tmp/exps/run")  # a folder each, with the process that runs it (.json) and what it runs (.run)
 
@@ -80,20 +80,16 @@ class Experiment:
 
 def experiments(root: Path = Path()) -> Iterator[Experiment]:
     """Those that ended well, that wait, and that failed."""
-    for line in _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
+    git = Repository(root)
+    for line in git.raw("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
         if found := re.fullmatch(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38,62})/(.+)", line):
             yield Experiment(found[1], found[4], found[2] + found[3])
     for stash in ("stash", "failed"):  # DVC keeps each in the reflog
-        for line in _git(root, "log", "-g", "--format=%H %gs", f"refs/exps/celery/{stash}", "--").splitlines():
+        for line in git.raw("log", "-g", "--format=%H %gs", f"refs/exps/celery/{stash}", "--").splitlines():
             if found := re.fullmatch(r"(\w+) .*dvc-exp:\w*:(\w+):(.*)", line):
                 yield Experiment(found[1], found[3], found[2])
 
 
 def commit_of(name: str, root: Path = Path()) -> str:
     """The commit that a name of git's stands for; "" where there is none."""
-    return _git(root, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}").strip()
-
-
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else ""
+    return Repository(root)("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
