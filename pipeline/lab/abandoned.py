@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from pipeline.lab.at_work import at_work
 
 RUN = "dvc.repo.experiments.queue.tasks.run_exp"  # the kind of task that an experiment of the queue is
 
@@ -73,13 +73,8 @@ def _begun(queue: Path) -> list[Task]:
 
 def _somebody_works_in(root: Path) -> bool:
     """Whether a DVC works for this clone, or any process stands in a copy."""
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        words, place = process.info["cmdline"] or [], process.info["cwd"]
-        if not place or not Path(place).is_relative_to(root):
-            continue
-        if {"queue-worker", "exec-run"} & set(words) or Path(place).is_relative_to(root / ".dvc/tmp/exps"):
-            return True
-    return False
+    copies = root / ".dvc/tmp/exps"
+    return any({"queue-worker", "exec-run"} & set(words) or place.is_relative_to(copies) for words, place in at_work(root))
 
 
 def _named(tasks: list[Task]) -> str:

@@ -14,10 +14,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 from pipeline.artifacts import private, programs, write_bytes, write_text
 from pipeline.lab import abandoned, interrupted
+from pipeline.lab.at_work import at_work
 from pipeline.lab.git import Repository
 from pipeline.params import Refusal, load, read_yaml
 
@@ -60,13 +59,7 @@ def _without_dvc(root: Path) -> Iterator[bool]:
 
 def _somebody_works_in(root: Path) -> bool:
     """Whether a git or DVC stands in a folder; not one that works through DVC's queue, in copies of its own."""
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        words, place = process.info["cmdline"] or [], process.info["cwd"]  # None: somebody else's
-        if {"queue-worker", "exec-run"} & set(words):
-            continue
-        if programs(words) & {"git", "dvc"} and place and Path(place).is_relative_to(root):
-            return True
-    return False
+    return any(programs(words) & {"git", "dvc"} and not {"queue-worker", "exec-run"} & set(words) for words, _ in at_work(root))
 
 
 def _index_lock(git: Repository) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.artifacts import programs
+from pipeline.lab.at_work import at_work
 from pipeline.lab.git import Repository
 
 RUNS = Path(".dvc/tmp/exps/run")  # a folder each, with the process that runs it (.json) and what it runs (.run)
@@ -43,12 +44,7 @@ def _lives(noted: Path, revision: str) -> bool:
 
 def dvc_works(root: Path = Path()) -> bool:
     """Whether a DVC is at work here: a worker of its queue, an experiment or any other command."""
-    here = root.resolve()
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        words, place = process.info["cmdline"] or [], process.info["cwd"]  # None: somebody else's
-        if "dvc" in programs(words) and place and Path(place).is_relative_to(here):
-            return True
-    return False
+    return any("dvc" in programs(words) for words, _ in at_work(root.resolve()))
 
 
 def lost(said: str, root: Path = Path()) -> list[str]:
