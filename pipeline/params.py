@@ -509,10 +509,12 @@ class Train(Section):
     @model_validator(mode="after")
     def parts_fit(self) -> Train:
         for knob in ("start_from", "teacher"):
-            if Path(getattr(self, knob)).parts[:1] == ("models",):
-                raise _problem(
-                    knob, f"{getattr(self, knob)!r} is what train itself writes, and empties first; a copy of it would do"
-                )
+            named = os.path.relpath(getattr(self, knob) or ".")
+            copy_it = "Copy it first: cp -r models/trained models/teacher"
+            if Path(named).is_relative_to("models/trained"):
+                raise _problem(knob, f"{named!r} is this stage's own output and is deleted when it starts. {copy_it}")
+            if named == "models":
+                raise _problem(knob, f"'models' is the folder of all models; the last run's is models/trained. {copy_it}")
         if self.freeze and self.start_from == "data/none":
             raise _problem("freeze", "true, and train.start_from names no folder whose weights could stay as they are")
         if self.draw == "epochs" and self.batch_start < 1:

@@ -1,4 +1,4 @@
-"""How does it look? metrics -> plots/pictures/*.png, plots/report.html."""
+"""How does it look? metrics -> plots/report.html, plots/doctor.png, plots/pictures/*.png."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage train: data/tokens -> models/, metrics/train.csv, validation.csv, train.json, sanity.json."""
+"""The stage train: data/tokens -> models/trained, metrics/train.csv, validation.csv, train.json, sanity.json."""
 
 from __future__ import annotations
 

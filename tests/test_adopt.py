@@ -122,8 +122,8 @@ def test_a_network_that_divides_its_logits_and_one_whose_window_is_wider_than_ou
 
 def test_what_train_would_refuse_whatever_the_knobs_is_refused_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, monkeypatch)
-    with pytest.raises(Refusal, match=r"^train\.start_from: 'models' is what train itself writes"):
-        adopt(Path("models"))
+    with pytest.raises(Refusal, match=r"^train\.start_from: 'models/trained' is this stage's own output"):
+        adopt(Path("models/trained"))
     values = read_yaml(Path("params.yaml"))
     for kind, dataset in (("vision", "digits"), ("classify", "dyck")):
         values["task"]["kind"], values["prepare"]["dataset"] = kind, dataset
@@ -147,5 +147,5 @@ def test_the_command_that_is_printed_runs(tmp_path: Path) -> None:
     assert re.search("7 rows of its embedding are no token's", said)
     command = next(line for line in said.splitlines() if line.startswith("$ dvc exp run "))
     run(lab, *shlex.split(command[2:]), "-S", "train.steps=5", "train")
-    assert read_json(lab / "models/model.json", "vocabulary")["vocabulary"] == made.tokenizer.vocabulary
+    assert read_json(lab / "models/trained/model.json", "vocabulary")["vocabulary"] == made.tokenizer.vocabulary
     assert read_json(lab / "data/tokens/meta.json")["tokens"]["train"] > 4_000

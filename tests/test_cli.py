@@ -120,7 +120,7 @@ def test_a_verb_works_from_any_folder_of_the_project(project: Path, monkeypatch:
     (project / "some" / "where").mkdir(parents=True)
     monkeypatch.chdir(project / "some" / "where")
     done = rally("sample", "--prompt", "a")
-    assert done.stderr.startswith("models/model.safetensors: there is no trained model here; ")
+    assert done.stderr.startswith("models/trained/model.safetensors: there is no trained model here; ")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,8 @@ def test_the_data_sets_are_told_in_a_terminal_and_one_that_is_not_there_is_one_l
     [
         (
             [],
-            "models/model.safetensors: there is no trained model here; `dvc repro` trains one, `dvc pull` fetches a shared one",
+            "models/trained/model.safetensors: there is no trained model here; `dvc repro` trains one, "
+            "`dvc pull` fetches a shared one",
         ),
         (["--top-p", "0"], "--top-p: 0.0 is not a share above 0 and up to 1"),
         (["--temperature", "inf"], "--temperature: inf is not finite"),
@@ -244,7 +245,7 @@ def test_a_prompt_is_gone_on_with_and_a_seed_repeats_it(trained: Path, capsys: p
         assert write(replace(DRAW, tokens=40, seed=seed), "the cat€")
         out, err = capsys.readouterr()
         whose, lacks = err.splitlines()
-        assert whose.startswith("models: this model is of another run: model.depth is 3, and was 2 when train ran")
+        assert whose.startswith("models/trained: this model is of another run: model.depth is 3, and was 2 when train ran")
         assert lacks == "The tokenizer lacks characters of this prompt; the model reads 'the cat'."
         texts.append(out)
     one, same, other = texts

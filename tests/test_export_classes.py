@@ -247,7 +247,7 @@ def test_images_are_exported_with_their_classes_and_a_card_of_their_scores(
     exec(example[1].replace("print(", "told("), {"told": told.append})  # what the card shows is what works
     zero = (torch.zeros(1, 6, 5, 1) - 50) / 50
     assert told == [[CLASSES[int(made.model(zero).argmax())]]]
-    with pytest.raises(Refusal, match=r"^given: holds an ONNX file, which cannot be trained on; a copy of models/ can$"):
+    with pytest.raises(Refusal, match=r"^given: holds an ONNX file, which cannot be trained on; a copy of models/trained can$"):
         adopt(Path("given"))
 
 

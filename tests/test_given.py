@@ -44,7 +44,7 @@ def leave(folder: Path, name: str, **changes: Any) -> Subject:
     """A project with a model that an architecture holds, as `ours` and, exported, as `theirs`."""
     made = subject(folder, **a_model_of(name, **changes))
     leave_model(folder, made)
-    shutil.copytree(folder / "models", folder / "ours")
+    shutil.copytree(folder / "models/trained", folder / "ours")
     (folder / "theirs").mkdir()
     write(folder / "theirs", made, name, ARCHITECTURES[name])
     meta = folder / "data/tokens/meta.json"
@@ -466,10 +466,10 @@ def test_a_folder_that_lies_is_refused_in_one_line_before_memory_is_taken(what: 
 def test_models_that_lie_are_not_opened_either(what: str, tmp_path: Path) -> None:
     leave(tmp_path, "gpt2")
     damage, line = LIES[what]
-    damage(tmp_path / "models")
-    seal_folder(tmp_path / "models")
+    damage(tmp_path / "models/trained")
+    seal_folder(tmp_path / "models/trained")
     with pytest.raises(Refusal, match=line):
-        open_model(tmp_path / "models", runtime(), tokens=tmp_path / "data/tokens")
+        open_model(tmp_path / "models/trained", runtime(), tokens=tmp_path / "data/tokens")
 
 
 CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
@@ -558,12 +558,12 @@ def test_an_index_is_not_followed_out_of_its_folder(tmp_path: Path) -> None:
 )
 def test_a_list_of_snapshots_that_lies_is_one_line(one: dict[str, Any], tmp_path: Path) -> None:
     leave(tmp_path, "gpt2")
-    listed = tmp_path / "models/snapshots/snapshots.json"
+    listed = tmp_path / "models/trained/snapshots/snapshots.json"
     snapshots = read_json(listed)["snapshots"]
     write_json(listed, {"snapshots": [snapshots[0], snapshots[1] | one]})
     seal_folder(listed.parent)
     with pytest.raises(Refusal, match=r"snapshots\.json: is not a list of snapshots; `dvc repro` makes it anew$"):
-        [*open_snapshots(tmp_path / "models", runtime(), sequences=1, toy="", tokens=tmp_path / "data/tokens")]
+        [*open_snapshots(tmp_path / "models/trained", runtime(), sequences=1, toy="", tokens=tmp_path / "data/tokens")]
 
 
 # ---------------------------------------------------------------------------------------------------------------- the command

@@ -35,7 +35,7 @@ def weights(progress: Progress) -> dict[str, torch.Tensor]:
 
 
 def leave_trained(folder: Path, tokens: Path, params: Params) -> Progress:
-    """A models/ folder, as the stage train leaves it, of a training over the data in a folder."""
+    """A models/trained folder, as the stage train leaves it, of a training over the data in a folder."""
     progress, task, runtime = started(params, tokens)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     about = {"task": params.task.kind, "tokenizer": made_for(tokens), "model": params.model.model_dump(), "step": progress.step}

@@ -44,7 +44,8 @@ def clone(folder: Path) -> Path:
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=TOP, capture_output=True, text=True, check=True
     )
     for name in listed.stdout.splitlines():
-        if (TOP / name).is_file() and name != "dvc.lock" and not name.startswith(("metrics/", "plots/")):
+        is_result = name.startswith("metrics/") and Path(name).name not in ("README.md", ".gitignore")
+        if (TOP / name).is_file() and name != "dvc.lock" and not is_result:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(TOP / name, folder / name)
     values = read_yaml(TOP / "params.yaml")
@@ -191,12 +192,12 @@ def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) 
     run(lab, "dvc", "exp", "run", "-n", "alone", "-S", "train.lr=0.5", "train")
     table = run(lab, "rally", "show")
     assert (has_scores(table, "alone"), has_scores(table, "workspace"), has_scores(table, "main")) == (False, False, True)
-    assert "evaluate has not run on the models that train left" in table
+    assert "evaluate has not run on the models/trained that train left" in table
     said = run(lab, "rally", "sample", "--prompt", "a", "--tokens", "3")
     assert "another run" not in said, "the model is of these knobs"
     subprocess.run(["git", "checkout", "-q", "."], cwd=lab, check=True)  # and no `dvc checkout`
     said = run(lab, "rally", "sample", "--prompt", "a", "--tokens", "3")
-    assert "models: this model is of another run: models is not what train left; `dvc repro` trains" in said
+    assert "models/trained: this model is of another run: models/trained is not what train left; `dvc repro` trains" in said
     assert has_scores(run(lab, "rally", "show"), "workspace"), "they are of the committed knobs, as dvc.lock says"
 
     code = lab / "pipeline/evaluation/scores.py"

@@ -369,7 +369,7 @@ def test_the_toy_text_goes_through_the_trained_model(project: Path) -> None:
     assert looked.network == "after step 7"
     assert "".join(looked.words) == "the␣cat␣sat␣"  # the context holds twelve
     whose, *notes = looked.notes
-    assert whose.startswith("models: this model is of another run: model.depth is 3, and was 2 when train ran (and ")
+    assert whose.startswith("models/trained: this model is of another run: model.depth is 3, and was 2 when train ran (and ")
     assert notes == ["The context holds 12 tokens: of 35 these are the first."]
 
 
@@ -415,7 +415,7 @@ def test_words_that_say_nothing_or_contradict_each_other_are_refused(asked: dict
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--step", "3"], "models/model.safetensors: there is no trained model here; "),
+        (["--step", "3"], "models/trained/model.safetensors: there is no trained model here; "),
         (["--untrained"], "data/tokens/tokenizer.json: no text has been tokenized with these knobs; "),
     ],
 )

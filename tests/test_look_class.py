@@ -51,10 +51,10 @@ def leave(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None
 
 def test_the_name_of_a_class_does_nothing_to_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(tmp_path, monkeypatch, **NETWORKS["linear"])
-    for file in (Path("models/model.json"), Path("data/tokens/meta.json")):
+    for file in (Path("models/trained/model.json"), Path("data/tokens/meta.json")):
         write_json(file, read_json(file) | {"classes": ["\x1b[31mred", "green\x9b", "blue\x07"]})
     sealed(tmp_path)
-    about = Path("models/model.json")
+    about = Path("models/trained/model.json")
     write_json(about, read_json(about) | {"tokenizer": made_for(Path("data/tokens"))})
     sealed(tmp_path)
     told = seen(image="0")
@@ -144,7 +144,7 @@ def test_a_fresh_network_is_looked_at_before_any_training(kind: str, tmp_path: P
     leave(tmp_path, monkeypatch, task__kind=kind)
     assert "as drawn, untrained" in seen(untrained=True).network
     assert len(seen(knobs=("model.depth=1",)).layers) == 2
-    shutil.rmtree("models")
+    shutil.rmtree("models/trained")
     assert "no trained model here" in seen().notes[0]
     shutil.rmtree("data/tokens")
     with pytest.raises(Refusal, match="no data of kind"):

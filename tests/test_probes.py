@@ -317,11 +317,11 @@ def test_the_stage_leaves_every_reading_over_all_snapshots_and_the_same_bytes_ea
 
 
 def last(project: Path) -> Subject:
-    return [*open_snapshots(project / "models", runtime(), sequences=4, toy="the cat")][-1]
+    return [*open_snapshots(project / "models/trained", runtime(), sequences=4, toy="the cat")][-1]
 
 
 def test_a_damaged_snapshot_is_refused_and_nothing_is_written(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = project / "models/snapshots/step-000000003.safetensors"
+    file = project / "models/trained/snapshots/step-000000003.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(SystemExit) as ended:
         probe.main()
@@ -333,7 +333,7 @@ def test_a_damaged_snapshot_is_refused_and_nothing_is_written(project: Path, cap
 
 @pytest.mark.parametrize("content", ['{"snapshots": []}', '{"snapshots": [1]}', "[]", '{"snapshots": [{"step": 1}]}'])
 def test_a_list_that_names_no_snapshots_is_refused(project: Path, content: str) -> None:
-    (project / "models/snapshots/snapshots.json").write_text(content)
+    (project / "models/trained/snapshots/snapshots.json").write_text(content)
     with pytest.raises(Refusal, match=r"snapshots\.json: is (no list of snapshots|damaged)"):
         last(project)
 

@@ -137,10 +137,10 @@ def test_what_was_good_is_left_to_start_from_also_after_a_kill(lab: Path) -> Non
     metrics = json.loads((lab / "metrics/train.json").read_text())
     assert metrics["diverged"] and metrics["stopped"] in (ABOVE_UNIFORM, SPIKE, NOT_A_NUMBER)
     assert f"given up at step {metrics['step']} of 60: {metrics['stopped']}" in said
-    about = json.loads((lab / "models/good/model.json").read_text())
-    assert f"the weights of step {about['step']}, before it went wrong, are in models/good" in said
+    about = json.loads((lab / "models/trained/good/model.json").read_text())
+    assert f"the weights of step {about['step']}, before it went wrong, are in models/trained/good" in said
     assert 0 < about["step"] < metrics["step"]
-    weights = safetensors.torch.load_file(lab / "models/good/model.safetensors")
+    weights = safetensors.torch.load_file(lab / "models/trained/good/model.safetensors")
     assert all(bool(torch.isfinite(weight).all()) for weight in weights.values())
     unbroken = outs(lab)
     forget_outs(lab)

@@ -95,7 +95,7 @@ def test_outside_training_the_teacher_is_not_asked_and_what_is_shown_is_the_plai
 
 
 def leave_teacher(folder: Path, tokens: Path, steps: int = 25) -> Path:
-    """A models/ folder of a small model that has learned the tokens."""
+    """A models/trained folder of a small model that has learned the tokens."""
     params = knobs(train__steps=steps, train__batch=8, model__width=32, model__mixer="none")
     progress, task, runtime = started(params, tokens)
     fit(progress, task, params.train, params.seed, runtime, Keeping())

@@ -396,8 +396,21 @@ WRONG: dict[str, Wrong] = {
     ),
     "a start from what training empties": knob(
         "train.start_from",
-        "models/snapshots",
-        "train.start_from: 'models/snapshots' is what train itself writes, and empties first; a copy of it would do",
+        "models/trained/good",
+        "train.start_from: 'models/trained/good' is this stage's own output and is deleted when it starts. Copy it first: "
+        "cp -r models/trained models/teacher",
+    ),
+    "a start from the folder that older clones had the model in": knob(
+        "train.start_from",
+        "models/",
+        "train.start_from: 'models' is the folder of all models; the last run's is models/trained. Copy it first: "
+        "cp -r models/trained models/teacher",
+    ),
+    "a teacher that training empties, by a way round": knob(
+        "train.teacher",
+        "data/../models/./trained/",
+        "train.teacher: 'models/trained' is this stage's own output and is deleted when it starts. Copy it first: "
+        "cp -r models/trained models/teacher",
     ),
     # text that means something else to DVC, which passes all knobs through OmegaConf at every -S
     "a text that DVC would replace": knob(

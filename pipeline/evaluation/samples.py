@@ -60,7 +60,7 @@ def _continued(subject: Subject, ids: list[int], choice: Callable[[Tensor], int]
     """
     model = subject.model
     if not isinstance(model, GPT):
-        raise Refusal(f"models: a {type(model).__name__} writes no text")
+        raise Refusal(f"models/trained: a {type(model).__name__} writes no text")
     length = model.knobs.length
     context, cache = ids[-length:], model.new_cache(1)
     unread = context
@@ -68,7 +68,9 @@ def _continued(subject: Subject, ids: list[int], choice: Callable[[Tensor], int]
         with torch.inference_mode(), subject.runtime.autocast(), _one_thread():
             logits = model(torch.tensor([unread], device=subject.runtime.device), cache=cache)[0, -1].float().cpu()
             if not math.isfinite(float(logits.sum())):
-                raise Refusal("models: what the model says are no numbers (its training diverged), so it writes no text")
+                raise Refusal(
+                    "models/trained: what the model says are no numbers (its training diverged), so it writes no text"
+                )
             token = choice(logits)
         yield token
         context, unread = [*context[-length + 1 :], token], [token]

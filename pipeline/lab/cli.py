@@ -214,7 +214,7 @@ def export(
 
 @app.command("import")
 def import_(
-    folder: Annotated[Path, typer.Argument(help="A copy of models/, or a folder of Hugging Face's.")],
+    folder: Annotated[Path, typer.Argument(help="A copy of models/trained, or a folder of Hugging Face's.")],
 ) -> None:
     """Print the command that trains on from a model in a folder."""
     target = Path.cwd() / folder

@@ -34,10 +34,10 @@ def adopt(folder: Path) -> Adoption:
     from pipeline.engine.pretrained.source import Ours, given, knobs_at, network_of
 
     if (folder / "model.onnx").is_file():
-        raise Refusal(f"{folder}: holds an ONNX file, which cannot be trained on; a copy of models/ can")
+        raise Refusal(f"{folder}: holds an ONNX file, which cannot be trained on; a copy of models/trained can")
     found = given(folder)
     if not isinstance(found, Ours) and read_json(folder / "config.json").get("id2label"):
-        raise Refusal(f"{folder}: holds an exported classifier, which is not read back; a copy of models/ can be")
+        raise Refusal(f"{folder}: holds an exported classifier, which is not read back; a copy of models/trained can be")
     if problems := [*_of_another_task(found, standing)]:
         raise Refusal(*problems)
     turned: dict[str, Any] = {}

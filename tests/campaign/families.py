@@ -445,7 +445,7 @@ def given(folder: Path, chance: random.Random) -> str:
     """A folder of ours or of Hugging Face's, that lies about itself; its checksum fits, for whoever lies can count too."""
     ours = chance.random() < 0.5
     place, about = folder / "given", "model.json" if ours else "config.json"
-    (folder / ("models" if ours else "stock")).rename(place)
+    (folder / ("models/trained" if ours else "stock")).rename(place)
     weights = place / "model.safetensors"
     said = json.loads((place / about).read_text())
     way = chance.choice(["weights", "weights", "about", "about", "damage", "pickle", "missing"])

@@ -444,7 +444,7 @@ def here(path: Path, small: int = SMALL) -> Verdict:
 
 
 def of_trained(knobs: Params) -> Verdict:
-    """Whether models/ is of the knobs, code and data here; without a dvc.lock, whether it is of the knobs that it notes."""
+    """Whether models/trained is of the knobs, code and data here; without a dvc.lock, whether of the knobs that it notes."""
     verdict = here(MODEL.parent, LARGE)
     if verdict.known:
         return verdict
