@@ -41,7 +41,7 @@ def _ids(params: Params) -> None:
     from pipeline.corpus.parts import write_parts
     from pipeline.corpus.progress import follower
 
-    kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocabulary, params.runtime.workers
+    kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocab_size, params.runtime.workers
     given, follow = Path(params.tokenize.path), follower(params.runtime.progress)
     with whole(artifacts.TOKENS) as folder:
         saved = artifacts.tokenizer_of(folder)
