@@ -48,7 +48,7 @@ def measure(threads: int, seconds: float) -> float:
     start = time.perf_counter()
     while time.perf_counter() - start < seconds or progress.step - first < 5:
         steps()
-    return (progress.step - first) * params.train.batch * params.model.length / (time.perf_counter() - start)
+    return (progress.step - first) * params.train.batch_size * params.model.context_length / (time.perf_counter() - start)
 
 
 @contextlib.contextmanager

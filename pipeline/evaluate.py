@@ -66,7 +66,7 @@ def _classes(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
     to_beat = class_baselines(len(names), params.evaluate.neighbours, say)
     print(*class_standings([*(ClassScore.of("model", *told) for told in answers.items()), *to_beat]), sep="\n")
     told = class_summary(answers, to_beat, names, meta["test_is_validation"]) | {"splits": examples_shared()}
-    worst = mistakes.worst(answers[mistakes.SPLIT], params.evaluate.mistakes)
+    worst = mistakes.worst(answers[mistakes.SPLIT], params.evaluate.worst_mistakes)
     artifacts.write_json(artifacts.EVALUATION, told)
     artifacts.write_text(artifacts.SAMPLES, mistakes.page(answers[mistakes.SPLIT], worst, names))
     artifacts.write_json(artifacts.MISTAKES, mistakes.as_json(worst, names))

@@ -23,7 +23,7 @@ def main() -> None:
         artifacts.MODEL.parent,
         Runtime(params.runtime),
         sequences=knobs.sequences,
-        toy=knobs.toy,
+        toy=knobs.toy_text,
         sharpness_iterations=knobs.sharpness_iterations,
     )
     sizes = [file.stat().st_size for file in artifacts.SNAPSHOTS.glob("*.safetensors")]

@@ -41,7 +41,7 @@ def _ids(params: Params) -> None:
     from pipeline.corpus.store.text import whole
     from pipeline.progress import follower
 
-    kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocabulary, params.runtime.workers
+    kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocab_size, params.runtime.workers
     given, follow = Path(params.tokenize.path), follower(params.runtime.progress)
     with whole(artifacts.TOKENS) as folder:
         saved = artifacts.tokenizer_of(folder)

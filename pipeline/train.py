@@ -38,7 +38,7 @@ def main() -> None:
     run = artifacts.identity("train", described)
     progress, task = begin(params.seed, params.task.kind, params.model, train, artifacts.TOKENS, runtime)
     with runtime.enough_memory():  # before a checkpoint is restored, so that a resumed run finds what an unbroken one did
-        sanity = numbers_at_start(progress.model, task, drawn=train.start_from == str(artifacts.NONE))
+        sanity = numbers_at_start(progress.model, task, drawn=train.init_from == str(artifacts.NONE))
     artifacts.write_json(artifacts.SANITY, sanity)
     with Checkpoints(run) as checkpoints:
         resumed = checkpoints.restore(progress)

@@ -34,8 +34,8 @@ KINDS: dict[str, dict[str, Any]] = {
 BATCH_NORM = KINDS["vision"] | {"model__norm": "batch"}
 
 SMALL = {
-    "model": {"depth": 2, "width": 16, "heads": 2, "length": 12, "window": 5},
-    "train": {"steps": 12, "batch": 4, "curve_points": 4, "validations": 3, "validation_examples": 8},
+    "model": {"depth": 2, "width": 16, "heads": 2, "context_length": 12, "window": 5},
+    "train": {"steps": 12, "batch_size": 4, "log_points": 4, "validation_points": 3, "validation_examples": 8},
     "runtime": {"device": "cpu", "threads": 1, "progress": "none"},
 }
 

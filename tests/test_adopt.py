@@ -114,15 +114,17 @@ def test_a_network_that_divides_its_logits_and_one_whose_window_is_wider_than_ou
     project(tmp_path, monkeypatch, "mistral", model__init="mup", model__base_width=8, model__window=5)
     assert turned("ours").items() >= {"model.init": "mup", "model.base_width": "8", "model.attention": "window"}.items()
     values = read_yaml(Path("params.yaml"))
-    values["model"]["length"] = values["model"]["window"] = 4
+    values["model"]["context_length"] = values["model"]["window"] = 4
     Path("params.yaml").write_text(json.dumps(values))
     for folder in ("ours", "theirs"):
-        assert not turned(folder).keys() & {"model.window", "model.length", "model.attention"}, "a window of 5 sees all of 4"
+        assert not turned(folder).keys() & {"model.window", "model.context_length", "model.attention"}, (
+            "a window of 5 sees all of 4"
+        )
 
 
 def test_what_train_would_refuse_whatever_the_knobs_is_refused_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, monkeypatch)
-    with pytest.raises(Refusal, match=r"^train\.start_from: 'models/trained' is this stage's own output"):
+    with pytest.raises(Refusal, match=r"^train\.init_from: 'models/trained' is this stage's own output"):
         adopt(Path("models/trained"))
     values = read_yaml(Path("params.yaml"))
     for kind, dataset in (("vision", "digits"), ("classify", "dyck")):
@@ -132,7 +134,7 @@ def test_what_train_would_refuse_whatever_the_knobs_is_refused_here(tmp_path: Pa
             with pytest.raises(Refusal, match=r"^theirs: has learned task\.kind language; no network over images begins with"):
                 adopt(Path("theirs"))
         else:
-            assert turned("theirs")["train.start_from"] == "theirs"
+            assert turned("theirs")["train.init_from"] == "theirs"
 
 
 @pytest.mark.slow

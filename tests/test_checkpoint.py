@@ -164,7 +164,7 @@ def a_lab(folder: Path) -> Path:
     values = artifacts.read_yaml(TOP / "params.yaml")
     for section, small in SMALL.items():
         values[section] |= small
-    values["train"] |= {"steps": 60, "curve_points": 20, "validations": 6}
+    values["train"] |= {"steps": 60, "log_points": 20, "validation_points": 6}
     values["runtime"] |= {"checkpoint_seconds": 1e-6, "progress": "lines"}
     values["model"]["dropout"] = 0.1
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
@@ -188,7 +188,7 @@ def turn_to(lab: Path, kind: str) -> None:
     for name, value in KINDS[kind].items():
         section, _, knob = name.partition("__")
         values[section][knob] = value
-    values["train"] |= {"draw": "epochs", "class_weights": "balanced"}
+    values["train"] |= {"sampling": "epochs", "class_weights": "balanced"}
     if kind == "vision":
         values["model"]["norm"], values["train"]["mixup"] = "batch", 0.2
     (lab / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
@@ -343,7 +343,7 @@ def test_what_is_too_short_for_the_test_split_is_refused_before_the_training(lab
     np.save(lab / "data/tokens/test.npy", np.zeros(5, np.uint8))
     sealed(lab)
     process = train(lab)
-    assert "model.length: 12 is too long for the split test" in process.communicate(timeout=60)[1]
+    assert "model.context_length: 12 is too long for the split test" in process.communicate(timeout=60)[1]
     assert process.returncode == 2
     assert not (lab / "models/trained").exists()
 

@@ -207,7 +207,7 @@ def test_every_data_set_is_listed_in_a_line_and_said_more_of(kind: str, project:
 def test_a_data_set_is_listed_with_the_licence_of_its_card(tmp_path: Path) -> None:
     for name in ("markov", "repeats", "addition", "dyck", "modular"):
         with Splits(tmp_path) as splits:
-            card = TEXTS[name](knobs(prepare__dataset=name, prepare__size=5000).prepare, splits, follower("none"))
+            card = TEXTS[name](knobs(prepare__dataset=name, prepare__generated_chars=5000).prepare, splits, follower("none"))
         assert card.licence == CATALOGUE["language"][name].licence
 
 

@@ -76,7 +76,7 @@ def trained(stops=(), **changes):
 
 plain, expected = trained()
 far = {}
-for name, changes in {"alone": {}, "block": {"runtime__checkpointing": "block"}}.items():
+for name, changes in {"alone": {}, "block": {"runtime__activation_checkpointing": "block"}}.items():
     progress, found = trained(runtime__compile=True, **changes)
     _, resumed = trained(stops=(3,), runtime__compile=True, **changes)
     assert list(found) == list(expected)

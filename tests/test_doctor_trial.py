@@ -122,7 +122,7 @@ def test_a_bound_lies_between_the_last_healthy_run_and_the_sick_ones() -> None:
 
 @pytest.mark.slow
 def test_a_small_trial_finds_what_runs_have_and_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = {"train.steps": 100, "prepare.size": 60_000}
+    small = {"train.steps": 100, "prepare.generated_chars": 60_000}
     wanted = [Patient("markov", "house", 1, fault, small) for fault in ("", "rate x30", "no mask", "frozen block")]
     done: list[Any] = []
     cases = cases_of(wanted, STANDING, lambda: done.append(1))

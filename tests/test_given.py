@@ -62,7 +62,7 @@ def params_of(made: Subject, **changes: Any) -> Params:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_training_starts_from_the_weights_of_a_folder(name: str, kind: str, tmp_path: Path) -> None:
     made = leave(tmp_path, name)
-    params = params_of(made, train__start_from=str(tmp_path / kind), model__dropout=0.1, model__init="orthogonal")
+    params = params_of(made, train__init_from=str(tmp_path / kind), model__dropout=0.1, model__init="orthogonal")
     progress, _ = begin(params.seed, params.task.kind, params.model, params.train, tmp_path / "data/tokens", runtime())
     for name, weight in weights(progress.model).items():
         torch.testing.assert_close(weight, weights(made.model)[name], rtol=0, atol=1e-6)
@@ -86,7 +86,7 @@ def test_a_folder_that_the_library_has_saved_is_read_too(name: str, tmp_path: Pa
 
 def test_a_shorter_context_reads_the_first_of_the_places_that_were_learned(tmp_path: Path) -> None:
     made = leave(tmp_path, "gpt2", model__position="learned")
-    shorter = GPT(params_of(made, model__length=7).model, made.tokenizer.vocabulary, torch.Generator())
+    shorter = GPT(params_of(made, model__context_length=7).model, made.tokenizer.vocabulary, torch.Generator())
     start_from(tmp_path / "theirs", shorter, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     assert torch.equal(shorter.position.weight, made.model.position.weight[:7])
 
@@ -94,15 +94,15 @@ def test_a_shorter_context_reads_the_first_of_the_places_that_were_learned(tmp_p
 @pytest.mark.parametrize("kind", ["ours", "theirs"])
 def test_each_knob_that_must_be_another_is_one_line_with_what_would_do(kind: str, tmp_path: Path) -> None:
     made = leave(tmp_path, "nemotron")
-    other = params_of(made, model__width=32, model__norm="rms", model__mixer="smear").model
+    other = params_of(made, model__width=32, model__norm="rms", model__embedding_mixer="smear").model
     network, folder = GPT(other, made.tokenizer.vocabulary, torch.Generator()), tmp_path / kind
     with pytest.raises(Refusal) as refused:
         start_from(folder, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     norms = "'layer_plain'" if kind == "ours" else "'layer_plain' or 'layer'"
     assert sorted(refused.value.problems) == [
-        f"model.mixer: \"smear\" is not that of train.start_from, {folder}; 'none' would do",
-        f'model.norm: "rms" is not that of train.start_from, {folder}; {norms} would do',
-        f"model.width: 32 is not that of train.start_from, {folder}; 16 would do",
+        f"model.embedding_mixer: \"smear\" is not that of train.init_from, {folder}; 'none' would do",
+        f'model.norm: "rms" is not that of train.init_from, {folder}; {norms} would do',
+        f"model.width: 32 is not that of train.init_from, {folder}; 16 would do",
     ]
 
 
@@ -127,8 +127,8 @@ def test_a_model_of_another_tokenizer_is_refused(kind: str, tmp_path: Path) -> N
     with pytest.raises(Refusal) as refused:
         start_from(tmp_path / kind, made.model, Shape(99), tokens)
     vocabulary, tokenizer = refused.value.problems
-    assert re.fullmatch(r"train\.start_from: .* knows 16 tokens, and data/tokens 99", vocabulary)
-    assert re.match(r"train\.start_from: .* was trained with another tokenizer than that of data/tokens;", tokenizer)
+    assert re.fullmatch(r"train\.init_from: .* knows 16 tokens, and data/tokens 99", vocabulary)
+    assert re.match(r"train\.init_from: .* was trained with another tokenizer than that of data/tokens;", tokenizer)
 
 
 def rewritten(file: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Path], None]:
@@ -237,7 +237,7 @@ IDS = torch.arange(10)[None]
 
 
 def test_a_head_beside_a_tied_embedding_is_refused_unless_it_is_the_embedding(tmp_path: Path) -> None:
-    made = leave(tmp_path, "llama", model__tied=True)
+    made = leave(tmp_path, "llama", model__tie_embeddings=True)
     file = tmp_path / "theirs/model.safetensors"
     tensors = safetensors.torch.load_file(file)
     assert isinstance(made.model, GPT) and "lm_head.weight" not in tensors
@@ -272,7 +272,7 @@ def test_a_window_of_mistrals_that_is_null_or_not_below_the_context_is_full_atte
 @pytest.mark.parametrize("kind", ["ours", "theirs"])
 def test_a_window_wider_than_a_shorter_context_is_none(kind: str, tmp_path: Path) -> None:
     made = leave(tmp_path, "mistral", model__window=5)
-    shorter = params_of(made, model__length=4, model__attention="full").model
+    shorter = params_of(made, model__context_length=4, model__attention="full").model
     network = GPT(shorter, made.tokenizer.vocabulary, torch.Generator())
     start_from(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     torch.testing.assert_close(logits(network, IDS[:, :4]), logits(made.model, IDS[:, :4]), rtol=0, atol=1e-5)
@@ -292,7 +292,7 @@ def padded(folder: Path, rows: int) -> None:
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_rows_beyond_the_tokenizer_are_left_out(name: str, tied: bool, tmp_path: Path) -> None:
-    made = leave(tmp_path, name, model__tied=tied)
+    made = leave(tmp_path, name, model__tie_embeddings=tied)
     padded(tmp_path / "theirs", 5)
     network = GPT(params_of(made).model, made.tokenizer.vocabulary, torch.Generator())
     start_from(tmp_path / "theirs", network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
@@ -582,7 +582,7 @@ def test_the_command_turns_every_knob_that_the_folder_wants(
     words = adopt(Path(kind)).command
     assert words[:3] == ["dvc", "exp", "run"]
     turned = dict(word.split("=", 1) for word in words[4::2])
-    assert turned["train.start_from"] == kind
+    assert turned["train.init_from"] == kind
     assert ("tokenize.path" in turned) == (kind == "theirs")
     read = {knob.replace(".", "__"): yaml.load(value, Loader=Yaml12Loader) for knob, value in turned.items()}
     model = knobs(**{knob: value for knob, value in read.items() if knob.startswith("model__")}).model
@@ -596,13 +596,13 @@ def test_the_command_turns_every_knob_that_the_folder_wants(
 
 def test_a_run_is_another_when_what_it_starts_from_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("dvc.yaml").write_text("stages:\n  train:\n    deps:\n    - ${train.start_from}\n    - ${train.teacher}\n")
+    Path("dvc.yaml").write_text("stages:\n  train:\n    deps:\n    - ${train.init_from}\n    - ${train.teacher}\n")
     Path("given").mkdir()
     (Path("given") / "model.safetensors").write_bytes(b"1")
-    plain = identity("train", {"train": {"start_from": str(NONE), "teacher": str(NONE)}})
-    one = identity("train", {"train": {"start_from": "given", "teacher": str(NONE)}})
+    plain = identity("train", {"train": {"init_from": str(NONE), "teacher": str(NONE)}})
+    one = identity("train", {"train": {"init_from": "given", "teacher": str(NONE)}})
     (Path("given") / "model.safetensors").write_bytes(b"2")
-    other = identity("train", {"train": {"start_from": "given", "teacher": str(NONE)}})
+    other = identity("train", {"train": {"init_from": "given", "teacher": str(NONE)}})
     assert len({plain, one, other}) == 3
-    with pytest.raises(Refusal, match=r"^train\.start_from: there is no 'nowhere' here$"):
-        identity("train", {"train": {"start_from": "nowhere", "teacher": str(NONE)}})
+    with pytest.raises(Refusal, match=r"^train\.init_from: there is no 'nowhere' here$"):
+        identity("train", {"train": {"init_from": "nowhere", "teacher": str(NONE)}})

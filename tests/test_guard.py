@@ -196,7 +196,7 @@ def test_a_plain_repro_may_run_code_that_git_does_not_know(project: Path) -> Non
     [
         ("prepare.path", "data/mine", "prepare.dataset=file", "--queue"),
         ("tokenize.path", "mine.json", "tokenize.kind=file", "--temp"),
-        ("train.start_from", "given", "seed=1", "--queue"),
+        ("train.init_from", "given", "seed=1", "--queue"),
         ("train.teacher", "models-of-mine/a", "seed=1", "--temp"),
     ],
 )

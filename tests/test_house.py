@@ -125,7 +125,7 @@ BREACHES = [
     ),
     ("params_are_what_is_read", added("pipeline/prepare.py", "\ndef f(params):\n    return params.model\n"), "reads `model`"),
     ("params_are_what_is_read", replaced("dvc.yaml", "      - probe\n", "      - probe\n      - train\n"), "lists `train`"),
-    ("run_cache_sees_all_knobs", replaced("dvc.yaml", "      - prepare.size\n", ""), "diagnose: lists `prepare`"),
+    ("run_cache_sees_all_knobs", replaced("params.yaml", "  generated_chars: ", "  size: "), "diagnose: lists `prepare`"),
     ("run_cache_sees_all_knobs", replaced("params.yaml", "  dpi: 120 ", "  nfiles: 120 "), "leaves `plot.nfiles` out"),
     (
         "commands_are_the_doors",

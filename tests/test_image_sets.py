@@ -219,8 +219,8 @@ def test_shuffled_pixels_are_the_same_pixels_in_other_places_and_the_places_are_
 def test_fewer_examples_and_noise_in_the_labels_touch_training_alone(tmp_path: Path) -> None:
     images, labels = noise(400), np.arange(400) % 4
     plain = Made(whole(images, labels, 4), tmp_path)
-    made = Made(whole(images, labels, 4), tmp_path, examples=100, label_noise=0.5)
-    assert np.bincount(Made(whole(images, labels, 4), tmp_path, examples=100).labels["train"]).tolist() == [25] * 4
+    made = Made(whole(images, labels, 4), tmp_path, max_examples=100, label_noise=0.5)
+    assert np.bincount(Made(whole(images, labels, 4), tmp_path, max_examples=100).labels["train"]).tolist() == [25] * 4
     truth = dict(zip(map(bytes, images), labels, strict=True))
     wrong = np.mean(
         [truth[bytes(image)] != label for image, label in zip(made.images["train"], made.labels["train"], strict=True)]

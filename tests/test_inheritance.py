@@ -45,7 +45,7 @@ def leave_trained(folder: Path, tokens: Path, params: Params) -> Progress:
 
 
 def classifier(given: Path, **changes: Any) -> Params:
-    return knobs(**KINDS["classify"] | {"train__start_from": str(given), "model__causal": True} | changes)
+    return knobs(**KINDS["classify"] | {"train__init_from": str(given), "model__causal": True} | changes)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def tokens(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"model__mixer": name} for name in MIXERS),
+        *({"model__embedding_mixer": name} for name in MIXERS),
         *({"model__position": name} for name in POSITIONS),
         {"model__norm": "layer", "model__bias": True},
     ],
@@ -83,8 +83,10 @@ def test_a_classifier_begins_with_the_blocks_of_a_language_model(changes: dict[s
 @pytest.mark.parametrize("pooling", [name for name in POOLINGS if name != "first"])
 @pytest.mark.parametrize("causal", [True, False])
 def test_how_it_reads_and_pools_is_its_own_affair(pooling: str, causal: bool, tokens: Path, tmp_path: Path) -> None:
-    leave_trained(tmp_path / "given", tokens, knobs(model__tied=True))
-    params = classifier(tmp_path / "given", model__pooling=pooling, model__causal=causal, model__length=9, model__dropout=0.1)
+    leave_trained(tmp_path / "given", tokens, knobs(model__tie_embeddings=True))
+    params = classifier(
+        tmp_path / "given", model__pooling=pooling, model__causal=causal, model__context_length=9, model__dropout=0.1
+    )
     progress, task, runtime = started(params, tokens)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     assert progress.validations[-1]["loss"] < task.uniform
@@ -103,7 +105,9 @@ def test_a_classifier_begins_with_a_language_model_of_hugging_faces(name: str, t
     write_json(meta_of(folder), meta | {"classes": ["a", "b"], "end": made.tokenizer.end})
     seal_folder(folder)
     plain = {f"model__{knob}": value for knob, value in params_of(made).model.model_dump().items()}
-    params = classifier(tmp_path / "theirs", **plain | {"model__tied": False, "model__causal": False, "train__freeze": True})
+    params = classifier(
+        tmp_path / "theirs", **plain | {"model__tie_embeddings": False, "model__causal": False, "train__freeze": True}
+    )
     progress, _, _ = started(params, folder)
     theirs = dict(made.model.named_parameters())
     for part, weight in weights(progress).items():
@@ -116,15 +120,19 @@ def test_a_classifier_begins_with_one_of_the_same_classes_with_head_and_all(toke
         tmp_path / "given", tokens, knobs(**KINDS["classify"], model__pooling="first", model__position="learned")
     )
     again = knobs(
-        **KINDS["classify"], model__pooling="first", model__position="learned", train__start_from=str(tmp_path / "given")
+        **KINDS["classify"], model__pooling="first", model__position="learned", train__init_from=str(tmp_path / "given")
     )
     progress, _, _ = started(again, tokens)
     assert same(weights(progress), weights(first))
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "another width": ({}, {"model__width": 32}, r"model\.width: 32 is not that of train\.start_from, .*; 16 would do"),
-    "another mixer": ({}, {"model__mixer": "none"}, r"model\.mixer: \"none\" is not that of .*; 'smear' would do"),
+    "another width": ({}, {"model__width": 32}, r"model\.width: 32 is not that of train\.init_from, .*; 16 would do"),
+    "another mixer": (
+        {},
+        {"model__embedding_mixer": "none"},
+        r"model\.embedding_mixer: \"none\" is not that of .*; 'smear' would do",
+    ),
     "a place before those that were learned": (
         {"model__position": "learned"},
         {"model__position": "learned", "model__pooling": "first", "model__causal": False},
@@ -132,18 +140,18 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "a longer text than places": (
         {"model__position": "learned"},
-        {"model__position": "learned", "model__length": 13},
-        r"model\.length: 13 is not that of train\.start_from, .*; 12 would do",
+        {"model__position": "learned", "model__context_length": 13},
+        r"model\.context_length: 13 is not that of train\.init_from, .*; 12 would do",
     ),
     "a classifier that pools otherwise": (
         KINDS["classify"],
         {"model__causal": "auto", "model__pooling": "last"},
-        r"model\.pooling: \"last\" is not that of train\.start_from, .*; 'mean' would do",
+        r"model\.pooling: \"last\" is not that of train\.init_from, .*; 'mean' would do",
     ),
     "nothing left to learn": (
         KINDS["classify"],
         {"model__causal": "auto", "train__freeze": True},
-        r"train\.freeze: true leaves nothing to learn, since train\.start_from gives every weight; false would do",
+        r"train\.freeze: true leaves nothing to learn, since train\.init_from gives every weight; false would do",
     ),
 }
 
@@ -166,11 +174,11 @@ def test_other_classes_another_tokenizer_and_another_task_are_one_line_each(toke
         started(classifier(tmp_path / "given", model__causal="auto"), others)
     classes, tokenizer = refused.value.problems
     assert re.fullmatch(
-        r"train\.start_from: .* tells a, b, c \(3\) apart, and data/tokens has the classes a, b, x, … \(5\)", classes
+        r"train\.init_from: .* tells a, b, c \(3\) apart, and data/tokens has the classes a, b, x, … \(5\)", classes
     )
-    assert re.match(r"train\.start_from: .* another tokenizer .* -S tokenize\.kind=file -S tokenize\.path=", tokenizer)
+    assert re.match(r"train\.init_from: .* another tokenizer .* -S tokenize\.kind=file -S tokenize\.path=", tokenizer)
     with pytest.raises(Refusal, match=r"has learned task\.kind classify, with which language cannot begin$"):
-        started(knobs(train__start_from=str(tmp_path / "given")), tokens)
+        started(knobs(train__init_from=str(tmp_path / "given")), tokens)
     leave_trained(tmp_path / "seen", WRITERS["vision"](tmp_path / "images"), knobs(**KINDS["vision"], train__steps=1))
     with pytest.raises(Refusal) as refused:
         started(classifier(tmp_path / "seen"), tokens)
@@ -186,9 +194,9 @@ def test_other_classes_another_tokenizer_and_another_task_are_one_line_each(toke
         {},
         *(pytest.param({"train__optimizer": name, "train__epsilon": 1e-8}, marks=pytest.mark.slow) for name in OPTIMIZERS),
         {"train__ema": 0.9},
-        {"train__clip": 0.01},
-        {"model__pooling": "attention", "train__accumulation": 2},
-        {"runtime__checkpointing": "block", "model__dropout": 0.1},
+        {"train__grad_clip": 0.01},
+        {"model__pooling": "attention", "train__accumulation_steps": 2},
+        {"runtime__activation_checkpointing": "block", "model__dropout": 0.1},
     ],
 )
 def test_what_is_frozen_stays_bit_by_bit_and_what_is_new_learns(changes: dict[str, Any], tokens: Path, tmp_path: Path) -> None:
@@ -210,7 +218,7 @@ def test_a_frozen_training_resumes_bit_by_bit(tokens: Path, tmp_path: Path) -> N
 
 
 def test_freezing_without_a_start_is_refused() -> None:
-    with pytest.raises(ParamsError, match=r"^train\.freeze: true, and train\.start_from names no folder"):
+    with pytest.raises(ParamsError, match=r"^train\.freeze: true, and train\.init_from names no folder"):
         knobs(**KINDS["classify"], train__freeze=True)
 
 
@@ -221,7 +229,7 @@ def test_freezing_without_a_start_is_refused() -> None:
 def test_a_classifier_teaches_a_smaller_one(kind: dict[str, Any], tmp_path: Path) -> None:
     data = WRITERS[kind["task__kind"]](tmp_path / "data")
     teacher = leave_trained(tmp_path / "given", data, knobs(**kind, train__steps=40, model__width=32))
-    params = knobs(**kind, train__teacher=str(tmp_path / "given"), train__teacher_weight=1.0, train__steps=40, model__depth=1)
+    params = knobs(**kind, train__teacher=str(tmp_path / "given"), train__distill_weight=1.0, train__steps=40, model__depth=1)
     progress, task, runtime = started(params, data)
     batch, noise = task.batch("train", np.arange(16)), Noise(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
     with torch.no_grad():

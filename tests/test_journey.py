@@ -29,9 +29,16 @@ from pipeline.params import read_sections, read_yaml, with_knobs
 pytestmark = pytest.mark.slow
 
 SMALL = {
-    "prepare": {"dataset": "markov", "size": 20000},
-    "model": {"depth": 2, "width": 32, "heads": 2, "length": 32, "window": 8},
-    "train": {"steps": 60, "batch": 8, "accumulation": 1, "curve_points": 20, "validations": 5, "validation_examples": 16},
+    "prepare": {"dataset": "markov", "generated_chars": 20000},
+    "model": {"depth": 2, "width": 32, "heads": 2, "context_length": 32, "window": 8},
+    "train": {
+        "steps": 60,
+        "batch_size": 8,
+        "accumulation_steps": 1,
+        "log_points": 20,
+        "validation_points": 5,
+        "validation_examples": 16,
+    },
     "evaluate": {"sample_tokens": 20, "ngram_order": 3},
     "runtime": {"device": "cpu", "threads": 1, "progress": "lines", "checkpoint_seconds": 0.05},
 }
@@ -171,8 +178,8 @@ def has_scores(table: str, name: str) -> bool:
 
 
 def test_every_knob_of_the_data_makes_other_data_though_the_run_cache_forgets_its_name(lab: Path) -> None:
-    size = read_yaml(lab / "params.yaml")["prepare"]["size"]
-    assert "prepare" in ran(run(lab, "dvc", "exp", "run", "-S", f"prepare.size={size + 1000}", "prepare"))
+    size = read_yaml(lab / "params.yaml")["prepare"]["generated_chars"]
+    assert "prepare" in ran(run(lab, "dvc", "exp", "run", "-S", f"prepare.generated_chars={size + 1000}", "prepare"))
     assert (lab / "data/raw/train.txt").stat().st_size == size + 1000
 
 
@@ -261,8 +268,8 @@ def until(is_so: Callable[[], bool], seconds: float = 120) -> None:
 
 
 CLASSIFIERS: dict[str, dict[str, Any]] = {
-    "brackets": {"task.kind": "classify", "prepare.dataset": "dyck", "model.causal": False, "model.mixer": "none"},
-    "digits": {"task.kind": "vision", "prepare.dataset": "digits", "model.network": "mlp", "model.mixer": "none"},
+    "brackets": {"task.kind": "classify", "prepare.dataset": "dyck", "model.causal": False, "model.embedding_mixer": "none"},
+    "digits": {"task.kind": "vision", "prepare.dataset": "digits", "model.network": "mlp", "model.embedding_mixer": "none"},
 }
 
 

@@ -19,7 +19,7 @@ SHAPES = {"embedding.weight": (70, 64), "blocks.0.attention.project.weight": (96
 
 
 def optimizer(name: str, *, state_8bit: bool) -> Grouped:
-    train = knobs(train__epsilon=1e-8, train__state_8bit=state_8bit, train__axes_every=2).train
+    train = knobs(train__epsilon=1e-8, train__state_8bit=state_8bit, train__precondition_frequency=2).train
     generator = torch.Generator().manual_seed(0)
     weights = {key: torch.nn.Parameter(torch.randn(shape, generator=generator)) for key, shape in SHAPES.items()}
     made = OPTIMIZERS[name](weights, train, {})

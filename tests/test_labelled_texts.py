@@ -235,7 +235,7 @@ msgstr[0] "eine \\"Zeile\\""\nmsgstr[1] ""\n"viele "\n"Zeilen"\n"""
 
 
 def test_half_of_the_words_of_brackets_are_balanced_and_in_the_others_two_have_changed_places() -> None:
-    card, found = made(labelled_dyck, size=20_000)
+    card, found = made(labelled_dyck, generated_chars=20_000)
     for split in SPLITS:
         counts = Counter(label for _, label in found[split])
         assert abs(counts["balanced"] - counts["unbalanced"]) <= 1
@@ -248,7 +248,7 @@ def test_half_of_the_words_of_brackets_are_balanced_and_in_the_others_two_have_c
 
 def test_too_few_words_of_brackets_are_one_line() -> None:
     with pytest.raises(Refusal, match=r"prepare\.bracket_kinds: 1, nested 1 deep, allow too few different words"):
-        made(labelled_dyck, size=20_000, nesting=1, bracket_kinds=1)
+        made(labelled_dyck, generated_chars=20_000, max_depth=1, bracket_kinds=1)
 
 
 @pytest.mark.parametrize("operation", ["add", "subtract"])

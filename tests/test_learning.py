@@ -32,21 +32,21 @@ pytestmark = pytest.mark.slow
 SYMBOLS = 12
 LEARNED = 0.98 * math.log(SYMBOLS)  # who finds no copies stays within .005 of ln(symbols) (measured)
 
-CONTROLS = {"attention": CONTROL_ATTENTIONS, "mixer": CONTROL_MIXERS}
+CONTROLS = {"attention": CONTROL_ATTENTIONS, "embedding_mixer": CONTROL_MIXERS}
 
 SET_UP: dict[str, Any] = {
-    "prepare": {"dataset": "repeats", "size": 200_000, "symbols": SYMBOLS},
+    "prepare": {"dataset": "repeats", "generated_chars": 200_000, "alphabet_size": SYMBOLS},
     "model": {
         "depth": 1,
         "width": 32,
         "heads": 1,
-        "length": 64,
+        "context_length": 64,
         "window": 32,
-        "mixer": "convolution",
+        "embedding_mixer": "convolution",
         "init": "orthogonal",
         "base_width": 16,
     },
-    "train": {"steps": 200, "batch": 32, "lr": 0.06, "weight_decay": 0.0, "validation_examples": 128},
+    "train": {"steps": 200, "batch_size": 32, "lr": 0.06, "weight_decay": 0.0, "validation_examples": 128},
 }
 
 
@@ -86,7 +86,7 @@ def lowest(params: Params, tokens: Path, vocabulary: int) -> float:
 def test_it_finds_copies_or_is_a_control_that_cannot(family: str, name: str, repeats: tuple[Path, int]) -> None:
     turned = KNOBS[name] if family == "knob" else {family: name}
     if family == "dropout_schedule":
-        turned = turned | {"dropout": 0.1, "layer_dropout": 0.1}
+        turned = turned | {"dropout": 0.1, "stochastic_depth": 0.1}
     if name == "kv_heads":
         turned = turned | {"heads": 2}
     loss = lowest(set_up(**turned), *repeats)

@@ -235,7 +235,7 @@ def test_what_multiplies_a_branch_is_said() -> None:
     assert [seen(model)[f"blocks.0.{name}"].detail for name in ("mul", "mul_1")] == ["× 0.25", "× -2"]
     assert seen(network(model__residual="depth_scaled"))["blocks.0.add"].detail == "× 0.5"
     assert seen(network(model__init="mup", model__base_width=8))["div"].detail == "÷ 2"
-    assert seen(network(model__tied=True))["head"].parameters == 0
+    assert seen(network(model__tie_embeddings=True))["head"].parameters == 0
 
 
 # --------------------------------------------------------------------------------------------------- saturated, dead, broken
@@ -369,7 +369,9 @@ def test_the_toy_text_goes_through_the_trained_model(project: Path) -> None:
     assert looked.network == "after step 7"
     assert "".join(looked.words) == "the␣cat␣sat␣"  # the context holds twelve
     whose, *notes = looked.notes
-    assert whose.startswith("models/trained: this model is of another run: model.depth is 3, and was 2 when train ran (and ")
+    assert whose.startswith(
+        "models/trained: this model is of another run: model.context_length is 128, and was 12 when train ran (and "
+    )
     assert notes == ["The context holds 12 tokens: of 35 these are the first."]
 
 

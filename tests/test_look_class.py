@@ -44,7 +44,7 @@ def leave(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None
     """A trained model of some kind with its data and its knobs, in a folder in which we then stand."""
     made = small_subject(folder, **changes)
     leave_model(folder, made)
-    params = knobs(**(OF_KIND[changes["task__kind"]] | changes | {"probe__toy": "the cat sat"}))
+    params = knobs(**(OF_KIND[changes["task__kind"]] | changes | {"probe__toy_text": "the cat sat"}))
     (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump()))
     monkeypatch.chdir(folder)
 

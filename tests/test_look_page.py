@@ -116,8 +116,8 @@ def test_a_network_that_broke_and_a_lone_token_have_a_page_too() -> None:
 def test_the_page_of_the_default_network_is_under_five_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[1])
     params = load()
-    model = GPT(params.model.model_copy(update={"init": "gpt2"}), params.tokenize.vocabulary, torch.Generator().manual_seed(1))
-    whole = page(looked(model, list(range(params.model.length))))
+    model = GPT(params.model.model_copy(update={"init": "gpt2"}), params.tokenize.vocab_size, torch.Generator().manual_seed(1))
+    whole = page(looked(model, list(range(params.model.context_length))))
     assert 100_000 < len(whole.encode()) < 5_000_000, "at its whole context"
 
 

@@ -19,7 +19,7 @@ IDS = torch.randint(VOCABULARY, (8, 12), generator=torch.Generator().manual_seed
 
 def model_of(init: str, width: int, **more: object) -> Model:
     """A GPT-2 of some width, whose base is 32 wide."""
-    gpt2 = {"model__norm": "layer", "model__bias": True, "model__mixer": "none", "model__activation": "gelu"}
+    gpt2 = {"model__norm": "layer", "model__bias": True, "model__embedding_mixer": "none", "model__activation": "gelu"}
     return knobs(**gpt2 | {"model__init": init, "model__width": width, "model__base_width": 32} | more).model  # type: ignore[arg-type]
 
 
@@ -47,7 +47,7 @@ def step(network: GPT, kind: UpdateKind, lr: float, multiples: dict[str, float])
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_at_its_base_width_it_is_the_standard_parametrisation(kind: UpdateKind, tied: bool) -> None:
-    ours, standard = (built(model_of(init, 32, model__tied=tied)) for init in ("mup", "gpt2"))
+    ours, standard = (built(model_of(init, 32, model__tie_embeddings=tied)) for init in ("mup", "gpt2"))
     multiples = [rates(dict(network.named_parameters()), network.knobs, kind) for network in (ours, standard)]
     assert multiples[0] == multiples[1] == dict.fromkeys(multiples[0], 1.0)
     for _ in range(3):

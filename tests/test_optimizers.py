@@ -102,7 +102,9 @@ def test_lion_moves_as_its_authors_program_does() -> None:
 
 
 def test_soap_moves_as_its_paper_says() -> None:
-    train = knobs(train__beta1=0.9, train__beta2=0.95, train__epsilon=1e-8, train__weight_decay=0.3, train__axes_every=4).train
+    train = knobs(
+        train__beta1=0.9, train__beta2=0.95, train__epsilon=1e-8, train__weight_decay=0.3, train__precondition_frequency=4
+    ).train
     ours, theirs = parameters(SQUARE, torch.float64), parameters(SQUARE, torch.float64)
     reference = Soap(theirs, beta1=0.9, beta2=0.95, epsilon=1e-8, decay=0.3, every=4)
     assert train_both(OPTIMIZERS["soap"](ours, train, {}), reference, theirs) < 1e-6

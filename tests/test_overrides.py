@@ -25,8 +25,8 @@ STANDING = read_sections(PARAMS)
         ["train.snapshots=[0,0.5,1]"],
         ["++train.lr=0.5"],
         ['evaluate.prompts=[\'a, b: "c"\',"it\'s"]'],
-        ["probe.toy=a b"],
-        ["probe.toy='on'", "model.causal=true"],
+        ["probe.toy_text=a b"],
+        ["probe.toy_text='on'", "model.causal=true"],
         ["train.steps=int(7.9)"],
         ["runtime.compile=auto"],
     ],
@@ -57,8 +57,8 @@ def test_knobs_are_turned_as_dvc_turns_them_in_params_yaml(overrides: list[str],
         ),
         ("model.depth=glob(*)", "-S model.depth=glob(*): Glob override 'model.depth=glob(*)' is not supported."),
         (
-            "probe.toy=a${seed}",
-            "probe.toy: 'a${seed}': DVC's -S replaces text with ${ in it and refuses ???; write it without",
+            "probe.toy_text=a${seed}",
+            "probe.toy_text: 'a${seed}': DVC's -S replaces text with ${ in it and refuses ???; write it without",
         ),
         (
             "evaluate.prompts=['???']",
@@ -98,5 +98,5 @@ def test_every_value_of_a_knob_is_an_experiment() -> None:
 
 
 def test_a_knob_of_another_file_is_none_of_ours() -> None:
-    asked = ["seed=1", "params.yaml:train.lr=1", "other.yaml:lr=1", "probe.toy='a:b=c'"]
-    assert for_params(asked) == ["seed=1", "train.lr=1", "probe.toy='a:b=c'"]
+    asked = ["seed=1", "params.yaml:train.lr=1", "other.yaml:lr=1", "probe.toy_text='a:b=c'"]
+    assert for_params(asked) == ["seed=1", "train.lr=1", "probe.toy_text='a:b=c'"]

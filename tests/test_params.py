@@ -187,14 +187,14 @@ KINDS = {"language": "shakespeare", "classify": "dyck", "vision": "digits"}  # w
 # Each knob that is for some kinds of task alone, turned.
 TURNED = {
     "prepare.shuffled_pixels": True,
-    "prepare.near_duplicate": 0.8,
-    "prepare.examples": 100,
+    "prepare.dedup_threshold": 0.8,
+    "prepare.max_examples": 100,
     "prepare.label_noise": 0.2,
-    "train.draw": "epochs",
+    "train.sampling": "epochs",
     "train.windows": "documents",
-    "train.loss": "squares",
+    "train.loss": "mse",
     "train.class_weights": "balanced",
-    "train.start_from": "data/given",
+    "train.init_from": "data/given",
     "train.length_start": 0.5,
     "train.curriculum": "easy_first",
     "train.shift": 2,
@@ -427,7 +427,7 @@ def test_aliases_that_stand_for_little_are_read(tmp_path: Path) -> None:
         ("learning_rate", "train.lr"),
         ("train.learning_rate", "train.lr"),
         ("n_layer", "model.depth"),
-        ("batch_size", "train.batch"),
+        ("batch_size", "train.batch_size"),
         ("train.stepps", "train.steps"),
         ("activaton", "model.activation"),
         ("path", "prepare.path"),
@@ -456,11 +456,11 @@ def test_a_text_that_is_taken_is_left_as_it_is_by_turning_another_knob(text: str
     """OmegaConf, through which DVC passes all knobs at every -S, has words of its own."""
     with tempfile.TemporaryDirectory() as folder:
         for file in (yaml_file := Path(folder, "params.yaml")), Path(folder, "params.json"):
-            file.write_text(json.dumps({"probe": {"toy": text}, "evaluate": {"prompts": [text]}, "seed": 1}))
+            file.write_text(json.dumps({"probe": {"toy_text": text}, "evaluate": {"prompts": [text]}, "seed": 1}))
         if "${" in text or text == "???":
             with pytest.raises(ParamsError, match="DVC's -S replaces"):
                 read_sections(yaml_file)
             return
         apply_overrides(Path(folder, "params.json"), ["seed=2"])
         turned = json.loads(Path(folder, "params.json").read_text())
-        assert (turned["probe"]["toy"], turned["evaluate"]["prompts"], turned["seed"]) == (text, [text], 2)
+        assert (turned["probe"]["toy_text"], turned["evaluate"]["prompts"], turned["seed"]) == (text, [text], 2)

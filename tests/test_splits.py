@@ -50,7 +50,7 @@ def own_files() -> None:
 def made(kind: str, name: str, folder: Path, **changes: Any) -> dict[str, list[str]]:
     """The documents of each split."""
     own_files()
-    small = {"size": 20_000, "path": "own", "modulus": 31} | changes
+    small = {"generated_chars": 20_000, "path": "own", "modulus": 31} | changes
     params = knobs(task__kind=kind, prepare__dataset=name, **{f"prepare__{knob}": value for knob, value in small.items()})
     table: dict[str, Any] = LABELLED_TEXTS if kind == "classify" else TEXTS
     dataset = PACKED[name](folder / "cache") if name in PACKED else table[name]
@@ -159,7 +159,7 @@ def test_near_duplicates_of_held_out_documents_are_left_out_and_counted(kind: st
             for number, text in enumerate([*copies[split], *kept[split]]):
                 splits.add(split, text.encode(), number % 2 if kind == "classify" else None)
         card = Card("x", "x", "x", "x", classes=["a", "b"] if kind == "classify" else [])
-    params = knobs(prepare__near_duplicate=0.8).prepare
+    params = knobs(prepare__dedup_threshold=0.8).prepare
     _, says = leave_out(raw, card, params, QUIET)
     assert says["near_duplicates"]["left_out"] == {"train": 2, "validation": 1}
     assert {"train": copies["train"][0][:80], "test": kept["test"][0][:80], "similarity": 1.0} in says["near_duplicates"][
@@ -177,7 +177,7 @@ def test_examples_and_noise_reach_the_training_labels_alone(project: Path) -> No
     plain = made("classify", "dyck", project / "plain")
     (project / "own").rename(project / "before")
     (project / "few").mkdir()
-    few = made("classify", "dyck", project / "few", examples=50, label_noise=0.5)
+    few = made("classify", "dyck", project / "few", max_examples=50, label_noise=0.5)
     assert len(few["train"]) == 50 and set(few["train"]) < set(plain["train"])
     assert (few["validation"], few["test"]) == (plain["validation"], plain["test"])
     for split in ("validation", "test"):

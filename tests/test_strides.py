@@ -28,7 +28,7 @@ class Walking(Keeping):
 
 
 def test_they_are_the_true_changes_of_the_step_after_a_snapshot_and_of_the_last_step(tmp_path: Path) -> None:
-    params = knobs(model__init="gpt2", model__mixer="none", train__weight_decay=0.3)
+    params = knobs(model__init="gpt2", model__embedding_mixer="none", train__weight_decay=0.3)
     progress, task, runtime = started(params, tmp_path)
     walking = Walking({0, 5, 12}, params.train.steps)
     fit(progress, task, params.train, params.seed, runtime, walking)

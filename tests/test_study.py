@@ -219,8 +219,8 @@ def test_what_dvc_writes_into_params_yaml_is_what_the_entry_says(project: Path) 
 
 
 TURNED = {
-    "vision": {"prepare.dataset": "mnist_5k", "prepare.shuffled_pixels": True, "train.shift": 2, "train.draw": "epochs"},
-    "classify": {"prepare.dataset": "sentiment", "prepare.near_duplicate": 0.9, "train.class_weights": "balanced"},
+    "vision": {"prepare.dataset": "mnist_5k", "prepare.shuffled_pixels": True, "train.shift": 2, "train.sampling": "epochs"},
+    "classify": {"prepare.dataset": "sentiment", "prepare.dedup_threshold": 0.9, "train.class_weights": "balanced"},
     "language": {"train.curriculum": "easy_first"},
 }
 

@@ -328,12 +328,12 @@ PARTS = {
 }
 KNOBS = {
     "prepare.dataset": "markov",
-    "prepare.size": 4000,
+    "prepare.generated_chars": 4000,
     "tokenize.kind": "char",
     "train.optimizer": "sgd",
     "train.precision": "float32",
     "train.steps": 4,
-    "train.validations": 1,
+    "train.validation_points": 1,
 }
 
 
@@ -383,7 +383,7 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
     assert len(third) == 12
     assert {run: third[run] for run in second} == second
 
-    findings.play("own", played, Basis(with_knobs(project, {"train.batch": 2})), dry_run=False)
+    findings.play("own", played, Basis(with_knobs(project, {"train.batch_size": 2})), dry_run=False)
     assert len(kept()) == 20
     assert len(list(Path(".rally/sweeps/tokenize").iterdir())) == 1  # the data were made once
 
@@ -418,11 +418,13 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_grid_may_be_of_classes(kind: str, project: dict[str, Any]) -> None:
-    standing = with_knobs(project, {"task.kind": kind, "train.draw": "epochs", "train.snapshots": [0.0, 1.0], **KINDS[kind]})
+    standing = with_knobs(
+        project, {"task.kind": kind, "train.sampling": "epochs", "train.snapshots": [0.0, 1.0], **KINDS[kind]}
+    )
     measures = ["validation_accuracy", "above_majority", "training_accuracy", "test_error"]
     claim = {"at_most": {"measure": "test_error", "value": 1.0}}
     parts = {"seeds": [1], "measure": measures, "check": [claim], "shows": "validation_accuracy"}
-    played = grid.read(parts | {"vary": {"train.loss": ["cross_entropy", "squares"]}})
+    played = grid.read(parts | {"vary": {"train.loss": ["cross_entropy", "mse"]}})
     records = sweep.run_all(list(played.variants(standing)), played.read, lambda: None)
     assert all(np.isfinite(found.values).all() for found in grid.results(played, records).values())
     assert records[0, 0] != records[1, 0]
@@ -623,7 +625,9 @@ def test_a_bench_is_a_pure_function_of_its_knobs_and_the_seed(name: str) -> None
 
 
 def test_one_batch_is_learned_by_heart_and_labels_that_change_are_not() -> None:
-    params = knobs(train__optimizer="adamw", train__lr=0.01, train__warmup=0.0, train__precision="float32", model__width=64)
+    params = knobs(
+        train__optimizer="adamw", train__lr=0.01, train__warmup_ratio=0.0, train__precision="float32", model__width=64
+    )
     size = {"examples": 4, "length": 16, "labels": 17, "steps": 60}
     same, fresh = (
         parse(BENCHES["overfit"], size | {"fresh": fresh}).run(params).numbers["overfit_loss"] for fresh in (False, True)

@@ -76,8 +76,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "no warm-up": Cause(
         says="The first steps are at full length, when the gradient still points anywhere and Adam knows no scale.",
-        knob="train.warmup",
-        turned=turned("-S train.warmup=0.1"),
+        knob="train.warmup_ratio",
+        turned=turned("-S train.warmup_ratio=0.1"),
         tells="If the loss no longer climbs in the first steps, it was the missing warm-up.",
         votes={
             "beyond_majority low": 0.5,
@@ -95,15 +95,15 @@ CAUSES: dict[str, Cause] = {
             "decay_share high": -1,
         },
         hints=(
-            Hint(1.0, knob_is("train.warmup", 0.0)),
-            Hint(-6.0, knob_above("train.warmup", 0.01)),
+            Hint(1.0, knob_is("train.warmup_ratio", 0.0)),
+            Hint(-6.0, knob_above("train.warmup_ratio", 0.01)),
             Hint(1.5, knob_is("model.residual", "post")),  # whose gradients are largest at the start (Xiong et al., 2020)
         ),
     ),
     "gradients not zeroed": Cause(
         says="Each step follows the sum of all gradients so far, as a ball that nothing brakes.",
         knob="",
-        turned=turned("-S train.steps=20 -S train.curve_points=20"),
+        turned=turned("-S train.steps=20 -S train.log_points=20"),
         tells="If the gradient's norm climbs with every step, it is never set back to nothing.",
         votes={
             "gradient_agreement high": 4,
@@ -295,8 +295,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "losses averaged wrongly": Cause(
         says="A mean of means weighs examples with few targets as much as those with many.",
-        knob="train.accumulation",
-        turned=turned("-S train.accumulation=1"),
+        knob="train.accumulation_steps",
+        turned=turned("-S train.accumulation_steps=1"),
         tells="If the training loss changes, parts of unequal size are averaged as if they were equal.",
         votes={
             "gradient_agreement high": 3,
@@ -306,8 +306,8 @@ CAUSES: dict[str, Cause] = {
             "ran_away high": -1,
         },
         hints=(
-            Hint(1.5, knob_above("train.accumulation", 1)),
-            Hint(-4.0, knob_is("train.accumulation", 1)),
+            Hint(1.5, knob_above("train.accumulation_steps", 1)),
+            Hint(-4.0, knob_is("train.accumulation_steps", 1)),
         ),
     ),
     "held-out text is training text": Cause(
@@ -399,8 +399,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "batch too small": Cause(
         says="The gradient of so few examples is mostly noise, so that steps point anywhere.",
-        knob="train.batch",
-        turned=lambda case: f"-S train.batch={int(case.knob('train.batch', 4)) * 8}",
+        knob="train.batch_size",
+        turned=lambda case: f"-S train.batch_size={int(case.knob('train.batch_size', 4)) * 8}",
         tells="If the loss falls lower after as many steps, it was the noise; a rate an eighth as high would help as well.",
         votes={
             "beyond_majority low": 0.5,
@@ -409,7 +409,7 @@ CAUSES: dict[str, Cause] = {
             "beyond_unigram low": 0.5,
             "gain low": 0.5,
         },
-        hints=(Hint(1.5, lambda case: case.knob("train.batch", 99) <= 4), Hint(-3.0, knob_above("train.batch", 8))),
+        hints=(Hint(1.5, lambda case: case.knob("train.batch_size", 99) <= 4), Hint(-3.0, knob_above("train.batch_size", 8))),
     ),
     "too little text": Cause(
         says="The model is large enough to learn the text by heart before it has learned what is behind it.",
@@ -421,8 +421,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "clipped too much": Cause(
         says="Nearly every gradient is shortened, so that the limit and not the gradient says how far a step goes.",
-        knob="train.clip",
-        turned=scaled("train.clip", 10, 1.0),
+        knob="train.grad_clip",
+        turned=scaled("train.grad_clip", 10, 1.0),
         tells="If the loss does not jump, the limit was too low; if it does, the rate is too high.",
         votes={"clipped high": 2, "reach low": 1},
     ),

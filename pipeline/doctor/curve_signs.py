@@ -189,7 +189,7 @@ def gradient_spike(case: Case) -> float | None:
 def clipped(case: Case) -> float | None:
     """The share of steps whose gradient was shortened; nothing where no limit is set."""
     shares = [share for _, share in case.curve("clipped")]
-    return statistics.mean(shares) if shares and case.knob("train.clip", 0.0) else None
+    return statistics.mean(shares) if shares and case.knob("train.grad_clip", 0.0) else None
 
 
 def skipped(case: Case) -> float | None:

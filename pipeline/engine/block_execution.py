@@ -48,7 +48,7 @@ def arrange(model: nn.Module, knobs: Runtime, device: torch.device, steps: int, 
     compiling = _compiles(knobs.compile, device, steps, measured)
     for block in model.modules():
         if isinstance(block, Block):
-            forward = CHECKPOINTING[knobs.checkpointing](block.forward)
+            forward = CHECKPOINTING[knobs.activation_checkpointing](block.forward)
             forward = compiled(forward) if compiling else forward
             if knobs.offload_activations and device.type != "cpu":  # whose memory is the host's already
                 forward = offloading(forward, block)

@@ -44,7 +44,7 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
     Raises:
         Interrupted: the keeper wanted to stop; `progress` is that of the last whole step.
     """
-    with Ahead(lambda step: runtime.ready(batch_of(task, train, seed, step)), train.steps, runtime.knobs.read_ahead) as batches:
+    with Ahead(lambda step: runtime.ready(batch_of(task, train, seed, step)), train.steps, runtime.knobs.prefetch) as batches:
         while True:
             if _wants_validation(progress, train):
                 loss, accuracy = validate(progress, task, train, runtime, keeper.interrupted)
@@ -57,7 +57,7 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
             if progress.step == train.steps or progress.diverged:
                 return
             update(progress, task, train, seed, runtime, keeper.interrupted, batches.at(progress.step))
-            if _is_due(progress.step, train.curve_points, train.steps):
+            if _is_due(progress.step, train.log_points, train.steps):
                 _write_row(progress, task, train)
 
 
@@ -91,7 +91,7 @@ def update(
         (part.followed * (progress.scaler.scale / count)).backward()
         loss += part.total.detach() / count
     may_step = progress.scaler.unscale(model)
-    norm, clipped = _clip([weight.grad for weight in model.parameters() if weight.grad is not None], train.clip)
+    norm, clipped = _clip([weight.grad for weight in model.parameters() if weight.grad is not None], train.grad_clip)
     if may_step:
         with runtime.autocast():  # for Muon's matrix products
             progress.optimizer.step(learning_rate(share, train))
@@ -144,7 +144,7 @@ def _is_due(step: int, times: int, steps: int) -> bool:
 def _wants_validation(progress: Progress, train: Train) -> bool:
     """Asked before a step and not after one, so that a run interrupted while it validates makes up for it."""
     done = bool(progress.validations) and progress.validations[-1]["step"] == progress.step
-    return _is_due(progress.step, train.validations, train.steps) and not done and not progress.diverged
+    return _is_due(progress.step, train.validation_points, train.steps) and not done and not progress.diverged
 
 
 def _write_row(progress: Progress, task: Task, train: Train) -> None:
@@ -165,5 +165,5 @@ def _write_row(progress: Progress, task: Task, train: Train) -> None:
         "clipped": float(clipped.mean()),
     } | moving(task, train, progress.step - 1)
     progress.curve.append({name: rounded(number) for name, number in row.items()})
-    if train.give_up and progress.step < train.steps:
-        progress.stopped = reason_to_stop(progress.curve, train.steps, train.warmup, task.uniform)
+    if train.stop_if_diverged and progress.step < train.steps:
+        progress.stopped = reason_to_stop(progress.curve, train.steps, train.warmup_ratio, task.uniform)

@@ -109,7 +109,7 @@ class Journal:
         write_json(SNAPSHOTS / "snapshots.json", {"snapshots": listed})
 
     def publish_good(self, progress: Progress, about: Mapping[str, Any]) -> None:
-        """Leave the weights to go back to in a folder of their own, as `train.start_from` takes a copy of it.
+        """Leave the weights to go back to in a folder of their own, as `train.init_from` takes a copy of it.
 
         Args:
             about: what model.json says of every model of this training.
@@ -118,9 +118,7 @@ class Journal:
         write_bytes(GOOD / MODEL.with_suffix(".safetensors").name, content)
         sha256 = hashlib.sha256(content).hexdigest()
         write_json(GOOD / MODEL.with_suffix(".json").name, {**about, "step": step, "sha256": sha256})
-        self.display.say(
-            f"the weights of step {step:,}, before it went wrong, are in {GOOD}; a copy goes into train.start_from"
-        )
+        self.display.say(f"the weights of step {step:,}, before it went wrong, are in {GOOD}; a copy goes into train.init_from")
 
 
 def snapshots_due(train: Train) -> set[int]:

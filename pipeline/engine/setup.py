@@ -41,7 +41,7 @@ def begin(seed: int, kind: str, model: Model, train: Train, tokens: Path, runtim
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     student = task.build(torch.Generator().manual_seed(seed))
-    if (folder := Path(train.start_from)) != NONE:
+    if (folder := Path(train.init_from)) != NONE:
         taken = start_from(folder, student, shape, tokens)
         if train.freeze:
             freeze(student, taken)
@@ -54,14 +54,14 @@ def teacher_of(train: Train, network_in: Callable[[Path], nn.Module]) -> Teacher
     Args:
         network_in: the network in a folder, not to be trained.
     """
-    if (folder := Path(train.teacher)) == NONE or not train.teacher_weight:
+    if (folder := Path(train.teacher)) == NONE or not train.distill_weight:
         return None
-    return Teacher(network_in(folder), train.teacher_weight, train.temperature)
+    return Teacher(network_in(folder), train.distill_weight, train.distill_temperature)
 
 
 def objective_of(train: Train, runtime: Runtime, teacher: Teacher | None = None) -> Objective:
     """What a training follows."""
-    return Objective.of(train, loss_chunk=runtime.knobs.loss_chunk, teacher=teacher)
+    return Objective.of(train, loss_chunk=runtime.knobs.loss_chunk_size, teacher=teacher)
 
 
 def untrained(seed: int, task: Task, model: Model, train: Train, runtime: Runtime) -> Progress:
@@ -70,7 +70,7 @@ def untrained(seed: int, task: Task, model: Model, train: Train, runtime: Runtim
     """
     network = task.build(torch.Generator().manual_seed(seed))
     if train.freeze:
-        freeze(network, inherited(given(Path(train.start_from)), network))
+        freeze(network, inherited(given(Path(train.init_from)), network))
     return before_training(network, model, train, runtime)
 
 

@@ -61,7 +61,7 @@ def _continued(subject: Subject, ids: list[int], choice: Callable[[Tensor], int]
     model = subject.model
     if not isinstance(model, GPT):
         raise Refusal(f"models/trained: a {type(model).__name__} writes no text")
-    length = model.knobs.length
+    length = model.knobs.context_length
     context, cache = ids[-length:], model.new_cache(1)
     unread = context
     while True:

@@ -62,13 +62,13 @@ def _built(kind: str, model: Mapping[str, Any]) -> str:
         return "one linear layer"
     sizes = [_counted(model["depth"], "block"), f"{model['width']} wide"]
     if network == "cnn":
-        return f"a CNN of {', '.join(sizes)}, kernels of {model['kernel']} x {model['kernel']}"
+        return f"a CNN of {', '.join(sizes)}, kernels of {model['kernel_size']} x {model['kernel_size']}"
     if network == "mlp":
         return f"an MLP of {', '.join(sizes)}"
     sizes.append(_counted(model["heads"], "head"))
     if kind == "vision":
-        return f"a Transformer of {', '.join(sizes)}, patches of {model['patch']} x {model['patch']} pixels"
-    return f"{', '.join(sizes)}, {model['length']} tokens of context"
+        return f"a Transformer of {', '.join(sizes)}, patches of {model['patch_size']} x {model['patch_size']} pixels"
+    return f"{', '.join(sizes)}, {model['context_length']} tokens of context"
 
 
 def _verdict(run: Run) -> tuple[bool, str]:

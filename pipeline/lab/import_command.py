@@ -44,17 +44,17 @@ def adopt(folder: Path) -> Adoption:
     notes: list[str] = []
     vocabulary = _our_tokenizer(found, turned, notes) if isinstance(found, Ours) else _their_tokenizer(found, turned, notes)
     network = found.network() if isinstance(found, Ours) else network_of(found, standing.model, vocabulary)
-    model = standing.model.model_copy(update={"length": min(standing.model.length, found.length)})
+    model = standing.model.model_copy(update={"context_length": min(standing.model.context_length, found.length)})
     knobs = found.model if isinstance(found, Ours) else network.knobs
     assert isinstance(knobs, type(model))
-    if standing.model.length > found.length:
-        turned["model.length"] = found.length
-    for knob in knobs_at(found, model.length):
-        there = getattr(knobs, knob) if knob != "attention" else knobs_at(found, model.length)[knob][0]
-        if there != getattr(model, knob) and not (knob == "tied" and standing.task.kind == "classify"):
+    if standing.model.context_length > found.length:
+        turned["model.context_length"] = found.length
+    for knob in knobs_at(found, model.context_length):
+        there = getattr(knobs, knob) if knob != "attention" else knobs_at(found, model.context_length)[knob][0]
+        if there != getattr(model, knob) and not (knob == "tie_embeddings" and standing.task.kind == "classify"):
             turned[f"model.{knob}"] = there
     turned |= _division(found, model, knobs.width)
-    turned["train.start_from"] = str(folder)
+    turned["train.init_from"] = str(folder)
     settings = [f"{knob}={hydra_text(value)}" for knob, value in turned.items()]
     check(expand(settings))
     return Adoption(["dvc", "exp", "run", *(word for setting in settings for word in ("-S", setting))], notes)

@@ -33,7 +33,7 @@ class Encoder(nn.Module):
         self.pooling = POOLINGS[model.pooling](model)
         self.knobs = model
         places = positions + isinstance(self.pooling, First)
-        self.position = POSITIONS[model.position](model.model_copy(update={"length": places}))
+        self.position = POSITIONS[model.position](model.model_copy(update={"context_length": places}))
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks = nn.ModuleList(AttentionBlock(model, layer, model.causal is True) for layer in range(model.depth))
         self.final_norm = final_norm(model)
@@ -78,9 +78,9 @@ class Classifier(Encoder):
     """
 
     def __init__(self, model: Model, vocabulary: int, outputs: int, generator: torch.Generator) -> None:
-        super().__init__(model, model.length, outputs)
+        super().__init__(model, model.context_length, outputs)
         self.embedding = nn.Embedding(vocabulary, model.width)
-        self.mixer = MIXERS[model.mixer](model, vocabulary)
+        self.mixer = MIXERS[model.embedding_mixer](model, vocabulary)
         self.draw(generator)
 
     def forward(self, ids: Int[Tensor, "B T"], noise: Noise | None = None) -> Float[Tensor, "B K"]:

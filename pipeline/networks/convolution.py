@@ -47,7 +47,7 @@ class Convolution(nn.Module):
     def __init__(self, model: Model, size: Size) -> None:
         super().__init__()
         self.size = size
-        self.kernel = tuple(model.kernel if side > 1 else 1 for side in size)  # a line has no neighbours above and below
+        self.kernel = tuple(model.kernel_size if side > 1 else 1 for side in size)  # a line has no neighbours above and below
         self.output = nn.Linear(self.kernel[0] * self.kernel[1] * model.width, model.width, bias=model.bias)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:

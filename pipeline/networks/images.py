@@ -35,7 +35,7 @@ class Patches(nn.Module):
 
     def __init__(self, model: Model, image: Image) -> None:
         super().__init__()
-        self.sides = tuple(min(model.patch, side) for side in image[:2])
+        self.sides = tuple(min(model.patch_size, side) for side in image[:2])
         self.size: Size = (-(-image[0] // self.sides[0]), -(-image[1] // self.sides[1]))
         self.map = nn.Linear(self.sides[0] * self.sides[1] * image[2], model.width, bias=model.bias)
 
@@ -59,7 +59,7 @@ class CNN(nn.Module):
         size: Size = self.patches.size
         for layer in range(model.depth):
             self.blocks.append(ConvolutionBlock(model, layer, size))
-            shrink = SHRINKS[model.shrink if layer < model.depth - 1 else "none"](model, size)
+            shrink = SHRINKS[model.downsample if layer < model.depth - 1 else "none"](model, size)
             self.shrinks.append(shrink)
             size = shrink.left
         self.final_norm = final_norm(model)

@@ -94,7 +94,7 @@ def initialise(
     """
     for name, parameter in parameters:
         role = role_of(name, parameter)
-        if role is Role.EMBEDDING and model.tied and name == "embedding.weight":
+        if role is Role.EMBEDDING and model.tie_embeddings and name == "embedding.weight":
             role = Role.TIED
         if role is Role.OUTPUT and not branches_add_up:
             role = Role.MATRIX

@@ -27,7 +27,7 @@ class FeedForward(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[model.activation]
-        hidden = round(model.expansion * model.width)
+        hidden = round(model.mlp_ratio * model.width)
         self.up = nn.Linear(model.width, self.activation.inputs * hidden, bias=model.bias)
         self.down = nn.Linear(hidden, model.width, bias=model.bias)
 
@@ -53,7 +53,7 @@ class Block(nn.Module):
         for number, branch in enumerate((gathers, "feed_forward"), start=1):
             site, depth = f"{layer} {branch}", (BRANCHES * layer + number) / (BRANCHES * model.depth)
             self.dropouts.append(Dropout(model.dropout, model.dropout_schedule, site))
-            self.layer_dropouts.append(LayerDropout(model.layer_dropout * depth, model.dropout_schedule, f"{site} layer"))
+            self.layer_dropouts.append(LayerDropout(model.stochastic_depth * depth, model.dropout_schedule, f"{site} layer"))
 
     def forward(self, *inputs: Any) -> Tensor:
         """The stream behind this block."""
@@ -116,13 +116,13 @@ class GPT(nn.Module):
         super().__init__()
         self.knobs = model
         self.embedding = nn.Embedding(vocabulary, model.width)
-        self.mixer = MIXERS[model.mixer](model, vocabulary)
+        self.mixer = MIXERS[model.embedding_mixer](model, vocabulary)
         self.position = POSITIONS[model.position](model)
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks = nn.ModuleList(AttentionBlock(model, layer) for layer in range(model.depth))
         self.final_norm = final_norm(model)
         self.head = nn.Linear(model.width, vocabulary, bias=False)
-        if model.tied:
+        if model.tie_embeddings:
             self.head.weight = self.embedding.weight
         initialise(self.named_parameters(), model, generator, branches_add_up=RESIDUALS[model.residual].branches_add_up)
 
@@ -137,7 +137,7 @@ class GPT(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """What the last block leaves, normed: all that the head reads."""
         start = cache.length if cache else 0
-        assert start + ids.shape[1] <= self.knobs.length, "more ids than the context holds"
+        assert start + ids.shape[1] <= self.knobs.context_length, "more ids than the context holds"
         x = self.dropout(self.position.embed(self._mixed(ids, cache), start), noise)
         for block in self.blocks:
             x = block(x, self.position, noise, cache)
@@ -161,6 +161,6 @@ class GPT(nn.Module):
         """An empty cache for a batch of sequences, with room for the whole context."""
         weight = self.embedding.weight
         knobs = self.knobs
-        shape = (batch, knobs.kv_heads or knobs.heads, knobs.length, knobs.width // knobs.heads)
+        shape = (batch, knobs.kv_heads or knobs.heads, knobs.context_length, knobs.width // knobs.heads)
         room = [torch.zeros(shape, device=weight.device, dtype=weight.dtype) for _ in range(2 * len(self.blocks))]
         return Cache(room[::2], room[1::2], before=torch.empty(batch, 0, dtype=torch.long, device=weight.device))

@@ -32,7 +32,7 @@ class Classification:
 
     Args:
         tokens: the folder that the stage tokenize leaves.
-        model: the knobs of the network, its `length` among them.
+        model: the knobs of the network, its `context_length` among them.
         shape: of what is in that folder.
         objective: what training follows.
     """
@@ -47,7 +47,7 @@ class Classification:
 
     @property
     def length(self) -> int:
-        return self.model.length
+        return self.model.context_length
 
     @property
     def uniform(self) -> float:

@@ -46,7 +46,7 @@ class LanguageModelling:
 
     Args:
         tokens: the folder that the stage tokenize leaves.
-        model: the knobs of the network, its `length` among them.
+        model: the knobs of the network, its `context_length` among them.
         shape: of what is in that folder.
         objective: what training follows.
     """
@@ -61,7 +61,7 @@ class LanguageModelling:
 
     @property
     def length(self) -> int:
-        return self.model.length
+        return self.model.context_length
 
     @property
     def uniform(self) -> float:
@@ -86,10 +86,11 @@ class LanguageModelling:
             Refusal: it is missing, damaged, or shorter than the context.
         """
         if split not in self._opened:
-            ids, length = memory_mapped(tokens_of(self.tokens, split)), self.model.length
+            ids, length = memory_mapped(tokens_of(self.tokens, split)), self.model.context_length
             if len(ids) <= length:
                 raise Refusal(
-                    f"model.length: {length} is too long for the split {split}, which has {len(ids)} tokens; turn it down"
+                    f"model.context_length: {length} is too long for the split {split}, which has {len(ids)} tokens;"
+                    " turn it down"
                 )
             check_below(tokens_of(self.tokens, split), ids, self.vocabulary, "ids")
             self._opened[split] = ids

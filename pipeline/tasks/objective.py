@@ -90,7 +90,7 @@ class Objective:
     def of(cls, train: Train, **more: Any) -> Objective:
         """What the knobs say; `more` is what they alone do not tell (class weights, the teacher, pieces)."""
         variation = Variation(train.shift, train.flip, train.cutout, train.mixup)
-        return cls(train.label_smoothing, train.z_loss, squares=train.loss == "squares", variation=variation, **more)
+        return cls(train.label_smoothing, train.z_loss, squares=train.loss == "mse", variation=variation, **more)
 
     @property
     def plain(self) -> Objective:

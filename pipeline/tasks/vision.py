@@ -42,7 +42,7 @@ class Vision:
     @property
     def length(self) -> int:
         """The positions of an image as the network first sees it."""
-        return math.prod(-(-side // min(self.model.patch, side)) for side in self.shape.image[:2])
+        return math.prod(-(-side // min(self.model.patch_size, side)) for side in self.shape.image[:2])
 
     @property
     def uniform(self) -> float:

@@ -31,9 +31,10 @@ from pipeline.params import Model
 
 # Sizes, for which every architecture has a place, and knobs that leave no trace in what a trained network computes.
 FREE = (
-    *("depth", "width", "heads", "kv_heads", "length", "expansion", "window", "ngram_rows", "rotary_base", "tied"),
-    *("dropout", "dropout_schedule", "layer_dropout", "init", "base_width"),
-    *("network", "patch", "kernel", "shrink", "pooling", "causal"),  # which no language model has
+    *("depth", "width", "heads", "kv_heads", "context_length", "mlp_ratio", "window"),
+    *("ngram_table_size", "rotary_base", "tie_embeddings"),
+    *("dropout", "dropout_schedule", "stochastic_depth", "init", "base_width"),
+    *("network", "patch_size", "kernel_size", "downsample", "pooling", "causal"),  # which no language model has
 )
 
 
@@ -76,10 +77,10 @@ def value_of(model: Model, knob: str) -> Any:
 
 
 _PLAIN: dict[str, tuple[Any, ...]] = {
-    "mixer": ("none",),
+    "embedding_mixer": ("none",),
     "attention": ("full",),
     "qk_norm": (False,),
-    "logit_cap": (0.0,),
+    "attention_softcap": (0.0,),
     "residual": ("pre",),
 }
 _ROTARY = _PLAIN | {"position": ("rotary",), "bias": (False, True)}

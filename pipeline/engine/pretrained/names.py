@@ -75,7 +75,7 @@ def _gated(model: Model) -> Int[Tensor, " rows"]:
 
 def hidden_of(model: Model) -> int:
     """The hidden features of the feed-forward part."""
-    return round(model.expansion * model.width)
+    return round(model.mlp_ratio * model.width)
 
 
 # ------------------------------------------------------------------------------------------------------------- pieces
@@ -99,7 +99,7 @@ def _places(model: Model) -> Tensor:
     """What learned positions hold for a network that learns none."""
     if model.position == "sinusoidal":
         return SinusoidalPosition(model).waves.clone()
-    return torch.zeros(model.length, model.width)
+    return torch.zeros(model.context_length, model.width)
 
 
 GPT2 = (
@@ -189,11 +189,11 @@ def gpt2_config(model: Model) -> dict[str, Any]:
         "n_layer": model.depth,
         "n_embd": model.width,
         "n_head": model.heads,
-        "n_positions": model.length,
+        "n_positions": model.context_length,
         "n_inner": hidden_of(model),
         "activation_function": UNGATED[model.activation],
         "layer_norm_epsilon": EPSILON,
-        "tie_word_embeddings": model.tied,
+        "tie_word_embeddings": model.tie_embeddings,
         "scale_attn_weights": True,
         "scale_attn_by_inverse_layer_idx": False,
         **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
@@ -205,9 +205,9 @@ def gpt2_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
         "depth": config["n_layer"],
         "width": config["n_embd"],
         "heads": config["n_head"],
-        "expansion": config["n_inner"] / config["n_embd"] if config["n_inner"] else 4.0,
+        "mlp_ratio": config["n_inner"] / config["n_embd"] if config["n_inner"] else 4.0,
         "activation": _ours(UNGATED, config["activation_function"]),
-        "tied": config["tie_word_embeddings"],
+        "tie_embeddings": config["tie_word_embeddings"],
     }
 
 
@@ -221,9 +221,9 @@ def config(model: Model, epsilon: str = "", **rotary: float) -> dict[str, Any]:
         "head_dim": model.width // model.heads,
         "intermediate_size": hidden_of(model),
         "hidden_act": (GATED | UNGATED)[model.activation],
-        "max_position_embeddings": model.length,
+        "max_position_embeddings": model.context_length,
         "rope_parameters": {"rope_type": "default", "rope_theta": model.rotary_base, **rotary},
-        "tie_word_embeddings": model.tied,
+        "tie_word_embeddings": model.tie_embeddings,
         **({epsilon: EPSILON} if epsilon else {}),
     }
 
@@ -236,9 +236,9 @@ def knobs_by(activations: Mapping[str, str]) -> Callable[[Mapping[str, Any]], di
             "heads": config["num_attention_heads"],
             "kv_heads": _shared(config["num_key_value_heads"], config["num_attention_heads"]),
             "rotary_base": float(config["rope_parameters"]["rope_theta"]),
-            "expansion": config["intermediate_size"] / config["hidden_size"],
+            "mlp_ratio": config["intermediate_size"] / config["hidden_size"],
             "activation": _ours(activations, config["hidden_act"]),
-            "tied": config["tie_word_embeddings"],
+            "tie_embeddings": config["tie_word_embeddings"],
             **({"bias": config["attention_bias"]} if "attention_bias" in config else {}),
         }
 

@@ -28,10 +28,14 @@ from pipeline.tasks.model_description import described
 from pipeline.tasks.table import TASKS
 
 # Knobs in which a model may differ from the one that it starts from.
-LOOSE = ("length", "dropout", "dropout_schedule", "init", "base_width")
-OF_IMAGES = ("network", "patch", "kernel", "shrink")
+LOOSE = ("context_length", "dropout", "dropout_schedule", "init", "base_width")
+OF_IMAGES = ("network", "patch_size", "kernel_size", "downsample")
 # Knobs that say nothing of a network of some kind of task.
-SILENT = {"language": (*OF_IMAGES, "pooling", "causal"), "classify": (*OF_IMAGES, "tied"), "vision": ("tied",)}
+SILENT = {
+    "language": (*OF_IMAGES, "pooling", "causal"),
+    "classify": (*OF_IMAGES, "tie_embeddings"),
+    "vision": ("tie_embeddings",),
+}
 
 
 @runtime_checkable
@@ -94,7 +98,7 @@ class Ours:
         self.folder, found = folder, described(folder)
         self.model, self.kind, self.shape = found.model, found.task, found.shape
         self.tokenizer, self.sha256 = found.tokenizer, found.sha256
-        self.length, self.vocabulary, self.classes = self.model.length, self.shape.vocabulary, self.shape.classes
+        self.length, self.vocabulary, self.classes = self.model.context_length, self.shape.vocabulary, self.shape.classes
         self.ratio = width_ratio(self.model)
         loose = {*(LOOSE if self.model.position != "learned" else LOOSE[1:]), *SILENT[self.kind]}
         self.knobs = {knob: (value_of(self.model, knob),) for knob in Model.model_fields if knob not in loose}
@@ -289,11 +293,11 @@ def knobs_of(found: Given, like: Model) -> Iterator[Model]:
     if isinstance(found, Ours):
         yield found.model
         return
-    length = min(found.length, like.length)
+    length = min(found.length, like.context_length)
     wanted = knobs_at(found, length)
     for values in itertools.product(*wanted.values()):
         told = like.model_dump() | dict(zip(wanted, values, strict=True))
-        free = {"length": length, "dropout": 0.0, "layer_dropout": 0.0, "init": "gpt2"}
+        free = {"context_length": length, "dropout": 0.0, "stochastic_depth": 0.0, "init": "gpt2"}
         yield parse(Model, told | free, (str(found.folder),))
 
 

@@ -82,15 +82,16 @@ class Runtime:
     def _remedies(self) -> list[str]:
         """What makes a training smaller and is not turned yet: what costs next to nothing, then time, then the result."""
         knobs = self.knobs
-        finer = "a smaller runtime.micro_batch_tokens" if knobs.micro_batch_tokens else "a larger train.accumulation"
+        finer = "a smaller runtime.micro_batch_tokens" if knobs.micro_batch_tokens else "a larger train.accumulation_steps"
         remedies = {
             finer: True,
-            "runtime.loss_chunk=1024": not knobs.loss_chunk or knobs.loss_chunk > 1024,
-            "runtime.checkpointing=selective": knobs.checkpointing == "none" and not knobs.offload_activations,
+            "runtime.loss_chunk_size=1024": not knobs.loss_chunk_size or knobs.loss_chunk_size > 1024,
+            "runtime.activation_checkpointing=selective": knobs.activation_checkpointing == "none"
+            and not knobs.offload_activations,
             "runtime.offload_optimizer=true": self.device.type != "cpu" and not knobs.offload_optimizer,
-            "runtime.checkpointing=block": knobs.checkpointing != "block",
+            "runtime.activation_checkpointing=block": knobs.activation_checkpointing != "block",
             "runtime.offload_activations=true": self.device.type != "cpu" and not knobs.offload_activations,
-            "a smaller train.batch, model.length, model.width or model.depth": True,
+            "a smaller train.batch_size, model.context_length, model.width or model.depth": True,
         }
         return [remedy for remedy, helps in remedies.items() if helps]
 
@@ -99,7 +100,7 @@ class Runtime:
 
         Their tokens are what counts: as many as the knob says, or as in a micro-batch of the full batch at its whole length.
         """
-        tokens = self.knobs.micro_batch_tokens or train.batch // train.accumulation * whole
+        tokens = self.knobs.micro_batch_tokens or train.batch_size // train.accumulation_steps * whole
         return max(tokens // length, 1)
 
     def ready(self, batch: Batch) -> Batch:

@@ -77,7 +77,7 @@ class Budget:
     @property
     def targets(self) -> int:
         """Of a full step."""
-        return self.params.train.batch * (1 if self.data.shape.classes else self.params.model.length)
+        return self.params.train.batch_size * (1 if self.data.shape.classes else self.params.model.context_length)
 
     @property
     def amount(self) -> int:
@@ -102,7 +102,7 @@ class Budget:
         """Of the whole training, its validations among it."""
         train, flops = self.params.train, self.step.flops
         learning = (flops["forward"] + flops["backward"]) * self.share.work + flops["update"]
-        validating = train.validations * flops["forward"] * train.validation_examples / train.batch
+        validating = train.validation_points * flops["forward"] * train.validation_examples / train.batch_size
         return train.steps * learning + validating
 
     @property
@@ -167,8 +167,8 @@ def mean_step(params: Params, data: Data) -> Share:
         length = dials.length
         if data.sizes is not None:
             length = padded(int(draw.sizes(dials.batch, dials.length).max()), dials.length)
-        targets.append(dials.batch * (1 if data.shape.classes else dials.length / task.length) / train.batch)
-        work.append(dials.batch * length / (train.batch * whole))
+        targets.append(dials.batch * (1 if data.shape.classes else dials.length / task.length) / train.batch_size)
+        work.append(dials.batch * length / (train.batch_size * whole))
     return Share(statistics.fmean(targets), statistics.fmean(work))
 
 

@@ -77,7 +77,7 @@ def rehearse(params: Params, shape: Shape, *, precision: str, on_card: bool, lon
         precision: float32, bfloat16 or float16: what `auto` comes to there.
         longest: tokens of the longest text with a class; None = it fills the context.
     """
-    kernel = "library" if on_card and params.runtime.attention == "auto" else params.runtime.attention
+    kernel = "sdpa" if on_card and params.runtime.attention == "auto" else params.runtime.attention
     here = {"device": "cpu", "compile": False, "attention": kernel}
     runtime = Runtime(params.runtime.model_copy(update=here), precision)
     # Of classes there are few: their logits are no part worth a row of its own, nor to be told from others by their size.

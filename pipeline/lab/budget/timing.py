@@ -42,7 +42,7 @@ class Pace:
 
     def whole(self, train: Train) -> float:
         """Seconds of all steps and validations."""
-        return train.steps * self.step + train.validations * self.validation
+        return train.steps * self.step + train.validation_points * self.validation
 
 
 def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = None) -> Pace:
@@ -71,7 +71,7 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
             float(progress.recent[-1][1])  # which waits for the device
             times.append(time.perf_counter() - start)
         start = time.perf_counter()
-        if params.train.validations:
+        if params.train.validation_points:
             validate(progress, task, params.train, runtime, lambda: False)
         validation = time.perf_counter() - start
     peak = torch.cuda.max_memory_allocated() if runtime.device.type == "cuda" else None

@@ -131,7 +131,9 @@ def _subjects(
         for name, weight in own.items():
             weight.data.copy_(weights[name])
         updates = progress.updates.get(step, {})
-        yield Subject(progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy, updates=updates)
+        yield Subject(
+            progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy_text, updates=updates
+        )
 
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, list[float | None]]:

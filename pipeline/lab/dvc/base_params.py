@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.dvc.git import git, listed, paths, shortened
-from pipeline.params import Refusal, read_sections, with_knobs
+from pipeline.params import Refusal, of_today, read_sections, with_knobs
 
 PARAMS = Path("params.yaml")
 OWN = ("runtime",)  # sections of whoever runs it: they change no result, so they are taken as they stand
@@ -93,7 +93,7 @@ def _sections(text: str) -> dict[str, Any] | None:
     with tempfile.TemporaryDirectory() as folder:
         (copy := Path(folder) / PARAMS.name).write_text(text, encoding="utf-8", errors="surrogateescape")
         try:
-            return read_sections(copy)
+            return of_today(read_sections(copy))
         except Refusal:
             return None
 

@@ -9,7 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.params import Params, ParamsError, Refusal, meant, parse, read_sections, templates_in
+from pipeline.params import (
+    RENAMED,
+    Params,
+    ParamsError,
+    Refusal,
+    meant,
+    of_today,
+    parse,
+    read_sections,
+    renamed,
+    renamed_in,
+    templates_in,
+)
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -55,7 +67,8 @@ def turned(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, A
 
     if not overrides:
         return dict(sections)
-    problems = [line for override in _parsed(overrides) for line in _unknown(override, sections) + _unusable(override)]
+    problems, known = renamed_in(sections), of_today(sections)
+    problems += [line for override in _parsed(overrides) for line in _unknown(override, known) + _unusable(override)]
     if problems:
         raise ParamsError(*problems)
     with tempfile.TemporaryDirectory() as folder:
@@ -140,6 +153,8 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
     """A line for each name in it that leads to no knob. DVC would advise to add it with +, which Rally then refuses."""
     if override.is_add() or override.is_force_add() or override.is_sweep_override():
         return []
+    if old := renamed(override.key_or_group, override.value()):
+        return old
     inner: Any = sections
     parts = override.key_or_group.split(".")
     for depth, part in enumerate(parts):
@@ -156,8 +171,9 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
             return [f"{'.'.join(parts)}: there is no such knob; {above} is no section"]
     value = override.value()
     if isinstance(value, dict) and isinstance(inner, dict):
-        names = {f"{override.key_or_group}.{key}": key for key in value if key not in inner}
-        return [f"{name}: there is no such knob. {meant(name, tuple(inner))}" for name in names]
+        old = renamed_in({override.key_or_group: value})
+        names = [name for key in value if key not in inner and (name := f"{override.key_or_group}.{key}") not in RENAMED]
+        return old + [f"{name}: there is no such knob. {meant(name, tuple(inner))}" for name in names]
     return []
 
 

@@ -118,7 +118,7 @@ def _folders_left_behind(checked: Sequence[Params], copied: Sequence[str]) -> li
     named: dict[str, str] = {}
     for params in checked:
         datasets = params.prepare.mixture if params.prepare.dataset == "mixture" else [params.prepare.dataset]
-        named |= {params.train.start_from: "train.start_from", params.train.teacher: "train.teacher"}
+        named |= {params.train.init_from: "train.init_from", params.train.teacher: "train.teacher"}
         named |= {params.prepare.path: "prepare.path"} if "file" in datasets else {}
         named |= {params.tokenize.path: "tokenize.path"} if params.tokenize.kind == "file" else {}
     problems = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline import artifacts
 from pipeline.artifacts import read_json, write_text
 from pipeline.lab.export.model_card import card, is_ours
-from pipeline.params import Model, Refusal, parse
+from pipeline.params import Model, Refusal, of_today, parse
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
@@ -30,7 +30,7 @@ def export(folder: Path, to: Way = "auto") -> str:
     """
     from pipeline.lab.chat import open_trained, stranger
 
-    made_by = read_json(artifacts.MODEL.with_suffix(".json"), "model", "sha256")
+    made_by = of_today(read_json(artifacts.MODEL.with_suffix(".json"), "model", "sha256"))
     if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
         raise Refusal(f"{folder}: is there already, and no folder that `rally export` wrote; a new name would do")
     way = _way(made_by, to)

@@ -50,7 +50,7 @@ def problems(model: Model, *, classifies: bool) -> Iterator[str]:
         what = f"{name}, the nearest stock architecture of transformers"
         yield no_place(model, knob, ARCHITECTURES[name].holds[knob], what)
     if width_ratio(plainer) != 1:
-        yield "model.tied: true has no place in transformers beside muP's divided logits; false would do"
+        yield "model.tie_embeddings: true has no place in transformers beside muP's divided logits; false would do"
     for knob, wanted in (("causal", True), ("pooling", "last"), ("bias", False)) if classifies else ():
         if getattr(model, knob) != wanted:
             yield no_place(model, knob, (wanted,), "transformers' sequence classification")
@@ -89,7 +89,7 @@ def write(folder: Path, subject: Subject, name: str, stock: Architecture) -> Non
     packed = pack(weights, pieces, model)
     write_bytes(folder / "model.safetensors", safetensors.torch.save(packed, {"format": "pt"}))
     write_json(folder / "tokenizer.json", tokenizer_json(tokenizer, closes=classifies))
-    write_json(folder / "tokenizer_config.json", tokenizer_config(tokenizer, model.length, closes=classifies))
+    write_json(folder / "tokenizer_config.json", tokenizer_config(tokenizer, model.context_length, closes=classifies))
 
 
 def class_of(stock: Architecture, *, classifies: bool) -> str:

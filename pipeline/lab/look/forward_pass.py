@@ -75,7 +75,7 @@ def look(asked: Asked) -> Looked | Told:
     if asked.image is not None:
         raise Refusal("--image: this network reads text; --prompt would do")
     network = _network(asked, params, notes)
-    ids = read_ids(asked, params, network.tokenizer, network.vocabulary, network.model.knobs.length, notes)
+    ids = read_ids(asked, params, network.tokenizer, network.vocabulary, network.model.knobs.context_length, notes)
 
     from pipeline.lab.look.activations import dissect
 

@@ -88,7 +88,7 @@ def _typed(text: str, vocabulary: int) -> list[int]:
 def _read(asked: Asked, params: Params, tokenizer: Tokenizer | None, notes: list[str]) -> list[int]:
     """The prompt as ids, without what the tokenizer has none for."""
     assert tokenizer is not None, "a network without one takes ids alone"
-    what, text = ("--prompt", asked.prompt) if asked.prompt is not None else ("probe.toy", params.probe.toy)
+    what, text = ("--prompt", asked.prompt) if asked.prompt is not None else ("probe.toy_text", params.probe.toy_text)
     text = text.encode(errors="replace").decode()  # what a terminal passes on need not be text
     if (known := tokenizer.known(text)) != text:
         notes.append(f"The tokenizer lacks characters of this prompt; the model reads {known!r}.")

@@ -32,7 +32,7 @@ def at_start(params: Params, console: Console) -> bool:
     """
     runtime = Runtime(params.runtime, params.train.precision)
     progress, task = begin(params.seed, params.task.kind, params.model, params.train, TOKENS, runtime)
-    numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE))
+    numbers = numbers_at_start(progress.model, task, drawn=params.train.init_from == str(NONE))
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, number in numbers.items():
         table.add_row(name, written(number))

@@ -56,19 +56,19 @@ def losses_on_one_batch(
         labels: how many different ones there are.
         shape: of what there is to read, where it is not to be made up from the labels.
     """
-    model = params.model.model_copy(update={"length": length, "window": min(params.model.window, length)})
+    model = params.model.model_copy(update={"context_length": length, "window": min(params.model.window, length)})
     own = {
         "steps": steps,
-        "batch": examples,
+        "batch_size": examples,
         "validation_examples": 1,
-        "accumulation": 1,
+        "accumulation_steps": 1,
         "schedule": "constant",
         "batch_start": 1.0,
         "length_start": 1.0,
         "mixup": 0.0,
         "freeze": False,  # nothing is given here, and all of it must be able to learn
     }
-    train = params.train.model_copy(update={**own, "curriculum": "none", "floor": 0.0})
+    train = params.train.model_copy(update={**own, "curriculum": "none", "min_lr_ratio": 0.0})
     params = params.model_copy(update={"model": model, "train": train})
     runtime = Runtime(params.runtime, train.precision)
     task = OneBatch(params, shape or shape_of(params.task.kind, labels), runtime, fresh=fresh)

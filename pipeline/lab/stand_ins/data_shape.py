@@ -85,7 +85,7 @@ def data_of(params: Params, vocabulary: int | None = None) -> Data:
     if kind == "vision":
         image = PICTURES.get(params.prepare.dataset) or _unknown(params.prepare.dataset, "how large its images are")
         return Data(Shape(classes=_names(10), image=image), None, "prepare.dataset")
-    known = "tokenize.vocabulary" if params.tokenize.kind == "bpe" else "tokenize.kind"
+    known = "tokenize.vocab_size" if params.tokenize.kind == "bpe" else "tokenize.kind"
     known = known if vocabulary is None else "--vocabulary"
     classes = _names(_classes_of(params)) if kind == "classify" else ()
     return Data(Shape(vocabulary or _vocabulary_of(params), classes), None, known)
@@ -104,7 +104,7 @@ def _counted(meta: dict[str, Any], kind: str) -> Data:
 def _vocabulary_of(params: Params) -> int:
     match params.tokenize.kind:
         case "bpe":
-            return params.tokenize.vocabulary
+            return params.tokenize.vocab_size
         case "byte":
             return 257  # with the token that ends a document
     raise Refusal(

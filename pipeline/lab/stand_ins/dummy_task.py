@@ -84,7 +84,7 @@ class MadeUp:
     def __init__(self, params: Params, shape: Shape, objective: Objective, draw: Draw) -> None:
         self.kind, self.shape, self.draw = params.task.kind, shape, draw
         self.task: Task = TASKS[self.kind](Path(), params.model, shape, objective)
-        self.examples = max(params.train.batch, params.train.validation_examples)
+        self.examples = max(params.train.batch_size, params.train.validation_examples)
 
     @property
     def unit(self) -> Unit:

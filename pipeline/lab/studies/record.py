@@ -33,7 +33,7 @@ class Record:
 
 
 def train_loss(record: Record) -> float:
-    """The mean training loss, nats a target, of the last row of the curve: of the last steps / train.curve_points steps."""
+    """The mean training loss, nats a target, of the last row of the curve: of the last steps / train.log_points steps."""
     return math.inf if record.diverged else record.curve[-1]["loss"]
 
 
@@ -44,7 +44,7 @@ def held_out(column: str, which: Callable[[list[float]], float] = lambda found: 
         if record.diverged:
             return math.inf
         if not record.validations:
-            raise Refusal(f"measure: validation_{column} needs train.validations above 0")
+            raise Refusal(f"measure: validation_{column} needs train.validation_points above 0")
         return which([row[column] for row in record.validations])
 
     return of

@@ -39,7 +39,7 @@ def trained(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
     if fault:
         assert isinstance(task, LanguageModelling), "a grid has put faults into language models alone"
         fault.break_it(Training(params, progress, task))
-    numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE)) | levels_of(tokens)
+    numbers = numbers_at_start(progress.model, task, drawn=params.train.init_from == str(NONE)) | levels_of(tokens)
     due = snapshots_due(params.train) if read else set()
     looks = Looks(due, lambda: numbers_of(progress, task, tokens, runtime, params.probe, read))
     with runtime.enough_memory():

@@ -68,14 +68,14 @@ def candidates(usual: Runtime, *, attends: bool = True) -> Iterator[Setting]:
     counts = {torch.get_num_threads()}
     if device == "cpu":
         counts |= {cores(), *(2**power for power in range(10) if 2**power <= cores())}
-    kernels: list[Kernel] = ["library", "written"] if attends else ["auto"]
+    kernels: list[Kernel] = ["sdpa", "eager"] if attends else ["auto"]
     for precision, threads, kernel in itertools.product(precisions, sorted(counts), kernels):
         yield Setting(precision, threads, kernel)
 
 
 def like(setting: Setting, runtime: Runtime) -> bool:
     """Whether a setting is what `auto` means now."""
-    rule: Kernel = "written" if (runtime.precision, runtime.device.type) == ("bfloat16", "cpu") else "library"
+    rule: Kernel = "eager" if (runtime.precision, runtime.device.type) == ("bfloat16", "cpu") else "sdpa"
     kernel = rule if runtime.attention == "auto" else runtime.attention
     same = (setting.precision, setting.threads) == (runtime.precision, torch.get_num_threads())
     return same and setting.attention in (kernel, "auto")

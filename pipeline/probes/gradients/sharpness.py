@@ -85,7 +85,7 @@ def _as_followed(model: nn.Module) -> Iterator[None]:
     kernels: dict[Attention, Kernel] = {module: module.kernel for module in model.modules() if isinstance(module, Attention)}
     dropouts = {module: module.rate for module in model.modules() if isinstance(module, Dropout)}
     running = [(weight, weight.clone()) for weight in model.parameters() if not weight.requires_grad]
-    use_kernel(model, "written")
+    use_kernel(model, "eager")
     for dropout in dropouts:
         dropout.rate = 0.0
     try:

@@ -26,7 +26,7 @@ def addition(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
 
     How hard a sum is, is how many digits its numbers have.
     """
-    fewest, digits = knobs.fewest_digits or knobs.digits, knobs.digits
+    fewest, digits = knobs.min_digits or knobs.digits, knobs.digits
     for split, size in sizes(knobs).items():
         rng, left = draws(knobs, split), size
         unused = {length: np.empty((0, 2), np.int64) for length in range(fewest, digits + 1)}

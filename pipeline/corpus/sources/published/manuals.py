@@ -53,7 +53,7 @@ class Manuals:
             licence="Apache-2.0",
             split="by service, whole services by a digest of their names until the shares are met; the largest services are for"
             " training. A text that stands twice is left out the second time. Services tell of like things in like words:"
-            " prepare.near_duplicate finds those",
+            " prepare.dedup_threshold finds those",
             sha256={f"{self.requirement.replace('==', '-')}-py3-none-any.whl": self.sha256},
             members=members,
             left_out={"copies": copies},
