@@ -18,7 +18,7 @@ from benchmarks.bench import TOP, machine, table
 from pipeline.lab.budget.fake_step import rehearse
 from pipeline.lab.budget.fit import card
 from pipeline.lab.budget.timing import measure
-from pipeline.params import Params, Refusal, parse, read_sections, with_knobs
+from pipeline.params import Params, UserError, parse, read_sections, with_knobs
 from pipeline.tasks.base import Shape
 
 # (depth, width, heads, length, batch) of five sizes, from a drill to what fills a large card.
@@ -60,7 +60,7 @@ def main() -> None:
             measure(params, Shape(VOCABULARY))
             found = torch.cuda.max_memory_allocated()
             kept = "yes" if fits else "it would have fitted"
-        except Refusal:
+        except UserError:
             found, kept = 0, "NO: it ran out of memory" if fits else "yes"
         ratio = f"{step.bytes / found:.3f}" if found else "-"
         sizes = "×".join(map(str, shape))

@@ -64,7 +64,7 @@ def whole_split_loss(lab: Lab) -> float:
         for first in range(0, size, 64):
             rows = np.arange(first, min(first + 64, size))
             with runtime.autocast():
-                loss = subject.task.loss(subject.model, runtime.place(subject.task.batch("validation", rows)))
+                loss = subject.task.loss(subject.model, runtime.batch_to_device(subject.task.batch("validation", rows)))
             total, count = total + float(loss.total), count + int(loss.count)
     return total / count
 

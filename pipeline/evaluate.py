@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
-from pipeline.params import Params, door, load
+from pipeline.params import Params, entry_point, load
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
 
 
-@door
+@entry_point
 def main() -> None:
     """Score the model on all that was held out, beside what it must beat, and show what it does."""
     params = load()

@@ -26,7 +26,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 ROOMS = Path(__file__).parent
 
 
-class Refusal(Exception):  # noqa: N818 (it is not a bug of ours that it reports)
+class UserError(Exception):
     """Something of the user's that cannot be used: each problem one line that says where, what is there, what would do."""
 
     def __init__(self, *problems: str) -> None:
@@ -34,11 +34,11 @@ class Refusal(Exception):  # noqa: N818 (it is not a bug of ours that it reports
         self.problems = problems
 
 
-class ParamsError(Refusal):
+class ParamsError(UserError):
     """params.yaml holds values that cannot be used; all of them are listed at once."""
 
 
-def door(main: Callable[[], None]) -> Callable[[], None]:
+def entry_point(main: Callable[[], None]) -> Callable[[], None]:
     """Make a command's `main` end without a traceback: with plain lines and status 2 where a user's thing fails, 130 on Ctrl-C.
 
     It also has the threads of numerical libraries fall asleep soon when they wait, which must be said before those are
@@ -59,7 +59,7 @@ def door(main: Callable[[], None]) -> Callable[[], None]:
         os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's and Intel's, milliseconds
         try:
             main()
-        except Refusal as refusal:
+        except UserError as refusal:
             print(*map(printable, refusal.problems), sep="\n", file=sys.stderr)
             sys.exit(2)
         except OSError as error:  # a full disk, a folder that may not be written to, a file where a folder is wanted
@@ -222,18 +222,18 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
-            raise Refusal(f"{path}: has {size:,} bytes; a file of knobs has some {MOST_BYTES:,} at most")
+            raise UserError(f"{path}: has {size:,} bytes; a file of knobs has some {MOST_BYTES:,} at most")
         return yaml.load(path.read_text(encoding="utf-8"), Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
-        raise Refusal(f"{path}: there is no such file here; run from the top folder of the project") from None
+        raise UserError(f"{path}: there is no such file here; run from the top folder of the project") from None
     except OSError as error:
-        raise Refusal(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     # ValueError: not UTF-8, or a date or number that does not exist; the last two come of `!!bool x` and `!!timestamp x`.
     except (ValueError, yaml.YAMLError, KeyError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
         what = "" if isinstance(error, TooMuch) else "this is no YAML: "
-        raise Refusal(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
+        raise UserError(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
 
 
 # ------------------------------------------------------------------------------------------------------- names and knobs
@@ -257,7 +257,7 @@ def suggest(word: str, known: tuple[str, ...]) -> str:
     return (f"Did you mean '{near[0]}'? " if near else "") + f"Known: {', '.join(known)}"
 
 
-def _named(*tables: str) -> AfterValidator:
+def known_name(*tables: str) -> AfterValidator:
     def check(word: str) -> str:
         known = tuple(dict.fromkeys(name for table in tables for name in names_in(table)))
         if word not in known:
@@ -278,8 +278,8 @@ DATASETS = {
     "classify": "LABELLED_TEXTS",
     "vision": "IMAGES",
 }  # by kind of task, in corpus/sources/table.py
-Dataset = Annotated[str, _named(*(f"corpus/sources/table.py:{table}" for table in DATASETS.values()))]
-Text = Annotated[str, _named("corpus/sources/table.py:TEXTS")]
+Dataset = Annotated[str, known_name(*(f"corpus/sources/table.py:{table}" for table in DATASETS.values()))]
+Text = Annotated[str, known_name("corpus/sources/table.py:TEXTS")]
 
 
 def _is_a_path(text: str) -> str:
@@ -294,7 +294,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Task(Section):
-    kind: Annotated[str, _named("tasks/table.py:TASKS")]
+    kind: Annotated[str, known_name("tasks/table.py:TASKS")]
 
 
 class Prepare(Section):
@@ -335,9 +335,9 @@ class Prepare(Section):
     def url_has_what_it_needs(self) -> Prepare:
         wanted = "url" in (self.mixture if self.dataset == "mixture" else [self.dataset])
         if wanted and not re.match(r"https?://.", self.url):
-            raise _problem("url", f"{self.url!r} is no http(s) address; the data set 'url' needs one")
+            raise problem("url", f"{self.url!r} is no http(s) address; the data set 'url' needs one")
         if wanted and not self.sha256:
-            raise _problem(
+            raise problem(
                 "sha256", "is empty; the data set 'url' needs the sha256 of the file, so that everyone trains on the same bytes"
             )
         return self
@@ -356,13 +356,13 @@ class Prepare(Section):
             ),
         ):
             if not re.fullmatch(form, getattr(self, knob)):
-                raise _problem(knob, f"{getattr(self, knob)!r} is {what}; the data set 'hub' needs one")
+                raise problem(knob, f"{getattr(self, knob)!r} is {what}; the data set 'hub' needs one")
         return self
 
     @model_validator(mode="after")
     def likeness_can_be_told(self) -> Prepare:
         if 0 < self.dedup_threshold < 0.3:
-            raise _problem(
+            raise problem(
                 "dedup_threshold", f"{self.dedup_threshold} is below 0.3: so alike is much that has nothing in common"
             )
         return self
@@ -370,58 +370,58 @@ class Prepare(Section):
     @model_validator(mode="after")
     def generated_text_is_possible(self) -> Prepare:
         if self.min_digits > self.digits:
-            raise _problem("min_digits", f"{self.min_digits} is more than digits {self.digits}")
+            raise problem("min_digits", f"{self.min_digits} is more than digits {self.digits}")
         return self
 
     @model_validator(mode="after")
     def mixture_is_of_two(self) -> Prepare:
         if len(set(self.mixture)) != 2 or len(self.mixture) != 2 or "mixture" in self.mixture:
-            raise _problem("mixture", f"{self.mixture} is not two different data sets")
+            raise problem("mixture", f"{self.mixture} is not two different data sets")
         if set(self.mixture) == {"shakespeare", "tinyshakespeare"}:
-            raise _problem("mixture", f"{self.mixture}: each holds text that the other holds out; mix other data sets")
+            raise problem("mixture", f"{self.mixture}: each holds text that the other holds out; mix other data sets")
         return self
 
 
 class Tokenize(Section):
-    kind: Annotated[str, _named("tokenizers/tokenizers.py:TOKENIZERS")]
+    kind: Annotated[str, known_name("tokenizers/tokenizers.py:TOKENIZERS")]
     vocab_size: Annotated[int, Field(ge=257, le=65536)]
     path: Folder
 
     @model_validator(mode="after")
     def file_is_named(self) -> Tokenize:
         if self.kind == "file" and self.path == "data/none":
-            raise _problem("path", "names no file; the tokenizer 'file' needs one, a tokenizer.json")
+            raise problem("path", "names no file; the tokenizer 'file' needs one, a tokenizer.json")
         return self
 
 
 class Model(Section):
-    network: Annotated[str, _named("networks/images.py:NETWORKS")]
+    network: Annotated[str, known_name("networks/images.py:NETWORKS")]
     depth: Annotated[int, Field(ge=1, le=256)]
     width: Annotated[int, Field(ge=4, le=16384)]
     patch_size: Annotated[int, Field(ge=1, le=64)]
     kernel_size: Annotated[int, Field(ge=1, le=31)]
-    downsample: Annotated[str, _named("networks/convolution.py:SHRINKS")]
-    pooling: Annotated[str, _named("networks/pooling.py:POOLINGS")]
+    downsample: Annotated[str, known_name("networks/convolution.py:SHRINKS")]
+    pooling: Annotated[str, known_name("networks/pooling.py:POOLINGS")]
     causal: Literal["auto", True, False]
     heads: Annotated[int, Field(ge=1, le=1024)]
     kv_heads: Annotated[int, Field(ge=0, le=1024)]
     context_length: Annotated[int, Field(ge=2, le=65536)]
     mlp_ratio: Annotated[float, Field(ge=0.25, le=16)]
-    activation: Annotated[str, _named("networks/activations.py:ACTIVATIONS")]
-    norm: Annotated[str, _named("networks/norms.py:NORMS", "networks/image_norms.py:IMAGE_NORMS")]
-    embedding_mixer: Annotated[str, _named("networks/mixers.py:MIXERS")]
+    activation: Annotated[str, known_name("networks/activations.py:ACTIVATIONS")]
+    norm: Annotated[str, known_name("networks/norms.py:NORMS", "networks/image_norms.py:IMAGE_NORMS")]
+    embedding_mixer: Annotated[str, known_name("networks/mixers.py:MIXERS")]
     ngram_table_size: Annotated[int, Field(ge=64, le=2**24)]
-    position: Annotated[str, _named("networks/positions.py:POSITIONS")]
+    position: Annotated[str, known_name("networks/positions.py:POSITIONS")]
     rotary_base: Annotated[float, Field(ge=1, le=1e9)]
-    attention: Annotated[str, _named("networks/attention.py:ATTENTIONS")]
+    attention: Annotated[str, known_name("networks/attention.py:ATTENTIONS")]
     window: Annotated[int, Field(ge=1)]
     qk_norm: bool
     attention_softcap: Annotated[float, Field(ge=0, le=1e6)]
-    residual: Annotated[str, _named("networks/residuals.py:RESIDUALS")]
+    residual: Annotated[str, known_name("networks/residuals.py:RESIDUALS")]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     stochastic_depth: Annotated[float, Field(ge=0, lt=1)]
-    dropout_schedule: Annotated[str, _named("networks/dropout.py:DROPOUT_SCHEDULES")]
-    init: Annotated[str, _named("networks/inits.py:INITS")]
+    dropout_schedule: Annotated[str, known_name("networks/dropout.py:DROPOUT_SCHEDULES")]
+    init: Annotated[str, known_name("networks/inits.py:INITS")]
     base_width: Annotated[int, Field(ge=4, le=16384)]
     bias: bool
     tie_embeddings: bool
@@ -429,28 +429,28 @@ class Model(Section):
     @model_validator(mode="after")
     def sizes_fit(self) -> Model:
         if self.width % self.heads:
-            raise _problem("heads", f"{self.heads} does not divide width {self.width}")
+            raise problem("heads", f"{self.heads} does not divide width {self.width}")
         if self.position == "rotary" and self.width // self.heads % 2:
-            raise _problem(
+            raise problem(
                 "heads", f"{self.heads} leaves {self.width // self.heads} features a head; rotary positions need an even number"
             )
         if self.kv_heads and self.heads % self.kv_heads:
-            raise _problem("kv_heads", f"{self.kv_heads} does not divide heads {self.heads}")
+            raise problem("kv_heads", f"{self.kv_heads} does not divide heads {self.heads}")
         if self.kernel_size % 2 == 0:
-            raise _problem("kernel_size", f"{self.kernel_size} is even, and has no middle; an odd one would do")
+            raise problem("kernel_size", f"{self.kernel_size} is even, and has no middle; an odd one would do")
         if self.attention == "window" and self.window > self.context_length:
-            raise _problem("window", f"{self.window} is more than context_length {self.context_length}")
+            raise problem("window", f"{self.window} is more than context_length {self.context_length}")
         return self
 
     @model_validator(mode="after")
     def knobs_have_something_to_turn(self) -> Model:
         for knob, off in (("kv_heads", 0), ("qk_norm", False), ("attention_softcap", 0)):
             if self.attention == "average" and getattr(self, knob) != off:
-                raise _problem(knob, f"average attention compares no queries with keys; it goes with {_shown(off)} alone")
+                raise problem(knob, f"average attention compares no queries with keys; it goes with {shown(off)} alone")
         if self.causal is True and self.pooling == "first":
-            raise _problem("pooling", "'first' sees nothing where each position sees only those before it; 'last' would do")
+            raise problem("pooling", "'first' sees nothing where each position sees only those before it; 'last' would do")
         if self.residual == "none" and self.stochastic_depth:
-            raise _problem("stochastic_depth", "without a residual there is no way past a branch; it goes with 0 alone")
+            raise problem("stochastic_depth", "without a residual there is no way past a branch; it goes with 0 alone")
         return self
 
 
@@ -462,7 +462,7 @@ class Train(Section):
     distill_temperature: Annotated[float, Field(ge=0.1, le=100)]
     steps: Count
     batch_size: Annotated[int, Field(ge=1, le=65536)]
-    sampling: Annotated[str, _named("engine/sampler.py:DRAWS")]
+    sampling: Annotated[str, known_name("engine/sampler.py:DRAWS")]
     windows: Literal["anywhere", "documents"]
     batch_start: Annotated[float, Field(gt=0, le=1)]
     batch_growth: Annotated[float, Field(gt=0, le=1)]
@@ -470,13 +470,13 @@ class Train(Section):
     length_start: Annotated[float, Field(gt=0, le=1)]
     length_growth: Annotated[float, Field(gt=0, le=1)]
     length_keeps: Literal["examples", "tokens"]
-    curriculum: Annotated[str, _named("engine/curricula.py:CURRICULA")]
+    curriculum: Annotated[str, known_name("engine/curricula.py:CURRICULA")]
     curriculum_start: Annotated[float, Field(gt=0, le=1)]
     curriculum_growth: Annotated[float, Field(gt=0, le=1)]
-    ramp: Annotated[str, _named("engine/curricula.py:PACES")]
+    ramp: Annotated[str, known_name("engine/curricula.py:PACES")]
     mixture_start: Annotated[float, Field(ge=0, le=1)]
     mixture_end: Annotated[float, Field(ge=0, le=1)]
-    optimizer: Annotated[str, _named("engine/optimizers/table.py:OPTIMIZERS")]
+    optimizer: Annotated[str, known_name("engine/optimizers/table.py:OPTIMIZERS")]
     lr: Annotated[float, Field(ge=1e-8, le=100)]
     adamw_lr_ratio: Annotated[float, Field(ge=1e-4, le=1e4)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
@@ -490,7 +490,7 @@ class Train(Section):
     ema: Annotated[float, Field(ge=0, lt=1)]
     grad_clip: Annotated[float, Field(ge=0)]
     stop_if_diverged: bool
-    schedule: Annotated[str, _named("engine/schedules.py:SCHEDULES")]
+    schedule: Annotated[str, known_name("engine/schedules.py:SCHEDULES")]
     warmup_ratio: Annotated[float, Field(ge=0, le=1)]
     cooldown_ratio: Annotated[float, Field(ge=0, le=1)]
     min_lr_ratio: Annotated[float, Field(ge=0, le=1)]
@@ -514,41 +514,39 @@ class Train(Section):
             named = os.path.relpath(getattr(self, knob) or ".")
             copy_it = "Copy it first: cp -r models/trained models/teacher"
             if Path(named).is_relative_to("models/trained"):
-                raise _problem(knob, f"{named!r} is this stage's own output and is deleted when it starts. {copy_it}")
+                raise problem(knob, f"{named!r} is this stage's own output and is deleted when it starts. {copy_it}")
             if named == "models":
-                raise _problem(knob, f"'models' is the folder of all models; the last run's is models/trained. {copy_it}")
+                raise problem(knob, f"'models' is the folder of all models; the last run's is models/trained. {copy_it}")
         if self.freeze and self.init_from == "data/none":
-            raise _problem("freeze", "true, and train.init_from names no folder whose weights could stay as they are")
+            raise problem("freeze", "true, and train.init_from names no folder whose weights could stay as they are")
         if self.sampling == "epochs" and self.batch_start < 1:
-            raise _problem("sampling", "'epochs' counts examples by steps of one size; it goes with batch_start 1.0 alone")
+            raise problem("sampling", "'epochs' counts examples by steps of one size; it goes with batch_start 1.0 alone")
         if self.batch_size % self.accumulation_steps:
-            raise _problem("accumulation_steps", f"{self.accumulation_steps} does not divide batch_size {self.batch_size}")
+            raise problem("accumulation_steps", f"{self.accumulation_steps} does not divide batch_size {self.batch_size}")
         if self.warmup_ratio + self.cooldown_ratio > 1 and self.schedule == "trapezoid":
-            raise _problem(
+            raise problem(
                 "cooldown_ratio",
                 f"warmup_ratio {self.warmup_ratio} + cooldown_ratio {self.cooldown_ratio} is more than 1, the whole training",
             )
         if any(later <= earlier for earlier, later in zip(self.snapshots, self.snapshots[1:], strict=False)):
-            raise _problem("snapshots", f"{self.snapshots} does not grow from each to the next")
+            raise problem("snapshots", f"{self.snapshots} does not grow from each to the next")
         return self
 
     @model_validator(mode="after")
     def schedule_has_what_it_needs(self) -> Train:
         if self.schedule == "one_cycle" and not 0 < self.warmup_ratio <= 0.5:
-            raise _problem(
+            raise problem(
                 "warmup_ratio", f"{self.warmup_ratio} is not above 0 and up to 0.5; one_cycle falls for as long as it climbs"
             )
         if self.schedule == "inverse_sqrt" and not self.warmup_ratio:
-            raise _problem(
-                "warmup_ratio", "0.0 leaves inverse_sqrt nothing to measure by; it falls from the end of the warm-up"
-            )
+            raise problem("warmup_ratio", "0.0 leaves inverse_sqrt nothing to measure by; it falls from the end of the warm-up")
         if self.schedule == "exponential" and self.warmup_ratio:
-            raise _problem(
+            raise problem(
                 "warmup_ratio",
                 f"{self.warmup_ratio} would climb before exponential does, which climbs from min_lr_ratio to lr itself",
             )
         if self.schedule == "exponential" and not self.min_lr_ratio:
-            raise _problem(
+            raise problem(
                 "min_lr_ratio", "0.0 is no rate to climb from by factors; exponential wants a small share, such as 1e-4"
             )
         return self
@@ -556,13 +554,13 @@ class Train(Section):
     @model_validator(mode="after")
     def optimizer_has_what_it_needs(self) -> Train:
         if self.optimizer == "sgd" and self.nesterov and not self.momentum:
-            raise _problem("nesterov", "true looks ahead along the momentum, and momentum is 0")
+            raise problem("nesterov", "true looks ahead along the momentum, and momentum is 0")
         if self.optimizer == "schedule_free" and not self.beta1:
-            raise _problem("beta1", "0.0 takes gradients where the average has no part; schedule_free wants it above 0")
+            raise problem("beta1", "0.0 takes gradients where the average has no part; schedule_free wants it above 0")
         if self.optimizer == "schedule_free" and self.ema:
-            raise _problem("ema", f"{self.ema} would average what schedule_free averages already; 0 would do")
+            raise problem("ema", f"{self.ema} would average what schedule_free averages already; 0 would do")
         if self.optimizer == "adafactor" and self.state_8bit:
-            raise _problem("state_8bit", "true finds nothing to shorten in adafactor, which remembers a row and a column")
+            raise problem("state_8bit", "true finds nothing to shorten in adafactor, which remembers a row and a column")
         return self
 
 
@@ -594,7 +592,7 @@ class Runtime(Section):
     workers: Annotated[int, Field(ge=0, le=1024)]
     micro_batch_tokens: Annotated[int, Field(ge=0)]
     loss_chunk_size: Annotated[int, Field(ge=0)]
-    activation_checkpointing: Annotated[str, _named("engine/block_execution.py:CHECKPOINTING")]
+    activation_checkpointing: Annotated[str, known_name("engine/block_execution.py:CHECKPOINTING")]
     offload_activations: bool
     offload_optimizer: bool
     compile: Literal["auto", True, False]
@@ -605,7 +603,7 @@ class Runtime(Section):
     @model_validator(mode="after")
     def savings_fit(self) -> Runtime:
         if self.offload_activations and self.activation_checkpointing == "selective":
-            raise _problem(
+            raise problem(
                 "offload_activations",
                 "true has no hold on what activation_checkpointing 'selective' keeps; 'block' or 'none' would do",
             )
@@ -652,7 +650,7 @@ class Params(Section):
     def data_is_of_the_kind(self) -> Params:
         known = names_in(f"corpus/sources/table.py:{DATASETS[self.task.kind]}")
         if self.prepare.dataset not in known:
-            raise _problem(
+            raise problem(
                 "prepare.dataset",
                 f"'{self.prepare.dataset}' is nothing for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
             )
@@ -665,7 +663,7 @@ class Params(Section):
             here = getattr(getattr(self, section), knob)
             if here != off and self.task.kind not in kinds:
                 whose = f"is for task.kind {' or '.join(kinds)}, not {self.task.kind}"
-                raise _problem(name, f"{_shown(here)} {whose}; {_shown(off)} would do")
+                raise problem(name, f"{shown(here)} {whose}; {shown(off)} would do")
         return self
 
     @model_validator(mode="after")
@@ -673,7 +671,7 @@ class Params(Section):
         kind, model = self.task.kind, self.model
         sees_images = kind == "vision" and model.network in ("cnn", "mlp")
         if model.norm in names_in("networks/image_norms.py:IMAGE_NORMS") and not sees_images:
-            raise _problem(
+            raise problem(
                 "model.norm", f"'{model.norm}' looks at more than one position; it is for task.kind vision, network cnn or mlp"
             )
         if model.norm == "batch":
@@ -683,28 +681,28 @@ class Params(Section):
                 ("runtime.activation_checkpointing", self.runtime.activation_checkpointing != "none"),
             ):
                 if cut:
-                    raise _problem(
+                    raise problem(
                         knob, "model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed"
                     )
         if kind == "vision" and model.network == "cnn" and model.pooling == "first":
-            raise _problem("model.pooling", "'first' is a place before all others, and a cnn's map has none; mean would do")
+            raise problem("model.pooling", "'first' is a place before all others, and a cnn's map has none; mean would do")
         if kind != "language" and model.tie_embeddings:
-            raise _problem("model.tie_embeddings", "true is for task.kind language: classes are no tokens")
+            raise problem("model.tie_embeddings", "true is for task.kind language: classes are no tokens")
         if kind == "language" and model.causal is False:
-            raise _problem("model.causal", "false would show a language model what it is to say")
+            raise problem("model.causal", "false would show a language model what it is to say")
         return self
 
     @model_validator(mode="after")
     def sections_fit(self) -> Params:
         tokens = self.runtime.micro_batch_tokens
         if tokens and self.train.accumulation_steps > 1:
-            raise _problem(
+            raise problem(
                 "runtime.micro_batch_tokens",
                 f"{tokens} and train.accumulation_steps {self.train.accumulation_steps} both say how a batch is cut;"
                 " turn one back, to 0 or to 1",
             )
         if 0 < tokens < self.model.context_length:
-            raise _problem(
+            raise problem(
                 "runtime.micro_batch_tokens", f"{tokens} holds no sequence of model.context_length {self.model.context_length}"
             )
         return self
@@ -730,7 +728,7 @@ def read_sections(path: Path) -> dict[str, Any]:
     """
     values = read_yaml(path)
     if not isinstance(values, dict):
-        raise ParamsError(f"{path}: holds {_shown(values)}, not sections of knobs")
+        raise ParamsError(f"{path}: holds {shown(values)}, not sections of knobs")
     if problems := templates_in(values):
         raise ParamsError(*problems)
     return values
@@ -742,7 +740,7 @@ def templates_in(value: Any, name: str = "") -> list[str]:
         inside = value.items() if isinstance(value, dict) else enumerate(value)
         return [line for key, inner in inside for line in templates_in(inner, f"{name}.{key}".lstrip("."))]
     if isinstance(value, str) and ("${" in value or value == "???"):
-        return [f"{name}: {_shown(value)}: DVC's -S replaces text with ${{ in it and refuses ???; write it without"]
+        return [f"{name}: {shown(value)}: DVC's -S replaces text with ${{ in it and refuses ???; write it without"]
     return []
 
 
@@ -767,12 +765,12 @@ def with_knobs(sections: Mapping[str, Any], knobs: Mapping[str, Any]) -> dict[st
 S = TypeVar("S", bound=Section)
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
     knob: str
     text: str
 
 
-def _problem(knob: str, text: str) -> PydanticCustomError:
+def problem(knob: str, text: str) -> PydanticCustomError:
     """A problem that only shows between knobs of a section, laid at the door of one of them."""
     return PydanticCustomError("between", "{text}", {"knob": knob, "text": text})
 
@@ -812,9 +810,9 @@ def _not_renamed(details: list[ErrorDetails], values: Mapping[str, Any]) -> list
     ]
 
 
-def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...]) -> _Problem:
+def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...]) -> Problem:
     place, kind, limits = detail["loc"], detail["type"], detail.get("ctx", {})
-    knob, there = ".".join(map(str, (*prefix, *place))), _shown(detail["input"])
+    knob, there = ".".join(map(str, (*prefix, *place))), shown(detail["input"])
     match kind:
         case "named":
             text = detail["msg"]
@@ -846,7 +844,7 @@ def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...])
             text = f"{there} is not finite"
         case _:
             text = f"{there} is not {_WANTED.get(kind, 'what is wanted: ' + detail['msg'])}"
-    return _Problem(knob, text)
+    return Problem(knob, text)
 
 
 _WANTED = {
@@ -1029,6 +1027,6 @@ def _siblings(section: type[Section], place: tuple[str | int, ...]) -> tuple[str
     return tuple(section.model_fields)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     shown = {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}…"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.params import door, load
+from pipeline.params import entry_point, load
 
 
-@door
+@entry_point
 def main() -> None:
     """Draw every curve and reading of the run, and put all of it on one page."""
     params = load()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline import artifacts
-from pipeline.params import door, load
+from pipeline.params import entry_point, load
 from pipeline.readings import save
 
 
-@door
+@entry_point
 def main() -> None:
     """Put every question of the table to the model as it was along its training."""
     params = load()

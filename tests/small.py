@@ -16,7 +16,7 @@ from pipeline.artifacts import SPLITS, write_json
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import Interrupted, fit
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import begin
+from pipeline.engine.setup import build_training
 from pipeline.params import Params, parse, read_yaml
 from pipeline.tasks.base import Task
 
@@ -130,7 +130,7 @@ def started(params: Params, folder: Path) -> tuple[Progress, Task, Runtime]:
     if not (folder / "meta.json").exists():
         WRITERS[params.task.kind](folder)
     runtime = Runtime(params.runtime, params.train.precision if params.train.precision != "auto" else "float32")
-    progress, task = begin(params.seed, params.task.kind, params.model, params.train, folder, runtime)
+    progress, task = build_training(params.seed, params.task.kind, params.model, params.train, folder, runtime)
     return progress, task, runtime
 
 
@@ -140,7 +140,7 @@ class Keeping:
     def __init__(self, last: int | None = None) -> None:
         self.last, self.step = last, 0
 
-    def keep(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         self.step = progress.step
 
     def interrupted(self) -> bool:

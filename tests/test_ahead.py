@@ -10,7 +10,7 @@ import pytest
 from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
 
 from pipeline.engine.loop import Interrupted, fit
-from pipeline.engine.prefetch import Ahead
+from pipeline.engine.prefetch import Prefetcher
 from pipeline.engine.sampler import batch_of
 from pipeline.tasks.base import Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
@@ -77,7 +77,7 @@ def test_every_step_gets_its_batch_and_nothing_is_prepared_twice_or_beyond_the_e
         prepared.append(step)
         return batch_of(task, params.train, params.seed, step)
 
-    with Ahead(prepare, steps=9, depth=4) as batches:
+    with Prefetcher(prepare, steps=9, depth=4) as batches:
         for step in range(3, 9):
             expected = batch_of(task, params.train, params.seed, step)
             assert batches.at(step).inputs.equal(expected.inputs)

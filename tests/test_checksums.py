@@ -27,9 +27,9 @@ from pipeline import artifacts
 from pipeline.artifacts import CHECKSUMS, LEFT_BY, NOT_CACHED, Refusal, checksums_of, read_json
 from pipeline.corpus.encode.encode import spread
 from pipeline.corpus.store.text import Splits, chunks, whole
-from pipeline.engine.pretrained.source import given
+from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.inference.trained import open_model, open_snapshots
-from pipeline.params import door, read_yaml
+from pipeline.params import entry_point, read_yaml
 from pipeline.readings import load_all, read_curve
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
@@ -110,7 +110,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "data/tokens/tokenizer.json": lambda: load_tokenizer(artifacts.tokenizer_of(TOKENS)),
     "models/trained/model.json": lambda: open_model(MODELS, runtime()),
     "models/trained/model.safetensors": lambda: open_model(MODELS, runtime()),
-    "models/trained/good/model.json": lambda: given(artifacts.GOOD),
+    "models/trained/good/model.json": lambda: open_pretrained(artifacts.GOOD),
     "models/trained/snapshots/snapshots.json": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
     "models/trained/snapshots/step-000000000.safetensors": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
     "metrics/train.csv": lambda: read_curve(artifacts.TRAIN_CURVE),
@@ -186,12 +186,12 @@ def test_a_file_that_is_lost_is_missed_though_not_every_run_has_it(project: Path
 
 def test_a_copy_of_a_model_brings_its_checksums_along_and_one_without_is_read_as_it_is(project: Path) -> None:
     shutil.copytree("models/trained", "mine")
-    given(Path("mine"))
+    open_pretrained(Path("mine"))
     flip(Path("mine/model.json"))
     with pytest.raises(Refusal, match=r"^mine/model\.json: is damaged .*; copy it again, or make it anew$"):
-        given(Path("mine"))
+        open_pretrained(Path("mine"))
     shutil.copytree("models/trained", "old", ignore=shutil.ignore_patterns(CHECKSUMS))
-    given(Path("old"))
+    open_pretrained(Path("old"))
 
 
 def test_the_lists_are_such_as_sha256sum_reads(project: Path) -> None:
@@ -350,7 +350,7 @@ def test_however_something_is_written_a_full_device_has_its_number_and_the_file_
     (errno.EIO, r"^data/raw/train\.txt: Input/output error$"),
 ])  # fmt: skip
 def test_the_line_says_what_is_wanted(number: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    @door
+    @entry_point
     def main() -> None:
         raise OSError(number, os.strerror(number), "data/raw/train.txt")
 

@@ -19,9 +19,9 @@ from pipeline.engine.curricula import CURRICULA
 from pipeline.engine.loop import fit, update
 from pipeline.engine.sampler import DRAWS
 from pipeline.networks.classifier import PADDING, Classifier
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.pooling import POOLINGS
-from pipeline.params import Params, Refusal
+from pipeline.params import Params, UserError
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.objective import Objective, class_weights
@@ -130,7 +130,7 @@ def test_attention_pooling_begins_as_the_mean_and_learns_to_be_another() -> None
 def test_at_the_start_every_class_is_as_likely(pooling: str, tmp_path: Path) -> None:
     progress, task, _ = started(knobs(**KINDS["classify"], model__pooling=pooling), tmp_path)
     loss = task.loss(progress.model, task.batch("train", np.arange(20)))
-    assert float(loss.total.detach()) / 20 == pytest.approx(math.log(3)) == pytest.approx(task.uniform)
+    assert float(loss.total.detach()) / 20 == pytest.approx(math.log(3)) == pytest.approx(task.uniform_loss)
 
 
 # ------------------------------------------------------------------------------------------------------------ of its texts
@@ -168,7 +168,7 @@ def test_a_batch_is_hardly_longer_than_its_longest_text(tmp_path: Path) -> None:
 def test_labels_of_other_texts_are_one_line(tmp_path: Path) -> None:
     task = a_task(tmp_path)
     np.save(tmp_path / "train.labels.npy", np.zeros(7, np.uint16))
-    with pytest.raises(Refusal, match=r"train\.labels\.npy: 7 labels for 60 texts; `dvc repro` makes both anew$"):
+    with pytest.raises(UserError, match=r"train\.labels\.npy: 7 labels for 60 texts; `dvc repro` makes both anew$"):
         task.size("train")
 
 
@@ -211,13 +211,13 @@ def test_in_an_epoch_each_example_comes_once_and_every_epoch_has_another_order()
 
 # ------------------------------------------------------------------------------------------------------- what is followed
 
-NOISE = Noise(seed=1, step=3, progress=0.25, rows=slice(0, 4), batch=4)
+NOISE = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 4), batch=4)
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [1.0, 3.0, -2.0], [-1.0, 0.0, 4.0]], dtype=torch.float64)
 LABELS = torch.tensor([0, 2, 1, 0])
 
 
 def followed(**objective: Any) -> float:
-    return float(Objective(**objective).loss(LOGITS, LABELS, training=True).followed)
+    return float(Objective(**objective).loss(LOGITS, LABELS, training=True).minimized)
 
 
 def test_an_example_costs_what_its_class_weighs() -> None:
@@ -270,7 +270,7 @@ def test_what_is_shown_is_the_plain_loss_whatever_is_followed(tmp_path: Path) ->
             task.loss(progress.model, batch, NOISE),
             Objective().loss(progress.model(batch.inputs), batch.targets, True),
         )
-        assert torch.equal(loss.total, plain.total.detach()) and not torch.equal(loss.followed, loss.total)
+        assert torch.equal(loss.total, plain.total.detach()) and not torch.equal(loss.minimized, loss.total)
 
 
 def test_the_weights_of_the_classes_are_counted_in_the_training_split(tmp_path: Path) -> None:

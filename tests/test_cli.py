@@ -25,7 +25,7 @@ from subjects import leave_model, machine, subject
 
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
 from pipeline.corpus.store.text import Splits
-from pipeline.lab.chat import Draw, converse, open_trained, write
+from pipeline.lab.chat import SamplingOptions, converse, open_trained, write
 from pipeline.lab.cli import NO_VERBS, main
 from pipeline.lab.data_catalogue import CATALOGUE, description, listing
 from pipeline.lab.setup import environment
@@ -34,7 +34,7 @@ from pipeline.progress import follower
 from pipeline.tokenizers.tokenizers import Characters
 
 TOP = Path(__file__).parents[1]
-DRAW = Draw(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
+DRAW = SamplingOptions(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
 VERBS = (
     "setup",
     "mend",

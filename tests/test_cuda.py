@@ -20,7 +20,7 @@ from pipeline.artifacts import READINGS, read_yaml
 from pipeline.engine.loop import Interrupted, fit
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.params import Params, Refusal
+from pipeline.params import Params, UserError
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card here")
 
@@ -113,7 +113,7 @@ def test_too_large_a_batch_for_its_memory_is_refused_with_what_would_help(tmp_pa
     torch.cuda.set_per_process_memory_fraction(2**30 / total)
     try:
         said = r"want more memory than the device 'cuda' has;.*a larger train\.accumulation_steps"
-        with pytest.raises(Refusal, match=said), Runtime(params.runtime).enough_memory():
+        with pytest.raises(UserError, match=said), Runtime(params.runtime).enough_memory():
             trained(params, tmp_path)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

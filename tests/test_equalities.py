@@ -15,7 +15,7 @@ from torch import Tensor
 from pipeline.engine.block_execution import CHECKPOINTING, arrange, offloading
 from pipeline.engine.loop import update, validate
 from pipeline.engine.sampler import rows_of
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params
 from pipeline.tasks.base import IGNORED, Batch, Loss, Shape
@@ -116,7 +116,7 @@ def test_a_micro_batch_holds_as_many_tokens_as_it_may_and_no_more(tokens: int, t
 # ---------------------------------------------------------------------------------------------- and the memory is saved
 
 
-NOISE = Noise(seed=1, step=3, progress=0.25, rows=slice(0, 32), batch=32)
+NOISE = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 32), batch=32)
 
 
 def trained(params: Params, objective: Objective, vocabulary: int = VOCABULARY) -> tuple[GPT, LanguageModelling, Batch]:
@@ -196,7 +196,7 @@ def test_in_pieces_the_loss_of_a_large_vocabulary_never_holds_all_logits(added: 
     def peak(chunk: int) -> int:
         model, task, batch = trained(params, Objective(added.label_smoothing, added.z_loss, chunk), vocabulary)
         with Alive(apart=model) as alive:
-            task.loss(model, batch, NOISE).followed.backward()
+            task.loss(model, batch, NOISE).minimized.backward()
         return alive.peak
 
     gradients = 2 * 2 * vocabulary * params.model.width * 4  # of embedding and head, while another is added to one
@@ -221,7 +221,7 @@ def test_pieces_in_bfloat16_have_nearly_the_gradient_of_the_whole() -> None:
         model, task, batch = trained(knobs(model__init="fan_in"), Objective(loss_chunk=chunk))
         with in_precision("bfloat16"):
             loss: Loss = task.loss(model, batch, NOISE)
-        found = torch.autograd.grad(loss.followed, list(model.parameters()))
+        found = torch.autograd.grad(loss.minimized, list(model.parameters()))
         slopes.append(torch.cat([slope.flatten() for slope in found]))
     assert slopes[1].dtype == torch.float32
     assert (slopes[1] - slopes[0]).norm() < 0.01 * slopes[0].norm()

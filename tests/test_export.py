@@ -25,7 +25,7 @@ from pipeline.inference.trained import Subject
 from pipeline.lab.export.export import export
 from pipeline.lab.export.transformers_text import placed, write
 from pipeline.networks.transformer import GPT
-from pipeline.params import Model, Refusal
+from pipeline.params import Model, UserError
 from pipeline.tokenizers.tokenizers import TOKENIZERS, Tokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -144,7 +144,7 @@ def test_what_features_are_multiplied_by_is_put_into_the_weights(residual: str, 
 def test_a_tied_head_divided_by_mup_has_no_place() -> None:
     tied = knobs(**a_model_of("llama", model__init="mup", model__base_width=4, model__tie_embeddings=True)).model
     with pytest.raises(
-        Refusal, match=r"^model\.tie_embeddings: true has no place in transformers beside muP's divided logits; false"
+        UserError, match=r"^model\.tie_embeddings: true has no place in transformers beside muP's divided logits; false"
     ):
         placed(tied)
     placed(tied.model_copy(update={"base_width": tied.width}))
@@ -228,7 +228,7 @@ def test_every_knob_of_a_model_has_a_place_everywhere_or_is_named_by_every_archi
     ],
 )
 def test_each_knob_that_has_no_place_is_one_line(changes: dict[str, Any], lines: list[str]) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         placed(knobs(**{"model__embedding_mixer": "none"} | changes).model)
     wanted = [f"model.{line}".replace("…", "the nearest stock architecture of transformers") for line in lines]
     assert sorted(refused.value.problems) == sorted(wanted)
@@ -273,5 +273,5 @@ def test_an_export_takes_the_place_of_another_and_of_nothing_else(trained: Subje
     Path("own").mkdir()
     export(Path("own"))  # an empty folder
     for name in ("data", "params.yaml"):
-        with pytest.raises(Refusal, match=f"^{name}: is there already, and no folder that `rally export` wrote"):
+        with pytest.raises(UserError, match=f"^{name}: is there already, and no folder that `rally export` wrote"):
             export(Path(name))

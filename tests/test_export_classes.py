@@ -34,7 +34,7 @@ from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.tasks.base import Shape
 from pipeline.tasks.vision import Vision
 
@@ -89,7 +89,7 @@ def test_the_tokenizer_that_goes_with_it_puts_the_end_behind_each_text_and_pads_
 
 def test_what_keeps_a_classifier_from_being_one_of_the_library_s_is_named_by_its_knob() -> None:
     plain = {"model__embedding_mixer": "none", "model__bias": True, "task__kind": "classify", "prepare__dataset": "dyck"}
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         placed(knobs(**plain).model, classifies=True)
     assert sorted(line.split(":")[0] for line in refused.value.problems) == ["model.bias", "model.causal", "model.pooling"]
     assert (
@@ -247,7 +247,9 @@ def test_images_are_exported_with_their_classes_and_a_card_of_their_scores(
     exec(example[1].replace("print(", "told("), {"told": told.append})  # what the card shows is what works
     zero = (torch.zeros(1, 6, 5, 1) - 50) / 50
     assert told == [[CLASSES[int(made.model(zero).argmax())]]]
-    with pytest.raises(Refusal, match=r"^given: holds an ONNX file, which cannot be trained on; a copy of models/trained can$"):
+    with pytest.raises(
+        UserError, match=r"^given: holds an ONNX file, which cannot be trained on; a copy of models/trained can$"
+    ):
         adopt(Path("given"))
 
 
@@ -257,20 +259,20 @@ def test_a_classifier_that_the_library_holds_goes_there_unless_it_is_asked_other
     trained(tmp_path, monkeypatch, **a_model_of("nemotron") | LAST)
     assert export(Path("given")) == "a NemotronForSequenceClassification, with its tokenizer and a card"
     assert "AutoModelForSequenceClassification" in Path("given/README.md").read_text()
-    with pytest.raises(Refusal, match=r"^given: holds an exported classifier, which is not read back; a copy"):
+    with pytest.raises(UserError, match=r"^given: holds an exported classifier, which is not read back; a copy"):
         adopt(Path("given"))
 
 
 def test_asked_for_what_cannot_be_it_says_so_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(tmp_path, monkeypatch, **QUICK["a linear map"])
     done = CliRunner().invoke(app, ["export", "given", "--to", "transformers"])
-    assert isinstance(done.exception, Refusal)
+    assert isinstance(done.exception, UserError)
     lines = {line.split(":")[0]: line for line in done.exception.problems}
     assert lines.keys() == {"model.network", "model.pooling", "model.position", "model.patch_size"}
     wanted = "model.network: 'linear' has no place in transformers' ViTForImageClassification; 'transformer' would do"
     assert lines["model.network"] == wanted
     assert lines["model.patch_size"].endswith("2 has no place in transformers' ViTForImageClassification; 1 would do")
     monkeypatch.setattr(onnx_file, "PACKAGES", ("onnx", "no_such_package"))
-    with pytest.raises(Refusal, match=r"^--to onnx: needs the package no_such_package; `pip install -c constraints\.txt"):
+    with pytest.raises(UserError, match=r"^--to onnx: needs the package no_such_package; `pip install -c constraints\.txt"):
         export(Path("given"))
     assert not Path("given").exists()

@@ -18,7 +18,7 @@ from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.schedules import SCHEDULES, learning_rate
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS
-from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
+from pipeline.networks.dropout import DROPOUT_SCHEDULES, DropoutState
 from pipeline.networks.inits import INITS
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
@@ -163,7 +163,7 @@ def test_any_entries_go_together(seed: int) -> None:
     assert_causal(model)
     assert_decodes(model)
     assert_all_learn(model)
-    noise = Noise(seed=3, step=8, progress=0.7, rows=slice(0, 2), batch=2)
+    noise = DropoutState(seed=3, step=8, progress=0.7, rows=slice(0, 2), batch=2)
     assert model(some_ids(2, 12), noise).isfinite().all()
 
 
@@ -251,8 +251,8 @@ def test_dropout_is_the_same_for_a_batch_and_for_its_micro_batches(name: str) ->
     params = variant("dropout_schedule", name)
     model, ids = a_model(params), some_ids(6, 12)
 
-    def noise(rows: slice) -> Noise:
-        return Noise(seed=3, step=8, progress=0.7, rows=rows, batch=6)
+    def noise(rows: slice) -> DropoutState:
+        return DropoutState(seed=3, step=8, progress=0.7, rows=rows, batch=6)
 
     whole = model(ids, noise(slice(0, 6)))
     parts = [model(ids[rows], noise(rows)) for rows in (slice(0, 2), slice(2, 3), slice(3, 6))]
@@ -266,7 +266,7 @@ def test_the_deeper_a_branch_the_more_examples_skip_it_and_the_mean_stays() -> N
     rates = [branch.rate for block in model.blocks for branch in block.layer_dropouts]
     assert rates == [0.125, 0.25, 0.375, 0.5]
     x = torch.ones(4000, 3, 2)
-    left = model.blocks[1].layer_dropouts[1](x, Noise(seed=3, step=8, progress=0.7, rows=slice(0, 4000), batch=4000))
+    left = model.blocks[1].layer_dropouts[1](x, DropoutState(seed=3, step=8, progress=0.7, rows=slice(0, 4000), batch=4000))
     assert set(left[:, 0, 0].tolist()) == {0.0, 2.0}
     assert torch.equal(left, left[:, :1, :1].expand_as(left))
     assert abs(float(left.mean()) - 1) < 0.05

@@ -16,7 +16,7 @@ from dvc.cli.parser import get_main_parser
 
 from pipeline.lab.experiments import guard
 from pipeline.lab.experiments.guard import before
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 TOP = Path(__file__).parents[1]
 RUN = ["dvc", "exp", "run"]
@@ -55,7 +55,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(*words: str) -> Sequence[str]:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         before(words)
     return caught.value.problems
 

@@ -17,7 +17,7 @@ from pipeline.engine.loop import fit
 from pipeline.engine.sampler import batch_of
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.convolution import SHRINKS, Convolution, as_map, as_positions
-from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
+from pipeline.networks.dropout import DROPOUT_SCHEDULES, DropoutState
 from pipeline.networks.image_norms import IMAGE_NORMS, BatchNorm, GroupNorm
 from pipeline.networks.images import NETWORKS, Patches
 from pipeline.networks.inits import INITS
@@ -73,8 +73,8 @@ def some_images(count: int = 4, image: tuple[int, int, int] = IMAGE) -> Tensor:
     return torch.randn(count, *image, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
 
-def noise(rows: slice, batch: int, progress: float = 0.7) -> Noise:
-    return Noise(seed=3, step=8, progress=progress, rows=rows, batch=batch)
+def noise(rows: slice, batch: int, progress: float = 0.7) -> DropoutState:
+    return DropoutState(seed=3, step=8, progress=progress, rows=rows, batch=batch)
 
 
 # ------------------------------------------------------------------------------------------------------------ every entry
@@ -118,7 +118,7 @@ def assert_alike_in_parts(model: nn.Module, task: Task, batch: Batch) -> None:
     for parts in ([slice(0, 4)], [slice(0, 1), slice(1, 4)]):
         model.zero_grad()
         for rows in parts:
-            (task.loss(model, batch.part(rows), noise(rows, 4)).followed / batch.count).backward()
+            (task.loss(model, batch.part(rows), noise(rows, 4)).minimized / batch.count).backward()
         slopes.append([weight.grad for weight in model.parameters() if weight.requires_grad])
     for one, other in zip(*slopes, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
@@ -274,7 +274,7 @@ def test_blended_images_are_shares_of_two_and_the_loss_is_that_of_as_much_of_bot
         assert partners and int(batch.targets[partners[0]]) == int(mixed.others[place])
     soft = (1 - mixed.shares)[:, None] * F.one_hot(mixed.targets, 3) + mixed.shares[:, None] * F.one_hot(mixed.others, 3)
     loss = Objective().loss(logits, mixed.targets, True, blended=(mixed.others, mixed.shares))
-    for shown in (loss.followed, loss.total):
+    for shown in (loss.minimized, loss.total):
         torch.testing.assert_close(shown, F.cross_entropy(logits, soft, reduction="sum"))
 
 

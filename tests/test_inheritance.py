@@ -18,14 +18,14 @@ from pipeline.artifacts import made_for, meta_of, read_json, seal_folder, write_
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit, update
 from pipeline.engine.optimizers.table import OPTIMIZERS
-from pipeline.engine.pretrained.source import given
+from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.engine.pretrained.transfer import NEW
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.weights import save_weights
-from pipeline.params import Params, ParamsError, Refusal
+from pipeline.params import Params, ParamsError, UserError
 from pipeline.tasks.base import Shape
 from pipeline.tokenizers.tokenizers import BytePairs, Bytes, Characters, FromFile, load
 
@@ -89,7 +89,7 @@ def test_how_it_reads_and_pools_is_its_own_affair(pooling: str, causal: bool, to
     )
     progress, task, runtime = started(params, tokens)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
-    assert progress.validations[-1]["loss"] < task.uniform
+    assert progress.validations[-1]["loss"] < task.uniform_loss
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
@@ -160,7 +160,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 def test_what_does_not_fit_is_one_line(why: str, tokens: Path, tmp_path: Path) -> None:
     made, wanted, line = REFUSED[why]
     leave_trained(tmp_path / "given", tokens, knobs(**made, train__steps=1))
-    with pytest.raises(Refusal, match=f"^{line}$"):
+    with pytest.raises(UserError, match=f"^{line}$"):
         started(classifier(tmp_path / "given", **wanted), tokens)
 
 
@@ -170,17 +170,17 @@ def test_other_classes_another_tokenizer_and_another_task_are_one_line_each(toke
     shutil.copytree(tokens, others)
     write_json(meta_of(others), read_json(meta_of(others)) | {"classes": [*"abxyz"]})
     write_json(others / "tokenizer.json", {})
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         started(classifier(tmp_path / "given", model__causal="auto"), others)
     classes, tokenizer = refused.value.problems
     assert re.fullmatch(
         r"train\.init_from: .* tells a, b, c \(3\) apart, and data/tokens has the classes a, b, x, … \(5\)", classes
     )
     assert re.match(r"train\.init_from: .* another tokenizer .* -S tokenize\.kind=file -S tokenize\.path=", tokenizer)
-    with pytest.raises(Refusal, match=r"has learned task\.kind classify, with which language cannot begin$"):
+    with pytest.raises(UserError, match=r"has learned task\.kind classify, with which language cannot begin$"):
         started(knobs(train__init_from=str(tmp_path / "given")), tokens)
     leave_trained(tmp_path / "seen", WRITERS["vision"](tmp_path / "images"), knobs(**KINDS["vision"], train__steps=1))
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         started(classifier(tmp_path / "seen"), tokens)
     assert refused.value.problems[0].endswith("has learned task.kind vision, with which classify cannot begin")
 
@@ -209,7 +209,7 @@ def test_what_is_frozen_stays_bit_by_bit_and_what_is_new_learns(changes: dict[st
     assert moved == {name for name in before if name.startswith(NEW)}
     assert progress.updates[6].keys() == moved, "how far a step moves it is asked of what moves alone"
     assert not any("embedding" in name or "blocks" in name for name in progress.optimizer.state())
-    assert progress.validations[-1]["loss"] < task.uniform
+    assert progress.validations[-1]["loss"] < task.uniform_loss
 
 
 def test_a_frozen_training_resumes_bit_by_bit(tokens: Path, tmp_path: Path) -> None:
@@ -231,27 +231,27 @@ def test_a_classifier_teaches_a_smaller_one(kind: dict[str, Any], tmp_path: Path
     teacher = leave_trained(tmp_path / "given", data, knobs(**kind, train__steps=40, model__width=32))
     params = knobs(**kind, train__teacher=str(tmp_path / "given"), train__distill_weight=1.0, train__steps=40, model__depth=1)
     progress, task, runtime = started(params, data)
-    batch, noise = task.batch("train", np.arange(16)), Noise(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
+    batch, noise = task.batch("train", np.arange(16)), DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
     with torch.no_grad():
         before = task.loss(progress.model, batch, noise)
         said = (teacher.model(batch.inputs) / 2).log_softmax(dim=-1)
         mine = (progress.model(batch.inputs, noise) / 2).log_softmax(dim=-1)
-        assert float(before.followed) == pytest.approx(4 * float((said.exp() * (said - mine)).sum()), rel=1e-4)
+        assert float(before.minimized) == pytest.approx(4 * float((said.exp() * (said - mine)).sum()), rel=1e-4)
         assert task.loss(progress.model, batch).objective is None
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     with torch.no_grad():
-        assert float(task.loss(progress.model, batch, noise).followed) < 0.5 * float(before.followed)
+        assert float(task.loss(progress.model, batch, noise).minimized) < 0.5 * float(before.minimized)
     assert progress.validations[-1]["accuracy"] > 0.5
 
 
 def test_a_teacher_of_another_task_other_classes_or_other_images_is_one_line(tokens: Path, tmp_path: Path) -> None:
     leave_trained(tmp_path / "speaks", tokens, knobs(train__steps=1))
-    with pytest.raises(Refusal, match=r"^train\.teacher: .* has learned task\.kind language, and nothing of classify$"):
+    with pytest.raises(UserError, match=r"^train\.teacher: .* has learned task\.kind language, and nothing of classify$"):
         started(knobs(**KINDS["classify"], train__teacher=str(tmp_path / "speaks")), tokens)
     images = WRITERS["vision"](tmp_path / "images")
     leave_trained(tmp_path / "sees", images, knobs(**KINDS["vision"], train__steps=1))
     write_json(meta_of(images), read_json(meta_of(images)) | {"classes": [*"abd"], "mean": [1.0]})
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         started(knobs(**KINDS["vision"], train__teacher=str(tmp_path / "sees")), images)
     classes, scale = refused.value.problems
     assert "tells a, b, c (3) apart" in classes and "images of another size, scale or number" in scale
@@ -280,7 +280,7 @@ def test_a_tokenizer_of_ours_is_read_from_its_file_as_what_it_is(
 def test_a_tokenizer_of_one_document_has_no_end_for_several(tmp_path: Path) -> None:
     Bytes.learn([TEXT], 0, has_end=False).save(tmp_path / "tokenizer.json")
     with pytest.raises(
-        Refusal, match=r"^tokenize\.path: .* has no token for the end of a document, .* several documents has one$"
+        UserError, match=r"^tokenize\.path: .* has no token for the end of a document, .* several documents has one$"
     ):
         FromFile.learn([], 0, True, tmp_path)
     assert FromFile.learn([], 0, False, tmp_path).end is None
@@ -288,7 +288,7 @@ def test_a_tokenizer_of_one_document_has_no_end_for_several(tmp_path: Path) -> N
 
 def test_a_model_says_what_kind_it_is(tokens: Path, tmp_path: Path) -> None:
     leave_trained(tmp_path / "given", tokens, knobs(**KINDS["classify"], train__steps=1))
-    found = given(tmp_path / "given")
+    found = open_pretrained(tmp_path / "given")
     assert (found.kind, found.classes, found.vocabulary) == ("classify", ("a", "b", "c"), 11)
 
 

@@ -84,7 +84,7 @@ def test_every_optimizer_moves_networks_of_every_kind_and_resumes(optimizer: str
 
 def assert_learns_and_resumes(params: Params, tmp_path: Path) -> None:
     unbroken, task = assert_resumes(params, tmp_path)
-    assert unbroken.validations[-1]["loss"] < task.uniform - 0.02
+    assert unbroken.validations[-1]["loss"] < task.uniform_loss - 0.02
     assert unbroken.targets == params.train.steps * params.train.batch_size
 
 

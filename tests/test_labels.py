@@ -9,7 +9,7 @@ import pytest
 from small import knobs
 
 from pipeline.corpus.store.labels import Chosen, chosen
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 LABELS = np.repeat([0, 1, 2, 3], [500, 300, 200, 20])
 CLASSES = ["ape", "bee", "cat", "dog"]
@@ -46,7 +46,7 @@ def test_fewer_examples_are_among_the_more_and_another_seed_draws_others() -> No
 
 def test_more_examples_than_there_are_is_all_of_them_and_fewer_than_classes_is_one_line() -> None:
     assert len(choice(max_examples=10_000).places) == len(LABELS)
-    with pytest.raises(Refusal, match=r"prepare\.max_examples: 3 leaves some of the 4 classes without an example; 4 or more"):
+    with pytest.raises(UserError, match=r"prepare\.max_examples: 3 leaves some of the 4 classes without an example; 4 or more"):
         choice(max_examples=3)
 
 

@@ -21,7 +21,7 @@ from pipeline.corpus.sources.table import TEXTS
 from pipeline.corpus.store.text import Splits
 from pipeline.engine.loop import update, validate
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import begin
+from pipeline.engine.setup import build_training
 from pipeline.networks.attention import CONTROL_ATTENTIONS
 from pipeline.networks.mixers import CONTROL_MIXERS
 from pipeline.params import Params
@@ -73,7 +73,7 @@ def repeats(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 def lowest(params: Params, tokens: Path, vocabulary: int) -> float:
     """The validation loss at which it has learned, or the lowest of 200 steps."""
     runtime = Runtime(params.runtime, "float32")
-    progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
+    progress, task = build_training(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     losses: list[float] = []
     while progress.step < params.train.steps and min(losses, default=math.inf) > LEARNED:
         for _ in range(20):

@@ -24,10 +24,10 @@ from pipeline.artifacts import made_for, read_json, write_json
 from pipeline.lab.cli import main
 from pipeline.lab.look import classifier_html as look_class_page
 from pipeline.lab.look import classifier_terminal as look_class_text
-from pipeline.lab.look.classifier import Told
+from pipeline.lab.look.classifier import ClassifierPass
 from pipeline.lab.look.forward_pass import look
-from pipeline.lab.look.request import Asked
-from pipeline.params import Refusal
+from pipeline.lab.look.request import Request
+from pipeline.params import UserError
 
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -62,13 +62,13 @@ def test_the_name_of_a_class_does_nothing_to_the_terminal(tmp_path: Path, monkey
     assert not {"\x1b", "\x9b", "\x07"} & {*written(told)}
 
 
-def seen(**asked: Any) -> Told:
-    told = look(Asked(**asked))
-    assert isinstance(told, Told)
+def seen(**asked: Any) -> ClassifierPass:
+    told = look(Request(**asked))
+    assert isinstance(told, ClassifierPass)
     return told
 
 
-def written(told: Told, width: int = 140) -> str:
+def written(told: ClassifierPass, width: int = 140) -> str:
     console = Console(file=StringIO(), width=width)
     look_class_text.show(told, console, (1, 1) if told.maps.size else None)
     return console.file.getvalue()  # type: ignore[attr-defined]
@@ -147,15 +147,15 @@ def test_a_fresh_network_is_looked_at_before_any_training(kind: str, tmp_path: P
     shutil.rmtree("models/trained")
     assert "no trained model here" in seen().notes[0]
     shutil.rmtree("data/tokens")
-    with pytest.raises(Refusal, match="no data of kind"):
-        look(Asked(untrained=True))
+    with pytest.raises(UserError, match="no data of kind"):
+        look(Request(untrained=True))
 
 
 def test_a_snapshot_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(tmp_path, monkeypatch, **NETWORKS["cnn"])
     assert seen(step="3").network == "after step 3"
-    with pytest.raises(Refusal, match="no snapshot was kept of step 4"):
-        look(Asked(step="4"))
+    with pytest.raises(UserError, match="no snapshot was kept of step 4"):
+        look(Request(step="4"))
 
 
 REFUSED: dict[str, tuple[str, dict[str, str], str]] = {
@@ -176,14 +176,14 @@ def test_what_cannot_be_looked_at_is_refused_in_a_line(name: str, tmp_path: Path
     kind, asked, says = REFUSED[name]
     leave(tmp_path, monkeypatch, task__kind=kind)
     Image.new("L", (9, 9)).save("large.png")
-    with pytest.raises(Refusal, match=says) as refused:
-        look(Asked(**{knob: int(value) if knob == "vocabulary" else value for knob, value in asked.items()}))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=says) as refused:
+        look(Request(**{knob: int(value) if knob == "vocabulary" else value for knob, value in asked.items()}))  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)
 
 
 def test_an_image_and_a_text_at_once_are_refused() -> None:
-    with pytest.raises(Refusal, match="--image: stands in the place of a text"):
-        Asked(prompt="a", image="1")
+    with pytest.raises(UserError, match="--image: stands in the place of a text"):
+        Request(prompt="a", image="1")
 
 
 def test_a_head_is_refused_where_nothing_attends(

@@ -20,7 +20,7 @@ from test_look import network
 
 from pipeline.lab.cli import main
 from pipeline.lab.look.activations import dissect
-from pipeline.lab.look.forward_pass import Looked
+from pipeline.lab.look.forward_pass import ForwardPass
 from pipeline.lab.look.html import page, write
 from pipeline.networks.transformer import GPT
 from pipeline.params import load
@@ -30,9 +30,9 @@ IDS = [3, 1, 4, 1, 5, 9]
 WORDS = ["</script>", "<x-evil>", "&amp;", "'\"`", "a", "b", "{{x}}", "\\u2028", "-->", "é", "javascript:"]
 
 
-def looked(model: GPT | None = None, ids: list[int] = IDS) -> Looked:
+def looked(model: GPT | None = None, ids: list[int] = IDS) -> ForwardPass:
     model = model or network()
-    return Looked(
+    return ForwardPass(
         "after step 7 <x-evil>",
         ["a note <x-evil>"],
         model.knobs,

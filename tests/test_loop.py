@@ -14,11 +14,11 @@ from small import KINDS, TOP, VOCABULARY, WRITERS, Keeping, knobs, same, started
 from pipeline.artifacts import TRAIN_METRICS, meta_of, read_json, seal
 from pipeline.engine.display import display
 from pipeline.engine.loop import fit, update, validate
-from pipeline.engine.recorder import Journal, metrics_of
+from pipeline.engine.recorder import TrainingRecorder, metrics_of
 from pipeline.engine.runtime.runtime import Runtime, Scaler
 from pipeline.engine.sampler import rows_of
 from pipeline.networks.transformer import GPT
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.tasks.base import IGNORED, Shape, Task, Unit
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.table import TASKS
@@ -98,7 +98,7 @@ def test_validation_holds_no_more_sequences_at_once_than_training(tmp_path: Path
 def test_memory_that_runs_out_is_one_line_and_any_other_error_is_itself() -> None:
     runtime = Runtime(knobs().runtime)
     with (
-        pytest.raises(Refusal, match=r"train: the network and a batch want more memory .*accumulation"),
+        pytest.raises(UserError, match=r"train: the network and a batch want more memory .*accumulation"),
         runtime.enough_memory(),
     ):
         torch.empty(2**60)
@@ -108,7 +108,7 @@ def test_memory_that_runs_out_is_one_line_and_any_other_error_is_itself() -> Non
 
 def test_memory_that_runs_out_names_what_would_help_cheapest_first_and_nothing_that_is_turned_already() -> None:
     def help_for(**changes: object) -> str:
-        with pytest.raises(Refusal) as refused, Runtime(knobs(**changes).runtime).enough_memory():
+        with pytest.raises(UserError) as refused, Runtime(knobs(**changes).runtime).enough_memory():
             torch.empty(2**60)
         return str(refused.value).partition("cheapest first: ")[2]
 
@@ -286,7 +286,7 @@ def test_the_metrics_of_a_float16_training_count_its_skipped_steps(
     progress, task, _ = started(knobs(train__precision=precision), tmp_path / "tokens")
     progress.skipped = 2 if precision == "float16" else 0
     monkeypatch.chdir(tmp_path)
-    journal = Journal.__new__(Journal)
+    journal = TrainingRecorder.__new__(TrainingRecorder)
     journal.task = task
     journal.write_curves(progress)
     seal("train")

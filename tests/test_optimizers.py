@@ -116,7 +116,7 @@ def test_schedule_free_moves_as_its_authors_formulas_say_and_is_read_as_their_av
     optimizer = OPTIMIZERS["schedule_free"](ours, train, {})
     reference = ScheduleFree(theirs, beta1=0.9, beta2=0.98, epsilon=1e-8, decay=0.3)
     assert train_both(optimizer, reference, theirs, climbing_first) < 1e-6
-    with optimizer.reading():
+    with optimizer.eval_weights():
         assert max(float((ours[name] - x).detach().abs().max()) for name, x in reference.x.items()) < 1e-6
     assert furthest(ours, theirs) < 1e-6
 

@@ -30,9 +30,9 @@ from pipeline.corpus.sources.user.bad_data import Unusable
 from pipeline.corpus.sources.user.classes import classes_of, in_order
 from pipeline.corpus.sources.user.labelled import KINDS
 from pipeline.corpus.sources.user.text import by_size
-from pipeline.corpus.store.images import Pictures
+from pipeline.corpus.store.images import ImageWriter
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import door
+from pipeline.params import entry_point
 from pipeline.progress import follower
 
 Content = bytes | str | Path  # a path: a link to there, as seen from the folder that holds it
@@ -85,7 +85,7 @@ def prepared(kind: str, turned: dict[str, Any]) -> tuple[Card, dict[str, Any]]:
     raw = Path("raw")
     raw.mkdir()
     if kind == "vision":
-        pictures = Pictures()
+        pictures = ImageWriter()
         card = IMAGES["file"](prepare, pictures, follower("none"))
         pictures.save(raw, card, prepare)
     else:
@@ -108,7 +108,7 @@ def look(kind: str, odd: Odd, capfd: pytest.CaptureFixture[str]) -> None:
     made: list[Any] = []
     if odd.line:
         with pytest.raises(SystemExit) as end:
-            door(lambda: made.append(prepared(kind, odd.turned)))()
+            entry_point(lambda: made.append(prepared(kind, odd.turned)))()
         *_, line = capfd.readouterr().err.splitlines()
         assert end.value.code == 2 and line.startswith(odd.line), line
         return

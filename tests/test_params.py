@@ -27,11 +27,11 @@ from pipeline.params import (
     OF_KINDS,
     Params,
     ParamsError,
-    Refusal,
     Section,
+    UserError,
     Yaml12Loader,
     cores,
-    door,
+    entry_point,
     knob_names,
     load,
     machine_is_busy,
@@ -262,17 +262,17 @@ def lines_of(wrong: Wrong) -> list[str]:
 def test_a_wrong_file_is_refused_in_these_lines(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_bytes(content_of(WRONG[what]))
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         load()
     assert sorted(caught.value.problems) == sorted(lines_of(WRONG[what]))
 
 
 def test_a_file_that_is_not_there_or_is_a_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Refusal, match=r"^params.yaml: there is no such file here; run from the top folder of the project$"):
+    with pytest.raises(UserError, match=r"^params.yaml: there is no such file here; run from the top folder of the project$"):
         load()
     Path("params.yaml").mkdir()
-    with pytest.raises(Refusal, match=r"^params.yaml: cannot be read: Is a directory$"):
+    with pytest.raises(UserError, match=r"^params.yaml: cannot be read: Is a directory$"):
         load()
 
 
@@ -340,7 +340,7 @@ def test_python_that_is_started_in_the_folder_of_the_stages_says_why_nothing_can
 
 
 def test_a_door_ends_quietly_on_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
-    @door
+    @entry_point
     def main() -> None:
         raise KeyboardInterrupt
 
@@ -376,9 +376,9 @@ def test_what_would_do_something_to_a_terminal_is_shown(text: str, shown: str) -
 
 
 def test_a_door_shows_what_a_refusal_quotes(capsys: pytest.CaptureFixture[str]) -> None:
-    for error in (Refusal("data/\x1b[2Jred.txt: holds no text", "half \ud800"), FileNotFoundError(2, "gone", "a\x1b]0;x")):
+    for error in (UserError("data/\x1b[2Jred.txt: holds no text", "half \ud800"), FileNotFoundError(2, "gone", "a\x1b]0;x")):
 
-        @door
+        @entry_point
         def main(error: Exception = error) -> None:
             raise error
 
@@ -397,7 +397,7 @@ def test_threads_sleep_at_once_where_the_kernel_says_that_the_machine_is_busy(
     )
     monkeypatch.setattr("pipeline.params.PRESSURE", tmp_path / "cpu")
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    door(lambda: None)()
+    entry_point(lambda: None)()
     assert os.environ["GOMP_SPINCOUNT"] == spins
 
 

@@ -18,7 +18,7 @@ from pipeline import prepare, tokenize
 from pipeline.artifacts import CARD, CHECKSUMS, RAW, SPLITS, TOKENS, meta_of, sha256_of
 from pipeline.corpus.sources.table import TEXTS
 from pipeline.corpus.store.text import Splits, whole
-from pipeline.params import Refusal, read_yaml
+from pipeline.params import UserError, read_yaml
 from pipeline.tokenizers.tokenizers import TOKENIZERS, load
 
 POEM = "Shall I compare thee to a summer's day? Thou art more lovely.\n" * 200
@@ -165,7 +165,7 @@ def test_a_stage_that_fails_on_the_way_leaves_what_was_there(project: Path) -> N
     turn(prepare__dataset="markov")
     prepare.main()
     before = sha256_of(RAW)
-    with pytest.raises(Refusal), whole(RAW) as folder, Splits(folder) as splits:
+    with pytest.raises(UserError), whole(RAW) as folder, Splits(folder) as splits:
         splits.add("train", b"the only split")
     assert sha256_of(RAW) == before
     assert [path.name for path in Path("data").iterdir()] == ["raw"]

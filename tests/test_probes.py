@@ -21,7 +21,7 @@ from pipeline import probe
 from pipeline.artifacts import PROBE_METRICS, READINGS, read_json
 from pipeline.inference.trained import Subject, open_snapshots
 from pipeline.networks.attention import Attention
-from pipeline.params import Refusal, names_in
+from pipeline.params import UserError, names_in
 from pipeline.probes.attention.maps import attention_maps, label
 from pipeline.probes.gradients.gradient_norm import gradient_norm
 from pipeline.probes.signal.activation_rms import activation_rms
@@ -336,7 +336,7 @@ def test_a_damaged_snapshot_is_refused_and_nothing_is_written(project: Path, cap
 @pytest.mark.parametrize("content", ['{"snapshots": []}', '{"snapshots": [1]}', "[]", '{"snapshots": [{"step": 1}]}'])
 def test_a_list_that_names_no_snapshots_is_refused(project: Path, content: str) -> None:
     (project / "models/trained/snapshots/snapshots.json").write_text(content)
-    with pytest.raises(Refusal, match=r"snapshots\.json: is (no list of snapshots|damaged)"):
+    with pytest.raises(UserError, match=r"snapshots\.json: is (no list of snapshots|damaged)"):
         last(project)
 
 

@@ -22,7 +22,7 @@ from pipeline.engine.loop import fit
 from pipeline.inference.trained import Subject
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import use_kernel
-from pipeline.networks.dropout import Dropout, Noise
+from pipeline.networks.dropout import Dropout, DropoutState
 from pipeline.probes.gradients.gradient_norm import gradient_norm
 from pipeline.probes.gradients.noise_scale import from_two, noise_scale
 from pipeline.probes.gradients.sharpness import sharpness
@@ -228,8 +228,8 @@ def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian_of_what_is
 ) -> None:
     made = small_subject(tmp_path, **TINY, **changes)
     assert sharpness(made) is None, "nobody asked"
-    assert made.followed is not None
-    objective = made.followed.objective
+    assert made.training_task is not None
+    objective = made.training_task.objective
     before = {name: weight.clone() for name, weight in made.model.named_parameters()}
 
     found = numbers(sharpness(replace(made, sharpness_iterations=200)))
@@ -242,7 +242,7 @@ def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian_of_what_is
     for module in model.modules():
         if isinstance(module, Dropout):
             module.rate = 0.0
-    logits = model(batch.inputs, Noise(1, 2, 0.5, slice(0, 4), 4)).flatten(0, -2)
+    logits = model(batch.inputs, DropoutState(1, 2, 0.5, slice(0, 4), 4)).flatten(0, -2)
     loss = by_hand(logits, batch.targets.flatten(), objective)
     slopes = torch.cat([slope.flatten() for slope in torch.autograd.grad(loss, weights, create_graph=True)])
     rows = [
@@ -307,8 +307,8 @@ class Probing(Keeping):
         self.known = {"task": task, "reads": load_tokenizer(tokenizer_of(folder)), "runtime": runtime}
         self.steps, self.read = steps, list[dict[str, Reading]]()
 
-    def keep(self, progress: Progress) -> None:
-        super().keep(progress)
+    def on_step(self, progress: Progress) -> None:
+        super().on_step(progress)
         if progress.step in self.steps:
             updates = {name: 0.1 for name, _ in progress.model.named_parameters()}
             made = Subject(progress.model, **self.known, step=progress.step, sequences=4, toy="abc", updates=updates)

@@ -20,13 +20,13 @@ from pipeline.engine.block_execution import CHECKPOINTING
 from pipeline.engine.loop import update
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import objective_of, untrained
+from pipeline.engine.setup import objective_of, untrained_state
 from pipeline.lab.budget.fake_step import rehearse
-from pipeline.lab.stand_ins.dummy_task import Draw, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, use_kernel
 from pipeline.networks.convolution import SHRINKS
-from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
+from pipeline.networks.dropout import DROPOUT_SCHEDULES, DropoutState
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.inits import INITS
@@ -116,7 +116,7 @@ class Tracked(LanguageModelling):
         ids = torch.zeros((len(rows), self.model.context_length + 1), dtype=torch.int64)
         return AllCount(ids[:, :-1], ids[:, 1:].clone())
 
-    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
         self.tracker.reset_mod_stats()
         return super().loss(model, batch, noise)
 
@@ -132,7 +132,7 @@ def tracked_peak(params: Params, vocabulary: int, precision: str) -> int:
     runtime, tracker = Runtime(params.runtime, precision), MemTracker()
     with FakeTensorMode():
         task = Tracked(params, vocabulary, objective_of(params.train, runtime), tracker)
-        progress = untrained(params.seed, task, params.model, params.train, runtime)
+        progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         tracker.track_external(progress.model, *progress.optimizer.state().values())
         with tracker:
             for _ in range(2):
@@ -160,9 +160,9 @@ def allocated_peak(params: Params, shape: int | Shape, precision: str, longest: 
         params,
         shape,
         objective_of(params.train, runtime),
-        Draw(1, sizes),
+        BatchMaker(1, sizes),
     )
-    progress = untrained(params.seed, task, params.model, params.train, runtime)
+    progress = untrained_state(params.seed, task, params.model, params.train, runtime)
     for step in (0, params.train.steps - 1):
         for weight in progress.model.parameters():
             weight.grad = None
@@ -225,7 +225,7 @@ CLASSES: dict[str, tuple[dict[str, Any], Shape, str]] = {
 
 def multiplied(params: Params, shape: Shape) -> tuple[int, int]:
     """Parameters that learn, and FLOPs of forward and backward by torch's own counter, which sees attention written out."""
-    task = MadeUp(params, shape, Objective(), Draw(1, np.array([40, params.model.context_length])))
+    task = MadeUp(params, shape, Objective(), BatchMaker(1, np.array([40, params.model.context_length])))
     model = task.build(torch.Generator().manual_seed(0))
     use_kernel(model, "eager")
     with FlopCounterMode(display=False) as counter:

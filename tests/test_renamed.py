@@ -19,8 +19,8 @@ from pipeline.params import (
     RENAMED_VALUES,
     Model,
     Params,
-    Refusal,
     Train,
+    UserError,
     knob_names,
     load,
     of_today,
@@ -92,7 +92,7 @@ WAYS: list[Callable[[str, Any], None]] = [by_params_yaml, by_check, by_override,
 def test_an_old_name_is_one_line_that_says_the_new_one(way: Callable[[str, Any], None], project: Path) -> None:
     params_yaml = Path("params.yaml").read_text(encoding="utf-8")
     for old, new in RENAMED.items():
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(UserError) as caught:
             way(old, standing(new))
         assert caught.value.problems == (f"{old} was renamed {new}",)
         Path("params.yaml").write_text(params_yaml, encoding="utf-8")
@@ -103,7 +103,7 @@ def test_an_old_name_is_one_line_that_says_the_new_one(way: Callable[[str, Any],
 def test_an_old_value_is_one_line_that_says_the_new_one(
     knob: str, old: str, new: str, way: Callable[[str, Any], None], project: Path
 ) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         way(knob, old)
     assert caught.value.problems == (f"{knob}: '{old}' was renamed '{new}'",)
 
@@ -114,7 +114,7 @@ def test_several_at_once_are_all_named_and_other_problems_with_them(project: Pat
         del sections["train"][knob]
     sections["train"] |= {"draw": "replacement", "clip": 1.0, "loss": "squares", "lr": -1.0, "lrate": 1}
     Path("params.yaml").write_text(yaml.safe_dump(sections))
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         load()
     *renamed, low, unknown = caught.value.problems
     assert sorted(renamed) == [
@@ -129,13 +129,13 @@ def test_several_at_once_are_all_named_and_other_problems_with_them(project: Pat
 def test_an_old_params_yaml_is_what_is_wrong_where_a_new_name_is_turned(project: Path) -> None:
     sections = read_sections(Path("params.yaml"))
     sections["train"]["clip"] = sections["train"].pop("grad_clip")
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         check([["train.grad_clip=1.0"]], sections)
     assert caught.value.problems == ("train.clip was renamed train.grad_clip",)
 
 
 def test_an_old_word_in_another_section_leads_to_the_new_name(project: Path) -> None:
-    with pytest.raises(Refusal, match=r"^clip: there is no such knob\. Did you mean 'train\.grad_clip'\?$"):
+    with pytest.raises(UserError, match=r"^clip: there is no such knob\. Did you mean 'train\.grad_clip'\?$"):
         by_override("clip", 1.0)
 
 

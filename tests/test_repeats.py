@@ -14,7 +14,7 @@ from pipeline.corpus.store.text import Splits
 from pipeline.engine.loop import fit
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import begin
+from pipeline.engine.setup import build_training
 from pipeline.progress import follower
 
 SYMBOLS, LENGTH = 16, 200_000
@@ -47,7 +47,7 @@ def test_it_learns_to_copy_within_200_steps_or_says_why_not(name: str, tokens: P
     course = {"train__steps": 200, "train__schedule": "constant", "train__weight_decay": 0.0, "train__validation_points": 1}
     params = knobs(train__optimizer=name, train__lr=RATES.get(name, 0.02), train__validation_examples=128, **size, **course)
     runtime = Runtime(params.runtime, "float32")
-    progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
+    progress, task = build_training(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     [row] = progress.validations
     shares = np.bincount(np.load(tokens / "validation.npy")) / len(np.load(tokens / "validation.npy"))

@@ -20,7 +20,7 @@ from test_families import KNOBS, VARIANTS
 from torch import Tensor, nn
 
 from pipeline.engine.loop import update
-from pipeline.engine.sanity import numbers_at_start, problems, said
+from pipeline.engine.sanity import formatted, numbers_at_start, problems
 from pipeline.lab.sanity import check as soundness
 from pipeline.lab.sanity.overfit import LEARNED, losses_on_one_batch
 from pipeline.networks.attention import Attention, Cache
@@ -57,7 +57,7 @@ def test_every_network_of_ours_is_sound(family: str, name: str, tmp_path: Path) 
     assert problems(numbers) == []
     assert numbers["future"] == numbers["across_batch"] == 0 < numbers["present"]
     assert numbers["cache_difference"] < 2e-6 * max(1, numbers["largest_logit"])
-    [line] = said(numbers)
+    [line] = formatted(numbers)
     assert line.startswith(f"sound: loss at the start {numbers['loss']:.3f} (uniform {math.log(11):.3f}), causal, no leak")
 
 
@@ -96,7 +96,7 @@ def test_a_network_of_another_kind_leaves_out_what_it_has_not(tmp_path: Path) ->
     network = Pairs(nn.Embedding(11, 8), nn.Linear(8, 11))
     numbers = numbers_at_start(network, task)
     assert set(numbers) == {"loss", "uniform", "logit_variance", "start_excess", "start_chance"}
-    assert said(numbers)[0].endswith(f"(uniform {math.log(11):.3f})")
+    assert formatted(numbers)[0].endswith(f"(uniform {math.log(11):.3f})")
 
 
 def test_of_weights_that_were_given_the_loss_is_not_judged(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_every_network_over_images_is_sound(network: str, norm: str, tmp_path: P
     assert problems(numbers) == []
     assert numbers["across_batch"] == 0 < numbers["present"]
     assert "future" not in numbers
-    assert said(numbers)[0].endswith(f"(uniform {math.log(3):.3f}), no leak over the batch")
+    assert formatted(numbers)[0].endswith(f"(uniform {math.log(3):.3f}), no leak over the batch")
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -133,7 +133,7 @@ def test_every_classifier_is_sound(causal: bool, pooling: str, tmp_path: Path) -
     assert numbers["across_batch"] == 0 < numbers["present"]
     assert numbers.get("future") == (0 if causal else None)
     assert numbers["padding_difference"] < 1e-5
-    assert "no leak over the batch, padding changes nothing" in said(numbers)[0]
+    assert "no leak over the batch, padding changes nothing" in formatted(numbers)[0]
 
 
 def of_kind(folder: Path, kind: str, **changes: Any) -> dict[str, float]:
@@ -262,7 +262,7 @@ def test_a_loss_that_is_no_number_is_said_and_left_out(tmp_path: Path) -> None:
         progress.model.get_parameter("embedding.weight").fill_(math.inf)
     numbers = numbers_at_start(progress.model, task)
     assert all(map(math.isfinite, numbers.values()))
-    assert said(numbers)[0].startswith("not sound: the loss at the start is not a number")
+    assert formatted(numbers)[0].startswith("not sound: the loss at the start is not a number")
 
 
 # ------------------------------------------------------------------------------------------------------ nothing is changed

@@ -21,7 +21,7 @@ from pipeline.evaluation import scores
 from pipeline.evaluation.baselines import Score
 from pipeline.evaluation.scores import score, standings, summary
 from pipeline.inference.trained import Subject, open_model
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.tokenizers.tokenizers import Characters
 
 
@@ -182,7 +182,7 @@ def test_a_model_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, name
     leave_model(tmp_path, subject(tmp_path))
     break_it, message = BROKEN[name]
     break_it(tmp_path / "models/trained")
-    with pytest.raises(Refusal, match=message) as refused:
+    with pytest.raises(UserError, match=message) as refused:
         open_model(tmp_path / "models/trained", runtime(), tokens=tmp_path / "data/tokens")
     assert "\n" not in str(refused.value)
 

@@ -14,10 +14,10 @@ from small import knobs
 
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.sources.splitting.filters import leave_out
-from pipeline.corpus.sources.splitting.minhash import SHINGLE, alike, planned, sketched
+from pipeline.corpus.sources.splitting.minhash import SHINGLE, near_duplicate_pairs, planned, sketched
 from pipeline.corpus.sources.table import LABELLED_TEXTS, TEXTS
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.progress import follower
 
 QUIET = follower("none")
@@ -73,7 +73,7 @@ def crossing(found: dict[str, list[str]], threshold: float) -> list[tuple[str, s
     """The pairs of documents of two splits that are so alike."""
     texts = [text for split in SPLITS for text in found[split]]
     home = [split for split in SPLITS for _ in found[split]]
-    return [(texts[one], texts[other]) for one, other in alike(texts, threshold) if home[one] != home[other]]
+    return [(texts[one], texts[other]) for one, other in near_duplicate_pairs(texts, threshold) if home[one] != home[other]]
 
 
 @pytest.mark.parametrize(("kind", "name"), SETS)
@@ -117,7 +117,7 @@ def test_every_pair_of_like_texts_is_found_and_no_other(threshold: float) -> Non
             for changed in range(0, 12, 3)
         ]
     pairs = {(i, j) for j in range(len(texts)) for i in range(j) if brute(texts[i], texts[j]) >= threshold}
-    assert set(alike(texts, threshold)) == pairs
+    assert set(near_duplicate_pairs(texts, threshold)) == pairs
     assert len(pairs) > 20 or threshold == 1.0
 
 
@@ -132,7 +132,7 @@ def test_case_punctuation_and_blanks_make_no_difference_and_short_texts_are_comp
         "([]])",
         "!",
     ]
-    assert set(alike(texts, 1.0)) == {(0, 1), (2, 3)}
+    assert set(near_duplicate_pairs(texts, 1.0)) == {(0, 1), (2, 3)}
 
 
 def test_equal_hashes_are_as_many_as_the_texts_are_alike() -> None:
@@ -196,7 +196,7 @@ def test_a_real_package_holds_what_is_said_of_it_and_its_splits_share_nothing(
     monkeypatch.setitem(PACKED, name, lambda cache: LABELLED_TEXTS[name])
     try:
         found = made("classify", name, tmp_path)
-    except Refusal as refusal:
+    except UserError as refusal:
         pytest.skip(f"there is no package index here that has it: {refusal}")
     assert sum(map(len, found.values())) == documents
     assert 0.08 < len(found["validation"]) / documents < 0.12 and 0.08 < len(found["test"]) / documents < 0.12

@@ -10,7 +10,7 @@ from small import Keeping, knobs, same, started
 
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
-from pipeline.engine.update_norms import Strides
+from pipeline.engine.update_norms import UpdateNorms
 
 
 class Walking(Keeping):
@@ -18,12 +18,12 @@ class Walking(Keeping):
 
     def __init__(self, snapshots: set[int], steps: int, last: int | None = None) -> None:
         super().__init__(last)
-        self.strides = Strides(snapshots, steps)
+        self.strides = UpdateNorms(snapshots, steps)
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
 
-    def keep(self, progress: Progress) -> None:
-        super().keep(progress)
-        self.strides.keep(progress)
+    def on_step(self, progress: Progress) -> None:
+        super().on_step(progress)
+        self.strides.on_step(progress)
         self.weights[progress.step] = {name: weight.detach().clone() for name, weight in progress.model.named_parameters()}
 
 

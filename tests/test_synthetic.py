@@ -16,7 +16,7 @@ from pipeline.corpus.sources.generated.dyck import BRACKETS, entropy_of_dyck
 from pipeline.corpus.sources.generated.markov import ALPHABET
 from pipeline.corpus.sources.table import TEXTS
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.progress import follower
 
 ROOMS = (
@@ -200,5 +200,5 @@ def test_the_numbers_of_sums_are_uniform_and_cost_what_the_card_says(tmp_path: P
 
 
 def test_a_split_that_no_pair_of_numbers_falls_to_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"prepare\.digits: no pair of 1 digits falls to the split validation"):
+    with pytest.raises(UserError, match=r"prepare\.digits: no pair of 1 digits falls to the split validation"):
         made("addition", tmp_path, generated_chars=100_000, digits=1, validation_share=0.002)

@@ -12,15 +12,15 @@ from test_given import leave, params_of
 from pipeline.artifacts import NONE, sha256_of, write_json
 from pipeline.engine.loop import fit
 from pipeline.engine.pretrained.transfer import taught_by
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import save_weights
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.tasks.base import IGNORED, Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import PLAIN, Objective, Teacher
 
-NOISE = Noise(seed=1, step=3, progress=0.25, rows=slice(0, 4), batch=4)
+NOISE = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 4), batch=4)
 
 
 def a_network(seed: int, **changes: object) -> GPT:
@@ -39,7 +39,7 @@ def a_batch(length: int = 12) -> Batch:
 def slopes(student: GPT, objective: Objective) -> list[torch.Tensor]:
     """The gradient of what is followed."""
     task = LanguageModelling(Path(), student.knobs, Shape(VOCABULARY), objective)
-    return list(torch.autograd.grad(task.loss(student, a_batch(), NOISE).followed, list(student.parameters())))
+    return list(torch.autograd.grad(task.loss(student, a_batch(), NOISE).minimized, list(student.parameters())))
 
 
 def norm(tensors: list[torch.Tensor]) -> float:
@@ -132,10 +132,10 @@ def test_a_student_learns_from_its_teacher_alone(accumulation: int, precision: s
     )
     progress, task, runtime = started(params, tokens)
     batch = task.batch("train", torch.arange(8).numpy() * 9)
-    noise = Noise(seed=1, step=3, progress=0.25, rows=slice(0, 8), batch=8)
-    before = float(task.loss(progress.model, batch, noise).followed.detach())
+    noise = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 8), batch=8)
+    before = float(task.loss(progress.model, batch, noise).minimized.detach())
     fit(progress, task, params.train, params.seed, runtime, Keeping())
-    assert float(task.loss(progress.model, batch, noise).followed.detach()) < 0.25 * before
+    assert float(task.loss(progress.model, batch, noise).minimized.detach()) < 0.25 * before
     # It has never followed the text, and yet has learned it: what the teacher knew it knows.
     assert progress.validations[-1]["loss"] < 0.5 * progress.validations[0]["loss"] or progress.validations[-1]["loss"] < 0.8
 
@@ -148,9 +148,9 @@ def test_a_teacher_of_hugging_faces_says_what_it_says_there(tmp_path: Path) -> N
     torch.testing.assert_close(network(ids), made.model(ids).detach(), rtol=0, atol=1e-5)
     assert not network.training and not any(weight.requires_grad for weight in network.parameters())
     longer = student.model_copy(update={"context_length": 13})
-    with pytest.raises(Refusal, match=r"^model\.context_length: 13 is more than train\.teacher can read; 12 would do$"):
+    with pytest.raises(UserError, match=r"^model\.context_length: 13 is more than train\.teacher can read; 12 would do$"):
         taught_by(tmp_path / "theirs", "language", longer, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
-    with pytest.raises(Refusal, match=r"^train\.teacher: .* knows 16 tokens, and data/tokens 17$"):
+    with pytest.raises(UserError, match=r"^train\.teacher: .* knows 16 tokens, and data/tokens 17$"):
         taught_by(tmp_path / "theirs", "language", student, Shape(17), tmp_path / "data/tokens")
 
 

@@ -118,7 +118,7 @@ def test_measuring_shows_every_setting_and_keeps_what_won(
 ) -> None:
     shutil.copy(TOP / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    tuning.play(auto(), seconds=0.1)
+    tuning.tune(auto(), seconds=0.1)
     said = capsys.readouterr().out
     assert all(word in said for word in ("float32", "bfloat16", "sdpa", "eager", "tokens/s"))
     found = tuned_for("cpu")
@@ -133,7 +133,7 @@ def test_a_network_without_attention_leaves_its_kernel_to_auto(
 ) -> None:
     shutil.copy(TOP / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    tuning.play(auto(task__kind="vision", prepare__dataset="digits"), seconds=0.1)
+    tuning.tune(auto(task__kind="vision", prepare__dataset="digits"), seconds=0.1)
     said, found = capsys.readouterr().out, tuned_for("cpu")
     assert "examples/s" in said and "tokens" not in said
     assert found is not None

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.params import DATASETS, Refusal, names_in, suggest
+from pipeline.params import DATASETS, UserError, names_in, suggest
 
 HERE, PACKAGE, NETWORK, YOURS = "here", "a package", "network", "yours"
 
@@ -53,7 +53,7 @@ def description(name: str) -> Iterator[str]:
     """
     known = tuple(dict.fromkeys(name for catalogue in CATALOGUE.values() for name in catalogue))
     if name not in known:
-        raise Refusal(f"rally data: there is no '{name}'. {suggest(name, known)}")
+        raise UserError(f"rally data: there is no '{name}'. {suggest(name, known)}")
     for kind, catalogue in CATALOGUE.items():
         if name in catalogue:
             about = catalogue[name]

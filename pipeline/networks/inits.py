@@ -118,7 +118,7 @@ def for_head(features: Tensor, model: Model) -> Tensor:
     return features / ratio if (ratio := width_ratio(model)) != 1 else features
 
 
-def rates(parameters: Mapping[str, Tensor], model: Model, kind: UpdateKind = "entrywise") -> dict[str, float]:
+def lr_multipliers(parameters: Mapping[str, Tensor], model: Model, kind: UpdateKind = "entrywise") -> dict[str, float]:
     """The learning rate of each parameter as a multiple of `lr`; all 1 without muP, or at its base width.
 
     A step should change every layer's features by as much at any width. A matrix that moves entry by entry lines up with

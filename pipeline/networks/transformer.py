@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, Attention, Cache
-from pipeline.networks.dropout import Dropout, LayerDropout, Noise
+from pipeline.networks.dropout import Dropout, DropoutState, LayerDropout
 from pipeline.networks.image_norms import IMAGE_NORMS, during
 from pipeline.networks.inits import for_head, initialise
 from pipeline.networks.mixers import MIXERS
@@ -60,14 +60,14 @@ class Block(nn.Module):
         raise NotImplementedError
 
     def through(
-        self, x: Float[Tensor, "B T D"], gather: Callable[[Tensor], Tensor], noise: Noise | None
+        self, x: Float[Tensor, "B T D"], gather: Callable[[Tensor], Tensor], noise: DropoutState | None
     ) -> Float[Tensor, "B T D"]:
         """The stream behind both branches."""
         norms = [during(norm, noise) for norm in self.norms]
         branches = (Branch(gather, self._kept(0, noise)), Branch(self.feed_forward, self._kept(1, noise)))
         return self.residual(x, norms, branches)
 
-    def _kept(self, branch: int, noise: Noise | None) -> Callable[[Tensor], Tensor]:
+    def _kept(self, branch: int, noise: DropoutState | None) -> Callable[[Tensor], Tensor]:
         """What the dropouts of a branch let through of what it adds."""
         return lambda y: self.layer_dropouts[branch](self.dropouts[branch](y, noise), noise)
 
@@ -84,7 +84,7 @@ class AttentionBlock(Block):
         self,
         x: Float[Tensor, "B T D"],
         position: Position,
-        noise: Noise | None,
+        noise: DropoutState | None,
         cache: Cache | None = None,
         real: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
@@ -127,13 +127,13 @@ class GPT(nn.Module):
         initialise(self.named_parameters(), model, generator, branches_add_up=RESIDUALS[model.residual].branches_add_up)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], noise: Noise | None = None, cache: Cache | None = None
+        self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "B T V"]:
         """Logits. With `noise` as in training, without it as in use; with `cache` the ids go on where it ends."""
         return self.logits(self.features(ids, noise, cache))
 
     def features(
-        self, ids: Int[Tensor, "B T"], noise: Noise | None = None, cache: Cache | None = None
+        self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "B T D"]:
         """What the last block leaves, normed: all that the head reads."""
         start = cache.length if cache else 0

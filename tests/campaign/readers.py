@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from campaign.damages import damaged, rot
 from pipeline import artifacts
 from pipeline.artifacts import CARD, RAW, SANITY, TOKENS, images_of, labels_of, meta_of, parts_of, read_json, tokens_of
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 SECONDS = 5.0  # of the CPU, of one reading; honest ones take milliseconds
 
@@ -161,7 +161,7 @@ def _ended(read: Callable[[], Any], undamaged: str) -> tuple[str, str]:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             found = _digest(read())
-    except Refusal as refusal:
+    except UserError as refusal:
         return ("refused in words", "") if str(refusal).strip() else ("unclear", "a refusal without words")
     except (TooLong, MemoryError) as error:
         return "hung", type(error).__name__

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Integer
 
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 
 EXAMPLES, NOISE = 1, 2  # which random numbers are drawn for what
 
@@ -39,7 +39,7 @@ def chosen(labels: Integer[np.ndarray, " N"], classes: Sequence[str], knobs: Pre
         Refusal: some class would be left without an example.
     """
     if 0 < knobs.max_examples < len(classes):
-        raise Refusal(
+        raise UserError(
             f"prepare.max_examples: {knobs.max_examples} leaves some of the {len(classes)} classes without an example;"
             f" {len(classes)} or more would do, 0 takes all"
         )

@@ -113,10 +113,10 @@ class SOAP(Grouped):
         moves = before if any(side is not None for side in axes) else before + 1  # this one among them
         if moves:
             memory["mean"].lerp_(gradient, 1 - beta1)
-            memory["square"].lerp_(turned(gradient, axes).square_(), 1 - beta2)
+            memory["square"].lerp_(rotated(gradient, axes).square_(), 1 - beta2)
             sizes = (memory["square"] / (1 - beta2**moves)).sqrt_().add_(self.train.epsilon)
-            step = turned(memory["mean"], axes) / sizes
-            weight.add_(turned_back(step, axes), alpha=-lr / (1 - beta1**moves))
+            step = rotated(memory["mean"], axes) / sizes
+            weight.add_(rotated_back(step, axes), alpha=-lr / (1 - beta1**moves))
         self._look_for_axes(gradient, memory, before)
         steps += 1
 
@@ -137,13 +137,13 @@ class SOAP(Grouped):
                 axes.copy_(torch.linalg.qr(gram @ axes).Q)
 
 
-def turned(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
+def rotated(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
     """A matrix as seen along the axes of its outputs and inputs; a side without axes stays as it is."""
     outputs, inputs = axes
     matrix = matrix if outputs is None else outputs.mT @ matrix
     return matrix if inputs is None else matrix @ inputs
 
 
-def turned_back(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
+def rotated_back(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
     """The matrix that looks so along the axes."""
-    return turned(matrix, [None if side is None else side.mT for side in axes])
+    return rotated(matrix, [None if side is None else side.mT for side in axes])

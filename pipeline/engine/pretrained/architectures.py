@@ -26,7 +26,7 @@ from pipeline.engine.pretrained.names import (
     rms_norm,
     slides,
 )
-from pipeline.engine.pretrained.weight_map import Piece
+from pipeline.engine.pretrained.weight_map import TensorRow
 from pipeline.params import Model
 
 # Sizes, for which every architecture has a place, and knobs that leave no trace in what a trained network computes.
@@ -55,7 +55,7 @@ class Architecture:
     holds: Mapping[str, tuple[Any, ...]]
     config: Callable[[Model], dict[str, Any]]
     knobs: Callable[[Mapping[str, Any]], dict[str, Any]]
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TensorRow, ...]
     usual: Mapping[str, Any]
 
 

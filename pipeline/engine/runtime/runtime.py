@@ -13,7 +13,7 @@ from torch import nn
 from pipeline import params
 from pipeline.engine.runtime.tuned import tuned_for
 from pipeline.networks.attention import Kernel
-from pipeline.params import Refusal, cores
+from pipeline.params import UserError, cores
 from pipeline.tasks.base import Batch
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -73,7 +73,7 @@ class Runtime:
             yield
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-                raise Refusal(
+                raise UserError(
                     f"train: the network and a batch want more memory than the device '{self.device}' has;"
                     f" what would help, cheapest first: {', '.join(self._remedies())}"
                 ) from None
@@ -95,7 +95,7 @@ class Runtime:
         }
         return [remedy for remedy, helps in remedies.items() if helps]
 
-    def together(self, train: params.Train, whole: int, length: int) -> int:
+    def micro_batch_size(self, train: params.Train, whole: int, length: int) -> int:
         """How many examples of `length` tokens a micro-batch holds at most.
 
         Their tokens are what counts: as many as the knob says, or as in a micro-batch of the full batch at its whole length.
@@ -103,15 +103,15 @@ class Runtime:
         tokens = self.knobs.micro_batch_tokens or train.batch_size // train.accumulation_steps * whole
         return max(tokens // length, 1)
 
-    def ready(self, batch: Batch) -> Batch:
+    def pin(self, batch: Batch) -> Batch:
         """A batch from where the device fetches it without making anybody wait."""
         return batch.pinned() if self.device.type == "cuda" else batch
 
-    def place(self, batch: Batch) -> Batch:
+    def batch_to_device(self, batch: Batch) -> Batch:
         """A batch on the device."""
         return batch if self.device.type == "cpu" else batch.to(self.device)
 
-    def settle(self, network: nn.Module) -> nn.Module:
+    def network_to_device(self, network: nn.Module) -> nn.Module:
         """A network on the device."""
         return network if self.device.type == "cpu" else network.to(self.device)
 
@@ -156,7 +156,7 @@ def _device(wanted: str) -> str:
         return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
     if not there[wanted]:
         known = ", ".join(device for device, is_there in there.items() if is_there)
-        raise Refusal(f"runtime.device: there is no '{wanted}' on this machine. Known here: auto, {known}")
+        raise UserError(f"runtime.device: there is no '{wanted}' on this machine. Known here: auto, {known}")
     return wanted
 
 

@@ -13,7 +13,7 @@ from pipeline.params import (
     RENAMED,
     Params,
     ParamsError,
-    Refusal,
+    UserError,
     meant,
     of_today,
     parse,
@@ -50,10 +50,10 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     try:
         return [each["params.yaml"] for each in get_hydra_sweeps({"params.yaml": list(overrides)})]
     except (DvcException, HydraException, ValueError) as error:
-        raise Refusal(f"-S {' '.join(overrides)}: {_first_line(error)}") from None
+        raise UserError(f"-S {' '.join(overrides)}: {_first_line(error)}") from None
 
 
-def turned(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def apply_overrides(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of the sections with knobs turned as DVC will turn them; not yet checked.
 
     Args:
@@ -77,7 +77,7 @@ def turned(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, A
         try:
             apply_overrides(copy, list(overrides))
         except Exception as error:  # DVC lets errors of OmegaConf, of the file format and of Python itself through
-            raise Refusal(f"-S {' '.join(overrides)}: {_first_line(error)}") from None
+            raise UserError(f"-S {' '.join(overrides)}: {_first_line(error)}") from None
         values: dict[str, Any] = json.loads(copy.read_text(encoding="utf-8"))
     return values
 
@@ -101,8 +101,8 @@ def check(grid: Sequence[Sequence[str]], sections: Mapping[str, Any] | None = No
     problems: list[str] = []
     for overrides in grid:
         try:
-            checked.append(parse(Params, turned(standing, overrides)))
-        except Refusal as error:
+            checked.append(parse(Params, apply_overrides(standing, overrides)))
+        except UserError as error:
             problems += error.problems
     if problems:
         raise ParamsError(*dict.fromkeys(problems))
@@ -143,7 +143,7 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed += to_hydra_overrides([override])
         except (HydraException, ValueError) as error:  # a ValueError: a number of thousands of digits
-            raise Refusal(
+            raise UserError(
                 f"-S {override[:60]}: DVC cannot read this; KNOB=VALUE, such as train.lr=0.01: {_first_line(error)}"
             ) from None
     return parsed

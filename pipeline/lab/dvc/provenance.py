@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import yaml
 
 from pipeline.artifacts import MODEL, private, read_json, write_json
-from pipeline.params import Params, Refusal, Yaml12Loader, of_today
+from pipeline.params import Params, UserError, Yaml12Loader, of_today
 
 PARAMS, STAGES, LOCK, IGNORED = "params.yaml", "dvc.yaml", "dvc.lock", ".dvcignore"
 KEPT = 5_000  # commits of which it is kept what they say
@@ -448,7 +448,7 @@ def of_trained(knobs: Params) -> Verdict:
     verdict = here(MODEL.parent, LARGE)
     if verdict.known:
         return verdict
-    with contextlib.suppress(Refusal):
+    with contextlib.suppress(UserError):
         noted = of_today(read_json(MODEL.with_suffix(".json")))
         standing = knobs.model_dump(mode="json")
         then = {key: noted[key] for key in ("seed", "model", "train") if key in noted} | {"task": {"kind": noted.get("task")}}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.runtime.runtime import Scaler
 from pipeline.networks.attention import Attention
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT, Block
 from pipeline.params import Params, parse, with_knobs
 from pipeline.tasks.base import IGNORED, Batch, Loss
@@ -142,7 +142,7 @@ def averages_means(training: Training) -> None:
         return some_targets
 
     def unweighed(loss: Callable[..., Loss]) -> Callable[..., Loss]:
-        def mean_of_means(model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+        def mean_of_means(model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
             part = loss(model, batch, noise)
             if noise is None:
                 return part
@@ -271,9 +271,9 @@ def drops_in_use(training: Training) -> None:
     calls = [0]
 
     def wrap(features: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def thinned(ids: Tensor, noise: Noise | None = None, cache: Any = None) -> Tensor:
+        def thinned(ids: Tensor, noise: DropoutState | None = None, cache: Any = None) -> Tensor:
             calls[0] += 1
-            return features(ids, noise or Noise(0, calls[0], 1.0, slice(None), len(ids)), cache)
+            return features(ids, noise or DropoutState(0, calls[0], 1.0, slice(None), len(ids)), cache)
 
         return thinned
 

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from pipeline.artifacts import TOKENS, memory_mapped, meta_of, read_json, tokens_of
 from pipeline.lab.dvc.provenance import Origin, Workspace
-from pipeline.params import Params, Refusal, load
+from pipeline.params import Params, UserError, load
 from pipeline.tasks.base import Shape
 
 
@@ -107,7 +107,7 @@ def _vocabulary_of(params: Params) -> int:
             return params.tokenize.vocab_size
         case "byte":
             return 257  # with the token that ends a document
-    raise Refusal(
+    raise UserError(
         f"tokenize.kind: how many tokens '{params.tokenize.kind}' makes hangs on the text; `dvc repro tokenize` counts them,"
         " --vocabulary 65 says it"
     )
@@ -128,4 +128,4 @@ def _names(count: int) -> tuple[str, ...]:
 
 
 def _unknown(dataset: str, what: str) -> Any:
-    raise Refusal(f"prepare.dataset: nobody knows yet of '{dataset}' {what}; `dvc repro tokenize` looks")
+    raise UserError(f"prepare.dataset: nobody knows yet of '{dataset}' {what}; `dvc repro tokenize` looks")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def held_out(column: str, which: Callable[[list[float]], float] = lambda found: 
         if record.diverged:
             return math.inf
         if not record.validations:
-            raise Refusal(f"measure: validation_{column} needs train.validation_points above 0")
+            raise UserError(f"measure: validation_{column} needs train.validation_points above 0")
         return which([row[column] for row in record.validations])
 
     return of
@@ -59,7 +59,7 @@ def above(level: str, of_it: Callable[[Record], float] = validation_loss) -> Cal
 
     def of(record: Record) -> float:
         if level not in record.numbers:
-            raise Refusal(f"measure: of this data no {level} is known, above which anything could be")
+            raise UserError(f"measure: of this data no {level} is known, above which anything could be")
         return of_it(record) - record.numbers[level]
 
     return of

@@ -29,7 +29,7 @@ from pipeline.params import Params
 SECONDS = 40.0  # of all measurements together, as long as every setting had its two turns; compiling comes on top
 
 
-def play(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -> None:
+def tune(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -> None:
     """Measure for so long, show the table, and keep what was found for the `auto` settings of every params.yaml.
 
     Args:

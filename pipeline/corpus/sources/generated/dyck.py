@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.corpus.sources.generated.markov import BLOCK, STREAMS, card, draws, sizes
 from pipeline.corpus.sources.splitting.text import split_by
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow
 
 BRACKETS = (b"()", b"[]", b"{}", b"<>")
@@ -128,7 +128,7 @@ def _new_words(knobs: Prepare, split: str, seen: set[bytes]) -> Iterator[tuple[b
             yield word, deepest
             in_vain = 0
         elif in_vain == IN_VAIN:
-            raise Refusal(
+            raise UserError(
                 f"prepare.bracket_kinds: {knobs.bracket_kinds}, nested {knobs.max_depth} deep, allow too few different words"
                 f" for the split {split}; more kinds, a larger prepare.max_depth or a smaller prepare.generated_chars would do"
             )

@@ -14,7 +14,7 @@ from pipeline.corpus.sources.splitting.near_duplicates import Found, near_duplic
 from pipeline.corpus.sources.splitting.removal import keep
 from pipeline.corpus.store.labels import chosen
 from pipeline.corpus.store.text import Card
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow
 
 
@@ -40,13 +40,15 @@ def leave_out(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple
 
 def _near_duplicates(folder: Path, card: Card, threshold: float, follow: Follow) -> Found:
     if card.test_is_validation:
-        raise Refusal(f"prepare.dedup_threshold: the test text of '{card.name}' is its validation text; 0 would do")
+        raise UserError(f"prepare.dedup_threshold: the test text of '{card.name}' is its validation text; 0 would do")
     if len(document_ends(folder, "train")) == 1:
-        raise Refusal(f"prepare.dedup_threshold: compares documents, and the training text of '{card.name}' is one; 0 would do")
+        raise UserError(
+            f"prepare.dedup_threshold: compares documents, and the training text of '{card.name}' is one; 0 would do"
+        )
     found = near_duplicates(folder, threshold, follow)
     for split, kept in found.kept.items():
         if not kept.any():
-            raise Refusal(f"prepare.dedup_threshold: {threshold:g} leaves nothing of {split}; a higher one would do, or 0")
+            raise UserError(f"prepare.dedup_threshold: {threshold:g} leaves nothing of {split}; a higher one would do, or 0")
         keep(folder, split, kept)
     return found
 

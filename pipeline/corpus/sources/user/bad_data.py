@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import say
 
 
@@ -20,7 +20,7 @@ class Unusable:
             Refusal: prepare.on_bad_data is not to leave such out.
         """
         if not self.leave_out:
-            raise Refusal(f"{problem} (prepare.on_bad_data=skip goes on without such {self.what})")
+            raise UserError(f"{problem} (prepare.on_bad_data=skip goes on without such {self.what})")
         self.count += 1
         self.first = self.first or problem
 
