@@ -118,7 +118,7 @@ def test_a_knob_that_is_not_there_is_refused_however_it_is_typed(words: list[str
 @pytest.mark.parametrize("words", [["dvc", "repro"], RUN, [*RUN, "--queue"], ["dvc", "exp", "save"], []])
 def test_a_wrong_knob_in_params_yaml_is_refused_before_anything_runs(words: list[str], project: Path) -> None:
     before(words)
-    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("depth: ", "depth: -"))
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("  depth: ", "  depth: -"))
     assert refused(*words) == ("model.depth: -3 is below 1",)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from pipeline.params import (
 from pipeline.tasks.model_description import described
 
 TOP = Path(__file__).parents[1]
+STANDING = read_sections(TOP / "params.yaml")
 NAMES = knob_names(Params)
 OLD_VALUES = [(knob, old, new) for knob, values in RENAMED_VALUES.items() for old, new in values.items()]
 ENTRY = dict.fromkeys(("says", "costs", "reaches", "source", "predicts", "control"), "a")
@@ -47,12 +49,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def standing(knob: str) -> Any:
     section, _, name = knob.partition(".")
-    return read_sections(TOP / "params.yaml")[section][name]
+    return STANDING[section][name]
 
 
 def by_params_yaml(knob: str, value: Any) -> None:
     """An old params.yaml: the knob stands under its old name alone, which may be the new one."""
-    sections = read_sections(Path("params.yaml"))
+    sections = copy.deepcopy(STANDING)
     section, _, name = RENAMED.get(knob, knob).partition(".")
     del sections[section][name]
     Path("params.yaml").write_text(yaml.safe_dump(with_knobs(sections, {knob: value})))
@@ -82,7 +84,7 @@ def by_axis(knob: str, value: Any) -> None:
     Path("studies/own.yaml").write_text(yaml.safe_dump({"own": {**ENTRY, "set": {}, **grid}}))
     sweep = study.read_all()["own"].sweep
     assert sweep
-    sweep.variants(read_sections(Path("params.yaml")))
+    sweep.variants(STANDING)
 
 
 WAYS: list[Callable[[str, Any], None]] = [by_params_yaml, by_check, by_override, by_section, by_study, by_axis]
@@ -90,12 +92,11 @@ WAYS: list[Callable[[str, Any], None]] = [by_params_yaml, by_check, by_override,
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_old_name_is_one_line_that_says_the_new_one(way: Callable[[str, Any], None], project: Path) -> None:
-    params_yaml = Path("params.yaml").read_text(encoding="utf-8")
     for old, new in RENAMED.items():
         with pytest.raises(UserError) as caught:
             way(old, standing(new))
         assert caught.value.problems == (f"{old} was renamed {new}",)
-        Path("params.yaml").write_text(params_yaml, encoding="utf-8")
+        shutil.copy(TOP / "params.yaml", project)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -175,6 +176,5 @@ def test_a_model_of_an_earlier_version_is_read(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_version_noted_comes_back_under_the_names_of_today() -> None:
-    sections = read_sections(TOP / "params.yaml")
-    old = {name: as_before(name, values) if isinstance(values, dict) else values for name, values in sections.items()}
-    assert old != sections and of_today(old) == sections == of_today(sections)
+    old = {name: as_before(name, values) if isinstance(values, dict) else values for name, values in STANDING.items()}
+    assert old != STANDING and of_today(old) == STANDING == of_today(STANDING)

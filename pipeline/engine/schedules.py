@@ -70,11 +70,8 @@ def exponential(progress: float, train: Train) -> float:
 
     Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2015 (the range test).
     """
-    return (
-        (train.min_lr_ratio ** (1 - progress) - train.min_lr_ratio) / (1 - train.min_lr_ratio)
-        if train.min_lr_ratio < 1
-        else 1.0
-    )
+    floor = train.min_lr_ratio
+    return (floor ** (1 - progress) - floor) / (1 - floor) if floor < 1 else 1.0
 
 
 def learning_rate(progress: float, train: Train) -> float:

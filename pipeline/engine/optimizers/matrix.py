@@ -121,19 +121,15 @@ class SOAP(Grouped):
         steps += 1
 
     def _look_for_axes(self, gradient: Tensor, memory: dict[str, Tensor], before: int) -> None:
+        every = self.train.precondition_frequency
         for side in self.SIDES:
             if f"gram_of_{side}" not in memory:
                 continue
             gram, axes = memory[f"gram_of_{side}"], memory[f"axes_of_{side}"]
             gram.lerp_(gradient @ gradient.mT if side == "outputs" else gradient.mT @ gradient, 1 - self.train.beta2)
-            if before in (
-                0,
-                self.train.precondition_frequency,
-            ):  # afresh twice: where a branch starts at 0, the first gradient is nothing
+            if before in (0, every):  # afresh twice: where a branch starts at 0, the first gradient is nothing
                 axes.copy_(torch.linalg.eigh(gram).eigenvectors.flip(1))
-            elif (
-                before % self.train.precondition_frequency == 0
-            ):  # a step of the power iteration: the axes have turned but a little
+            elif before % every == 0:  # a step of the power iteration: the axes have turned but a little
                 axes.copy_(torch.linalg.qr(gram @ axes).Q)
 
 

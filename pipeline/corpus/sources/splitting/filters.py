@@ -19,7 +19,7 @@ from pipeline.progress import Follow
 
 
 def leave_out(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple[Card, dict[str, Any]]:
-    """Do to a text in a folder what prepare.dedup_threshold, examples and label_noise ask for.
+    """Do to a text in a folder what prepare.dedup_threshold, max_examples and label_noise ask for.
 
     Returns:
         the card as it now is, and what else is to be said on it.
