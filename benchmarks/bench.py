@@ -20,7 +20,7 @@ from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.corpus.sources.published import download as fetch
-from pipeline.lab.studies.recipes import read_all
+from pipeline.lab.studies.entries import read_all
 from pipeline.params.parse import parse
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml

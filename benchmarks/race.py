@@ -31,7 +31,7 @@ from benchmarks.bench import ANCHOR, SILENT, TINY_SHAKESPEARE, TOP, Lab, machine
 from pipeline.artifacts.paths import MODEL
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import open_model
-from pipeline.lab.studies.recipes import read_all
+from pipeline.lab.studies.entries import read_all
 
 DATA: dict[str, dict[str, Any]] = {
     "tinyshakespeare": TINY_SHAKESPEARE,

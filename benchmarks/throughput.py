@@ -27,7 +27,7 @@ from pipeline.engine.runtime.runtime import PRECISIONS
 from pipeline.lab.budget.fake_step import rehearse
 from pipeline.lab.budget.timing import measure
 from pipeline.lab.stand_ins.data_shape import data_of
-from pipeline.lab.studies.recipes import read_all
+from pipeline.lab.studies.entries import read_all
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.machine import cores
 from pipeline.params.parse import parse
