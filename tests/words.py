@@ -71,7 +71,7 @@ class Phrase:
 
     def found(self, text: str) -> Iterator[re.Match[str]]:
         """Where a text breaks the rule."""
-        return re.finditer(self.pattern.replace(" ", r"(?:\s+(?:#+\s+)?)"), text, re.MULTILINE)
+        return re.finditer(self.pattern.replace(" ", r"(?:\s+|\s*\n\s*#+\s+)"), text, re.MULTILINE)
 
 
 PHRASES = (
