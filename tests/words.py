@@ -215,7 +215,7 @@ PHRASES = (
         "`dvc repro` makes it again",
     ),
     Phrase(
-        r"\b[Ff]or(?:etells?|etold)\b",
+        r"\b[Ff]oret(?:ells?|old)\b(?![:,])",
         "predicts, predicted",
         "the foretold rate",
         "the predicted rate",
