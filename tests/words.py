@@ -318,7 +318,7 @@ PHRASES = (
         "its scores are shown next to baselines",
     ),
     Phrase(
-        r"(?<!next\s)\bdoors?\b",
+        r"(?<!next\s)(?<!import\s)\bdoors?\b(?!\()",
         "stage script, entry point",
         "a door checks knobs",
         "a stage script checks knobs",
