@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    stages = ("prepare", "tokenize", "train", "evaluate", "probe", "plot")
+    stages = ("prepare", "tokenize", "train", "evaluate", "probe", "diagnose", "plot")
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         lab, wrong = Lab(Path(folder, "lab"), SILENT | TINY), Lab(Path(folder, "wrong"), SILENT | TINY)
