@@ -17,14 +17,14 @@ from typing import Any
 import yaml
 
 from pipeline.artifacts import meta_of, read_json, sha256_of
-from pipeline.corpus import fetch
-from pipeline.lab.study import read_all
+from pipeline.corpus.sources.published import download as fetch
+from pipeline.lab.studies.recipes import read_all
 from pipeline.params import Params, parse, read_yaml
 
 TOP = Path(__file__).parent.parent
 ANCHOR = dict(read_all(TOP / "studies")["nanogpt-cpu"].set)
 TINY_SHAKESPEARE = {"prepare.dataset": "tinyshakespeare", "tokenize.kind": "char"}
-SILENT = {"runtime.progress": "none", "runtime.checkpoint_seconds": 1e9, "train.validations": 0, "train.curve_points": 20}
+SILENT = {"runtime.progress": "none", "runtime.checkpoint_seconds": 1e9, "train.validation_points": 0, "train.log_points": 20}
 
 
 @dataclass(frozen=True)

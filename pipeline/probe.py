@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from pipeline import artifacts
-from pipeline.params import door, load
+from pipeline.params import entry_point, load
 from pipeline.readings import save
 
 
-@door
+@entry_point
 def main() -> None:
     """Put every question of the table to the model as it was along its training."""
     params = load()
 
-    from pipeline.corpus.progress import follower
-    from pipeline.engine.runtime import Runtime
-    from pipeline.probes.base import open_snapshots
-    from pipeline.probes.numbers import as_metrics
+    from pipeline.engine.runtime.runtime import Runtime
+    from pipeline.inference.trained import open_snapshots
+    from pipeline.probes.summary import as_metrics
     from pipeline.probes.table import readings_of
+    from pipeline.progress import follower
 
     knobs, follow = params.probe, follower(params.runtime.progress)
     subjects = open_snapshots(
         artifacts.MODEL.parent,
         Runtime(params.runtime),
         sequences=knobs.sequences,
-        toy=knobs.toy,
+        toy=knobs.toy_text,
         sharpness_iterations=knobs.sharpness_iterations,
     )
     sizes = [file.stat().st_size for file in artifacts.SNAPSHOTS.glob("*.safetensors")]

@@ -13,11 +13,11 @@ from small import knobs
 from subjects import runtime
 
 from pipeline.artifacts import SPLITS, ends_of, images_of, labels_of, made_for, text_of, tokens_of, write_json
-from pipeline.corpus.tokenizers import Characters
+from pipeline.inference.trained import Subject
 from pipeline.networks.weights import save_weights
-from pipeline.probes.base import Subject
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
+from pipeline.tokenizers.tokenizers import Characters
 
 NAMES = ["cold", "mild", "hot"]
 WORDS = (("frost", "snow", "ïce"), ("spring", "breeze", "cloud"), ("sun", "blaze", "fire"))
@@ -92,8 +92,8 @@ def classifier(folder: Path, kind: str, **changes: Any) -> Subject:
 
 
 def leave_classifier(folder: Path, made: Subject, kind: str) -> None:
-    """models/ as train leaves it."""
-    sha256 = save_weights(made.model, folder / "models/model.safetensors")
+    """models/trained as train leaves it."""
+    sha256 = save_weights(made.model, folder / "models/trained/model.safetensors")
     about = {"task": kind, "model": made.task.model.model_dump(), "tokenizer": made_for(folder / "data/tokens")}
-    write_json(folder / "models/model.json", about | made.task.shape.as_json() | {"step": made.step, "sha256": sha256})
+    write_json(folder / "models/trained/model.json", about | made.task.shape.as_json() | {"step": made.step, "sha256": sha256})
     sealed(folder)

@@ -11,16 +11,16 @@ from sealing import sealed
 from small import knobs
 
 from pipeline.artifacts import SPLITS, labels_of, made_for, meta_of, read_json, write_json
-from pipeline.corpus.tokenizers import Bytes, Characters, Tokenizer
-from pipeline.engine.runtime import Runtime
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.inference.trained import Subject
 from pipeline.networks.weights import save_weights
-from pipeline.probes.base import Subject
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective, class_weights
 from pipeline.tasks.table import TASKS
 from pipeline.tasks.vision import Vision
+from pipeline.tokenizers.tokenizers import Bytes, Characters, Tokenizer
 
 TEXT = "the cat sat on the mat; the dog sat on the cat.\n"
 
@@ -141,7 +141,7 @@ def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None =
 
 
 def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7)) -> Path:
-    """models/ as train leaves it: the subject as the last of some snapshots, the ones before it smaller in every weight."""
+    """models/trained as train leaves it: the subject as the last of some snapshots, those before it smaller in every weight."""
     listed, task, tokens = [], made.task, folder / "data/tokens"
     assert isinstance(task, LanguageModelling | Classification | Vision)
     kind = {LanguageModelling: "language", Classification: "classify", Vision: "vision"}[type(task)]
@@ -151,9 +151,9 @@ def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7))
     for number, step in enumerate(steps, start=1):
         made.model.load_state_dict({name: weight * number / len(steps) for name, weight in whole.items()})
         name = f"step-{step:09d}.safetensors"
-        sha256 = save_weights(made.model, folder / "models/snapshots" / name)
+        sha256 = save_weights(made.model, folder / "models/trained/snapshots" / name)
         listed.append({"step": step, "file": name, "sha256": sha256, "updates": dict.fromkeys(whole, 0.01)})
-    write_json(folder / "models/snapshots/snapshots.json", {"snapshots": listed})
-    sha256 = save_weights(made.model, folder / "models/model.safetensors")
-    write_json(folder / "models/model.json", described | {"sha256": sha256})
+    write_json(folder / "models/trained/snapshots/snapshots.json", {"snapshots": listed})
+    sha256 = save_weights(made.model, folder / "models/trained/model.safetensors")
+    write_json(folder / "models/trained/model.json", described | {"sha256": sha256})
     return sealed(folder)

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from small import knobs
 
-from pipeline.corpus import grammars, synthetic
-from pipeline.corpus.documents import Splits
+from pipeline.corpus import grammars
 from pipeline.corpus.grammars import GRAMMARS
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import TEXTS
+from pipeline.corpus.sources.generated import markov as synthetic
+from pipeline.corpus.sources.table import TEXTS
+from pipeline.corpus.store.text import Splits
+from pipeline.progress import follower
 
 MADE = {  # which data set has the rule
-    "sums": {"prepare__dataset": "addition", "prepare__fewest_digits": 1},
+    "sums": {"prepare__dataset": "addition", "prepare__min_digits": 1},
     "reversed_sums": {"prepare__dataset": "addition", "prepare__reversed": True},
     "brackets": {"prepare__dataset": "dyck", "prepare__bracket_kinds": 4},
     "doubled": {"prepare__dataset": "repeats"},
@@ -24,7 +25,7 @@ MADE = {  # which data set has the rule
 
 def made(folder: Path, **changes: object) -> tuple[str, list[str]]:
     """(the rule that its card names, the documents of the training split)."""
-    params = knobs(prepare__size=3000, **changes)
+    params = knobs(prepare__generated_chars=3000, **changes)
     folder.mkdir()
     with Splits(folder) as splits:
         card = TEXTS[params.prepare.dataset](params.prepare, splits, follower("none"))

@@ -9,7 +9,7 @@ import pytest
 from recorded import SCORES, leave_recorded_run, record, turn, write
 from sealing import sealed
 
-from pipeline.lab.model_card import card
+from pipeline.lab.export.model_card import card
 
 MADE_BY = {"seed": 1, "model": {"depth": 1}, "train": {"lr": 0.1}, "step": 7}
 NAME, LOSS = "name: the plays", "| 1.25 |"
@@ -36,7 +36,7 @@ def test_what_is_of_the_models_own_run_stands_on_its_card(lab: Path, change: Cal
 
 
 def _other_model(lab: Path) -> None:
-    write(lab, "models/model.bin", "others")
+    write(lab, "models/trained/model.bin", "others")
 
 
 def _other_scores(lab: Path) -> None:

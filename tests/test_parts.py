@@ -12,14 +12,15 @@ from small import TOP, knobs
 
 from pipeline import prepare, tokenize
 from pipeline.artifacts import RAW, SPLITS, TOKENS, difficulty_of, ends_of, parts_of, read_json, text_of, tokens_of
-from pipeline.corpus import parts, table
-from pipeline.corpus.documents import Splits
-from pipeline.corpus.encoding import encode_split, learn
-from pipeline.corpus.parts import write_parts
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import TEXTS as DATASETS
-from pipeline.corpus.tokenizers import load
+from pipeline.corpus.encode import difficulty as parts
+from pipeline.corpus.encode.difficulty import write_parts
+from pipeline.corpus.encode.encode import encode_split, learn
+from pipeline.corpus.sources import table
+from pipeline.corpus.sources.table import TEXTS as DATASETS
+from pipeline.corpus.store.text import Splits
 from pipeline.params import read_yaml
+from pipeline.progress import follower
+from pipeline.tokenizers.tokenizers import load
 
 TEXTS = [b"aaaa aaaa", b"the cat sat on the mat " * 300, b"zq!", "né".encode() * 40, b"b"]
 
@@ -92,7 +93,7 @@ def test_a_mixture_trains_on_both_and_holds_out_text_of_the_second_alone(tmp_pat
     for name in ("addition", "markov", "mixture"):
         folder = tmp_path / name
         folder.mkdir()
-        params = knobs(prepare__dataset=name, prepare__mixture=["addition", "markov"], prepare__size=2000)
+        params = knobs(prepare__dataset=name, prepare__mixture=["addition", "markov"], prepare__generated_chars=2000)
         with Splits(folder) as splits:
             cards[name] = DATASETS[name](params.prepare, splits, follower("none"))
         texts[name] = {split: text_of(folder, split).read_bytes() for split in SPLITS}
@@ -109,7 +110,7 @@ def test_a_mixture_trains_on_both_and_holds_out_text_of_the_second_alone(tmp_pat
 def test_the_parts_of_a_mixture_say_of_which_data_set_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     values = read_yaml(TOP / "params.yaml")
-    values["prepare"] |= {"dataset": "mixture", "mixture": ["repeats", "dyck"], "size": 5000}
+    values["prepare"] |= {"dataset": "mixture", "mixture": ["repeats", "dyck"], "generated_chars": 5000}
     values["tokenize"]["kind"] = "char"
     values["runtime"] |= {"progress": "none", "workers": 1}
     Path("params.yaml").write_text(yaml.safe_dump(values))

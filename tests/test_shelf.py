@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts import SPLITS, in_blocks
-from pipeline.corpus.documents import Splits, whole
-from pipeline.corpus.labelled import Example, by_class, distinct
-from pipeline.corpus.labels import evenly
-from pipeline.corpus.repeats import numbered, repeats
-from pipeline.corpus.shelf import Shelf
-from pipeline.corpus.stack import Stack
-from pipeline.corpus.text import key_of
+from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
+from pipeline.corpus.sources.splitting.exact_duplicates import numbered, repeats
+from pipeline.corpus.sources.splitting.labelled_splits import Example, by_class, distinct
+from pipeline.corpus.sources.splitting.text import key_of
+from pipeline.corpus.store.disk_images import DiskImages
+from pipeline.corpus.store.labels import evenly
+from pipeline.corpus.store.text import Splits, whole
 
 
 def rows(seed: int, count: int, texts: int, classes: int) -> list[Example]:
@@ -25,8 +25,8 @@ def rows(seed: int, count: int, texts: int, classes: int) -> list[Example]:
     return [Example(f"é{rng.randrange(texts)}", f"class{min(rng.randrange(classes), rng.randrange(40))}") for _ in range(count)]
 
 
-def shelved(examples: list[Example]) -> Shelf:
-    shelf = Shelf()
+def shelved(examples: list[Example]) -> DiskTexts:
+    shelf = DiskTexts()
     for text, label, _ in examples:
         shelf.add(text, label)
     return shelf
@@ -56,7 +56,7 @@ def test_each_text_once_and_none_with_two_labels_as_in_memory(count: int, texts:
 def test_every_split_has_its_share_of_every_class_drawn_by_a_digest(
     block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.corpus.shelf.BLOCK", block)
+    monkeypatch.setattr("pipeline.corpus.sources.splitting.disk_texts.BLOCK", block)
     examples = rows(1, 3000, 10**9, 3)
     shelf, classes = shelved(examples), ["class2", "class0", "class1"]
     found = repeats(numbered(shelf.keys), shelf.labels)
@@ -89,19 +89,19 @@ def test_places_are_taken_in_blocks_that_leave_none_out() -> None:
     assert [block.indices(8) for block in shelf.blocks(np.arange(8))] == [(0, 3, 1), (3, 6, 1), (6, 8, 1)]
 
 
-def filled(kind: type[Shelf | Stack], raw: Path) -> None:
+def filled(kind: type[DiskTexts | DiskImages], raw: Path) -> None:
     with whole(raw) as folder:
         waiting = kind(folder)
         for _ in range(20):
-            if isinstance(waiting, Shelf):
+            if isinstance(waiting, DiskTexts):
                 waiting.add("x" * 5000, "a")
             else:
                 waiting.append(np.zeros((50, 100, 1), np.uint8))
 
 
-@pytest.mark.parametrize("kind", [Shelf, Stack])
+@pytest.mark.parametrize("kind", [DiskTexts, DiskImages])
 def test_a_disk_that_is_full_while_texts_or_images_wait_is_told_by_the_folder_that_is_being_filled(
-    kind: type[Shelf | Stack], tmp_path: Path
+    kind: type[DiskTexts | DiskImages], tmp_path: Path
 ) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))

@@ -19,12 +19,14 @@ from small import knobs
 from test_fetch import sha256, zipped
 
 from pipeline.artifacts import SPLITS
-from pipeline.corpus import fetch, own, published
-from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import Dataset
-from pipeline.corpus.text import Ranges, by_position, checked, separated, shares
-from pipeline.params import Prepare, Refusal
+from pipeline.corpus.sources.published import download as fetch
+from pipeline.corpus.sources.published import texts as published
+from pipeline.corpus.sources.splitting.text import Ranges, by_position, checked, separated, shares
+from pipeline.corpus.sources.table import Dataset
+from pipeline.corpus.sources.user import text as own
+from pipeline.corpus.store.text import Card, Splits
+from pipeline.params import Prepare, UserError
+from pipeline.progress import follower
 
 QUIET = follower("none")
 VERSE = "".join(f"Line {i} of a poem, née « naïve ».\n" for i in range(2000))
@@ -74,13 +76,13 @@ def test_text_is_read_alike_whatever_the_chunks_are(text: str, step: int, exact:
 @given(st.integers(1, 9), st.integers(0, 40))
 def test_text_that_is_no_utf8_is_refused_with_its_place(step: int, place: int) -> None:
     content = ("é" * place).encode() + b"\xe9t\xe9"
-    with pytest.raises(Refusal, match=rf"own\.txt: is not UTF-8 text \(byte 0xe9 near offset {2 * place}\).*iconv"):
+    with pytest.raises(UserError, match=rf"own\.txt: is not UTF-8 text \(byte 0xe9 near offset {2 * place}\).*iconv"):
         list(checked(slow(content, step), "own.txt"))
 
 
 def test_a_text_that_ends_within_a_character_is_refused_unless_others_publish_it_so() -> None:
     assert b"".join(checked(io.BytesIO(b"ab\xc3"), "text", exact=True)) == b"ab"
-    with pytest.raises(Refusal, match="near offset 2"):
+    with pytest.raises(UserError, match="near offset 2"):
         list(checked(io.BytesIO(b"ab\xc3"), "text"))
 
 
@@ -262,7 +264,7 @@ def test_text_that_cannot_be_used_is_one_line(
 ) -> None:
     write(tmp_path / "own", **files)
     path = tmp_path / "own" / changes.get("path", "")
-    with pytest.raises(Refusal, match=problem) as refusal:
+    with pytest.raises(UserError, match=problem) as refusal:
         own_text(path, tmp_path / "raw", **{knob: value for knob, value in changes.items() if knob != "path"})
     assert len(refusal.value.problems) == 1 and "\n" not in str(refusal.value)
 

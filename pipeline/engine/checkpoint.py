@@ -22,10 +22,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline.artifacts import alone, private, sha256_of, write_bytes
-from pipeline.engine.optimizer import Optimizer
-from pipeline.engine.runtime import Scaler
+from pipeline.engine.optimizers.base import Optimizer
+from pipeline.engine.runtime.runtime import Scaler
 from pipeline.networks.weights import weights_as_bytes
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 KEPT = 2  # checkpoints of a run: the newest may be damaged
 UNFINISHED_DAYS = 14  # after which a run that nobody went on with is forgotten
@@ -42,7 +42,7 @@ class Progress:
         curve, validations: rows of the logs so far.
         recent: loss, gradient norm and whether it was clipped, of each step since the last row.
         snapshots: the files of the snapshots so far, beside the checkpoints.
-        updates: of a snapshot's step, ‖ΔW‖ / ‖W‖ of each parameter in the step after it (see engine/strides.py).
+        updates: of a snapshot's step, ‖ΔW‖ / ‖W‖ of each parameter in the step after it (see engine/update_norms.py).
         good: the file of the newest weights that one would go back to, should the training be given up; none yet: ''.
         stopped: why the training was given up before its last step, in words; '' where it was not.
     """
@@ -181,7 +181,7 @@ class Checkpoints:
         return self.folder / "good"
 
     def _write_weights(self, folder: Path, progress: Progress) -> str:
-        with progress.optimizer.reading():
+        with progress.optimizer.eval_weights():
             return self._write(folder, progress.step, weights_as_bytes(progress.model))
 
     @staticmethod
@@ -220,7 +220,7 @@ def kept(path: Path) -> bytes:
         Refusal: it is damaged or lost.
     """
     if not _is_whole(path):
-        raise Refusal(f"{path}: is damaged (its checksum differs); the same command goes on from a checkpoint before it")
+        raise UserError(f"{path}: is damaged (its checksum differs); the same command goes on from a checkpoint before it")
     return path.read_bytes()
 
 

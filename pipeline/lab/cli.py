@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 import typer.core
 
-from pipeline.params import Params, Refusal, door, load, parse, printable, suggest
+from pipeline.params import Params, UserError, entry_point, load, parse, printable, suggest
 
 # What people type that is no verb: the command that does it.
 NO_VERBS = {
@@ -46,7 +46,7 @@ class Verbs(typer.core.TyperGroup):
                 typer.echo(ctx.get_help())
                 ctx.exit()
             hint = NO_VERBS[word].format(word) if word in NO_VERBS and ctx.parent is None else suggest(word, verbs)
-            raise Refusal(f"{ctx.command_path} {word}: there is no such command. {hint}")
+            raise UserError(f"{ctx.command_path} {word}: there is no such command. {hint}")
         return super().resolve_command(ctx, args)
 
 
@@ -64,7 +64,7 @@ Exports = Literal["auto", "transformers", "onnx"]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-@door
+@entry_point
 def main() -> None:
     """The entry point: a Refusal ends with plain lines and exit status 2."""
     app()
@@ -81,7 +81,7 @@ def enter_project() -> None:
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
             os.chdir(folder)
             return
-    raise Refusal(f"{here}: is no folder of a Rally project (neither it nor one above holds params.yaml and dvc.yaml)")
+    raise UserError(f"{here}: is no folder of a Rally project (neither it nor one above holds params.yaml and dvc.yaml)")
 
 
 def say(lines: list[str]) -> None:
@@ -94,7 +94,7 @@ def say(lines: list[str]) -> None:
 def setup() -> None:
     """Make the pages of `dvc plots` open offline. ./run does this by itself."""
     enter_project()
-    from pipeline.lab import offline
+    from pipeline.lab.setup import offline_plots as offline
 
     offline.install(Path.cwd())
 
@@ -103,7 +103,7 @@ def setup() -> None:
 def mend() -> None:
     """Put right what a killed git or DVC left behind. ./run does this by itself."""
     enter_project()
-    from pipeline.lab.mend import mend
+    from pipeline.lab.repair.repair import mend
 
     for line in mend(Path.cwd()):
         print(line)
@@ -124,9 +124,9 @@ def sample(
 ) -> None:
     """Let the trained model write, token by token."""
     enter_project()
-    from pipeline.lab.sample import Draw, converse, write
+    from pipeline.lab.chat import SamplingOptions, converse, write
 
-    draw = Draw(tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    draw = SamplingOptions(tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if prompt is None:
         converse(draw)
     elif not write(draw, prompt):
@@ -161,28 +161,31 @@ def look(
     """
     called_from = Path.cwd()
     enter_project()
-    from pipeline.lab.asked import Asked
-    from pipeline.lab.look import look
-    from pipeline.lab.look_class import Told
+    from pipeline.lab.look.classifier import ClassifierPass
+    from pipeline.lab.look.forward_pass import look
+    from pipeline.lab.look.request import Request
 
     if image is not None and not image.isdigit():
         image = os.path.relpath(called_from / image)
-    asked = Asked(prompt, ids, step, untrained, tuple(set_param or ()), vocabulary, image)
+    asked = Request(prompt, ids, step, untrained, tuple(set_param or ()), vocabulary, image)
     looked = look(asked)
     from rich.console import Console
 
-    from pipeline.lab import look_class_page, look_class_text, look_page, look_text
+    from pipeline.lab.look import classifier_html as look_class_page
+    from pipeline.lab.look import classifier_terminal as look_class_text
+    from pipeline.lab.look import html as look_page
+    from pipeline.lab.look import terminal as look_text
 
     chosen = look_text.head_named(head, looked.maps)
     if page is None and not show_it:
         console = Console(highlight=False)
-        if isinstance(looked, Told):
+        if isinstance(looked, ClassifierPass):
             look_class_text.show(looked, console, chosen)
         else:
             look_text.show(looked, console, chosen)
         return
     target = called_from / (page or Path("look.html"))
-    if isinstance(looked, Told):
+    if isinstance(looked, ClassifierPass):
         look_class_page.write(target, looked, chosen)
     else:
         look_page.write(target, looked, chosen)
@@ -203,7 +206,7 @@ def export(
     """Write the trained model for transformers to load, or as ONNX."""
     called_from = Path.cwd()
     enter_project()
-    from pipeline.lab.export import export
+    from pipeline.lab.export.export import export
 
     what = export(target := called_from / folder, to)
     print(printable(f"{os.path.relpath(target, called_from)}: {what}"))
@@ -211,13 +214,13 @@ def export(
 
 @app.command("import")
 def import_(
-    folder: Annotated[Path, typer.Argument(help="A copy of models/, or a folder of Hugging Face's.")],
+    folder: Annotated[Path, typer.Argument(help="A copy of models/trained, or a folder of Hugging Face's.")],
 ) -> None:
     """Print the command that trains on from a model in a folder."""
     target = Path.cwd() / folder
     enter_project()
-    from pipeline.lab.adopt import adopt
-    from pipeline.lab.study import typed
+    from pipeline.lab.import_command import adopt
+    from pipeline.lab.studies.recipes import typed
 
     command, notes = adopt(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)
     for note in notes:
@@ -229,7 +232,7 @@ def import_(
 def env() -> None:
     """Say what is installed and how fast it is, for a bug report."""
     enter_project()
-    from pipeline.lab.environment import report
+    from pipeline.lab.setup.environment import report
 
     print(report())
 
@@ -250,9 +253,9 @@ def tune_device(
     """
     enter_project()
     params = load()
-    from pipeline.lab import tuning
+    from pipeline.lab.tuning import tune as tuning
 
-    tuning.forget(params) if forget else tuning.play(params, compiling=compiling)
+    tuning.forget(params) if forget else tuning.tune(params, compiling=compiling)
 
 
 @app.command()
@@ -273,28 +276,28 @@ def play(
     name: list what there is.
     """
     enter_project()
-    from pipeline.lab import study
-    from pipeline.lab.basis import basis
+    from pipeline.lab.dvc.base_params import base_params
+    from pipeline.lab.studies import recipes as study
 
     if name is None:
         print(study.listing(study.read_all()))
         return
     if (entry := study.find(name, study.read_all())).sweep:
         if experiment or queue:
-            raise Refusal(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
-        standing = study.with_entry(basis(as_is=as_is), entry, set_param or [])
-        from pipeline.lab import findings
+            raise UserError(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
+        standing = study.with_entry(base_params(as_is=as_is), entry, set_param or [])
+        from pipeline.lab.studies import report as findings
 
         say(standing.said(study.own_knobs(entry, set_param or [])))
-        findings.play(name, entry.sweep, standing, dry_run=dry_run)
+        findings.run_study(name, entry.sweep, standing, dry_run=dry_run)
         return
-    standing = basis(as_is=as_is)
+    standing = base_params(as_is=as_is)
     commands = study.commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
     say(standing.said(study.own_knobs(entry, set_param or [])))
     if dry_run:
         print(*map(study.typed, commands), sep="\n")
         return
-    from pipeline.lab import guard
+    from pipeline.lab.experiments import guard
 
     for command in commands:
         guard.before(command)
@@ -322,11 +325,12 @@ def budget(
     Parameters, FLOPs, memory and time; and if it does not fit, the cheapest changes with which it does.
     """
     enter_project()
-    from pipeline.lab.study import knobs_with
+    from pipeline.lab.studies.recipes import knobs_with
 
     params = knobs_with(set_param or [], name)
-    from pipeline.lab import budget, budget_page
-    from pipeline.lab.material import data_of
+    from pipeline.lab.budget import estimate as budget
+    from pipeline.lab.budget import report as budget_page
+    from pipeline.lab.stand_ins.data_shape import data_of
 
     drawn_up = budget.draw_up(params, data_of(params, vocabulary), for_card=for_card, clock=clock)
     budget_page.show(drawn_up, as_json=as_json)
@@ -348,7 +352,7 @@ def doctor_(
     """
     enter_project()
     if context.invoked_subcommand is None:
-        from pipeline.lab.doctor import show
+        from pipeline.lab.doctor.show import show
 
         sys.exit(0 if show(all_signs=all_signs) else 1)
 
@@ -368,13 +372,13 @@ def trial(
     kept: a trial that was interrupted goes on, and one that is held again with other thresholds trains nothing.
     """
     enter_project()
-    from pipeline.lab.basis import basis
+    from pipeline.lab.dvc.base_params import base_params
 
-    parse(Params, dict((standing := basis()).sections))
+    parse(Params, dict((standing := base_params()).sections))
     say(standing.said())
-    from pipeline.lab import doctor_trial
+    from pipeline.lab.doctor import benchmark as doctor_trial
 
-    doctor_trial.play(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
+    doctor_trial.run_benchmark(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
 
 
 @app.command()
@@ -391,12 +395,12 @@ def sanity(
     Its loss at the start, its mask, its batch, its cache: what every training looks at. Ends with status 1 where it is not.
     """
     enter_project()
-    from pipeline.lab.study import knobs_with
+    from pipeline.lab.studies.recipes import knobs_with
 
     params = knobs_with(set_param or [])
     from rich.console import Console
 
-    from pipeline.lab import soundness
+    from pipeline.lab.sanity import check as soundness
 
     console = Console()
     is_sound = soundness.at_start(params, console)
@@ -408,7 +412,7 @@ def sanity(
 def data(name: Annotated[str | None, typer.Argument(help="Say more of this one.")] = None) -> None:
     """List the data sets that one may learn from, or describe one."""
     enter_project()
-    from pipeline.lab import data_sets
+    from pipeline.lab import data_catalogue as data_sets
 
     for line in data_sets.description(name) if name else data_sets.listing():
         print(line)
@@ -422,7 +426,7 @@ def check(context: typer.Context) -> None:
     whether the name is free, git knows all code, and nothing would be lost.
     """
     enter_project()
-    from pipeline.lab import guard
+    from pipeline.lab.experiments import guard
 
     guard.before(context.args)
 
@@ -435,7 +439,7 @@ def show(context: typer.Context) -> None:
     below says why. It is made of a `dvc exp show`, which is printed; further options are passed on to it.
     """
     enter_project()
-    from pipeline.lab import experiments
+    from pipeline.lab.experiments import table as experiments
 
     sys.exit(experiments.show(context.args))
 
