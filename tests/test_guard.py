@@ -16,7 +16,7 @@ from dvc.cli.parser import get_main_parser
 
 from pipeline.lab.experiments import guard
 from pipeline.lab.experiments.guard import before
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 TOP = Path(__file__).parents[1]
 RUN = ["dvc", "exp", "run"]

@@ -21,7 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.dvc.git import git, listed, paths
-from pipeline.params import Params, ParamsError, UserError, load, parse, read_sections, read_yaml
+from pipeline.params.errors import ParamsError, UserError
+from pipeline.params.load import load, read_sections
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import read_yaml
 
 QUEUE = Path(".dvc/tmp/exps/celery")
 CONFIG = ".dvc/config"  # the settings of a clone, which ./run keeps when an older experiment brings others
@@ -33,7 +37,7 @@ def before(words: Sequence[str]) -> None:
     """Look at what a command of DVC's is about to do; a command that does nothing of it passes.
 
     Raises:
-        Refusal: it would go wrong, or lose something; with one line for each reason.
+        UserError: it would go wrong, or lose something; with one line for each reason.
     """
     if not any(Path(word).name == "dvc" for word in words):
         words = ["dvc", "exp", "run", "--dry", *words]
