@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILES = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
+    "*.md",
     "params.yaml",
     "docs/**/*.md",
     "studies/*.yaml",
