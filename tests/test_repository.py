@@ -1,0 +1,69 @@
+"""Files at the top of the repository: version and changelog, pre-commit hooks, templates of issues and pull requests."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.params import read_yaml
+
+TOP = Path(__file__).parents[1]
+TEMPLATES = sorted(path for path in (TOP / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
+
+
+def text(name: str) -> str:
+    return (TOP / name).read_text(encoding="utf-8")
+
+
+def fields(template: Path) -> dict[str, dict[str, Any]]:
+    """The questions of an issue template, by id."""
+    body = yaml.safe_load(template.read_text(encoding="utf-8"))["body"]
+    return {part["id"]: part["attributes"] for part in body if part["type"] != "markdown"}
+
+
+def test_the_newest_version_of_the_changelog_is_that_of_the_package() -> None:
+    version = tomllib.loads(text("pyproject.toml"))["project"]["version"]
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}$", text("CHANGELOG.md"), flags=re.MULTILINE)
+    assert released[0] == version
+    assert released == sorted(released, key=lambda name: [*map(int, name.split("."))], reverse=True)
+
+
+def test_the_new_names_of_the_changelog_are_knobs_and_the_old_ones_are_not() -> None:
+    section = text("CHANGELOG.md").partition("Knobs and values:")[2].partition("Commands:")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    knobs = {
+        f"{name}.{knob}"
+        for name, section in read_yaml(TOP / "params.yaml").items()
+        if isinstance(section, dict)
+        for knob in section
+    }
+    old, new = ({name for row in rows for name in re.findall(r"\w+\.\w+", row[side])} for side in (0, 1))
+    assert new <= knobs
+    assert (old - new) & knobs == set()
+
+
+def test_the_hooks_are_the_lint_and_types_of_the_check() -> None:
+    checked = re.findall(r"^step (\./run (?:ruff|mypy).*)$", text(".ci/run"), flags=re.MULTILINE)
+    (local,) = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"]
+    assert local["repo"] == "local"
+    assert [hook["entry"] for hook in local["hooks"]] == checked
+    assert {(hook["language"], hook["pass_filenames"]) for hook in local["hooks"]} == {("system", False)}
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+def test_an_issue_is_asked_for_what_a_diagnosis_needs(template: Path) -> None:
+    asked = " ".join(attributes.get("description", "") for attributes in fields(template).values())
+    for needed in ("./run rally env", "metrics/doctor.json", "./run dvc params diff"):
+        assert needed in asked
+
+
+def test_a_pull_request_is_asked_for_the_same() -> None:
+    asked = text(".github/pull_request_template.md")
+    for needed in ("./run rally env", "metrics/doctor.json", "./run dvc params diff", ".ci/run"):
+        assert needed in asked
