@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from pipeline.artifacts import meta_of, read_json, sha256_of
-from pipeline.corpus import fetch
-from pipeline.lab.study import read_all
+from pipeline.corpus.sources.published import download as fetch
+from pipeline.lab.studies.recipes import read_all
 from pipeline.params import Params, parse, read_yaml
 
 TOP = Path(__file__).parent.parent

@@ -29,9 +29,9 @@ SPIN = "while True: pass"
 def measure(threads: int, seconds: float) -> float:
     """Tokens a second of the default recipe, in this process."""
     from pipeline.engine.loop import update
-    from pipeline.engine.runtime import Runtime
-    from pipeline.engine.start import objective_of, untrained
-    from pipeline.lab.made_up import Draw, MadeUp
+    from pipeline.engine.runtime.runtime import Runtime
+    from pipeline.engine.setup import objective_of, untrained
+    from pipeline.lab.stand_ins.dummy_task import Draw, MadeUp
     from pipeline.tasks.base import Shape
 
     params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), {"runtime.threads": threads}))

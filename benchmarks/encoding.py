@@ -26,8 +26,8 @@ import psutil
 
 from benchmarks.bench import machine, table
 from pipeline.artifacts import SPLITS, ends_of, memory_mapped, text_of, tokenizer_of, tokens_of
-from pipeline.corpus.encoding import encode_split, learn
-from pipeline.corpus.progress import follower
+from pipeline.corpus.encode.encode import encode_split, learn
+from pipeline.progress import follower
 
 NEW_WORDS = 0.002  # share of the words of each copy that no other copy has: what English adds between 10 and 20 MB of a text
 COMPARED = 10_000_000  # bytes that the library encodes too: it takes a hundred times the memory of its text

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from pipeline.corpus.published import PLAYS, works
+from pipeline.corpus.sources.published.texts import PLAYS, works
 
 WORDS = 200  # of a passage
 COMEDIES = (

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from benchmarks.bench import TOP, machine, table
-from pipeline.lab.fitting import card
-from pipeline.lab.pace import measure
-from pipeline.lab.rehearsal import rehearse
+from pipeline.lab.budget.fake_step import rehearse
+from pipeline.lab.budget.fit import card
+from pipeline.lab.budget.timing import measure
 from pipeline.params import Params, Refusal, parse, read_sections, with_knobs
 from pipeline.tasks.base import Shape
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import Lab, Took, machine, table, timed
-from pipeline.lab.overrides import values_of
+from pipeline.lab.dvc.overrides import values_of
 
 PEAK = """
 import resource, runpy, sys
@@ -36,11 +36,11 @@ def measured(lab: Lab, stage: str) -> tuple[Took, float]:
 
 def by_reading(lab: Lab) -> list[tuple[object, ...]]:
     """CPU seconds of each reading over all snapshots; what several share has rows of its own."""
-    from pipeline.engine.runtime import Runtime
-    from pipeline.probes.base import open_snapshots
-    from pipeline.probes.passes import backward, forward
+    from pipeline.engine.runtime.runtime import Runtime
+    from pipeline.inference.trained import open_snapshots
+    from pipeline.probes.passes.forward_backward import backward, forward
+    from pipeline.probes.passes.generate import written
     from pipeline.probes.table import PROBES
-    from pipeline.probes.written import written
 
     spent, knobs = Counter[str](), lab.params.probe
 

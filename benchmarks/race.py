@@ -28,9 +28,9 @@ import numpy as np
 import torch
 
 from benchmarks.bench import ANCHOR, SILENT, TINY_SHAKESPEARE, TOP, Lab, machine, put_into_the_cache, table
-from pipeline.engine.runtime import Runtime
-from pipeline.lab.study import read_all
-from pipeline.probes.base import open_model
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.inference.trained import open_model
+from pipeline.lab.studies.recipes import read_all
 
 DATA: dict[str, dict[str, Any]] = {
     "tinyshakespeare": TINY_SHAKESPEARE,

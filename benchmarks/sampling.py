@@ -21,14 +21,14 @@ from typing import Any
 import torch
 
 from benchmarks.bench import ANCHOR, TOP, machine, table
-from pipeline.corpus.tokenizers import Bytes
-from pipeline.engine.runtime import Runtime
-from pipeline.lab.stock_text import placed, write
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.evaluation.samples import stream
+from pipeline.inference.trained import Subject
+from pipeline.lab.export.transformers_text import placed, write
 from pipeline.params import Params, parse, read_sections, with_knobs
-from pipeline.probes.base import Subject
-from pipeline.probes.samples import stream
 from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
+from pipeline.tokenizers.tokenizers import Bytes
 
 PROMPT = "ROMEO:"
 

@@ -23,11 +23,11 @@ from typing import Any
 import torch
 
 from benchmarks.bench import ANCHOR, SILENT, TOP, Lab, machine, table
-from pipeline.engine.runtime import PRECISIONS
-from pipeline.lab.material import data_of
-from pipeline.lab.pace import measure
-from pipeline.lab.rehearsal import rehearse
-from pipeline.lab.study import read_all
+from pipeline.engine.runtime.runtime import PRECISIONS
+from pipeline.lab.budget.fake_step import rehearse
+from pipeline.lab.budget.timing import measure
+from pipeline.lab.stand_ins.data_shape import data_of
+from pipeline.lab.studies.recipes import read_all
 from pipeline.params import Params, cores, parse, read_sections, with_knobs
 from pipeline.tasks.base import Shape
 

@@ -97,7 +97,7 @@ def tokens_of(tokens: Path, split: str) -> Path:
 
 
 def parts_of(tokens: Path) -> Path:
-    """(end, difficulty, source) [parts]: of what the training ids consist; see corpus/parts.py."""
+    """(end, difficulty, source) [parts]: of what the training ids consist; see corpus/encode/difficulty.py."""
     return tokens / "train.parts.npy"
 
 
@@ -533,7 +533,7 @@ def read_json(path: Path, *wanted: str) -> dict[str, Any]:
     return content
 
 
-PART = [("end", "<i8"), ("difficulty", "<f4"), ("source", "|u1")]  # of {split}.parts.npy; see corpus/parts.py
+PART = [("end", "<i8"), ("difficulty", "<f4"), ("source", "|u1")]  # of {split}.parts.npy; see corpus/encode/difficulty.py
 
 ARRAYS = (  # what is in an .npy file, by the end of its name: dimensions, and types that will do
     (".ends.npy", 1, ("int64",)),
@@ -606,7 +606,7 @@ def document_ends(folder: Path, split: str) -> npt.NDArray[Any]:
 
 
 def parts_in(tokens: Path, count: int) -> npt.NDArray[Any]:
-    """(end, difficulty, source) [parts] of the training ids; see corpus/parts.py.
+    """(end, difficulty, source) [parts] of the training ids; see corpus/encode/difficulty.py.
 
     Args:
         count: of training ids, which the parts divide.

@@ -12,8 +12,8 @@ def main() -> None:
     """Say whether the run is healthy, and if not what it has, why that may be, and which experiment would tell."""
     params = load()
 
-    from pipeline.probes.case import Case, confusion, levels
-    from pipeline.probes.doctor import diagnose
+    from pipeline.doctor.case import Case, confusion, levels
+    from pipeline.doctor.diagnose import diagnose
 
     evaluation = artifacts.read_json(artifacts.EVALUATION)
     case = Case(

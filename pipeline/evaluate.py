@@ -8,7 +8,7 @@ from pipeline import artifacts
 from pipeline.params import Params, door, load
 
 if TYPE_CHECKING:
-    from pipeline.probes.base import Subject
+    from pipeline.inference.trained import Subject
 
 
 @door
@@ -16,8 +16,8 @@ def main() -> None:
     """Score the model on all that was held out, beside what it must beat, and show what it does."""
     params = load()
 
-    from pipeline.engine.runtime import Runtime
-    from pipeline.probes.base import open_model
+    from pipeline.engine.runtime.runtime import Runtime
+    from pipeline.inference.trained import open_model
 
     # In float32 whatever the model was trained in, so that experiments differ by their weights alone.
     subject = open_model(artifacts.MODEL.parent, Runtime(params.runtime))
@@ -31,11 +31,11 @@ def main() -> None:
 
 def _text(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
     """Of a language model: bits a byte, and what it writes."""
-    from pipeline.corpus.progress import follower, say
-    from pipeline.probes.baselines import HELD_OUT, baselines, entropy, predicted_bytes
-    from pipeline.probes.overlap import overlaps
-    from pipeline.probes.samples import page
-    from pipeline.probes.scores import score, standings, summary
+    from pipeline.evaluation.baselines import HELD_OUT, baselines, entropy, predicted_bytes
+    from pipeline.evaluation.contamination import overlaps
+    from pipeline.evaluation.samples import page
+    from pipeline.evaluation.scores import score, standings, summary
+    from pipeline.progress import follower, say
 
     follow, scores = follower(params.runtime.progress), []
     for split in HELD_OUT:
@@ -52,12 +52,12 @@ def _text(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
 
 def _classes(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
     """Of a classifier: what it has right, and its worst mistakes."""
-    from pipeline.corpus.progress import follower, say
-    from pipeline.probes import mistakes
-    from pipeline.probes.answers import ClassScore
-    from pipeline.probes.baselines import HELD_OUT
-    from pipeline.probes.class_baselines import class_baselines
-    from pipeline.probes.class_scores import answers_of, class_standings, class_summary, examples_shared
+    from pipeline.evaluation import mistakes
+    from pipeline.evaluation.baselines import HELD_OUT
+    from pipeline.evaluation.class_baselines import class_baselines
+    from pipeline.evaluation.class_metrics import ClassScore
+    from pipeline.evaluation.class_scores import answers_of, class_standings, class_summary, examples_shared
+    from pipeline.progress import follower, say
 
     follow, answers, names = follower(params.runtime.progress), {}, meta["classes"]
     for split in HELD_OUT:

@@ -273,9 +273,13 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-DATASETS = {"language": "TEXTS", "classify": "LABELLED_TEXTS", "vision": "IMAGES"}  # by kind of task, in corpus/table.py
-Dataset = Annotated[str, _named(*(f"corpus/table.py:{table}" for table in DATASETS.values()))]
-Text = Annotated[str, _named("corpus/table.py:TEXTS")]
+DATASETS = {
+    "language": "TEXTS",
+    "classify": "LABELLED_TEXTS",
+    "vision": "IMAGES",
+}  # by kind of task, in corpus/sources/table.py
+Dataset = Annotated[str, _named(*(f"corpus/sources/table.py:{table}" for table in DATASETS.values()))]
+Text = Annotated[str, _named("corpus/sources/table.py:TEXTS")]
 
 
 def _is_a_path(text: str) -> str:
@@ -377,7 +381,7 @@ class Prepare(Section):
 
 
 class Tokenize(Section):
-    kind: Annotated[str, _named("corpus/tokenizers.py:TOKENIZERS")]
+    kind: Annotated[str, _named("tokenizers/tokenizers.py:TOKENIZERS")]
     vocabulary: Annotated[int, Field(ge=257, le=65536)]
     path: Folder
 
@@ -456,7 +460,7 @@ class Train(Section):
     temperature: Annotated[float, Field(ge=0.1, le=100)]
     steps: Count
     batch: Annotated[int, Field(ge=1, le=65536)]
-    draw: Annotated[str, _named("engine/order.py:DRAWS")]
+    draw: Annotated[str, _named("engine/sampler.py:DRAWS")]
     windows: Literal["anywhere", "documents"]
     batch_start: Annotated[float, Field(gt=0, le=1)]
     batch_growth: Annotated[float, Field(gt=0, le=1)]
@@ -470,7 +474,7 @@ class Train(Section):
     pace: Annotated[str, _named("engine/curricula.py:PACES")]
     second_start: Annotated[float, Field(ge=0, le=1)]
     second_end: Annotated[float, Field(ge=0, le=1)]
-    optimizer: Annotated[str, _named("engine/optimizers.py:OPTIMIZERS")]
+    optimizer: Annotated[str, _named("engine/optimizers/table.py:OPTIMIZERS")]
     lr: Annotated[float, Field(ge=1e-8, le=100)]
     vector_lr: Annotated[float, Field(ge=1e-4, le=1e4)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
@@ -574,7 +578,7 @@ class Runtime(Section):
     workers: Annotated[int, Field(ge=0, le=1024)]
     micro_batch_tokens: Annotated[int, Field(ge=0)]
     loss_chunk: Annotated[int, Field(ge=0)]
-    checkpointing: Annotated[str, _named("engine/blocks.py:CHECKPOINTING")]
+    checkpointing: Annotated[str, _named("engine/block_execution.py:CHECKPOINTING")]
     offload_activations: bool
     offload_optimizer: bool
     compile: Literal["auto", True, False]
@@ -630,7 +634,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def data_is_of_the_kind(self) -> Params:
-        known = names_in(f"corpus/table.py:{DATASETS[self.task.kind]}")
+        known = names_in(f"corpus/sources/table.py:{DATASETS[self.task.kind]}")
         if self.prepare.dataset not in known:
             raise _problem(
                 "prepare.dataset",

@@ -10,8 +10,8 @@ def main() -> None:
     """Draw every curve and reading of the run, and put all of it on one page."""
     params = load()
     from pipeline.artifacts import DIAGNOSIS_PICTURE, PICTURES, REPORT, write_bytes, write_text
-    from pipeline.figures.page import page
     from pipeline.figures.pictures import diagnosis, pictures
+    from pipeline.figures.report import page
     from pipeline.figures.run import read_run
 
     knobs = {

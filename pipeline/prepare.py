@@ -13,12 +13,12 @@ def main() -> None:
     """Write the three splits of the data set that params.yaml names."""
     params = load()
 
-    from pipeline.corpus.documents import Splits, whole
-    from pipeline.corpus.images import Pictures
-    from pipeline.corpus.leaving_out import leave_out
-    from pipeline.corpus.progress import follower
-    from pipeline.corpus.selection import counted
-    from pipeline.corpus.table import IMAGES, LABELLED_TEXTS, TEXTS
+    from pipeline.corpus.sources.splitting.filters import leave_out
+    from pipeline.corpus.sources.splitting.removal import counted
+    from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
+    from pipeline.corpus.store.images import Pictures
+    from pipeline.corpus.store.text import Splits, whole
+    from pipeline.progress import follower
 
     name, follow = params.prepare.dataset, follower(params.runtime.progress)
     with whole(artifacts.RAW) as folder:

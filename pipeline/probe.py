@@ -12,11 +12,11 @@ def main() -> None:
     """Put every question of the table to the model as it was along its training."""
     params = load()
 
-    from pipeline.corpus.progress import follower
-    from pipeline.engine.runtime import Runtime
-    from pipeline.probes.base import open_snapshots
-    from pipeline.probes.numbers import as_metrics
+    from pipeline.engine.runtime.runtime import Runtime
+    from pipeline.inference.trained import open_snapshots
+    from pipeline.probes.summary import as_metrics
     from pipeline.probes.table import readings_of
+    from pipeline.progress import follower
 
     knobs, follow = params.probe, follower(params.runtime.progress)
     subjects = open_snapshots(

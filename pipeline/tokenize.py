@@ -35,11 +35,11 @@ def _ids(params: Params) -> None:
     labelled = params.task.kind == "classify"
     card = artifacts.read_json(artifacts.CARD, *KNOWN)
 
-    from pipeline.corpus.documents import whole
-    from pipeline.corpus.encoding import encode_split, learn
-    from pipeline.corpus.hugging_face import tokenizer_json
-    from pipeline.corpus.parts import write_parts
-    from pipeline.corpus.progress import follower
+    from pipeline.corpus.encode.difficulty import write_parts
+    from pipeline.corpus.encode.encode import encode_split, learn
+    from pipeline.corpus.encode.tokenizer_json import tokenizer_json
+    from pipeline.corpus.store.text import whole
+    from pipeline.progress import follower
 
     kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocabulary, params.runtime.workers
     given, follow = Path(params.tokenize.path), follower(params.runtime.progress)
@@ -78,8 +78,8 @@ def _pixels() -> None:
     """Images are cut into pixels already: they are copied, with the mean and the deviation by which they are to be read."""
     card = artifacts.read_json(artifacts.CARD, "classes", "image", "examples", "test_is_validation")
 
-    from pipeline.corpus.documents import whole
-    from pipeline.corpus.images import scale_of
+    from pipeline.corpus.store.images import scale_of
+    from pipeline.corpus.store.text import whole
 
     with whole(artifacts.TOKENS) as folder:
         for split in artifacts.SPLITS:

@@ -12,7 +12,7 @@ from pipeline.params import Params, door, load
 
 if TYPE_CHECKING:
     from pipeline.engine.checkpoint import Progress
-    from pipeline.engine.journal import Journal
+    from pipeline.engine.recorder import Journal
 
 
 @door
@@ -26,11 +26,11 @@ def main() -> None:
 
     from pipeline.engine.checkpoint import Checkpoints
     from pipeline.engine.display import display
-    from pipeline.engine.journal import Journal
     from pipeline.engine.loop import Interrupted, fit
-    from pipeline.engine.runtime import Runtime
+    from pipeline.engine.recorder import Journal
+    from pipeline.engine.runtime.runtime import Runtime
     from pipeline.engine.sanity import numbers_at_start, said
-    from pipeline.engine.start import begin
+    from pipeline.engine.setup import begin
 
     train = params.train
     runtime = Runtime(params.runtime, train.precision)

@@ -13,11 +13,11 @@ from small import knobs
 from subjects import runtime
 
 from pipeline.artifacts import SPLITS, ends_of, images_of, labels_of, made_for, text_of, tokens_of, write_json
-from pipeline.corpus.tokenizers import Characters
+from pipeline.inference.trained import Subject
 from pipeline.networks.weights import save_weights
-from pipeline.probes.base import Subject
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
+from pipeline.tokenizers.tokenizers import Characters
 
 NAMES = ["cold", "mild", "hot"]
 WORDS = (("frost", "snow", "ïce"), ("spring", "breeze", "cloud"), ("sun", "blaze", "fire"))

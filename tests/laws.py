@@ -8,10 +8,20 @@ from pathlib import Path
 
 from pipeline.params import read_yaml
 
-ROOMS = {"networks": 1, "tasks": 2, "engine": 3, "probes": 4, "lab": 5}  # the tower, from the ground up
-BESIDE = {"corpus", "figures"}
-GROUND = ("params", "artifacts", "readings")  # each may import those before it
-NO_TORCH = {*GROUND, *BESIDE}
+# The tower, from the ground up; rooms of one floor do not import each other.
+FLOORS = {"networks": 1, "tasks": 2, "engine": 3, "inference": 4, "evaluation": 5, "probes": 5, "doctor": 5, "lab": 6}
+# Beside the tower: what each imports besides itself and the ground, and the lowest floor that may import it.
+BESIDE = {"tokenizers": ((), 4), "corpus": (("tokenizers",), 5), "figures": ((), 6)}
+GROUND = ("params", "artifacts", "readings", "progress")  # each may import those before it
+NO_TORCH = {*GROUND, *BESIDE, "doctor"}
+
+# Files that other stages run than the rest of their folder, and why.
+RUN_APART = {
+    "pipeline.corpus.grammars": "the rules of generated texts, which probe asks",
+    "pipeline.engine.input_dependence": "train asks it of a fresh classifier, probe of a trained one",
+    "pipeline.engine.early_stopping": "train stops by its rules, the doctor reads why",
+}
+MOST_FILES, MOST_LINES = 16, 300  # of a folder, of a file
 
 
 def _tree(path: Path) -> ast.Module:
@@ -80,31 +90,30 @@ def room_of(module: str) -> str:
 
 
 def imports_run_down(house: Path) -> list[str]:
-    """Law 1: lab > probes > engine > tasks > networks; corpus and figures beside; all on the ground; nobody imports a door."""
+    """Law 1: imports run down the floors; tokenizers, corpus and figures stand beside; all on the ground."""
     breaches = []
     for module in modules(house):
         room = room_of(module)
         for other in imported(house, module):
-            below = room_of(other)
-            if f"pipeline.{below}" in doors(house):
-                wrong = "imports a door"
-            elif room in GROUND:
-                wrong = "the ground imports up" if below not in GROUND[: GROUND.index(room)] else ""
-            elif room in BESIDE:
-                wrong = (
-                    f"{room} stands beside the tower and imports only itself and the ground"
-                    if below not in (room, *GROUND)
-                    else ""
-                )
-            elif room in ROOMS:
-                level = {**ROOMS, "corpus": 3.5, "figures": 4.5}.get(
-                    below, 0
-                )  # a tokenizer is read by probes, a picture by the lab
-                wrong = f"{room} imports up" if level > ROOMS[room] else ""
-            else:
-                wrong = "" if f"pipeline.{room}" in doors(house) and below != "lab" else "a door does not ask the lab"
+            wrong = _climbs(room, room_of(other), doors(house)) if room_of(other) != room else ""
             breaches += [f"{module} -> {other}: {wrong}"] if wrong else []
     return breaches
+
+
+def _climbs(room: str, below: str, stages: set[str]) -> str:
+    """What is wrong with an import of one room by another; "" = nothing."""
+    if f"pipeline.{below}" in stages:
+        return "imports a stage script"
+    if room in GROUND:
+        return "" if below in GROUND[: GROUND.index(room)] else "the ground imports up"
+    if below in GROUND:
+        return ""
+    if room in BESIDE:
+        return "" if below in BESIDE[room][0] else f"{room} stands beside the tower"
+    if f"pipeline.{room}" in stages:
+        return "a stage script does not ask the lab" if below == "lab" else ""
+    lowest = BESIDE[below][1] if below in BESIDE else FLOORS[below] + 1
+    return f"{room} imports up" if lowest > FLOORS[room] else ""
 
 
 def no_circles(house: Path) -> list[str]:
@@ -128,14 +137,91 @@ def no_relative_imports(house: Path) -> list[str]:
 
 
 def torch_stays_in_the_tower(house: Path) -> list[str]:
-    """Law 1: figures, corpus and the ground never import torch."""
-    return [
-        f"{module}:{line} imports {name}"
-        for module, path in modules(house).items()
-        if room_of(module) in NO_TORCH
-        for name, line in _imports(path)
-        if name.split(".")[0] in ("torch", "safetensors", "transformers")
+    """Law 1: no torch in the rooms of NO_TORCH, nor in a file whose docstring says "no torch": neither it nor what it imports."""
+    breaches = []
+    for module, path in modules(house).items():
+        if room_of(module) in NO_TORCH or "no torch" in (ast.get_docstring(_tree(path)) or "").lower():
+            breaches += [
+                f"{module}: {other}:{line} imports {name}"
+                for other in sorted(closure(house, module))
+                for name, line in _imports(modules(house)[other])
+                if name.split(".")[0] in ("torch", "safetensors", "transformers")
+            ]
+    return breaches
+
+
+def folders_are_run_whole(house: Path) -> list[str]:
+    """Law 2: a folder is what the same stages run: of its files a stage runs all or none (lab, and RUN_APART, excepted).
+
+    dvc.yaml then names folders, and where a line belongs is decided by which stages must run again when it changes.
+    """
+    breaches = []
+    for folder in sorted({path.parent for path in modules(house).values()} - {house / "pipeline"}):
+        files = {
+            module
+            for module, path in modules(house).items()
+            if path.parent == folder and room_of(module) != "lab" and module not in RUN_APART
+        }
+        for stage in sorted(doors(house)):
+            runs = files & closure(house, stage)
+            if runs and runs != files:
+                idle = ", ".join(sorted(files - runs))
+                breaches.append(f"{stage} runs a part of {folder.relative_to(house)}, and not {idle}")
+    return breaches + [
+        f"{module} is run apart, and is not there" for module in sorted(RUN_APART.keys() - modules(house).keys())
     ]
+
+
+def folders_have_no_circles(house: Path) -> list[str]:
+    """Law 1: inside every folder, no file or folder in it is needed to import itself."""
+    breaches = []
+    for folder in sorted({parent for path in modules(house).values() for parent in path.relative_to(house).parents} - {Path()}):
+        reads = _between(house, folder)
+        for start in sorted(reads):
+            reached, ahead = set[str](), set(reads[start])
+            while ahead:
+                reached |= ahead
+                ahead = set[str]().union(*(reads.get(name, set()) for name in ahead)) - reached
+            breaches += [f"{folder}: {start} imports itself by way of {sorted(reached - {start})}"] if start in reached else []
+    return breaches
+
+
+def _between(house: Path, folder: Path) -> dict[str, set[str]]:
+    """Which of the files and folders of a folder import which others of them, inner files counted for their folder."""
+    child = {
+        module: path.relative_to(house / folder).parts[0]
+        for module, path in modules(house).items()
+        if path.is_relative_to(house / folder)
+    }
+    reads: dict[str, set[str]] = {}
+    for module, name in child.items():
+        reads.setdefault(name, set()).update(child[other] for other in imported(house, module) if other in child)
+        reads[name].discard(name)
+    return reads
+
+
+def rooms_are_small(house: Path) -> list[str]:
+    """Law 3: a folder has at most 16 files, a file at most 300 lines."""
+    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules(house).values()}
+    folders = {path.parent for path in sizes}
+    return [
+        f"{folder.relative_to(house)} has {count} files"
+        for folder in sorted(folders)
+        if (count := sum(path.parent == folder for path in sizes)) > MOST_FILES
+    ] + [f"{path.relative_to(house)} has {lines} lines" for path, lines in sizes.items() if lines > MOST_LINES]
+
+
+def tests_read_the_stages(house: Path) -> list[str]:
+    """Law 5: a test that runs over stages reads them from dvc.yaml: no list in tests/ names most of them by hand."""
+    stages = {door.removeprefix("pipeline.") for door in doors(house)}
+    breaches = []
+    for path in sorted((house / "tests").rglob("*.py")):
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.List | ast.Tuple | ast.Set):
+                words = {item.value for item in node.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)}
+                if len(words & stages) > len(stages) / 2:
+                    breaches.append(f"{path.relative_to(house)}:{node.lineno} lists stages by hand")
+    return breaches
 
 
 def deps_are_what_runs(house: Path) -> list[str]:
@@ -241,17 +327,17 @@ OF_NUMPY = {"load", "save", "savez", "fromfile", "memmap", "loadtxt", "genfromtx
 OPENS_FILES = {
     "pipeline.artifacts": "is the one that opens what stages leave",
     "pipeline.params": "params.yaml, and its own source",
-    "pipeline.corpus.fetch": "downloads, whose sha256 it compares itself",
-    "pipeline.corpus.own": "the user's own files",
-    "pipeline.corpus.own_images": "the user's own files",
-    "pipeline.corpus.rows": "the user's own files, and downloads",
-    "pipeline.corpus.published": "downloads",
-    "pipeline.corpus.published_images": "downloads",
-    "pipeline.corpus.sentiment": "downloads",
+    "pipeline.corpus.sources.published.download": "downloads, whose sha256 it compares itself",
+    "pipeline.corpus.sources.user.text": "the user's own files",
+    "pipeline.corpus.sources.user.images": "the user's own files",
+    "pipeline.corpus.sources.user.labelled": "the user's own files, and downloads",
+    "pipeline.corpus.sources.published.texts": "downloads",
+    "pipeline.corpus.sources.published.images": "downloads",
+    "pipeline.corpus.sources.published.sentiment": "downloads",
     "pipeline.engine.checkpoint": "checkpoints, whose names carry their checksums",
-    "pipeline.engine.given": "weights in a folder of Hugging Face's",
-    "pipeline.engine.tuned": "/proc/cpuinfo",
-    "pipeline.figures.page": "its own style sheet and script",
+    "pipeline.engine.pretrained.source": "weights in a folder of Hugging Face's",
+    "pipeline.engine.runtime.tuned": "/proc/cpuinfo",
+    "pipeline.figures.report": "its own style sheet and script",
     "pipeline.networks.weights": "weights, whose sha256 it compares first",
 }
 
@@ -359,6 +445,8 @@ LAWS = {law.__name__: law for law in (
     no_circles,
     no_relative_imports,
     torch_stays_in_the_tower,
+    folders_have_no_circles,
+    folders_are_run_whole,
     deps_are_what_runs,
     params_are_what_is_read,
     run_cache_sees_all_knobs,
@@ -366,6 +454,8 @@ LAWS = {law.__name__: law for law in (
     cached_outs_are_ignored,
     doors_check_before_they_import,
     packages_are_one_docstring,
+    rooms_are_small,
+    tests_read_the_stages,
     tables_are_tested_whole,
     files_are_opened_by_artifacts,
 )}  # fmt: skip

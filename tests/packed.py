@@ -12,9 +12,9 @@ from pathlib import Path
 
 from test_fetch import sha256
 
-from pipeline.corpus.languages import LANGUAGES, LanguageId
-from pipeline.corpus.manuals import Manuals
-from pipeline.corpus.sentiment import Sentiment
+from pipeline.corpus.sources.published.language_id import LANGUAGES, LanguageId
+from pipeline.corpus.sources.published.manuals import Manuals
+from pipeline.corpus.sources.published.sentiment import Sentiment
 
 SYLLABLES = ("ba", "co", "du", "fe", "gi", "lo", "mu", "ne", "ra", "si"), ("ber", "nik", "stol", "vad", "zum")
 WORDS = [first + second for first in SYLLABLES[0] for second in SYLLABLES[1]]

@@ -15,8 +15,8 @@ import torch
 from pipeline.artifacts import SPLITS, write_json
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import Interrupted, fit
-from pipeline.engine.runtime import Runtime
-from pipeline.engine.start import begin
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.engine.setup import begin
 from pipeline.params import Params, parse, read_yaml
 from pipeline.tasks.base import Task
 

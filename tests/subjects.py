@@ -11,16 +11,16 @@ from sealing import sealed
 from small import knobs
 
 from pipeline.artifacts import SPLITS, labels_of, made_for, meta_of, read_json, write_json
-from pipeline.corpus.tokenizers import Bytes, Characters, Tokenizer
-from pipeline.engine.runtime import Runtime
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.inference.trained import Subject
 from pipeline.networks.weights import save_weights
-from pipeline.probes.base import Subject
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective, class_weights
 from pipeline.tasks.table import TASKS
 from pipeline.tasks.vision import Vision
+from pipeline.tokenizers.tokenizers import Bytes, Characters, Tokenizer
 
 TEXT = "the cat sat on the mat; the dog sat on the cat.\n"
 

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from test_histories import dvc, repository
 
-from pipeline.lab.abandoned import RUN, clear
-from pipeline.lab.mend import mend
+from pipeline.lab.repair.abandoned import RUN, clear
+from pipeline.lab.repair.repair import mend
 
 
 def copy(root: Path, name: str = "tmpabc") -> Path:

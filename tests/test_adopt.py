@@ -18,9 +18,9 @@ from test_journey import clone, run
 from test_tokenizers import learned
 
 from pipeline.artifacts import read_json, seal_folder, tokenizer_digest, write_json
-from pipeline.engine.architectures import ARCHITECTURES
-from pipeline.lab.adopt import adopt
-from pipeline.lab.stock_text import write
+from pipeline.engine.pretrained.architectures import ARCHITECTURES
+from pipeline.lab.export.transformers_text import write
+from pipeline.lab.import_command import adopt
 from pipeline.params import Refusal, read_yaml
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
 
-from pipeline.engine.ahead import Ahead
 from pipeline.engine.loop import Interrupted, fit
-from pipeline.engine.order import batch_of
+from pipeline.engine.prefetch import Ahead
+from pipeline.engine.sampler import batch_of
 from pipeline.tasks.base import Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
 
@@ -56,7 +56,7 @@ class Torn(LanguageModelling):
 
 @pytest.mark.parametrize("depth", [0, 3])
 def test_an_error_in_the_thread_comes_up_at_the_step_that_wanted_the_batch(depth: int, tmp_path: Path) -> None:
-    from pipeline.engine.order import rows_of
+    from pipeline.engine.sampler import rows_of
 
     params = knobs(runtime__read_ahead=depth)
     progress, whole, runtime = started(params, tmp_path)

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from pipeline.probes.answers import BINS, Answers, ClassScore, best_first, interval
+from pipeline.evaluation.class_metrics import BINS, Answers, ClassScore, best_first, interval
 
 CLOSE = 1e-12
 

@@ -13,12 +13,12 @@ import torch
 from subjects import subject
 from torch import Tensor
 
+from pipeline.inference.trained import Subject
 from pipeline.networks.attention import ATTENTIONS
-from pipeline.probes.attention_entropy import attention_entropy
-from pipeline.probes.attention_logit import attention_logit
-from pipeline.probes.attention_sink import attention_sink
-from pipeline.probes.base import Subject
-from pipeline.probes.copying import induction, previous_token, repeated
+from pipeline.probes.attention.entropy import attention_entropy
+from pipeline.probes.attention.induction import induction, previous_token, repeated
+from pipeline.probes.attention.logit import attention_logit
+from pipeline.probes.attention.sink import attention_sink
 from pipeline.readings import Reading
 
 PLAIN = {"model__mixer": "none", "model__position": "none", "model__norm": "none"}

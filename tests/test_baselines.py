@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts import write_json
+from pipeline.evaluation.baselines import HELD_OUT, Score, baselines, by_compression, by_counting, entropy
+from pipeline.evaluation.ngrams import predictions
 from pipeline.params import Refusal
-from pipeline.probes.baselines import HELD_OUT, Score, baselines, by_compression, by_counting, entropy
-from pipeline.probes.ngrams import predictions
 
 VOCABULARY = 7
 
@@ -233,7 +233,7 @@ def test_xz_may_use_the_training_text_when_that_helps(tmp_path: Path) -> None:
 
 
 def test_xz_of_a_large_text_reads_as_much_of_it_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.probes.baselines.COMPRESSED", 1000)
+    monkeypatch.setattr("pipeline.evaluation.baselines.COMPRESSED", 1000)
     (tmp_path / "train.txt").write_bytes(b"x" * 5000 + b"abc" * 300)
     (tmp_path / "test.txt").write_bytes(b"abc" * 333 + b"!" + np.random.default_rng(1).bytes(5000))
     found = by_compression(tmp_path, "test")

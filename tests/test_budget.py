@@ -19,15 +19,15 @@ from small import knobs, write_tokens
 from subjects import TEXT, leave_images, leave_texts
 
 from pipeline.artifacts import TOKENS, meta_of, seal, write_json
-from pipeline.corpus.table import IMAGES, LABELLED_TEXTS
-from pipeline.corpus.tokenizers import Characters
-from pipeline.lab import budget_page
-from pipeline.lab.budget import draw_up
-from pipeline.lab.fitting import CARDS, CHANGES, GIB, Device, card, changes_to_fit, with_changes
-from pipeline.lab.material import CLASSES, PICTURES, Data, data_of
-from pipeline.lab.pace import STEPS, Pace, measure
+from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS
+from pipeline.lab.budget import report as budget_page
+from pipeline.lab.budget.estimate import draw_up
+from pipeline.lab.budget.fit import CARDS, CHANGES, GIB, Device, card, changes_to_fit, with_changes
+from pipeline.lab.budget.timing import STEPS, Pace, measure
+from pipeline.lab.stand_ins.data_shape import CLASSES, PICTURES, Data, data_of
 from pipeline.params import Params, Refusal, load
 from pipeline.tasks.base import Shape
+from pipeline.tokenizers.tokenizers import Characters
 
 TOP = Path(__file__).parents[1]
 

@@ -25,18 +25,18 @@ from test_journey import clone, commit, run
 
 from pipeline import artifacts
 from pipeline.artifacts import CHECKSUMS, LEFT_BY, NOT_CACHED, Refusal, checksums_of, read_json
-from pipeline.corpus.documents import Splits, chunks, whole
-from pipeline.corpus.encoding import spread
-from pipeline.corpus.tokenizers import Characters
-from pipeline.corpus.tokenizers import load as load_tokenizer
-from pipeline.engine.given import given
+from pipeline.corpus.encode.encode import spread
+from pipeline.corpus.store.text import Splits, chunks, whole
+from pipeline.engine.pretrained.source import given
+from pipeline.inference.trained import open_model, open_snapshots
 from pipeline.params import door, read_yaml
-from pipeline.probes.base import open_model, open_snapshots
 from pipeline.readings import load_all, read_curve
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.vision import Vision
+from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.tokenizers import load as load_tokenizer
 
 STAGES = read_yaml(TOP / "dvc.yaml")["stages"]
 
@@ -384,7 +384,7 @@ def test_a_folder_is_whole_whenever_the_process_that_fills_it_is_killed(number: 
     program = f"""
 import os, shutil
 from pathlib import Path
-from pipeline.corpus.documents import whole
+from pipeline.corpus.store.text import whole
 left = {number}
 def counted(does):
     def one(*words, **more):

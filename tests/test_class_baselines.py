@@ -12,8 +12,8 @@ from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier
 
 from pipeline.artifacts import images_of
-from pipeline.probes import class_baselines as baselines
-from pipeline.probes.class_baselines import class_baselines, labels, majority, texts
+from pipeline.evaluation import class_baselines as baselines
+from pipeline.evaluation.class_baselines import class_baselines, labels, majority, texts
 
 
 @pytest.fixture

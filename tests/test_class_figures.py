@@ -18,9 +18,9 @@ from pipeline.figures import classes
 from pipeline.figures.charts import loss
 from pipeline.figures.class_pictures import class_pictures
 from pipeline.figures.headline import headline
-from pipeline.figures.page import page
+from pipeline.figures.heatmap_png import picture_uri
 from pipeline.figures.pictures import pictures
-from pipeline.figures.pixels import picture_uri
+from pipeline.figures.report import page
 from pipeline.figures.run import Run, read_run
 from pipeline.figures.style import png
 from pipeline.params import read_yaml

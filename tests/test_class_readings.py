@@ -14,21 +14,21 @@ import torch.nn.functional as F  # noqa: N812 (its customary name)
 from subjects import CLASSES, EXAMPLES, IMAGE, small_subject
 from torch import Tensor, nn
 
+from pipeline.inference.trained import Subject
 from pipeline.networks.convolution import as_map
-from pipeline.probes.activations import activation_rms
-from pipeline.probes.attention import attention_maps
-from pipeline.probes.attention_entropy import attention_entropy
-from pipeline.probes.attention_logit import attention_logit
-from pipeline.probes.attention_sink import attention_sink
-from pipeline.probes.base import Subject
-from pipeline.probes.dead_units import dead_units
-from pipeline.probes.embeddings import embeddings
-from pipeline.probes.feature_maps import feature_maps
-from pipeline.probes.filters import filters
-from pipeline.probes.gradients import gradient_norm
-from pipeline.probes.held_out import held_out
-from pipeline.probes.saliency import saliency
-from pipeline.probes.update_ratio import update_ratio
+from pipeline.probes.attention.entropy import attention_entropy
+from pipeline.probes.attention.logit import attention_logit
+from pipeline.probes.attention.maps import attention_maps
+from pipeline.probes.attention.sink import attention_sink
+from pipeline.probes.gradients.gradient_norm import gradient_norm
+from pipeline.probes.gradients.update_ratio import update_ratio
+from pipeline.probes.passes.held_out import held_out
+from pipeline.probes.prediction.embeddings import embeddings
+from pipeline.probes.prediction.saliency import saliency
+from pipeline.probes.signal.activation_rms import activation_rms
+from pipeline.probes.signal.dead_units import dead_units
+from pipeline.probes.signal.feature_maps import feature_maps
+from pipeline.probes.signal.filters import filters
 from pipeline.readings import Reading
 from pipeline.tasks.vision import Vision
 

@@ -18,11 +18,11 @@ from small import TOP, knobs
 
 from pipeline import evaluate
 from pipeline.artifacts import EVALUATION, MISTAKES, SAMPLES, images_of, labels_of
-from pipeline.lab.sample import Draw, write
+from pipeline.evaluation import mistakes, scores
+from pipeline.evaluation.class_metrics import Answers, ClassScore
+from pipeline.evaluation.class_scores import answers_of, class_standings, class_summary, examples_shared
+from pipeline.lab.chat import Draw, write
 from pipeline.params import Refusal
-from pipeline.probes import mistakes, scores
-from pipeline.probes.answers import Answers, ClassScore
-from pipeline.probes.class_scores import answers_of, class_standings, class_summary, examples_shared
 
 KINDS = ("classify", "vision")
 

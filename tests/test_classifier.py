@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline.artifacts import memory_mapped, meta_of, read_json
 from pipeline.engine.curricula import CURRICULA
 from pipeline.engine.loop import fit, update
-from pipeline.engine.order import DRAWS
+from pipeline.engine.sampler import DRAWS
 from pipeline.networks.classifier import PADDING, Classifier
 from pipeline.networks.dropout import Noise
 from pipeline.networks.pooling import POOLINGS

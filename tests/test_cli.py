@@ -23,15 +23,15 @@ import pytest
 from small import knobs
 from subjects import leave_model, machine, subject
 
-from pipeline.corpus.documents import Splits
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import IMAGES, LABELLED_TEXTS, TEXTS
-from pipeline.corpus.tokenizers import Characters
-from pipeline.lab import environment
+from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
+from pipeline.corpus.store.text import Splits
+from pipeline.lab.chat import Draw, converse, open_trained, write
 from pipeline.lab.cli import NO_VERBS, main
-from pipeline.lab.data_sets import CATALOGUE, description, listing
-from pipeline.lab.sample import Draw, converse, open_trained, write
+from pipeline.lab.data_catalogue import CATALOGUE, description, listing
+from pipeline.lab.setup import environment
 from pipeline.params import read_yaml
+from pipeline.progress import follower
+from pipeline.tokenizers.tokenizers import Characters
 
 TOP = Path(__file__).parents[1]
 DRAW = Draw(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)

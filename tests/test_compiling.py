@@ -13,8 +13,8 @@ import pytest
 import torch
 from small import TOP, VOCABULARY, knobs
 
-from pipeline.engine.blocks import COMPILE_FROM, arrange
-from pipeline.engine.tuned import NEVER
+from pipeline.engine.block_execution import COMPILE_FROM, arrange
+from pipeline.engine.runtime.tuned import NEVER
 from pipeline.networks.transformer import GPT
 from pipeline.params import Refusal
 

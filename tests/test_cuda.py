@@ -18,8 +18,8 @@ from test_kinds import ENTRIES, RECIPES, WAYS, entry, gradient
 
 from pipeline.artifacts import READINGS, read_yaml
 from pipeline.engine.loop import Interrupted, fit
-from pipeline.engine.optimizers import OPTIMIZERS
-from pipeline.engine.runtime import Runtime
+from pipeline.engine.optimizers.table import OPTIMIZERS
+from pipeline.engine.runtime.runtime import Runtime
 from pipeline.params import Params, Refusal
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card here")

@@ -15,7 +15,7 @@ from pipeline.artifacts import parts_of, read_json, write_json
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.curricula import CURRICULA, PACES, dials_at
 from pipeline.engine.loop import fit, update, validate
-from pipeline.engine.order import batch_of, opened, rows_of, where_documents_begin
+from pipeline.engine.sampler import batch_of, opened, rows_of, where_documents_begin
 from pipeline.figures import charts
 from pipeline.params import Params
 from pipeline.tasks.base import Shape

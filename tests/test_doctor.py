@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from small import TOP
 from typer.main import get_command
 
+from pipeline.doctor.case import Case
+from pipeline.doctor.cause import Cause
+from pipeline.doctor.causes import CAUSES
+from pipeline.doctor.diagnose import Diagnosis, diagnose, look, votes
+from pipeline.doctor.ranges import RANGES, Range
+from pipeline.doctor.signs import SIGNS
+from pipeline.doctor.symptoms import COMPLAINTS
+from pipeline.evaluation.contamination import WINDOW, overlap
 from pipeline.lab.cli import app
 from pipeline.params import Params, parse, read_yaml, with_knobs
-from pipeline.probes.case import Case
-from pipeline.probes.cause import Cause
-from pipeline.probes.causes import CAUSES
-from pipeline.probes.complaints import COMPLAINTS
-from pipeline.probes.doctor import Diagnosis, diagnose, look, votes
-from pipeline.probes.overlap import WINDOW, overlap
-from pipeline.probes.ranges import RANGES, Range
-from pipeline.probes.signs import SIGNS
 from pipeline.probes.table import PROBES
 from pipeline.readings import Axis, Reading
 

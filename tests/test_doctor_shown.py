@@ -15,7 +15,7 @@ from sealing import sealed
 from small import TOP
 
 from pipeline.artifacts import DIAGNOSIS, seal, write_json
-from pipeline.lab.doctor import STRIP, show, strip
+from pipeline.lab.doctor.show import STRIP, show, strip
 from pipeline.params import Refusal
 
 

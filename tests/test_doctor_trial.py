@@ -12,17 +12,17 @@ import scipy.stats
 from small import TOP
 
 from pipeline.artifacts import private
-from pipeline.lab import examination
-from pipeline.lab.basis import Basis
-from pipeline.lab.doctor_fit import fitted, lines
-from pipeline.lab.doctor_trial import Outcome, Rate, cases_of, confusion, diagnosed, play, rates
-from pipeline.lab.faults import FAULTS
-from pipeline.lab.patients import FITTED_ON, HELD_OUT, RECIPES, TASKS, VARIANTS, Patient, patients
-from pipeline.lab.trial_picture import draw
+from pipeline.doctor.case import Case
+from pipeline.doctor.diagnose import diagnose
+from pipeline.doctor.ranges import FITTED, RANGES
+from pipeline.lab.doctor import run_case as examination
+from pipeline.lab.doctor.benchmark import Outcome, Rate, cases_of, confusion, diagnosed, play, rates
+from pipeline.lab.doctor.cases import FITTED_ON, HELD_OUT, RECIPES, TASKS, VARIANTS, Patient, patients
+from pipeline.lab.doctor.confusion_plot import draw
+from pipeline.lab.doctor.fit_ranges import fitted, lines
+from pipeline.lab.dvc.base_params import Basis
+from pipeline.lab.faults.faults import FAULTS
 from pipeline.params import Refusal, read_yaml
-from pipeline.probes.case import Case
-from pipeline.probes.doctor import diagnose
-from pipeline.probes.ranges import FITTED, RANGES
 
 STANDING = read_yaml(TOP / "params.yaml")
 

@@ -12,9 +12,9 @@ from memory_in_use import Alive, saved
 from small import VOCABULARY, knobs, same, started
 from torch import Tensor
 
-from pipeline.engine.blocks import CHECKPOINTING, arrange, offloading
+from pipeline.engine.block_execution import CHECKPOINTING, arrange, offloading
 from pipeline.engine.loop import update, validate
-from pipeline.engine.order import rows_of
+from pipeline.engine.sampler import rows_of
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from recorded import FINDING, SCORES, leave_recorded_run, turn, write
 
-from pipeline.lab.experiments import LONGEST, asked, by_task, columns, judge, print_table, set_apart
-from pipeline.lab.queued import is_gone, lost
+from pipeline.lab.dvc.queue import is_gone, lost
+from pipeline.lab.experiments.table import LONGEST, asked, by_task, columns, judge, print_table, set_apart
 
 SECTIONS = ("seed", "task", "prepare", "train", "model")
 

@@ -17,16 +17,16 @@ from subjects import leave_model, subject
 from test_tokenizers import learned
 
 from pipeline.artifacts import CARD, EVALUATION, write_json
-from pipeline.corpus.hugging_face import FORMS, tokenizer_config, tokenizer_json
-from pipeline.corpus.tokenizers import TOKENIZERS, Tokenizer
-from pipeline.engine.architectures import ARCHITECTURES, FREE, nearest
-from pipeline.engine.pieces import BUFFERS, Misfit, pack, unpack
-from pipeline.lab.export import export
-from pipeline.lab.stock_text import placed, write
+from pipeline.corpus.encode.tokenizer_json import FORMS, tokenizer_config, tokenizer_json
+from pipeline.engine.pretrained.architectures import ARCHITECTURES, FREE, nearest
+from pipeline.engine.pretrained.weight_map import BUFFERS, Misfit, pack, unpack
+from pipeline.evaluation.samples import stream
+from pipeline.inference.trained import Subject
+from pipeline.lab.export.export import export
+from pipeline.lab.export.transformers_text import placed, write
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model, Refusal
-from pipeline.probes.base import Subject
-from pipeline.probes.samples import stream
+from pipeline.tokenizers.tokenizers import TOKENIZERS, Tokenizer
 
 transformers = pytest.importorskip("transformers")
 TEXT = "the cat sat on the mat; the dog sat on the cat. 12 + 34 = 46, isn't it?\n" * 8

@@ -20,20 +20,21 @@ from test_export import a_model_of
 from typer.testing import CliRunner
 
 from pipeline.artifacts import CARD, EVALUATION, read_json, write_json
-from pipeline.engine.architectures import ARCHITECTURES
-from pipeline.lab import onnx_file, vision_transformer
-from pipeline.lab.adopt import adopt
+from pipeline.engine.pretrained.architectures import ARCHITECTURES
+from pipeline.inference.trained import Subject
 from pipeline.lab.cli import app
-from pipeline.lab.export import export
-from pipeline.lab.stock_text import placed, write
-from pipeline.lab.vision_transformer import HOLDS, lacks
+from pipeline.lab.export import onnx_model as onnx_file
+from pipeline.lab.export import transformers_vit as vision_transformer
+from pipeline.lab.export.export import export
+from pipeline.lab.export.transformers_text import placed, write
+from pipeline.lab.export.transformers_vit import HOLDS, lacks
+from pipeline.lab.import_command import adopt
 from pipeline.networks.convolution import SHRINKS
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.params import Refusal
-from pipeline.probes.base import Subject
 from pipeline.tasks.base import Shape
 from pipeline.tasks.vision import Vision
 

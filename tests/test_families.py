@@ -14,7 +14,7 @@ from small import VOCABULARY, assert_resumes, knobs, same, started
 from torch import Tensor
 
 from pipeline.engine.loop import update, validate
-from pipeline.engine.optimizers import OPTIMIZERS
+from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.schedules import SCHEDULES, learning_rate
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS

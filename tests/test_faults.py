@@ -9,12 +9,12 @@ import pytest
 import torch
 from small import Keeping, knobs, started
 
+from pipeline.doctor.causes import CAUSES
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit, update, validate
-from pipeline.engine.runtime import Runtime
-from pipeline.lab.faults import FAULTS, Training
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.lab.faults.faults import FAULTS, Training
 from pipeline.params import Params
-from pipeline.probes.causes import CAUSES
 from pipeline.tasks.base import IGNORED, Batch
 from pipeline.tasks.lm import LanguageModelling
 
@@ -100,7 +100,7 @@ def test_a_mean_of_means_weighs_every_micro_batch_alike(tmp_path: Path) -> None:
 
 
 def batch_rows(training: Training) -> np.ndarray:
-    from pipeline.engine.order import rows_of
+    from pipeline.engine.sampler import rows_of
 
     return rows_of(training.params.seed, 0, training.params.train.batch, training.task.size("train"))
 

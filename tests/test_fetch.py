@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from file_server import Server, serving
 
-from pipeline.corpus import fetch
-from pipeline.corpus.progress import follower
+from pipeline.corpus.sources.published import download as fetch
 from pipeline.params import Refusal
+from pipeline.progress import follower
 
 CONTENT = bytes(range(256)) * 2000
 QUIET = follower("none")

@@ -23,15 +23,17 @@ from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
 from sealing import sealed
 
 from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
-from pipeline.figures import charts, clouds, doctor, pixels
+from pipeline.figures import charts, doctor
+from pipeline.figures import heatmap_png as pixels
+from pipeline.figures import scatter as clouds
+from pipeline.figures.chart_html import chart_view, grid_view, thinned
 from pipeline.figures.forms import FORMS, draw, scale
-from pipeline.figures.page import page
 from pipeline.figures.pictures import diagnosis, pictures
-from pipeline.figures.questions import QUESTIONS
+from pipeline.figures.report import page
 from pipeline.figures.run import Run, read_run
 from pipeline.figures.samples import inline, read_samples
+from pipeline.figures.sections import QUESTIONS
 from pipeline.figures.style import colors, png, said, shown, spread, ticks
-from pipeline.figures.views import chart_view, grid_view, thinned
 from pipeline.params import Refusal, read_yaml
 from pipeline.readings import About, Axis, Form, Reading, finite
 
@@ -321,7 +323,7 @@ def test_a_large_model_keeps_the_page_under_two_megabytes(run: Run, knobs: dict[
 
 
 def test_more_maps_than_fit_come_as_images_alone(run: Run, knobs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.figures.page.CELLS", 200)
+    monkeypatch.setattr("pipeline.figures.report.CELLS", 200)
     data = [data for data in Parsed(page(run, knobs)).data if "cells" in data]
     assert [entry["cells"] is None for entry in data] == [False, True]  # the small map is kept, attention is too large
 

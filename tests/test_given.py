@@ -23,16 +23,16 @@ from subjects import leave_model, runtime, subject
 from test_export import a_model_of
 
 from pipeline.artifacts import NONE, identity, read_json, seal_folder, sha256_of, tokenizer_digest, write_json
-from pipeline.corpus.hugging_face import tokenizer_json
-from pipeline.engine.architectures import ARCHITECTURES
-from pipeline.engine.given import given, network_of
-from pipeline.engine.inheritance import start_from, taught_by
-from pipeline.engine.start import begin
-from pipeline.lab.adopt import adopt
-from pipeline.lab.stock_text import write
+from pipeline.corpus.encode.tokenizer_json import tokenizer_json
+from pipeline.engine.pretrained.architectures import ARCHITECTURES
+from pipeline.engine.pretrained.source import given, network_of
+from pipeline.engine.pretrained.transfer import start_from, taught_by
+from pipeline.engine.setup import begin
+from pipeline.inference.trained import Subject, open_model, open_snapshots
+from pipeline.lab.export.transformers_text import write
+from pipeline.lab.import_command import adopt
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params, Refusal, Yaml12Loader
-from pipeline.probes.base import Subject, open_model, open_snapshots
 from pipeline.tasks.base import Shape
 
 

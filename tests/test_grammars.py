@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from small import knobs
 
-from pipeline.corpus import grammars, synthetic
-from pipeline.corpus.documents import Splits
+from pipeline.corpus import grammars
 from pipeline.corpus.grammars import GRAMMARS
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import TEXTS
+from pipeline.corpus.sources.generated import markov as synthetic
+from pipeline.corpus.sources.table import TEXTS
+from pipeline.corpus.store.text import Splits
+from pipeline.progress import follower
 
 MADE = {  # which data set has the rule
     "sums": {"prepare__dataset": "addition", "prepare__fewest_digits": 1},

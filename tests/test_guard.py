@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from dvc.cli.parser import get_main_parser
 
-from pipeline.lab import guard
-from pipeline.lab.guard import before
+from pipeline.lab.experiments import guard
+from pipeline.lab.experiments.guard import before
 from pipeline.params import Refusal
 
 TOP = Path(__file__).parents[1]

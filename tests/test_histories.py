@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from dvc_kills import Run, state
 
-from pipeline.lab.mend import mend
+from pipeline.lab.repair.repair import mend
 
 KILLER = Path(__file__).with_name("dvc_kills.py")
 STAGE = """stages:

@@ -17,10 +17,10 @@ from small import knobs
 from test_fetch import answering, sha256
 
 from pipeline.artifacts import SPLITS
-from pipeline.corpus import hub
-from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.progress import follower
+from pipeline.corpus.sources.published import hub
+from pipeline.corpus.store.text import Card, Splits
 from pipeline.params import ParamsError, Refusal
+from pipeline.progress import follower
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TALES = [f"Once upon a time there were {i} bears. " * 3 for i in range(200)]

@@ -20,13 +20,15 @@ from small import knobs
 from test_fetch import sha256, zipped
 
 from pipeline.artifacts import SPLITS, images_of, labels_of
-from pipeline.corpus import mnist1d, own_images, published_images
-from pipeline.corpus.documents import Card
-from pipeline.corpus.images import ImageSet, Pictures, split_all, split_training
-from pipeline.corpus.lookalikes import AFAR, NEAR, lookalikes
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import IMAGES
+from pipeline.corpus.sources.generated import mnist1d
+from pipeline.corpus.sources.published import images as published_images
+from pipeline.corpus.sources.table import IMAGES
+from pipeline.corpus.sources.user import images as own_images
+from pipeline.corpus.store.image_duplicates import AFAR, NEAR, lookalikes
+from pipeline.corpus.store.images import ImageSet, Pictures, split_all, split_training
+from pipeline.corpus.store.text import Card
 from pipeline.params import Refusal
+from pipeline.progress import follower
 
 QUIET = follower("none")
 FETCHED = {"mnist_5k", "mnist", "fashion_mnist", "cifar10", "file"}  # from somewhere: a package, an address, a folder

@@ -14,7 +14,7 @@ from small import SIDE, Keeping, assert_resumes, knobs, same, started
 from torch import Tensor, nn
 
 from pipeline.engine.loop import fit
-from pipeline.engine.order import batch_of
+from pipeline.engine.sampler import batch_of
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.convolution import SHRINKS, Convolution, as_map, as_positions
 from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
@@ -26,9 +26,9 @@ from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.params import Params
+from pipeline.tasks.augmentation import Variation, blended, cut_out, flipped, shifted
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.objective import Objective
-from pipeline.tasks.variation import Variation, blended, cut_out, flipped, shifted
 
 IMAGE = (7, 5, 3)
 OUTPUTS = 4

@@ -15,12 +15,11 @@ from test_given import leave, params_of
 from test_strides import Walking
 
 from pipeline.artifacts import made_for, meta_of, read_json, seal_folder, write_json
-from pipeline.corpus.tokenizers import BytePairs, Bytes, Characters, FromFile, load
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.given import given
-from pipeline.engine.inheritance import NEW
 from pipeline.engine.loop import fit, update
-from pipeline.engine.optimizers import OPTIMIZERS
+from pipeline.engine.optimizers.table import OPTIMIZERS
+from pipeline.engine.pretrained.source import given
+from pipeline.engine.pretrained.transfer import NEW
 from pipeline.networks.dropout import Noise
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.pooling import POOLINGS
@@ -28,6 +27,7 @@ from pipeline.networks.positions import POSITIONS
 from pipeline.networks.weights import save_weights
 from pipeline.params import Params, ParamsError, Refusal
 from pipeline.tasks.base import Shape
+from pipeline.tokenizers.tokenizers import BytePairs, Bytes, Characters, FromFile, load
 
 
 def weights(progress: Progress) -> dict[str, torch.Tensor]:

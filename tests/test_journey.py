@@ -199,10 +199,10 @@ def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) 
     assert "models: this model is of another run: models is not what train left; `dvc repro` trains" in said
     assert has_scores(run(lab, "rally", "show"), "workspace"), "they are of the committed knobs, as dvc.lock says"
 
-    code = lab / "pipeline/probes/scores.py"
+    code = lab / "pipeline/evaluation/scores.py"
     code.write_text(code.read_text() + "# other\n")
     table = run(lab, "rally", "show")
-    assert "pipeline/probes/scores.py has changed since evaluate ran" in table
+    assert "pipeline/evaluation/scores.py has changed since evaluate ran" in table
     assert (has_scores(table, "workspace"), has_scores(table, "main")) == (False, True)
     commit(lab)
     table = run(lab, "rally", "show")

@@ -9,10 +9,10 @@ import torch
 from small import Keeping, knobs, same, started
 from test_optimizers import OWN, Named, all_of, furthest
 
-from pipeline.engine.keeping import Away, In8Bits, Kept, levels
 from pipeline.engine.loop import fit
-from pipeline.engine.optimizer import Grouped, Optimizer
-from pipeline.engine.optimizers import OPTIMIZERS
+from pipeline.engine.optimizers.base import Grouped, Optimizer
+from pipeline.engine.optimizers.state_storage import Away, In8Bits, Kept, levels
+from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.params import Params
 
 SHAPES = {"embedding.weight": (70, 64), "blocks.0.attention.project.weight": (96, 64), "blocks.0.norms.0.weight": (64,)}

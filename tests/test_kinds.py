@@ -13,10 +13,10 @@ from small import BATCH_NORM, KINDS, Keeping, assert_resumes, knobs, same, start
 from test_families import AT_ITS_RATE, FAMILIES, KNOBS
 from test_strides import Walking
 
+from pipeline.engine.early_stopping import ABOVE_UNIFORM
 from pipeline.engine.loop import fit, update
-from pipeline.engine.optimizers import OPTIMIZERS
-from pipeline.engine.order import DRAWS, batch_of
-from pipeline.engine.surrender import ABOVE_UNIFORM
+from pipeline.engine.optimizers.table import OPTIMIZERS
+from pipeline.engine.sampler import DRAWS, batch_of
 from pipeline.networks.convolution import SHRINKS
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS

@@ -14,15 +14,15 @@ import pytest
 from small import knobs
 
 from pipeline.artifacts import SPLITS
-from pipeline.corpus.brackets import labelled_dyck
-from pipeline.corpus.documents import Card, Splits
 from pipeline.corpus.grammars import brackets
-from pipeline.corpus.languages import LANGUAGES, messages
-from pipeline.corpus.modular import NUMBERS, labelled_modular
-from pipeline.corpus.progress import follower
-from pipeline.corpus.rows import KINDS, labelled_file
-from pipeline.corpus.sentiment import Sentiment, label_of
+from pipeline.corpus.sources.generated.dyck import labelled_dyck
+from pipeline.corpus.sources.generated.modular import NUMBERS, labelled_modular
+from pipeline.corpus.sources.published.language_id import LANGUAGES, messages
+from pipeline.corpus.sources.published.sentiment import Sentiment, label_of
+from pipeline.corpus.sources.user.labelled import KINDS, labelled_file
+from pipeline.corpus.store.text import Card, Splits
 from pipeline.params import Refusal
+from pipeline.progress import follower
 
 Labelled = dict[str, list[tuple[str, str]]]
 ROWS = [(f"text number {i} of them", "abc"[i % 3 if i < 60 else 0]) for i in range(90)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small import knobs
 
-from pipeline.corpus.labels import Chosen, chosen
+from pipeline.corpus.store.labels import Chosen, chosen
 from pipeline.params import Refusal
 
 LABELS = np.repeat([0, 1, 2, 3], [500, 300, 200, 20])

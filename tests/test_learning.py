@@ -15,17 +15,17 @@ from small import knobs
 from test_families import FAMILIES, KNOBS, VARIANTS
 
 from pipeline.artifacts import SPLITS, meta_of, tokenizer_of, tokens_of, write_json
-from pipeline.corpus.documents import Splits
-from pipeline.corpus.encoding import encode_split, learn
-from pipeline.corpus.parts import write_parts
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import TEXTS
+from pipeline.corpus.encode.difficulty import write_parts
+from pipeline.corpus.encode.encode import encode_split, learn
+from pipeline.corpus.sources.table import TEXTS
+from pipeline.corpus.store.text import Splits
 from pipeline.engine.loop import update, validate
-from pipeline.engine.runtime import Runtime
-from pipeline.engine.start import begin
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.engine.setup import begin
 from pipeline.networks.attention import CONTROL_ATTENTIONS
 from pipeline.networks.mixers import CONTROL_MIXERS
 from pipeline.params import Params
+from pipeline.progress import follower
 
 pytestmark = pytest.mark.slow
 

@@ -22,19 +22,19 @@ from test_probes import KINDS, named
 from torch import Tensor, nn
 
 from pipeline.artifacts import TOKENS, meta_of, read_json, seal, write_json
-from pipeline.corpus.tokenizers import Characters
-from pipeline.engine.runtime import Runtime
-from pipeline.lab import look_text
-from pipeline.lab.asked import Asked
-from pipeline.lab.look import Looked, look
-from pipeline.lab.look_diagram import diagram
-from pipeline.lab.look_heads import habits, most_decided
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.lab.look import terminal as look_text
+from pipeline.lab.look.activations import Activation, Dissection, dissect, dissected
+from pipeline.lab.look.diagram import diagram
+from pipeline.lab.look.forward_pass import Looked, look
+from pipeline.lab.look.heads import habits, most_decided
+from pipeline.lab.look.logit_lens import predictions
+from pipeline.lab.look.request import Asked
+from pipeline.lab.look.trace import Trace, trace
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.transformer import GPT
 from pipeline.params import Refusal
-from pipeline.probes.dissection import Activation, Dissection, dissect, dissected
-from pipeline.probes.lens import predictions
-from pipeline.probes.trace import Trace, trace
+from pipeline.tokenizers.tokenizers import Characters
 
 TOP = Path(__file__).parents[1]
 IDS = [3, 1, 4, 1, 5, 9, 2]

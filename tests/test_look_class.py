@@ -21,11 +21,12 @@ from subjects import CLASSES, IMAGE, OF_KIND, leave_model, small_subject
 from test_look_page import Parsed
 
 from pipeline.artifacts import made_for, read_json, write_json
-from pipeline.lab import look_class_page, look_class_text
-from pipeline.lab.asked import Asked
 from pipeline.lab.cli import main
-from pipeline.lab.look import look
-from pipeline.lab.look_class import Told
+from pipeline.lab.look import classifier_html as look_class_page
+from pipeline.lab.look import classifier_terminal as look_class_text
+from pipeline.lab.look.classifier import Told
+from pipeline.lab.look.forward_pass import look
+from pipeline.lab.look.request import Asked
 from pipeline.params import Refusal
 
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")

@@ -19,11 +19,11 @@ from subjects import runtime
 from test_look import network
 
 from pipeline.lab.cli import main
-from pipeline.lab.look import Looked
-from pipeline.lab.look_page import page, write
+from pipeline.lab.look.activations import dissect
+from pipeline.lab.look.forward_pass import Looked
+from pipeline.lab.look.html import page, write
 from pipeline.networks.transformer import GPT
 from pipeline.params import load
-from pipeline.probes.dissection import dissect
 
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 IDS = [3, 1, 4, 1, 5, 9]

@@ -12,10 +12,10 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipeline.corpus import lookalikes as room
-from pipeline.corpus.images import scale_of
-from pipeline.corpus.lookalikes import AFAR, NEAR, Search, digests, lookalikes
-from pipeline.corpus.stack import Joined, Some, Stack
+from pipeline.corpus.store import image_duplicates as room
+from pipeline.corpus.store.disk_images import Joined, Some, Stack
+from pipeline.corpus.store.image_duplicates import AFAR, NEAR, Search, digests, lookalikes
+from pipeline.corpus.store.images import scale_of
 
 Pixels = np.ndarray
 

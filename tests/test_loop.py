@@ -13,10 +13,10 @@ from small import KINDS, TOP, VOCABULARY, WRITERS, Keeping, knobs, same, started
 
 from pipeline.artifacts import TRAIN_METRICS, meta_of, read_json, seal
 from pipeline.engine.display import display
-from pipeline.engine.journal import Journal, metrics_of
 from pipeline.engine.loop import fit, update, validate
-from pipeline.engine.order import rows_of
-from pipeline.engine.runtime import Runtime, Scaler
+from pipeline.engine.recorder import Journal, metrics_of
+from pipeline.engine.runtime.runtime import Runtime, Scaler
+from pipeline.engine.sampler import rows_of
 from pipeline.networks.transformer import GPT
 from pipeline.params import Refusal
 from pipeline.tasks.base import IGNORED, Shape, Task, Unit
@@ -294,7 +294,7 @@ def test_the_metrics_of_a_float16_training_count_its_skipped_steps(
 
 def test_a_runtime_asks_for_kernels_that_repeat_themselves_and_loads_no_compiler_for_it() -> None:
     script = (
-        "import sys, torch, pipeline.engine.start\nfrom pipeline.engine.runtime import Runtime\n"
+        "import sys, torch, pipeline.engine.setup\nfrom pipeline.engine.runtime.runtime import Runtime\n"
         "from pipeline.params import load\n"
         "Runtime(load().runtime)\nprint(torch.are_deterministic_algorithms_enabled(), 'torch._dynamo' in sys.modules)"
     )

@@ -10,7 +10,7 @@ import torch
 from small import knobs
 from subjects import OF_KIND, small_subject
 
-from pipeline.lab.made_up import EXAMPLES, Draw, MadeUp
+from pipeline.lab.stand_ins.dummy_task import EXAMPLES, Draw, MadeUp
 from pipeline.networks.classifier import PADDING
 from pipeline.params import Params
 from pipeline.tasks.base import Shape

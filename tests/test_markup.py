@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline.corpus.progress import follower
-from pipeline.lab.look_text import table
+from pipeline.lab.look.terminal import table
+from pipeline.progress import follower
 
 NAMES = ("[/b]", "texts [a-z].csv", "[red]x[/red]")
 

@@ -13,8 +13,8 @@ import pytest
 from dvc_kills import Run
 from small import TOP
 
-from pipeline.lab import mend as mending
-from pipeline.lab.mend import mend
+from pipeline.lab.repair import repair as mending
+from pipeline.lab.repair.repair import mend
 
 
 def git(root: Path, *words: str) -> str:

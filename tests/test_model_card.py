@@ -9,7 +9,7 @@ import pytest
 from recorded import SCORES, leave_recorded_run, record, turn, write
 from sealing import sealed
 
-from pipeline.lab.model_card import card
+from pipeline.lab.export.model_card import card
 
 MADE_BY = {"seed": 1, "model": {"depth": 1}, "train": {"lr": 0.1}, "step": 7}
 NAME, LOSS = "name: the plays", "| 1.25 |"

@@ -7,7 +7,7 @@ import torch
 from small import VOCABULARY, knobs, same
 from torch import Tensor
 
-from pipeline.engine.matrix import orthogonalised
+from pipeline.engine.optimizers.matrix import orthogonalised
 from pipeline.networks.inits import UpdateKind, rates
 from pipeline.networks.roles import Role, role_of
 from pipeline.networks.transformer import GPT

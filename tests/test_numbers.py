@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from pipeline.probes.numbers import DECADES, NUMBERS, as_metrics, summary
-from pipeline.probes.ranges import RANGES
+from pipeline.doctor.ranges import RANGES
+from pipeline.probes.summary import DECADES, NUMBERS, as_metrics, summary
 from pipeline.probes.table import PROBES
 from pipeline.readings import Axis, Reading, finite
 

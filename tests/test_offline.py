@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.lab import offline
-from pipeline.lab.offline import TEMPLATE, install
+from pipeline.lab.setup import offline_plots as offline
+from pipeline.lab.setup.offline_plots import TEMPLATE, install
 from pipeline.params import Refusal
 
 OUTSIDE = re.compile(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)\s*=\s*["']?(?:https?:)?//""")

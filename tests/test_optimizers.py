@@ -10,9 +10,9 @@ import torch
 from references import Lion, Reference, ScheduleFree, Soap
 from small import knobs
 
-from pipeline.engine.matrix import orthogonalised
-from pipeline.engine.optimizer import Grouped, Optimizer
-from pipeline.engine.optimizers import OPTIMIZERS
+from pipeline.engine.optimizers.base import Grouped, Optimizer
+from pipeline.engine.optimizers.matrix import orthogonalised
+from pipeline.engine.optimizers.table import OPTIMIZERS
 
 SHAPES = {
     "embedding.weight": (7, 6),

@@ -14,7 +14,18 @@ from recorded import FINDING, SCORES, STAGES, leave_recorded_run, record, record
 from small import TOP, knobs
 
 from pipeline.artifacts import MODEL, seal_folder, write_json
-from pipeline.lab.origin import THESE, Origin, Repository, Revision, Verdict, Workspace, _Loader, flat, of_commits, of_trained
+from pipeline.lab.dvc.provenance import (
+    THESE,
+    Origin,
+    Repository,
+    Revision,
+    Verdict,
+    Workspace,
+    _Loader,
+    flat,
+    of_commits,
+    of_trained,
+)
 from pipeline.params import Yaml12Loader
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from pipeline.lab.overrides import check, expand, for_params, turned
+from pipeline.lab.dvc.overrides import check, expand, for_params, turned
 from pipeline.params import Params, Refusal, parse, read_sections, read_yaml
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"

@@ -24,16 +24,16 @@ from PIL import Image
 from small import knobs
 
 from pipeline.artifacts import SPLITS, images_of, labels_of
-from pipeline.corpus.classes import classes_of, in_order
-from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.images import Pictures
-from pipeline.corpus.own import by_size
-from pipeline.corpus.progress import follower
-from pipeline.corpus.rows import KINDS
-from pipeline.corpus.table import IMAGES, LABELLED_TEXTS, TEXTS
-from pipeline.corpus.text import lines_of
-from pipeline.corpus.unusable import Unusable
+from pipeline.corpus.sources.splitting.text import lines_of
+from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
+from pipeline.corpus.sources.user.bad_data import Unusable
+from pipeline.corpus.sources.user.classes import classes_of, in_order
+from pipeline.corpus.sources.user.labelled import KINDS
+from pipeline.corpus.sources.user.text import by_size
+from pipeline.corpus.store.images import Pictures
+from pipeline.corpus.store.text import Card, Splits
 from pipeline.params import door
+from pipeline.progress import follower
 
 Content = bytes | str | Path  # a path: a link to there, as seen from the folder that holds it
 
@@ -625,7 +625,7 @@ def test_tables_and_lines(what: str, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_quote_that_is_never_closed_is_followed_no_farther_than_the_longest_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.corpus.rows.LONGEST", 1000)
+    monkeypatch.setattr("pipeline.corpus.sources.user.labelled.LONGEST", 1000)
     prepare = knobs(task__kind="classify", prepare__dataset="dyck", prepare__faulty="leave_out").prepare
     unusable, counted = Unusable(prepare, "rows"), itertools.count()
     table = (line for line in ["text,label\n", '"open,a\n', *(f"text {i},b\n" for i in range(2000))] if next(counted) >= 0)

@@ -12,14 +12,15 @@ from small import TOP, knobs
 
 from pipeline import prepare, tokenize
 from pipeline.artifacts import RAW, SPLITS, TOKENS, difficulty_of, ends_of, parts_of, read_json, text_of, tokens_of
-from pipeline.corpus import parts, table
-from pipeline.corpus.documents import Splits
-from pipeline.corpus.encoding import encode_split, learn
-from pipeline.corpus.parts import write_parts
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import TEXTS as DATASETS
-from pipeline.corpus.tokenizers import load
+from pipeline.corpus.encode import difficulty as parts
+from pipeline.corpus.encode.difficulty import write_parts
+from pipeline.corpus.encode.encode import encode_split, learn
+from pipeline.corpus.sources import table
+from pipeline.corpus.sources.table import TEXTS as DATASETS
+from pipeline.corpus.store.text import Splits
 from pipeline.params import read_yaml
+from pipeline.progress import follower
+from pipeline.tokenizers.tokenizers import load
 
 TEXTS = [b"aaaa aaaa", b"the cat sat on the mat " * 300, b"zq!", "né".encode() * 40, b"b"]
 

@@ -16,10 +16,10 @@ from test_tokenizers import somebody_elses
 
 from pipeline import prepare, tokenize
 from pipeline.artifacts import CARD, CHECKSUMS, RAW, SPLITS, TOKENS, meta_of, sha256_of
-from pipeline.corpus.documents import Splits, whole
-from pipeline.corpus.table import TEXTS
-from pipeline.corpus.tokenizers import TOKENIZERS, load
+from pipeline.corpus.sources.table import TEXTS
+from pipeline.corpus.store.text import Splits, whole
 from pipeline.params import Refusal, read_yaml
+from pipeline.tokenizers.tokenizers import TOKENIZERS, load
 
 POEM = "Shall I compare thee to a summer's day? Thou art more lovely.\n" * 200
 
@@ -47,9 +47,13 @@ def told(path: Path) -> Any:
 
 
 RATED = [
-    name for name, dataset in TEXTS.items() if dataset.__module__ in ("pipeline.corpus.addition", "pipeline.corpus.brackets")
+    name
+    for name, dataset in TEXTS.items()
+    if dataset.__module__ in ("pipeline.corpus.sources.generated.addition", "pipeline.corpus.sources.generated.dyck")
 ]
-GENERATED = [name for name, dataset in TEXTS.items() if dataset.__module__ == "pipeline.corpus.synthetic"] + RATED
+GENERATED = [
+    name for name, dataset in TEXTS.items() if dataset.__module__ == "pipeline.corpus.sources.generated.markov"
+] + RATED
 
 
 @pytest.mark.parametrize("dataset", GENERATED)

@@ -19,16 +19,16 @@ from torch import Tensor
 
 from pipeline import probe
 from pipeline.artifacts import PROBE_METRICS, READINGS, read_json
-from pipeline.corpus.tokenizers import Bytes
+from pipeline.inference.trained import Subject, open_snapshots
 from pipeline.networks.attention import Attention
 from pipeline.params import Refusal, names_in
-from pipeline.probes.activations import activation_rms
-from pipeline.probes.attention import attention_maps, label
-from pipeline.probes.base import Subject, open_snapshots
-from pipeline.probes.gradients import gradient_norm
-from pipeline.probes.numbers import as_metrics
+from pipeline.probes.attention.maps import attention_maps, label
+from pipeline.probes.gradients.gradient_norm import gradient_norm
+from pipeline.probes.signal.activation_rms import activation_rms
+from pipeline.probes.summary import as_metrics
 from pipeline.probes.table import PROBES, readings_of
 from pipeline.readings import STEP, About, Reading, load_all, over_training, save
+from pipeline.tokenizers.tokenizers import Bytes
 
 TABLES = {
     "activation": names_in("networks/activations.py:ACTIVATIONS"),

@@ -17,27 +17,27 @@ from subjects import TEXT, small_subject, subject
 from torch import Tensor, nn
 
 from pipeline.artifacts import tokenizer_of
-from pipeline.corpus.tokenizers import load as load_tokenizer
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
+from pipeline.inference.trained import Subject
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import use_kernel
 from pipeline.networks.dropout import Dropout, Noise
-from pipeline.probes.activations import activation_rms
-from pipeline.probes.base import Subject
-from pipeline.probes.dead_units import dead_units
-from pipeline.probes.effective_rank import effective_rank, rank
-from pipeline.probes.gradients import gradient_norm
-from pipeline.probes.log_partition import log_partition
-from pipeline.probes.loss_by_position import edges, loss_by_position
-from pipeline.probes.noise_scale import from_two, noise_scale
-from pipeline.probes.passes import parts
-from pipeline.probes.saturation import ends, saturation
-from pipeline.probes.sharpness import sharpness
+from pipeline.probes.gradients.gradient_norm import gradient_norm
+from pipeline.probes.gradients.noise_scale import from_two, noise_scale
+from pipeline.probes.gradients.sharpness import sharpness
+from pipeline.probes.gradients.update_ratio import update_ratio
+from pipeline.probes.passes.forward_backward import parts
+from pipeline.probes.prediction.log_partition import log_partition
+from pipeline.probes.prediction.loss_by_position import edges, loss_by_position
+from pipeline.probes.signal.activation_rms import activation_rms
+from pipeline.probes.signal.dead_units import dead_units
+from pipeline.probes.signal.effective_rank import effective_rank, rank
+from pipeline.probes.signal.saturation import ends, saturation
 from pipeline.probes.table import readings_of
-from pipeline.probes.update_ratio import update_ratio
 from pipeline.readings import Reading
 from pipeline.tasks.objective import Objective
+from pipeline.tokenizers.tokenizers import load as load_tokenizer
 
 
 def numbers(reading: Reading | None) -> dict[str, float]:

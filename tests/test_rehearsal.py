@@ -16,13 +16,13 @@ from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.artifacts import write_json
-from pipeline.engine.blocks import CHECKPOINTING
+from pipeline.engine.block_execution import CHECKPOINTING
 from pipeline.engine.loop import update
-from pipeline.engine.optimizers import OPTIMIZERS
-from pipeline.engine.runtime import Runtime
-from pipeline.engine.start import objective_of, untrained
-from pipeline.lab.made_up import Draw, MadeUp
-from pipeline.lab.rehearsal import rehearse
+from pipeline.engine.optimizers.table import OPTIMIZERS
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.engine.setup import objective_of, untrained
+from pipeline.lab.budget.fake_step import rehearse
+from pipeline.lab.stand_ins.dummy_task import Draw, MadeUp
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, use_kernel
 from pipeline.networks.convolution import SHRINKS

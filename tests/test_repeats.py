@@ -9,13 +9,13 @@ import pytest
 from small import Keeping, knobs, write_tokens
 
 from pipeline.artifacts import SPLITS
-from pipeline.corpus.documents import Splits
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import TEXTS
+from pipeline.corpus.sources.table import TEXTS
+from pipeline.corpus.store.text import Splits
 from pipeline.engine.loop import fit
-from pipeline.engine.optimizers import OPTIMIZERS
-from pipeline.engine.runtime import Runtime
-from pipeline.engine.start import begin
+from pipeline.engine.optimizers.table import OPTIMIZERS
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.engine.setup import begin
+from pipeline.progress import follower
 
 SYMBOLS, LENGTH = 16, 200_000
 RATES = {"muon": 0.05, "schedule_free": 0.03, "lion": 0.003}  # the others: 0.02

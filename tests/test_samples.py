@@ -10,11 +10,11 @@ import torch
 from small import knobs
 from subjects import machine, subject
 
-from pipeline.corpus.tokenizers import Bytes, Characters
+from pipeline.evaluation.samples import choose, page, stream
 from pipeline.figures.samples import inline, read_samples
+from pipeline.inference.trained import Subject
 from pipeline.params import Evaluate, Refusal
-from pipeline.probes.base import Subject
-from pipeline.probes.samples import choose, page, stream
+from pipeline.tokenizers.tokenizers import Bytes, Characters
 
 CYCLE = "é€😀 a\n".encode()  # ten different bytes: each is followed by one other
 

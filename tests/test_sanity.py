@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from pipeline.engine.loop import update
 from pipeline.engine.sanity import numbers_at_start, problems, said
-from pipeline.lab import soundness
-from pipeline.lab.overfit import LEARNED, losses_on_one_batch
+from pipeline.lab.sanity import check as soundness
+from pipeline.lab.sanity.overfit import LEARNED, losses_on_one_batch
 from pipeline.networks.attention import Attention, Cache
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS

@@ -17,12 +17,12 @@ from subjects import leave_data, leave_model, machine, runtime, subject
 
 from pipeline import evaluate
 from pipeline.artifacts import EVALUATION, SAMPLES, read_json, seal_folder, write_json
-from pipeline.corpus.tokenizers import Characters
+from pipeline.evaluation import scores
+from pipeline.evaluation.baselines import Score
+from pipeline.evaluation.scores import score, standings, summary
+from pipeline.inference.trained import Subject, open_model
 from pipeline.params import Refusal
-from pipeline.probes import scores
-from pipeline.probes.base import Subject, open_model
-from pipeline.probes.baselines import Score
-from pipeline.probes.scores import score, standings, summary
+from pipeline.tokenizers.tokenizers import Characters
 
 
 def by_hand(made: Subject, split: str) -> tuple[float, int, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-AT_START = {"path.pth": "rally_path.pth", "at_start.py": "rally_start.py"}  # as pyproject.toml has them installed
+AT_START = {"path.pth": "rally_path.pth", "startup_hook.py": "rally_start.py"}  # as pyproject.toml has them installed
 
 # What ./run asks of a Python: its version, whether it is whole, an environment, and packages in it. `install` notes each
 # call of pip; the file `broken` beside it makes pip fail, the file `slow` makes it take a second.
@@ -82,7 +82,7 @@ MADE = ["venv 3.11", "pip", "setup"]
 def checkout(tmp_path: Path) -> Checkout:
     root = tmp_path / "a checkout"
     (root / "pipeline" / "lab").mkdir(parents=True)
-    for name in ("run", "pyproject.toml", "constraints.txt", "params.yaml", *(f"pipeline/lab/{name}" for name in AT_START)):
+    for name in ("run", "pyproject.toml", "constraints.txt", "params.yaml", *(f"pipeline/lab/setup/{name}" for name in AT_START)):
         shutil.copy(ROOT / name, root / name)
     here = Checkout(tmp_path, root)
     here.python("python3.11", "3.11")
@@ -340,7 +340,7 @@ def test_an_older_experiment_takes_no_remote_away(with_dvc: Checkout, fails: boo
 
 def install_at_start(venv: Path) -> None:
     for name, installed in AT_START.items():
-        shutil.copy(ROOT / "pipeline/lab" / name, next(venv.glob("lib/python3*/site-packages")) / installed)
+        shutil.copy(ROOT / "pipeline/lab/setup" / name, next(venv.glob("lib/python3*/site-packages")) / installed)
 
 
 @pytest.mark.parametrize("shell", [name for name in ("sh", "dash", "bash", "zsh") if shutil.which(name)])

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts import SPLITS, in_blocks
-from pipeline.corpus.documents import Splits, whole
-from pipeline.corpus.labelled import Example, by_class, distinct
-from pipeline.corpus.labels import evenly
-from pipeline.corpus.repeats import numbered, repeats
-from pipeline.corpus.shelf import Shelf
-from pipeline.corpus.stack import Stack
-from pipeline.corpus.text import key_of
+from pipeline.corpus.sources.splitting.disk_texts import Shelf
+from pipeline.corpus.sources.splitting.exact_duplicates import numbered, repeats
+from pipeline.corpus.sources.splitting.labelled_splits import Example, by_class, distinct
+from pipeline.corpus.sources.splitting.text import key_of
+from pipeline.corpus.store.disk_images import Stack
+from pipeline.corpus.store.labels import evenly
+from pipeline.corpus.store.text import Splits, whole
 
 
 def rows(seed: int, count: int, texts: int, classes: int) -> list[Example]:
@@ -56,7 +56,7 @@ def test_each_text_once_and_none_with_two_labels_as_in_memory(count: int, texts:
 def test_every_split_has_its_share_of_every_class_drawn_by_a_digest(
     block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.corpus.shelf.BLOCK", block)
+    monkeypatch.setattr("pipeline.corpus.sources.splitting.disk_texts.BLOCK", block)
     examples = rows(1, 3000, 10**9, 3)
     shelf, classes = shelved(examples), ["class2", "class0", "class1"]
     found = repeats(numbered(shelf.keys), shelf.labels)

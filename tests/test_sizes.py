@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.lab.budget import ASSUMED_FLOPS, Budget, Verdict, rehearsals
-from pipeline.lab.budget_page import clock
-from pipeline.lab.fitting import GIB, Device, card, with_changes
-from pipeline.lab.material import Data
-from pipeline.lab.study import Entry, read_all
+from pipeline.lab.budget.estimate import ASSUMED_FLOPS, Budget, Verdict, rehearsals
+from pipeline.lab.budget.fit import GIB, Device, card, with_changes
+from pipeline.lab.budget.report import clock
+from pipeline.lab.stand_ins.data_shape import Data
+from pipeline.lab.studies.recipes import Entry, read_all
 from pipeline.params import load, read_yaml
 from pipeline.tasks.base import Shape
 

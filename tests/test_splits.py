@@ -13,12 +13,12 @@ import pytest
 from small import knobs
 
 from pipeline.artifacts import SPLITS
-from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.leaving_out import leave_out
-from pipeline.corpus.near import SHINGLE, alike, planned, sketched
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import LABELLED_TEXTS, TEXTS
+from pipeline.corpus.sources.splitting.filters import leave_out
+from pipeline.corpus.sources.splitting.minhash import SHINGLE, alike, planned, sketched
+from pipeline.corpus.sources.table import LABELLED_TEXTS, TEXTS
+from pipeline.corpus.store.text import Card, Splits
 from pipeline.params import Refusal
+from pipeline.progress import follower
 
 QUIET = follower("none")
 NEEDS_NETWORK = {"shakespeare", "tinyshakespeare", "tinystories", "tinystories_clean", "enwik8", "url", "hub"}

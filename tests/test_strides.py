@@ -10,7 +10,7 @@ from small import Keeping, knobs, same, started
 
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
-from pipeline.engine.strides import Strides
+from pipeline.engine.update_norms import Strides
 
 
 class Walking(Keeping):

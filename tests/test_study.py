@@ -18,9 +18,9 @@ from dvc.utils.hydra import apply_overrides, to_hydra_overrides
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.lab import study
-from pipeline.lab.basis import Basis, basis
-from pipeline.lab.overrides import Knob, hydra_text
+from pipeline.lab.dvc.base_params import Basis, basis
+from pipeline.lab.dvc.overrides import Knob, hydra_text
+from pipeline.lab.studies import recipes as study
 from pipeline.params import Params, Refusal, parse, read_sections, read_yaml, with_knobs
 
 TOP = Path(__file__).parents[1]

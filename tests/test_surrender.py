@@ -15,9 +15,9 @@ import yaml
 from small import Keeping, knobs, started
 from test_checkpoint import forget_outs, lab, outs, train, wait_for_step  # noqa: F401 (lab is a fixture)
 
-from pipeline.engine.journal import CURVE_COLUMNS
+from pipeline.engine.early_stopping import ABOVE_UNIFORM, NOT_A_NUMBER, SPIKE, USUAL, is_good, reason_to_stop
 from pipeline.engine.loop import fit
-from pipeline.engine.surrender import ABOVE_UNIFORM, NOT_A_NUMBER, SPIKE, USUAL, is_good, reason_to_stop
+from pipeline.engine.recorder import CURVE_COLUMNS
 
 UNIFORM = math.log(64)
 STEPS = 1000

@@ -25,23 +25,25 @@ from small import SMALL, TOP, knobs
 from subjects import machine
 
 from pipeline.artifacts import labels_of
-from pipeline.corpus.tokenizers import Characters
 from pipeline.figures.style import png
-from pipeline.lab import album, findings, grid, sweep
-from pipeline.lab.basis import Basis
-from pipeline.lab.benches import BENCHES
-from pipeline.lab.breaches import BREACHES
-from pipeline.lab.checks import CHECKS
-from pipeline.lab.claims import Status
-from pipeline.lab.faults import FAULTS
-from pipeline.lab.grid import Sweep, Variant
-from pipeline.lab.measures import MEASURES
-from pipeline.lab.plain import signal_and_gradient
-from pipeline.lab.reading import READERS, exact_answers, repeat_loss
-from pipeline.lab.record import Record
-from pipeline.lab.results import Axis, Edge, Results, best_of_line, interval, optimum
+from pipeline.lab.dvc.base_params import Basis
+from pipeline.lab.faults.faults import FAULTS
+from pipeline.lab.faults.sanity_faults import BREACHES
+from pipeline.lab.studies import grid, sweep
+from pipeline.lab.studies import panels as album
+from pipeline.lab.studies import report as findings
+from pipeline.lab.studies.bench import BENCHES
+from pipeline.lab.studies.claims.base import Status
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_of_line, interval, optimum
+from pipeline.lab.studies.claims.table import CHECKS
+from pipeline.lab.studies.grid import Sweep, Variant
+from pipeline.lab.studies.metrics import MEASURES
+from pipeline.lab.studies.network_metrics import READERS, exact_answers, repeat_loss
+from pipeline.lab.studies.plain_stack import signal_and_gradient
+from pipeline.lab.studies.record import Record
 from pipeline.params import Params, Refusal, parse, read_yaml, with_knobs
 from pipeline.tasks.lm import LanguageModelling
+from pipeline.tokenizers.tokenizers import Characters
 
 RATES = tuple(2.0**power for power in range(-10, -1))
 SCALE = Axis("train.lr", RATES).scale()

@@ -12,14 +12,18 @@ import pytest
 from small import knobs
 
 from pipeline.artifacts import SPLITS
-from pipeline.corpus.brackets import BRACKETS, entropy_of_dyck
-from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.progress import follower
-from pipeline.corpus.synthetic import ALPHABET
-from pipeline.corpus.table import TEXTS
+from pipeline.corpus.sources.generated.dyck import BRACKETS, entropy_of_dyck
+from pipeline.corpus.sources.generated.markov import ALPHABET
+from pipeline.corpus.sources.table import TEXTS
+from pipeline.corpus.store.text import Card, Splits
 from pipeline.params import Refusal
+from pipeline.progress import follower
 
-ROOMS = ("pipeline.corpus.synthetic", "pipeline.corpus.addition", "pipeline.corpus.brackets")
+ROOMS = (
+    "pipeline.corpus.sources.generated.markov",
+    "pipeline.corpus.sources.generated.addition",
+    "pipeline.corpus.sources.generated.dyck",
+)
 GENERATED = [name for name, dataset in TEXTS.items() if dataset.__module__ in ROOMS]
 
 
@@ -70,7 +74,7 @@ def test_the_entropy_of_a_chain_is_found_again_by_counting(name: str, tmp_path: 
 
 def test_a_chain_does_not_break_where_one_block_of_random_numbers_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, whole = made("markov", tmp_path / "whole", size=5000)
-    monkeypatch.setattr("pipeline.corpus.synthetic.BLOCK", 7)
+    monkeypatch.setattr("pipeline.corpus.sources.generated.markov.BLOCK", 7)
     assert made("markov", tmp_path / "blocks", size=5000)[1] == whole
 
 

@@ -10,8 +10,8 @@ from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
 from test_given import leave, params_of
 
 from pipeline.artifacts import NONE, sha256_of, write_json
-from pipeline.engine.inheritance import taught_by
 from pipeline.engine.loop import fit
+from pipeline.engine.pretrained.transfer import taught_by
 from pipeline.networks.dropout import Noise
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import save_weights

@@ -19,12 +19,14 @@ from small import knobs
 from test_fetch import sha256, zipped
 
 from pipeline.artifacts import SPLITS
-from pipeline.corpus import fetch, own, published
-from pipeline.corpus.documents import Card, Splits
-from pipeline.corpus.progress import follower
-from pipeline.corpus.table import Dataset
-from pipeline.corpus.text import Ranges, by_position, checked, separated, shares
+from pipeline.corpus.sources.published import download as fetch
+from pipeline.corpus.sources.published import texts as published
+from pipeline.corpus.sources.splitting.text import Ranges, by_position, checked, separated, shares
+from pipeline.corpus.sources.table import Dataset
+from pipeline.corpus.sources.user import text as own
+from pipeline.corpus.store.text import Card, Splits
 from pipeline.params import Prepare, Refusal
+from pipeline.progress import follower
 
 QUIET = follower("none")
 VERSE = "".join(f"Line {i} of a poem, née « naïve ».\n" for i in range(2000))

@@ -22,12 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.artifacts import NONE, SPLITS, tokenizer_digest, write_json
-from pipeline.corpus import encoding
-from pipeline.corpus.documents import Splits, chunks
-from pipeline.corpus.encoding import Batch, batches, encode_split, encoded, ids_of, learn, pieces
-from pipeline.corpus.hugging_face import tokenizer_json
-from pipeline.corpus.progress import follower
-from pipeline.corpus.tokenizers import (
+from pipeline.corpus.encode import encode as encoding
+from pipeline.corpus.encode.encode import Batch, batches, encode_split, encoded, ids_of, learn, pieces
+from pipeline.corpus.encode.tokenizer_json import tokenizer_json
+from pipeline.corpus.store.text import Splits, chunks
+from pipeline.params import Refusal
+from pipeline.progress import follower
+from pipeline.tokenizers.tokenizers import (
     END,
     TOKENIZERS,
     WORD,
@@ -39,7 +40,6 @@ from pipeline.corpus.tokenizers import (
     enough,
     load,
 )
-from pipeline.params import Refusal
 
 QUIET = follower("none")
 SEEN = "the cat sat on the mat; the cat's mat isn't the cat. 12+34=46\n\n  \tnaïve «été» 中文字 😀!?\r\n" * 20
@@ -203,7 +203,7 @@ def test_a_text_that_spells_the_end_of_a_document_does_not_end_it() -> None:
 
 
 def test_words_that_are_forgotten_are_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.corpus.tokenizers.KNOWN_WORDS", 5)
+    monkeypatch.setattr("pipeline.tokenizers.tokenizers.KNOWN_WORDS", 5)
     tokenizer = TOKENIZERS["bpe"].learn([SEEN, PAIRS], 600, True)
     for _ in range(3):
         assert np.array_equal(tokenizer.encode(SEEN), learned("bpe").encode(SEEN))
@@ -213,7 +213,7 @@ def test_merges_do_not_hang_on_threads_or_on_the_hashes_of_a_process(tmp_path: P
     text = tmp_path / "text"
     text.write_text("".join(f"{i * i} times {i % 37} is {'ab' * (i % 5)}\n" for i in range(3000)))
     program = (
-        "import sys; from pathlib import Path; from pipeline.corpus.tokenizers import BytePairs;"
+        "import sys; from pathlib import Path; from pipeline.tokenizers.tokenizers import BytePairs;"
         f"BytePairs.learn(Path({str(text)!r}).read_text().splitlines(True), 700, True).save(Path(sys.argv[1]))"
     )
     for name, threads in (("one", "1"), ("two", "2")):
@@ -547,10 +547,10 @@ def test_the_text_that_is_learned_from_is_all_text_in_an_order_that_is_even_thro
 
 def test_merges_are_learned_from_as_much_text_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len([*enough(["the same words again "] * 1000)]) == 1000
-    monkeypatch.setattr("pipeline.corpus.tokenizers.LEARNED_LETTERS", 100)
+    monkeypatch.setattr("pipeline.tokenizers.tokenizers.LEARNED_LETTERS", 100)
     assert len([*enough(["the same words again "] * 1000)]) == 1000
     assert len([*enough("another" + "x" * i for i in range(1000))]) < 20
-    monkeypatch.setattr("pipeline.corpus.tokenizers.LEARNED_FROM", 100)
+    monkeypatch.setattr("pipeline.tokenizers.tokenizers.LEARNED_FROM", 100)
     assert len([*enough(["the same words again "] * 1000)]) == 5
 
 

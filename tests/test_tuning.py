@@ -14,10 +14,10 @@ import pytest
 import torch
 from small import TOP, knobs, started
 
-from pipeline.engine.runtime import Runtime
-from pipeline.engine.tuned import NEVER, Tuned, keep, machine, tuned_for
-from pipeline.lab import tuning
-from pipeline.lab.trials import Setting, candidates, choice, left_to_auto, pays_from
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.engine.runtime.tuned import NEVER, Tuned, keep, machine, tuned_for
+from pipeline.lab.tuning import tune as tuning
+from pipeline.lab.tuning.timing import Setting, candidates, choice, left_to_auto, pays_from
 from pipeline.networks.attention import ATTENTIONS, use_kernel
 from pipeline.params import Params, cores
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from subjects import TEXT, machine, subject
 
-from pipeline.corpus.tokenizers import Bytes, Characters
-from pipeline.probes import copied_length as copying
-from pipeline.probes.copied_length import copied_length, matched
-from pipeline.probes.sample_quality import distinct, documents, sample_quality
-from pipeline.probes.written import SEED, TEMPERATURE, TEXTS, written
+from pipeline.probes.passes.generate import SEED, TEMPERATURE, TEXTS, written
+from pipeline.probes.samples import memorized_length as copying
+from pipeline.probes.samples.memorized_length import copied_length, matched
+from pipeline.probes.samples.sample_quality import distinct, documents, sample_quality
 from pipeline.readings import Reading
+from pipeline.tokenizers.tokenizers import Bytes, Characters
 
 
 def numbers(reading: Reading | None) -> dict[str, float]:

@@ -78,7 +78,7 @@ WRONG: dict[str, Wrong] = {
     "a checkpointing that is not there": knob(
         "runtime.checkpointing",
         "blocks",
-        "runtime.checkpointing: there is no 'blocks'. Did you mean 'block'? Known: engine/blocks.py:CHECKPOINTING",
+        "runtime.checkpointing: there is no 'blocks'. Did you mean 'block'? Known: engine/block_execution.py:CHECKPOINTING",
     ),
     "an offload of what is kept elsewhere": knob(
         "runtime.offload_activations",
@@ -116,17 +116,17 @@ WRONG: dict[str, Wrong] = {
         "prepare.dataset",
         "shakespear",
         "prepare.dataset: there is no 'shakespear'. Did you mean 'shakespeare'?"
-        " Known: corpus/table.py:TEXTS+corpus/table.py:LABELLED_TEXTS+corpus/table.py:IMAGES",
+        " Known: corpus/sources/table.py:TEXTS+corpus/sources/table.py:LABELLED_TEXTS+corpus/sources/table.py:IMAGES",
     ),
     "a tokenizer that is not there": knob(
         "tokenize.kind",
         "chars",
-        "tokenize.kind: there is no 'chars'. Did you mean 'char'? Known: corpus/tokenizers.py:TOKENIZERS",
+        "tokenize.kind: there is no 'chars'. Did you mean 'char'? Known: tokenizers/tokenizers.py:TOKENIZERS",
     ),
     "an optimizer that is not there": knob(
         "train.optimizer",
         "adamww",
-        "train.optimizer: there is no 'adamww'. Did you mean 'adamw'? Known: engine/optimizers.py:OPTIMIZERS",
+        "train.optimizer: there is no 'adamww'. Did you mean 'adamw'? Known: engine/optimizers/table.py:OPTIMIZERS",
     ),
     "a precision that is not there": knob(
         "train.precision",
@@ -238,12 +238,12 @@ WRONG: dict[str, Wrong] = {
     "a text for images": knob(
         "task.kind",
         "vision",
-        "prepare.dataset: 'shakespeare' is nothing for task.kind 'vision'. Known: corpus/table.py:IMAGES",
+        "prepare.dataset: 'shakespeare' is nothing for task.kind 'vision'. Known: corpus/sources/table.py:IMAGES",
     ),
     "images for a language model": knob(
         "prepare.dataset",
         "digits",
-        "prepare.dataset: 'digits' is nothing for task.kind 'language'. Known: corpus/table.py:TEXTS",
+        "prepare.dataset: 'digits' is nothing for task.kind 'language'. Known: corpus/sources/table.py:TEXTS",
     ),
     "a kind of task that is not there": knob(
         "task.kind", "visoin", "task.kind: there is no 'visoin'. Did you mean 'vision'? Known: tasks/table.py:TASKS"

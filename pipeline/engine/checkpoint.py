@@ -22,8 +22,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline.artifacts import alone, private, sha256_of, write_bytes
-from pipeline.engine.optimizer import Optimizer
-from pipeline.engine.runtime import Scaler
+from pipeline.engine.optimizers.base import Optimizer
+from pipeline.engine.runtime.runtime import Scaler
 from pipeline.networks.weights import weights_as_bytes
 from pipeline.params import Refusal
 
@@ -42,7 +42,7 @@ class Progress:
         curve, validations: rows of the logs so far.
         recent: loss, gradient norm and whether it was clipped, of each step since the last row.
         snapshots: the files of the snapshots so far, beside the checkpoints.
-        updates: of a snapshot's step, ‖ΔW‖ / ‖W‖ of each parameter in the step after it (see engine/strides.py).
+        updates: of a snapshot's step, ‖ΔW‖ / ‖W‖ of each parameter in the step after it (see engine/update_norms.py).
         good: the file of the newest weights that one would go back to, should the training be given up; none yet: ''.
         stopped: why the training was given up before its last step, in words; '' where it was not.
     """

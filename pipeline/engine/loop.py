@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from pipeline.artifacts import rounded
-from pipeline.engine.ahead import Ahead
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.curricula import dials_at, moving
-from pipeline.engine.order import batch_of
-from pipeline.engine.runtime import Runtime
+from pipeline.engine.early_stopping import NOT_A_NUMBER, reason_to_stop
+from pipeline.engine.prefetch import Ahead
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.engine.sampler import batch_of
 from pipeline.engine.schedules import learning_rate
-from pipeline.engine.surrender import NOT_A_NUMBER, reason_to_stop
 from pipeline.networks.dropout import Noise
 from pipeline.params import Train
 from pipeline.tasks.base import Batch, Task

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pipeline.artifacts import rounded
-from pipeline.engine.blocks import as_written
-from pipeline.engine.wiring import embedded, of_classes
+from pipeline.engine.block_execution import as_written
+from pipeline.engine.input_dependence import embedded, of_classes
 from pipeline.networks.transformer import GPT
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.classify import Classification

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.figures import classes, pixels
+from pipeline.figures import classes
+from pipeline.figures import heatmap_png as pixels
+from pipeline.figures.chart_html import chart_view, grid_view
 from pipeline.figures.run import Run, Score
-from pipeline.figures.views import chart_view, grid_view
 from pipeline.readings import Axis, Reading
 
 

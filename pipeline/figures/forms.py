@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pipeline.figures import charts
 from pipeline.figures.charts import Chart
-from pipeline.figures.clouds import clouds
+from pipeline.figures.scatter import clouds
 from pipeline.figures.style import INK, MANY, QUIET, colors, heat, said, short, shown, spread, styled, ticks
 from pipeline.readings import Axis, Reading
 

@@ -94,7 +94,7 @@ def say(lines: list[str]) -> None:
 def setup() -> None:
     """Make the pages of `dvc plots` open offline. ./run does this by itself."""
     enter_project()
-    from pipeline.lab import offline
+    from pipeline.lab.setup import offline_plots as offline
 
     offline.install(Path.cwd())
 
@@ -103,7 +103,7 @@ def setup() -> None:
 def mend() -> None:
     """Put right what a killed git or DVC left behind. ./run does this by itself."""
     enter_project()
-    from pipeline.lab.mend import mend
+    from pipeline.lab.repair.repair import mend
 
     for line in mend(Path.cwd()):
         print(line)
@@ -124,7 +124,7 @@ def sample(
 ) -> None:
     """Let the trained model write, token by token."""
     enter_project()
-    from pipeline.lab.sample import Draw, converse, write
+    from pipeline.lab.chat import Draw, converse, write
 
     draw = Draw(tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if prompt is None:
@@ -161,9 +161,9 @@ def look(
     """
     called_from = Path.cwd()
     enter_project()
-    from pipeline.lab.asked import Asked
-    from pipeline.lab.look import look
-    from pipeline.lab.look_class import Told
+    from pipeline.lab.look.classifier import Told
+    from pipeline.lab.look.forward_pass import look
+    from pipeline.lab.look.request import Asked
 
     if image is not None and not image.isdigit():
         image = os.path.relpath(called_from / image)
@@ -171,7 +171,10 @@ def look(
     looked = look(asked)
     from rich.console import Console
 
-    from pipeline.lab import look_class_page, look_class_text, look_page, look_text
+    from pipeline.lab.look import classifier_html as look_class_page
+    from pipeline.lab.look import classifier_terminal as look_class_text
+    from pipeline.lab.look import html as look_page
+    from pipeline.lab.look import terminal as look_text
 
     chosen = look_text.head_named(head, looked.maps)
     if page is None and not show_it:
@@ -203,7 +206,7 @@ def export(
     """Write the trained model for transformers to load, or as ONNX."""
     called_from = Path.cwd()
     enter_project()
-    from pipeline.lab.export import export
+    from pipeline.lab.export.export import export
 
     what = export(target := called_from / folder, to)
     print(printable(f"{os.path.relpath(target, called_from)}: {what}"))
@@ -216,8 +219,8 @@ def import_(
     """Print the command that trains on from a model in a folder."""
     target = Path.cwd() / folder
     enter_project()
-    from pipeline.lab.adopt import adopt
-    from pipeline.lab.study import typed
+    from pipeline.lab.import_command import adopt
+    from pipeline.lab.studies.recipes import typed
 
     command, notes = adopt(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)
     for note in notes:
@@ -229,7 +232,7 @@ def import_(
 def env() -> None:
     """Say what is installed and how fast it is, for a bug report."""
     enter_project()
-    from pipeline.lab.environment import report
+    from pipeline.lab.setup.environment import report
 
     print(report())
 
@@ -250,7 +253,7 @@ def tune_device(
     """
     enter_project()
     params = load()
-    from pipeline.lab import tuning
+    from pipeline.lab.tuning import tune as tuning
 
     tuning.forget(params) if forget else tuning.play(params, compiling=compiling)
 
@@ -273,8 +276,8 @@ def play(
     name: list what there is.
     """
     enter_project()
-    from pipeline.lab import study
-    from pipeline.lab.basis import basis
+    from pipeline.lab.dvc.base_params import basis
+    from pipeline.lab.studies import recipes as study
 
     if name is None:
         print(study.listing(study.read_all()))
@@ -283,7 +286,7 @@ def play(
         if experiment or queue:
             raise Refusal(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
         standing = study.with_entry(basis(as_is=as_is), entry, set_param or [])
-        from pipeline.lab import findings
+        from pipeline.lab.studies import report as findings
 
         say(standing.said(study.own_knobs(entry, set_param or [])))
         findings.play(name, entry.sweep, standing, dry_run=dry_run)
@@ -294,7 +297,7 @@ def play(
     if dry_run:
         print(*map(study.typed, commands), sep="\n")
         return
-    from pipeline.lab import guard
+    from pipeline.lab.experiments import guard
 
     for command in commands:
         guard.before(command)
@@ -322,11 +325,12 @@ def budget(
     Parameters, FLOPs, memory and time; and if it does not fit, the cheapest changes with which it does.
     """
     enter_project()
-    from pipeline.lab.study import knobs_with
+    from pipeline.lab.studies.recipes import knobs_with
 
     params = knobs_with(set_param or [], name)
-    from pipeline.lab import budget, budget_page
-    from pipeline.lab.material import data_of
+    from pipeline.lab.budget import estimate as budget
+    from pipeline.lab.budget import report as budget_page
+    from pipeline.lab.stand_ins.data_shape import data_of
 
     drawn_up = budget.draw_up(params, data_of(params, vocabulary), for_card=for_card, clock=clock)
     budget_page.show(drawn_up, as_json=as_json)
@@ -348,7 +352,7 @@ def doctor_(
     """
     enter_project()
     if context.invoked_subcommand is None:
-        from pipeline.lab.doctor import show
+        from pipeline.lab.doctor.show import show
 
         sys.exit(0 if show(all_signs=all_signs) else 1)
 
@@ -368,11 +372,11 @@ def trial(
     kept: a trial that was interrupted goes on, and one that is held again with other thresholds trains nothing.
     """
     enter_project()
-    from pipeline.lab.basis import basis
+    from pipeline.lab.dvc.base_params import basis
 
     parse(Params, dict((standing := basis()).sections))
     say(standing.said())
-    from pipeline.lab import doctor_trial
+    from pipeline.lab.doctor import benchmark as doctor_trial
 
     doctor_trial.play(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
 
@@ -391,12 +395,12 @@ def sanity(
     Its loss at the start, its mask, its batch, its cache: what every training looks at. Ends with status 1 where it is not.
     """
     enter_project()
-    from pipeline.lab.study import knobs_with
+    from pipeline.lab.studies.recipes import knobs_with
 
     params = knobs_with(set_param or [])
     from rich.console import Console
 
-    from pipeline.lab import soundness
+    from pipeline.lab.sanity import check as soundness
 
     console = Console()
     is_sound = soundness.at_start(params, console)
@@ -408,7 +412,7 @@ def sanity(
 def data(name: Annotated[str | None, typer.Argument(help="Say more of this one.")] = None) -> None:
     """List the data sets that one may learn from, or describe one."""
     enter_project()
-    from pipeline.lab import data_sets
+    from pipeline.lab import data_catalogue as data_sets
 
     for line in data_sets.description(name) if name else data_sets.listing():
         print(line)
@@ -422,7 +426,7 @@ def check(context: typer.Context) -> None:
     whether the name is free, git knows all code, and nothing would be lost.
     """
     enter_project()
-    from pipeline.lab import guard
+    from pipeline.lab.experiments import guard
 
     guard.before(context.args)
 
@@ -435,7 +439,7 @@ def show(context: typer.Context) -> None:
     below says why. It is made of a `dvc exp show`, which is printed; further options are passed on to it.
     """
     enter_project()
-    from pipeline.lab import experiments
+    from pipeline.lab.experiments import table as experiments
 
     sys.exit(experiments.show(context.args))
 

@@ -6,28 +6,28 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pipeline.probes.activations import activation_rms
-from pipeline.probes.attention import attention_maps
-from pipeline.probes.attention_entropy import attention_entropy
-from pipeline.probes.attention_logit import attention_logit
-from pipeline.probes.attention_sink import attention_sink
-from pipeline.probes.base import Subject
-from pipeline.probes.copied_length import copied_length
-from pipeline.probes.copying import induction, previous_token
-from pipeline.probes.dead_units import dead_units
-from pipeline.probes.effective_rank import effective_rank
-from pipeline.probes.embeddings import embeddings
-from pipeline.probes.feature_maps import feature_maps
-from pipeline.probes.filters import filters
-from pipeline.probes.gradients import gradient_norm
-from pipeline.probes.log_partition import log_partition
-from pipeline.probes.loss_by_position import loss_by_position
-from pipeline.probes.noise_scale import noise_scale
-from pipeline.probes.saliency import saliency
-from pipeline.probes.sample_quality import sample_quality
-from pipeline.probes.saturation import saturation
-from pipeline.probes.sharpness import sharpness
-from pipeline.probes.update_ratio import update_ratio
+from pipeline.inference.trained import Subject
+from pipeline.probes.attention.entropy import attention_entropy
+from pipeline.probes.attention.induction import induction, previous_token
+from pipeline.probes.attention.logit import attention_logit
+from pipeline.probes.attention.maps import attention_maps
+from pipeline.probes.attention.sink import attention_sink
+from pipeline.probes.gradients.gradient_norm import gradient_norm
+from pipeline.probes.gradients.noise_scale import noise_scale
+from pipeline.probes.gradients.sharpness import sharpness
+from pipeline.probes.gradients.update_ratio import update_ratio
+from pipeline.probes.prediction.embeddings import embeddings
+from pipeline.probes.prediction.log_partition import log_partition
+from pipeline.probes.prediction.loss_by_position import loss_by_position
+from pipeline.probes.prediction.saliency import saliency
+from pipeline.probes.samples.memorized_length import copied_length
+from pipeline.probes.samples.sample_quality import sample_quality
+from pipeline.probes.signal.activation_rms import activation_rms
+from pipeline.probes.signal.dead_units import dead_units
+from pipeline.probes.signal.effective_rank import effective_rank
+from pipeline.probes.signal.feature_maps import feature_maps
+from pipeline.probes.signal.filters import filters
+from pipeline.probes.signal.saturation import saturation
 from pipeline.readings import Reading, over_training
 
 

@@ -15,8 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from pipeline.networks.transformer import GPT
 from pipeline.params import Train
+from pipeline.tasks.augmentation import AS_THEY_ARE, Variation
 from pipeline.tasks.base import IGNORED, Loss
-from pipeline.tasks.variation import AS_THEY_ARE, Variation
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from pipeline.artifacts import check_below, images_of, labels_of, memory_mapped,
 from pipeline.networks.dropout import Noise
 from pipeline.networks.images import NETWORKS
 from pipeline.params import Model, Refusal
+from pipeline.tasks.augmentation import AS_THEY_ARE
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
-from pipeline.tasks.variation import AS_THEY_ARE
 
 
 class Vision:

@@ -45,15 +45,15 @@ class Reader(NamedTuple):
 
 
 def _texts(split: str) -> Any:
-    from pipeline.corpus.documents import chunks
-    from pipeline.corpus.encoding import spread
+    from pipeline.corpus.encode.encode import spread
+    from pipeline.corpus.store.text import chunks
 
     return list(chunks(artifacts.RAW, split, 1 << 14)), list(spread(artifacts.RAW, split))
 
 
 def _baseline_texts() -> Any:
-    from pipeline.probes.baselines import by_compression
-    from pipeline.probes.overlap import overlaps
+    from pipeline.evaluation.baselines import by_compression
+    from pipeline.evaluation.contamination import overlaps
 
     return by_compression(artifacts.RAW, "validation"), overlaps(artifacts.TOKENS, ("validation", "test"))
 
@@ -63,25 +63,25 @@ def _array(path: Path) -> Any:
 
 
 def _tokenizer() -> Any:
-    from pipeline.corpus import tokenizers
+    from pipeline.tokenizers import tokenizers
 
     found = tokenizers.load(artifacts.tokenizer_of(artifacts.TOKENS))
     return found.kind, found.vocabulary, [found.token_bytes(token) for token in range(found.vocabulary)]
 
 
 def _model() -> Any:
-    from pipeline.engine.runtime import Runtime
+    from pipeline.engine.runtime.runtime import Runtime
+    from pipeline.inference.trained import open_model
     from pipeline.params import load
-    from pipeline.probes.base import open_model
 
     subject = open_model(artifacts.MODEL.parent, Runtime(load().runtime))
     return {name: weight.detach().numpy().tobytes() for name, weight in subject.model.named_parameters()}, subject.step
 
 
 def _snapshots() -> Any:
-    from pipeline.engine.runtime import Runtime
+    from pipeline.engine.runtime.runtime import Runtime
+    from pipeline.inference.trained import open_snapshots
     from pipeline.params import load
-    from pipeline.probes.base import open_snapshots
 
     found = open_snapshots(artifacts.MODEL.parent, Runtime(load().runtime), sequences=1, toy="ab")
     return [
@@ -97,8 +97,8 @@ def _run() -> Any:
 
 
 def _download() -> Any:
-    from pipeline.corpus import fetch
-    from pipeline.corpus.progress import follower
+    from pipeline.corpus.sources.published import download as fetch
+    from pipeline.progress import follower
 
     wanted = hashlib.sha256(DOWNLOADED).hexdigest()
     place = artifacts.cache() / "downloads" / wanted

@@ -1,0 +1,231 @@
+"""How does a text of any size become ids? In pieces, through bounded memory, by all cores where that pays."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import itertools
+import math
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.artifacts import NONE, document_ends, opened, text_of
+from pipeline.corpus.store.text import Array, chunks
+from pipeline.params import Refusal, cores
+from pipeline.progress import Advance, Follow
+from pipeline.tokenizers import tokenizers
+from pipeline.tokenizers.tokenizers import Tokenizer, check_held
+
+PIECE = 1 << 18  # bytes of text that are encoded at once: more costs memory in every process and saves no time
+BLOCK = 1 << 14  # bytes of text that are learned from at once
+WORTH = 1 << 23  # bytes of text from which on starting processes pays
+
+Stored = npt.NDArray[np.unsignedinteger[Any]]
+
+
+class Batch(NamedTuple):
+    """Some text of a split: (text, whether a document ends with it) each, and how many bytes in all."""
+
+    pieces: list[tuple[str, bool]]
+    size: int
+
+
+def pieces(parts: Iterable[tuple[bytes, bool]], cut: Callable[[str], int]) -> Iterator[tuple[str, bool]]:
+    """Chunks of documents as text that is cut only where `cut` allows it: (text, whether the document ends with it)."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    rest = ""
+    for chunk, last in parts:
+        text = rest + decoder.decode(chunk, final=last)
+        place = len(text) if last else cut(text)
+        if place:
+            yield text[:place], last
+        rest = text[place:]
+
+
+def batches(parts: Iterable[tuple[str, bool]], size: int = PIECE) -> Iterator[Batch]:
+    """Short documents gathered, so that each batch has about `size` bytes of text."""
+    gathered: list[tuple[str, bool]] = []
+    held = 0
+    for text, last in parts:
+        gathered.append((text, last))
+        held += len(text.encode())
+        if held >= size:
+            yield Batch(gathered, held)
+            gathered, held = [], 0
+    if gathered:
+        yield Batch(gathered, held)
+
+
+def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow, path: Path = NONE) -> tuple[Tokenizer, int]:
+    """(a tokenizer for the text of data/raw, how many bytes it was learned from)."""
+    _threads(workers or cores())
+    family = tokenizers.TOKENIZERS[kind]
+    learned = 0
+
+    def texts(advance: Advance) -> Iterator[str]:
+        nonlocal learned
+        for text in itertools.chain.from_iterable(spread(raw, split) for split in family.learns_from):
+            size = len(text.encode())
+            learned += size
+            advance(size)
+            yield text
+
+    total = sum(text_of(raw, split).stat().st_size for split in family.learns_from)
+    has_end = len(document_ends(raw, "train")) > 1
+    with follow(f"learning {kind}", total) as advance:
+        return family.learn(texts(advance), vocabulary, has_end, path), learned
+
+
+def spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:
+    """All text of a split, in an order such that whoever stops early has seen it evenly.
+
+    It is cut where a document ends, and at the end of each block of `size` bytes (before a whole character).
+    """
+    ends = document_ends(raw, split)
+    with opened(text_of(raw, split)) as file:
+        count = -(-int(ends[-1]) // size)
+        # Steps of about a golden section of a circle spread evenly whenever they stop, and pass each place once.
+        step = next(step for step in range(round(count * 0.618) or 1, count + 2) if math.gcd(step, count) == 1)
+        for place in range(count):
+            start = place * step % count * size
+            file.seek(start)
+            block = file.read(size + 3)  # a character has four bytes at most
+            first = next((i for i, byte in enumerate(block[:4]) if byte & 0xC0 != 0x80), 0)
+            stop = next((i for i in range(size, len(block)) if block[i] & 0xC0 != 0x80), len(block))
+            inside = ends[slice(*np.searchsorted(ends, [start + first, start + stop], side="right"))] - start
+            for begin, end in itertools.pairwise([first, *map(int, inside), stop]):
+                if begin < end:
+                    yield block[begin:end].decode()
+
+
+def stored_as(tokenizer: Tokenizer) -> np.dtype[Any]:
+    """The smallest unsigned type that holds the ids."""
+    return np.min_scalar_type(tokenizer.vocabulary - 1)
+
+
+def encode_split(raw: Path, split: str, saved: Path, target: Path, workers: int, follow: Follow) -> tuple[int, int]:
+    """Write the ids of a split as a flat array.
+
+    Args:
+        saved: the tokenizer's file.
+        workers: processes at most; 0 = as many as there are cores.
+
+    Returns:
+        (tokens, bytes of text that the first token stands for: nothing can predict it)
+    """
+    tokenizer = tokenizers.load(saved)
+    total = text_of(raw, split).stat().st_size
+    if not tokenizer.slow or total < WORTH:
+        workers = 1
+    array = Array(target, stored_as(tokenizer))
+    first = None
+    texts = batches(pieces(chunks(raw, split, PIECE), tokenizer.cut))
+    with follow(f"tokenizing {split}", total) as advance:
+        for ids, size in encoded(tokenizer, saved, texts, workers or cores()):
+            first = int(ids[0]) if first is None and len(ids) else first
+            array.extend(ids)
+            advance(size)
+    array.close()
+    return array.length, 0 if first is None else len(tokenizer.token_bytes(first))
+
+
+def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: int) -> Iterator[tuple[Stored, int]]:
+    """(ids, bytes of text) of each batch in order; only a few batches are under way at any time.
+
+    Raises:
+        Refusal: processes were killed again and again.
+    """
+    if workers == 1:
+        for batch in texts:
+            yield ids_of(tokenizer, batch), batch.size
+        return
+    rest, pending = iter(texts), deque[Batch]()
+    while True:
+        try:
+            yield from _by_processes(saved, rest, pending, workers)
+            return
+        except BrokenProcessPool:  # killed, as by a system that has no memory left: fewer do what is pending again
+            if workers == 1:
+                raise Refusal(
+                    "tokenize: its processes were killed again and again, perhaps for want of memory; lower runtime.workers"
+                ) from None
+            workers //= 2
+
+
+def _by_processes(saved: Path, rest: Iterator[Batch], pending: deque[Batch], workers: int) -> Iterator[tuple[Stored, int]]:
+    """The same by processes, of which one may be killed: `pending` then holds the batches that are still to be done."""
+    # Spawned, not forked: the library's threads do not live through a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (saved,)) as pool:
+        with _without_interrupts():  # in which a process may be started: it must not hear of Ctrl-C before it can
+            waiting = deque(pool.submit(_work, batch) for batch in pending)
+        while True:
+            while len(pending) <= 2 * workers and (batch := next(rest, None)) is not None:
+                pending.append(batch)
+                with _without_interrupts():
+                    waiting.append(pool.submit(_work, batch))
+            if not waiting:
+                return
+            ids = waiting.popleft().result()
+            yield ids, pending.popleft().size
+
+
+def ids_of(tokenizer: Tokenizer, batch: Batch) -> Stored:
+    """The ids of a batch, with the end of each document.
+
+    Raises:
+        Refusal: they are not all of its text.
+    """
+    parts = []
+    for text, last in batch.pieces:
+        parts.append(ids := tokenizer.encode(text))
+        check_held(tokenizer, text, ids)
+        if last and tokenizer.end is not None:
+            parts.append(np.array([tokenizer.end]))
+    return np.concatenate(parts).astype(stored_as(tokenizer))
+
+
+def _threads(count: int) -> None:
+    """How many threads the library of byte pairs may start; it reads this once, before it starts any."""
+    os.environ["RAYON_NUM_THREADS"] = str(count)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A block in which Ctrl-C waits; processes that it starts do not hear of it at all."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_tokenizer: Tokenizer  # of this worker process
+
+
+def _begin(saved: Path) -> None:
+    global _tokenizer
+    _threads(1)
+    _tokenizer = tokenizers.load(saved)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()  # a killed parent says nothing to its workers, and they would wait for work for ever
+    os._exit(1)
+
+
+def _work(batch: Batch) -> Stored:
+    return ids_of(_tokenizer, batch)

@@ -1,0 +1,1 @@
+"""Every data set by name, and how it becomes three splits."""

@@ -1,0 +1,1 @@
+"""Data sets that are generated, of known rules and entropy."""

@@ -1,0 +1,38 @@
+"""How do two data sets become one to train on? One after the other, so that a dial can say from which of them a step draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pipeline.corpus.store.text import Card, Dataset, Splits
+from pipeline.params import Prepare
+from pipeline.progress import Follow
+
+
+def mixed(first: Dataset, second: Dataset, knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+    """The training text of two data sets; what is held out is of the second alone, the one that a mixture is to serve.
+
+    So a loss is told from the same text, and its known entropy is the same, as where one trains on the second alone. Whether
+    the first holds something of what the second holds out is for whoever mixes them to know.
+    """
+    with splits.only("train"):
+        helper = first(knobs, splits, follow)
+    documents = splits.documents["train"]
+    target = second(knobs, splits, follow)
+    return replace(
+        target,
+        name="mixture",
+        source=f"{helper.name}: {helper.source}; {target.name}: {target.source}",
+        licence=f"{helper.name}: {helper.licence}; {target.name}: {target.licence}",
+        split=f"held out is text of {target.name} alone, the held-out text of {helper.name} is left out; {target.split}",
+        sha256={**helper.sha256, **target.sha256},
+        members=_members(helper.members, target.members),
+        grammar="",  # what is written may be of either
+        sources=[(helper.name, documents), (target.name, splits.documents["train"] - documents)],
+    )
+
+
+def _members(helper: Mapping[str, Sequence[str]], target: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    both = [*helper.get("train", ()), *target.get("train", ())]
+    return {**target, **({"train": both} if both else {})}

@@ -1,0 +1,146 @@
+"""What do others share on the Hugging Face hub? A file of a data set, at a commit, so that it stays the same.
+
+HF_ENDPOINT names another hub, as it does for Hugging Face's own tools.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import requests
+
+from pipeline.corpus.sources.published import download as fetch
+from pipeline.corpus.sources.splitting.text import by_position, checked, is_whole, json_lines, lines_of, shares, split_by, told
+from pipeline.corpus.store.text import Card, Splits
+from pipeline.params import Prepare, Refusal, suggest
+from pipeline.progress import Follow
+
+HUB = "https://huggingface.co"
+COLUMNS = 4096  # rows of a parquet file that are read at once
+
+
+class Place(NamedTuple):
+    """A file of a data set of the hub, at a commit."""
+
+    repository: str
+    revision: str
+    file: str
+
+    @property
+    def url(self) -> str:
+        return f"{os.environ.get('HF_ENDPOINT') or HUB}/datasets/{self.repository}/resolve/{self.revision}/{self.file}"
+
+
+def hub(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+    """A text file of the hub: a .txt as one text, each row of a .jsonl or .parquet as a document."""
+    place = Place(knobs.repository, knobs.revision, knobs.file)
+    path, sha256 = fetched(place, knobs.sha256, follow)
+    if place.file.endswith((".txt", ".txt.gz")):
+        with fetch.unpacked(path, place.file) as stream, follow(f"reading {place.file}", None) as advance:
+            text = told(checked(stream, place.file), advance)
+            by_position(splits, text, shares(knobs.validation_share, knobs.test_share), at_lines=True)
+        how = "by position, at ends of lines: training, then validation, then test; line ends became \\n"
+    else:
+        for document in documents(path, place.file, knobs.text_column, follow):
+            splits.add(split_by(document, knobs), document)
+        how = "each row is a document; by a digest of its text, so that equal ones are in one split"
+    return Card(
+        name="hub",
+        source=f"the data set {place.repository} of the Hugging Face hub, {place.file} at {place.revision}",
+        licence="not known to us: see the data set's own card",
+        split=how,
+        sha256={place.file: sha256},
+    )
+
+
+HELD_OUT = 10_000  # rows of each held-out split
+
+
+def tinystories_clean(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+    """2.7 million tales of GPT-4's for small children, cleaned, shuffled and without copies: 2.2 GB."""
+    path, sha256 = fetched(TINYSTORIES_CLEAN, knobs.sha256, follow)
+    for row, document in enumerate(documents(path, TINYSTORIES_CLEAN.file, "text", follow)):
+        splits.add("test" if row < HELD_OUT else "validation" if row < 2 * HELD_OUT else "train", document)
+    return Card(
+        name="tinystories_clean",
+        source=f"the data set {TINYSTORIES_CLEAN.repository} of the Hugging Face hub, at {TINYSTORIES_CLEAN.revision}",
+        licence="CDLA-Sharing-1.0",
+        split="as its maker suggests, by row: 0 to 9,999 test, 10,000 to 19,999 validation, the others training",
+        sha256={TINYSTORIES_CLEAN.file: sha256},
+    )
+
+
+TINYSTORIES_CLEAN = Place(
+    "karpathy/tinystories-gpt4-clean", "0397e27157956705a0260709da3095bb9c43d6a7", "tinystories_gpt4_clean.parquet"
+)
+
+
+def fetched(place: Place, sha256: str, follow: Follow) -> tuple[Path, str]:
+    """(the file, its sha256); where none is given, that which the hub keeps for this commit."""
+    sha256 = sha256 or _kept_sha256(place)
+    return fetch.download(place.url, sha256, follow), sha256
+
+
+def _kept_sha256(place: Place) -> str:
+    """The sha256 by which the commit names a large file (Git LFS); the hub tells it as the tag of what it links to.
+
+    Raises:
+        Refusal: it cannot be asked, or keeps the file under another name.
+    """
+    try:
+        answer = requests.head(place.url, allow_redirects=False, timeout=fetch.TIMEOUT, headers={"Accept-Encoding": "identity"})
+    except (requests.RequestException, ValueError) as error:  # a ValueError: it names another place that is no address
+        raise Refusal(f"{fetch.shown(place.url)}: cannot be asked ({fetch.reason(error)}); {fetch.OFFLINE}") from None
+    if answer.status_code >= requests.codes.bad_request:
+        raise Refusal(f"{fetch.shown(place.url)}: the server answers {answer.status_code} {answer.reason}")
+    tag = answer.headers.get("X-Linked-ETag", "").strip('"')
+    if not re.fullmatch("[0-9a-f]{64}", tag):
+        raise Refusal(
+            f"prepare.sha256: is empty, and the hub keeps none of {place.file}; `sha256sum` of the file would tell it"
+        )
+    return tag
+
+
+def documents(path: Path, name: str, column: str, follow: Follow) -> Iterator[bytes]:
+    """The text of each row of a .jsonl, .jsonl.gz or .parquet, without blanks around it; empty ones are left out."""
+    read = _parquet if name.endswith(".parquet") else _json_lines
+    rows = read(path, name, column, follow)
+    return (text.encode() for text in map(str.strip, rows) if text)
+
+
+def _json_lines(path: Path, name: str, column: str, follow: Follow) -> Iterator[str]:
+    with fetch.unpacked(path, name) as stream, follow(f"reading {name}", None) as advance:
+        for number, row in json_lines(lines_of(told(checked(stream, name), advance)), name):
+            if not isinstance(row, dict) or not isinstance(row.get(column), str):
+                known = tuple(row) if isinstance(row, dict) else ()
+                raise Refusal(f"prepare.text_column: {name}, line {number}: has no text '{column}'. {suggest(column, known)}")
+            if not is_whole(row[column]):
+                raise Refusal(f"{name}, line {number}: the text holds half of a character (a lone surrogate)")
+            yield row[column]
+
+
+def _parquet(path: Path, name: str, column: str, follow: Follow) -> Iterator[str]:
+    try:
+        import pyarrow  # type: ignore[import-not-found,unused-ignore]  # an extra
+        from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        raise Refusal(f"{name}: parquet is read by the package pyarrow, which is not installed: pip install pyarrow") from None
+    try:
+        file = parquet.ParquetFile(path)
+        if column not in file.schema_arrow.names:
+            raise Refusal(
+                f"prepare.text_column: {name} has no column '{column}'. {suggest(column, tuple(file.schema_arrow.names))}"
+            )
+        with follow(f"reading {name}", None) as advance:
+            for batch in file.iter_batches(COLUMNS, columns=[column]):
+                for text in batch.column(0).to_pylist():
+                    if not isinstance(text, str | None):
+                        raise Refusal(f"prepare.text_column: {name}: the column '{column}' holds no text")
+                    yield text or ""
+                advance(batch.nbytes)
+    except pyarrow.ArrowException as error:
+        raise Refusal(f"{name}: cannot be read as parquet: {error}") from None

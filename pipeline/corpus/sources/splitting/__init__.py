@@ -1,0 +1,1 @@
+"""Three splits without copies, near-duplicates or kin on both sides."""

@@ -1,0 +1,57 @@
+"""What is left out of a data set of texts once all of it is written? What the knobs ask for, the same for every data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from pipeline.artifacts import document_ends, labels_of, memory_mapped, write_array
+from pipeline.corpus.sources.splitting.near_duplicates import Found, near_duplicates
+from pipeline.corpus.sources.splitting.removal import keep
+from pipeline.corpus.store.labels import chosen
+from pipeline.corpus.store.text import Card
+from pipeline.params import Prepare, Refusal
+from pipeline.progress import Follow
+
+
+def leave_out(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple[Card, dict[str, Any]]:
+    """Do to a text in a folder what prepare.near_duplicate, examples and label_noise ask for.
+
+    Returns:
+        the card as it now is, and what else is to be said on it.
+    """
+    says: dict[str, Any] = {}
+    if knobs.near_duplicate:
+        found = _near_duplicates(folder, card, knobs.near_duplicate, follow)
+        card = replace(card, sources=_counted(card.sources, found.kept["train"]))
+        says["near_duplicates"] = found.says
+    if card.classes:
+        labels = np.asarray(memory_mapped(labels_of(folder, "train")))
+        choice = chosen(labels, card.classes, knobs)
+        says |= choice.says
+        keep(folder, "train", np.isin(np.arange(len(labels)), choice.places))
+        write_array(labels_of(folder, "train"), choice.labels.astype(np.uint16))
+    return card, says
+
+
+def _near_duplicates(folder: Path, card: Card, threshold: float, follow: Follow) -> Found:
+    if card.test_is_validation:
+        raise Refusal(f"prepare.near_duplicate: the test text of '{card.name}' is its validation text; 0 would do")
+    if len(document_ends(folder, "train")) == 1:
+        raise Refusal(f"prepare.near_duplicate: compares documents, and the training text of '{card.name}' is one; 0 would do")
+    found = near_duplicates(folder, threshold, follow)
+    for split, kept in found.kept.items():
+        if not kept.any():
+            raise Refusal(f"prepare.near_duplicate: {threshold:g} leaves nothing of {split}; a higher one would do, or 0")
+        keep(folder, split, kept)
+    return found
+
+
+def _counted(sources: Any, kept: Bool[np.ndarray, " documents"]) -> list[tuple[str, int]]:
+    """How many documents of each data set of a mixture are kept."""
+    parts = np.split(kept, np.cumsum([count for _, count in sources])[:-1]) if sources else []
+    return [(name, int(part.sum())) for (name, _), part in zip(sources, parts, strict=True)]

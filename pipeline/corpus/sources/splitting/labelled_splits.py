@@ -1,0 +1,133 @@
+"""How do texts with labels become three splits? Without copies, without contradictions, and without kin on both sides."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Int8
+
+from pipeline.artifacts import SPLITS
+from pipeline.corpus.sources.splitting.disk_texts import Shelf
+from pipeline.corpus.sources.splitting.minhash import families
+from pipeline.corpus.sources.splitting.text import key_of
+from pipeline.corpus.store.text import Splits
+from pipeline.params import Prepare, Refusal
+
+ALIKE = 0.5  # texts of which half of the shingles are the same are of one family
+
+LARGE = 0.01  # of all examples: a larger family is for training, for held out it alone would decide a score
+
+NUMBERS = {2: "two", 3: "three"}
+
+
+class Example(NamedTuple):
+    """A text, its class, and what it belongs to: texts of one group go to one split together."""
+
+    text: str
+    label: str
+    group: Hashable = None
+
+
+def distinct(examples: Iterable[Example]) -> tuple[list[Example], dict[str, int]]:
+    """(each text once, how many were left out and why); a text that stands there with two labels is left out altogether."""
+    labels: dict[str, set[str]] = {}
+    first: dict[str, Example] = {}
+    count = 0
+    for example in examples:
+        count += 1
+        labels.setdefault(example.text, set()).add(example.label)
+        first.setdefault(example.text, example)
+    kept = [first[text] for text, found in labels.items() if len(found) == 1]
+    left_out = {"copies": count - len(first), "texts_with_two_labels": len(first) - len(kept)}
+    return kept, {why: number for why, number in left_out.items() if number}
+
+
+def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare, splits: Splits) -> None:
+    """Deal examples out by a digest of their family: whatever belongs together or is nearly the same is in one split. Large
+    families are for training.
+
+    Raises:
+        Refusal: a split is left without an example of some class.
+    """
+    texts = [example.text for example in examples]
+    heads = families(texts, [example.group for example in examples], ALIKE)
+    sizes = Counter(heads)
+    drawn = sorted((head for head in sizes if sizes[head] <= LARGE * len(texts)), key=lambda head: key_of(texts[head].encode()))
+    before = dict(zip(drawn, itertools.accumulate((sizes[head] for head in drawn), initial=0), strict=False))
+    first, second = (share * len(texts) for share in (knobs.validation_share, knobs.validation_share + knobs.test_share))
+    homes = ["train" if (at := before.get(h, len(texts))) >= second else "test" if at >= first else "validation" for h in heads]
+    for split in SPLITS:
+        held = {example.label for example, home in zip(examples, homes, strict=True) if home == split}
+        if missing := [name for name in classes if name not in held]:
+            raise Refusal(
+                f"prepare: the split {split} has no example of the class '{missing[0]}'; more text or larger shares would do"
+            )
+    _write(examples, homes, classes, splits)
+
+
+def by_class(
+    shelf: Shelf,
+    places: Int[np.ndarray, " n"],
+    labels: Int[np.ndarray, " n"],
+    classes: Sequence[str],
+    shares: Mapping[str, float],
+    splits: Splits,
+) -> None:
+    """Deal some texts of a shelf out such that every split has its share of every class, drawn by a digest of the texts.
+
+    Args:
+        labels: the number of the class of each of them.
+        shares: of each held-out split; what is left is for training.
+
+    Raises:
+        Refusal: a class has too few texts for the splits.
+    """
+    keys = shelf.keys[places]
+    drawn = np.lexsort((keys[:, 1], keys[:, 0], labels))
+    counts = np.bincount(labels, minlength=len(classes))
+    homes = np.full(len(places), SPLITS.index("train"), np.int8)
+    for name, of_class in zip(classes, np.split(drawn, np.cumsum(counts)[:-1]), strict=True):
+        most = (len(of_class) - 1) // max(len(shares), 1)
+        if not most and shares:
+            raise Refusal(
+                f"prepare.label_column: the class '{name}' has {len(of_class)} different texts, too few for"
+                f" {NUMBERS[len(shares) + 1]} splits; {len(shares) + 1} or more would do"
+            )
+        first = 0
+        for split, share in shares.items():
+            last = first + min(max(round(share * len(of_class)), 1), most)
+            homes[of_class[first:last]] = SPLITS.index(split)
+            first = last
+    _take(shelf, places, labels, homes, splits)
+
+
+def as_given(split: str, shelf: Shelf, places: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"], splits: Splits) -> None:
+    """Some texts of a shelf, all of them to the split that they are published in."""
+    _take(shelf, places, labels, np.full(len(places), SPLITS.index(split), np.int8), splits)
+
+
+def _take(
+    shelf: Shelf,
+    places: Int[np.ndarray, " n"],
+    labels: Int[np.ndarray, " n"],
+    homes: Int8[np.ndarray, " n"],
+    splits: Splits,
+) -> None:
+    """Write some texts of a shelf into their splits, each a number in SPLITS."""
+    for block in shelf.blocks(places):
+        texts = list(shelf.texts(places[block]))
+        for number in np.unique(homes[block]).tolist():
+            of_split = np.flatnonzero(homes[block] == number)
+            some = [texts[place] for place in of_split.tolist()]
+            ends = np.cumsum([len(text) for text in some])
+            splits.write(SPLITS[number], b"".join(some), ends, labels=labels[block][of_split])
+
+
+def _write(examples: Sequence[Example], homes: Sequence[str], classes: Sequence[str], splits: Splits) -> None:
+    numbers = {name: number for number, name in enumerate(classes)}
+    for example, home in zip(examples, homes, strict=True):
+        splits.add(home, example.text.encode(), numbers[example.label])

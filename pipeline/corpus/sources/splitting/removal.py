@@ -1,0 +1,52 @@
+"""What of a text that has been written is left out again? Whole documents of a split, as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from pipeline.artifacts import (
+    SPLITS,
+    difficulty_of,
+    document_ends,
+    ends_of,
+    labels_of,
+    memory_mapped,
+    opened,
+    text_of,
+    write_array,
+    writing,
+)
+from pipeline.corpus.sources.splitting.text import CHUNK
+
+
+def counted(folder: Path) -> dict[str, Any]:
+    """How much there is of each split, as the card has it."""
+    ends = {split: document_ends(folder, split) for split in SPLITS}
+    sizes = {split: text_of(folder, split).stat().st_size for split in SPLITS}
+    return {"documents": {split: len(ends[split]) for split in SPLITS}, "bytes": sizes}
+
+
+def keep(folder: Path, split: str, kept: Bool[np.ndarray, " documents"]) -> None:
+    """Write a split of data/raw anew, with those of its documents alone that are kept."""
+    if kept.all():
+        return
+    ends = np.asarray(document_ends(folder, split))
+    sizes = np.diff(ends, prepend=0)
+    text = text_of(folder, split)
+    with opened(text) as old, writing(text) as new:
+        for at in np.flatnonzero(kept):
+            old.seek(ends[at] - sizes[at])
+            for start in range(0, int(sizes[at]), CHUNK):
+                new.write(old.read(min(CHUNK, int(sizes[at]) - start)))
+    write_array(ends_of(folder, split), np.cumsum(sizes[kept]))
+    of_documents: list[Callable[[Path], Path]] = [lambda f: labels_of(f, split)]
+    if split == "train":
+        of_documents.append(difficulty_of)
+    for path in (file(folder) for file in of_documents):
+        if path.exists():
+            write_array(path, memory_mapped(path)[kept])

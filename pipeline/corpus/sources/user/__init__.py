@@ -1,0 +1,1 @@
+"""The user's own files: texts, tables, folders of images."""

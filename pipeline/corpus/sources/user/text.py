@@ -1,0 +1,210 @@
+"""What did the user write? A file, or a folder of files, each one document."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.artifacts import SPLITS
+from pipeline.corpus.sources.splitting.text import by_position, checked, shares, told
+from pipeline.corpus.sources.user.bad_data import Unusable
+from pipeline.corpus.sources.user.folder_layout import (
+    is_own,
+    kept,
+    missing,
+    published_files,
+    shown,
+    some_of,
+    unreadable,
+    usable,
+)
+from pipeline.corpus.store.text import Card, Splits
+from pipeline.params import Prepare, Refusal
+from pipeline.progress import Follow, say
+
+FAR = 0.5  # a split that got less than this share of what was asked for it is said
+
+
+class Document(NamedTuple):
+    """A file of text: the digest of what it says, by which it is dealt out, and how many bytes that is."""
+
+    digest: str
+    name: str
+    path: Path
+    size: int
+
+
+def file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+    """The user's own text: a file, or a folder of them, each one document. A published split is kept."""
+    files = own_files(knobs)
+    layout = published_files(files, Path(knobs.path))
+    unusable = Unusable(knobs, "files")
+    documents, copies = _distinct(files, layout or {}, unusable, follow)
+    faulty = unusable.told()
+    if not documents:
+        raise Refusal(f"prepare.path: {some_of(files)}: there is no text in there")
+    given: dict[str, list[Document]] = {}
+    for one in documents:
+        given.setdefault((layout or {}).get(one.name, "train"), []).append(one)
+    if "train" not in given:
+        raise Refusal("prepare.path: all text for training is held out as well; there is nothing to learn from")
+    members, how = _deal_out(given, missing(given, knobs), splits)
+    if layout:
+        how = "; ".join(filter(None, (kept(given), how)))
+    if copies:
+        how += f"; {copies} files that hold the same as another are left out"
+    return Card(
+        name="file",
+        source="the user's own files",
+        licence="the user's own: not known to us",
+        split=how + "; line ends became \\n",
+        members=members,
+        left_out=faulty,
+    )
+
+
+def own_files(knobs: Prepare) -> dict[str, Path]:
+    """The files that prepare.path names, or those in that folder that prepare.pattern names; each under its name in there.
+
+    Hidden files and what systems leave in folders (__MACOSX) are passed over, unless the pattern names hidden ones.
+
+    Raises:
+        Refusal: there are none, one is a link that leads nowhere, or the name of one is not UTF-8.
+    """
+    path = Path(knobs.path)
+    if path.is_file():
+        return {path.name: path} if usable(path) else {}
+    if not path.is_dir():
+        wild = "; wildcards stand in prepare.pattern, and the path names a folder" if re.search(r"[*?\[]", knobs.path) else ""
+        raise Refusal(f"prepare.path: there is no file or folder '{path}' here{wild}")
+    asked_for = any(part.startswith(".") for part in Path(knobs.pattern).parts)
+    try:
+        found = [p for p in path.glob(knobs.pattern) if asked_for or is_own(p.relative_to(path))]
+    except (ValueError, NotImplementedError) as error:
+        raise Refusal(f"prepare.pattern: '{knobs.pattern}' is no pattern of files inside '{path}': {error}") from None
+    found = sorted(p for p in found if usable(p))
+    if "**" in knobs.pattern:
+        _no_linked_folder(path)
+    if not found:
+        raise Refusal(f"prepare.pattern: no file in '{path}' fits '{knobs.pattern}'; put your text there")
+    return {p.relative_to(path).as_posix() if p.is_relative_to(path) else p.name: p for p in found}
+
+
+def _no_linked_folder(path: Path) -> None:
+    for at, folders, _ in os.walk(path, onerror=unreadable):
+        for name in folders:
+            if (folder := Path(at, name)).is_symlink() and is_own(folder.relative_to(path)):
+                raise Refusal(
+                    f"{shown(folder)}: is a link to a folder, and ** does not follow such links; put the folder there, or"
+                    " name it in prepare.path"
+                )
+
+
+def _text_of(name: str, path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as stream:
+            yield from checked(stream, name)
+    except OSError as error:
+        raise Refusal(f"{name}: cannot be read: {error.strerror}") from None
+
+
+def _distinct(
+    files: Mapping[str, Path], layout: Mapping[str, str], unusable: Unusable, follow: Follow
+) -> tuple[list[Document], int]:
+    """(each text once, how many copies were left out); empty files are no documents. Of copies in two splits the one that is
+    looked at later counts.
+    """
+    found: dict[str, Document] = {}
+    copies = 0
+    with follow("reading your text", sum(path.stat().st_size for path in files.values())) as advance:
+        for name in sorted(files, key=lambda name: -SPLITS.index(layout.get(name, "train"))):
+            digest, size = hashlib.sha256(), 0
+            try:
+                for chunk in told(_text_of(name, files[name]), advance):
+                    digest.update(chunk)
+                    size += len(chunk)
+            except Refusal as refusal:
+                unusable.add(str(refusal))
+                continue
+            copies += digest.hexdigest() in found
+            if size:
+                found.setdefault(digest.hexdigest(), Document(digest.hexdigest(), name, files[name], size))
+    return list(found.values()), copies
+
+
+def by_size(sizes: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, list[str]]:
+    """Documents dealt out whole, such that each held-out split comes as near to its share of the bytes as its last one allows.
+
+    In the order of their keys, so that a new document moves hardly any other one. Those that are larger than twice a share are
+    for training: held out, one alone would decide a score. Where the others do not suffice, what they have is divided in
+    proportion, and if there are none, the smallest documents are held out.
+
+    Args:
+        sizes: bytes of each document, by a key that says nothing of its name or size; more of them than there are shares.
+        shares: of each held-out split.
+
+    Returns:
+        the keys of each split, train among them.
+    """
+    total = sum(sizes.values())
+    large = 2 * min(shares.values(), default=0.0) * total
+    small = sum(size for size in sizes.values() if size < large)
+    suffices = min(1.0, small / (sum(shares.values()) * total)) if shares else 1.0
+    left = sorted(sizes, key=lambda key: (max(sizes[key], large), key))
+    parts: dict[str, list[str]] = {}
+    first = 0
+    for others, (split, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
+        last, lacking = first, share * suffices * total
+        while last == first or (len(left) - last > others and sizes[left[last]] < 2 * lacking):
+            lacking -= sizes[left[last]]
+            last += 1
+        parts[split], first = left[first:last], last
+    return {"train": left[first:], **parts}
+
+
+BY_DOCUMENT = (
+    "by document (each file is one), in the order of a digest of its text, until its share of the bytes is met; files larger"
+    " than twice a share are for training"
+)
+BY_POSITION = "by position, at ends of lines (fewer than three files): training, then validation, then test"
+
+
+def _deal_out(
+    given: Mapping[str, list[Document]], lacking: Mapping[str, float], splits: Splits
+) -> tuple[dict[str, list[str]], str]:
+    """Write the splits that are given, and out of training those that are lacking; (the names in each, how it was dealt)."""
+    train, parts = given["train"], {split: given[split] for split in given if split != "train"}
+    by_document = len(train) > 2 or not lacking
+    if by_document:
+        dealt = by_size({one.digest: one.size for one in train}, lacking)
+        of_digest = {one.digest: one for one in train}
+        parts |= {split: [of_digest[digest] for digest in digests] for split, digests in dealt.items()}
+        _say_if_far(parts, lacking)
+    for split, documents in parts.items():
+        for one in sorted(documents, key=lambda one: one.name):
+            for chunk in _text_of(one.name, one.path):
+                splits.write(split, chunk)
+            splits.write(split, b"", [0])
+    if not by_document:
+        for one in sorted(train, key=lambda one: one.name):
+            asked = shares(lacking.get("validation", 0.0), lacking.get("test", 0.0))
+            by_position(splits, _text_of(one.name, one.path), asked, at_lines=True)
+    members = {split: sorted(one.name for one in parts.get(split, train)) for split in SPLITS}
+    return members, (BY_DOCUMENT if by_document else BY_POSITION) if lacking else ""
+
+
+def _say_if_far(parts: Mapping[str, Sequence[Document]], dealt: Mapping[str, float]) -> None:
+    """Say where whole files leave a split less than half of what was asked for it; of a published one nothing was asked."""
+    asked = dict(dealt) | ({"train": 1 - sum(dealt.values())} if dealt else {})
+    sizes = {split: sum(one.size for one in parts[split]) for split in asked}
+    far = [split for split in asked if sizes[split] < FAR * asked[split] * sum(sizes.values())]
+    if far:
+        got = ", ".join(f"{split} {sizes[split]:,} ({asked[split]:.0%} asked)" for split in SPLITS if split in asked)
+        say(
+            f"warning: {' and '.join(far)} got less than half of the share that was asked, because files are dealt out whole;"
+            f" bytes: {got}. Smaller or more files would help, or all of it in one file, which is cut by position"
+        )

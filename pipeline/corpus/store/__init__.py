@@ -1,0 +1,1 @@
+"""The files of data/raw: texts, images, labels."""

@@ -1,0 +1,1 @@
+"""What a gradient does to the weights."""

@@ -1,0 +1,1 @@
+"""Weights and teachers from a folder, ours or Hugging Face's."""

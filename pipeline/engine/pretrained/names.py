@@ -1,0 +1,271 @@
+"""What the parts of a network are called by the library transformers, in two tongues: GPT-2's, and that of Llama and its kin.
+
+Each tongue is the names and order of the weights (pieces), and the words of config.json for our knobs and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from pipeline.engine.pretrained.weight_map import Piece, Rows
+from pipeline.networks.norms import EPSILON
+from pipeline.networks.positions import SinusoidalPosition
+from pipeline.params import Model
+
+UNGATED = {  # our name: theirs
+    "gelu": "gelu",
+    "gelu_tanh": "gelu_pytorch_tanh",
+    "relu": "relu",
+    "relu2": "relu2",
+    "silu": "silu",
+    "mish": "mish",
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "identity": "linear",
+}
+GATED = {"swiglu": "silu", "geglu": "gelu"}
+SYNONYMS = {"swish": "silu", "gelu_new": "gelu_pytorch_tanh", "gelu_python": "gelu"}  # theirs for the same function
+
+
+def _ours(table: Mapping[str, str], theirs: str) -> str:
+    return {name: ours for ours, name in table.items()}.get(theirs, theirs)
+
+
+# ------------------------------------------------------------------------------------------------------- rows of ours
+
+
+def _in_heads(model: Model, first: int, heads: int, turned: bool) -> Int[Tensor, " rows"]:
+    """The rows of some heads. Our rotary positions turn the pairs (2i, 2i + 1) of a head, theirs (i, i + half)."""
+    size = model.width // model.heads
+    order = torch.arange(size)
+    if turned and model.position == "rotary":
+        order = torch.cat((order[::2], order[1::2]))
+    return (first * size + torch.arange(heads)[:, None] * size + order).flatten()
+
+
+def _queries(model: Model) -> Int[Tensor, " rows"]:
+    return _in_heads(model, 0, model.heads, turned=True)
+
+
+def _keys(model: Model) -> Int[Tensor, " rows"]:
+    return _in_heads(model, model.heads, shared_heads(model), turned=True)
+
+
+def _values(model: Model) -> Int[Tensor, " rows"]:
+    return _in_heads(model, model.heads + shared_heads(model), shared_heads(model), turned=False)
+
+
+def shared_heads(model: Model) -> int:
+    """The heads of keys and values."""
+    return model.kv_heads or model.heads
+
+
+def _gate(model: Model) -> Int[Tensor, " rows"]:
+    return torch.arange(hidden_of(model))
+
+
+def _gated(model: Model) -> Int[Tensor, " rows"]:
+    return torch.arange(hidden_of(model)) + hidden_of(model)
+
+
+def hidden_of(model: Model) -> int:
+    """The hidden features of the feed-forward part."""
+    return round(model.expansion * model.width)
+
+
+# ------------------------------------------------------------------------------------------------------------- pieces
+
+# Embeddings and heads may have more rows than their tokenizer has ids, rounded up for the hardware: those say nothing.
+
+
+def _layer(theirs: str, ours: str, rows: Rows | None = None, *, biased: bool = True, first: bool = False) -> tuple[Piece, ...]:
+    """A linear layer; where its architecture wants a bias and ours has none, zeros."""
+    weight = Piece(f"{theirs}.weight", f"{ours}.weight", rows, inputs_first=first)
+    return (weight, Piece(f"{theirs}.bias", f"{ours}.bias", rows, fill=0.0 if biased else None))
+
+
+def _norm(theirs: str, ours: str, *, less: float = 0.0, biased: bool = True) -> tuple[Piece, ...]:
+    """A norm, whose weight is 1 and whose bias 0 where ours has none."""
+    weight = Piece(f"{theirs}.weight", f"{ours}.weight", less=less, fill=1.0)
+    return (weight, Piece(f"{theirs}.bias", f"{ours}.bias", fill=0.0)) if biased else (weight,)
+
+
+def _places(model: Model) -> Tensor:
+    """What learned positions hold for a network that learns none."""
+    if model.position == "sinusoidal":
+        return SinusoidalPosition(model).waves.clone()
+    return torch.zeros(model.length, model.width)
+
+
+GPT2 = (
+    Piece("transformer.wte.weight", "embedding.weight", longer=True),
+    Piece("transformer.wpe.weight", "position.weight", fill=_places, longer=True),
+    *_norm("transformer.h.{}.ln_1", "blocks.{}.norms.0"),
+    *_layer("transformer.h.{}.attn.c_attn", "blocks.{}.attention.project", first=True),
+    *_layer("transformer.h.{}.attn.c_proj", "blocks.{}.attention.output", first=True),
+    *_norm("transformer.h.{}.ln_2", "blocks.{}.norms.1"),
+    *_layer("transformer.h.{}.mlp.c_fc", "blocks.{}.feed_forward.up", first=True),
+    *_layer("transformer.h.{}.mlp.c_proj", "blocks.{}.feed_forward.down", first=True),
+    *_norm("transformer.ln_f", "final_norm"),
+    Piece("lm_head.weight", "head.weight", longer=True),
+)
+
+
+def llama(norms: Callable[[str, str], tuple[Piece, ...]], *, gated: bool) -> tuple[Piece, ...]:
+    """The names that Llama gave and many took over."""
+    block, mlp = "model.layers.{}.", "model.layers.{}.mlp."
+    up = (
+        *_layer(f"{mlp}gate_proj", "blocks.{}.feed_forward.up", _gate, biased=False),
+        *_layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", _gated, biased=False),
+    )
+    return (
+        Piece("model.embed_tokens.weight", "embedding.weight", longer=True),
+        *norms(f"{block}input_layernorm", "blocks.{}.norms.0"),
+        *_projections(f"{block}self_attn.", biased=False),
+        *_layer(f"{block}self_attn.o_proj", "blocks.{}.attention.output", biased=False),
+        *norms(f"{block}post_attention_layernorm", "blocks.{}.norms.1"),
+        *(up if gated else _layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", biased=False)),
+        *_layer(f"{mlp}down_proj", "blocks.{}.feed_forward.down", biased=False),
+        *norms("model.norm", "final_norm"),
+        Piece("lm_head.weight", "head.weight", longer=True),
+    )
+
+
+def _projections(theirs: str, *, biased: bool) -> tuple[Piece, ...]:
+    """Queries, keys and values, which we keep in one matrix."""
+    return tuple(
+        piece
+        for name, rows in (("q_proj", _queries), ("k_proj", _keys), ("v_proj", _values))
+        for piece in _layer(f"{theirs}{name}", "blocks.{}.attention.project", rows, biased=biased)
+    )
+
+
+def _head_of_ones(model: Model) -> Tensor:
+    """The weights of a norm within a head that learns none."""
+    return torch.ones(model.width // model.heads)
+
+
+QK_NORM = tuple(Piece(f"model.layers.{{}}.self_attn.{one}_norm.weight", "no such", fill=_head_of_ones) for one in "qk")
+
+PHI = (
+    Piece("model.embed_tokens.weight", "embedding.weight", longer=True),
+    *_norm("model.layers.{}.input_layernorm", "blocks.{}.norms.0"),
+    *_projections("model.layers.{}.self_attn.", biased=True),
+    *_layer("model.layers.{}.self_attn.dense", "blocks.{}.attention.output"),
+    *_layer("model.layers.{}.mlp.fc1", "blocks.{}.feed_forward.up"),
+    *_layer("model.layers.{}.mlp.fc2", "blocks.{}.feed_forward.down"),
+    *_norm("model.final_layernorm", "final_norm"),
+    Piece("lm_head.weight", "head.weight", longer=True),
+    Piece("lm_head.bias", "embedding.bias", fill=0.0),  # which we have not: as many zeros as there are tokens
+)
+
+
+# Of a Vision Transformer, whose first three are laid out otherwise: lab/export/transformers_vit.py.
+VIT = (
+    Piece("vit.embeddings.cls_token", "pooling.start"),
+    Piece("vit.embeddings.position_embeddings", "position.weight", fill=_places),
+    *_layer("vit.embeddings.patch_embeddings.projection", "patches.map"),
+    *_norm("vit.layers.{}.layernorm_before", "blocks.{}.norms.0"),
+    *_projections("vit.layers.{}.attention.", biased=True),
+    *_layer("vit.layers.{}.attention.o_proj", "blocks.{}.attention.output"),
+    *_norm("vit.layers.{}.layernorm_after", "blocks.{}.norms.1"),
+    *_layer("vit.layers.{}.mlp.fc1", "blocks.{}.feed_forward.up"),
+    *_layer("vit.layers.{}.mlp.fc2", "blocks.{}.feed_forward.down"),
+    *_norm("vit.layernorm", "final_norm"),
+    *_layer("classifier", "head"),
+)
+
+
+# -------------------------------------------------------------------------------------------------------- config.json
+
+
+def gpt2_config(model: Model) -> dict[str, Any]:
+    return {
+        "n_layer": model.depth,
+        "n_embd": model.width,
+        "n_head": model.heads,
+        "n_positions": model.length,
+        "n_inner": hidden_of(model),
+        "activation_function": UNGATED[model.activation],
+        "layer_norm_epsilon": EPSILON,
+        "tie_word_embeddings": model.tied,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+        **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
+    }
+
+
+def gpt2_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "depth": config["n_layer"],
+        "width": config["n_embd"],
+        "heads": config["n_head"],
+        "expansion": config["n_inner"] / config["n_embd"] if config["n_inner"] else 4.0,
+        "activation": _ours(UNGATED, config["activation_function"]),
+        "tied": config["tie_word_embeddings"],
+    }
+
+
+def config(model: Model, epsilon: str = "", **rotary: float) -> dict[str, Any]:
+    """What all the later ones say in the same words."""
+    return {
+        "num_hidden_layers": model.depth,
+        "hidden_size": model.width,
+        "num_attention_heads": model.heads,
+        "num_key_value_heads": shared_heads(model),
+        "head_dim": model.width // model.heads,
+        "intermediate_size": hidden_of(model),
+        "hidden_act": (GATED | UNGATED)[model.activation],
+        "max_position_embeddings": model.length,
+        "rope_parameters": {"rope_type": "default", "rope_theta": model.rotary_base, **rotary},
+        "tie_word_embeddings": model.tied,
+        **({epsilon: EPSILON} if epsilon else {}),
+    }
+
+
+def knobs_by(activations: Mapping[str, str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    def knobs(config: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "depth": config["num_hidden_layers"],
+            "width": config["hidden_size"],
+            "heads": config["num_attention_heads"],
+            "kv_heads": _shared(config["num_key_value_heads"], config["num_attention_heads"]),
+            "rotary_base": float(config["rope_parameters"]["rope_theta"]),
+            "expansion": config["intermediate_size"] / config["hidden_size"],
+            "activation": _ours(activations, config["hidden_act"]),
+            "tied": config["tie_word_embeddings"],
+            **({"bias": config["attention_bias"]} if "attention_bias" in config else {}),
+        }
+
+    return knobs
+
+
+def slides(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Mistral's window as our knobs: null is none, and one that reaches over the whole context is none either."""
+    window = config["sliding_window"]
+    if window is None or window >= config["max_position_embeddings"]:
+        return {"attention": "full"}
+    return {"attention": "window", "window": window}
+
+
+def _shared(heads: int | None, of: int) -> int:
+    """The knob kv_heads."""
+    return heads if heads and heads != of else 0
+
+
+def rms_norm(theirs: str, ours: str) -> tuple[Piece, ...]:
+    return _norm(theirs, ours, biased=False)
+
+
+def norm_1p(theirs: str, ours: str) -> tuple[Piece, ...]:
+    """Nemotron's weights are told from 1."""
+    return _norm(theirs, ours, less=1.0)
+
+
+def no_norm(theirs: str, ours: str) -> tuple[Piece, ...]:
+    return ()

@@ -1,0 +1,168 @@
+"""Where does it run? The only file that asks after devices, precision and threads. In the plain case nothing extra is done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline import params
+from pipeline.engine.runtime.tuned import tuned_for
+from pipeline.networks.attention import Kernel
+from pipeline.params import Refusal, cores
+from pipeline.tasks.base import Batch
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Runtime:
+    """A device with a number format, made ready so that the same run gives the same bytes.
+
+    Args:
+        knobs: the section `runtime`.
+        precision: the knob `train.precision`; weights and their updates stay in float32 whatever it says.
+
+    Raises:
+        Refusal: the device is not there.
+    """
+
+    def __init__(self, knobs: params.Runtime, precision: str = "float32") -> None:
+        self.knobs = knobs
+        self.device = torch.device(_device(knobs.device))
+        # What was measured here wins over what is known to be fast as a rule.
+        self.tuned = tuned_for(self.device.type)
+        fastest = self.tuned.precision if self.tuned else _fastest_precision(self.device)
+        self.precision = precision if precision != "auto" else fastest
+        self.dtype = PRECISIONS[self.precision]
+        self.attention: Kernel = knobs.attention
+        if self.attention == "auto" and self.tuned and self.precision == self.tuned.precision:
+            self.attention = self.tuned.attention
+        torch.set_num_threads(knobs.threads or (self.tuned.threads if self.tuned else cores()))
+        torch.set_flush_denormal(True)  # vanishing gradients would make a CPU a hundred times slower
+        if self.device.type == "cuda":
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
+            torch.backends.cudnn.allow_tf32 = False  # float32 means float32: convolutions too, as matrix products do by default
+        # What torch.use_deterministic_algorithms calls, without the compiler that it imports on the way: 2.3 s at every start.
+        # Where it may only warn, fused attention takes its other algorithm; on MPS it must, for much has but one there.
+        torch._C._set_deterministic_algorithms(True, warn_only=self.device.type == "mps")
+        deterministic: Any = torch.utils.deterministic  # its switch is not in torch's type hints
+        deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+
+    def __str__(self) -> str:
+        threads = torch.get_num_threads()
+        return f"{self.device.type}, {self.precision}, {threads} thread{'s' if threads > 1 else ''}, attention {self.attention}"
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Matrix products in the chosen precision; nothing at all in float32."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    @contextlib.contextmanager
+    def enough_memory(self) -> Iterator[None]:
+        """A block in which memory may run out.
+
+        Raises:
+            Refusal: it did.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+                raise Refusal(
+                    f"train: the network and a batch want more memory than the device '{self.device}' has;"
+                    f" what would help, cheapest first: {', '.join(self._remedies())}"
+                ) from None
+            raise
+
+    def _remedies(self) -> list[str]:
+        """What makes a training smaller and is not turned yet: what costs next to nothing, then time, then the result."""
+        knobs = self.knobs
+        finer = "a smaller runtime.micro_batch_tokens" if knobs.micro_batch_tokens else "a larger train.accumulation"
+        remedies = {
+            finer: True,
+            "runtime.loss_chunk=1024": not knobs.loss_chunk or knobs.loss_chunk > 1024,
+            "runtime.checkpointing=selective": knobs.checkpointing == "none" and not knobs.offload_activations,
+            "runtime.offload_optimizer=true": self.device.type != "cpu" and not knobs.offload_optimizer,
+            "runtime.checkpointing=block": knobs.checkpointing != "block",
+            "runtime.offload_activations=true": self.device.type != "cpu" and not knobs.offload_activations,
+            "a smaller train.batch, model.length, model.width or model.depth": True,
+        }
+        return [remedy for remedy, helps in remedies.items() if helps]
+
+    def together(self, train: params.Train, whole: int, length: int) -> int:
+        """How many examples of `length` tokens a micro-batch holds at most.
+
+        Their tokens are what counts: as many as the knob says, or as in a micro-batch of the full batch at its whole length.
+        """
+        tokens = self.knobs.micro_batch_tokens or train.batch // train.accumulation * whole
+        return max(tokens // length, 1)
+
+    def ready(self, batch: Batch) -> Batch:
+        """A batch from where the device fetches it without making anybody wait."""
+        return batch.pinned() if self.device.type == "cuda" else batch
+
+    def place(self, batch: Batch) -> Batch:
+        """A batch on the device."""
+        return batch if self.device.type == "cpu" else batch.to(self.device)
+
+    def settle(self, network: nn.Module) -> nn.Module:
+        """A network on the device."""
+        return network if self.device.type == "cpu" else network.to(self.device)
+
+    def scaler(self) -> Scaler:
+        """The loss scaler that the precision wants."""
+        return Scaler(enabled=self.dtype == torch.float16)
+
+
+class Scaler:
+    """Keeps float16 gradients from vanishing: the loss is multiplied before backward, the gradients divided after.
+
+    Off (the scale is 1 and nothing is done) in every other precision. What it remembers is part of a checkpoint.
+
+    Source: Micikevicius et al., "Mixed Precision Training", 2017.
+    """
+
+    PATIENCE = 2000  # finite steps before a larger scale is tried
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self.scale = 2.0**16 if enabled else 1.0
+        self.finite_steps = 0
+
+    def unscale(self, model: nn.Module) -> bool:
+        """Divide the gradients; whether they are finite, so that the step may be taken."""
+        if not self.enabled:
+            return True
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        torch._foreach_mul_(gradients, 1 / self.scale)
+        finite = bool(torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum()))
+        self.finite_steps = self.finite_steps + 1 if finite else 0
+        if not finite:
+            self.scale /= 2
+        elif self.finite_steps % self.PATIENCE == 0:
+            self.scale *= 2
+        return finite
+
+
+def _device(wanted: str) -> str:
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there[wanted]:
+        known = ", ".join(device for device, is_there in there.items() if is_there)
+        raise Refusal(f"runtime.device: there is no '{wanted}' on this machine. Known here: auto, {known}")
+    return wanted
+
+
+def _fastest_precision(device: torch.device) -> str:
+    """bfloat16 where the hardware multiplies it, float16 on older CUDA cards, float32 elsewhere (MPS gains nothing)."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return "bfloat16"  # without the instructions it is emulated: five times slower than float32
+    return "float32"

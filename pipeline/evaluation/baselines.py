@@ -1,0 +1,172 @@
+"""What a model must beat: plain predictors, made as strong as they go, over the whole of each held-out split; no torch."""
+
+from __future__ import annotations
+
+import lzma
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifacts import (
+    RAW,
+    TOKENS,
+    memory_mapped,
+    meta_of,
+    opened,
+    read_json,
+    rounded,
+    sha256_of,
+    text_of,
+    tokens_of,
+)
+from pipeline.evaluation import ngrams
+from pipeline.evaluation.cache import Rows, remembered
+
+HELD_OUT = ("validation", "test")
+COUNTED = 20_000_000  # n-grams count at most the last so many training tokens: 3 GB of memory, half a minute
+COMPRESSED = 16 * 2**20  # xz sees at most so many bytes of the training text, and of the held-out text: a minute
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well something predicts a split: what it costs to write the split down, knowing what it knows.
+
+    Attributes:
+        name, split: who predicts what.
+        nats: the cost of all that is predicted.
+        bytes: of text that is predicted.
+        tokens: that are predicted; None for what knows no tokens.
+        correct: tokens that were the first choice; None for what has none.
+        note: what else a reader must know.
+    """
+
+    name: str
+    split: str
+    nats: float
+    bytes: int
+    tokens: int | None = None
+    correct: int | None = None
+    note: str = ""
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The one figure that can be compared across tokenizers."""
+        return self.nats / math.log(2) / self.bytes
+
+    @property
+    def loss(self) -> float | None:
+        """Nats a token."""
+        return None if self.tokens is None else self.nats / self.tokens
+
+    @property
+    def accuracy(self) -> float | None:
+        return None if self.correct is None or not self.tokens else self.correct / self.tokens
+
+    def noted(self, more: str) -> Score:
+        """The score with one more thing that a reader must know."""
+        return replace(self, note="; ".join(filter(None, (self.note, more))))
+
+    def row(self) -> dict[str, Any]:
+        """The score as a metrics file holds it: what is unknown or not finite is left out."""
+        perplexity = None if self.loss is None or not self.loss < 700 else math.exp(self.loss)
+        numbers = {"bits_per_byte": self.bits_per_byte, "loss": self.loss, "perplexity": perplexity, "accuracy": self.accuracy}
+        known = {key: rounded(number) for key, number in numbers.items() if number is not None and math.isfinite(number)}
+        return {"name": self.name, "split": self.split, **known, **({"note": self.note} if self.note else {})}
+
+
+def baselines(
+    order: int, say: Callable[[str], None] = print, tokens: Path = TOKENS, raw: Path = RAW, cache: Path | None = None
+) -> list[Score]:
+    """The scores of all baselines on both held-out splits, measured once for the same data and code.
+
+    Args:
+        order: of the longest n-grams.
+        say: takes a line for the user when it will take a while.
+        tokens, raw: the folders that the stages tokenize and prepare leave.
+        cache: where measured scores are kept, by default in this clone.
+    """
+    code = [sha256_of(Path(file)) for file in (__file__, ngrams.__file__)]
+    hangs_on = [order, np.__version__, *code, sha256_of(tokens), sha256_of(raw)]
+
+    def measure() -> Rows:
+        say("measuring the baselines of this data, once: n-grams and xz …")
+        return [asdict(score) for score in (*by_counting(order, tokens), *(by_compression(raw, split) for split in HELD_OUT))]
+
+    return [Score(**row) for row in remembered(hangs_on, measure, cache)]
+
+
+def entropy(tokens: Path = TOKENS) -> list[Score]:
+    """What nobody can beat: the entropy of generated data, where its generator knows it."""
+    meta = read_json(meta_of(tokens))
+    if (nats_per_byte := meta["entropy_nats_per_byte"]) is None:
+        return []
+    spans = [(split, predicted_bytes(meta, split), meta["tokens"][split] - 1) for split in HELD_OUT]
+    return [Score("entropy", split, nats_per_byte * size, size, count) for split, size, count in spans]
+
+
+def predicted_bytes(meta: dict[str, Any], split: str) -> int:
+    """Bytes of a split's text behind its first token, which nothing can predict it from."""
+    return int(meta["bytes"][split] - meta["first_token_bytes"][split])
+
+
+# ------------------------------------------------------------------------------------------------------ the predictors
+
+
+def by_counting(order: int, tokens: Path) -> Iterator[Score]:
+    """Uniform, unigram, bigram, and of the longer n-grams those that fit the validation split best."""
+    meta = read_json(meta_of(tokens))
+    train = memory_mapped(tokens_of(tokens, "train"))[-COUNTED:]
+    streams = [memory_mapped(tokens_of(tokens, split)) for split in HELD_OUT]
+    note = f"counted in the last {COUNTED:,} training tokens" if meta["tokens"]["train"] > COUNTED else ""
+    sizes = [predicted_bytes(meta, split) for split in HELD_OUT]
+
+    for split, size, stream in zip(HELD_OUT, sizes, streams, strict=True):
+        yield Score("uniform", split, math.log(meta["vocabulary"]) * (len(stream) - 1), size, len(stream) - 1)
+    longer = []
+    for length, told in enumerate(ngrams.predictions(train, streams, meta["vocabulary"], order), start=1):
+        name = {1: "unigram", 2: "bigram"}.get(length, f"{length}-gram")
+        scores = []
+        for split, size, stream, prediction in zip(HELD_OUT, sizes, streams, told, strict=True):
+            nats = -float(np.log(prediction.probability).sum())
+            correct = int((prediction.guess == stream[1:]).sum())
+            scores.append(Score(name, split, nats, size, len(stream) - 1, correct, note))
+        if length <= 2:
+            yield from scores
+        else:
+            longer.append(scores)
+    # Chosen on the validation split: in the baseline's favour there, honest on the test split.
+    for score in min(longer, key=lambda scores: scores[0].nats, default=[]):
+        yield score.noted(f"the best of 3 to {order}-grams") if len(longer) > 1 else score
+
+
+def by_compression(raw: Path, split: str) -> Score:
+    """`xz -9` of a split's text: alone, or as what it adds to the training text before it; whichever is smaller."""
+    train, text = (text_of(raw, name) for name in ("train", split))
+    before, here = _last_bytes(train), _first_bytes(text)
+    # What repeats all that was before can add nothing to be seen; a byte is the least that anything costs.
+    alone, added = _compressed(here), max(_compressed(before + here) - _compressed(before), 1)
+    note = "after the training text" if added < alone else "alone"
+    if max(train.stat().st_size, text.stat().st_size) > COMPRESSED:
+        note += f", {COMPRESSED:,} bytes of each at most"
+    return Score("xz -9", split, min(alone, added) * 8 * math.log(2), max(len(here), 1), note=note)
+
+
+def _compressed(text: bytes) -> int:
+    """The size of a text under `xz -9`; a window of 64 MiB is of no use to less text and costs half a second and 700 MB."""
+    window = min(max(len(text), 4096), 2**26)
+    return len(lzma.compress(text, filters=[{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": window}]))
+
+
+def _last_bytes(path: Path) -> bytes:
+    with opened(path) as file:
+        file.seek(max(path.stat().st_size - COMPRESSED, 0))
+        return file.read()
+
+
+def _first_bytes(path: Path) -> bytes:
+    with opened(path) as file:
+        return file.read(COMPRESSED)

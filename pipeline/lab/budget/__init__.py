@@ -1,0 +1,1 @@
+"""`rally budget`: what a training takes, before it runs."""

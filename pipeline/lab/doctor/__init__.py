@@ -1,0 +1,1 @@
+"""`rally doctor`, and the benchmark that tests its diagnoses."""

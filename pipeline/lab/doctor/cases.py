@@ -1,0 +1,139 @@
+"""Who comes to the doctor's trial: trainings of seconds, healthy or with a fault, on generated tasks and on real text."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.lab.faults.faults import FAULTS
+from pipeline.params import Params, parse, with_knobs
+
+Knobs = Mapping[str, Any]
+
+HEALTHY = ""  # in place of a fault's name
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """One training of the trial: on which task, by which recipe, with which fault, if any.
+
+    Attributes:
+        turned: further knobs, of healthy variants.
+    """
+
+    task: str
+    recipe: str
+    seed: int
+    fault: str = HEALTHY
+    turned: Knobs = field(default_factory=dict)
+
+    def params(self, standing: Mapping[str, Any]) -> Params:
+        """All its knobs, over those of params.yaml."""
+        healthy = parse(
+            Params,
+            with_knobs(standing, {**SMALL, **TASKS[self.task], **RECIPES[self.recipe], **self.turned, "seed": self.seed}),
+        )
+        return FAULTS[self.fault].turned(healthy) if self.fault else healthy
+
+
+def patients(tasks: Mapping[str, Knobs], seeds: int, healthy: int) -> Iterator[Patient]:
+    """Every fault on every task, once a seed, each seed by another recipe; and so many healthy ones of every kind.
+
+    Args:
+        healthy: of each task.
+    """
+    recipes = itertools.cycle(RECIPES)
+    by_seed = [(seed, next(recipes)) for seed in range(1, seeds + 1)]
+    for task in tasks:
+        for fault, (seed, recipe) in itertools.product(FAULTS, by_seed):
+            yield Patient(task, recipe, seed, fault)
+        for number in range(healthy):
+            variant = VARIANTS[number % len(VARIANTS)]
+            recipe = list(RECIPES)[number % len(RECIPES)]
+            yield Patient(task, recipe, 100 + number, turned=_scaled(variant, RECIPES[recipe]))
+
+
+def _scaled(variant: Knobs, recipe: Knobs) -> dict[str, Any]:
+    """The knobs of a variant; "rate" is a factor on the recipe's own."""
+    turned = {name: value for name, value in variant.items() if name != "rate"}
+    return turned | ({"train.lr": recipe["train.lr"] * variant["rate"]} if "rate" in variant else {})
+
+
+MANUAL = ".rally/trial/manual"  # real text that every Python brings along: what help("lambda") and its like say
+
+SMALL = {
+    "prepare.size": 200_000,
+    "tokenize.kind": "char",
+    "model.depth": 3,
+    "model.width": 48,
+    "model.heads": 4,
+    "model.length": 48,
+    "train.steps": 160,
+    "train.batch": 16,
+    "train.curve_points": 80,
+    "train.validations": 10,
+    "train.validation_examples": 64,
+    "train.precision": "float32",
+    "train.snapshots": [0.0, 0.05, 0.15, 0.4, 1.0],
+    "probe.sequences": 16,
+    "runtime.threads": 1,
+    "runtime.progress": "none",
+}
+
+TASKS: dict[str, Knobs] = {
+    "markov": {"prepare.dataset": "markov"},
+    "addition": {"prepare.dataset": "addition"},
+    "sums": {"prepare.dataset": "addition", "prepare.digits": 5, "prepare.fewest_digits": 2, "prepare.reversed": True},
+    "zipf_bigram": {"prepare.dataset": "zipf_bigram", "prepare.symbols": 48},
+    "dyck": {"prepare.dataset": "dyck", "prepare.bracket_kinds": 3},
+    "manual": {"prepare.dataset": "file", "prepare.path": MANUAL, "prepare.pattern": "*.txt"},
+}
+
+FITTED_ON = ("markov", "addition", "sums")
+HELD_OUT = tuple(task for task in TASKS if task not in FITTED_ON)
+
+RECIPES: dict[str, Knobs] = {
+    "house": {"train.lr": 0.02},  # as params.yaml has it: Muon, squared ReLU, no weights in norms, branches that start at 0
+    "gpt": {
+        "train.optimizer": "adamw",
+        "train.lr": 0.005,
+        "train.epsilon": 1e-8,
+        "train.schedule": "cosine",
+        "train.warmup": 0.1,
+        "train.weight_decay": 0.1,
+        "model.norm": "layer",
+        "model.activation": "gelu",
+        "model.position": "learned",
+        "model.init": "gpt2",
+        "model.bias": True,
+        "model.expansion": 4.0,
+    },
+    "llama": {
+        "train.optimizer": "adamw",
+        "train.lr": 0.005,
+        "train.epsilon": 1e-8,
+        "train.schedule": "linear",
+        "train.warmup": 0.05,
+        "train.weight_decay": 0.1,
+        "train.clip": 1.0,
+        "model.norm": "rms",
+        "model.activation": "swiglu",
+        "model.init": "fan_in",
+        "model.kv_heads": 2,
+    },
+}
+
+VARIANTS: tuple[Knobs, ...] = (  # what healthy trainings differ in, beside seed, recipe and task
+    {},
+    {"rate": 0.4},
+    {"rate": 2.5},
+    {"model.depth": 6},
+    {"model.depth": 2, "model.width": 96},
+    {"model.norm": "rms", "model.activation": "relu"},
+    {"model.position": "alibi", "model.activation": "silu"},
+    {"train.batch": 32},
+    {"model.dropout": 0.1},
+    {"train.weight_decay": 0.0, "train.clip": 1.0},
+)

@@ -1,0 +1,1 @@
+"""`rally show`, and the checks before DVC runs, queues, saves or applies an experiment."""

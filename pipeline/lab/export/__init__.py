@@ -1,0 +1,1 @@
+"""`rally export`: folders for transformers, ONNX files, model cards."""

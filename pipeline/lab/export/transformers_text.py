@@ -1,0 +1,151 @@
+"""What reads text as a stock architecture of the library transformers: a language model, or a sequence classifier.
+
+Written without that library: nothing of it is needed here but its names, which engine/pretrained/architectures.py holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from pipeline.artifacts import write_bytes, write_json
+from pipeline.corpus.encode.tokenizer_json import tokenizer_config, tokenizer_json
+from pipeline.engine.pretrained.architectures import ARCHITECTURES, Architecture, nearest
+from pipeline.engine.pretrained.weight_map import Piece, pack
+from pipeline.inference.trained import Subject
+from pipeline.lab.export.fold_scales import folded, folded_knobs
+from pipeline.networks.classifier import Classifier
+from pipeline.networks.inits import width_ratio
+from pipeline.networks.transformer import GPT
+from pipeline.params import Model, Refusal
+from pipeline.tasks.classify import Classification
+
+
+def placed(model: Model, *, classifies: bool = False) -> tuple[str, Architecture]:
+    """(the word of config.json for it, the architecture) that can hold a network.
+
+    Raises:
+        Refusal: none can; a line for each knob that has no place in the one that comes nearest.
+    """
+    if lines := list(problems(model, classifies=classifies)):
+        raise Refusal(*lines)
+    name, _ = nearest(folded_knobs(model))
+    return name, ARCHITECTURES[name]
+
+
+def problems(model: Model, *, classifies: bool) -> Iterator[str]:
+    """A line for each knob that has no place in the architecture that comes nearest.
+
+    Args:
+        classifies: as a sequence classifier, whose score looks at the last token, through a matrix without a bias.
+    """
+    plainer = folded_knobs(model)
+    name, lacking = nearest(plainer)
+    for knob in lacking:
+        what = f"{name}, the nearest stock architecture of transformers"
+        yield no_place(model, knob, ARCHITECTURES[name].holds[knob], what)
+    if width_ratio(plainer) != 1:
+        yield "model.tied: true has no place in transformers beside muP's divided logits; false would do"
+    for knob, wanted in (("causal", True), ("pooling", "last"), ("bias", False)) if classifies else ():
+        if getattr(model, knob) != wanted:
+            yield no_place(model, knob, (wanted,), "transformers' sequence classification")
+
+
+def no_place(model: Model, knob: str, holds: tuple[object, ...], what: str) -> str:
+    """A line on a knob whose value has no place in something that holds others."""
+    shown, *known = (json.dumps(one).replace('"', "'") for one in (getattr(model, knob), *holds))
+    *some, last = known
+    would = f"{', '.join(some)} or {last}" if some else last
+    return f"model.{knob}: {shown} has no place in {what}; {would} would do"
+
+
+def write(folder: Path, subject: Subject, name: str, stock: Architecture) -> None:
+    """All that the library reads: configurations, weights, tokenizer."""
+    network, tokenizer = subject.model, subject.tokenizer
+    assert isinstance(network, GPT | Classifier)
+    classifies, model = isinstance(network, Classifier), folded_knobs(network.knobs)
+    weights = folded({name: weight.detach().cpu() for name, weight in network.named_parameters()}, network.knobs)
+    special = {"bos_token_id": tokenizer.end, "eos_token_id": tokenizer.end, "pad_token_id": None}
+    said: dict[str, Any] = {"architectures": [class_of(stock, classifies=classifies)], "model_type": name, "dtype": "float32"}
+    pieces = stock.pieces
+    if classifies:
+        # The last token that is no padding is looked for by its id, so that padding has one of its own, behind all others.
+        special["pad_token_id"] = tokenizer.vocabulary
+        assert isinstance(subject.task, Classification)
+        labels = dict(enumerate(subject.task.shape.classes))
+        said |= {"id2label": {str(number): label for number, label in labels.items()}}
+        said |= {"label2id": {label: number for number, label in labels.items()}}
+        pieces = (*(piece for piece in pieces if not piece.theirs.startswith("lm_head")), Piece("score.weight", "head.weight"))
+        weights["embedding.weight"] = torch.cat((weights["embedding.weight"], torch.zeros(1, model.width)))
+    else:
+        write_json(folder / "generation_config.json", special)
+    said |= {"vocab_size": tokenizer.vocabulary + classifies}
+    write_json(folder / "config.json", said | special | stock.config(model))
+    packed = pack(weights, pieces, model)
+    write_bytes(folder / "model.safetensors", safetensors.torch.save(packed, {"format": "pt"}))
+    write_json(folder / "tokenizer.json", tokenizer_json(tokenizer, closes=classifies))
+    write_json(folder / "tokenizer_config.json", tokenizer_config(tokenizer, model.length, closes=classifies))
+
+
+def class_of(stock: Architecture, *, classifies: bool) -> str:
+    """The name of the class that loads it."""
+    if not classifies:
+        return stock.name
+    return stock.name.replace("LMHeadModel", "ForSequenceClassification").replace("ForCausalLM", "ForSequenceClassification")
+
+
+# ----------------------------------------------------------------------------------------------------------- its card
+
+
+def about(name: str, stock: Architecture, *, classifies: bool) -> str:
+    """The head of its card: what it is, and how it is used."""
+    return (CLASSIFIER if classifies else WRITER).format(name=name, architecture=class_of(stock, classifies=classifies))
+
+
+WRITER = """library_name: transformers
+pipeline_tag: text-generation
+tags:
+- rally
+---
+
+# {name}
+
+A small language model, trained with Rally and exported as a stock `{architecture}`: no remote code is needed.
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model, tokenizer = (kind.from_pretrained("{name}") for kind in (AutoModelForCausalLM, AutoTokenizer))
+ids = tokenizer("Once upon a time", return_tensors="pt").input_ids
+print(tokenizer.decode(model.generate(ids, max_new_tokens=100)[0]))
+```
+
+It has seen contexts of `max_position_embeddings` tokens and no longer ones.
+"""
+
+CLASSIFIER = """library_name: transformers
+pipeline_tag: text-classification
+tags:
+- rally
+---
+
+# {name}
+
+A small classifier of texts, trained with Rally and exported as a stock `{architecture}`: no remote code is needed.
+
+```python
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+model, tokenizer = (kind.from_pretrained("{name}") for kind in (AutoModelForSequenceClassification, AutoTokenizer))
+batch = tokenizer(["a text", "and another one"], padding=True, return_tensors="pt")
+print([model.config.id2label[number] for number in model(**batch).logits.argmax(dim=-1).tolist()])
+```
+
+Each text ends with the end token, which the tokenizer puts there, and short ones are padded on the right. Of a text longer than
+`max_position_embeddings` tokens it was shown the beginning: cut ids there, without another end.
+"""

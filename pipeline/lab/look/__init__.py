@@ -1,0 +1,1 @@
+"""`rally look`: one forward pass, drawn."""

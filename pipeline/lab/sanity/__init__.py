@@ -1,0 +1,1 @@
+"""`rally check-model`: is the network sound before it learns?"""

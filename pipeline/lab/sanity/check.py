@@ -1,0 +1,90 @@
+"""Is the network of params.yaml sound? What every training looks at when it starts; and whether it learns one batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.artifacts import NONE, TOKENS
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.engine.sanity import numbers_at_start, problems, said
+from pipeline.engine.setup import begin
+from pipeline.figures.style import said as written
+from pipeline.lab.sanity.overfit import LEARNED, losses_on_one_batch, shape_of
+from pipeline.lab.stand_ins.data_shape import data_of
+from pipeline.params import Params
+from pipeline.tasks.base import Shape
+
+LENGTH, LABELS, STEPS = 64, 65, 200
+EXAMPLES = {"language": 8, "classify": 64, "vision": 64}  # by kind: each token of a text that goes on has a label
+WIDTH = 60  # characters of a curve in the terminal
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def at_start(params: Params, console: Console) -> bool:
+    """Print the numbers of the fresh network, and what they say; whether it is sound.
+
+    Raises:
+        Refusal: nothing has been tokenized yet.
+    """
+    runtime = Runtime(params.runtime, params.train.precision)
+    progress, task = begin(params.seed, params.task.kind, params.model, params.train, TOKENS, runtime)
+    numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, number in numbers.items():
+        table.add_row(name, written(number))
+    console.print(table)
+    for line in said(numbers):
+        console.print(line, highlight=False, markup=False)
+    return not problems(numbers)
+
+
+def overfit(params: Params, console: Console) -> bool:
+    """Have it learn one batch by heart, draw the curve, and say whether it could.
+
+    Raises:
+        Refusal: how large images are hangs on data that has not been looked at.
+    """
+    kind = params.task.kind
+    shape, examples = shape_of(kind, LABELS) if kind == "language" else data_of(params, LABELS).shape, EXAMPLES[kind]
+    losses = []
+    for loss in losses_on_one_batch(params, examples, LENGTH, LABELS, STEPS, shape=shape):
+        losses.append(loss)
+        if loss < LEARNED or not math.isfinite(loss):
+            break
+    console.print(f"{''.join(bars(losses))}  {written(losses[0])} to {written(losses[-1])}", highlight=False, markup=False)
+    batch = f"one batch of {examples} {_examples(shape)}"
+    learned = losses[-1] < LEARNED
+    if learned:
+        console.print(f"learned: {batch}, in {len(losses):,} steps", highlight=False)
+    else:
+        why = "the loss stopped being a number" if not math.isfinite(losses[-1]) else f"the loss is {written(losses[-1])}"
+        console.print(
+            f"not learned: {batch}; after {len(losses):,} steps {why}, and not below {LEARNED} nats. Look at train.lr first,"
+            " then for a bug between the loss and the weights",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return learned
+
+
+def _examples(shape: Shape) -> str:
+    """What the batch is made of, with its labels."""
+    if shape.image:
+        return f"random images, each of one of {len(shape.classes)} classes, drawn at random"
+    if shape.classes:
+        return f"random texts of {LENGTH} tokens, each of one of {len(shape.classes)} classes, drawn at random"
+    return f"sequences of {LENGTH} random labels"
+
+
+def bars(losses: Sequence[float]) -> Iterator[str]:
+    """A curve as a row of bars, from 0 to its highest."""
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    highest = max(finite, default=0.0) or 1.0
+    columns = min(WIDTH, len(finite))
+    for column in range(columns):
+        part = finite[column * len(finite) // columns : (column + 1) * len(finite) // columns]
+        yield BARS[min(int(len(BARS) * sum(part) / len(part) / highest), len(BARS) - 1)]

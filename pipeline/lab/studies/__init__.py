@@ -1,0 +1,1 @@
+"""`rally play`: studies, grids of many small runs, their claims and verdicts."""

@@ -1,0 +1,1 @@
+"""Claims about many runs, each decided by a program."""

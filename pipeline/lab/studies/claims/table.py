@@ -1,0 +1,26 @@
+"""Every claim that a study may make, by its name."""
+
+from __future__ import annotations
+
+from pipeline.lab.studies.claims.base import Check
+from pipeline.lab.studies.claims.bounds import AtLeast, AtMost, Exceeds, Follows, LiesBetween
+from pipeline.lab.studies.claims.optima import (
+    BestAtMost,
+    OptimumLiesBetween,
+    OptimumMovesAtLeast,
+    OptimumMovesAtMost,
+    SensitivityFalls,
+)
+
+CHECKS: dict[str, type[Check]] = {
+    "optimum_moves_at_most": OptimumMovesAtMost,
+    "optimum_moves_at_least": OptimumMovesAtLeast,
+    "optimum_lies_between": OptimumLiesBetween,
+    "best_at_most": BestAtMost,
+    "at_most": AtMost,
+    "at_least": AtLeast,
+    "lies_between": LiesBetween,
+    "exceeds": Exceeds,
+    "follows": Follows,
+    "sensitivity_falls": SensitivityFalls,
+}

@@ -1,0 +1,116 @@
+"""Which picture tells of a grid: its measures over its last axis, what its runs did as they went, and what was claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipeline.lab.studies.claims.base import Verdict
+from pipeline.lab.studies.claims.bounds import Bounded, Exceeds, Follows
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_of_line, interval
+from pipeline.lab.studies.grid import CURVES, Sweep, titles
+from pipeline.lab.studies.metrics import MEASURES
+from pipeline.lab.studies.plot import Band, Line, Panel, draw
+from pipeline.lab.studies.record import Record
+
+
+def picture(
+    sweep: Sweep,
+    found: Mapping[str, Results],
+    records: Mapping[tuple[int, ...], Record],
+    verdicts: Sequence[tuple[str, Verdict]],
+) -> Figure:
+    """The runs as they went, the grid in every measure, and what was said of it."""
+    sentences = [f"{verdict.status.value.capitalize()}: {verdict.says}." for _, verdict in verdicts]
+    foretold = {check.foretold for _, check in sweep.checks if isinstance(check, Follows)}
+    sides = [_followed(sweep, name, records) for name in sweep.shows]
+    for measure in found:
+        if measure not in foretold:
+            sides += _measured(sweep, measure, found)
+    return draw(sides, " ".join(sentences))
+
+
+def panels(whole: Results) -> Iterator[tuple[str, Results]]:
+    """(title, results on the last two axes) for every combination of the axes before those; a lone axis is one line."""
+    *outer, across = whole.axes
+    lines = outer.pop() if outer else Axis("", ("",))
+    values = whole.values.reshape(-1, len(lines.labels), *whole.values.shape[-2:])
+    for title, part in zip(titles(outer, named=True), values, strict=True):
+        yield title, Results((lines, across), part, whole.logarithmic)
+
+
+# ------------------------------------------------------------------------------------------------------------- the grid
+
+
+def _measured(sweep: Sweep, measure: str, found: Mapping[str, Results]) -> Iterator[Panel]:
+    """A measure over the last axis: a panel for each combination of the axes before the last two."""
+    for number, (title, panel) in enumerate(panels(found[measure])):
+        lines, across = panel.axes
+        bounded = any(isinstance(check, Bounded | Exceeds) for _, check in sweep.checks)
+        drawn = list(_lines(panel, bests=not bounded and not MEASURES[measure].rises))
+        for _, check in sweep.checks:
+            if isinstance(check, Follows) and check.measure == measure:
+                told = list(panels(found[check.foretold]))[number][1]
+                [line, *_] = _lines(told, bests=False)
+                drawn.append(Line("foretold", line.places, line.spread, foretold=True))
+                break
+        yield Panel(
+            title,
+            tuple(drawn),
+            across.name,
+            MEASURES[measure].quantity,
+            lines.name,
+            "knob" if across.is_scale() else "words",
+            panel.logarithmic,
+            tuple(_bands(sweep, measure, across)),
+        )
+
+
+def _lines(panel: Results, *, bests: bool) -> Iterator[Line]:
+    lines, across = panel.axes
+    for values, label in zip(panel.values, titles([lines]), strict=True):
+        is_bowl = bests and across.is_scale() and not panel.logarithmic
+        best = best_of_line(across.scale(), values) if is_bowl else Edge("below")
+        optimum = None if isinstance(best, Edge) else 2 ** float(best.mean())
+        spread = [panel.interval(seeds) for seeds in values]
+        yield Line(label, titles([across]) if not across.is_scale() else across.labels, spread, optimum, values.tolist())
+
+
+def _bands(sweep: Sweep, measure: str, across: Axis) -> Iterator[Band]:
+    """Where the claims about a measure want it, and over which places."""
+    for _, check in sweep.checks:
+        if isinstance(check, Bounded) and (check.measure or sweep.measures[0]) == measure:
+            where = check.where.get(across.name, list(across.labels))
+            chosen = where if isinstance(where, list) else [where]
+            yield Band(*check.bounds(), tuple(across.labels.index(label) for label in chosen), check.control)
+
+
+# ------------------------------------------------------------------------------------------------------- as the runs went
+
+
+def _followed(sweep: Sweep, name: str, records: Mapping[tuple[int, ...], Record]) -> Panel:
+    """A line for every place of the grid: its mean over seeds, from the start of the runs to their end."""
+    lines, over = [], "step"
+    for place, title in zip(product(*(range(size) for size in sweep.shape[:-1])), titles(sweep.axes), strict=True):
+        ways = [way(records[(*place, seed)], name) for seed in range(len(sweep.seeds))]
+        over, length = ways[0][0], min(len(x) for _, x, _ in ways)
+        values = np.array([y[:length] for _, _, y in ways], dtype=np.float64)
+        if length:
+            lines.append(Line(title, ways[0][1][:length], [interval(seeds) for seeds in values.T]))
+    logarithmic = (name in MEASURES and MEASURES[name].logarithmic) or name in ("gradient", "signal")
+    kind = ", ".join(axis.name for axis in sweep.axes)
+    quantity = MEASURES[name].quantity if name in MEASURES else f"{name}, relative"
+    return Panel("", tuple(lines), over, quantity, kind, "run", logarithmic)
+
+
+def way(record: Record, name: str) -> tuple[str, list[float], list[float]]:
+    """(over what, where, how much) of what was followed of a run."""
+    if name in CURVES:
+        split, _, column = name.partition("_")
+        rows = record.curve if split == "train" else record.validations
+        return "step", [row["step"] for row in rows], [row[column] for row in rows]
+    line = record.lines.get(name, {"over": "step", "x": [], "y": []})
+    return line["over"], line["x"], line["y"]

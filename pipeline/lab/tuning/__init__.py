@@ -1,0 +1,1 @@
+"""`rally autotune`: the fastest settings of this machine."""

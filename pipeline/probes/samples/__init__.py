@@ -1,0 +1,1 @@
+"""Probes of the text that the model writes."""

@@ -1,0 +1,83 @@
+"""Does it write by heart?"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from jaxtyping import Int
+
+from pipeline.inference.trained import Subject
+from pipeline.probes.passes.generate import TEXTS, written
+from pipeline.readings import Reading, point
+from pipeline.tasks.lm import LanguageModelling
+
+LOOKED_AT = 4_000_000  # training tokens: a quarter of a second
+
+
+def copied_length(subject: Subject) -> Reading | None:
+    """The longest stretch of what the model writes that stands in the training text, in characters.
+
+    A stretch is an n-gram of tokens that both have, looked for in the first 4,000,000 training tokens. A run of blanks counts
+    as one character: layout is no text.
+
+    Healthy: a few words; held-out text has such a stretch too. Broken: over 50 characters in prose, which is learned by heart.
+
+    Distrust: text of few symbols or with a rule repeats itself without being learned by heart (a sum, a bracketed word), and
+    so does boilerplate. What lies beyond the first tokens looked at is not seen.
+
+    Source: Carlini et al., "Quantifying Memorization Across Neural Language Models", 2022.
+    """
+    if not isinstance(subject.task, LanguageModelling):
+        return None
+    train, ids = subject.task.ids("train"), written(subject)
+    length = float("nan")
+    if ids is not None:
+        rows = ids.numpy(force=True)
+        matches = matched(rows, np.asarray(train[:LOOKED_AT]).astype(np.int64))
+        copied = (
+            subject.tokenizer.decode(row[place : place + size])
+            for row, sizes in zip(rows, matches, strict=True)
+            for place, size in enumerate(sizes)
+        )
+        length = max((len(re.sub(r"\s+", " ", text)) for text in copied), default=0)
+    seen = "" if len(train) <= LOOKED_AT else f" (in its first {LOOKED_AT:,} tokens)"
+    return point(
+        "copied_length",
+        {"longest copy": length},
+        subject.step,
+        quantity="characters",
+        says=f"The longest stretch of {TEXTS} short texts that stands word for word in the training text{seen}. Healthy, of"
+        " prose: a few words; over 50 characters are learned by heart. Text with a rule repeats itself without that.",
+        about="samples",
+    )
+
+
+def matched(rows: Int[np.ndarray, "B T"], train: Int[np.ndarray, " N"]) -> Int[np.ndarray, "B T"]:
+    """How many tokens from each place on stand in the training text one after another.
+
+    n-grams of both are numbered alike, and those of the training text that the rows lack are dropped: after two or three
+    tokens hardly any is left, so that the rest is quick.
+    """
+    length = rows.shape[1]
+    lengths = np.zeros_like(rows)
+    known = np.zeros_like(rows)  # the number of the n-gram that begins at each place
+    places = np.arange(len(train))  # of the training text, at which an n-gram begins that the rows have
+    numbers = np.zeros(len(train), np.int64)
+    base = int(max(rows.max(initial=0), train.max(initial=0))) + 1
+    for size in range(1, length + 1):
+        inside = places + size <= len(train)
+        places, numbers = places[inside], numbers[inside]
+        theirs = numbers * base + train[places + size - 1]
+        ours = known[:, : length - size + 1] * base + rows[:, size - 1 :]
+        grams = np.unique(ours)
+        found = np.searchsorted(grams, theirs).clip(max=len(grams) - 1)
+        there = grams[found] == theirs
+        places, numbers = places[there], found[there]
+        if not len(places):
+            return lengths
+        in_train = np.zeros(len(grams), bool)
+        in_train[numbers] = True
+        known = np.searchsorted(grams, ours)
+        lengths[:, : length - size + 1] += in_train[known]
+    return lengths

@@ -1,0 +1,1 @@
+"""Probes of activations, layer by layer."""

@@ -1,0 +1,84 @@
+"""What does the first layer look for in an image?"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pipeline.inference.trained import Subject
+from pipeline.networks.convolution import ConvolutionBlock
+from pipeline.networks.images import CNN, MLP, ImageTransformer, LinearMap
+from pipeline.readings import Axis, Reading, finite
+from pipeline.tasks.vision import Vision
+
+ACROSS, DOWN = 8, 4  # filters that are shown
+
+
+def filters(subject: Subject) -> Reading | None:
+    """What each unit of the first layer weighs the pixels by, as a small map of pixels: the 32 longest, the longest first.
+
+    Of an MLP a row of its first matrix, of a linear map (by class, in their order) and a Vision Transformer likewise; of a CNN
+    the first convolution after the map of its patches, without the norm between them: the square of pixels that a place reads.
+    Colours are added up. Each is a share of its own largest |weight|. No such reading of text.
+
+    Healthy: strokes, edges, spots, smooth over neighbouring pixels. Broken: still noise at the end, as at the start: what was
+    drawn was never changed, or is fitted to noise.
+
+    Distrust: in a wide network many filters stay as they were drawn and nothing hangs on them; and with large patches or
+    whole images, weight decay is what makes them smooth.
+
+    Source: Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", 2012 (figure 3).
+    """
+    task = subject.task
+    if not isinstance(task, Vision):
+        return None
+    found = weights_of(subject, task.shape.image).sum(dim=-1)
+    by_class = isinstance(subject.model, LinearMap)
+    sizes = found.flatten(1).norm(dim=1).nan_to_num()
+    shown = found[: ACROSS * DOWN] if by_class else found[sizes.argsort(descending=True, stable=True)[: ACROSS * DOWN]]
+    shares = shown / shown.abs().amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(shown.dtype).tiny)
+    across = min(ACROSS, len(shares))
+    missing = -len(shares) % across
+    gaps = torch.cat([shares, shares.new_full((missing, *shares.shape[1:]), torch.nan)])
+    values = gaps.unflatten(0, (-1, across))
+    return Reading(
+        name="filters",
+        form="maps",
+        quantity="weight, as a share of the filter's largest",
+        says="What "
+        + ("each class, in their order," if by_class else "units of the first layer")
+        + " look for: by what they weigh each pixel. Healthy: strokes, edges and spots; noise from pixel to pixel is as it was"
+        " drawn, or fitted to noise.",
+        axes=(
+            Axis("from", [1 + row * across for row in range(len(values))]),
+            Axis("plus", list(range(across))),
+            Axis("row", list(range(values.shape[2]))),
+            Axis("column", list(range(values.shape[3]))),
+        ),
+        values=finite(values.tolist()),
+        about="signal",
+        span=(-1, 1),
+    )
+
+
+@torch.no_grad()
+def weights_of(subject: Subject, image: tuple[int, ...]) -> Float[Tensor, "F y x C"]:
+    """What each unit of the first layer weighs the pixels by."""
+    model = subject.model
+    if isinstance(model, MLP | LinearMap):
+        first = model.layers[0] if isinstance(model, MLP) else model.head
+        assert isinstance(first, nn.Linear)
+        return first.weight.detach().cpu().unflatten(1, image)
+    assert isinstance(model, CNN | ImageTransformer)
+    rows, columns = model.patches.sides
+    patches = model.patches.map.weight.detach().cpu().unflatten(1, (rows, columns, image[2]))
+    if isinstance(model, ImageTransformer):
+        return patches
+    block = subject.blocks[0]
+    assert isinstance(block, ConvolutionBlock)
+    gather = block.convolution
+    rows, columns = gather.kernel
+    kernel = gather.output.weight.detach().cpu().unflatten(1, (rows, columns, -1))
+    squares = torch.einsum("oyxd,dabc->oyaxbc", kernel, patches)  # place by place, pixel by pixel in it
+    return squares.flatten(3, 4).flatten(1, 2)
