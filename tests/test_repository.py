@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.params import read_yaml
+from pipeline.params import RENAMED, RENAMED_VALUES
 
 TOP = Path(__file__).parents[1]
 TEMPLATES = sorted(path for path in (TOP / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
@@ -33,19 +33,20 @@ def test_the_newest_version_of_the_changelog_is_that_of_the_package() -> None:
     assert released == sorted(released, key=lambda name: [*map(int, name.split("."))], reverse=True)
 
 
-def test_the_new_names_of_the_changelog_are_knobs_and_the_old_ones_are_not() -> None:
+def test_the_changelog_lists_every_renamed_knob_and_value() -> None:
     section = text("CHANGELOG.md").partition("Knobs and values:")[2].partition("Commands:")[0]
-    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
-    assert len(rows) > 40
-    knobs = {
-        f"{name}.{knob}"
-        for name, section in read_yaml(TOP / "params.yaml").items()
-        if isinstance(section, dict)
-        for knob in section
-    }
-    old, new = ({name for row in rows for name in re.findall(r"\w+\.\w+", row[side])} for side in (0, 1))
-    assert new <= knobs
-    assert (old - new) & knobs == set()
+    knobs, values = dict[str, str](), dict[str, dict[str, str]]()
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            old, new = (re.findall(r"`([^`]+)`", cell) for cell in line.strip("| ").split(" | "))
+            assert len(old) == len(new), line
+            names = [[cell.partition(": ")[0] for cell in cells if "." in cell] for cells in (old, new)]
+            knobs |= zip(*names, strict=True)
+            if ": " in old[0]:
+                pairs = zip((cell.rpartition(": ")[2] for cell in old), (cell.rpartition(": ")[2] for cell in new), strict=True)
+                values[names[1][0]] = {one: other for one, other in pairs if one != other}
+    assert {old: new for old, new in knobs.items() if old != new} == RENAMED
+    assert values == RENAMED_VALUES
 
 
 def test_the_hooks_are_the_lint_and_types_of_the_check() -> None:
