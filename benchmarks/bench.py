@@ -24,7 +24,7 @@ from pipeline.params import Params, parse, read_yaml
 TOP = Path(__file__).parent.parent
 ANCHOR = dict(read_all(TOP / "studies")["nanogpt-cpu"].set)
 TINY_SHAKESPEARE = {"prepare.dataset": "tinyshakespeare", "tokenize.kind": "char"}
-SILENT = {"runtime.progress": "none", "runtime.checkpoint_seconds": 1e9, "train.validations": 0, "train.curve_points": 20}
+SILENT = {"runtime.progress": "none", "runtime.checkpoint_seconds": 1e9, "train.validation_points": 0, "train.log_points": 20}
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,14 @@ def measure(threads: int, seconds: float) -> float:
     """Tokens a second of the default recipe, in this process."""
     from pipeline.engine.loop import update
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.engine.setup import objective_of, untrained
-    from pipeline.lab.stand_ins.dummy_task import Draw, MadeUp
+    from pipeline.engine.setup import objective_of, untrained_state
+    from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
     from pipeline.tasks.base import Shape
 
     params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), {"runtime.threads": threads}))
     runtime = Runtime(params.runtime, params.train.precision)
-    task = MadeUp(params, Shape(1024), objective_of(params.train, runtime, None), Draw(params.seed, None))
-    progress = untrained(params.seed, task, params.model, params.train, runtime)
+    task = MadeUp(params, Shape(1024), objective_of(params.train, runtime, None), BatchMaker(params.seed, None))
+    progress = untrained_state(params.seed, task, params.model, params.train, runtime)
 
     def steps() -> int:
         update(progress, task, params.train, params.seed, runtime, lambda: False)
@@ -48,7 +48,7 @@ def measure(threads: int, seconds: float) -> float:
     start = time.perf_counter()
     while time.perf_counter() - start < seconds or progress.step - first < 5:
         steps()
-    return (progress.step - first) * params.train.batch * params.model.length / (time.perf_counter() - start)
+    return (progress.step - first) * params.train.batch_size * params.model.context_length / (time.perf_counter() - start)
 
 
 @contextlib.contextmanager

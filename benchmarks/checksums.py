@@ -17,10 +17,10 @@ from pathlib import Path
 
 from benchmarks.bench import machine, table
 from pipeline.artifacts import LEFT_BY, seal, seal_folder, verified
-from pipeline.params import door, read_yaml
+from pipeline.params import entry_point, read_yaml
 
 
-@door
+@entry_point
 def main() -> None:
     """Time the checksums alone, the files being in the system's cache, where a stage has just put them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

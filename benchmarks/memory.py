@@ -18,7 +18,7 @@ from benchmarks.bench import TOP, machine, table
 from pipeline.lab.budget.fake_step import rehearse
 from pipeline.lab.budget.fit import card
 from pipeline.lab.budget.timing import measure
-from pipeline.params import Params, Refusal, parse, read_sections, with_knobs
+from pipeline.params import Params, UserError, parse, read_sections, with_knobs
 from pipeline.tasks.base import Shape
 
 # (depth, width, heads, length, batch) of five sizes, from a drill to what fills a large card.
@@ -26,18 +26,20 @@ SHAPES = ((4, 128, 4, 128, 32), (6, 384, 6, 256, 64), (8, 512, 8, 512, 32), (12,
 WAYS: dict[str, dict[str, Any]] = {
     "float32": {"train.precision": "float32"},
     "bfloat16": {},
-    "loss in pieces": {"runtime.loss_chunk": 1024},
-    "checkpointing": {"runtime.checkpointing": "block"},
+    "loss in pieces": {"runtime.loss_chunk_size": 1024},
+    "checkpointing": {"runtime.activation_checkpointing": "block"},
     "adamw in 8 bits": {"train.optimizer": "adamw", "train.state_8bit": True},
-    "two micro-batches": {"train.accumulation": 2},
+    "two micro-batches": {"train.accumulation_steps": 2},
 }
 VOCABULARY = 8192
 
 
 def knobs_of(shape: tuple[int, int, int, int, int], way: dict[str, Any]) -> Params:
     """A configuration of the grid."""
-    sizes = dict(zip(("model.depth", "model.width", "model.heads", "model.length", "train.batch"), shape, strict=True))
-    common = {"runtime.device": "cuda", "runtime.compile": False, "train.precision": "bfloat16", "train.validations": 0}
+    sizes = dict(
+        zip(("model.depth", "model.width", "model.heads", "model.context_length", "train.batch_size"), shape, strict=True)
+    )
+    common = {"runtime.device": "cuda", "runtime.compile": False, "train.precision": "bfloat16", "train.validation_points": 0}
     return parse(Params, with_knobs(read_sections(TOP / "params.yaml"), common | sizes | way))
 
 
@@ -58,7 +60,7 @@ def main() -> None:
             measure(params, Shape(VOCABULARY))
             found = torch.cuda.max_memory_allocated()
             kept = "yes" if fits else "it would have fitted"
-        except Refusal:
+        except UserError:
             found, kept = 0, "NO: it ran out of memory" if fits else "yes"
         ratio = f"{step.bytes / found:.3f}" if found else "-"
         sizes = "×".join(map(str, shape))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import Lab, Took, machine, table, timed
+from pipeline.artifacts import MODEL
 from pipeline.lab.dvc.overrides import values_of
 
 PEAK = """
@@ -51,7 +52,7 @@ def by_reading(lab: Lab) -> list[tuple[object, ...]]:
         return found
 
     with contextlib.chdir(lab.folder):
-        subjects = open_snapshots(Path("models"), Runtime(lab.params.runtime), sequences=knobs.sequences, toy=knobs.toy)
+        subjects = open_snapshots(MODEL.parent, Runtime(lab.params.runtime), sequences=knobs.sequences, toy=knobs.toy_text)
         while subject := asked("opening the snapshots", lambda some: next(some, None), subjects):
             for name, work in {"the pass forward": forward, "the pass back": backward, "writing": written}.items():
                 asked(name, work, subject)

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from benchmarks.bench import ANCHOR, SILENT, TINY_SHAKESPEARE, TOP, Lab, machine, put_into_the_cache, table
+from pipeline.artifacts import MODEL
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import open_model
 from pipeline.lab.studies.recipes import read_all
@@ -57,13 +58,13 @@ class Run(NamedTuple):
 def whole_split_loss(lab: Lab) -> float:
     """Nats a character on the whole validation split, read in the precision that it trained in."""
     runtime = Runtime(lab.params.runtime, lab.params.train.precision)
-    subject = open_model(lab.folder / "models", runtime, tokens=lab.folder / "data/tokens")
+    subject = open_model(lab.folder / MODEL.parent, runtime, tokens=lab.folder / "data/tokens")
     total, count, size = 0.0, 0, subject.task.size("validation")
     with torch.inference_mode():
         for first in range(0, size, 64):
             rows = np.arange(first, min(first + 64, size))
             with runtime.autocast():
-                loss = subject.task.loss(subject.model, runtime.place(subject.task.batch("validation", rows)))
+                loss = subject.task.loss(subject.model, runtime.batch_to_device(subject.task.batch("validation", rows)))
             total, count = total + float(loss.total), count + int(loss.count)
     return total / count
 

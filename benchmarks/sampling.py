@@ -35,7 +35,7 @@ PROMPT = "ROMEO:"
 
 def writer(tokens: int) -> Subject:
     """The network to write with, over bytes."""
-    knobs = ANCHOR | {"model.length": tokens + len(PROMPT), "runtime.threads": 1, "runtime.device": "cpu"}
+    knobs = ANCHOR | {"model.context_length": tokens + len(PROMPT), "runtime.threads": 1, "runtime.device": "cpu"}
     params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), knobs))
     task, tokenizer = LanguageModelling(Path(), params.model, Shape(256)), Bytes(has_end=False)
     model = task.build(torch.Generator().manual_seed(1))

@@ -17,10 +17,10 @@ from benchmarks.bench import SILENT, TOP, Lab, machine, table, timed
 
 TINY = {
     "prepare.dataset": "markov",
-    "prepare.size": 2000,
+    "prepare.generated_chars": 2000,
     "train.steps": 1,
     "train.snapshots": [1.0],
-    "model.length": 16,
+    "model.context_length": 16,
     "model.depth": 1,
     "evaluate.sample_tokens": 1,
     "evaluate.ngram_order": 1,

@@ -58,7 +58,7 @@ def recipes_of(cuda: bool) -> dict[str, dict[str, Any]]:
     return {
         "nanogpt-cpu": ANCHOR,
         "default": {},
-        "default, with nanogpt-cpu's batch": {"train.batch": 12, "model.length": 64},
+        "default, with nanogpt-cpu's batch": {"train.batch_size": 12, "model.context_length": 64},
     }
 
 
@@ -83,10 +83,10 @@ def of_kinds(rounds: int, threads: int, device: str) -> tuple[tuple[str, ...], l
             common = {"runtime.threads": threads, "runtime.device": device, "train.precision": precision}
             params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), SILENT | common | KINDS[name]))
             shape = data_of(params).shape
-            speeds[name, precision].append(params.train.batch / measure(params, shape).step)
+            speeds[name, precision].append(params.train.batch_size / measure(params, shape).step)
             if (name, precision) not in flops:
                 step = rehearse(params, shape, precision=precision, on_card=device == "cuda")
-                flops[name, precision] = sum(step.flops.values()) / params.train.batch
+                flops[name, precision] = sum(step.flops.values()) / params.train.batch_size
     rows: list[tuple[object, ...]] = []
     for (name, precision), found in speeds.items():
         middle = statistics.median(found)
@@ -120,7 +120,7 @@ def main() -> None:
                 for precision in ("float32", "bfloat16"):
                     lab = Lab(Path(folder, "lab"), {**knobs, **common, **GENERATED, "train.precision": precision}, data)
                     lab.run("train")
-                    tokens = lab.params.train.batch * lab.params.model.length
+                    tokens = lab.params.train.batch_size * lab.params.model.context_length
                     speeds.setdefault((name, precision), []).append(asked.steps * tokens / lab.training_seconds())
                     if (name, precision) not in flops:
                         step = rehearse(lab.params, Shape(data.vocabulary()), precision=precision, on_card=asked.cuda)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pipeline.params import DEEPEST, Refusal, read_yaml
+from pipeline.params import DEEPEST, UserError, read_yaml
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,9 +31,9 @@ SPLITS = ("train", "validation", "test")
 NONE = Path("data/none")  # what a knob that names a folder names where there is none: DVC wants every dependency to be there
 RAW = Path("data/raw")  # prepare: {split}.txt, {split}.ends.npy, card.json, and train.difficulty.npy of some
 TOKENS = Path("data/tokens")  # tokenize: {split}.npy, train.parts.npy, tokenizer.json, meta.json
-MODEL = Path("models/model")  # train: model.safetensors, model.json
-SNAPSHOTS = Path("models/snapshots")  # train: step-00000000.safetensors …, snapshots.json
-GOOD = Path("models/good")  # train, where it gave up: the last weights before it went wrong, as model.*
+MODEL = Path("models/trained/model")  # train: model.safetensors, model.json
+SNAPSHOTS = Path("models/trained/snapshots")  # train: step-00000000.safetensors …, snapshots.json
+GOOD = Path("models/trained/good")  # train, where it gave up: the last weights before it went wrong, as model.*
 TRAIN_CURVE = Path("metrics/train.csv")  # train: loss, learning rate, gradient norm by step
 VALIDATION_CURVE = Path("metrics/validation.csv")  # train: loss on held-out text by step
 TRAIN_METRICS = Path("metrics/train.json")  # train: the last row, live while it runs
@@ -301,7 +301,7 @@ def read_kept(path: Path) -> dict[str, Any] | None:
     """A result that `write_kept` kept; None where there is none, or a damaged one, which is as good as none."""
     try:
         kept = read_json(path, "content", "sha256")
-    except Refusal:
+    except UserError:
         return None
     return kept["content"] if digest(kept["content"]) == kept["sha256"] else None
 
@@ -341,9 +341,9 @@ def check_sha256(path: Path, expected: str) -> None:
         with naming(path):
             found = sha256_of(path)
     except FileNotFoundError:
-        raise Refusal(missing(path)) from None
+        raise UserError(missing(path)) from None
     if found != expected:
-        raise Refusal(f"{path}: is damaged (sha256 {found[:12]}…, written as {expected[:12]}…); {way_back(path)}")
+        raise UserError(f"{path}: is damaged (sha256 {found[:12]}…, written as {expected[:12]}…); {way_back(path)}")
 
 
 def seal(stage: str) -> None:
@@ -383,7 +383,7 @@ def verified(path: Path) -> Path:
         Refusal: it is missing, damaged, or a stage's and in no list.
     """
     if not path.exists():
-        raise Refusal(missing(path))
+        raise UserError(missing(path))
     if expected := _written_down(path):
         check_sha256(path, expected)
     return path
@@ -398,7 +398,7 @@ def is_left(path: Path) -> bool:
     if path.exists():
         return True
     if path.name in (_listed(checksums_of(path)) or {}):
-        raise Refusal(missing(path))
+        raise UserError(missing(path))
     return False
 
 
@@ -414,9 +414,9 @@ def _written_down(path: Path) -> str | None:
     checksums, obliged = checksums_of(path), bool(_left_by(path)[0])
     known = _listed(checksums)
     if known is None and obliged:
-        raise Refusal(f"{checksums}: is missing, so {path.name} cannot be verified; {way_back(checksums)}")
+        raise UserError(f"{checksums}: is missing, so {path.name} cannot be verified; {way_back(checksums)}")
     if known is not None and path.name not in known and obliged:
-        raise Refusal(f"{path}: is not listed in {checksums}, so no stage wrote it; {way_back(path)}")
+        raise UserError(f"{path}: is not listed in {checksums}, so no stage wrote it; {way_back(path)}")
     return known.get(path.name) if known is not None else None
 
 
@@ -428,7 +428,7 @@ def _listed(checksums: Path) -> dict[str, str] | None:
     except FileNotFoundError:
         return None
     if head != b"# " + hashlib.sha256(lines).hexdigest().encode():
-        raise Refusal(f"{checksums}: is damaged (its own checksum differs); {way_back(checksums)}")
+        raise UserError(f"{checksums}: is damaged (its own checksum differs); {way_back(checksums)}")
     return {name: checksum for checksum, _, name in (line.partition("  ") for line in lines.decode().splitlines())}
 
 
@@ -482,7 +482,7 @@ def read_text(path: Path) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise Refusal(f"{path}: is damaged (it is no UTF-8); {way_back(path)}") from None
+        raise UserError(f"{path}: is damaged (it is no UTF-8); {way_back(path)}") from None
 
 
 def json_of(path: Path) -> Any:
@@ -529,7 +529,7 @@ def read_json(path: Path, *wanted: str) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict) or not content.keys() >= set(wanted):
-        raise Refusal(f"{path}: is damaged, or of other code; {way_back(path)}")
+        raise UserError(f"{path}: is damaged, or of other code; {way_back(path)}")
     return content
 
 
@@ -560,11 +560,11 @@ def memory_mapped(path: Path) -> npt.NDArray[Any]:
     except OSError:
         raise
     except Exception as error:  # numpy reads a header with Python's own parser, and lets through whatever that raises
-        raise Refusal(f"{path}: is damaged (no array: {_first_line(error)}); {way_back(path)}") from None
+        raise UserError(f"{path}: is damaged (no array: {_first_line(error)}); {way_back(path)}") from None
     dimensions, types = next((of[1:] for of in ARRAYS if path.name.endswith(of[0])), (numbers.ndim, (numbers.dtype,)))
     if numbers.ndim != dimensions or numbers.dtype not in [np.dtype(one) for one in types] or not numbers.flags.c_contiguous:
         wanted = " or ".join(str(np.dtype(one)) for one in types)
-        raise Refusal(
+        raise UserError(
             f"{path}: holds {numbers.dtype} in {numbers.ndim} dimensions"
             f"{'' if numbers.flags.c_contiguous else ', column by column'}; expected {wanted} in {dimensions};"
             f" {way_back(path)}"
@@ -598,7 +598,7 @@ def document_ends(folder: Path, split: str) -> npt.NDArray[Any]:
     path, size = ends_of(folder, split), text_of(folder, split).stat().st_size
     ends = memory_mapped(path)
     if not len(ends) or ends[0] < 0 or ends[-1] != size or (ends[1:] < ends[:-1]).any():
-        raise Refusal(
+        raise UserError(
             f"{path}: is damaged (it does not divide the {size:,} bytes of {text_of(folder, split).name} into documents);"
             f" {way_back(path)}"
         )
@@ -618,7 +618,7 @@ def parts_in(tokens: Path, count: int) -> npt.NDArray[Any]:
     parts = memory_mapped(path)
     ends = parts["end"]
     if not len(ends) or ends[0] <= 0 or ends[-1] != count or (ends[1:] <= ends[:-1]).any():
-        raise Refusal(f"{path}: is damaged (it does not divide the {count:,} training tokens into parts); {way_back(path)}")
+        raise UserError(f"{path}: is damaged (it does not divide the {count:,} training tokens into parts); {way_back(path)}")
     return parts
 
 
@@ -636,7 +636,7 @@ def check_below(path: Path, numbers: npt.NDArray[Any], bound: int, what: str) ->
     import numpy as np
 
     if np.iinfo(numbers.dtype).max >= bound and (highest := int(numbers.max(initial=0))) >= bound:
-        raise Refusal(f"{path}: holds {highest}, and there are {bound} {what}, from 0 on; {way_back(path)}")
+        raise UserError(f"{path}: holds {highest}, and there are {bound} {what}, from 0 on; {way_back(path)}")
 
 
 def _first_line(error: Exception) -> str:
@@ -681,7 +681,7 @@ def identity(stage: str, params: Mapping[str, Any], places: Mapping[str, Path] |
         if path == NONE:
             continue
         if not path.exists():
-            raise Refusal(f"{dependency.strip('${}')}: there is no '{path}' here")
+            raise UserError(f"{dependency.strip('${}')}: there is no '{path}' here")
         digest.update(f"{dependency} {sha256_of(path)}\n".encode())
     return digest.hexdigest()[:32]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline import artifacts
-from pipeline.params import door, load
+from pipeline.params import entry_point, load
 from pipeline.readings import load_all, read_curve
 
 
-@door
+@entry_point
 def main() -> None:
     """Say whether the run is healthy, and if not what it has, why that may be, and which experiment would tell."""
     params = load()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
-from pipeline.params import Params, door, load
+from pipeline.params import Params, entry_point, load
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
 
 
-@door
+@entry_point
 def main() -> None:
     """Score the model on all that was held out, beside what it must beat, and show what it does."""
     params = load()
@@ -66,7 +66,7 @@ def _classes(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
     to_beat = class_baselines(len(names), params.evaluate.neighbours, say)
     print(*class_standings([*(ClassScore.of("model", *told) for told in answers.items()), *to_beat]), sep="\n")
     told = class_summary(answers, to_beat, names, meta["test_is_validation"]) | {"splits": examples_shared()}
-    worst = mistakes.worst(answers[mistakes.SPLIT], params.evaluate.mistakes)
+    worst = mistakes.worst(answers[mistakes.SPLIT], params.evaluate.worst_mistakes)
     artifacts.write_json(artifacts.EVALUATION, told)
     artifacts.write_text(artifacts.SAMPLES, mistakes.page(answers[mistakes.SPLIT], worst, names))
     artifacts.write_json(artifacts.MISTAKES, mistakes.as_json(worst, names))

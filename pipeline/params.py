@@ -26,7 +26,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 ROOMS = Path(__file__).parent
 
 
-class Refusal(Exception):  # noqa: N818 (it is not a bug of ours that it reports)
+class UserError(Exception):
     """Something of the user's that cannot be used: each problem one line that says where, what is there, what would do."""
 
     def __init__(self, *problems: str) -> None:
@@ -34,11 +34,11 @@ class Refusal(Exception):  # noqa: N818 (it is not a bug of ours that it reports
         self.problems = problems
 
 
-class ParamsError(Refusal):
+class ParamsError(UserError):
     """params.yaml holds values that cannot be used; all of them are listed at once."""
 
 
-def door(main: Callable[[], None]) -> Callable[[], None]:
+def entry_point(main: Callable[[], None]) -> Callable[[], None]:
     """Make a command's `main` end without a traceback: with plain lines and status 2 where a user's thing fails, 130 on Ctrl-C.
 
     It also has the threads of numerical libraries fall asleep soon when they wait, which must be said before those are
@@ -59,7 +59,7 @@ def door(main: Callable[[], None]) -> Callable[[], None]:
         os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's and Intel's, milliseconds
         try:
             main()
-        except Refusal as refusal:
+        except UserError as refusal:
             print(*map(printable, refusal.problems), sep="\n", file=sys.stderr)
             sys.exit(2)
         except OSError as error:  # a full disk, a folder that may not be written to, a file where a folder is wanted
@@ -222,18 +222,18 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
-            raise Refusal(f"{path}: has {size:,} bytes; a file of knobs has some {MOST_BYTES:,} at most")
+            raise UserError(f"{path}: has {size:,} bytes; a file of knobs has some {MOST_BYTES:,} at most")
         return yaml.load(path.read_text(encoding="utf-8"), Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
-        raise Refusal(f"{path}: there is no such file here; run from the top folder of the project") from None
+        raise UserError(f"{path}: there is no such file here; run from the top folder of the project") from None
     except OSError as error:
-        raise Refusal(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     # ValueError: not UTF-8, or a date or number that does not exist; the last two come of `!!bool x` and `!!timestamp x`.
     except (ValueError, yaml.YAMLError, KeyError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
         what = "" if isinstance(error, TooMuch) else "this is no YAML: "
-        raise Refusal(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
+        raise UserError(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
 
 
 # ------------------------------------------------------------------------------------------------------- names and knobs
@@ -257,7 +257,7 @@ def suggest(word: str, known: tuple[str, ...]) -> str:
     return (f"Did you mean '{near[0]}'? " if near else "") + f"Known: {', '.join(known)}"
 
 
-def _named(*tables: str) -> AfterValidator:
+def known_name(*tables: str) -> AfterValidator:
     def check(word: str) -> str:
         known = tuple(dict.fromkeys(name for table in tables for name in names_in(table)))
         if word not in known:
@@ -278,8 +278,8 @@ DATASETS = {
     "classify": "LABELLED_TEXTS",
     "vision": "IMAGES",
 }  # by kind of task, in corpus/sources/table.py
-Dataset = Annotated[str, _named(*(f"corpus/sources/table.py:{table}" for table in DATASETS.values()))]
-Text = Annotated[str, _named("corpus/sources/table.py:TEXTS")]
+Dataset = Annotated[str, known_name(*(f"corpus/sources/table.py:{table}" for table in DATASETS.values()))]
+Text = Annotated[str, known_name("corpus/sources/table.py:TEXTS")]
 
 
 def _is_a_path(text: str) -> str:
@@ -294,7 +294,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Task(Section):
-    kind: Annotated[str, _named("tasks/table.py:TASKS")]
+    kind: Annotated[str, known_name("tasks/table.py:TASKS")]
 
 
 class Prepare(Section):
@@ -303,7 +303,7 @@ class Prepare(Section):
     pattern: Folder
     text_column: Annotated[str, Field(min_length=1)]
     label_column: Annotated[str, Field(min_length=1)]
-    faulty: Literal["refuse", "leave_out"]
+    on_bad_data: Literal["error", "skip"]
     repository: str
     revision: str
     file: str
@@ -311,33 +311,33 @@ class Prepare(Section):
     sha256: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$"), AfterValidator(str.lower)]
     validation_share: Annotated[float, Field(gt=0, lt=0.5)]
     test_share: Annotated[float, Field(gt=0, lt=0.5)]
-    near_duplicate: Annotated[float, Field(ge=0, le=1)]
-    examples: Annotated[int, Field(ge=0)]
+    dedup_threshold: Annotated[float, Field(ge=0, le=1)]
+    max_examples: Annotated[int, Field(ge=0)]
     classes: Annotated[int, Field(ge=2, le=3)]
     label_noise: Annotated[float, Field(ge=0, le=1)]
     shuffled_pixels: bool
     seed: Seed
-    size: Annotated[int, Field(ge=1000, le=10**9)]
-    symbols: Annotated[int, Field(ge=2, le=64)]
+    generated_chars: Annotated[int, Field(ge=1000, le=10**9)]
+    alphabet_size: Annotated[int, Field(ge=2, le=64)]
     block: Annotated[int, Field(ge=0, le=32)]
     copies: Annotated[int, Field(ge=2, le=64)]
     digits: Annotated[int, Field(ge=1, le=8)]
-    fewest_digits: Annotated[int, Field(ge=0, le=8)]
+    min_digits: Annotated[int, Field(ge=0, le=8)]
     reversed: bool
     modulus: Annotated[int, Field(ge=2, le=200)]
     operation: Literal["add", "subtract"]
     train_share: Annotated[float, Field(gt=0, le=0.9)]
     bracket_kinds: Annotated[int, Field(ge=1, le=4)]
-    nesting: Annotated[int, Field(ge=1, le=64)]
+    max_depth: Annotated[int, Field(ge=1, le=64)]
     mixture: list[Text]
 
     @model_validator(mode="after")
     def url_has_what_it_needs(self) -> Prepare:
         wanted = "url" in (self.mixture if self.dataset == "mixture" else [self.dataset])
         if wanted and not re.match(r"https?://.", self.url):
-            raise _problem("url", f"{self.url!r} is no http(s) address; the data set 'url' needs one")
+            raise problem("url", f"{self.url!r} is no http(s) address; the data set 'url' needs one")
         if wanted and not self.sha256:
-            raise _problem(
+            raise problem(
                 "sha256", "is empty; the data set 'url' needs the sha256 of the file, so that everyone trains on the same bytes"
             )
         return self
@@ -356,143 +356,145 @@ class Prepare(Section):
             ),
         ):
             if not re.fullmatch(form, getattr(self, knob)):
-                raise _problem(knob, f"{getattr(self, knob)!r} is {what}; the data set 'hub' needs one")
+                raise problem(knob, f"{getattr(self, knob)!r} is {what}; the data set 'hub' needs one")
         return self
 
     @model_validator(mode="after")
     def likeness_can_be_told(self) -> Prepare:
-        if 0 < self.near_duplicate < 0.3:
-            raise _problem("near_duplicate", f"{self.near_duplicate} is below 0.3: so alike is much that has nothing in common")
+        if 0 < self.dedup_threshold < 0.3:
+            raise problem(
+                "dedup_threshold", f"{self.dedup_threshold} is below 0.3: so alike is much that has nothing in common"
+            )
         return self
 
     @model_validator(mode="after")
     def generated_text_is_possible(self) -> Prepare:
-        if self.fewest_digits > self.digits:
-            raise _problem("fewest_digits", f"{self.fewest_digits} is more than digits {self.digits}")
+        if self.min_digits > self.digits:
+            raise problem("min_digits", f"{self.min_digits} is more than digits {self.digits}")
         return self
 
     @model_validator(mode="after")
     def mixture_is_of_two(self) -> Prepare:
         if len(set(self.mixture)) != 2 or len(self.mixture) != 2 or "mixture" in self.mixture:
-            raise _problem("mixture", f"{self.mixture} is not two different data sets")
+            raise problem("mixture", f"{self.mixture} is not two different data sets")
         if set(self.mixture) == {"shakespeare", "tinyshakespeare"}:
-            raise _problem("mixture", f"{self.mixture}: each holds text that the other holds out; mix other data sets")
+            raise problem("mixture", f"{self.mixture}: each holds text that the other holds out; mix other data sets")
         return self
 
 
 class Tokenize(Section):
-    kind: Annotated[str, _named("tokenizers/tokenizers.py:TOKENIZERS")]
-    vocabulary: Annotated[int, Field(ge=257, le=65536)]
+    kind: Annotated[str, known_name("tokenizers/tokenizers.py:TOKENIZERS")]
+    vocab_size: Annotated[int, Field(ge=257, le=65536)]
     path: Folder
 
     @model_validator(mode="after")
     def file_is_named(self) -> Tokenize:
         if self.kind == "file" and self.path == "data/none":
-            raise _problem("path", "names no file; the tokenizer 'file' needs one, a tokenizer.json")
+            raise problem("path", "names no file; the tokenizer 'file' needs one, a tokenizer.json")
         return self
 
 
 class Model(Section):
-    network: Annotated[str, _named("networks/images.py:NETWORKS")]
+    network: Annotated[str, known_name("networks/images.py:NETWORKS")]
     depth: Annotated[int, Field(ge=1, le=256)]
     width: Annotated[int, Field(ge=4, le=16384)]
-    patch: Annotated[int, Field(ge=1, le=64)]
-    kernel: Annotated[int, Field(ge=1, le=31)]
-    shrink: Annotated[str, _named("networks/convolution.py:SHRINKS")]
-    pooling: Annotated[str, _named("networks/pooling.py:POOLINGS")]
+    patch_size: Annotated[int, Field(ge=1, le=64)]
+    kernel_size: Annotated[int, Field(ge=1, le=31)]
+    downsample: Annotated[str, known_name("networks/convolution.py:SHRINKS")]
+    pooling: Annotated[str, known_name("networks/pooling.py:POOLINGS")]
     causal: Literal["auto", True, False]
     heads: Annotated[int, Field(ge=1, le=1024)]
     kv_heads: Annotated[int, Field(ge=0, le=1024)]
-    length: Annotated[int, Field(ge=2, le=65536)]
-    expansion: Annotated[float, Field(ge=0.25, le=16)]
-    activation: Annotated[str, _named("networks/activations.py:ACTIVATIONS")]
-    norm: Annotated[str, _named("networks/norms.py:NORMS", "networks/image_norms.py:IMAGE_NORMS")]
-    mixer: Annotated[str, _named("networks/mixers.py:MIXERS")]
-    ngram_rows: Annotated[int, Field(ge=64, le=2**24)]
-    position: Annotated[str, _named("networks/positions.py:POSITIONS")]
+    context_length: Annotated[int, Field(ge=2, le=65536)]
+    mlp_ratio: Annotated[float, Field(ge=0.25, le=16)]
+    activation: Annotated[str, known_name("networks/activations.py:ACTIVATIONS")]
+    norm: Annotated[str, known_name("networks/norms.py:NORMS", "networks/image_norms.py:IMAGE_NORMS")]
+    embedding_mixer: Annotated[str, known_name("networks/mixers.py:MIXERS")]
+    ngram_table_size: Annotated[int, Field(ge=64, le=2**24)]
+    position: Annotated[str, known_name("networks/positions.py:POSITIONS")]
     rotary_base: Annotated[float, Field(ge=1, le=1e9)]
-    attention: Annotated[str, _named("networks/attention.py:ATTENTIONS")]
+    attention: Annotated[str, known_name("networks/attention.py:ATTENTIONS")]
     window: Annotated[int, Field(ge=1)]
     qk_norm: bool
-    logit_cap: Annotated[float, Field(ge=0, le=1e6)]
-    residual: Annotated[str, _named("networks/residuals.py:RESIDUALS")]
+    attention_softcap: Annotated[float, Field(ge=0, le=1e6)]
+    residual: Annotated[str, known_name("networks/residuals.py:RESIDUALS")]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    layer_dropout: Annotated[float, Field(ge=0, lt=1)]
-    dropout_schedule: Annotated[str, _named("networks/dropout.py:DROPOUT_SCHEDULES")]
-    init: Annotated[str, _named("networks/inits.py:INITS")]
+    stochastic_depth: Annotated[float, Field(ge=0, lt=1)]
+    dropout_schedule: Annotated[str, known_name("networks/dropout.py:DROPOUT_SCHEDULES")]
+    init: Annotated[str, known_name("networks/inits.py:INITS")]
     base_width: Annotated[int, Field(ge=4, le=16384)]
     bias: bool
-    tied: bool
+    tie_embeddings: bool
 
     @model_validator(mode="after")
     def sizes_fit(self) -> Model:
         if self.width % self.heads:
-            raise _problem("heads", f"{self.heads} does not divide width {self.width}")
+            raise problem("heads", f"{self.heads} does not divide width {self.width}")
         if self.position == "rotary" and self.width // self.heads % 2:
-            raise _problem(
+            raise problem(
                 "heads", f"{self.heads} leaves {self.width // self.heads} features a head; rotary positions need an even number"
             )
         if self.kv_heads and self.heads % self.kv_heads:
-            raise _problem("kv_heads", f"{self.kv_heads} does not divide heads {self.heads}")
-        if self.kernel % 2 == 0:
-            raise _problem("kernel", f"{self.kernel} is even, and has no middle; an odd one would do")
-        if self.attention == "window" and self.window > self.length:
-            raise _problem("window", f"{self.window} is more than length {self.length}")
+            raise problem("kv_heads", f"{self.kv_heads} does not divide heads {self.heads}")
+        if self.kernel_size % 2 == 0:
+            raise problem("kernel_size", f"{self.kernel_size} is even, and has no middle; an odd one would do")
+        if self.attention == "window" and self.window > self.context_length:
+            raise problem("window", f"{self.window} is more than context_length {self.context_length}")
         return self
 
     @model_validator(mode="after")
     def knobs_have_something_to_turn(self) -> Model:
-        for knob, off in (("kv_heads", 0), ("qk_norm", False), ("logit_cap", 0)):
+        for knob, off in (("kv_heads", 0), ("qk_norm", False), ("attention_softcap", 0)):
             if self.attention == "average" and getattr(self, knob) != off:
-                raise _problem(knob, f"average attention compares no queries with keys; it goes with {_shown(off)} alone")
+                raise problem(knob, f"average attention compares no queries with keys; it goes with {shown(off)} alone")
         if self.causal is True and self.pooling == "first":
-            raise _problem("pooling", "'first' sees nothing where each position sees only those before it; 'last' would do")
-        if self.residual == "none" and self.layer_dropout:
-            raise _problem("layer_dropout", "without a residual there is no way past a branch; it goes with 0 alone")
+            raise problem("pooling", "'first' sees nothing where each position sees only those before it; 'last' would do")
+        if self.residual == "none" and self.stochastic_depth:
+            raise problem("stochastic_depth", "without a residual there is no way past a branch; it goes with 0 alone")
         return self
 
 
 class Train(Section):
-    start_from: Folder
+    init_from: Folder
     freeze: bool
     teacher: Folder
-    teacher_weight: Annotated[float, Field(ge=0, le=1)]
-    temperature: Annotated[float, Field(ge=0.1, le=100)]
+    distill_weight: Annotated[float, Field(ge=0, le=1)]
+    distill_temperature: Annotated[float, Field(ge=0.1, le=100)]
     steps: Count
-    batch: Annotated[int, Field(ge=1, le=65536)]
-    draw: Annotated[str, _named("engine/sampler.py:DRAWS")]
+    batch_size: Annotated[int, Field(ge=1, le=65536)]
+    sampling: Annotated[str, known_name("engine/sampler.py:DRAWS")]
     windows: Literal["anywhere", "documents"]
     batch_start: Annotated[float, Field(gt=0, le=1)]
     batch_growth: Annotated[float, Field(gt=0, le=1)]
-    accumulation: Annotated[int, Field(ge=1)]
+    accumulation_steps: Annotated[int, Field(ge=1)]
     length_start: Annotated[float, Field(gt=0, le=1)]
     length_growth: Annotated[float, Field(gt=0, le=1)]
     length_keeps: Literal["examples", "tokens"]
-    curriculum: Annotated[str, _named("engine/curricula.py:CURRICULA")]
+    curriculum: Annotated[str, known_name("engine/curricula.py:CURRICULA")]
     curriculum_start: Annotated[float, Field(gt=0, le=1)]
     curriculum_growth: Annotated[float, Field(gt=0, le=1)]
-    pace: Annotated[str, _named("engine/curricula.py:PACES")]
-    second_start: Annotated[float, Field(ge=0, le=1)]
-    second_end: Annotated[float, Field(ge=0, le=1)]
-    optimizer: Annotated[str, _named("engine/optimizers/table.py:OPTIMIZERS")]
+    ramp: Annotated[str, known_name("engine/curricula.py:PACES")]
+    mixture_start: Annotated[float, Field(ge=0, le=1)]
+    mixture_end: Annotated[float, Field(ge=0, le=1)]
+    optimizer: Annotated[str, known_name("engine/optimizers/table.py:OPTIMIZERS")]
     lr: Annotated[float, Field(ge=1e-8, le=100)]
-    vector_lr: Annotated[float, Field(ge=1e-4, le=1e4)]
+    adamw_lr_ratio: Annotated[float, Field(ge=1e-4, le=1e4)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
     nesterov: bool
     beta1: Annotated[float, Field(ge=0, lt=1)]
     beta2: Annotated[float, Field(ge=0, lt=1)]
     epsilon: Annotated[float, Field(gt=0, le=1)]
-    axes_every: Annotated[int, Field(ge=1, le=100_000)]
+    precondition_frequency: Annotated[int, Field(ge=1, le=100_000)]
     weight_decay: Annotated[float, Field(ge=0, le=100)]
     state_8bit: bool
     ema: Annotated[float, Field(ge=0, lt=1)]
-    clip: Annotated[float, Field(ge=0)]
-    give_up: bool
-    schedule: Annotated[str, _named("engine/schedules.py:SCHEDULES")]
-    warmup: Annotated[float, Field(ge=0, le=1)]
-    decay: Annotated[float, Field(ge=0, le=1)]
-    floor: Annotated[float, Field(ge=0, le=1)]
-    loss: Literal["cross_entropy", "squares"]
+    grad_clip: Annotated[float, Field(ge=0)]
+    stop_if_diverged: bool
+    schedule: Annotated[str, known_name("engine/schedules.py:SCHEDULES")]
+    warmup_ratio: Annotated[float, Field(ge=0, le=1)]
+    cooldown_ratio: Annotated[float, Field(ge=0, le=1)]
+    min_lr_ratio: Annotated[float, Field(ge=0, le=1)]
+    loss: Literal["cross_entropy", "mse"]
     class_weights: Literal["none", "balanced"]
     shift: Annotated[int, Field(ge=0, le=64)]
     flip: bool
@@ -502,51 +504,63 @@ class Train(Section):
     z_loss: Annotated[float, Field(ge=0)]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     snapshots: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
-    curve_points: Annotated[int, Field(ge=1, le=100_000)]
-    validations: Annotated[int, Field(ge=0, le=10_000)]
+    log_points: Annotated[int, Field(ge=1, le=100_000)]
+    validation_points: Annotated[int, Field(ge=0, le=10_000)]
     validation_examples: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")
     def parts_fit(self) -> Train:
-        for knob in ("start_from", "teacher"):
-            if Path(getattr(self, knob)).parts[:1] == ("models",):
-                raise _problem(
-                    knob, f"{getattr(self, knob)!r} is what train itself writes, and empties first; a copy of it would do"
-                )
-        if self.freeze and self.start_from == "data/none":
-            raise _problem("freeze", "true, and train.start_from names no folder whose weights could stay as they are")
-        if self.draw == "epochs" and self.batch_start < 1:
-            raise _problem("draw", "'epochs' counts examples by steps of one size; it goes with batch_start 1.0 alone")
-        if self.batch % self.accumulation:
-            raise _problem("accumulation", f"{self.accumulation} does not divide batch {self.batch}")
-        if self.warmup + self.decay > 1 and self.schedule == "trapezoid":
-            raise _problem("decay", f"warmup {self.warmup} + decay {self.decay} is more than 1, the whole training")
+        for knob in ("init_from", "teacher"):
+            named = os.path.relpath(getattr(self, knob) or ".")
+            copy_it = "Copy it first: cp -r models/trained models/teacher"
+            if Path(named).is_relative_to("models/trained"):
+                raise problem(knob, f"{named!r} is this stage's own output and is deleted when it starts. {copy_it}")
+            if named == "models":
+                raise problem(knob, f"'models' is the folder of all models; the last run's is models/trained. {copy_it}")
+        if self.freeze and self.init_from == "data/none":
+            raise problem("freeze", "true, and train.init_from names no folder whose weights could stay as they are")
+        if self.sampling == "epochs" and self.batch_start < 1:
+            raise problem("sampling", "'epochs' counts examples by steps of one size; it goes with batch_start 1.0 alone")
+        if self.batch_size % self.accumulation_steps:
+            raise problem("accumulation_steps", f"{self.accumulation_steps} does not divide batch_size {self.batch_size}")
+        if self.warmup_ratio + self.cooldown_ratio > 1 and self.schedule == "trapezoid":
+            raise problem(
+                "cooldown_ratio",
+                f"warmup_ratio {self.warmup_ratio} + cooldown_ratio {self.cooldown_ratio} is more than 1, the whole training",
+            )
         if any(later <= earlier for earlier, later in zip(self.snapshots, self.snapshots[1:], strict=False)):
-            raise _problem("snapshots", f"{self.snapshots} does not grow from each to the next")
+            raise problem("snapshots", f"{self.snapshots} does not grow from each to the next")
         return self
 
     @model_validator(mode="after")
     def schedule_has_what_it_needs(self) -> Train:
-        if self.schedule == "one_cycle" and not 0 < self.warmup <= 0.5:
-            raise _problem("warmup", f"{self.warmup} is not above 0 and up to 0.5; one_cycle falls for as long as it climbs")
-        if self.schedule == "inverse_sqrt" and not self.warmup:
-            raise _problem("warmup", "0.0 leaves inverse_sqrt nothing to measure by; it falls from the end of the warm-up")
-        if self.schedule == "exponential" and self.warmup:
-            raise _problem("warmup", f"{self.warmup} would climb before exponential does, which climbs from floor to lr itself")
-        if self.schedule == "exponential" and not self.floor:
-            raise _problem("floor", "0.0 is no rate to climb from by factors; exponential wants a small share, such as 1e-4")
+        if self.schedule == "one_cycle" and not 0 < self.warmup_ratio <= 0.5:
+            raise problem(
+                "warmup_ratio", f"{self.warmup_ratio} is not above 0 and up to 0.5; one_cycle falls for as long as it climbs"
+            )
+        if self.schedule == "inverse_sqrt" and not self.warmup_ratio:
+            raise problem("warmup_ratio", "0.0 leaves inverse_sqrt nothing to measure by; it falls from the end of the warm-up")
+        if self.schedule == "exponential" and self.warmup_ratio:
+            raise problem(
+                "warmup_ratio",
+                f"{self.warmup_ratio} would climb before exponential does, which climbs from min_lr_ratio to lr itself",
+            )
+        if self.schedule == "exponential" and not self.min_lr_ratio:
+            raise problem(
+                "min_lr_ratio", "0.0 is no rate to climb from by factors; exponential wants a small share, such as 1e-4"
+            )
         return self
 
     @model_validator(mode="after")
     def optimizer_has_what_it_needs(self) -> Train:
         if self.optimizer == "sgd" and self.nesterov and not self.momentum:
-            raise _problem("nesterov", "true looks ahead along the momentum, and momentum is 0")
+            raise problem("nesterov", "true looks ahead along the momentum, and momentum is 0")
         if self.optimizer == "schedule_free" and not self.beta1:
-            raise _problem("beta1", "0.0 takes gradients where the average has no part; schedule_free wants it above 0")
+            raise problem("beta1", "0.0 takes gradients where the average has no part; schedule_free wants it above 0")
         if self.optimizer == "schedule_free" and self.ema:
-            raise _problem("ema", f"{self.ema} would average what schedule_free averages already; 0 would do")
+            raise problem("ema", f"{self.ema} would average what schedule_free averages already; 0 would do")
         if self.optimizer == "adafactor" and self.state_8bit:
-            raise _problem("state_8bit", "true finds nothing to shorten in adafactor, which remembers a row and a column")
+            raise problem("state_8bit", "true finds nothing to shorten in adafactor, which remembers a row and a column")
         return self
 
 
@@ -557,13 +571,13 @@ class Evaluate(Section):
     prompts: list[Annotated[str, Field(min_length=1)]]
     top_k: Annotated[int, Field(ge=0)]
     top_p: Annotated[float, Field(gt=0, le=1)]
-    mistakes: Annotated[int, Field(ge=0, le=1000)]
+    worst_mistakes: Annotated[int, Field(ge=0, le=1000)]
     neighbours: Annotated[int, Field(ge=1, le=1000)]
 
 
 class Probe(Section):
     sequences: Annotated[int, Field(ge=1, le=4096)]
-    toy: Annotated[str, Field(min_length=1)]
+    toy_text: Annotated[str, Field(min_length=1)]
     sharpness_iterations: Annotated[int, Field(ge=0, le=1000)]
 
 
@@ -574,24 +588,24 @@ class Plot(Section):
 class Runtime(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=0, le=1024)]
-    attention: Literal["auto", "library", "written"]
+    attention: Literal["auto", "sdpa", "eager"]
     workers: Annotated[int, Field(ge=0, le=1024)]
     micro_batch_tokens: Annotated[int, Field(ge=0)]
-    loss_chunk: Annotated[int, Field(ge=0)]
-    checkpointing: Annotated[str, _named("engine/block_execution.py:CHECKPOINTING")]
+    loss_chunk_size: Annotated[int, Field(ge=0)]
+    activation_checkpointing: Annotated[str, known_name("engine/block_execution.py:CHECKPOINTING")]
     offload_activations: bool
     offload_optimizer: bool
     compile: Literal["auto", True, False]
-    read_ahead: Annotated[int, Field(ge=0, le=64)]
+    prefetch: Annotated[int, Field(ge=0, le=64)]
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     progress: Literal["auto", "bar", "lines", "none"]
 
     @model_validator(mode="after")
     def savings_fit(self) -> Runtime:
-        if self.offload_activations and self.checkpointing == "selective":
-            raise _problem(
+        if self.offload_activations and self.activation_checkpointing == "selective":
+            raise problem(
                 "offload_activations",
-                "true has no hold on what checkpointing 'selective' keeps; checkpointing 'block' or 'none' would do",
+                "true has no hold on what activation_checkpointing 'selective' keeps; 'block' or 'none' would do",
             )
         return self
 
@@ -601,14 +615,14 @@ LABELLED, READ, SEEN = ("classify", "vision"), ("language", "classify"), ("visio
 # What is for some kinds of task alone: each knob as it is where it does nothing, and the kinds.
 OF_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "prepare.shuffled_pixels": (False, SEEN),
-    "prepare.near_duplicate": (0, READ),  # images that look alike never part
-    "prepare.examples": (0, LABELLED),
+    "prepare.dedup_threshold": (0, READ),  # images that look alike never part
+    "prepare.max_examples": (0, LABELLED),
     "prepare.label_noise": (0, LABELLED),
-    "train.draw": ("replacement", LABELLED),
+    "train.sampling": ("with_replacement", LABELLED),
     "train.windows": ("anywhere", ("language",)),
     "train.loss": ("cross_entropy", LABELLED),
     "train.class_weights": ("none", LABELLED),
-    "train.start_from": ("data/none", READ),
+    "train.init_from": ("data/none", READ),
     "train.length_start": (1, READ),
     "train.curriculum": ("none", READ),
     "train.shift": (0, SEEN),
@@ -636,7 +650,7 @@ class Params(Section):
     def data_is_of_the_kind(self) -> Params:
         known = names_in(f"corpus/sources/table.py:{DATASETS[self.task.kind]}")
         if self.prepare.dataset not in known:
-            raise _problem(
+            raise problem(
                 "prepare.dataset",
                 f"'{self.prepare.dataset}' is nothing for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
             )
@@ -649,7 +663,7 @@ class Params(Section):
             here = getattr(getattr(self, section), knob)
             if here != off and self.task.kind not in kinds:
                 whose = f"is for task.kind {' or '.join(kinds)}, not {self.task.kind}"
-                raise _problem(name, f"{_shown(here)} {whose}; {_shown(off)} would do")
+                raise problem(name, f"{shown(here)} {whose}; {shown(off)} would do")
         return self
 
     @model_validator(mode="after")
@@ -657,38 +671,40 @@ class Params(Section):
         kind, model = self.task.kind, self.model
         sees_images = kind == "vision" and model.network in ("cnn", "mlp")
         if model.norm in names_in("networks/image_norms.py:IMAGE_NORMS") and not sees_images:
-            raise _problem(
+            raise problem(
                 "model.norm", f"'{model.norm}' looks at more than one position; it is for task.kind vision, network cnn or mlp"
             )
         if model.norm == "batch":
             for knob, cut in (
-                ("train.accumulation", self.train.accumulation > 1),
+                ("train.accumulation_steps", self.train.accumulation_steps > 1),
                 ("runtime.micro_batch_tokens", self.runtime.micro_batch_tokens > 0),
-                ("runtime.checkpointing", self.runtime.checkpointing != "none"),
+                ("runtime.activation_checkpointing", self.runtime.activation_checkpointing != "none"),
             ):
                 if cut:
-                    raise _problem(
+                    raise problem(
                         knob, "model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed"
                     )
         if kind == "vision" and model.network == "cnn" and model.pooling == "first":
-            raise _problem("model.pooling", "'first' is a place before all others, and a cnn's map has none; mean would do")
-        if kind != "language" and model.tied:
-            raise _problem("model.tied", "true is for task.kind language: classes are no tokens")
+            raise problem("model.pooling", "'first' is a place before all others, and a cnn's map has none; mean would do")
+        if kind != "language" and model.tie_embeddings:
+            raise problem("model.tie_embeddings", "true is for task.kind language: classes are no tokens")
         if kind == "language" and model.causal is False:
-            raise _problem("model.causal", "false would show a language model what it is to say")
+            raise problem("model.causal", "false would show a language model what it is to say")
         return self
 
     @model_validator(mode="after")
     def sections_fit(self) -> Params:
         tokens = self.runtime.micro_batch_tokens
-        if tokens and self.train.accumulation > 1:
-            raise _problem(
+        if tokens and self.train.accumulation_steps > 1:
+            raise problem(
                 "runtime.micro_batch_tokens",
-                f"{tokens} and train.accumulation {self.train.accumulation} both say how a batch is cut;"
+                f"{tokens} and train.accumulation_steps {self.train.accumulation_steps} both say how a batch is cut;"
                 " turn one back, to 0 or to 1",
             )
-        if 0 < tokens < self.model.length:
-            raise _problem("runtime.micro_batch_tokens", f"{tokens} holds no sequence of model.length {self.model.length}")
+        if 0 < tokens < self.model.context_length:
+            raise problem(
+                "runtime.micro_batch_tokens", f"{tokens} holds no sequence of model.context_length {self.model.context_length}"
+            )
         return self
 
 
@@ -712,7 +728,7 @@ def read_sections(path: Path) -> dict[str, Any]:
     """
     values = read_yaml(path)
     if not isinstance(values, dict):
-        raise ParamsError(f"{path}: holds {_shown(values)}, not sections of knobs")
+        raise ParamsError(f"{path}: holds {shown(values)}, not sections of knobs")
     if problems := templates_in(values):
         raise ParamsError(*problems)
     return values
@@ -724,7 +740,7 @@ def templates_in(value: Any, name: str = "") -> list[str]:
         inside = value.items() if isinstance(value, dict) else enumerate(value)
         return [line for key, inner in inside for line in templates_in(inner, f"{name}.{key}".lstrip("."))]
     if isinstance(value, str) and ("${" in value or value == "???"):
-        return [f"{name}: {_shown(value)}: DVC's -S replaces text with ${{ in it and refuses ???; write it without"]
+        return [f"{name}: {shown(value)}: DVC's -S replaces text with ${{ in it and refuses ???; write it without"]
     return []
 
 
@@ -749,12 +765,12 @@ def with_knobs(sections: Mapping[str, Any], knobs: Mapping[str, Any]) -> dict[st
 S = TypeVar("S", bound=Section)
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
     knob: str
     text: str
 
 
-def _problem(knob: str, text: str) -> PydanticCustomError:
+def problem(knob: str, text: str) -> PydanticCustomError:
     """A problem that only shows between knobs of a section, laid at the door of one of them."""
     return PydanticCustomError("between", "{text}", {"knob": knob, "text": text})
 
@@ -768,9 +784,11 @@ def parse(section: type[S], values: dict[str, Any], prefix: tuple[str, ...] = ()
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        details = _together(error.errors()) if section is Params else error.errors()  # a study's parts are few
+        details, old = error.errors(), list[str]()
+        if section is Params:  # a study's parts are few
+            details, old = _not_renamed(_together(details), values), renamed_in(values)
         problems = [_said(detail, section, prefix) for detail in details]
-        raise ParamsError(*(f"{problem.knob}: {problem.text}" for problem in problems)) from None
+        raise ParamsError(*old, *(f"{problem.knob}: {problem.text}" for problem in problems)) from None
 
 
 def _together(details: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -780,9 +798,21 @@ def _together(details: list[ErrorDetails]) -> list[ErrorDetails]:
     return told + [{"type": "empty", "loc": place, "msg": "", "input": {}} for place in sorted(empty, key=str)]
 
 
-def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...]) -> _Problem:
+def _not_renamed(details: list[ErrorDetails], values: Mapping[str, Any]) -> list[ErrorDetails]:
+    """The same without those that only an old name or value makes."""
+    there = {f"{name}.{knob}" for name, inner in values.items() if isinstance(inner, dict) for knob in inner}
+    made = {RENAMED[name] for name in there & RENAMED.keys()}
+    names = [".".join(map(str, detail["loc"])) for detail in details]
+    return [
+        detail
+        for name, detail in zip(names, details, strict=True)
+        if not renamed(name, detail["input"]) and not (detail["type"] == "missing" and name in made)
+    ]
+
+
+def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...]) -> Problem:
     place, kind, limits = detail["loc"], detail["type"], detail.get("ctx", {})
-    knob, there = ".".join(map(str, (*prefix, *place))), _shown(detail["input"])
+    knob, there = ".".join(map(str, (*prefix, *place))), shown(detail["input"])
     match kind:
         case "named":
             text = detail["msg"]
@@ -814,7 +844,7 @@ def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...])
             text = f"{there} is not finite"
         case _:
             text = f"{there} is not {_WANTED.get(kind, 'what is wanted: ' + detail['msg'])}"
-    return _Problem(knob, text)
+    return Problem(knob, text)
 
 
 _WANTED = {
@@ -829,21 +859,112 @@ _WANTED = {
 }
 
 
+# What earlier versions called a knob.
+RENAMED = {
+    "prepare.near_duplicate": "prepare.dedup_threshold",
+    "prepare.faulty": "prepare.on_bad_data",
+    "prepare.examples": "prepare.max_examples",
+    "prepare.size": "prepare.generated_chars",
+    "prepare.symbols": "prepare.alphabet_size",
+    "prepare.fewest_digits": "prepare.min_digits",
+    "prepare.nesting": "prepare.max_depth",
+    "tokenize.vocabulary": "tokenize.vocab_size",
+    "model.patch": "model.patch_size",
+    "model.kernel": "model.kernel_size",
+    "model.shrink": "model.downsample",
+    "model.length": "model.context_length",
+    "model.expansion": "model.mlp_ratio",
+    "model.mixer": "model.embedding_mixer",
+    "model.ngram_rows": "model.ngram_table_size",
+    "model.logit_cap": "model.attention_softcap",
+    "model.layer_dropout": "model.stochastic_depth",
+    "model.tied": "model.tie_embeddings",
+    "train.start_from": "train.init_from",
+    "train.teacher_weight": "train.distill_weight",
+    "train.temperature": "train.distill_temperature",
+    "train.batch": "train.batch_size",
+    "train.draw": "train.sampling",
+    "train.accumulation": "train.accumulation_steps",
+    "train.pace": "train.ramp",
+    "train.second_start": "train.mixture_start",
+    "train.second_end": "train.mixture_end",
+    "train.vector_lr": "train.adamw_lr_ratio",
+    "train.axes_every": "train.precondition_frequency",
+    "train.clip": "train.grad_clip",
+    "train.give_up": "train.stop_if_diverged",
+    "train.warmup": "train.warmup_ratio",
+    "train.decay": "train.cooldown_ratio",
+    "train.floor": "train.min_lr_ratio",
+    "train.curve_points": "train.log_points",
+    "train.validations": "train.validation_points",
+    "evaluate.mistakes": "evaluate.worst_mistakes",
+    "probe.toy": "probe.toy_text",
+    "runtime.loss_chunk": "runtime.loss_chunk_size",
+    "runtime.checkpointing": "runtime.activation_checkpointing",
+    "runtime.read_ahead": "runtime.prefetch",
+}
+
+# What they called a value, by the name that its knob has now.
+RENAMED_VALUES = {
+    "prepare.on_bad_data": {"refuse": "error", "leave_out": "skip"},
+    "train.sampling": {"replacement": "with_replacement"},
+    "train.loss": {"squares": "mse"},
+    "runtime.attention": {"library": "sdpa", "written": "eager"},
+}
+
+
+def renamed(name: str, value: Any = None) -> list[str]:
+    """A line for a knob that was renamed, and one for its value if that was; none where both are called so today."""
+    today = RENAMED.get(name, name)
+    lines = [f"{name} was renamed {today}"] if name in RENAMED else []
+    if isinstance(value, str) and value in (values := RENAMED_VALUES.get(today, {})):
+        lines.append(f"{today}: {value!r} was renamed {values[value]!r}")
+    return lines
+
+
+def renamed_in(sections: Mapping[str, Any]) -> list[str]:
+    """These lines of every knob of a file."""
+    knobs = (
+        (f"{name}.{knob}", value)
+        for name, inner in sections.items()
+        if isinstance(inner, dict)
+        for knob, value in inner.items()
+    )
+    return [line for name, value in knobs for line in renamed(name, value)]
+
+
+def of_today(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections that an earlier version noted, by the names and values of today."""
+    return {
+        section: {_name_of_today(section, knob): _value_of_today(section, knob, value) for knob, value in knobs.items()}
+        if isinstance(knobs, dict)
+        else knobs
+        for section, knobs in sections.items()
+    }
+
+
+def _name_of_today(section: str, knob: str) -> str:
+    return RENAMED.get(f"{section}.{knob}", f".{knob}").rpartition(".")[2]
+
+
+def _value_of_today(section: str, knob: str, value: Any) -> Any:
+    values = RENAMED_VALUES.get(f"{section}.{_name_of_today(section, knob)}", {})
+    return values.get(value, value) if isinstance(value, str) else value
+
+
 # What other programs call a knob, where neither its name nor a slip of the finger leads to it.
 CALLED_ELSEWHERE = {
     "learning_rate": "train.lr",
     "max_lr": "train.lr",
-    "min_lr": "train.floor",
-    "batch_size": "train.batch",
-    "gradient_accumulation_steps": "train.accumulation",
-    "grad_clip": "train.clip",
-    "max_grad_norm": "train.clip",
+    "min_lr": "train.min_lr_ratio",
+    "gradient_accumulation_steps": "train.accumulation_steps",
+    "max_grad_norm": "train.grad_clip",
     "wd": "train.weight_decay",
     "adam_epsilon": "train.epsilon",
     "max_iters": "train.steps",
     "max_steps": "train.steps",
     "epochs": "train.steps",
-    "warmup_steps": "train.warmup",
+    "warmup_steps": "train.warmup_ratio",
     "lr_scheduler_type": "train.schedule",
     "dtype": "train.precision",
     "n_layer": "model.depth",
@@ -855,10 +976,8 @@ CALLED_ELSEWHERE = {
     "n_head": "model.heads",
     "num_heads": "model.heads",
     "num_attention_heads": "model.heads",
-    "block_size": "model.length",
-    "context_length": "model.length",
-    "max_seq_len": "model.length",
-    "vocab_size": "tokenize.vocabulary",
+    "block_size": "model.context_length",
+    "max_seq_len": "model.context_length",
     "tokenizer": "tokenize.kind",
     "data": "prepare.dataset",
 }
@@ -887,6 +1006,8 @@ def meant(knob: str, siblings: tuple[str, ...]) -> str:
     own = [f"{section}.{sibling}".lstrip(".") for sibling in siblings]
     names = knob_names(Params)
     found = [name for name in names if name.rpartition(".")[2] == word]
+    if not found:
+        found = [today for old, today in RENAMED.items() if old.rpartition(".")[2] == word]
     if not found and word in CALLED_ELSEWHERE:
         found = [CALLED_ELSEWHERE[word]]
     for among in (own, names):
@@ -906,6 +1027,6 @@ def _siblings(section: type[Section], place: tuple[str | int, ...]) -> tuple[str
     return tuple(section.model_fields)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     shown = {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}…"

@@ -1,11 +1,11 @@
-"""How does it look? metrics -> plots/pictures/*.png, plots/report.html."""
+"""How does it look? metrics -> plots/report.html, plots/doctor.png, plots/pictures/*.png."""
 
 from __future__ import annotations
 
-from pipeline.params import door, load
+from pipeline.params import entry_point, load
 
 
-@door
+@entry_point
 def main() -> None:
     """Draw every curve and reading of the run, and put all of it on one page."""
     params = load()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pipeline import artifacts
-from pipeline.params import door, load, printable
+from pipeline.params import entry_point, load, printable
 
 
-@door
+@entry_point
 def main() -> None:
     """Write the three splits of the data set that params.yaml names."""
     params = load()
@@ -16,14 +16,14 @@ def main() -> None:
     from pipeline.corpus.sources.splitting.filters import leave_out
     from pipeline.corpus.sources.splitting.removal import counted
     from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
-    from pipeline.corpus.store.images import Pictures
+    from pipeline.corpus.store.images import ImageWriter
     from pipeline.corpus.store.text import Splits, whole
     from pipeline.progress import follower
 
     name, follow = params.prepare.dataset, follower(params.runtime.progress)
     with whole(artifacts.RAW) as folder:
         if params.task.kind == "vision":
-            pictures = Pictures(folder)
+            pictures = ImageWriter(folder)
             card = IMAGES[name](params.prepare, pictures, follow)
             counts = pictures.save(folder, card, params.prepare)
         else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline import artifacts
-from pipeline.params import door, load
+from pipeline.params import entry_point, load
 from pipeline.readings import save
 
 
-@door
+@entry_point
 def main() -> None:
     """Put every question of the table to the model as it was along its training."""
     params = load()
@@ -23,7 +23,7 @@ def main() -> None:
         artifacts.MODEL.parent,
         Runtime(params.runtime),
         sequences=knobs.sequences,
-        toy=knobs.toy,
+        toy=knobs.toy_text,
         sharpness_iterations=knobs.sharpness_iterations,
     )
     sizes = [file.stat().st_size for file in artifacts.SNAPSHOTS.glob("*.safetensors")]

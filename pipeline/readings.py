@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts import READINGS, left_in, read_json, read_text, rounded, way_back, write_json
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 Curve = dict[str, list[float | None]]
 """Columns of a curve by name; a value that is missing or not finite is None."""
@@ -136,7 +136,7 @@ def read_curve(path: Path) -> Curve:
         rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
         return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
     except (ValueError, TypeError, AttributeError, csv.Error):
-        raise Refusal(f"{path}: is damaged (no table of numbers); {way_back(path)}") from None
+        raise UserError(f"{path}: is damaged (no table of numbers); {way_back(path)}") from None
 
 
 def _number(text: str) -> float | None:

@@ -15,12 +15,12 @@ if __name__ == "tokenize":  # Python wants its own module of this name, but pipe
     sys.exit(2)
 
 from pipeline import artifacts
-from pipeline.params import Params, door, load
+from pipeline.params import Params, entry_point, load
 
 KNOWN = ("bytes", "documents", "entropy_nats_per_byte", "grammar", "sources", "test_is_validation")  # of the text, on its card
 
 
-@door
+@entry_point
 def main() -> None:
     """Learn the tokenizer that params.yaml names, and write every split as token ids; images are pixels already."""
     params = load()
@@ -41,7 +41,7 @@ def _ids(params: Params) -> None:
     from pipeline.corpus.store.text import whole
     from pipeline.progress import follower
 
-    kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocabulary, params.runtime.workers
+    kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocab_size, params.runtime.workers
     given, follow = Path(params.tokenize.path), follower(params.runtime.progress)
     with whole(artifacts.TOKENS) as folder:
         saved = artifacts.tokenizer_of(folder)

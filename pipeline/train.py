@@ -1,4 +1,4 @@
-"""The stage train: data/tokens -> models/, metrics/train.csv, validation.csv, train.json, sanity.json."""
+"""The stage train: data/tokens -> models/trained, metrics/train.csv, validation.csv, train.json, sanity.json."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
-from pipeline.params import Params, door, load
+from pipeline.params import Params, entry_point, load
 
 if TYPE_CHECKING:
     from pipeline.engine.checkpoint import Progress
-    from pipeline.engine.recorder import Journal
+    from pipeline.engine.recorder import TrainingRecorder
 
 
-@door
+@entry_point
 def main() -> None:
     """Train the model that params.yaml describes, from where an interrupted run of the same stopped."""
     parent = os.getppid()  # before torch's two seconds, in which it may be killed
@@ -27,29 +27,29 @@ def main() -> None:
     from pipeline.engine.checkpoint import Checkpoints
     from pipeline.engine.display import display
     from pipeline.engine.loop import Interrupted, fit
-    from pipeline.engine.recorder import Journal
+    from pipeline.engine.recorder import TrainingRecorder
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.engine.sanity import numbers_at_start, said
-    from pipeline.engine.setup import begin
+    from pipeline.engine.sanity import formatted, numbers_at_start
+    from pipeline.engine.setup import build_training
 
     train = params.train
     runtime = Runtime(params.runtime, train.precision)
     described = params.model_dump(include={"seed", "task", "model", "train"}) | {"precision": runtime.precision}
     run = artifacts.identity("train", described)
-    progress, task = begin(params.seed, params.task.kind, params.model, train, artifacts.TOKENS, runtime)
+    progress, task = build_training(params.seed, params.task.kind, params.model, train, artifacts.TOKENS, runtime)
     with runtime.enough_memory():  # before a checkpoint is restored, so that a resumed run finds what an unbroken one did
-        sanity = numbers_at_start(progress.model, task, drawn=train.start_from == str(artifacts.NONE))
+        sanity = numbers_at_start(progress.model, task, drawn=train.init_from == str(artifacts.NONE))
     artifacts.write_json(artifacts.SANITY, sanity)
     with Checkpoints(run) as checkpoints:
         resumed = checkpoints.restore(progress)
         shown = display(params.runtime.progress, train.steps, progress.step, progress.targets, task.unit)
         if runtime.tuned:
             shown.say(f"as `rally tune-device` found it fastest: {runtime}")
-        for line in said(sanity):
+        for line in formatted(sanity):
             shown.say(line)
         if resumed:
             shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
-        journal = Journal(train, task, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
+        journal = TrainingRecorder(train, task, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
         first, start = progress.step, time.perf_counter()
         try:
             with runtime.enough_memory():
@@ -70,11 +70,11 @@ def main() -> None:
         checkpoints.keep_only()
 
 
-def _publish(params: Params, meta: dict[str, Any], reads: str, progress: Progress, journal: Journal) -> None:
+def _publish(params: Params, meta: dict[str, Any], reads: str, progress: Progress, journal: TrainingRecorder) -> None:
     from pipeline.networks.weights import save_weights
     from pipeline.tasks.base import Shape
 
-    with progress.optimizer.reading():
+    with progress.optimizer.eval_weights():
         sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))
     made_by = params.model_dump(include={"seed", "model", "train"})
     about = made_by | {"task": params.task.kind, "tokenizer": reads} | Shape.of(meta).as_json()

@@ -92,8 +92,8 @@ def classifier(folder: Path, kind: str, **changes: Any) -> Subject:
 
 
 def leave_classifier(folder: Path, made: Subject, kind: str) -> None:
-    """models/ as train leaves it."""
-    sha256 = save_weights(made.model, folder / "models/model.safetensors")
+    """models/trained as train leaves it."""
+    sha256 = save_weights(made.model, folder / "models/trained/model.safetensors")
     about = {"task": kind, "model": made.task.model.model_dump(), "tokenizer": made_for(folder / "data/tokens")}
-    write_json(folder / "models/model.json", about | made.task.shape.as_json() | {"step": made.step, "sha256": sha256})
+    write_json(folder / "models/trained/model.json", about | made.task.shape.as_json() | {"step": made.step, "sha256": sha256})
     sealed(folder)

@@ -16,7 +16,7 @@ from pipeline.artifacts import SPLITS, write_json
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import Interrupted, fit
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import begin
+from pipeline.engine.setup import build_training
 from pipeline.params import Params, parse, read_yaml
 from pipeline.tasks.base import Task
 
@@ -34,8 +34,8 @@ KINDS: dict[str, dict[str, Any]] = {
 BATCH_NORM = KINDS["vision"] | {"model__norm": "batch"}
 
 SMALL = {
-    "model": {"depth": 2, "width": 16, "heads": 2, "length": 12, "window": 5},
-    "train": {"steps": 12, "batch": 4, "curve_points": 4, "validations": 3, "validation_examples": 8},
+    "model": {"depth": 2, "width": 16, "heads": 2, "context_length": 12, "window": 5},
+    "train": {"steps": 12, "batch_size": 4, "log_points": 4, "validation_points": 3, "validation_examples": 8},
     "runtime": {"device": "cpu", "threads": 1, "progress": "none"},
 }
 
@@ -130,7 +130,7 @@ def started(params: Params, folder: Path) -> tuple[Progress, Task, Runtime]:
     if not (folder / "meta.json").exists():
         WRITERS[params.task.kind](folder)
     runtime = Runtime(params.runtime, params.train.precision if params.train.precision != "auto" else "float32")
-    progress, task = begin(params.seed, params.task.kind, params.model, params.train, folder, runtime)
+    progress, task = build_training(params.seed, params.task.kind, params.model, params.train, folder, runtime)
     return progress, task, runtime
 
 
@@ -140,7 +140,7 @@ class Keeping:
     def __init__(self, last: int | None = None) -> None:
         self.last, self.step = last, 0
 
-    def keep(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         self.step = progress.step
 
     def interrupted(self) -> bool:

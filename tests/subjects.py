@@ -141,7 +141,7 @@ def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None =
 
 
 def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7)) -> Path:
-    """models/ as train leaves it: the subject as the last of some snapshots, the ones before it smaller in every weight."""
+    """models/trained as train leaves it: the subject as the last of some snapshots, those before it smaller in every weight."""
     listed, task, tokens = [], made.task, folder / "data/tokens"
     assert isinstance(task, LanguageModelling | Classification | Vision)
     kind = {LanguageModelling: "language", Classification: "classify", Vision: "vision"}[type(task)]
@@ -151,9 +151,9 @@ def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7))
     for number, step in enumerate(steps, start=1):
         made.model.load_state_dict({name: weight * number / len(steps) for name, weight in whole.items()})
         name = f"step-{step:09d}.safetensors"
-        sha256 = save_weights(made.model, folder / "models/snapshots" / name)
+        sha256 = save_weights(made.model, folder / "models/trained/snapshots" / name)
         listed.append({"step": step, "file": name, "sha256": sha256, "updates": dict.fromkeys(whole, 0.01)})
-    write_json(folder / "models/snapshots/snapshots.json", {"snapshots": listed})
-    sha256 = save_weights(made.model, folder / "models/model.safetensors")
-    write_json(folder / "models/model.json", described | {"sha256": sha256})
+    write_json(folder / "models/trained/snapshots/snapshots.json", {"snapshots": listed})
+    sha256 = save_weights(made.model, folder / "models/trained/model.safetensors")
+    write_json(folder / "models/trained/model.json", described | {"sha256": sha256})
     return sealed(folder)

@@ -21,7 +21,7 @@ from pipeline.artifacts import read_json, seal_folder, tokenizer_digest, write_j
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
 from pipeline.lab.export.transformers_text import write
 from pipeline.lab.import_command import adopt
-from pipeline.params import Refusal, read_yaml
+from pipeline.params import UserError, read_yaml
 
 
 def project(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = "llama", **changes: Any) -> None:
@@ -72,10 +72,10 @@ def test_a_tokenizer_that_tokenize_would_refuse_is_refused_here(
 ) -> None:
     project(tmp_path, monkeypatch)
     rewritten("tokenizer.json", change)(Path("theirs"))
-    with pytest.raises(Refusal, match=rf"^tokenize\.path: theirs/tokenizer\.json: .*{line}"):
+    with pytest.raises(UserError, match=rf"^tokenize\.path: theirs/tokenizer\.json: .*{line}"):
         adopt(Path("theirs"))
     Path("theirs/tokenizer.json").unlink()
-    with pytest.raises(Refusal, match=r"^theirs/tokenizer\.json: is not there, and nothing else says what the ids"):
+    with pytest.raises(UserError, match=r"^theirs/tokenizer\.json: is not there, and nothing else says what the ids"):
         adopt(Path("theirs"))
 
 
@@ -88,7 +88,7 @@ def test_rows_beyond_the_tokenizer_are_told_of_and_ids_beyond_the_rows_refused(
     assert turned("theirs") == plain
     assert adopt(Path("theirs")).notes[-1] == "theirs: 5 rows of its embedding are no token's, and are left out"
     rewritten("config.json", lambda said: said | {"vocab_size": 3})(Path("theirs"))
-    with pytest.raises(Refusal, match=r"^theirs/tokenizer\.json: has 16 tokens, and the model beside it knows 3$"):
+    with pytest.raises(UserError, match=r"^theirs/tokenizer\.json: has 16 tokens, and the model beside it knows 3$"):
         adopt(Path("theirs"))
 
 
@@ -101,7 +101,7 @@ def test_a_copy_of_ours_wants_the_tokenizer_that_it_was_trained_with(tmp_path: P
     write_json(Path("data/tokens/tokenizer.json"), {"kind": "byte", "end": None})
     seal_folder(Path("data/tokens"))
     with pytest.raises(
-        Refusal, match=r"^ours: was trained with another tokenizer than that of data/tokens; copy the data/tokens/"
+        UserError, match=r"^ours: was trained with another tokenizer than that of data/tokens; copy the data/tokens/"
     ):
         adopt(Path("ours"))
     shutil.copy("elsewhere/tokens/tokenizer.json", "ours")
@@ -114,25 +114,29 @@ def test_a_network_that_divides_its_logits_and_one_whose_window_is_wider_than_ou
     project(tmp_path, monkeypatch, "mistral", model__init="mup", model__base_width=8, model__window=5)
     assert turned("ours").items() >= {"model.init": "mup", "model.base_width": "8", "model.attention": "window"}.items()
     values = read_yaml(Path("params.yaml"))
-    values["model"]["length"] = values["model"]["window"] = 4
+    values["model"]["context_length"] = values["model"]["window"] = 4
     Path("params.yaml").write_text(json.dumps(values))
     for folder in ("ours", "theirs"):
-        assert not turned(folder).keys() & {"model.window", "model.length", "model.attention"}, "a window of 5 sees all of 4"
+        assert not turned(folder).keys() & {"model.window", "model.context_length", "model.attention"}, (
+            "a window of 5 sees all of 4"
+        )
 
 
 def test_what_train_would_refuse_whatever_the_knobs_is_refused_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, monkeypatch)
-    with pytest.raises(Refusal, match=r"^train\.start_from: 'models' is what train itself writes"):
-        adopt(Path("models"))
+    with pytest.raises(UserError, match=r"^train\.init_from: 'models/trained' is this stage's own output"):
+        adopt(Path("models/trained"))
     values = read_yaml(Path("params.yaml"))
     for kind, dataset in (("vision", "digits"), ("classify", "dyck")):
         values["task"]["kind"], values["prepare"]["dataset"] = kind, dataset
         Path("params.yaml").write_text(json.dumps(values))
         if kind == "vision":
-            with pytest.raises(Refusal, match=r"^theirs: has learned task\.kind language; no network over images begins with"):
+            with pytest.raises(
+                UserError, match=r"^theirs: has learned task\.kind language; no network over images begins with"
+            ):
                 adopt(Path("theirs"))
         else:
-            assert turned("theirs")["train.start_from"] == "theirs"
+            assert turned("theirs")["train.init_from"] == "theirs"
 
 
 @pytest.mark.slow
@@ -147,5 +151,5 @@ def test_the_command_that_is_printed_runs(tmp_path: Path) -> None:
     assert re.search("7 rows of its embedding are no token's", said)
     command = next(line for line in said.splitlines() if line.startswith("$ dvc exp run "))
     run(lab, *shlex.split(command[2:]), "-S", "train.steps=5", "train")
-    assert read_json(lab / "models/model.json", "vocabulary")["vocabulary"] == made.tokenizer.vocabulary
+    assert read_json(lab / "models/trained/model.json", "vocabulary")["vocabulary"] == made.tokenizer.vocabulary
     assert read_json(lab / "data/tokens/meta.json")["tokens"]["train"] > 4_000

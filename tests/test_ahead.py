@@ -10,7 +10,7 @@ import pytest
 from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
 
 from pipeline.engine.loop import Interrupted, fit
-from pipeline.engine.prefetch import Ahead
+from pipeline.engine.prefetch import Prefetcher
 from pipeline.engine.sampler import batch_of
 from pipeline.tasks.base import Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
@@ -24,7 +24,7 @@ def threads_ahead() -> int:
 def test_a_training_that_reads_ahead_ends_bit_by_bit_where_one_that_does_not_ends(depth: int, tmp_path: Path) -> None:
     ends = []
     for ahead in (0, depth):
-        params = knobs(runtime__read_ahead=ahead, model__dropout=0.1)
+        params = knobs(runtime__prefetch=ahead, model__dropout=0.1)
         progress, task, runtime = started(params, tmp_path)
         fit(progress, task, params.train, params.seed, runtime, Keeping())
         ends.append(progress)
@@ -34,7 +34,7 @@ def test_a_training_that_reads_ahead_ends_bit_by_bit_where_one_that_does_not_end
 
 
 def test_an_interrupted_training_leaves_no_thread_and_goes_on_with_the_step_that_it_gave_up(tmp_path: Path) -> None:
-    params = knobs(runtime__read_ahead=3)
+    params = knobs(runtime__prefetch=3)
     unbroken, task, runtime = started(params, tmp_path)
     fit(unbroken, task, params.train, params.seed, runtime, Keeping())
     progress, task, runtime = started(params, tmp_path)
@@ -58,10 +58,10 @@ class Torn(LanguageModelling):
 def test_an_error_in_the_thread_comes_up_at_the_step_that_wanted_the_batch(depth: int, tmp_path: Path) -> None:
     from pipeline.engine.sampler import rows_of
 
-    params = knobs(runtime__read_ahead=depth)
+    params = knobs(runtime__prefetch=depth)
     progress, whole, runtime = started(params, tmp_path)
     task = Torn(tmp_path, params.model, Shape(VOCABULARY))
-    task.unreadable = rows_of(params.seed, 7, params.train.batch, whole.size("train")).tolist()
+    task.unreadable = rows_of(params.seed, 7, params.train.batch_size, whole.size("train")).tolist()
     with pytest.raises(OSError, match="the disk is gone"):
         fit(progress, task, params.train, params.seed, runtime, Keeping())
     assert progress.step == 7
@@ -77,7 +77,7 @@ def test_every_step_gets_its_batch_and_nothing_is_prepared_twice_or_beyond_the_e
         prepared.append(step)
         return batch_of(task, params.train, params.seed, step)
 
-    with Ahead(prepare, steps=9, depth=4) as batches:
+    with Prefetcher(prepare, steps=9, depth=4) as batches:
         for step in range(3, 9):
             expected = batch_of(task, params.train, params.seed, step)
             assert batches.at(step).inputs.equal(expected.inputs)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.artifacts import check_sha256, json_of, read_json, rounded, sha256_of, write_json, writing
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.readings import Axis, Reading, finite, load_all, over_training, save
 
 VALUES = st.recursive(
@@ -62,17 +62,17 @@ def test_a_damaged_file_is_told_from_the_one_that_was_written(tmp_path: Path) ->
     expected = sha256_of(path)
     check_sha256(path, expected)
     path.write_text("contend")
-    with pytest.raises(Refusal, match="damaged"):
+    with pytest.raises(UserError, match="damaged"):
         check_sha256(path, expected)
     path.unlink()
-    with pytest.raises(Refusal, match="is not there"):
+    with pytest.raises(UserError, match="is not there"):
         check_sha256(path, expected)
 
 
 @pytest.mark.parametrize("content", ["", "{", "\x00\x01"])
 def test_a_json_file_that_is_none_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(Refusal, match="damaged") as refusal:
+    with pytest.raises(UserError, match="damaged") as refusal:
         read_json(tmp_path / "a.json")
     assert len(refusal.value.problems) == 1
 
@@ -82,7 +82,7 @@ def test_json_that_python_could_not_show_again_is_refused_in_one_line(content: s
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(ValueError):
         json_of(tmp_path / "a.json")
-    with pytest.raises(Refusal, match="is damaged"):
+    with pytest.raises(UserError, match="is damaged"):
         read_json(tmp_path / "a.json")
 
 

@@ -21,7 +21,7 @@ from pipeline.probes.attention.logit import attention_logit
 from pipeline.probes.attention.sink import attention_sink
 from pipeline.readings import Reading
 
-PLAIN = {"model__mixer": "none", "model__position": "none", "model__norm": "none"}
+PLAIN = {"model__embedding_mixer": "none", "model__position": "none", "model__norm": "none"}
 HEADS = ("1.1", "1.2", "2.1", "2.2")
 
 
@@ -71,7 +71,7 @@ def test_the_largest_score_is_taken_over_what_a_query_sees_and_before_a_cap_or_a
     wanted = {head: float(found.tril().abs().max()) for head, found in scores.items()}
     assert any(float(found.abs().max()) > wanted[head] for head, found in scores.items()), "some are larger, but hidden"
     assert numbers(attention_logit(made)) == pytest.approx(wanted, rel=1e-3)
-    capped = subject(tmp_path / "capped", text=text, **PLAIN, model__logit_cap=0.1)
+    capped = subject(tmp_path / "capped", text=text, **PLAIN, model__attention_softcap=0.1)
     biased = subject(tmp_path / "biased", text=text, **{**PLAIN, "model__position": "alibi"})
     for other in (capped, biased):
         found = numbers(attention_logit(other))
@@ -116,7 +116,7 @@ def test_heads_that_look_at_all_alike_have_the_closed_forms(tmp_path: Path, name
 
 def test_a_head_that_finds_copies_by_construction_scores_one_and_is_no_previous_token_head(tmp_path: Path) -> None:
     """Each token brings along which one stood before it (a table of pairs); a head asks for the token that it is itself."""
-    knobs = {"model__mixer": "bigrams", "model__position": "none", "model__norm": "none"}
+    knobs = {"model__embedding_mixer": "bigrams", "model__position": "none", "model__norm": "none"}
     made = subject(tmp_path, **knobs, model__width=64, model__heads=1, model__depth=1)
     size = made.tokenizer.vocabulary
     weights = dict(made.model.named_parameters())
@@ -135,7 +135,7 @@ def test_a_head_that_finds_copies_by_construction_scores_one_and_is_no_previous_
 
 
 def test_a_head_that_looks_one_back_by_construction_scores_one_and_finds_no_copies(tmp_path: Path) -> None:
-    knobs = {"model__mixer": "none", "model__position": "learned", "model__norm": "none"}
+    knobs = {"model__embedding_mixer": "none", "model__position": "learned", "model__norm": "none"}
     made = subject(tmp_path, **knobs, model__heads=1, model__depth=1)
     weights = dict(made.model.named_parameters())
     with torch.no_grad():
@@ -165,6 +165,6 @@ def test_blocks_are_repeated_at_distances_that_tell_nothing(vocabulary: int, end
 
 
 def test_a_context_too_short_for_two_copies_is_asked_for_none(tmp_path: Path) -> None:
-    made = subject(tmp_path, model__length=4, model__window=2)
+    made = subject(tmp_path, model__context_length=4, model__window=2)
     assert induction(made) is None
     assert len(numbers(previous_token(replace(made)))) == 4

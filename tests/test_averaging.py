@@ -34,7 +34,7 @@ def test_the_average_is_that_of_the_weights_so_far_the_older_the_fainter(tmp_pat
     progress, path = trained(knobs(train__ema=0.8), tmp_path, 6)
     shares = torch.tensor([0.8 ** (5 - step) for step in range(6)], dtype=torch.float64)
     shares /= shares.sum()
-    with progress.optimizer.reading():
+    with progress.optimizer.eval_weights():
         for name, weight in progress.model.named_parameters():
             mean = sum(share * weights[name].double() for share, weights in zip(shares, path, strict=True))
             torch.testing.assert_close(weight.detach().double(), mean, rtol=0, atol=1e-6)
@@ -66,7 +66,7 @@ def test_what_is_measured_and_kept_is_the_average(kind: str, tmp_path: Path, mon
     kept = safetensors.torch.load_file(file)
     assert not same(kept, path[-1])
     assert same(weights_of(progress), path[-1])
-    with progress.optimizer.reading():
+    with progress.optimizer.eval_weights():
         assert same(kept, weights_of(progress))
 
     plain, _, _ = started(knobs(), tmp_path / "tokens")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.artifacts import write_json
 from pipeline.evaluation.baselines import HELD_OUT, Score, baselines, by_compression, by_counting, entropy
 from pipeline.evaluation.ngrams import predictions
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 VOCABULARY = 7
 
@@ -253,10 +253,10 @@ def test_known_entropy_is_told_in_the_same_units(tmp_path: Path) -> None:
 def test_missing_or_damaged_tokens_are_one_clear_line(data: Path) -> None:
     file = data / "tokens" / "test.npy"
     file.write_bytes(file.read_bytes()[:40])
-    with pytest.raises(Refusal, match=r"test\.npy: is damaged"):
+    with pytest.raises(UserError, match=r"test\.npy: is damaged"):
         measured(data)
     file.unlink()
-    with pytest.raises(Refusal, match=r"test\.npy: is not there"):
+    with pytest.raises(UserError, match=r"test\.npy: is not there"):
         measured(data)
 
 

@@ -25,7 +25,7 @@ from pipeline.lab.budget.estimate import draw_up
 from pipeline.lab.budget.fit import CARDS, CHANGES, GIB, Device, card, changes_to_fit, with_changes
 from pipeline.lab.budget.timing import STEPS, Pace, measure
 from pipeline.lab.stand_ins.data_shape import CLASSES, PICTURES, Data, data_of
-from pipeline.params import Params, Refusal, load
+from pipeline.params import Params, UserError, load
 from pipeline.tasks.base import Shape
 from pipeline.tokenizers.tokenizers import Characters
 
@@ -58,9 +58,9 @@ def told(data: Data) -> tuple[int, int | None, str]:
 def test_the_tokens_that_are_there_are_counted_if_they_are_those_of_the_run(project: Path) -> None:
     tokenized("bpe")
     assert told(data_of(load())) == (11, 400, "data/tokens")
-    for knob, other in (("prepare.dataset", "markov"), ("tokenize.vocabulary", 300)):
+    for knob, other in (("prepare.dataset", "markov"), ("tokenize.vocab_size", 300)):
         turned = with_changes(load(), {knob: other})
-        assert told(data_of(turned)) == (turned.tokenize.vocabulary, None, "tokenize.vocabulary")
+        assert told(data_of(turned)) == (turned.tokenize.vocab_size, None, "tokenize.vocab_size")
     tokenized("char")  # and params.yaml was edited since
     assert data_of(load()).amount is None
 
@@ -71,16 +71,19 @@ def test_tokens_of_knobs_that_were_turned_since_are_none_of_the_run(project: Pat
     ran["tokenize"]["deps"], ran["prepare"]["outs"] = [{"path": "data/raw", "md5": "1"}], [{"path": "data/raw", "md5": "1"}]
     Path("dvc.lock").write_text(yaml.safe_dump({"stages": ran}))
     assert data_of(load()).known == "data/tokens"
-    for stage, section, knob, value in (("tokenize", "tokenize", "vocabulary", 700), ("prepare", "prepare", "size", 7)):
+    for stage, section, knob, value in (
+        ("tokenize", "tokenize", "vocab_size", 700),
+        ("prepare", "prepare", "generated_chars", 7),
+    ):
         turned: Any = copy.deepcopy(ran)
         turned[stage]["params"]["params.yaml"][section][knob] = value
         Path("dvc.lock").write_text(yaml.safe_dump({"stages": turned}))
-        assert data_of(load()).known == "tokenize.vocabulary"
+        assert data_of(load()).known == "tokenize.vocab_size"
 
 
 def test_a_vocabulary_that_nobody_knows_yet_is_asked_for_in_one_line(project: Path) -> None:
     characters = with_changes(load(), {"tokenize.kind": "char"})
-    with pytest.raises(Refusal, match=r"\Atokenize\.kind: how many tokens 'char' makes hangs on the text; [^\n]*\Z"):
+    with pytest.raises(UserError, match=r"\Atokenize\.kind: how many tokens 'char' makes hangs on the text; [^\n]*\Z"):
         data_of(characters)
     assert data_of(characters, 65).vocabulary == 65
     assert data_of(with_changes(load(), {"tokenize.kind": "byte"})).vocabulary == 257
@@ -99,7 +102,7 @@ def test_of_images_and_texts_with_classes_that_nobody_has_prepared_the_shape_is_
     texts = data_of(with_changes(load(), CLASSIFY | {"prepare.classes": 3}))
     assert (texts.vocabulary, len(texts.shape.classes), texts.sizes) == (1024, 3, None)
     own = with_changes(load(), VISION | {"prepare.dataset": "file"})
-    with pytest.raises(Refusal, match=r"\Aprepare\.dataset: nobody knows yet of 'file' how large its images are; `dvc"):
+    with pytest.raises(UserError, match=r"\Aprepare\.dataset: nobody knows yet of 'file' how large its images are; `dvc"):
         data_of(own)
 
 
@@ -139,7 +142,7 @@ def test_texts_and_images_that_are_there_are_counted_one_by_one(project: Path) -
 
 
 def test_the_page_speaks_of_images_where_there_are_images(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    turned = {"model.norm": "batch", "train.batch": 20, "train.steps": 50, "train.validations": 0}
+    turned = {"model.norm": "batch", "train.batch_size": 20, "train.steps": 50, "train.validation_points": 0}
     params = with_changes(load(), VISION | turned)
     budget = draw_up(params, replace(data_of(params), amount=500), for_card=12, clock=False)
     assert (budget.unit, budget.amount, budget.epochs) == ("example", 1000, 2)
@@ -159,7 +162,7 @@ def test_the_page_speaks_of_images_where_there_are_images(project: Path, capsys:
 def test_of_a_text_that_is_longer_than_the_context_no_more_is_counted(
     length: int, read: int, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params = with_changes(load(), CLASSIFY | {"model.length": length, "model.depth": 1, "train.steps": 10})
+    params = with_changes(load(), CLASSIFY | {"model.context_length": length, "model.depth": 1, "train.steps": 10})
     texts = Data(Shape(50, ("a", "b")), 51, "data/tokens", np.array([8, 30]))
     budget_page.show(draw_up(params, texts, clock=False), as_json=False)
     assert f"of {read} tokens, the longest that is read: one of 2 classes" in " ".join(capsys.readouterr().out.split())
@@ -167,7 +170,7 @@ def test_of_a_text_that_is_longer_than_the_context_no_more_is_counted(
 
 @pytest.mark.slow
 def test_short_texts_are_less_work_than_the_longest_and_are_measured_as_they_are(project: Path) -> None:
-    params = with_changes(load(), CLASSIFY | {"train.batch": 2, "model.depth": 1, "model.width": 16, "train.steps": 400})
+    params = with_changes(load(), CLASSIFY | {"train.batch_size": 2, "model.depth": 1, "model.width": 16, "train.steps": 400})
     sizes = np.array([8] * 50 + [64])
     budget = draw_up(params, Data(Shape(50, ("a", "b")), 51, "data/tokens", sizes), clock=False)
     chance = 1 - (50 / 51) ** 2  # that one of the two is the long one
@@ -203,7 +206,7 @@ def excess_of(sizes: dict[str, Callable[[Params], float]], room: float) -> Calla
 
 HALVES = {
     "train.precision": lambda params: 0.6 if params.train.precision == "bfloat16" else 1.0,
-    "train.accumulation": lambda params: 1 / params.train.accumulation,
+    "train.accumulation_steps": lambda params: 1 / params.train.accumulation_steps,
 }
 
 
@@ -212,21 +215,21 @@ HALVES = {
     [
         (1000, {}),
         (700, {"train.precision": "bfloat16"}),
-        (400, {"train.precision": "bfloat16", "train.accumulation": 2}),
-        (260, {"train.accumulation": 4}),  # which does it alone, so that the rest may stay as it is
+        (400, {"train.precision": "bfloat16", "train.accumulation_steps": 2}),
+        (260, {"train.accumulation_steps": 4}),  # which does it alone, so that the rest may stay as it is
         (100, None),
     ],
 )
 def test_the_cheapest_changes_that_make_it_fit_are_found(room: int, changes: dict[str, object] | None) -> None:
-    params = knobs(train__precision="float32", train__batch=4, train__accumulation=1)
+    params = knobs(train__precision="float32", train__batch_size=4, train__accumulation_steps=1)
     found = {} if room >= 1000 else changes_to_fit(params, excess_of(HALVES, room))
     assert found == changes
 
 
 def test_every_change_turns_a_knob_that_there_is() -> None:
-    params = knobs(train__precision="float32", train__batch=64, model__length=512, model__window=5)
+    params = knobs(train__precision="float32", train__batch_size=64, model__context_length=512, model__window=5)
     images = with_changes(params, {"task.kind": "vision", "prepare.dataset": "digits"})
-    assert [change.knob for change in CHANGES if not change.values(images)] == ["runtime.loss_chunk"]
+    assert [change.knob for change in CHANGES if not change.values(images)] == ["runtime.loss_chunk_size"]
     for change in CHANGES:
         values = change.values(params)
         assert values, change.knob
@@ -236,7 +239,9 @@ def test_every_change_turns_a_knob_that_there_is() -> None:
 
 @pytest.mark.slow
 def test_a_training_that_does_not_fit_is_shown_with_what_would_make_it_fit(capsys: pytest.CaptureFixture[str]) -> None:
-    params = knobs(model__width=64, model__length=512, train__batch=128, model__window=5, train__precision="bfloat16")
+    params = knobs(
+        model__width=64, model__context_length=512, train__batch_size=128, model__window=5, train__precision="bfloat16"
+    )
     budget = draw_up(params, Data(Shape(8_000), 10_000, "data/tokens"), for_card=3, clock=False)
     cards = [verdict.device.room for verdict in budget.verdicts if verdict.device.on_card]
     assert cards == [3 * GIB, *(gib * GIB for gib in CARDS)]
@@ -258,7 +263,7 @@ def test_a_training_that_does_not_fit_is_shown_with_what_would_make_it_fit(capsy
 
 
 def test_the_whole_time_is_that_of_all_steps_and_validations() -> None:
-    train = knobs(train__steps=1000, train__validations=10).train
+    train = knobs(train__steps=1000, train__validation_points=10).train
     assert Pace(step=0.5, steps=20, validation=2.0, peak=None).whole(train) == 520
 
 
@@ -268,17 +273,17 @@ def test_the_pace_is_that_of_twenty_steps_of_the_training_itself() -> None:
     assert 0 < pace.step < 10
     assert 0 < pace.validation < 10
     assert pace.peak is None
-    assert measure(knobs(train__validations=0), Shape(11)).validation < pace.validation
+    assert measure(knobs(train__validation_points=0), Shape(11)).validation < pace.validation
 
 
 def test_work_is_counted_over_the_whole_training() -> None:
-    params = knobs(train__steps=100, train__batch=4, model__length=12, train__validations=0)
+    params = knobs(train__steps=100, train__batch_size=4, model__context_length=12, train__validation_points=0)
     budget = draw_up(params, Data(Shape(11), 600, "data/tokens"), clock=False)
     assert budget.amount == 100 * 4 * 12
     assert budget.epochs == 8
     assert budget.flops == 100 * budget.flops_a_step
     assert budget.flops_a_target * 4 * 12 == budget.flops_a_step
-    params = with_changes(params, {"train.validations": 3, "train.validation_examples": 8})
+    params = with_changes(params, {"train.validation_points": 3, "train.validation_examples": 8})
     validated = replace(budget, params=params)
     assert validated.flops - budget.flops == 3 * 2 * budget.step.flops["forward"]
 

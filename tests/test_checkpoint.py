@@ -164,7 +164,7 @@ def a_lab(folder: Path) -> Path:
     values = artifacts.read_yaml(TOP / "params.yaml")
     for section, small in SMALL.items():
         values[section] |= small
-    values["train"] |= {"steps": 60, "curve_points": 20, "validations": 6}
+    values["train"] |= {"steps": 60, "log_points": 20, "validation_points": 6}
     values["runtime"] |= {"checkpoint_seconds": 1e-6, "progress": "lines"}
     values["model"]["dropout"] = 0.1
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
@@ -188,7 +188,7 @@ def turn_to(lab: Path, kind: str) -> None:
     for name, value in KINDS[kind].items():
         section, _, knob = name.partition("__")
         values[section][knob] = value
-    values["train"] |= {"draw": "epochs", "class_weights": "balanced"}
+    values["train"] |= {"sampling": "epochs", "class_weights": "balanced"}
     if kind == "vision":
         values["model"]["norm"], values["train"]["mixup"] = "batch", 0.2
     (lab / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
@@ -203,7 +203,7 @@ def train(lab: Path, **more: str) -> subprocess.Popen[str]:
 
 def outs(lab: Path) -> dict[str, str]:
     """The checksum of everything that the stage leaves."""
-    files = [*(lab / "models").rglob("*"), *(lab / "metrics").rglob("*")]
+    files = [*(lab / "models/trained").rglob("*"), *(lab / "metrics").rglob("*")]
     return {str(path.relative_to(lab)): artifacts.sha256_of(path) for path in files if path.is_file()}
 
 
@@ -239,11 +239,11 @@ def once_through(lab: Path) -> dict[str, str]:
 
 def test_killed_at_any_moment_the_same_command_ends_where_an_unbroken_run_does(lab: Path, unbroken: dict[str, str]) -> None:
     assert {
-        "models/model.safetensors",
+        "models/trained/model.safetensors",
         "metrics/train.csv",
         "metrics/validation.csv",
         "metrics/sanity.json",
-        "models/snapshots/snapshots.json",
+        "models/trained/snapshots/snapshots.json",
     } <= set(unbroken)
     for step in (1, 17, 40):
         process = train(lab)
@@ -288,7 +288,7 @@ def test_asked_to_stop_it_saves_says_so_and_loses_no_step(number: signal.Signals
     said = process.communicate(timeout=10)[1]
     assert process.returncode == 128 + number
     assert "stopped and saved at step" in said
-    assert not (lab / "models/model.json").exists()
+    assert not (lab / "models/trained/model.json").exists()
     process = train(lab)
     assert "going on from the checkpoint at step" in process.communicate(timeout=120)[1]
     assert outs(lab) == unbroken
@@ -300,7 +300,7 @@ def test_what_is_published_is_the_average_of_the_weights_where_one_is_wanted(lab
     process = train(lab)
     assert process.wait(timeout=120) == 0, process.communicate()[1]
     kept = safetensors.torch.load_file(max(lab.glob(".rally/checkpoints/*/step-*")))
-    published = safetensors.torch.load_file(lab / "models/model.safetensors")
+    published = safetensors.torch.load_file(lab / "models/trained/model.safetensors")
     assert same(published, {name: kept[f"optimizer.average.{name}"] for name in published})
     assert not same(published, {name: kept[f"model.{name}"] for name in published})
 
@@ -343,9 +343,9 @@ def test_what_is_too_short_for_the_test_split_is_refused_before_the_training(lab
     np.save(lab / "data/tokens/test.npy", np.zeros(5, np.uint8))
     sealed(lab)
     process = train(lab)
-    assert "model.length: 12 is too long for the split test" in process.communicate(timeout=60)[1]
+    assert "model.context_length: 12 is too long for the split test" in process.communicate(timeout=60)[1]
     assert process.returncode == 2
-    assert not (lab / "models").exists()
+    assert not (lab / "models/trained").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(lab: Path) -> None:
@@ -378,8 +378,8 @@ def test_what_a_stage_leaves_holds_no_time_and_no_path(lab: Path, unbroken: dict
     """The same run in another folder at another time leaves the same bytes."""
     assert train(lab).wait(timeout=120) == 0
     assert outs(lab) == unbroken
-    about = json.loads((lab / "models/model.json").read_text())
-    assert about["sha256"] == artifacts.sha256_of(lab / "models/model.safetensors")
+    about = json.loads((lab / "models/trained/model.json").read_text())
+    assert about["sha256"] == artifacts.sha256_of(lab / "models/trained/model.safetensors")
     assert about["step"] == 60
 
 

@@ -27,9 +27,9 @@ from pipeline import artifacts
 from pipeline.artifacts import CHECKSUMS, LEFT_BY, NOT_CACHED, Refusal, checksums_of, read_json
 from pipeline.corpus.encode.encode import spread
 from pipeline.corpus.store.text import Splits, chunks, whole
-from pipeline.engine.pretrained.source import given
+from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.inference.trained import open_model, open_snapshots
-from pipeline.params import door, read_yaml
+from pipeline.params import entry_point, read_yaml
 from pipeline.readings import load_all, read_curve
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
@@ -108,11 +108,11 @@ READERS: dict[str, Callable[[], Any]] = {
     "data/tokens/validation.images.npy": lambda: a_vision_task().pictures("validation"),
     "data/tokens/meta.json": a_tokens_task,
     "data/tokens/tokenizer.json": lambda: load_tokenizer(artifacts.tokenizer_of(TOKENS)),
-    "models/model.json": lambda: open_model(MODELS, runtime()),
-    "models/model.safetensors": lambda: open_model(MODELS, runtime()),
-    "models/good/model.json": lambda: given(artifacts.GOOD),
-    "models/snapshots/snapshots.json": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
-    "models/snapshots/step-000000000.safetensors": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
+    "models/trained/model.json": lambda: open_model(MODELS, runtime()),
+    "models/trained/model.safetensors": lambda: open_model(MODELS, runtime()),
+    "models/trained/good/model.json": lambda: open_pretrained(artifacts.GOOD),
+    "models/trained/snapshots/snapshots.json": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
+    "models/trained/snapshots/step-000000000.safetensors": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
     "metrics/train.csv": lambda: read_curve(artifacts.TRAIN_CURVE),
     "metrics/validation.csv": lambda: read_curve(artifacts.VALIDATION_CURVE),
     "metrics/train.json": lambda: read_json(artifacts.TRAIN_METRICS),
@@ -147,7 +147,9 @@ def test_readers_read_files_of_every_out() -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1, 40, 66, 130, -3])
-@pytest.mark.parametrize("file", ["data/tokens/train.npy", "models/good/model.json", "metrics/train.csv", "metrics/samples.md"])
+@pytest.mark.parametrize(
+    "file", ["data/tokens/train.npy", "models/trained/good/model.json", "metrics/train.csv", "metrics/samples.md"]
+)
 def test_a_damaged_list_of_checksums_is_named_itself(file: str, place: int, project: Path) -> None:
     checksums = checksums_of(Path(file))
     flip(checksums, place)
@@ -158,7 +160,9 @@ def test_a_damaged_list_of_checksums_is_named_itself(file: str, place: int, proj
     )
 
 
-@pytest.mark.parametrize("file", ["data/raw/train.txt", "models/model.json", "metrics/train.csv", "metrics/evaluate.json"])
+@pytest.mark.parametrize(
+    "file", ["data/raw/train.txt", "models/trained/model.json", "metrics/train.csv", "metrics/evaluate.json"]
+)
 def test_what_a_stage_left_is_never_read_without_a_checksum(file: str, project: Path) -> None:
     checksums, name = checksums_of(Path(file)), Path(file).name
     others = [line.split()[1] for line in checksums.read_text().splitlines()[1:] if not line.endswith(f"  {name}")]
@@ -181,13 +185,13 @@ def test_a_file_that_is_lost_is_missed_though_not_every_run_has_it(project: Path
 
 
 def test_a_copy_of_a_model_brings_its_checksums_along_and_one_without_is_read_as_it_is(project: Path) -> None:
-    shutil.copytree("models", "mine")
-    given(Path("mine"))
+    shutil.copytree("models/trained", "mine")
+    open_pretrained(Path("mine"))
     flip(Path("mine/model.json"))
     with pytest.raises(Refusal, match=r"^mine/model\.json: is damaged .*; copy it again, or make it anew$"):
-        given(Path("mine"))
-    shutil.copytree("models", "old", ignore=shutil.ignore_patterns(CHECKSUMS))
-    given(Path("old"))
+        open_pretrained(Path("mine"))
+    shutil.copytree("models/trained", "old", ignore=shutil.ignore_patterns(CHECKSUMS))
+    open_pretrained(Path("old"))
 
 
 def test_the_lists_are_such_as_sha256sum_reads(project: Path) -> None:
@@ -346,7 +350,7 @@ def test_however_something_is_written_a_full_device_has_its_number_and_the_file_
     (errno.EIO, r"^data/raw/train\.txt: Input/output error$"),
 ])  # fmt: skip
 def test_the_line_says_what_is_wanted(number: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    @door
+    @entry_point
     def main() -> None:
         raise OSError(number, os.strerror(number), "data/raw/train.txt")
 
@@ -442,7 +446,7 @@ def ran_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 DAMAGED = {  # a file of each kind of out -> the stage that reads it first
     "data/raw/train.txt": "tokenize",
-    "models/model.json": "evaluate",
+    "models/trained/model.json": "evaluate",
     "metrics/train.csv": "diagnose",
     "metrics/train.sha256": "diagnose",
     "metrics/evaluate.json": "diagnose",

@@ -47,7 +47,7 @@ def numbers(reading: Reading | None) -> dict[str, float]:
 @pytest.mark.parametrize("pooling", ["mean", "first"])
 @pytest.mark.parametrize("reading", [activation_rms, attention_entropy, attention_sink, attention_logit, dead_units])
 def test_padding_has_no_part_in_a_reading(tmp_path: Path, reading: object, pooling: str) -> None:
-    made = small_subject(tmp_path, **CLASSIFY, model__pooling=pooling, model__activation="relu", model__length=40)
+    made = small_subject(tmp_path, **CLASSIFY, model__pooling=pooling, model__activation="relu", model__context_length=40)
     batch = made.batch
     assert (batch.inputs < 0).any(), "there is padding"
     wider = replace(made)
@@ -57,7 +57,7 @@ def test_padding_has_no_part_in_a_reading(tmp_path: Path, reading: object, pooli
 
 
 def test_heads_that_look_to_both_sides_are_measured_by_all_that_they_see(tmp_path: Path) -> None:
-    made = small_subject(tmp_path, **CLASSIFY, model__mixer="none", model__position="none", model__norm="none")
+    made = small_subject(tmp_path, **CLASSIFY, model__embedding_mixer="none", model__position="none", model__norm="none")
     entropies, sinks = [], []
     for ids in made.batch.inputs:
         x = made.model.embedding(ids[ids >= 0])
@@ -114,7 +114,9 @@ def test_layers_are_called_what_they_are(tmp_path: Path) -> None:
         "mlp": ["pixels", "layer 1", "layer 2"],
     }
     for network, wanted in names.items():
-        made = small_subject(tmp_path / network, **VISION, model__network=network, model__norm="layer", model__shrink="stride")
+        made = small_subject(
+            tmp_path / network, **VISION, model__network=network, model__norm="layer", model__downsample="stride"
+        )
         assert list(numbers(activation_rms(made))) == wanted
         assert {*numbers(gradient_norm(made))} == {*wanted, "head"} - {"pixels"}, network
 
@@ -156,7 +158,7 @@ def test_filters_are_rows_of_the_first_matrix(tmp_path: Path, network: str) -> N
 
 
 def test_the_filters_of_a_cnn_are_what_its_first_convolution_answers_to_single_pixels(tmp_path: Path) -> None:
-    made = small_subject(tmp_path, **VISION, model__kernel=3, model__patch=2)
+    made = small_subject(tmp_path, **VISION, model__kernel_size=3, model__patch_size=2)
     reading = filters(made)
     assert reading is not None
     model, wide = made.model, 6

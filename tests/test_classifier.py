@@ -19,15 +19,15 @@ from pipeline.engine.curricula import CURRICULA
 from pipeline.engine.loop import fit, update
 from pipeline.engine.sampler import DRAWS
 from pipeline.networks.classifier import PADDING, Classifier
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.pooling import POOLINGS
-from pipeline.params import Params, Refusal
+from pipeline.params import Params, UserError
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.objective import Objective, class_weights
 
 LENGTH = 12
-MIXING = ("attention", "position", "mixer", "norm")  # what looks, or could, at more than one place
+MIXING = ("attention", "position", "embedding_mixer", "norm")  # what looks, or could, at more than one place
 OF_TEXTS: dict[str, Any] = {family: FAMILIES[family] for family in MIXING} | {"pooling": POOLINGS}
 VARIANTS = [
     (family, name, causal)
@@ -36,14 +36,14 @@ VARIANTS = [
     for name in table
     if not (causal and name == "first")  # refused: it would see nothing
 ]
-VARIANTS += [("knob", name, causal) for name in KNOBS if name != "tied" for causal in (False, True)]
-MORE = [*VARIANTS, *(("written", name, False) for name in ("full", "window"))]
+VARIANTS += [("knob", name, causal) for name in KNOBS if name != "tie_embeddings" for causal in (False, True)]
+MORE = [*VARIANTS, *(("eager", name, False) for name in ("full", "window"))]
 
 
 def chosen(family: str, name: str, causal: bool, **more: object) -> Params:
     """A small classifier with one entry of one family. Weights are drawn, not zero, so that every path carries something."""
     changes: dict[str, Any] = {"model__init": "fan_in", "model__bias": True, "model__causal": causal}
-    family = "attention" if family == "written" else family
+    family = "attention" if family == "eager" else family
     changes |= {f"model__{knob}": value for knob, value in (KNOBS[name] if family == "knob" else {family: name}).items()}
     return knobs(**KINDS["classify"] | changes | more)
 
@@ -55,9 +55,9 @@ def a_classifier(family: str, name: str, causal: bool) -> Classifier:
     with torch.no_grad():  # what starts at 0 would hide a leak behind it
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
-    if family == "written":
+    if family == "eager":
         for block in model.blocks:
-            block.attention.kernel = "written"
+            block.attention.kernel = "eager"
     return model
 
 
@@ -130,7 +130,7 @@ def test_attention_pooling_begins_as_the_mean_and_learns_to_be_another() -> None
 def test_at_the_start_every_class_is_as_likely(pooling: str, tmp_path: Path) -> None:
     progress, task, _ = started(knobs(**KINDS["classify"], model__pooling=pooling), tmp_path)
     loss = task.loss(progress.model, task.batch("train", np.arange(20)))
-    assert float(loss.total.detach()) / 20 == pytest.approx(math.log(3)) == pytest.approx(task.uniform)
+    assert float(loss.total.detach()) / 20 == pytest.approx(math.log(3)) == pytest.approx(task.uniform_loss)
 
 
 # ------------------------------------------------------------------------------------------------------------ of its texts
@@ -148,7 +148,7 @@ def texts_of(folder: Path, split: str) -> list[list[int]]:
 
 @pytest.mark.parametrize("length", [12, 64])
 def test_of_a_text_longer_than_the_context_the_beginning_is_read_and_of_others_all(length: int, tmp_path: Path) -> None:
-    task = a_task(tmp_path, model__length=length)
+    task = a_task(tmp_path, model__context_length=length)
     for split in ("train", "validation", "test"):
         batch = task.batch(split, np.arange(task.size(split)))
         read = [row[row != PADDING].tolist() for row in batch.inputs]
@@ -158,7 +158,7 @@ def test_of_a_text_longer_than_the_context_the_beginning_is_read_and_of_others_a
 
 
 def test_a_batch_is_hardly_longer_than_its_longest_text(tmp_path: Path) -> None:
-    task = a_task(tmp_path, model__length=64)
+    task = a_task(tmp_path, model__context_length=64)
     sizes = np.array([len(text) for text in texts_of(tmp_path, "train")])
     shortest = np.argsort(sizes)[:4]
     assert sizes[shortest].max() <= 8 and task.batch("train", shortest).inputs.shape == (4, 8)
@@ -168,7 +168,7 @@ def test_a_batch_is_hardly_longer_than_its_longest_text(tmp_path: Path) -> None:
 def test_labels_of_other_texts_are_one_line(tmp_path: Path) -> None:
     task = a_task(tmp_path)
     np.save(tmp_path / "train.labels.npy", np.zeros(7, np.uint16))
-    with pytest.raises(Refusal, match=r"train\.labels\.npy: 7 labels for 60 texts; `dvc repro` makes both anew$"):
+    with pytest.raises(UserError, match=r"train\.labels\.npy: 7 labels for 60 texts; `dvc repro` makes both anew$"):
         task.size("train")
 
 
@@ -211,13 +211,13 @@ def test_in_an_epoch_each_example_comes_once_and_every_epoch_has_another_order()
 
 # ------------------------------------------------------------------------------------------------------- what is followed
 
-NOISE = Noise(seed=1, step=3, progress=0.25, rows=slice(0, 4), batch=4)
+NOISE = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 4), batch=4)
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [1.0, 3.0, -2.0], [-1.0, 0.0, 4.0]], dtype=torch.float64)
 LABELS = torch.tensor([0, 2, 1, 0])
 
 
 def followed(**objective: Any) -> float:
-    return float(Objective(**objective).loss(LOGITS, LABELS, training=True).followed)
+    return float(Objective(**objective).loss(LOGITS, LABELS, training=True).minimized)
 
 
 def test_an_example_costs_what_its_class_weighs() -> None:
@@ -238,7 +238,7 @@ def test_balanced_weights_are_scikit_learns_and_one_on_average(tmp_path: Path) -
 
 def test_balanced_a_rare_class_moves_the_weights_as_much_as_a_common_one(tmp_path: Path) -> None:
     plain, balanced = (
-        knobs(**KINDS["classify"], train__class_weights=kind, train__draw="epochs", train__batch=60, model__bias=True)
+        knobs(**KINDS["classify"], train__class_weights=kind, train__sampling="epochs", train__batch_size=60, model__bias=True)
         for kind in ("none", "balanced")
     )
     slopes = []
@@ -262,7 +262,7 @@ def test_smoothed_labels_and_squares_are_what_their_formulas_say() -> None:
 
 
 def test_what_is_shown_is_the_plain_loss_whatever_is_followed(tmp_path: Path) -> None:
-    for kind in ("cross_entropy", "squares"):
+    for kind in ("cross_entropy", "mse"):
         params = knobs(**KINDS["classify"], train__loss=kind, train__class_weights="balanced", train__label_smoothing=0.1)
         progress, task, _ = started(params, tmp_path)
         batch = task.batch("train", np.arange(4))
@@ -270,7 +270,7 @@ def test_what_is_shown_is_the_plain_loss_whatever_is_followed(tmp_path: Path) ->
             task.loss(progress.model, batch, NOISE),
             Objective().loss(progress.model(batch.inputs), batch.targets, True),
         )
-        assert torch.equal(loss.total, plain.total.detach()) and not torch.equal(loss.followed, loss.total)
+        assert torch.equal(loss.total, plain.total.detach()) and not torch.equal(loss.minimized, loss.total)
 
 
 def test_the_weights_of_the_classes_are_counted_in_the_training_split(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from subjects import leave_model, machine, subject
 
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
 from pipeline.corpus.store.text import Splits
-from pipeline.lab.chat import Draw, converse, open_trained, write
+from pipeline.lab.chat import SamplingOptions, converse, open_trained, write
 from pipeline.lab.cli import NO_VERBS, main
 from pipeline.lab.data_catalogue import CATALOGUE, description, listing
 from pipeline.lab.setup import environment
@@ -34,7 +34,7 @@ from pipeline.progress import follower
 from pipeline.tokenizers.tokenizers import Characters
 
 TOP = Path(__file__).parents[1]
-DRAW = Draw(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
+DRAW = SamplingOptions(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
 VERBS = (
     "setup",
     "mend",
@@ -120,7 +120,7 @@ def test_a_verb_works_from_any_folder_of_the_project(project: Path, monkeypatch:
     (project / "some" / "where").mkdir(parents=True)
     monkeypatch.chdir(project / "some" / "where")
     done = rally("sample", "--prompt", "a")
-    assert done.stderr.startswith("models/model.safetensors: there is no trained model here; ")
+    assert done.stderr.startswith("models/trained/model.safetensors: there is no trained model here; ")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_every_data_set_is_listed_in_a_line_and_said_more_of(kind: str, project:
 def test_a_data_set_is_listed_with_the_licence_of_its_card(tmp_path: Path) -> None:
     for name in ("markov", "repeats", "addition", "dyck", "modular"):
         with Splits(tmp_path) as splits:
-            card = TEXTS[name](knobs(prepare__dataset=name, prepare__size=5000).prepare, splits, follower("none"))
+            card = TEXTS[name](knobs(prepare__dataset=name, prepare__generated_chars=5000).prepare, splits, follower("none"))
         assert card.licence == CATALOGUE["language"][name].licence
 
 
@@ -226,7 +226,8 @@ def test_the_data_sets_are_told_in_a_terminal_and_one_that_is_not_there_is_one_l
     [
         (
             [],
-            "models/model.safetensors: there is no trained model here; `dvc repro` trains one, `dvc pull` fetches a shared one",
+            "models/trained/model.safetensors: there is no trained model here; `dvc repro` trains one, "
+            "`dvc pull` fetches a shared one",
         ),
         (["--top-p", "0"], "--top-p: 0.0 is not a share above 0 and up to 1"),
         (["--temperature", "inf"], "--temperature: inf is not finite"),
@@ -244,7 +245,7 @@ def test_a_prompt_is_gone_on_with_and_a_seed_repeats_it(trained: Path, capsys: p
         assert write(replace(DRAW, tokens=40, seed=seed), "the cat€")
         out, err = capsys.readouterr()
         whose, lacks = err.splitlines()
-        assert whose.startswith("models: this model is of another run: model.depth is 3, and was 2 when train ran")
+        assert whose.startswith("models/trained: this model is of another run: model.depth is 3, and was 2 when train ran")
         assert lacks == "The tokenizer lacks characters of this prompt; the model reads 'the cat'."
         texts.append(out)
     one, same, other = texts

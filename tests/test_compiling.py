@@ -16,7 +16,7 @@ from small import TOP, VOCABULARY, knobs
 from pipeline.engine.block_execution import COMPILE_FROM, arrange
 from pipeline.engine.runtime.tuned import NEVER
 from pipeline.networks.transformer import GPT
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -44,7 +44,7 @@ def test_what_was_measured_here_is_known_better() -> None:
 
 def test_without_a_compiler_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         blocks_after(True, CPU, 10)
     assert refused.value.problems == (
         "runtime.compile: true wants the C++ compiler 'no-such-compiler', which is not here; false would do",
@@ -76,7 +76,7 @@ def trained(stops=(), **changes):
 
 plain, expected = trained()
 far = {}
-for name, changes in {"alone": {}, "block": {"runtime__checkpointing": "block"}}.items():
+for name, changes in {"alone": {}, "block": {"runtime__activation_checkpointing": "block"}}.items():
     progress, found = trained(runtime__compile=True, **changes)
     _, resumed = trained(stops=(3,), runtime__compile=True, **changes)
     assert list(found) == list(expected)

@@ -20,17 +20,17 @@ from pipeline.artifacts import READINGS, read_yaml
 from pipeline.engine.loop import Interrupted, fit
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.params import Params, Refusal
+from pipeline.params import Params, UserError
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card here")
 
 CARD = {"runtime__device": "cuda"}
 PRECISIONS = ("float32", "bfloat16", "float16")
 HOST = {
-    "read ahead": {"runtime__read_ahead": 2},
+    "read ahead": {"runtime__prefetch": 2},
     "optimizer on the host": {"runtime__offload_optimizer": True},
     "activations on the host": {"runtime__offload_activations": True},
-    "recomputed": {"runtime__checkpointing": "block"},
+    "recomputed": {"runtime__activation_checkpointing": "block"},
 }
 
 
@@ -45,7 +45,7 @@ def trained(params: Params, folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("recipe", ["language", *RECIPES])
 def test_an_interrupted_run_ends_where_an_unbroken_one_does(recipe: str, precision: str, tmp_path: Path) -> None:
     recipes = RECIPES | {"language": {"model__dropout": 0.2}}
-    params = knobs(**recipes[recipe] | CARD, train__batch=8, train__validation_examples=20, train__precision=precision)
+    params = knobs(**recipes[recipe] | CARD, train__batch_size=8, train__validation_examples=20, train__precision=precision)
     assert_resumes(params, tmp_path)
 
 
@@ -64,7 +64,7 @@ def test_every_optimizer_works_on_it_and_repeats_itself(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_network_of_some_size_repeats_itself(precision: str, tmp_path: Path) -> None:
-    sizes = {"model__width": 256, "model__heads": 4, "model__length": 256, "train__batch": 32, "train__steps": 20}
+    sizes = {"model__width": 256, "model__heads": 4, "model__context_length": 256, "train__batch_size": 32, "train__steps": 20}
     params = knobs(**CARD, **sizes, train__precision=precision, model__dropout=0.1)
     write_tokens(tmp_path, tokens=20_000)
     assert same(trained(params, tmp_path), trained(params, tmp_path))
@@ -107,13 +107,13 @@ def test_what_a_card_began_a_cpu_goes_on_with(tmp_path: Path) -> None:
 
 
 def test_too_large_a_batch_for_its_memory_is_refused_with_what_would_help(tmp_path: Path) -> None:
-    params = knobs(**CARD, model__width=512, model__length=64, train__batch=4096)
+    params = knobs(**CARD, model__width=512, model__context_length=64, train__batch_size=4096)
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(2**30 / total)
     try:
-        said = r"want more memory than the device 'cuda' has;.*a larger train\.accumulation"
-        with pytest.raises(Refusal, match=said), Runtime(params.runtime).enough_memory():
+        said = r"want more memory than the device 'cuda' has;.*a larger train\.accumulation_steps"
+        with pytest.raises(UserError, match=said), Runtime(params.runtime).enough_memory():
             trained(params, tmp_path)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
@@ -130,8 +130,8 @@ def test_a_compiled_training_is_the_same_training_and_resumes_bit_by_bit(tmp_pat
 
 STAGES = ("prepare", "tokenize", "train", "evaluate", "probe", "diagnose", "plot")
 SETS: dict[str, dict[str, Any]] = {
-    "language": {"dataset": "markov", "size": 20000},
-    "classify": {"dataset": "dyck", "size": 20000},
+    "language": {"dataset": "markov", "generated_chars": 20000},
+    "classify": {"dataset": "dyck", "generated_chars": 20000},
     "vision": {"dataset": "digits"},
 }
 

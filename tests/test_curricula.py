@@ -22,10 +22,10 @@ from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
 
 DIALS: dict[str, dict[str, Any]] = {
-    "length": {"model__length": 24, "train__length_start": 0.3, "train__length_growth": 1.0},
-    "length of as many tokens": {"model__length": 24, "train__length_start": 0.3, "train__length_keeps": "tokens"},
-    "batch": {"train__batch": 12, "train__batch_start": 0.2, "train__batch_growth": 1.0},
-    "mixture": {"train__second_start": 0.2, "train__second_end": 0.9},
+    "length": {"model__context_length": 24, "train__length_start": 0.3, "train__length_growth": 1.0},
+    "length of as many tokens": {"model__context_length": 24, "train__length_start": 0.3, "train__length_keeps": "tokens"},
+    "batch": {"train__batch_size": 12, "train__batch_start": 0.2, "train__batch_growth": 1.0},
+    "mixture": {"train__mixture_start": 0.2, "train__mixture_end": 0.9},
     **{name: {"train__curriculum": name, "train__curriculum_growth": 1.0} for name in CURRICULA if name != "none"},
 }
 ALL = {knob: value for dials in DIALS.values() for knob, value in dials.items() if knob != "train__length_keeps"}
@@ -56,7 +56,7 @@ def trained(params: Params, folder: Path) -> Progress:
 
 
 def test_with_the_dials_off_a_step_sees_what_it_saw_without_them_and_the_curve_has_no_column_more(tmp_path: Path) -> None:
-    params = knobs(train__accumulation=2)
+    params = knobs(train__accumulation_steps=2)
     task = a_task(params, places(tmp_path))
     for step in range(12):
         plain = task.batch("train", rows_of(params.seed, step, 4, task.size("train")))
@@ -107,7 +107,7 @@ def test_micro_batches_of_a_growing_batch_change_no_gradient_and_hold_no_more_th
     more = {"train__optimizer": "sgd", "model__init": "fan_in", "model__dropout": 0.2, "train__length_keeps": keeps}
     whole, _ = gradients_of(knobs(**ALL | more), step, tmp_path)
     for accumulation in (2, 6):
-        parts, held = gradients_of(knobs(**ALL | more, train__accumulation=accumulation), step, tmp_path)
+        parts, held = gradients_of(knobs(**ALL | more, train__accumulation_steps=accumulation), step, tmp_path)
         assert (whole - parts).norm() < 1e-12 * whole.norm()
         assert max(held) <= 12 // accumulation * 24
 
@@ -120,7 +120,7 @@ def test_tokens_are_counted_as_they_are_and_validation_reads_whole_windows_whate
     assert progress.targets == sum(dials.batch * dials.length for dials in all_dials) < 12 * 12 * 24
     assert [row["length"] for row in progress.curve] == [all_dials[row["step"] - 1].length for row in progress.curve]
     runtime = started(params, tmp_path)[2]
-    plain = knobs(model__length=24, train__batch=12)
+    plain = knobs(model__context_length=24, train__batch_size=12)
     losses = [validate(progress, task, some.train, runtime, lambda: False) for some in (params, plain)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     few = opened(task, "easy_first", 1, 0.2)
@@ -144,7 +144,7 @@ def test_a_pace_climbs_from_its_start_to_the_whole_and_from_the_whole_nowhere(pa
 @pytest.mark.parametrize("keeps", ["examples", "tokens"])
 def test_sequences_grow_by_eights_to_their_length_and_the_batch_keeps_examples_or_tokens(keeps: str, tmp_path: Path) -> None:
     params = knobs(
-        model__length=44, train__steps=100, train__length_start=0.1, train__length_growth=0.6, train__length_keeps=keeps
+        model__context_length=44, train__steps=100, train__length_start=0.1, train__length_growth=0.6, train__length_keeps=keeps
     )
     task = a_task(params, places(tmp_path))
     dials = [dials_at(task, params.train, step) for step in range(100)]
@@ -161,10 +161,10 @@ def test_sequences_grow_by_eights_to_their_length_and_the_batch_keeps_examples_o
 
 
 def test_the_batch_grows_to_its_size(tmp_path: Path) -> None:
-    params = knobs(train__batch=32, train__batch_start=0.25, train__batch_growth=0.5, train__pace="step", train__steps=10)
+    params = knobs(train__batch_size=32, train__batch_start=0.25, train__batch_growth=0.5, train__ramp="step", train__steps=10)
     task = a_task(params, places(tmp_path))
     assert [dials_at(task, params.train, step).batch for step in range(10)] == [8] * 5 + [32] * 5
-    linear = knobs(train__batch=32, train__batch_start=0.001, train__batch_growth=1.0, train__steps=32)
+    linear = knobs(train__batch_size=32, train__batch_start=0.001, train__batch_growth=1.0, train__steps=32)
     assert [dials_at(task, linear.train, step).batch for step in range(32)] == [1, *range(1, 32)]
 
 
@@ -221,7 +221,7 @@ def test_what_is_open_keeps_its_own_order_so_that_at_the_end_the_training_goes_o
 
 
 def test_the_share_of_the_second_data_set_follows_its_dial_and_no_example_is_of_both(tmp_path: Path) -> None:
-    params = knobs(train__batch=400, train__second_start=0.1, train__second_end=0.9, train__steps=100)
+    params = knobs(train__batch_size=400, train__mixture_start=0.1, train__mixture_end=0.9, train__steps=100)
     task = a_task(params, places(tmp_path, mixed=True))
     for step, share in ((0, 0.1), (50, 0.5), (99, 0.89)):
         batch = batch_of(task, params.train, 1, step)
@@ -266,12 +266,12 @@ def test_windows_begin_where_the_document_does_that_one_drawn_anywhere_falls_int
 def test_windows_at_documents_keep_to_what_is_open_and_to_one_data_set(tmp_path: Path) -> None:
     (tmp_path / "mixed").mkdir()
     task, mixed = a_task(knobs(), uneven(tmp_path)), a_task(knobs(), uneven(tmp_path / "mixed", mixed=True))
-    few = knobs(train__windows="documents", train__curriculum="shuffled", train__curriculum_start=0.2, train__batch=64)
+    few = knobs(train__windows="documents", train__curriculum="shuffled", train__curriculum_start=0.2, train__batch_size=64)
     begins = set(np.append(0, np.load(parts_of(tmp_path))["end"][:-1]).tolist())
     drawn = batch_of(task, few.train, 1, 0).inputs
     assert set(drawn[:, 0].tolist()) < begins and len(set(drawn[:, 0].tolist())) > 3
     assert set(drawn.flatten().tolist()) <= set(places_of(opened(task, "shuffled", 1, 0.2)))
-    both = batch_of(mixed, knobs(train__windows="documents", train__batch=200).train, 1, 0)
+    both = batch_of(mixed, knobs(train__windows="documents", train__batch_size=200).train, 1, 0)
     of_second = torch.cat([both.inputs, both.targets[:, -1:]], dim=1) >= mixed.parts().of_sources[0]
     assert torch.equal(of_second.all(dim=1), of_second.any(dim=1)) and 50 < int(of_second[:, 0].sum()) < 150
 

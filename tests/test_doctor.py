@@ -99,10 +99,10 @@ def test_why_does_my_loss_sit_at_seven_and_a_half_with_a_batch_of_three() -> Non
     rng = np.random.default_rng(0)
     losses = [loss + float(noise) for loss, noise in zip(falling(10.8, 7.5, 100, 40), rng.normal(0, 0.9, 100), strict=True)]
     levels = {"uniform": math.log(50257), "unigram": 7.45, "bigram": 5.6}
-    said = diagnose(run(losses, held_out=[7.6, 7.5, 7.52], levels=levels, knobs=knobs(train__batch=3, train__lr=3e-4)))
+    said = diagnose(run(losses, held_out=[7.6, 7.5, 7.52], levels=levels, knobs=knobs(train__batch_size=3, train__lr=3e-4)))
     assert {finding.name for finding in said.findings} == {"learns nothing", "unstable"}  # what the frequencies alone give
     assert said.causes[0] == "batch too small"
-    assert "dvc exp run -S train.batch=24" in [cause.command for finding in said.findings for cause in finding.causes]
+    assert "dvc exp run -S train.batch_size=24" in [cause.command for finding in said.findings for cause in finding.causes]
 
 
 def test_why_does_my_network_of_48_layers_of_width_64_learn_nothing() -> None:
@@ -423,7 +423,7 @@ def test_a_cause_has_words_votes_of_known_signs_and_a_command_that_runs(name: st
         assert sign in SIGNS
         assert side in ("low", "healthy", "high")
     for kind, network in KINDS:
-        case = Case(kind=kind, knobs=knobs(train__clip=0.5, model__network=network))
+        case = Case(kind=kind, knobs=knobs(train__grad_clip=0.5, model__network=network))
         if cause.fits(case):
             runs(shlex.split(cause.command(case)), cause, with_knobs(KNOBS, OF_KIND[kind] | {"model.network": network}))
 

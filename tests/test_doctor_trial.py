@@ -16,13 +16,13 @@ from pipeline.doctor.case import Case
 from pipeline.doctor.diagnose import diagnose
 from pipeline.doctor.ranges import FITTED, RANGES
 from pipeline.lab.doctor import run_case as examination
-from pipeline.lab.doctor.benchmark import Outcome, Rate, cases_of, confusion, diagnosed, play, rates
+from pipeline.lab.doctor.benchmark import Outcome, Rate, cases_of, confusion, diagnosed, error_rates, run_benchmark
 from pipeline.lab.doctor.cases import FITTED_ON, HELD_OUT, RECIPES, TASKS, VARIANTS, Patient, patients
 from pipeline.lab.doctor.confusion_plot import draw
 from pipeline.lab.doctor.fit_ranges import fitted, lines
-from pipeline.lab.dvc.base_params import Basis
+from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.faults import FAULTS
-from pipeline.params import Refusal, read_yaml
+from pipeline.params import UserError, read_yaml
 
 STANDING = read_yaml(TOP / "params.yaml")
 
@@ -83,7 +83,7 @@ def test_found_right_and_false_are_counted() -> None:
         outcome("", "healthy"),
         outcome("", "unstable", "learning rate too high"),
     ]
-    found = {name: (rate.hits, rate.of) for name, rate in rates(outcomes).items()}
+    found = {name: (rate.hits, rate.of) for name, rate in error_rates(outcomes).items()}
     assert found == {
         "found": (2, 3),
         "right cause among the first 2": (1, 3),
@@ -100,8 +100,8 @@ def test_found_right_and_false_are_counted() -> None:
 
 
 def test_an_unknown_fault_is_refused_with_the_nearest() -> None:
-    with pytest.raises(Refusal, match=r"there is no 'rate x3'\. Did you mean 'rate x30'"):
-        play(Basis(STANDING), seeds=1, healthy=0, only=["rate x3"])
+    with pytest.raises(UserError, match=r"there is no 'rate x3'\. Did you mean 'rate x30'"):
+        run_benchmark(BaseParams(STANDING), seeds=1, healthy=0, only=["rate x3"])
 
 
 def test_a_bound_lies_between_the_last_healthy_run_and_the_sick_ones() -> None:
@@ -122,7 +122,7 @@ def test_a_bound_lies_between_the_last_healthy_run_and_the_sick_ones() -> None:
 
 @pytest.mark.slow
 def test_a_small_trial_finds_what_runs_have_and_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = {"train.steps": 100, "prepare.size": 60_000}
+    small = {"train.steps": 100, "prepare.generated_chars": 60_000}
     wanted = [Patient("markov", "house", 1, fault, small) for fault in ("", "rate x30", "no mask", "frozen block")]
     done: list[Any] = []
     cases = cases_of(wanted, STANDING, lambda: done.append(1))

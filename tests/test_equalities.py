@@ -15,7 +15,7 @@ from torch import Tensor
 from pipeline.engine.block_execution import CHECKPOINTING, arrange, offloading
 from pipeline.engine.loop import update, validate
 from pipeline.engine.sampler import rows_of
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params
 from pipeline.tasks.base import IGNORED, Batch, Loss, Shape
@@ -23,21 +23,29 @@ from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective
 
 WAYS: dict[str, dict[str, object]] = {
-    "16 x 2": {"train__accumulation": 2},
-    "8 x 4": {"train__accumulation": 4},
-    "4 x 8": {"train__accumulation": 8},
-    "1 x 32": {"train__accumulation": 32},
+    "16 x 2": {"train__accumulation_steps": 2},
+    "8 x 4": {"train__accumulation_steps": 4},
+    "4 x 8": {"train__accumulation_steps": 8},
+    "1 x 32": {"train__accumulation_steps": 32},
     "at most 100 tokens": {"runtime__micro_batch_tokens": 100},
     "at most 60 tokens, which do not divide": {"runtime__micro_batch_tokens": 60},
-    "the loss in one piece too large": {"runtime__loss_chunk": 4096},
-    "the loss in pieces that do not divide": {"runtime__loss_chunk": 7},
-    **{f"checkpointing {name}": {"runtime__checkpointing": name} for name in CHECKPOINTING},
-    "all at once": {"runtime__micro_batch_tokens": 60, "runtime__loss_chunk": 7, "runtime__checkpointing": "selective"},
+    "the loss in one piece too large": {"runtime__loss_chunk_size": 4096},
+    "the loss in pieces that do not divide": {"runtime__loss_chunk_size": 7},
+    **{f"checkpointing {name}": {"runtime__activation_checkpointing": name} for name in CHECKPOINTING},
+    "all at once": {
+        "runtime__micro_batch_tokens": 60,
+        "runtime__loss_chunk_size": 7,
+        "runtime__activation_checkpointing": "selective",
+    },
 }
 RECIPES: dict[str, dict[str, object]] = {
     "plain": {},
     "dropout": {"model__dropout": 0.2},
-    "tied head, smoothed targets, z-loss": {"model__tied": True, "train__label_smoothing": 0.1, "train__z_loss": 1e-3},
+    "tied head, smoothed targets, z-loss": {
+        "model__tie_embeddings": True,
+        "train__label_smoothing": 0.1,
+        "train__z_loss": 1e-3,
+    },
 }
 
 
@@ -52,7 +60,9 @@ class Ragged(LanguageModelling):
 
 def gradient(folder: Path, ragged: bool = False, **changes: object) -> Tensor:
     """That of a step over 32 examples, in float64, all weights behind one another."""
-    params = knobs(**{"train__batch": 32, "train__optimizer": "sgd", "model__init": "fan_in", "model__bias": True} | changes)
+    params = knobs(
+        **{"train__batch_size": 32, "train__optimizer": "sgd", "model__init": "fan_in", "model__bias": True} | changes
+    )
     progress, task, runtime = started(params, folder)
     progress.model.double()
     if ragged:
@@ -77,7 +87,7 @@ def test_targets_that_do_not_count_weigh_nothing_in_any_of_these_ways(way: str, 
 
 
 def test_the_mean_of_the_means_of_micro_batches_would_be_another_gradient(tmp_path: Path) -> None:
-    params = knobs(train__batch=32, train__optimizer="sgd", model__init="fan_in", model__bias=True)
+    params = knobs(train__batch_size=32, train__optimizer="sgd", model__init="fan_in", model__bias=True)
     progress, task, _ = started(params, tmp_path)
     progress.model.double()
     task = Ragged(tmp_path, params.model, Shape(VOCABULARY))
@@ -92,7 +102,7 @@ def test_the_mean_of_the_means_of_micro_batches_would_be_another_gradient(tmp_pa
 
 @pytest.mark.parametrize("tokens", [12, 59, 60, 10**6])
 def test_a_micro_batch_holds_as_many_tokens_as_it_may_and_no_more(tokens: int, tmp_path: Path) -> None:
-    params = knobs(train__batch=8, runtime__micro_batch_tokens=tokens, train__validation_examples=8)
+    params = knobs(train__batch_size=8, runtime__micro_batch_tokens=tokens, train__validation_examples=8)
     progress, task, runtime = started(params, tmp_path)
     seen: list[int] = []
     progress.model.embedding.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].numel()))
@@ -106,7 +116,7 @@ def test_a_micro_batch_holds_as_many_tokens_as_it_may_and_no_more(tokens: int, t
 # ---------------------------------------------------------------------------------------------- and the memory is saved
 
 
-NOISE = Noise(seed=1, step=3, progress=0.25, rows=slice(0, 32), batch=32)
+NOISE = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 32), batch=32)
 
 
 def trained(params: Params, objective: Objective, vocabulary: int = VOCABULARY) -> tuple[GPT, LanguageModelling, Batch]:
@@ -114,7 +124,7 @@ def trained(params: Params, objective: Objective, vocabulary: int = VOCABULARY) 
     task = LanguageModelling(Path(), params.model, Shape(vocabulary), objective)
     model = task.build(torch.Generator().manual_seed(0))
     arrange(model, params.runtime, torch.device("cpu"), params.train.steps)
-    ids = torch.arange(32 * params.model.length).reshape(32, -1) % vocabulary
+    ids = torch.arange(32 * params.model.context_length).reshape(32, -1) % vocabulary
     return model, task, Batch(ids, ids.clone())
 
 
@@ -124,7 +134,7 @@ def in_precision(name: str) -> contextlib.AbstractContextManager[object]:
 
 def held(precision: str = "float32", **changes: object) -> int:
     """Bytes that are alive between the forward and the backward pass of a deep network, its weights apart."""
-    params = knobs(model__depth=6, model__width=64, model__length=32, model__init="fan_in", **changes)
+    params = knobs(model__depth=6, model__width=64, model__context_length=32, model__init="fan_in", **changes)
     model, task, batch = trained(params, Objective())
     with Alive(apart=model) as alive, in_precision(precision):
         loss = task.loss(model, batch, NOISE)
@@ -133,7 +143,7 @@ def held(precision: str = "float32", **changes: object) -> int:
 
 
 def test_a_block_that_is_recomputed_holds_little_and_one_that_keeps_its_products_less_than_all() -> None:
-    all_of_it, products, inputs = (held(runtime__checkpointing=name) for name in ("none", "selective", "block"))
+    all_of_it, products, inputs = (held(runtime__activation_checkpointing=name) for name in ("none", "selective", "block"))
     assert inputs < 0.2 * all_of_it
     assert inputs < products < 0.75 * all_of_it
 
@@ -145,7 +155,7 @@ def test_bfloat16_holds_more_than_half_of_what_float32_holds() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", CHECKPOINTING)
 def test_recomputing_and_offloading_give_the_very_bits_of_the_gradient(name: str, precision: str) -> None:
-    params = knobs(model__dropout=0.2, model__init="fan_in", runtime__checkpointing=name)
+    params = knobs(model__dropout=0.2, model__init="fan_in", runtime__activation_checkpointing=name)
     found = []
     for elsewhere in (False, True):
         plain = knobs(model__dropout=0.2, model__init="fan_in")
@@ -181,12 +191,12 @@ def test_what_a_block_saves_is_copied_to_the_host_but_for_its_weights() -> None:
 @pytest.mark.parametrize("added", [Objective(), Objective(0.1, 1e-3)])
 def test_in_pieces_the_loss_of_a_large_vocabulary_never_holds_all_logits(added: Objective) -> None:
     vocabulary, params = 4096, knobs()
-    logits = 32 * params.model.length * vocabulary * 4
+    logits = 32 * params.model.context_length * vocabulary * 4
 
     def peak(chunk: int) -> int:
         model, task, batch = trained(params, Objective(added.label_smoothing, added.z_loss, chunk), vocabulary)
         with Alive(apart=model) as alive:
-            task.loss(model, batch, NOISE).followed.backward()
+            task.loss(model, batch, NOISE).minimized.backward()
         return alive.peak
 
     gradients = 2 * 2 * vocabulary * params.model.width * 4  # of embedding and head, while another is added to one
@@ -211,7 +221,7 @@ def test_pieces_in_bfloat16_have_nearly_the_gradient_of_the_whole() -> None:
         model, task, batch = trained(knobs(model__init="fan_in"), Objective(loss_chunk=chunk))
         with in_precision("bfloat16"):
             loss: Loss = task.loss(model, batch, NOISE)
-        found = torch.autograd.grad(loss.followed, list(model.parameters()))
+        found = torch.autograd.grad(loss.minimized, list(model.parameters()))
         slopes.append(torch.cat([slope.flatten() for slope in found]))
     assert slopes[1].dtype == torch.float32
     assert (slopes[1] - slopes[0]).norm() < 0.01 * slopes[0].norm()

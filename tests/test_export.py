@@ -25,7 +25,7 @@ from pipeline.inference.trained import Subject
 from pipeline.lab.export.export import export
 from pipeline.lab.export.transformers_text import placed, write
 from pipeline.networks.transformer import GPT
-from pipeline.params import Model, Refusal
+from pipeline.params import Model, UserError
 from pipeline.tokenizers.tokenizers import TOKENIZERS, Tokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -41,7 +41,7 @@ def a_model_of(name: str, **changes: Any) -> dict[str, Any]:
 # Each architecture with each value of each knob that it holds, the others being the first of theirs; tied and not.
 VARIANTS = sorted(
     {(name, knob, value) for name, stock in ARCHITECTURES.items() for knob, values in stock.holds.items() for value in values}
-    | {(name, "tied", tied) for name in ARCHITECTURES for tied in (False, True)}
+    | {(name, "tie_embeddings", tied) for name in ARCHITECTURES for tied in (False, True)}
     | {(name, "kv_heads", 1) for name, stock in ARCHITECTURES.items() if "kv_heads" not in stock.holds},
     key=str,
 )
@@ -78,7 +78,10 @@ def test_the_library_reads_whole_what_is_exported_and_gives_the_same_logits(name
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_greedy_text_is_the_same_over_a_hundred_tokens_with_both_caches(name: str, tmp_path: Path) -> None:
     made = subject(
-        tmp_path, TOKENIZERS["byte"].learn([], 0, has_end=False), TEXT, **a_model_of(name, model__depth=1, model__length=128)
+        tmp_path,
+        TOKENIZERS["byte"].learn([], 0, has_end=False),
+        TEXT,
+        **a_model_of(name, model__depth=1, model__context_length=128),
     )
     write(tmp_path / "exported", made, name, ARCHITECTURES[name])
     model = opened(tmp_path / "exported")
@@ -139,8 +142,10 @@ def test_what_features_are_multiplied_by_is_put_into_the_weights(residual: str, 
 
 
 def test_a_tied_head_divided_by_mup_has_no_place() -> None:
-    tied = knobs(**a_model_of("llama", model__init="mup", model__base_width=4, model__tied=True)).model
-    with pytest.raises(Refusal, match=r"^model\.tied: true has no place in transformers beside muP's divided logits; false"):
+    tied = knobs(**a_model_of("llama", model__init="mup", model__base_width=4, model__tie_embeddings=True)).model
+    with pytest.raises(
+        UserError, match=r"^model\.tie_embeddings: true has no place in transformers beside muP's divided logits; false"
+    ):
         placed(tied)
     placed(tied.model_copy(update={"base_width": tied.width}))
 
@@ -207,15 +212,15 @@ def test_every_knob_of_a_model_has_a_place_everywhere_or_is_named_by_every_archi
 @pytest.mark.parametrize(
     ("changes", "lines"),
     [
-        ({"model__mixer": "smear"}, ["mixer: 'smear' has no place in nemotron, …; 'none' would do"]),
+        ({"model__embedding_mixer": "smear"}, ["embedding_mixer: 'smear' has no place in nemotron, …; 'none' would do"]),
         (
             {"model__position": "learned", "model__norm": "rms", "model__activation": "gelu"},
             ["norm: 'rms' has no place in gpt2, …; 'layer_plain' or 'layer' would do"],
         ),
         (
-            {"model__mixer": "smear", "model__residual": "sandwich", "model__attention": "average"},
+            {"model__embedding_mixer": "smear", "model__residual": "sandwich", "model__attention": "average"},
             [
-                "mixer: 'smear' has no place in nemotron, …; 'none' would do",
+                "embedding_mixer: 'smear' has no place in nemotron, …; 'none' would do",
                 "attention: 'average' has no place in nemotron, …; 'full' would do",
                 "residual: 'sandwich' has no place in nemotron, …; 'pre' would do",
             ],
@@ -223,14 +228,14 @@ def test_every_knob_of_a_model_has_a_place_everywhere_or_is_named_by_every_archi
     ],
 )
 def test_each_knob_that_has_no_place_is_one_line(changes: dict[str, Any], lines: list[str]) -> None:
-    with pytest.raises(Refusal) as refused:
-        placed(knobs(**{"model__mixer": "none"} | changes).model)
+    with pytest.raises(UserError) as refused:
+        placed(knobs(**{"model__embedding_mixer": "none"} | changes).model)
     wanted = [f"model.{line}".replace("…", "the nearest stock architecture of transformers") for line in lines]
     assert sorted(refused.value.problems) == sorted(wanted)
 
 
 def test_the_default_recipe_has_a_place_but_for_its_mixer() -> None:
-    assert nearest(knobs().model) == ("nemotron", ["mixer"])
+    assert nearest(knobs().model) == ("nemotron", ["embedding_mixer"])
 
 
 # ---------------------------------------------------------------------------------------------------------------- the verb
@@ -268,5 +273,5 @@ def test_an_export_takes_the_place_of_another_and_of_nothing_else(trained: Subje
     Path("own").mkdir()
     export(Path("own"))  # an empty folder
     for name in ("data", "params.yaml"):
-        with pytest.raises(Refusal, match=f"^{name}: is there already, and no folder that `rally export` wrote"):
+        with pytest.raises(UserError, match=f"^{name}: is there already, and no folder that `rally export` wrote"):
             export(Path(name))

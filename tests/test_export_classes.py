@@ -34,7 +34,7 @@ from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.tasks.base import Shape
 from pipeline.tasks.vision import Vision
 
@@ -88,8 +88,8 @@ def test_the_tokenizer_that_goes_with_it_puts_the_end_behind_each_text_and_pads_
 
 
 def test_what_keeps_a_classifier_from_being_one_of_the_library_s_is_named_by_its_knob() -> None:
-    plain = {"model__mixer": "none", "model__bias": True, "task__kind": "classify", "prepare__dataset": "dyck"}
-    with pytest.raises(Refusal) as refused:
+    plain = {"model__embedding_mixer": "none", "model__bias": True, "task__kind": "classify", "prepare__dataset": "dyck"}
+    with pytest.raises(UserError) as refused:
         placed(knobs(**plain).model, classifies=True)
     assert sorted(line.split(":")[0] for line in refused.value.problems) == ["model.bias", "model.causal", "model.pooling"]
     assert (
@@ -102,7 +102,7 @@ def test_what_keeps_a_classifier_from_being_one_of_the_library_s_is_named_by_its
 
 def a_vision_transformer(**changes: Any) -> dict[str, Any]:
     held = {f"model__{knob}": values[0] for knob, values in HOLDS.items()}
-    return {"task__kind": "vision", "model__patch": 1} | held | changes
+    return {"task__kind": "vision", "model__patch_size": 1} | held | changes
 
 
 @pytest.mark.parametrize("knob", HOLDS)
@@ -127,7 +127,7 @@ def test_a_transformer_over_images_is_the_library_s_with_the_same_logits(knob: s
 def test_patches_of_several_pixels_and_channels_are_laid_out_as_the_library_s(tmp_path: Path) -> None:
     folder = leave_images(tmp_path / "tokens")
     images = np.random.default_rng(0).integers(0, 255, (4, 6, 9, 3)).astype(np.uint8)
-    changes = a_vision_transformer(model__patch=3, model__bias=True, model__position="learned")
+    changes = a_vision_transformer(model__patch_size=3, model__bias=True, model__position="learned")
     params, meta = knobs(prepare__dataset="digits", **changes), folder / "meta.json"
     write_json(meta, read_json(meta) | {"image": [6, 9, 3], "mean": [3.0] * 3, "deviation": [9.0] * 3})
     task = Vision(folder, params.model, Shape.of(read_json(folder / "meta.json")))
@@ -144,8 +144,8 @@ def test_patches_of_several_pixels_and_channels_are_laid_out_as_the_library_s(tm
 
 
 def test_a_patch_that_does_not_divide_the_image_has_no_place() -> None:
-    model = knobs(prepare__dataset="digits", **a_vision_transformer(model__patch=4)).model
-    assert list(lacks(model, (6, 5, 1))) == ["patch"]
+    model = knobs(prepare__dataset="digits", **a_vision_transformer(model__patch_size=4)).model
+    assert list(lacks(model, (6, 5, 1))) == ["patch_size"]
     assert list(lacks(model, (8, 4, 1))) == []
 
 
@@ -159,10 +159,10 @@ QUICK: dict[str, dict[str, Any]] = {
 SLOW: dict[str, dict[str, Any]] = {
     **{f"network {name}": VISION | {"model__network": name} for name in NETWORKS},
     **{f"norm {name} of a CNN": VISION | {"model__norm": name} for name in IMAGE_NORMS},
-    **{f"shrink {name}": VISION | {"model__shrink": name} for name in SHRINKS},
+    **{f"shrink {name}": VISION | {"model__downsample": name} for name in SHRINKS},
     **{f"pooling {name}": TEXTS | {"model__pooling": name} for name in POOLINGS},
     **{f"position {name}": TEXTS | {"model__position": name} for name in POSITIONS},
-    "much else": TEXTS | {"model__norm": "rms", "model__mixer": "ngrams", "model__attention": "window"},
+    "much else": TEXTS | {"model__norm": "rms", "model__embedding_mixer": "ngrams", "model__attention": "window"},
     "causal": TEXTS | {"model__causal": True, "model__kv_heads": 1, "model__qk_norm": True},
 }
 
@@ -247,7 +247,9 @@ def test_images_are_exported_with_their_classes_and_a_card_of_their_scores(
     exec(example[1].replace("print(", "told("), {"told": told.append})  # what the card shows is what works
     zero = (torch.zeros(1, 6, 5, 1) - 50) / 50
     assert told == [[CLASSES[int(made.model(zero).argmax())]]]
-    with pytest.raises(Refusal, match=r"^given: holds an ONNX file, which cannot be trained on; a copy of models/ can$"):
+    with pytest.raises(
+        UserError, match=r"^given: holds an ONNX file, which cannot be trained on; a copy of models/trained can$"
+    ):
         adopt(Path("given"))
 
 
@@ -257,20 +259,20 @@ def test_a_classifier_that_the_library_holds_goes_there_unless_it_is_asked_other
     trained(tmp_path, monkeypatch, **a_model_of("nemotron") | LAST)
     assert export(Path("given")) == "a NemotronForSequenceClassification, with its tokenizer and a card"
     assert "AutoModelForSequenceClassification" in Path("given/README.md").read_text()
-    with pytest.raises(Refusal, match=r"^given: holds an exported classifier, which is not read back; a copy"):
+    with pytest.raises(UserError, match=r"^given: holds an exported classifier, which is not read back; a copy"):
         adopt(Path("given"))
 
 
 def test_asked_for_what_cannot_be_it_says_so_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(tmp_path, monkeypatch, **QUICK["a linear map"])
     done = CliRunner().invoke(app, ["export", "given", "--to", "transformers"])
-    assert isinstance(done.exception, Refusal)
+    assert isinstance(done.exception, UserError)
     lines = {line.split(":")[0]: line for line in done.exception.problems}
-    assert lines.keys() == {"model.network", "model.pooling", "model.position", "model.patch"}
+    assert lines.keys() == {"model.network", "model.pooling", "model.position", "model.patch_size"}
     wanted = "model.network: 'linear' has no place in transformers' ViTForImageClassification; 'transformer' would do"
     assert lines["model.network"] == wanted
-    assert lines["model.patch"].endswith("2 has no place in transformers' ViTForImageClassification; 1 would do")
+    assert lines["model.patch_size"].endswith("2 has no place in transformers' ViTForImageClassification; 1 would do")
     monkeypatch.setattr(onnx_file, "PACKAGES", ("onnx", "no_such_package"))
-    with pytest.raises(Refusal, match=r"^--to onnx: needs the package no_such_package; `pip install -c constraints\.txt"):
+    with pytest.raises(UserError, match=r"^--to onnx: needs the package no_such_package; `pip install -c constraints\.txt"):
         export(Path("given"))
     assert not Path("given").exists()

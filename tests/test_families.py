@@ -18,7 +18,7 @@ from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.schedules import SCHEDULES, learning_rate
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS
-from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
+from pipeline.networks.dropout import DROPOUT_SCHEDULES, DropoutState
 from pipeline.networks.inits import INITS
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
@@ -30,7 +30,7 @@ from pipeline.params import Params, Train
 FAMILIES = {
     "activation": ACTIVATIONS,
     "norm": NORMS,
-    "mixer": MIXERS,
+    "embedding_mixer": MIXERS,
     "position": POSITIONS,
     "attention": ATTENTIONS,
     "residual": RESIDUALS,
@@ -41,11 +41,11 @@ FAMILIES = {
 KNOBS: dict[str, dict[str, Any]] = {
     "kv_heads": {"kv_heads": 1},
     "qk_norm": {"qk_norm": True},
-    "logit_cap": {"logit_cap": 2.0},
-    "layer_dropout": {"layer_dropout": 0.5},
+    "attention_softcap": {"attention_softcap": 2.0},
+    "stochastic_depth": {"stochastic_depth": 0.5},
     "base_width": {"init": "mup", "base_width": 4},
     "rotary_base": {"rotary_base": 100.0},
-    "tied": {"tied": True},
+    "tie_embeddings": {"tie_embeddings": True},
 }
 VARIANTS = [(family, name) for family, table in FAMILIES.items() for name in table] + [("knob", name) for name in KNOBS]
 
@@ -55,7 +55,7 @@ def variant(family: str, name: str, **more: object) -> Params:
     changes: dict[str, Any] = {"model__init": "fan_in", "model__bias": True}
     changes |= {f"model__{knob}": value for knob, value in (KNOBS[name] if family == "knob" else {family: name}).items()}
     if family == "dropout_schedule":
-        changes |= {"model__dropout": 0.25, "model__layer_dropout": 0.25}
+        changes |= {"model__dropout": 0.25, "model__stochastic_depth": 0.25}
     return knobs(**changes | more)
 
 
@@ -150,16 +150,20 @@ def test_any_entries_go_together(seed: int) -> None:
     """One of each family, drawn at random: sixty draws meet nearly every pair."""
     draw = random.Random(seed)
     chosen: dict[str, Any] = {family: draw.choice(list(table)) for family, table in FAMILIES.items()}
-    chosen |= {"tied": draw.random() < 0.5, "bias": draw.random() < 0.5, "dropout": 0.1, "base_width": 8}
+    chosen |= {"tie_embeddings": draw.random() < 0.5, "bias": draw.random() < 0.5, "dropout": 0.1, "base_width": 8}
     if chosen["attention"] != "average":
-        chosen |= {"kv_heads": draw.choice([0, 1, 2]), "qk_norm": draw.random() < 0.5, "logit_cap": draw.choice([0.0, 3.0])}
+        chosen |= {
+            "kv_heads": draw.choice([0, 1, 2]),
+            "qk_norm": draw.random() < 0.5,
+            "attention_softcap": draw.choice([0.0, 3.0]),
+        }
     if chosen["residual"] != "none":
-        chosen |= {"layer_dropout": draw.choice([0.0, 0.2])}
+        chosen |= {"stochastic_depth": draw.choice([0.0, 0.2])}
     model = a_model(knobs(model__heads=4, **{f"model__{knob}": value for knob, value in chosen.items()}))
     assert_causal(model)
     assert_decodes(model)
     assert_all_learn(model)
-    noise = Noise(seed=3, step=8, progress=0.7, rows=slice(0, 2), batch=2)
+    noise = DropoutState(seed=3, step=8, progress=0.7, rows=slice(0, 2), batch=2)
     assert model(some_ids(2, 12), noise).isfinite().all()
 
 
@@ -180,7 +184,7 @@ def test_it_learns_and_an_interrupted_run_ends_where_an_unbroken_one_does(family
 @pytest.mark.parametrize("residual", RESIDUALS)
 @pytest.mark.parametrize("init", INITS)
 def test_from_any_start_every_weight_moves_within_a_few_steps(init: str, residual: str, tied: bool, tmp_path: Path) -> None:
-    params = knobs(model__init=init, model__residual=residual, model__tied=tied, model__bias=True)
+    params = knobs(model__init=init, model__residual=residual, model__tie_embeddings=tied, model__bias=True)
     progress, task, runtime = started(params, tmp_path)
     before = {name: weight.detach().clone() for name, weight in progress.model.named_parameters()}
     for _ in range(4):
@@ -191,7 +195,7 @@ def test_from_any_start_every_weight_moves_within_a_few_steps(init: str, residua
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("init", INITS)
 def test_the_first_prediction_is_uniform_but_for_the_noise_of_the_draw(init: str, tied: bool) -> None:
-    params = knobs(model__init=init, model__tied=tied, model__width=64, model__heads=4)
+    params = knobs(model__init=init, model__tie_embeddings=tied, model__width=64, model__heads=4)
     model = GPT(params.model, 65, torch.Generator().manual_seed(0))
     ids = torch.randint(65, (64, 13), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -209,7 +213,7 @@ def test_the_same_generator_gives_the_same_network(family: str, name: str) -> No
 
 def scheduled(name: str, **changes: float) -> Train:
     """Knobs under which a schedule has what it needs. The learning-rate finder climbs by itself: it takes no warm-up."""
-    shares = {"warmup": 0.0 if name == CLIMBS else 0.25, "decay": 0.5, "floor": 0.2} | changes
+    shares = {"warmup_ratio": 0.0 if name == CLIMBS else 0.25, "cooldown_ratio": 0.5, "min_lr_ratio": 0.2} | changes
     return knobs(train__schedule=name, train__lr=0.5, **{f"train__{knob}": share for knob, share in shares.items()}).train
 
 
@@ -220,7 +224,7 @@ STAYS_ABOVE = {"constant": 0.5, "inverse_sqrt": 0.3}  # who does not come down t
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_after_the_warm_up_a_schedule_goes_one_way_between_peak_and_floor(name: str) -> None:
     train = scheduled(name)
-    first = round(100 * train.warmup)
+    first = round(100 * train.warmup_ratio)
     rates = [learning_rate(step / 100, train) for step in range(first, 100)]
     last = learning_rate(1 - 1e-9, train)
     if name == CLIMBS:
@@ -247,8 +251,8 @@ def test_dropout_is_the_same_for_a_batch_and_for_its_micro_batches(name: str) ->
     params = variant("dropout_schedule", name)
     model, ids = a_model(params), some_ids(6, 12)
 
-    def noise(rows: slice) -> Noise:
-        return Noise(seed=3, step=8, progress=0.7, rows=rows, batch=6)
+    def noise(rows: slice) -> DropoutState:
+        return DropoutState(seed=3, step=8, progress=0.7, rows=rows, batch=6)
 
     whole = model(ids, noise(slice(0, 6)))
     parts = [model(ids[rows], noise(rows)) for rows in (slice(0, 2), slice(2, 3), slice(3, 6))]
@@ -258,11 +262,11 @@ def test_dropout_is_the_same_for_a_batch_and_for_its_micro_batches(name: str) ->
 
 
 def test_the_deeper_a_branch_the_more_examples_skip_it_and_the_mean_stays() -> None:
-    model = a_model(knobs(model__layer_dropout=0.5, model__init="fan_in"))
+    model = a_model(knobs(model__stochastic_depth=0.5, model__init="fan_in"))
     rates = [branch.rate for block in model.blocks for branch in block.layer_dropouts]
     assert rates == [0.125, 0.25, 0.375, 0.5]
     x = torch.ones(4000, 3, 2)
-    left = model.blocks[1].layer_dropouts[1](x, Noise(seed=3, step=8, progress=0.7, rows=slice(0, 4000), batch=4000))
+    left = model.blocks[1].layer_dropouts[1](x, DropoutState(seed=3, step=8, progress=0.7, rows=slice(0, 4000), batch=4000))
     assert set(left[:, 0, 0].tolist()) == {0.0, 2.0}
     assert torch.equal(left, left[:, :1, :1].expand_as(left))
     assert abs(float(left.mean()) - 1) < 0.05

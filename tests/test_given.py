@@ -25,14 +25,14 @@ from test_export import a_model_of
 from pipeline.artifacts import NONE, identity, read_json, seal_folder, sha256_of, tokenizer_digest, write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
-from pipeline.engine.pretrained.source import given, network_of
+from pipeline.engine.pretrained.source import network_of, open_pretrained
 from pipeline.engine.pretrained.transfer import start_from, taught_by
-from pipeline.engine.setup import begin
+from pipeline.engine.setup import build_training
 from pipeline.inference.trained import Subject, open_model, open_snapshots
 from pipeline.lab.export.transformers_text import write
 from pipeline.lab.import_command import adopt
 from pipeline.networks.transformer import GPT
-from pipeline.params import Params, Refusal, Yaml12Loader
+from pipeline.params import Params, UserError, Yaml12Loader
 from pipeline.tasks.base import Shape
 
 
@@ -44,7 +44,7 @@ def leave(folder: Path, name: str, **changes: Any) -> Subject:
     """A project with a model that an architecture holds, as `ours` and, exported, as `theirs`."""
     made = subject(folder, **a_model_of(name, **changes))
     leave_model(folder, made)
-    shutil.copytree(folder / "models", folder / "ours")
+    shutil.copytree(folder / "models/trained", folder / "ours")
     (folder / "theirs").mkdir()
     write(folder / "theirs", made, name, ARCHITECTURES[name])
     meta = folder / "data/tokens/meta.json"
@@ -62,8 +62,8 @@ def params_of(made: Subject, **changes: Any) -> Params:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_training_starts_from_the_weights_of_a_folder(name: str, kind: str, tmp_path: Path) -> None:
     made = leave(tmp_path, name)
-    params = params_of(made, train__start_from=str(tmp_path / kind), model__dropout=0.1, model__init="orthogonal")
-    progress, _ = begin(params.seed, params.task.kind, params.model, params.train, tmp_path / "data/tokens", runtime())
+    params = params_of(made, train__init_from=str(tmp_path / kind), model__dropout=0.1, model__init="orthogonal")
+    progress, _ = build_training(params.seed, params.task.kind, params.model, params.train, tmp_path / "data/tokens", runtime())
     for name, weight in weights(progress.model).items():
         torch.testing.assert_close(weight, weights(made.model)[name], rtol=0, atol=1e-6)
     assert progress.step == 0
@@ -78,7 +78,7 @@ def test_a_folder_that_the_library_has_saved_is_read_too(name: str, tmp_path: Pa
     )
     assert len([*(tmp_path / "saved").glob("model-*.safetensors")]) > 1, "in several files"
     assert isinstance(made.model, GPT)
-    read = network_of(given(tmp_path / "saved"), made.model.knobs)
+    read = network_of(open_pretrained(tmp_path / "saved"), made.model.knobs)
     assert read.knobs == made.model.knobs.model_copy(update={"init": "gpt2"})
     for name, weight in weights(read).items():
         torch.testing.assert_close(weight, weights(made.model)[name], rtol=0, atol=1e-6)
@@ -86,7 +86,7 @@ def test_a_folder_that_the_library_has_saved_is_read_too(name: str, tmp_path: Pa
 
 def test_a_shorter_context_reads_the_first_of_the_places_that_were_learned(tmp_path: Path) -> None:
     made = leave(tmp_path, "gpt2", model__position="learned")
-    shorter = GPT(params_of(made, model__length=7).model, made.tokenizer.vocabulary, torch.Generator())
+    shorter = GPT(params_of(made, model__context_length=7).model, made.tokenizer.vocabulary, torch.Generator())
     start_from(tmp_path / "theirs", shorter, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     assert torch.equal(shorter.position.weight, made.model.position.weight[:7])
 
@@ -94,15 +94,15 @@ def test_a_shorter_context_reads_the_first_of_the_places_that_were_learned(tmp_p
 @pytest.mark.parametrize("kind", ["ours", "theirs"])
 def test_each_knob_that_must_be_another_is_one_line_with_what_would_do(kind: str, tmp_path: Path) -> None:
     made = leave(tmp_path, "nemotron")
-    other = params_of(made, model__width=32, model__norm="rms", model__mixer="smear").model
+    other = params_of(made, model__width=32, model__norm="rms", model__embedding_mixer="smear").model
     network, folder = GPT(other, made.tokenizer.vocabulary, torch.Generator()), tmp_path / kind
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         start_from(folder, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     norms = "'layer_plain'" if kind == "ours" else "'layer_plain' or 'layer'"
     assert sorted(refused.value.problems) == [
-        f"model.mixer: \"smear\" is not that of train.start_from, {folder}; 'none' would do",
-        f'model.norm: "rms" is not that of train.start_from, {folder}; {norms} would do',
-        f"model.width: 32 is not that of train.start_from, {folder}; 16 would do",
+        f"model.embedding_mixer: \"smear\" is not that of train.init_from, {folder}; 'none' would do",
+        f'model.norm: "rms" is not that of train.init_from, {folder}; {norms} would do',
+        f"model.width: 32 is not that of train.init_from, {folder}; 16 would do",
     ]
 
 
@@ -112,7 +112,7 @@ def test_mups_divisors_are_told_apart(tmp_path: Path) -> None:
         network = GPT(
             params_of(made, model__init=init, model__base_width=base).model, made.tokenizer.vocabulary, torch.Generator()
         )
-        with pytest.raises(Refusal, match=rf"^model\.init: 'mup' divides logits otherwise than .*; {would} would do$"):
+        with pytest.raises(UserError, match=rf"^model\.init: 'mup' divides logits otherwise than .*; {would} would do$"):
             start_from(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
@@ -124,11 +124,11 @@ def test_a_model_of_another_tokenizer_is_refused(kind: str, tmp_path: Path) -> N
     write_json(tokens / "meta.json", {"hugging_face": "another"})
     sealed(tmp_path)
     assert isinstance(made.model, GPT)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         start_from(tmp_path / kind, made.model, Shape(99), tokens)
     vocabulary, tokenizer = refused.value.problems
-    assert re.fullmatch(r"train\.start_from: .* knows 16 tokens, and data/tokens 99", vocabulary)
-    assert re.match(r"train\.start_from: .* was trained with another tokenizer than that of data/tokens;", tokenizer)
+    assert re.fullmatch(r"train\.init_from: .* knows 16 tokens, and data/tokens 99", vocabulary)
+    assert re.match(r"train\.init_from: .* was trained with another tokenizer than that of data/tokens;", tokenizer)
 
 
 def rewritten(file: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Path], None]:
@@ -200,7 +200,7 @@ def test_a_folder_that_cannot_be_read_is_one_line(line: str, tmp_path: Path) -> 
     made = leave(tmp_path, name)
     damage(tmp_path / "theirs")
     assert isinstance(made.model, GPT)
-    with pytest.raises(Refusal, match=rf"^{re.escape(str(tmp_path / 'theirs'))}(/|: ){line}"):
+    with pytest.raises(UserError, match=rf"^{re.escape(str(tmp_path / 'theirs'))}(/|: ){line}"):
         start_from(tmp_path / "theirs", made.model, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
@@ -208,7 +208,7 @@ def test_weights_of_ours_that_are_damaged_are_refused(tmp_path: Path) -> None:
     made = leave(tmp_path, "gpt2")
     weight_changed("embedding.weight")(tmp_path / "ours")
     assert isinstance(made.model, GPT)
-    with pytest.raises(Refusal, match="is damaged"):
+    with pytest.raises(UserError, match="is damaged"):
         start_from(tmp_path / "ours", made.model, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
@@ -217,7 +217,7 @@ def test_the_words_of_older_versions_are_understood(tmp_path: Path) -> None:
     old = {"rope_theta": 10000.0, "rope_scaling": None}
     rewritten("config.json", lambda said: {k: v for k, v in said.items() if k != "rope_parameters"} | old)(tmp_path / "theirs")
     assert isinstance(made.model, GPT)
-    assert same(weights(network_of(given(tmp_path / "theirs"), made.model.knobs)), weights(made.model))
+    assert same(weights(network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)), weights(made.model))
 
 
 # ------------------------------------------------------------------------------------------ what a config.json leaves open
@@ -237,19 +237,19 @@ IDS = torch.arange(10)[None]
 
 
 def test_a_head_beside_a_tied_embedding_is_refused_unless_it_is_the_embedding(tmp_path: Path) -> None:
-    made = leave(tmp_path, "llama", model__tied=True)
+    made = leave(tmp_path, "llama", model__tie_embeddings=True)
     file = tmp_path / "theirs/model.safetensors"
     tensors = safetensors.torch.load_file(file)
     assert isinstance(made.model, GPT) and "lm_head.weight" not in tensors
     safetensors.torch.save_file(tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}, file)
-    assert same(weights(network_of(given(tmp_path / "theirs"), made.model.knobs)), weights(made.model))
+    assert same(weights(network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)), weights(made.model))
     safetensors.torch.save_file(tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"] + 1}, file)
     with pytest.raises(
-        Refusal, match=r"lm_head\.weight is missing, .* or not the embedding although tie_word_embeddings is true"
+        UserError, match=r"lm_head\.weight is missing, .* or not the embedding although tie_word_embeddings is true"
     ):
-        network_of(given(tmp_path / "theirs"), made.model.knobs)
+        network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
     rewritten("config.json", lambda said: said | {"tie_word_embeddings": False})(tmp_path / "theirs")
-    untied = network_of(given(tmp_path / "theirs"), made.model.knobs)
+    untied = network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
     torch.testing.assert_close(logits(untied, IDS), their_logits(tmp_path / "theirs", IDS), rtol=0, atol=1e-4)
 
 
@@ -261,7 +261,7 @@ def test_a_window_of_mistrals_that_is_null_or_not_below_the_context_is_full_atte
     assert isinstance(made.model, GPT)
     length = made.model.knobs.length
     rewritten("config.json", lambda said: said | {"sliding_window": window})(tmp_path / "theirs")
-    network = network_of(given(tmp_path / "theirs"), made.model.knobs)
+    network = network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
     assert network.knobs.attention == "full" and length == 12
     torch.testing.assert_close(logits(network, IDS), their_logits(tmp_path / "theirs", IDS), rtol=0, atol=1e-4)
     assert not torch.allclose(logits(network, IDS), logits(made.model, IDS), atol=1e-2), (
@@ -272,7 +272,7 @@ def test_a_window_of_mistrals_that_is_null_or_not_below_the_context_is_full_atte
 @pytest.mark.parametrize("kind", ["ours", "theirs"])
 def test_a_window_wider_than_a_shorter_context_is_none(kind: str, tmp_path: Path) -> None:
     made = leave(tmp_path, "mistral", model__window=5)
-    shorter = params_of(made, model__length=4, model__attention="full").model
+    shorter = params_of(made, model__context_length=4, model__attention="full").model
     network = GPT(shorter, made.tokenizer.vocabulary, torch.Generator())
     start_from(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     torch.testing.assert_close(logits(network, IDS[:, :4]), logits(made.model, IDS[:, :4]), rtol=0, atol=1e-5)
@@ -292,7 +292,7 @@ def padded(folder: Path, rows: int) -> None:
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_rows_beyond_the_tokenizer_are_left_out(name: str, tied: bool, tmp_path: Path) -> None:
-    made = leave(tmp_path, name, model__tied=tied)
+    made = leave(tmp_path, name, model__tie_embeddings=tied)
     padded(tmp_path / "theirs", 5)
     network = GPT(params_of(made).model, made.tokenizer.vocabulary, torch.Generator())
     start_from(tmp_path / "theirs", network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
@@ -344,8 +344,8 @@ def test_whatever_a_config_says_otherwise_is_honoured_or_refused(name: str, tmp_
     for said in cases:
         write_json(config, said)
         try:
-            ours = logits(network_of(given(tmp_path / "saved"), made.model.knobs), IDS)
-        except Refusal:
+            ours = logits(network_of(open_pretrained(tmp_path / "saved"), made.model.knobs), IDS)
+        except UserError:
             refused += 1
             continue
         try:
@@ -455,8 +455,8 @@ def test_a_folder_that_lies_is_refused_in_one_line_before_memory_is_taken(what: 
     seal_folder(tmp_path / "given")  # it lies, and is not damaged
     assert isinstance(made.model, GPT)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(Refusal, match=line) as refused:
-        network_of(given(tmp_path / "given"), made.model.knobs)
+    with pytest.raises(UserError, match=line) as refused:
+        network_of(open_pretrained(tmp_path / "given"), made.model.knobs)
     assert not [problem for problem in refused.value.problems if "\n" in problem]
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown * (1 if sys.platform == "darwin" else 1024) < 200 << 20, "the network was built before the file was looked at"
@@ -466,10 +466,10 @@ def test_a_folder_that_lies_is_refused_in_one_line_before_memory_is_taken(what: 
 def test_models_that_lie_are_not_opened_either(what: str, tmp_path: Path) -> None:
     leave(tmp_path, "gpt2")
     damage, line = LIES[what]
-    damage(tmp_path / "models")
-    seal_folder(tmp_path / "models")
-    with pytest.raises(Refusal, match=line):
-        open_model(tmp_path / "models", runtime(), tokens=tmp_path / "data/tokens")
+    damage(tmp_path / "models/trained")
+    seal_folder(tmp_path / "models/trained")
+    with pytest.raises(UserError, match=line):
+        open_model(tmp_path / "models/trained", runtime(), tokens=tmp_path / "data/tokens")
 
 
 CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
@@ -513,8 +513,8 @@ def test_a_config_that_lies_is_refused_in_one_line(what: str, tmp_path: Path) ->
     config = tmp_path / "theirs/config.json"
     config.write_text(json.dumps(read_json(config) | changes))
     assert isinstance(made.model, GPT)
-    with pytest.raises(Refusal, match=line):
-        network_of(given(tmp_path / "theirs"), made.model.knobs)
+    with pytest.raises(UserError, match=line):
+        network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
 
 
 def test_weights_of_theirs_that_are_no_numbers_or_no_file_are_refused(tmp_path: Path) -> None:
@@ -524,16 +524,16 @@ def test_weights_of_theirs_that_are_no_numbers_or_no_file_are_refused(tmp_path: 
     whole = safetensors.torch.load_file(theirs / "model.safetensors")
     name = "model.embed_tokens.weight"
     safetensors.torch.save_file(whole | {name: whole[name] * torch.inf}, theirs / "model.safetensors")
-    with pytest.raises(Refusal, match=rf"theirs: {re.escape(name)} holds numbers that are not finite"):
-        network_of(given(theirs), made.model.knobs)
+    with pytest.raises(UserError, match=rf"theirs: {re.escape(name)} holds numbers that are not finite"):
+        network_of(open_pretrained(theirs), made.model.knobs)
     (theirs / "model.safetensors").unlink()
     (theirs / "model.safetensors").symlink_to("model.safetensors")  # a link to itself
-    with pytest.raises(Refusal, match=r"theirs: holds no model\.safetensors"):
-        network_of(given(theirs), made.model.knobs)
+    with pytest.raises(UserError, match=r"theirs: holds no model\.safetensors"):
+        network_of(open_pretrained(theirs), made.model.knobs)
     (theirs / "config.json").unlink()
     (theirs / "config.json").symlink_to("config.json")
-    with pytest.raises(Refusal, match="theirs: holds no model: neither"):
-        given(theirs)
+    with pytest.raises(UserError, match="theirs: holds no model: neither"):
+        open_pretrained(theirs)
 
 
 def test_an_index_is_not_followed_out_of_its_folder(tmp_path: Path) -> None:
@@ -541,8 +541,8 @@ def test_an_index_is_not_followed_out_of_its_folder(tmp_path: Path) -> None:
     (tmp_path / "theirs/model.safetensors").rename(tmp_path / "outside.safetensors")
     write_json(tmp_path / "theirs/model.safetensors.index.json", {"weight_map": {"a": "../outside.safetensors"}})
     assert isinstance(made.model, GPT)
-    with pytest.raises(Refusal, match=r"theirs: holds no model\.safetensors"):
-        network_of(given(tmp_path / "theirs"), made.model.knobs)
+    with pytest.raises(UserError, match=r"theirs: holds no model\.safetensors"):
+        network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
 
 
 @pytest.mark.parametrize(
@@ -558,12 +558,12 @@ def test_an_index_is_not_followed_out_of_its_folder(tmp_path: Path) -> None:
 )
 def test_a_list_of_snapshots_that_lies_is_one_line(one: dict[str, Any], tmp_path: Path) -> None:
     leave(tmp_path, "gpt2")
-    listed = tmp_path / "models/snapshots/snapshots.json"
+    listed = tmp_path / "models/trained/snapshots/snapshots.json"
     snapshots = read_json(listed)["snapshots"]
     write_json(listed, {"snapshots": [snapshots[0], snapshots[1] | one]})
     seal_folder(listed.parent)
-    with pytest.raises(Refusal, match=r"snapshots\.json: is not a list of snapshots; `dvc repro` makes it anew$"):
-        [*open_snapshots(tmp_path / "models", runtime(), sequences=1, toy="", tokens=tmp_path / "data/tokens")]
+    with pytest.raises(UserError, match=r"snapshots\.json: is not a list of snapshots; `dvc repro` makes it anew$"):
+        [*open_snapshots(tmp_path / "models/trained", runtime(), sequences=1, toy="", tokens=tmp_path / "data/tokens")]
 
 
 # ---------------------------------------------------------------------------------------------------------------- the command
@@ -582,7 +582,7 @@ def test_the_command_turns_every_knob_that_the_folder_wants(
     words = adopt(Path(kind)).command
     assert words[:3] == ["dvc", "exp", "run"]
     turned = dict(word.split("=", 1) for word in words[4::2])
-    assert turned["train.start_from"] == kind
+    assert turned["train.init_from"] == kind
     assert ("tokenize.path" in turned) == (kind == "theirs")
     read = {knob.replace(".", "__"): yaml.load(value, Loader=Yaml12Loader) for knob, value in turned.items()}
     model = knobs(**{knob: value for knob, value in read.items() if knob.startswith("model__")}).model
@@ -596,13 +596,13 @@ def test_the_command_turns_every_knob_that_the_folder_wants(
 
 def test_a_run_is_another_when_what_it_starts_from_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("dvc.yaml").write_text("stages:\n  train:\n    deps:\n    - ${train.start_from}\n    - ${train.teacher}\n")
+    Path("dvc.yaml").write_text("stages:\n  train:\n    deps:\n    - ${train.init_from}\n    - ${train.teacher}\n")
     Path("given").mkdir()
     (Path("given") / "model.safetensors").write_bytes(b"1")
-    plain = identity("train", {"train": {"start_from": str(NONE), "teacher": str(NONE)}})
-    one = identity("train", {"train": {"start_from": "given", "teacher": str(NONE)}})
+    plain = identity("train", {"train": {"init_from": str(NONE), "teacher": str(NONE)}})
+    one = identity("train", {"train": {"init_from": "given", "teacher": str(NONE)}})
     (Path("given") / "model.safetensors").write_bytes(b"2")
-    other = identity("train", {"train": {"start_from": "given", "teacher": str(NONE)}})
+    other = identity("train", {"train": {"init_from": "given", "teacher": str(NONE)}})
     assert len({plain, one, other}) == 3
-    with pytest.raises(Refusal, match=r"^train\.start_from: there is no 'nowhere' here$"):
-        identity("train", {"train": {"start_from": "nowhere", "teacher": str(NONE)}})
+    with pytest.raises(UserError, match=r"^train\.init_from: there is no 'nowhere' here$"):
+        identity("train", {"train": {"init_from": "nowhere", "teacher": str(NONE)}})

@@ -16,7 +16,7 @@ from pipeline.corpus.store.text import Splits
 from pipeline.progress import follower
 
 MADE = {  # which data set has the rule
-    "sums": {"prepare__dataset": "addition", "prepare__fewest_digits": 1},
+    "sums": {"prepare__dataset": "addition", "prepare__min_digits": 1},
     "reversed_sums": {"prepare__dataset": "addition", "prepare__reversed": True},
     "brackets": {"prepare__dataset": "dyck", "prepare__bracket_kinds": 4},
     "doubled": {"prepare__dataset": "repeats"},
@@ -25,7 +25,7 @@ MADE = {  # which data set has the rule
 
 def made(folder: Path, **changes: object) -> tuple[str, list[str]]:
     """(the rule that its card names, the documents of the training split)."""
-    params = knobs(prepare__size=3000, **changes)
+    params = knobs(prepare__generated_chars=3000, **changes)
     folder.mkdir()
     with Splits(folder) as splits:
         card = TEXTS[params.prepare.dataset](params.prepare, splits, follower("none"))

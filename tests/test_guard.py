@@ -16,7 +16,7 @@ from dvc.cli.parser import get_main_parser
 
 from pipeline.lab.experiments import guard
 from pipeline.lab.experiments.guard import before
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 TOP = Path(__file__).parents[1]
 RUN = ["dvc", "exp", "run"]
@@ -55,7 +55,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(*words: str) -> Sequence[str]:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         before(words)
     return caught.value.problems
 
@@ -118,7 +118,7 @@ def test_a_knob_that_is_not_there_is_refused_however_it_is_typed(words: list[str
 @pytest.mark.parametrize("words", [["dvc", "repro"], RUN, [*RUN, "--queue"], ["dvc", "exp", "save"], []])
 def test_a_wrong_knob_in_params_yaml_is_refused_before_anything_runs(words: list[str], project: Path) -> None:
     before(words)
-    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("depth: ", "depth: -"))
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("  depth: ", "  depth: -"))
     assert refused(*words) == ("model.depth: -3 is below 1",)
 
 
@@ -196,7 +196,7 @@ def test_a_plain_repro_may_run_code_that_git_does_not_know(project: Path) -> Non
     [
         ("prepare.path", "data/mine", "prepare.dataset=file", "--queue"),
         ("tokenize.path", "mine.json", "tokenize.kind=file", "--temp"),
-        ("train.start_from", "given", "seed=1", "--queue"),
+        ("train.init_from", "given", "seed=1", "--queue"),
         ("train.teacher", "models-of-mine/a", "seed=1", "--temp"),
     ],
 )

@@ -125,7 +125,7 @@ BREACHES = [
     ),
     ("params_are_what_is_read", added("pipeline/prepare.py", "\ndef f(params):\n    return params.model\n"), "reads `model`"),
     ("params_are_what_is_read", replaced("dvc.yaml", "      - probe\n", "      - probe\n      - train\n"), "lists `train`"),
-    ("run_cache_sees_all_knobs", replaced("dvc.yaml", "      - prepare.size\n", ""), "diagnose: lists `prepare`"),
+    ("run_cache_sees_all_knobs", replaced("params.yaml", "  generated_chars: ", "  size: "), "diagnose: lists `prepare`"),
     ("run_cache_sees_all_knobs", replaced("params.yaml", "  dpi: 120 ", "  nfiles: 120 "), "leaves `plot.nfiles` out"),
     (
         "commands_are_the_doors",
@@ -137,7 +137,11 @@ BREACHES = [
         replaced("metrics/.gitignore", "/sanity.json\n", ""),
         "metrics/sanity.json is not ignored (metrics/.gitignore)",
     ),
-    ("cached_outs_are_ignored", replaced(".gitignore", "/plots\n", ""), "plots is not ignored (.gitignore)"),
+    (
+        "cached_outs_are_ignored",
+        replaced("plots/.gitignore", "/pictures\n", ""),
+        "plots/pictures is not ignored (plots/.gitignore)",
+    ),
     (
         "cached_outs_are_ignored",
         added("metrics/.gitignore", "/evaluate.json\n"),
@@ -193,7 +197,7 @@ def copy_of_the_house(tmp_path: Path) -> Path:
     """What the laws read, somewhere where it may be broken."""
     for part in ("pipeline", "tests"):
         shutil.copytree(TOP / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("dvc.yaml", "params.yaml", ".gitignore", "data/.gitignore", "metrics/.gitignore"):
+    for part in ("dvc.yaml", "params.yaml", *(f"{top}/.gitignore" for top in ("data", "models", "metrics", "plots"))):
         (tmp_path / part).parent.mkdir(exist_ok=True)
         shutil.copy(TOP / part, tmp_path / part)
     return tmp_path

@@ -19,7 +19,7 @@ from test_fetch import answering, sha256
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.sources.published import hub
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import ParamsError, Refusal
+from pipeline.params import ParamsError, UserError
 from pipeline.progress import follower
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -95,14 +95,14 @@ def test_a_parquet_file_is_read_by_its_column_or_the_package_that_reads_it_is_na
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        with pytest.raises(Refusal, match=r"tales\.parquet: parquet is read by the package pyarrow, .*pip install pyarrow"):
+        with pytest.raises(UserError, match=r"tales\.parquet: parquet is read by the package pyarrow, .*pip install pyarrow"):
             made(file="tales.parquet", sha256=sha256(LINES))
         return
     parquet.write_table(pyarrow.table({"id": range(len(TALES)), "text": TALES}), "tales.parquet")
     server.content = Path("tales.parquet").read_bytes()
     _, found = made(file="tales.parquet", sha256=sha256(server.content))
     assert sum(map(len, found.values())) == len(TALES)
-    with pytest.raises(Refusal, match=r"prepare\.text_column: tales\.parquet has no column 'story'\. Known: id, text"):
+    with pytest.raises(UserError, match=r"prepare\.text_column: tales\.parquet has no column 'story'\. Known: id, text"):
         made(file="tales.parquet", sha256=sha256(server.content), text_column="story")
 
 
@@ -120,25 +120,25 @@ def test_a_parquet_file_is_read_by_its_column_or_the_package_that_reads_it_is_na
 )
 def test_a_file_that_cannot_be_read_is_one_line(content: bytes, changes: dict[str, str], line: str, server: Server) -> None:
     server.content = content
-    with pytest.raises(Refusal, match=line) as refusal:
+    with pytest.raises(UserError, match=line) as refusal:
         made(sha256=sha256(content), **changes)
     assert len(refusal.value.problems) == 1
 
 
 def test_a_hub_that_keeps_no_checksum_or_does_not_answer_is_one_line(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Refusal, match=r"prepare\.sha256: is empty, and the hub keeps none of tales\.jsonl"):
+    with pytest.raises(UserError, match=r"prepare\.sha256: is empty, and the hub keeps none of tales\.jsonl"):
         made()
     server.statuses = [404]
-    with pytest.raises(Refusal, match=r"tales\.jsonl: the server answers 404"):
+    with pytest.raises(UserError, match=r"tales\.jsonl: the server answers 404"):
         made()
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(Refusal, match=r"tales\.jsonl: cannot be asked \(Connection refused\); .*markov"):
+    with pytest.raises(UserError, match=r"tales\.jsonl: cannot be asked \(Connection refused\); .*markov"):
         made()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         answer = b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n"
         threading.Thread(target=answering, args=(listening, answer), daemon=True).start()
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
-        with pytest.raises(Refusal, match=r"tales\.jsonl: cannot be asked \(its answer makes no sense: "):
+        with pytest.raises(UserError, match=r"tales\.jsonl: cannot be asked \(its answer makes no sense: "):
             made()
 
 

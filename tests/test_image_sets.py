@@ -25,9 +25,9 @@ from pipeline.corpus.sources.published import images as published_images
 from pipeline.corpus.sources.table import IMAGES
 from pipeline.corpus.sources.user import images as own_images
 from pipeline.corpus.store.image_duplicates import AFAR, NEAR, lookalikes
-from pipeline.corpus.store.images import ImageSet, Pictures, split_all, split_training
+from pipeline.corpus.store.images import ImageSet, ImageWriter, split_all, split_training
 from pipeline.corpus.store.text import Card
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.progress import follower
 
 QUIET = follower("none")
@@ -43,7 +43,7 @@ class Made:
             task__kind="vision",
             **{"prepare__dataset": "digits"} | {f"prepare__{knob}": value for knob, value in changes.items()},
         ).prepare
-        pictures = Pictures()
+        pictures = ImageWriter()
         self.card: Card = dataset(prepare, pictures, QUIET)
         folder.mkdir(parents=True, exist_ok=True)
         self.says = pictures.save(folder, self.card, prepare)
@@ -79,7 +79,7 @@ def whole(images: np.ndarray, labels: np.ndarray, classes: int = 2) -> ImageSet:
     """A data set of these, without any split of its own."""
     names = [str(label) for label in range(classes)]
 
-    def dataset(prepare: Any, pictures: Pictures, follow: Any) -> Card:
+    def dataset(prepare: Any, pictures: ImageWriter, follow: Any) -> Card:
         return Card("toy", "", "", split_all(pictures, images, labels, names, prepare), classes=names)
 
     return dataset
@@ -177,7 +177,7 @@ def test_what_looks_like_an_image_of_a_published_test_is_left_out_of_training_an
     test, test_labels = noise(20, seed=1), np.arange(20) % 2
     images[:5] = np.clip(test[:5].astype(int) + 1, 0, 255)
 
-    def dataset(prepare: Any, pictures: Pictures, follow: Any) -> Card:
+    def dataset(prepare: Any, pictures: ImageWriter, follow: Any) -> Card:
         pictures.add("test", test, test_labels)
         return Card("toy", "", "", split_training(pictures, images, labels, ["a", "b"], prepare), classes=["a", "b"])
 
@@ -219,8 +219,8 @@ def test_shuffled_pixels_are_the_same_pixels_in_other_places_and_the_places_are_
 def test_fewer_examples_and_noise_in_the_labels_touch_training_alone(tmp_path: Path) -> None:
     images, labels = noise(400), np.arange(400) % 4
     plain = Made(whole(images, labels, 4), tmp_path)
-    made = Made(whole(images, labels, 4), tmp_path, examples=100, label_noise=0.5)
-    assert np.bincount(Made(whole(images, labels, 4), tmp_path, examples=100).labels["train"]).tolist() == [25] * 4
+    made = Made(whole(images, labels, 4), tmp_path, max_examples=100, label_noise=0.5)
+    assert np.bincount(Made(whole(images, labels, 4), tmp_path, max_examples=100).labels["train"]).tolist() == [25] * 4
     truth = dict(zip(map(bytes, images), labels, strict=True))
     wrong = np.mean(
         [truth[bytes(image)] != label for image, label in zip(made.images["train"], made.labels["train"], strict=True)]
@@ -233,12 +233,12 @@ def test_fewer_examples_and_noise_in_the_labels_touch_training_alone(tmp_path: P
 def test_a_label_that_is_no_class_is_one_line(tmp_path: Path) -> None:
     dataset = whole(noise(60), np.arange(60) % 2)
 
-    def outside(prepare: Any, pictures: Pictures, follow: Any) -> Card:
+    def outside(prepare: Any, pictures: ImageWriter, follow: Any) -> Card:
         card = dataset(prepare, pictures, follow)
         pictures.add("train", noise(1, seed=9), [7])
         return card
 
-    with pytest.raises(Refusal, match=r"^toy: a label is 7, and there are 2 classes, from 0 on$"):
+    with pytest.raises(UserError, match=r"^toy: a label is 7, and there are 2 classes, from 0 on$"):
         Made(outside, tmp_path)
 
 
@@ -293,7 +293,7 @@ def test_files_as_mnist_has_them_are_read(published: published_images.Idx, home:
     ids=["cut short", "too long", "empty", "no axes", "of floats", "cut in its head"],
 )
 def test_an_idx_file_that_does_not_hold_what_it_says_is_one_line(content: bytes) -> None:
-    with pytest.raises(Refusal, match=r"^images: is no idx file of bytes, or cut short") as refusal:
+    with pytest.raises(UserError, match=r"^images: is no idx file of bytes, or cut short") as refusal:
         published_images.idx(content, "images")
     assert "\n" not in str(refusal.value)
 
@@ -357,7 +357,7 @@ def test_an_archive_that_is_broken_is_one_line(what: str, home: Path) -> None:
     make, line = BROKEN[what]
     archive = make()
     seeded(home, {"archive": archive})
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         Made(replace(published_images.CIFAR10, sha256=sha256(archive)), home / "raw")
     assert line in str(refusal.value) and "\n" not in str(refusal.value)
 
@@ -477,7 +477,7 @@ def test_images_that_cannot_be_used_are_one_line(what: str, own: Path, monkeypat
     spoil, line = BAD[what]
     spoil(own)
     monkeypatch.chdir(own.parent)
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         made_of(Path("own"))
     assert str(refusal.value).startswith(line) and "\n" not in str(refusal.value)
 
@@ -493,6 +493,6 @@ def test_an_image_that_is_spoiled_anywhere_is_refused_or_read_but_never_a_traceb
             path.write_bytes(spoiled)
             try:
                 own_images.pixels_of(path)
-            except Refusal as refusal:
+            except UserError as refusal:
                 lines.append(str(refusal))
     assert len(lines) > 5 and not any("\n" in line for line in lines)

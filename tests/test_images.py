@@ -17,7 +17,7 @@ from pipeline.engine.loop import fit
 from pipeline.engine.sampler import batch_of
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.convolution import SHRINKS, Convolution, as_map, as_positions
-from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
+from pipeline.networks.dropout import DROPOUT_SCHEDULES, DropoutState
 from pipeline.networks.image_norms import IMAGE_NORMS, BatchNorm, GroupNorm
 from pipeline.networks.images import NETWORKS, Patches
 from pipeline.networks.inits import INITS
@@ -36,7 +36,7 @@ OUTPUTS = 4
 # Which families each network has: those that every one has, then its own.
 OF_ALL: dict[str, Any] = {"activation": ACTIVATIONS, "norm": NORMS, "init": INITS, "dropout_schedule": DROPOUT_SCHEDULES}
 OF: dict[str, dict[str, Any]] = {
-    "cnn": OF_ALL | {"norm": [*NORMS, *IMAGE_NORMS], "residual": RESIDUALS, "shrink": SHRINKS, "pooling": POOLINGS},
+    "cnn": OF_ALL | {"norm": [*NORMS, *IMAGE_NORMS], "residual": RESIDUALS, "downsample": SHRINKS, "pooling": POOLINGS},
     "mlp": OF_ALL | {"norm": [*NORMS, *IMAGE_NORMS]},
     "transformer": OF_ALL | {"position": POSITIONS, "residual": RESIDUALS, "pooling": POOLINGS},
     "linear": {},
@@ -47,14 +47,14 @@ VARIANTS = [
     for family, table in OF[network].items()
     for entry in table
     if (network, entry) != ("cnn", "first")  # refused: a map has no place of its own
-] + [("linear", "bias", True), ("cnn", "kernel", 5), ("cnn", "patch", 1), ("cnn", "layer_dropout", 0.5)]
+] + [("linear", "bias", True), ("cnn", "kernel_size", 5), ("cnn", "patch_size", 1), ("cnn", "stochastic_depth", 0.5)]
 
 
 def variant(network: str, family: str, entry: Any, **more: Any) -> Params:
     """Small knobs with one entry of one family. Weights are drawn, not zero, so that every path carries something."""
     changes = {"init": "fan_in", "bias": True, "network": network, "base_width": 8, family: entry}
     if family == "dropout_schedule":
-        changes |= {"dropout": 0.25} | ({} if network == "mlp" else {"layer_dropout": 0.25})
+        changes |= {"dropout": 0.25} | ({} if network == "mlp" else {"stochastic_depth": 0.25})
     turned = {f"model__{knob}": value for knob, value in changes.items()}
     return knobs(task={"kind": "vision"}, prepare__dataset="digits", **turned | more)
 
@@ -73,8 +73,8 @@ def some_images(count: int = 4, image: tuple[int, int, int] = IMAGE) -> Tensor:
     return torch.randn(count, *image, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
 
-def noise(rows: slice, batch: int, progress: float = 0.7) -> Noise:
-    return Noise(seed=3, step=8, progress=progress, rows=rows, batch=batch)
+def noise(rows: slice, batch: int, progress: float = 0.7) -> DropoutState:
+    return DropoutState(seed=3, step=8, progress=progress, rows=rows, batch=batch)
 
 
 # ------------------------------------------------------------------------------------------------------------ every entry
@@ -104,7 +104,7 @@ def test_it_learns_alike_whole_and_in_micro_batches_and_an_interrupted_run_ends_
     network: str, family: str, entry: Any, tmp_path: Path
 ) -> None:
     varied: dict[str, Any] = {"train__shift": 1, "train__flip": True, "train__cutout": 2, "train__mixup": 0.4}
-    params = variant(network, family, entry, train__lr=0.02, train__validations=1, train__steps=4, **varied)
+    params = variant(network, family, entry, train__lr=0.02, train__validation_points=1, train__steps=4, **varied)
     _, task = assert_resumes(params, tmp_path, last=2)
     if entry != "batch":  # which is refused in parts
         assert_alike_in_parts(a_network(params, (SIDE, SIDE, 1)), task, batch_of(task, params.train, params.seed, 3))
@@ -118,7 +118,7 @@ def assert_alike_in_parts(model: nn.Module, task: Task, batch: Batch) -> None:
     for parts in ([slice(0, 4)], [slice(0, 1), slice(1, 4)]):
         model.zero_grad()
         for rows in parts:
-            (task.loss(model, batch.part(rows), noise(rows, 4)).followed / batch.count).backward()
+            (task.loss(model, batch.part(rows), noise(rows, 4)).minimized / batch.count).backward()
         slopes.append([weight.grad for weight in model.parameters() if weight.requires_grad])
     for one, other in zip(*slopes, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
@@ -137,7 +137,7 @@ def test_the_same_generator_gives_the_same_network_and_its_first_guess_is_nearly
 @pytest.mark.parametrize("image", [(1, 40, 1), (40, 1, 1), (3, 3, 3), (1, 1, 1), (28, 28, 1)])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_images_of_any_shape_are_looked_at(network: str, image: tuple[int, int, int]) -> None:
-    model = a_network(variant(network, "patch", 4), image)
+    model = a_network(variant(network, "patch_size", 4), image)
     assert model(some_images(2, image)).isfinite().all()
 
 
@@ -145,7 +145,7 @@ def test_images_of_any_shape_are_looked_at(network: str, image: tuple[int, int, 
 
 
 def test_a_convolution_is_torchs() -> None:
-    params = variant("cnn", "kernel", 3).model
+    params = variant("cnn", "kernel_size", 3).model
     ours, theirs = Convolution(params, (6, 5)).double(), nn.Conv2d(params.width, params.width, 3, padding=1).double()
     with torch.no_grad():
         matrix = theirs.weight.permute(0, 2, 3, 1).flatten(1)  # outputs, then rows, columns, inputs
@@ -158,7 +158,7 @@ def test_a_convolution_is_torchs() -> None:
 @pytest.mark.parametrize("size", [(6, 4), (5, 7), (1, 9)])
 @pytest.mark.parametrize("name", SHRINKS)
 def test_what_shrinks_a_map_is_torchs(name: str, size: tuple[int, int]) -> None:
-    params = variant("cnn", "shrink", name).model
+    params = variant("cnn", "downsample", name).model
     shrink = SHRINKS[name](params, size).double()
     maps = torch.randn(2, params.width, *size, dtype=torch.float64)
     square, missing = (min(size[0], 2), min(size[1], 2)), (0, -size[1] % min(size[1], 2), 0, -size[0] % min(size[0], 2))
@@ -180,7 +180,7 @@ def test_what_shrinks_a_map_is_torchs(name: str, size: tuple[int, int]) -> None:
 
 
 def test_patches_are_a_convolution_of_that_stride() -> None:
-    params = variant("transformer", "patch", 2).model
+    params = variant("transformer", "patch_size", 2).model
     patches, conv = Patches(params, (6, 8, 3)).double(), nn.Conv2d(3, params.width, 2, stride=2).double()
     with torch.no_grad():
         patches.map.weight.copy_(conv.weight.permute(0, 2, 3, 1).flatten(1))
@@ -274,7 +274,7 @@ def test_blended_images_are_shares_of_two_and_the_loss_is_that_of_as_much_of_bot
         assert partners and int(batch.targets[partners[0]]) == int(mixed.others[place])
     soft = (1 - mixed.shares)[:, None] * F.one_hot(mixed.targets, 3) + mixed.shares[:, None] * F.one_hot(mixed.others, 3)
     loss = Objective().loss(logits, mixed.targets, True, blended=(mixed.others, mixed.shares))
-    for shown in (loss.followed, loss.total):
+    for shown in (loss.minimized, loss.total):
         torch.testing.assert_close(shown, F.cross_entropy(logits, soft, reduction="sum"))
 
 

@@ -18,14 +18,14 @@ from pipeline.artifacts import made_for, meta_of, read_json, seal_folder, write_
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit, update
 from pipeline.engine.optimizers.table import OPTIMIZERS
-from pipeline.engine.pretrained.source import given
+from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.engine.pretrained.transfer import NEW
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.weights import save_weights
-from pipeline.params import Params, ParamsError, Refusal
+from pipeline.params import Params, ParamsError, UserError
 from pipeline.tasks.base import Shape
 from pipeline.tokenizers.tokenizers import BytePairs, Bytes, Characters, FromFile, load
 
@@ -35,7 +35,7 @@ def weights(progress: Progress) -> dict[str, torch.Tensor]:
 
 
 def leave_trained(folder: Path, tokens: Path, params: Params) -> Progress:
-    """A models/ folder, as the stage train leaves it, of a training over the data in a folder."""
+    """A models/trained folder, as the stage train leaves it, of a training over the data in a folder."""
     progress, task, runtime = started(params, tokens)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     about = {"task": params.task.kind, "tokenizer": made_for(tokens), "model": params.model.model_dump(), "step": progress.step}
@@ -45,7 +45,7 @@ def leave_trained(folder: Path, tokens: Path, params: Params) -> Progress:
 
 
 def classifier(given: Path, **changes: Any) -> Params:
-    return knobs(**KINDS["classify"] | {"train__start_from": str(given), "model__causal": True} | changes)
+    return knobs(**KINDS["classify"] | {"train__init_from": str(given), "model__causal": True} | changes)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def tokens(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"model__mixer": name} for name in MIXERS),
+        *({"model__embedding_mixer": name} for name in MIXERS),
         *({"model__position": name} for name in POSITIONS),
         {"model__norm": "layer", "model__bias": True},
     ],
@@ -83,11 +83,13 @@ def test_a_classifier_begins_with_the_blocks_of_a_language_model(changes: dict[s
 @pytest.mark.parametrize("pooling", [name for name in POOLINGS if name != "first"])
 @pytest.mark.parametrize("causal", [True, False])
 def test_how_it_reads_and_pools_is_its_own_affair(pooling: str, causal: bool, tokens: Path, tmp_path: Path) -> None:
-    leave_trained(tmp_path / "given", tokens, knobs(model__tied=True))
-    params = classifier(tmp_path / "given", model__pooling=pooling, model__causal=causal, model__length=9, model__dropout=0.1)
+    leave_trained(tmp_path / "given", tokens, knobs(model__tie_embeddings=True))
+    params = classifier(
+        tmp_path / "given", model__pooling=pooling, model__causal=causal, model__context_length=9, model__dropout=0.1
+    )
     progress, task, runtime = started(params, tokens)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
-    assert progress.validations[-1]["loss"] < task.uniform
+    assert progress.validations[-1]["loss"] < task.uniform_loss
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
@@ -103,7 +105,9 @@ def test_a_classifier_begins_with_a_language_model_of_hugging_faces(name: str, t
     write_json(meta_of(folder), meta | {"classes": ["a", "b"], "end": made.tokenizer.end})
     seal_folder(folder)
     plain = {f"model__{knob}": value for knob, value in params_of(made).model.model_dump().items()}
-    params = classifier(tmp_path / "theirs", **plain | {"model__tied": False, "model__causal": False, "train__freeze": True})
+    params = classifier(
+        tmp_path / "theirs", **plain | {"model__tie_embeddings": False, "model__causal": False, "train__freeze": True}
+    )
     progress, _, _ = started(params, folder)
     theirs = dict(made.model.named_parameters())
     for part, weight in weights(progress).items():
@@ -116,15 +120,19 @@ def test_a_classifier_begins_with_one_of_the_same_classes_with_head_and_all(toke
         tmp_path / "given", tokens, knobs(**KINDS["classify"], model__pooling="first", model__position="learned")
     )
     again = knobs(
-        **KINDS["classify"], model__pooling="first", model__position="learned", train__start_from=str(tmp_path / "given")
+        **KINDS["classify"], model__pooling="first", model__position="learned", train__init_from=str(tmp_path / "given")
     )
     progress, _, _ = started(again, tokens)
     assert same(weights(progress), weights(first))
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "another width": ({}, {"model__width": 32}, r"model\.width: 32 is not that of train\.start_from, .*; 16 would do"),
-    "another mixer": ({}, {"model__mixer": "none"}, r"model\.mixer: \"none\" is not that of .*; 'smear' would do"),
+    "another width": ({}, {"model__width": 32}, r"model\.width: 32 is not that of train\.init_from, .*; 16 would do"),
+    "another mixer": (
+        {},
+        {"model__embedding_mixer": "none"},
+        r"model\.embedding_mixer: \"none\" is not that of .*; 'smear' would do",
+    ),
     "a place before those that were learned": (
         {"model__position": "learned"},
         {"model__position": "learned", "model__pooling": "first", "model__causal": False},
@@ -132,18 +140,18 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "a longer text than places": (
         {"model__position": "learned"},
-        {"model__position": "learned", "model__length": 13},
-        r"model\.length: 13 is not that of train\.start_from, .*; 12 would do",
+        {"model__position": "learned", "model__context_length": 13},
+        r"model\.context_length: 13 is not that of train\.init_from, .*; 12 would do",
     ),
     "a classifier that pools otherwise": (
         KINDS["classify"],
         {"model__causal": "auto", "model__pooling": "last"},
-        r"model\.pooling: \"last\" is not that of train\.start_from, .*; 'mean' would do",
+        r"model\.pooling: \"last\" is not that of train\.init_from, .*; 'mean' would do",
     ),
     "nothing left to learn": (
         KINDS["classify"],
         {"model__causal": "auto", "train__freeze": True},
-        r"train\.freeze: true leaves nothing to learn, since train\.start_from gives every weight; false would do",
+        r"train\.freeze: true leaves nothing to learn, since train\.init_from gives every weight; false would do",
     ),
 }
 
@@ -152,7 +160,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 def test_what_does_not_fit_is_one_line(why: str, tokens: Path, tmp_path: Path) -> None:
     made, wanted, line = REFUSED[why]
     leave_trained(tmp_path / "given", tokens, knobs(**made, train__steps=1))
-    with pytest.raises(Refusal, match=f"^{line}$"):
+    with pytest.raises(UserError, match=f"^{line}$"):
         started(classifier(tmp_path / "given", **wanted), tokens)
 
 
@@ -162,17 +170,17 @@ def test_other_classes_another_tokenizer_and_another_task_are_one_line_each(toke
     shutil.copytree(tokens, others)
     write_json(meta_of(others), read_json(meta_of(others)) | {"classes": [*"abxyz"]})
     write_json(others / "tokenizer.json", {})
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         started(classifier(tmp_path / "given", model__causal="auto"), others)
     classes, tokenizer = refused.value.problems
     assert re.fullmatch(
-        r"train\.start_from: .* tells a, b, c \(3\) apart, and data/tokens has the classes a, b, x, … \(5\)", classes
+        r"train\.init_from: .* tells a, b, c \(3\) apart, and data/tokens has the classes a, b, x, … \(5\)", classes
     )
-    assert re.match(r"train\.start_from: .* another tokenizer .* -S tokenize\.kind=file -S tokenize\.path=", tokenizer)
-    with pytest.raises(Refusal, match=r"has learned task\.kind classify, with which language cannot begin$"):
-        started(knobs(train__start_from=str(tmp_path / "given")), tokens)
+    assert re.match(r"train\.init_from: .* another tokenizer .* -S tokenize\.kind=file -S tokenize\.path=", tokenizer)
+    with pytest.raises(UserError, match=r"has learned task\.kind classify, with which language cannot begin$"):
+        started(knobs(train__init_from=str(tmp_path / "given")), tokens)
     leave_trained(tmp_path / "seen", WRITERS["vision"](tmp_path / "images"), knobs(**KINDS["vision"], train__steps=1))
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         started(classifier(tmp_path / "seen"), tokens)
     assert refused.value.problems[0].endswith("has learned task.kind vision, with which classify cannot begin")
 
@@ -186,9 +194,9 @@ def test_other_classes_another_tokenizer_and_another_task_are_one_line_each(toke
         {},
         *(pytest.param({"train__optimizer": name, "train__epsilon": 1e-8}, marks=pytest.mark.slow) for name in OPTIMIZERS),
         {"train__ema": 0.9},
-        {"train__clip": 0.01},
-        {"model__pooling": "attention", "train__accumulation": 2},
-        {"runtime__checkpointing": "block", "model__dropout": 0.1},
+        {"train__grad_clip": 0.01},
+        {"model__pooling": "attention", "train__accumulation_steps": 2},
+        {"runtime__activation_checkpointing": "block", "model__dropout": 0.1},
     ],
 )
 def test_what_is_frozen_stays_bit_by_bit_and_what_is_new_learns(changes: dict[str, Any], tokens: Path, tmp_path: Path) -> None:
@@ -201,7 +209,7 @@ def test_what_is_frozen_stays_bit_by_bit_and_what_is_new_learns(changes: dict[st
     assert moved == {name for name in before if name.startswith(NEW)}
     assert progress.updates[6].keys() == moved, "how far a step moves it is asked of what moves alone"
     assert not any("embedding" in name or "blocks" in name for name in progress.optimizer.state())
-    assert progress.validations[-1]["loss"] < task.uniform
+    assert progress.validations[-1]["loss"] < task.uniform_loss
 
 
 def test_a_frozen_training_resumes_bit_by_bit(tokens: Path, tmp_path: Path) -> None:
@@ -210,7 +218,7 @@ def test_a_frozen_training_resumes_bit_by_bit(tokens: Path, tmp_path: Path) -> N
 
 
 def test_freezing_without_a_start_is_refused() -> None:
-    with pytest.raises(ParamsError, match=r"^train\.freeze: true, and train\.start_from names no folder"):
+    with pytest.raises(ParamsError, match=r"^train\.freeze: true, and train\.init_from names no folder"):
         knobs(**KINDS["classify"], train__freeze=True)
 
 
@@ -221,29 +229,29 @@ def test_freezing_without_a_start_is_refused() -> None:
 def test_a_classifier_teaches_a_smaller_one(kind: dict[str, Any], tmp_path: Path) -> None:
     data = WRITERS[kind["task__kind"]](tmp_path / "data")
     teacher = leave_trained(tmp_path / "given", data, knobs(**kind, train__steps=40, model__width=32))
-    params = knobs(**kind, train__teacher=str(tmp_path / "given"), train__teacher_weight=1.0, train__steps=40, model__depth=1)
+    params = knobs(**kind, train__teacher=str(tmp_path / "given"), train__distill_weight=1.0, train__steps=40, model__depth=1)
     progress, task, runtime = started(params, data)
-    batch, noise = task.batch("train", np.arange(16)), Noise(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
+    batch, noise = task.batch("train", np.arange(16)), DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
     with torch.no_grad():
         before = task.loss(progress.model, batch, noise)
         said = (teacher.model(batch.inputs) / 2).log_softmax(dim=-1)
         mine = (progress.model(batch.inputs, noise) / 2).log_softmax(dim=-1)
-        assert float(before.followed) == pytest.approx(4 * float((said.exp() * (said - mine)).sum()), rel=1e-4)
+        assert float(before.minimized) == pytest.approx(4 * float((said.exp() * (said - mine)).sum()), rel=1e-4)
         assert task.loss(progress.model, batch).objective is None
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     with torch.no_grad():
-        assert float(task.loss(progress.model, batch, noise).followed) < 0.5 * float(before.followed)
+        assert float(task.loss(progress.model, batch, noise).minimized) < 0.5 * float(before.minimized)
     assert progress.validations[-1]["accuracy"] > 0.5
 
 
 def test_a_teacher_of_another_task_other_classes_or_other_images_is_one_line(tokens: Path, tmp_path: Path) -> None:
     leave_trained(tmp_path / "speaks", tokens, knobs(train__steps=1))
-    with pytest.raises(Refusal, match=r"^train\.teacher: .* has learned task\.kind language, and nothing of classify$"):
+    with pytest.raises(UserError, match=r"^train\.teacher: .* has learned task\.kind language, and nothing of classify$"):
         started(knobs(**KINDS["classify"], train__teacher=str(tmp_path / "speaks")), tokens)
     images = WRITERS["vision"](tmp_path / "images")
     leave_trained(tmp_path / "sees", images, knobs(**KINDS["vision"], train__steps=1))
     write_json(meta_of(images), read_json(meta_of(images)) | {"classes": [*"abd"], "mean": [1.0]})
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         started(knobs(**KINDS["vision"], train__teacher=str(tmp_path / "sees")), images)
     classes, scale = refused.value.problems
     assert "tells a, b, c (3) apart" in classes and "images of another size, scale or number" in scale
@@ -272,7 +280,7 @@ def test_a_tokenizer_of_ours_is_read_from_its_file_as_what_it_is(
 def test_a_tokenizer_of_one_document_has_no_end_for_several(tmp_path: Path) -> None:
     Bytes.learn([TEXT], 0, has_end=False).save(tmp_path / "tokenizer.json")
     with pytest.raises(
-        Refusal, match=r"^tokenize\.path: .* has no token for the end of a document, .* several documents has one$"
+        UserError, match=r"^tokenize\.path: .* has no token for the end of a document, .* several documents has one$"
     ):
         FromFile.learn([], 0, True, tmp_path)
     assert FromFile.learn([], 0, False, tmp_path).end is None
@@ -280,7 +288,7 @@ def test_a_tokenizer_of_one_document_has_no_end_for_several(tmp_path: Path) -> N
 
 def test_a_model_says_what_kind_it_is(tokens: Path, tmp_path: Path) -> None:
     leave_trained(tmp_path / "given", tokens, knobs(**KINDS["classify"], train__steps=1))
-    found = given(tmp_path / "given")
+    found = open_pretrained(tmp_path / "given")
     assert (found.kind, found.classes, found.vocabulary) == ("classify", ("a", "b", "c"), 11)
 
 

@@ -29,9 +29,16 @@ from pipeline.params import read_sections, read_yaml, with_knobs
 pytestmark = pytest.mark.slow
 
 SMALL = {
-    "prepare": {"dataset": "markov", "size": 20000},
-    "model": {"depth": 2, "width": 32, "heads": 2, "length": 32, "window": 8},
-    "train": {"steps": 60, "batch": 8, "accumulation": 1, "curve_points": 20, "validations": 5, "validation_examples": 16},
+    "prepare": {"dataset": "markov", "generated_chars": 20000},
+    "model": {"depth": 2, "width": 32, "heads": 2, "context_length": 32, "window": 8},
+    "train": {
+        "steps": 60,
+        "batch_size": 8,
+        "accumulation_steps": 1,
+        "log_points": 20,
+        "validation_points": 5,
+        "validation_examples": 16,
+    },
     "evaluate": {"sample_tokens": 20, "ngram_order": 3},
     "runtime": {"device": "cpu", "threads": 1, "progress": "lines", "checkpoint_seconds": 0.05},
 }
@@ -44,7 +51,8 @@ def clone(folder: Path) -> Path:
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=TOP, capture_output=True, text=True, check=True
     )
     for name in listed.stdout.splitlines():
-        if (TOP / name).is_file() and name != "dvc.lock" and not name.startswith(("metrics/", "plots/")):
+        is_result = name.startswith("metrics/") and Path(name).name not in ("README.md", ".gitignore")
+        if (TOP / name).is_file() and name != "dvc.lock" and not is_result:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(TOP / name, folder / name)
     values = read_yaml(TOP / "params.yaml")
@@ -170,8 +178,8 @@ def has_scores(table: str, name: str) -> bool:
 
 
 def test_every_knob_of_the_data_makes_other_data_though_the_run_cache_forgets_its_name(lab: Path) -> None:
-    size = read_yaml(lab / "params.yaml")["prepare"]["size"]
-    assert "prepare" in ran(run(lab, "dvc", "exp", "run", "-S", f"prepare.size={size + 1000}", "prepare"))
+    size = read_yaml(lab / "params.yaml")["prepare"]["generated_chars"]
+    assert "prepare" in ran(run(lab, "dvc", "exp", "run", "-S", f"prepare.generated_chars={size + 1000}", "prepare"))
     assert (lab / "data/raw/train.txt").stat().st_size == size + 1000
 
 
@@ -191,12 +199,12 @@ def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) 
     run(lab, "dvc", "exp", "run", "-n", "alone", "-S", "train.lr=0.5", "train")
     table = run(lab, "rally", "show")
     assert (has_scores(table, "alone"), has_scores(table, "workspace"), has_scores(table, "main")) == (False, False, True)
-    assert "evaluate has not run on the models that train left" in table
+    assert "evaluate has not run on the models/trained that train left" in table
     said = run(lab, "rally", "sample", "--prompt", "a", "--tokens", "3")
     assert "another run" not in said, "the model is of these knobs"
     subprocess.run(["git", "checkout", "-q", "."], cwd=lab, check=True)  # and no `dvc checkout`
     said = run(lab, "rally", "sample", "--prompt", "a", "--tokens", "3")
-    assert "models: this model is of another run: models is not what train left; `dvc repro` trains" in said
+    assert "models/trained: this model is of another run: models/trained is not what train left; `dvc repro` trains" in said
     assert has_scores(run(lab, "rally", "show"), "workspace"), "they are of the committed knobs, as dvc.lock says"
 
     code = lab / "pipeline/evaluation/scores.py"
@@ -260,8 +268,8 @@ def until(is_so: Callable[[], bool], seconds: float = 120) -> None:
 
 
 CLASSIFIERS: dict[str, dict[str, Any]] = {
-    "brackets": {"task.kind": "classify", "prepare.dataset": "dyck", "model.causal": False, "model.mixer": "none"},
-    "digits": {"task.kind": "vision", "prepare.dataset": "digits", "model.network": "mlp", "model.mixer": "none"},
+    "brackets": {"task.kind": "classify", "prepare.dataset": "dyck", "model.causal": False, "model.embedding_mixer": "none"},
+    "digits": {"task.kind": "vision", "prepare.dataset": "digits", "model.network": "mlp", "model.embedding_mixer": "none"},
 }
 
 

@@ -11,7 +11,7 @@ from test_optimizers import OWN, Named, all_of, furthest
 
 from pipeline.engine.loop import fit
 from pipeline.engine.optimizers.base import Grouped, Optimizer
-from pipeline.engine.optimizers.state_storage import Away, In8Bits, Kept, levels
+from pipeline.engine.optimizers.state_storage import CpuState, Float32State, Int8State, levels
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.params import Params
 
@@ -19,7 +19,7 @@ SHAPES = {"embedding.weight": (70, 64), "blocks.0.attention.project.weight": (96
 
 
 def optimizer(name: str, *, state_8bit: bool) -> Grouped:
-    train = knobs(train__epsilon=1e-8, train__state_8bit=state_8bit, train__axes_every=2).train
+    train = knobs(train__epsilon=1e-8, train__state_8bit=state_8bit, train__precondition_frequency=2).train
     generator = torch.Generator().manual_seed(0)
     weights = {key: torch.nn.Parameter(torch.randn(shape, generator=generator)) for key, shape in SHAPES.items()}
     made = OPTIMIZERS[name](weights, train, {})
@@ -36,12 +36,12 @@ def stepped(made: Optimizer, steps: int, seed: int = 1) -> Named:
     return all_of(made)
 
 
-def sent_away(kept: Kept) -> Kept:
+def sent_away(kept: Float32State) -> Float32State:
     """As if the weight were on a card: memory is fetched, worked on and brought back, here from the CPU to the CPU."""
-    if isinstance(kept, In8Bits):
-        kept.codes, kept.scales = Away(kept.codes.tensor), Away(kept.scales.tensor)
+    if isinstance(kept, Int8State):
+        kept.codes, kept.scales = CpuState(kept.codes.tensor), CpuState(kept.scales.tensor)
         return kept
-    return Away(kept.tensor)
+    return CpuState(kept.tensor)
 
 
 @pytest.mark.parametrize("state_8bit", [False, True])
@@ -127,7 +127,7 @@ def test_levels_reach_down_seven_powers_of_ten_and_only_with_a_sign_to_0(signed:
 def test_a_number_in_8_bits_is_off_by_half_a_step_of_its_power_of_ten_at_most(signed: bool) -> None:
     numbers = torch.rand(70, 64, generator=torch.Generator().manual_seed(0)).pow(6)  # of many sizes
     numbers *= torch.randn(70, 64, generator=torch.Generator().manual_seed(1)).sign() if signed else 1
-    found = In8Bits(numbers, signed).read()
+    found = Int8State(numbers, signed).read()
     before, after = (tensor.flatten()[: 17 * 256].view(17, 256) for tensor in (numbers, found))
     largest = before.abs().amax(dim=1, keepdim=True)
     relative, off = before / largest, (after - before) / largest
@@ -141,12 +141,12 @@ def test_one_large_number_spoils_its_block_only() -> None:
     numbers = torch.full((64, 64), 1e-3)
     spoiled = numbers.clone()
     spoiled[0, 0] = 1e6
-    off = (In8Bits(spoiled, signed=True).read() - spoiled).flatten().abs() / 1e-3
+    off = (Int8State(spoiled, signed=True).read() - spoiled).flatten().abs() / 1e-3
     assert off[1:256].min() > 0.9
     assert off[256:].max() < 1e-6
 
 
 def test_a_memory_of_nothing_stays_nothing_and_a_small_one_stays_as_it_is() -> None:
     for signed in (True, False):
-        assert not In8Bits(torch.zeros(64, 64), signed).read().any()
+        assert not Int8State(torch.zeros(64, 64), signed).read().any()
     assert "mean.blocks.0.norms.0.weight" in optimizer("adamw", state_8bit=True).state()

@@ -21,7 +21,7 @@ from pipeline.corpus.sources.published.language_id import LANGUAGES, messages
 from pipeline.corpus.sources.published.sentiment import Sentiment, label_of
 from pipeline.corpus.sources.user.labelled import KINDS, labelled_file
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.progress import follower
 
 Labelled = dict[str, list[tuple[str, str]]]
@@ -156,7 +156,7 @@ WRONG: dict[str, tuple[str, bytes, str]] = {
 def test_what_cannot_be_learned_from_is_one_line_that_says_where(name: str) -> None:
     file, content, line = WRONG[name]
     Path(file).write_bytes(content)
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         made(labelled_file, path=file)
     assert len(refusal.value.problems) == 1 and "\n" not in str(refusal.value)
     assert str(refusal.value).startswith(line)
@@ -168,7 +168,7 @@ def test_a_folder_without_labelled_texts_and_no_folder_at_all_are_one_line() -> 
         ("own", "prepare.path: no file in 'own' is a .csv"),
         ("nowhere", "prepare.path: there is no file or folder"),
     ):
-        with pytest.raises(Refusal, match=re.escape(line)):
+        with pytest.raises(UserError, match=re.escape(line)):
             made(labelled_file, path=path)
 
 
@@ -207,7 +207,7 @@ def test_a_mean_rating_is_neutral_below_half_a_point(mean: float, two: str, thre
     ids=["a damaged line", "cut off", "without ratings", "one class"],
 )
 def test_a_package_that_holds_something_else_is_one_line(content: bytes, line: str, project: Path) -> None:
-    with pytest.raises(Refusal, match=line) as refusal:
+    with pytest.raises(UserError, match=line) as refusal:
         made(Sentiment("vaderSentiment==3.3.2", packed.cached(project / "cache", content)))
     assert len(refusal.value.problems) == 1
 
@@ -235,7 +235,7 @@ msgstr[0] "eine \\"Zeile\\""\nmsgstr[1] ""\n"viele "\n"Zeilen"\n"""
 
 
 def test_half_of_the_words_of_brackets_are_balanced_and_in_the_others_two_have_changed_places() -> None:
-    card, found = made(labelled_dyck, size=20_000)
+    card, found = made(labelled_dyck, generated_chars=20_000)
     for split in SPLITS:
         counts = Counter(label for _, label in found[split])
         assert abs(counts["balanced"] - counts["unbalanced"]) <= 1
@@ -247,8 +247,8 @@ def test_half_of_the_words_of_brackets_are_balanced_and_in_the_others_two_have_c
 
 
 def test_too_few_words_of_brackets_are_one_line() -> None:
-    with pytest.raises(Refusal, match=r"prepare\.bracket_kinds: 1, nested 1 deep, allow too few different words"):
-        made(labelled_dyck, size=20_000, nesting=1, bracket_kinds=1)
+    with pytest.raises(UserError, match=r"prepare\.bracket_kinds: 1, nested 1 deep, allow too few different words"):
+        made(labelled_dyck, generated_chars=20_000, max_depth=1, bracket_kinds=1)
 
 
 @pytest.mark.parametrize("operation", ["add", "subtract"])
@@ -269,5 +269,5 @@ def test_every_pair_of_numbers_is_asked_once_and_no_split_answers_another(operat
 
 def test_a_modulus_of_too_few_pairs_is_one_line_and_all_numbers_have_a_character() -> None:
     assert len(set(NUMBERS)) == len(NUMBERS) >= 200 and not set(NUMBERS) & set("+-=\n")
-    with pytest.raises(Refusal, match=r"prepare\.modulus: 2 gives 3 pairs, too few for three splits"):
+    with pytest.raises(UserError, match=r"prepare\.modulus: 2 gives 3 pairs, too few for three splits"):
         made(labelled_modular, modulus=2, train_share=0.05)

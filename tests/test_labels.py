@@ -9,7 +9,7 @@ import pytest
 from small import knobs
 
 from pipeline.corpus.store.labels import Chosen, chosen
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 LABELS = np.repeat([0, 1, 2, 3], [500, 300, 200, 20])
 CLASSES = ["ape", "bee", "cat", "dog"]
@@ -31,23 +31,23 @@ def test_without_a_knob_all_examples_stay_as_they_are() -> None:
     ("examples", "of_each"), [(40, [10, 10, 10, 10]), (4, [1] * 4), (200, [60, 60, 60, 20]), (42, [11, 11, 10, 10])]
 )
 def test_examples_are_drawn_evenly_over_the_classes_as_far_as_there_are_any(examples: int, of_each: list[int]) -> None:
-    found = choice(examples=examples)
+    found = choice(max_examples=examples)
     assert np.bincount(found.labels).tolist() == of_each
     assert (np.diff(found.places) > 0).all() and (LABELS[found.places] == found.labels).all()
     assert found.says == {"training_examples_left_out": len(LABELS) - examples}
 
 
 def test_fewer_examples_are_among_the_more_and_another_seed_draws_others() -> None:
-    few, more = (set(choice(examples=examples).places.tolist()) for examples in (100, 500))
+    few, more = (set(choice(max_examples=examples).places.tolist()) for examples in (100, 500))
     assert few < more
-    assert set(choice(examples=100, seed=4).places.tolist()) != few
-    assert set(choice(examples=100).places.tolist()) == few
+    assert set(choice(max_examples=100, seed=4).places.tolist()) != few
+    assert set(choice(max_examples=100).places.tolist()) == few
 
 
 def test_more_examples_than_there_are_is_all_of_them_and_fewer_than_classes_is_one_line() -> None:
-    assert len(choice(examples=10_000).places) == len(LABELS)
-    with pytest.raises(Refusal, match=r"prepare\.examples: 3 leaves some of the 4 classes without an example; 4 or more"):
-        choice(examples=3)
+    assert len(choice(max_examples=10_000).places) == len(LABELS)
+    with pytest.raises(UserError, match=r"prepare\.max_examples: 3 leaves some of the 4 classes without an example; 4 or more"):
+        choice(max_examples=3)
 
 
 def test_noise_draws_its_share_of_the_labels_anew_and_says_how_many_are_wrong() -> None:

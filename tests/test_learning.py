@@ -21,7 +21,7 @@ from pipeline.corpus.sources.table import TEXTS
 from pipeline.corpus.store.text import Splits
 from pipeline.engine.loop import update, validate
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import begin
+from pipeline.engine.setup import build_training
 from pipeline.networks.attention import CONTROL_ATTENTIONS
 from pipeline.networks.mixers import CONTROL_MIXERS
 from pipeline.params import Params
@@ -32,21 +32,21 @@ pytestmark = pytest.mark.slow
 SYMBOLS = 12
 LEARNED = 0.98 * math.log(SYMBOLS)  # who finds no copies stays within .005 of ln(symbols) (measured)
 
-CONTROLS = {"attention": CONTROL_ATTENTIONS, "mixer": CONTROL_MIXERS}
+CONTROLS = {"attention": CONTROL_ATTENTIONS, "embedding_mixer": CONTROL_MIXERS}
 
 SET_UP: dict[str, Any] = {
-    "prepare": {"dataset": "repeats", "size": 200_000, "symbols": SYMBOLS},
+    "prepare": {"dataset": "repeats", "generated_chars": 200_000, "alphabet_size": SYMBOLS},
     "model": {
         "depth": 1,
         "width": 32,
         "heads": 1,
-        "length": 64,
+        "context_length": 64,
         "window": 32,
-        "mixer": "convolution",
+        "embedding_mixer": "convolution",
         "init": "orthogonal",
         "base_width": 16,
     },
-    "train": {"steps": 200, "batch": 32, "lr": 0.06, "weight_decay": 0.0, "validation_examples": 128},
+    "train": {"steps": 200, "batch_size": 32, "lr": 0.06, "weight_decay": 0.0, "validation_examples": 128},
 }
 
 
@@ -73,7 +73,7 @@ def repeats(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 def lowest(params: Params, tokens: Path, vocabulary: int) -> float:
     """The validation loss at which it has learned, or the lowest of 200 steps."""
     runtime = Runtime(params.runtime, "float32")
-    progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
+    progress, task = build_training(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     losses: list[float] = []
     while progress.step < params.train.steps and min(losses, default=math.inf) > LEARNED:
         for _ in range(20):
@@ -86,7 +86,7 @@ def lowest(params: Params, tokens: Path, vocabulary: int) -> float:
 def test_it_finds_copies_or_is_a_control_that_cannot(family: str, name: str, repeats: tuple[Path, int]) -> None:
     turned = KNOBS[name] if family == "knob" else {family: name}
     if family == "dropout_schedule":
-        turned = turned | {"dropout": 0.1, "layer_dropout": 0.1}
+        turned = turned | {"dropout": 0.1, "stochastic_depth": 0.1}
     if name == "kv_heads":
         turned = turned | {"heads": 2}
     loss = lowest(set_up(**turned), *repeats)

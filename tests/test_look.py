@@ -26,14 +26,14 @@ from pipeline.engine.runtime.runtime import Runtime
 from pipeline.lab.look import terminal as look_text
 from pipeline.lab.look.activations import Activation, Dissection, dissect, dissected
 from pipeline.lab.look.diagram import diagram
-from pipeline.lab.look.forward_pass import Looked, look
+from pipeline.lab.look.forward_pass import ForwardPass, look
 from pipeline.lab.look.heads import habits, most_decided
 from pipeline.lab.look.logit_lens import predictions
-from pipeline.lab.look.request import Asked
+from pipeline.lab.look.request import Request
 from pipeline.lab.look.trace import Trace, trace
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.transformer import GPT
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.tokenizers.tokenizers import Characters
 
 TOP = Path(__file__).parents[1]
@@ -235,7 +235,7 @@ def test_what_multiplies_a_branch_is_said() -> None:
     assert [seen(model)[f"blocks.0.{name}"].detail for name in ("mul", "mul_1")] == ["× 0.25", "× -2"]
     assert seen(network(model__residual="depth_scaled"))["blocks.0.add"].detail == "× 0.5"
     assert seen(network(model__init="mup", model__base_width=8))["div"].detail == "÷ 2"
-    assert seen(network(model__tied=True))["head"].parameters == 0
+    assert seen(network(model__tie_embeddings=True))["head"].parameters == 0
 
 
 # --------------------------------------------------------------------------------------------------- saturated, dead, broken
@@ -358,30 +358,32 @@ def project(bare: Path) -> Path:
     return bare
 
 
-def printed(looked: Looked, width: int = 130, head: tuple[int, int] | None = None) -> str:
+def printed(looked: ForwardPass, width: int = 130, head: tuple[int, int] | None = None) -> str:
     console = Console(file=(file := StringIO()), width=width, highlight=False)
     look_text.show(looked, console, head)
     return file.getvalue()
 
 
 def test_the_toy_text_goes_through_the_trained_model(project: Path) -> None:
-    looked = look(Asked())
+    looked = look(Request())
     assert looked.network == "after step 7"
     assert "".join(looked.words) == "the␣cat␣sat␣"  # the context holds twelve
     whose, *notes = looked.notes
-    assert whose.startswith("models: this model is of another run: model.depth is 3, and was 2 when train ran (and ")
+    assert whose.startswith(
+        "models/trained: this model is of another run: model.context_length is 128, and was 12 when train ran (and "
+    )
     assert notes == ["The context holds 12 tokens: of 35 these are the first."]
 
 
 def test_a_prompt_goes_through_the_snapshot_of_a_step(project: Path) -> None:
-    first, last = look(Asked("the cat", step="0")), look(Asked("the cat", step="last"))
+    first, last = look(Request("the cat", step="0")), look(Request("the cat", step="last"))
     assert (first.network, last.network) == ("after step 0", "after step 7")
     assert first.seen.activations[0].rms == pytest.approx(last.seen.activations[0].rms / 3)  # as they were left
-    assert look(Asked("the €cat")).notes[1:] == ["The tokenizer lacks characters of this prompt; the model reads 'the cat'."]
+    assert look(Request("the €cat")).notes[1:] == ["The tokenizer lacks characters of this prompt; the model reads 'the cat'."]
 
 
 def test_without_a_trained_model_the_network_is_drawn_as_it_would_be_trained(bare: Path) -> None:
-    looked = look(Asked(ids="3 1, 4", knobs=("model.depth=1", "model.width=32"), vocabulary=10))
+    looked = look(Request(ids="3 1, 4", knobs=("model.depth=1", "model.width=32"), vocabulary=10))
     assert looked.network == "as drawn, untrained (seed 1)"
     assert looked.words == ["3", "1", "4"]
     fresh = GPT(looked.model, 10, torch.Generator().manual_seed(1))
@@ -389,7 +391,7 @@ def test_without_a_trained_model_the_network_is_drawn_as_it_would_be_trained(bar
         embedded = fresh.embedding(torch.tensor([3, 1, 4]))
     assert looked.seen.activations[0].rms == pytest.approx(float(embedded.double().square().mean().sqrt()))
     assert looked.seen.loss == pytest.approx(math.log(10))  # its head begins at 0
-    assert look(Asked(ids="3 1 4")).notes[0].startswith("There is no trained model here (`dvc repro` trains one)")
+    assert look(Request(ids="3 1 4")).notes[0].startswith("There is no trained model here (`dvc repro` trains one)")
 
 
 @pytest.mark.parametrize(
@@ -407,15 +409,15 @@ def test_without_a_trained_model_the_network_is_drawn_as_it_would_be_trained(bar
     ],
 )
 def test_words_that_say_nothing_or_contradict_each_other_are_refused(asked: dict[str, Any], line: str) -> None:
-    with pytest.raises(Refusal) as refusal:
-        Asked(**asked)
+    with pytest.raises(UserError) as refusal:
+        Request(**asked)
     assert refusal.value.problems == (line,)
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--step", "3"], "models/model.safetensors: there is no trained model here; "),
+        (["--step", "3"], "models/trained/model.safetensors: there is no trained model here; "),
         (["--untrained"], "data/tokens/tokenizer.json: no text has been tokenized with these knobs; "),
     ],
 )
@@ -429,22 +431,22 @@ def test_what_is_not_there_to_be_looked_at_is_one_line_before_torch_is_imported(
 
 
 def test_a_step_without_a_snapshot_is_refused_with_the_nearest(project: Path) -> None:
-    with pytest.raises(Refusal, match=r"\A--step: no snapshot was kept of step 5; nearest: 3 and 7 \(all: 0, 3, 7; [^\n]*\Z"):
-        look(Asked(step="5"))
-    with pytest.raises(Refusal, match="nearest: 7 "):
-        look(Asked(step="1,000"))
-    with pytest.raises(Refusal, match=r"\A--prompt: '€' holds nothing that this tokenizer knows; [^\n]*\Z"):
-        look(Asked("€"))
-    with pytest.raises(Refusal, match=r"\A--ids: 99 is none of this vocabulary's, 0 .. 14"):
-        look(Asked(ids="1 99"))
+    with pytest.raises(UserError, match=r"\A--step: no snapshot was kept of step 5; nearest: 3 and 7 \(all: 0, 3, 7; [^\n]*\Z"):
+        look(Request(step="5"))
+    with pytest.raises(UserError, match="nearest: 7 "):
+        look(Request(step="1,000"))
+    with pytest.raises(UserError, match=r"\A--prompt: '€' holds nothing that this tokenizer knows; [^\n]*\Z"):
+        look(Request("€"))
+    with pytest.raises(UserError, match=r"\A--ids: 99 is none of this vocabulary's, 0 .. 14"):
+        look(Request(ids="1 99"))
     for wrong in ("2", "x.1", "²⋅1", "3.1", "0.1"):
-        with pytest.raises(Refusal, match=r"\A--head: [^\n]*\Z"):
-            look_text.head_named(wrong, look(Asked("the")).maps)
-    assert look_text.head_named("2.1", look(Asked("the")).maps) == (2, 1)
+        with pytest.raises(UserError, match=r"\A--head: [^\n]*\Z"):
+            look_text.head_named(wrong, look(Request("the")).maps)
+    assert look_text.head_named("2.1", look(Request("the")).maps) == (2, 1)
 
 
 def test_the_terminal_shows_the_tree_the_next_token_the_lens_and_the_heads(project: Path) -> None:
-    looked = look(Asked("the cat sat"))
+    looked = look(Request("the cat sat"))
     text = printed(looked, head=(2, 1))
     assert "The network after step 7: 2 blocks of width 16" in text
     for part in (
@@ -463,7 +465,7 @@ def test_the_terminal_shows_the_tree_the_next_token_the_lens_and_the_heads(proje
 
 def test_of_a_deep_network_the_terminal_unfolds_the_first_block_and_the_last(bare: Path) -> None:
     small = ("model.depth=9", "model.width=16", "model.heads=2")
-    text = printed(look(Asked(ids="1 2 3", knobs=small, vocabulary=9)))
+    text = printed(look(Request(ids="1 2 3", knobs=small, vocabulary=9)))
     assert text.count("├ feed_forward") == 2
     assert text.count("(folded; the page shows all)") == 7
 
@@ -471,6 +473,6 @@ def test_of_a_deep_network_the_terminal_unfolds_the_first_block_and_the_last(bar
 def test_nothing_that_a_tokenizer_holds_upsets_a_terminal(bare: Path) -> None:
     hostile = "[bold]\x1b[31m\x07\u202e\n"
     leave_model(bare, subject(bare, Characters.learn([hostile], 0, has_end=True), text=hostile * 40))
-    text = printed(look(Asked(hostile)))
+    text = printed(look(Request(hostile)))
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", text)
     assert "[│b│o│l│d│]" in text

@@ -24,10 +24,10 @@ from pipeline.artifacts import made_for, read_json, write_json
 from pipeline.lab.cli import main
 from pipeline.lab.look import classifier_html as look_class_page
 from pipeline.lab.look import classifier_terminal as look_class_text
-from pipeline.lab.look.classifier import Told
+from pipeline.lab.look.classifier import ClassifierPass
 from pipeline.lab.look.forward_pass import look
-from pipeline.lab.look.request import Asked
-from pipeline.params import Refusal
+from pipeline.lab.look.request import Request
+from pipeline.params import UserError
 
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -44,17 +44,17 @@ def leave(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None
     """A trained model of some kind with its data and its knobs, in a folder in which we then stand."""
     made = small_subject(folder, **changes)
     leave_model(folder, made)
-    params = knobs(**(OF_KIND[changes["task__kind"]] | changes | {"probe__toy": "the cat sat"}))
+    params = knobs(**(OF_KIND[changes["task__kind"]] | changes | {"probe__toy_text": "the cat sat"}))
     (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump()))
     monkeypatch.chdir(folder)
 
 
 def test_the_name_of_a_class_does_nothing_to_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(tmp_path, monkeypatch, **NETWORKS["linear"])
-    for file in (Path("models/model.json"), Path("data/tokens/meta.json")):
+    for file in (Path("models/trained/model.json"), Path("data/tokens/meta.json")):
         write_json(file, read_json(file) | {"classes": ["\x1b[31mred", "green\x9b", "blue\x07"]})
     sealed(tmp_path)
-    about = Path("models/model.json")
+    about = Path("models/trained/model.json")
     write_json(about, read_json(about) | {"tokenizer": made_for(Path("data/tokens"))})
     sealed(tmp_path)
     told = seen(image="0")
@@ -62,13 +62,13 @@ def test_the_name_of_a_class_does_nothing_to_the_terminal(tmp_path: Path, monkey
     assert not {"\x1b", "\x9b", "\x07"} & {*written(told)}
 
 
-def seen(**asked: Any) -> Told:
-    told = look(Asked(**asked))
-    assert isinstance(told, Told)
+def seen(**asked: Any) -> ClassifierPass:
+    told = look(Request(**asked))
+    assert isinstance(told, ClassifierPass)
     return told
 
 
-def written(told: Told, width: int = 140) -> str:
+def written(told: ClassifierPass, width: int = 140) -> str:
     console = Console(file=StringIO(), width=width)
     look_class_text.show(told, console, (1, 1) if told.maps.size else None)
     return console.file.getvalue()  # type: ignore[attr-defined]
@@ -144,18 +144,18 @@ def test_a_fresh_network_is_looked_at_before_any_training(kind: str, tmp_path: P
     leave(tmp_path, monkeypatch, task__kind=kind)
     assert "as drawn, untrained" in seen(untrained=True).network
     assert len(seen(knobs=("model.depth=1",)).layers) == 2
-    shutil.rmtree("models")
+    shutil.rmtree("models/trained")
     assert "no trained model here" in seen().notes[0]
     shutil.rmtree("data/tokens")
-    with pytest.raises(Refusal, match="no data of kind"):
-        look(Asked(untrained=True))
+    with pytest.raises(UserError, match="no data of kind"):
+        look(Request(untrained=True))
 
 
 def test_a_snapshot_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(tmp_path, monkeypatch, **NETWORKS["cnn"])
     assert seen(step="3").network == "after step 3"
-    with pytest.raises(Refusal, match="no snapshot was kept of step 4"):
-        look(Asked(step="4"))
+    with pytest.raises(UserError, match="no snapshot was kept of step 4"):
+        look(Request(step="4"))
 
 
 REFUSED: dict[str, tuple[str, dict[str, str], str]] = {
@@ -176,14 +176,14 @@ def test_what_cannot_be_looked_at_is_refused_in_a_line(name: str, tmp_path: Path
     kind, asked, says = REFUSED[name]
     leave(tmp_path, monkeypatch, task__kind=kind)
     Image.new("L", (9, 9)).save("large.png")
-    with pytest.raises(Refusal, match=says) as refused:
-        look(Asked(**{knob: int(value) if knob == "vocabulary" else value for knob, value in asked.items()}))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=says) as refused:
+        look(Request(**{knob: int(value) if knob == "vocabulary" else value for knob, value in asked.items()}))  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)
 
 
 def test_an_image_and_a_text_at_once_are_refused() -> None:
-    with pytest.raises(Refusal, match="--image: stands in the place of a text"):
-        Asked(prompt="a", image="1")
+    with pytest.raises(UserError, match="--image: stands in the place of a text"):
+        Request(prompt="a", image="1")
 
 
 def test_a_head_is_refused_where_nothing_attends(

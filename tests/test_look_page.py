@@ -20,7 +20,7 @@ from test_look import network
 
 from pipeline.lab.cli import main
 from pipeline.lab.look.activations import dissect
-from pipeline.lab.look.forward_pass import Looked
+from pipeline.lab.look.forward_pass import ForwardPass
 from pipeline.lab.look.html import page, write
 from pipeline.networks.transformer import GPT
 from pipeline.params import load
@@ -30,9 +30,9 @@ IDS = [3, 1, 4, 1, 5, 9]
 WORDS = ["</script>", "<x-evil>", "&amp;", "'\"`", "a", "b", "{{x}}", "\\u2028", "-->", "é", "javascript:"]
 
 
-def looked(model: GPT | None = None, ids: list[int] = IDS) -> Looked:
+def looked(model: GPT | None = None, ids: list[int] = IDS) -> ForwardPass:
     model = model or network()
-    return Looked(
+    return ForwardPass(
         "after step 7 <x-evil>",
         ["a note <x-evil>"],
         model.knobs,
@@ -116,8 +116,8 @@ def test_a_network_that_broke_and_a_lone_token_have_a_page_too() -> None:
 def test_the_page_of_the_default_network_is_under_five_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[1])
     params = load()
-    model = GPT(params.model.model_copy(update={"init": "gpt2"}), params.tokenize.vocabulary, torch.Generator().manual_seed(1))
-    whole = page(looked(model, list(range(params.model.length))))
+    model = GPT(params.model.model_copy(update={"init": "gpt2"}), params.tokenize.vocab_size, torch.Generator().manual_seed(1))
+    whole = page(looked(model, list(range(params.model.context_length))))
     assert 100_000 < len(whole.encode()) < 5_000_000, "at its whole context"
 
 

@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.corpus.store import image_duplicates as room
-from pipeline.corpus.store.disk_images import Joined, Some, Stack
+from pipeline.corpus.store.disk_images import DiskImages, Joined, Some
 from pipeline.corpus.store.image_duplicates import AFAR, NEAR, Search, digests, lookalikes
 from pipeline.corpus.store.images import scale_of
 
@@ -185,8 +185,8 @@ def test_frames_that_are_known_to_be_of_one_scene_are_not_compared(monkeypatch: 
 # -------------------------------------------------------------------------------------------------------------- on the disk
 
 
-def stacked(images: Pixels) -> Stack:
-    stack = Stack()
+def stacked(images: Pixels) -> DiskImages:
+    stack = DiskImages()
     for image in images:
         stack.append(image)
     return stack
@@ -220,7 +220,7 @@ def test_the_scale_of_images_is_that_of_all_pixels_at_once(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_images() -> None:
     rng = np.random.default_rng(0)
-    stack = Stack()
+    stack = DiskImages()
     for _ in range(200):
         for image in noise(rng, 50, (64, 64, 3)):
             stack.append(image)

@@ -14,18 +14,18 @@ from small import KINDS, TOP, VOCABULARY, WRITERS, Keeping, knobs, same, started
 from pipeline.artifacts import TRAIN_METRICS, meta_of, read_json, seal
 from pipeline.engine.display import display
 from pipeline.engine.loop import fit, update, validate
-from pipeline.engine.recorder import Journal, metrics_of
+from pipeline.engine.recorder import TrainingRecorder, metrics_of
 from pipeline.engine.runtime.runtime import Runtime, Scaler
 from pipeline.engine.sampler import rows_of
 from pipeline.networks.transformer import GPT
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.tasks.base import IGNORED, Shape, Task, Unit
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.table import TASKS
 
 
 def test_a_clipped_gradient_has_the_norm_of_the_limit_and_the_log_says_how_large_it_was(tmp_path: Path) -> None:
-    params = knobs(train__clip=0.01, train__optimizer="sgd", train__momentum=0.0, train__lr=1.0, train__weight_decay=0.0)
+    params = knobs(train__grad_clip=0.01, train__optimizer="sgd", train__momentum=0.0, train__lr=1.0, train__weight_decay=0.0)
     progress, task, runtime = started(params, tmp_path)
     before = [weight.detach().clone() for weight in progress.model.parameters()]
     update(progress, task, params.train, params.seed, runtime, lambda: False)
@@ -46,7 +46,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_leaves_a_finite_log(tmp_
         model__norm="none",
         model__init="fan_in",
         train__steps=40,
-        train__curve_points=40,
+        train__log_points=40,
     )
     progress, task, runtime = started(params, tmp_path)
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_leaves_a_finite_log(tmp_
 
 
 def test_a_validation_loss_that_is_no_number_ends_the_training_too(tmp_path: Path) -> None:
-    params = knobs(train__steps=12, train__curve_points=1, train__validations=3, train__lr=1e-8)
+    params = knobs(train__steps=12, train__log_points=1, train__validation_points=3, train__lr=1e-8)
     progress, task, runtime = started(params, tmp_path)
     ids = np.load(tmp_path / "validation.npy")
     missing = next(token for token in range(VOCABULARY) if token in ids)
@@ -74,7 +74,7 @@ def test_a_validation_loss_that_is_no_number_ends_the_training_too(tmp_path: Pat
 
 
 def test_a_row_tells_the_length_of_the_gradients_that_have_one(tmp_path: Path) -> None:
-    params = knobs(train__steps=4, train__curve_points=1)
+    params = knobs(train__steps=4, train__log_points=1)
     alone, task, runtime = started(params, tmp_path)
     progress, _, _ = started(params, tmp_path)
     alone.step = progress.step = 3
@@ -86,7 +86,7 @@ def test_a_row_tells_the_length_of_the_gradients_that_have_one(tmp_path: Path) -
 
 
 def test_validation_holds_no_more_sequences_at_once_than_training(tmp_path: Path) -> None:
-    params = knobs(train__batch=8, train__accumulation=4, train__validation_examples=8)
+    params = knobs(train__batch_size=8, train__accumulation_steps=4, train__validation_examples=8)
     progress, task, runtime = started(params, tmp_path)
     seen: list[int] = []
     progress.model.embedding.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
@@ -98,7 +98,7 @@ def test_validation_holds_no_more_sequences_at_once_than_training(tmp_path: Path
 def test_memory_that_runs_out_is_one_line_and_any_other_error_is_itself() -> None:
     runtime = Runtime(knobs().runtime)
     with (
-        pytest.raises(Refusal, match=r"train: the network and a batch want more memory .*accumulation"),
+        pytest.raises(UserError, match=r"train: the network and a batch want more memory .*accumulation"),
         runtime.enough_memory(),
     ):
         torch.empty(2**60)
@@ -108,22 +108,23 @@ def test_memory_that_runs_out_is_one_line_and_any_other_error_is_itself() -> Non
 
 def test_memory_that_runs_out_names_what_would_help_cheapest_first_and_nothing_that_is_turned_already() -> None:
     def help_for(**changes: object) -> str:
-        with pytest.raises(Refusal) as refused, Runtime(knobs(**changes).runtime).enough_memory():
+        with pytest.raises(UserError) as refused, Runtime(knobs(**changes).runtime).enough_memory():
             torch.empty(2**60)
         return str(refused.value).partition("cheapest first: ")[2]
 
     assert help_for() == (
-        "a larger train.accumulation, runtime.loss_chunk=1024, runtime.checkpointing=selective, runtime.checkpointing=block,"
-        " a smaller train.batch, model.length, model.width or model.depth"
+        "a larger train.accumulation_steps, runtime.loss_chunk_size=1024, runtime.activation_checkpointing=selective,"
+        " runtime.activation_checkpointing=block,"
+        " a smaller train.batch_size, model.context_length, model.width or model.depth"
     )
-    turned = {"runtime__micro_batch_tokens": 512, "runtime__loss_chunk": 256, "runtime__checkpointing": "block"}
+    turned = {"runtime__micro_batch_tokens": 512, "runtime__loss_chunk_size": 256, "runtime__activation_checkpointing": "block"}
     assert help_for(**turned) == (
-        "a smaller runtime.micro_batch_tokens, a smaller train.batch, model.length, model.width or model.depth"
+        "a smaller runtime.micro_batch_tokens, a smaller train.batch_size, model.context_length, model.width or model.depth"
     )
 
 
 def test_rows_and_validations_fall_evenly_and_on_the_last_step(tmp_path: Path) -> None:
-    params = knobs(train__steps=10, train__curve_points=4, train__validations=3)
+    params = knobs(train__steps=10, train__log_points=4, train__validation_points=3)
     progress, task, runtime = started(params, tmp_path)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     assert [row["step"] for row in progress.curve] == [3, 5, 8, 10]
@@ -132,7 +133,7 @@ def test_rows_and_validations_fall_evenly_and_on_the_last_step(tmp_path: Path) -
 
 
 def test_a_row_is_the_mean_of_the_steps_since_the_row_before(tmp_path: Path) -> None:
-    each, few = (knobs(train__curve_points=points) for points in (12, 3))
+    each, few = (knobs(train__log_points=points) for points in (12, 3))
     curves = []
     for params in (each, few):
         progress, task, runtime = started(params, tmp_path)
@@ -155,7 +156,7 @@ def test_validation_reads_the_same_examples_whatever_the_batch_and_changes_nothi
     progress, task, runtime = started(params, tmp_path)
     weights = {name: tensor.clone() for name, tensor in progress.tensors().items()}
     losses = [
-        validate(progress, task, knobs(train__batch=batch, train__validation_examples=10**6).train, runtime, lambda: False)
+        validate(progress, task, knobs(train__batch_size=batch, train__validation_examples=10**6).train, runtime, lambda: False)
         for batch in (1, 3, 64)
     ]
     assert len({accuracy for _, accuracy in losses}) == 1
@@ -164,7 +165,7 @@ def test_validation_reads_the_same_examples_whatever_the_batch_and_changes_nothi
 
 
 def test_held_out_windows_predict_every_token_but_the_first_once(tmp_path: Path) -> None:
-    params = knobs(model__length=12)
+    params = knobs(model__context_length=12)
     write_tokens(tmp_path)
     task = LanguageModelling(tmp_path, params.model, Shape(VOCABULARY))
     ids = np.load(tmp_path / "test.npy")
@@ -285,7 +286,7 @@ def test_the_metrics_of_a_float16_training_count_its_skipped_steps(
     progress, task, _ = started(knobs(train__precision=precision), tmp_path / "tokens")
     progress.skipped = 2 if precision == "float16" else 0
     monkeypatch.chdir(tmp_path)
-    journal = Journal.__new__(Journal)
+    journal = TrainingRecorder.__new__(TrainingRecorder)
     journal.task = task
     journal.write_curves(progress)
     seal("train")

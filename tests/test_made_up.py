@@ -10,7 +10,7 @@ import torch
 from small import knobs
 from subjects import OF_KIND, small_subject
 
-from pipeline.lab.stand_ins.dummy_task import EXAMPLES, Draw, MadeUp
+from pipeline.lab.stand_ins.dummy_task import EXAMPLES, BatchMaker, MadeUp
 from pipeline.networks.classifier import PADDING
 from pipeline.params import Params
 from pipeline.tasks.base import Shape
@@ -20,7 +20,7 @@ from pipeline.tasks.table import TASKS
 
 def made_up(kind: str, shape: Shape, sizes: np.ndarray | None = None) -> tuple[Params, MadeUp]:
     params = knobs(task__kind=kind, **OF_KIND.get(kind, {}))
-    return params, MadeUp(params, shape, Objective(), Draw(1, sizes))
+    return params, MadeUp(params, shape, Objective(), BatchMaker(1, sizes))
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
@@ -32,9 +32,9 @@ def test_a_made_up_batch_is_one_that_the_task_could_have_drawn(kind: str, tmp_pa
     drawn, made = real.batch("train", np.arange(4)), task.batch("train", np.arange(4))
     assert (made.inputs.dtype, made.targets.dtype) == (drawn.inputs.dtype, drawn.targets.dtype)
     assert made.inputs.ndim == drawn.inputs.ndim and made.targets.shape == drawn.targets.shape
-    assert (task.length, task.unit, task.uniform) == (real.length, real.unit, real.uniform)
+    assert (task.length, task.unit, task.uniform_loss) == (real.length, real.unit, real.uniform_loss)
     network = task.build(torch.Generator().manual_seed(1))
-    assert float(task.loss(network, made).total.detach()) == pytest.approx(made.count * task.uniform, rel=0.3)
+    assert float(task.loss(network, made).total.detach()) == pytest.approx(made.count * task.uniform_loss, rel=0.3)
 
 
 def test_made_up_texts_are_as_long_as_real_ones_and_padded_behind() -> None:

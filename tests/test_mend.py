@@ -69,7 +69,7 @@ def test_a_damaged_list_of_locks_goes(clone: Path, name: str, content: str) -> N
 
 
 def held_by(pid: int) -> str:
-    return json.dumps({"write": {"/lab/models": {"pid": pid, "cmd": "dvc repro"}}, "read": {}})
+    return json.dumps({"write": {"/lab/models/trained": {"pid": pid, "cmd": "dvc repro"}}, "read": {}})
 
 
 def test_a_list_that_names_another_process_by_the_number_of_a_dead_one_goes(clone: Path) -> None:

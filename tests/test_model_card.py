@@ -36,7 +36,7 @@ def test_what_is_of_the_models_own_run_stands_on_its_card(lab: Path, change: Cal
 
 
 def _other_model(lab: Path) -> None:
-    write(lab, "models/model.bin", "others")
+    write(lab, "models/trained/model.bin", "others")
 
 
 def _other_scores(lab: Path) -> None:

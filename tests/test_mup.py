@@ -8,7 +8,7 @@ from small import VOCABULARY, knobs, same
 from torch import Tensor
 
 from pipeline.engine.optimizers.matrix import orthogonalised
-from pipeline.networks.inits import UpdateKind, rates
+from pipeline.networks.inits import UpdateKind, lr_multipliers
 from pipeline.networks.roles import Role, role_of
 from pipeline.networks.transformer import GPT
 from pipeline.params import Model
@@ -19,7 +19,7 @@ IDS = torch.randint(VOCABULARY, (8, 12), generator=torch.Generator().manual_seed
 
 def model_of(init: str, width: int, **more: object) -> Model:
     """A GPT-2 of some width, whose base is 32 wide."""
-    gpt2 = {"model__norm": "layer", "model__bias": True, "model__mixer": "none", "model__activation": "gelu"}
+    gpt2 = {"model__norm": "layer", "model__bias": True, "model__embedding_mixer": "none", "model__activation": "gelu"}
     return knobs(**gpt2 | {"model__init": init, "model__width": width, "model__base_width": 32} | more).model  # type: ignore[arg-type]
 
 
@@ -47,8 +47,8 @@ def step(network: GPT, kind: UpdateKind, lr: float, multiples: dict[str, float])
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_at_its_base_width_it_is_the_standard_parametrisation(kind: UpdateKind, tied: bool) -> None:
-    ours, standard = (built(model_of(init, 32, model__tied=tied)) for init in ("mup", "gpt2"))
-    multiples = [rates(dict(network.named_parameters()), network.knobs, kind) for network in (ours, standard)]
+    ours, standard = (built(model_of(init, 32, model__tie_embeddings=tied)) for init in ("mup", "gpt2"))
+    multiples = [lr_multipliers(dict(network.named_parameters()), network.knobs, kind) for network in (ours, standard)]
     assert multiples[0] == multiples[1] == dict.fromkeys(multiples[0], 1.0)
     for _ in range(3):
         assert torch.equal(ours(IDS), standard(IDS))
@@ -60,7 +60,7 @@ def test_at_its_base_width_it_is_the_standard_parametrisation(kind: UpdateKind, 
 def reach(init: str, width: int, kind: UpdateKind, lr: float) -> float:
     """How far three steps move the logits: root mean square."""
     network = built(model_of(init, width))
-    multiples = rates(dict(network.named_parameters()), network.knobs, kind)
+    multiples = lr_multipliers(dict(network.named_parameters()), network.knobs, kind)
     before = network(IDS).detach()
     for _ in range(3):
         step(network, kind, lr, multiples)
@@ -85,7 +85,7 @@ def test_every_part_of_a_network_goes_at_the_pace_of_the_papers_table() -> None:
         ("gradient", 1.0, 4.0),
         ("orthogonal", 1.0, 1.0),
     ):
-        found = rates(dict(network.named_parameters()), network.knobs, kind)  # type: ignore[arg-type]
+        found = lr_multipliers(dict(network.named_parameters()), network.knobs, kind)  # type: ignore[arg-type]
         assert {found[name] for name in matrices} == {matrix}
         assert {found[name] for name in parts} == {other}
         assert found["blocks.0.residual.scale"] == 1.0

@@ -33,8 +33,8 @@ def test_label_smoothing_is_that_of_torch_in_value_and_gradient(smoothing: float
         logits, targets, reduction="sum", ignore_index=IGNORED, label_smoothing=smoothing
     )
     ours = Objective(label_smoothing=smoothing).loss(logits, targets, training=True)
-    torch.testing.assert_close(ours.followed, theirs, rtol=1e-12, atol=0)
-    slopes = [torch.autograd.grad(value, logits)[0] for value in (ours.followed, theirs)]
+    torch.testing.assert_close(ours.minimized, theirs, rtol=1e-12, atol=0)
+    slopes = [torch.autograd.grad(value, logits)[0] for value in (ours.minimized, theirs)]
     torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-12, atol=1e-15)
 
 
@@ -43,8 +43,8 @@ def test_the_z_loss_is_the_square_of_the_logarithm_of_the_denominator() -> None:
     counted = targets != IGNORED
     expected = logits[counted].exp().sum(dim=1).log().square().sum()
     added = Objective(z_loss=0.5).loss(logits, targets, training=True)
-    torch.testing.assert_close(added.followed - added.total, 0.5 * expected, rtol=1e-12, atol=0)
-    assert torch.autograd.grad(added.followed, logits)[0][~counted].abs().max() == 0
+    torch.testing.assert_close(added.minimized - added.total, 0.5 * expected, rtol=1e-12, atol=0)
+    assert torch.autograd.grad(added.minimized, logits)[0][~counted].abs().max() == 0
 
 
 @pytest.mark.parametrize("name", ADDED)

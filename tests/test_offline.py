@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.lab.setup import offline_plots as offline
 from pipeline.lab.setup.offline_plots import TEMPLATE, install
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 OUTSIDE = re.compile(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)\s*=\s*["']?(?:https?:)?//""")
 
@@ -113,5 +113,5 @@ def test_a_template_of_the_user_s_own_stays(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_repository_it_says_so(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match="is no DVC repository"):
+    with pytest.raises(UserError, match="is no DVC repository"):
         install(tmp_path)

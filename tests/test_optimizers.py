@@ -102,7 +102,9 @@ def test_lion_moves_as_its_authors_program_does() -> None:
 
 
 def test_soap_moves_as_its_paper_says() -> None:
-    train = knobs(train__beta1=0.9, train__beta2=0.95, train__epsilon=1e-8, train__weight_decay=0.3, train__axes_every=4).train
+    train = knobs(
+        train__beta1=0.9, train__beta2=0.95, train__epsilon=1e-8, train__weight_decay=0.3, train__precondition_frequency=4
+    ).train
     ours, theirs = parameters(SQUARE, torch.float64), parameters(SQUARE, torch.float64)
     reference = Soap(theirs, beta1=0.9, beta2=0.95, epsilon=1e-8, decay=0.3, every=4)
     assert train_both(OPTIMIZERS["soap"](ours, train, {}), reference, theirs) < 1e-6
@@ -114,7 +116,7 @@ def test_schedule_free_moves_as_its_authors_formulas_say_and_is_read_as_their_av
     optimizer = OPTIMIZERS["schedule_free"](ours, train, {})
     reference = ScheduleFree(theirs, beta1=0.9, beta2=0.98, epsilon=1e-8, decay=0.3)
     assert train_both(optimizer, reference, theirs, climbing_first) < 1e-6
-    with optimizer.reading():
+    with optimizer.eval_weights():
         assert max(float((ours[name] - x).detach().abs().max()) for name, x in reference.x.items()) < 1e-6
     assert furthest(ours, theirs) < 1e-6
 

@@ -41,7 +41,7 @@ def here(path: str = SCORES) -> Verdict:
 
 
 def test_what_the_stages_left_is_of_the_knobs_code_and_data_here(lab: Path) -> None:
-    assert [here(path) for path in (SCORES, FINDING, "models", "metrics/train.json", "data/raw")] == [THESE] * 5
+    assert [here(path) for path in (SCORES, FINDING, "models/trained", "metrics/train.json", "data/raw")] == [THESE] * 5
 
 
 def test_a_knob_of_runtime_says_nothing_of_the_numbers(lab: Path) -> None:
@@ -56,7 +56,7 @@ def _move_data(root: Path) -> None:
 
 def _train_alone(root: Path) -> None:
     turn(root, seed=2)
-    write(root, "models/model.bin", "others")
+    write(root, "models/trained/model.bin", "others")
     record(root, "prepare", "train")
     turn(root, seed=1)
     record_of = yaml.safe_load((root / "dvc.lock").read_text())
@@ -88,7 +88,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "code/engine has changed since train ran",
     ),
     "code that went": (lambda root: (root / "code/prepare.py").unlink(), "code/prepare.py has changed since prepare ran"),
-    "training alone": (_train_alone, "evaluate has not run on the models that train left"),
+    "training alone": (_train_alone, "evaluate has not run on the models/trained that train left"),
     "a number by hand": (lambda root: write(root, SCORES, '{"loss": 0.1}'), f"{SCORES} is not what evaluate left"),
     "no file": (lambda root: (root / SCORES).unlink(), f"{SCORES} is not what evaluate left"),
     "one more dependency": (
@@ -125,7 +125,7 @@ def test_a_change_makes_them_the_numbers_of_another_run_and_is_named(lab: Path, 
 
 def test_what_came_before_the_change_is_still_of_this_run(lab: Path) -> None:
     turn(lab, evaluate__top=3)
-    assert here("models") == here("metrics/train.json") == here("data/raw") == THESE
+    assert here("models/trained") == here("metrics/train.json") == here("data/raw") == THESE
     assert here().says == "evaluate.top is 3, and was 0 when evaluate ran"
     write(lab, FINDING, "{}")
     assert here(FINDING).says == f"{FINDING} is not what diagnose left"
@@ -191,7 +191,7 @@ def test_files_of_one_run_are_of_one_run_whatever_the_knobs_are_now(lab: Path) -
     turn(lab, seed=2)
     write(lab, "code/engine/loop.py", "L")
     together = Origin(Workspace(), among_themselves=True)
-    assert together.verdict("models") == together.verdict(SCORES) == THESE
+    assert together.verdict("models/trained") == together.verdict(SCORES) == THESE
     _train_alone(lab)
     assert not Origin(Workspace(), among_themselves=True).verdict(SCORES)
 
@@ -246,7 +246,7 @@ def commit(root: Path) -> None:
 @pytest.fixture
 def history(lab: Path) -> Path:
     git(lab, "init", "-q", "-b", "main")
-    write(lab, ".gitignore", "__pycache__\n/data/raw\n/models\n/metrics/train.json\n/.rally\n")
+    write(lab, ".gitignore", "__pycache__\n/data/raw\n/models/trained\n/metrics/train.json\n/.rally\n")
     commit(lab)
     return lab
 

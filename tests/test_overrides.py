@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from pipeline.lab.dvc.overrides import check, expand, for_params, turned
-from pipeline.params import Params, Refusal, parse, read_sections, read_yaml
+from pipeline.lab.dvc.overrides import apply_overrides, check, expand, for_params
+from pipeline.params import Params, UserError, parse, read_sections, read_yaml
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 STANDING = read_sections(PARAMS)
@@ -25,8 +25,8 @@ STANDING = read_sections(PARAMS)
         ["train.snapshots=[0,0.5,1]"],
         ["++train.lr=0.5"],
         ['evaluate.prompts=[\'a, b: "c"\',"it\'s"]'],
-        ["probe.toy=a b"],
-        ["probe.toy='on'", "model.causal=true"],
+        ["probe.toy_text=a b"],
+        ["probe.toy_text='on'", "model.causal=true"],
         ["train.steps=int(7.9)"],
         ["runtime.compile=auto"],
     ],
@@ -34,7 +34,7 @@ STANDING = read_sections(PARAMS)
 def test_knobs_are_turned_as_dvc_turns_them_in_params_yaml(overrides: list[str], tmp_path: Path) -> None:
     shutil.copy(PARAMS, tmp_path)
     apply_overrides(tmp_path / "params.yaml", overrides)
-    assert turned(STANDING, overrides) == read_yaml(tmp_path / "params.yaml")
+    assert apply_overrides(STANDING, overrides) == read_yaml(tmp_path / "params.yaml")
     assert check([overrides], STANDING) == [parse(Params, read_yaml(tmp_path / "params.yaml"))]
 
 
@@ -57,8 +57,8 @@ def test_knobs_are_turned_as_dvc_turns_them_in_params_yaml(overrides: list[str],
         ),
         ("model.depth=glob(*)", "-S model.depth=glob(*): Glob override 'model.depth=glob(*)' is not supported."),
         (
-            "probe.toy=a${seed}",
-            "probe.toy: 'a${seed}': DVC's -S replaces text with ${ in it and refuses ???; write it without",
+            "probe.toy_text=a${seed}",
+            "probe.toy_text: 'a${seed}': DVC's -S replaces text with ${ in it and refuses ???; write it without",
         ),
         (
             "evaluate.prompts=['???']",
@@ -67,14 +67,14 @@ def test_knobs_are_turned_as_dvc_turns_them_in_params_yaml(overrides: list[str],
     ],
 )
 def test_what_cannot_be_turned_is_one_line(override: str, line: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         check(expand([override]), STANDING)
     assert caught.value.problems == (line,)
 
 
 @pytest.mark.parametrize("override", ["train.lr", "", "train[lr]=1", "train.lr=[1", "train.lr={a", "train.=1", "a b=1"])
 def test_what_dvc_cannot_read_is_one_line_that_shows_it(override: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         check(expand([override]), STANDING)
     [line] = caught.value.problems
     assert line.startswith(f"-S {override}: DVC cannot read this; KNOB=VALUE, such as train.lr=0.01: ")
@@ -83,7 +83,7 @@ def test_what_dvc_cannot_read_is_one_line_that_shows_it(override: str) -> None:
 
 @pytest.mark.parametrize("override", [f"seed={'9' * 5000}", f"seed={'9' * 5000},1"])
 def test_a_number_of_thousands_of_digits_is_one_short_line(override: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         check(expand([override]), STANDING)
     [line] = caught.value.problems
     assert line.startswith("-S seed=999") and "5000 digits" in line and len(line) < 300
@@ -98,5 +98,5 @@ def test_every_value_of_a_knob_is_an_experiment() -> None:
 
 
 def test_a_knob_of_another_file_is_none_of_ours() -> None:
-    asked = ["seed=1", "params.yaml:train.lr=1", "other.yaml:lr=1", "probe.toy='a:b=c'"]
-    assert for_params(asked) == ["seed=1", "train.lr=1", "probe.toy='a:b=c'"]
+    asked = ["seed=1", "params.yaml:train.lr=1", "other.yaml:lr=1", "probe.toy_text='a:b=c'"]
+    assert for_params(asked) == ["seed=1", "train.lr=1", "probe.toy_text='a:b=c'"]

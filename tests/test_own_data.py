@@ -30,9 +30,9 @@ from pipeline.corpus.sources.user.bad_data import Unusable
 from pipeline.corpus.sources.user.classes import classes_of, in_order
 from pipeline.corpus.sources.user.labelled import KINDS
 from pipeline.corpus.sources.user.text import by_size
-from pipeline.corpus.store.images import Pictures
+from pipeline.corpus.store.images import ImageWriter
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import door
+from pipeline.params import entry_point
 from pipeline.progress import follower
 
 Content = bytes | str | Path  # a path: a link to there, as seen from the folder that holds it
@@ -85,7 +85,7 @@ def prepared(kind: str, turned: dict[str, Any]) -> tuple[Card, dict[str, Any]]:
     raw = Path("raw")
     raw.mkdir()
     if kind == "vision":
-        pictures = Pictures()
+        pictures = ImageWriter()
         card = IMAGES["file"](prepare, pictures, follower("none"))
         pictures.save(raw, card, prepare)
     else:
@@ -108,7 +108,7 @@ def look(kind: str, odd: Odd, capfd: pytest.CaptureFixture[str]) -> None:
     made: list[Any] = []
     if odd.line:
         with pytest.raises(SystemExit) as end:
-            door(lambda: made.append(prepared(kind, odd.turned)))()
+            entry_point(lambda: made.append(prepared(kind, odd.turned)))()
         *_, line = capfd.readouterr().err.splitlines()
         assert end.value.code == 2 and line.startswith(odd.line), line
         return
@@ -199,15 +199,15 @@ TEXT: dict[str, Odd] = {
         sizes=(8, 1, 1),
         left_out={"faulty_files": 1},
         says="left out: 1 files that cannot be used, the first of them: d.txt: is not UTF-8 text",
-        turned={"faulty": "leave_out"},
+        turned={"on_bad_data": "skip"},
     ),
     "files that are all not text, left out": Odd(
-        {"d.txt": b"\xe9t\xe9"}, "prepare.path: d.txt: there is no text in there", turned={"faulty": "leave_out"}
+        {"d.txt": b"\xe9t\xe9"}, "prepare.path: d.txt: there is no text in there", turned={"on_bad_data": "skip"}
     ),
     "a refusal says how to go on": Odd(
         TALES | {"d.txt": b"\xe9t\xe9"},
         "d.txt: is not UTF-8 text (byte 0xe9 near offset 0); save it as UTF-8, or convert it, if it is Latin-1 or Windows-1252:"
-        " iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW (prepare.faulty=leave_out goes on without such files)",
+        " iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW (prepare.on_bad_data=skip goes on without such files)",
     ),
     "an empty file, and one of a blank line": Odd(TALES | {"e.txt": "", "n.txt": "\n"}, sizes=(8, 2, 1)),
     "what macOS leaves": Odd(
@@ -356,7 +356,7 @@ def csv_of(split: str, count: int, classes: str = "ab") -> str:
 
 
 SAME = "mean the same and are one class, "
-LEAVE = {"faulty": "leave_out"}
+LEAVE = {"on_bad_data": "skip"}
 USUAL = (20, 2, 2)  # of 24 rows of two classes
 
 TABLES: dict[str, Odd] = {
@@ -436,7 +436,7 @@ TABLES: dict[str, Odd] = {
         says="left out: 2 rows that cannot be used, the first of them: a.csv, line 26: has 1 fields where",
         turned=LEAVE,
     ),
-    "an empty cell": Odd({"a.csv": table("x,", "y,a")}, "a.csv, line 26: the label is empty (prepare.faulty=leave_out goes on"),
+    "an empty cell": Odd({"a.csv": table("x,", "y,a")}, "a.csv, line 26: the label is empty (prepare.on_bad_data=skip goes on"),
     "an empty cell, left out": Odd(
         {"a.csv": table(",b", "y,a", "z,")},
         sizes=(21, 2, 2),
@@ -626,7 +626,7 @@ def test_tables_and_lines(what: str, capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_a_quote_that_is_never_closed_is_followed_no_farther_than_the_longest_field(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.corpus.sources.user.labelled.LONGEST", 1000)
-    prepare = knobs(task__kind="classify", prepare__dataset="dyck", prepare__faulty="leave_out").prepare
+    prepare = knobs(task__kind="classify", prepare__dataset="dyck", prepare__on_bad_data="skip").prepare
     unusable, counted = Unusable(prepare, "rows"), itertools.count()
     table = (line for line in ["text,label\n", '"open,a\n', *(f"text {i},b\n" for i in range(2000))] if next(counted) >= 0)
     rows = KINDS[".csv"]("a.csv", table, prepare, unusable)
@@ -643,7 +643,7 @@ def test_a_text_with_quotes_commas_and_line_ends_is_read_as_it_is() -> None:
 
 @given(st.text(st.sampled_from('ab,"\n'), max_size=60), st.sampled_from([".csv", ".jsonl"]))
 def test_any_table_is_read_or_refused_in_a_line_and_leaving_out_loses_no_line_that_stands_alone(body: str, kind: str) -> None:
-    prepare = knobs(task__kind="classify", prepare__dataset="dyck", prepare__faulty="leave_out").prepare
+    prepare = knobs(task__kind="classify", prepare__dataset="dyck", prepare__on_bad_data="skip").prepare
     good = {".csv": ("text,label\n", "one,a\n"), ".jsonl": ("", '{"text": "one", "label": "a"}\n')}[kind]
     content = f"{good[0]}{good[1]}{body}\n{good[1]}"
     unusable = Unusable(prepare, "rows")

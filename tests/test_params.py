@@ -27,11 +27,11 @@ from pipeline.params import (
     OF_KINDS,
     Params,
     ParamsError,
-    Refusal,
     Section,
+    UserError,
     Yaml12Loader,
     cores,
-    door,
+    entry_point,
     knob_names,
     load,
     machine_is_busy,
@@ -187,14 +187,14 @@ KINDS = {"language": "shakespeare", "classify": "dyck", "vision": "digits"}  # w
 # Each knob that is for some kinds of task alone, turned.
 TURNED = {
     "prepare.shuffled_pixels": True,
-    "prepare.near_duplicate": 0.8,
-    "prepare.examples": 100,
+    "prepare.dedup_threshold": 0.8,
+    "prepare.max_examples": 100,
     "prepare.label_noise": 0.2,
-    "train.draw": "epochs",
+    "train.sampling": "epochs",
     "train.windows": "documents",
-    "train.loss": "squares",
+    "train.loss": "mse",
     "train.class_weights": "balanced",
-    "train.start_from": "data/given",
+    "train.init_from": "data/given",
     "train.length_start": 0.5,
     "train.curriculum": "easy_first",
     "train.shift": 2,
@@ -262,17 +262,17 @@ def lines_of(wrong: Wrong) -> list[str]:
 def test_a_wrong_file_is_refused_in_these_lines(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_bytes(content_of(WRONG[what]))
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         load()
     assert sorted(caught.value.problems) == sorted(lines_of(WRONG[what]))
 
 
 def test_a_file_that_is_not_there_or_is_a_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Refusal, match=r"^params.yaml: there is no such file here; run from the top folder of the project$"):
+    with pytest.raises(UserError, match=r"^params.yaml: there is no such file here; run from the top folder of the project$"):
         load()
     Path("params.yaml").mkdir()
-    with pytest.raises(Refusal, match=r"^params.yaml: cannot be read: Is a directory$"):
+    with pytest.raises(UserError, match=r"^params.yaml: cannot be read: Is a directory$"):
         load()
 
 
@@ -340,7 +340,7 @@ def test_python_that_is_started_in_the_folder_of_the_stages_says_why_nothing_can
 
 
 def test_a_door_ends_quietly_on_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
-    @door
+    @entry_point
     def main() -> None:
         raise KeyboardInterrupt
 
@@ -376,9 +376,9 @@ def test_what_would_do_something_to_a_terminal_is_shown(text: str, shown: str) -
 
 
 def test_a_door_shows_what_a_refusal_quotes(capsys: pytest.CaptureFixture[str]) -> None:
-    for error in (Refusal("data/\x1b[2Jred.txt: holds no text", "half \ud800"), FileNotFoundError(2, "gone", "a\x1b]0;x")):
+    for error in (UserError("data/\x1b[2Jred.txt: holds no text", "half \ud800"), FileNotFoundError(2, "gone", "a\x1b]0;x")):
 
-        @door
+        @entry_point
         def main(error: Exception = error) -> None:
             raise error
 
@@ -397,7 +397,7 @@ def test_threads_sleep_at_once_where_the_kernel_says_that_the_machine_is_busy(
     )
     monkeypatch.setattr("pipeline.params.PRESSURE", tmp_path / "cpu")
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    door(lambda: None)()
+    entry_point(lambda: None)()
     assert os.environ["GOMP_SPINCOUNT"] == spins
 
 
@@ -427,7 +427,7 @@ def test_aliases_that_stand_for_little_are_read(tmp_path: Path) -> None:
         ("learning_rate", "train.lr"),
         ("train.learning_rate", "train.lr"),
         ("n_layer", "model.depth"),
-        ("batch_size", "train.batch"),
+        ("batch_size", "train.batch_size"),
         ("train.stepps", "train.steps"),
         ("activaton", "model.activation"),
         ("path", "prepare.path"),
@@ -456,11 +456,11 @@ def test_a_text_that_is_taken_is_left_as_it_is_by_turning_another_knob(text: str
     """OmegaConf, through which DVC passes all knobs at every -S, has words of its own."""
     with tempfile.TemporaryDirectory() as folder:
         for file in (yaml_file := Path(folder, "params.yaml")), Path(folder, "params.json"):
-            file.write_text(json.dumps({"probe": {"toy": text}, "evaluate": {"prompts": [text]}, "seed": 1}))
+            file.write_text(json.dumps({"probe": {"toy_text": text}, "evaluate": {"prompts": [text]}, "seed": 1}))
         if "${" in text or text == "???":
             with pytest.raises(ParamsError, match="DVC's -S replaces"):
                 read_sections(yaml_file)
             return
         apply_overrides(Path(folder, "params.json"), ["seed=2"])
         turned = json.loads(Path(folder, "params.json").read_text())
-        assert (turned["probe"]["toy"], turned["evaluate"]["prompts"], turned["seed"]) == (text, [text], 2)
+        assert (turned["probe"]["toy_text"], turned["evaluate"]["prompts"], turned["seed"]) == (text, [text], 2)

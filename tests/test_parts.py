@@ -93,7 +93,7 @@ def test_a_mixture_trains_on_both_and_holds_out_text_of_the_second_alone(tmp_pat
     for name in ("addition", "markov", "mixture"):
         folder = tmp_path / name
         folder.mkdir()
-        params = knobs(prepare__dataset=name, prepare__mixture=["addition", "markov"], prepare__size=2000)
+        params = knobs(prepare__dataset=name, prepare__mixture=["addition", "markov"], prepare__generated_chars=2000)
         with Splits(folder) as splits:
             cards[name] = DATASETS[name](params.prepare, splits, follower("none"))
         texts[name] = {split: text_of(folder, split).read_bytes() for split in SPLITS}
@@ -110,7 +110,7 @@ def test_a_mixture_trains_on_both_and_holds_out_text_of_the_second_alone(tmp_pat
 def test_the_parts_of_a_mixture_say_of_which_data_set_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     values = read_yaml(TOP / "params.yaml")
-    values["prepare"] |= {"dataset": "mixture", "mixture": ["repeats", "dyck"], "size": 5000}
+    values["prepare"] |= {"dataset": "mixture", "mixture": ["repeats", "dyck"], "generated_chars": 5000}
     values["tokenize"]["kind"] = "char"
     values["runtime"] |= {"progress": "none", "workers": 1}
     Path("params.yaml").write_text(yaml.safe_dump(values))

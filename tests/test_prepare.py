@@ -18,7 +18,7 @@ from pipeline import prepare, tokenize
 from pipeline.artifacts import CARD, CHECKSUMS, RAW, SPLITS, TOKENS, meta_of, sha256_of
 from pipeline.corpus.sources.table import TEXTS
 from pipeline.corpus.store.text import Splits, whole
-from pipeline.params import Refusal, read_yaml
+from pipeline.params import UserError, read_yaml
 from pipeline.tokenizers.tokenizers import TOKENIZERS, load
 
 POEM = "Shall I compare thee to a summer's day? Thou art more lovely.\n" * 200
@@ -35,7 +35,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def turn(**knobs: Any) -> None:
     """Write params.yaml with knobs such as prepare__dataset="markov"."""
     values = read_yaml(TOP / "params.yaml")
-    small = {"prepare__size": 2000, "runtime__progress": "none", "runtime__workers": 1}
+    small = {"prepare__generated_chars": 2000, "runtime__progress": "none", "runtime__workers": 1}
     for name, value in (small | knobs).items():
         section, _, knob = name.partition("__")
         values[section][knob] = value
@@ -75,7 +75,7 @@ def test_a_generated_data_set_needs_no_network_and_tells_its_entropy(dataset: st
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @pytest.mark.parametrize("dataset", ["markov", "addition"])
 def test_tokens_stand_for_the_whole_text_of_every_split(dataset: str, kind: str) -> None:
-    turn(prepare__dataset=dataset, tokenize__kind=kind, tokenize__vocabulary=300, tokenize__path=str(somebody_elses(True)))
+    turn(prepare__dataset=dataset, tokenize__kind=kind, tokenize__vocab_size=300, tokenize__path=str(somebody_elses(True)))
     prepare.main()
     tokenize.main()
     meta, tokenizer = told(meta_of(TOKENS)), load(TOKENS / "tokenizer.json")
@@ -165,7 +165,7 @@ def test_a_stage_that_fails_on_the_way_leaves_what_was_there(project: Path) -> N
     turn(prepare__dataset="markov")
     prepare.main()
     before = sha256_of(RAW)
-    with pytest.raises(Refusal), whole(RAW) as folder, Splits(folder) as splits:
+    with pytest.raises(UserError), whole(RAW) as folder, Splits(folder) as splits:
         splits.add("train", b"the only split")
     assert sha256_of(RAW) == before
     assert [path.name for path in Path("data").iterdir()] == ["raw"]

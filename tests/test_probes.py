@@ -21,7 +21,7 @@ from pipeline import probe
 from pipeline.artifacts import PROBE_METRICS, READINGS, read_json
 from pipeline.inference.trained import Subject, open_snapshots
 from pipeline.networks.attention import Attention
-from pipeline.params import Refusal, names_in
+from pipeline.params import UserError, names_in
 from pipeline.probes.attention.maps import attention_maps, label
 from pipeline.probes.gradients.gradient_norm import gradient_norm
 from pipeline.probes.signal.activation_rms import activation_rms
@@ -36,7 +36,7 @@ TABLES = {
     "position": names_in("networks/positions.py:POSITIONS"),
     "attention": names_in("networks/attention.py:ATTENTIONS"),
     "norm": names_in("networks/norms.py:NORMS"),
-    "mixer": names_in("networks/mixers.py:MIXERS"),
+    "embedding_mixer": names_in("networks/mixers.py:MIXERS"),
     "init": names_in("networks/inits.py:INITS"),
 }
 # So many networks that every entry of every table is in one, beside others than in the next.
@@ -45,9 +45,9 @@ KINDS: list[dict[str, object]] = [
     for place in range(max(map(len, TABLES.values())))
 ]
 KINDS += [
-    {"model__tied": True, "model__bias": True},
+    {"model__tie_embeddings": True, "model__bias": True},
     {"model__residual": "parallel", "model__position": "alibi", "model__kv_heads": 1},
-    {"model__qk_norm": True, "model__logit_cap": 5.0, "model__mixer": "convolution"},
+    {"model__qk_norm": True, "model__attention_softcap": 5.0, "model__embedding_mixer": "convolution"},
 ]
 
 
@@ -66,7 +66,7 @@ OTHERS: dict[str, tuple[dict[str, object], set[str]]] = {
     "classifier with a place of its own": ({"task__kind": "classify", "model__pooling": "first"}, OF_IMAGES),
     "classifier that looks near by": ({"task__kind": "classify", "model__attention": "window"}, OF_IMAGES),
     "cnn": ({"task__kind": "vision", "model__network": "cnn"}, OF_ATTENTION),
-    "cnn with batch norm": ({"task__kind": "vision", "model__norm": "batch", "model__shrink": "stride"}, OF_ATTENTION),
+    "cnn with batch norm": ({"task__kind": "vision", "model__norm": "batch", "model__downsample": "stride"}, OF_ATTENTION),
     "mlp": ({"task__kind": "vision", "model__network": "mlp"}, {*OF_ATTENTION, "feature_maps"}),
     "mlp with batch norm": (
         {"task__kind": "vision", "model__network": "mlp", "model__norm": "batch"},
@@ -165,7 +165,9 @@ def numbers(reading: Reading | None) -> dict[str, float]:
 
 
 def test_activation_rms_is_that_of_the_stream_computed_step_by_step(tmp_path: Path) -> None:
-    made = subject(tmp_path, model__mixer="smear", model__position="learned", model__norm="none", model__activation="relu")
+    made = subject(
+        tmp_path, model__embedding_mixer="smear", model__position="learned", model__norm="none", model__activation="relu"
+    )
     weights = dict(made.model.named_parameters())
     ids = made.batch.inputs
     x = weights["embedding.weight"][ids]
@@ -198,7 +200,7 @@ def attended(x: Tensor, weights: dict[str, Tensor]) -> Tensor:
 
 
 def test_attention_maps_are_those_of_the_formula(tmp_path: Path) -> None:
-    made = subject(tmp_path, model__mixer="none", model__position="none", model__norm="none")
+    made = subject(tmp_path, model__embedding_mixer="none", model__position="none", model__norm="none")
     reading = attention_maps(made)
     ids = torch.from_numpy(made.tokenizer.encode("the cat sat"))[None]
     x = made.model.embedding(ids)
@@ -293,7 +295,7 @@ def test_parts_of_characters_have_labels_of_their_own() -> None:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml, data and a trained model, in which we stand."""
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(knobs(probe__sequences=4, probe__toy="the cat").model_dump()))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(knobs(probe__sequences=4, probe__toy_text="the cat").model_dump()))
     monkeypatch.chdir(tmp_path)
     return leave_model(tmp_path, subject(tmp_path))
 
@@ -317,11 +319,11 @@ def test_the_stage_leaves_every_reading_over_all_snapshots_and_the_same_bytes_ea
 
 
 def last(project: Path) -> Subject:
-    return [*open_snapshots(project / "models", runtime(), sequences=4, toy="the cat")][-1]
+    return [*open_snapshots(project / "models/trained", runtime(), sequences=4, toy="the cat")][-1]
 
 
 def test_a_damaged_snapshot_is_refused_and_nothing_is_written(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = project / "models/snapshots/step-000000003.safetensors"
+    file = project / "models/trained/snapshots/step-000000003.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(SystemExit) as ended:
         probe.main()
@@ -333,8 +335,8 @@ def test_a_damaged_snapshot_is_refused_and_nothing_is_written(project: Path, cap
 
 @pytest.mark.parametrize("content", ['{"snapshots": []}', '{"snapshots": [1]}', "[]", '{"snapshots": [{"step": 1}]}'])
 def test_a_list_that_names_no_snapshots_is_refused(project: Path, content: str) -> None:
-    (project / "models/snapshots/snapshots.json").write_text(content)
-    with pytest.raises(Refusal, match=r"snapshots\.json: is (no list of snapshots|damaged)"):
+    (project / "models/trained/snapshots/snapshots.json").write_text(content)
+    with pytest.raises(UserError, match=r"snapshots\.json: is (no list of snapshots|damaged)"):
         last(project)
 
 

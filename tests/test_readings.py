@@ -23,7 +23,7 @@ from pipeline.engine.loop import fit
 from pipeline.inference.trained import Subject
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import use_kernel
-from pipeline.networks.dropout import Dropout, Noise
+from pipeline.networks.dropout import Dropout, DropoutState
 from pipeline.probes.gradients.gradient_norm import gradient_norm
 from pipeline.probes.gradients.noise_scale import from_two, noise_scale
 from pipeline.probes.gradients.sharpness import sharpness
@@ -198,7 +198,7 @@ def test_two_batch_sizes_tell_the_noise_scale_of_gradients_whose_covariance_is_k
 
 
 def test_update_ratios_are_those_of_whole_layers_moved_by_a_step(tmp_path: Path) -> None:
-    made = subject(tmp_path, model__tied=True, model__norm="rms")
+    made = subject(tmp_path, model__tie_embeddings=True, model__norm="rms")
     moved = copy.deepcopy(made.model)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -235,8 +235,8 @@ TINY = {"model__depth": 1, "model__activation": "gelu", "model__dropout": 0.5}
 FOLLOWED: dict[str, dict[str, object]] = {
     "a language model": {"model__width": 4, "model__heads": 1, "train__label_smoothing": 0.2},
     "a classifier": {"task__kind": "classify", "model__width": 4, "model__heads": 1, "train__class_weights": "balanced"},
-    "a linear map by squares": {"task__kind": "vision", "model__network": "linear", "train__loss": "squares"},
-    "a CNN with batch norm": {"task__kind": "vision", "model__width": 4, "model__norm": "batch", "model__expansion": 0.5},
+    "a linear map by squares": {"task__kind": "vision", "model__network": "linear", "train__loss": "mse"},
+    "a CNN with batch norm": {"task__kind": "vision", "model__width": 4, "model__norm": "batch", "model__mlp_ratio": 0.5},
     "an MLP": {"task__kind": "vision", "model__network": "mlp", "model__width": 4},
 }
 
@@ -247,8 +247,8 @@ def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian_of_what_is
 ) -> None:
     made = small_subject(tmp_path, **TINY, **changes)
     assert sharpness(made) is None, "nobody asked"
-    assert made.followed is not None
-    objective = made.followed.objective
+    assert made.training_task is not None
+    objective = made.training_task.objective
     before = {name: weight.clone() for name, weight in made.model.named_parameters()}
 
     found = numbers(sharpness(replace(made, sharpness_iterations=200)))
@@ -257,11 +257,11 @@ def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian_of_what_is
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     rows = np.arange(4) * made.task.size("train") // 4
     batch = made.task.batch("train", rows)
-    use_kernel(model, "written")
+    use_kernel(model, "eager")
     for module in model.modules():
         if isinstance(module, Dropout):
             module.rate = 0.0
-    logits = model(batch.inputs, Noise(1, 2, 0.5, slice(0, 4), 4)).flatten(0, -2)
+    logits = model(batch.inputs, DropoutState(1, 2, 0.5, slice(0, 4), 4)).flatten(0, -2)
     loss = by_hand(logits, batch.targets.flatten(), objective)
     slopes = torch.cat([slope.flatten() for slope in torch.autograd.grad(loss, weights, create_graph=True)])
     rows = [
@@ -326,8 +326,8 @@ class Probing(Keeping):
         self.known = {"task": task, "reads": load_tokenizer(tokenizer_of(folder)), "runtime": runtime}
         self.steps, self.read = steps, list[dict[str, Reading]]()
 
-    def keep(self, progress: Progress) -> None:
-        super().keep(progress)
+    def on_step(self, progress: Progress) -> None:
+        super().on_step(progress)
         if progress.step in self.steps:
             updates = {name: 0.1 for name, _ in progress.model.named_parameters()}
             made = Subject(progress.model, **self.known, step=progress.step, sequences=4, toy="abc", updates=updates)
@@ -337,11 +337,11 @@ class Probing(Keeping):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"model__dropout": 0.2, "model__layer_dropout": 0.1},
+        {"model__dropout": 0.2, "model__stochastic_depth": 0.1},
         {
             "model__attention": "window",
             "model__position": "learned",
-            "train__accumulation": 2,
+            "train__accumulation_steps": 2,
             "train__optimizer": "schedule_free",
             "train__lr": 0.01,
         },

@@ -20,13 +20,13 @@ from pipeline.engine.block_execution import CHECKPOINTING
 from pipeline.engine.loop import update
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import objective_of, untrained
+from pipeline.engine.setup import objective_of, untrained_state
 from pipeline.lab.budget.fake_step import rehearse
-from pipeline.lab.stand_ins.dummy_task import Draw, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, use_kernel
 from pipeline.networks.convolution import SHRINKS
-from pipeline.networks.dropout import DROPOUT_SCHEDULES, Noise
+from pipeline.networks.dropout import DROPOUT_SCHEDULES, DropoutState
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.inits import INITS
@@ -44,7 +44,7 @@ from pipeline.tasks.objective import Objective
 FAMILIES = {
     "model__activation": ACTIVATIONS,
     "model__norm": NORMS,
-    "model__mixer": MIXERS,
+    "model__embedding_mixer": MIXERS,
     "model__position": POSITIONS,
     "model__attention": ATTENTIONS,
     "model__residual": RESIDUALS,
@@ -57,17 +57,17 @@ ENTRIES = [(family, name) for family, table in FAMILIES.items() for name in tabl
 GPT2 = {
     "model__activation": "gelu",
     "model__norm": "layer",
-    "model__mixer": "none",
+    "model__embedding_mixer": "none",
     "model__position": "learned",
-    "model__expansion": 4.0,
+    "model__mlp_ratio": 4.0,
     "model__bias": True,
     "train__optimizer": "adamw",
 }
 
 
 def shape(depth: int, width: int, heads: int, length: int, batch: int, **more: Any) -> dict[str, Any]:
-    sizes = {"depth": depth, "width": width, "heads": heads, "length": length}
-    return {f"model__{name}": size for name, size in sizes.items()} | {"train__batch": batch} | more
+    sizes = {"depth": depth, "width": width, "heads": heads, "context_length": length}
+    return {f"model__{name}": size for name, size in sizes.items()} | {"train__batch_size": batch} | more
 
 
 # (knobs, vocabulary, precision)
@@ -87,15 +87,15 @@ GRID: dict[str, tuple[dict[str, Any], int, str]] = {
     "a large vocabulary": (shape(1, 64, 4, 32, 8), 20_000, "float32"),
     "a large vocabulary in bfloat16": (shape(1, 64, 4, 32, 8), 20_000, "bfloat16"),
     "a tiny vocabulary": (shape(2, 64, 4, 32, 8), 3, "float32"),
-    "tied": (shape(1, 64, 4, 32, 8, model__tied=True), 5_000, "float32"),
+    "tied": (shape(1, 64, 4, 32, 8, model__tie_embeddings=True), 5_000, "float32"),
     "as GPT-2": (shape(2, 64, 4, 64, 8, **GPT2), 65, "float32"),
-    "as GPT-2, tied, in bfloat16": (shape(2, 64, 4, 64, 8, **GPT2 | {"model__tied": True}), 1_000, "bfloat16"),
+    "as GPT-2, tied, in bfloat16": (shape(2, 64, 4, 64, 8, **GPT2 | {"model__tie_embeddings": True}), 1_000, "bfloat16"),
     "swiglu and rms": (shape(2, 64, 4, 32, 8, model__activation="swiglu", model__norm="rms"), 65, "float32"),
     "dropout": (shape(2, 64, 4, 32, 8, model__dropout=0.2), 65, "float32"),
     "a window": (shape(2, 64, 4, 64, 8, model__attention="window", model__window=8), 65, "float32"),
-    "accumulation": (shape(1, 64, 4, 32, 16, train__accumulation=4), 65, "float32"),
-    "accumulation of a large vocabulary": (shape(1, 64, 4, 32, 8, train__accumulation=2), 5_000, "bfloat16"),
-    "sgd, clipped": (shape(2, 64, 4, 32, 8, train__optimizer="sgd", train__clip=1.0), 65, "float32"),
+    "accumulation": (shape(1, 64, 4, 32, 16, train__accumulation_steps=4), 65, "float32"),
+    "accumulation of a large vocabulary": (shape(1, 64, 4, 32, 8, train__accumulation_steps=2), 5_000, "bfloat16"),
+    "sgd, clipped": (shape(2, 64, 4, 32, 8, train__optimizer="sgd", train__grad_clip=1.0), 65, "float32"),
 }
 
 
@@ -113,10 +113,10 @@ class Tracked(LanguageModelling):
         return Parts(np.array([self.length + 1]), np.zeros(1), np.zeros(1, np.uint8))
 
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
-        ids = torch.zeros((len(rows), self.model.length + 1), dtype=torch.int64)
+        ids = torch.zeros((len(rows), self.model.context_length + 1), dtype=torch.int64)
         return AllCount(ids[:, :-1], ids[:, 1:].clone())
 
-    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
         self.tracker.reset_mod_stats()
         return super().loss(model, batch, noise)
 
@@ -132,7 +132,7 @@ def tracked_peak(params: Params, vocabulary: int, precision: str) -> int:
     runtime, tracker = Runtime(params.runtime, precision), MemTracker()
     with FakeTensorMode():
         task = Tracked(params, vocabulary, objective_of(params.train, runtime), tracker)
-        progress = untrained(params.seed, task, params.model, params.train, runtime)
+        progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         tracker.track_external(progress.model, *progress.optimizer.state().values())
         with tracker:
             for _ in range(2):
@@ -145,7 +145,7 @@ def counted(params: Params, vocabulary: int) -> tuple[int, int]:
     """Parameters, and FLOPs of forward and backward by torch's own counter; on the meta device it counts attention too."""
     with torch.device("meta"):
         model = GPT(params.model, vocabulary, torch.Generator().manual_seed(0))
-        ids = torch.zeros((params.train.batch, params.model.length), dtype=torch.int64)
+        ids = torch.zeros((params.train.batch_size, params.model.context_length), dtype=torch.int64)
     with FlopCounterMode(display=False) as counter:
         model(ids).sum().backward()
     return sum(weight.numel() for weight in model.parameters()), int(counter.get_total_flops())
@@ -160,9 +160,9 @@ def allocated_peak(params: Params, shape: int | Shape, precision: str, longest: 
         params,
         shape,
         objective_of(params.train, runtime),
-        Draw(1, sizes),
+        BatchMaker(1, sizes),
     )
-    progress = untrained(params.seed, task, params.model, params.train, runtime)
+    progress = untrained_state(params.seed, task, params.model, params.train, runtime)
     for step in (0, params.train.steps - 1):
         for weight in progress.model.parameters():
             weight.grad = None
@@ -194,8 +194,14 @@ def test_memory_is_what_torchs_tracker_says(name: str) -> None:
 
 
 IMAGES, TEXTS = Shape(classes=tuple("0123456789"), image=(28, 28, 1)), Shape(200, ("bad", "good"))
-VISION = {"task__kind": "vision", "prepare__dataset": "digits", "train__batch": 32, "model__width": 32}
-CLASSIFY = {"task__kind": "classify", "prepare__dataset": "dyck", "train__batch": 32, "model__width": 32, "model__length": 64}
+VISION = {"task__kind": "vision", "prepare__dataset": "digits", "train__batch_size": 32, "model__width": 32}
+CLASSIFY = {
+    "task__kind": "classify",
+    "prepare__dataset": "dyck",
+    "train__batch_size": 32,
+    "model__width": 32,
+    "model__context_length": 64,
+}
 
 # (knobs, what there is to read, precision)
 CLASSES: dict[str, tuple[dict[str, Any], Shape, str]] = {
@@ -203,7 +209,7 @@ CLASSES: dict[str, tuple[dict[str, Any], Shape, str]] = {
     "the default's CNN in bfloat16": (VISION, IMAGES, "bfloat16"),
     "a CNN over a line": (VISION, Shape(classes=("a", "b", "c"), image=(1, 40, 1)), "float32"),
     "a CNN with dropout and biases": (VISION | {"model__dropout": 0.2, "model__bias": True}, IMAGES, "float32"),
-    **{f"a CNN that shrinks by {name}": (VISION | {"model__shrink": name}, IMAGES, "float32") for name in SHRINKS},
+    **{f"a CNN that shrinks by {name}": (VISION | {"model__downsample": name}, IMAGES, "float32") for name in SHRINKS},
     **{f"a CNN with {name} norm": (VISION | {"model__norm": name}, IMAGES, "float32") for name in IMAGE_NORMS},
     **{f"{name} over images": (VISION | {"model__network": name}, IMAGES, "float32") for name in NETWORKS},
     "an mlp with batch norm, blended": (
@@ -219,11 +225,11 @@ CLASSES: dict[str, tuple[dict[str, Any], Shape, str]] = {
 
 def multiplied(params: Params, shape: Shape) -> tuple[int, int]:
     """Parameters that learn, and FLOPs of forward and backward by torch's own counter, which sees attention written out."""
-    task = MadeUp(params, shape, Objective(), Draw(1, np.array([40, params.model.length])))
+    task = MadeUp(params, shape, Objective(), BatchMaker(1, np.array([40, params.model.context_length])))
     model = task.build(torch.Generator().manual_seed(0))
-    use_kernel(model, "written")
+    use_kernel(model, "eager")
     with FlopCounterMode(display=False) as counter:
-        model(task.batch("train", np.arange(params.train.batch)).inputs).sum().backward()
+        model(task.batch("train", np.arange(params.train.batch_size)).inputs).sum().backward()
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad), int(counter.get_total_flops())
 
 
@@ -233,7 +239,7 @@ def test_what_has_classes_is_counted_as_exactly_and_held_as_it_is_trained(name: 
     params = knobs(**changes)
     step = rehearse(params, of, precision=precision, on_card=False)
     assert (sum(step.parameters.values()), step.flops["forward"] + step.flops["backward"]) == multiplied(params, of)
-    assert step.bytes == pytest.approx(allocated_peak(params, of, precision, params.model.length), rel=0.05)
+    assert step.bytes == pytest.approx(allocated_peak(params, of, precision, params.model.context_length), rel=0.05)
     assert step.peak["logits"] == 0
 
 
@@ -266,7 +272,7 @@ def test_every_entry_of_every_table_is_budgeted_as_it_is_trained(family: str, na
 def test_a_loss_in_pieces_holds_the_logits_of_one_piece() -> None:
     whole, pieces = (
         (rehearse(params, Shape(20_000), precision="float32", on_card=False), allocated_peak(params, 20_000, "float32"))
-        for params in (knobs(**shape(1, 64, 4, 32, 8, runtime__loss_chunk=chunk)) for chunk in (0, 32))
+        for params in (knobs(**shape(1, 64, 4, 32, 8, runtime__loss_chunk_size=chunk)) for chunk in (0, 32))
     )
     assert pieces[0].bytes == pytest.approx(pieces[1], rel=0.05)
     assert pieces[0].bytes < 0.7 * whole[0].bytes
@@ -278,7 +284,7 @@ def test_a_teacher_is_held_too(tmp_path: Path) -> None:
         tmp_path / "model.json",
         {"task": "language", "model": teacher.model.model_dump(), "vocabulary": 65, "tokenizer": "0" * 64, "sha256": "0" * 64},
     )
-    taught = knobs(**shape(1, 16, 4, 32, 8), train__teacher=str(tmp_path), train__teacher_weight=0.5)
+    taught = knobs(**shape(1, 16, 4, 32, 8), train__teacher=str(tmp_path), train__distill_weight=0.5)
     alone, with_it = (rehearse(params, Shape(65), precision="float32", on_card=False) for params in (student, taught))
     weights = 4 * sum(rehearse(teacher, Shape(65), precision="float32", on_card=False).parameters.values())
     assert with_it.bytes > alone.bytes + weights
@@ -291,7 +297,7 @@ def test_what_is_frozen_is_held_without_gradient_memory_or_way_back(tmp_path: Pa
         tmp_path / "model.json",
         {"task": "language", "model": speaker.model.model_dump(), "vocabulary": 200, "tokenizer": "0" * 64, "sha256": "0" * 64},
     )
-    of = shape(3, 64, 4, 32, 8) | {"task__kind": "classify", "prepare__dataset": "dyck", "train__start_from": str(tmp_path)}
+    of = shape(3, 64, 4, 32, 8) | {"task__kind": "classify", "prepare__dataset": "dyck", "train__init_from": str(tmp_path)}
     thawed, frozen = (
         rehearse(knobs(**of, train__freeze=freeze), TEXTS, precision="float32", on_card=False) for freeze in (False, True)
     )
@@ -305,7 +311,7 @@ def test_what_is_frozen_is_held_without_gradient_memory_or_way_back(tmp_path: Pa
 
 @pytest.mark.parametrize("kind", CHECKPOINTING)
 def test_what_is_computed_again_is_counted_and_not_held(kind: str) -> None:
-    params = knobs(**shape(3, 64, 4, 32, 8, runtime__checkpointing=kind))
+    params = knobs(**shape(3, 64, 4, 32, 8, runtime__activation_checkpointing=kind))
     whole = knobs(**shape(3, 64, 4, 32, 8))
     step, plain = (rehearse(each, Shape(65), precision="float32", on_card=False) for each in (params, whole))
     assert step.bytes == pytest.approx(allocated_peak(params, 65, "float32"), rel=0.05)
@@ -322,7 +328,7 @@ def test_a_card_is_spared_the_scores_that_bfloat16_writes_out_on_a_cpu() -> None
 
 
 def test_a_forward_pass_of_gpt2_takes_the_published_flops() -> None:
-    params = knobs(**shape(12, 768, 12, 1024, 1, **GPT2 | {"model__tied": True, "model__bias": False}))
+    params = knobs(**shape(12, 768, 12, 1024, 1, **GPT2 | {"model__tie_embeddings": True, "model__bias": False}))
     step = rehearse(params, Shape(50_257), precision="float32", on_card=False)
     assert step.flops["forward"] == 291_648_307_200
     assert sum(step.parameters.values()) == 124_337_664

@@ -14,7 +14,7 @@ from pipeline.corpus.store.text import Splits
 from pipeline.engine.loop import fit
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import begin
+from pipeline.engine.setup import build_training
 from pipeline.progress import follower
 
 SYMBOLS, LENGTH = 16, 200_000
@@ -31,7 +31,9 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = tmp_path_factory.mktemp("raw")
     folder = write_tokens(tmp_path_factory.mktemp("tokens"), LENGTH, SYMBOLS)
     with Splits(raw) as splits:
-        prepare = knobs(prepare__dataset="repeats", prepare__symbols=SYMBOLS, prepare__size=LENGTH + 1000).prepare
+        prepare = knobs(
+            prepare__dataset="repeats", prepare__alphabet_size=SYMBOLS, prepare__generated_chars=LENGTH + 1000
+        ).prepare
         TEXTS["repeats"](prepare, splits, follower("none"))
     for split in SPLITS:
         symbols = np.frombuffer((raw / f"{split}.txt").read_bytes(), np.uint8)
@@ -41,11 +43,11 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_learns_to_copy_within_200_steps_or_says_why_not(name: str, tokens: Path) -> None:
-    size = {"model__depth": 1, "model__width": 32, "model__heads": 1, "model__length": 64, "train__batch": 32}
-    course = {"train__steps": 200, "train__schedule": "constant", "train__weight_decay": 0.0, "train__validations": 1}
+    size = {"model__depth": 1, "model__width": 32, "model__heads": 1, "model__context_length": 64, "train__batch_size": 32}
+    course = {"train__steps": 200, "train__schedule": "constant", "train__weight_decay": 0.0, "train__validation_points": 1}
     params = knobs(train__optimizer=name, train__lr=RATES.get(name, 0.02), train__validation_examples=128, **size, **course)
     runtime = Runtime(params.runtime, "float32")
-    progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
+    progress, task = build_training(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     [row] = progress.validations
     shares = np.bincount(np.load(tokens / "validation.npy")) / len(np.load(tokens / "validation.npy"))

@@ -13,7 +13,7 @@ from subjects import machine, subject
 from pipeline.evaluation.samples import choose, page, stream
 from pipeline.figures.samples import inline, read_samples
 from pipeline.inference.trained import Subject
-from pipeline.params import Evaluate, Refusal
+from pipeline.params import Evaluate, UserError
 from pipeline.tokenizers.tokenizers import Bytes, Characters
 
 CYCLE = "é€😀 a\n".encode()  # ten different bytes: each is followed by one other
@@ -105,7 +105,7 @@ def test_a_model_that_diverged_is_refused_in_one_line(tmp_path: Path) -> None:
     made = subject(tmp_path)
     with torch.no_grad():
         next(made.model.parameters()).fill_(torch.nan)
-    with pytest.raises(Refusal, match="diverged"):
+    with pytest.raises(UserError, match="diverged"):
         written(made, "the")
 
 

@@ -20,7 +20,7 @@ from test_families import KNOBS, VARIANTS
 from torch import Tensor, nn
 
 from pipeline.engine.loop import update
-from pipeline.engine.sanity import numbers_at_start, problems, said
+from pipeline.engine.sanity import formatted, numbers_at_start, problems
 from pipeline.lab.sanity import check as soundness
 from pipeline.lab.sanity.overfit import LEARNED, losses_on_one_batch
 from pipeline.networks.attention import Attention, Cache
@@ -57,7 +57,7 @@ def test_every_network_of_ours_is_sound(family: str, name: str, tmp_path: Path) 
     assert problems(numbers) == []
     assert numbers["future"] == numbers["across_batch"] == 0 < numbers["present"]
     assert numbers["cache_difference"] < 2e-6 * max(1, numbers["largest_logit"])
-    [line] = said(numbers)
+    [line] = formatted(numbers)
     assert line.startswith(f"sound: loss at the start {numbers['loss']:.3f} (uniform {math.log(11):.3f}), causal, no leak")
 
 
@@ -96,7 +96,7 @@ def test_a_network_of_another_kind_leaves_out_what_it_has_not(tmp_path: Path) ->
     network = Pairs(nn.Embedding(11, 8), nn.Linear(8, 11))
     numbers = numbers_at_start(network, task)
     assert set(numbers) == {"loss", "uniform", "logit_variance", "start_excess", "start_chance"}
-    assert said(numbers)[0].endswith(f"(uniform {math.log(11):.3f})")
+    assert formatted(numbers)[0].endswith(f"(uniform {math.log(11):.3f})")
 
 
 def test_of_weights_that_were_given_the_loss_is_not_judged(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_every_network_over_images_is_sound(network: str, norm: str, tmp_path: P
     assert problems(numbers) == []
     assert numbers["across_batch"] == 0 < numbers["present"]
     assert "future" not in numbers
-    assert said(numbers)[0].endswith(f"(uniform {math.log(3):.3f}), no leak over the batch")
+    assert formatted(numbers)[0].endswith(f"(uniform {math.log(3):.3f}), no leak over the batch")
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -133,12 +133,12 @@ def test_every_classifier_is_sound(causal: bool, pooling: str, tmp_path: Path) -
     assert numbers["across_batch"] == 0 < numbers["present"]
     assert numbers.get("future") == (0 if causal else None)
     assert numbers["padding_difference"] < 1e-5
-    assert "no leak over the batch, padding changes nothing" in said(numbers)[0]
+    assert "no leak over the batch, padding changes nothing" in formatted(numbers)[0]
 
 
 def of_kind(folder: Path, kind: str, **changes: Any) -> dict[str, float]:
     """The numbers of a fresh network over texts or images of three classes, one of them more frequent."""
-    made = small_subject(folder, task__kind=kind, model__length=40, model__init="gpt2", **changes)
+    made = small_subject(folder, task__kind=kind, model__context_length=40, model__init="gpt2", **changes)
     return numbers_at_start(made.task.build(torch.Generator().manual_seed(0)), made.task)
 
 
@@ -193,7 +193,7 @@ def test_a_mixer_that_looks_up_ids_to_come_is_seen_though_no_gradient_passes(
         return x + self.weight[self.rows(ids, ids.roll(-1, dims=1))]
 
     monkeypatch.setattr(Bigrams, "forward", forward)
-    assert "look at the causal mask" in found(tmp_path, model__mixer="bigrams")
+    assert "look at the causal mask" in found(tmp_path, model__embedding_mixer="bigrams")
 
 
 def test_what_mixes_the_examples_of_a_batch_is_seen(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ class Told(LanguageModelling):
 
 def test_what_is_known_before_it_was_learned_is_seen(tmp_path: Path) -> None:
     model = knobs(
-        model__tied=True, model__init="gpt2", model__width=128
+        model__tie_embeddings=True, model__init="gpt2", model__width=128
     ).model  # tied: its first guess is what it has just read
     folder = write_tokens(tmp_path, tokens=4000, vocabulary=200)
     for task, seen in ((Told(folder, model, Shape(200)), True), (LanguageModelling(folder, model, Shape(200)), False)):
@@ -262,13 +262,13 @@ def test_a_loss_that_is_no_number_is_said_and_left_out(tmp_path: Path) -> None:
         progress.model.get_parameter("embedding.weight").fill_(math.inf)
     numbers = numbers_at_start(progress.model, task)
     assert all(map(math.isfinite, numbers.values()))
-    assert said(numbers)[0].startswith("not sound: the loss at the start is not a number")
+    assert formatted(numbers)[0].startswith("not sound: the loss at the start is not a number")
 
 
 # ------------------------------------------------------------------------------------------------------ nothing is changed
 
 
-@pytest.mark.parametrize("changes", [{}, {"model__dropout": 0.3}, {"runtime__checkpointing": "block"}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"model__dropout": 0.3}, {"runtime__activation_checkpointing": "block"}], ids=str)
 def test_a_training_that_was_looked_at_is_the_same_training(changes: dict[str, Any], tmp_path: Path) -> None:
     params = knobs(**changes)
     ends = []
@@ -290,7 +290,7 @@ def gradients(network: nn.Module) -> dict[str, Tensor]:
 
 
 def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_arranged_again_after_it(tmp_path: Path) -> None:
-    progress, task, _ = started(knobs(runtime__checkpointing="block"), tmp_path)
+    progress, task, _ = started(knobs(runtime__activation_checkpointing="block"), tmp_path)
     blocks = [module for module in progress.model.modules() if isinstance(module, Block)]
     arranged, called = [block.forward for block in blocks], []
     for block in blocks:
@@ -320,7 +320,7 @@ def told(params: Any) -> tuple[bool, str]:
 def test_one_batch_is_learned_by_heart_or_it_is_said_that_it_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in (("EXAMPLES", {"language": 4}), ("LENGTH", 16), ("LABELS", 17), ("STEPS", 60)):
         monkeypatch.setattr(soundness, name, size)
-    adamw = {"train__optimizer": "adamw", "train__warmup": 0.0, "train__precision": "float32", "model__width": 64}
+    adamw = {"train__optimizer": "adamw", "train__warmup_ratio": 0.0, "train__precision": "float32", "model__width": 64}
     learned, said_of_it = told(knobs(**adamw, train__lr=0.01))
     assert learned
     assert "\nlearned: one batch of 4 sequences of 16 random labels, in " in said_of_it

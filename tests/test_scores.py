@@ -21,7 +21,7 @@ from pipeline.evaluation import scores
 from pipeline.evaluation.baselines import Score
 from pipeline.evaluation.scores import score, standings, summary
 from pipeline.inference.trained import Subject, open_model
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.tokenizers.tokenizers import Characters
 
 
@@ -129,7 +129,7 @@ def test_the_summary_of_a_model_that_diverged_is_json_that_dvc_can_read(tmp_path
 def test_an_opened_model_says_what_the_saved_one_said(tmp_path: Path) -> None:
     made = subject(tmp_path)
     leave_model(tmp_path, made)
-    opened = open_model(tmp_path / "models", runtime(), tokens=tmp_path / "data/tokens")
+    opened = open_model(tmp_path / "models/trained", runtime(), tokens=tmp_path / "data/tokens")
     ids = torch.arange(10)[None]
     assert torch.equal(opened.model(ids), made.model(ids))
     assert opened.step == 7
@@ -181,9 +181,9 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_a_model_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
     leave_model(tmp_path, subject(tmp_path))
     break_it, message = BROKEN[name]
-    break_it(tmp_path / "models")
-    with pytest.raises(Refusal, match=message) as refused:
-        open_model(tmp_path / "models", runtime(), tokens=tmp_path / "data/tokens")
+    break_it(tmp_path / "models/trained")
+    with pytest.raises(UserError, match=message) as refused:
+        open_model(tmp_path / "models/trained", runtime(), tokens=tmp_path / "data/tokens")
     assert "\n" not in str(refused.value)
 
 
@@ -230,5 +230,5 @@ def test_the_stage_without_a_model_says_so_and_writes_nothing(project: Path, cap
     with pytest.raises(SystemExit) as ended:
         evaluate.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.splitlines() == ["models/model.json: is not there; `dvc repro` makes it"]
+    assert capsys.readouterr().err.splitlines() == ["models/trained/model.json: is not there; `dvc repro` makes it"]
     assert not (project / "metrics").exists()

@@ -82,7 +82,13 @@ MADE = ["venv 3.11", "pip", "setup"]
 def checkout(tmp_path: Path) -> Checkout:
     root = tmp_path / "a checkout"
     (root / "pipeline" / "lab").mkdir(parents=True)
-    for name in ("run", "pyproject.toml", "constraints.txt", "params.yaml", *(f"pipeline/lab/setup/{name}" for name in AT_START)):
+    for name in (
+        "run",
+        "pyproject.toml",
+        "constraints.txt",
+        "params.yaml",
+        *(f"pipeline/lab/setup/{name}" for name in AT_START),
+    ):
         shutil.copy(ROOT / name, root / name)
     here = Checkout(tmp_path, root)
     here.python("python3.11", "3.11")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts import SPLITS, in_blocks
-from pipeline.corpus.sources.splitting.disk_texts import Shelf
+from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
 from pipeline.corpus.sources.splitting.exact_duplicates import numbered, repeats
 from pipeline.corpus.sources.splitting.labelled_splits import Example, by_class, distinct
 from pipeline.corpus.sources.splitting.text import key_of
-from pipeline.corpus.store.disk_images import Stack
+from pipeline.corpus.store.disk_images import DiskImages
 from pipeline.corpus.store.labels import evenly
 from pipeline.corpus.store.text import Splits, whole
 
@@ -25,8 +25,8 @@ def rows(seed: int, count: int, texts: int, classes: int) -> list[Example]:
     return [Example(f"é{rng.randrange(texts)}", f"class{min(rng.randrange(classes), rng.randrange(40))}") for _ in range(count)]
 
 
-def shelved(examples: list[Example]) -> Shelf:
-    shelf = Shelf()
+def shelved(examples: list[Example]) -> DiskTexts:
+    shelf = DiskTexts()
     for text, label, _ in examples:
         shelf.add(text, label)
     return shelf
@@ -89,19 +89,19 @@ def test_places_are_taken_in_blocks_that_leave_none_out() -> None:
     assert [block.indices(8) for block in shelf.blocks(np.arange(8))] == [(0, 3, 1), (3, 6, 1), (6, 8, 1)]
 
 
-def filled(kind: type[Shelf | Stack], raw: Path) -> None:
+def filled(kind: type[DiskTexts | DiskImages], raw: Path) -> None:
     with whole(raw) as folder:
         waiting = kind(folder)
         for _ in range(20):
-            if isinstance(waiting, Shelf):
+            if isinstance(waiting, DiskTexts):
                 waiting.add("x" * 5000, "a")
             else:
                 waiting.append(np.zeros((50, 100, 1), np.uint8))
 
 
-@pytest.mark.parametrize("kind", [Shelf, Stack])
+@pytest.mark.parametrize("kind", [DiskTexts, DiskImages])
 def test_a_disk_that_is_full_while_texts_or_images_wait_is_told_by_the_folder_that_is_being_filled(
-    kind: type[Shelf | Stack], tmp_path: Path
+    kind: type[DiskTexts | DiskImages], tmp_path: Path
 ) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))

@@ -25,7 +25,7 @@ def budget_of(entry: Entry) -> Budget:
     gib = next((gib for gib in (12, 24) if f"{gib} GB card" in entry.costs), None)
     target = card(gib, "bfloat16") if gib else Device("a CPU", 2 * GIB, False, "float32")
     knobs = with_changes(load(TOP / "params.yaml"), dict(entry.set) | ({} if gib else {"train.precision": "float32"}))
-    data = Data(Shape(knobs.tokenize.vocabulary if knobs.tokenize.kind == "bpe" else 65), None, "tokenize.vocabulary")
+    data = Data(Shape(knobs.tokenize.vocab_size if knobs.tokenize.kind == "bpe" else 65), None, "tokenize.vocab_size")
     step = rehearsals(data)(knobs, target)
     return Budget(knobs, data, target, step, [Verdict(target, target.wants(step.bytes, step.saved))], {}, None, None)
 

@@ -14,10 +14,10 @@ from small import knobs
 
 from pipeline.artifacts import SPLITS
 from pipeline.corpus.sources.splitting.filters import leave_out
-from pipeline.corpus.sources.splitting.minhash import SHINGLE, alike, planned, sketched
+from pipeline.corpus.sources.splitting.minhash import SHINGLE, near_duplicate_pairs, planned, sketched
 from pipeline.corpus.sources.table import LABELLED_TEXTS, TEXTS
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.progress import follower
 
 QUIET = follower("none")
@@ -50,7 +50,7 @@ def own_files() -> None:
 def made(kind: str, name: str, folder: Path, **changes: Any) -> dict[str, list[str]]:
     """The documents of each split."""
     own_files()
-    small = {"size": 20_000, "path": "own", "modulus": 31} | changes
+    small = {"generated_chars": 20_000, "path": "own", "modulus": 31} | changes
     params = knobs(task__kind=kind, prepare__dataset=name, **{f"prepare__{knob}": value for knob, value in small.items()})
     table: dict[str, Any] = LABELLED_TEXTS if kind == "classify" else TEXTS
     dataset = PACKED[name](folder / "cache") if name in PACKED else table[name]
@@ -73,7 +73,7 @@ def crossing(found: dict[str, list[str]], threshold: float) -> list[tuple[str, s
     """The pairs of documents of two splits that are so alike."""
     texts = [text for split in SPLITS for text in found[split]]
     home = [split for split in SPLITS for _ in found[split]]
-    return [(texts[one], texts[other]) for one, other in alike(texts, threshold) if home[one] != home[other]]
+    return [(texts[one], texts[other]) for one, other in near_duplicate_pairs(texts, threshold) if home[one] != home[other]]
 
 
 @pytest.mark.parametrize(("kind", "name"), SETS)
@@ -117,7 +117,7 @@ def test_every_pair_of_like_texts_is_found_and_no_other(threshold: float) -> Non
             for changed in range(0, 12, 3)
         ]
     pairs = {(i, j) for j in range(len(texts)) for i in range(j) if brute(texts[i], texts[j]) >= threshold}
-    assert set(alike(texts, threshold)) == pairs
+    assert set(near_duplicate_pairs(texts, threshold)) == pairs
     assert len(pairs) > 20 or threshold == 1.0
 
 
@@ -132,7 +132,7 @@ def test_case_punctuation_and_blanks_make_no_difference_and_short_texts_are_comp
         "([]])",
         "!",
     ]
-    assert set(alike(texts, 1.0)) == {(0, 1), (2, 3)}
+    assert set(near_duplicate_pairs(texts, 1.0)) == {(0, 1), (2, 3)}
 
 
 def test_equal_hashes_are_as_many_as_the_texts_are_alike() -> None:
@@ -159,7 +159,7 @@ def test_near_duplicates_of_held_out_documents_are_left_out_and_counted(kind: st
             for number, text in enumerate([*copies[split], *kept[split]]):
                 splits.add(split, text.encode(), number % 2 if kind == "classify" else None)
         card = Card("x", "x", "x", "x", classes=["a", "b"] if kind == "classify" else [])
-    params = knobs(prepare__near_duplicate=0.8).prepare
+    params = knobs(prepare__dedup_threshold=0.8).prepare
     _, says = leave_out(raw, card, params, QUIET)
     assert says["near_duplicates"]["left_out"] == {"train": 2, "validation": 1}
     assert {"train": copies["train"][0][:80], "test": kept["test"][0][:80], "similarity": 1.0} in says["near_duplicates"][
@@ -177,7 +177,7 @@ def test_examples_and_noise_reach_the_training_labels_alone(project: Path) -> No
     plain = made("classify", "dyck", project / "plain")
     (project / "own").rename(project / "before")
     (project / "few").mkdir()
-    few = made("classify", "dyck", project / "few", examples=50, label_noise=0.5)
+    few = made("classify", "dyck", project / "few", max_examples=50, label_noise=0.5)
     assert len(few["train"]) == 50 and set(few["train"]) < set(plain["train"])
     assert (few["validation"], few["test"]) == (plain["validation"], plain["test"])
     for split in ("validation", "test"):
@@ -196,7 +196,7 @@ def test_a_real_package_holds_what_is_said_of_it_and_its_splits_share_nothing(
     monkeypatch.setitem(PACKED, name, lambda cache: LABELLED_TEXTS[name])
     try:
         found = made("classify", name, tmp_path)
-    except Refusal as refusal:
+    except UserError as refusal:
         pytest.skip(f"there is no package index here that has it: {refusal}")
     assert sum(map(len, found.values())) == documents
     assert 0.08 < len(found["validation"]) / documents < 0.12 and 0.08 < len(found["test"]) / documents < 0.12

@@ -10,7 +10,7 @@ from small import Keeping, knobs, same, started
 
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
-from pipeline.engine.update_norms import Strides
+from pipeline.engine.update_norms import UpdateNorms
 
 
 class Walking(Keeping):
@@ -18,17 +18,17 @@ class Walking(Keeping):
 
     def __init__(self, snapshots: set[int], steps: int, last: int | None = None) -> None:
         super().__init__(last)
-        self.strides = Strides(snapshots, steps)
+        self.strides = UpdateNorms(snapshots, steps)
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
 
-    def keep(self, progress: Progress) -> None:
-        super().keep(progress)
-        self.strides.keep(progress)
+    def on_step(self, progress: Progress) -> None:
+        super().on_step(progress)
+        self.strides.on_step(progress)
         self.weights[progress.step] = {name: weight.detach().clone() for name, weight in progress.model.named_parameters()}
 
 
 def test_they_are_the_true_changes_of_the_step_after_a_snapshot_and_of_the_last_step(tmp_path: Path) -> None:
-    params = knobs(model__init="gpt2", model__mixer="none", train__weight_decay=0.3)
+    params = knobs(model__init="gpt2", model__embedding_mixer="none", train__weight_decay=0.3)
     progress, task, runtime = started(params, tmp_path)
     walking = Walking({0, 5, 12}, params.train.steps)
     fit(progress, task, params.train, params.seed, runtime, walking)

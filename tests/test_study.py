@@ -18,10 +18,10 @@ from dvc.utils.hydra import apply_overrides, to_hydra_overrides
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.lab.dvc.base_params import Basis, basis
+from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.dvc.overrides import Knob, hydra_text
 from pipeline.lab.studies import recipes as study
-from pipeline.params import Params, Refusal, parse, read_sections, read_yaml, with_knobs
+from pipeline.params import Params, UserError, parse, read_sections, read_yaml, with_knobs
 
 TOP = Path(__file__).parents[1]
 ENTRIES = study.read_all(TOP / "studies")
@@ -62,7 +62,7 @@ def test_every_experiment_can_be_played(name: str, project: Path) -> None:
 def test_every_place_of_every_grid_can_be_trained(name: str, project: Path) -> None:
     entry = ENTRIES[name]
     assert entry.sweep
-    variants = list(entry.sweep.variants(study.with_entry(basis(), entry, ["train.steps=7"]).sections))
+    variants = list(entry.sweep.variants(study.with_entry(base_params(), entry, ["train.steps=7"]).sections))
     assert len({variant.place for variant in variants}) == math.prod(entry.sweep.shape)
     assert {variant.params.train.steps for variant in variants} == {7}
     assert len({str(variant[1:]) for variant in variants}) == len(variants)
@@ -103,14 +103,14 @@ def test_every_entry_is_told_about_in_the_list(name: str) -> None:
 )
 def test_a_wrong_entry_is_refused_with_its_place(content: str, problem: str, project: Path) -> None:
     (project / "studies" / "own.yaml").write_text(content)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         study.read_all()
     assert f"studies/own.yaml: {problem}" in caught.value.problems
 
 
 @pytest.mark.parametrize("name", ["e1", "deadbeef", "a..b", ".a", "a.lock", "a b", "a/b", "a~1", ""])
 def test_a_name_that_git_or_dvc_would_misread_is_refused(name: str, project: Path) -> None:
-    with pytest.raises(Refusal, match=f"^-n: '{re.escape(name)}' means something else"):
+    with pytest.raises(UserError, match=f"^-n: '{re.escape(name)}' means something else"):
         commands("nanogpt-cpu", experiment=name)
 
 
@@ -169,7 +169,7 @@ def test_a_wrong_grid_is_refused_with_its_place(parts: str, problem: str, projec
     word = parts.split(":")[0].strip()
     lines = [parts] if "is missing; a study" in problem else (right | {word: parts}).values()
     (project / "studies" / "own.yaml").write_text(GRID + "\n".join(lines) + "\n")
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         study.read_all()
     assert any(line.startswith(f"studies/own.yaml: run: {problem}") for line in caught.value.problems), caught.value.problems
 
@@ -219,8 +219,8 @@ def test_what_dvc_writes_into_params_yaml_is_what_the_entry_says(project: Path) 
 
 
 TURNED = {
-    "vision": {"prepare.dataset": "mnist_5k", "prepare.shuffled_pixels": True, "train.shift": 2, "train.draw": "epochs"},
-    "classify": {"prepare.dataset": "sentiment", "prepare.near_duplicate": 0.9, "train.class_weights": "balanced"},
+    "vision": {"prepare.dataset": "mnist_5k", "prepare.shuffled_pixels": True, "train.shift": 2, "train.sampling": "epochs"},
+    "classify": {"prepare.dataset": "sentiment", "prepare.dedup_threshold": 0.9, "train.class_weights": "balanced"},
     "language": {"train.curriculum": "easy_first"},
 }
 
@@ -233,7 +233,7 @@ def test_what_was_turned_for_another_kind_of_task_keeps_no_study_from_being_play
     assert parse(Params, read_yaml(Path("params.yaml"))).task.kind == kind
     entry = ENTRIES[name]
     if entry.sweep:
-        params = parse(Params, study.with_entry(basis(), entry, ["train.steps=7"]).sections)
+        params = parse(Params, study.with_entry(base_params(), entry, ["train.steps=7"]).sections)
     else:
         [told] = commands(name)
         apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
@@ -244,7 +244,7 @@ def test_what_was_turned_for_another_kind_of_task_keeps_no_study_from_being_play
 
 
 def test_what_is_turned_in_words_is_not_turned_back(project: Path) -> None:
-    with pytest.raises(Refusal, match=r"train\.shift: 2 is for task\.kind vision, not classify; 0 would do"):
+    with pytest.raises(UserError, match=r"train\.shift: 2 is for task\.kind vision, not classify; 0 would do"):
         commands("sentiment", ["train.shift=2"])
 
 
@@ -276,13 +276,13 @@ def test_an_experiment_is_named_after_its_entry_and_the_knobs_that_were_turned(
     ],
 )
 def test_a_wrong_knob_is_refused_before_dvc_starts(overrides: list[str], problems: list[str], project: Path) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         commands("nanogpt-cpu", overrides)
     assert sorted(caught.value.problems) == problems
 
 
 def test_a_value_that_dvc_cannot_read_is_one_line(project: Path) -> None:
-    with pytest.raises(Refusal, match=r"\A-S train\.lr=\[1: [^\n]*\Z"):
+    with pytest.raises(UserError, match=r"\A-S train\.lr=\[1: [^\n]*\Z"):
         commands("nanogpt-cpu", ["train.lr=[1"])
 
 
@@ -327,7 +327,7 @@ def turn(**knobs: Any) -> None:
 
 def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: Path) -> None:
     turn(model__dropout=0.5, train__label_smoothing=0.2, runtime__threads=1)
-    played, entry = basis(), ENTRIES["lr-sweep"]
+    played, entry = base_params(), ENTRIES["lr-sweep"]
     assert not {"model.dropout", "train.label_smoothing"} & study.own_knobs(entry, [])
     at_commit = yaml.safe_load(subprocess.run(["git", "show", "HEAD:params.yaml"], capture_output=True, check=True).stdout)
     assert played.sections["train"] == at_commit["train"]
@@ -335,8 +335,8 @@ def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: 
     [line] = played.said()
     assert "model.dropout 0.5 (commit: 0.0), train.label_smoothing 0.2 (commit: 0.0)" in line and "--as-is" in line
     assert "dropout" not in played.said(own={"model.dropout"})[0]
-    assert study.with_entry(basis(as_is=True), entry).sections["train"]["label_smoothing"] == 0.2
-    assert "the study uses what differs from commit" in basis(as_is=True).said()[0]
+    assert study.with_entry(base_params(as_is=True), entry).sections["train"]["label_smoothing"] == 0.2
+    assert "the study uses what differs from commit" in base_params(as_is=True).said()[0]
     done = rally("play", "lr-sweep", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "21 trainings: 7 places, 3 seeds\n")
     assert "train.label_smoothing 0.2 (commit: 0.0)" in done.stderr
@@ -346,7 +346,7 @@ def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: 
 def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool, committed: Path) -> None:
     turn(model__dropout=0.3, evaluate__prompts=["mine"])
     assert not {"model.dropout", "evaluate.prompts"} & ENTRIES["digits"].set.keys()
-    [told] = study.commands("digits", ["train.steps=7"], standing=basis(as_is=as_is))
+    [told] = study.commands("digits", ["train.steps=7"], standing=base_params(as_is=as_is))
     apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
     values = read_yaml(Path("params.yaml"))
     assert (values["model"]["dropout"], values["evaluate"]["prompts"] == ["mine"]) == ((0.3, True) if as_is else (0.0, False))
@@ -354,9 +354,9 @@ def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool
 
 
 def test_a_recipe_whose_knobs_are_as_committed_says_no_more_than_it_sets(committed: Path) -> None:
-    [told] = study.commands("digits", standing=basis())
+    [told] = study.commands("digits", standing=base_params())
     assert told == commands("digits")[0]
-    assert basis().said() == []
+    assert base_params().said() == []
 
 
 def test_a_knob_that_the_commit_does_not_know_came_with_changed_code_and_stays(committed: Path) -> None:
@@ -364,8 +364,8 @@ def test_a_knob_that_the_commit_does_not_know_came_with_changed_code_and_stays(c
     Path("params.yaml").write_text(re.sub(r"(?m)^  smear: .*\n|^  dropout: .*\n", "", text))
     subprocess.run(["git", "commit", "-qam", "older"], check=True)
     Path("params.yaml").write_text(text.replace("  dropout: 0.0", "  dropout: 0.5"))
-    assert basis().sections["model"]["dropout"] == 0.5
-    assert basis().turned == {}
+    assert base_params().sections["model"]["dropout"] == 0.5
+    assert base_params().turned == {}
 
 
 @pytest.mark.parametrize("before", ["no repository", "no commit", "params.yaml in no commit", "no YAML in the commit"])
@@ -379,7 +379,7 @@ def test_without_a_commit_to_ask_a_study_stands_on_params_yaml_and_says_so(befor
         file = "dvc.yaml" if before == "params.yaml in no commit" else "params.yaml"
         subprocess.run(f"git add {file} && git commit -qm start", shell=True, check=True)
         Path("params.yaml").write_text(text)
-    played = basis()
+    played = base_params()
     assert played.sections["train"]["lr"] == 0.5
     assert played.said() == ["params.yaml: is in no commit that could be asked; the study stands on it as it is here"]
 
@@ -391,7 +391,7 @@ def test_a_result_says_of_which_commit_and_code_it_is(committed: Path) -> None:
     Path("pipeline/tracked.py").write_text("2\n")
     Path("pipeline/new.py").write_text("3\n")
     turn(train__lr=0.5)
-    told = basis().as_json()
+    told = base_params().as_json()
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     assert (told["commit"], told["changed"]) == (head, ["pipeline/tracked.py", "pipeline/new.py"])
     assert told["knobs"]["train"]["lr"] == 0.03
@@ -437,7 +437,7 @@ def test_a_name_that_is_not_there_gets_a_suggestion(project: Path) -> None:
 
 def commands(name: str, overrides: Sequence[str] = (), experiment: str | None = None, queue: bool = False) -> list[list[str]]:
     """What is played where params.yaml is as it was committed."""
-    standing = Basis(read_sections(Path("params.yaml")))
+    standing = BaseParams(read_sections(Path("params.yaml")))
     return study.commands(name, overrides, experiment=experiment, queue=queue, standing=standing)
 
 

@@ -109,9 +109,11 @@ def turned(lab: Path, **train: object) -> None:  # noqa: F811
 
 def test_a_training_above_blind_guessing_ends_early_unless_it_is_told_to_go_on(tmp_path: Path) -> None:
     ended = []
-    for give_up in (True, False):
+    for stops in (True, False):
         params = knobs(**{f"train__{knob}": value for knob, value in RUNS_AWAY.items()}, train__steps=60)
-        params = params.model_copy(update={"train": params.train.model_copy(update={"give_up": give_up, "curve_points": 60})})
+        params = params.model_copy(
+            update={"train": params.train.model_copy(update={"stop_if_diverged": stops, "log_points": 60})}
+        )
         progress, task, runtime = started(params, tmp_path)
         fit(progress, task, params.train, params.seed, runtime, Keeping())
         ended.append((progress.step < 60, progress.stopped, progress.diverged))
@@ -130,17 +132,19 @@ def test_a_loss_that_is_no_number_says_so(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_was_good_is_left_to_start_from_also_after_a_kill(lab: Path) -> None:  # noqa: F811
     # The rate climbs from nothing to a hundred, so that it learns before it breaks.
-    turned(lab, **RUNS_AWAY | {"schedule": "exponential", "floor": 1e-4, "lr": 100.0}, snapshots=[0.0, 1.0], curve_points=60)
+    turned(
+        lab, **RUNS_AWAY | {"schedule": "exponential", "min_lr_ratio": 1e-4, "lr": 100.0}, snapshots=[0.0, 1.0], log_points=60
+    )
     process = train(lab)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
     metrics = json.loads((lab / "metrics/train.json").read_text())
     assert metrics["diverged"] and metrics["stopped"] in (ABOVE_UNIFORM, SPIKE, NOT_A_NUMBER)
     assert f"given up at step {metrics['step']} of 60: {metrics['stopped']}" in said
-    about = json.loads((lab / "models/good/model.json").read_text())
-    assert f"the weights of step {about['step']}, before it went wrong, are in models/good" in said
+    about = json.loads((lab / "models/trained/good/model.json").read_text())
+    assert f"the weights of step {about['step']}, before it went wrong, are in models/trained/good" in said
     assert 0 < about["step"] < metrics["step"]
-    weights = safetensors.torch.load_file(lab / "models/good/model.safetensors")
+    weights = safetensors.torch.load_file(lab / "models/trained/good/model.safetensors")
     assert all(bool(torch.isfinite(weight).all()) for weight in weights.values())
     unbroken = outs(lab)
     forget_outs(lab)

@@ -26,7 +26,7 @@ from subjects import machine
 
 from pipeline.artifacts import labels_of
 from pipeline.figures.style import png
-from pipeline.lab.dvc.base_params import Basis
+from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.faults import FAULTS
 from pipeline.lab.faults.sanity_faults import BREACHES
 from pipeline.lab.studies import grid, sweep
@@ -41,7 +41,7 @@ from pipeline.lab.studies.metrics import MEASURES
 from pipeline.lab.studies.network_metrics import READERS, exact_answers, repeat_loss
 from pipeline.lab.studies.plain_stack import signal_and_gradient
 from pipeline.lab.studies.record import Record
-from pipeline.params import Params, Refusal, parse, read_yaml, with_knobs
+from pipeline.params import Params, UserError, parse, read_yaml, with_knobs
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tokenizers.tokenizers import Characters
 
@@ -251,7 +251,7 @@ def test_of_several_measures_a_claim_says_which_it_means() -> None:
     found = {"train_loss": sized(1.0), "validation_loss": sized(2.0)}
     assert parse(CHECKS["at_most"], {"value": 1.5, "measure": "train_loss"}).judge(found).status is Status.HELD
     for arguments, problem in (({}, "measure: is missing"), ({"measure": "train_los"}, "measure: the study does not take")):
-        with pytest.raises(Refusal, match=problem):
+        with pytest.raises(UserError, match=problem):
             parse(CHECKS["at_most"], {"value": 1.5, **arguments}).judge(found)
 
 
@@ -314,7 +314,7 @@ def test_a_value_that_is_varied_is_text_and_no_markup() -> None:
 
 
 def test_what_rises_has_no_least_place_that_would_be_the_best() -> None:
-    with pytest.raises(Refusal, match="of validation_accuracy it is the largest"):
+    with pytest.raises(UserError, match="of validation_accuracy it is the largest"):
         grid.read({**PARTS, "measure": "validation_accuracy"})
 
 
@@ -328,12 +328,12 @@ PARTS = {
 }
 KNOBS = {
     "prepare.dataset": "markov",
-    "prepare.size": 4000,
+    "prepare.generated_chars": 4000,
     "tokenize.kind": "char",
     "train.optimizer": "sgd",
     "train.precision": "float32",
     "train.steps": 4,
-    "train.validations": 1,
+    "train.validation_points": 1,
 }
 
 
@@ -362,7 +362,7 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
 ) -> None:
     parts = PARTS | {"vary": {"arm": PARTS["vary"]["arm"], "train.lr": [0.01, 0.1]}}
     played = grid.read(parts)
-    findings.play("own", played, Basis(project), dry_run=False)
+    findings.run_study("own", played, BaseParams(project), dry_run=False)
     first, said = kept(), capsys.readouterr().out
     assert len(first) == 8
     assert "optimum_moves_at_most: " in said
@@ -372,18 +372,18 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
     found = json.loads(Path("results/own.json").read_text())
     assert {name: found["made_of"]["knobs"][name] for name in project} == project
     assert found["made_of"]["varied"] == [list(PARTS["vary"]["arm"].values()), [{"train.lr": 0.01}, {"train.lr": 0.1}]]
-    findings.play("own", played, Basis(project), dry_run=False)
+    findings.run_study("own", played, BaseParams(project), dry_run=False)
     assert json.loads(Path("results/own.json").read_text()) == found
     second = kept()
     assert set(second) == set(first)
     assert sum(second[run] != first[run] for run in first) == 1
 
-    findings.play("own", grid.read(parts | {"seeds": [2, 3]}), Basis(project), dry_run=False)
+    findings.run_study("own", grid.read(parts | {"seeds": [2, 3]}), BaseParams(project), dry_run=False)
     third = kept()
     assert len(third) == 12
     assert {run: third[run] for run in second} == second
 
-    findings.play("own", played, Basis(with_knobs(project, {"train.batch": 2})), dry_run=False)
+    findings.run_study("own", played, BaseParams(with_knobs(project, {"train.batch_size": 2})), dry_run=False)
     assert len(kept()) == 20
     assert len(list(Path(".rally/sweeps/tokenize").iterdir())) == 1  # the data were made once
 
@@ -418,17 +418,19 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_grid_may_be_of_classes(kind: str, project: dict[str, Any]) -> None:
-    standing = with_knobs(project, {"task.kind": kind, "train.draw": "epochs", "train.snapshots": [0.0, 1.0], **KINDS[kind]})
+    standing = with_knobs(
+        project, {"task.kind": kind, "train.sampling": "epochs", "train.snapshots": [0.0, 1.0], **KINDS[kind]}
+    )
     measures = ["validation_accuracy", "above_majority", "training_accuracy", "test_error"]
     claim = {"at_most": {"measure": "test_error", "value": 1.0}}
     parts = {"seeds": [1], "measure": measures, "check": [claim], "shows": "validation_accuracy"}
-    played = grid.read(parts | {"vary": {"train.loss": ["cross_entropy", "squares"]}})
+    played = grid.read(parts | {"vary": {"train.loss": ["cross_entropy", "mse"]}})
     records = sweep.run_all(list(played.variants(standing)), played.read, lambda: None)
     assert all(np.isfinite(found.values).all() for found in grid.results(played, records).values())
     assert records[0, 0] != records[1, 0]
     tokenizers = list(Path(".rally/sweeps/tokenize").glob("*/data/tokens/tokenizer.json"))
     assert len(tokenizers) == (kind == "classify")
-    with pytest.raises(Refusal, match="fault: 'no mask' is made in language models alone"):
+    with pytest.raises(UserError, match="fault: 'no mask' is made in language models alone"):
         grid.read(parts | {"vary": {"arm": {"sick": {"fault": "no mask"}}}}).variants(standing)
 
 
@@ -520,8 +522,8 @@ def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> N
 
 def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project: dict[str, Any]) -> None:
     played = grid.read(PARTS)  # a learning rate of 1e10 is among its places
-    with pytest.raises(Refusal) as caught:
-        findings.play("own", played, Basis(project), dry_run=False)
+    with pytest.raises(UserError) as caught:
+        findings.run_study("own", played, BaseParams(project), dry_run=False)
     assert caught.value.problems == ("train.lr: 10000000000.0 is above 100.0",)
     assert not Path(".rally").exists()
 
@@ -623,7 +625,9 @@ def test_a_bench_is_a_pure_function_of_its_knobs_and_the_seed(name: str) -> None
 
 
 def test_one_batch_is_learned_by_heart_and_labels_that_change_are_not() -> None:
-    params = knobs(train__optimizer="adamw", train__lr=0.01, train__warmup=0.0, train__precision="float32", model__width=64)
+    params = knobs(
+        train__optimizer="adamw", train__lr=0.01, train__warmup_ratio=0.0, train__precision="float32", model__width=64
+    )
     size = {"examples": 4, "length": 16, "labels": 17, "steps": 60}
     same, fresh = (
         parse(BENCHES["overfit"], size | {"fresh": fresh}).run(params).numbers["overfit_loss"] for fresh in (False, True)
@@ -658,7 +662,7 @@ def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
 )
 def test_a_run_that_cannot_be_made_is_refused(vary: dict[str, Any], more: dict[str, Any], problem: str) -> None:
     played = grid.read(PARTS | {"vary": vary, "check": [{"at_most": {"value": 9.0}}]} | more)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         played.variants(read_yaml(TOP / "params.yaml"))
     assert caught.value.problems[0].startswith(problem)
 
@@ -673,6 +677,6 @@ def test_a_run_that_cannot_be_made_is_refused(vary: dict[str, Any], more: dict[s
     ],
 )
 def test_a_grid_that_asks_for_what_there_is_not_is_refused(more: dict[str, Any], problem: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         grid.read(PARTS | more)
     assert caught.value.problems[0].startswith(problem)

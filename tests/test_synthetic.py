@@ -16,7 +16,7 @@ from pipeline.corpus.sources.generated.dyck import BRACKETS, entropy_of_dyck
 from pipeline.corpus.sources.generated.markov import ALPHABET
 from pipeline.corpus.sources.table import TEXTS
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.progress import follower
 
 ROOMS = (
@@ -48,13 +48,13 @@ def bigrams(text: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_equal_knobs_give_equal_text_and_another_seed_gives_another(name: str, tmp_path: Path) -> None:
-    assert made(name, tmp_path / "a", size=2000) == made(name, tmp_path / "b", size=2000)
-    assert made(name, tmp_path / "a", size=2000)[1] != made(name, tmp_path / "c", size=2000, seed=4)[1]
+    assert made(name, tmp_path / "a", generated_chars=2000) == made(name, tmp_path / "b", generated_chars=2000)
+    assert made(name, tmp_path / "a", generated_chars=2000)[1] != made(name, tmp_path / "c", generated_chars=2000, seed=4)[1]
 
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_the_splits_have_their_sizes_and_are_different_texts(name: str, tmp_path: Path) -> None:
-    _, texts = made(name, tmp_path, size=80_000, validation_share=0.15, test_share=0.05)
+    _, texts = made(name, tmp_path, generated_chars=80_000, validation_share=0.15, test_share=0.05)
     for split, size in (("train", 80_000), ("validation", 15_000), ("test", 5_000)):
         longest = max(map(len, texts[split].splitlines())) if name == "dyck" else 40
         assert size - longest <= len(texts[split]) <= size
@@ -63,7 +63,7 @@ def test_the_splits_have_their_sizes_and_are_different_texts(name: str, tmp_path
 
 @pytest.mark.parametrize("name", ["markov", "zipf_bigram"])
 def test_the_entropy_of_a_chain_is_found_again_by_counting(name: str, tmp_path: Path) -> None:
-    card, texts = made(name, tmp_path, size=400_000, symbols=12)
+    card, texts = made(name, tmp_path, generated_chars=400_000, alphabet_size=12)
     counts = bigrams(texts["train"])
     measured = sum(row.sum() * entropy(row) for row in counts) / counts.sum()
     assert card.entropy_nats_per_byte == pytest.approx(measured, abs=0.005)
@@ -73,9 +73,9 @@ def test_the_entropy_of_a_chain_is_found_again_by_counting(name: str, tmp_path: 
 
 
 def test_a_chain_does_not_break_where_one_block_of_random_numbers_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, whole = made("markov", tmp_path / "whole", size=5000)
+    _, whole = made("markov", tmp_path / "whole", generated_chars=5000)
     monkeypatch.setattr("pipeline.corpus.sources.generated.markov.BLOCK", 7)
-    assert made("markov", tmp_path / "blocks", size=5000)[1] == whole
+    assert made("markov", tmp_path / "blocks", generated_chars=5000)[1] == whole
 
 
 def parsed(text: str) -> list[str]:
@@ -89,7 +89,7 @@ def parsed(text: str) -> list[str]:
 
 
 def test_repeats_are_blocks_of_random_length_and_cost_what_the_card_says(tmp_path: Path) -> None:
-    card, texts = made("repeats", tmp_path, size=200_000)
+    card, texts = made("repeats", tmp_path, generated_chars=200_000)
     blocks = parsed(texts["train"])
     lengths = np.array([len(block) for block in blocks])
     assert set(lengths) == set(range(8, 33))
@@ -101,7 +101,7 @@ def test_repeats_are_blocks_of_random_length_and_cost_what_the_card_says(tmp_pat
 
 
 def test_repeats_at_one_distance_cost_their_first_copies_alone(tmp_path: Path) -> None:
-    card, texts = made("repeats", tmp_path, size=20_000, block=10, copies=4)
+    card, texts = made("repeats", tmp_path, generated_chars=20_000, block=10, copies=4)
     for text in texts.values():
         same = np.array([*text[10:]]) == np.array([*text[:-10]])
         within = np.arange(len(same)) % 40
@@ -109,16 +109,16 @@ def test_repeats_at_one_distance_cost_their_first_copies_alone(tmp_path: Path) -
         assert same[within >= 30].mean() < 0.1
     assert card.entropy_nats_per_byte == pytest.approx(math.log(32) / 4, rel=1e-6)
     assert card.grammar == "doubled"
-    assert made("repeats", tmp_path / "odd", size=2000, copies=3)[0].grammar == ""
+    assert made("repeats", tmp_path / "odd", generated_chars=2000, copies=3)[0].grammar == ""
 
 
 def test_repeats_of_so_few_symbols_that_they_repeat_by_accident_claim_no_entropy(tmp_path: Path) -> None:
-    assert made("repeats", tmp_path, size=1000, symbols=2)[0].entropy_nats_per_byte is None
+    assert made("repeats", tmp_path, generated_chars=1000, alphabet_size=2)[0].entropy_nats_per_byte is None
 
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_every_sum_is_right_and_no_two_splits_share_a_pair(backwards: bool, tmp_path: Path) -> None:
-    _, texts = made("addition", tmp_path, size=300_000, digits=2, reversed=backwards)
+    _, texts = made("addition", tmp_path, generated_chars=300_000, digits=2, reversed=backwards)
     pairs: dict[str, set[tuple[int, int]]] = {}
     for split, text in texts.items():
         lines = re.findall(r"(\d\d)\+(\d\d)=(\d\d\d)\n", text)
@@ -134,7 +134,7 @@ def test_every_sum_is_right_and_no_two_splits_share_a_pair(backwards: bool, tmp_
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_sums_of_several_lengths_say_how_hard_they_are_and_cost_what_the_card_says(backwards: bool, tmp_path: Path) -> None:
-    card, texts = made("addition", tmp_path, size=300_000, digits=4, fewest_digits=2, reversed=backwards)
+    card, texts = made("addition", tmp_path, generated_chars=300_000, digits=4, min_digits=2, reversed=backwards)
     pairs: dict[str, set[tuple[int, int]]] = {}
     for split, text in texts.items():
         lines = re.findall(r"(\d+)\+(\d+)=(\d+)\n", text)
@@ -168,7 +168,7 @@ def costs_of_dyck(word: str, depth: int, kinds: int) -> tuple[float, int]:
 
 @pytest.mark.parametrize(("depth", "kinds"), [(1, 1), (4, 2), (7, 4)])
 def test_every_word_of_brackets_is_balanced_and_costs_what_the_card_says(depth: int, kinds: int, tmp_path: Path) -> None:
-    card, texts = made("dyck", tmp_path, size=200_000, nesting=depth, bracket_kinds=kinds)
+    card, texts = made("dyck", tmp_path, generated_chars=200_000, max_depth=depth, bracket_kinds=kinds)
     words = texts["train"].splitlines()
     nats, deepest = zip(*(costs_of_dyck(word, depth, kinds) for word in words), strict=True)
     assert max(deepest) == depth and np.load(tmp_path / "train.difficulty.npy").tolist() == list(deepest)
@@ -193,12 +193,12 @@ def test_the_entropy_of_brackets_is_that_of_the_chain_of_their_depths(depth: int
 
 
 def test_the_numbers_of_sums_are_uniform_and_cost_what_the_card_says(tmp_path: Path) -> None:
-    card, texts = made("addition", tmp_path, size=400_000, digits=6)
+    card, texts = made("addition", tmp_path, generated_chars=400_000, digits=6)
     digits = np.frombuffer(texts["train"].encode(), np.uint8).reshape(-1, 22)[:, [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12]]
     assert all(entropy(np.bincount(column)) == pytest.approx(math.log(10), abs=0.002) for column in digits.T)
     assert card.entropy_nats_per_byte == pytest.approx(12 * math.log(10) / 22, abs=1e-8)
 
 
 def test_a_split_that_no_pair_of_numbers_falls_to_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"prepare\.digits: no pair of 1 digits falls to the split validation"):
-        made("addition", tmp_path, size=100_000, digits=1, validation_share=0.002)
+    with pytest.raises(UserError, match=r"prepare\.digits: no pair of 1 digits falls to the split validation"):
+        made("addition", tmp_path, generated_chars=100_000, digits=1, validation_share=0.002)

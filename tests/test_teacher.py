@@ -12,15 +12,15 @@ from test_given import leave, params_of
 from pipeline.artifacts import NONE, sha256_of, write_json
 from pipeline.engine.loop import fit
 from pipeline.engine.pretrained.transfer import taught_by
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import save_weights
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.tasks.base import IGNORED, Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import PLAIN, Objective, Teacher
 
-NOISE = Noise(seed=1, step=3, progress=0.25, rows=slice(0, 4), batch=4)
+NOISE = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 4), batch=4)
 
 
 def a_network(seed: int, **changes: object) -> GPT:
@@ -39,7 +39,7 @@ def a_batch(length: int = 12) -> Batch:
 def slopes(student: GPT, objective: Objective) -> list[torch.Tensor]:
     """The gradient of what is followed."""
     task = LanguageModelling(Path(), student.knobs, Shape(VOCABULARY), objective)
-    return list(torch.autograd.grad(task.loss(student, a_batch(), NOISE).followed, list(student.parameters())))
+    return list(torch.autograd.grad(task.loss(student, a_batch(), NOISE).minimized, list(student.parameters())))
 
 
 def norm(tensors: list[torch.Tensor]) -> float:
@@ -95,8 +95,8 @@ def test_outside_training_the_teacher_is_not_asked_and_what_is_shown_is_the_plai
 
 
 def leave_teacher(folder: Path, tokens: Path, steps: int = 25) -> Path:
-    """A models/ folder of a small model that has learned the tokens."""
-    params = knobs(train__steps=steps, train__batch=8, model__width=32, model__mixer="none")
+    """A models/trained folder of a small model that has learned the tokens."""
+    params = knobs(train__steps=steps, train__batch_size=8, model__width=32, model__embedding_mixer="none")
     progress, task, runtime = started(params, tokens)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     sha256 = save_weights(progress.model, folder / "model.safetensors")
@@ -109,7 +109,7 @@ def leave_teacher(folder: Path, tokens: Path, steps: int = 25) -> Path:
 def test_a_weight_of_nothing_is_a_training_without_a_teacher_bit_by_bit(tmp_path: Path) -> None:
     teacher = leave_teacher(tmp_path / "teacher", write_tokens(tmp_path / "tokens"), steps=2)
     ended = []
-    for changes in ({}, {"train__teacher": str(teacher), "train__teacher_weight": 0.0}):
+    for changes in ({}, {"train__teacher": str(teacher), "train__distill_weight": 0.0}):
         params = knobs(**changes)
         progress, task, runtime = started(params, tmp_path / "tokens")
         fit(progress, task, params.train, params.seed, runtime, Keeping())
@@ -123,36 +123,36 @@ def test_a_student_learns_from_its_teacher_alone(accumulation: int, precision: s
     teacher = leave_teacher(tmp_path / "teacher", tokens)
     params = knobs(
         train__teacher=str(teacher),
-        train__teacher_weight=1.0,
-        train__accumulation=accumulation,
+        train__distill_weight=1.0,
+        train__accumulation_steps=accumulation,
         train__precision=precision,
         train__steps=25,
-        train__batch=8,
+        train__batch_size=8,
         model__depth=1,
     )
     progress, task, runtime = started(params, tokens)
     batch = task.batch("train", torch.arange(8).numpy() * 9)
-    noise = Noise(seed=1, step=3, progress=0.25, rows=slice(0, 8), batch=8)
-    before = float(task.loss(progress.model, batch, noise).followed.detach())
+    noise = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 8), batch=8)
+    before = float(task.loss(progress.model, batch, noise).minimized.detach())
     fit(progress, task, params.train, params.seed, runtime, Keeping())
-    assert float(task.loss(progress.model, batch, noise).followed.detach()) < 0.25 * before
+    assert float(task.loss(progress.model, batch, noise).minimized.detach()) < 0.25 * before
     # It has never followed the text, and yet has learned it: what the teacher knew it knows.
     assert progress.validations[-1]["loss"] < 0.5 * progress.validations[0]["loss"] or progress.validations[-1]["loss"] < 0.8
 
 
 def test_a_teacher_of_hugging_faces_says_what_it_says_there(tmp_path: Path) -> None:
     made = leave(tmp_path, "llama")
-    student = params_of(made, model__width=32, model__norm="layer", model__length=5).model
+    student = params_of(made, model__width=32, model__norm="layer", model__context_length=5).model
     network = taught_by(tmp_path / "theirs", "language", student, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     ids = torch.randint(made.tokenizer.vocabulary, (2, 5), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(network(ids), made.model(ids).detach(), rtol=0, atol=1e-5)
     assert not network.training and not any(weight.requires_grad for weight in network.parameters())
-    longer = student.model_copy(update={"length": 13})
-    with pytest.raises(Refusal, match=r"^model\.length: 13 is more than train\.teacher can read; 12 would do$"):
+    longer = student.model_copy(update={"context_length": 13})
+    with pytest.raises(UserError, match=r"^model\.context_length: 13 is more than train\.teacher can read; 12 would do$"):
         taught_by(tmp_path / "theirs", "language", longer, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
-    with pytest.raises(Refusal, match=r"^train\.teacher: .* knows 16 tokens, and data/tokens 17$"):
+    with pytest.raises(UserError, match=r"^train\.teacher: .* knows 16 tokens, and data/tokens 17$"):
         taught_by(tmp_path / "theirs", "language", student, Shape(17), tmp_path / "data/tokens")
 
 
 def test_no_teacher_is_what_stands_in_params_yaml() -> None:
-    assert Path(knobs().train.teacher) == Path(knobs().train.start_from) == Path(knobs().tokenize.path) == NONE
+    assert Path(knobs().train.teacher) == Path(knobs().train.init_from) == Path(knobs().tokenize.path) == NONE

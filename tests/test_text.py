@@ -25,7 +25,7 @@ from pipeline.corpus.sources.splitting.text import Ranges, by_position, checked,
 from pipeline.corpus.sources.table import Dataset
 from pipeline.corpus.sources.user import text as own
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import follower
 
 QUIET = follower("none")
@@ -76,13 +76,13 @@ def test_text_is_read_alike_whatever_the_chunks_are(text: str, step: int, exact:
 @given(st.integers(1, 9), st.integers(0, 40))
 def test_text_that_is_no_utf8_is_refused_with_its_place(step: int, place: int) -> None:
     content = ("é" * place).encode() + b"\xe9t\xe9"
-    with pytest.raises(Refusal, match=rf"own\.txt: is not UTF-8 text \(byte 0xe9 near offset {2 * place}\).*iconv"):
+    with pytest.raises(UserError, match=rf"own\.txt: is not UTF-8 text \(byte 0xe9 near offset {2 * place}\).*iconv"):
         list(checked(slow(content, step), "own.txt"))
 
 
 def test_a_text_that_ends_within_a_character_is_refused_unless_others_publish_it_so() -> None:
     assert b"".join(checked(io.BytesIO(b"ab\xc3"), "text", exact=True)) == b"ab"
-    with pytest.raises(Refusal, match="near offset 2"):
+    with pytest.raises(UserError, match="near offset 2"):
         list(checked(io.BytesIO(b"ab\xc3"), "text"))
 
 
@@ -264,7 +264,7 @@ def test_text_that_cannot_be_used_is_one_line(
 ) -> None:
     write(tmp_path / "own", **files)
     path = tmp_path / "own" / changes.get("path", "")
-    with pytest.raises(Refusal, match=problem) as refusal:
+    with pytest.raises(UserError, match=problem) as refusal:
         own_text(path, tmp_path / "raw", **{knob: value for knob, value in changes.items() if knob != "path"})
     assert len(refusal.value.problems) == 1 and "\n" not in str(refusal.value)
 

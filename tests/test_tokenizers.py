@@ -26,7 +26,7 @@ from pipeline.corpus.encode import encode as encoding
 from pipeline.corpus.encode.encode import Batch, batches, encode_split, encoded, ids_of, learn, pieces
 from pipeline.corpus.encode.tokenizer_json import tokenizer_json
 from pipeline.corpus.store.text import Splits, chunks
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.progress import follower
 from pipeline.tokenizers.tokenizers import (
     END,
@@ -116,7 +116,7 @@ NO_TOKENIZERS = [
 @pytest.mark.parametrize("content", NO_TOKENIZERS)
 def test_a_file_that_holds_no_tokenizer_is_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(content)
-    with pytest.raises(Refusal, match=r"tokenizer\.json: (holds no tokenizer|is damaged)"):
+    with pytest.raises(UserError, match=r"tokenizer\.json: (holds no tokenizer|is damaged)"):
         load(tmp_path / "tokenizer.json")
 
 
@@ -154,7 +154,7 @@ def test_a_piece_stays_small_whatever_the_text_is_like() -> None:
 def test_a_character_that_the_data_lacks_is_refused_by_name_and_can_be_left_out() -> None:
     tokenizer = Characters("abc", has_end=False)
     for text, unknown in (("abéc", "é"), ("ab!", "!"), ("a\U0010ffff", "\\U0010ffff")):
-        with pytest.raises(Refusal, match="none of the 3 that the data set holds") as refusal:
+        with pytest.raises(UserError, match="none of the 3 that the data set holds") as refusal:
             tokenizer.encode(text)
         assert unknown in str(refusal.value)
     assert tokenizer.known("aébc!") == "abc"
@@ -321,17 +321,17 @@ SPECIAL = {"lstrip": False, "rstrip": False, "normalized": False, "single_word":
 def test_a_file_that_would_lose_text_or_cannot_be_read_is_one_line(what: str, tmp_path: Path) -> None:
     change, line = LOSSES[what]
     (tmp_path / "own.json").write_text(json.dumps(change(json.loads(somebody_elses(True).read_text()))))
-    with pytest.raises(Refusal, match=rf"^tokenize\.path: .*own\.json: .*{line}") as refused:
+    with pytest.raises(UserError, match=rf"^tokenize\.path: .*own\.json: .*{line}") as refused:
         TOKENIZERS["file"].learn([], 0, True, tmp_path / "own.json")
     assert len(refused.value.problems) == 1
 
 
 def test_a_file_that_is_not_there_too_deep_or_no_object_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"^tokenize\.path: .*nowhere: cannot be read: No such file or directory$"):
+    with pytest.raises(UserError, match=r"^tokenize\.path: .*nowhere: cannot be read: No such file or directory$"):
         TOKENIZERS["file"].learn([], 0, True, tmp_path / "nowhere")
     for content in ("[" * 5000, "[]", "5", '{"model": ' + "[" * 70 + "]" * 70 + "}"):
         (tmp_path / "own.json").write_text(content)
-        with pytest.raises(Refusal, match=r"own\.json: holds no tokenizer of Hugging Face's"):
+        with pytest.raises(UserError, match=r"own\.json: holds no tokenizer of Hugging Face's"):
             TOKENIZERS["file"].learn([], 0, True, tmp_path / "own.json")
 
 
@@ -377,7 +377,7 @@ def test_a_file_that_was_read_before_is_held_to_its_text_again(tmp_path: Path) -
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "tokenizer.json").read_bytes()
     saved = json.loads((tmp_path / "again.json").read_text())
     write_json(tmp_path / "tokenizer.json", saved | {"file": changed("model", dropout=0.5)(saved["file"])})
-    with pytest.raises(Refusal, match=r"'model\.dropout' is 0\.5"):
+    with pytest.raises(UserError, match=r"'model\.dropout' is 0\.5"):
         TOKENIZERS["file"].learn([], 0, True, tmp_path)
 
 
@@ -424,7 +424,7 @@ def test_a_text_that_its_tokens_do_not_hold_is_refused_with_the_place_where_they
         ),
         (TOKENIZERS["bpe"].of(losing | {"added_tokens": []}), "a b", "' b' has other bytes than its tokens"),
     ):
-        with pytest.raises(Refusal, match=line):
+        with pytest.raises(UserError, match=line):
             ids_of(tokenizer, Batch([("a", True), (text, True)], 8))
 
 
@@ -436,7 +436,7 @@ def test_ids_of_another_text_are_told_from_those_of_this(kind: str, text: str, d
     place = data.draw(st.integers(0, len(ids) - 1))
     assert tokenizer.holds(text, ids)
     assert not tokenizer.holds(text, np.delete(ids, place)) and not tokenizer.holds(text, np.insert(ids, place, ids[place]))
-    with pytest.raises(Refusal, match=r"^tokenize: the tokens of a text are not the text"):
+    with pytest.raises(UserError, match=r"^tokenize: the tokens of a text are not the text"):
         check_held(tokenizer, text, np.delete(ids, place))
 
 
@@ -503,7 +503,7 @@ def test_what_a_killed_process_was_to_encode_another_does_and_gives_up_in_the_en
     assert len(texts) > 50
     one = [ids.tolist() for ids, _ in encoded(learned("bpe"), raw / "tokenizer.json", texts, 1)]
     several, found = encoded(learned("bpe"), raw / "tokenizer.json", texts, 2), []
-    with pytest.raises(Refusal, match="killed again and again") if kills > 2 else contextlib.nullcontext():
+    with pytest.raises(UserError, match="killed again and again") if kills > 2 else contextlib.nullcontext():
         for place, (ids, _) in enumerate(several):
             found.append(ids.tolist())
             for process in multiprocessing.active_children() if place < kills else ():

@@ -17,15 +17,15 @@ from pipeline.networks.roles import Role, role_of
 from pipeline.networks.transformer import GPT
 
 GPT2 = {
-    "model__mixer": "none",
+    "model__embedding_mixer": "none",
     "model__position": "learned",
     "model__norm": "layer",
     "model__activation": "gelu",
     "model__residual": "pre",
-    "model__expansion": 4.0,
+    "model__mlp_ratio": 4.0,
     "model__init": "gpt2",
     "model__bias": True,
-    "model__tied": True,
+    "model__tie_embeddings": True,
 }
 
 
@@ -80,7 +80,7 @@ def test_a_gpt2_shaped_model_gives_the_logits_of_hugging_faces_gpt2() -> None:
 
 
 LLAMA = {
-    "model__mixer": "none",
+    "model__embedding_mixer": "none",
     "model__position": "rotary",
     "model__norm": "rms",
     "model__activation": "swiglu",
@@ -155,7 +155,9 @@ def test_the_kernel_for_bfloat16_on_a_cpu_is_near_the_one_for_float32() -> None:
     assert (low.float() - attention.mix(q, k, v)).abs().max() < 0.03
 
 
-@pytest.mark.parametrize("knob", [{"model__logit_cap": 2.0}, {"model__position": "alibi"}, {"model__attention": "window"}])
+@pytest.mark.parametrize(
+    "knob", [{"model__attention_softcap": 2.0}, {"model__position": "alibi"}, {"model__attention": "window"}]
+)
 def test_so_it_is_with_what_changes_the_scores(knob: dict[str, object]) -> None:
     model = knobs(**knob).model
     attention, position = ATTENTIONS[model.attention](model, layer=0), POSITIONS[model.position](model)
@@ -179,7 +181,9 @@ def test_the_scores_of_alibi_fall_with_the_distance_as_in_the_paper() -> None:
 
 def test_a_cap_keeps_scores_in_bounds_and_a_high_one_changes_nothing() -> None:
     x, position = 10 * torch.randn(2, 9, 16, dtype=torch.float64), POSITIONS["none"](knobs().model)
-    plain, high, low = (drawn(Attention(knobs(model__logit_cap=cap).model, layer=0)).double() for cap in (0.0, 1e6, 0.5))
+    plain, high, low = (
+        drawn(Attention(knobs(model__attention_softcap=cap).model, layer=0)).double() for cap in (0.0, 1e6, 0.5)
+    )
     for attention in (high, low):
         attention.load_state_dict(plain.state_dict())
     torch.testing.assert_close(high(x, position, None), plain(x, position, None), rtol=0, atol=1e-6)
@@ -220,7 +224,7 @@ def test_pairs_of_tokens_have_rows_of_their_own_or_share_them_evenly() -> None:
 
 
 def test_rotary_positions_know_only_the_distance() -> None:
-    rotary = RotaryPosition(knobs(model__length=12).model)
+    rotary = RotaryPosition(knobs(model__context_length=12).model)
     q, k = torch.randn(2, 1, 1, 1, 8).unbind()
     products = [float((rotary.turn(q, start + 3) * rotary.turn(k, start)).sum()) for start in range(8)]
     assert products == pytest.approx([products[0]] * 8, abs=1e-5)
@@ -265,7 +269,7 @@ def test_an_init_starts_a_deep_stack_with_features_of_a_sane_size(name: str) -> 
 
 
 def test_parameters_play_the_parts_that_their_names_say() -> None:
-    params = knobs(**GPT2 | {"model__residual": "rezero", "model__tied": False})
+    params = knobs(**GPT2 | {"model__residual": "rezero", "model__tie_embeddings": False})
     model = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))
     roles = {name: role_of(name, parameter) for name, parameter in model.named_parameters()}
     assert roles["embedding.weight"] is roles["position.weight"] is Role.EMBEDDING

@@ -21,7 +21,7 @@ from pipeline.lab.tuning.timing import Setting, candidates, choice, left_to_auto
 from pipeline.networks.attention import ATTENTIONS, use_kernel
 from pipeline.params import Params, cores
 
-FOUND = Tuned("cpu", "bfloat16", 1, "library", None, "a test")
+FOUND = Tuned("cpu", "bfloat16", 1, "sdpa", None, "a test")
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_both_kernels_compute_the_same(name: str, tmp_path: Path) -> None:
     progress, task, _ = started(knobs(model__attention=name, model__init="gpt2"), tmp_path)
     inputs = task.batch("train", torch.arange(3).numpy()).inputs
     logits = []
-    for kernel in ("library", "written"):
+    for kernel in ("sdpa", "eager"):
         use_kernel(progress.model, kernel)  # type: ignore[arg-type]
         logits.append(progress.model(inputs))
     torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=1e-6)
@@ -53,7 +53,7 @@ def test_without_a_measurement_auto_writes_attention_out_in_bfloat16_on_a_cpu_al
     progress, *_ = started(knobs(), tmp_path)
     attention = progress.model.blocks[0].attention
     assert [attention.writes_out(torch.zeros(1, dtype=dtype)) for dtype in (torch.float32, torch.bfloat16)] == [False, True]
-    for kernel, written in (("library", False), ("written", True)):
+    for kernel, written in (("sdpa", False), ("eager", True)):
         use_kernel(progress.model, kernel)  # type: ignore[arg-type]
         assert attention.writes_out(torch.zeros(1, dtype=torch.bfloat16)) is written
 
@@ -64,10 +64,10 @@ def test_without_a_measurement_auto_writes_attention_out_in_bfloat16_on_a_cpu_al
 def test_auto_means_what_was_found_and_what_is_said_outright_stays() -> None:
     keep(FOUND, "cpu")
     tuned = Runtime(auto().runtime, "auto")
-    assert (tuned.precision, torch.get_num_threads(), tuned.attention) == ("bfloat16", 1, "library")
-    params = auto(runtime__threads=2, runtime__attention="written")
+    assert (tuned.precision, torch.get_num_threads(), tuned.attention) == ("bfloat16", 1, "sdpa")
+    params = auto(runtime__threads=2, runtime__attention="eager")
     told = Runtime(params.runtime, "float32")
-    assert (told.precision, torch.get_num_threads(), told.attention) == ("float32", 2, "written")
+    assert (told.precision, torch.get_num_threads(), told.attention) == ("float32", 2, "eager")
 
 
 def test_a_kernel_that_was_best_in_one_precision_is_not_taken_for_another() -> None:
@@ -99,17 +99,17 @@ def test_another_machine_and_a_damaged_file_change_nothing(own_cache: Path) -> N
 def test_the_network_of_a_training_computes_by_the_kernel_that_was_found(tmp_path: Path) -> None:
     keep(FOUND, "cpu")
     progress, *_ = started(auto(train__precision="bfloat16"), tmp_path)
-    assert {block.attention.kernel for block in progress.model.blocks} == {"library"}
+    assert {block.attention.kernel for block in progress.model.blocks} == {"sdpa"}
 
 
 # ------------------------------------------------------------------------------------------------------------- measuring
 
 
 def test_what_params_yaml_fixes_is_measured_too_for_auto_is_another_s() -> None:
-    params = left_to_auto(auto(runtime__threads=1, train__precision="float32", runtime__attention="written"))
+    params = left_to_auto(auto(runtime__threads=1, train__precision="float32", runtime__attention="eager"))
     settings = list(candidates(Runtime(params.runtime, params.train.precision)))
     assert {setting.precision for setting in settings} == {"float32", "bfloat16"}
-    assert {setting.attention for setting in settings} == {"library", "written"}
+    assert {setting.attention for setting in settings} == {"sdpa", "eager"}
     assert {1, cores()} <= {setting.threads for setting in settings}
 
 
@@ -118,9 +118,9 @@ def test_measuring_shows_every_setting_and_keeps_what_won(
 ) -> None:
     shutil.copy(TOP / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    tuning.play(auto(), seconds=0.1)
+    tuning.tune(auto(), seconds=0.1)
     said = capsys.readouterr().out
-    assert all(word in said for word in ("float32", "bfloat16", "library", "written", "tokens/s"))
+    assert all(word in said for word in ("float32", "bfloat16", "sdpa", "eager", "tokens/s"))
     found = tuned_for("cpu")
     assert found is not None
     assert f"`auto` means here: {Setting(found.precision, found.threads, found.attention)}." in said
@@ -133,7 +133,7 @@ def test_a_network_without_attention_leaves_its_kernel_to_auto(
 ) -> None:
     shutil.copy(TOP / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    tuning.play(auto(task__kind="vision", prepare__dataset="digits"), seconds=0.1)
+    tuning.tune(auto(task__kind="vision", prepare__dataset="digits"), seconds=0.1)
     said, found = capsys.readouterr().out, tuned_for("cpu")
     assert "examples/s" in said and "tokens" not in said
     assert found is not None
@@ -141,14 +141,14 @@ def test_a_network_without_attention_leaves_its_kernel_to_auto(
 
 
 def test_a_setting_that_is_hardly_faster_changes_nothing() -> None:
-    usual, other = Setting("float32", 1, "library", steps=[1.0]), Setting("float32", 1, "written", steps=[0.98])
+    usual, other = Setting("float32", 1, "sdpa", steps=[1.0]), Setting("float32", 1, "eager", steps=[0.98])
     assert choice([usual, other], usual) is usual
     other.steps = [0.9]
     assert choice([usual, other], usual) is other
 
 
 def test_a_setting_that_wins_by_its_median_alone_or_by_few_turns_changes_nothing() -> None:
-    usual, other = Setting("float32", 1, "library"), Setting("float32", 1, "written")
+    usual, other = Setting("float32", 1, "sdpa"), Setting("float32", 1, "eager")
     usual.steps, other.steps = [1.0, 4.0, 1.0, 4.0, 4.0], [3.0, 3.0, 3.0, 3.0, 3.0]  # a busy machine
     assert choice([usual, other], usual) is usual
     usual.steps, other.steps = [1.0] * 5, [0.1]  # it was given up after a turn, whatever that says
@@ -156,8 +156,8 @@ def test_a_setting_that_wins_by_its_median_alone_or_by_few_turns_changes_nothing
 
 
 def test_compiling_pays_once_it_has_saved_what_it_took() -> None:
-    plain = Setting("float32", 1, "library", steps=[1.0])
-    compiled = Setting("float32", 1, "library", compile=True, steps=[0.5], first=20.5)
+    plain = Setting("float32", 1, "sdpa", steps=[1.0])
+    compiled = Setting("float32", 1, "sdpa", compile=True, steps=[0.5], first=20.5)
     assert pays_from(plain, compiled) == 40
     compiled.steps = [0.99]
     assert pays_from(plain, compiled) == NEVER

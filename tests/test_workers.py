@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.lab import workers
 from pipeline.lab.workers import each_done
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 pytestmark = pytest.mark.slow  # processes take a second each to start
 
@@ -32,7 +32,7 @@ def squared(number: int, kills: Path) -> int:
 
 
 def refused(number: int) -> int:
-    raise Refusal(f"{number}: is refused")
+    raise UserError(f"{number}: is refused")
 
 
 @pytest.mark.parametrize(("count", "killed"), [(2, {0: 1}), (2, {3: 2}), (3, {1: 1, 2: 1, 5: 1}), (1, {4: 2})])
@@ -46,7 +46,7 @@ def test_what_killed_processes_did_is_done_again(count: int, killed: dict[int, i
 def test_what_kills_its_process_again_and_again_is_given_up_when_all_others_are_done(tmp_path: Path) -> None:
     (tmp_path / "2").write_bytes(b"." * 99)
     done = dict[int, int]()
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         done.update(each_done(squared, {number: (number, tmp_path) for number in range(5)}, 2))
     assert done == {number: number**2 for number in (0, 1, 3, 4)}
     [line] = caught.value.problems
@@ -56,7 +56,7 @@ def test_what_kills_its_process_again_and_again_is_given_up_when_all_others_are_
 
 
 def test_what_fails_by_itself_is_not_tried_again() -> None:
-    with pytest.raises(Refusal, match="is refused"):
+    with pytest.raises(UserError, match="is refused"):
         list(each_done(refused, {1: (1,)}, 2))
 
 

@@ -37,7 +37,7 @@ WRONG: dict[str, Wrong] = {
     "a round fraction for a whole number": knob("train.steps", 1000.0, "train.steps: 1000.0 is not a whole number"),
     "true for a number": knob("model.width", True, "model.width: true is not a whole number"),
     "a word for true or false": knob("model.bias", "yes", "model.bias: 'yes' is not true or false"),
-    "one for true": knob("model.tied", 1, "model.tied: 1 is not true or false"),
+    "one for true": knob("model.tie_embeddings", 1, "model.tie_embeddings: 1 is not true or false"),
     "nothing for a number": knob("seed", None, "seed: null is not a whole number"),
     "one number for a list": knob("evaluate.temperatures", 0.8, "evaluate.temperatures: 0.8 is not a list"),
     "a word within a list": knob("evaluate.temperatures", [0.0, "hot"], "evaluate.temperatures.1: 'hot' is not a number"),
@@ -52,53 +52,54 @@ WRONG: dict[str, Wrong] = {
     "all dropped": knob("model.dropout", 1.0, "model.dropout: 1.0 is not below 1.0"),
     "a memory that never fades": knob("train.beta2", 1.0, "train.beta2: 1.0 is not below 1.0"),
     "an average that never fades": knob("train.ema", 1.0, "train.ema: 1.0 is not below 1.0"),
-    "axes that are never looked for": knob("train.axes_every", 0, "train.axes_every: 0 is below 1"),
+    "axes that are never looked for": knob("train.precondition_frequency", 0, "train.precondition_frequency: 0 is below 1"),
     "epsilon of nothing": knob("train.epsilon", 0.0, "train.epsilon: 0.0 is not above 0.0"),
-    "a percentage for a share": knob("train.warmup", 5.0, "train.warmup: 5.0 is above 1.0"),
+    "a percentage for a share": knob("train.warmup_ratio", 5.0, "train.warmup_ratio: 5.0 is above 1.0"),
     "a negative seed": knob("seed", -1, "seed: -1 is below 0"),
     "half of the text for validation": knob("prepare.validation_share", 0.5, "prepare.validation_share: 0.5 is not below 0.5"),
     "no share of the probability": knob("evaluate.top_p", 0.0, "evaluate.top_p: 0.0 is not above 0.0"),
-    "fewer mistakes than none": knob("evaluate.mistakes", -1, "evaluate.mistakes: -1 is below 0"),
+    "fewer mistakes than none": knob("evaluate.worst_mistakes", -1, "evaluate.worst_mistakes: -1 is below 0"),
     "no neighbours": knob("evaluate.neighbours", 0, "evaluate.neighbours: 0 is below 1"),
     "a target spread wholly": knob("train.label_smoothing", 1.0, "train.label_smoothing: 1.0 is not below 1.0"),
     "a z-loss that drives away": knob("train.z_loss", -1e-4, "train.z_loss: -0.0001 is below 0.0"),
     "a batch cut in two ways": knob(
         "runtime.micro_batch_tokens",
         512,
-        "runtime.micro_batch_tokens: 512 and train.accumulation 2 both say how a batch is cut; turn one back, to 0 or to 1",
-        train__accumulation=2,
-        train__batch=16,
+        "runtime.micro_batch_tokens: 512 and train.accumulation_steps 2 both say how a batch is cut;"
+        " turn one back, to 0 or to 1",
+        train__accumulation_steps=2,
+        train__batch_size=16,
     ),
     "a micro-batch shorter than a sequence": knob(
         "runtime.micro_batch_tokens",
         100,
-        "runtime.micro_batch_tokens: 100 holds no sequence of model.length 128",
-        model__length=128,
+        "runtime.micro_batch_tokens: 100 holds no sequence of model.context_length 128",
+        model__context_length=128,
     ),
     "a checkpointing that is not there": knob(
-        "runtime.checkpointing",
+        "runtime.activation_checkpointing",
         "blocks",
-        "runtime.checkpointing: there is no 'blocks'. Did you mean 'block'? Known: engine/block_execution.py:CHECKPOINTING",
+        "runtime.activation_checkpointing: there is no 'blocks'. Did you mean 'block'? Known: engine/block_execution.py:CHECKPOINTING",
     ),
     "an offload of what is kept elsewhere": knob(
         "runtime.offload_activations",
         True,
-        "runtime.offload_activations: true has no hold on what checkpointing 'selective' keeps;"
-        " checkpointing 'block' or 'none' would do",
-        runtime__checkpointing="selective",
+        "runtime.offload_activations: true has no hold on what activation_checkpointing 'selective' keeps;"
+        " 'block' or 'none' would do",
+        runtime__activation_checkpointing="selective",
     ),
     "compiling now and then": knob(
         "runtime.compile", "sometimes", "runtime.compile: there is no 'sometimes'. Known: auto, true, false"
     ),
-    "a shelf of batches": knob("runtime.read_ahead", 100, "runtime.read_ahead: 100 is above 64"),
-    "a piece of less than nothing": knob("runtime.loss_chunk", -1, "runtime.loss_chunk: -1 is below 0"),
-    "infinite": knob("train.clip", float("inf"), "train.clip: inf is not finite"),
+    "a shelf of batches": knob("runtime.prefetch", 100, "runtime.prefetch: 100 is above 64"),
+    "a piece of less than nothing": knob("runtime.loss_chunk_size", -1, "runtime.loss_chunk_size: -1 is below 0"),
+    "infinite": knob("train.grad_clip", float("inf"), "train.grad_clip: inf is not finite"),
     "no number at all": knob("train.weight_decay", float("nan"), "train.weight_decay: nan is not finite"),
-    "fewer tokens than bytes": knob("tokenize.vocabulary", 100, "tokenize.vocabulary: 100 is below 257"),
+    "fewer tokens than bytes": knob("tokenize.vocab_size", 100, "tokenize.vocab_size: 100 is below 257"),
     "no path": knob("prepare.path", "", "prepare.path: is empty"),
     "a base of waves below 1": knob("model.rotary_base", 0.5, "model.rotary_base: 0.5 is below 1.0"),
-    "a cap below nothing": knob("model.logit_cap", -1.0, "model.logit_cap: -1.0 is below 0.0"),
-    "every layer left out": knob("model.layer_dropout", 1.0, "model.layer_dropout: 1.0 is not below 1.0"),
+    "a cap below nothing": knob("model.attention_softcap", -1.0, "model.attention_softcap: -1.0 is below 0.0"),
+    "every layer left out": knob("model.stochastic_depth", 1.0, "model.stochastic_depth: 1.0 is not below 1.0"),
     "a base of no width": knob("model.base_width", 0, "model.base_width: 0 is below 4"),
     # names
     "a slip in a name": knob(
@@ -146,41 +147,45 @@ WRONG: dict[str, Wrong] = {
         model__position="rotary",
     ),
     "a window wider than the context": knob(
-        "model.window", 65, "model.window: 65 is more than length 64", model__attention="window", model__length=64
+        "model.window",
+        65,
+        "model.window: 65 is more than context_length 64",
+        model__attention="window",
+        model__context_length=64,
     ),
     "micro-batches that do not divide": knob(
-        "train.accumulation", 5, "train.accumulation: 5 does not divide batch 12", train__batch=12
+        "train.accumulation_steps", 5, "train.accumulation_steps: 5 does not divide batch_size 12", train__batch_size=12
     ),
     "more than the whole training": knob(
-        "train.decay",
+        "train.cooldown_ratio",
         0.8,
-        "train.decay: warmup 0.3 + decay 0.8 is more than 1, the whole training",
-        train__warmup=0.3,
+        "train.cooldown_ratio: warmup_ratio 0.3 + cooldown_ratio 0.8 is more than 1, the whole training",
+        train__warmup_ratio=0.3,
         train__schedule="trapezoid",
     ),
     "a cycle that has no climb to fall as long as": knob(
-        "train.warmup",
+        "train.warmup_ratio",
         0.0,
-        "train.warmup: 0.0 is not above 0 and up to 0.5; one_cycle falls for as long as it climbs",
+        "train.warmup_ratio: 0.0 is not above 0 and up to 0.5; one_cycle falls for as long as it climbs",
         train__schedule="one_cycle",
     ),
     "a root of nothing": knob(
-        "train.warmup",
+        "train.warmup_ratio",
         0.0,
-        "train.warmup: 0.0 leaves inverse_sqrt nothing to measure by; it falls from the end of the warm-up",
+        "train.warmup_ratio: 0.0 leaves inverse_sqrt nothing to measure by; it falls from the end of the warm-up",
         train__schedule="inverse_sqrt",
     ),
     "a climb before the climb": knob(
-        "train.warmup",
+        "train.warmup_ratio",
         0.1,
-        "train.warmup: 0.1 would climb before exponential does, which climbs from floor to lr itself",
+        "train.warmup_ratio: 0.1 would climb before exponential does, which climbs from min_lr_ratio to lr itself",
         train__schedule="exponential",
-        train__floor=1e-4,
+        train__min_lr_ratio=1e-4,
     ),
     "a climb from nothing": knob(
-        "train.floor",
+        "train.min_lr_ratio",
         0.0,
-        "train.floor: 0.0 is no rate to climb from by factors; exponential wants a small share, such as 1e-4",
+        "train.min_lr_ratio: 0.0 is no rate to climb from by factors; exponential wants a small share, such as 1e-4",
         train__schedule="exponential",
     ),
     "a look ahead along no momentum": knob(
@@ -219,9 +224,9 @@ WRONG: dict[str, Wrong] = {
         "train.length_keeps", "token", "train.length_keeps: there is no 'token'. Did you mean 'tokens'? Known: examples, tokens"
     ),
     "a likeness that everything has": knob(
-        "prepare.near_duplicate",
+        "prepare.dedup_threshold",
         0.1,
-        "prepare.near_duplicate: 0.1 is below 0.3: so alike is much that has nothing in common",
+        "prepare.dedup_threshold: 0.1 is below 0.3: so alike is much that has nothing in common",
     ),
     "a branch of the hub": knob(
         "prepare.revision",
@@ -232,7 +237,7 @@ WRONG: dict[str, Wrong] = {
         prepare__repository="owner/name",
     ),
     "sums of fewer digits than there are": knob(
-        "prepare.fewest_digits", 5, "prepare.fewest_digits: 5 is more than digits 3", prepare__digits=3
+        "prepare.min_digits", 5, "prepare.min_digits: 5 is more than digits 3", prepare__digits=3
     ),
     # what is for another kind of task
     "a text for images": knob(
@@ -256,23 +261,25 @@ WRONG: dict[str, Wrong] = {
     "batch norm in micro-batches": knob(
         "model.norm",
         "batch",
-        "train.accumulation: model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed",
+        "train.accumulation_steps: model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed",
         task__kind="vision",
         prepare__dataset="digits",
-        train__accumulation=2,
+        train__accumulation_steps=2,
     ),
     "a language model that sees what it is to say": knob(
         "model.causal", False, "model.causal: false would show a language model what it is to say"
     ),
     "a class that is a token": knob(
-        "model.tied",
+        "model.tie_embeddings",
         True,
-        "model.tied: true is for task.kind language: classes are no tokens",
+        "model.tie_embeddings: true is for task.kind language: classes are no tokens",
         task__kind="vision",
         prepare__dataset="digits",
     ),
     "epochs of windows": knob(
-        "train.draw", "epochs", "train.draw: 'epochs' is for task.kind classify or vision, not language; 'replacement' would do"
+        "train.sampling",
+        "epochs",
+        "train.sampling: 'epochs' is for task.kind classify or vision, not language; 'with_replacement' would do",
     ),
     "windows of images": knob(
         "train.windows",
@@ -302,24 +309,24 @@ WRONG: dict[str, Wrong] = {
         "prepare.label_noise", 0.2, "prepare.label_noise: 0.2 is for task.kind classify or vision, not language; 0 would do"
     ),
     "examples of a text that goes on": knob(
-        "prepare.examples", 100, "prepare.examples: 100 is for task.kind classify or vision, not language; 0 would do"
+        "prepare.max_examples", 100, "prepare.max_examples: 100 is for task.kind classify or vision, not language; 0 would do"
     ),
     "near-duplicates of images": knob(
-        "prepare.near_duplicate",
+        "prepare.dedup_threshold",
         0.8,
-        "prepare.near_duplicate: 0.8 is for task.kind language or classify, not vision; 0 would do",
+        "prepare.dedup_threshold: 0.8 is for task.kind language or classify, not vision; 0 would do",
         task__kind="vision",
         prepare__dataset="digits",
     ),
     "mirrored texts": knob("train.flip", True, "train.flip: true is for task.kind vision, not language; false would do"),
     "epochs of growing batches": knob(
-        "train.draw",
+        "train.sampling",
         "epochs",
-        "train.draw: 'epochs' counts examples by steps of one size; it goes with batch_start 1.0 alone",
+        "train.sampling: 'epochs' counts examples by steps of one size; it goes with batch_start 1.0 alone",
         train__batch_start=0.5,
     ),
     "nothing given that could stay as it is": knob(
-        "train.freeze", True, "train.freeze: true, and train.start_from names no folder whose weights could stay as they are"
+        "train.freeze", True, "train.freeze: true, and train.init_from names no folder whose weights could stay as they are"
     ),
     "a first place that sees nothing": knob(
         "model.pooling",
@@ -327,7 +334,9 @@ WRONG: dict[str, Wrong] = {
         "model.pooling: 'first' sees nothing where each position sees only those before it; 'last' would do",
         model__causal=True,
     ),
-    "a kernel without a middle": knob("model.kernel", 4, "model.kernel: 4 is even, and has no middle; an odd one would do"),
+    "a kernel without a middle": knob(
+        "model.kernel_size", 4, "model.kernel_size: 4 is even, and has no middle; an odd one would do"
+    ),
     "a mixture of one": knob("prepare.mixture", ["markov"], "prepare.mixture: ['markov'] is not two different data sets"),
     "a mixture of a thing with itself": knob(
         "prepare.mixture", ["markov", "markov"], "prepare.mixture: ['markov', 'markov'] is not two different data sets"
@@ -383,9 +392,9 @@ WRONG: dict[str, Wrong] = {
         model__attention="average",
     ),
     "a way past a branch that there is not": knob(
-        "model.layer_dropout",
+        "model.stochastic_depth",
         0.2,
-        "model.layer_dropout: without a residual there is no way past a branch; it goes with 0 alone",
+        "model.stochastic_depth: without a residual there is no way past a branch; it goes with 0 alone",
         model__residual="none",
     ),
     "a tokenizer of somebody's, but whose": knob(
@@ -395,15 +404,28 @@ WRONG: dict[str, Wrong] = {
         tokenize__kind="file",
     ),
     "a start from what training empties": knob(
-        "train.start_from",
-        "models/snapshots",
-        "train.start_from: 'models/snapshots' is what train itself writes, and empties first; a copy of it would do",
+        "train.init_from",
+        "models/trained/good",
+        "train.init_from: 'models/trained/good' is this stage's own output and is deleted when it starts. Copy it first: "
+        "cp -r models/trained models/teacher",
+    ),
+    "a start from the folder that older clones had the model in": knob(
+        "train.init_from",
+        "models/",
+        "train.init_from: 'models' is the folder of all models; the last run's is models/trained. Copy it first: "
+        "cp -r models/trained models/teacher",
+    ),
+    "a teacher that training empties, by a way round": knob(
+        "train.teacher",
+        "data/../models/./trained/",
+        "train.teacher: 'models/trained' is this stage's own output and is deleted when it starts. Copy it first: "
+        "cp -r models/trained models/teacher",
     ),
     # text that means something else to DVC, which passes all knobs through OmegaConf at every -S
     "a text that DVC would replace": knob(
-        "probe.toy",
+        "probe.toy_text",
         "it is ${seed}",
-        "probe.toy: 'it is ${seed}': DVC's -S replaces text with ${ in it and refuses ???; write it without",
+        "probe.toy_text: 'it is ${seed}': DVC's -S replaces text with ${ in it and refuses ???; write it without",
     ),
     "a text that DVC takes for none": knob(
         "evaluate.prompts",
@@ -420,7 +442,9 @@ WRONG: dict[str, Wrong] = {
         ("trian: there is no such knob. Did you mean 'train'? Known: *",),
         {"trian.lr": 0.1},
     ),
-    "a knob that is missing": knob("train.floor", MISSING, "train.floor: is missing; every knob stands in params.yaml"),
+    "a knob that is missing": knob(
+        "train.min_lr_ratio", MISSING, "train.min_lr_ratio: is missing; every knob stands in params.yaml"
+    ),
     "a section without a knob": knob(
         "train", {}, "train: holds none of its knobs; `git checkout params.yaml` brings them back"
     ),
@@ -474,5 +498,5 @@ WRONG: dict[str, Wrong] = {
         "prepare.text_column: '\\ud800' is not text: it holds half of a character (a surrogate)",
     ),
     "a zero byte in a path": knob("prepare.path", "data\0own", "prepare.path: holds a zero byte, which no path can hold"),
-    "a zero byte in a folder": knob("train.start_from", "\0", "train.start_from: holds a zero byte, which no path can hold"),
+    "a zero byte in a folder": knob("train.init_from", "\0", "train.init_from: holds a zero byte, which no path can hold"),
 }

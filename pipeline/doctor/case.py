@@ -53,7 +53,7 @@ class Case:
         return _rows(self.validation, "loss")
 
     @property
-    def uniform(self) -> float | None:
+    def uniform_loss(self) -> float | None:
         """ln V, of classes ln K, nats a target: the loss of whoever knows nothing."""
         return self.levels.get("uniform", self.sanity.get("uniform"))
 

@@ -49,7 +49,7 @@ class Cause:
     Attributes:
         says: what it is and why it shows as it does, for a learner.
         knob: to turn; "" where it is in the code.
-        turned: the options of the experiment that would tell, with this run's own values turned.
+        overrides: the options of the experiment that would tell, with this run's own values turned.
         tells: what its outcome would say.
         votes: "sign side" -> points.
         hints: what the knobs add.
@@ -59,7 +59,7 @@ class Cause:
 
     says: str
     knob: str
-    turned: Callable[[Case], str]
+    overrides: Callable[[Case], str]
     tells: str
     votes: Mapping[str, float]
     hints: tuple[Hint, ...] = field(default=())
@@ -68,7 +68,7 @@ class Cause:
 
     def command(self, case: Case) -> str:
         """The experiment that would tell, to be pasted."""
-        return f"{self.program} {self.turned(case)}".strip()
+        return f"{self.program} {self.overrides(case)}".strip()
 
     def ballots(self) -> Iterator[tuple[str, Side, float]]:
         """(sign, side, points) of every vote."""
@@ -83,7 +83,7 @@ def scaled(knob: str, factor: float, otherwise: float) -> Callable[[Case], str]:
     return lambda case: f"-S {knob}={float(case.knob(knob, otherwise)) * factor:.3g}"
 
 
-def turned(options: str) -> Callable[[Case], str]:
+def override(options: str) -> Callable[[Case], str]:
     """The same options for every run."""
     return lambda case: options
 

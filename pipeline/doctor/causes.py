@@ -18,8 +18,8 @@ from pipeline.doctor.cause import (
     in_layers,
     knob_above,
     knob_is,
+    override,
     scaled,
-    turned,
 )
 
 MOST = 0.6  # share of the most frequent class, above which it prevails
@@ -28,7 +28,7 @@ CAUSES: dict[str, Cause] = {
     "learning rate too high": Cause(
         says="Steps are longer than the stretch over which the gradient holds, so that each overshoots.",
         knob="train.lr",
-        turned=scaled("train.lr", 0.1, 1e-3),
+        overrides=scaled("train.lr", 0.1, 1e-3),
         tells="If the curve becomes smooth and falls lower, it was the rate.",
         votes={
             "classes_said low": 1,
@@ -56,7 +56,7 @@ CAUSES: dict[str, Cause] = {
     "learning rate too low": Cause(
         says="Steps are so short that the training ends before it has arrived.",
         knob="train.lr",
-        turned=scaled("train.lr", 10, 1e-3),
+        overrides=scaled("train.lr", 10, 1e-3),
         tells="If the loss falls faster and ends lower, it was the rate.",
         votes={
             "classes_said low": -1,
@@ -76,8 +76,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "no warm-up": Cause(
         says="The first steps are at full length, when the gradient still points anywhere and Adam knows no scale.",
-        knob="train.warmup",
-        turned=turned("-S train.warmup=0.1"),
+        knob="train.warmup_ratio",
+        overrides=override("-S train.warmup_ratio=0.1"),
         tells="If the loss no longer climbs in the first steps, it was the missing warm-up.",
         votes={
             "beyond_majority low": 0.5,
@@ -95,15 +95,15 @@ CAUSES: dict[str, Cause] = {
             "decay_share high": -1,
         },
         hints=(
-            Hint(1.0, knob_is("train.warmup", 0.0)),
-            Hint(-6.0, knob_above("train.warmup", 0.01)),
+            Hint(1.0, knob_is("train.warmup_ratio", 0.0)),
+            Hint(-6.0, knob_above("train.warmup_ratio", 0.01)),
             Hint(1.5, knob_is("model.residual", "post")),  # whose gradients are largest at the start (Xiong et al., 2020)
         ),
     ),
     "gradients not zeroed": Cause(
         says="Each step follows the sum of all gradients so far, as a ball that nothing brakes.",
         knob="",
-        turned=turned("-S train.steps=20 -S train.curve_points=20"),
+        overrides=override("-S train.steps=20 -S train.log_points=20"),
         tells="If the gradient's norm climbs with every step, it is never set back to nothing.",
         votes={
             "gradient_agreement high": 4,
@@ -117,7 +117,7 @@ CAUSES: dict[str, Cause] = {
     "target is the input": Cause(
         says="The target stands at the place of its own input, so that copying is enough. The mask is in order.",
         knob="",
-        turned=turned("--page look.html"),
+        overrides=override("--page look.html"),
         program="rally look",
         tells="If the likeliest next token is the token itself everywhere, targets are not shifted.",
         votes={
@@ -133,7 +133,7 @@ CAUSES: dict[str, Cause] = {
     "no causal mask": Cause(
         says="Attention looks at what comes later, the answer among it.",
         knob="",
-        turned=turned("--page look.html"),
+        overrides=override("--page look.html"),
         program="rally look",
         tells="If the attention maps are filled above their diagonal, the mask is missing.",
         votes={
@@ -151,7 +151,7 @@ CAUSES: dict[str, Cause] = {
     "mask inverted": Cause(
         says="Attention looks at what comes later and never at what was before.",
         knob="",
-        turned=turned("--page look.html"),
+        overrides=override("--page look.html"),
         program="rally look",
         tells="If the attention maps are empty below their diagonal, the mask is upside down.",
         votes={
@@ -169,7 +169,7 @@ CAUSES: dict[str, Cause] = {
     "attention scale wrong": Cause(
         says="Scores are not divided by the root of a head's width: the softmax picks a key before anything is learned.",
         knob="model.qk_norm",
-        turned=turned("-S model.qk_norm=true"),
+        overrides=override("-S model.qk_norm=true"),
         tells="If untrained heads then look evenly at what is before them, scores were too large.",
         votes={
             "attention_entropy_start low": 3,
@@ -184,7 +184,7 @@ CAUSES: dict[str, Cause] = {
     "weights start too large": Cause(
         says="Weights were drawn so large that the network is sure of its first guesses, and nearly all of them are wrong.",
         knob="model.init",
-        turned=turned("-S model.init=gpt2"),
+        overrides=override("-S model.init=gpt2"),
         tells="If the loss starts at ln V, it was the draw.",
         votes={
             "start_loss high": 3,
@@ -200,7 +200,7 @@ CAUSES: dict[str, Cause] = {
     "no residuals": Cause(
         says="Without a path that runs past the layers, each mixes all tokens further into one: none is told from another.",
         knob="model.residual",
-        turned=turned("-S model.residual=pre"),
+        overrides=override("-S model.residual=pre"),
         tells="If it then does better than bare frequencies, it was the missing path.",
         votes={
             "classes_said low": 1,
@@ -220,7 +220,7 @@ CAUSES: dict[str, Cause] = {
     "too deep for its width": Cause(
         says="Many layers on a narrow stream hand on a signal that each of them blurs.",
         knob="model.depth",
-        turned=lambda case: f"-S model.depth={max(int(case.knob('model.depth', 4)) // 4, 1)}",
+        overrides=lambda case: f"-S model.depth={max(int(case.knob('model.depth', 4)) // 4, 1)}",
         tells="If a quarter of the layers do better, it was too deep.",
         votes={
             "beyond_majority low": 1,
@@ -240,14 +240,14 @@ CAUSES: dict[str, Cause] = {
     "frozen layer": Cause(
         says="A layer takes no steps: its weights want no gradient, or the optimizer was not given them.",
         knob="",
-        turned=turned("-S train.steps=20"),
+        overrides=override("-S train.steps=20"),
         tells="If that layer's update:weight ratio is still 0, it is not trained.",
         votes={"least_update low": 3, "least_update healthy": -3},
     ),
     "dead units": Cause(
         says="Units of the feed-forward part are off for every token, so that no gradient brings them back.",
         knob="model.activation",
-        turned=turned("-S model.activation=gelu"),
+        overrides=override("-S model.activation=gelu"),
         tells="If the share of dead units falls and the loss with it, it was the activation.",
         votes={
             "beyond_majority low": -1,
@@ -263,7 +263,7 @@ CAUSES: dict[str, Cause] = {
     "saturating activation": Cause(
         says="Units stand at the flat ends of their activation, through which hardly any gradient passes.",
         knob="model.activation",
-        turned=turned("-S model.activation=gelu"),
+        overrides=override("-S model.activation=gelu"),
         tells="If the gradient reaches the first layers and the loss falls, it was the activation.",
         votes={
             "saturated high": 3,
@@ -278,7 +278,7 @@ CAUSES: dict[str, Cause] = {
     "dropout left on in use": Cause(
         says="Features are still dropped where the model is only used: its validation loss is that of a thinned network.",
         knob="model.dropout",
-        turned=turned("-S model.dropout=0.0"),
+        overrides=override("-S model.dropout=0.0"),
         tells="If the validation loss falls by more than the training loss, dropout was on in both.",
         votes={
             "across_batch high": 2,
@@ -295,8 +295,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "losses averaged wrongly": Cause(
         says="A mean of means weighs examples with few targets as much as those with many.",
-        knob="train.accumulation",
-        turned=turned("-S train.accumulation=1"),
+        knob="train.accumulation_steps",
+        overrides=override("-S train.accumulation_steps=1"),
         tells="If the training loss changes, parts of unequal size are averaged as if they were equal.",
         votes={
             "gradient_agreement high": 3,
@@ -306,21 +306,21 @@ CAUSES: dict[str, Cause] = {
             "ran_away high": -1,
         },
         hints=(
-            Hint(1.5, knob_above("train.accumulation", 1)),
-            Hint(-4.0, knob_is("train.accumulation", 1)),
+            Hint(1.5, knob_above("train.accumulation_steps", 1)),
+            Hint(-4.0, knob_is("train.accumulation_steps", 1)),
         ),
     ),
     "held-out text is training text": Cause(
         says="What is called validation has been learned from, so that learning by heart looks like understanding.",
         knob="prepare.validation_share",
-        turned=turned("-S prepare.validation_share=0.2"),
+        overrides=override("-S prepare.validation_share=0.2"),
         tells="If the overlap stays, the splits share documents.",
         votes={"overlap high": 3, "overlap healthy": -3, "copied_length high": 0.5},
     ),
     "labels are shuffled": Cause(
         says="Targets do not belong to their inputs: what can be learned is how frequent each token is, and no more.",
         knob="",
-        turned=turned("--page look.html"),
+        overrides=override("--page look.html"),
         program="rally look",
         tells="If the text under the targets is not that of the inputs moved by one, they are mixed up.",
         votes={
@@ -344,7 +344,7 @@ CAUSES: dict[str, Cause] = {
     "float16 without scaling": Cause(
         says="Gradients below 6e-8 are 0 in float16, and those above 65,504 infinite.",
         knob="train.precision",
-        turned=turned("-S train.precision=float32"),
+        overrides=override("-S train.precision=float32"),
         tells="If the run then is healthy, it was the precision.",
         votes={
             "not_a_number high": 2,
@@ -361,7 +361,7 @@ CAUSES: dict[str, Cause] = {
     "epsilon too large": Cause(
         says="Adam divides by the size of the gradient plus epsilon; where epsilon is larger, small gradients are small steps.",
         knob="train.epsilon",
-        turned=turned("-S train.epsilon=1e-8"),
+        overrides=override("-S train.epsilon=1e-8"),
         tells="If the loss falls faster, it was epsilon.",
         votes={
             "beyond_majority low": 0.5,
@@ -379,7 +379,7 @@ CAUSES: dict[str, Cause] = {
     "weight decay too strong": Cause(
         says="Weights are pulled to 0 faster than the gradient can hold them up.",
         knob="train.weight_decay",
-        turned=turned("-S train.weight_decay=0.1"),
+        overrides=override("-S train.weight_decay=0.1"),
         tells="If the loss falls lower, it was the decay.",
         votes={
             "beyond_majority low": 0.5,
@@ -399,8 +399,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "batch too small": Cause(
         says="The gradient of so few examples is mostly noise, so that steps point anywhere.",
-        knob="train.batch",
-        turned=lambda case: f"-S train.batch={int(case.knob('train.batch', 4)) * 8}",
+        knob="train.batch_size",
+        overrides=lambda case: f"-S train.batch_size={int(case.knob('train.batch_size', 4)) * 8}",
         tells="If the loss falls lower after as many steps, it was the noise; a rate an eighth as high would help as well.",
         votes={
             "beyond_majority low": 0.5,
@@ -409,27 +409,27 @@ CAUSES: dict[str, Cause] = {
             "beyond_unigram low": 0.5,
             "gain low": 0.5,
         },
-        hints=(Hint(1.5, lambda case: case.knob("train.batch", 99) <= 4), Hint(-3.0, knob_above("train.batch", 8))),
+        hints=(Hint(1.5, lambda case: case.knob("train.batch_size", 99) <= 4), Hint(-3.0, knob_above("train.batch_size", 8))),
     ),
     "too little text": Cause(
         says="The model is large enough to learn the text by heart before it has learned what is behind it.",
         knob="model.dropout",
-        turned=turned("-S model.dropout=0.2"),
+        overrides=override("-S model.dropout=0.2"),
         tells="If the validation loss falls lower, it was learned by heart; fewer steps or more text help as well.",
         votes={"gap high": 2, "rise high": 3, "copied_length high": 1},
         fits=in_language,
     ),
     "clipped too much": Cause(
         says="Nearly every gradient is shortened, so that the limit and not the gradient says how far a step goes.",
-        knob="train.clip",
-        turned=scaled("train.clip", 10, 1.0),
+        knob="train.grad_clip",
+        overrides=scaled("train.grad_clip", 10, 1.0),
         tells="If the loss does not jump, the limit was too low; if it does, the rate is too high.",
         votes={"clipped high": 2, "reach low": 1},
     ),
     "examples mix": Cause(
         says="Something is computed over the whole batch, so that examples see each other.",
         knob="",
-        turned=turned("-S train.steps=1"),
+        overrides=override("-S train.steps=1"),
         tells="If metrics/sanity.json still says that something comes across the batch, they mix.",
         votes={
             "across_batch high": 3,
@@ -440,7 +440,7 @@ CAUSES: dict[str, Cause] = {
     "cache is wrong": Cause(
         says="Token by token the model is another one than in a whole pass: places, or what is kept, are off.",
         knob="",
-        turned=turned("-S train.steps=1"),
+        overrides=override("-S train.steps=1"),
         tells="If metrics/sanity.json still says so with fresh weights, the cache is at fault.",
         votes={"cache_difference high": 2, "future high": -2, "future healthy": 0.5},
         hints=(Hint(-1.5, lambda case: bool(case.knob("model.dropout", 0.0))),),
@@ -450,7 +450,7 @@ CAUSES: dict[str, Cause] = {
     "labels do not fit": Cause(
         says="Labels do not belong to their examples: how frequent each class is can be learned, and the rest by heart alone.",
         knob="prepare.label_noise",
-        turned=turned("-S prepare.label_noise=0.0"),
+        overrides=override("-S prepare.label_noise=0.0"),
         tells="If the worst mistakes in metrics/samples.md are said rightly and labelled wrongly, labels are mixed up.",
         votes={
             "beyond_majority low": 2,
@@ -473,7 +473,7 @@ CAUSES: dict[str, Cause] = {
     "one class prevails": Cause(
         says="One class is so frequent that saying it always costs little.",
         knob="train.class_weights",
-        turned=turned("-S train.class_weights=balanced"),
+        overrides=override("-S train.class_weights=balanced"),
         tells="If more classes are said, and the macro F1 rises, it was their shares.",
         votes={"classes_said low": 1.5, "classes_said healthy": -2, "beyond_majority low": 0.5},
         hints=(
@@ -486,7 +486,7 @@ CAUSES: dict[str, Cause] = {
     "too few examples": Cause(
         says="The network is large enough to learn the training examples by heart, and then grows only surer of its mistakes.",
         knob="model.dropout",
-        turned=lambda case: f"-S model.dropout=0.2{' -S train.shift=2' if case.kind == 'vision' else ''}",
+        overrides=lambda case: f"-S model.dropout=0.2{' -S train.shift=2' if case.kind == 'vision' else ''}",
         tells="If the held-out loss no longer rises, it was that; fewer steps or more examples help as well.",
         votes={"by_heart high": 3, "by_heart healthy": -2, "logistic_margin low": 0.5, "beyond_majority low": -1},
         fits=in_classes,
@@ -494,7 +494,7 @@ CAUSES: dict[str, Cause] = {
     "stopped too early": Cause(
         says="The training ended while it was still well on its way.",
         knob="train.steps",
-        turned=lambda case: f"-S train.steps={int(case.knob('train.steps', 1000)) * 3}",
+        overrides=lambda case: f"-S train.steps={int(case.knob('train.steps', 1000)) * 3}",
         tells="If three times the steps end higher, they were too few.",
         votes={
             "late_share high": 2,
@@ -509,7 +509,7 @@ CAUSES: dict[str, Cause] = {
     "another network would do": Cause(
         says="The network looks at each pixel by itself, or cuts the image up, where neighbours belong together.",
         knob="model.network",
-        turned=turned("-S model.network=cnn"),
+        overrides=override("-S model.network=cnn"),
         tells="If the CNN tells the classes better, it was the network.",
         votes={"logistic_margin low": 1.5, "beyond_majority low": -1, "reach low": -1, "update_ratio high": -1},
         fits=lambda case: case.kind == "vision" and case.knob("model.network") != "cnn",

@@ -42,12 +42,12 @@ def by_heart(case: Case) -> float | None:
     Nothing is below a tenth of ln K. Where it has not come there the sign is 0: what rises then has other reasons.
     """
     held_out, training = [loss for _, loss in case.validations], [loss for _, loss in case.curve("loss")]
-    if len(held_out) < 3 or not training or not case.uniform:
+    if len(held_out) < 3 or not training or not case.uniform_loss:
         return None
     last = training[-max(len(training) // 20, 1) :]
-    if sum(last) / len(last) > BY_HEART * case.uniform:
+    if sum(last) / len(last) > BY_HEART * case.uniform_loss:
         return 0.0
-    return (held_out[-1] - min(held_out)) / case.uniform
+    return (held_out[-1] - min(held_out)) / case.uniform_loss
 
 
 def _different(counts: Sequence[float]) -> float:

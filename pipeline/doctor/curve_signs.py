@@ -46,7 +46,7 @@ def start_excess(case: Case) -> float | None:
 def start_loss(case: Case) -> float | None:
     """The loss before the first step less ln V, nats: how sure the network is of what it cannot know."""
     loss = case.sanity.get("loss")
-    return None if loss is None or case.uniform is None else loss - case.uniform
+    return None if loss is None or case.uniform_loss is None else loss - case.uniform_loss
 
 
 def future(case: Case) -> float | None:
@@ -76,9 +76,9 @@ def overlap(case: Case) -> float | None:
 def gain(case: Case) -> float | None:
     """(ln V − loss at the end) / (ln V − the best that is known): 1 where the model is as good as the source or the n-grams."""
     known = [case.levels[name] for name in ("unigram", "bigram", "entropy") if name in case.levels]
-    if case.uniform is None or case.final is None or not known or case.uniform - min(known) < 0.05:
+    if case.uniform_loss is None or case.final is None or not known or case.uniform_loss - min(known) < 0.05:
         return None
-    return (case.uniform - case.final) / (case.uniform - min(known))
+    return (case.uniform_loss - case.final) / (case.uniform_loss - min(known))
 
 
 def beyond_unigram(case: Case) -> float | None:
@@ -134,20 +134,24 @@ def setback(case: Case) -> float | None:
     rows = _rows_with_noise(case)
     if case.kind != "language":
         rows = _in_twentieths(rows)
-    if len(rows) < 2 or not case.uniform:
+    if len(rows) < 2 or not case.uniform_loss:
         return None
     (lowest, chance), worst = rows[0], 0.0
     for loss, noise in rows:
         worst = max(worst, loss - lowest - SURE * math.hypot(noise, chance))
         if loss < lowest:
             lowest, chance = loss, noise
-    return worst / case.uniform
+    return worst / case.uniform_loss
 
 
 def peak(case: Case) -> float | None:
     """(the highest row of the training loss − ln V) / ln V, less its noise: above 0 the model is worse than knowing nothing."""
     rows = _rows_with_noise(case)
-    return (max(loss - SURE * noise for loss, noise in rows) - case.uniform) / case.uniform if rows and case.uniform else None
+    return (
+        (max(loss - SURE * noise for loss, noise in rows) - case.uniform_loss) / case.uniform_loss
+        if rows and case.uniform_loss
+        else None
+    )
 
 
 def gap(case: Case) -> float | None:
@@ -189,7 +193,7 @@ def gradient_spike(case: Case) -> float | None:
 def clipped(case: Case) -> float | None:
     """The share of steps whose gradient was shortened; nothing where no limit is set."""
     shares = [share for _, share in case.curve("clipped")]
-    return statistics.mean(shares) if shares and case.knob("train.clip", 0.0) else None
+    return statistics.mean(shares) if shares and case.knob("train.grad_clip", 0.0) else None
 
 
 def skipped(case: Case) -> float | None:
@@ -225,7 +229,7 @@ def _in_twentieths(rows: list[tuple[float, float]]) -> list[tuple[float, float]]
 
 def _relative(case: Case, difference: float, loss: float) -> float | None:
     """A difference as a share of a loss, which counts as a hundredth of ln V at least; None where neither says anything."""
-    least = max(loss, LEAST * (case.uniform or 0.0))
+    least = max(loss, LEAST * (case.uniform_loss or 0.0))
     return difference / least if least > 0 else None
 
 
@@ -236,15 +240,15 @@ def _losses(case: Case) -> list[float]:
 def _fallen(case: Case, share: float) -> float | None:
     """Which part of the whole fall of the training loss, from ln V on, was behind it at a share of the steps."""
     rows = case.curve("loss")
-    if len(rows) < FEW or case.uniform is None:
+    if len(rows) < FEW or case.uniform_loss is None:
         return None
     end = statistics.mean(loss for _, loss in rows[-max(len(rows) // 20, 1) :])
-    whole = case.uniform - end
-    if whole <= 0.02 * case.uniform:
+    whole = case.uniform_loss - end
+    if whole <= 0.02 * case.uniform_loss:
         return None
     by_then = [loss for step, loss in rows if step <= share * rows[-1][0]]
-    there = statistics.mean(by_then[-max(len(rows) // 40, 1) :]) if by_then else case.uniform
-    return (case.uniform - there) / whole
+    there = statistics.mean(by_then[-max(len(rows) // 40, 1) :]) if by_then else case.uniform_loss
+    return (case.uniform_loss - there) / whole
 
 
 def _gap(case: Case) -> float | None:

@@ -27,7 +27,7 @@ WEIGHTS = {"healthy": 1.0, "odd": 0.5, "sick": 1.0}
 
 
 @dataclass(frozen=True)
-class Seen:
+class SignValue:
     """A sign of one case: its number, where it would be healthy (None: no bound), and what it says."""
 
     name: str
@@ -46,7 +46,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Suspect:
+class CauseScore:
     """A cause of a finding: what it is, the knob to turn, the command to paste, and what its outcome would tell."""
 
     name: str
@@ -70,7 +70,7 @@ class Finding:
     says: str
     evidence: tuple[str, ...]
     picture: str
-    causes: tuple[Suspect, ...]
+    causes: tuple[CauseScore, ...]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Diagnosis:
     """What the doctor says of a run: its findings in order of weight, and every sign that could be read."""
 
     findings: tuple[Finding, ...]
-    signs: tuple[Seen, ...]
+    signs: tuple[SignValue, ...]
 
     @property
     def finding(self) -> str:
@@ -123,7 +123,7 @@ def diagnose(case: Case) -> Diagnosis:
     return Diagnosis(tuple(findings), tuple(seen.values()))
 
 
-def look(case: Case) -> dict[str, Seen]:
+def look(case: Case) -> dict[str, SignValue]:
     """Every sign that the case holds."""
     seen = {}
     for name, sign in SIGNS.items():
@@ -133,14 +133,14 @@ def look(case: Case) -> dict[str, Seen]:
     return seen
 
 
-def _seen(name: str, value: float, healthy: Range) -> Seen:
+def _seen(name: str, value: float, healthy: Range) -> SignValue:
     sign = SIGNS[name]
     low, high = (bound if math.isfinite(bound) else None for bound in (healthy.low, healthy.high))
     says = sign.says.format(value=f"{value:.3g}")
-    return Seen(name, rounded(value, 4), low, high, healthy.status(value), healthy.side(value), says, sign.picture)
+    return SignValue(name, rounded(value, 4), low, high, healthy.status(value), healthy.side(value), says, sign.picture)
 
 
-def votes(case: Case, seen: Mapping[str, Seen]) -> dict[str, float]:
+def votes(case: Case, seen: Mapping[str, SignValue]) -> dict[str, float]:
     """How much speaks for each cause: the sum of its votes, a sign that is only odd counting half."""
     scores = {}
     for name, cause in CAUSES.items():
@@ -153,13 +153,13 @@ def votes(case: Case, seen: Mapping[str, Seen]) -> dict[str, float]:
     return scores
 
 
-def _has_strong_evidence(cause: Cause, seen: Mapping[str, Seen]) -> bool:
+def _has_strong_evidence(cause: Cause, seen: Mapping[str, SignValue]) -> bool:
     """Whether one sign alone speaks strongly for a cause: what Rally's code is tested for should not be suspected for less."""
     cast = ((vote * seen[sign].weight, side == seen[sign].side) for sign, side, vote in cause.ballots() if sign in seen)
     return any(points >= STRONG for points, counts in cast if counts)
 
 
-def _suspects(evidence: list[Seen], scores: Mapping[str, float], proven: Set[str]) -> list[str]:
+def _suspects(evidence: list[SignValue], scores: Mapping[str, float], proven: Set[str]) -> list[str]:
     """The likeliest causes that the evidence speaks for; faults of the code that nothing proves come last."""
     sides = {(sign.name, sign.side) for sign in evidence}
     speaks = [
@@ -170,8 +170,8 @@ def _suspects(evidence: list[Seen], scores: Mapping[str, float], proven: Set[str
     return sorted(speaks, key=lambda name: (name not in proven, -scores[name]))[:SHOWN]
 
 
-def _suspect(name: str, cause: Cause, weight: float, case: Case) -> Suspect:
-    return Suspect(name, weight, cause.says, cause.knob, cause.command(case), cause.tells)
+def _suspect(name: str, cause: Cause, weight: float, case: Case) -> CauseScore:
+    return CauseScore(name, weight, cause.says, cause.knob, cause.command(case), cause.tells)
 
 
 def _parted(raised_by: str) -> tuple[str, str, str]:

@@ -78,7 +78,7 @@ def gradient_agreement(case: Case) -> float | None:
 
 def _noisier(case: Case, place: int, step: float, tokens: list[tuple[float, float]]) -> float:
     """How many times as long a gradient of the training's batch is as one of the probe's, by their noise alone."""
-    probed = case.knob("probe.sequences", 0) * case.knob("model.length", 0)
+    probed = case.knob("probe.sequences", 0) * case.knob("model.context_length", 0)
     before = max(((at, count) for at, count in tokens if at <= step), default=(0.0, 0.0))
     after = min(((at, count) for at, count in tokens if at > step), default=None)
     if not probed or after is None:  # at the end: as many tokens as the steps before it had

@@ -27,7 +27,7 @@ from torch.utils.checkpoint import (
 )
 
 from pipeline.networks.transformer import Block
-from pipeline.params import Refusal, Runtime
+from pipeline.params import Runtime, UserError
 
 COMPILE_FROM = 5000  # steps on a CUDA device from which `auto` compiles. A guess: it waits for a measurement on one
 
@@ -48,7 +48,7 @@ def arrange(model: nn.Module, knobs: Runtime, device: torch.device, steps: int, 
     compiling = _compiles(knobs.compile, device, steps, measured)
     for block in model.modules():
         if isinstance(block, Block):
-            forward = CHECKPOINTING[knobs.checkpointing](block.forward)
+            forward = CHECKPOINTING[knobs.activation_checkpointing](block.forward)
             forward = compiled(forward) if compiling else forward
             if knobs.offload_activations and device.type != "cpu":  # whose memory is the host's already
                 forward = offloading(forward, block)
@@ -177,7 +177,7 @@ def _compiles(wanted: str | bool, device: torch.device, steps: int, measured: in
         return False
     missing = lacking(device)
     if missing and wanted is True:
-        raise Refusal(f"runtime.compile: true wants {missing}, which is not here; false would do")
+        raise UserError(f"runtime.compile: true wants {missing}, which is not here; false would do")
     return not missing
 
 

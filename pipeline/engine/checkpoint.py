@@ -25,7 +25,7 @@ from pipeline.artifacts import alone, private, sha256_of, write_bytes
 from pipeline.engine.optimizers.base import Optimizer
 from pipeline.engine.runtime.runtime import Scaler
 from pipeline.networks.weights import weights_as_bytes
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 KEPT = 2  # checkpoints of a run: the newest may be damaged
 UNFINISHED_DAYS = 14  # after which a run that nobody went on with is forgotten
@@ -181,7 +181,7 @@ class Checkpoints:
         return self.folder / "good"
 
     def _write_weights(self, folder: Path, progress: Progress) -> str:
-        with progress.optimizer.reading():
+        with progress.optimizer.eval_weights():
             return self._write(folder, progress.step, weights_as_bytes(progress.model))
 
     @staticmethod
@@ -220,7 +220,7 @@ def kept(path: Path) -> bytes:
         Refusal: it is damaged or lost.
     """
     if not _is_whole(path):
-        raise Refusal(f"{path}: is damaged (its checksum differs); the same command goes on from a checkpoint before it")
+        raise UserError(f"{path}: is damaged (its checksum differs); the same command goes on from a checkpoint before it")
     return path.read_bytes()
 
 

@@ -45,14 +45,14 @@ def dials_at(task: Task, train: Train, step: int) -> Dials:
     """Where the dials stand at a step of the training."""
     done = step / train.steps
     length = _length(task.length, _grown(train, done, train.length_start, train.length_growth))
-    batch = max(round(train.batch * _grown(train, done, train.batch_start, train.batch_growth)), 1)
+    batch = max(round(train.batch_size * _grown(train, done, train.batch_start, train.batch_growth)), 1)
     if train.length_keeps == "tokens":
         batch = batch * task.length // length
     return Dials(
         batch=batch,
         length=length,
         open=_open(train, _grown(train, done, train.curriculum_start, train.curriculum_growth)),
-        second=train.second_start + (train.second_end - train.second_start) * done if task.parts().mixed else 0.0,
+        second=train.mixture_start + (train.mixture_end - train.mixture_start) * done if task.parts().mixed else 0.0,
     )
 
 
@@ -63,14 +63,14 @@ def moving(task: Task, train: Train, step: int) -> dict[str, float]:
         "batch": train.batch_start < 1 or (train.length_start < 1 and train.length_keeps == "tokens"),
         "length": train.length_start < 1,
         "open": CURRICULA[train.curriculum] is not None,
-        "second": task.parts().mixed and train.second_start != train.second_end,
+        "second": task.parts().mixed and train.mixture_start != train.mixture_end,
     }
     return {name: getattr(dials, name) for name, moves in shown.items() if moves}
 
 
 def _grown(train: Train, done: float, start: float, growth: float) -> float:
     """How far a dial has climbed from its start, when so much of the training is done."""
-    return PACES[train.pace](start, min(done / growth, 1.0))
+    return PACES[train.ramp](start, min(done / growth, 1.0))
 
 
 def _length(whole: int, share: float) -> int:

@@ -14,20 +14,20 @@ from pipeline.artifacts import rounded
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.curricula import dials_at, moving
 from pipeline.engine.early_stopping import NOT_A_NUMBER, reason_to_stop
-from pipeline.engine.prefetch import Ahead
+from pipeline.engine.prefetch import Prefetcher
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.sampler import batch_of
 from pipeline.engine.schedules import learning_rate
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.params import Train
 from pipeline.tasks.base import Batch, Task
 
 
 @runtime_checkable
-class Keeper(Protocol):
+class StepCallback(Protocol):
     """Who is told of every step, and may end the training between two micro-batches."""
 
-    def keep(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         """The training stands here now: log, snapshot, checkpoint as is due."""
 
     def interrupted(self) -> bool:
@@ -38,13 +38,15 @@ class Interrupted(Exception):  # noqa: N818 (no error: somebody asked for it)
     """The training was asked to stop."""
 
 
-def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtime, keeper: Keeper) -> None:
+def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtime, keeper: StepCallback) -> None:
     """Train from where `progress` stands to the last step, or to where going on is senseless (`Progress.stopped` says why).
 
     Raises:
         Interrupted: the keeper wanted to stop; `progress` is that of the last whole step.
     """
-    with Ahead(lambda step: runtime.ready(batch_of(task, train, seed, step)), train.steps, runtime.knobs.read_ahead) as batches:
+    with Prefetcher(
+        lambda step: runtime.pin(batch_of(task, train, seed, step)), train.steps, runtime.knobs.prefetch
+    ) as batches:
         while True:
             if _wants_validation(progress, train):
                 loss, accuracy = validate(progress, task, train, runtime, keeper.interrupted)
@@ -53,11 +55,11 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
                     progress.validations.append({name: rounded(number) for name, number in row.items()})
                 else:
                     progress.stopped = NOT_A_NUMBER
-            keeper.keep(progress)
+            keeper.on_step(progress)
             if progress.step == train.steps or progress.diverged:
                 return
             update(progress, task, train, seed, runtime, keeper.interrupted, batches.at(progress.step))
-            if _is_due(progress.step, train.curve_points, train.steps):
+            if _is_due(progress.step, train.log_points, train.steps):
                 _write_row(progress, task, train)
 
 
@@ -81,17 +83,17 @@ def update(
     count, loss = batch.count, torch.zeros((), device=runtime.device)
     for weight in model.parameters():
         weight.grad = None
-    for rows in dials.micro_batches(runtime.together(train, task.length, dials.length)):
+    for rows in dials.micro_batches(runtime.micro_batch_size(train, task.length, dials.length)):
         if interrupted():
             raise Interrupted
-        noise = Noise(seed, progress.step, share, rows, dials.batch)
+        noise = DropoutState(seed, progress.step, share, rows, dials.batch)
         with runtime.autocast():
-            part = task.loss(model, runtime.place(batch.part(rows)), noise)
+            part = task.loss(model, runtime.batch_to_device(batch.part(rows)), noise)
         # Divided by the count of the whole batch, so that parts with fewer targets weigh less.
-        (part.followed * (progress.scaler.scale / count)).backward()
+        (part.minimized * (progress.scaler.scale / count)).backward()
         loss += part.total.detach() / count
     may_step = progress.scaler.unscale(model)
-    norm, clipped = _clip([weight.grad for weight in model.parameters() if weight.grad is not None], train.clip)
+    norm, clipped = _clip([weight.grad for weight in model.parameters() if weight.grad is not None], train.grad_clip)
     if may_step:
         with runtime.autocast():  # for Muon's matrix products
             progress.optimizer.step(learning_rate(share, train))
@@ -111,14 +113,14 @@ def validate(
     size = task.size("validation")
     examples = np.unique(np.linspace(0, size - 1, min(size, train.validation_examples)).astype(np.int64))
     total, count, correct = 0.0, 0, 0
-    together = runtime.together(train, task.length, task.length)
-    with progress.optimizer.reading(), torch.inference_mode():
+    together = runtime.micro_batch_size(train, task.length, task.length)
+    with progress.optimizer.eval_weights(), torch.inference_mode():
         for rows in np.array_split(examples, -(-len(examples) // together)):
             if interrupted():
                 raise Interrupted
             batch = task.batch("validation", rows)
             with runtime.autocast():
-                part = task.loss(progress.model, runtime.place(batch))
+                part = task.loss(progress.model, runtime.batch_to_device(batch))
             assert part.correct is not None, "a task counts what it got right wherever it is not training"
             total, count, correct = total + float(part.total), count + batch.count, correct + int(part.correct)
     return total / count, correct / count
@@ -144,7 +146,7 @@ def _is_due(step: int, times: int, steps: int) -> bool:
 def _wants_validation(progress: Progress, train: Train) -> bool:
     """Asked before a step and not after one, so that a run interrupted while it validates makes up for it."""
     done = bool(progress.validations) and progress.validations[-1]["step"] == progress.step
-    return _is_due(progress.step, train.validations, train.steps) and not done and not progress.diverged
+    return _is_due(progress.step, train.validation_points, train.steps) and not done and not progress.diverged
 
 
 def _write_row(progress: Progress, task: Task, train: Train) -> None:
@@ -165,5 +167,5 @@ def _write_row(progress: Progress, task: Task, train: Train) -> None:
         "clipped": float(clipped.mean()),
     } | moving(task, train, progress.step - 1)
     progress.curve.append({name: rounded(number) for name, number in row.items()})
-    if train.give_up and progress.step < train.steps:
-        progress.stopped = reason_to_stop(progress.curve, train.steps, train.warmup, task.uniform)
+    if train.stop_if_diverged and progress.step < train.steps:
+        progress.stopped = reason_to_stop(progress.curve, train.steps, train.warmup_ratio, task.uniform_loss)

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.tasks.base import Batch
 
 
-class Ahead:
+class Prefetcher:
     """Prepares the batches of the steps to come in a thread, while the one before them is learned from.
 
     What a step sees is a pure function of the step, so that neither the thread nor an interruption can change it. An error
@@ -26,7 +26,7 @@ class Ahead:
         self.thread = ThreadPoolExecutor(1, "ahead") if depth else None
         self.coming: dict[int, Future[Batch]] = {}
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> Prefetcher:
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -28,7 +28,7 @@ from pipeline.artifacts import (
 from pipeline.engine.checkpoint import Checkpoints, Progress, kept, step_of
 from pipeline.engine.display import Display
 from pipeline.engine.early_stopping import is_good
-from pipeline.engine.update_norms import Strides
+from pipeline.engine.update_norms import UpdateNorms
 from pipeline.params import Train
 from pipeline.tasks.base import Task, Unit
 
@@ -38,7 +38,7 @@ GOOD_TIMES = 20  # times, evenly over the training, at which its weights are loo
 FRESH_SECONDS = 1.0  # how often the curves on disk follow a running training
 
 
-class Journal:
+class TrainingRecorder:
     """Keeps what happens in training, and hears when it is to stop.
 
     Ctrl-C and SIGTERM stop it after the micro-batch under way; so does the death of the DVC that started it (a killed
@@ -56,7 +56,7 @@ class Journal:
         self.checkpoint_seconds = checkpoint_seconds
         self.snapshots_due = snapshots_due(train)
         self.good_due = {round(share * train.steps / GOOD_TIMES) for share in range(1, GOOD_TIMES)}
-        self.strides = Strides(self.snapshots_due, train.steps)
+        self.strides = UpdateNorms(self.snapshots_due, train.steps)
         self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
         self.signal: int | None = None
         self.parent = parent if "DVC_STAGE" in os.environ else None
@@ -73,12 +73,12 @@ class Journal:
             self.signal = signal.SIGHUP
         return self.signal is not None
 
-    def keep(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         now = time.monotonic()
-        self.strides.keep(progress)
+        self.strides.on_step(progress)
         if progress.step in self.snapshots_due or progress.diverged:
             self.checkpoints.keep_snapshot(progress)
-        if progress.step in self.good_due and not progress.stopped and is_good(progress.curve, self.task.uniform):
+        if progress.step in self.good_due and not progress.stopped and is_good(progress.curve, self.task.uniform_loss):
             self.checkpoints.keep_good(progress)
         if now - self.curves_at > FRESH_SECONDS:
             self.write_curves(progress)
@@ -109,7 +109,7 @@ class Journal:
         write_json(SNAPSHOTS / "snapshots.json", {"snapshots": listed})
 
     def publish_good(self, progress: Progress, about: Mapping[str, Any]) -> None:
-        """Leave the weights to go back to in a folder of their own, as `train.start_from` takes a copy of it.
+        """Leave the weights to go back to in a folder of their own, as `train.init_from` takes a copy of it.
 
         Args:
             about: what model.json says of every model of this training.
@@ -118,9 +118,7 @@ class Journal:
         write_bytes(GOOD / MODEL.with_suffix(".safetensors").name, content)
         sha256 = hashlib.sha256(content).hexdigest()
         write_json(GOOD / MODEL.with_suffix(".json").name, {**about, "step": step, "sha256": sha256})
-        self.display.say(
-            f"the weights of step {step:,}, before it went wrong, are in {GOOD}; a copy goes into train.start_from"
-        )
+        self.display.say(f"the weights of step {step:,}, before it went wrong, are in {GOOD}; a copy goes into train.init_from")
 
 
 def snapshots_due(train: Train) -> set[int]:

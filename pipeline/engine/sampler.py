@@ -23,7 +23,7 @@ def batch_of(task: Task, train: Train, seed: int, step: int) -> Batch:
     if task.parts().mixed:
         rows = rows_of_two(seed, step, dials.batch, source.parts().of_sources, source.length, dials.second)
     else:
-        rows = DRAWS[train.draw](seed, step, dials.batch, source.size("train"))
+        rows = DRAWS[train.sampling](seed, step, dials.batch, source.size("train"))
     if train.windows == "documents":
         rows = where_documents_begin(rows, source.parts())
     return task.varied(source.batch("train", rows, dials.length), _random(seed, step, VARIATION))
@@ -104,6 +104,6 @@ def _random(seed: int, step: int, use: int = 0) -> np.random.Generator:
 
 
 DRAWS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {
-    "replacement": rows_of,
+    "with_replacement": rows_of,
     "epochs": rows_of_epochs,
 }

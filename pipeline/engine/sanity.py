@@ -160,7 +160,7 @@ def _with_cache(network: GPT, weights: dict[str, Tensor], ids: Int[Tensor, "B T"
 # ---------------------------------------------------------------------------------------------------------------- in words
 
 
-def said(numbers: Mapping[str, float]) -> list[str]:
+def formatted(numbers: Mapping[str, float]) -> list[str]:
     """One line for a sound network, or one for each problem."""
     found = problems(numbers)
     if found:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pipeline.params import Train
 
 Schedule = Callable[[float, Train], float]
-"""(progress after the warm-up, 0 .. 1; the knobs) -> share of the way from `floor` (0) to the peak (1)."""
+"""(progress after the warm-up, 0 .. 1; the knobs) -> share of the way from `min_lr_ratio` (0) to the peak (1)."""
 
 
 def constant(progress: float, train: Train) -> float:
@@ -36,12 +36,12 @@ def cosine(progress: float, train: Train) -> float:
 
 
 def trapezoid(progress: float, train: Train) -> float:
-    """A plateau at the peak, then a straight fall over the last `decay` share of all steps.
+    """A plateau at the peak, then a straight fall over the last `cooldown_ratio` share of all steps.
 
     Source: Zhai et al., "Scaling Vision Transformers", 2021; Hägele et al., "Scaling Laws and Compute-Optimal Training
     Beyond Fixed Training Durations", 2024.
     """
-    decay = train.decay / (1 - train.warmup) if train.warmup < 1 else 0.0
+    decay = train.cooldown_ratio / (1 - train.warmup_ratio) if train.warmup_ratio < 1 else 0.0
     return min(1.0, (1 - progress) / decay) if decay else 1.0
 
 
@@ -53,7 +53,7 @@ def one_cycle(progress: float, train: Train) -> float:
 
     Source: Smith & Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2017.
     """
-    down = train.warmup / (1 - train.warmup)
+    down = train.warmup_ratio / (1 - train.warmup_ratio)
     return 1 - 0.9 * progress / down if progress < down else 0.1 * (1 - progress) / (1 - down)
 
 
@@ -62,7 +62,7 @@ def inverse_sqrt(progress: float, train: Train) -> float:
 
     Source: Vaswani et al., "Attention Is All You Need", 2017.
     """
-    return math.sqrt(train.warmup / (train.warmup + progress * (1 - train.warmup)))
+    return math.sqrt(train.warmup_ratio / (train.warmup_ratio + progress * (1 - train.warmup_ratio)))
 
 
 def exponential(progress: float, train: Train) -> float:
@@ -70,15 +70,16 @@ def exponential(progress: float, train: Train) -> float:
 
     Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2015 (the range test).
     """
-    return (train.floor ** (1 - progress) - train.floor) / (1 - train.floor) if train.floor < 1 else 1.0
+    floor = train.min_lr_ratio
+    return (floor ** (1 - progress) - floor) / (1 - floor) if floor < 1 else 1.0
 
 
 def learning_rate(progress: float, train: Train) -> float:
     """The learning rate of the update that starts at a share of progress (0 .. below 1)."""
-    if progress < train.warmup:
-        return train.lr * progress / train.warmup
-    after = (progress - train.warmup) / (1 - train.warmup)
-    return train.lr * (train.floor + (1 - train.floor) * SCHEDULES[train.schedule](after, train))
+    if progress < train.warmup_ratio:
+        return train.lr * progress / train.warmup_ratio
+    after = (progress - train.warmup_ratio) / (1 - train.warmup_ratio)
+    return train.lr * (train.min_lr_ratio + (1 - train.min_lr_ratio) * SCHEDULES[train.schedule](after, train))
 
 
 SCHEDULES: dict[str, Schedule] = {

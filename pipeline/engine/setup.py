@@ -13,18 +13,18 @@ from pipeline.artifacts import NONE, SPLITS, labels_of, memory_mapped, meta_of, 
 from pipeline.engine.block_execution import arrange
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.optimizers.table import OPTIMIZERS, optimizer_for
-from pipeline.engine.pretrained.source import given
+from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.engine.pretrained.transfer import freeze, inherited, start_from, taught_by
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.networks.attention import use_kernel
-from pipeline.networks.inits import rates
+from pipeline.networks.inits import lr_multipliers
 from pipeline.params import Model, Train
 from pipeline.tasks.base import Shape, Task
 from pipeline.tasks.objective import Objective, Teacher, class_weights
 from pipeline.tasks.table import TASKS
 
 
-def begin(seed: int, kind: str, model: Model, train: Train, tokens: Path, runtime: Runtime) -> tuple[Progress, Task]:
+def build_training(seed: int, kind: str, model: Model, train: Train, tokens: Path, runtime: Runtime) -> tuple[Progress, Task]:
     """A network on its device, fresh or filled with weights that are given, with what moves it and what it is to learn.
 
     Args:
@@ -41,7 +41,7 @@ def begin(seed: int, kind: str, model: Model, train: Train, tokens: Path, runtim
     for split in SPLITS:
         task.size(split)  # what is too short for a stage to come is refused before the training, not after it
     student = task.build(torch.Generator().manual_seed(seed))
-    if (folder := Path(train.start_from)) != NONE:
+    if (folder := Path(train.init_from)) != NONE:
         taken = start_from(folder, student, shape, tokens)
         if train.freeze:
             freeze(student, taken)
@@ -54,32 +54,32 @@ def teacher_of(train: Train, network_in: Callable[[Path], nn.Module]) -> Teacher
     Args:
         network_in: the network in a folder, not to be trained.
     """
-    if (folder := Path(train.teacher)) == NONE or not train.teacher_weight:
+    if (folder := Path(train.teacher)) == NONE or not train.distill_weight:
         return None
-    return Teacher(network_in(folder), train.teacher_weight, train.temperature)
+    return Teacher(network_in(folder), train.distill_weight, train.distill_temperature)
 
 
 def objective_of(train: Train, runtime: Runtime, teacher: Teacher | None = None) -> Objective:
     """What a training follows."""
-    return Objective.of(train, loss_chunk=runtime.knobs.loss_chunk, teacher=teacher)
+    return Objective.of(train, loss_chunk=runtime.knobs.loss_chunk_size, teacher=teacher)
 
 
-def untrained(seed: int, task: Task, model: Model, train: Train, runtime: Runtime) -> Progress:
+def untrained_state(seed: int, task: Task, model: Model, train: Train, runtime: Runtime) -> Progress:
     """A fresh network for a task, before its first step, to measure what a training takes: nothing that is given is read
     into it, but what would be frozen is.
     """
     network = task.build(torch.Generator().manual_seed(seed))
     if train.freeze:
-        freeze(network, inherited(given(Path(train.start_from)), network))
+        freeze(network, inherited(open_pretrained(Path(train.init_from)), network))
     return before_training(network, model, train, runtime)
 
 
 def before_training(network: nn.Module, model: Model, train: Train, runtime: Runtime) -> Progress:
     """A network on its device, with its blocks arranged as memory and speed want, and with what moves it."""
-    network = runtime.settle(network)
+    network = runtime.network_to_device(network)
     use_kernel(network, runtime.attention)
     arrange(network, runtime.knobs, runtime.device, train.steps, runtime.tuned.compile_from if runtime.tuned else None)
     parameters = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-    multiples = rates(parameters, model, OPTIMIZERS[train.optimizer].update)
+    multiples = lr_multipliers(parameters, model, OPTIMIZERS[train.optimizer].update)
     optimizer = optimizer_for(parameters, train, multiples, offload=runtime.knobs.offload_optimizer)
     return Progress(network, optimizer, runtime.scaler())

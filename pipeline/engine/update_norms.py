@@ -11,7 +11,7 @@ from pipeline.artifacts import rounded
 from pipeline.engine.checkpoint import Progress
 
 
-class Strides:
+class UpdateNorms:
     """Told of a training at every step, it writes down in `Progress.updates` how far each weight moves after a snapshot.
 
     It is the true change, ‖ΔW‖ / ‖W‖ (L2, W before the step), with all that an optimizer makes of a gradient, weight decay
@@ -28,7 +28,7 @@ class Strides:
         self.snapshot_of = {min(step, steps - 1): step for step in sorted(snapshots)}
         self.before: dict[str, Tensor] = {}
 
-    def keep(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         if self.before:
             snapshot = self.snapshot_of[progress.step - 1]
             progress.updates[snapshot] = dict(self._moved(progress))

@@ -28,7 +28,7 @@ def answers_of(subject: Subject, split: str, advance: Callable[[int], None] = la
     task, examples, said, labels = subject.task, subject.task.size(split), [], []
     with torch.inference_mode(), subject.runtime.autocast():
         for rows in np.array_split(np.arange(examples), -(-examples // at_a_time(subject))):
-            batch = subject.runtime.place(task.batch(split, rows))
+            batch = subject.runtime.batch_to_device(task.batch(split, rows))
             # In float64, so that a probability of next to 1 is no infinite loss of the others.
             said.append(subject.model(batch.inputs).cpu().double().log_softmax(dim=-1).numpy())
             labels.append(batch.targets.cpu().numpy())

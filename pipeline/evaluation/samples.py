@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pipeline.inference.trained import Subject
 from pipeline.networks.transformer import GPT
-from pipeline.params import Evaluate, Refusal, printable
+from pipeline.params import Evaluate, UserError, printable
 
 
 def stream(
@@ -60,15 +60,17 @@ def _continued(subject: Subject, ids: list[int], choice: Callable[[Tensor], int]
     """
     model = subject.model
     if not isinstance(model, GPT):
-        raise Refusal(f"models: a {type(model).__name__} writes no text")
-    length = model.knobs.length
+        raise UserError(f"models/trained: a {type(model).__name__} writes no text")
+    length = model.knobs.context_length
     context, cache = ids[-length:], model.new_cache(1)
     unread = context
     while True:
         with torch.inference_mode(), subject.runtime.autocast(), _one_thread():
             logits = model(torch.tensor([unread], device=subject.runtime.device), cache=cache)[0, -1].float().cpu()
             if not math.isfinite(float(logits.sum())):
-                raise Refusal("models: what the model says are no numbers (its training diverged), so it writes no text")
+                raise UserError(
+                    "models/trained: what the model says are no numbers (its training diverged), so it writes no text"
+                )
             token = choice(logits)
         yield token
         context, unread = [*context[-length + 1 :], token], [token]
@@ -127,7 +129,7 @@ def page(subject: Subject, evaluate: Evaluate, seed: int) -> str:
             parts.append(f"### Temperature {temperature:g}\n")
             try:
                 parts.append(fenced(begin + "".join(write(prompt, temperature=temperature))) + "\n")
-            except Refusal as refusal:
+            except UserError as refusal:
                 parts.append(f"{refusal}\n")
     return "\n".join(parts)
 

@@ -28,7 +28,7 @@ def score(subject: Subject, split: str, size: int, advance: Callable[[int], None
     total, count, correct = 0.0, 0, 0
     with torch.inference_mode(), subject.runtime.autocast():
         for rows in np.array_split(np.arange(examples), -(-examples // at_a_time(subject))):
-            part = task.loss(subject.model, subject.runtime.place(task.batch(split, rows)))
+            part = task.loss(subject.model, subject.runtime.batch_to_device(task.batch(split, rows)))
             assert part.correct is not None, "a task counts what it got right wherever it is not training"
             total, count, correct = total + float(part.total), count + int(part.count), correct + int(part.correct)
             advance(size * len(rows) // examples)

@@ -11,7 +11,7 @@ from pipeline.figures import charts
 from pipeline.figures import heatmap_png as pixels
 from pipeline.figures.charts import Chart, Line
 from pipeline.figures.forms import scale
-from pipeline.figures.style import MANY, colors, said, shown, spread, ticks
+from pipeline.figures.style import MANY, colors, formatted, shown, spread, ticks
 from pipeline.readings import Axis, Reading
 
 POINTS = 600  # of a line on the page: more than its pixels would only make the file large
@@ -40,10 +40,10 @@ def chart_view(chart: Chart) -> dict[str, Any]:
         "levels": levels,
         "labels": [{**label, "top": spot} for label, spot in zip(labels, spots, strict=True)],
         "x_ticks": [
-            (100 * across.share(place), shown(chart.words[int(place)]) if chart.words else said(place))
+            (100 * across.share(place), shown(chart.words[int(place)]) if chart.words else formatted(place))
             for place in chart.x_ticks(5 if not chart.words else 12)
         ],
-        "y_ticks": [(100 * (1 - up.share(tick)), said(tick)) for tick in ticks(up.low, up.high, up.logarithmic)],
+        "y_ticks": [(100 * (1 - up.share(tick)), formatted(tick)) for tick in ticks(up.low, up.high, up.logarithmic)],
         "data": {
             "x": [across.low, across.high],
             "y": [up.low, up.high],
@@ -118,5 +118,5 @@ def _axis(axis: Axis) -> dict[str, Any]:
     return {
         "name": axis.name,
         "words": words,
-        "ticks": [shown(tick) if isinstance(tick, str) else said(float(tick), 6) for tick in axis.ticks],
+        "ticks": [shown(tick) if isinstance(tick, str) else formatted(float(tick), 6) for tick in axis.ticks],
     }

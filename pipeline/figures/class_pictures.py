@@ -14,7 +14,7 @@ from pipeline.figures import classes
 from pipeline.figures.classes import ClassRow, Mistake, percent
 from pipeline.figures.forms import chart, say
 from pipeline.figures.run import Run
-from pipeline.figures.style import INK, LINES, QUIET, said, score_color, short, styled
+from pipeline.figures.style import INK, LINES, QUIET, formatted, score_color, short, styled
 
 DRAWN = 30  # classes in a picture of bars
 PICTURED = 24  # mistakes in a picture of images; of quotes fewer
@@ -73,7 +73,9 @@ def confusion(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
             for row, column in np.ndindex(counts.shape):
                 if counts[row, column]:
                     color = "white" if shown[row, column] > 0.6 else INK
-                    axes.text(column, row, said(int(counts[row, column])), ha="center", va="center", color=color, fontsize=size)
+                    axes.text(
+                        column, row, formatted(int(counts[row, column])), ha="center", va="center", color=color, fontsize=size
+                    )
         every = -(-count // 32)
         places, words = range(0, count, every), [short(name, 14) for name in names[::every]]
         turned = count > 12 or max(map(len, words)) > 4

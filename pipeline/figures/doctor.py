@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pipeline.figures.forms import say
-from pipeline.figures.style import INK, QUIET, said, short, styled
+from pipeline.figures.style import INK, QUIET, formatted, short, styled
 
 Sign = Mapping[str, Any]
 """As metrics/doctor.json has it: name, value, low, high, status, says, picture."""
@@ -65,8 +65,8 @@ def healthy(sign: Sign) -> str:
     """What is healthy, in words: 0.5 … 4, below 10, above 2."""
     low, high = sign["low"], sign["high"]
     if low is not None and high is not None:
-        return f"{said(low)} … {said(high)}"
-    return f"up to {said(high)}" if high is not None else f"from {said(low)}" if low is not None else "any"
+        return f"{formatted(low)} … {formatted(high)}"
+    return f"up to {formatted(high)}" if high is not None else f"from {formatted(low)}" if low is not None else "any"
 
 
 def words(name: str) -> str:
@@ -88,7 +88,7 @@ def picture(diagnosis: Mapping[str, Any]) -> Figure:
                 place(sign), row, MARKS[status], color=COLORS[status], markersize=10 if status != "healthy" else 8, zorder=3
             )
             color = COLORS[status] if status != "healthy" else INK
-            axes.annotate(said(sign["value"]), (1.03, row), va="center", color=color, annotation_clip=False, fontsize=12)
+            axes.annotate(formatted(sign["value"]), (1.03, row), va="center", color=color, annotation_clip=False, fontsize=12)
             axes.annotate(healthy(sign), (1.23, row), va="center", color=QUIET, annotation_clip=False, fontsize=11)
         axes.set_yticks(range(len(signs)), [short(words(sign["name"]), 28) for sign in signs])
         for label, sign in zip(axes.get_yticklabels(), signs, strict=True):

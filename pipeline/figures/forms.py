@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from pipeline.figures import charts
 from pipeline.figures.charts import Chart
 from pipeline.figures.scatter import clouds
-from pipeline.figures.style import INK, MANY, QUIET, colors, heat, said, short, shown, spread, styled, ticks
+from pipeline.figures.style import INK, MANY, QUIET, colors, formatted, heat, short, shown, spread, styled, ticks
 from pipeline.readings import Axis, Reading
 
 LABEL = 0.052  # height of a label beside a line, as a share of the axes
@@ -73,13 +73,13 @@ def _label_axes(axes: Axes, panel: Chart) -> None:
     up = panel.y_limits()
     axes.set_yticks(ticks(up.low, up.high, up.logarithmic))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: said(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value)))
     places = panel.x_ticks(8)
     if panel.words:
         axes.set_xticks(places, [short(shown(panel.words[int(place)])) for place in places])
     else:
         axes.set_xticks(places)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: said(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value)))
 
 
 def _label_lines(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
@@ -199,7 +199,7 @@ def _color_bar(figure: Figure, axes: Axes | list[Axes], norm: Normalize, quantit
     low, high = float(norm.vmin or 0.0), float(norm.vmax or 0.0)
     bar.set_ticks(ticks(low, high, isinstance(norm, LogNorm)))
     bar.ax.yaxis.set_minor_locator(NullLocator())
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: said(value)))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value)))
     bar.set_label(short(quantity, 40))
     bar.outline.set_visible(False)
 
@@ -211,7 +211,7 @@ def _some(axis: Axis, most: int, middle: float) -> tuple[list[float], list[str]]
 
 
 def _tick(tick: float | int | str) -> str:
-    return short(shown(tick)) if isinstance(tick, str) else said(float(tick))
+    return short(shown(tick)) if isinstance(tick, str) else formatted(float(tick))
 
 
 def say(figure: Figure, sentence: str) -> None:

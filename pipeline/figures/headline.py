@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.figures.classes import between, percent
 from pipeline.figures.run import Run
-from pipeline.figures.style import said
+from pipeline.figures.style import formatted
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ def _built(kind: str, model: Mapping[str, Any]) -> str:
         return "one linear layer"
     sizes = [_counted(model["depth"], "block"), f"{model['width']} wide"]
     if network == "cnn":
-        return f"a CNN of {', '.join(sizes)}, kernels of {model['kernel']} x {model['kernel']}"
+        return f"a CNN of {', '.join(sizes)}, kernels of {model['kernel_size']} x {model['kernel_size']}"
     if network == "mlp":
         return f"an MLP of {', '.join(sizes)}"
     sizes.append(_counted(model["heads"], "head"))
     if kind == "vision":
-        return f"a Transformer of {', '.join(sizes)}, patches of {model['patch']} x {model['patch']} pixels"
-    return f"{', '.join(sizes)}, {model['length']} tokens of context"
+        return f"a Transformer of {', '.join(sizes)}, patches of {model['patch_size']} x {model['patch_size']} pixels"
+    return f"{', '.join(sizes)}, {model['context_length']} tokens of context"
 
 
 def _verdict(run: Run) -> tuple[bool, str]:
@@ -89,8 +89,8 @@ def _verdict(run: Run) -> tuple[bool, str]:
         )
     share = f" ({100 * abs(1 - bits / other):.0f} %)" if other else ""
     if bits < other:
-        said = f"{other - bits:.3f}{share} fewer than {name}, the best of the simpler things beside it"
-        return True, f"It predicts unseen text at {bits:.3f} bits a byte: {said}."
+        fewer = f"{other - bits:.3f}{share} fewer than {name}, the best of the simpler things beside it"
+        return True, f"It predicts unseen text at {bits:.3f} bits a byte: {fewer}."
     return (
         False,
         f"It needs {bits:.3f} bits a byte for unseen text, {bits - other:.3f}{share} more than {name}, a simpler thing.",
@@ -133,7 +133,7 @@ def _numbers_of_classes(run: Run) -> list[tuple[str, str]]:
         ("calibration error, test", model.calibration_error),
         ("nats an example, test", model.loss),
     )
-    return numbers + [(what, said(value)) for what, value in figures if value is not None]
+    return numbers + [(what, formatted(value)) for what, value in figures if value is not None]
 
 
 def _numbers(run: Run) -> list[tuple[str, str]]:
@@ -144,11 +144,11 @@ def _numbers(run: Run) -> list[tuple[str, str]]:
             ("nats a token, test", model.loss),
             ("perplexity, test", model.perplexity),
         )
-        numbers += [(what, said(value, 4)) for what, value in figures if value is not None]
+        numbers += [(what, formatted(value, 4)) for what, value in figures if value is not None]
         if model.accuracy is not None:
             numbers.append(("next token right, test", f"{100 * model.accuracy:.1f} %"))
     if numbers and (best := run.best_baseline("test")) is not None:
-        numbers.append((f"bits a byte, {best[0]}", said(best[1], 4)))
+        numbers.append((f"bits a byte, {best[0]}", formatted(best[1], 4)))
     return numbers
 
 

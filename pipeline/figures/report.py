@@ -18,7 +18,7 @@ from pipeline.figures.headline import headline
 from pipeline.figures.run import Run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.sections import by_question
-from pipeline.figures.style import heat, said, shown
+from pipeline.figures.style import formatted, heat, shown
 from pipeline.readings import Reading
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ def page(run: Run, knobs: Knobs) -> str:
     """The whole page. Everything that comes from a run is escaped, and only the page's own script is allowed to run."""
     environment = templates(HERE)
     environment.filters.update(
-        said=said, shown=shown, inline=inline, knob=_knob, percent=classes.percent, between=classes.between
+        said=formatted, shown=shown, inline=inline, knob=_knob, percent=classes.percent, between=classes.between
     )
     script = (HERE / "report.js").read_text(encoding="utf-8")
     told = [classes.accuracy(run)] if run.classes else []
@@ -141,7 +141,7 @@ def _knob(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return ", ".join(map(_knob, value))
-    return said(value, 6) if isinstance(value, float) else str(value)
+    return formatted(value, 6) if isinstance(value, float) else str(value)
 
 
 def _bars(run: Run, split: str) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def heat() -> Colormap:
     return matplotlib.colormaps[HEAT]
 
 
-def said(number: float | None, digits: int = 3) -> str:
+def formatted(number: float | None, digits: int = 3) -> str:
     """A number as people write it: 1,000 · 0.02 · 3e-4; a gap is a dash."""
     if number is None or not math.isfinite(number):
         return "–"

@@ -17,7 +17,7 @@ from pipeline.artifacts import TOKENS, labels_of, made_for, memory_mapped, meta_
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.networks.transformer import Block
 from pipeline.networks.weights import open_network
-from pipeline.params import Refusal, Train, parse
+from pipeline.params import Train, UserError, parse
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.model_description import Described, described, is_sha256
@@ -38,7 +38,7 @@ class Subject:
         sequences: examples of the fixed batch.
         toy: a text for what is best looked at on a few tokens.
         sharpness_iterations: of the search for the sharpest direction; 0 = it is not asked for.
-        followed: the same task with what its training followed (squares, smoothing, weights of classes) for its loss; None
+        training_task: the same task with what its training followed (squares, smoothing, weights of classes) for its loss; None
             where that is not known.
         updates: ‖ΔW‖ / ‖W‖ of each parameter in the step after this one (at the end: in the last); empty where unknown.
         grammar: of the text it learned from, an entry of GRAMMARS; "" where none is known.
@@ -54,7 +54,7 @@ class Subject:
     sequences: int = 1
     toy: str = ""
     sharpness_iterations: int = 0
-    followed: Task | None = None
+    training_task: Task | None = None
     updates: Mapping[str, float] = field(default_factory=dict, compare=False)
     grammar: str = ""
     last: bool = True
@@ -82,14 +82,14 @@ class Subject:
         size = self.task.size("validation")
         whole = max(size - 1, 1) if self.writes else size  # the last window of a text may be padded
         count = min(self.sequences, whole)
-        return self.runtime.place(self.task.batch("validation", np.arange(count) * whole // count))
+        return self.runtime.batch_to_device(self.task.batch("validation", np.arange(count) * whole // count))
 
     @cached_property
     def training_batch(self) -> Batch:
         """As many training examples, spread evenly over their split: all of them where there are no more."""
         size = self.task.size("train")
         count = min(self.sequences, size)
-        return self.runtime.place(self.task.batch("train", np.arange(count) * size // count))
+        return self.runtime.batch_to_device(self.task.batch("train", np.arange(count) * size // count))
 
 
 def once(work: Callable[[Subject], Answer]) -> Callable[[Subject], Answer]:
@@ -143,7 +143,7 @@ def _described(folder: Path) -> Described:
     """What model.json says of the network that was trained here."""
     found = described(folder)
     if "step" not in found.about:
-        raise Refusal(f"{folder / 'model.json'}: does not say after which step; `dvc repro` makes it anew")
+        raise UserError(f"{folder / 'model.json'}: does not say after which step; `dvc repro` makes it anew")
     return found
 
 
@@ -163,7 +163,7 @@ def _kept(listed: Path) -> list[tuple[Path, str, int, dict[str, float]]]:
                 kept = []
                 break
     if not kept:
-        raise Refusal(f"{listed}: is not a list of snapshots; `dvc repro` makes it anew")
+        raise UserError(f"{listed}: is not a list of snapshots; `dvc repro` makes it anew")
     return kept
 
 
@@ -171,15 +171,15 @@ def _subject(weights: Path, sha256: str, step: int, found: Described, tokens: Pa
     """Build the network that is described and fill it with the weights of a step."""
     tokenizer = None if found.task == "vision" else load_tokenizer(tokenizer_of(tokens))
     if made_for(tokens) != found.tokenizer:
-        raise Refusal(
+        raise UserError(
             f"{tokenizer_of(tokens)}: is not the one that the model was trained with; `dvc repro` trains one that fits,"
             " `dvc checkout` brings back what belongs together"
         )
     make, model, shape = TASKS[found.task], found.model, found.shape
-    task, followed = make(tokens, model, shape), make(tokens, model, shape, _objective(found, tokens))
+    task, training_task = make(tokens, model, shape), make(tokens, model, shape, _objective(found, tokens))
     # None of the weights that are drawn for it stays.
     network = open_network(lambda: task.build(torch.Generator().manual_seed(0)), weights, sha256)
-    return Subject(network.to(runtime.device), task, tokenizer, runtime, step, followed=followed)
+    return Subject(network.to(runtime.device), task, tokenizer, runtime, step, training_task=training_task)
 
 
 def _trained_by(found: Described) -> Train | None:
@@ -188,7 +188,7 @@ def _trained_by(found: Described) -> Train | None:
 
 
 def _objective(found: Described, tokens: Path) -> Objective:
-    """What the training followed, without a teacher, who is not here to be asked."""
+    """What the training training_task, without a teacher, who is not here to be asked."""
     if (train := _trained_by(found)) is None:
         return PLAIN
     balanced = train.class_weights == "balanced"

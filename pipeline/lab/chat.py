@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifacts import MODEL, SAMPLES, private, read_json
 from pipeline.lab.dvc.provenance import of_trained
-from pipeline.params import Refusal, load, printable
+from pipeline.params import UserError, load, printable
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
 
 
 @dataclass(frozen=True)
-class Draw:
+class SamplingOptions:
     """How to draw tokens from what the model says.
 
     Raises:
@@ -40,7 +40,7 @@ class Draw:
         if not 0 < self.top_p <= 1:
             problems.append(f"--top-p: {self.top_p} is not a share above 0 and up to 1")
         if problems:
-            raise Refusal(*problems)
+            raise UserError(*problems)
 
 
 def open_trained() -> Subject:
@@ -51,7 +51,7 @@ def open_trained() -> Subject:
     """
     weights = MODEL.with_suffix(".safetensors")
     if not weights.exists():
-        raise Refusal(f"{weights}: there is no trained model here; `dvc repro` trains one, `dvc pull` fetches a shared one")
+        raise UserError(f"{weights}: there is no trained model here; `dvc repro` trains one, `dvc pull` fetches a shared one")
     knobs = load().runtime
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.inference.trained import open_model
@@ -78,13 +78,13 @@ def open_writer() -> Subject:
 
     if not isinstance(subject.model, GPT):
         kind = read_json(MODEL.with_suffix(".json"), "task")["task"]
-        raise Refusal(
+        raise UserError(
             f"task.kind: a model of kind {kind} tells classes and writes no text; its worst mistakes stand in {SAMPLES}"
         )
     return subject
 
 
-def write(draw: Draw, prompt: str, subject: Subject | None = None) -> bool:
+def write(draw: SamplingOptions, prompt: str, subject: Subject | None = None) -> bool:
     """Print the prompt and what the model goes on with, as it comes; whether it was left to its end (no Ctrl-C)."""
     subject = subject or open_writer()
     from pipeline.evaluation.samples import stream
@@ -106,7 +106,7 @@ def write(draw: Draw, prompt: str, subject: Subject | None = None) -> bool:
     return True
 
 
-def converse(draw: Draw) -> None:
+def converse(draw: SamplingOptions) -> None:
     """Ask for a prompt and write, again and again; an empty one or Ctrl-D ends it, Ctrl-C only what is being written."""
     subject = open_writer()
     if sys.stdin.isatty():
@@ -115,7 +115,7 @@ def converse(draw: Draw) -> None:
         while prompt := _ask():
             try:
                 write(draw, prompt, subject)
-            except Refusal as refusal:
+            except UserError as refusal:
                 print(*map(printable, refusal.problems), sep="\n", file=sys.stderr)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 import typer.core
 
-from pipeline.params import Params, Refusal, door, load, parse, printable, suggest
+from pipeline.params import Params, UserError, entry_point, load, parse, printable, suggest
 
 # What people type that is no verb: the command that does it.
 NO_VERBS = {
@@ -46,7 +46,7 @@ class Verbs(typer.core.TyperGroup):
                 typer.echo(ctx.get_help())
                 ctx.exit()
             hint = NO_VERBS[word].format(word) if word in NO_VERBS and ctx.parent is None else suggest(word, verbs)
-            raise Refusal(f"{ctx.command_path} {word}: there is no such command. {hint}")
+            raise UserError(f"{ctx.command_path} {word}: there is no such command. {hint}")
         return super().resolve_command(ctx, args)
 
 
@@ -64,7 +64,7 @@ Exports = Literal["auto", "transformers", "onnx"]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-@door
+@entry_point
 def main() -> None:
     """The entry point: a Refusal ends with plain lines and exit status 2."""
     app()
@@ -81,7 +81,7 @@ def enter_project() -> None:
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
             os.chdir(folder)
             return
-    raise Refusal(f"{here}: is no folder of a Rally project (neither it nor one above holds params.yaml and dvc.yaml)")
+    raise UserError(f"{here}: is no folder of a Rally project (neither it nor one above holds params.yaml and dvc.yaml)")
 
 
 def say(lines: list[str]) -> None:
@@ -124,9 +124,9 @@ def sample(
 ) -> None:
     """Let the trained model write, token by token."""
     enter_project()
-    from pipeline.lab.chat import Draw, converse, write
+    from pipeline.lab.chat import SamplingOptions, converse, write
 
-    draw = Draw(tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    draw = SamplingOptions(tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if prompt is None:
         converse(draw)
     elif not write(draw, prompt):
@@ -161,13 +161,13 @@ def look(
     """
     called_from = Path.cwd()
     enter_project()
-    from pipeline.lab.look.classifier import Told
+    from pipeline.lab.look.classifier import ClassifierPass
     from pipeline.lab.look.forward_pass import look
-    from pipeline.lab.look.request import Asked
+    from pipeline.lab.look.request import Request
 
     if image is not None and not image.isdigit():
         image = os.path.relpath(called_from / image)
-    asked = Asked(prompt, ids, step, untrained, tuple(set_param or ()), vocabulary, image)
+    asked = Request(prompt, ids, step, untrained, tuple(set_param or ()), vocabulary, image)
     looked = look(asked)
     from rich.console import Console
 
@@ -179,13 +179,13 @@ def look(
     chosen = look_text.head_named(head, looked.maps)
     if page is None and not show_it:
         console = Console(highlight=False)
-        if isinstance(looked, Told):
+        if isinstance(looked, ClassifierPass):
             look_class_text.show(looked, console, chosen)
         else:
             look_text.show(looked, console, chosen)
         return
     target = called_from / (page or Path("look.html"))
-    if isinstance(looked, Told):
+    if isinstance(looked, ClassifierPass):
         look_class_page.write(target, looked, chosen)
     else:
         look_page.write(target, looked, chosen)
@@ -214,7 +214,7 @@ def export(
 
 @app.command("import")
 def import_(
-    folder: Annotated[Path, typer.Argument(help="A copy of models/, or a folder of Hugging Face's.")],
+    folder: Annotated[Path, typer.Argument(help="A copy of models/trained, or a folder of Hugging Face's.")],
 ) -> None:
     """Print the command that trains on from a model in a folder."""
     target = Path.cwd() / folder
@@ -255,7 +255,7 @@ def tune_device(
     params = load()
     from pipeline.lab.tuning import tune as tuning
 
-    tuning.forget(params) if forget else tuning.play(params, compiling=compiling)
+    tuning.forget(params) if forget else tuning.tune(params, compiling=compiling)
 
 
 @app.command()
@@ -276,7 +276,7 @@ def play(
     name: list what there is.
     """
     enter_project()
-    from pipeline.lab.dvc.base_params import basis
+    from pipeline.lab.dvc.base_params import base_params
     from pipeline.lab.studies import recipes as study
 
     if name is None:
@@ -284,14 +284,14 @@ def play(
         return
     if (entry := study.find(name, study.read_all())).sweep:
         if experiment or queue:
-            raise Refusal(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
-        standing = study.with_entry(basis(as_is=as_is), entry, set_param or [])
+            raise UserError(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
+        standing = study.with_entry(base_params(as_is=as_is), entry, set_param or [])
         from pipeline.lab.studies import report as findings
 
         say(standing.said(study.own_knobs(entry, set_param or [])))
-        findings.play(name, entry.sweep, standing, dry_run=dry_run)
+        findings.run_study(name, entry.sweep, standing, dry_run=dry_run)
         return
-    standing = basis(as_is=as_is)
+    standing = base_params(as_is=as_is)
     commands = study.commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
     say(standing.said(study.own_knobs(entry, set_param or [])))
     if dry_run:
@@ -372,13 +372,13 @@ def trial(
     kept: a trial that was interrupted goes on, and one that is held again with other thresholds trains nothing.
     """
     enter_project()
-    from pipeline.lab.dvc.base_params import basis
+    from pipeline.lab.dvc.base_params import base_params
 
-    parse(Params, dict((standing := basis()).sections))
+    parse(Params, dict((standing := base_params()).sections))
     say(standing.said())
     from pipeline.lab.doctor import benchmark as doctor_trial
 
-    doctor_trial.play(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
+    doctor_trial.run_benchmark(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.params import DATASETS, Refusal, names_in, suggest
+from pipeline.params import DATASETS, UserError, names_in, suggest
 
 HERE, PACKAGE, NETWORK, YOURS = "here", "a package", "network", "yours"
 
@@ -53,7 +53,7 @@ def description(name: str) -> Iterator[str]:
     """
     known = tuple(dict.fromkeys(name for catalogue in CATALOGUE.values() for name in catalogue))
     if name not in known:
-        raise Refusal(f"rally data: there is no '{name}'. {suggest(name, known)}")
+        raise UserError(f"rally data: there is no '{name}'. {suggest(name, known)}")
     for kind, catalogue in CATALOGUE.items():
         if name in catalogue:
             about = catalogue[name]
@@ -126,8 +126,8 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "24 MB",
             "Apache-2.0",
             PACKAGE,
-            f"{SHARES}, near_duplicate",
-            "by service. Services tell of like things in like words; near_duplicate finds those",
+            f"{SHARES}, dedup_threshold",
+            "by service. Services tell of like things in like words; dedup_threshold finds those",
         ),
         "sentiment": DataSet(
             "the snippets that classify rates, without their ratings, for a model to begin with",
@@ -150,7 +150,7 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "yours",
             OWN,
             YOURS,
-            f"path, pattern, faulty, {SHARES}, near_duplicate",
+            f"path, pattern, on_bad_data, {SHARES}, dedup_threshold",
             "a published one is kept (train/, val/, test/, or files named so); else by file, in the order of a digest, until"
             " the shares of the bytes are met; by position where there are one or two files",
         ),
@@ -165,16 +165,23 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             f"repository, revision, file, text_column, sha256, {SHARES}",
             "rows by a digest of their text, a .txt by position. HF_ENDPOINT names another hub",
         ),
-        "markov": DataSet("a Markov chain of known entropy", "0.4 MB", "CC0-1.0", HERE, "seed, size, symbols", APART),
+        "markov": DataSet(
+            "a Markov chain of known entropy", "0.4 MB", "CC0-1.0", HERE, "seed, generated_chars, alphabet_size", APART
+        ),
         "zipf_bigram": DataSet(
-            "a chain whose successors follow Zipf's law", "0.4 MB", "CC0-1.0", HERE, "seed, size, symbols", APART
+            "a chain whose successors follow Zipf's law",
+            "0.4 MB",
+            "CC0-1.0",
+            HERE,
+            "seed, generated_chars, alphabet_size",
+            APART,
         ),
         "repeats": DataSet(
             "random blocks, each written twice or oftener",
             "0.4 MB",
             "CC0-1.0",
             HERE,
-            "seed, size, symbols, block, copies",
+            "seed, generated_chars, alphabet_size, block, copies",
             APART,
         ),
         "addition": DataSet(
@@ -182,7 +189,7 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "0.4 MB",
             "CC0-1.0",
             HERE,
-            "seed, size, digits, fewest_digits, reversed",
+            "seed, generated_chars, digits, min_digits, reversed",
             "by pair without its order: 12+34 gives away 34+12. How hard a sum is, its digits say",
         ),
         "dyck": DataSet(
@@ -190,7 +197,7 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "0.4 MB",
             "CC0-1.0",
             HERE,
-            "seed, size, bracket_kinds, nesting",
+            "seed, generated_chars, bracket_kinds, max_depth",
             f"{APART}; short words stand in all. How hard a word is, its depth says",
         ),
         "modular": DataSet(
@@ -206,7 +213,7 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "both",
             "of each",
             "both",
-            "mixture; train.second_start, second_end",
+            "mixture; train.mixture_start, mixture_end",
             "what is held out is of the second alone",
         ),
     },
@@ -216,7 +223,7 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "15,528 of 2 classes, or of 3",
             "MIT (the package)",
             PACKAGE,
-            f"classes, {SHARES}, examples, label_noise",
+            f"classes, {SHARES}, max_examples, label_noise",
             "by review or editorial, and by family of near-duplicates (Jaccard .5)",
         ),
         "language_id": DataSet(
@@ -224,7 +231,7 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "6,118 of 20 classes",
             "BSD-3-Clause",
             PACKAGE,
-            f"{SHARES}, examples, label_noise",
+            f"{SHARES}, max_examples, label_noise",
             "by source string with all its translations, and by family of near-duplicates (Jaccard .5)",
         ),
         "file": DataSet(
@@ -232,7 +239,7 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "yours",
             OWN,
             YOURS,
-            f"path, text_column, label_column, faulty, {SHARES}, near_duplicate, examples, label_noise",
+            f"path, text_column, label_column, on_bad_data, {SHARES}, dedup_threshold, max_examples, label_noise",
             "a published one is kept (train.csv, validation.csv, test.csv); else of each class its shares, in the order of a"
             " digest of the texts; copies are left out, and texts with two labels",
         ),
@@ -241,7 +248,7 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "5,462 of 2 classes",
             "CC0-1.0",
             HERE,
-            "seed, size, bracket_kinds, nesting, examples, label_noise",
+            "seed, generated_chars, bracket_kinds, max_depth, max_examples, label_noise",
             "by a digest of the balanced word; no word is used twice",
         ),
         "modular": DataSet(
@@ -295,7 +302,7 @@ CATALOGUE: dict[str, dict[str, DataSet]] = {
             "yours",
             OWN,
             YOURS,
-            f"path, faulty, {SHARES}, examples, label_noise",
+            f"path, on_bad_data, {SHARES}, max_examples, label_noise",
             "a published one is kept (train/, val/, test/ with the classes in each); else of each class its shares;"
             " pictures that look alike go to one split",
         ),

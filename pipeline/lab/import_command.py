@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.artifacts import RAW, TOKENS, ends_of, memory_mapped, meta_of, read_json, sha256_of
 from pipeline.lab.dvc.overrides import check, expand, hydra_text
-from pipeline.params import Params, Refusal, load
+from pipeline.params import Params, UserError, load
 
 if TYPE_CHECKING:
-    from pipeline.engine.pretrained.source import Given
+    from pipeline.engine.pretrained.source import PretrainedModel
     from pipeline.tokenizers.tokenizers import Tokenizer
 
 
@@ -31,36 +31,38 @@ def adopt(folder: Path) -> Adoption:
         Refusal: the folder holds no model, or one that our networks or tokenizers cannot hold, or that the data do not fit.
     """
     standing = load()
-    from pipeline.engine.pretrained.source import Ours, given, knobs_at, network_of
+    from pipeline.engine.pretrained.source import RallyModel, knobs_at, network_of, open_pretrained
 
     if (folder / "model.onnx").is_file():
-        raise Refusal(f"{folder}: holds an ONNX file, which cannot be trained on; a copy of models/ can")
-    found = given(folder)
-    if not isinstance(found, Ours) and read_json(folder / "config.json").get("id2label"):
-        raise Refusal(f"{folder}: holds an exported classifier, which is not read back; a copy of models/ can be")
+        raise UserError(f"{folder}: holds an ONNX file, which cannot be trained on; a copy of models/trained can")
+    found = open_pretrained(folder)
+    if not isinstance(found, RallyModel) and read_json(folder / "config.json").get("id2label"):
+        raise UserError(f"{folder}: holds an exported classifier, which is not read back; a copy of models/trained can be")
     if problems := [*_of_another_task(found, standing)]:
-        raise Refusal(*problems)
+        raise UserError(*problems)
     turned: dict[str, Any] = {}
     notes: list[str] = []
-    vocabulary = _our_tokenizer(found, turned, notes) if isinstance(found, Ours) else _their_tokenizer(found, turned, notes)
-    network = found.network() if isinstance(found, Ours) else network_of(found, standing.model, vocabulary)
-    model = standing.model.model_copy(update={"length": min(standing.model.length, found.length)})
-    knobs = found.model if isinstance(found, Ours) else network.knobs
+    vocabulary = (
+        _our_tokenizer(found, turned, notes) if isinstance(found, RallyModel) else _their_tokenizer(found, turned, notes)
+    )
+    network = found.network() if isinstance(found, RallyModel) else network_of(found, standing.model, vocabulary)
+    model = standing.model.model_copy(update={"context_length": min(standing.model.context_length, found.length)})
+    knobs = found.model if isinstance(found, RallyModel) else network.knobs
     assert isinstance(knobs, type(model))
-    if standing.model.length > found.length:
-        turned["model.length"] = found.length
-    for knob in knobs_at(found, model.length):
-        there = getattr(knobs, knob) if knob != "attention" else knobs_at(found, model.length)[knob][0]
-        if there != getattr(model, knob) and not (knob == "tied" and standing.task.kind == "classify"):
+    if standing.model.context_length > found.length:
+        turned["model.context_length"] = found.length
+    for knob in knobs_at(found, model.context_length):
+        there = getattr(knobs, knob) if knob != "attention" else knobs_at(found, model.context_length)[knob][0]
+        if there != getattr(model, knob) and not (knob == "tie_embeddings" and standing.task.kind == "classify"):
             turned[f"model.{knob}"] = there
     turned |= _division(found, model, knobs.width)
-    turned["train.start_from"] = str(folder)
+    turned["train.init_from"] = str(folder)
     settings = [f"{knob}={hydra_text(value)}" for knob, value in turned.items()]
     check(expand(settings))
     return Adoption(["dvc", "exp", "run", *(word for setting in settings for word in ("-S", setting))], notes)
 
 
-def _of_another_task(found: Given, standing: Params) -> Iterator[str]:
+def _of_another_task(found: PretrainedModel, standing: Params) -> Iterator[str]:
     """What keeps the task of params.yaml from beginning with what a model has learned."""
     kind = standing.task.kind
     if found.kind == "vision" or kind == "vision":
@@ -79,7 +81,7 @@ def _of_another_task(found: Given, standing: Params) -> Iterator[str]:
             yield f"{found.folder}: tells other classes apart ({len(found.classes)}) than data/tokens has ({len(here)})"
 
 
-def _our_tokenizer(found: Given, turned: dict[str, Any], notes: list[str]) -> int:
+def _our_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list[str]) -> int:
     """See that what it was trained to read will be read; how many ids that has."""
     file = found.folder / "tokenizer.json"
     if meta_of(TOKENS).exists() and found.same_tokenizer(TOKENS):
@@ -89,18 +91,18 @@ def _our_tokenizer(found: Given, turned: dict[str, Any], notes: list[str]) -> in
         return _opened(file).vocabulary
     how = f"copy the data/tokens/tokenizer.json of its training to {file}, and ask again"
     if meta_of(TOKENS).exists():
-        raise Refusal(f"{found.folder}: was trained with another tokenizer than that of data/tokens; {how}")
+        raise UserError(f"{found.folder}: was trained with another tokenizer than that of data/tokens; {how}")
     notes.append(f"{found.folder}: wants the tokenizer that it was trained with; if your data and knobs make another, {how}")
     return found.vocabulary
 
 
-def _their_tokenizer(found: Given, turned: dict[str, Any], notes: list[str]) -> int:
+def _their_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list[str]) -> int:
     """Open the tokenizer of a folder of Hugging Face's; how many ids it has."""
     file = found.folder / "tokenizer.json"
     if meta_of(TOKENS).exists() and found.same_tokenizer(TOKENS):
         vocabulary = int(read_json(meta_of(TOKENS), "vocabulary")["vocabulary"])
     elif not file.is_file():
-        raise Refusal(f"{file}: is not there, and nothing else says what the ids of the model mean; transformers saves it so")
+        raise UserError(f"{file}: is not there, and nothing else says what the ids of the model mean; transformers saves it so")
     else:
         tokenizer = _opened(file)
         turned |= {"tokenize.kind": "file", "tokenize.path": str(file)}
@@ -110,7 +112,7 @@ def _their_tokenizer(found: Given, turned: dict[str, Any], notes: list[str]) -> 
         if tokenizer.end is None:
             notes.append(f"{file}: has no token for the end of a document; a text of several documents is refused")
     if vocabulary > found.vocabulary:
-        raise Refusal(f"{file}: has {vocabulary:,} tokens, and the model beside it knows {found.vocabulary:,}")
+        raise UserError(f"{file}: has {vocabulary:,} tokens, and the model beside it knows {found.vocabulary:,}")
     if vocabulary < found.vocabulary:
         notes.append(
             f"{found.folder}: {found.vocabulary - vocabulary:,} rows of its embedding are no token's, and are left out"
@@ -131,11 +133,11 @@ def _opened(file: Path) -> Tokenizer:
     without = FromFile.learn([], 0, wanted, file)
     try:
         return FromFile.learn([], 0, True, file)
-    except Refusal:
+    except UserError:
         return without
 
 
-def _division(found: Given, model: Any, width: int) -> dict[str, Any]:
+def _division(found: PretrainedModel, model: Any, width: int) -> dict[str, Any]:
     """The knobs by which logits are divided as muP divided them in its training."""
     from pipeline.networks.inits import width_ratio
 

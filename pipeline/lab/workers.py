@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 KILLS = 3  # how often a piece of work may lose its process, alone in it, before it is given up
 
@@ -67,7 +67,7 @@ def each_done(
             workers //= 2
             print(f"a process was killed, perhaps for want of memory; going on with {workers} at once", file=sys.stderr)
     if given_up:
-        raise Refusal(
+        raise UserError(
             *(
                 f"{task}: its process was killed {KILLS} times with no other beside it, perhaps for want of memory: "
                 f"`rally budget` says what a training takes. All others are done; the same command tries this one again"

@@ -19,7 +19,7 @@ from pipeline.networks.norms import EPSILON
 from pipeline.networks.positions import Position
 from pipeline.params import Model
 
-Kernel = Literal["auto", "library", "written"]
+Kernel = Literal["auto", "sdpa", "eager"]
 """What computes attention: torch's own kernel or three written out; `auto` knows which is the faster where nobody measured."""
 
 
@@ -51,7 +51,8 @@ class Attention(nn.Module):
 
     Source: Vaswani et al., "Attention Is All You Need", 2017. Of its knobs: Ainslie et al., "GQA: Training Generalized
     Multi-Query Transformer Models from Multi-Head Checkpoints", 2023 (kv_heads); Henry et al., "Query-Key Normalization for
-    Transformers", 2020 (qk_norm); Gemma Team, "Gemma 2: Improving Open Language Models at a Practical Size", 2024 (logit_cap).
+    Transformers", 2020 (qk_norm); Gemma Team, "Gemma 2: Improving Open Language Models at a Practical Size", 2024
+    (attention_softcap).
     """
 
     kernel: Kernel = "auto"
@@ -60,7 +61,7 @@ class Attention(nn.Module):
         super().__init__()
         self.causal = causal
         self.heads, self.kv_heads = model.heads, model.kv_heads or model.heads
-        self.layer, self.window, self.qk_norm, self.cap = layer, model.window, model.qk_norm, model.logit_cap
+        self.layer, self.window, self.qk_norm, self.cap = layer, model.window, model.qk_norm, model.attention_softcap
         self.scale = (model.width // model.heads * width_ratio(model)) ** -0.5
         self.project = nn.Linear(model.width, self.projections() * (model.width // model.heads), bias=model.bias)
         self.output = nn.Linear(model.width, model.width, bias=model.bias)
@@ -122,7 +123,7 @@ class Attention(nn.Module):
             return True
         if self.kernel == "auto":  # torch's CPU kernel for bfloat16 is five times slower than what is written out (torch 2.13)
             return q.dtype == torch.bfloat16 and q.device.type == "cpu"
-        return self.kernel == "written"
+        return self.kernel == "eager"
 
     def sees_all(self, keys: int) -> bool:
         """Whether a position looks back at all of so many keys, so that the causal kernel will do."""

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pipeline.networks.dropout import Dropout, Noise
+from pipeline.networks.dropout import Dropout, DropoutState
 from pipeline.networks.inits import for_head, initialise
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.pooling import POOLINGS, First
@@ -33,7 +33,7 @@ class Encoder(nn.Module):
         self.pooling = POOLINGS[model.pooling](model)
         self.knobs = model
         places = positions + isinstance(self.pooling, First)
-        self.position = POSITIONS[model.position](model.model_copy(update={"length": places}))
+        self.position = POSITIONS[model.position](model.model_copy(update={"context_length": places}))
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks = nn.ModuleList(AttentionBlock(model, layer, model.causal is True) for layer in range(model.depth))
         self.final_norm = final_norm(model)
@@ -44,7 +44,9 @@ class Encoder(nn.Module):
         adds_up = RESIDUALS[self.knobs.residual].branches_add_up
         initialise(self.named_parameters(), self.knobs, generator, branches_add_up=adds_up)
 
-    def classes(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None, noise: Noise | None) -> Float[Tensor, "B K"]:
+    def classes(
+        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None, noise: DropoutState | None
+    ) -> Float[Tensor, "B K"]:
         """Logits of each class.
 
         Args:
@@ -57,7 +59,7 @@ class Encoder(nn.Module):
         return self.logits(self.pooling(self.features(x, real, noise), counted))
 
     def features(
-        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None, noise: Noise | None
+        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None, noise: DropoutState | None
     ) -> Float[Tensor, "B T D"]:
         """What the last block leaves at each place, normed."""
         x = self.dropout(self.position.embed(x, 0), noise)
@@ -78,11 +80,11 @@ class Classifier(Encoder):
     """
 
     def __init__(self, model: Model, vocabulary: int, outputs: int, generator: torch.Generator) -> None:
-        super().__init__(model, model.length, outputs)
+        super().__init__(model, model.context_length, outputs)
         self.embedding = nn.Embedding(vocabulary, model.width)
-        self.mixer = MIXERS[model.mixer](model, vocabulary)
+        self.mixer = MIXERS[model.embedding_mixer](model, vocabulary)
         self.draw(generator)
 
-    def forward(self, ids: Int[Tensor, "B T"], noise: Noise | None = None) -> Float[Tensor, "B K"]:
+    def forward(self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
         some = ids.clamp(min=0)  # what is looked up in place of padding is seen by nobody
         return self.classes(self.mixer(some, self.embedding(some)), ids != PADDING, noise)

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import Block
 from pipeline.params import Model
 
@@ -47,7 +47,7 @@ class Convolution(nn.Module):
     def __init__(self, model: Model, size: Size) -> None:
         super().__init__()
         self.size = size
-        self.kernel = tuple(model.kernel if side > 1 else 1 for side in size)  # a line has no neighbours above and below
+        self.kernel = tuple(model.kernel_size if side > 1 else 1 for side in size)  # a line has no neighbours above and below
         self.output = nn.Linear(self.kernel[0] * self.kernel[1] * model.width, model.width, bias=model.bias)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
@@ -67,7 +67,7 @@ class ConvolutionBlock(Block):
     def __init__(self, model: Model, layer: int, size: Size) -> None:
         super().__init__(model, layer, "convolution", Convolution(model, size))
 
-    def forward(self, x: Float[Tensor, "B T D"], noise: Noise | None) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], noise: DropoutState | None) -> Float[Tensor, "B T D"]:
         return self.through(x, self.convolution, noise)
 
 

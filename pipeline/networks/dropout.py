@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Noise:
+class DropoutState:
     """Where in training a forward pass stands, for all that is random in it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Dropout(nn.Module):
         super().__init__()
         self.rate, self.schedule, self.site = rate, DROPOUT_SCHEDULES[schedule], site
 
-    def forward(self, x: Float[Tensor, "B T D"], noise: Noise | None) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], noise: DropoutState | None) -> Float[Tensor, "B T D"]:
         rate = self.rate * self.schedule(noise.progress) if noise and self.rate else 0.0
         if not noise or not rate:
             return x

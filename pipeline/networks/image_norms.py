@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.norms import EPSILON
 
 MOMENTUM = 0.1  # share of a batch in the running mean and variance, as in torch
@@ -54,12 +54,12 @@ class BatchNorm(nn.Module):
         self.mean = nn.Parameter(torch.zeros(width), requires_grad=False)
         self.variance = nn.Parameter(torch.ones(width), requires_grad=False)
 
-    def forward(self, x: Float[Tensor, "B T D"], noise: Noise | None = None) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], noise: DropoutState | None = None) -> Float[Tensor, "B T D"]:
         training = noise is not None
         return F.batch_norm(x.mT, self.mean, self.variance, self.weight, self.bias, training, MOMENTUM, EPSILON).mT
 
 
-def during(norm: nn.Module, noise: Noise | None) -> Callable[[Tensor], Tensor]:
+def during(norm: nn.Module, noise: DropoutState | None) -> Callable[[Tensor], Tensor]:
     """The norm as it is at this place of the training; most are the same everywhere."""
     return functools.partial(norm, noise=noise) if isinstance(norm, BatchNorm) else norm
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.classifier import Encoder
 from pipeline.networks.convolution import SHRINKS, ConvolutionBlock, Size
-from pipeline.networks.dropout import Dropout, Noise
+from pipeline.networks.dropout import Dropout, DropoutState
 from pipeline.networks.image_norms import during
 from pipeline.networks.inits import for_head, initialise
 from pipeline.networks.pooling import POOLINGS
@@ -35,7 +35,7 @@ class Patches(nn.Module):
 
     def __init__(self, model: Model, image: Image) -> None:
         super().__init__()
-        self.sides = tuple(min(model.patch, side) for side in image[:2])
+        self.sides = tuple(min(model.patch_size, side) for side in image[:2])
         self.size: Size = (-(-image[0] // self.sides[0]), -(-image[1] // self.sides[1]))
         self.map = nn.Linear(self.sides[0] * self.sides[1] * image[2], model.width, bias=model.bias)
 
@@ -59,7 +59,7 @@ class CNN(nn.Module):
         size: Size = self.patches.size
         for layer in range(model.depth):
             self.blocks.append(ConvolutionBlock(model, layer, size))
-            shrink = SHRINKS[model.shrink if layer < model.depth - 1 else "none"](model, size)
+            shrink = SHRINKS[model.downsample if layer < model.depth - 1 else "none"](model, size)
             self.shrinks.append(shrink)
             size = shrink.left
         self.final_norm = final_norm(model)
@@ -67,7 +67,7 @@ class CNN(nn.Module):
         self.head = nn.Linear(model.width, outputs, bias=model.bias)
         initialise(self.named_parameters(), model, generator, branches_add_up=RESIDUALS[model.residual].branches_add_up)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: Noise | None = None) -> Float[Tensor, "B K"]:
+    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
         x = self.dropout(self.patches(images), noise)
         for block, shrink in zip(self.blocks, self.shrinks, strict=True):
             x = shrink(block(x, noise))
@@ -88,7 +88,7 @@ class ImageTransformer(Encoder):
         self.patches = patches
         self.draw(generator)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: Noise | None = None) -> Float[Tensor, "B K"]:
+    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
         return self.classes(self.patches(images), None, noise)
 
 
@@ -111,7 +111,7 @@ class MLP(nn.Module):
         self.head = nn.Linear(sizes[-1], outputs, bias=model.bias)
         initialise(self.named_parameters(), model, generator, branches_add_up=False)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: Noise | None = None) -> Float[Tensor, "B K"]:
+    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
         x = images.flatten(1).unsqueeze(1)  # one position
         for layer, norm, dropout in zip(self.layers, self.norms, self.dropouts, strict=True):
             x = dropout(self.activation.function(during(norm, noise)(layer(x))), noise)
@@ -126,7 +126,7 @@ class LinearMap(nn.Module):
         self.head = nn.Linear(image[0] * image[1] * image[2], outputs, bias=True)
         initialise(self.named_parameters(), model, generator, branches_add_up=False)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: Noise | None = None) -> Float[Tensor, "B K"]:
+    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
         return self.head(images.flatten(1))
 
 

@@ -94,7 +94,7 @@ def initialise(
     """
     for name, parameter in parameters:
         role = role_of(name, parameter)
-        if role is Role.EMBEDDING and model.tied and name == "embedding.weight":
+        if role is Role.EMBEDDING and model.tie_embeddings and name == "embedding.weight":
             role = Role.TIED
         if role is Role.OUTPUT and not branches_add_up:
             role = Role.MATRIX
@@ -118,7 +118,7 @@ def for_head(features: Tensor, model: Model) -> Tensor:
     return features / ratio if (ratio := width_ratio(model)) != 1 else features
 
 
-def rates(parameters: Mapping[str, Tensor], model: Model, kind: UpdateKind = "entrywise") -> dict[str, float]:
+def lr_multipliers(parameters: Mapping[str, Tensor], model: Model, kind: UpdateKind = "entrywise") -> dict[str, float]:
     """The learning rate of each parameter as a multiple of `lr`; all 1 without muP, or at its base width.
 
     A step should change every layer's features by as much at any width. A matrix that moves entry by entry lines up with

@@ -71,8 +71,8 @@ class Convolution(Mixer):
 class Bigrams(Mixer):
     """Each embedding plus one of its pair: the token before and itself look up a row of a second table.
 
-    A row for each pair, if `ngram_rows` are enough; else pairs share rows by a hash, in which no two that end alike meet as
-    long as there are no more tokens than rows.
+    A row for each pair, if `ngram_table_size` rows are enough; else pairs share rows by a hash, in which no two that end alike
+    meet as long as there are no more tokens than rows.
 
     Source: Roy et al., "N-Grammer: Augmenting Transformers with latent n-grams", 2022; Jordan et al., "modded-nanogpt", 2024
     (its hash).
@@ -83,7 +83,7 @@ class Bigrams(Mixer):
     def __init__(self, model: Model, vocabulary: int) -> None:
         super().__init__(model, vocabulary)
         self.vocabulary = vocabulary
-        self.weight = nn.Parameter(torch.zeros(min(vocabulary**2, model.ngram_rows), model.width))
+        self.weight = nn.Parameter(torch.zeros(min(vocabulary**2, model.ngram_table_size), model.width))
 
     def forward(self, ids: Int[Tensor, "B T"], x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         pairs = F.embedding(self.rows(ids[:, :-1], ids[:, 1:]), self.weight)
@@ -111,7 +111,7 @@ class Ngrams(Bigrams):
     def __init__(self, model: Model, vocabulary: int) -> None:
         super().__init__(model, vocabulary)
         self.share = nn.Parameter(torch.zeros(model.width))
-        self.triples = nn.Parameter(torch.zeros(min(vocabulary**3, model.ngram_rows), model.width))
+        self.triples = nn.Parameter(torch.zeros(min(vocabulary**3, model.ngram_table_size), model.width))
 
     def forward(self, ids: Int[Tensor, "B T"], x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         smeared = super().forward(ids, torch.addcmul(x, F.pad(x[:, :-1], (0, 0, 1, 0)), self.share))

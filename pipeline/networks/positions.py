@@ -47,7 +47,7 @@ class LearnedPosition(Position):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        self.weight = nn.Parameter(torch.zeros(model.length, model.width))
+        self.weight = nn.Parameter(torch.zeros(model.context_length, model.width))
 
     def embed(self, x: Float[Tensor, "B T D"], start: int) -> Float[Tensor, "B T D"]:
         return x + self.weight[start : start + x.shape[1]]
@@ -63,7 +63,7 @@ class SinusoidalPosition(Position):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        angle = _angles(model.length, model.width + model.width % 2)
+        angle = _angles(model.context_length, model.width + model.width % 2)
         waves = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, : model.width]
         self.register_buffer("waves", waves, persistent=False)
 
@@ -84,7 +84,7 @@ class RotaryPosition(Position):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        angle = _angles(model.length, model.width // model.heads, model.rotary_base)
+        angle = _angles(model.context_length, model.width // model.heads, model.rotary_base)
         self.register_buffer("turns", torch.polar(torch.ones_like(angle), angle)[:, None], persistent=False)
 
     def turn(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, Attention, Cache
-from pipeline.networks.dropout import Dropout, LayerDropout, Noise
+from pipeline.networks.dropout import Dropout, DropoutState, LayerDropout
 from pipeline.networks.image_norms import IMAGE_NORMS, during
 from pipeline.networks.inits import for_head, initialise
 from pipeline.networks.mixers import MIXERS
@@ -27,7 +27,7 @@ class FeedForward(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[model.activation]
-        hidden = round(model.expansion * model.width)
+        hidden = round(model.mlp_ratio * model.width)
         self.up = nn.Linear(model.width, self.activation.inputs * hidden, bias=model.bias)
         self.down = nn.Linear(hidden, model.width, bias=model.bias)
 
@@ -53,21 +53,21 @@ class Block(nn.Module):
         for number, branch in enumerate((gathers, "feed_forward"), start=1):
             site, depth = f"{layer} {branch}", (BRANCHES * layer + number) / (BRANCHES * model.depth)
             self.dropouts.append(Dropout(model.dropout, model.dropout_schedule, site))
-            self.layer_dropouts.append(LayerDropout(model.layer_dropout * depth, model.dropout_schedule, f"{site} layer"))
+            self.layer_dropouts.append(LayerDropout(model.stochastic_depth * depth, model.dropout_schedule, f"{site} layer"))
 
     def forward(self, *inputs: Any) -> Tensor:
         """The stream behind this block."""
         raise NotImplementedError
 
     def through(
-        self, x: Float[Tensor, "B T D"], gather: Callable[[Tensor], Tensor], noise: Noise | None
+        self, x: Float[Tensor, "B T D"], gather: Callable[[Tensor], Tensor], noise: DropoutState | None
     ) -> Float[Tensor, "B T D"]:
         """The stream behind both branches."""
         norms = [during(norm, noise) for norm in self.norms]
         branches = (Branch(gather, self._kept(0, noise)), Branch(self.feed_forward, self._kept(1, noise)))
         return self.residual(x, norms, branches)
 
-    def _kept(self, branch: int, noise: Noise | None) -> Callable[[Tensor], Tensor]:
+    def _kept(self, branch: int, noise: DropoutState | None) -> Callable[[Tensor], Tensor]:
         """What the dropouts of a branch let through of what it adds."""
         return lambda y: self.layer_dropouts[branch](self.dropouts[branch](y, noise), noise)
 
@@ -84,7 +84,7 @@ class AttentionBlock(Block):
         self,
         x: Float[Tensor, "B T D"],
         position: Position,
-        noise: Noise | None,
+        noise: DropoutState | None,
         cache: Cache | None = None,
         real: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
@@ -116,28 +116,28 @@ class GPT(nn.Module):
         super().__init__()
         self.knobs = model
         self.embedding = nn.Embedding(vocabulary, model.width)
-        self.mixer = MIXERS[model.mixer](model, vocabulary)
+        self.mixer = MIXERS[model.embedding_mixer](model, vocabulary)
         self.position = POSITIONS[model.position](model)
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks = nn.ModuleList(AttentionBlock(model, layer) for layer in range(model.depth))
         self.final_norm = final_norm(model)
         self.head = nn.Linear(model.width, vocabulary, bias=False)
-        if model.tied:
+        if model.tie_embeddings:
             self.head.weight = self.embedding.weight
         initialise(self.named_parameters(), model, generator, branches_add_up=RESIDUALS[model.residual].branches_add_up)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], noise: Noise | None = None, cache: Cache | None = None
+        self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "B T V"]:
         """Logits. With `noise` as in training, without it as in use; with `cache` the ids go on where it ends."""
         return self.logits(self.features(ids, noise, cache))
 
     def features(
-        self, ids: Int[Tensor, "B T"], noise: Noise | None = None, cache: Cache | None = None
+        self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "B T D"]:
         """What the last block leaves, normed: all that the head reads."""
         start = cache.length if cache else 0
-        assert start + ids.shape[1] <= self.knobs.length, "more ids than the context holds"
+        assert start + ids.shape[1] <= self.knobs.context_length, "more ids than the context holds"
         x = self.dropout(self.position.embed(self._mixed(ids, cache), start), noise)
         for block in self.blocks:
             x = block(x, self.position, noise, cache)
@@ -161,6 +161,6 @@ class GPT(nn.Module):
         """An empty cache for a batch of sequences, with room for the whole context."""
         weight = self.embedding.weight
         knobs = self.knobs
-        shape = (batch, knobs.kv_heads or knobs.heads, knobs.length, knobs.width // knobs.heads)
+        shape = (batch, knobs.kv_heads or knobs.heads, knobs.context_length, knobs.width // knobs.heads)
         room = [torch.zeros(shape, device=weight.device, dtype=weight.dtype) for _ in range(2 * len(self.blocks))]
         return Cache(room[::2], room[1::2], before=torch.empty(batch, 0, dtype=torch.long, device=weight.device))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pipeline.artifacts import check_sha256, write_bytes
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -43,16 +43,16 @@ def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
         Refusal: it is not such a file, or holds something else than floating-point numbers.
     """
     if not path.is_file():  # nor a pipe, which nobody may ever write to
-        raise Refusal(f"{path}: is not there; `dvc repro` makes it")
+        raise UserError(f"{path}: is not there; `dvc repro` makes it")
     try:
         with safe_open(path, framework="pt") as file:
             pieces: dict[str, Any] = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
             types = {name: str(piece.get_dtype()) for name, piece in pieces.items()}
             shapes = {name: tuple(piece.get_shape()) for name, piece in pieces.items()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise Refusal(f"{path}: its weights cannot be read: {error}") from None
+        raise UserError(f"{path}: its weights cannot be read: {error}") from None
     if odd := next((name for name, kind in types.items() if kind not in FLOATS), None):
-        raise Refusal(f"{path}: {odd} is of type {types[odd]}; only {', '.join(FLOATS)} are read, and no quantized weights")
+        raise UserError(f"{path}: {odd} is of type {types[odd]}; only {', '.join(FLOATS)} are read, and no quantized weights")
     return shapes
 
 
@@ -118,8 +118,8 @@ def load_weights(model: nn.Module, path: Path, sha256: str) -> None:
             weight.copy_(tensors[name])
 
 
-def _other(path: Path) -> Refusal:
-    return Refusal(f"{path}: holds the weights of another network than its JSON says; `dvc repro` makes both anew")
+def _other(path: Path) -> UserError:
+    return UserError(f"{path}: holds the weights of another network than its JSON says; `dvc repro` makes both anew")
 
 
 def not_finite(weights: Mapping[str, Tensor]) -> str:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 
 Unit = Literal["tokens", "examples"]
 """What is counted and told one by one: the ids of a text, or whole texts and images."""
@@ -98,7 +98,7 @@ class Loss:
     objective: Float[Tensor, ""] | None = None
 
     @property
-    def followed(self) -> Float[Tensor, ""]:
+    def minimized(self) -> Float[Tensor, ""]:
         """The sum whose gradient moves the weights."""
         return self.total if self.objective is None else self.objective
 
@@ -153,7 +153,7 @@ class Task(Protocol):
         """Tokens of a whole example."""
 
     @property
-    def uniform(self) -> float:
+    def uniform_loss(self) -> float:
         """The loss of blind guessing, nats a target."""
 
     def parts(self) -> Parts:
@@ -174,5 +174,5 @@ class Task(Protocol):
     def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
         """A batch of training examples, changed at random where their meaning stays (augmentation), if there are such."""
 
-    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
         """The network's loss on a batch: with noise as in training, without as in use."""

@@ -14,8 +14,8 @@ from torch import nn
 
 from pipeline.artifacts import check_below, labels_of, memory_mapped, meta_of, parts_in, read_json, tokens_of
 from pipeline.networks.classifier import PADDING, Classifier
-from pipeline.networks.dropout import Noise
-from pipeline.params import Model, Refusal
+from pipeline.networks.dropout import DropoutState
+from pipeline.params import Model, UserError
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
 
@@ -32,7 +32,7 @@ class Classification:
 
     Args:
         tokens: the folder that the stage tokenize leaves.
-        model: the knobs of the network, its `length` among them.
+        model: the knobs of the network, its `context_length` among them.
         shape: of what is in that folder.
         objective: what training follows.
     """
@@ -47,10 +47,10 @@ class Classification:
 
     @property
     def length(self) -> int:
-        return self.model.length
+        return self.model.context_length
 
     @property
-    def uniform(self) -> float:
+    def uniform_loss(self) -> float:
         return math.log(len(self.shape.classes))
 
     def texts(self, split: str) -> tuple[np.ndarray, Int[np.ndarray, " _"], Integer[np.ndarray, " N"]]:
@@ -64,7 +64,7 @@ class Classification:
             end = read_json(meta_of(self.tokens), "end")["end"]
             ends = np.flatnonzero(ids == end) + 1
             if len(ends) != len(labels):
-                raise Refusal(
+                raise UserError(
                     f"{labels_of(self.tokens, split)}: {len(labels)} labels for {len(ends)} texts; `dvc repro` makes both anew"
                 )
             check_below(tokens_of(self.tokens, split), ids, self.shape.vocabulary, "ids")
@@ -109,7 +109,7 @@ class Classification:
     def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch
 
-    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
         training, teacher = noise is not None, self.objective.teacher
         taught = teacher.says(batch.inputs) if teacher and training else None
         return self.objective.loss(model(batch.inputs, noise), batch.targets, training, taught)

@@ -13,9 +13,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from pipeline.artifacts import check_below, memory_mapped, parts_in, tokens_of
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
-from pipeline.params import Model, Refusal
+from pipeline.params import Model, UserError
 from pipeline.tasks.base import IGNORED, Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective, Teacher, in_chunks
 
@@ -46,7 +46,7 @@ class LanguageModelling:
 
     Args:
         tokens: the folder that the stage tokenize leaves.
-        model: the knobs of the network, its `length` among them.
+        model: the knobs of the network, its `context_length` among them.
         shape: of what is in that folder.
         objective: what training follows.
     """
@@ -61,10 +61,10 @@ class LanguageModelling:
 
     @property
     def length(self) -> int:
-        return self.model.length
+        return self.model.context_length
 
     @property
-    def uniform(self) -> float:
+    def uniform_loss(self) -> float:
         return math.log(self.vocabulary)
 
     def parts(self) -> Parts:
@@ -86,10 +86,11 @@ class LanguageModelling:
             Refusal: it is missing, damaged, or shorter than the context.
         """
         if split not in self._opened:
-            ids, length = memory_mapped(tokens_of(self.tokens, split)), self.model.length
+            ids, length = memory_mapped(tokens_of(self.tokens, split)), self.model.context_length
             if len(ids) <= length:
-                raise Refusal(
-                    f"model.length: {length} is too long for the split {split}, which has {len(ids)} tokens; turn it down"
+                raise UserError(
+                    f"model.context_length: {length} is too long for the split {split}, which has {len(ids)} tokens;"
+                    " turn it down"
                 )
             check_below(tokens_of(self.tokens, split), ids, self.vocabulary, "ids")
             self._opened[split] = ids
@@ -121,7 +122,7 @@ class LanguageModelling:
     def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch
 
-    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
         targets, training = batch.targets.flatten(), noise is not None
         teacher = self.objective.teacher if training else None
         asked = (teacher, teacher.features(batch.inputs)) if teacher else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import read_json
-from pipeline.params import LABELLED, READ, SEEN, Model, Refusal, parse, suggest
+from pipeline.params import LABELLED, READ, SEEN, Model, UserError, of_today, parse, suggest
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
 
@@ -42,9 +42,9 @@ def described(folder: Path) -> Described:
         Refusal: with one line for each thing that is missing or cannot be.
     """
     file = folder / "model.json"
-    about = read_json(file, "task", "model", "tokenizer", "sha256")
+    about = of_today(read_json(file, "task", "model", "tokenizer", "sha256"))
     if problems := [f"{file}: {line}" for line in _problems(about)]:
-        raise Refusal(*problems)
+        raise UserError(*problems)
     model = parse(Model, about["model"], (str(file), "model"))
     return Described(about["task"], model, Shape.of(about), about["tokenizer"], about["sha256"], about)
 

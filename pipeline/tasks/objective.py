@@ -90,7 +90,7 @@ class Objective:
     def of(cls, train: Train, **more: Any) -> Objective:
         """What the knobs say; `more` is what they alone do not tell (class weights, the teacher, pieces)."""
         variation = Variation(train.shift, train.flip, train.cutout, train.mixup)
-        return cls(train.label_smoothing, train.z_loss, squares=train.loss == "squares", variation=variation, **more)
+        return cls(train.label_smoothing, train.z_loss, squares=train.loss == "mse", variation=variation, **more)
 
     @property
     def plain(self) -> Objective:
@@ -227,9 +227,9 @@ class _Pieces(torch.autograd.Function):
                 part = features[rows].detach().requires_grad_()
                 loss = piece(part, rows)
                 # Of all weights the head's alone play a part; which they are is the network's own affair.
-                slopes[rows], *found = torch.autograd.grad(loss.followed, (part, *weights), allow_unused=True)
+                slopes[rows], *found = torch.autograd.grad(loss.minimized, (part, *weights), allow_unused=True)
             sums = [_added(one, other) for one, other in zip(sums, found, strict=True)]
-            followed += loss.followed.detach()
+            followed += loss.minimized.detach()
             losses.append(replace(loss, total=loss.total.detach(), objective=None))
         ctx.save_for_backward(slopes, *sums)
         return followed

@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pipeline.artifacts import check_below, images_of, labels_of, memory_mapped, meta_of, read_json
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.images import NETWORKS
-from pipeline.params import Model, Refusal
+from pipeline.params import Model, UserError
 from pipeline.tasks.augmentation import AS_THEY_ARE
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
@@ -42,10 +42,10 @@ class Vision:
     @property
     def length(self) -> int:
         """The positions of an image as the network first sees it."""
-        return math.prod(-(-side // min(self.model.patch, side)) for side in self.shape.image[:2])
+        return math.prod(-(-side // min(self.model.patch_size, side)) for side in self.shape.image[:2])
 
     @property
-    def uniform(self) -> float:
+    def uniform_loss(self) -> float:
         return math.log(len(self.shape.classes))
 
     def pictures(self, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ class Vision:
         if split not in self._opened:
             images, labels = memory_mapped(images_of(self.tokens, split)), memory_mapped(labels_of(self.tokens, split))
             if images.shape != (len(labels), *self.shape.image):
-                raise Refusal(
+                raise UserError(
                     f"{images_of(self.tokens, split)}: holds {' x '.join(map(str, images.shape))} pixels, where its labels and"
                     f" {meta_of(self.tokens).name} tell of {' x '.join(map(str, (len(labels), *self.shape.image)))};"
                     " `dvc repro` makes all of them anew"
@@ -96,7 +96,7 @@ class Vision:
     def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return self.objective.variation.of(batch, rng) if self.objective.variation != AS_THEY_ARE else batch
 
-    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
         blended = None if batch.others is None or batch.shares is None else (batch.others, batch.shares)
         training, teacher = noise is not None, self.objective.teacher
         taught = teacher.says(batch.inputs) if teacher and training else None

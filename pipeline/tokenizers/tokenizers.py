@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.artifacts import NONE, SPLITS, json_of, read_json, way_back, write_json, write_text
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 Ids = npt.NDArray[np.int64]
 
@@ -94,7 +94,7 @@ def check_held(tokenizer: Tokenizer, text: str, ids: Ids) -> None:
         bytes(part).decode("utf-8", errors="replace")
         for part in (wanted[max(place - 20, 0) : place], wanted[place : place + 20], held[place : place + 20])
     )
-    raise Refusal(
+    raise UserError(
         f"tokenize: the tokens of a text are not the text, so its scores would be of another one: behind {before!r} it goes on"
         f" with {here!r}, and its tokens with {there!r}; tokenize.kind byte or bpe holds every text"
     )
@@ -110,7 +110,7 @@ def load(path: Path) -> Tokenizer:
     try:
         return TOKENIZERS[content.get("kind", BytePairs.kind)].of(content)  # a Hugging Face file names no kind
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise Refusal(f"{path}: holds no tokenizer; {way_back(path)}") from None
+        raise UserError(f"{path}: holds no tokenizer; {way_back(path)}") from None
 
 
 class Bytes(Tokenizer):
@@ -183,7 +183,7 @@ class Characters(Tokenizer):
             if ids.min(initial=0) >= 0:
                 return ids
         unknown = next(character for character in text if character not in self.alphabet)
-        raise Refusal(
+        raise UserError(
             f"tokenizer: the character {unknown!r} is none of the {len(self.alphabet)} that the data set holds;"
             " tokenize.kind byte or bpe knows every text"
         )
@@ -290,7 +290,9 @@ class BytePairs(Tokenizer):
             some = new[at : at + 1024]
             for word, encoding in zip(some, self.library.encode_batch_fast(some, add_special_tokens=False), strict=True):
                 if b"".join(map(self._bytes.__getitem__, encoding.ids)) != word.encode():
-                    raise Refusal(f"tokenize: {word!r} has other bytes than its tokens; data/tokens/tokenizer.json is damaged")
+                    raise UserError(
+                        f"tokenize: {word!r} has other bytes than its tokens; data/tokens/tokenizer.json is damaged"
+                    )
                 self._words[word] = np.array(encoding.ids, np.int32).tobytes()
         return np.frombuffer(b"".join(map(self._words.__getitem__, words)), np.int32).astype(np.int64)
 
@@ -406,18 +408,20 @@ class FromFile(Tokenizer):
             if (ours := _ours(content)) is not None:
                 return _with_end(ours, has_end, path)
             if problems := [f"tokenize.path: {path}: {line}" for line in _losses(content)]:
-                raise Refusal(*problems)
+                raise UserError(*problems)
             tokenizer = cls(content, has_end)
         except OSError as error:
-            raise Refusal(f"tokenize.path: {path}: cannot be read: {error.strerror}") from None
-        except Refusal:
+            raise UserError(f"tokenize.path: {path}: cannot be read: {error.strerror}") from None
+        except UserError:
             raise
         except Exception as error:  # the library raises no narrower one
-            raise Refusal(f"tokenize.path: {path}: holds no tokenizer of Hugging Face's: {error!r:.200}") from None
+            raise UserError(f"tokenize.path: {path}: holds no tokenizer of Hugging Face's: {error!r:.200}") from None
         try:
             check_held(tokenizer, PROBE, tokenizer.encode(PROBE))
-        except Refusal as refusal:
-            raise Refusal(*(f"tokenize.path: {path}: {line.removeprefix('tokenize: ')}" for line in refusal.problems)) from None
+        except UserError as refusal:
+            raise UserError(
+                *(f"tokenize.path: {path}: {line.removeprefix('tokenize: ')}" for line in refusal.problems)
+            ) from None
         return _with_end(tokenizer, has_end, path)
 
     def cut(self, text: str) -> int:  # type: ignore[override]  # where it may be cut is not the same for all files
@@ -511,7 +515,7 @@ def _ours(content: dict[str, Any]) -> Tokenizer | None:
 
 def _with_end(tokenizer: Tokenizer, has_end: bool, path: Path) -> Tokenizer:
     if has_end and tokenizer.end is None:
-        raise Refusal(
+        raise UserError(
             f"tokenize.path: {path}: has no token for the end of a document, such as {END}; a text of several documents has one"
         )
     return tokenizer

@@ -362,7 +362,7 @@ OVERRIDES = (
     "train.lr=inf", "hydra.run.dir=x", "hydra/launcher=basic", "@seed=1", "seed@x=1", "train.lr=1e-3 ", " seed=1", "seed= 1",
     "SEED=1", "train.lr=[1,2", "train.lr={a:1}", "seed=:", "seed=$", "seed=\\",
     "seed=!!python/object/apply:os.mkdir [canary]", "seed=" + "9" * 5000, "seed=" + "[" * 200 + "]" * 200,
-    "model.width=" + "1," * 300 + "1", "prepare.dataset=../../x", "train.start_from=/dev/zero",
+    "model.width=" + "1," * 300 + "1", "prepare.dataset=../../x", "train.init_from=/dev/zero",
 )  # fmt: skip
 
 
@@ -445,7 +445,7 @@ def given(folder: Path, chance: random.Random) -> str:
     """A folder of ours or of Hugging Face's, that lies about itself; its checksum fits, for whoever lies can count too."""
     ours = chance.random() < 0.5
     place, about = folder / "given", "model.json" if ours else "config.json"
-    (folder / ("models" if ours else "stock")).rename(place)
+    (folder / ("models/trained" if ours else "stock")).rename(place)
     weights = place / "model.safetensors"
     said = json.loads((place / about).read_text())
     way = chance.choice(["weights", "weights", "about", "about", "damage", "pickle", "missing"])
@@ -473,7 +473,7 @@ def given(folder: Path, chance: random.Random) -> str:
 
 RALLY = "pipeline.lab.cli:main"
 PREPARE = (("pipeline.prepare", ()), ("pipeline.tokenize", ()))
-BPE = {"tokenize.kind": "bpe", "tokenize.vocabulary": 300}
+BPE = {"tokenize.kind": "bpe", "tokenize.vocab_size": 300}
 GPT2 = {"model.position": "learned", "model.norm": "layer", "model.bias": True}
 
 FAMILIES: dict[str, Family] = {

@@ -15,12 +15,18 @@ from pipeline.params import read_sections, read_yaml, with_knobs
 
 STAGES = ("prepare", "tokenize", "train", "evaluate", "probe", "diagnose", "plot")
 SMALL: dict[str, dict[str, Any]] = {
-    "prepare": {"dataset": "markov", "size": 5000},
+    "prepare": {"dataset": "markov", "generated_chars": 5000},
     "tokenize": {"kind": "char"},
-    "model": {"depth": 1, "width": 16, "heads": 2, "length": 12, "window": 5, "mixer": "none", "dropout": 0.1},
-    "train": {"steps": 6, "batch": 4, "curve_points": 3, "validations": 2, "validation_examples": 8, "snapshots": [0.0, 1.0]},
+    "model": {
+        "depth": 1, "width": 16, "heads": 2, "context_length": 12, "window": 5, "embedding_mixer": "none",
+        "dropout": 0.1,
+    },
+    "train": {
+        "steps": 6, "batch_size": 4, "log_points": 3, "validation_points": 2, "validation_examples": 8,
+        "snapshots": [0.0, 1.0],
+    },
     "evaluate": {"ngram_order": 2, "sample_tokens": 5, "prompts": ["a"], "temperatures": [0.0]},
-    "probe": {"sequences": 4, "toy": "abab"},
+    "probe": {"sequences": 4, "toy_text": "abab"},
     "plot": {"dpi": 50},
     "runtime": {
         "device": "cpu", "threads": 1, "workers": 1, "compile": False, "progress": "none", "checkpoint_seconds": 1e-6,
@@ -28,10 +34,13 @@ SMALL: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 KINDS: dict[str, dict[str, Any]] = {
     "language": {},
-    "classify": {"task.kind": "classify", "prepare.dataset": "dyck", "prepare.size": 2000, "train.class_weights": "balanced"},
+    "classify": {
+        "task.kind": "classify", "prepare.dataset": "dyck", "prepare.generated_chars": 2000,
+        "train.class_weights": "balanced",
+    },
     "vision": {
         "task.kind": "vision", "prepare.dataset": "digits", "model.network": "mlp", "model.norm": "batch",
-        "train.draw": "epochs", "train.mixup": 0.2,
+        "train.sampling": "epochs", "train.mixup": 0.2,
     },
 }  # fmt: skip
 

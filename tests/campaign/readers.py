@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from campaign.damages import damaged, rot
 from pipeline import artifacts
 from pipeline.artifacts import CARD, RAW, SANITY, TOKENS, images_of, labels_of, meta_of, parts_of, read_json, tokens_of
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 SECONDS = 5.0  # of the CPU, of one reading; honest ones take milliseconds
 
@@ -122,10 +122,12 @@ READERS: dict[str, Reader] = {
     "data/tokens/train.parts.npy": Reader("language", "data/tokens/train.parts.npy", lambda: _array(parts_of(TOKENS))),
     "data/tokens/tokenizer.json": Reader("language", "data/tokens/tokenizer.json", _tokenizer),
     "data/tokens/meta.json": Reader("language", "data/tokens/meta.json", lambda: read_json(meta_of(TOKENS), "vocabulary")),
-    "models/model.safetensors": Reader("language", "models/model.safetensors", _model),
-    "models/model.json": Reader("language", "models/model.json", _model),
-    "models/snapshots/*.safetensors": Reader("language", "models/snapshots/step-000000000.safetensors", _snapshots),
-    "models/snapshots/snapshots.json": Reader("language", "models/snapshots/snapshots.json", _snapshots),
+    "models/trained/model.safetensors": Reader("language", "models/trained/model.safetensors", _model),
+    "models/trained/model.json": Reader("language", "models/trained/model.json", _model),
+    "models/trained/snapshots/*.safetensors": Reader(
+        "language", "models/trained/snapshots/step-000000000.safetensors", _snapshots
+    ),
+    "models/trained/snapshots/snapshots.json": Reader("language", "models/trained/snapshots/snapshots.json", _snapshots),
     "metrics/train.csv": Reader("language", "metrics/train.csv", _run),
     "metrics/validation.csv": Reader("language", "metrics/validation.csv", _run),
     "metrics/train.json": Reader("language", "metrics/train.json", _run),
@@ -137,7 +139,7 @@ READERS: dict[str, Reader] = {
     "metrics/doctor.json": Reader("language", "metrics/doctor.json", _run),
     "data/raw/checksums.sha256": Reader("language", "data/raw/checksums.sha256", lambda: _texts("train")),
     "data/tokens/checksums.sha256": Reader("language", "data/tokens/checksums.sha256", _tokenizer),
-    "models/checksums.sha256": Reader("language", "models/checksums.sha256", _model),
+    "models/trained/checksums.sha256": Reader("language", "models/trained/checksums.sha256", _model),
     "metrics/train.sha256": Reader("language", "metrics/train.sha256", _run),
     "metrics/evaluate.sha256": Reader("language", "metrics/evaluate.sha256", _run),
     "downloads": Reader("language", f"cache/downloads/{hashlib.sha256(DOWNLOADED).hexdigest()}", _download),
@@ -159,7 +161,7 @@ def _ended(read: Callable[[], Any], undamaged: str) -> tuple[str, str]:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             found = _digest(read())
-    except Refusal as refusal:
+    except UserError as refusal:
         return ("refused in words", "") if str(refusal).strip() else ("unclear", "a refusal without words")
     except (TooLong, MemoryError) as error:
         return "hung", type(error).__name__

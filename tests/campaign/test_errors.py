@@ -93,7 +93,7 @@ def test_a_folder_that_may_not_be_written_to_is_a_line_that_names_it(
     start = finished(kind)
     before = outs(start)
     for stage in STAGES:
-        for place in ("data", "models", "metrics", "plots", "."):
+        for place in ("data", "models/trained", "metrics", "plots", "."):
             folder = copied(start, tmp_path / "lab")
             (folder / place).chmod(0o500)
             job = Job(f"pipeline.{stage}", str(folder))

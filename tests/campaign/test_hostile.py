@@ -66,7 +66,7 @@ def test_hostile_input_ends_well_or_is_refused_in_words(
         done = server.run(Job("campaign.commands:rally", str(start), ["export", "stock"]))
         assert done.status == 0, done.said
         shutil.rmtree(start / ".rally")
-        turn(start, {"train.start_from": "given", "train.steps": 2})
+        turn(start, {"train.init_from": "given", "train.steps": 2})
     elif name == "tokenizer.json":
         turn(start, family.knobs)
         make(server, start, "tokenize")

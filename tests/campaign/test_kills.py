@@ -53,7 +53,7 @@ assert {stage for _, stage in CASES} == set(STAGES)
 def training(finished: Path, stage: str, tmp_path: Path, server: Server) -> tuple[Path, dict[str, str], list[str]]:
     """(a lab in which the stage is about to run, what it leaves unbroken, its file operations)."""
     start = begun(finished, stage, tmp_path / "start")
-    turn(start, {"train.steps": STEPS, "train.validations": 4, "train.curve_points": 8} if stage == "train" else {})
+    turn(start, {"train.steps": STEPS, "train.validation_points": 4, "train.log_points": 8} if stage == "train" else {})
     unbroken = copied(start, tmp_path / "unbroken")
     operations = server.operations(Job(f"pipeline.{stage}", str(unbroken)))
     return start, made_by(stage, unbroken), operations

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from pipeline.artifacts import NONE, document_ends, opened, text_of
 from pipeline.corpus.store.text import Array, chunks
-from pipeline.params import Refusal, cores
+from pipeline.params import UserError, cores
 from pipeline.progress import Advance, Follow
 from pipeline.tokenizers import tokenizers
 from pipeline.tokenizers.tokenizers import Tokenizer, check_held
@@ -157,7 +157,7 @@ def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: 
             return
         except BrokenProcessPool:  # killed, as by a system that has no memory left: fewer do what is pending again
             if workers == 1:
-                raise Refusal(
+                raise UserError(
                     "tokenize: its processes were killed again and again, perhaps for want of memory; lower runtime.workers"
                 ) from None
             workers //= 2

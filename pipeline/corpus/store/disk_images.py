@@ -37,7 +37,7 @@ def blocks(images: Images, places: Int[np.ndarray, " N"]) -> Iterator[Int[np.nda
         yield places[at : at + size]
 
 
-class Stack:
+class DiskImages:
     """Images in a file without a name, which goes when the process does.
 
     Args:

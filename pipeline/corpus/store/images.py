@@ -15,13 +15,13 @@ from pipeline.corpus.store.disk_images import BLOCK, Images, Joined, Some, block
 from pipeline.corpus.store.image_duplicates import by_digest, digests, lookalikes
 from pipeline.corpus.store.labels import chosen
 from pipeline.corpus.store.text import Card
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow
 
 Pixels = UInt8[np.ndarray, "N H W C"]
 
 
-class Pictures:
+class ImageWriter:
     """The three splits of a set of images, while they are being filled.
 
     Attributes:
@@ -49,13 +49,13 @@ class Pictures:
         """
         empty = [split for split in SPLITS if not sum(map(len, self.labels[split]))]
         if empty:
-            raise Refusal(f"prepare: there are no images for {' and '.join(empty)}; more of them or larger shares would do")
+            raise UserError(f"prepare: there are no images for {' and '.join(empty)}; more of them or larger shares would do")
         images = {split: Joined(self.images[split]) for split in SPLITS}
         labels = {split: np.concatenate(self.labels[split]) for split in SPLITS}
         highest = max(int(labels[split].max()) for split in SPLITS)
         if highest >= len(card.classes):
-            raise Refusal(f"{card.name}: a label is {highest}, and there are {len(card.classes)} classes, from 0 on")
-        kept = {split: np.ones(len(labels[split]), bool) for split in SPLITS} if self.apart else apart(images)
+            raise UserError(f"{card.name}: a label is {highest}, and there are {len(card.classes)} classes, from 0 on")
+        kept = {split: np.ones(len(labels[split]), bool) for split in SPLITS} if self.apart else train_test_disjoint(images)
         places = {split: np.flatnonzero(kept[split]) for split in SPLITS}
         _check_left(labels, places, card.classes)
         choice = chosen(labels["train"][places["train"]], card.classes, knobs)
@@ -78,10 +78,10 @@ def _check_left(
     """See that a split, and each class that training had, is not gone with the look-alikes that are left out."""
     for split, later in (("train", "a held-out one"), ("validation", "one for test")):
         if not len(places[split]):
-            raise Refusal(f"prepare: every image for {split} looks like {later}, and nothing would be left; use other images")
+            raise UserError(f"prepare: every image for {split} looks like {later}, and nothing would be left; use other images")
     gone = np.setdiff1d(labels["train"], labels["train"][places["train"]])
     if len(gone):
-        raise Refusal(
+        raise UserError(
             f"prepare: every image for training of the class '{classes[gone[0]]}' looks like a held-out one; use other images"
         )
 
@@ -95,11 +95,13 @@ def _write(path: Path, images: Images, shuffle: bool) -> None:
             file.write((shuffled(images[places]) if shuffle else images[places]).tobytes())
 
 
-ImageSet = Callable[[Prepare, Pictures, Follow], Card]
+ImageSet = Callable[[Prepare, ImageWriter, Follow], Card]
 """Fills the splits with images and says where they came from."""
 
 
-def split_all(pictures: Pictures, images: Images, labels: Int[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare) -> str:
+def split_all(
+    pictures: ImageWriter, images: Images, labels: Int[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare
+) -> str:
     """Fill all three splits, which are empty, with images that are published without any; how, in words."""
     how = deal_out(pictures, images, labels, classes, {"validation": knobs.validation_share, "test": knobs.test_share})
     pictures.apart = sum(len(some) for split in SPLITS for some in pictures.images[split]) == len(images)
@@ -107,7 +109,7 @@ def split_all(pictures: Pictures, images: Images, labels: Int[np.ndarray, " N"],
 
 
 def split_training(
-    pictures: Pictures, images: Images, labels: Int[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare
+    pictures: ImageWriter, images: Images, labels: Int[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare
 ) -> str:
     """Take the validation split from the images for training of a set that has its own for testing; how, in words."""
     how = deal_out(pictures, images, labels, classes, {"validation": knobs.validation_share})
@@ -115,7 +117,7 @@ def split_training(
 
 
 def deal_out(
-    pictures: Pictures, images: Images, labels: Int[np.ndarray, " N"], classes: Sequence[str], shares: Mapping[str, float]
+    pictures: ImageWriter, images: Images, labels: Int[np.ndarray, " N"], classes: Sequence[str], shares: Mapping[str, float]
 ) -> str:
     """Deal images out to held-out splits, and what is left to training; how, in words.
 
@@ -137,7 +139,7 @@ def deal_out(
     for label, name in enumerate(classes):
         left = of_class[label]
         if len(left) <= len(shares):
-            raise Refusal(
+            raise UserError(
                 f"prepare: class '{name}' has {len(left)} images that do not look alike; each of the {len(shares) + 1} splits"
                 " wants one of them"
             )
@@ -152,7 +154,7 @@ def deal_out(
     return f"{' and '.join(f'{share:.0%} for {split}' for split, share in shares.items())}, {how}"
 
 
-def apart(images: Mapping[str, Images]) -> dict[str, Bool[np.ndarray, " N"]]:
+def train_test_disjoint(images: Mapping[str, Images]) -> dict[str, Bool[np.ndarray, " N"]]:
     """Which images of each split look like none of a split that is looked at later: of a test none is known before it."""
     groups = lookalikes(Joined([images[split] for split in SPLITS]))
     of_splits = np.split(groups, np.cumsum([len(images[split]) for split in SPLITS])[:-1])

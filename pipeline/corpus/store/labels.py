@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Integer
 
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 
 EXAMPLES, NOISE = 1, 2  # which random numbers are drawn for what
 
@@ -33,19 +33,19 @@ class Chosen:
 
 
 def chosen(labels: Integer[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare) -> Chosen:
-    """What prepare.examples and prepare.label_noise leave of the training examples; held-out ones are never touched.
+    """What prepare.max_examples and prepare.label_noise leave of the training examples; held-out ones are never touched.
 
     Raises:
         Refusal: some class would be left without an example.
     """
-    if 0 < knobs.examples < len(classes):
-        raise Refusal(
-            f"prepare.examples: {knobs.examples} leaves some of the {len(classes)} classes without an example;"
+    if 0 < knobs.max_examples < len(classes):
+        raise UserError(
+            f"prepare.max_examples: {knobs.max_examples} leaves some of the {len(classes)} classes without an example;"
             f" {len(classes)} or more would do, 0 takes all"
         )
-    places = evenly(labels, knobs.examples or len(labels), np.random.default_rng([knobs.seed, EXAMPLES]))
+    places = evenly(labels, knobs.max_examples or len(labels), np.random.default_rng([knobs.seed, EXAMPLES]))
     kept = labels[places].astype(np.int64)
-    says = {"training_examples_left_out": len(labels) - len(places)} if knobs.examples else {}
+    says = {"training_examples_left_out": len(labels) - len(places)} if knobs.max_examples else {}
     if not knobs.label_noise:
         return Chosen(places, kept, says)
     drawn = noisy(kept, knobs.label_noise, len(classes), np.random.default_rng([knobs.seed, NOISE]))

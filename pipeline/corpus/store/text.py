@@ -26,7 +26,7 @@ from pipeline.artifacts import (
     sync,
     text_of,
 )
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow, say
 
 
@@ -168,7 +168,7 @@ class Splits:
                 file.close()
         empty = [split for split in SPLITS if not self.bytes[split]]
         if kind is None and empty:
-            raise Refusal(
+            raise UserError(
                 f"prepare: {sum(self.bytes.values()):,} bytes of text leave nothing for {' and '.join(empty)};"
                 " more text or larger shares would do"
             )

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.optimizers.state_storage import In8Bits, Kept
+from pipeline.engine.optimizers.state_storage import Float32State, Int8State
 from pipeline.networks.inits import UpdateKind
 from pipeline.params import Train
 
@@ -49,7 +49,7 @@ class Optimizer(ABC):
         return {}
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
+    def eval_weights(self) -> Iterator[None]:
         """A block in which the network has the weights that are used: to be measured, kept or published."""
         used = self.used()
         trained = {name: self.parameters[name].detach().clone() for name in used}
@@ -82,7 +82,7 @@ class Group:
     weights: list[Tensor]
     rate: float
     decay: float
-    memory: dict[str, list[Kept]]
+    memory: dict[str, list[Float32State]]
 
     def pieces(self) -> list[Group]:
         """Itself; or, where memory must be unpacked, each weight by itself, so that no more than one's is unpacked at once."""
@@ -128,11 +128,11 @@ class Grouped(Optimizer):
             for (rate, decay, *kinds), names in alike(parameters, train, rates, memories).items()
         ]
 
-    def _kept(self, name: str, weight: nn.Parameter) -> dict[str, Kept]:
+    def _kept(self, name: str, weight: nn.Parameter) -> dict[str, Float32State]:
         return {
-            kind: In8Bits(memory, self.coarse[kind])
-            if self.train.state_8bit and kind in self.coarse and memory.numel() >= In8Bits.SMALLEST
-            else Kept(memory)
+            kind: Int8State(memory, self.coarse[kind])
+            if self.train.state_8bit and kind in self.coarse and memory.numel() >= Int8State.SMALLEST
+            else Float32State(memory)
             for kind, memory in self.remember(name, weight).items()
         }
 

@@ -17,7 +17,7 @@ from pipeline.params import Train
 class Muon(Grouped):
     """Momentum whose matrices are made orthogonal, so that every direction of a layer learns at the same pace.
 
-    Embeddings, head and vectors, whose rows are not directions of a map, go by AdamW at `vector_lr` times the rate.
+    Embeddings, head and vectors, whose rows are not directions of a map, go by AdamW at `adamw_lr_ratio` times the rate.
 
     Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
     """
@@ -42,7 +42,7 @@ class Muon(Grouped):
 
     def step(self, lr: float) -> None:
         super().step(lr)
-        self.rest.step(lr * self.train.vector_lr)
+        self.rest.step(lr * self.train.adamw_lr_ratio)
 
     def move(self, group: Group, gradients: list[Tensor], memory: dict[str, list[Tensor]], lr: float) -> None:
         velocity, momentum = memory["velocity"], self.train.momentum
@@ -82,8 +82,8 @@ class SOAP(Grouped):
     """AdamW along the axes in which a layer's gradients vary, instead of weight by weight.
 
     The axes are the eigenvectors of the mean of G Gᵀ, on the side of a matrix's outputs, and of Gᵀ G, on that of its
-    inputs (Shampoo's preconditioner); they are looked for anew every `axes_every` updates. The side of the tokens, in
-    embedding and head, has none, and vectors go by AdamW itself. The first gradient only sets the axes.
+    inputs (Shampoo's preconditioner); they are looked for anew every `precondition_frequency` updates. The side
+    of the tokens, in embedding and head, has none, and vectors go by AdamW itself. The first gradient only sets the axes.
 
     Source: Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024, algorithm 3.
     """
@@ -113,32 +113,33 @@ class SOAP(Grouped):
         moves = before if any(side is not None for side in axes) else before + 1  # this one among them
         if moves:
             memory["mean"].lerp_(gradient, 1 - beta1)
-            memory["square"].lerp_(turned(gradient, axes).square_(), 1 - beta2)
+            memory["square"].lerp_(rotated(gradient, axes).square_(), 1 - beta2)
             sizes = (memory["square"] / (1 - beta2**moves)).sqrt_().add_(self.train.epsilon)
-            step = turned(memory["mean"], axes) / sizes
-            weight.add_(turned_back(step, axes), alpha=-lr / (1 - beta1**moves))
+            step = rotated(memory["mean"], axes) / sizes
+            weight.add_(rotated_back(step, axes), alpha=-lr / (1 - beta1**moves))
         self._look_for_axes(gradient, memory, before)
         steps += 1
 
     def _look_for_axes(self, gradient: Tensor, memory: dict[str, Tensor], before: int) -> None:
+        every = self.train.precondition_frequency
         for side in self.SIDES:
             if f"gram_of_{side}" not in memory:
                 continue
             gram, axes = memory[f"gram_of_{side}"], memory[f"axes_of_{side}"]
             gram.lerp_(gradient @ gradient.mT if side == "outputs" else gradient.mT @ gradient, 1 - self.train.beta2)
-            if before in (0, self.train.axes_every):  # afresh twice: where a branch starts at 0, the first gradient is nothing
+            if before in (0, every):  # afresh twice: where a branch starts at 0, the first gradient is nothing
                 axes.copy_(torch.linalg.eigh(gram).eigenvectors.flip(1))
-            elif before % self.train.axes_every == 0:  # a step of the power iteration: the axes have turned but a little
+            elif before % every == 0:  # a step of the power iteration: the axes have turned but a little
                 axes.copy_(torch.linalg.qr(gram @ axes).Q)
 
 
-def turned(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
+def rotated(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
     """A matrix as seen along the axes of its outputs and inputs; a side without axes stays as it is."""
     outputs, inputs = axes
     matrix = matrix if outputs is None else outputs.mT @ matrix
     return matrix if inputs is None else matrix @ inputs
 
 
-def turned_back(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
+def rotated_back(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
     """The matrix that looks so along the axes."""
-    return turned(matrix, [None if side is None else side.mT for side in axes])
+    return rotated(matrix, [None if side is None else side.mT for side in axes])

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 
-class Kept:
+class Float32State:
     """A memory as it is, beside its weight.
 
     Attributes:
@@ -32,12 +32,12 @@ class Kept:
         """What is kept, for checkpoints; "" is the name of all of it."""
         return {"": self.tensor}
 
-    def away(self) -> Kept:
+    def away(self) -> Float32State:
         """The same, kept on the CPU."""
-        return self if self.tensor.device.type == "cpu" else Away(self.tensor)
+        return self if self.tensor.device.type == "cpu" else CpuState(self.tensor)
 
 
-class Away(Kept):
+class CpuState(Float32State):
     """A memory on the CPU, whose weight is elsewhere; it comes for an update and goes again.
 
     Source: Ren et al., "ZeRO-Offload: Democratizing Billion-Scale Model Training", 2021.
@@ -58,7 +58,7 @@ class Away(Kept):
         self.tensor.copy_(tensor)
 
 
-class In8Bits(Kept):
+class Int8State(Float32State):
     """A memory as 8-bit codes of blocks, each with its own scale, so that one large number spoils its block only.
 
     Source: Dettmers et al., "8-bit Optimizers via Block-wise Quantization", 2021 (small tensors stay as they are there
@@ -72,8 +72,8 @@ class In8Bits(Kept):
     def __init__(self, tensor: Tensor, signed: bool) -> None:
         self.shape, self.signed = tensor.shape, signed
         blocks = -(-tensor.numel() // self.BLOCK)
-        self.codes = Kept(torch.zeros(blocks, self.BLOCK, dtype=torch.uint8, device=tensor.device))
-        self.scales = Kept(torch.zeros(blocks, dtype=tensor.dtype, device=tensor.device))
+        self.codes = Float32State(torch.zeros(blocks, self.BLOCK, dtype=torch.uint8, device=tensor.device))
+        self.scales = Float32State(torch.zeros(blocks, dtype=tensor.dtype, device=tensor.device))
         self.write(tensor)
 
     def read(self) -> Tensor:
@@ -93,7 +93,7 @@ class In8Bits(Kept):
     def tensors(self) -> dict[str, Tensor]:
         return {"_codes": self.codes.tensor, "_scales": self.scales.tensor}
 
-    def away(self) -> Kept:
+    def away(self) -> Float32State:
         self.codes, self.scales = self.codes.away(), self.scales.away()
         return self
 

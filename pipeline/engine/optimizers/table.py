@@ -12,7 +12,7 @@ from pipeline.engine.optimizers.adaptive import SGD, Adam, AdamW, Lion, Schedule
 from pipeline.engine.optimizers.base import Grouped, Named, Optimizer, Rates
 from pipeline.engine.optimizers.ema import Averaged
 from pipeline.engine.optimizers.matrix import SOAP, Muon
-from pipeline.engine.optimizers.torch_optim import Adafactor, Borrowed
+from pipeline.engine.optimizers.torch_optim import Adafactor, TorchOptimizer
 from pipeline.params import Train
 
 
@@ -29,7 +29,7 @@ def optimizer_for(parameters: Named, train: Train, rates: Rates, *, offload: boo
     return Averaged(optimizer, parameters, train.ema) if train.ema else optimizer
 
 
-OPTIMIZERS: dict[str, type[Grouped | Borrowed]] = {
+OPTIMIZERS: dict[str, type[Grouped | TorchOptimizer]] = {
     "muon": Muon,
     "adamw": AdamW,
     "adam": Adam,

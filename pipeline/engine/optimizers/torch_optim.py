@@ -12,7 +12,7 @@ from pipeline.engine.optimizers.base import Named, Optimizer, Rates, alike
 from pipeline.params import Train
 
 
-class Borrowed(Optimizer):
+class TorchOptimizer(Optimizer):
     """One of torch.optim's, whose memory becomes flat named tensors, as a checkpoint keeps them.
 
     Its first step imports torch's compiler: 1.5 s, once.
@@ -53,7 +53,7 @@ class Borrowed(Optimizer):
             self.optimizer.state[weight][kind] = tensor.clone().to(weight.device if tensor.ndim else tensor.device)
 
 
-class Adafactor(Borrowed):
+class Adafactor(TorchOptimizer):
     """AdamW without momentum, whose mean squares are the product of a row and a column: next to no memory.
 
     A weight moves by the learning rate times its matrix's own root mean square, and never faster than 1/√step; the other

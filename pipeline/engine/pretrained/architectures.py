@@ -26,14 +26,15 @@ from pipeline.engine.pretrained.names import (
     rms_norm,
     slides,
 )
-from pipeline.engine.pretrained.weight_map import Piece
+from pipeline.engine.pretrained.weight_map import TensorRow
 from pipeline.params import Model
 
 # Sizes, for which every architecture has a place, and knobs that leave no trace in what a trained network computes.
 FREE = (
-    *("depth", "width", "heads", "kv_heads", "length", "expansion", "window", "ngram_rows", "rotary_base", "tied"),
-    *("dropout", "dropout_schedule", "layer_dropout", "init", "base_width"),
-    *("network", "patch", "kernel", "shrink", "pooling", "causal"),  # which no language model has
+    *("depth", "width", "heads", "kv_heads", "context_length", "mlp_ratio", "window"),
+    *("ngram_table_size", "rotary_base", "tie_embeddings"),
+    *("dropout", "dropout_schedule", "stochastic_depth", "init", "base_width"),
+    *("network", "patch_size", "kernel_size", "downsample", "pooling", "causal"),  # which no language model has
 )
 
 
@@ -54,7 +55,7 @@ class Architecture:
     holds: Mapping[str, tuple[Any, ...]]
     config: Callable[[Model], dict[str, Any]]
     knobs: Callable[[Mapping[str, Any]], dict[str, Any]]
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TensorRow, ...]
     usual: Mapping[str, Any]
 
 
@@ -76,10 +77,10 @@ def value_of(model: Model, knob: str) -> Any:
 
 
 _PLAIN: dict[str, tuple[Any, ...]] = {
-    "mixer": ("none",),
+    "embedding_mixer": ("none",),
     "attention": ("full",),
     "qk_norm": (False,),
-    "logit_cap": (0.0,),
+    "attention_softcap": (0.0,),
     "residual": ("pre",),
 }
 _ROTARY = _PLAIN | {"position": ("rotary",), "bias": (False, True)}

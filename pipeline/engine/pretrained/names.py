@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from pipeline.engine.pretrained.weight_map import Piece, Rows
+from pipeline.engine.pretrained.weight_map import Rows, TensorRow
 from pipeline.networks.norms import EPSILON
 from pipeline.networks.positions import SinusoidalPosition
 from pipeline.params import Model
@@ -75,7 +75,7 @@ def _gated(model: Model) -> Int[Tensor, " rows"]:
 
 def hidden_of(model: Model) -> int:
     """The hidden features of the feed-forward part."""
-    return round(model.expansion * model.width)
+    return round(model.mlp_ratio * model.width)
 
 
 # ------------------------------------------------------------------------------------------------------------- pieces
@@ -83,28 +83,30 @@ def hidden_of(model: Model) -> int:
 # Embeddings and heads may have more rows than their tokenizer has ids, rounded up for the hardware: those say nothing.
 
 
-def _layer(theirs: str, ours: str, rows: Rows | None = None, *, biased: bool = True, first: bool = False) -> tuple[Piece, ...]:
+def _layer(
+    theirs: str, ours: str, rows: Rows | None = None, *, biased: bool = True, first: bool = False
+) -> tuple[TensorRow, ...]:
     """A linear layer; where its architecture wants a bias and ours has none, zeros."""
-    weight = Piece(f"{theirs}.weight", f"{ours}.weight", rows, inputs_first=first)
-    return (weight, Piece(f"{theirs}.bias", f"{ours}.bias", rows, fill=0.0 if biased else None))
+    weight = TensorRow(f"{theirs}.weight", f"{ours}.weight", rows, inputs_first=first)
+    return (weight, TensorRow(f"{theirs}.bias", f"{ours}.bias", rows, fill=0.0 if biased else None))
 
 
-def _norm(theirs: str, ours: str, *, less: float = 0.0, biased: bool = True) -> tuple[Piece, ...]:
+def _norm(theirs: str, ours: str, *, less: float = 0.0, biased: bool = True) -> tuple[TensorRow, ...]:
     """A norm, whose weight is 1 and whose bias 0 where ours has none."""
-    weight = Piece(f"{theirs}.weight", f"{ours}.weight", less=less, fill=1.0)
-    return (weight, Piece(f"{theirs}.bias", f"{ours}.bias", fill=0.0)) if biased else (weight,)
+    weight = TensorRow(f"{theirs}.weight", f"{ours}.weight", less=less, fill=1.0)
+    return (weight, TensorRow(f"{theirs}.bias", f"{ours}.bias", fill=0.0)) if biased else (weight,)
 
 
 def _places(model: Model) -> Tensor:
     """What learned positions hold for a network that learns none."""
     if model.position == "sinusoidal":
         return SinusoidalPosition(model).waves.clone()
-    return torch.zeros(model.length, model.width)
+    return torch.zeros(model.context_length, model.width)
 
 
 GPT2 = (
-    Piece("transformer.wte.weight", "embedding.weight", longer=True),
-    Piece("transformer.wpe.weight", "position.weight", fill=_places, longer=True),
+    TensorRow("transformer.wte.weight", "embedding.weight", longer=True),
+    TensorRow("transformer.wpe.weight", "position.weight", fill=_places, longer=True),
     *_norm("transformer.h.{}.ln_1", "blocks.{}.norms.0"),
     *_layer("transformer.h.{}.attn.c_attn", "blocks.{}.attention.project", first=True),
     *_layer("transformer.h.{}.attn.c_proj", "blocks.{}.attention.output", first=True),
@@ -112,11 +114,11 @@ GPT2 = (
     *_layer("transformer.h.{}.mlp.c_fc", "blocks.{}.feed_forward.up", first=True),
     *_layer("transformer.h.{}.mlp.c_proj", "blocks.{}.feed_forward.down", first=True),
     *_norm("transformer.ln_f", "final_norm"),
-    Piece("lm_head.weight", "head.weight", longer=True),
+    TensorRow("lm_head.weight", "head.weight", longer=True),
 )
 
 
-def llama(norms: Callable[[str, str], tuple[Piece, ...]], *, gated: bool) -> tuple[Piece, ...]:
+def llama(norms: Callable[[str, str], tuple[TensorRow, ...]], *, gated: bool) -> tuple[TensorRow, ...]:
     """The names that Llama gave and many took over."""
     block, mlp = "model.layers.{}.", "model.layers.{}.mlp."
     up = (
@@ -124,7 +126,7 @@ def llama(norms: Callable[[str, str], tuple[Piece, ...]], *, gated: bool) -> tup
         *_layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", _gated, biased=False),
     )
     return (
-        Piece("model.embed_tokens.weight", "embedding.weight", longer=True),
+        TensorRow("model.embed_tokens.weight", "embedding.weight", longer=True),
         *norms(f"{block}input_layernorm", "blocks.{}.norms.0"),
         *_projections(f"{block}self_attn.", biased=False),
         *_layer(f"{block}self_attn.o_proj", "blocks.{}.attention.output", biased=False),
@@ -132,11 +134,11 @@ def llama(norms: Callable[[str, str], tuple[Piece, ...]], *, gated: bool) -> tup
         *(up if gated else _layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", biased=False)),
         *_layer(f"{mlp}down_proj", "blocks.{}.feed_forward.down", biased=False),
         *norms("model.norm", "final_norm"),
-        Piece("lm_head.weight", "head.weight", longer=True),
+        TensorRow("lm_head.weight", "head.weight", longer=True),
     )
 
 
-def _projections(theirs: str, *, biased: bool) -> tuple[Piece, ...]:
+def _projections(theirs: str, *, biased: bool) -> tuple[TensorRow, ...]:
     """Queries, keys and values, which we keep in one matrix."""
     return tuple(
         piece
@@ -150,25 +152,25 @@ def _head_of_ones(model: Model) -> Tensor:
     return torch.ones(model.width // model.heads)
 
 
-QK_NORM = tuple(Piece(f"model.layers.{{}}.self_attn.{one}_norm.weight", "no such", fill=_head_of_ones) for one in "qk")
+QK_NORM = tuple(TensorRow(f"model.layers.{{}}.self_attn.{one}_norm.weight", "no such", fill=_head_of_ones) for one in "qk")
 
 PHI = (
-    Piece("model.embed_tokens.weight", "embedding.weight", longer=True),
+    TensorRow("model.embed_tokens.weight", "embedding.weight", longer=True),
     *_norm("model.layers.{}.input_layernorm", "blocks.{}.norms.0"),
     *_projections("model.layers.{}.self_attn.", biased=True),
     *_layer("model.layers.{}.self_attn.dense", "blocks.{}.attention.output"),
     *_layer("model.layers.{}.mlp.fc1", "blocks.{}.feed_forward.up"),
     *_layer("model.layers.{}.mlp.fc2", "blocks.{}.feed_forward.down"),
     *_norm("model.final_layernorm", "final_norm"),
-    Piece("lm_head.weight", "head.weight", longer=True),
-    Piece("lm_head.bias", "embedding.bias", fill=0.0),  # which we have not: as many zeros as there are tokens
+    TensorRow("lm_head.weight", "head.weight", longer=True),
+    TensorRow("lm_head.bias", "embedding.bias", fill=0.0),  # which we have not: as many zeros as there are tokens
 )
 
 
 # Of a Vision Transformer, whose first three are laid out otherwise: lab/export/transformers_vit.py.
 VIT = (
-    Piece("vit.embeddings.cls_token", "pooling.start"),
-    Piece("vit.embeddings.position_embeddings", "position.weight", fill=_places),
+    TensorRow("vit.embeddings.cls_token", "pooling.start"),
+    TensorRow("vit.embeddings.position_embeddings", "position.weight", fill=_places),
     *_layer("vit.embeddings.patch_embeddings.projection", "patches.map"),
     *_norm("vit.layers.{}.layernorm_before", "blocks.{}.norms.0"),
     *_projections("vit.layers.{}.attention.", biased=True),
@@ -189,11 +191,11 @@ def gpt2_config(model: Model) -> dict[str, Any]:
         "n_layer": model.depth,
         "n_embd": model.width,
         "n_head": model.heads,
-        "n_positions": model.length,
+        "n_positions": model.context_length,
         "n_inner": hidden_of(model),
         "activation_function": UNGATED[model.activation],
         "layer_norm_epsilon": EPSILON,
-        "tie_word_embeddings": model.tied,
+        "tie_word_embeddings": model.tie_embeddings,
         "scale_attn_weights": True,
         "scale_attn_by_inverse_layer_idx": False,
         **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
@@ -205,9 +207,9 @@ def gpt2_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
         "depth": config["n_layer"],
         "width": config["n_embd"],
         "heads": config["n_head"],
-        "expansion": config["n_inner"] / config["n_embd"] if config["n_inner"] else 4.0,
+        "mlp_ratio": config["n_inner"] / config["n_embd"] if config["n_inner"] else 4.0,
         "activation": _ours(UNGATED, config["activation_function"]),
-        "tied": config["tie_word_embeddings"],
+        "tie_embeddings": config["tie_word_embeddings"],
     }
 
 
@@ -221,9 +223,9 @@ def config(model: Model, epsilon: str = "", **rotary: float) -> dict[str, Any]:
         "head_dim": model.width // model.heads,
         "intermediate_size": hidden_of(model),
         "hidden_act": (GATED | UNGATED)[model.activation],
-        "max_position_embeddings": model.length,
+        "max_position_embeddings": model.context_length,
         "rope_parameters": {"rope_type": "default", "rope_theta": model.rotary_base, **rotary},
-        "tie_word_embeddings": model.tied,
+        "tie_word_embeddings": model.tie_embeddings,
         **({epsilon: EPSILON} if epsilon else {}),
     }
 
@@ -236,9 +238,9 @@ def knobs_by(activations: Mapping[str, str]) -> Callable[[Mapping[str, Any]], di
             "heads": config["num_attention_heads"],
             "kv_heads": _shared(config["num_key_value_heads"], config["num_attention_heads"]),
             "rotary_base": float(config["rope_parameters"]["rope_theta"]),
-            "expansion": config["intermediate_size"] / config["hidden_size"],
+            "mlp_ratio": config["intermediate_size"] / config["hidden_size"],
             "activation": _ours(activations, config["hidden_act"]),
-            "tied": config["tie_word_embeddings"],
+            "tie_embeddings": config["tie_word_embeddings"],
             **({"bias": config["attention_bias"]} if "attention_bias" in config else {}),
         }
 
@@ -258,14 +260,14 @@ def _shared(heads: int | None, of: int) -> int:
     return heads if heads and heads != of else 0
 
 
-def rms_norm(theirs: str, ours: str) -> tuple[Piece, ...]:
+def rms_norm(theirs: str, ours: str) -> tuple[TensorRow, ...]:
     return _norm(theirs, ours, biased=False)
 
 
-def norm_1p(theirs: str, ours: str) -> tuple[Piece, ...]:
+def norm_1p(theirs: str, ours: str) -> tuple[TensorRow, ...]:
     """Nemotron's weights are told from 1."""
     return _norm(theirs, ours, less=1.0)
 
 
-def no_norm(theirs: str, ours: str) -> tuple[Piece, ...]:
+def no_norm(theirs: str, ours: str) -> tuple[TensorRow, ...]:
     return ()

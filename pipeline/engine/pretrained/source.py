@@ -23,19 +23,23 @@ from pipeline.engine.pretrained.weight_map import Misfit, unpack
 from pipeline.networks.inits import width_ratio
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import Shapes, TooLarge, built, load_weights, not_finite, open_network, shapes_in
-from pipeline.params import Model, Refusal, parse, suggest
+from pipeline.params import Model, UserError, parse, suggest
 from pipeline.tasks.model_description import described
 from pipeline.tasks.table import TASKS
 
 # Knobs in which a model may differ from the one that it starts from.
-LOOSE = ("length", "dropout", "dropout_schedule", "init", "base_width")
-OF_IMAGES = ("network", "patch", "kernel", "shrink")
+LOOSE = ("context_length", "dropout", "dropout_schedule", "init", "base_width")
+OF_IMAGES = ("network", "patch_size", "kernel_size", "downsample")
 # Knobs that say nothing of a network of some kind of task.
-SILENT = {"language": (*OF_IMAGES, "pooling", "causal"), "classify": (*OF_IMAGES, "tied"), "vision": ("tied",)}
+SILENT = {
+    "language": (*OF_IMAGES, "pooling", "causal"),
+    "classify": (*OF_IMAGES, "tie_embeddings"),
+    "vision": ("tie_embeddings",),
+}
 
 
 @runtime_checkable
-class Given(Protocol):
+class PretrainedModel(Protocol):
     """A model in a folder.
 
     Attributes:
@@ -74,27 +78,27 @@ class Given(Protocol):
         """
 
 
-def given(folder: Path) -> Given:
+def open_pretrained(folder: Path) -> PretrainedModel:
     """The model in a folder.
 
     Raises:
         Refusal: there is none that can be read.
     """
     if (folder / "model.json").is_file():
-        return Ours(folder)
+        return RallyModel(folder)
     if (folder / "config.json").is_file():
-        return Theirs(folder)
-    raise Refusal(f"{folder}: holds no model: neither a model.json of ours nor a config.json of Hugging Face's")
+        return HuggingFaceModel(folder)
+    raise UserError(f"{folder}: holds no model: neither a model.json of ours nor a config.json of Hugging Face's")
 
 
-class Ours:
+class RallyModel:
     """A folder that the stage train left, under whatever name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, found = folder, described(folder)
         self.model, self.kind, self.shape = found.model, found.task, found.shape
         self.tokenizer, self.sha256 = found.tokenizer, found.sha256
-        self.length, self.vocabulary, self.classes = self.model.length, self.shape.vocabulary, self.shape.classes
+        self.length, self.vocabulary, self.classes = self.model.context_length, self.shape.vocabulary, self.shape.classes
         self.ratio = width_ratio(self.model)
         loose = {*(LOOSE if self.model.position != "learned" else LOOSE[1:]), *SILENT[self.kind]}
         self.knobs = {knob: (value_of(self.model, knob),) for knob in Model.model_fields if knob not in loose}
@@ -119,10 +123,10 @@ class Ours:
 
 def _check_finite(folder: Path, network: nn.Module) -> None:
     if name := not_finite(dict(network.named_parameters())):
-        raise Refusal(f"{folder}: {name} holds numbers that are not finite: its training diverged, or the file is damaged")
+        raise UserError(f"{folder}: {name} holds numbers that are not finite: its training diverged, or the file is damaged")
 
 
-class Theirs:
+class HuggingFaceModel:
     """A folder of Hugging Face's, of an architecture that we can hold."""
 
     ratio = 1.0
@@ -134,10 +138,10 @@ class Theirs:
         try:
             said = json_of(config)
         except ValueError as error:
-            raise Refusal(f"{config}: cannot be read: {error}") from None
+            raise UserError(f"{config}: cannot be read: {error}") from None
         family = said.get("model_type") if isinstance(said, dict) else None
         if not (isinstance(family, str) and family in ARCHITECTURES):
-            raise Refusal(
+            raise UserError(
                 f"{config}: model_type: our networks hold no {family!r:.60}. {suggest(str(family)[:60], tuple(ARCHITECTURES))}"
             )
         self.stock = ARCHITECTURES[family]
@@ -147,12 +151,12 @@ class Theirs:
             self.length = int(self.said["n_positions" if "n_positions" in self.said else "max_position_embeddings"])
             self.vocabulary = int(self.said["vocab_size"])
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            raise Refusal(f"{config}: does not say what a {self.stock.name} needs: {error!s:.200}") from None
+            raise UserError(f"{config}: does not say what a {self.stock.name} needs: {error!s:.200}") from None
         layers = said.get("layer_types")
         if layers is not None and (not isinstance(layers, list) or any(kind != "full_attention" for kind in layers)):
-            raise Refusal(f"{config}: layer_types: {layers!r:.60} has no place here; only 'full_attention' in all layers has")
+            raise UserError(f"{config}: layer_types: {layers!r:.60} has no place here; only 'full_attention' in all layers has")
         if problems := [f"{config}: {line}" for line in _unfit(told, self.stock.holds)]:
-            raise Refusal(*problems)
+            raise UserError(*problems)
         self.knobs = dict(self.stock.holds) | {knob: (value,) for knob, value in told.items()}
 
     def same_tokenizer(self, tokens: Path) -> bool:
@@ -163,17 +167,17 @@ class Theirs:
         assert isinstance(network, GPT)
         for key, wanted in self.stock.config(network.knobs).items():
             if key in self.said and key not in UNHEEDED and self.said[key] not in (wanted, None):
-                raise Refusal(
+                raise UserError(
                     f"{self.folder / 'config.json'}: {key}: {self.said[key]!r:.200} has no place here; {wanted} would do"
                 )
         weights = {name: weight.detach() for name, weight in network.named_parameters()}
         theirs = self._weights()
         if name := not_finite(theirs):
-            raise Refusal(f"{self.folder}: {name} holds numbers that are not finite: the file is damaged")
+            raise UserError(f"{self.folder}: {name} holds numbers that are not finite: the file is damaged")
         try:
             unpack(theirs, weights, self.stock.pieces, network.knobs)
         except Misfit as misfit:
-            raise Refusal(f"{self.folder}: {misfit.theirs} {_why(misfit)}") from None
+            raise UserError(f"{self.folder}: {misfit.theirs} {_why(misfit)}") from None
 
     def shapes(self) -> Shapes:
         return {name: shape for file in self._files() for name, shape in shapes_in(file).items()}
@@ -187,7 +191,7 @@ class Theirs:
         whole = self.folder / "model.safetensors"
         files = [whole] if whole.is_file() else sorted(self.folder.glob("model-*.safetensors"))
         if not files:
-            raise Refusal(f"{self.folder}: holds no model.safetensors; weights in other files (pickles) are not read")
+            raise UserError(f"{self.folder}: holds no model.safetensors; weights in other files (pickles) are not read")
         return files
 
 
@@ -241,7 +245,7 @@ def _why(misfit: Misfit) -> str:
 # ------------------------------------------------------------------------------------------------------- as a network
 
 
-def network_of(found: Given, like: Model, vocabulary: int | None = None) -> GPT:
+def network_of(found: PretrainedModel, like: Model, vocabulary: int | None = None) -> GPT:
     """A network of the knobs that a given model has, filled, not to be trained; for what it leaves open, those that do with the
     least.
 
@@ -249,23 +253,23 @@ def network_of(found: Given, like: Model, vocabulary: int | None = None) -> GPT:
         like: says what makes no difference to it.
         vocabulary: ids of the tokenizer, where they are fewer than it knows.
     """
-    if isinstance(found, Ours):
+    if isinstance(found, RallyModel):
         network = found.network()
         assert isinstance(network, GPT), "who tells classes is opened as what it is"
         return network.eval().requires_grad_(False)
-    refused: list[Refusal] = []
+    refused: list[UserError] = []
     for knobs in knobs_of(found, like):
         try:
             network = _empty_network(found, knobs, vocabulary or found.vocabulary)
             found.fill(network)
-        except Refusal as refusal:
+        except UserError as refusal:
             refused.append(refusal)
         else:
             return network.eval().requires_grad_(False)
     raise refused[-1]
 
 
-def _empty_network(found: Given, knobs: Model, vocabulary: int) -> GPT:
+def _empty_network(found: PretrainedModel, knobs: Model, vocabulary: int) -> GPT:
     """A network of a given model's knobs, not yet filled; refused where its weights are too few for it.
 
     Raises:
@@ -275,29 +279,29 @@ def _empty_network(found: Given, knobs: Model, vocabulary: int) -> GPT:
     try:
         network = built(shapes, functools.partial(GPT, knobs, vocabulary, torch.Generator()))
     except TooLarge:
-        raise Refusal(f"{found.folder}: its weights are fewer than those of the network that it describes") from None
+        raise UserError(f"{found.folder}: its weights are fewer than those of the network that it describes") from None
     assert isinstance(network, GPT)
     return network
 
 
-def knobs_of(found: Given, like: Model) -> Iterator[Model]:
+def knobs_of(found: PretrainedModel, like: Model) -> Iterator[Model]:
     """The knobs that a given model may have, those with the fewest weights first.
 
     Args:
         like: says what makes no difference to it.
     """
-    if isinstance(found, Ours):
+    if isinstance(found, RallyModel):
         yield found.model
         return
-    length = min(found.length, like.length)
+    length = min(found.length, like.context_length)
     wanted = knobs_at(found, length)
     for values in itertools.product(*wanted.values()):
         told = like.model_dump() | dict(zip(wanted, values, strict=True))
-        free = {"length": length, "dropout": 0.0, "layer_dropout": 0.0, "init": "gpt2"}
+        free = {"context_length": length, "dropout": 0.0, "stochastic_depth": 0.0, "init": "gpt2"}
         yield parse(Model, told | free, (str(found.folder),))
 
 
-def knobs_at(found: Given, length: int) -> dict[str, tuple[Any, ...]]:
+def knobs_at(found: PretrainedModel, length: int) -> dict[str, tuple[Any, ...]]:
     """What our knobs must be where a model reads contexts of some length: a window that is wider than they are is none."""
     knobs = dict(found.knobs)
     if knobs["attention"] != ("window",):

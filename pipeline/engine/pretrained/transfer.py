@@ -11,12 +11,12 @@ from torch import nn
 
 from pipeline.engine.pretrained.architectures import value_of
 from pipeline.engine.pretrained.names import hidden_of
-from pipeline.engine.pretrained.source import Given, Ours, given, knobs_at, network_of
+from pipeline.engine.pretrained.source import PretrainedModel, RallyModel, knobs_at, network_of, open_pretrained
 from pipeline.networks.classifier import Classifier
 from pipeline.networks.inits import width_ratio
 from pipeline.networks.pooling import First
 from pipeline.networks.transformer import GPT
-from pipeline.params import Model, Refusal
+from pipeline.params import Model, UserError
 from pipeline.tasks.base import Shape
 
 SHOWN = 3  # classes that a line names
@@ -32,13 +32,13 @@ def start_from(folder: Path, network: nn.Module, shape: Shape, tokens: Path) -> 
         Refusal: with a line for each knob that must be another for that; or the weights cannot be read.
     """
     assert isinstance(network, GPT | Classifier)
-    found = given(folder)
+    found = open_pretrained(folder)
     if problems := [
         *_of_another_task(found, network, shape),
-        *_apart(found, "train.start_from", shape, tokens),
+        *_apart(found, "train.init_from", shape, tokens),
         *_other_knobs(found, network),
     ]:
-        raise Refusal(*problems)
+        raise UserError(*problems)
     taken = inherited(found, network)
     if isinstance(network, GPT) or found.kind == "classify":
         found.fill(network)
@@ -54,7 +54,7 @@ def start_from(folder: Path, network: nn.Module, shape: Shape, tokens: Path) -> 
 NEW = ("head.", "pooling.")  # what a classifier has that no language model has
 
 
-def inherited(found: Given, network: nn.Module) -> set[str]:
+def inherited(found: PretrainedModel, network: nn.Module) -> set[str]:
     """The names of the weights that a network takes over.
 
     A classifier may begin with a language model: it takes over embedding, mixer, positions, blocks and the last norm, while
@@ -64,12 +64,12 @@ def inherited(found: Given, network: nn.Module) -> set[str]:
     return {name for name, _ in network.named_parameters() if not name.startswith(new)}
 
 
-def _language_model(found: Given, like: Model, vocabulary: int) -> nn.Module:
+def _language_model(found: PretrainedModel, like: Model, vocabulary: int) -> nn.Module:
     """A language model that is given, in the knobs of a classifier that is to begin with it."""
-    if isinstance(found, Ours):
+    if isinstance(found, RallyModel):
         return found.network()
     # A classifier has no head: its vocabulary, which `_apart` has compared, is that of its embedding.
-    network = GPT(like.model_copy(update={"tied": found.knobs["tied"][0]}), vocabulary, torch.Generator())
+    network = GPT(like.model_copy(update={"tie_embeddings": found.knobs["tie_embeddings"][0]}), vocabulary, torch.Generator())
     found.fill(network)
     return network
 
@@ -81,7 +81,7 @@ def freeze(network: nn.Module, names: set[str]) -> None:
         Refusal: nothing would be left to learn.
     """
     if not {name for name, weight in network.named_parameters() if weight.requires_grad} - names:
-        raise Refusal("train.freeze: true leaves nothing to learn, since train.start_from gives every weight; false would do")
+        raise UserError("train.freeze: true leaves nothing to learn, since train.init_from gives every weight; false would do")
     for name, weight in network.named_parameters():
         if name in names:
             weight.requires_grad_(False)
@@ -96,28 +96,30 @@ def taught_by(folder: Path, kind: str, model: Model, shape: Shape, tokens: Path)
     Raises:
         Refusal: it has learned another task, reads other tokens or shorter contexts, or cannot be read.
     """
-    found = given(folder)
+    found = open_pretrained(folder)
     if found.kind != kind:
-        raise Refusal(f"train.teacher: {folder} has learned task.kind {found.kind}, and nothing of {kind}")
+        raise UserError(f"train.teacher: {folder} has learned task.kind {found.kind}, and nothing of {kind}")
     problems = [*_other_classes(found, "train.teacher", shape), *_apart(found, "train.teacher", shape, tokens)]
-    if kind != "vision" and found.length < model.length:
-        problems.append(f"model.length: {model.length} is more than train.teacher can read; {found.length} would do")
+    if kind != "vision" and found.length < model.context_length:
+        problems.append(
+            f"model.context_length: {model.context_length} is more than train.teacher can read; {found.length} would do"
+        )
     if problems:
-        raise Refusal(*problems)
-    network = found.network() if isinstance(found, Ours) else network_of(found, model, shape.vocabulary)
+        raise UserError(*problems)
+    network = found.network() if isinstance(found, RallyModel) else network_of(found, model, shape.vocabulary)
     return network.eval().requires_grad_(False)
 
 
 # ------------------------------------------------------------------------------------------------------------ what refuses
 
 
-def _of_another_task(found: Given, network: GPT | Classifier, shape: Shape) -> Iterator[str]:
+def _of_another_task(found: PretrainedModel, network: GPT | Classifier, shape: Shape) -> Iterator[str]:
     """What keeps the task that a model has learned from being of use for another."""
     kind = "language" if isinstance(network, GPT) else "classify"
     if found.kind not in ("language", kind):
-        yield f"train.start_from: {found.folder} has learned task.kind {found.kind}, with which {kind} cannot begin"
+        yield f"train.init_from: {found.folder} has learned task.kind {found.kind}, with which {kind} cannot begin"
     elif found.kind == "classify":
-        yield from _other_classes(found, "train.start_from", shape)
+        yield from _other_classes(found, "train.init_from", shape)
     elif isinstance(network, Classifier) and network.knobs.position == "learned" and isinstance(network.pooling, First):
         yield (
             f"model.pooling: 'first' puts a place before those that {found.folder} has learned;"
@@ -125,7 +127,7 @@ def _of_another_task(found: Given, network: GPT | Classifier, shape: Shape) -> I
         )
 
 
-def _other_classes(found: Given, knob: str, shape: Shape) -> Iterator[str]:
+def _other_classes(found: PretrainedModel, knob: str, shape: Shape) -> Iterator[str]:
     if found.classes != shape.classes:
         there, here = (
             ", ".join([*classes[:SHOWN], *(["…"] if len(classes) > SHOWN else [])]) + f" ({len(classes)})"
@@ -134,9 +136,9 @@ def _other_classes(found: Given, knob: str, shape: Shape) -> Iterator[str]:
         yield f"{knob}: {found.folder} tells {there} apart, and data/tokens has the classes {here}"
 
 
-def _apart(found: Given, knob: str, shape: Shape, tokens: Path) -> Iterator[str]:
+def _apart(found: PretrainedModel, knob: str, shape: Shape, tokens: Path) -> Iterator[str]:
     """What keeps a model from reading our data."""
-    padded = not isinstance(found, Ours) and found.vocabulary > shape.vocabulary
+    padded = not isinstance(found, RallyModel) and found.vocabulary > shape.vocabulary
     if found.vocabulary != shape.vocabulary and not padded:
         yield f"{knob}: {found.folder} knows {found.vocabulary:,} tokens, and data/tokens {shape.vocabulary:,}"
     if found.same_tokenizer(tokens):
@@ -150,22 +152,25 @@ def _apart(found: Given, knob: str, shape: Shape, tokens: Path) -> Iterator[str]
         )
 
 
-def _other_knobs(found: Given, network: GPT | Classifier) -> Iterator[str]:
+def _other_knobs(found: PretrainedModel, network: GPT | Classifier) -> Iterator[str]:
     """A line for each knob that is another than a given model's."""
     model = network.knobs
-    for knob, values in knobs_at(found, model.length).items():
-        if knob == "tied" and isinstance(network, Classifier):
+    for knob, values in knobs_at(found, model.context_length).items():
+        if knob == "tie_embeddings" and isinstance(network, Classifier):
             continue  # it takes over no head
         here = value_of(model, knob)
-        if knob == "expansion":  # told apart by the hidden features that it makes
+        if knob == "mlp_ratio":  # told apart by the hidden features that it makes
             alike = any(hidden_of(model.model_copy(update={knob: value})) == hidden_of(model) for value in values)
         else:
             alike = here in values
         if not alike:
             would = " or ".join(json.dumps(value).replace('"', "'") for value in values)
-            yield f"model.{knob}: {json.dumps(here)} is not that of train.start_from, {found.folder}; {would} would do"
+            yield f"model.{knob}: {json.dumps(here)} is not that of train.init_from, {found.folder}; {would} would do"
     if width_ratio(model) != found.ratio:
         would = "'gpt2'" if found.ratio == 1 else f"'mup' with model.base_width {round(model.width / found.ratio)}"
-        yield f"model.init: '{model.init}' divides logits otherwise than train.start_from, {found.folder}; {would} would do"
-    if model.position == "learned" and "length" not in found.knobs and found.length < model.length:
-        yield f"model.length: {model.length} is more than train.start_from, {found.folder}, knows; {found.length} would do"
+        yield f"model.init: '{model.init}' divides logits otherwise than train.init_from, {found.folder}; {would} would do"
+    if model.position == "learned" and "context_length" not in found.knobs and found.length < model.context_length:
+        yield (
+            f"model.context_length: {model.context_length} is more than train.init_from, {found.folder}, knows;"
+            f" {found.length} would do"
+        )

@@ -24,7 +24,7 @@ class Misfit(Exception):  # noqa: N818 (an answer, which the caller words)
 
 
 @dataclass(frozen=True)
-class Piece:
+class TensorRow:
     """A tensor of theirs as some rows of one of ours.
 
     Attributes:
@@ -84,14 +84,14 @@ class Piece:
         return theirs.shape[1:] == fill.shape[1:] and torch.equal(theirs[: len(fill)].to(fill), fill)
 
 
-def each(pieces: Sequence[Piece], depth: int) -> Iterator[Piece]:
+def each(pieces: Sequence[TensorRow], depth: int) -> Iterator[TensorRow]:
     """The pieces of a whole network, with the numbers of its blocks."""
     for piece in pieces:
         for layer in range(depth) if "{}" in piece.theirs else [0]:
             yield replace(piece, theirs=piece.theirs.format(layer), ours=piece.ours.format(layer))
 
 
-def pack(weights: Mapping[str, Tensor], pieces: Sequence[Piece], model: Model) -> dict[str, Tensor]:
+def pack(weights: Mapping[str, Tensor], pieces: Sequence[TensorRow], model: Model) -> dict[str, Tensor]:
     """Our weights as theirs; every one of ours has a place there."""
     packed = {}
     for piece in each(pieces, model.depth):
@@ -103,7 +103,7 @@ def pack(weights: Mapping[str, Tensor], pieces: Sequence[Piece], model: Model) -
     return packed
 
 
-def unpack(theirs: Mapping[str, Tensor], weights: Mapping[str, Tensor], pieces: Sequence[Piece], model: Model) -> None:
+def unpack(theirs: Mapping[str, Tensor], weights: Mapping[str, Tensor], pieces: Sequence[TensorRow], model: Model) -> None:
     """Fill our weights, in place, from theirs.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import nn
 from pipeline import params
 from pipeline.engine.runtime.tuned import tuned_for
 from pipeline.networks.attention import Kernel
-from pipeline.params import Refusal, cores
+from pipeline.params import UserError, cores
 from pipeline.tasks.base import Batch
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -73,7 +73,7 @@ class Runtime:
             yield
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-                raise Refusal(
+                raise UserError(
                     f"train: the network and a batch want more memory than the device '{self.device}' has;"
                     f" what would help, cheapest first: {', '.join(self._remedies())}"
                 ) from None
@@ -82,35 +82,36 @@ class Runtime:
     def _remedies(self) -> list[str]:
         """What makes a training smaller and is not turned yet: what costs next to nothing, then time, then the result."""
         knobs = self.knobs
-        finer = "a smaller runtime.micro_batch_tokens" if knobs.micro_batch_tokens else "a larger train.accumulation"
+        finer = "a smaller runtime.micro_batch_tokens" if knobs.micro_batch_tokens else "a larger train.accumulation_steps"
         remedies = {
             finer: True,
-            "runtime.loss_chunk=1024": not knobs.loss_chunk or knobs.loss_chunk > 1024,
-            "runtime.checkpointing=selective": knobs.checkpointing == "none" and not knobs.offload_activations,
+            "runtime.loss_chunk_size=1024": not knobs.loss_chunk_size or knobs.loss_chunk_size > 1024,
+            "runtime.activation_checkpointing=selective": knobs.activation_checkpointing == "none"
+            and not knobs.offload_activations,
             "runtime.offload_optimizer=true": self.device.type != "cpu" and not knobs.offload_optimizer,
-            "runtime.checkpointing=block": knobs.checkpointing != "block",
+            "runtime.activation_checkpointing=block": knobs.activation_checkpointing != "block",
             "runtime.offload_activations=true": self.device.type != "cpu" and not knobs.offload_activations,
-            "a smaller train.batch, model.length, model.width or model.depth": True,
+            "a smaller train.batch_size, model.context_length, model.width or model.depth": True,
         }
         return [remedy for remedy, helps in remedies.items() if helps]
 
-    def together(self, train: params.Train, whole: int, length: int) -> int:
+    def micro_batch_size(self, train: params.Train, whole: int, length: int) -> int:
         """How many examples of `length` tokens a micro-batch holds at most.
 
         Their tokens are what counts: as many as the knob says, or as in a micro-batch of the full batch at its whole length.
         """
-        tokens = self.knobs.micro_batch_tokens or train.batch // train.accumulation * whole
+        tokens = self.knobs.micro_batch_tokens or train.batch_size // train.accumulation_steps * whole
         return max(tokens // length, 1)
 
-    def ready(self, batch: Batch) -> Batch:
+    def pin(self, batch: Batch) -> Batch:
         """A batch from where the device fetches it without making anybody wait."""
         return batch.pinned() if self.device.type == "cuda" else batch
 
-    def place(self, batch: Batch) -> Batch:
+    def batch_to_device(self, batch: Batch) -> Batch:
         """A batch on the device."""
         return batch if self.device.type == "cpu" else batch.to(self.device)
 
-    def settle(self, network: nn.Module) -> nn.Module:
+    def network_to_device(self, network: nn.Module) -> nn.Module:
         """A network on the device."""
         return network if self.device.type == "cpu" else network.to(self.device)
 
@@ -155,7 +156,7 @@ def _device(wanted: str) -> str:
         return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
     if not there[wanted]:
         known = ", ".join(device for device, is_there in there.items() if is_there)
-        raise Refusal(f"runtime.device: there is no '{wanted}' on this machine. Known here: auto, {known}")
+        raise UserError(f"runtime.device: there is no '{wanted}' on this machine. Known here: auto, {known}")
     return wanted
 
 

@@ -15,7 +15,7 @@ import torch
 
 from pipeline.artifacts import cache, read_json, write_json
 from pipeline.networks.attention import Kernel
-from pipeline.params import Refusal, cores
+from pipeline.params import UserError, cores
 
 NEVER = 10**9  # steps, more than a training can have
 
@@ -65,7 +65,7 @@ def tuned_for(device: str) -> Tuned | None:
     try:
         found = read_json(_file()).get(machine(device))
         return Tuned(**found) if found else None
-    except (Refusal, TypeError):  # there is none, or it is another version's: nothing hangs on it
+    except (UserError, TypeError):  # there is none, or it is another version's: nothing hangs on it
         return None
 
 
@@ -73,7 +73,7 @@ def keep(tuned: Tuned | None, device: str) -> None:
     """Let `auto` mean this from now on; with None what it meant before."""
     try:
         known = read_json(_file())
-    except Refusal:
+    except UserError:
         known = {}
     known.pop(machine(device), None)
     write_json(_file(), known | ({machine(device): asdict(tuned)} if tuned else {}))

@@ -18,7 +18,7 @@ from pipeline.lab.budget.fake_step import Rehearsal, rehearse
 from pipeline.lab.budget.fit import CARDS, Device, card, changes_to_fit, with_changes
 from pipeline.lab.budget.timing import Pace, measure
 from pipeline.lab.stand_ins.data_shape import Data
-from pipeline.lab.stand_ins.dummy_task import Draw, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.params import Params
 from pipeline.tasks.classify import padded
 from pipeline.tasks.objective import Objective
@@ -77,7 +77,7 @@ class Budget:
     @property
     def targets(self) -> int:
         """Of a full step."""
-        return self.params.train.batch * (1 if self.data.shape.classes else self.params.model.length)
+        return self.params.train.batch_size * (1 if self.data.shape.classes else self.params.model.context_length)
 
     @property
     def amount(self) -> int:
@@ -102,7 +102,7 @@ class Budget:
         """Of the whole training, its validations among it."""
         train, flops = self.params.train, self.step.flops
         learning = (flops["forward"] + flops["backward"]) * self.share.work + flops["update"]
-        validating = train.validations * flops["forward"] * train.validation_examples / train.batch
+        validating = train.validation_points * flops["forward"] * train.validation_examples / train.batch_size
         return train.steps * learning + validating
 
     @property
@@ -158,7 +158,7 @@ def mean_step(params: Params, data: Data) -> Share:
     grows = train.batch_start < 1 or train.length_start < 1
     if not grows and data.sizes is None:
         return Share(1.0, 1.0)
-    draw = Draw(params.seed, data.sizes)
+    draw = BatchMaker(params.seed, data.sizes)
     task = MadeUp(params, data.shape, Objective(), draw)
     whole = padded(data.longest_read(task.length), task.length) if data.shape.classes else task.length
     targets, work = [], []
@@ -167,8 +167,8 @@ def mean_step(params: Params, data: Data) -> Share:
         length = dials.length
         if data.sizes is not None:
             length = padded(int(draw.sizes(dials.batch, dials.length).max()), dials.length)
-        targets.append(dials.batch * (1 if data.shape.classes else dials.length / task.length) / train.batch)
-        work.append(dials.batch * length / (train.batch * whole))
+        targets.append(dials.batch * (1 if data.shape.classes else dials.length / task.length) / train.batch_size)
+        work.append(dials.batch * length / (train.batch_size * whole))
     return Share(statistics.fmean(targets), statistics.fmean(work))
 
 

@@ -21,12 +21,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.engine.loop import update
 from pipeline.engine.optimizers.state_storage import levels
-from pipeline.engine.pretrained.source import given, knobs_of
+from pipeline.engine.pretrained.source import knobs_of, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime, Scaler
-from pipeline.engine.setup import objective_of, teacher_of, untrained
+from pipeline.engine.setup import objective_of, teacher_of, untrained_state
 from pipeline.lab.budget.memory_tracker import PHASES, Ledger
-from pipeline.lab.stand_ins.dummy_task import Draw, MadeUp
-from pipeline.networks.dropout import Noise
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.params import Params
 from pipeline.tasks.base import Batch, Loss, Shape
@@ -77,7 +77,7 @@ def rehearse(params: Params, shape: Shape, *, precision: str, on_card: bool, lon
         precision: float32, bfloat16 or float16: what `auto` comes to there.
         longest: tokens of the longest text with a class; None = it fills the context.
     """
-    kernel = "library" if on_card and params.runtime.attention == "auto" else params.runtime.attention
+    kernel = "sdpa" if on_card and params.runtime.attention == "auto" else params.runtime.attention
     here = {"device": "cpu", "compile": False, "attention": kernel}
     runtime = Runtime(params.runtime.model_copy(update=here), precision)
     # Of classes there are few: their logits are no part worth a row of its own, nor to be told from others by their size.
@@ -87,7 +87,7 @@ def rehearse(params: Params, shape: Shape, *, precision: str, on_card: bool, lon
         teacher = teacher_of(params.train, lambda folder: without_weights(folder, params, shape, ledger))
         objective = objective_of(params.train, runtime, teacher)
         task = WithoutContent(params, shape, objective, ledger, longest)
-        progress = untrained(params.seed, task, params.model, params.train, runtime)
+        progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         progress.scaler = AfterBackward(ledger)
         ledger.follow(progress.model)
         takes = []
@@ -120,7 +120,7 @@ def without_weights(folder: Path, params: Params, shape: Shape, ledger: Ledger) 
         Refusal: it cannot be read.
     """
     with ledger.phase("build"):
-        network = GPT(next(knobs_of(given(folder), params.model)), shape.vocabulary, torch.Generator())
+        network = GPT(next(knobs_of(open_pretrained(folder), params.model)), shape.vocabulary, torch.Generator())
     return network.eval().requires_grad_(False)
 
 
@@ -160,7 +160,7 @@ class WithoutContent(MadeUp):
     def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch  # what moves or blanks pixels is no memory of the device
 
-    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
         with self.ledger.phase("forward"):
             loss = super().loss(model, batch, noise)
         self.ledger.current = "backward"
@@ -168,7 +168,7 @@ class WithoutContent(MadeUp):
         return loss
 
 
-class Zeros(Draw):
+class Zeros(BatchMaker):
     """Numbers without content: nothing is drawn.
 
     Args:

@@ -70,18 +70,18 @@ def _sixteen_bits(params: Params) -> list[Any]:
 
 
 def _smaller_parts(params: Params) -> list[Any]:
-    batch, now = params.train.batch, params.train.accumulation
+    batch, now = params.train.batch_size, params.train.accumulation_steps
     return [parts for parts in range(now + 1, batch + 1) if batch % parts == 0]
 
 
 def _loss_in_pieces(params: Params) -> list[Any]:
-    targets = params.train.batch // params.train.accumulation * params.model.length
+    targets = params.train.batch_size // params.train.accumulation_steps * params.model.context_length
     many = params.task.kind == "language" and targets > 1024  # of classes there are few, and one target an example
-    return [1024] if many and not params.runtime.loss_chunk else []
+    return [1024] if many and not params.runtime.loss_chunk_size else []
 
 
 def _computed_again(params: Params) -> list[Any]:
-    return ["selective", "block"] if params.runtime.checkpointing == "none" else []
+    return ["selective", "block"] if params.runtime.activation_checkpointing == "none" else []
 
 
 def _eight_bits(params: Params) -> list[Any]:
@@ -91,9 +91,11 @@ def _eight_bits(params: Params) -> list[Any]:
 # The cheapest first. Each is tried, not believed: whether it helps is what a rehearsal says.
 CHANGES: tuple[Change, ...] = (
     Change("train.precision", _sixteen_bits, "no time (16-bit products are faster); results differ in rounding"),
-    Change("runtime.loss_chunk", _loss_in_pieces, "hardly any time; logits are never held all at once"),
-    Change("train.accumulation", _smaller_parts, "hardly any time, while a part still keeps the device busy"),
-    Change("runtime.checkpointing", _computed_again, "time: parts of the forward pass are computed again in backward"),
+    Change("runtime.loss_chunk_size", _loss_in_pieces, "hardly any time; logits are never held all at once"),
+    Change("train.accumulation_steps", _smaller_parts, "hardly any time, while a part still keeps the device busy"),
+    Change(
+        "runtime.activation_checkpointing", _computed_again, "time: parts of the forward pass are computed again in backward"
+    ),
     Change("train.state_8bit", _eight_bits, "a little time an update; other results, mostly as good"),
 )
 

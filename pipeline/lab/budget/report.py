@@ -44,7 +44,7 @@ def _size(budget: Budget) -> Table:
 
 
 def _memory(budget: Budget) -> Table:
-    micro_batch = budget.params.train.batch // budget.params.train.accumulation
+    micro_batch = budget.params.train.batch_size // budget.params.train.accumulation_steps
     together = f"{micro_batch} {_examples(budget)} at once"
     title = f"\n{size(budget.step.bytes)} at the peak of a step ({budget.target.precision}, {together})"
     table = _table(title, "in it", "", "")
@@ -73,14 +73,16 @@ def _work(budget: Budget) -> Table:
     table.add_row(_one(budget), f"{number(budget.flops_a_target)}FLOPs", _closed(budget))
     phases = ", ".join(f"{phase} {number(budget.step.flops[phase])}" for phase in PHASES)
     table.add_row("a step", f"{number(budget.flops_a_step)}FLOPs", phases)
-    table.add_row("the training", f"{number(budget.flops)}FLOPs", f"{train.steps:,} steps, {train.validations} validations")
+    table.add_row(
+        "the training", f"{number(budget.flops)}FLOPs", f"{train.steps:,} steps, {train.validation_points} validations"
+    )
     table.add_row(_examples(budget) if budget.data.shape.classes else "tokens", number(budget.amount), _amount(budget))
     if pace:
         speed = f"{number(budget.flops_a_step / pace.step)}FLOP/s"
         at_random = "pixels" if budget.data.shape.image else "ids"
         table.add_row("a step here", clock(pace.step), f"median of {pace.steps} steps on random {at_random}; {speed}")
         if budget.data.shape.classes:
-            table.add_row(f"{_examples(budget)} a second", number(budget.params.train.batch / pace.step), "of these steps")
+            table.add_row(f"{_examples(budget)} a second", number(budget.params.train.batch_size / pace.step), "of these steps")
         table.add_row(
             "the training here", clock(pace.whole(train)), "with its validations; what comes before and after it apart"
         )
@@ -109,9 +111,9 @@ def _closed(budget: Budget) -> str:
     if shape.image:
         return f"of {' x '.join(map(str, shape.image))} numbers: one of {len(shape.classes)} classes"
     if shape.classes:
-        read = budget.data.longest_read(model.length)
+        read = budget.data.longest_read(model.context_length)
         return f"of {read} tokens, the longest that is read: one of {len(shape.classes)} classes"
-    flops = 6 * budget.step.multiplied + 12 * model.depth * model.width * model.length
+    flops = 6 * budget.step.multiplied + 12 * model.depth * model.width * model.context_length
     return f"6N + 12LdT says {number(flops)} (N: the {budget.step.multiplied:,} that multiply every token)"
 
 

@@ -12,10 +12,10 @@ from jaxtyping import Int
 
 from pipeline.engine.curricula import moving
 from pipeline.engine.loop import update, validate
-from pipeline.engine.pretrained.source import given, network_of
+from pipeline.engine.pretrained.source import network_of, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import objective_of, teacher_of, untrained
-from pipeline.lab.stand_ins.dummy_task import Draw, MadeUp
+from pipeline.engine.setup import objective_of, teacher_of, untrained_state
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.params import Params, Train
 from pipeline.tasks.base import Shape
 
@@ -42,7 +42,7 @@ class Pace:
 
     def whole(self, train: Train) -> float:
         """Seconds of all steps and validations."""
-        return train.steps * self.step + train.validations * self.validation
+        return train.steps * self.step + train.validation_points * self.validation
 
 
 def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = None) -> Pace:
@@ -57,11 +57,11 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
     """
     runtime = Runtime(params.runtime, params.train.precision)
     teacher = teacher_of(
-        params.train, lambda folder: network_of(given(folder), params.model, shape.vocabulary).to(runtime.device)
+        params.train, lambda folder: network_of(open_pretrained(folder), params.model, shape.vocabulary).to(runtime.device)
     )
-    task = MadeUp(params, shape, objective_of(params.train, runtime, teacher), Draw(params.seed, sizes))
+    task = MadeUp(params, shape, objective_of(params.train, runtime, teacher), BatchMaker(params.seed, sizes))
     with runtime.enough_memory():
-        progress = untrained(params.seed, task, params.model, params.train, runtime)
+        progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         times: list[float] = []
         while len(times) < WARM_UP + STEPS and not (len(times) >= WARM_UP + 3 and sum(times) > PATIENCE):
             # Spread over the training, so that what its dials change is in the measurement.
@@ -71,7 +71,7 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
             float(progress.recent[-1][1])  # which waits for the device
             times.append(time.perf_counter() - start)
         start = time.perf_counter()
-        if params.train.validations:
+        if params.train.validation_points:
             validate(progress, task, params.train, runtime, lambda: False)
         validation = time.perf_counter() - start
     peak = torch.cuda.max_memory_allocated() if runtime.device.type == "cuda" else None

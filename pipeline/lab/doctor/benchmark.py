@@ -25,11 +25,11 @@ from pipeline.lab.doctor.cases import FITTED_ON, HELD_OUT, TASKS, Patient, patie
 from pipeline.lab.doctor.confusion_plot import draw
 from pipeline.lab.doctor.fit_ranges import fitted, lines
 from pipeline.lab.doctor.run_case import case_of, data_for
-from pipeline.lab.dvc.base_params import Basis
+from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.faults import FAULTS
 from pipeline.lab.studies.report import FOUND, following
 from pipeline.lab.workers import each_done
-from pipeline.params import Refusal, cores, suggest
+from pipeline.params import UserError, cores, suggest
 
 NAMED = 2  # causes among which the right one must be
 
@@ -93,7 +93,7 @@ class Rate:
         return f"{self.share:.1%} ({low:.0%} … {high:.0%}; {self.hits} of {self.of})"
 
 
-def play(standing: Basis, *, seeds: int, healthy: int, only: Sequence[str], fit: bool = False) -> None:
+def run_benchmark(standing: BaseParams, *, seeds: int, healthy: int, only: Sequence[str], fit: bool = False) -> None:
     """Hold the trial, print what came of it, and leave it in FOUND.
 
     Args:
@@ -106,9 +106,9 @@ def play(standing: Basis, *, seeds: int, healthy: int, only: Sequence[str], fit:
         Refusal: there is no such fault, or ranges are to be fitted on some alone.
     """
     if unknown := [name for name in only if name not in FAULTS]:
-        raise Refusal(*(f"--fault: there is no '{name}'. {suggest(name, tuple(FAULTS))}" for name in unknown))
+        raise UserError(*(f"--fault: there is no '{name}'. {suggest(name, tuple(FAULTS))}" for name in unknown))
     if fit and only:
-        raise Refusal("--fit: wants all faults to lie beside the healthy runs; leave --fault out")
+        raise UserError("--fit: wants all faults to lie beside the healthy runs; leave --fault out")
     wanted = [one for one in patients(TASKS, seeds, healthy) if not only or not one.fault or one.fault in only]
     with following(standing.sections["runtime"]["progress"], len(wanted)) as advance:
         cases = cases_of(wanted, standing.sections, advance)
@@ -120,7 +120,7 @@ def play(standing: Basis, *, seeds: int, healthy: int, only: Sequence[str], fit:
     for half, tasks in (("fitted on", FITTED_ON), ("held out", HELD_OUT)):
         outcomes = diagnosed({patient: case for patient, case in cases.items() if patient.task in tasks})
         console.print(table(f"{half}: {', '.join(tasks)}", outcomes))
-        for name, rate in rates(outcomes).items():
+        for name, rate in error_rates(outcomes).items():
             console.print(f"{name}: {rate}")
         told[half] = as_json(outcomes)
     write_json(FOUND / "doctor-trial.json", told)
@@ -163,7 +163,7 @@ def diagnosed(cases: Mapping[Patient, Case]) -> list[Outcome]:
     return outcomes
 
 
-def rates(outcomes: Sequence[Outcome]) -> dict[str, Rate]:
+def error_rates(outcomes: Sequence[Outcome]) -> dict[str, Rate]:
     """The figures that the trial is about."""
     sick = [one for one in outcomes if one.patient.fault]
     healthy = [one for one in outcomes if not one.patient.fault]
@@ -212,13 +212,14 @@ def table(title: str, outcomes: Sequence[Outcome]) -> Table:
 
 def sentence(outcomes: Sequence[Outcome]) -> str:
     """What came of it, in one line."""
-    said = ", ".join(f"{name} {rate.share:.0%}" for name, rate in rates(outcomes).items() if "knobs" not in name)
+    said = ", ".join(f"{name} {rate.share:.0%}" for name, rate in error_rates(outcomes).items() if "knobs" not in name)
     return f"Tasks that nothing was fitted on ({', '.join(HELD_OUT)}): {said}."
 
 
 def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The numbers behind it."""
     shown = {
-        name: {"hits": rate.hits, "of": rate.of, "interval": list(rate.interval)} for name, rate in rates(outcomes).items()
+        name: {"hits": rate.hits, "of": rate.of, "interval": list(rate.interval)}
+        for name, rate in error_rates(outcomes).items()
     }
     return {"rates": shown, "first named": confusion(outcomes)}

@@ -27,8 +27,8 @@ from pipeline.engine.loop import fit
 from pipeline.engine.recorder import metrics_of, snapshots_due
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.sanity import numbers_at_start
-from pipeline.engine.setup import begin
-from pipeline.engine.update_norms import Strides
+from pipeline.engine.setup import build_training
+from pipeline.engine.update_norms import UpdateNorms
 from pipeline.evaluation.baselines import by_counting, entropy
 from pipeline.evaluation.contamination import overlap
 from pipeline.inference.trained import Subject
@@ -48,13 +48,13 @@ class Weights:
 
     def __init__(self, params: Params) -> None:
         self.due = snapshots_due(params.train)
-        self.strides = Strides(self.due, params.train.steps)
+        self.strides = UpdateNorms(self.due, params.train.steps)
         self.kept: dict[int, dict[str, Tensor]] = {}
 
-    def keep(self, progress: Progress) -> None:
-        self.strides.keep(progress)
+    def on_step(self, progress: Progress) -> None:
+        self.strides.on_step(progress)
         if progress.step in self.due or progress.diverged:
-            with progress.optimizer.reading():
+            with progress.optimizer.eval_weights():
                 self.kept[progress.step] = {name: w.detach().clone() for name, w in progress.model.named_parameters()}
 
     def interrupted(self) -> bool:
@@ -100,7 +100,7 @@ def _identity(params: Params, fault: str, tokens: Path) -> str:
 
 def _train(params: Params, fault: str, tokens: Path) -> Case:
     runtime = Runtime(params.runtime, params.train.precision)
-    progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
+    progress, task = build_training(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     assert isinstance(task, LanguageModelling)
     if fault:
         FAULTS[fault].break_it(Training(params, progress, task))
@@ -131,7 +131,9 @@ def _subjects(
         for name, weight in own.items():
             weight.data.copy_(weights[name])
         updates = progress.updates.get(step, {})
-        yield Subject(progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy, updates=updates)
+        yield Subject(
+            progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy_text, updates=updates
+        )
 
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, list[float | None]]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pipeline.artifacts import DIAGNOSIS, read_json
 from pipeline.figures.doctor import BAND, healthy, place, words
-from pipeline.figures.style import said
+from pipeline.figures.style import formatted
 from pipeline.lab.dvc.provenance import here
 
 STYLES = {"healthy": "green", "odd": "yellow", "sick": "bold red"}
@@ -76,7 +76,7 @@ def signs(listed: list[Mapping[str, Any]]) -> Table:
     drawn = Table("sign", "", "value", "healthy", box=None, pad_edge=False)
     for sign in listed:
         style = STYLES[sign["status"]]
-        drawn.add_row(Text(words(sign["name"])), strip(sign), Text(said(sign["value"]), style=style), Text(healthy(sign)))
+        drawn.add_row(Text(words(sign["name"])), strip(sign), Text(formatted(sign["value"]), style=style), Text(healthy(sign)))
     return drawn
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.dvc.git import git, listed, paths, shortened
-from pipeline.params import Refusal, read_sections, with_knobs
+from pipeline.params import UserError, of_today, read_sections, with_knobs
 
 PARAMS = Path("params.yaml")
 OWN = ("runtime",)  # sections of whoever runs it: they change no result, so they are taken as they stand
 
 
 @dataclass(frozen=True)
-class Basis:
+class BaseParams:
     """The sections of knobs that a study stands on, and what they were taken from.
 
     Attributes:
@@ -66,7 +66,7 @@ class Basis:
         }
 
 
-def basis(*, as_is: bool = False) -> Basis:
+def base_params(*, as_is: bool = False) -> BaseParams:
     """The knobs of the last commit where it has them, else those of params.yaml; `runtime` always as it stands there.
 
     Args:
@@ -77,10 +77,10 @@ def basis(*, as_is: bool = False) -> Basis:
     text = git("show", f"HEAD:./{PARAMS}") if commit else None
     there = _sections(text) if text else None
     if there is None:
-        return Basis(here)
+        return BaseParams(here)
     turned = dict(_differing(here, there))
     sections = here if as_is else with_knobs(here, {knob: there for knob, (_, there) in turned.items()})
-    return Basis(sections, turned, as_is, commit, changed_code())
+    return BaseParams(sections, turned, as_is, commit, changed_code())
 
 
 def changed_code() -> tuple[str, ...]:
@@ -93,8 +93,8 @@ def _sections(text: str) -> dict[str, Any] | None:
     with tempfile.TemporaryDirectory() as folder:
         (copy := Path(folder) / PARAMS.name).write_text(text, encoding="utf-8", errors="surrogateescape")
         try:
-            return read_sections(copy)
-        except Refusal:
+            return of_today(read_sections(copy))
+        except UserError:
             return None
 
 

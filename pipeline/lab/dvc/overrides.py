@@ -9,7 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.params import Params, ParamsError, Refusal, meant, parse, read_sections, templates_in
+from pipeline.params import (
+    RENAMED,
+    Params,
+    ParamsError,
+    UserError,
+    meant,
+    of_today,
+    parse,
+    read_sections,
+    renamed,
+    renamed_in,
+    templates_in,
+)
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -38,10 +50,10 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     try:
         return [each["params.yaml"] for each in get_hydra_sweeps({"params.yaml": list(overrides)})]
     except (DvcException, HydraException, ValueError) as error:
-        raise Refusal(f"-S {' '.join(overrides)}: {_first_line(error)}") from None
+        raise UserError(f"-S {' '.join(overrides)}: {_first_line(error)}") from None
 
 
-def turned(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def apply_overrides(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of the sections with knobs turned as DVC will turn them; not yet checked.
 
     Args:
@@ -55,7 +67,8 @@ def turned(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, A
 
     if not overrides:
         return dict(sections)
-    problems = [line for override in _parsed(overrides) for line in _unknown(override, sections) + _unusable(override)]
+    problems, known = renamed_in(sections), of_today(sections)
+    problems += [line for override in _parsed(overrides) for line in _unknown(override, known) + _unusable(override)]
     if problems:
         raise ParamsError(*problems)
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +77,7 @@ def turned(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, A
         try:
             apply_overrides(copy, list(overrides))
         except Exception as error:  # DVC lets errors of OmegaConf, of the file format and of Python itself through
-            raise Refusal(f"-S {' '.join(overrides)}: {_first_line(error)}") from None
+            raise UserError(f"-S {' '.join(overrides)}: {_first_line(error)}") from None
         values: dict[str, Any] = json.loads(copy.read_text(encoding="utf-8"))
     return values
 
@@ -88,8 +101,8 @@ def check(grid: Sequence[Sequence[str]], sections: Mapping[str, Any] | None = No
     problems: list[str] = []
     for overrides in grid:
         try:
-            checked.append(parse(Params, turned(standing, overrides)))
-        except Refusal as error:
+            checked.append(parse(Params, apply_overrides(standing, overrides)))
+        except UserError as error:
             problems += error.problems
     if problems:
         raise ParamsError(*dict.fromkeys(problems))
@@ -130,7 +143,7 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed += to_hydra_overrides([override])
         except (HydraException, ValueError) as error:  # a ValueError: a number of thousands of digits
-            raise Refusal(
+            raise UserError(
                 f"-S {override[:60]}: DVC cannot read this; KNOB=VALUE, such as train.lr=0.01: {_first_line(error)}"
             ) from None
     return parsed
@@ -140,6 +153,8 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
     """A line for each name in it that leads to no knob. DVC would advise to add it with +, which Rally then refuses."""
     if override.is_add() or override.is_force_add() or override.is_sweep_override():
         return []
+    if old := renamed(override.key_or_group, override.value()):
+        return old
     inner: Any = sections
     parts = override.key_or_group.split(".")
     for depth, part in enumerate(parts):
@@ -156,8 +171,9 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
             return [f"{'.'.join(parts)}: there is no such knob; {above} is no section"]
     value = override.value()
     if isinstance(value, dict) and isinstance(inner, dict):
-        names = {f"{override.key_or_group}.{key}": key for key in value if key not in inner}
-        return [f"{name}: there is no such knob. {meant(name, tuple(inner))}" for name in names]
+        old = renamed_in({override.key_or_group: value})
+        names = [name for key in value if key not in inner and (name := f"{override.key_or_group}.{key}") not in RENAMED]
+        return old + [f"{name}: there is no such knob. {meant(name, tuple(inner))}" for name in names]
     return []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 
-def at_work(folder: Path) -> Iterator[tuple[list[str], Path]]:
+def processes_in(folder: Path) -> Iterator[tuple[list[str], Path]]:
     """(command line, working directory) of each process in a folder, or in one below it; those of other users are not seen.
 
     Args:

@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import yaml
 
 from pipeline.artifacts import MODEL, private, read_json, write_json
-from pipeline.params import Params, Refusal, Yaml12Loader
+from pipeline.params import Params, UserError, Yaml12Loader, of_today
 
 PARAMS, STAGES, LOCK, IGNORED = "params.yaml", "dvc.yaml", "dvc.lock", ".dvcignore"
 KEPT = 5_000  # commits of which it is kept what they say
@@ -444,12 +444,12 @@ def here(path: Path, small: int = SMALL) -> Verdict:
 
 
 def of_trained(knobs: Params) -> Verdict:
-    """Whether models/ is of the knobs, code and data here; without a dvc.lock, whether it is of the knobs that it notes."""
+    """Whether models/trained is of the knobs, code and data here; without a dvc.lock, whether of the knobs that it notes."""
     verdict = here(MODEL.parent, LARGE)
     if verdict.known:
         return verdict
-    with contextlib.suppress(Refusal):
-        noted = read_json(MODEL.with_suffix(".json"))
+    with contextlib.suppress(UserError):
+        noted = of_today(read_json(MODEL.with_suffix(".json")))
         standing = knobs.model_dump(mode="json")
         then = {key: noted[key] for key in ("seed", "model", "train") if key in noted} | {"task": {"kind": noted.get("task")}}
         return Verdict(says, known=False) if (says := next(_turned("train", then, standing), "")) else THESE

@@ -12,7 +12,7 @@ import psutil
 
 from pipeline.artifacts import programs
 from pipeline.lab.dvc.git import Repository
-from pipeline.lab.dvc.processes import at_work
+from pipeline.lab.dvc.processes import processes_in
 
 RUNS = Path(".dvc/tmp/exps/run")  # a folder each, with the process that runs it (.json) and what it runs (.run)
 
@@ -44,7 +44,7 @@ def _lives(noted: Path, revision: str) -> bool:
 
 def dvc_works(root: Path = Path()) -> bool:
     """Whether a DVC is at work here: a worker of its queue, an experiment or any other command."""
-    return any("dvc" in programs(words) for words, _ in at_work(root.resolve()))
+    return any("dvc" in programs(words) for words, _ in processes_in(root.resolve()))
 
 
 def lost(said: str, root: Path = Path()) -> list[str]:

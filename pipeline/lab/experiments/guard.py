@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.dvc.git import git, listed, paths
-from pipeline.params import Params, ParamsError, Refusal, load, parse, read_sections, read_yaml
+from pipeline.params import Params, ParamsError, UserError, load, parse, read_sections, read_yaml
 
 QUEUE = Path(".dvc/tmp/exps/celery")
 CONFIG = ".dvc/config"  # the settings of a clone, which ./run keeps when an older experiment brings others
@@ -84,14 +84,14 @@ def _run(asked: argparse.Namespace) -> None:
     if asked.queue or asked.tmp_dir:
         problems += _folders_left_behind(checked, asked.copy_paths)
     if problems:
-        raise Refusal(*problems)
+        raise UserError(*problems)
 
 
 def _save(asked: argparse.Namespace) -> None:
     load()
     problems = _unknown_code(asked.include_untracked or ()) + (_names([asked.name], replace=asked.force) if asked.name else [])
     if problems:
-        raise Refusal(*problems)
+        raise UserError(*problems)
 
 
 # ------------------------------------------------------------------------------------------------------------------ code
@@ -118,7 +118,7 @@ def _folders_left_behind(checked: Sequence[Params], copied: Sequence[str]) -> li
     named: dict[str, str] = {}
     for params in checked:
         datasets = params.prepare.mixture if params.prepare.dataset == "mixture" else [params.prepare.dataset]
-        named |= {params.train.start_from: "train.start_from", params.train.teacher: "train.teacher"}
+        named |= {params.train.init_from: "train.init_from", params.train.teacher: "train.teacher"}
         named |= {params.prepare.path: "prepare.path"} if "file" in datasets else {}
         named |= {params.tokenize.path: "tokenize.path"} if params.tokenize.kind == "file" else {}
     problems = []
@@ -201,7 +201,7 @@ def _queue() -> None:
         if text is not None:
             problems += [f"{task.name or task.revision[:7]}: {line}" for line in _wrong_knobs(text)]
     if problems:
-        raise Refusal(*problems, "`dvc queue remove NAME` takes an experiment out of the queue")
+        raise UserError(*problems, "`dvc queue remove NAME` takes an experiment out of the queue")
 
 
 def _wrong_knobs(text: str) -> list[str]:
@@ -230,7 +230,7 @@ def _apply(experiment: str) -> None:
     there = [path for path in dict.fromkeys([*changed, *brought]) if Path(path).is_file() and path not in (CONFIG, REMADE)]
     lost = _kept_nowhere(there, commit)
     if lost:
-        raise Refusal(
+        raise UserError(
             f"{listed(lost)}: would be overwritten by the experiment's, and stands like this neither in the last commit nor in "
             f"an experiment. Commit it first, or put it aside: `git stash -u`, and later `git stash pop`"
         )

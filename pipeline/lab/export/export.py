@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline import artifacts
 from pipeline.artifacts import read_json, write_text
 from pipeline.lab.export.model_card import card, is_ours
-from pipeline.params import Model, Refusal, parse
+from pipeline.params import Model, UserError, of_today, parse
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
@@ -30,9 +30,9 @@ def export(folder: Path, to: Way = "auto") -> str:
     """
     from pipeline.lab.chat import open_trained, stranger
 
-    made_by = read_json(artifacts.MODEL.with_suffix(".json"), "model", "sha256")
+    made_by = of_today(read_json(artifacts.MODEL.with_suffix(".json"), "model", "sha256"))
     if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
-        raise Refusal(f"{folder}: is there already, and no folder that `rally export` wrote; a new name would do")
+        raise UserError(f"{folder}: is there already, and no folder that `rally export` wrote; a new name would do")
     way = _way(made_by, to)
     subject = open_trained()
     if line := stranger():
@@ -52,10 +52,10 @@ def _way(made_by: dict[str, Any], to: Way) -> Way:
 
     tells_classes = bool(made_by.get("classes"))
     if to == "onnx" and not tells_classes:
-        raise Refusal("--to onnx: is for networks that tell classes; a language model becomes one of transformers' own")
+        raise UserError("--to onnx: is for networks that tell classes; a language model becomes one of transformers' own")
     problems = [] if to == "onnx" else list(_problems(made_by))
     if problems and (to == "transformers" or not tells_classes):
-        raise Refusal(*problems)
+        raise UserError(*problems)
     if not problems and to != "onnx":
         return "transformers"
     onnx_file.check_packages()

@@ -16,7 +16,8 @@ OUTPUTS = ("attention.output", "feed_forward.down")  # of a block's branches
 def folded_knobs(model: Model) -> Model:
     """The knobs of the plainer network; those that cannot be made plainer stay as they are."""
     residual = "pre" if model.residual in ("depth_scaled", "rezero", "layerscale") else model.residual
-    untied = model.init == "mup" and not (model.tied and width_ratio(model) != 1)  # a tied head would divide embeddings too
+    divides = model.tie_embeddings and width_ratio(model) != 1  # a tied head would divide embeddings too
+    untied = model.init == "mup" and not divides
     return model.model_copy(update={"residual": residual, "init": "gpt2" if untied else model.init})
 
 

@@ -17,7 +17,7 @@ def card(about: str, made_by: Mapping[str, Any]) -> str:
 
     Args:
         about: what the model is and how it is used, from the card's heading on.
-        made_by: what models/model.json says.
+        made_by: what models/trained/model.json says.
     """
     data, scores = _of_the_model(artifacts.CARD, artifacts.RAW), _of_the_model(artifacts.EVALUATION, artifacts.EVALUATION)
     knobs = {section: made_by[section] for section in ("seed", "model", "train") if section in made_by}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pipeline.artifacts import meta_of, read_json, write_bytes, write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_config, tokenizer_json
 from pipeline.inference.trained import Subject
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.vision import Vision
@@ -36,7 +36,7 @@ def check_packages() -> None:
         Refusal: a package is missing.
     """
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise Refusal(
+        raise UserError(
             f"--to onnx: needs the package{'s' if len(missing) > 1 else ''} {', '.join(missing)};"
             " `pip install -c constraints.txt -e '.[export]'` in the top folder installs what is pinned"
         )
@@ -57,7 +57,7 @@ def write(folder: Path, subject: Subject) -> float:
         write_json(folder / "tokenizer_config.json", tokenizer_config(subject.reads, subject.task.length, closes=True))
     apart = largest_difference(content, network, inputs)
     if not apart < APART:
-        raise Refusal(f"--to onnx: onnxruntime computes logits that are {apart:.2g} from ours; {APART:g} is allowed")
+        raise UserError(f"--to onnx: onnxruntime computes logits that are {apart:.2g} from ours; {APART:g} is allowed")
     return apart
 
 

@@ -16,13 +16,13 @@ import torch
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_config, tokenizer_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES, Architecture, nearest
-from pipeline.engine.pretrained.weight_map import Piece, pack
+from pipeline.engine.pretrained.weight_map import TensorRow, pack
 from pipeline.inference.trained import Subject
 from pipeline.lab.export.fold_scales import folded, folded_knobs
 from pipeline.networks.classifier import Classifier
 from pipeline.networks.inits import width_ratio
 from pipeline.networks.transformer import GPT
-from pipeline.params import Model, Refusal
+from pipeline.params import Model, UserError
 from pipeline.tasks.classify import Classification
 
 
@@ -33,7 +33,7 @@ def placed(model: Model, *, classifies: bool = False) -> tuple[str, Architecture
         Refusal: none can; a line for each knob that has no place in the one that comes nearest.
     """
     if lines := list(problems(model, classifies=classifies)):
-        raise Refusal(*lines)
+        raise UserError(*lines)
     name, _ = nearest(folded_knobs(model))
     return name, ARCHITECTURES[name]
 
@@ -50,7 +50,7 @@ def problems(model: Model, *, classifies: bool) -> Iterator[str]:
         what = f"{name}, the nearest stock architecture of transformers"
         yield no_place(model, knob, ARCHITECTURES[name].holds[knob], what)
     if width_ratio(plainer) != 1:
-        yield "model.tied: true has no place in transformers beside muP's divided logits; false would do"
+        yield "model.tie_embeddings: true has no place in transformers beside muP's divided logits; false would do"
     for knob, wanted in (("causal", True), ("pooling", "last"), ("bias", False)) if classifies else ():
         if getattr(model, knob) != wanted:
             yield no_place(model, knob, (wanted,), "transformers' sequence classification")
@@ -80,7 +80,10 @@ def write(folder: Path, subject: Subject, name: str, stock: Architecture) -> Non
         labels = dict(enumerate(subject.task.shape.classes))
         said |= {"id2label": {str(number): label for number, label in labels.items()}}
         said |= {"label2id": {label: number for number, label in labels.items()}}
-        pieces = (*(piece for piece in pieces if not piece.theirs.startswith("lm_head")), Piece("score.weight", "head.weight"))
+        pieces = (
+            *(piece for piece in pieces if not piece.theirs.startswith("lm_head")),
+            TensorRow("score.weight", "head.weight"),
+        )
         weights["embedding.weight"] = torch.cat((weights["embedding.weight"], torch.zeros(1, model.width)))
     else:
         write_json(folder / "generation_config.json", special)
@@ -89,7 +92,7 @@ def write(folder: Path, subject: Subject, name: str, stock: Architecture) -> Non
     packed = pack(weights, pieces, model)
     write_bytes(folder / "model.safetensors", safetensors.torch.save(packed, {"format": "pt"}))
     write_json(folder / "tokenizer.json", tokenizer_json(tokenizer, closes=classifies))
-    write_json(folder / "tokenizer_config.json", tokenizer_config(tokenizer, model.length, closes=classifies))
+    write_json(folder / "tokenizer_config.json", tokenizer_config(tokenizer, model.context_length, closes=classifies))
 
 
 def class_of(stock: Architecture, *, classifies: bool) -> str:

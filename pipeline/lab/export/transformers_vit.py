@@ -38,7 +38,7 @@ HOLDS: dict[str, tuple[Any, ...]] = {
     "residual": ("pre",),
     "kv_heads": (0,),
     "qk_norm": (False,),
-    "logit_cap": (0.0,),
+    "attention_softcap": (0.0,),
 }
 
 
@@ -46,14 +46,14 @@ def lacks(model: Model, image: tuple[int, ...]) -> Iterator[str]:
     """The knobs that have no place in it; the sides of its patches must divide those of the image."""
     plainer = folded_knobs(model)
     yield from (knob for knob, values in HOLDS.items() if value_of(plainer, knob) not in values)
-    if any(side % min(model.patch, side) for side in image[:2]):
-        yield "patch"
+    if any(side % min(model.patch_size, side) for side in image[:2]):
+        yield "patch_size"
 
 
 def problems(model: Model, image: tuple[int, ...]) -> Iterator[str]:
     """A line for each of them."""
     for knob in lacks(model, image):
-        dividing = tuple(side for side in range(1, model.patch) if not any(whole % side for whole in image[:2]))
+        dividing = tuple(side for side in range(1, model.patch_size) if not any(whole % side for whole in image[:2]))
         yield no_place(model, knob, HOLDS.get(knob, dividing), f"transformers' {NAME}")
 
 
@@ -62,7 +62,7 @@ def write(folder: Path, subject: Subject) -> None:
     network, task = subject.model, subject.task
     assert isinstance(network, ImageTransformer) and isinstance(task, Vision)
     places = network.patches.size[0] * network.patches.size[1] + 1  # one of its own, of which the class is read
-    model, shape = folded_knobs(network.knobs).model_copy(update={"length": places}), task.shape
+    model, shape = folded_knobs(network.knobs).model_copy(update={"context_length": places}), task.shape
     weights = folded({name: weight.detach().cpu() for name, weight in network.named_parameters()}, network.knobs)
     sides = network.patches.sides
     write_json(folder / "config.json", config(model, shape, sides))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.runtime.runtime import Scaler
 from pipeline.networks.attention import Attention
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT, Block
 from pipeline.params import Params, parse, with_knobs
 from pipeline.tasks.base import IGNORED, Batch, Loss
@@ -128,7 +128,7 @@ def averages_means(training: Training) -> None:
 
     In the first quarter of each batch, which is a micro-batch, only the first few targets of an example count.
     """
-    short, parts, task = max(training.task.length // 16, 1), training.params.train.accumulation, training.task
+    short, parts, task = max(training.task.length // 16, 1), training.params.train.accumulation_steps, training.task
     counts = [0]
 
     def shortened(batch: Callable[..., Batch]) -> Callable[..., Batch]:
@@ -142,7 +142,7 @@ def averages_means(training: Training) -> None:
         return some_targets
 
     def unweighed(loss: Callable[..., Loss]) -> Callable[..., Loss]:
-        def mean_of_means(model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+        def mean_of_means(model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
             part = loss(model, batch, noise)
             if noise is None:
                 return part
@@ -174,7 +174,7 @@ class NoScaler(Scaler):
 
 def drops_the_scaler(training: Training) -> None:
     """float16 gradients are computed of the loss as it is, so that small ones become 0."""
-    training.progress.scaler = NoScaler(training.params.train.batch * training.task.length)
+    training.progress.scaler = NoScaler(training.params.train.batch_size * training.task.length)
 
 
 # -------------------------------------------------------------------------------------------------------------- in the data
@@ -233,7 +233,7 @@ def inverts_the_mask(training: Training) -> None:
 
 def _sees(training: Training, visible: Callable[[int, int, torch.device], Tensor]) -> None:
     for attention in training.attentions:
-        attention.kernel = "written"  # torch's own kernel knows only the causal mask
+        attention.kernel = "eager"  # torch's own kernel knows only the causal mask
         instead(attention, "visible", lambda right: visible)
 
 
@@ -271,9 +271,9 @@ def drops_in_use(training: Training) -> None:
     calls = [0]
 
     def wrap(features: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def thinned(ids: Tensor, noise: Noise | None = None, cache: Any = None) -> Tensor:
+        def thinned(ids: Tensor, noise: DropoutState | None = None, cache: Any = None) -> Tensor:
             calls[0] += 1
-            return features(ids, noise or Noise(0, calls[0], 1.0, slice(None), len(ids)), cache)
+            return features(ids, noise or DropoutState(0, calls[0], 1.0, slice(None), len(ids)), cache)
 
         return thinned
 
@@ -293,7 +293,7 @@ FAULTS: dict[str, Fault] = {
         knobs={
             **ADAMW,
             "train.lr": 0.03,
-            "train.warmup": 0.0,
+            "train.warmup_ratio": 0.0,
             "train.schedule": "cosine",
             "model.residual": "post",
             "model.depth": 6,
@@ -339,7 +339,7 @@ FAULTS: dict[str, Fault] = {
     "mean of means": Fault(
         "micro-batches of unequal length are averaged as if equal",
         "losses averaged wrongly",
-        knobs={"train.accumulation": 4},
+        knobs={"train.accumulation_steps": 4},
         break_it=averages_means,
     ),
     "validation is training": Fault(
@@ -349,7 +349,7 @@ FAULTS: dict[str, Fault] = {
     "float16 unscaled": Fault(
         "float16 without a loss scaler",
         "float16 without scaling",
-        knobs={"train.precision": "float16", "train.batch": 8},
+        knobs={"train.precision": "float16", "train.batch_size": 8},
         break_it=drops_the_scaler,
     ),
     "epsilon 1": Fault("Adam's epsilon is 1", "epsilon too large", knobs={**ADAMW, "train.epsilon": 1.0}),

@@ -98,7 +98,7 @@ def dissect(model: GPT, ids: list[int], runtime: Runtime) -> Dissection:
     """Run a network on some ids, as it is used: no dropout. It stays as it was.
 
     Args:
-        ids: at least one, and at most model.length.
+        ids: at least one, and at most model.context_length.
     """
     with torch.no_grad(), runtime.autocast():
         return dissected(model, ids, trace(model, torch.tensor([ids], device=runtime.device)))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.artifacts import MODEL, TOKENS, meta_of, read_json, tokenizer_of
-from pipeline.lab.look.request import Asked, read_ids, word_of
-from pipeline.params import Params, Refusal, printable
+from pipeline.lab.look.request import Request, read_ids, word_of
+from pipeline.params import Params, UserError, printable
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
@@ -31,7 +31,7 @@ class LayerSeen:
 
 
 @dataclass(frozen=True)
-class Told:
+class ClassifierPass:
     """What was seen.
 
     Attributes:
@@ -71,7 +71,7 @@ class Told:
         return [(self.classes[place], float(self.probabilities[place])) for place in order]
 
 
-def look_at(asked: Asked, params: Params, subject: Subject, network: str, notes: list[str]) -> Told:
+def look_at(asked: Request, params: Params, subject: Subject, network: str, notes: list[str]) -> ClassifierPass:
     """Run one example through a network that tells classes.
 
     Raises:
@@ -84,13 +84,13 @@ def look_at(asked: Asked, params: Params, subject: Subject, network: str, notes:
     if isinstance(task, Vision):
         if asked.prompt is not None or asked.ids is not None:
             option = "--prompt" if asked.prompt is not None else "--ids"
-            raise Refusal(f"{option}: this network looks at images; --image with a number or a file would do")
+            raise UserError(f"{option}: this network looks at images; --image with a number or a file would do")
         pixels, truth, given = _image(asked.image or "0", task)
         seen = _seen(subject, task.standardised(pixels[None]))
         return _told(subject, seen, network, notes, given, truth, image=pixels)
     assert isinstance(task, Classification), "the two kinds that tell classes"
     if asked.image is not None:
-        raise Refusal("--image: this network reads text; --prompt would do")
+        raise UserError("--image: this network reads text; --prompt would do")
     ids = read_ids(asked, params, subject.reads, task.shape.vocabulary, task.length, notes)
     end = subject.tokenizer.end
     if asked.ids is None and end is not None and len(ids) < task.length:
@@ -109,7 +109,7 @@ def drawn(params: Params) -> Subject:
         Refusal: no such data is there.
     """
     if not meta_of(TOKENS).exists() or not _is_of(params):
-        raise Refusal(
+        raise UserError(
             f"{meta_of(TOKENS)}: no data of kind {params.task.kind} is here; `dvc repro tokenize` makes it with these knobs"
         )
     import torch
@@ -149,20 +149,20 @@ def _image(named: str, task: object) -> tuple[np.ndarray, int | None, str]:
     if re.fullmatch(r"[0-9]{1,12}", named):
         images, labels = task.pictures("validation")
         if (number := int(named)) >= len(images):
-            raise Refusal(
+            raise UserError(
                 f"--image: there is no {number:,}; held-out images (of the validation split) are 0 .. {len(images) - 1:,}"
             )
         return np.array(images[number]), int(labels[number]), f"held-out image {number:,}"
     path = Path(named)
     if not path.is_file():
-        raise Refusal(f"--image: {named!r} is no number of a held-out image, and there is no such file")
+        raise UserError(f"--image: {named!r} is no number of a held-out image, and there is no such file")
     from pipeline.corpus.sources.user.images import described, pixels_of
 
     pixels, wanted = pixels_of(path), tuple(task.shape.image)
     if pixels.shape[2] != wanted[2] and wanted[2] == 1:
         pixels = np.rint(pixels[..., :3].mean(axis=-1, keepdims=True)).astype(np.uint8)
     if pixels.shape != wanted:
-        raise Refusal(
+        raise UserError(
             f"--image: {path} is {described(pixels.shape)}; this network looks at {wanted[1]} x {wanted[0]} pixels,"
             f" {'grey' if wanted[2] == 1 else 'in colour'}, and so would an image of that size"
         )
@@ -219,10 +219,10 @@ def _told(
     *,
     words: Sequence[str] = (),
     image: np.ndarray | None = None,
-) -> Told:
+) -> ClassifierPass:
     from pipeline.probes.passes.held_out import classes_of
 
     parameters = sum(weight.numel() for weight in subject.model.parameters())
     classes = tuple(map(printable, classes_of(subject)))
-    told = Told(network, notes, printable(given), classes, parameters=parameters, truth=truth, **vars(seen))
+    told = ClassifierPass(network, notes, printable(given), classes, parameters=parameters, truth=truth, **vars(seen))
     return replace(told, words=list(words), image=image)

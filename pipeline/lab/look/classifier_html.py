@@ -11,21 +11,21 @@ from matplotlib.colors import Normalize, PowerNorm
 from pipeline.artifacts import write_text
 from pipeline.figures import heatmap_png as pixels
 from pipeline.figures import report
-from pipeline.figures.style import said, short
-from pipeline.lab.look.classifier import LayerSeen, Told
+from pipeline.figures.style import formatted, short
+from pipeline.lab.look.classifier import ClassifierPass, LayerSeen
 
 HERE = Path(__file__).parent
 
 
-def write(path: Path, told: Told, head: tuple[int, int] | None = None) -> None:
+def write(path: Path, told: ClassifierPass, head: tuple[int, int] | None = None) -> None:
     """Write the page; a head (layer, head: from 1) that was asked for is framed."""
     write_text(path, page(told, head))
 
 
-def page(told: Told, head: tuple[int, int] | None = None) -> str:
+def page(told: ClassifierPass, head: tuple[int, int] | None = None) -> str:
     """The whole page. What comes from the run is escaped, and there is no script."""
     environment = report.templates(HERE)
-    environment.filters.update(said=said, short=short)
+    environment.filters.update(said=formatted, short=short)
     styles = [(folder / name).read_text(encoding="utf-8") for folder, name in ((report.HERE, "report.css"), (HERE, "look.css"))]
     return environment.get_template("look_class.html.jinja").render(
         told=told,
@@ -55,7 +55,7 @@ def _layer(layer: LayerSeen) -> dict[str, Any]:
     return {"seen": layer, "features": [_map(one, Normalize(-top, top)) for one in maps]}
 
 
-def _looks(weights: np.ndarray, told: Told) -> Normalize:
+def _looks(weights: np.ndarray, told: ClassifierPass) -> Normalize:
     """Of a text from 0 to 1, by the root, so that small looks show; of an image up to the most looked at patch."""
     return PowerNorm(0.5, vmin=0.0, vmax=1.0 if told.image is None else float(np.nanmax(weights, initial=0.0)) or 1.0)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.lab.look.classifier import Told
+from pipeline.lab.look.classifier import ClassifierPass
 from pipeline.lab.look.heads import SHADES, drawn, habits, shade
 from pipeline.lab.look.terminal import table
 
@@ -17,7 +17,7 @@ MOST = 12  # classes that are listed
 TALL = 32  # lines of an image at most
 
 
-def show(told: Told, console: Console, head: tuple[int, int] | None = None) -> None:
+def show(told: ClassifierPass, console: Console, head: tuple[int, int] | None = None) -> None:
     """Print it; with `head` (layer, head) that attention map as well."""
     console.print(Text(f"The network {told.network}: {told.parameters:,} parameters", style="bold"))
     for note in told.notes:
@@ -34,7 +34,7 @@ def show(told: Told, console: Console, head: tuple[int, int] | None = None) -> N
         console.print(_map(told, head))
 
 
-def _given(told: Told) -> Text:
+def _given(told: ClassifierPass) -> Text:
     """The example, and beside it what the answer hangs on."""
     of = "" if told.truth is None else f", of the class {told.classes[told.truth]}"
     if told.image is None:
@@ -59,7 +59,7 @@ def _thinned(shares: np.ndarray) -> np.ndarray:
     return found
 
 
-def _classes(told: Told) -> Table:
+def _classes(told: ClassifierPass) -> Table:
     made = table("Of which class it is", "rank", "class", "probability", "", left=(1, 3))
     for rank, (name, share) in enumerate(told.ranked()[:MOST], start=1):
         right = told.truth is not None and told.classes[told.truth] == name
@@ -68,7 +68,7 @@ def _classes(told: Told) -> Table:
     return made
 
 
-def _layers(told: Told) -> Table | None:
+def _layers(told: ClassifierPass) -> Table | None:
     if not told.layers:
         return None
     made = table("What stands behind each layer", "after", "shape", "RMS", left=(0,))
@@ -77,7 +77,7 @@ def _layers(told: Told) -> Table | None:
     return made
 
 
-def _heads(told: Told) -> Table | None:
+def _heads(told: ClassifierPass) -> Table | None:
     if told.image is not None or not told.maps.size:
         return None
     columns = ("head", "itself", "one back", "first", "strongest look")
@@ -92,7 +92,7 @@ def _heads(told: Told) -> Table | None:
     return made
 
 
-def _strongest(told: Told, weights: np.ndarray) -> str:
+def _strongest(told: ClassifierPass, weights: np.ndarray) -> str:
     """The look with the most weight at another place, to either side."""
     away = np.where(np.eye(len(weights), dtype=bool), -1.0, np.nan_to_num(weights))
     query, key = np.unravel_index(int(away.argmax()), away.shape)
@@ -100,7 +100,7 @@ def _strongest(told: Told, weights: np.ndarray) -> str:
     return f"{places[query]} ({query}) → {places[key]} ({key}) {away[query, key]:.2f}" if away[query, key] > 0 else "–"
 
 
-def _map(told: Told, head: tuple[int, int]) -> Text:
+def _map(told: ClassifierPass, head: tuple[int, int]) -> Text:
     weights = told.maps[head[0] - 1][head[1] - 1]
     if told.image is None:
         return drawn(told.places, weights, head)

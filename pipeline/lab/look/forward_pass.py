@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifacts import MODEL, TOKENS, tokenizer_of
 from pipeline.lab.chat import open_trained, stranger
-from pipeline.lab.look.classifier import Told, drawn, kind_of_trained, look_at
-from pipeline.lab.look.request import Asked, read_ids, word_of
-from pipeline.params import Model, Params, Refusal
+from pipeline.lab.look.classifier import ClassifierPass, drawn, kind_of_trained, look_at
+from pipeline.lab.look.request import Request, read_ids, word_of
+from pipeline.params import Model, Params, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ TRAINED = MODEL.with_suffix(".safetensors")
 
 
 @dataclass(frozen=True)
-class Looked:
+class ForwardPass:
     """What was seen.
 
     Attributes:
@@ -61,7 +61,7 @@ class _Network:
     vocabulary: int
 
 
-def look(asked: Asked) -> Looked | Told:
+def look(asked: Request) -> ForwardPass | ClassifierPass:
     """Run what is asked for through the network that is asked for.
 
     Raises:
@@ -73,22 +73,22 @@ def look(asked: Asked) -> Looked | Told:
     if (params.task.kind if asked.is_drawn else kind_of_trained(params)) != "language":
         return _told(asked, params, notes)
     if asked.image is not None:
-        raise Refusal("--image: this network reads text; --prompt would do")
+        raise UserError("--image: this network reads text; --prompt would do")
     network = _network(asked, params, notes)
-    ids = read_ids(asked, params, network.tokenizer, network.vocabulary, network.model.knobs.length, notes)
+    ids = read_ids(asked, params, network.tokenizer, network.vocabulary, network.model.knobs.context_length, notes)
 
     from pipeline.lab.look.activations import dissect
 
     def word(token: int) -> str:
         return word_of(network.tokenizer, token)
 
-    return Looked(network.said, notes, network.model.knobs, dissect(network.model, ids, network.runtime), word)
+    return ForwardPass(network.said, notes, network.model.knobs, dissect(network.model, ids, network.runtime), word)
 
 
-def _told(asked: Asked, params: Params, notes: list[str]) -> Told:
+def _told(asked: Request, params: Params, notes: list[str]) -> ClassifierPass:
     """What a network that tells classes makes of what it is given."""
     if asked.vocabulary is not None:
-        raise Refusal("--vocabulary: is for a language model, which needs no data to be drawn; another -S would do")
+        raise UserError("--vocabulary: is for a language model, which needs no data to be drawn; another -S would do")
     trained = TRAINED.exists()
     if not asked.is_drawn and not trained and asked.step == "last":
         notes.append("There is no trained model here (`dvc repro` trains one): this is the network as it is drawn.")
@@ -101,7 +101,7 @@ def _told(asked: Asked, params: Params, notes: list[str]) -> Told:
 # --------------------------------------------------------------------------------------------------------- the network
 
 
-def _network(asked: Asked, params: Params, notes: list[str]) -> _Network:
+def _network(asked: Request, params: Params, notes: list[str]) -> _Network:
     if asked.is_drawn:
         return _drawn(asked, params)
     if asked.step == "last" and not TRAINED.exists():
@@ -115,7 +115,7 @@ def _network(asked: Asked, params: Params, notes: list[str]) -> _Network:
     return _Network(f"after step {made.step:,}", made.model, made.runtime, made.tokenizer, made.tokenizer.vocabulary)
 
 
-def _trained(asked: Asked, params: Params, notes: list[str]) -> Subject:
+def _trained(asked: Request, params: Params, notes: list[str]) -> Subject:
     """The trained model or a snapshot of it, with a note where it is not of the knobs, code and data that are here."""
     made = open_trained() if asked.step == "last" else _snapshot(asked.step, params)
     notes += [line] if (line := stranger()) else []
@@ -138,12 +138,12 @@ def _snapshot(step: str, params: Params) -> Subject:
     below, above = [one for one in kept if one < wanted], [one for one in kept if one > wanted]
     nearest = " and ".join(f"{one:,}" for one in (*below[-1:], *above[:1]))
     every = ", ".join(f"{one:,}" for one in kept)
-    raise Refusal(
+    raise UserError(
         f"--step: no snapshot was kept of step {wanted:,}; nearest: {nearest} (all: {every}; train.snapshots says which)"
     )
 
 
-def _drawn(asked: Asked, params: Params) -> _Network:
+def _drawn(asked: Request, params: Params) -> _Network:
     """The network of params.yaml before any training, as the stage train would draw it."""
     if asked.ids is None and not tokenizer_of(TOKENS).exists():
         raise _no_text()
@@ -167,8 +167,8 @@ def _drawn(asked: Asked, params: Params) -> _Network:
     return _Network(f"as drawn, untrained (seed {params.seed})", model, runtime, tokenizer, data.vocabulary)
 
 
-def _no_text() -> Refusal:
-    return Refusal(
+def _no_text() -> UserError:
+    return UserError(
         f"{tokenizer_of(TOKENS)}: no text has been tokenized with these knobs; `dvc repro tokenize` does it,"
         ' and `rally look --ids "3 1 4 1 5"` needs none'
     )

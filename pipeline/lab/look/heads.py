@@ -9,7 +9,7 @@ import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
-from pipeline.lab.look.forward_pass import Looked
+from pipeline.lab.look.forward_pass import ForwardPass
 
 SHADES = " ░▒▓█"
 
@@ -39,7 +39,7 @@ def most_decided(maps: np.ndarray) -> tuple[int, int]:
     return int(layer) + 1, int(head) + 1
 
 
-def strongest_far_look(looked: Looked, weights: np.ndarray) -> str:
+def strongest_far_look(looked: ForwardPass, weights: np.ndarray) -> str:
     """The look with the most weight at a token that is neither the first nor the one before nor itself."""
     far = np.where(np.tri(len(weights), k=-2) > 0, weights, -1.0)
     far[:, 0] = -1.0

@@ -13,10 +13,10 @@ from matplotlib.colors import Normalize, PowerNorm
 from pipeline.artifacts import write_text
 from pipeline.figures import heatmap_png as pixels
 from pipeline.figures import report
-from pipeline.figures.style import said, short
+from pipeline.figures.style import formatted, short
 from pipeline.lab.look.activations import Activation
 from pipeline.lab.look.diagram import diagram
-from pipeline.lab.look.forward_pass import Looked
+from pipeline.lab.look.forward_pass import ForwardPass
 from pipeline.lab.look.heads import habits, most_decided
 from pipeline.lab.look.logit_lens import Choice, Prediction
 
@@ -25,15 +25,15 @@ LENS_TOP = 5  # tokens of each layer's answer
 CELLS = report.CELLS  # attention probabilities that the page carries for pointing at; beyond, it carries the images alone
 
 
-def write(path: Path, looked: Looked, head: tuple[int, int] | None = None) -> None:
+def write(path: Path, looked: ForwardPass, head: tuple[int, int] | None = None) -> None:
     """Write the page, with a head (layer, head: from 1) chosen; without one the most decided, of least entropy."""
     write_text(path, page(looked, head))
 
 
-def page(looked: Looked, head: tuple[int, int] | None = None) -> str:
+def page(looked: ForwardPass, head: tuple[int, int] | None = None) -> str:
     """The whole page. What comes from the run is escaped, and only the page's own scripts are allowed to run."""
     environment = report.templates(HERE)
-    environment.filters.update(said=said, short=short, share=_share, percent=_percent)
+    environment.filters.update(said=formatted, short=short, share=_share, percent=_percent)
     styles = [(folder / name).read_text(encoding="utf-8") for folder, name in ((report.HERE, "report.css"), (HERE, "look.css"))]
     scripts = [(folder / name).read_text(encoding="utf-8") for folder, name in ((report.HERE, "report.js"), (HERE, "look.js"))]
     seen = looked.seen
@@ -67,7 +67,7 @@ _ROOT = PowerNorm(0.5, vmin=0.0, vmax=1.0)  # colours grow with the root of a pr
 # ------------------------------------------------------------------------------------------------------- the network
 
 
-def _block(looked: Looked, number: int) -> dict[str, Any]:
+def _block(looked: ForwardPass, number: int) -> dict[str, Any]:
     name = f"blocks.{number}"
     inner = [part.name for part in looked.seen.within(name) if looked.seen.within(part.name)]
     own = next(one for one in looked.seen.activations if one.name == name)
@@ -75,7 +75,7 @@ def _block(looked: Looked, number: int) -> dict[str, Any]:
     return {"name": name, "own": own, "parts": [_part(looked, part, shape) for part in (name, *inner)]}
 
 
-def _part(looked: Looked, name: str, reads: str) -> dict[str, Any]:
+def _part(looked: ForwardPass, name: str, reads: str) -> dict[str, Any]:
     """What ran within a part: its diagram, and a row for each activation."""
     within = looked.seen.within(name)
     if not name:
@@ -98,15 +98,15 @@ def _image(activation: Activation) -> str:
 # ------------------------------------------------------------------------------------------------------------- tokens
 
 
-def _token(looked: Looked, place: int) -> dict[str, Any]:
+def _token(looked: ForwardPass, place: int) -> dict[str, Any]:
     """A token of the prompt, and how far its coming was a surprise: as a share of that of who knows nothing."""
     before = looked.seen.predictions[place - 1].follows if place else None
     share = min(1.0, before.surprise / math.log(looked.seen.vocabulary)) if before and math.isfinite(before.surprise) else 0.0
-    title = f"surprise {said(before.surprise)} nats: rank {before.rank:,}" if before else "the first: nothing foretold it"
+    title = f"surprise {formatted(before.surprise)} nats: rank {before.rank:,}" if before else "the first: nothing foretold it"
     return {"word": looked.words[place], "id": looked.seen.ids[place], "title": title, "share": round(share, 3)}
 
 
-def _told(looked: Looked, prediction: Prediction, most: int | None = None) -> dict[str, Any]:
+def _told(looked: ForwardPass, prediction: Prediction, most: int | None = None) -> dict[str, Any]:
     follows = prediction.follows
     return {
         "entropy": _finite(prediction.entropy),
@@ -115,7 +115,7 @@ def _told(looked: Looked, prediction: Prediction, most: int | None = None) -> di
     }
 
 
-def _choice(looked: Looked, choice: Choice) -> dict[str, Any]:
+def _choice(looked: ForwardPass, choice: Choice) -> dict[str, Any]:
     return {
         "word": looked.word(choice.token),
         "id": choice.token,
@@ -146,7 +146,7 @@ def _looks(weights: np.ndarray) -> str:
     return ", ".join(f"{what} {share:.2f}" for what, share in habits(weights).items() if math.isfinite(share))
 
 
-def _data(looked: Looked) -> dict[str, Any]:
+def _data(looked: ForwardPass) -> dict[str, Any]:
     """What the script works with."""
     maps = looked.seen.maps
     numbers = np.rint(65535 * np.nan_to_num(maps.astype(np.float64))).astype("<u2")

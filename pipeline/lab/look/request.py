@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.params import Params, Refusal
+from pipeline.params import Params, UserError
 
 if TYPE_CHECKING:
     from pipeline.tokenizers.tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What somebody wants to look at.
 
     Attributes:
@@ -56,7 +56,7 @@ class Asked:
         if self.ids is not None and not _pieces(self.ids):
             problems.append('--ids: is empty; token ids would do, such as "3 1 4"')
         if problems:
-            raise Refusal(*problems)
+            raise UserError(*problems)
 
     @property
     def is_drawn(self) -> bool:
@@ -65,7 +65,7 @@ class Asked:
 
 
 def read_ids(
-    asked: Asked, params: Params, tokenizer: Tokenizer | None, vocabulary: int, length: int, notes: list[str]
+    asked: Request, params: Params, tokenizer: Tokenizer | None, vocabulary: int, length: int, notes: list[str]
 ) -> list[int]:
     """What was asked for as ids, cut to the context."""
     ids = _typed(asked.ids, vocabulary) if asked.ids is not None else _read(asked, params, tokenizer, notes)
@@ -81,19 +81,19 @@ def _pieces(text: str) -> list[str]:
 def _typed(text: str, vocabulary: int) -> list[int]:
     ids = [int(piece) for piece in _pieces(text)]
     if beyond := [token for token in ids if token >= vocabulary]:
-        raise Refusal(f"--ids: {beyond[0]:,} is none of this vocabulary's, 0 .. {vocabulary - 1:,}")
+        raise UserError(f"--ids: {beyond[0]:,} is none of this vocabulary's, 0 .. {vocabulary - 1:,}")
     return ids
 
 
-def _read(asked: Asked, params: Params, tokenizer: Tokenizer | None, notes: list[str]) -> list[int]:
+def _read(asked: Request, params: Params, tokenizer: Tokenizer | None, notes: list[str]) -> list[int]:
     """The prompt as ids, without what the tokenizer has none for."""
     assert tokenizer is not None, "a network without one takes ids alone"
-    what, text = ("--prompt", asked.prompt) if asked.prompt is not None else ("probe.toy", params.probe.toy)
+    what, text = ("--prompt", asked.prompt) if asked.prompt is not None else ("probe.toy_text", params.probe.toy_text)
     text = text.encode(errors="replace").decode()  # what a terminal passes on need not be text
     if (known := tokenizer.known(text)) != text:
         notes.append(f"The tokenizer lacks characters of this prompt; the model reads {known!r}.")
     if not known:
-        raise Refusal(f"{what}: {text!r} holds nothing that this tokenizer knows; another --prompt, or --ids, would do")
+        raise UserError(f"{what}: {text!r} holds nothing that this tokenizer knows; another --prompt, or --ids, would do")
     return [int(token) for token in tokenizer.encode(known)]
 
 

@@ -13,17 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.lab.look.activations import Activation
-from pipeline.lab.look.forward_pass import Looked
+from pipeline.lab.look.forward_pass import ForwardPass
 from pipeline.lab.look.heads import drawn, habits, strongest_far_look
 from pipeline.lab.look.logit_lens import Prediction
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 BARS = "▁▂▃▄▅▆▇█"
 UNFOLDED = 4  # blocks that are all shown; of more, the first and the last
 WIDE = 118  # columns from which on a terminal has room for everything
 
 
-def show(looked: Looked, console: Console, head: tuple[int, int] | None = None) -> None:
+def show(looked: ForwardPass, console: Console, head: tuple[int, int] | None = None) -> None:
     """Print it; with `head` (layer, head) that attention map as well."""
     for line in _title(looked):
         console.print(line)
@@ -50,16 +50,16 @@ def head_named(text: str | None, maps: np.ndarray) -> tuple[int, int] | None:
         return None
     layers, heads = maps.shape[:2]
     if not layers:
-        raise Refusal("--head: nothing attends in this network")
+        raise UserError("--head: nothing attends in this network")
     layer, _, head = text.partition(".")
     if not (layer.isascii() and layer.isdigit() and head.isascii() and head.isdigit()) or len(text) > 9:
-        raise Refusal(f"--head: {text!r} is no LAYER.HEAD, such as 1.{heads}")
+        raise UserError(f"--head: {text!r} is no LAYER.HEAD, such as 1.{heads}")
     if not (1 <= int(layer) <= layers and 1 <= int(head) <= heads):
-        raise Refusal(f"--head: there is no {text}; layers are 1 .. {layers}, heads 1 .. {heads}")
+        raise UserError(f"--head: there is no {text}; layers are 1 .. {layers}, heads 1 .. {heads}")
     return int(layer), int(head)
 
 
-def _title(looked: Looked) -> list[Text]:
+def _title(looked: ForwardPass) -> list[Text]:
     seen, knobs = looked.seen, looked.model
     size = f"{knobs.depth} block{'s' * (knobs.depth > 1)} of width {knobs.width}, {seen.parameters:,} parameters"
     lines = [Text.assemble(("The network ", "bold"), (looked.network, "bold"), f": {size}")]
@@ -81,7 +81,7 @@ def table(title: str, *columns: str, left: Sequence[int] = (0,)) -> Table:
 # --------------------------------------------------------------------------------------------------------- activations
 
 
-def _activations(looked: Looked, width: int) -> Table:
+def _activations(looked: ForwardPass, width: int) -> Table:
     wide = width >= WIDE
     columns = ["part", "shape", "parameters", "mean", "RMS", "least", "greatest", "reads", "RMS by token"]
     if not wide:
@@ -104,7 +104,7 @@ def _activations(looked: Looked, width: int) -> Table:
     return made
 
 
-def _reads(looked: Looked, activation: Activation) -> Text:
+def _reads(looked: ForwardPass, activation: Activation) -> Text:
     """What a part read, and what else must be said of what it made."""
     more = [activation.detail] if activation.detail else []
     if activation.saturated is not None:
@@ -119,7 +119,7 @@ def _reads(looked: Looked, activation: Activation) -> Text:
     return said.append("".join(f" ({one})" for one in more), style="yellow" if activation.broken else "dim")
 
 
-def _tree(looked: Looked, within: str, lead: str) -> list[tuple[Activation, str]]:
+def _tree(looked: ForwardPass, within: str, lead: str) -> list[tuple[Activation, str]]:
     """Activations with the branch of the tree that leads to each; of many blocks only the first and the last unfolded."""
     parts = looked.seen.within(within)
     rows = []
@@ -131,7 +131,7 @@ def _tree(looked: Looked, within: str, lead: str) -> list[tuple[Activation, str]
     return rows
 
 
-def _unfolded(looked: Looked, name: str) -> bool:
+def _unfolded(looked: ForwardPass, name: str) -> bool:
     depth = looked.model.depth
     return depth <= UNFOLDED or name not in {f"blocks.{number}" for number in range(1, depth - 1)}
 
@@ -154,7 +154,7 @@ def sparks(values: list[float], most: int = 24) -> str:
 # ----------------------------------------------------------------------------------------------- what it says, and when
 
 
-def _next(looked: Looked) -> Table:
+def _next(looked: ForwardPass) -> Table:
     prediction = looked.seen.predictions[-1]
     vocabulary = looked.seen.vocabulary
     title = (
@@ -171,7 +171,7 @@ def _next(looked: Looked) -> Table:
     return made
 
 
-def _lens(looked: Looked, width: int) -> Table:
+def _lens(looked: ForwardPass, width: int) -> Table:
     """The likeliest next token after each layer, at as many of the last positions as there is room for."""
     seen, words = looked.seen, looked.words
     each = 2 + max(cell_len(_said(looked, one)) for line in seen.lens.values() for one in line)
@@ -192,17 +192,17 @@ def _lens(looked: Looked, width: int) -> Table:
     return made
 
 
-def _said(looked: Looked, prediction: Prediction) -> str:
+def _said(looked: ForwardPass, prediction: Prediction) -> str:
     best = prediction.top[0]
     return f"{looked.word(best.token)} {best.probability:.2f}" if math.isfinite(best.probability) else "no number"
 
 
-def _cell(looked: Looked, prediction: Prediction) -> Text:
+def _cell(looked: ForwardPass, prediction: Prediction) -> Text:
     right = prediction.follows is not None and prediction.follows.token == prediction.top[0].token
     return Text(_said(looked, prediction), style="green" if right else "")
 
 
-def _heads(looked: Looked) -> Table:
+def _heads(looked: ForwardPass) -> Table:
     title = "Attention: where each head looks, mean over the prompt (--head LAYER.HEAD draws its map)"
     columns = ("head", "itself", "one back", "first", "entropy", "strongest look farther back")
     made = table(title, *columns, left=(0, 5))

@@ -182,7 +182,7 @@ class _Watch(TorchFunctionMode):
             self.trace.streams.append(output)
         if any(output is one for one in given):
             return  # dropout at rest, no norm, no mixer
-        tied = module is self.model.head and self.model.knobs.tied
+        tied = module is self.model.head and self.model.knobs.tie_embeddings
         learned, detail = (0, "the embedding's matrix") if tied else (_parameters(module), "")
         kind, within = type(module).__name__, self._running[-1][0]
         self.calls[name] = Call(name, kind, within, self._of(given), output, learned, detail)

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.lab.dvc.processes import at_work
+from pipeline.lab.dvc.processes import processes_in
 
 RUN = "dvc.repo.experiments.queue.tasks.run_exp"  # the kind of task that an experiment of the queue is
 
@@ -74,7 +74,7 @@ def _begun(queue: Path) -> list[Task]:
 def _somebody_works_in(root: Path) -> bool:
     """Whether a DVC works for this clone, or any process stands in a copy."""
     copies = root / ".dvc/tmp/exps"
-    return any({"queue-worker", "exec-run"} & set(words) or place.is_relative_to(copies) for words, place in at_work(root))
+    return any({"queue-worker", "exec-run"} & set(words) or place.is_relative_to(copies) for words, place in processes_in(root))
 
 
 def _named(tasks: list[Task]) -> str:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from pipeline.artifacts import private, programs, write_bytes, write_text
 from pipeline.lab.dvc.git import Repository
-from pipeline.lab.dvc.processes import at_work
+from pipeline.lab.dvc.processes import processes_in
 from pipeline.lab.repair import abandoned, interrupted
-from pipeline.params import Refusal, load, read_yaml
+from pipeline.params import UserError, load, read_yaml
 
 HELD = 10  # seconds; a git that lives has given the index free by then, or is seen at work
 
@@ -59,7 +59,9 @@ def _without_dvc(root: Path) -> Iterator[bool]:
 
 def _somebody_works_in(root: Path) -> bool:
     """Whether a git or DVC stands in a folder; not one that works through DVC's queue, in copies of its own."""
-    return any(programs(words) & {"git", "dvc"} and not {"queue-worker", "exec-run"} & set(words) for words, _ in at_work(root))
+    return any(
+        programs(words) & {"git", "dvc"} and not {"queue-worker", "exec-run"} & set(words) for words, _ in processes_in(root)
+    )
 
 
 def _index_lock(git: Repository) -> list[str]:
@@ -127,7 +129,7 @@ def _dvc_lock(git: Repository) -> list[str]:
 def _holds_all_knobs(path: Path) -> bool:
     try:
         load(path)
-    except Refusal:
+    except UserError:
         return False
     return True
 
@@ -137,6 +139,6 @@ def _is_a_whole_lock(path: Path) -> bool:
     try:
         stages = read_yaml(path)["stages"].values()
         sums = [str(file["md5"]) for stage in stages for file in [*stage.get("deps", []), *stage["outs"]] if "md5" in file]
-    except (Refusal, KeyError, TypeError, AttributeError):
+    except (UserError, KeyError, TypeError, AttributeError):
         return False
     return bool(sums) and all(re.fullmatch(r"[0-9a-f]{32}(\.dir)?", md5) for md5 in sums)

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from pipeline.artifacts import NONE, TOKENS
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.sanity import numbers_at_start, problems, said
-from pipeline.engine.setup import begin
-from pipeline.figures.style import said as written
+from pipeline.engine.sanity import formatted, numbers_at_start, problems
+from pipeline.engine.setup import build_training
+from pipeline.figures.style import formatted as written
 from pipeline.lab.sanity.overfit import LEARNED, losses_on_one_batch, shape_of
 from pipeline.lab.stand_ins.data_shape import data_of
 from pipeline.params import Params
@@ -31,13 +31,13 @@ def at_start(params: Params, console: Console) -> bool:
         Refusal: nothing has been tokenized yet.
     """
     runtime = Runtime(params.runtime, params.train.precision)
-    progress, task = begin(params.seed, params.task.kind, params.model, params.train, TOKENS, runtime)
-    numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE))
+    progress, task = build_training(params.seed, params.task.kind, params.model, params.train, TOKENS, runtime)
+    numbers = numbers_at_start(progress.model, task, drawn=params.train.init_from == str(NONE))
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, number in numbers.items():
         table.add_row(name, written(number))
     console.print(table)
-    for line in said(numbers):
+    for line in formatted(numbers):
         console.print(line, highlight=False, markup=False)
     return not problems(numbers)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.engine.loop import update
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import objective_of, untrained
-from pipeline.lab.stand_ins.dummy_task import Draw, MadeUp
+from pipeline.engine.setup import objective_of, untrained_state
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.params import Params
 from pipeline.tasks.base import Batch, Shape
 
@@ -22,7 +22,7 @@ class OneBatch(MadeUp):
     """The same few examples in every step, each label drawn at random; or, as a control, other labels each time."""
 
     def __init__(self, params: Params, shape: Shape, runtime: Runtime, *, fresh: bool) -> None:
-        super().__init__(params, shape, objective_of(params.train, runtime), Draw(params.seed))
+        super().__init__(params, shape, objective_of(params.train, runtime), BatchMaker(params.seed))
         self.fresh, self.drawn = fresh, self._batch()
 
     def _batch(self) -> Batch:
@@ -56,23 +56,23 @@ def losses_on_one_batch(
         labels: how many different ones there are.
         shape: of what there is to read, where it is not to be made up from the labels.
     """
-    model = params.model.model_copy(update={"length": length, "window": min(params.model.window, length)})
+    model = params.model.model_copy(update={"context_length": length, "window": min(params.model.window, length)})
     own = {
         "steps": steps,
-        "batch": examples,
+        "batch_size": examples,
         "validation_examples": 1,
-        "accumulation": 1,
+        "accumulation_steps": 1,
         "schedule": "constant",
         "batch_start": 1.0,
         "length_start": 1.0,
         "mixup": 0.0,
         "freeze": False,  # nothing is given here, and all of it must be able to learn
     }
-    train = params.train.model_copy(update={**own, "curriculum": "none", "floor": 0.0})
+    train = params.train.model_copy(update={**own, "curriculum": "none", "min_lr_ratio": 0.0})
     params = params.model_copy(update={"model": model, "train": train})
     runtime = Runtime(params.runtime, train.precision)
     task = OneBatch(params, shape or shape_of(params.task.kind, labels), runtime, fresh=fresh)
-    progress = untrained(params.seed, task, model, train, runtime)
+    progress = untrained_state(params.seed, task, model, train, runtime)
     for _ in range(steps):
-        update(progress, task, train, params.seed, runtime, lambda: False, runtime.place(task.step()))
+        update(progress, task, train, params.seed, runtime, lambda: False, runtime.batch_to_device(task.step()))
         yield float(progress.recent.pop()[0])

@@ -12,7 +12,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from pipeline.params import Refusal, cores, load
+from pipeline.params import UserError, cores, load
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +78,7 @@ def _torch_lines() -> dict[str, str]:
     try:
         params = load()
         runtime = Runtime(params.runtime, params.train.precision)
-    except Refusal as refusal:
+    except UserError as refusal:
         return {"params.yaml": "; ".join(refusal.problems)}
     device = runtime.device
     name = f" ({torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda})" if device.type == "cuda" else ""

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from pipeline.artifacts import write_text
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 TEMPLATE = "offline/plots.html"  # in .dvc, where DVC looks from: it lives and dies with the setting that names it
 
@@ -29,7 +29,7 @@ def install(root: Path) -> None:
     """
     folder = root / ".dvc"
     if not folder.is_dir():
-        raise Refusal(f"{root}: is no DVC repository (it has no folder .dvc)")
+        raise UserError(f"{root}: is no DVC repository (it has no folder .dvc)")
     set_to = _setting(folder)
     if set_to not in (None, TEMPLATE):
         return
@@ -42,7 +42,7 @@ def install(root: Path) -> None:
         command = [sys.executable, "-m", "dvc", "config", "--local", "plots.html_template", TEMPLATE]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True)
         if done.returncode:
-            raise Refusal(f"{root}: `dvc config` failed: {done.stderr.strip().splitlines()[-1:]}")
+            raise UserError(f"{root}: `dvc config` failed: {done.stderr.strip().splitlines()[-1:]}")
 
 
 def template() -> str:

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from pipeline.artifacts import TOKENS, memory_mapped, meta_of, read_json, tokens_of
 from pipeline.lab.dvc.provenance import Origin, Workspace
-from pipeline.params import Params, Refusal, load
+from pipeline.params import Params, UserError, load
 from pipeline.tasks.base import Shape
 
 
@@ -85,7 +85,7 @@ def data_of(params: Params, vocabulary: int | None = None) -> Data:
     if kind == "vision":
         image = PICTURES.get(params.prepare.dataset) or _unknown(params.prepare.dataset, "how large its images are")
         return Data(Shape(classes=_names(10), image=image), None, "prepare.dataset")
-    known = "tokenize.vocabulary" if params.tokenize.kind == "bpe" else "tokenize.kind"
+    known = "tokenize.vocab_size" if params.tokenize.kind == "bpe" else "tokenize.kind"
     known = known if vocabulary is None else "--vocabulary"
     classes = _names(_classes_of(params)) if kind == "classify" else ()
     return Data(Shape(vocabulary or _vocabulary_of(params), classes), None, known)
@@ -104,10 +104,10 @@ def _counted(meta: dict[str, Any], kind: str) -> Data:
 def _vocabulary_of(params: Params) -> int:
     match params.tokenize.kind:
         case "bpe":
-            return params.tokenize.vocabulary
+            return params.tokenize.vocab_size
         case "byte":
             return 257  # with the token that ends a document
-    raise Refusal(
+    raise UserError(
         f"tokenize.kind: how many tokens '{params.tokenize.kind}' makes hangs on the text; `dvc repro tokenize` counts them,"
         " --vocabulary 65 says it"
     )
@@ -128,4 +128,4 @@ def _names(count: int) -> tuple[str, ...]:
 
 
 def _unknown(dataset: str, what: str) -> Any:
-    raise Refusal(f"prepare.dataset: nobody knows yet of '{dataset}' {what}; `dvc repro tokenize` looks")
+    raise UserError(f"prepare.dataset: nobody knows yet of '{dataset}' {what}; `dvc repro tokenize` looks")

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from pipeline.networks.classifier import PADDING
-from pipeline.networks.dropout import Noise
+from pipeline.networks.dropout import DropoutState
 from pipeline.params import Params
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Task, Unit
 from pipeline.tasks.classify import padded
@@ -19,7 +19,7 @@ from pipeline.tasks.objective import Objective
 from pipeline.tasks.table import TASKS
 
 
-class Draw:
+class BatchMaker:
     """Where the numbers of made-up examples come from: drawn at random.
 
     Args:
@@ -44,13 +44,13 @@ class Draw:
         return np.minimum(self.of_texts[self.whole(len(self.of_texts), rows).numpy()], length)
 
 
-def windows(shape: Shape, rows: int, length: int, draw: Draw) -> Batch:
+def windows(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
     """Ids, each followed by the next."""
     ids = draw.whole(shape.vocabulary, rows, length + 1)
     return Batch(ids[:, :-1], ids[:, 1:].clone())
 
 
-def texts(shape: Shape, rows: int, length: int, draw: Draw) -> Batch:
+def texts(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
     """Ids up to the end of the longest text, padding behind the others, and a class for each."""
     sizes = draw.sizes(rows, length)
     longest = padded(int(sizes.max()), length)
@@ -60,12 +60,12 @@ def texts(shape: Shape, rows: int, length: int, draw: Draw) -> Batch:
     return Batch(ids, draw.whole(len(shape.classes), rows))
 
 
-def images(shape: Shape, rows: int, length: int, draw: Draw) -> Batch:
+def images(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
     """Standardised pixels, and a class for each image."""
     return Batch(draw.real(rows, *shape.image), draw.whole(len(shape.classes), rows))
 
 
-EXAMPLES: dict[str, Callable[[Shape, int, int, Draw], Batch]] = {
+EXAMPLES: dict[str, Callable[[Shape, int, int, BatchMaker], Batch]] = {
     "language": windows,
     "classify": texts,
     "vision": images,
@@ -81,10 +81,10 @@ class MadeUp:
         draw: where the numbers come from.
     """
 
-    def __init__(self, params: Params, shape: Shape, objective: Objective, draw: Draw) -> None:
+    def __init__(self, params: Params, shape: Shape, objective: Objective, draw: BatchMaker) -> None:
         self.kind, self.shape, self.draw = params.task.kind, shape, draw
         self.task: Task = TASKS[self.kind](Path(), params.model, shape, objective)
-        self.examples = max(params.train.batch, params.train.validation_examples)
+        self.examples = max(params.train.batch_size, params.train.validation_examples)
 
     @property
     def unit(self) -> Unit:
@@ -95,8 +95,8 @@ class MadeUp:
         return self.task.length
 
     @property
-    def uniform(self) -> float:
-        return self.task.uniform
+    def uniform_loss(self) -> float:
+        return self.task.uniform_loss
 
     def parts(self) -> Parts:
         return Parts(np.array([self.examples * (self.length + 1)]), np.zeros(1), np.zeros(1, np.uint8))
@@ -116,5 +116,5 @@ class MadeUp:
     def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return self.task.varied(batch, rng)
 
-    def loss(self, model: nn.Module, batch: Batch, noise: Noise | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
         return self.task.loss(model, batch, noise)

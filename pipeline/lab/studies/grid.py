@@ -15,7 +15,7 @@ from pipeline.lab.studies.claims.results import Axis, Label, Results
 from pipeline.lab.studies.claims.table import CHECKS
 from pipeline.lab.studies.metrics import MEASURES
 from pipeline.lab.studies.record import Record
-from pipeline.params import Params, ParamsError, Refusal, names_in, parse, suggest, with_knobs
+from pipeline.params import Params, ParamsError, UserError, names_in, parse, suggest, with_knobs
 
 Knobs = Mapping[str, Any]
 """section.knob -> value."""
@@ -121,7 +121,7 @@ def read(parts: Mapping[str, Any]) -> Sweep:
         Refusal: with one line for each that cannot be used.
     """
     if missing := [part for part in PARTS if part not in parts]:
-        raise Refusal(*(f"{part}: is missing; a study that varies knobs has {', '.join(PARTS)}" for part in missing))
+        raise UserError(*(f"{part}: is missing; a study that varies knobs has {', '.join(PARTS)}" for part in missing))
     vary, seeds, bench = parts["vary"], parts["seeds"], parts.get("bench", "")
     measures, shows = (_listed(parts.get(part, [])) for part in ("measure", "shows"))
     problems = []
@@ -138,7 +138,7 @@ def read(parts: Mapping[str, Any]) -> Sweep:
     shown = tuple(BENCHES[bench].lines) if bench in BENCHES else FOLLOWED
     problems += [f"shows: there is no '{name}'. {suggest(str(name), shown)}" for name in shows if name not in shown]
     if problems:
-        raise Refusal(*problems)
+        raise UserError(*problems)
     axes = tuple(Axis(name, tuple(way)) for name, way in vary.items())
     knobs = tuple(tuple(way.values()) if isinstance(way, dict) else tuple({name: v} for v in way) for name, way in vary.items())
     sweep = Sweep(axes, knobs, tuple(seeds), tuple(measures), _checks(parts["check"]), bench, tuple(shows))
@@ -148,21 +148,21 @@ def read(parts: Mapping[str, Any]) -> Sweep:
             problems.append(f"check: {name}: takes the least for the best, and of {measure} it is the largest")
         try:
             check.judge(nothing)  # whether it can speak about this grid
-        except Refusal as refusal:
+        except UserError as refusal:
             problems += [f"check: {name}: {problem}" for problem in refusal.problems]
     if problems:
-        raise Refusal(*problems)
+        raise UserError(*problems)
     return sweep
 
 
 def _checks(claims: Any) -> tuple[tuple[str, Check], ...]:
     if not (isinstance(claims, list) and claims and all(isinstance(claim, dict) and len(claim) == 1 for claim in claims)):
-        raise Refusal("check: holds no claims (- name: {what it wants to know})")
+        raise UserError("check: holds no claims (- name: {what it wants to know})")
     read = []
     for claim in claims:
         [(name, arguments)] = claim.items()
         if name not in CHECKS:
-            raise Refusal(f"check: there is no '{name}'. {suggest(str(name), tuple(CHECKS))}")
+            raise UserError(f"check: there is no '{name}'. {suggest(str(name), tuple(CHECKS))}")
         read.append((name, parse(CHECKS[name], arguments, ("check", name))))
     return tuple(read)
 

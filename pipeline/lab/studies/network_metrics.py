@@ -15,7 +15,7 @@ from pipeline.artifacts import tokenizer_of
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import Subject
-from pipeline.params import Probe, Refusal
+from pipeline.params import Probe, UserError
 from pipeline.probes.attention.induction import repeated
 from pipeline.probes.passes.forward_backward import forward
 from pipeline.probes.summary import NUMBERS, summary
@@ -34,7 +34,7 @@ def numbers_of(
     progress: Progress, task: Task, tokens: Path, runtime: Runtime, probe: Probe, wanted: tuple[str, ...]
 ) -> dict[str, float]:
     """What is wanted of the network, by name: of NUMBERS of the probes, or of READERS here."""
-    with progress.optimizer.reading():
+    with progress.optimizer.eval_weights():
         reads = load(saved) if (saved := tokenizer_of(tokens)).exists() else None  # who looks at images reads nothing
         iterations = probe.sharpness_iterations or ITERATIONS
         subject = Subject(progress.model, task, reads, runtime, progress.step, probe.sequences, "", iterations)
@@ -53,7 +53,7 @@ def accuracy_on(split: str) -> Callable[[Subject], float]:
         rows = np.unique(np.linspace(0, size - 1, min(size, EXAMPLES)).astype(np.int64))
         for some in np.array_split(rows, -(-len(rows) // TOGETHER)):
             with subject.runtime.autocast():
-                part = subject.task.loss(subject.model, subject.runtime.place(subject.task.batch(split, some)))
+                part = subject.task.loss(subject.model, subject.runtime.batch_to_device(subject.task.batch(split, some)))
             assert part.correct is not None, "a task counts what it got right wherever it is not training"
             right, count = right + int(part.correct), count + int(part.count)
         return right / count
@@ -90,7 +90,7 @@ def held_out_questions(subject: Subject) -> list[tuple[Int[Tensor, "N Q"], Int[T
     task, tokenizer = subject.task, subject.tokenizer
     assert isinstance(task, LanguageModelling), "questions are asked of language models alone"
     if tokenizer.end is None or not tokenizer.known("="):
-        raise Refusal("measure: exact_answers wants documents with an =, such as those of prepare.dataset addition")
+        raise UserError("measure: exact_answers wants documents with an =, such as those of prepare.dataset addition")
     documents = np.split(ids := task.ids("validation"), np.flatnonzero(ids == tokenizer.end) + 1)[:-1]
     [equals] = tokenizer.encode("=")
     found: dict[tuple[int, int], list[np.ndarray]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pipeline.networks.activations import ACTIVATIONS
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 
 def signal_and_gradient(
@@ -19,7 +19,7 @@ def signal_and_gradient(
         Refusal: the activation wants more than one input.
     """
     if ACTIVATIONS[activation].inputs != 1:
-        raise Refusal(f"model.activation: {activation!r} is gated; a plain layer goes with one of a single input")
+        raise UserError(f"model.activation: {activation!r} is gated; a plain layer goes with one of a single input")
     bend, generator = ACTIVATIONS[activation].function, torch.Generator().manual_seed(seed)
     matrices, sizes = [], []
     x = torch.randn(examples, width, generator=generator, dtype=torch.float64)

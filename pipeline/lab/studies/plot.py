@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pipeline.figures.forms import say
-from pipeline.figures.style import INK, LINES, QUIET, colors, said, short, styled, ticks
+from pipeline.figures.style import INK, LINES, QUIET, colors, formatted, short, styled, ticks
 
 CLAIMED = LINES[2]
 BESIDE = 1.3  # times a place of a knob, to which a band over this place alone reaches
@@ -88,7 +88,7 @@ def draw(panels: Sequence[Panel], sentence: str) -> Figure:
             axes.set_ylabel(textwrap.fill(panel.up, 44))
             if panel.logarithmic:
                 axes.set_yscale("log")
-                axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: said(value)))
+                axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value)))
                 axes.yaxis.set_minor_locator(NullLocator())
             axes.set_ylim(*_limits(alike))
             _draw(axes, panel)
@@ -154,7 +154,7 @@ def _lay_out(axes: Axes, panel: Panel) -> list[float]:
     few = len(places) <= 6
     axes.set_xticks(places if few else ticks(min(places), max(places), logarithmic=True, most=6))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: said(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value)))
     return places
 
 
@@ -182,7 +182,7 @@ def _draw_dots(axes: Axes, line: Line, places: list[float], palette: list[str]) 
         if np.isfinite(mean):
             axes.plot([place - 0.18, place + 0.18], [mean, mean], color=color, linewidth=3)
             axes.annotate(
-                said(mean), (place + 0.2, mean), va="center", ha="left", fontsize=12, color=INK, fontweight="bold",
+                formatted(mean), (place + 0.2, mean), va="center", ha="left", fontsize=12, color=INK, fontweight="bold",
                 path_effects=[withStroke(linewidth=3, foreground="white")],
             )  # fmt: skip
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import digest
-from pipeline.lab.dvc.base_params import Basis, basis
-from pipeline.lab.dvc.overrides import Knob, check, expand, hydra_text, turned
-from pipeline.params import OF_KINDS, Params, Refusal, load, printable, read_sections, read_yaml, suggest, with_knobs
+from pipeline.lab.dvc.base_params import BaseParams, base_params
+from pipeline.lab.dvc.overrides import Knob, apply_overrides, check, expand, hydra_text
+from pipeline.params import OF_KINDS, Params, UserError, load, printable, read_sections, read_yaml, suggest, with_knobs
 
 if TYPE_CHECKING:
     from pipeline.lab.studies.grid import Sweep
@@ -52,7 +52,7 @@ def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
     for path in sorted(folder.glob("*.yaml")):
         content = read_yaml(path)
         if not isinstance(content, dict):
-            raise Refusal(f"{path}: holds no entries; studies/anchors.yaml shows how one looks")
+            raise UserError(f"{path}: holds no entries; studies/anchors.yaml shows how one looks")
         for name, values in content.items():
             found = _problems(name, values)
             if name in entries:
@@ -64,7 +64,7 @@ def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
             if not found:
                 entries[name] = Entry(**values, sweep=sweep)
     if problems:
-        raise Refusal(*problems)
+        raise UserError(*problems)
     return entries
 
 
@@ -97,7 +97,7 @@ def _sweep(parts: dict[str, Any], problems: list[str]) -> Sweep | None:
 
     try:
         return grid.read(parts)
-    except Refusal as refusal:
+    except UserError as refusal:
         problems += refusal.problems
         return None
 
@@ -120,7 +120,7 @@ def find(name: str, entries: Mapping[str, Entry]) -> Entry:
         Refusal: there is none.
     """
     if name not in entries:
-        raise Refusal(f"{STUDIES}: there is no '{name}'. {suggest(name, tuple(entries))}")
+        raise UserError(f"{STUDIES}: there is no '{name}'. {suggest(name, tuple(entries))}")
     return entries[name]
 
 
@@ -149,7 +149,7 @@ def _filled(text: str, indent: int) -> str:
 
 
 def commands(
-    name: str, overrides: Sequence[str] = (), *, experiment: str | None = None, queue: bool = False, standing: Basis
+    name: str, overrides: Sequence[str] = (), *, experiment: str | None = None, queue: bool = False, standing: BaseParams
 ) -> list[list[str]]:
     """The `dvc exp run` that plays an entry, after its knobs were checked; for the queue, one for each experiment of a grid.
 
@@ -170,9 +170,9 @@ def commands(
     grid = expand(_settings(overrides, entry, standing))
     check(grid)
     if len(grid) > 1 and not queue:
-        raise Refusal(f"-S: these are {len(grid)} experiments (a knob has several values); --queue takes them all")
+        raise UserError(f"-S: these are {len(grid)} experiments (a knob has several values); --queue takes them all")
     if experiment is not None and not is_good_name(experiment):
-        raise Refusal(f"-n: {bad_name(experiment)}")
+        raise UserError(f"-n: {bad_name(experiment)}")
     varied = {text.partition("=")[0] for texts in grid for text in set(texts) - set(grid[0])}
     made = []
     for texts in grid:
@@ -184,18 +184,18 @@ def commands(
     return made
 
 
-def _settings(overrides: Sequence[str], entry: Entry | None, standing: Basis) -> list[str]:
+def _settings(overrides: Sequence[str], entry: Entry | None, standing: BaseParams) -> list[str]:
     """What -S is to say: what is set back, the knobs of an entry, and further ones, which win over both."""
     further = _split(overrides)
     own: dict[str, Any] = {}
     if entry:
         back = {} if standing.as_is else {knob: there for knob, (_, there) in standing.turned.items()}
-        own = {**back, **turned_back(entry, further, standing.sections), **entry.set}
+        own = {**back, **reset_overrides(entry, further, standing.sections), **entry.set}
     texts = {knob: hydra_text(value) for knob, value in own.items()} | further
     return [f"{knob}={value}" for knob, value in texts.items()]
 
 
-def turned_back(entry: Entry, further: Mapping[str, str], sections: Mapping[str, Any]) -> dict[str, Any]:
+def reset_overrides(entry: Entry, further: Mapping[str, str], sections: Mapping[str, Any]) -> dict[str, Any]:
     """What stands in params.yaml for another kind of task than an entry's, and would keep it from being played.
 
     What -S turns stays turned: images whose pixels were shifted may be what was played before a text. An entry that names no
@@ -216,7 +216,7 @@ def turned_back(entry: Entry, further: Mapping[str, str], sections: Mapping[str,
 def _split(overrides: Sequence[str]) -> dict[str, str]:
     for text in overrides:
         if not re.match(r"[A-Za-z_][\w.]*=", text):
-            raise Refusal(f"-S {text}: is not KNOB=VALUE, such as train.lr=0.01")
+            raise UserError(f"-S {text}: is not KNOB=VALUE, such as train.lr=0.01")
     return {knob: value for knob, _, value in (text.partition("=") for text in overrides)}
 
 
@@ -232,14 +232,14 @@ def knobs_with(overrides: Sequence[str], name: str | None = None) -> Params:
     """
     if not overrides and name is None:
         return load()  # in half of the time, for DVC's grammar of -S is not needed
-    standing = basis() if name else Basis(read_sections(Path("params.yaml")))
+    standing = base_params() if name else BaseParams(read_sections(Path("params.yaml")))
     checked = check(expand(_settings(overrides, find(name, read_all()) if name else None, standing)))
     if len(checked) > 1:
-        raise Refusal(f"-S: these are {len(checked)} experiments (a knob has several values); one at a time")
+        raise UserError(f"-S: these are {len(checked)} experiments (a knob has several values); one at a time")
     return checked[0]
 
 
-def with_entry(standing: Basis, entry: Entry, overrides: Sequence[str] = ()) -> Basis:
+def with_entry(standing: BaseParams, entry: Entry, overrides: Sequence[str] = ()) -> BaseParams:
     """What a grid stands on, with an entry's knobs turned, and further ones (train.steps=50), which win.
 
     Raises:
@@ -248,13 +248,13 @@ def with_entry(standing: Basis, entry: Entry, overrides: Sequence[str] = ()) -> 
     further = _split(overrides)
     [texts, *more] = expand([f"{knob}={value}" for knob, value in further.items()]) if further else [[]]
     if more:
-        raise Refusal("-S: a knob has several values; what a grid varies stands in its study")
+        raise UserError("-S: a knob has several values; what a grid varies stands in its study")
     assert entry.sweep
     varied = {knob for settings in entry.sweep.knobs for knobs in settings for knob in knobs} | {"seed"}
     if twice := [knob for knob in further if knob in varied]:
-        raise Refusal(*(f"-S {knob}: is what the study varies" for knob in twice))
-    back = turned_back(entry, further, standing.sections)
-    return replace(standing, sections=turned(with_knobs(standing.sections, {**back, **entry.set}), texts))
+        raise UserError(*(f"-S {knob}: is what the study varies" for knob in twice))
+    back = reset_overrides(entry, further, standing.sections)
+    return replace(standing, sections=apply_overrides(with_knobs(standing.sections, {**back, **entry.set}), texts))
 
 
 def own_knobs(entry: Entry, overrides: Sequence[str]) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Record:
 
 
 def train_loss(record: Record) -> float:
-    """The mean training loss, nats a target, of the last row of the curve: of the last steps / train.curve_points steps."""
+    """The mean training loss, nats a target, of the last row of the curve: of the last steps / train.log_points steps."""
     return math.inf if record.diverged else record.curve[-1]["loss"]
 
 
@@ -44,7 +44,7 @@ def held_out(column: str, which: Callable[[list[float]], float] = lambda found: 
         if record.diverged:
             return math.inf
         if not record.validations:
-            raise Refusal(f"measure: validation_{column} needs train.validations above 0")
+            raise UserError(f"measure: validation_{column} needs train.validation_points above 0")
         return which([row[column] for row in record.validations])
 
     return of
@@ -59,7 +59,7 @@ def above(level: str, of_it: Callable[[Record], float] = validation_loss) -> Cal
 
     def of(record: Record) -> float:
         if level not in record.numbers:
-            raise Refusal(f"measure: of this data no {level} is known, above which anything could be")
+            raise UserError(f"measure: of this data no {level} is known, above which anything could be")
         return of_it(record) - record.numbers[level]
 
     return of

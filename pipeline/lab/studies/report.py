@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.artifacts import rounded, write_bytes, write_json
-from pipeline.figures.style import png, said
-from pipeline.lab.dvc.base_params import Basis
+from pipeline.figures.style import formatted, png
+from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies.claims.base import Status, Verdict
 from pipeline.lab.studies.claims.results import Results
 from pipeline.lab.studies.grid import Sweep, results, titles
@@ -29,7 +29,7 @@ FOUND = Path("results")  # git-ignored: what was found here, beside what docs/ s
 COLOURS = {Status.HELD: "green", Status.FAILED: "green", Status.REFUTED: "red", Status.PASSED: "red"}
 
 
-def play(name: str, sweep: Sweep, standing: Basis, *, dry_run: bool) -> None:
+def run_study(name: str, sweep: Sweep, standing: BaseParams, *, dry_run: bool) -> None:
     """Train the grid of a study, print what came of it, and leave it in FOUND.
 
     Args:
@@ -113,7 +113,7 @@ def cell(panel: Results, values: np.ndarray, absent: str = "diverged") -> str:
         return f"{lost} of {len(values)} {absent}"
     low, mean, high = panel.interval(values)
     if panel.logarithmic:
-        return said(mean) + (f" ({said(low)} … {said(high)})" if len(values) > 1 else "")
+        return formatted(mean) + (f" ({formatted(low)} … {formatted(high)})" if len(values) > 1 else "")
     return f"{mean:.4f}" + (f" ± {(high - low) / 2:.4f}" if len(values) > 1 else "")
 
 

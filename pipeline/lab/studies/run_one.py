@@ -16,7 +16,7 @@ from pipeline.engine.loop import fit
 from pipeline.engine.recorder import snapshots_due
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.sanity import numbers_at_start
-from pipeline.engine.setup import begin
+from pipeline.engine.setup import build_training
 from pipeline.lab.faults.faults import FAULTS, Training
 from pipeline.lab.faults.sanity_faults import BREACHES
 from pipeline.lab.studies.grid import Variant
@@ -35,11 +35,11 @@ def trained(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
     fault = (FAULTS | BREACHES)[variant.fault] if variant.fault else None
     params = fault.turned(variant.params) if fault else variant.params
     runtime = Runtime(params.runtime, params.train.precision)
-    progress, task = begin(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
+    progress, task = build_training(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     if fault:
         assert isinstance(task, LanguageModelling), "a grid has put faults into language models alone"
         fault.break_it(Training(params, progress, task))
-    numbers = numbers_at_start(progress.model, task, drawn=params.train.start_from == str(NONE)) | levels_of(tokens)
+    numbers = numbers_at_start(progress.model, task, drawn=params.train.init_from == str(NONE)) | levels_of(tokens)
     due = snapshots_due(params.train) if read else set()
     looks = Looks(due, lambda: numbers_of(progress, task, tokens, runtime, params.probe, read))
     with runtime.enough_memory():
@@ -56,7 +56,7 @@ class Looks:
         self.due, self.look = due, look
         self.seen: list[tuple[int, dict[str, float]]] = []
 
-    def keep(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> None:
         if progress.step in self.due and not progress.diverged:
             found = self.look()
             self.seen.append((progress.step, {name: rounded(value) for name, value in found.items() if math.isfinite(value)}))

@@ -21,7 +21,7 @@ from pipeline.artifacts import RAW, TOKENS, identity, private, read_kept, sha256
 from pipeline.lab.studies.grid import Variant
 from pipeline.lab.studies.record import Record
 from pipeline.lab.workers import each_done
-from pipeline.params import ROOMS, Params, Refusal, cores
+from pipeline.params import ROOMS, Params, UserError, cores
 
 Place = tuple[int, ...]
 Advance = Callable[[], None]
@@ -114,7 +114,7 @@ def _left_by(stage: str, section: str, out: Path, params: Params, inputs: Mappin
         command = [sys.executable, "-m", f"pipeline.{stage}"]
         done = subprocess.run(command, cwd=folder, env={**os.environ, "DVC_ROOT": str(folder)}, stdout=subprocess.DEVNULL)
         if done.returncode:
-            raise Refusal(f"{stage}: ended with status {done.returncode}, so there is nothing to train on")
+            raise UserError(f"{stage}: ended with status {done.returncode}, so there is nothing to train on")
     return folder / out
 
 

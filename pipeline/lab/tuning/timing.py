@@ -14,11 +14,11 @@ import torch
 from pipeline.engine.loop import update
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.runtime.tuned import NEVER
-from pipeline.engine.setup import objective_of, untrained
+from pipeline.engine.setup import objective_of, untrained_state
 from pipeline.lab.stand_ins.data_shape import Data, data_of
-from pipeline.lab.stand_ins.dummy_task import Draw, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.networks.attention import Attention, Kernel, use_kernel
-from pipeline.params import Params, Refusal, cores
+from pipeline.params import Params, UserError, cores
 
 ROUNDS = 12  # turns of a setting at most
 HOPELESS = 1.5  # times the least seconds a step: a setting that is so slow gets no further turn
@@ -68,14 +68,14 @@ def candidates(usual: Runtime, *, attends: bool = True) -> Iterator[Setting]:
     counts = {torch.get_num_threads()}
     if device == "cpu":
         counts |= {cores(), *(2**power for power in range(10) if 2**power <= cores())}
-    kernels: list[Kernel] = ["library", "written"] if attends else ["auto"]
+    kernels: list[Kernel] = ["sdpa", "eager"] if attends else ["auto"]
     for precision, threads, kernel in itertools.product(precisions, sorted(counts), kernels):
         yield Setting(precision, threads, kernel)
 
 
 def like(setting: Setting, runtime: Runtime) -> bool:
     """Whether a setting is what `auto` means now."""
-    rule: Kernel = "written" if (runtime.precision, runtime.device.type) == ("bfloat16", "cpu") else "library"
+    rule: Kernel = "eager" if (runtime.precision, runtime.device.type) == ("bfloat16", "cpu") else "sdpa"
     kernel = rule if runtime.attention == "auto" else runtime.attention
     same = (setting.precision, setting.threads) == (runtime.precision, torch.get_num_threads())
     return same and setting.attention in (kernel, "auto")
@@ -136,8 +136,8 @@ class Training:
         self.params = params
         runtime = Runtime(params.runtime, params.train.precision)
         data = material(params)
-        self.task = MadeUp(params, data.shape, objective_of(params.train, runtime), Draw(params.seed, data.sizes))
-        self.progress = untrained(params.seed, self.task, params.model, params.train, runtime)
+        self.task = MadeUp(params, data.shape, objective_of(params.train, runtime), BatchMaker(params.seed, data.sizes))
+        self.progress = untrained_state(params.seed, self.task, params.model, params.train, runtime)
 
     @property
     def attends(self) -> bool:
@@ -170,7 +170,7 @@ def material(params: Params) -> Data:
     """
     try:
         return data_of(params)
-    except Refusal:
+    except UserError:
         if params.tokenize.kind not in LIKELY or params.task.kind == "vision":
             raise
         return data_of(params, LIKELY[params.tokenize.kind])

@@ -29,7 +29,7 @@ from pipeline.params import Params
 SECONDS = 40.0  # of all measurements together, as long as every setting had its two turns; compiling comes on top
 
 
-def play(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -> None:
+def tune(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -> None:
     """Measure for so long, show the table, and keep what was found for the `auto` settings of every params.yaml.
 
     Args:
@@ -52,8 +52,8 @@ def play(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -
             compiling = compiling or (usual.device.type == "cuda" and not lacking(usual.device))
             compiled = measure_compiled(params, best, seconds / 4) if compiling else None
     console = Console()
-    console.print(table(training.task, params.train.batch, [*settings, *([compiled] if compiled else [])], default))
-    shape = f"width {params.model.width}, depth {params.model.depth}, {params.train.batch} {_examples(training.task)}"
+    console.print(table(training.task, params.train.batch_size, [*settings, *([compiled] if compiled else [])], default))
+    shape = f"width {params.model.width}, depth {params.model.depth}, {params.train.batch_size} {_examples(training.task)}"
     pays = pays_from(best, compiled) if compiled else None
     keep(Tuned(usual.device.type, best.precision, best.threads, best.attention, pays, shape), usual.device.type)
     if pays is not None:

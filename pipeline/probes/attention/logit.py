@@ -10,7 +10,7 @@ from pipeline.readings import Axis, Reading, column
 
 
 def attention_logit(subject: Subject) -> Reading | None:
-    """max |q · k · scale| over the pairs that a head sees in the fixed batch, before `logit_cap` and before any bias.
+    """max |q · k · scale| over the pairs that a head sees in the fixed batch, before `attention_softcap` and before any bias.
 
     No such reading where nothing is compared (`model.attention: average`) or nothing attends.
 

@@ -33,7 +33,7 @@ def noise_scale(subject: Subject) -> Reading:
     Source: McCandlish et al., "An Empirical Model of Large-Batch Training", 2018 (appendix A.1).
     """
     found, unit = backward(subject), subject.task.unit
-    batch = "train.batch · model.length" if subject.writes else "train.batch"
+    batch = "train.batch_size · model.context_length" if subject.writes else "train.batch_size"
     return point(
         "noise_scale",
         {"noise scale": from_two(found.part_square, found.part_targets, found.square, found.targets)},

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.inference.trained import Subject
 from pipeline.networks.attention import Attention, Kernel, use_kernel
-from pipeline.networks.dropout import Dropout, Noise
+from pipeline.networks.dropout import Dropout, DropoutState
 from pipeline.readings import Reading, point
 
 
@@ -53,10 +53,10 @@ def largest_eigenvalue(subject: Subject, iterations: int) -> float:
     weights = [weight for weight in subject.model.parameters() if weight.requires_grad]
     generator = torch.Generator().manual_seed(0)
     direction = _unit([torch.randn(weight.shape, generator=generator).to(weight) for weight in weights])
-    batch, task = subject.training_batch, subject.followed or subject.task
-    training = Noise(0, subject.step, 0.0, slice(0, len(batch.inputs)), len(batch.inputs))
+    batch, task = subject.training_batch, subject.training_task or subject.task
+    training = DropoutState(0, subject.step, 0.0, slice(0, len(batch.inputs)), len(batch.inputs))
     with _as_followed(subject.model), torch.enable_grad(), subject.runtime.autocast():
-        mean = task.loss(subject.model, batch, training).followed / batch.count
+        mean = task.loss(subject.model, batch, training).minimized / batch.count
         slopes = torch.autograd.grad(mean, weights, create_graph=True, allow_unused=True, materialize_grads=True)
         for _ in range(iterations):
             direction = _unit(_turned(slopes, weights, direction))
@@ -85,7 +85,7 @@ def _as_followed(model: nn.Module) -> Iterator[None]:
     kernels: dict[Attention, Kernel] = {module: module.kernel for module in model.modules() if isinstance(module, Attention)}
     dropouts = {module: module.rate for module in model.modules() if isinstance(module, Dropout)}
     running = [(weight, weight.clone()) for weight in model.parameters() if not weight.requires_grad]
-    use_kernel(model, "written")
+    use_kernel(model, "eager")
     for dropout in dropouts:
         dropout.rate = 0.0
     try:

@@ -60,7 +60,7 @@ def held_out(subject: Subject) -> HeldOut:
     hook = head.register_forward_pre_hook(enters)
     try:
         for some in np.array_split(rows, -(-count // TOGETHER)):
-            batch = subject.runtime.place(subject.task.batch("validation", some))
+            batch = subject.runtime.batch_to_device(subject.task.batch("validation", some))
             with torch.no_grad(), subject.runtime.autocast():
                 logits.append(subject.model(batch.inputs).float().cpu())
             targets.append(batch.targets.cpu())

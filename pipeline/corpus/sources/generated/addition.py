@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.corpus.sources.generated.markov import BLOCK, Floats, card, draws, sizes
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow
 
 Integers = npt.NDArray[np.int64]
@@ -26,7 +26,7 @@ def addition(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
 
     How hard a sum is, is how many digits its numbers have.
     """
-    fewest, digits = knobs.fewest_digits or knobs.digits, knobs.digits
+    fewest, digits = knobs.min_digits or knobs.digits, knobs.digits
     for split, size in sizes(knobs).items():
         rng, left = draws(knobs, split), size
         unused = {length: np.empty((0, 2), np.int64) for length in range(fewest, digits + 1)}
@@ -88,7 +88,7 @@ def _pairs(knobs: Prepare, split: str, rng: np.random.Generator, digits: int) ->
     start, end = {"train": (second, 1.0), "validation": (0.0, first), "test": (first, second)}[split]
     found = pairs[(start <= place) & (place < end)]
     if not len(found):
-        raise Refusal(f"prepare.digits: no pair of {digits} digits falls to the split {split}; more digits would do")
+        raise UserError(f"prepare.digits: no pair of {digits} digits falls to the split {split}; more digits would do")
     return found
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.corpus.sources.generated.markov import BLOCK, STREAMS, card, draws, sizes
 from pipeline.corpus.sources.splitting.text import split_by
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow
 
 BRACKETS = (b"()", b"[]", b"{}", b"<>")
@@ -30,7 +30,7 @@ def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     Source: Chomsky and Schützenberger, "The Algebraic Theory of Context-Free Languages", 1963; bounded in depth as in Hewitt
     et al., "RNNs can generate bounded hierarchical languages with optimal memory", 2020.
     """
-    depth, kinds = knobs.nesting, knobs.bracket_kinds
+    depth, kinds = knobs.max_depth, knobs.bracket_kinds
     for split, size in sizes(knobs).items():
         left, words = size, _words(depth, kinds, draws(knobs, split))
         with follow(f"generating {split}", size) as advance:
@@ -110,7 +110,7 @@ def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
                 advance(len(text))
     return Card(
         name="dyck",
-        source=f"generated: words of brackets of {knobs.bracket_kinds} kinds, at most {knobs.nesting} deep, of {SHORTEST} or"
+        source=f"generated: words of brackets of {knobs.bracket_kinds} kinds, at most {knobs.max_depth} deep, of {SHORTEST} or"
         " more symbols; in the unbalanced ones, which are half of them, two brackets of a balanced word have changed places",
         licence="CC0-1.0",
         split="by a digest of the balanced word; no word is used twice, spoilt or not",
@@ -121,16 +121,16 @@ def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
 def _new_words(knobs: Prepare, split: str, seen: set[bytes]) -> Iterator[tuple[bytes, int]]:
     """(a word of this split that is not among those `seen`, to which it is added; how deep it goes)."""
     in_vain = 0
-    for line, deepest in _words(knobs.nesting, knobs.bracket_kinds, draws(knobs, split)):
+    for line, deepest in _words(knobs.max_depth, knobs.bracket_kinds, draws(knobs, split)):
         word, in_vain = line[:-1], in_vain + 1
         if len(word) >= SHORTEST and word not in seen and split_by(word, knobs) == split:
             seen.add(word)
             yield word, deepest
             in_vain = 0
         elif in_vain == IN_VAIN:
-            raise Refusal(
-                f"prepare.bracket_kinds: {knobs.bracket_kinds}, nested {knobs.nesting} deep, allow too few different words for"
-                f" the split {split}; more kinds, a larger prepare.nesting or a smaller prepare.size would do"
+            raise UserError(
+                f"prepare.bracket_kinds: {knobs.bracket_kinds}, nested {knobs.max_depth} deep, allow too few different words"
+                f" for the split {split}; more kinds, a larger prepare.max_depth or a smaller prepare.generated_chars would do"
             )
 
 

@@ -24,9 +24,13 @@ Floats = npt.NDArray[np.float64]
 
 
 def sizes(knobs: Prepare) -> dict[str, int]:
-    """Symbols of each split: `size` for training, and the held-out shares beside it."""
-    total = knobs.size / (1 - knobs.validation_share - knobs.test_share)
-    return {"train": knobs.size, "validation": round(total * knobs.validation_share), "test": round(total * knobs.test_share)}
+    """Symbols of each split: `generated_chars` for training, and the held-out shares beside it."""
+    total = knobs.generated_chars / (1 - knobs.validation_share - knobs.test_share)
+    return {
+        "train": knobs.generated_chars,
+        "validation": round(total * knobs.validation_share),
+        "test": round(total * knobs.test_share),
+    }
 
 
 def draws(knobs: Prepare, split: str) -> np.random.Generator:
@@ -88,21 +92,21 @@ def _write_chain(rows: Floats, knobs: Prepare, splits: Splits, follow: Follow) -
 
 def markov(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     """A chain whose rows are drawn from a Dirichlet distribution: some successors likely, most rare."""
-    rows = np.random.default_rng(knobs.seed).dirichlet(np.full(knobs.symbols, 0.3), size=knobs.symbols)
+    rows = np.random.default_rng(knobs.seed).dirichlet(np.full(knobs.alphabet_size, 0.3), size=knobs.alphabet_size)
     _write_chain(rows, knobs, splits, follow)
-    rule = f"a Markov chain of {knobs.symbols} symbols, each row of its matrix drawn from Dirichlet(0.3)"
+    rule = f"a Markov chain of {knobs.alphabet_size} symbols, each row of its matrix drawn from Dirichlet(0.3)"
     says = f"exact: the entropy rate of the chain. Without context, a symbol has {entropy(stationary(rows)):.4f} nats"
     return card("markov", rule, entropy_rate(rows), says, STREAMS)
 
 
 def zipf_bigram(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     """A chain in which the successors of every symbol follow Zipf's law, each symbol with its own order of them."""
-    law = 1 / np.arange(1, knobs.symbols + 1)
+    law = 1 / np.arange(1, knobs.alphabet_size + 1)
     law /= law.sum()
     rng = np.random.default_rng(knobs.seed)
-    rows = np.stack([law[rng.permutation(knobs.symbols)] for _ in range(knobs.symbols)])
+    rows = np.stack([law[rng.permutation(knobs.alphabet_size)] for _ in range(knobs.alphabet_size)])
     _write_chain(rows, knobs, splits, follow)
-    rule = f"a chain of {knobs.symbols} symbols; the successors of each, in an order of its own, have odds 1, 1/2, 1/3, …"
+    rule = f"a chain of {knobs.alphabet_size} symbols; the successors of each, in an order of its own, have odds 1, 1/2, 1/3, …"
     says = f"exact: the entropy of Zipf's law. Without context, a symbol has {entropy(stationary(rows)):.4f} nats"
     return card("zipf_bigram", rule, entropy(law), says, STREAMS)
 
@@ -122,15 +126,15 @@ def repeats(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
         with follow(f"generating {split}", count) as advance:
             while written < count:
                 lengths = rng.integers(shortest, longest + 1, size=BLOCK // (shortest + longest))
-                text = _repeated(lengths, knobs.copies, knobs.symbols, rng)[: count - written]
+                text = _repeated(lengths, knobs.copies, knobs.alphabet_size, rng)[: count - written]
                 splits.write(split, text)
                 written += len(text)
                 advance(len(text))
             splits.write(split, b"", [0])
     said = f"{shortest} to {longest}" if shortest < longest else f"{shortest}"
     times = "twice" if knobs.copies == 2 else f"{knobs.copies} times"
-    rule = f"blocks of {said} symbols, uniform among {knobs.symbols}, each written {times}"
-    entropy_said = _entropy_of_repeats(knobs.symbols, shortest, longest, knobs.copies)
+    rule = f"blocks of {said} symbols, uniform among {knobs.alphabet_size}, each written {times}"
+    entropy_said = _entropy_of_repeats(knobs.alphabet_size, shortest, longest, knobs.copies)
     return card("repeats", rule, *entropy_said, STREAMS, grammar="" if knobs.copies % 2 or shortest < SHORTEST else "doubled")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.corpus.store.images import Pictures, split_training
+from pipeline.corpus.store.images import ImageWriter, split_training
 from pipeline.corpus.store.text import Card
 from pipeline.params import Prepare
 from pipeline.progress import Follow
@@ -38,7 +38,7 @@ SHEAR = 0.75  # the line tilts by half of that up and down
 GREYS = 160  # levels of a byte for a height of 1; 128 is nothing, and heights rarely come to .7
 
 
-def mnist1d(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
+def mnist1d(knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
     """A stroke for each of ten digits, stretched, moved, scaled and tilted at random, in noise."""
     rng = np.random.default_rng(knobs.seed)
     labels = rng.permutation(np.arange(EXAMPLES) % len(STROKES))

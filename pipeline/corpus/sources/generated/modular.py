@@ -14,7 +14,7 @@ from jaxtyping import Integer
 
 from pipeline.artifacts import SPLITS, rounded
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -66,7 +66,7 @@ def _dealt_out(knobs: Prepare) -> dict[str, Pairs]:
     cuts = np.round(len(order) * np.array([knobs.train_share, knobs.train_share + held_out * of_held_out])).astype(int)
     dealt = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))
     if not all(map(len, dealt.values())):
-        raise Refusal(
+        raise UserError(
             f"prepare.modulus: {knobs.modulus} gives {len(order)} pairs, too few for three splits; a larger one would do"
         )
     if knobs.operation == "add":

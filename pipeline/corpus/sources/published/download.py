@@ -23,7 +23,7 @@ import requests
 
 from pipeline.artifacts import alone, sha256_of
 from pipeline.artifacts import cache as cache  # which is asked for here
-from pipeline.params import Refusal
+from pipeline.params import UserError
 from pipeline.progress import Follow, say
 
 TRIES = 5
@@ -98,7 +98,7 @@ def intact(name: str, *more: type[Exception]) -> Iterator[None]:
     try:
         yield
     except damage as error:
-        raise Refusal(f"{name}: cannot be unpacked: {error}") from None
+        raise UserError(f"{name}: cannot be unpacked: {error}") from None
 
 
 @contextlib.contextmanager
@@ -118,9 +118,9 @@ def unpacked(path: Path, name: str) -> Iterator[IO[bytes]]:
             archive = stack.enter_context(zipfile.ZipFile(stream))
             members = [member for member in archive.infolist() if not member.is_dir()]
             if len(members) != 1:
-                raise Refusal(f"{name}: the zip holds {len(members)} files; one is wanted")
+                raise UserError(f"{name}: the zip holds {len(members)} files; one is wanted")
             if members[0].flag_bits & 1:
-                raise Refusal(f"{name}: the zip wants a password")
+                raise UserError(f"{name}: the zip wants a password")
             stream = stack.enter_context(archive.open(members[0]))
         yield stream
 
@@ -136,14 +136,14 @@ def _place(sha256: str) -> Iterator[Path]:
                 place.unlink()
             yield place
     except OSError as error:
-        raise Refusal(f"{folder}: {error.strerror or error}; RALLY_CACHE=FOLDER puts the downloads elsewhere") from None
+        raise UserError(f"{folder}: {error.strerror or error}; RALLY_CACHE=FOLDER puts the downloads elsewhere") from None
 
 
 def _settle(arrived: Path, place: Path, sha256: str, name: str) -> None:
     found = sha256_of(arrived)
     if found != sha256:
         arrived.unlink()
-        raise Refusal(f"{name}: is not the file that was meant: its sha256 is {found}, and {sha256} was wanted")
+        raise UserError(f"{name}: is not the file that was meant: its sha256 is {found}, and {sha256} was wanted")
     with arrived.open("rb") as file:
         os.fsync(file.fileno())
     arrived.replace(place)
@@ -157,13 +157,13 @@ def _fetch(url: str, part: Path, follow: Follow, pause: float) -> None:
         except requests.HTTPError as error:
             problem = f"the server answers {error.response.status_code} {error.response.reason}"
             if error.response.status_code < 500 and error.response.status_code not in (408, 429):
-                raise Refusal(f"{shown(url)}: {problem}") from None
+                raise UserError(f"{shown(url)}: {problem}") from None
         except (requests.RequestException, ValueError) as error:
             problem = reason(error)
         if attempt + 1 < TRIES:
             say(f"{shown(url)}: {problem}; trying again in {pause * 2**attempt:g} s")
             time.sleep(pause * 2**attempt)
-    raise Refusal(f"{shown(url)}: cannot be fetched ({problem}); the next run goes on from what has come; {OFFLINE}")
+    raise UserError(f"{shown(url)}: cannot be fetched ({problem}); the next run goes on from what has come; {OFFLINE}")
 
 
 def _resume(url: str, part: Path, follow: Follow) -> None:
@@ -216,4 +216,4 @@ def _pip_download(requirement: str, pinned: Path, folder: Path, wheel: bool) -> 
     if result.returncode:
         errors = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]
         last = (errors or result.stderr.splitlines() or ["it gave no reason"])[-1]
-        raise Refusal(f"{requirement}: pip cannot fetch it ({last}); {OFFLINE}")
+        raise UserError(f"{requirement}: pip cannot fetch it ({last}); {OFFLINE}")

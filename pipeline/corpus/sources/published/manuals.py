@@ -16,7 +16,7 @@ from pipeline.corpus.sources.published import download as fetch
 from pipeline.corpus.sources.published.texts import held_out_in_order
 from pipeline.corpus.sources.splitting.text import key_of
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow
 
 LARGE = 0.02  # of the bytes: the manual of a larger service is for training, for held out it alone would decide a score
@@ -53,7 +53,7 @@ class Manuals:
             licence="Apache-2.0",
             split="by service, whole services by a digest of their names until the shares are met; the largest services are for"
             " training. A text that stands twice is left out the second time. Services tell of like things in like words:"
-            " prepare.near_duplicate finds those",
+            " prepare.dedup_threshold finds those",
             sha256={f"{self.requirement.replace('==', '-')}-py3-none-any.whl": self.sha256},
             members=members,
             left_out={"copies": copies},
@@ -71,7 +71,7 @@ def _manuals(archive: Path, name: str, follow: Follow) -> dict[str, list[bytes]]
                 manuals.setdefault(file.split("/")[-3], []).extend(filter(None, (plain(text).encode() for text in texts)))
                 advance(wheel.getinfo(file).file_size)
     if not manuals:
-        raise Refusal(f"{name}: holds no service-2.json.gz, the descriptions that are meant")
+        raise UserError(f"{name}: holds no service-2.json.gz, the descriptions that are meant")
     return manuals
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.corpus.sources.published import download as fetch
 from pipeline.corpus.sources.splitting.labelled_splits import ALIKE, Example, by_family, distinct
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow
 
 NEUTRAL = 0.5  # a mean rating nearer to 0 than this is neither positive nor negative
@@ -69,7 +69,7 @@ def _rated(archive: Path, name: str) -> Iterator[tuple[str, float, tuple[str, st
         inner = next((m for m in package if m.name.endswith("hutto_ICWSM_2014.tar.gz")), None)
         packed = package.extractfile(inner) if inner else None
         if packed is None:
-            raise Refusal(f"{name}: holds no hutto_ICWSM_2014.tar.gz, the ratings that are meant")
+            raise UserError(f"{name}: holds no hutto_ICWSM_2014.tar.gz, the ratings that are meant")
         with tarfile.open(fileobj=io.BytesIO(packed.read())) as ratings:
             files = sorted((m for m in ratings if m.name.endswith(SUFFIX)), key=lambda member: member.name)
             texts = {Path(m.name).name: (ratings.extractfile(m) or io.BytesIO()).read() for m in files}
@@ -79,7 +79,7 @@ def _rated(archive: Path, name: str) -> Iterator[tuple[str, float, tuple[str, st
                 key, mean, text = line.split("\t")
                 rating = float(mean)
             except ValueError:
-                raise Refusal(f"{name}: {file}, line {number}: is no id, rating and text with tabs between them") from None
+                raise UserError(f"{name}: {file}, line {number}: is no id, rating and text with tabs between them") from None
             if plain := " ".join(html.unescape(html.unescape(text)).split()):
                 yield plain, rating, (file, key.partition("_")[0])
 

@@ -16,7 +16,7 @@ from pipeline.corpus.sources.splitting.text import key_of
 BLOCK = 1 << 22  # bytes of text that are taken at once
 
 
-class Shelf:
+class DiskTexts:
     """Texts and their labels in the order in which they came, in a file without a name that goes when the process does.
 
     Args:

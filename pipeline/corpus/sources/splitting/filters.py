@@ -14,19 +14,19 @@ from pipeline.corpus.sources.splitting.near_duplicates import Found, near_duplic
 from pipeline.corpus.sources.splitting.removal import keep
 from pipeline.corpus.store.labels import chosen
 from pipeline.corpus.store.text import Card
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow
 
 
 def leave_out(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple[Card, dict[str, Any]]:
-    """Do to a text in a folder what prepare.near_duplicate, examples and label_noise ask for.
+    """Do to a text in a folder what prepare.dedup_threshold, max_examples and label_noise ask for.
 
     Returns:
         the card as it now is, and what else is to be said on it.
     """
     says: dict[str, Any] = {}
-    if knobs.near_duplicate:
-        found = _near_duplicates(folder, card, knobs.near_duplicate, follow)
+    if knobs.dedup_threshold:
+        found = _near_duplicates(folder, card, knobs.dedup_threshold, follow)
         card = replace(card, sources=_counted(card.sources, found.kept["train"]))
         says["near_duplicates"] = found.says
     if card.classes:
@@ -40,13 +40,15 @@ def leave_out(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple
 
 def _near_duplicates(folder: Path, card: Card, threshold: float, follow: Follow) -> Found:
     if card.test_is_validation:
-        raise Refusal(f"prepare.near_duplicate: the test text of '{card.name}' is its validation text; 0 would do")
+        raise UserError(f"prepare.dedup_threshold: the test text of '{card.name}' is its validation text; 0 would do")
     if len(document_ends(folder, "train")) == 1:
-        raise Refusal(f"prepare.near_duplicate: compares documents, and the training text of '{card.name}' is one; 0 would do")
+        raise UserError(
+            f"prepare.dedup_threshold: compares documents, and the training text of '{card.name}' is one; 0 would do"
+        )
     found = near_duplicates(folder, threshold, follow)
     for split, kept in found.kept.items():
         if not kept.any():
-            raise Refusal(f"prepare.near_duplicate: {threshold:g} leaves nothing of {split}; a higher one would do, or 0")
+            raise UserError(f"prepare.dedup_threshold: {threshold:g} leaves nothing of {split}; a higher one would do, or 0")
         keep(folder, split, kept)
     return found
 

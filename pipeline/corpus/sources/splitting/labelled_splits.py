@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Int, Int8
 
 from pipeline.artifacts import SPLITS
-from pipeline.corpus.sources.splitting.disk_texts import Shelf
+from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
 from pipeline.corpus.sources.splitting.minhash import families
 from pipeline.corpus.sources.splitting.text import key_of
 from pipeline.corpus.store.text import Splits
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 
 ALIKE = 0.5  # texts of which half of the shingles are the same are of one family
 
@@ -63,14 +63,14 @@ def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepar
     for split in SPLITS:
         held = {example.label for example, home in zip(examples, homes, strict=True) if home == split}
         if missing := [name for name in classes if name not in held]:
-            raise Refusal(
+            raise UserError(
                 f"prepare: the split {split} has no example of the class '{missing[0]}'; more text or larger shares would do"
             )
     _write(examples, homes, classes, splits)
 
 
 def by_class(
-    shelf: Shelf,
+    shelf: DiskTexts,
     places: Int[np.ndarray, " n"],
     labels: Int[np.ndarray, " n"],
     classes: Sequence[str],
@@ -93,7 +93,7 @@ def by_class(
     for name, of_class in zip(classes, np.split(drawn, np.cumsum(counts)[:-1]), strict=True):
         most = (len(of_class) - 1) // max(len(shares), 1)
         if not most and shares:
-            raise Refusal(
+            raise UserError(
                 f"prepare.label_column: the class '{name}' has {len(of_class)} different texts, too few for"
                 f" {NUMBERS[len(shares) + 1]} splits; {len(shares) + 1} or more would do"
             )
@@ -105,13 +105,15 @@ def by_class(
     _take(shelf, places, labels, homes, splits)
 
 
-def as_given(split: str, shelf: Shelf, places: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"], splits: Splits) -> None:
+def as_given(
+    split: str, shelf: DiskTexts, places: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"], splits: Splits
+) -> None:
     """Some texts of a shelf, all of them to the split that they are published in."""
     _take(shelf, places, labels, np.full(len(places), SPLITS.index(split), np.int8), splits)
 
 
 def _take(
-    shelf: Shelf,
+    shelf: DiskTexts,
     places: Int[np.ndarray, " n"],
     labels: Int[np.ndarray, " n"],
     homes: Int8[np.ndarray, " n"],

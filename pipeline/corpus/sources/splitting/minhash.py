@@ -165,7 +165,7 @@ def _band_keys(sketches: Sketches, plan: Plan) -> Iterator[Shingles]:
         yield keys
 
 
-def alike(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, int]]:
+def near_duplicate_pairs(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, int]]:
     """Every pair of texts that are so alike, by their numbers."""
     plan = planned(threshold)
     sketches = sketched(texts, plan)
@@ -190,7 +190,7 @@ def families(texts: Sequence[str], groups: Sequence[Hashable], threshold: float)
 
     first: dict[Hashable, int] = {}
     of_groups = ((first.setdefault(group, text), text) for text, group in enumerate(groups))
-    for pairs in (of_groups, alike(texts, threshold)):
+    for pairs in (of_groups, near_duplicate_pairs(texts, threshold)):
         for one, other in pairs:
             heads = sorted((head(one), head(other)))
             root[heads[1]] = heads[0]

@@ -12,7 +12,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 
 from pipeline.corpus.sources.file_formats import HEAD, not_utf8, signature_of
 from pipeline.corpus.store.text import Splits
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Advance
 
 CHUNK = 1 << 20  # bytes read at once
@@ -49,17 +49,17 @@ def checked(stream: Stream, name: str, *, exact: bool = False) -> Iterator[bytes
             if len(head) < HEAD:
                 head += chunk[: HEAD - len(head)]
                 if not exact and (what := signature_of(head)):
-                    raise Refusal(f"{name}: {what}")
+                    raise UserError(f"{name}: {what}")
             text = utf8.decode(chunk)
             if not exact and (place := chunk.find(b"\0")) >= 0:
-                raise Refusal(f"{name}: {not_utf8(head, 0, read + place)}")
+                raise UserError(f"{name}: {not_utf8(head, 0, read + place)}")
             read += len(chunk)
             yield (text if exact else lines.decode(text)).encode()
         if not exact:
             yield lines.decode(utf8.decode(b"", final=True), final=True).encode()
     except UnicodeDecodeError as error:
         place = max(read - len(utf8.getstate()[0]), 0) + error.start
-        raise Refusal(f"{name}: {not_utf8(head, error.object[error.start], place)}") from None
+        raise UserError(f"{name}: {not_utf8(head, error.object[error.start], place)}") from None
 
 
 def separated(chunks: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
@@ -104,11 +104,11 @@ def json_value(line: str, where: str) -> Any:
     try:
         return json.loads(line)
     except json.JSONDecodeError as error:
-        raise Refusal(f"{where}: is not JSON: {error.msg} (column {error.colno:,})") from None
+        raise UserError(f"{where}: is not JSON: {error.msg} (column {error.colno:,})") from None
     except RecursionError:
-        raise Refusal(f"{where}: is nested too deep to be read; an object of a text and a label is wanted") from None
+        raise UserError(f"{where}: is nested too deep to be read; an object of a text and a label is wanted") from None
     except ValueError:  # Python's limit to the digits of an integer
-        raise Refusal(f"{where}: holds a number of thousands of digits; put it in quotes, or leave it out") from None
+        raise UserError(f"{where}: holds a number of thousands of digits; put it in quotes, or leave it out") from None
 
 
 def is_whole(text: str) -> bool:

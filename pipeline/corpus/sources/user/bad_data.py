@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import say
 
 
@@ -10,17 +10,17 @@ class Unusable:
     """Rows, images and files that cannot be used, as they are met."""
 
     def __init__(self, knobs: Prepare, what: str) -> None:
-        self.leave_out, self.what = knobs.faulty == "leave_out", what
+        self.leave_out, self.what = knobs.on_bad_data == "skip", what
         self.count, self.first = 0, ""
 
     def add(self, problem: str) -> None:
         """Take note of one: where it is, and what is wrong with it.
 
         Raises:
-            Refusal: prepare.faulty is not to leave such out.
+            Refusal: prepare.on_bad_data is not to leave such out.
         """
         if not self.leave_out:
-            raise Refusal(f"{problem} (prepare.faulty=leave_out goes on without such {self.what})")
+            raise UserError(f"{problem} (prepare.on_bad_data=skip goes on without such {self.what})")
         self.count += 1
         self.first = self.first or problem
 

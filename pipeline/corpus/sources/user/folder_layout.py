@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.artifacts import SPLITS
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import say
 
 # What folders and files of published data sets are called, whatever the case.
@@ -44,7 +44,7 @@ def files_in(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if is_own(Path(name))]
         for name in folders:
             if (path := Path(at, name)).is_symlink():
-                raise Refusal(
+                raise UserError(
                     f"{shown(path)}: is a link to a folder, and links in prepare.path are not followed; put the folder there"
                 )
         found += [path for name in files if is_own(Path(name)) and usable(path := Path(at, name))]
@@ -66,9 +66,9 @@ def usable(path: Path) -> bool:
         str(path).encode()
         mode = path.stat().st_mode
     except UnicodeEncodeError:
-        raise Refusal(f"{shown(path)}: this name is not UTF-8, in which data/raw/card.json is written; rename it") from None
+        raise UserError(f"{shown(path)}: this name is not UTF-8, in which data/raw/card.json is written; rename it") from None
     except FileNotFoundError:
-        raise Refusal(f"{shown(path)}: is a link to '{path.readlink()}', which is not there") from None
+        raise UserError(f"{shown(path)}: is a link to '{path.readlink()}', which is not there") from None
     return stat.S_ISREG(mode)
 
 
@@ -110,10 +110,10 @@ def published_files(names: Iterable[str], folder: Path) -> dict[str, str] | None
             say_kept(Counter(found.values()), folder, "files")
             return found
     if "train" in certain.values() and (either := [name for name in unnamed if _words(name) & EITHER and not _likely(name)]):
-        raise Refusal(either_of(folder / either[0]))
+        raise UserError(either_of(folder / either[0]))
     if other is not None and is_split(certain.values()):
         train, held_out = (next(name for name in certain if (certain[name] == "train") is which) for which in (True, False))
-        raise Refusal(
+        raise UserError(
             f"prepare.path: '{folder}' holds {train} and {held_out}, which are named after splits, and {other}, which is"
             " not; name all of them so, or move it elsewhere"
         )

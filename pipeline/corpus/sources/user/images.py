@@ -29,11 +29,11 @@ from pipeline.corpus.sources.user.folder_layout import (
     split_named,
     usable,
 )
-from pipeline.corpus.store.disk_images import Images, Some, Stack
+from pipeline.corpus.store.disk_images import DiskImages, Images, Some
 from pipeline.corpus.store.image_duplicates import digests
-from pipeline.corpus.store.images import Pictures, deal_out, split_all
+from pipeline.corpus.store.images import ImageWriter, deal_out, split_all
 from pipeline.corpus.store.text import Card
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow, say
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no format whose reader starts another program
@@ -53,7 +53,7 @@ class Found(NamedTuple):
     path: Path
 
 
-def file(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
+def file(knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
     """The user's own images: a folder with a folder for each class, all of one size, all grey or all in colour.
 
     A published split (train, val, test with the classes in each) is kept.
@@ -62,9 +62,9 @@ def file(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
     class_of = classes_of(one.label for one in found)
     classes = in_order(set(class_of.values()))
     if len(classes) < 2:
-        raise Refusal(f"prepare.path: '{knobs.path}' holds images of one class, '{classes[0]}'; two or more are wanted")
+        raise UserError(f"prepare.path: '{knobs.path}' holds images of one class, '{classes[0]}'; two or more are wanted")
     unusable = Unusable(knobs, "images")
-    images = Stack(pictures.folder)
+    images = DiskImages(pictures.folder)
     read = _read(found, images, unusable, follow)
     faulty = unusable.told()
     number = {name: number for number, name in enumerate(classes)}
@@ -72,7 +72,7 @@ def file(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
     split_of = np.array([SPLITS.index(one.split) if one.split else NO_SPLIT for one in read], np.int64)
     keep = _of_one_class(read, images, labels, split_of)
     if not len(keep):
-        raise Refusal(f"prepare.path: '{knobs.path}' holds no image that can be used")
+        raise UserError(f"prepare.path: '{knobs.path}' holds no image that can be used")
     left_out = faulty | ({"images_with_two_labels": gone} if (gone := len(read) - len(keep)) else {})
     how = _fill(pictures, Some(images, keep), labels[keep], classes, split_of[keep], knobs)
     return Card(
@@ -85,7 +85,7 @@ def file(knobs: Prepare, pictures: Pictures, follow: Follow) -> Card:
     )
 
 
-def _read(found: Sequence[Found], images: Stack, unusable: Unusable, follow: Follow) -> list[Found]:
+def _read(found: Sequence[Found], images: DiskImages, unusable: Unusable, follow: Follow) -> list[Found]:
     """Put the pixels of the images that can be used on a stack; which ones these are.
 
     Raises:
@@ -96,11 +96,11 @@ def _read(found: Sequence[Found], images: Stack, unusable: Unusable, follow: Fol
         for one in found:
             try:
                 pixels = pixels_of(one.path)
-            except Refusal as refusal:
+            except UserError as refusal:
                 unusable.add(str(refusal))
                 continue
             if read and pixels.shape != images.shape[1:]:
-                raise Refusal(
+                raise UserError(
                     f"{one.path} is {described(pixels.shape)}, {read[0].path} is {described(images.shape[1:])};"
                     " a network wants images of one size and kind"
                 )
@@ -124,7 +124,7 @@ def _of_one_class(
 
 
 def _fill(
-    pictures: Pictures,
+    pictures: ImageWriter,
     images: Images,
     labels: Int[np.ndarray, " N"],
     classes: Sequence[str],
@@ -136,7 +136,7 @@ def _fill(
         return split_all(pictures, images, labels, classes, knobs)
     places = {split: some for number, split in enumerate(SPLITS) if len(some := np.flatnonzero(split_of == number))}
     if "train" not in places:
-        raise Refusal(f"prepare.path: '{knobs.path}' holds no image for training that can be used")
+        raise UserError(f"prepare.path: '{knobs.path}' holds no image for training that can be used")
     _say_absent({split: labels[some] for split, some in places.items()}, classes, knobs)
     how, lacking = kept(places), missing(places, knobs)
     for split, some in places.items():
@@ -157,7 +157,7 @@ def _say_absent(labels: dict[str, np.ndarray], classes: Sequence[str], knobs: Pr
         held = set(some.tolist())
         if absent := [name for number, name in enumerate(classes) if number not in held]:
             if split == "train":
-                raise Refusal(f"prepare.path: the class '{absent[0]}' is held out and has no image for training")
+                raise UserError(f"prepare.path: the class '{absent[0]}' is held out and has no image for training")
             say(f"the split {split} has no image of the class '{absent[0]}'")
 
 
@@ -171,14 +171,14 @@ def own_images(knobs: Prepare) -> list[Found]:
     folder = Path(knobs.path)
     wanted = f"images want a folder with a folder for each class, such as {folder}/cats and {folder}/dogs"
     if not folder.is_dir():
-        raise Refusal(f"prepare.path: '{folder}' is not a folder; {wanted}")
+        raise UserError(f"prepare.path: '{folder}' is not a folder; {wanted}")
     folders = _folders(folder)
     if not _named_after_splits(folder, folders):
         if len(folders) < 2:
             held = f"one class, '{folders[0].name}'" if folders else "no folder"
             inside = [path.name for path in _folders(folders[0])] if folders else []
             hint = f"; is '{folders[0]}' meant, with {' and '.join(inside[:2])} in it?" if len(inside) > 1 else ""
-            raise Refusal(f"prepare.path: '{folder}' holds {held}; {wanted}{hint}")
+            raise UserError(f"prepare.path: '{folder}' holds {held}; {wanted}{hint}")
         _say_beside(folder)
         found = _splits_within(_of_classes("", folders), folder)
     else:
@@ -200,18 +200,18 @@ def _named_after_splits(folder: Path, folders: Sequence[Path]) -> bool:
     with_classes = [path for path in splits if _folders(path)]
     either = [path for path in folders if path.name.casefold() in EITHER and _folders(path)]
     if either and with_classes:
-        raise Refusal(either_of(either[0]))
+        raise UserError(either_of(either[0]))
     if len(splits) == len(with_classes) == len(folders) and is_split(split_named(path.name) or "" for path in folders):
         return True
     if with_classes and len(folders) > 1:
         other = next((path for path in folders if path not in with_classes), None)
         besides = f"beside {other.name}, which is not" if other else "and none to train on with one that is held out"
-        raise Refusal(
+        raise UserError(
             f"prepare.path: '{folder}' holds {with_classes[0].name}, which is laid out as a split with"
             f" '{_folders(with_classes[0])[0].name}' in it, {besides}; put train, val and test there alone, or classes alone"
         )
     if is_split(split_named(path.name) or "" for path in splits):
-        raise Refusal(
+        raise UserError(
             f"prepare.path: '{folder}' holds {' and '.join(path.name for path in splits)}, which are names of splits, with no"
             f" folders of classes in them; a split wants a folder for each class ({splits[0].name}/cats), and a class that is"
             " called so another name"
@@ -236,7 +236,7 @@ def _splits_within(found: list[Found], folder: Path) -> list[Found]:
     if not is_split(named.values()):
         return found
     if other := [one.path for one in found if one.path not in named]:
-        raise Refusal(f"prepare.path: '{next(iter(named))}' is in a folder named after a split, and '{other[0]}' is not")
+        raise UserError(f"prepare.path: '{next(iter(named))}' is in a folder named after a split, and '{other[0]}' is not")
     return [one._replace(split=named[one.path]) for one in found]
 
 
@@ -244,7 +244,7 @@ def _of_classes(split: str, classes: Sequence[Path]) -> list[Found]:
     found = [Found(split, path.name.strip(), file) for path in classes for file in files_in(path)]
     filled = {one.label for one in found}
     if empty := [path for path in classes if path.name.strip() not in filled]:
-        raise Refusal(f"prepare.path: there is no image in '{empty[0]}'; a class wants some, or its folder must go")
+        raise UserError(f"prepare.path: there is no image in '{empty[0]}'; a class wants some, or its folder must go")
     return found
 
 
@@ -266,7 +266,7 @@ def pixels_of(path: Path) -> UInt8[np.ndarray, "H W C"]:
     try:
         with Image.open(path, formats=FORMATS) as image:
             if problem := _unlike(image):
-                raise Refusal(f"{path}: {problem}")
+                raise UserError(f"{path}: {problem}")
             mode = READ_AS[image.mode]
             # A palette or one colour that is transparent counts only where a pixel is.
             may_be_clear = mode != "RGBA" and "transparency" in image.info
@@ -275,11 +275,11 @@ def pixels_of(path: Path) -> UInt8[np.ndarray, "H W C"]:
                 turned = turned.convert(mode)
             pixels = np.asarray(turned)
     except UnidentifiedImageError:
-        raise Refusal(f"{path}: is not an image of a known format; {', '.join(FORMATS)} are read") from None
+        raise UserError(f"{path}: is not an image of a known format; {', '.join(FORMATS)} are read") from None
     except PermissionError as error:
-        raise Refusal(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (*DAMAGE, Image.DecompressionBombError) as error:
-        raise Refusal(f"{path}: cannot be read, it is damaged or cut short: {error}") from None
+        raise UserError(f"{path}: cannot be read, it is damaged or cut short: {error}") from None
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 

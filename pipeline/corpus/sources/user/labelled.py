@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from pipeline.artifacts import SPLITS
-from pipeline.corpus.sources.splitting.disk_texts import Shelf
+from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
 from pipeline.corpus.sources.splitting.exact_duplicates import numbered, repeats
 from pipeline.corpus.sources.splitting.labelled_splits import as_given, by_class
 from pipeline.corpus.sources.splitting.text import checked, is_whole, json_value, lines_of, told
@@ -26,7 +26,7 @@ from pipeline.corpus.sources.user.bad_data import Unusable
 from pipeline.corpus.sources.user.classes import classes_of, in_order
 from pipeline.corpus.sources.user.folder_layout import files_in, kept, missing, published_files, some_of, usable
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, Refusal, suggest
+from pipeline.params import Prepare, UserError, suggest
 from pipeline.progress import Follow, say
 
 DELIMITERS = ",;\t|"  # as spreadsheets and databases write them, here and there
@@ -51,7 +51,7 @@ class Rows:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.shelf = Shelf(folder)
+        self.shelf = DiskTexts(folder)
         self._lines = array("q")
         self._begins: list[int] = []  # at which of the texts each file begins
         self._files: list[tuple[str, str]] = []  # (its name, the split that it is published in)
@@ -99,7 +99,7 @@ def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
             except NoColumn as refusal:
                 if split == "train":
                     raise
-                raise Refusal(f"{refusal}; if {split} has no labels, name the training file alone in prepare.path") from None
+                raise UserError(f"{refusal}; if {split} has no labels, name the training file alone in prepare.path") from None
     faulty = unusable.told()
     labels, known = _labels(rows.shelf)
     given, left_out = _apart(rows, labels, known)
@@ -131,20 +131,20 @@ def _files(path: Path) -> dict[str, Path]:
     kinds = " or ".join(KINDS)
     if path.is_file():
         if path.suffix.lower() not in KINDS:
-            raise Refusal(f"prepare.path: {path.name}: is not a {kinds} file, which labelled texts come in")
+            raise UserError(f"prepare.path: {path.name}: is not a {kinds} file, which labelled texts come in")
         return {path.name: path} if usable(path) else {}
     if not path.is_dir():
-        raise Refusal(f"prepare.path: there is no file or folder '{path}' here")
+        raise UserError(f"prepare.path: there is no file or folder '{path}' here")
     found = files_in(path)
     files = {p.relative_to(path).as_posix(): p for p in found if p.suffix.lower() in KINDS}
     if not files:
-        raise Refusal(f"prepare.path: no file in '{path}' is a {kinds}; put your labelled texts there")
+        raise UserError(f"prepare.path: no file in '{path}' is a {kinds}; put your labelled texts there")
     if other := [p.relative_to(path).as_posix() for p in found if p.suffix.lower() in TABLES]:
         say(f"left out: {len(other):,} files in '{path}' that are not {kinds}, such as {other[0]}")
     return files
 
 
-class NoColumn(Refusal):
+class NoColumn(UserError):
     """A file lacks the column of the text or of the label."""
 
 
@@ -192,7 +192,7 @@ def _header(header: str, delimiters: str, knobs: Prepare, name: str) -> tuple[st
             raise NoColumn(f"{knob}: {name} has no column '{column}'. {suggest(column, tuple(heads[sign]))}{first}")
         if heads[sign].count(column) > 1:
             places = " and ".join(str(place) for place, head in enumerate(heads[sign], start=1) if head == column)
-            raise Refusal(f"{knob}: {name}, line 1: the columns {places} are both named '{column}'; rename one of them")
+            raise UserError(f"{knob}: {name}, line 1: the columns {places} are both named '{column}'; rename one of them")
     return sign, heads[sign]
 
 
@@ -245,7 +245,7 @@ def _json_rows(name: str, lines: Iterator[str], knobs: Prepare, unusable: Unusab
         where = f"{name}, line {number}"
         try:
             row = json_value(line, where)
-        except Refusal as refusal:
+        except UserError as refusal:
             unusable.add(str(refusal))
             continue
         if problem := _unlike_an_object(row, wanted, where) or _key_twice(line, quoted, where):
@@ -309,7 +309,7 @@ def _is_gap(label: object) -> bool:
 # --------------------------------------------------------------------------------------------------------------- dealing
 
 
-def _labels(shelf: Shelf) -> tuple[Int[np.ndarray, " N"], list[str]]:
+def _labels(shelf: DiskTexts) -> tuple[Int[np.ndarray, " N"], list[str]]:
     """(the number of each text's class, the names of the classes by their numbers)."""
     class_of = classes_of(shelf.names)
     names = sorted(set(class_of.values()))
@@ -359,11 +359,13 @@ def _classes(
     """
     held = np.unique(np.concatenate([labels[:0], *(labels[places] for places in given.values())]))
     if not len(held):
-        raise Refusal(f"prepare.path: {name}: there is no labelled text in there")
+        raise UserError(f"prepare.path: {name}: there is no labelled text in there")
     if len(held) == 1:
-        raise Refusal(f"prepare.label_column: all texts of {name} are of the class '{known[held[0]]}'; two or more are wanted")
+        raise UserError(
+            f"prepare.label_column: all texts of {name} are of the class '{known[held[0]]}'; two or more are wanted"
+        )
     if len(held) > MOST:
-        raise Refusal(f"prepare.label_column: {name} has {len(held):,} classes; {MOST:,} is the most")
+        raise UserError(f"prepare.label_column: {name} has {len(held):,} classes; {MOST:,} is the most")
     number_of = {known[label]: label for label in held.tolist()}
     classes = in_order(number_of)
     numbers = np.full(len(known), -1, np.int64)
@@ -383,7 +385,7 @@ def _of_known_classes(
         held = np.bincount(labels[given.get(split, [])], minlength=len(classes))
         absent = [name for name, count in zip(classes, held, strict=True) if not count]
         if absent and split == "train":
-            raise Refusal(f"prepare.path: the class '{absent[0]}' is held out and has no text for training")
+            raise UserError(f"prepare.path: the class '{absent[0]}' is held out and has no text for training")
         if absent and split in given:
             say(f"the split {split} has no text of the class '{absent[0]}'")
 

@@ -23,7 +23,7 @@ from pipeline.corpus.sources.user.folder_layout import (
     usable,
 )
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, Refusal
+from pipeline.params import Prepare, UserError
 from pipeline.progress import Follow, say
 
 FAR = 0.5  # a split that got less than this share of what was asked for it is said
@@ -46,12 +46,12 @@ def file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     documents, copies = _distinct(files, layout or {}, unusable, follow)
     faulty = unusable.told()
     if not documents:
-        raise Refusal(f"prepare.path: {some_of(files)}: there is no text in there")
+        raise UserError(f"prepare.path: {some_of(files)}: there is no text in there")
     given: dict[str, list[Document]] = {}
     for one in documents:
         given.setdefault((layout or {}).get(one.name, "train"), []).append(one)
     if "train" not in given:
-        raise Refusal("prepare.path: all text for training is held out as well; there is nothing to learn from")
+        raise UserError("prepare.path: all text for training is held out as well; there is nothing to learn from")
     members, how = _deal_out(given, missing(given, knobs), splits)
     if layout:
         how = "; ".join(filter(None, (kept(given), how)))
@@ -80,17 +80,17 @@ def own_files(knobs: Prepare) -> dict[str, Path]:
         return {path.name: path} if usable(path) else {}
     if not path.is_dir():
         wild = "; wildcards stand in prepare.pattern, and the path names a folder" if re.search(r"[*?\[]", knobs.path) else ""
-        raise Refusal(f"prepare.path: there is no file or folder '{path}' here{wild}")
+        raise UserError(f"prepare.path: there is no file or folder '{path}' here{wild}")
     asked_for = any(part.startswith(".") for part in Path(knobs.pattern).parts)
     try:
         found = [p for p in path.glob(knobs.pattern) if asked_for or is_own(p.relative_to(path))]
     except (ValueError, NotImplementedError) as error:
-        raise Refusal(f"prepare.pattern: '{knobs.pattern}' is no pattern of files inside '{path}': {error}") from None
+        raise UserError(f"prepare.pattern: '{knobs.pattern}' is no pattern of files inside '{path}': {error}") from None
     found = sorted(p for p in found if usable(p))
     if "**" in knobs.pattern:
         _no_linked_folder(path)
     if not found:
-        raise Refusal(f"prepare.pattern: no file in '{path}' fits '{knobs.pattern}'; put your text there")
+        raise UserError(f"prepare.pattern: no file in '{path}' fits '{knobs.pattern}'; put your text there")
     return {p.relative_to(path).as_posix() if p.is_relative_to(path) else p.name: p for p in found}
 
 
@@ -98,7 +98,7 @@ def _no_linked_folder(path: Path) -> None:
     for at, folders, _ in os.walk(path, onerror=unreadable):
         for name in folders:
             if (folder := Path(at, name)).is_symlink() and is_own(folder.relative_to(path)):
-                raise Refusal(
+                raise UserError(
                     f"{shown(folder)}: is a link to a folder, and ** does not follow such links; put the folder there, or"
                     " name it in prepare.path"
                 )
@@ -109,7 +109,7 @@ def _text_of(name: str, path: Path) -> Iterator[bytes]:
         with path.open("rb") as stream:
             yield from checked(stream, name)
     except OSError as error:
-        raise Refusal(f"{name}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{name}: cannot be read: {error.strerror}") from None
 
 
 def _distinct(
@@ -127,7 +127,7 @@ def _distinct(
                 for chunk in told(_text_of(name, files[name]), advance):
                     digest.update(chunk)
                     size += len(chunk)
-            except Refusal as refusal:
+            except UserError as refusal:
                 unusable.add(str(refusal))
                 continue
             copies += digest.hexdigest() in found

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from pipeline.lab.studies.claims.results import Label, Results
-from pipeline.params import Refusal, Section, suggest
+from pipeline.params import Section, UserError, suggest
 
 
 class Status(StrEnum):
@@ -74,9 +74,9 @@ class Check(Section):
             Refusal: the study has no such measure.
         """
         if not measure and len(measures) > 1:
-            raise Refusal(f"measure: is missing, for the study has several. Known: {', '.join(measures)}")
+            raise UserError(f"measure: is missing, for the study has several. Known: {', '.join(measures)}")
         if measure and measure not in measures and "" not in measures:
-            raise Refusal(f"measure: the study does not take '{measure}'. {suggest(measure, tuple(measures))}")
+            raise UserError(f"measure: the study does not take '{measure}'. {suggest(measure, tuple(measures))}")
         return measures.get(measure, next(iter(measures.values()))).at(self.where)
 
     @abstractmethod

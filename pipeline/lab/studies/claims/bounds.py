@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from pipeline.figures.style import said
+from pipeline.figures.style import formatted
 from pipeline.lab.studies.claims.base import Check, Status, Verdict, decided
 from pipeline.lab.studies.claims.results import Interval, Label, Results
 
@@ -38,7 +38,10 @@ class Bounded(Check):
 
 def _ranged(places: list[tuple[str, Interval]], seeds: int) -> str:
     """The only value with its interval, or the least and the greatest of several, each with its place."""
-    worded = [(spread.mean, f"{said(spread.mean)} ({said(spread.low)} … {said(spread.high)})", name) for name, spread in places]
+    worded = [
+        (spread.mean, f"{formatted(spread.mean)} ({formatted(spread.low)} … {formatted(spread.high)})", name)
+        for name, spread in places
+    ]
     low, high = min(worded), max(worded)
     if len(worded) == 1:
         return f"{low[1]}; {seeds} seeds"

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from pipeline.figures.style import said
+from pipeline.figures.style import formatted
 from pipeline.lab.studies.claims.base import Check, Status, Verdict, decided
 from pipeline.lab.studies.claims.results import Edge, Interval, Label, Results, best_of_line, interval
-from pipeline.params import Refusal
+from pipeline.params import UserError
 
 
 class OptimumMoves(Check):
@@ -94,7 +94,7 @@ def best_values(results: Results) -> Float[np.ndarray, "lines seeds"] | Verdict:
         Refusal: there is no axis left on which a best place could be.
     """
     if not results.axes:
-        raise Refusal("where: leaves no axis on which anything could be compared")
+        raise UserError("where: leaves no axis on which anything could be compared")
     across = results.axes[-1]
     scale = across.scale()
     rows, beyond = [], []
@@ -118,7 +118,7 @@ class BestAtMost(Check):
 
     def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
         if not results.axes:
-            raise Refusal("where: leaves no axis on which anything could be compared")
+            raise UserError("where: leaves no axis on which anything could be compared")
         across, bests = results.axes[-1], []
         for name, values in results.lines():
             place = int(np.argmin(values.mean(axis=-1)))
@@ -127,7 +127,7 @@ class BestAtMost(Check):
         return Verdict(
             decided(worst.high <= self.value, worst.low > self.value),
             f"the best {self.measure or next(iter(measures)) or 'value'}{f' of {name}' if name else ''} is"
-            f" {said(worst.mean)} ({said(worst.low)} … {said(worst.high)}; {results.values.shape[-1]} seeds) {at}",
+            f" {formatted(worst.mean)} ({formatted(worst.low)} … {formatted(worst.high)}; {results.values.shape[-1]} seeds) {at}",
         )
 
 
@@ -153,11 +153,11 @@ class SensitivityFalls(Check):
         with np.errstate(divide="ignore", invalid="ignore"):
             quotients = Results((), np.where(first == second, 1.0, first / second), logarithmic=True)
         fell = quotients.interval(quotients.values)
-        numbers = f"a factor of {said(fell.mean)} ({said(fell.low)} … {said(fell.high)}; {len(first)} seeds)"
+        numbers = f"a factor of {formatted(fell.mean)} ({formatted(fell.low)} … {formatted(fell.high)}; {len(first)} seeds)"
         return Verdict(
             decided(fell.low >= self.factor, fell.high < self.factor),
             f"sensitivity to {results.axes[-1].name} falls by {numbers}:"
-            f" {said(float(first.mean()))} at {self.worse}, {said(float(second.mean()))} at {self.better}",
+            f" {formatted(float(first.mean()))} at {self.worse}, {formatted(float(second.mean()))} at {self.better}",
         )
 
     def _sensitivity(self, line: Results) -> Float[np.ndarray, " seeds"]:

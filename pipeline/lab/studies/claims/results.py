@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.params import Refusal, suggest
+from pipeline.params import UserError, suggest
 
 Label = bool | int | float | str
 """What a place of an axis is called: the value of a knob, or the name of a set of knobs."""
@@ -41,7 +41,7 @@ class Axis:
             Refusal: they are no scale.
         """
         if not self.is_scale():
-            raise Refusal(f"{self.name}: has no positive numbers that grow, among which an optimum is looked for")
+            raise UserError(f"{self.name}: has no positive numbers that grow, among which an optimum is looked for")
         return [math.log2(float(label)) for label in self.labels]
 
 
@@ -66,14 +66,14 @@ class Results:
         known = tuple(axis.name for axis in self.axes)
         for name in where:
             if name not in known:
-                raise Refusal(f"where: the study does not vary '{name}'. {suggest(name, known)}")
+                raise UserError(f"where: the study does not vary '{name}'. {suggest(name, known)}")
         values, axes = self.values, list[Axis]()
         for axis in self.axes:
             wanted = where.get(axis.name, list(axis.labels))
             chosen = wanted if isinstance(wanted, list) else [wanted]
             for label in chosen:
                 if label not in axis.labels:
-                    raise Refusal(f"where: {axis.name} is never {label!r}. Known: {', '.join(map(str, axis.labels))}")
+                    raise UserError(f"where: {axis.name} is never {label!r}. Known: {', '.join(map(str, axis.labels))}")
             values = values.take([axis.labels.index(label) for label in chosen], axis=len(axes))
             if isinstance(wanted, list):
                 axes.append(replace(axis, labels=tuple(chosen)))
