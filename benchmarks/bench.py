@@ -16,10 +16,14 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts import meta_of, read_json, sha256_of
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.artifacts.paths import meta_of
+from pipeline.artifacts.reading import read_json
 from pipeline.corpus.sources.published import download as fetch
 from pipeline.lab.studies.recipes import read_all
-from pipeline.params import Params, parse, read_yaml
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).parent.parent
 ANCHOR = dict(read_all(TOP / "studies")["nanogpt-cpu"].set)

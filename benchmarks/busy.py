@@ -21,7 +21,10 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.bench import TOP, machine, table
-from pipeline.params import Params, cores, parse, read_sections, with_knobs
+from pipeline.params.load import read_sections, with_knobs
+from pipeline.params.machine import cores
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
 
 SPIN = "while True: pass"
 

@@ -16,8 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bench import machine, table
-from pipeline.artifacts import LEFT_BY, seal, seal_folder, verified
-from pipeline.params import entry_point, read_yaml
+from pipeline.artifacts.checksums import seal, seal_folder, verified
+from pipeline.artifacts.paths import LEFT_BY
+from pipeline.params.entry_point import entry_point
+from pipeline.params.yaml12 import read_yaml
 
 
 @entry_point

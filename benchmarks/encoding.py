@@ -25,7 +25,8 @@ import numpy as np
 import psutil
 
 from benchmarks.bench import machine, table
-from pipeline.artifacts import SPLITS, ends_of, memory_mapped, text_of, tokenizer_of, tokens_of
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.paths import SPLITS, ends_of, text_of, tokenizer_of, tokens_of
 from pipeline.corpus.encode.encode import encode_split, learn
 from pipeline.progress import follower
 

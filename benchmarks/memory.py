@@ -18,7 +18,10 @@ from benchmarks.bench import TOP, machine, table
 from pipeline.lab.budget.fake_step import rehearse
 from pipeline.lab.budget.fit import card
 from pipeline.lab.budget.timing import measure
-from pipeline.params import Params, UserError, parse, read_sections, with_knobs
+from pipeline.params.errors import UserError
+from pipeline.params.load import read_sections, with_knobs
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 
 # (depth, width, heads, length, batch) of five sizes, from a drill to what fills a large card.

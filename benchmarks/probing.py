@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import Lab, Took, machine, table, timed
-from pipeline.artifacts import MODEL
+from pipeline.artifacts.paths import MODEL
 from pipeline.lab.dvc.overrides import values_of
 
 PEAK = """

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from benchmarks.bench import ANCHOR, SILENT, TINY_SHAKESPEARE, TOP, Lab, machine, put_into_the_cache, table
-from pipeline.artifacts import MODEL
+from pipeline.artifacts.paths import MODEL
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import open_model
 from pipeline.lab.studies.recipes import read_all

@@ -25,7 +25,9 @@ from pipeline.engine.runtime.runtime import Runtime
 from pipeline.evaluation.samples import stream
 from pipeline.inference.trained import Subject
 from pipeline.lab.export.transformers_text import placed, write
-from pipeline.params import Params, parse, read_sections, with_knobs
+from pipeline.params.load import read_sections, with_knobs
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tokenizers.tokenizers import Bytes

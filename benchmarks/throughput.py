@@ -28,7 +28,10 @@ from pipeline.lab.budget.fake_step import rehearse
 from pipeline.lab.budget.timing import measure
 from pipeline.lab.stand_ins.data_shape import data_of
 from pipeline.lab.studies.recipes import read_all
-from pipeline.params import Params, cores, parse, read_sections, with_knobs
+from pipeline.params.load import read_sections, with_knobs
+from pipeline.params.machine import cores
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 
 GENERATED = {"prepare.dataset": "markov", "tokenize.kind": "char"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline import artifacts
-from pipeline.params import entry_point, load
+from pipeline.artifacts import checksums, paths, reading, writing
+from pipeline.params.entry_point import entry_point
+from pipeline.params.load import load
 from pipeline.readings import load_all, read_curve
 
 
@@ -15,22 +16,22 @@ def main() -> None:
     from pipeline.doctor.case import Case, confusion, levels
     from pipeline.doctor.diagnose import diagnose
 
-    evaluation = artifacts.read_json(artifacts.EVALUATION)
+    evaluation = reading.read_json(paths.EVALUATION)
     case = Case(
         kind=params.task.kind,
-        train=read_curve(artifacts.TRAIN_CURVE),
-        validation=read_curve(artifacts.VALIDATION_CURVE),
-        progress=artifacts.read_json(artifacts.TRAIN_METRICS),
-        sanity=artifacts.read_json(artifacts.SANITY),
+        train=read_curve(paths.TRAIN_CURVE),
+        validation=read_curve(paths.VALIDATION_CURVE),
+        progress=reading.read_json(paths.TRAIN_METRICS),
+        sanity=reading.read_json(paths.SANITY),
         levels=levels(evaluation),
         confusion=confusion(evaluation),
         readings={reading.name: reading for reading in load_all()},
         knobs=params.model_dump(include={"prepare", "model", "train", "probe"}),
     )
     diagnosis = diagnose(case)
-    artifacts.write_json(artifacts.DIAGNOSIS, diagnosis.as_json())
-    artifacts.seal("diagnose")
-    print(f"{artifacts.DIAGNOSIS}: {diagnosis.finding}; `rally doctor` says more")
+    writing.write_json(paths.DIAGNOSIS, diagnosis.as_json())
+    checksums.seal("diagnose")
+    print(f"{paths.DIAGNOSIS}: {diagnosis.finding}; `rally doctor` says more")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import artifacts
-from pipeline.params import Params, entry_point, load
+from pipeline.artifacts import checksums, paths, reading, writing
+from pipeline.params.entry_point import entry_point
+from pipeline.params.load import load
+from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
@@ -20,13 +22,13 @@ def main() -> None:
     from pipeline.inference.trained import open_model
 
     # In float32 whatever the model was trained in, so that experiments differ by their weights alone.
-    subject = open_model(artifacts.MODEL.parent, Runtime(params.runtime))
-    meta = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS))
+    subject = open_model(paths.MODEL.parent, Runtime(params.runtime))
+    meta = reading.read_json(paths.meta_of(paths.TOKENS))
     if meta.get("classes"):
         _classes(params, subject, meta)
     else:
         _text(params, subject, meta)
-    artifacts.seal("evaluate")
+    checksums.seal("evaluate")
 
 
 def _text(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
@@ -44,10 +46,10 @@ def _text(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
             scores.append(score(subject, split, size, advance))
     to_beat = baselines(params.evaluate.ngram_order, say)
     print(*standings([*scores, *to_beat]), sep="\n")
-    told = summary(scores, to_beat, entropy(), meta["test_is_validation"]) | {"splits": overlaps(artifacts.TOKENS, HELD_OUT)}
-    artifacts.write_json(artifacts.EVALUATION, told)
-    artifacts.write_text(artifacts.SAMPLES, page(subject, params.evaluate, params.seed))
-    artifacts.write_json(artifacts.MISTAKES, {"mistakes": []})
+    told = summary(scores, to_beat, entropy(), meta["test_is_validation"]) | {"splits": overlaps(paths.TOKENS, HELD_OUT)}
+    writing.write_json(paths.EVALUATION, told)
+    writing.write_text(paths.SAMPLES, page(subject, params.evaluate, params.seed))
+    writing.write_json(paths.MISTAKES, {"mistakes": []})
 
 
 def _classes(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
@@ -67,9 +69,9 @@ def _classes(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
     print(*class_standings([*(ClassScore.of("model", *told) for told in answers.items()), *to_beat]), sep="\n")
     told = class_summary(answers, to_beat, names, meta["test_is_validation"]) | {"splits": examples_shared()}
     worst = mistakes.worst(answers[mistakes.SPLIT], params.evaluate.worst_mistakes)
-    artifacts.write_json(artifacts.EVALUATION, told)
-    artifacts.write_text(artifacts.SAMPLES, mistakes.page(answers[mistakes.SPLIT], worst, names))
-    artifacts.write_json(artifacts.MISTAKES, mistakes.as_json(worst, names))
+    writing.write_json(paths.EVALUATION, told)
+    writing.write_text(paths.SAMPLES, mistakes.page(answers[mistakes.SPLIT], worst, names))
+    writing.write_json(paths.MISTAKES, mistakes.as_json(worst, names))
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pipeline.params import entry_point, load
+from pipeline.params.entry_point import entry_point
+from pipeline.params.load import load
 
 
 @entry_point
 def main() -> None:
     """Draw every curve and reading of the run, and put all of it on one page."""
     params = load()
-    from pipeline.artifacts import DIAGNOSIS_PICTURE, PICTURES, REPORT, write_bytes, write_text
+    from pipeline.artifacts.paths import DIAGNOSIS_PICTURE, PICTURES, REPORT
+    from pipeline.artifacts.writing import write_bytes, write_text
     from pipeline.figures.pictures import diagnosis, pictures
     from pipeline.figures.report import page
     from pipeline.figures.run import read_run

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from pipeline import artifacts
-from pipeline.params import entry_point, load, printable
+from pipeline.artifacts import checksums, paths, writing
+from pipeline.params.entry_point import entry_point
+from pipeline.params.errors import printable
+from pipeline.params.load import load
 
 
 @entry_point
@@ -21,7 +23,7 @@ def main() -> None:
     from pipeline.progress import follower
 
     name, follow = params.prepare.dataset, follower(params.runtime.progress)
-    with whole(artifacts.RAW) as folder:
+    with whole(paths.RAW) as folder:
         if params.task.kind == "vision":
             pictures = ImageWriter(folder)
             card = IMAGES[name](params.prepare, pictures, follow)
@@ -31,8 +33,8 @@ def main() -> None:
                 card = (LABELLED_TEXTS if params.task.kind == "classify" else TEXTS)[name](params.prepare, splits, follow)
             card, says = leave_out(folder, card, params.prepare, follow)
             counts = says | counted(folder)
-        artifacts.write_json(folder / artifacts.CARD.name, asdict(card) | counts)
-        artifacts.seal_folder(folder)
+        writing.write_json(folder / paths.CARD.name, asdict(card) | counts)
+        checksums.seal_folder(folder)
     held = (
         f"{what}: {', '.join(f'{split} {count:,}' for split, count in of_splits.items())}"
         for what, of_splits in counts.items()
@@ -41,7 +43,7 @@ def main() -> None:
     if near := counts.get("near_duplicates"):
         left_out = ", ".join(f"{split} {count:,}" for split, count in near["left_out"].items())
         print(f"near-duplicates of held-out documents left out: {left_out}; such as those that the card shows")
-    print(printable(f"{card.name}: {'; '.join(held)}; where it comes from, how it was split: {artifacts.CARD}"))
+    print(printable(f"{card.name}: {'; '.join(held)}; where it comes from, how it was split: {paths.CARD}"))
 
 
 if __name__ == "__main__":

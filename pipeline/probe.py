@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline import artifacts
-from pipeline.params import entry_point, load
+from pipeline.artifacts import checksums, paths, writing
+from pipeline.params.entry_point import entry_point
+from pipeline.params.load import load
 from pipeline.readings import save
 
 
@@ -20,21 +21,21 @@ def main() -> None:
 
     knobs, follow = params.probe, follower(params.runtime.progress)
     subjects = open_snapshots(
-        artifacts.MODEL.parent,
+        paths.MODEL.parent,
         Runtime(params.runtime),
         sequences=knobs.sequences,
         toy=knobs.toy_text,
         sharpness_iterations=knobs.sharpness_iterations,
     )
-    sizes = [file.stat().st_size for file in artifacts.SNAPSHOTS.glob("*.safetensors")]
+    sizes = [file.stat().st_size for file in paths.SNAPSHOTS.glob("*.safetensors")]
     with follow("reading snapshots", sum(sizes)) as advance:
         readings = readings_of(subjects, lambda: advance(sum(sizes) // len(sizes)))
     for reading in readings.values():
         save(reading)
-    artifacts.seal("probe")
+    checksums.seal("probe")
     # Under one name, so that tables of experiments can leave them out together.
-    artifacts.write_json(artifacts.PROBE_METRICS, {"readings": as_metrics(readings)})
-    print(f"{artifacts.READINGS}: {', '.join(readings)}")
+    writing.write_json(paths.PROBE_METRICS, {"readings": as_metrics(readings)})
+    print(f"{paths.READINGS}: {', '.join(readings)}")
 
 
 if __name__ == "__main__":

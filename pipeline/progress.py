@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from pipeline.params import printable
+from pipeline.params.errors import printable
 
 Advance = Callable[[int], None]
 """Says that so many more bytes are done."""

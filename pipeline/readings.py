@@ -14,8 +14,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.artifacts import READINGS, left_in, read_json, read_text, rounded, way_back, write_json
-from pipeline.params import UserError
+from pipeline.artifacts.checksums import left_in, way_back
+from pipeline.artifacts.paths import READINGS
+from pipeline.artifacts.reading import read_json, read_text
+from pipeline.artifacts.writing import rounded, write_json
+from pipeline.params.errors import UserError
 
 Curve = dict[str, list[float | None]]
 """Columns of a curve by name; a value that is missing or not finite is None."""
@@ -129,7 +132,7 @@ def read_curve(path: Path) -> Curve:
     """The columns of a CSV file of numbers.
 
     Raises:
-        Refusal: it is missing, or holds something else.
+        UserError: it is missing, or holds something else.
     """
     text = read_text(path)
     try:

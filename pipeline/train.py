@@ -7,8 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from pipeline import artifacts
-from pipeline.params import Params, entry_point, load
+from pipeline import identity
+from pipeline.artifacts import checksums, paths, reading, writing
+from pipeline.params.entry_point import entry_point
+from pipeline.params.load import load
+from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
     from pipeline.engine.checkpoint import Progress
@@ -21,8 +24,8 @@ def main() -> None:
     parent = os.getppid()  # before torch's two seconds, in which it may be killed
     params = load()
     wanted = "image" if params.task.kind == "vision" else "vocabulary"
-    meta = artifacts.read_json(artifacts.meta_of(artifacts.TOKENS), wanted)
-    reads = artifacts.made_for(artifacts.TOKENS)  # before the first step, for a damaged tokenizer is refused
+    meta = reading.read_json(paths.meta_of(paths.TOKENS), wanted)
+    reads = reading.made_for(paths.TOKENS)  # before the first step, for a damaged tokenizer is refused
 
     from pipeline.engine.checkpoint import Checkpoints
     from pipeline.engine.display import display
@@ -35,11 +38,11 @@ def main() -> None:
     train = params.train
     runtime = Runtime(params.runtime, train.precision)
     described = params.model_dump(include={"seed", "task", "model", "train"}) | {"precision": runtime.precision}
-    run = artifacts.identity("train", described)
-    progress, task = build_training(params.seed, params.task.kind, params.model, train, artifacts.TOKENS, runtime)
+    run = identity.identity("train", described)
+    progress, task = build_training(params.seed, params.task.kind, params.model, train, paths.TOKENS, runtime)
     with runtime.enough_memory():  # before a checkpoint is restored, so that a resumed run finds what an unbroken one did
-        sanity = numbers_at_start(progress.model, task, drawn=train.init_from == str(artifacts.NONE))
-    artifacts.write_json(artifacts.SANITY, sanity)
+        sanity = numbers_at_start(progress.model, task, drawn=train.init_from == str(paths.NONE))
+    writing.write_json(paths.SANITY, sanity)
     with Checkpoints(run) as checkpoints:
         resumed = checkpoints.restore(progress)
         shown = display(params.runtime.progress, train.steps, progress.step, progress.targets, task.unit)
@@ -64,7 +67,7 @@ def main() -> None:
             shown.say(f"given up at step {progress.step:,} of {train.steps:,}: {progress.stopped}")
         # What it took is no result (the same run takes another time elsewhere), so it stands in no out.
         took = {"seconds": time.perf_counter() - start, "steps": progress.step - first, "precision": runtime.precision}
-        artifacts.write_json(artifacts.private("timings") / f"{run}.json", took)
+        writing.write_json(paths.private("timings") / f"{run}.json", took)
         checkpoints.save(progress)
         _publish(params, meta, reads, progress, journal)
         checkpoints.keep_only()
@@ -75,15 +78,15 @@ def _publish(params: Params, meta: dict[str, Any], reads: str, progress: Progres
     from pipeline.tasks.base import Shape
 
     with progress.optimizer.eval_weights():
-        sha256 = save_weights(progress.model, artifacts.MODEL.with_suffix(".safetensors"))
+        sha256 = save_weights(progress.model, paths.MODEL.with_suffix(".safetensors"))
     made_by = params.model_dump(include={"seed", "model", "train"})
     about = made_by | {"task": params.task.kind, "tokenizer": reads} | Shape.of(meta).as_json()
-    artifacts.write_json(artifacts.MODEL.with_suffix(".json"), about | {"step": progress.step, "sha256": sha256})
+    writing.write_json(paths.MODEL.with_suffix(".json"), about | {"step": progress.step, "sha256": sha256})
     journal.publish_snapshots(progress)
     if progress.stopped and progress.good:
         journal.publish_good(progress, about)
     journal.write_curves(progress)
-    artifacts.seal("train")
+    checksums.seal("train")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from sealing import sealed
 from small import knobs
 from subjects import runtime
 
-from pipeline.artifacts import SPLITS, ends_of, images_of, labels_of, made_for, text_of, tokens_of, write_json
+from pipeline.artifacts.paths import SPLITS, ends_of, images_of, labels_of, text_of, tokens_of
+from pipeline.artifacts.reading import made_for
+from pipeline.artifacts.writing import write_json
 from pipeline.inference.trained import Subject
 from pipeline.networks.weights import save_weights
 from pipeline.tasks.base import Shape

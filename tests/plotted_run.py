@@ -13,7 +13,7 @@ from typing import Any
 
 from sealing import sealed
 
-from pipeline.artifacts import (
+from pipeline.artifacts.paths import (
     DIAGNOSIS,
     EVALUATION,
     MISTAKES,
@@ -23,9 +23,8 @@ from pipeline.artifacts import (
     TRAIN_CURVE,
     TRAIN_METRICS,
     VALIDATION_CURVE,
-    write_json,
-    write_text,
 )
+from pipeline.artifacts.writing import write_json, write_text
 from pipeline.readings import Axis, Reading, finite, save
 
 TOY = "the cat sat on the mat; the cat sat"

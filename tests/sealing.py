@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from pipeline.artifacts import LEFT_BY, seal
+from pipeline.artifacts.checksums import seal
+from pipeline.artifacts.paths import LEFT_BY
 
 
 def sealed(folder: Path) -> Path:

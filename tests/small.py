@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.artifacts import SPLITS, write_json
+from pipeline.artifacts.paths import SPLITS
+from pipeline.artifacts.writing import write_json
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import Interrupted, fit
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import build_training
-from pipeline.params import Params, parse, read_yaml
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import read_yaml
 from pipeline.tasks.base import Task
 
 TOP = Path(__file__).parent.parent

@@ -10,7 +10,9 @@ import torch
 from sealing import sealed
 from small import knobs
 
-from pipeline.artifacts import SPLITS, labels_of, made_for, meta_of, read_json, write_json
+from pipeline.artifacts.paths import SPLITS, labels_of, meta_of
+from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import Subject
 from pipeline.networks.weights import save_weights

@@ -17,11 +17,15 @@ from test_given import leave, padded, rewritten
 from test_journey import clone, run
 from test_tokenizers import learned
 
-from pipeline.artifacts import read_json, seal_folder, tokenizer_digest, write_json
+from pipeline.artifacts.checksums import seal_folder
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
+from pipeline.identity import tokenizer_digest
 from pipeline.lab.export.transformers_text import write
 from pipeline.lab.import_command import adopt
-from pipeline.params import UserError, read_yaml
+from pipeline.params.errors import UserError
+from pipeline.params.yaml12 import read_yaml
 
 
 def project(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = "llama", **changes: Any) -> None:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.artifacts import check_sha256, json_of, read_json, rounded, sha256_of, write_json, writing
-from pipeline.params import UserError
+from pipeline.artifacts.checksums import check_sha256, sha256_of
+from pipeline.artifacts.reading import json_of, read_json
+from pipeline.artifacts.writing import rounded, write_json, writing
+from pipeline.params.errors import UserError
 from pipeline.readings import Axis, Reading, finite, load_all, over_training, save
 
 VALUES = st.recursive(

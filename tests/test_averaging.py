@@ -11,7 +11,7 @@ from small import Keeping, assert_resumes, knobs, same, started
 
 from pipeline.engine.checkpoint import Checkpoints, Progress
 from pipeline.engine.loop import Interrupted, fit, update, validate
-from pipeline.params import Params
+from pipeline.params.schema import Params
 
 AVERAGES = {"ema": {"train__ema": 0.8}, "schedule_free": {"train__optimizer": "schedule_free", "train__epsilon": 1e-8}}
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.artifacts import write_json
+from pipeline.artifacts.writing import write_json
 from pipeline.evaluation.baselines import HELD_OUT, Score, baselines, by_compression, by_counting, entropy
 from pipeline.evaluation.ngrams import predictions
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 VOCABULARY = 7
 

@@ -18,14 +18,18 @@ import yaml
 from small import knobs, write_tokens
 from subjects import TEXT, leave_images, leave_texts
 
-from pipeline.artifacts import TOKENS, meta_of, seal, write_json
+from pipeline.artifacts.checksums import seal
+from pipeline.artifacts.paths import TOKENS, meta_of
+from pipeline.artifacts.writing import write_json
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS
 from pipeline.lab.budget import report as budget_page
 from pipeline.lab.budget.estimate import draw_up
 from pipeline.lab.budget.fit import CARDS, CHANGES, GIB, Device, card, changes_to_fit, with_changes
 from pipeline.lab.budget.timing import STEPS, Pace, measure
 from pipeline.lab.stand_ins.data_shape import CLASSES, PICTURES, Data, data_of
-from pipeline.params import Params, UserError, load
+from pipeline.params.errors import UserError
+from pipeline.params.load import load
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 from pipeline.tokenizers.tokenizers import Characters
 

@@ -22,9 +22,11 @@ import yaml
 from sealing import sealed
 from small import KINDS, SMALL, TOP, WRITERS, knobs, same, started, write_tokens
 
-from pipeline import artifacts
+from pipeline import identity
+from pipeline.artifacts import checksums
 from pipeline.engine.checkpoint import KEPT, Checkpoints, Progress
 from pipeline.engine.loop import update
+from pipeline.params.yaml12 import read_yaml
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_runs_that_finished_long_ago_and_runs_long_abandoned_are_forgotten(root:
 
 def a_lab(folder: Path) -> Path:
     """A folder in which the stage train runs by itself, in a second or two."""
-    values = artifacts.read_yaml(TOP / "params.yaml")
+    values = read_yaml(TOP / "params.yaml")
     for section, small in SMALL.items():
         values[section] |= small
     values["train"] |= {"steps": 60, "log_points": 20, "validation_points": 6}
@@ -184,7 +186,7 @@ def turn_to(lab: Path, kind: str) -> None:
     shutil.rmtree(lab / "data/tokens")
     WRITERS[kind](lab / "data/tokens")
     sealed(lab)
-    values = artifacts.read_yaml(lab / "params.yaml")
+    values = read_yaml(lab / "params.yaml")
     for name, value in KINDS[kind].items():
         section, _, knob = name.partition("__")
         values[section][knob] = value
@@ -204,7 +206,7 @@ def train(lab: Path, **more: str) -> subprocess.Popen[str]:
 def outs(lab: Path) -> dict[str, str]:
     """The checksum of everything that the stage leaves."""
     files = [*(lab / "models/trained").rglob("*"), *(lab / "metrics").rglob("*")]
-    return {str(path.relative_to(lab)): artifacts.sha256_of(path) for path in files if path.is_file()}
+    return {str(path.relative_to(lab)): checksums.sha256_of(path) for path in files if path.is_file()}
 
 
 def forget_outs(lab: Path) -> None:
@@ -379,7 +381,7 @@ def test_what_a_stage_leaves_holds_no_time_and_no_path(lab: Path, unbroken: dict
     assert train(lab).wait(timeout=120) == 0
     assert outs(lab) == unbroken
     about = json.loads((lab / "models/trained/model.json").read_text())
-    assert about["sha256"] == artifacts.sha256_of(lab / "models/trained/model.safetensors")
+    assert about["sha256"] == checksums.sha256_of(lab / "models/trained/model.safetensors")
     assert about["step"] == 60
 
 
@@ -387,17 +389,17 @@ def test_the_identity_of_a_run_follows_its_code_its_data_and_its_knobs(lab: Path
     monkeypatch.chdir(lab)
     (lab / "pipeline").unlink()
     (lab / "pipeline/engine").mkdir(parents=True)
-    for dependency in artifacts.read_yaml(lab / "dvc.yaml")["stages"]["train"]["deps"]:
+    for dependency in read_yaml(lab / "dvc.yaml")["stages"]["train"]["deps"]:
         path = lab / dependency
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("one") if path.suffix else path.mkdir()
     (lab / "pipeline/engine/loop.py").write_text("one")
-    names = [artifacts.identity("train", {"seed": 1})]
-    names.append(artifacts.identity("train", {"seed": 2}))
+    names = [identity.identity("train", {"seed": 1})]
+    names.append(identity.identity("train", {"seed": 2}))
     (lab / "pipeline/engine/loop.py").write_text("other")
-    names.append(artifacts.identity("train", {"seed": 1}))
+    names.append(identity.identity("train", {"seed": 1}))
     (lab / "data/tokens/meta.json").write_text("other")
-    names.append(artifacts.identity("train", {"seed": 1}))
+    names.append(identity.identity("train", {"seed": 1}))
     assert len(set(names)) == 4
-    assert artifacts.identity("train", {"seed": 1}) == names[-1]
+    assert identity.identity("train", {"seed": 1}) == names[-1]

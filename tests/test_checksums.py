@@ -23,13 +23,18 @@ from small import TOP, knobs, write_images, write_labelled
 from subjects import leave_model, runtime, subject
 from test_journey import clone, commit, run
 
-from pipeline import artifacts
-from pipeline.artifacts import CHECKSUMS, LEFT_BY, NOT_CACHED, Refusal, checksums_of, read_json
+from pipeline import arrays
+from pipeline.artifacts import checksums, paths, reading, writing
+from pipeline.artifacts.checksums import _write_checksums, checksums_of
+from pipeline.artifacts.paths import CHECKSUMS, LEFT_BY, NOT_CACHED
+from pipeline.artifacts.reading import read_json
 from pipeline.corpus.encode.encode import spread
 from pipeline.corpus.store.text import Splits, chunks, whole
 from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.inference.trained import open_model, open_snapshots
-from pipeline.params import entry_point, read_yaml
+from pipeline.params.entry_point import entry_point
+from pipeline.params.errors import UserError
+from pipeline.params.yaml12 import read_yaml
 from pipeline.readings import load_all, read_curve
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
@@ -60,19 +65,19 @@ def leave_all(tmp_path: Path) -> Path:
     leave_classified(tmp_path)
     made = subject(tmp_path, Characters.learn(["the cat sat on the mat; the dog sat on the cat.\n"], 0, has_end=True))
     write_images(tmp_path / "images")
-    for split in artifacts.SPLITS:
-        text = artifacts.text_of(artifacts.RAW, split)
-        np.save(artifacts.ends_of(artifacts.RAW, split), np.array([20, text.stat().st_size]))
-        for folder in (artifacts.RAW, artifacts.TOKENS):
-            for of in (artifacts.images_of, artifacts.labels_of):
+    for split in paths.SPLITS:
+        text = paths.text_of(paths.RAW, split)
+        np.save(paths.ends_of(paths.RAW, split), np.array([20, text.stat().st_size]))
+        for folder in (paths.RAW, paths.TOKENS):
+            for of in (paths.images_of, paths.labels_of):
                 shutil.copy(of(tmp_path / "images", split), of(folder, split))
-    np.save(artifacts.difficulty_of(artifacts.RAW), np.zeros(2, np.float32))
-    artifacts.write_json(artifacts.CARD, {"name": "cats"})
-    count = len(np.load(artifacts.tokens_of(artifacts.TOKENS, "train")))
-    np.save(artifacts.parts_of(artifacts.TOKENS), np.array([(count, 0, 0)], artifacts.PART))
+    np.save(paths.difficulty_of(paths.RAW), np.zeros(2, np.float32))
+    writing.write_json(paths.CARD, {"name": "cats"})
+    count = len(np.load(paths.tokens_of(paths.TOKENS, "train")))
+    np.save(paths.parts_of(paths.TOKENS), np.array([(count, 0, 0)], arrays.PART))
     leave_model(tmp_path, made)
-    (artifacts.GOOD).mkdir()
-    shutil.copy(artifacts.MODEL.with_suffix(".json"), artifacts.GOOD)
+    (paths.GOOD).mkdir()
+    shutil.copy(paths.MODEL.with_suffix(".json"), paths.GOOD)
     return sealed(tmp_path)
 
 
@@ -85,43 +90,43 @@ def project(left_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def a_tokens_task() -> LanguageModelling:
-    return LanguageModelling(artifacts.TOKENS, knobs().model, Shape.of(read_json(artifacts.meta_of(artifacts.TOKENS))))
+    return LanguageModelling(paths.TOKENS, knobs().model, Shape.of(read_json(paths.meta_of(paths.TOKENS))))
 
 
 def a_vision_task() -> Vision:
-    return Vision(artifacts.TOKENS, knobs().model, Shape(0, ("a", "b", "c"), (6, 6, 1)))
+    return Vision(paths.TOKENS, knobs().model, Shape(0, ("a", "b", "c"), (6, 6, 1)))
 
 
 # Every file that a later stage or a command reads, with what reads it. Weights are named too: model.json says what they are.
-RAW, TOKENS, MODELS = artifacts.RAW, artifacts.TOKENS, artifacts.MODEL.parent
+RAW, TOKENS, MODELS = paths.RAW, paths.TOKENS, paths.MODEL.parent
 READERS: dict[str, Callable[[], Any]] = {
     "data/raw/train.txt": lambda: list(chunks(RAW, "train", 100)),
     "data/raw/validation.txt": lambda: list(spread(RAW, "validation")),
     "data/raw/train.ends.npy": lambda: list(chunks(RAW, "train", 100)),
-    "data/raw/test.labels.npy": lambda: artifacts.memory_mapped(artifacts.labels_of(RAW, "test")),
-    "data/raw/test.images.npy": lambda: artifacts.memory_mapped(artifacts.images_of(RAW, "test")),
-    "data/raw/train.difficulty.npy": lambda: artifacts.memory_mapped(artifacts.difficulty_of(RAW)),
-    "data/raw/card.json": lambda: read_json(artifacts.CARD),
+    "data/raw/test.labels.npy": lambda: arrays.memory_mapped(paths.labels_of(RAW, "test")),
+    "data/raw/test.images.npy": lambda: arrays.memory_mapped(paths.images_of(RAW, "test")),
+    "data/raw/train.difficulty.npy": lambda: arrays.memory_mapped(paths.difficulty_of(RAW)),
+    "data/raw/card.json": lambda: read_json(paths.CARD),
     "data/tokens/train.npy": lambda: a_tokens_task().ids("train"),
     "data/tokens/train.parts.npy": lambda: a_tokens_task().parts(),
     "data/tokens/validation.labels.npy": lambda: a_vision_task().pictures("validation"),
     "data/tokens/validation.images.npy": lambda: a_vision_task().pictures("validation"),
     "data/tokens/meta.json": a_tokens_task,
-    "data/tokens/tokenizer.json": lambda: load_tokenizer(artifacts.tokenizer_of(TOKENS)),
+    "data/tokens/tokenizer.json": lambda: load_tokenizer(paths.tokenizer_of(TOKENS)),
     "models/trained/model.json": lambda: open_model(MODELS, runtime()),
     "models/trained/model.safetensors": lambda: open_model(MODELS, runtime()),
-    "models/trained/good/model.json": lambda: open_pretrained(artifacts.GOOD),
+    "models/trained/good/model.json": lambda: open_pretrained(paths.GOOD),
     "models/trained/snapshots/snapshots.json": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
     "models/trained/snapshots/step-000000000.safetensors": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
-    "metrics/train.csv": lambda: read_curve(artifacts.TRAIN_CURVE),
-    "metrics/validation.csv": lambda: read_curve(artifacts.VALIDATION_CURVE),
-    "metrics/train.json": lambda: read_json(artifacts.TRAIN_METRICS),
-    "metrics/sanity.json": lambda: read_json(artifacts.SANITY),
-    "metrics/evaluate.json": lambda: read_json(artifacts.EVALUATION),
-    "metrics/samples.md": lambda: artifacts.read_text(artifacts.SAMPLES),
-    "metrics/mistakes.json": lambda: read_json(artifacts.MISTAKES),
+    "metrics/train.csv": lambda: read_curve(paths.TRAIN_CURVE),
+    "metrics/validation.csv": lambda: read_curve(paths.VALIDATION_CURVE),
+    "metrics/train.json": lambda: read_json(paths.TRAIN_METRICS),
+    "metrics/sanity.json": lambda: read_json(paths.SANITY),
+    "metrics/evaluate.json": lambda: read_json(paths.EVALUATION),
+    "metrics/samples.md": lambda: reading.read_text(paths.SAMPLES),
+    "metrics/mistakes.json": lambda: read_json(paths.MISTAKES),
     "metrics/readings/attention.json": load_all,
-    "metrics/doctor.json": lambda: read_json(artifacts.DIAGNOSIS),
+    "metrics/doctor.json": lambda: read_json(paths.DIAGNOSIS),
 }
 
 
@@ -132,7 +137,7 @@ READERS: dict[str, Callable[[], Any]] = {
 def test_a_file_with_one_bit_flipped_is_refused_by_its_reader(file: str, project: Path) -> None:
     place = random.Random(file).randrange(Path(file).stat().st_size)
     flip(Path(file), place)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         READERS[file]()
     [line] = refused.value.problems
     assert line.startswith(f"{file}: is damaged (sha256 ")
@@ -153,7 +158,7 @@ def test_readers_read_files_of_every_out() -> None:
 def test_a_damaged_list_of_checksums_is_named_itself(file: str, place: int, project: Path) -> None:
     checksums = checksums_of(Path(file))
     flip(checksums, place)
-    with pytest.raises(Refusal, match=f"^{checksums}: is damaged") as refused:
+    with pytest.raises(UserError, match=f"^{checksums}: is damaged") as refused:
         READERS[file]()
     assert str(checksums if "metrics" in file else checksums.parts[0]) in str(refused.value).partition(";")[2] or (
         "--single-item evaluate" in str(refused.value)
@@ -166,29 +171,29 @@ def test_a_damaged_list_of_checksums_is_named_itself(file: str, place: int, proj
 def test_what_a_stage_left_is_never_read_without_a_checksum(file: str, project: Path) -> None:
     checksums, name = checksums_of(Path(file)), Path(file).name
     others = [line.split()[1] for line in checksums.read_text().splitlines()[1:] if not line.endswith(f"  {name}")]
-    artifacts._write_checksums(checksums, [checksums.with_name(other) for other in others])
-    with pytest.raises(Refusal, match=f"^{file}: is not listed in {checksums}"):
+    _write_checksums(checksums, [checksums.with_name(other) for other in others])
+    with pytest.raises(UserError, match=f"^{file}: is not listed in {checksums}"):
         READERS[file]()
     checksums.unlink()
-    with pytest.raises(Refusal, match=f"^{checksums}: is missing, so {name} cannot be verified"):
+    with pytest.raises(UserError, match=f"^{checksums}: is missing, so {name} cannot be verified"):
         READERS[file]()
 
 
 def test_a_file_that_is_lost_is_missed_though_not_every_run_has_it(project: Path) -> None:
-    (artifacts.READINGS / "attention.json").unlink()
-    with pytest.raises(Refusal, match=r"^metrics/readings/attention\.json: is not there"):
+    (paths.READINGS / "attention.json").unlink()
+    with pytest.raises(UserError, match=r"^metrics/readings/attention\.json: is not there"):
         load_all()
-    assert not artifacts.is_left(RAW / "of another run.npy")
-    artifacts.difficulty_of(RAW).unlink()
-    with pytest.raises(Refusal, match=r"^data/raw/train\.difficulty\.npy: is not there"):
-        artifacts.is_left(artifacts.difficulty_of(RAW))
+    assert not checksums.is_left(RAW / "of another run.npy")
+    paths.difficulty_of(RAW).unlink()
+    with pytest.raises(UserError, match=r"^data/raw/train\.difficulty\.npy: is not there"):
+        checksums.is_left(paths.difficulty_of(RAW))
 
 
 def test_a_copy_of_a_model_brings_its_checksums_along_and_one_without_is_read_as_it_is(project: Path) -> None:
     shutil.copytree("models/trained", "mine")
     open_pretrained(Path("mine"))
     flip(Path("mine/model.json"))
-    with pytest.raises(Refusal, match=r"^mine/model\.json: is damaged .*; copy it again, or make it anew$"):
+    with pytest.raises(UserError, match=r"^mine/model\.json: is damaged .*; copy it again, or make it anew$"):
         open_pretrained(Path("mine"))
     shutil.copytree("models/trained", "old", ignore=shutil.ignore_patterns(CHECKSUMS))
     open_pretrained(Path("old"))
@@ -200,19 +205,17 @@ def test_the_lists_are_such_as_sha256sum_reads(project: Path) -> None:
         pytest.skip("there is no sha256sum here")
     checked = sorted({checksums_of(Path(file)) for file in READERS})
     assert len(checked) == 9
-    for checksums in checked:
-        done = subprocess.run(
-            [tool, "--check", "--strict", checksums.name], cwd=checksums.parent, capture_output=True, text=True
-        )
+    for listed in checked:
+        done = subprocess.run([tool, "--check", "--strict", listed.name], cwd=listed.parent, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_file_is_compared_again_once_it_has_changed(project: Path) -> None:
-    card = artifacts.CARD
+    card = paths.CARD
     read_json(card)
     flip(card)
     os.utime(card)
-    with pytest.raises(Refusal, match="is damaged"):
+    with pytest.raises(UserError, match="is damaged"):
         read_json(card)
 
 
@@ -224,7 +227,7 @@ def test_dvc_keeps_all_that_a_stage_leaves_and_its_checksums(stage: str) -> None
     outs = {name: entry for kind in ("outs", "metrics") for entry in STAGES[stage].get(kind, ()) for name in (_name(entry),)}
     loose = [out for out in LEFT_BY[stage] if out.suffix]
     wanted = {*map(str, LEFT_BY[stage]), *(str(checksums_of(out)) for out in loose)}
-    assert wanted <= outs.keys() <= wanted | {str(artifacts.PROBE_METRICS)}  # which no stage reads
+    assert wanted <= outs.keys() <= wanted | {str(paths.PROBE_METRICS)}  # which no stage reads
     assert {name for name, entry in outs.items() if isinstance(entry, dict)} == (outs.keys() if stage in NOT_CACHED else set())
 
 
@@ -234,7 +237,7 @@ def _name(entry: Any) -> str:
 
 def test_a_stage_that_reads_a_file_of_metrics_depends_on_the_checksum_of_it() -> None:
     for stage, content in STAGES.items():
-        read = [Path(dep) for dep in content["deps"] if dep.startswith("metrics/") and dep != str(artifacts.READINGS)]
+        read = [Path(dep) for dep in content["deps"] if dep.startswith("metrics/") and dep != str(paths.READINGS)]
         lists = {path for path in read if path.suffix == ".sha256"}
         assert {checksums_of(path) for path in read if path not in lists} == lists, stage
 
@@ -247,7 +250,7 @@ def save(path: Path, numbers: npt.NDArray[Any]) -> Callable[[], None]:
 
 
 ENDS, IDS, LABELS = (of(folder, "train") for of, folder in (
-    (artifacts.ends_of, RAW), (artifacts.tokens_of, TOKENS), (artifacts.labels_of, TOKENS),
+    (paths.ends_of, RAW), (paths.tokens_of, TOKENS), (paths.labels_of, TOKENS),
 ))  # fmt: skip
 SIZE = 384  # bytes of the training text
 LIES: dict[str, tuple[str, Callable[[], None], str]] = {
@@ -265,28 +268,28 @@ LIES: dict[str, tuple[str, Callable[[], None], str]] = {
     "an id beyond the vocabulary": ("data/tokens/train.npy", save(IDS, np.full(99, 16, np.uint16)), "holds 16, and there"),
     "parts beyond the ids": (
         "data/tokens/train.parts.npy",
-        save(artifacts.parts_of(TOKENS), np.array([(10**6, 0, 0)], artifacts.PART)),
+        save(paths.parts_of(TOKENS), np.array([(10**6, 0, 0)], arrays.PART)),
         "does not divide",
     ),
-    "parts of another type": ("data/tokens/train.parts.npy", save(artifacts.parts_of(TOKENS), np.zeros(3)), "holds float64"),
+    "parts of another type": ("data/tokens/train.parts.npy", save(paths.parts_of(TOKENS), np.zeros(3)), "holds float64"),
     "a label beyond the classes": (
         "data/tokens/validation.labels.npy",
-        save(artifacts.labels_of(TOKENS, "validation"), np.full(20, 3, np.uint16)),
+        save(paths.labels_of(TOKENS, "validation"), np.full(20, 3, np.uint16)),
         "holds 3, and there are 3 classes",
     ),
     "images column by column": (
         "data/tokens/validation.images.npy",
-        save(artifacts.images_of(TOKENS, "validation"), np.asfortranarray(np.zeros((20, 6, 6, 1), np.uint8))),
+        save(paths.images_of(TOKENS, "validation"), np.asfortranarray(np.zeros((20, 6, 6, 1), np.uint8))),
         "column by column",
     ),
     "images of another size": (
         "data/tokens/validation.images.npy",
-        save(artifacts.images_of(TOKENS, "validation"), np.zeros((20, 6, 5, 1), np.uint8)),
+        save(paths.images_of(TOKENS, "validation"), np.zeros((20, 6, 5, 1), np.uint8)),
         "holds 20 x 6 x 5 x 1 pixels",
     ),
     "fewer images than labels": (
         "data/tokens/validation.images.npy",
-        save(artifacts.images_of(TOKENS, "validation"), np.zeros((19, 6, 6, 1), np.uint8)),
+        save(paths.images_of(TOKENS, "validation"), np.zeros((19, 6, 6, 1), np.uint8)),
         "holds 19 x 6 x 6 x 1 pixels",
     ),
 }  # fmt: skip
@@ -297,7 +300,7 @@ def test_a_file_that_lies_is_refused_though_its_checksum_is_right(lie: str, proj
     file, tell, says = LIES[lie]
     tell()
     sealed(project)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         READERS[file]()
     [line] = refused.value.problems
     assert line.startswith(f"{file}: ") and says in line
@@ -305,7 +308,7 @@ def test_a_file_that_lies_is_refused_though_its_checksum_is_right(lie: str, proj
 
 def test_a_label_of_a_text_beyond_the_classes_is_refused(tmp_path: Path) -> None:
     write_labelled(tmp_path)
-    with pytest.raises(Refusal, match=r"train\.labels\.npy: holds 2, and there are 2 classes"):
+    with pytest.raises(UserError, match=r"train\.labels\.npy: holds 2, and there are 2 classes"):
         Classification(tmp_path, knobs().model, Shape(11, ("a", "b"))).size("train")
 
 
@@ -317,8 +320,8 @@ def test_whatever_an_npy_file_says_of_itself_it_is_read_or_refused(seed: int, tm
         np.save(path, np.arange(5))
         flip(path, rng.randrange(128))
         try:
-            numbers = artifacts.memory_mapped(path)
-        except Refusal:
+            numbers = arrays.memory_mapped(path)
+        except UserError:
             continue
         assert numbers.dtype == np.int64 and numbers.ndim == 1 and len(numbers) <= 5
 
@@ -328,7 +331,7 @@ def test_whatever_an_npy_file_says_of_itself_it_is_read_or_refused(seed: int, tm
 
 needs_a_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 
-WRITES: dict[str, Callable[[artifacts.NewFile], Any]] = {
+WRITES: dict[str, Callable[[writing.NewFile], Any]] = {
     "bytes": lambda file: file.write(b"a" * 100_000),
     "an array": lambda file: np.lib.format.write_array(file, np.zeros(100_000)),  # type: ignore[arg-type]
     "what waits in memory": lambda file: (file.write(b"a"), file.sync()),
@@ -338,7 +341,7 @@ WRITES: dict[str, Callable[[artifacts.NewFile], Any]] = {
 @needs_a_full_device
 @pytest.mark.parametrize("what", WRITES)
 def test_however_something_is_written_a_full_device_has_its_number_and_the_file_its_name(what: str) -> None:
-    with pytest.raises(OSError) as failed, artifacts.NewFile(Path("/dev/full"), Path("a.npy")) as file:
+    with pytest.raises(OSError) as failed, writing.NewFile(Path("/dev/full"), Path("a.npy")) as file:
         WRITES[what](file)
     assert (failed.value.errno, failed.value.filename) == (errno.ENOSPC, "a.npy")
 
@@ -371,7 +374,7 @@ def test_a_folder_that_cannot_be_filled_stays_what_it_was_and_the_error_has_its_
     filled(folder, "old")
 
     def fill() -> None:
-        with whole(folder) as new, artifacts.naming(new / "train.txt"):
+        with whole(folder) as new, writing.naming(new / "train.txt"):
             assert (folder / "file").read_text() == "old"
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -413,7 +416,7 @@ with whole(Path("raw")) as new:
 
 @needs_a_full_device
 def test_a_full_disk_says_which_text_was_being_written(tmp_path: Path) -> None:
-    artifacts.text_of(tmp_path, "validation").symlink_to("/dev/full")
+    paths.text_of(tmp_path, "validation").symlink_to("/dev/full")
 
     def write() -> None:
         with Splits(tmp_path) as splits:
@@ -429,7 +432,7 @@ def test_a_copy_that_fails_names_the_new_file_not_the_old_one(tmp_path: Path) ->
     (tmp_path / "old").write_bytes(b"a" * 10)
     (tmp_path / "folder").write_text("a file where a folder is wanted")
     with pytest.raises(OSError) as failed:
-        artifacts.copy_file(tmp_path / "old", tmp_path / "folder/new")
+        reading.copy_file(tmp_path / "old", tmp_path / "folder/new")
     assert str(failed.value.filename).startswith(str(tmp_path / "folder"))
 
 

@@ -11,7 +11,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier
 
-from pipeline.artifacts import images_of
+from pipeline.artifacts.paths import images_of
 from pipeline.evaluation import class_baselines as baselines
 from pipeline.evaluation.class_baselines import class_baselines, labels, majority, texts
 

@@ -10,8 +10,10 @@ import yaml
 from small import TOP
 
 from pipeline import diagnose, evaluate, prepare, probe, tokenize, train
-from pipeline.artifacts import DIAGNOSIS, read_json
-from pipeline.params import read_yaml, with_knobs
+from pipeline.artifacts.paths import DIAGNOSIS
+from pipeline.artifacts.reading import read_json
+from pipeline.params.load import with_knobs
+from pipeline.params.yaml12 import read_yaml
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,9 @@ import pytest
 from matplotlib.image import imread
 from plotted_run import HOSTILE, change, classified, leave_classified
 
-from pipeline.artifacts import EVALUATION, MISTAKES, read_json, write_json
+from pipeline.artifacts.paths import EVALUATION, MISTAKES
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.figures import classes
 from pipeline.figures.charts import loss
 from pipeline.figures.class_pictures import class_pictures
@@ -23,7 +25,7 @@ from pipeline.figures.pictures import pictures
 from pipeline.figures.report import page
 from pipeline.figures.run import Run, read_run
 from pipeline.figures.style import png
-from pipeline.params import read_yaml
+from pipeline.params.yaml12 import read_yaml
 
 ROOT = Path(__file__).parent.parent
 IMAGES = {"texts": (), "grey": (6, 6, 1), "colours": (4, 4, 3), "curves": (1, 40, 1)}

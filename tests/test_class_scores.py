@@ -17,12 +17,12 @@ from classified import NAMES, SIZES, classifier, leave_classifier
 from small import TOP, knobs
 
 from pipeline import evaluate
-from pipeline.artifacts import EVALUATION, MISTAKES, SAMPLES, images_of, labels_of
+from pipeline.artifacts.paths import EVALUATION, MISTAKES, SAMPLES, images_of, labels_of
 from pipeline.evaluation import mistakes, scores
 from pipeline.evaluation.class_metrics import Answers, ClassScore
 from pipeline.evaluation.class_scores import answers_of, class_standings, class_summary, examples_shared
 from pipeline.lab.chat import SamplingOptions, write
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 KINDS = ("classify", "vision")
 

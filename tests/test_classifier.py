@@ -14,14 +14,17 @@ from small import KINDS, VOCABULARY, Keeping, knobs, started, write_labelled
 from test_families import FAMILIES, KNOBS
 from torch import Tensor
 
-from pipeline.artifacts import memory_mapped, meta_of, read_json
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.paths import meta_of
+from pipeline.artifacts.reading import read_json
 from pipeline.engine.curricula import CURRICULA
 from pipeline.engine.loop import fit, update
 from pipeline.engine.sampler import DRAWS
 from pipeline.networks.classifier import PADDING, Classifier
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.pooling import POOLINGS
-from pipeline.params import Params, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.objective import Objective, class_weights

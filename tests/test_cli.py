@@ -29,7 +29,7 @@ from pipeline.lab.chat import SamplingOptions, converse, open_trained, write
 from pipeline.lab.cli import NO_VERBS, main
 from pipeline.lab.data_catalogue import CATALOGUE, description, listing
 from pipeline.lab.setup import environment
-from pipeline.params import read_yaml
+from pipeline.params.yaml12 import read_yaml
 from pipeline.progress import follower
 from pipeline.tokenizers.tokenizers import Characters
 

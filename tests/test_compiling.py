@@ -16,7 +16,7 @@ from small import TOP, VOCABULARY, knobs
 from pipeline.engine.block_execution import COMPILE_FROM, arrange
 from pipeline.engine.runtime.tuned import NEVER
 from pipeline.networks.transformer import GPT
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

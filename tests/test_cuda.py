@@ -16,11 +16,13 @@ from test_compiling import TRAINING
 from test_families import AT_ITS_RATE, VARIANTS
 from test_kinds import ENTRIES, RECIPES, WAYS, entry, gradient
 
-from pipeline.artifacts import READINGS, read_yaml
+from pipeline.artifacts.paths import READINGS
 from pipeline.engine.loop import Interrupted, fit
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.params import Params, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import read_yaml
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card here")
 

@@ -11,13 +11,15 @@ import pytest
 import torch
 from small import PART, Keeping, assert_resumes, knobs, same, started, write_tokens
 
-from pipeline.artifacts import parts_of, read_json, write_json
+from pipeline.artifacts.paths import parts_of
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.curricula import CURRICULA, PACES, dials_at
 from pipeline.engine.loop import fit, update, validate
 from pipeline.engine.sampler import batch_of, opened, rows_of, where_documents_begin
 from pipeline.figures import charts
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
 

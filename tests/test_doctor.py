@@ -25,7 +25,10 @@ from pipeline.doctor.signs import SIGNS
 from pipeline.doctor.symptoms import COMPLAINTS
 from pipeline.evaluation.contamination import WINDOW, overlap
 from pipeline.lab.cli import app
-from pipeline.params import Params, parse, read_yaml, with_knobs
+from pipeline.params.load import with_knobs
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import read_yaml
 from pipeline.probes.table import PROBES
 from pipeline.readings import Axis, Reading
 
@@ -451,7 +454,7 @@ def runs(words: list[str], cause: Cause, values: dict[str, Any]) -> None:
 def read_number(text: str) -> Any:
     import yaml
 
-    from pipeline.params import Yaml12Loader
+    from pipeline.params.yaml12 import Yaml12Loader
 
     return yaml.load(text, Loader=Yaml12Loader)
 

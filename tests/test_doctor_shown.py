@@ -14,9 +14,11 @@ from recorded import leave_recorded_run, record, turn
 from sealing import sealed
 from small import TOP
 
-from pipeline.artifacts import DIAGNOSIS, seal, write_json
+from pipeline.artifacts.checksums import seal
+from pipeline.artifacts.paths import DIAGNOSIS
+from pipeline.artifacts.writing import write_json
 from pipeline.lab.doctor.show import STRIP, show, strip
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 
 @pytest.fixture

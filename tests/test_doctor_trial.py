@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 from small import TOP
 
-from pipeline.artifacts import private
+from pipeline.artifacts.paths import private
 from pipeline.doctor.case import Case
 from pipeline.doctor.diagnose import diagnose
 from pipeline.doctor.ranges import FITTED, RANGES
@@ -22,7 +22,8 @@ from pipeline.lab.doctor.confusion_plot import draw
 from pipeline.lab.doctor.fit_ranges import fitted, lines
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.faults import FAULTS
-from pipeline.params import UserError, read_yaml
+from pipeline.params.errors import UserError
+from pipeline.params.yaml12 import read_yaml
 
 STANDING = read_yaml(TOP / "params.yaml")
 

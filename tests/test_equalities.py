@@ -17,7 +17,7 @@ from pipeline.engine.loop import update, validate
 from pipeline.engine.sampler import rows_of
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.base import IGNORED, Batch, Loss, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective

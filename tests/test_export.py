@@ -16,7 +16,8 @@ from small import TOP, knobs, same
 from subjects import leave_model, subject
 from test_tokenizers import learned
 
-from pipeline.artifacts import CARD, EVALUATION, write_json
+from pipeline.artifacts.paths import CARD, EVALUATION
+from pipeline.artifacts.writing import write_json
 from pipeline.corpus.encode.tokenizer_json import FORMS, tokenizer_config, tokenizer_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES, FREE, nearest
 from pipeline.engine.pretrained.weight_map import BUFFERS, Misfit, pack, unpack
@@ -25,7 +26,8 @@ from pipeline.inference.trained import Subject
 from pipeline.lab.export.export import export
 from pipeline.lab.export.transformers_text import placed, write
 from pipeline.networks.transformer import GPT
-from pipeline.params import Model, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.model import Model
 from pipeline.tokenizers.tokenizers import TOKENIZERS, Tokenizer
 
 transformers = pytest.importorskip("transformers")

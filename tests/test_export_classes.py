@@ -19,7 +19,9 @@ from subjects import CLASSES, leave_images, leave_model, runtime, small_subject
 from test_export import a_model_of
 from typer.testing import CliRunner
 
-from pipeline.artifacts import CARD, EVALUATION, read_json, write_json
+from pipeline.artifacts.paths import CARD, EVALUATION
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
 from pipeline.inference.trained import Subject
 from pipeline.lab.cli import app
@@ -34,7 +36,7 @@ from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.tasks.base import Shape
 from pipeline.tasks.vision import Vision
 

@@ -25,7 +25,8 @@ from pipeline.networks.norms import NORMS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import GPT
-from pipeline.params import Params, Train
+from pipeline.params.schema import Params
+from pipeline.params.training import Train
 
 FAMILIES = {
     "activation": ACTIVATIONS,

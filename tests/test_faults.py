@@ -14,7 +14,7 @@ from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit, update, validate
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.lab.faults.faults import FAULTS, Training
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.base import IGNORED, Batch
 from pipeline.tasks.lm import LanguageModelling
 

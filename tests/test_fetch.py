@@ -18,7 +18,7 @@ import pytest
 from file_server import Server, serving
 
 from pipeline.corpus.sources.published import download as fetch
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.progress import follower
 
 CONTENT = bytes(range(256)) * 2000

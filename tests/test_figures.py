@@ -22,7 +22,7 @@ from matplotlib.image import imread
 from plotted_run import HOSTILE, TOY, change, gappy, leave_run, range_, readings
 from sealing import sealed
 
-from pipeline.artifacts import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
+from pipeline.artifacts.paths import EVALUATION, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
 from pipeline.figures import charts, doctor
 from pipeline.figures import heatmap_png as pixels
 from pipeline.figures import scatter as clouds
@@ -34,7 +34,8 @@ from pipeline.figures.run import Run, read_run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.sections import QUESTIONS
 from pipeline.figures.style import colors, formatted, png, shown, spread, ticks
-from pipeline.params import UserError, read_yaml
+from pipeline.params.errors import UserError
+from pipeline.params.yaml12 import read_yaml
 from pipeline.readings import About, Axis, Form, Reading, finite
 
 ROOT = Path(__file__).parent.parent

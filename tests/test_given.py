@@ -22,17 +22,23 @@ from small import TOP, knobs, same
 from subjects import leave_model, runtime, subject
 from test_export import a_model_of
 
-from pipeline.artifacts import NONE, identity, read_json, seal_folder, sha256_of, tokenizer_digest, write_json
+from pipeline.artifacts.checksums import seal_folder, sha256_of
+from pipeline.artifacts.paths import NONE
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
 from pipeline.engine.pretrained.source import network_of, open_pretrained
 from pipeline.engine.pretrained.transfer import start_from, taught_by
 from pipeline.engine.setup import build_training
+from pipeline.identity import identity, tokenizer_digest
 from pipeline.inference.trained import Subject, open_model, open_snapshots
 from pipeline.lab.export.transformers_text import write
 from pipeline.lab.import_command import adopt
 from pipeline.networks.transformer import GPT
-from pipeline.params import Params, UserError, Yaml12Loader
+from pipeline.params.errors import UserError
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import Yaml12Loader
 from pipeline.tasks.base import Shape
 
 

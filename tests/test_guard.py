@@ -16,7 +16,7 @@ from dvc.cli.parser import get_main_parser
 
 from pipeline.lab.experiments import guard
 from pipeline.lab.experiments.guard import before
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 TOP = Path(__file__).parents[1]
 RUN = ["dvc", "exp", "run"]
@@ -344,6 +344,28 @@ def test_the_settings_of_the_clone_are_no_edit_that_would_be_lost(project: Path)
     experiment("x")
     Path(".dvc/config").write_text("[core]\n    remote = mine\n")
     before([*APPLY, "x"])  # ./run keeps them
+
+
+def test_what_a_user_keeps_in_a_folder_that_was_an_out_of_the_experiment_is_not_deleted(project: Path) -> None:
+    experiment("x", **{"dvc.yaml": PIPELINE.replace("[seen]", "[models]")})
+    Path("dvc.yaml").write_text(PIPELINE.replace("[seen]", "[models/trained]"))
+    Path("models/trained").mkdir(parents=True)
+    Path("models/README.md").write_text("of the repository")
+    Path(".gitignore").write_text("/models/ignored\n")
+    git("add", "-A")
+    git("commit", "-qm", "one level down")
+    Path("models/trained/model.json").write_text("of the stage")
+    before([*APPLY, "x"])
+    for folder in ("mine", "ignored", "teacher"):
+        Path("models", folder).mkdir()
+        Path("models", folder, "model.json").write_text("of the user")
+    Path("models/teacher.dvc").write_text("outs: []")
+    git("add", "models/teacher.dvc")
+    [line] = refused(*APPLY, "x")
+    assert line.startswith("models/ignored/model.json, models/mine/model.json: would be deleted, because the folder is an out")
+    shutil.rmtree("models/mine")
+    shutil.rmtree("models/ignored")
+    before([*APPLY, "x"])
 
 
 def test_code_that_goes_back_with_an_older_experiment_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,10 +16,10 @@ from file_server import Server, serving
 from small import knobs
 from test_fetch import answering, sha256
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.published import hub
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import ParamsError, UserError
+from pipeline.params.errors import ParamsError, UserError
 from pipeline.progress import follower
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -19,7 +19,7 @@ from PIL import Image
 from small import knobs
 from test_fetch import sha256, zipped
 
-from pipeline.artifacts import SPLITS, images_of, labels_of
+from pipeline.artifacts.paths import SPLITS, images_of, labels_of
 from pipeline.corpus.sources.generated import mnist1d
 from pipeline.corpus.sources.published import images as published_images
 from pipeline.corpus.sources.table import IMAGES
@@ -27,7 +27,7 @@ from pipeline.corpus.sources.user import images as own_images
 from pipeline.corpus.store.image_duplicates import AFAR, NEAR, lookalikes
 from pipeline.corpus.store.images import ImageSet, ImageWriter, split_all, split_training
 from pipeline.corpus.store.text import Card
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.progress import follower
 
 QUIET = follower("none")

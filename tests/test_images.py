@@ -25,7 +25,7 @@ from pipeline.networks.norms import EPSILON, NORMS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.augmentation import Variation, blended, cut_out, flipped, shifted
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.objective import Objective

@@ -14,7 +14,10 @@ from small import BATCH_NORM, KINDS, WRITERS, Keeping, assert_resumes, knobs, sa
 from test_given import leave, params_of
 from test_strides import Walking
 
-from pipeline.artifacts import made_for, meta_of, read_json, seal_folder, write_json
+from pipeline.artifacts.checksums import seal_folder
+from pipeline.artifacts.paths import meta_of
+from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit, update
 from pipeline.engine.optimizers.table import OPTIMIZERS
@@ -25,7 +28,8 @@ from pipeline.networks.mixers import MIXERS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.weights import save_weights
-from pipeline.params import Params, ParamsError, UserError
+from pipeline.params.errors import ParamsError, UserError
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 from pipeline.tokenizers.tokenizers import BytePairs, Bytes, Characters, FromFile, load
 

@@ -23,8 +23,9 @@ import pytest
 import yaml
 from small import TOP
 
-from pipeline.artifacts import sha256_of
-from pipeline.params import read_sections, read_yaml, with_knobs
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.params.load import read_sections, with_knobs
+from pipeline.params.yaml12 import read_yaml
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from pipeline.engine.loop import fit
 from pipeline.engine.optimizers.base import Grouped, Optimizer
 from pipeline.engine.optimizers.state_storage import CpuState, Float32State, Int8State, levels
 from pipeline.engine.optimizers.table import OPTIMIZERS
-from pipeline.params import Params
+from pipeline.params.schema import Params
 
 SHAPES = {"embedding.weight": (70, 64), "blocks.0.attention.project.weight": (96, 64), "blocks.0.norms.0.weight": (64,)}
 

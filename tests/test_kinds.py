@@ -21,7 +21,7 @@ from pipeline.networks.convolution import SHRINKS
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.pooling import POOLINGS
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.table import TASKS
 
 CLASSIFY, VISION = KINDS["classify"], KINDS["vision"]

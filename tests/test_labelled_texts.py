@@ -13,7 +13,7 @@ import packed
 import pytest
 from small import knobs
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.grammars import brackets
 from pipeline.corpus.sources.generated.dyck import labelled_dyck
 from pipeline.corpus.sources.generated.modular import NUMBERS, labelled_modular
@@ -21,7 +21,7 @@ from pipeline.corpus.sources.published.language_id import LANGUAGES, messages
 from pipeline.corpus.sources.published.sentiment import Sentiment, label_of
 from pipeline.corpus.sources.user.labelled import KINDS, labelled_file
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.progress import follower
 
 Labelled = dict[str, list[tuple[str, str]]]

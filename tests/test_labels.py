@@ -9,7 +9,7 @@ import pytest
 from small import knobs
 
 from pipeline.corpus.store.labels import Chosen, chosen
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 LABELS = np.repeat([0, 1, 2, 3], [500, 300, 200, 20])
 CLASSES = ["ape", "bee", "cat", "dog"]

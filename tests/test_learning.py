@@ -14,7 +14,8 @@ import pytest
 from small import knobs
 from test_families import FAMILIES, KNOBS, VARIANTS
 
-from pipeline.artifacts import SPLITS, meta_of, tokenizer_of, tokens_of, write_json
+from pipeline.artifacts.paths import SPLITS, meta_of, tokenizer_of, tokens_of
+from pipeline.artifacts.writing import write_json
 from pipeline.corpus.encode.difficulty import write_parts
 from pipeline.corpus.encode.encode import encode_split, learn
 from pipeline.corpus.sources.table import TEXTS
@@ -24,7 +25,7 @@ from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import build_training
 from pipeline.networks.attention import CONTROL_ATTENTIONS
 from pipeline.networks.mixers import CONTROL_MIXERS
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.progress import follower
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,10 @@ from test_cli import rally
 from test_probes import KINDS, named
 from torch import Tensor, nn
 
-from pipeline.artifacts import TOKENS, meta_of, read_json, seal, write_json
+from pipeline.artifacts.checksums import seal
+from pipeline.artifacts.paths import TOKENS, meta_of
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.lab.look import terminal as look_text
 from pipeline.lab.look.activations import Activation, Dissection, dissect, dissected
@@ -33,7 +36,7 @@ from pipeline.lab.look.request import Request
 from pipeline.lab.look.trace import Trace, trace
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.transformer import GPT
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.tokenizers.tokenizers import Characters
 
 TOP = Path(__file__).parents[1]

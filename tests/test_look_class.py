@@ -20,14 +20,15 @@ from small import knobs
 from subjects import CLASSES, IMAGE, OF_KIND, leave_model, small_subject
 from test_look_page import Parsed
 
-from pipeline.artifacts import made_for, read_json, write_json
+from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.lab.cli import main
 from pipeline.lab.look import classifier_html as look_class_page
 from pipeline.lab.look import classifier_terminal as look_class_text
 from pipeline.lab.look.classifier import ClassifierPass
 from pipeline.lab.look.forward_pass import look
 from pipeline.lab.look.request import Request
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 NETWORKS: dict[str, dict[str, Any]] = {

@@ -23,7 +23,7 @@ from pipeline.lab.look.activations import dissect
 from pipeline.lab.look.forward_pass import ForwardPass
 from pipeline.lab.look.html import page, write
 from pipeline.networks.transformer import GPT
-from pipeline.params import load
+from pipeline.params.load import load
 
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 IDS = [3, 1, 4, 1, 5, 9]

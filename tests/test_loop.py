@@ -11,14 +11,16 @@ import pytest
 import torch
 from small import KINDS, TOP, VOCABULARY, WRITERS, Keeping, knobs, same, started, write_tokens
 
-from pipeline.artifacts import TRAIN_METRICS, meta_of, read_json, seal
+from pipeline.artifacts.checksums import seal
+from pipeline.artifacts.paths import TRAIN_METRICS, meta_of
+from pipeline.artifacts.reading import read_json
 from pipeline.engine.display import display
 from pipeline.engine.loop import fit, update, validate
 from pipeline.engine.recorder import TrainingRecorder, metrics_of
 from pipeline.engine.runtime.runtime import Runtime, Scaler
 from pipeline.engine.sampler import rows_of
 from pipeline.networks.transformer import GPT
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.tasks.base import IGNORED, Shape, Task, Unit
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.table import TASKS

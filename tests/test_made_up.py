@@ -12,7 +12,7 @@ from subjects import OF_KIND, small_subject
 
 from pipeline.lab.stand_ins.dummy_task import EXAMPLES, BatchMaker, MadeUp
 from pipeline.networks.classifier import PADDING
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 from pipeline.tasks.objective import Objective
 from pipeline.tasks.table import TASKS

@@ -11,7 +11,7 @@ from pipeline.engine.optimizers.matrix import orthogonalised
 from pipeline.networks.inits import UpdateKind, lr_multipliers
 from pipeline.networks.roles import Role, role_of
 from pipeline.networks.transformer import GPT
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 KINDS: tuple[UpdateKind, ...] = ("entrywise", "relative", "gradient", "orthogonal")
 IDS = torch.randint(VOCABULARY, (8, 12), generator=torch.Generator().manual_seed(1))

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.lab.setup import offline_plots as offline
 from pipeline.lab.setup.offline_plots import TEMPLATE, install
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 OUTSIDE = re.compile(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)\s*=\s*["']?(?:https?:)?//""")
 

@@ -13,7 +13,9 @@ import yaml
 from recorded import FINDING, SCORES, STAGES, leave_recorded_run, record, recorded, turn, write
 from small import TOP, knobs
 
-from pipeline.artifacts import MODEL, seal_folder, write_json
+from pipeline.artifacts.checksums import seal_folder
+from pipeline.artifacts.paths import MODEL
+from pipeline.artifacts.writing import write_json
 from pipeline.lab.dvc.provenance import (
     THESE,
     Origin,
@@ -26,7 +28,7 @@ from pipeline.lab.dvc.provenance import (
     of_commits,
     of_trained,
 )
-from pipeline.params import Yaml12Loader
+from pipeline.params.yaml12 import Yaml12Loader
 
 
 @pytest.fixture

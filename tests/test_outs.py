@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_journey import clone, commit, run
 
-from pipeline.params import read_yaml
+from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).parent.parent
 FOLDERS = ("data", "models", "metrics", "plots")

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from pipeline.lab.dvc.overrides import apply_overrides, check, expand, for_params
-from pipeline.params import Params, UserError, parse, read_sections, read_yaml
+from pipeline.lab.dvc.overrides import check, expand, for_params, with_overrides
+from pipeline.params.errors import UserError
+from pipeline.params.load import read_sections
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import read_yaml
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 STANDING = read_sections(PARAMS)
@@ -34,7 +38,7 @@ STANDING = read_sections(PARAMS)
 def test_knobs_are_turned_as_dvc_turns_them_in_params_yaml(overrides: list[str], tmp_path: Path) -> None:
     shutil.copy(PARAMS, tmp_path)
     apply_overrides(tmp_path / "params.yaml", overrides)
-    assert apply_overrides(STANDING, overrides) == read_yaml(tmp_path / "params.yaml")
+    assert with_overrides(STANDING, overrides) == read_yaml(tmp_path / "params.yaml")
     assert check([overrides], STANDING) == [parse(Params, read_yaml(tmp_path / "params.yaml"))]
 
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from small import knobs
 
-from pipeline.artifacts import SPLITS, images_of, labels_of
+from pipeline.artifacts.paths import SPLITS, images_of, labels_of
 from pipeline.corpus.sources.splitting.text import lines_of
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
 from pipeline.corpus.sources.user.bad_data import Unusable
@@ -32,7 +32,7 @@ from pipeline.corpus.sources.user.labelled import KINDS
 from pipeline.corpus.sources.user.text import by_size
 from pipeline.corpus.store.images import ImageWriter
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import entry_point
+from pipeline.params.entry_point import entry_point
 from pipeline.progress import follower
 
 Content = bytes | str | Path  # a path: a link to there, as seen from the folder that holds it

@@ -22,27 +22,16 @@ from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 from wrong_params import MISSING, WRONG, Wrong
 
-from pipeline.params import (
-    CALLED_ELSEWHERE,
-    OF_KINDS,
-    Params,
-    ParamsError,
-    Section,
-    UserError,
-    Yaml12Loader,
-    cores,
-    entry_point,
-    knob_names,
-    load,
-    machine_is_busy,
-    names_in,
-    parse,
-    printable,
-    read_sections,
-    read_yaml,
-    suggest,
-    with_knobs,
-)
+from pipeline.params.entry_point import entry_point
+from pipeline.params.errors import ParamsError, UserError, printable
+from pipeline.params.knobs import Section
+from pipeline.params.load import load, read_sections, with_knobs
+from pipeline.params.machine import cores, machine_is_busy
+from pipeline.params.names import names_in, suggest
+from pipeline.params.parse import parse
+from pipeline.params.schema import OF_KINDS, Params
+from pipeline.params.suggestions import CALLED_ELSEWHERE, knob_names
+from pipeline.params.yaml12 import Yaml12Loader, read_yaml
 
 ROOT = Path(__file__).parents[1]
 STANDING: dict[str, Any] = read_yaml(ROOT / "params.yaml")
@@ -255,7 +244,7 @@ def lines_of(wrong: Wrong) -> list[str]:
             known = tuple(dict.fromkeys(name for one in table.split("+") for name in names_in(one)))
         return f"Known: {', '.join(known)}"
 
-    return [re.sub(r"Known: (\*|\w+\.\*|\w+/\w+\.py:\w+(?:\+\w+/\w+\.py:\w+)*)$", names, line) for line in wrong.lines]
+    return [re.sub(r"Known: (\*|\w+\.\*|[\w/]+\.py:\w+(?:\+[\w/]+\.py:\w+)*)$", names, line) for line in wrong.lines]
 
 
 @pytest.mark.parametrize("what", WRONG)
@@ -395,7 +384,7 @@ def test_threads_sleep_at_once_where_the_kernel_says_that_the_machine_is_busy(
     (tmp_path / "cpu").write_text(
         f"some avg10={waited} avg60=70.00 avg300=1.00 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
     )
-    monkeypatch.setattr("pipeline.params.PRESSURE", tmp_path / "cpu")
+    monkeypatch.setattr("pipeline.params.machine.PRESSURE", tmp_path / "cpu")
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     entry_point(lambda: None)()
     assert os.environ["GOMP_SPINCOUNT"] == spins
@@ -407,7 +396,7 @@ def test_where_the_kernel_says_nothing_the_load_does(
 ) -> None:
     if content is not None:
         (tmp_path / "cpu").write_text(content)
-    monkeypatch.setattr("pipeline.params.PRESSURE", tmp_path / "cpu")
+    monkeypatch.setattr("pipeline.params.machine.PRESSURE", tmp_path / "cpu")
     for average, busy in ((0.1, False), (2 * cores() + 0.1, True)):
         monkeypatch.setattr(os, "getloadavg", lambda average=average: (average, 0.0, 0.0))
         assert machine_is_busy() is busy

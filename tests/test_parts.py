@@ -11,14 +11,15 @@ import yaml
 from small import TOP, knobs
 
 from pipeline import prepare, tokenize
-from pipeline.artifacts import RAW, SPLITS, TOKENS, difficulty_of, ends_of, parts_of, read_json, text_of, tokens_of
+from pipeline.artifacts.paths import RAW, SPLITS, TOKENS, difficulty_of, ends_of, parts_of, text_of, tokens_of
+from pipeline.artifacts.reading import read_json
 from pipeline.corpus.encode import difficulty as parts
 from pipeline.corpus.encode.difficulty import write_parts
 from pipeline.corpus.encode.encode import encode_split, learn
 from pipeline.corpus.sources import table
 from pipeline.corpus.sources.table import TEXTS as DATASETS
 from pipeline.corpus.store.text import Splits
-from pipeline.params import read_yaml
+from pipeline.params.yaml12 import read_yaml
 from pipeline.progress import follower
 from pipeline.tokenizers.tokenizers import load
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from plotted_run import leave_run, readings
 
-from pipeline.artifacts import DIAGNOSIS_PICTURE, EVALUATION, PICTURES, REPORT, TRAIN_CURVE, VALIDATION_CURVE, write_bytes
-from pipeline.params import read_yaml
+from pipeline.artifacts.paths import DIAGNOSIS_PICTURE, EVALUATION, PICTURES, REPORT, TRAIN_CURVE, VALIDATION_CURVE
+from pipeline.artifacts.writing import write_bytes
+from pipeline.params.yaml12 import read_yaml
 
 ROOT = Path(__file__).parent.parent
 

@@ -15,10 +15,12 @@ from small import TOP
 from test_tokenizers import somebody_elses
 
 from pipeline import prepare, tokenize
-from pipeline.artifacts import CARD, CHECKSUMS, RAW, SPLITS, TOKENS, meta_of, sha256_of
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.artifacts.paths import CARD, CHECKSUMS, RAW, SPLITS, TOKENS, meta_of
 from pipeline.corpus.sources.table import TEXTS
 from pipeline.corpus.store.text import Splits, whole
-from pipeline.params import UserError, read_yaml
+from pipeline.params.errors import UserError
+from pipeline.params.yaml12 import read_yaml
 from pipeline.tokenizers.tokenizers import TOKENIZERS, load
 
 POEM = "Shall I compare thee to a summer's day? Thou art more lovely.\n" * 200

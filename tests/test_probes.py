@@ -18,10 +18,12 @@ from subjects import TEXT, leave_model, runtime, small_subject, subject
 from torch import Tensor
 
 from pipeline import probe
-from pipeline.artifacts import PROBE_METRICS, READINGS, read_json
+from pipeline.artifacts.paths import PROBE_METRICS, READINGS
+from pipeline.artifacts.reading import read_json
 from pipeline.inference.trained import Subject, open_snapshots
 from pipeline.networks.attention import Attention
-from pipeline.params import UserError, names_in
+from pipeline.params.errors import UserError
+from pipeline.params.names import names_in
 from pipeline.probes.attention.maps import attention_maps, label
 from pipeline.probes.gradients.gradient_norm import gradient_norm
 from pipeline.probes.signal.activation_rms import activation_rms

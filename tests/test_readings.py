@@ -17,7 +17,7 @@ from small import Keeping, knobs, started
 from subjects import TEXT, small_subject, subject
 from torch import Tensor, nn
 
-from pipeline.artifacts import tokenizer_of
+from pipeline.artifacts.paths import tokenizer_of
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
 from pipeline.inference.trained import Subject

@@ -15,7 +15,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.artifacts import write_json
+from pipeline.artifacts.writing import write_json
 from pipeline.engine.block_execution import CHECKPOINTING
 from pipeline.engine.loop import update
 from pipeline.engine.optimizers.table import OPTIMIZERS
@@ -36,7 +36,7 @@ from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import GPT
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Batch, Loss, Parts, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective

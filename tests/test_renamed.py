@@ -15,19 +15,13 @@ from small import knobs
 
 from pipeline.lab import guard, study
 from pipeline.lab.dvc.overrides import check, expand, hydra_text
-from pipeline.params import (
-    RENAMED,
-    RENAMED_VALUES,
-    Model,
-    Params,
-    Train,
-    UserError,
-    knob_names,
-    load,
-    of_today,
-    read_sections,
-    with_knobs,
-)
+from pipeline.params.errors import UserError
+from pipeline.params.load import load, read_sections, with_knobs
+from pipeline.params.model import Model
+from pipeline.params.renamed import RENAMED, RENAMED_VALUES, of_today
+from pipeline.params.schema import Params
+from pipeline.params.suggestions import knob_names
+from pipeline.params.training import Train
 from pipeline.tasks.model_description import described
 
 TOP = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small import Keeping, knobs, write_tokens
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.table import TEXTS
 from pipeline.corpus.store.text import Splits
 from pipeline.engine.loop import fit

@@ -13,7 +13,8 @@ from subjects import machine, subject
 from pipeline.evaluation.samples import choose, page, stream
 from pipeline.figures.samples import inline, read_samples
 from pipeline.inference.trained import Subject
-from pipeline.params import Evaluate, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.stages import Evaluate
 from pipeline.tokenizers.tokenizers import Bytes, Characters
 
 CYCLE = "é€😀 a\n".encode()  # ten different bytes: each is followed by one other

@@ -16,12 +16,15 @@ from small import TOP, knobs
 from subjects import leave_data, leave_model, machine, runtime, subject
 
 from pipeline import evaluate
-from pipeline.artifacts import EVALUATION, SAMPLES, read_json, seal_folder, write_json
+from pipeline.artifacts.checksums import seal_folder
+from pipeline.artifacts.paths import EVALUATION, SAMPLES
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.evaluation import scores
 from pipeline.evaluation.baselines import Score
 from pipeline.evaluation.scores import score, standings, summary
 from pipeline.inference.trained import Subject, open_model
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.tokenizers.tokenizers import Characters
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.artifacts import SPLITS, in_blocks
+from pipeline.arrays import in_blocks
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
 from pipeline.corpus.sources.splitting.exact_duplicates import numbered, repeats
 from pipeline.corpus.sources.splitting.labelled_splits import Example, by_class, distinct

@@ -12,7 +12,8 @@ from pipeline.lab.budget.fit import GIB, Device, card, with_changes
 from pipeline.lab.budget.report import clock
 from pipeline.lab.stand_ins.data_shape import Data
 from pipeline.lab.studies.recipes import Entry, read_all
-from pipeline.params import load, read_yaml
+from pipeline.params.load import load
+from pipeline.params.yaml12 import read_yaml
 from pipeline.tasks.base import Shape
 
 TOP = Path(__file__).parents[1]

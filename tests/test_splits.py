@@ -12,12 +12,12 @@ import packed
 import pytest
 from small import knobs
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.splitting.filters import leave_out
 from pipeline.corpus.sources.splitting.minhash import SHINGLE, near_duplicate_pairs, planned, sketched
 from pipeline.corpus.sources.table import LABELLED_TEXTS, TEXTS
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.progress import follower
 
 QUIET = follower("none")

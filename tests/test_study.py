@@ -21,7 +21,11 @@ from hypothesis import strategies as st
 from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.dvc.overrides import Knob, hydra_text
 from pipeline.lab.studies import recipes as study
-from pipeline.params import Params, UserError, parse, read_sections, read_yaml, with_knobs
+from pipeline.params.errors import UserError
+from pipeline.params.load import read_sections, with_knobs
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).parents[1]
 ENTRIES = study.read_all(TOP / "studies")

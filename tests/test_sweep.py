@@ -24,7 +24,7 @@ from rich.text import Text
 from small import SMALL, TOP, knobs
 from subjects import machine
 
-from pipeline.artifacts import labels_of
+from pipeline.artifacts.paths import labels_of
 from pipeline.figures.style import png
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.faults import FAULTS
@@ -41,7 +41,11 @@ from pipeline.lab.studies.metrics import MEASURES
 from pipeline.lab.studies.network_metrics import READERS, exact_answers, repeat_loss
 from pipeline.lab.studies.plain_stack import signal_and_gradient
 from pipeline.lab.studies.record import Record
-from pipeline.params import Params, UserError, parse, read_yaml, with_knobs
+from pipeline.params.errors import UserError
+from pipeline.params.load import with_knobs
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import read_yaml
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tokenizers.tokenizers import Characters
 

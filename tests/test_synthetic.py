@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from small import knobs
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.generated.dyck import BRACKETS, entropy_of_dyck
 from pipeline.corpus.sources.generated.markov import ALPHABET
 from pipeline.corpus.sources.table import TEXTS
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.progress import follower
 
 ROOMS = (

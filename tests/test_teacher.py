@@ -9,13 +9,15 @@ import torch
 from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
 from test_given import leave, params_of
 
-from pipeline.artifacts import NONE, sha256_of, write_json
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.artifacts.paths import NONE
+from pipeline.artifacts.writing import write_json
 from pipeline.engine.loop import fit
 from pipeline.engine.pretrained.transfer import taught_by
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import save_weights
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.tasks.base import IGNORED, Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import PLAIN, Objective, Teacher

@@ -18,14 +18,15 @@ from hypothesis import strategies as st
 from small import knobs
 from test_fetch import sha256, zipped
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.published import download as fetch
 from pipeline.corpus.sources.published import texts as published
 from pipeline.corpus.sources.splitting.text import Ranges, by_position, checked, separated, shares
 from pipeline.corpus.sources.table import Dataset
 from pipeline.corpus.sources.user import text as own
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import follower
 
 QUIET = follower("none")

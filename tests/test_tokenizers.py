@@ -21,12 +21,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.artifacts import NONE, SPLITS, tokenizer_digest, write_json
+from pipeline.artifacts.paths import NONE, SPLITS
+from pipeline.artifacts.writing import write_json
 from pipeline.corpus.encode import encode as encoding
 from pipeline.corpus.encode.encode import Batch, batches, encode_split, encoded, ids_of, learn, pieces
 from pipeline.corpus.encode.tokenizer_json import tokenizer_json
 from pipeline.corpus.store.text import Splits, chunks
-from pipeline.params import UserError
+from pipeline.identity import tokenizer_digest
+from pipeline.params.errors import UserError
 from pipeline.progress import follower
 from pipeline.tokenizers.tokenizers import (
     END,

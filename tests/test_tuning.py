@@ -19,7 +19,8 @@ from pipeline.engine.runtime.tuned import NEVER, Tuned, keep, machine, tuned_for
 from pipeline.lab.tuning import tune as tuning
 from pipeline.lab.tuning.timing import Setting, candidates, choice, left_to_auto, pays_from
 from pipeline.networks.attention import ATTENTIONS, use_kernel
-from pipeline.params import Params, cores
+from pipeline.params.machine import cores
+from pipeline.params.schema import Params
 
 FOUND = Tuned("cpu", "bfloat16", 1, "sdpa", None, "a test")
 

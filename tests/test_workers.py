@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.lab import workers
 from pipeline.lab.workers import each_done
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 pytestmark = pytest.mark.slow  # processes take a second each to start
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.artifacts import rounded
+from pipeline.artifacts.writing import rounded
 from pipeline.doctor.case import Case
 from pipeline.doctor.cause import Cause
 from pipeline.doctor.causes import CAUSES

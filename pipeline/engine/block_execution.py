@@ -27,7 +27,8 @@ from torch.utils.checkpoint import (
 )
 
 from pipeline.networks.transformer import Block
-from pipeline.params import Runtime, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.stages import Runtime
 
 COMPILE_FROM = 5000  # steps on a CUDA device from which `auto` compiles. A guess: it waits for a measurement on one
 
@@ -43,7 +44,7 @@ def arrange(model: nn.Module, knobs: Runtime, device: torch.device, steps: int, 
         measured: from how many steps on compiling was found to pay here, if anybody looked.
 
     Raises:
-        Refusal: compiling is wanted and cannot be done here.
+        UserError: compiling is wanted and cannot be done here.
     """
     compiling = _compiles(knobs.compile, device, steps, measured)
     for block in model.modules():

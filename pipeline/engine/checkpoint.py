@@ -21,11 +21,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from pipeline.artifacts import alone, private, sha256_of, write_bytes
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.artifacts.paths import alone, private
+from pipeline.artifacts.writing import write_bytes
 from pipeline.engine.optimizers.base import Optimizer
 from pipeline.engine.runtime.runtime import Scaler
 from pipeline.networks.weights import weights_as_bytes
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 KEPT = 2  # checkpoints of a run: the newest may be damaged
 UNFINISHED_DAYS = 14  # after which a run that nobody went on with is forgotten
@@ -217,7 +219,7 @@ def kept(path: Path) -> bytes:
     """The content of a file of weights that lies beside the checkpoints.
 
     Raises:
-        Refusal: it is damaged or lost.
+        UserError: it is damaged or lost.
     """
     if not _is_whole(path):
         raise UserError(f"{path}: is damaged (its checksum differs); the same command goes on from a checkpoint before it")

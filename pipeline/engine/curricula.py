@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from pipeline.params import Train
+from pipeline.params.training import Train
 from pipeline.tasks.base import Task
 
 LENGTH_STEP = 8  # tokens by which examples grow, so that shapes seldom change; also the least that an example has

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from pipeline.params import printable
+from pipeline.params.errors import printable
 from pipeline.tasks.base import Unit
 
 Row = Mapping[str, float]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.artifacts import rounded
+from pipeline.artifacts.writing import rounded
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.curricula import dials_at, moving
 from pipeline.engine.early_stopping import NOT_A_NUMBER, reason_to_stop
@@ -19,7 +19,7 @@ from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.sampler import batch_of
 from pipeline.engine.schedules import learning_rate
 from pipeline.networks.dropout import DropoutState
-from pipeline.params import Train
+from pipeline.params.training import Train
 from pipeline.tasks.base import Batch, Task
 
 

@@ -13,23 +13,13 @@ from typing import Any
 
 import psutil
 
-from pipeline.artifacts import (
-    GOOD,
-    MODEL,
-    SNAPSHOTS,
-    TRAIN_CURVE,
-    TRAIN_METRICS,
-    VALIDATION_CURVE,
-    programs,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from pipeline.artifacts.paths import GOOD, MODEL, SNAPSHOTS, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, programs
+from pipeline.artifacts.writing import write_bytes, write_json, write_text
 from pipeline.engine.checkpoint import Checkpoints, Progress, kept, step_of
 from pipeline.engine.display import Display
 from pipeline.engine.early_stopping import is_good
 from pipeline.engine.update_norms import UpdateNorms
-from pipeline.params import Train
+from pipeline.params.training import Train
 from pipeline.tasks.base import Task, Unit
 
 CURVE_COLUMNS = ("step", "targets", "loss", "lr", "gradient_norm", "clipped")

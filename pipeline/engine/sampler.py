@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pipeline.engine.curricula import CURRICULA, dials_at
-from pipeline.params import Train
+from pipeline.params.training import Train
 from pipeline.tasks.base import Batch, Parts, Task
 
 NO_STEP = 2**63  # in place of a step's number: what is drawn for the training as a whole

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pipeline.artifacts import rounded
+from pipeline.artifacts.writing import rounded
 from pipeline.engine.block_execution import as_written
 from pipeline.engine.input_dependence import embedded, of_classes
 from pipeline.networks.transformer import GPT

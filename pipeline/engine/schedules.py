@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from pipeline.params import Train
+from pipeline.params.training import Train
 
 Schedule = Callable[[float, Train], float]
 """(progress after the warm-up, 0 .. 1; the knobs) -> share of the way from `min_lr_ratio` (0) to the peak (1)."""

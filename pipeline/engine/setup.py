@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.artifacts import NONE, SPLITS, labels_of, memory_mapped, meta_of, read_json
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.paths import NONE, SPLITS, labels_of, meta_of
+from pipeline.artifacts.reading import read_json
 from pipeline.engine.block_execution import arrange
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.optimizers.table import OPTIMIZERS, optimizer_for
@@ -18,7 +20,8 @@ from pipeline.engine.pretrained.transfer import freeze, inherited, start_from, t
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.networks.attention import use_kernel
 from pipeline.networks.inits import lr_multipliers
-from pipeline.params import Model, Train
+from pipeline.params.model import Model
+from pipeline.params.training import Train
 from pipeline.tasks.base import Shape, Task
 from pipeline.tasks.objective import Objective, Teacher, class_weights
 from pipeline.tasks.table import TASKS
@@ -32,7 +35,7 @@ def build_training(seed: int, kind: str, model: Model, train: Train, tokens: Pat
         tokens: the folder that the stage tokenize leaves.
 
     Raises:
-        Refusal: a split is missing, damaged, or shorter than the context; or the weights to start from do not fit.
+        UserError: a split is missing, damaged, or shorter than the context; or the weights to start from do not fit.
     """
     shape = Shape.of(read_json(meta_of(tokens)))
     teacher = teacher_of(train, lambda folder: taught_by(folder, kind, model, shape, tokens).to(runtime.device))

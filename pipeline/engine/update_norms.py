@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from pipeline.artifacts import rounded
+from pipeline.artifacts.writing import rounded
 from pipeline.engine.checkpoint import Progress
 
 

@@ -11,18 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts import (
-    RAW,
-    TOKENS,
-    memory_mapped,
-    meta_of,
-    opened,
-    read_json,
-    rounded,
-    sha256_of,
-    text_of,
-    tokens_of,
-)
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.artifacts.paths import RAW, TOKENS, meta_of, text_of, tokens_of
+from pipeline.artifacts.reading import opened, read_json
+from pipeline.artifacts.writing import rounded
 from pipeline.evaluation import ngrams
 from pipeline.evaluation.cache import Rows, remembered
 

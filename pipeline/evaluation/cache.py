@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import digest, private, read_kept, write_kept
+from pipeline.artifacts.paths import private
+from pipeline.identity import digest, read_kept, write_kept
 
 Rows = list[dict[str, Any]]
 

@@ -15,19 +15,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from pipeline.artifacts import (
-    RAW,
-    SPLITS,
-    check_below,
-    document_ends,
-    images_of,
-    is_left,
-    labels_of,
-    memory_mapped,
-    opened,
-    sha256_of,
-    text_of,
-)
+from pipeline.arrays import check_below, document_ends, memory_mapped
+from pipeline.artifacts.checksums import is_left, sha256_of
+from pipeline.artifacts.paths import RAW, SPLITS, images_of, labels_of, text_of
+from pipeline.artifacts.reading import opened
 from pipeline.evaluation import class_metrics as measures
 from pipeline.evaluation.baselines import HELD_OUT
 from pipeline.evaluation.cache import remembered
@@ -82,7 +73,7 @@ def check_labels(raw: Path, classes: int) -> None:
     """See that every label of data/raw is one of the classes.
 
     Raises:
-        Refusal: one is not.
+        UserError: one is not.
     """
     for path in (labels_of(raw, split) for split in SPLITS):
         check_below(path, memory_mapped(path), classes, "classes")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pipeline.artifacts import rounded
+from pipeline.artifacts.writing import rounded
 
 BINS = 15  # of the calibration error, as Guo et al. have them
 SURE = 0.95  # how often an interval of accuracy holds the true one

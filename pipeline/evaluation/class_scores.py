@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.artifacts import RAW, document_ends, images_of, is_left, memory_mapped, opened, rounded, text_of
+from pipeline.arrays import document_ends, memory_mapped
+from pipeline.artifacts.checksums import is_left
+from pipeline.artifacts.paths import RAW, images_of, text_of
+from pipeline.artifacts.reading import opened
+from pipeline.artifacts.writing import rounded
 from pipeline.evaluation.baselines import HELD_OUT
 from pipeline.evaluation.class_metrics import Answers, ClassScore, best_first
 from pipeline.evaluation.scores import at_a_time

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import memory_mapped, rounded, tokens_of
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.paths import tokens_of
+from pipeline.artifacts.writing import rounded
 
 WINDOW = 48  # tokens: text that is new seldom holds so many that stood somewhere before
 LOOKED_AT = 500  # windows of the held-out split, spread evenly

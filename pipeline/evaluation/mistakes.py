@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.artifacts import RAW, images_of, is_left, memory_mapped, rounded
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.checksums import is_left
+from pipeline.artifacts.paths import RAW, images_of
+from pipeline.artifacts.writing import rounded
 from pipeline.evaluation.class_baselines import texts
 from pipeline.evaluation.class_metrics import Answers
 from pipeline.evaluation.samples import fenced, inline

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from pipeline.inference.trained import Subject
 from pipeline.networks.transformer import GPT
-from pipeline.params import Evaluate, UserError, printable
+from pipeline.params.errors import UserError, printable
+from pipeline.params.stages import Evaluate
 
 
 def stream(
@@ -34,7 +35,7 @@ def stream(
         top_p: draw among the likeliest tokens that hold this share of the probability; 0 < share <= 1.
 
     Raises:
-        Refusal: the model writes no text, or its training diverged.
+        UserError: the model writes no text, or its training diverged.
     """
     tokenizer = subject.tokenizer
     prompt = prompt.encode(errors="replace").decode()  # what a terminal passes on need not be text

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.artifacts import rounded
+from pipeline.artifacts.writing import rounded
 from pipeline.evaluation.baselines import HELD_OUT, Score
 from pipeline.inference.trained import Subject
 

@@ -5,17 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.artifacts import (
-    DIAGNOSIS,
-    EVALUATION,
-    MISTAKES,
-    SAMPLES,
-    TRAIN_CURVE,
-    TRAIN_METRICS,
-    VALIDATION_CURVE,
-    read_json,
-    read_text,
-)
+from pipeline.artifacts.paths import DIAGNOSIS, EVALUATION, MISTAKES, SAMPLES, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE
+from pipeline.artifacts.reading import read_json, read_text
 from pipeline.readings import Curve, Reading, load_all, read_curve
 
 
@@ -88,7 +79,7 @@ def read_run() -> Run:
     """The run whose files lie in metrics/.
 
     Raises:
-        Refusal: a file is missing or damaged.
+        UserError: a file is missing or damaged.
     """
     evaluation = read_json(EVALUATION)
     return Run(

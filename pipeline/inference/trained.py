@@ -13,11 +13,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.artifacts import TOKENS, labels_of, made_for, memory_mapped, meta_of, read_json, tokenizer_of
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.paths import TOKENS, labels_of, meta_of, tokenizer_of
+from pipeline.artifacts.reading import made_for, read_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.networks.transformer import Block
 from pipeline.networks.weights import open_network
-from pipeline.params import Train, UserError, parse
+from pipeline.params.errors import UserError
+from pipeline.params.parse import parse
+from pipeline.params.training import Train
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.model_description import Described, described, is_sha256
@@ -113,7 +117,7 @@ def open_model(folder: Path, runtime: Runtime, *, tokens: Path = TOKENS) -> Subj
         tokens: what the stage tokenize leaves; it must be what the model was trained on.
 
     Raises:
-        Refusal: the model is missing, damaged, or was trained on other tokens.
+        UserError: the model is missing, damaged, or was trained on other tokens.
     """
     found = _described(folder)
     return _subject(folder / "model.safetensors", found.sha256, found.about["step"], found, tokens, runtime)
@@ -125,7 +129,7 @@ def open_snapshots(
     """The model at each kept step of its training, from first to last; read one at a time.
 
     Raises:
-        Refusal: a snapshot is missing, damaged, or was trained on other tokens.
+        UserError: a snapshot is missing, damaged, or was trained on other tokens.
     """
     found, kept = _described(folder), _kept(folder / "snapshots" / "snapshots.json")
     known = {"grammar": read_json(meta_of(tokens)).get("grammar", ""), "sharpness_iterations": sharpness_iterations}
@@ -188,7 +192,7 @@ def _trained_by(found: Described) -> Train | None:
 
 
 def _objective(found: Described, tokens: Path) -> Objective:
-    """What the training training_task, without a teacher, who is not here to be asked."""
+    """The objective of the training, without a teacher, who is not here to be asked."""
     if (train := _trained_by(found)) is None:
         return PLAIN
     balanced = train.class_weights == "balanced"

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts import MODEL, SAMPLES, private, read_json
+from pipeline.artifacts.paths import MODEL, SAMPLES, private
+from pipeline.artifacts.reading import read_json
 from pipeline.lab.dvc.provenance import of_trained
-from pipeline.params import UserError, load, printable
+from pipeline.params.errors import UserError, printable
+from pipeline.params.load import load
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
@@ -24,7 +26,7 @@ class SamplingOptions:
     """How to draw tokens from what the model says.
 
     Raises:
-        Refusal: with one line for each number that cannot be used.
+        UserError: with one line for each number that cannot be used.
     """
 
     tokens: int
@@ -47,7 +49,7 @@ def open_trained() -> Subject:
     """The model that train left, on the device of params.yaml.
 
     Raises:
-        Refusal: there is no model, or it is damaged.
+        UserError: there is no model, or it is damaged.
     """
     weights = MODEL.with_suffix(".safetensors")
     if not weights.exists():
@@ -69,7 +71,7 @@ def open_writer() -> Subject:
     """The model that train left, where it writes text; said on stderr where it is not of what is here.
 
     Raises:
-        Refusal: there is none, it is damaged, or it tells classes.
+        UserError: there is none, it is damaged, or it tells classes.
     """
     subject = open_trained()
     if line := stranger():

@@ -13,7 +13,12 @@ from typing import Annotated, Any, Literal
 import typer
 import typer.core
 
-from pipeline.params import Params, UserError, entry_point, load, parse, printable, suggest
+from pipeline.params.entry_point import entry_point
+from pipeline.params.errors import UserError, printable
+from pipeline.params.load import load
+from pipeline.params.names import suggest
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
 
 # What people type that is no verb: the command that does it.
 NO_VERBS = {
@@ -66,7 +71,7 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 @entry_point
 def main() -> None:
-    """The entry point: a Refusal ends with plain lines and exit status 2."""
+    """The entry point: a UserError ends with plain lines and exit status 2."""
     app()
 
 
@@ -74,7 +79,7 @@ def enter_project() -> None:
     """Stand in the top folder of the project, from wherever in it the command was called.
 
     Raises:
-        Refusal: this is no folder of a project.
+        UserError: this is no folder of a project.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):

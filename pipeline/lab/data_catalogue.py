@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.params import DATASETS, UserError, names_in, suggest
+from pipeline.params.errors import UserError
+from pipeline.params.names import DATASETS, names_in, suggest
 
 HERE, PACKAGE, NETWORK, YOURS = "here", "a package", "network", "yours"
 
@@ -49,7 +50,7 @@ def description(name: str) -> Iterator[str]:
     """All that is said of the data sets of this name.
 
     Raises:
-        Refusal: there is none.
+        UserError: there is none.
     """
     known = tuple(dict.fromkeys(name for catalogue in CATALOGUE.values() for name in catalogue))
     if name not in known:

@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.artifacts import RAW, TOKENS, ends_of, memory_mapped, meta_of, read_json, sha256_of
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.artifacts.paths import RAW, TOKENS, ends_of, meta_of
+from pipeline.artifacts.reading import read_json
 from pipeline.lab.dvc.overrides import check, expand, hydra_text
-from pipeline.params import Params, UserError, load
+from pipeline.params.errors import UserError
+from pipeline.params.load import load
+from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
     from pipeline.engine.pretrained.source import PretrainedModel
@@ -28,7 +33,7 @@ def adopt(folder: Path) -> Adoption:
     Its tokenizer is opened and its weights are read here, so that what tokenize or train would refuse is refused at once.
 
     Raises:
-        Refusal: the folder holds no model, or one that our networks or tokenizers cannot hold, or that the data do not fit.
+        UserError: the folder holds no model, or one that our networks or tokenizers cannot hold, or that the data do not fit.
     """
     standing = load()
     from pipeline.engine.pretrained.source import RallyModel, knobs_at, network_of, open_pretrained
@@ -124,7 +129,7 @@ def _opened(file: Path) -> Tokenizer:
     """A tokenizer, as the stage tokenize will open it; with an end of documents, where it has one.
 
     Raises:
-        Refusal: it cannot be used, or lacks the end that the documents of data/raw want.
+        UserError: it cannot be used, or lacks the end that the documents of data/raw want.
     """
     from pipeline.tokenizers.tokenizers import FromFile
 

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 KILLS = 3  # how often a piece of work may lose its process, alone in it, before it is given up
 
@@ -35,7 +35,7 @@ def each_done(
         on_ctrl_c: what they do on Ctrl-C, which they hear too: finish what they have begun, or (SIG_DFL) end at once.
 
     Raises:
-        Refusal: after all others are done, of tasks that were given up.
+        UserError: after all others are done, of tasks that were given up.
     """
     left, kills, given_up = dict(tasks), Counter[K](), list[K]()
     while left:

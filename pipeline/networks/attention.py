@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pipeline.networks.inits import width_ratio
 from pipeline.networks.norms import EPSILON
 from pipeline.networks.positions import Position
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 Kernel = Literal["auto", "sdpa", "eager"]
 """What computes attention: torch's own kernel or three written out; `auto` knows which is the faster where nobody measured."""

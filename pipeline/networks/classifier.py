@@ -13,7 +13,7 @@ from pipeline.networks.pooling import POOLINGS, First
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import AttentionBlock, final_norm
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 PADDING = -1  # an id that is none: what fills a short text up to the longest of its batch
 

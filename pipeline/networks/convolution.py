@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import Block
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 Size = tuple[int, int]
 """Height and width of a map, positions."""

@@ -21,7 +21,7 @@ from pipeline.networks.inits import for_head, initialise
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import final_norm, norm_for
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 Image = tuple[int, int, int]
 """Height, width, channels."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.networks.roles import Role, role_of
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 Init = Callable[[Tensor, Role, Model, torch.Generator], object]
 """Fills a parameter [outputs, inputs] of a role in place."""

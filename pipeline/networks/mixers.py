@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 
 class Mixer(nn.Module):

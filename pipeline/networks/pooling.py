@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 
 class Pooling(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 
 class Position(nn.Module):

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 BRANCHES = 2  # of a block: attention, feed-forward
 

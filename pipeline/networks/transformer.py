@@ -18,7 +18,7 @@ from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
 from pipeline.networks.positions import POSITIONS, Position
 from pipeline.networks.residuals import BRANCHES, RESIDUALS, Branch
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 
 class FeedForward(nn.Module):

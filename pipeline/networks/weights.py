@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pipeline.artifacts import check_sha256, write_bytes
-from pipeline.params import UserError
+from pipeline.artifacts.checksums import check_sha256
+from pipeline.artifacts.writing import write_bytes
+from pipeline.params.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -40,7 +41,7 @@ def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor of a safetensors file, from its header alone: no tensor is read.
 
     Raises:
-        Refusal: it is not such a file, or holds something else than floating-point numbers.
+        UserError: it is not such a file, or holds something else than floating-point numbers.
     """
     if not path.is_file():  # nor a pipe, which nobody may ever write to
         raise UserError(f"{path}: is not there; `dvc repro` makes it")
@@ -92,7 +93,7 @@ def open_network(build: Callable[[], nn.Module], path: Path, sha256: str) -> nn.
     """A network, built and filled with the weights of a file.
 
     Raises:
-        Refusal: the file is missing, damaged, or of another network.
+        UserError: the file is missing, damaged, or of another network.
     """
     check_sha256(path, sha256)
     try:
@@ -107,7 +108,7 @@ def load_weights(model: nn.Module, path: Path, sha256: str) -> None:
     """Fill a network with the weights of a file.
 
     Raises:
-        Refusal: the file is missing, damaged, or of another network.
+        UserError: the file is missing, damaged, or of another network.
     """
     check_sha256(path, sha256)
     if shapes_in(path) != {name: tuple(weight.shape) for name, weight in model.named_parameters()}:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from statistics import fmean, median
 
-from pipeline.artifacts import rounded
+from pipeline.artifacts.writing import rounded
 from pipeline.readings import STEP, Reading
 
 Last = dict[str, float]

@@ -12,10 +12,13 @@ import torch
 from jaxtyping import Bool, Int, Integer
 from torch import nn
 
-from pipeline.artifacts import check_below, labels_of, memory_mapped, meta_of, parts_in, read_json, tokens_of
+from pipeline.arrays import check_below, memory_mapped, parts_in
+from pipeline.artifacts.paths import labels_of, meta_of, tokens_of
+from pipeline.artifacts.reading import read_json
 from pipeline.networks.classifier import PADDING, Classifier
 from pipeline.networks.dropout import DropoutState
-from pipeline.params import Model, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.model import Model
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
 
@@ -57,7 +60,7 @@ class Classification:
         """(all ids of a split, where each text begins with the end of the last, the label of each), read when first wanted.
 
         Raises:
-            Refusal: the files do not belong together.
+            UserError: the files do not belong together.
         """
         if split not in self._opened:
             ids, labels = memory_mapped(tokens_of(self.tokens, split)), memory_mapped(labels_of(self.tokens, split))

@@ -12,10 +12,12 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from pipeline.artifacts import check_below, memory_mapped, parts_in, tokens_of
+from pipeline.arrays import check_below, memory_mapped, parts_in
+from pipeline.artifacts.paths import tokens_of
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
-from pipeline.params import Model, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.model import Model
 from pipeline.tasks.base import IGNORED, Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective, Teacher, in_chunks
 
@@ -83,7 +85,7 @@ class LanguageModelling:
         """The stream of a split, memory-mapped when it is first wanted: who only samples needs none.
 
         Raises:
-            Refusal: it is missing, damaged, or shorter than the context.
+            UserError: it is missing, damaged, or shorter than the context.
         """
         if split not in self._opened:
             ids, length = memory_mapped(tokens_of(self.tokens, split)), self.model.context_length

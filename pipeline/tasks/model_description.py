@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import read_json
-from pipeline.params import LABELLED, READ, SEEN, Model, UserError, of_today, parse, suggest
+from pipeline.artifacts.reading import read_json
+from pipeline.params.errors import UserError
+from pipeline.params.model import Model
+from pipeline.params.names import suggest
+from pipeline.params.parse import parse
+from pipeline.params.renamed import of_today
+from pipeline.params.schema import LABELLED, READ, SEEN
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
 
@@ -39,7 +44,7 @@ def described(folder: Path) -> Described:
     """The network that a folder's model.json describes.
 
     Raises:
-        Refusal: with one line for each thing that is missing or cannot be.
+        UserError: with one line for each thing that is missing or cannot be.
     """
     file = folder / "model.json"
     about = of_today(read_json(file, "task", "model", "tokenizer", "sha256"))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.networks.transformer import GPT
-from pipeline.params import Train
+from pipeline.params.training import Train
 from pipeline.tasks.augmentation import AS_THEY_ARE, Variation
 from pipeline.tasks.base import IGNORED, Loss
 

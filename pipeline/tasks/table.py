@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.params import Model
+from pipeline.params.model import Model
 from pipeline.tasks.base import Shape, Task
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.lm import LanguageModelling

@@ -12,10 +12,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pipeline.artifacts import check_below, images_of, labels_of, memory_mapped, meta_of, read_json
+from pipeline.arrays import check_below, memory_mapped
+from pipeline.artifacts.paths import images_of, labels_of, meta_of
+from pipeline.artifacts.reading import read_json
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.images import NETWORKS
-from pipeline.params import Model, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.model import Model
 from pipeline.tasks.augmentation import AS_THEY_ARE
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective

@@ -11,8 +11,11 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import NONE, SPLITS, json_of, read_json, way_back, write_json, write_text
-from pipeline.params import UserError
+from pipeline.artifacts.checksums import way_back
+from pipeline.artifacts.paths import NONE, SPLITS
+from pipeline.artifacts.reading import json_of, read_json
+from pipeline.artifacts.writing import write_json, write_text
+from pipeline.params.errors import UserError
 
 Ids = npt.NDArray[np.int64]
 
@@ -58,7 +61,7 @@ class Tokenizer(Protocol):
         """int64 [tokens].
 
         Raises:
-            Refusal: the text holds a character that this tokenizer has no id for.
+            UserError: the text holds a character that this tokenizer has no id for.
         """
 
     def known(self, text: str) -> str:
@@ -83,7 +86,7 @@ def check_held(tokenizer: Tokenizer, text: str, ids: Ids) -> None:
     """Hold the ids that a tokenizer made of a text against the text: what is lost here would be missing from every score.
 
     Raises:
-        Refusal: they are not its bytes; with the first place where the two part.
+        UserError: they are not its bytes; with the first place where the two part.
     """
     if tokenizer.holds(text, ids):
         return
@@ -104,7 +107,7 @@ def load(path: Path) -> Tokenizer:
     """The tokenizer that was saved here.
 
     Raises:
-        Refusal: it is missing or damaged.
+        UserError: it is missing or damaged.
     """
     content = read_json(path)
     try:

@@ -342,7 +342,7 @@ def yaml_values(folder: Path, chance: random.Random) -> str:
     """A knob that holds something else."""
     import yaml
 
-    from pipeline.params import read_yaml
+    from pipeline.params.yaml12 import read_yaml
 
     values = read_yaml(folder / "params.yaml")
     changed = lied(values, chance)

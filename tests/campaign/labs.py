@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from campaign.server import TOP, Job, Server
-from pipeline.artifacts import sha256_of
-from pipeline.params import read_sections, read_yaml, with_knobs
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.params.load import read_sections, with_knobs
+from pipeline.params.yaml12 import read_yaml
 
 STAGES = ("prepare", "tokenize", "train", "evaluate", "probe", "diagnose", "plot")
 SMALL: dict[str, dict[str, Any]] = {

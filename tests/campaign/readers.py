@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from campaign.damages import damaged, rot
-from pipeline import artifacts
-from pipeline.artifacts import CARD, RAW, SANITY, TOKENS, images_of, labels_of, meta_of, parts_of, read_json, tokens_of
-from pipeline.params import UserError
+from pipeline import arrays
+from pipeline.artifacts import paths
+from pipeline.artifacts.paths import CARD, RAW, SANITY, TOKENS, images_of, labels_of, meta_of, parts_of, tokens_of
+from pipeline.artifacts.reading import read_json
+from pipeline.params.errors import UserError
 
 SECONDS = 5.0  # of the CPU, of one reading; honest ones take milliseconds
 
@@ -48,42 +50,42 @@ def _texts(split: str) -> Any:
     from pipeline.corpus.encode.encode import spread
     from pipeline.corpus.store.text import chunks
 
-    return list(chunks(artifacts.RAW, split, 1 << 14)), list(spread(artifacts.RAW, split))
+    return list(chunks(paths.RAW, split, 1 << 14)), list(spread(paths.RAW, split))
 
 
 def _baseline_texts() -> Any:
     from pipeline.evaluation.baselines import by_compression
     from pipeline.evaluation.contamination import overlaps
 
-    return by_compression(artifacts.RAW, "validation"), overlaps(artifacts.TOKENS, ("validation", "test"))
+    return by_compression(paths.RAW, "validation"), overlaps(paths.TOKENS, ("validation", "test"))
 
 
 def _array(path: Path) -> Any:
-    return artifacts.memory_mapped(path).tobytes(), str(artifacts.memory_mapped(path).dtype)
+    return arrays.memory_mapped(path).tobytes(), str(arrays.memory_mapped(path).dtype)
 
 
 def _tokenizer() -> Any:
     from pipeline.tokenizers import tokenizers
 
-    found = tokenizers.load(artifacts.tokenizer_of(artifacts.TOKENS))
+    found = tokenizers.load(paths.tokenizer_of(paths.TOKENS))
     return found.kind, found.vocabulary, [found.token_bytes(token) for token in range(found.vocabulary)]
 
 
 def _model() -> Any:
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.inference.trained import open_model
-    from pipeline.params import load
+    from pipeline.params.load import load
 
-    subject = open_model(artifacts.MODEL.parent, Runtime(load().runtime))
+    subject = open_model(paths.MODEL.parent, Runtime(load().runtime))
     return {name: weight.detach().numpy().tobytes() for name, weight in subject.model.named_parameters()}, subject.step
 
 
 def _snapshots() -> Any:
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.inference.trained import open_snapshots
-    from pipeline.params import load
+    from pipeline.params.load import load
 
-    found = open_snapshots(artifacts.MODEL.parent, Runtime(load().runtime), sequences=1, toy="ab")
+    found = open_snapshots(paths.MODEL.parent, Runtime(load().runtime), sequences=1, toy="ab")
     return [
         ({name: weight.detach().numpy().tobytes() for name, weight in one.model.named_parameters()}, one.step, one.updates)
         for one in found
@@ -101,7 +103,7 @@ def _download() -> Any:
     from pipeline.progress import follower
 
     wanted = hashlib.sha256(DOWNLOADED).hexdigest()
-    place = artifacts.cache() / "downloads" / wanted
+    place = paths.cache() / "downloads" / wanted
     if not place.exists():  # the reader before this one found it damaged, and removed it
         place.write_bytes(Path("downloaded").read_bytes())
     return fetch.download("http://127.0.0.1:9/nobody", wanted, follower("none"), pause=0).read_bytes()

@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import artifacts
-from pipeline.artifacts import difficulty_of, document_ends, in_blocks, is_left, memory_mapped, parts_of, tokens_of
+from pipeline import arrays
+from pipeline.arrays import document_ends, in_blocks, memory_mapped
+from pipeline.artifacts.checksums import is_left
+from pipeline.artifacts.paths import difficulty_of, parts_of, tokens_of
 from pipeline.corpus.store.text import Array
 from pipeline.tokenizers.tokenizers import Tokenizer
 
 PIECE = 1024  # tokens: pieces are to be alike in themselves, and long beside a window, which may run over the end of one
 BLOCK = 1 << 18  # tokens that are looked at at once
 
-PART = np.dtype(artifacts.PART)
+PART = np.dtype(arrays.PART)
 """Where a part ends, tokens; how hard it is (only the order counts); of which data set of a mixture it is."""
 
 

@@ -20,9 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import NONE, document_ends, opened, text_of
+from pipeline.arrays import document_ends
+from pipeline.artifacts.paths import NONE, text_of
+from pipeline.artifacts.reading import opened
 from pipeline.corpus.store.text import Array, chunks
-from pipeline.params import UserError, cores
+from pipeline.params.errors import UserError
+from pipeline.params.machine import cores
 from pipeline.progress import Advance, Follow
 from pipeline.tokenizers import tokenizers
 from pipeline.tokenizers.tokenizers import Tokenizer, check_held
@@ -144,7 +147,7 @@ def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: 
     """(ids, bytes of text) of each batch in order; only a few batches are under way at any time.
 
     Raises:
-        Refusal: processes were killed again and again.
+        UserError: processes were killed again and again.
     """
     if workers == 1:
         for batch in texts:
@@ -184,7 +187,7 @@ def ids_of(tokenizer: Tokenizer, batch: Batch) -> Stored:
     """The ids of a batch, with the end of each document.
 
     Raises:
-        Refusal: they are not all of its text.
+        UserError: they are not all of its text.
     """
     parts = []
     for text, last in batch.pieces:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.corpus.store.text import Card, Dataset, Splits
-from pipeline.params import Prepare
+from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
 

@@ -20,7 +20,7 @@ from pipeline.corpus.sources.user import labelled as rows
 from pipeline.corpus.sources.user import text as own
 from pipeline.corpus.store.images import ImageSet
 from pipeline.corpus.store.text import Card, Dataset, Splits
-from pipeline.params import Prepare
+from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
 

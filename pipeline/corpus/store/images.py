@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Int, UInt8
 
-from pipeline.artifacts import SPLITS, images_of, in_blocks, labels_of, memory_mapped, rounded, write_array, writing
+from pipeline.arrays import in_blocks, memory_mapped, write_array
+from pipeline.artifacts.paths import SPLITS, images_of, labels_of
+from pipeline.artifacts.writing import rounded, writing
 from pipeline.corpus.store.disk_images import BLOCK, Images, Joined, Some, blocks
 from pipeline.corpus.store.image_duplicates import by_digest, digests, lookalikes
 from pipeline.corpus.store.labels import chosen
 from pipeline.corpus.store.text import Card
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 Pixels = UInt8[np.ndarray, "N H W C"]
@@ -44,7 +47,7 @@ class ImageWriter:
         """Write what is there, without what looks like an image of a later split; what the card says of it.
 
         Raises:
-            Refusal: a split is empty, a label is none of the classes, or look-alikes are all that a split or a class of
+            UserError: a split is empty, a label is none of the classes, or look-alikes are all that a split or a class of
                 training has.
         """
         empty = [split for split in SPLITS if not sum(map(len, self.labels[split]))]
@@ -125,7 +128,7 @@ def deal_out(
     seed nor a few more images deal the others anew. Images that look alike stay together.
 
     Raises:
-        Refusal: some class is too small to be in every split.
+        UserError: some class is too small to be in every split.
     """
     hashed = digests(images)
     groups, order = lookalikes(images, hashed), by_digest(hashed)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Integer
 
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 
 EXAMPLES, NOISE = 1, 2  # which random numbers are drawn for what
 
@@ -36,7 +37,7 @@ def chosen(labels: Integer[np.ndarray, " N"], classes: Sequence[str], knobs: Pre
     """What prepare.max_examples and prepare.label_noise leave of the training examples; held-out ones are never touched.
 
     Raises:
-        Refusal: some class would be left without an example.
+        UserError: some class would be left without an example.
     """
     if 0 < knobs.max_examples < len(classes):
         raise UserError(

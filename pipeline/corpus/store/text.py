@@ -14,19 +14,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import (
-    SPLITS,
-    NewFile,
-    alone,
-    difficulty_of,
-    document_ends,
-    ends_of,
-    labels_of,
-    opened,
-    sync,
-    text_of,
-)
-from pipeline.params import Prepare, UserError
+from pipeline.arrays import document_ends
+from pipeline.artifacts.paths import SPLITS, alone, difficulty_of, ends_of, labels_of, text_of
+from pipeline.artifacts.reading import opened
+from pipeline.artifacts.writing import NewFile, sync
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow, say
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.optimizers.base import Group, Grouped, Named, Rates, nothing_yet, shrink
-from pipeline.params import Train
+from pipeline.params.training import Train
 
 
 class SGD(Grouped):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.engine.optimizers.state_storage import Float32State, Int8State
 from pipeline.networks.inits import UpdateKind
-from pipeline.params import Train
+from pipeline.params.training import Train
 
 Named = dict[str, nn.Parameter]
 Rates = Mapping[str, float]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.engine.optimizers.adaptive import AdamW
 from pipeline.engine.optimizers.base import Group, Grouped, Named, Rates, nothing_yet, shrink
 from pipeline.networks.roles import Role, role_of
-from pipeline.params import Train
+from pipeline.params.training import Train
 
 
 class Muon(Grouped):

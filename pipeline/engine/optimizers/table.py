@@ -13,7 +13,7 @@ from pipeline.engine.optimizers.base import Grouped, Named, Optimizer, Rates
 from pipeline.engine.optimizers.ema import Averaged
 from pipeline.engine.optimizers.matrix import SOAP, Muon
 from pipeline.engine.optimizers.torch_optim import Adafactor, TorchOptimizer
-from pipeline.params import Train
+from pipeline.params.training import Train
 
 
 def optimizer_for(parameters: Named, train: Train, rates: Rates, *, offload: bool = False) -> Optimizer:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.engine.optimizers.base import Named, Optimizer, Rates, alike
-from pipeline.params import Train
+from pipeline.params.training import Train
 
 
 class TorchOptimizer(Optimizer):

@@ -27,7 +27,7 @@ from pipeline.engine.pretrained.names import (
     slides,
 )
 from pipeline.engine.pretrained.weight_map import TensorRow
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 # Sizes, for which every architecture has a place, and knobs that leave no trace in what a trained network computes.
 FREE = (

@@ -15,7 +15,7 @@ from torch import Tensor
 from pipeline.engine.pretrained.weight_map import Rows, TensorRow
 from pipeline.networks.norms import EPSILON
 from pipeline.networks.positions import SinusoidalPosition
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 UNGATED = {  # our name: theirs
     "gelu": "gelu",

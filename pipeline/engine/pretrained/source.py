@@ -16,14 +16,19 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from pipeline.artifacts import json_of, made_for, meta_of, read_json, tokenizer_digest
+from pipeline.artifacts.paths import meta_of
+from pipeline.artifacts.reading import json_of, made_for, read_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES, value_of
 from pipeline.engine.pretrained.names import SYNONYMS
 from pipeline.engine.pretrained.weight_map import Misfit, unpack
+from pipeline.identity import tokenizer_digest
 from pipeline.networks.inits import width_ratio
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import Shapes, TooLarge, built, load_weights, not_finite, open_network, shapes_in
-from pipeline.params import Model, UserError, parse, suggest
+from pipeline.params.errors import UserError
+from pipeline.params.model import Model
+from pipeline.params.names import suggest
+from pipeline.params.parse import parse
 from pipeline.tasks.model_description import described
 from pipeline.tasks.table import TASKS
 
@@ -67,14 +72,14 @@ class PretrainedModel(Protocol):
         """Of all its tensors under its own names, as the headers of its files tell them.
 
         Raises:
-            Refusal: they are missing, or cannot be read.
+            UserError: they are missing, or cannot be read.
         """
 
     def fill(self, network: nn.Module) -> None:
         """Put its weights into a network of such knobs. Rows of ids beyond those of the network are left out.
 
         Raises:
-            Refusal: they are missing, damaged, not finite, or of another network.
+            UserError: they are missing, damaged, not finite, or of another network.
         """
 
 
@@ -82,7 +87,7 @@ def open_pretrained(folder: Path) -> PretrainedModel:
     """The model in a folder.
 
     Raises:
-        Refusal: there is none that can be read.
+        UserError: there is none that can be read.
     """
     if (folder / "model.json").is_file():
         return RallyModel(folder)
@@ -273,7 +278,7 @@ def _empty_network(found: PretrainedModel, knobs: Model, vocabulary: int) -> GPT
     """A network of a given model's knobs, not yet filled; refused where its weights are too few for it.
 
     Raises:
-        Refusal: what describes the model lies, or its weights cannot be read.
+        UserError: what describes the model lies, or its weights cannot be read.
     """
     shapes = found.shapes()
     try:

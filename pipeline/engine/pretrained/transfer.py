@@ -16,7 +16,8 @@ from pipeline.networks.classifier import Classifier
 from pipeline.networks.inits import width_ratio
 from pipeline.networks.pooling import First
 from pipeline.networks.transformer import GPT
-from pipeline.params import Model, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.model import Model
 from pipeline.tasks.base import Shape
 
 SHOWN = 3  # classes that a line names
@@ -29,7 +30,7 @@ def start_from(folder: Path, network: nn.Module, shape: Shape, tokens: Path) -> 
         shape: of what is in data/tokens, for which the network was made.
 
     Raises:
-        Refusal: with a line for each knob that must be another for that; or the weights cannot be read.
+        UserError: with a line for each knob that must be another for that; or the weights cannot be read.
     """
     assert isinstance(network, GPT | Classifier)
     found = open_pretrained(folder)
@@ -78,7 +79,7 @@ def freeze(network: nn.Module, names: set[str]) -> None:
     """Let weights be as they are: no gradient is computed for them, and nothing moves them.
 
     Raises:
-        Refusal: nothing would be left to learn.
+        UserError: nothing would be left to learn.
     """
     if not {name for name, weight in network.named_parameters() if weight.requires_grad} - names:
         raise UserError("train.freeze: true leaves nothing to learn, since train.init_from gives every weight; false would do")
@@ -94,7 +95,7 @@ def taught_by(folder: Path, kind: str, model: Model, shape: Shape, tokens: Path)
         kind, model, shape: the task, the knobs and the data of the network that asks.
 
     Raises:
-        Refusal: it has learned another task, reads other tokens or shorter contexts, or cannot be read.
+        UserError: it has learned another task, reads other tokens or shorter contexts, or cannot be read.
     """
     found = open_pretrained(folder)
     if found.kind != kind:

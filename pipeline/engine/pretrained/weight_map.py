@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 Rows = Callable[[Model], Int[Tensor, " rows"]]
 Fill = Callable[[Model], Tensor]

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline import params
 from pipeline.engine.runtime.tuned import tuned_for
 from pipeline.networks.attention import Kernel
-from pipeline.params import UserError, cores
+from pipeline.params import stages, training
+from pipeline.params.errors import UserError
+from pipeline.params.machine import cores
 from pipeline.tasks.base import Batch
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -27,10 +28,10 @@ class Runtime:
         precision: the knob `train.precision`; weights and their updates stay in float32 whatever it says.
 
     Raises:
-        Refusal: the device is not there.
+        UserError: the device is not there.
     """
 
-    def __init__(self, knobs: params.Runtime, precision: str = "float32") -> None:
+    def __init__(self, knobs: stages.Runtime, precision: str = "float32") -> None:
         self.knobs = knobs
         self.device = torch.device(_device(knobs.device))
         # What was measured here wins over what is known to be fast as a rule.
@@ -67,7 +68,7 @@ class Runtime:
         """A block in which memory may run out.
 
         Raises:
-            Refusal: it did.
+            UserError: it did.
         """
         try:
             yield
@@ -95,7 +96,7 @@ class Runtime:
         }
         return [remedy for remedy, helps in remedies.items() if helps]
 
-    def micro_batch_size(self, train: params.Train, whole: int, length: int) -> int:
+    def micro_batch_size(self, train: training.Train, whole: int, length: int) -> int:
         """How many examples of `length` tokens a micro-batch holds at most.
 
         Their tokens are what counts: as many as the knob says, or as in a micro-batch of the full batch at its whole length.

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import torch
 
-from pipeline.artifacts import cache, read_json, write_json
+from pipeline.artifacts.paths import cache
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_json
 from pipeline.networks.attention import Kernel
-from pipeline.params import UserError, cores
+from pipeline.params.errors import UserError
+from pipeline.params.machine import cores
 
 NEVER = 10**9  # steps, more than a training can have
 

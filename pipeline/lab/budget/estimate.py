@@ -19,7 +19,7 @@ from pipeline.lab.budget.fit import CARDS, Device, card, changes_to_fit, with_ch
 from pipeline.lab.budget.timing import Pace, measure
 from pipeline.lab.stand_ins.data_shape import Data
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.classify import padded
 from pipeline.tasks.objective import Objective
 
@@ -229,7 +229,7 @@ def device_here(params: Params) -> Device:
     """What the training would run on as params.yaml stands.
 
     Raises:
-        Refusal: it is not there.
+        UserError: it is not there.
     """
     runtime = Runtime(params.runtime, params.train.precision)
     if runtime.device.type == "cuda":

@@ -28,7 +28,7 @@ from pipeline.lab.budget.memory_tracker import PHASES, Ledger
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Batch, Loss, Shape
 from pipeline.tasks.objective import Objective
 
@@ -117,7 +117,7 @@ def without_weights(folder: Path, params: Params, shape: Shape, ledger: Ledger) 
     """The network in a folder, of the same shapes: its weights are held in every step too.
 
     Raises:
-        Refusal: it cannot be read.
+        UserError: it cannot be read.
     """
     with ledger.phase("build"):
         network = GPT(next(knobs_of(open_pretrained(folder), params.model)), shape.vocabulary, torch.Generator())

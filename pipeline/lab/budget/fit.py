@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.params import Params, ParamsError, parse, with_knobs
+from pipeline.params.errors import ParamsError
+from pipeline.params.load import with_knobs
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
 
 GIB = 2**30
 CARDS = (8, 12, 16, 24, 48, 80)  # GiB that cards are sold with

@@ -16,7 +16,8 @@ from pipeline.engine.pretrained.source import network_of, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import objective_of, teacher_of, untrained_state
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
-from pipeline.params import Params, Train
+from pipeline.params.schema import Params
+from pipeline.params.training import Train
 from pipeline.tasks.base import Shape
 
 WARM_UP = 3  # steps that are not counted: kernels are chosen, memory is fetched, caches fill
@@ -53,7 +54,7 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
         sizes: how long texts with a class are, where somebody has counted.
 
     Raises:
-        Refusal: the device is not there, or has not enough memory.
+        UserError: the device is not there, or has not enough memory.
     """
     runtime = Runtime(params.runtime, params.train.precision)
     teacher = teacher_of(

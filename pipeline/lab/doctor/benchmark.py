@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.artifacts import write_bytes, write_json
+from pipeline.artifacts.writing import write_bytes, write_json
 from pipeline.doctor.case import Case
 from pipeline.doctor.diagnose import diagnose
 from pipeline.figures.style import png
@@ -29,7 +29,9 @@ from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.faults import FAULTS
 from pipeline.lab.studies.report import FOUND, following
 from pipeline.lab.workers import each_done
-from pipeline.params import UserError, cores, suggest
+from pipeline.params.errors import UserError
+from pipeline.params.machine import cores
+from pipeline.params.names import suggest
 
 NAMED = 2  # causes among which the right one must be
 
@@ -103,7 +105,7 @@ def run_benchmark(standing: BaseParams, *, seeds: int, healthy: int, only: Seque
         fit: print the lines of the table of ranges that the tasks to fit on speak for.
 
     Raises:
-        Refusal: there is no such fault, or ranges are to be fitted on some alone.
+        UserError: there is no such fault, or ranges are to be fitted on some alone.
     """
     if unknown := [name for name in only if name not in FAULTS]:
         raise UserError(*(f"--fault: there is no '{name}'. {suggest(name, tuple(FAULTS))}" for name in unknown))

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.lab.faults.faults import FAULTS
-from pipeline.params import Params, parse, with_knobs
+from pipeline.params.load import with_knobs
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
 
 Knobs = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pipeline.artifacts import rounded
+from pipeline.artifacts.writing import rounded
 from pipeline.doctor.case import Case
 from pipeline.doctor.causes import CAUSES
 from pipeline.doctor.ranges import FITTED, RANGES, Range, Side

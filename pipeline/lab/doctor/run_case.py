@@ -10,17 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.artifacts import (
-    TOKENS,
-    digest,
-    identity,
-    private,
-    read_kept,
-    sha256_of,
-    tokenizer_of,
-    write_kept,
-    write_text,
-)
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.artifacts.paths import TOKENS, private, tokenizer_of
+from pipeline.artifacts.writing import write_text
 from pipeline.doctor.case import Case
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
@@ -31,12 +23,14 @@ from pipeline.engine.setup import build_training
 from pipeline.engine.update_norms import UpdateNorms
 from pipeline.evaluation.baselines import by_counting, entropy
 from pipeline.evaluation.contamination import overlap
+from pipeline.identity import digest, identity, read_kept, write_kept
 from pipeline.inference.trained import Subject
 from pipeline.lab.doctor.cases import MANUAL, Patient
 from pipeline.lab.faults import faults
 from pipeline.lab.faults.faults import FAULTS, Training
 from pipeline.lab.studies.sweep import tokens_for
-from pipeline.params import Params, read_yaml
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import read_yaml
 from pipeline.probes.table import readings_of
 from pipeline.readings import of_json
 from pipeline.tasks.lm import LanguageModelling

@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.artifacts import DIAGNOSIS, read_json
+from pipeline.artifacts.paths import DIAGNOSIS
+from pipeline.artifacts.reading import read_json
 from pipeline.figures.doctor import BAND, healthy, place, words
 from pipeline.figures.style import formatted
 from pipeline.lab.dvc.provenance import here
@@ -27,7 +28,7 @@ def show(*, all_signs: bool) -> bool:
         Whether they are of the knobs, code and data that are here, as far as one can know.
 
     Raises:
-        Refusal: there is no diagnosis.
+        UserError: there is no diagnosis.
     """
     told = read_json(DIAGNOSIS, "finding", "findings", "signs")
     origin, console = here(DIAGNOSIS), Console(highlight=False)

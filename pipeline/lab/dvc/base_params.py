@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.dvc.git import git, listed, paths, shortened
-from pipeline.params import UserError, of_today, read_sections, with_knobs
+from pipeline.params.errors import UserError
+from pipeline.params.load import read_sections, with_knobs
+from pipeline.params.renamed import of_today
 
 PARAMS = Path("params.yaml")
 OWN = ("runtime",)  # sections of whoever runs it: they change no result, so they are taken as they stand

@@ -9,19 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.params import (
-    RENAMED,
-    Params,
-    ParamsError,
-    UserError,
-    meant,
-    of_today,
-    parse,
-    read_sections,
-    renamed,
-    renamed_in,
-    templates_in,
-)
+from pipeline.params.errors import ParamsError, UserError
+from pipeline.params.load import read_sections, templates_in
+from pipeline.params.parse import parse
+from pipeline.params.renamed import RENAMED, of_today, renamed, renamed_in
+from pipeline.params.schema import Params
+from pipeline.params.suggestions import meant
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -39,7 +32,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     """Knobs with several values (train.lr=0.01,0.02) as the experiments that DVC makes of them: a grid.
 
     Raises:
-        Refusal: DVC cannot read a value.
+        UserError: DVC cannot read a value.
     """
     from dvc.exceptions import DvcException
     from dvc.utils.hydra import get_hydra_sweeps
@@ -53,7 +46,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         raise UserError(f"-S {' '.join(overrides)}: {_first_line(error)}") from None
 
 
-def apply_overrides(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def with_overrides(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of the sections with knobs turned as DVC will turn them; not yet checked.
 
     Args:
@@ -61,7 +54,7 @@ def apply_overrides(sections: Mapping[str, Any], overrides: Sequence[str]) -> di
 
     Raises:
         ParamsError: there is no such knob.
-        Refusal: DVC cannot read or apply a value.
+        UserError: DVC cannot read or apply a value.
     """
     from dvc.utils.hydra import apply_overrides
 
@@ -101,7 +94,7 @@ def check(grid: Sequence[Sequence[str]], sections: Mapping[str, Any] | None = No
     problems: list[str] = []
     for overrides in grid:
         try:
-            checked.append(parse(Params, apply_overrides(standing, overrides)))
+            checked.append(parse(Params, with_overrides(standing, overrides)))
         except UserError as error:
             problems += error.problems
     if problems:
@@ -133,7 +126,7 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
     """What DVC reads each override as.
 
     Raises:
-        Refusal: it cannot read one.
+        UserError: it cannot read one.
     """
     from dvc.utils.hydra import to_hydra_overrides
     from hydra.errors import HydraException

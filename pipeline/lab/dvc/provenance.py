@@ -20,8 +20,13 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import yaml
 
-from pipeline.artifacts import MODEL, private, read_json, write_json
-from pipeline.params import Params, UserError, Yaml12Loader, of_today
+from pipeline.artifacts.paths import MODEL, private
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_json
+from pipeline.params.errors import UserError
+from pipeline.params.renamed import of_today
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import Yaml12Loader
 
 PARAMS, STAGES, LOCK, IGNORED = "params.yaml", "dvc.yaml", "dvc.lock", ".dvcignore"
 KEPT = 5_000  # commits of which it is kept what they say

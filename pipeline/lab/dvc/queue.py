@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.artifacts import programs
+from pipeline.artifacts.paths import programs
 from pipeline.lab.dvc.git import Repository
 from pipeline.lab.dvc.processes import processes_in
 

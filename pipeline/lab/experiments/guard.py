@@ -15,13 +15,19 @@ import logging
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pipeline.lab.dvc.git import git, listed, paths
-from pipeline.params import Params, ParamsError, UserError, load, parse, read_sections, read_yaml
+from pipeline.params.errors import ParamsError, UserError
+from pipeline.params.load import load, read_sections
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
+from pipeline.params.yaml12 import Yaml12Loader, read_yaml
 
 QUEUE = Path(".dvc/tmp/exps/celery")
 CONFIG = ".dvc/config"  # the settings of a clone, which ./run keeps when an older experiment brings others
@@ -33,7 +39,7 @@ def before(words: Sequence[str]) -> None:
     """Look at what a command of DVC's is about to do; a command that does nothing of it passes.
 
     Raises:
-        Refusal: it would go wrong, or lose something; with one line for each reason.
+        UserError: it would go wrong, or lose something; with one line for each reason.
     """
     if not any(Path(word).name == "dvc" for word in words):
         words = ["dvc", "exp", "run", "--dry", *words]
@@ -228,12 +234,19 @@ def _apply(experiment: str) -> None:
     changed = paths("diff", "--name-only", "--relative", "--no-renames", "-z", "HEAD")
     brought = paths("diff", "--name-only", "--relative", "-z", "--no-renames", "--diff-filter=A", "HEAD", commit)
     there = [path for path in dict.fromkeys([*changed, *brought]) if Path(path).is_file() and path not in (CONFIG, REMADE)]
-    lost = _kept_nowhere(there, commit)
-    if lost:
-        raise UserError(
+    problems = []
+    if lost := _kept_nowhere(there, commit):
+        problems.append(
             f"{listed(lost)}: would be overwritten by the experiment's, and stands like this neither in the last commit nor in "
             f"an experiment. Commit it first, or put it aside: `git stash -u`, and later `git stash pop`"
         )
+    if lost := _in_other_outs(commit):
+        problems.append(
+            f"{listed(lost, 3)}: would be deleted, because the folder is an out of a stage of the experiment's. "
+            f"Move it elsewhere first, or let DVC keep it: `dvc add`"
+        )
+    if problems:
+        raise UserError(*problems)
     behind = paths(
         "diff",
         "--name-only",
@@ -283,7 +296,7 @@ def _kept_nowhere(there: Sequence[str], target: str) -> list[str]:
     asked = [f"{commit}:./{path}" for commit in (target, "HEAD", *references) for path in there]
     answers = (git("cat-file", "--batch-check=%(objectname)", given="".join(f"{name}\n" for name in asked)) or "").splitlines()
     held = [answers[place : place + len(there)] for place in range(0, len(answers), len(there))]
-    left = _left_by_stages()
+    left = _left_by_stages(read_yaml(Path("dvc.yaml")))
     lost = []
     for place, (path, now) in enumerate(zip(there, hashes, strict=True)):
         is_brought = not held[0][place].endswith(" missing")
@@ -292,8 +305,25 @@ def _kept_nowhere(there: Sequence[str], target: str) -> list[str]:
     return lost
 
 
-def _left_by_stages() -> list[str]:
+def _in_other_outs(target: str) -> list[str]:
+    """Files that neither git nor DVC knows, in a folder that is an out of a stage of the target, and is none today.
+
+    Such was `models`, before it was `models/trained`.
+    """
+    text = git("show", f"{target}:./dvc.yaml")
+    now = _left_by_stages(read_yaml(Path("dvc.yaml")))
+    then = _left_by_stages(yaml.load(text, Loader=Yaml12Loader)) if text else []  # noqa: S506 (a SafeLoader)
+    others = [out for out in then if out not in now and Path(out).is_dir()]
+    there = [Path(path) for path in (paths("ls-files", "-oz", "--", *others) if others else [])]
+    return [
+        str(path)
+        for path in there
+        if not any(str(place) in now or Path(f"{place}.dvc").exists() for place in (path, *path.parents))
+    ]
+
+
+def _left_by_stages(told: Mapping[str, Any]) -> list[str]:
     """The files and folders that stages leave, by dvc.yaml."""
-    stages = read_yaml(Path("dvc.yaml")).get("stages", {}).values()
+    stages = told.get("stages", {}).values()
     outs = [out for stage in stages for part in ("outs", "metrics", "plots") for out in stage.get(part, [])]
     return [next(iter(out)) if isinstance(out, dict) else str(out) for out in outs]

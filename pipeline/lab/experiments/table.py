@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.artifacts import DIAGNOSIS, EVALUATION
+from pipeline.artifacts.paths import DIAGNOSIS, EVALUATION
 from pipeline.lab.dvc import queue as queued
 from pipeline.lab.dvc.provenance import Origin, Verdict, Workspace, flat, of_commits
 from pipeline.lab.studies.recipes import run, typed
-from pipeline.params import read_yaml
+from pipeline.params.yaml12 import read_yaml
 
 SHOW = ["dvc", "exp", "show", "--csv", "--drop", ".*/.*|models|metrics|Executor"]  # without what stages depend on
 OTHERWISE = {"--csv", "--json", "--md", "--pcp", "-h", "--help"}  # what is asked of DVC itself

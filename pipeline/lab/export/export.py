@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import artifacts
-from pipeline.artifacts import read_json, write_text
+from pipeline.artifacts import paths
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_text
 from pipeline.lab.export.model_card import card, is_ours
-from pipeline.params import Model, UserError, of_today, parse
+from pipeline.params.errors import UserError
+from pipeline.params.model import Model
+from pipeline.params.parse import parse
+from pipeline.params.renamed import of_today
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
@@ -25,12 +29,12 @@ def export(folder: Path, to: Way = "auto") -> str:
         to: `auto` is transformers where a stock class holds the network, and ONNX where none does and it tells classes.
 
     Raises:
-        Refusal: there is no trained model, the folder is somebody else's, the network has no place there, or a package is
+        UserError: there is no trained model, the folder is somebody else's, the network has no place there, or a package is
             missing.
     """
     from pipeline.lab.chat import open_trained, stranger
 
-    made_by = of_today(read_json(artifacts.MODEL.with_suffix(".json"), "model", "sha256"))
+    made_by = of_today(read_json(paths.MODEL.with_suffix(".json"), "model", "sha256"))
     if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
         raise UserError(f"{folder}: is there already, and no folder that `rally export` wrote; a new name would do")
     way = _way(made_by, to)

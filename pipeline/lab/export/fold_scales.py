@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.networks.inits import width_ratio
-from pipeline.params import Model
+from pipeline.params.model import Model
 
 OUTPUTS = ("attention.output", "feed_forward.down")  # of a block's branches
 

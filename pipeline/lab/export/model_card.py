@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts
-from pipeline.artifacts import read_json
+from pipeline.artifacts import paths
+from pipeline.artifacts.reading import read_json
 from pipeline.lab.dvc.provenance import LARGE, Origin, Workspace
 
 
@@ -19,7 +19,7 @@ def card(about: str, made_by: Mapping[str, Any]) -> str:
         about: what the model is and how it is used, from the card's heading on.
         made_by: what models/trained/model.json says.
     """
-    data, scores = _of_the_model(artifacts.CARD, artifacts.RAW), _of_the_model(artifacts.EVALUATION, artifacts.EVALUATION)
+    data, scores = _of_the_model(paths.CARD, paths.RAW), _of_the_model(paths.EVALUATION, paths.EVALUATION)
     knobs = {section: made_by[section] for section in ("seed", "model", "train") if section in made_by}
     return CARD.format(
         about=about.strip(),
@@ -44,7 +44,7 @@ def _of_the_model(path: Path, out: Path) -> dict[str, Any]:
         out: the file, or the folder that holds it, as dvc.yaml names it.
     """
     origin = Origin(Workspace(small=LARGE), among_themselves=True)
-    is_another = any(not verdict and verdict.known for verdict in map(origin.verdict, (artifacts.MODEL.parent, out)))
+    is_another = any(not verdict and verdict.known for verdict in map(origin.verdict, (paths.MODEL.parent, out)))
     return read_json(path) if path.exists() and not is_another else {}
 
 

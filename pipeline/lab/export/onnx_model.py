@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.artifacts import meta_of, read_json, write_bytes, write_json
+from pipeline.artifacts.paths import meta_of
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_bytes, write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_config, tokenizer_json
 from pipeline.inference.trained import Subject
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.vision import Vision
@@ -33,7 +35,7 @@ def check_packages() -> None:
     """See that what is needed is there, before anything is opened.
 
     Raises:
-        Refusal: a package is missing.
+        UserError: a package is missing.
     """
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         raise UserError(
@@ -46,7 +48,7 @@ def write(folder: Path, subject: Subject) -> float:
     """The file, and what one must know to use it; how far its logits are from ours at most.
 
     Raises:
-        Refusal: they are too far apart.
+        UserError: they are too far apart.
     """
     network, inputs = _plain(subject)
     content = exported(network, inputs[0], "images" if subject.reads is None else "ids")

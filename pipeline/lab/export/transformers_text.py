@@ -13,7 +13,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from pipeline.artifacts import write_bytes, write_json
+from pipeline.artifacts.writing import write_bytes, write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_config, tokenizer_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES, Architecture, nearest
 from pipeline.engine.pretrained.weight_map import TensorRow, pack
@@ -22,7 +22,8 @@ from pipeline.lab.export.fold_scales import folded, folded_knobs
 from pipeline.networks.classifier import Classifier
 from pipeline.networks.inits import width_ratio
 from pipeline.networks.transformer import GPT
-from pipeline.params import Model, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.model import Model
 from pipeline.tasks.classify import Classification
 
 
@@ -30,7 +31,7 @@ def placed(model: Model, *, classifies: bool = False) -> tuple[str, Architecture
     """(the word of config.json for it, the architecture) that can hold a network.
 
     Raises:
-        Refusal: none can; a line for each knob that has no place in the one that comes nearest.
+        UserError: none can; a line for each knob that has no place in the one that comes nearest.
     """
     if lines := list(problems(model, classifies=classifies)):
         raise UserError(*lines)

@@ -9,7 +9,9 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from pipeline.artifacts import meta_of, read_json, write_bytes, write_json
+from pipeline.artifacts.paths import meta_of
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import write_bytes, write_json
 from pipeline.engine.pretrained.architectures import value_of
 from pipeline.engine.pretrained.names import UNGATED, VIT, hidden_of
 from pipeline.engine.pretrained.weight_map import pack
@@ -18,7 +20,7 @@ from pipeline.lab.export.fold_scales import folded, folded_knobs
 from pipeline.lab.export.transformers_text import no_place
 from pipeline.networks.images import ImageTransformer
 from pipeline.networks.norms import EPSILON
-from pipeline.params import Model
+from pipeline.params.model import Model
 from pipeline.tasks.base import Shape
 from pipeline.tasks.vision import Vision
 

@@ -19,7 +19,9 @@ from pipeline.engine.runtime.runtime import Scaler
 from pipeline.networks.attention import Attention
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT, Block
-from pipeline.params import Params, parse, with_knobs
+from pipeline.params.load import with_knobs
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
 from pipeline.tasks.base import IGNORED, Batch, Loss
 from pipeline.tasks.lm import LanguageModelling
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.artifacts import MODEL, TOKENS, meta_of, read_json, tokenizer_of
+from pipeline.artifacts.paths import MODEL, TOKENS, meta_of, tokenizer_of
+from pipeline.artifacts.reading import read_json
 from pipeline.lab.look.request import Request, read_ids, word_of
-from pipeline.params import Params, UserError, printable
+from pipeline.params.errors import UserError, printable
+from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
@@ -75,7 +77,7 @@ def look_at(asked: Request, params: Params, subject: Subject, network: str, note
     """Run one example through a network that tells classes.
 
     Raises:
-        Refusal: there is no such image, or nothing in the text that the network can read.
+        UserError: there is no such image, or nothing in the text that the network can read.
     """
     from pipeline.tasks.classify import Classification
     from pipeline.tasks.vision import Vision
@@ -106,7 +108,7 @@ def drawn(params: Params) -> Subject:
     """The network of params.yaml before any training, over the data that is there.
 
     Raises:
-        Refusal: no such data is there.
+        UserError: no such data is there.
     """
     if not meta_of(TOKENS).exists() or not _is_of(params):
         raise UserError(

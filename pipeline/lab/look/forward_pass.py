@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts import MODEL, TOKENS, tokenizer_of
+from pipeline.artifacts.paths import MODEL, TOKENS, tokenizer_of
 from pipeline.lab.chat import open_trained, stranger
 from pipeline.lab.look.classifier import ClassifierPass, drawn, kind_of_trained, look_at
 from pipeline.lab.look.request import Request, read_ids, word_of
-from pipeline.params import Model, Params, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.model import Model
+from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +67,7 @@ def look(asked: Request) -> ForwardPass | ClassifierPass:
     """Run what is asked for through the network that is asked for.
 
     Raises:
-        Refusal: there is no such snapshot, or nothing in the prompt that the network can read.
+        UserError: there is no such snapshot, or nothing in the prompt that the network can read.
     """
     from pipeline.lab.studies.recipes import knobs_with
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import Normalize, PowerNorm
 
-from pipeline.artifacts import write_text
+from pipeline.artifacts.writing import write_text
 from pipeline.figures import heatmap_png as pixels
 from pipeline.figures import report
 from pipeline.figures.style import formatted, short

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.params import Params, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
     from pipeline.tokenizers.tokenizers import Tokenizer
@@ -26,7 +27,7 @@ class Request:
         image: the number of a held-out image, or a file.
 
     Raises:
-        Refusal: the words contradict each other, or one of them is none.
+        UserError: the words contradict each other, or one of them is none.
     """
 
     prompt: str | None = None

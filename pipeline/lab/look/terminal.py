@@ -16,7 +16,7 @@ from pipeline.lab.look.activations import Activation
 from pipeline.lab.look.forward_pass import ForwardPass
 from pipeline.lab.look.heads import drawn, habits, strongest_far_look
 from pipeline.lab.look.logit_lens import Prediction
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 BARS = "▁▂▃▄▅▆▇█"
 UNFOLDED = 4  # blocks that are all shown; of more, the first and the last
@@ -44,7 +44,7 @@ def head_named(text: str | None, maps: np.ndarray) -> tuple[int, int] | None:
         maps: of all heads, layer by layer.
 
     Raises:
-        Refusal: there is no such head.
+        UserError: there is no such head.
     """
     if text is None:
         return None

@@ -14,11 +14,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.artifacts import private, programs, write_bytes, write_text
+from pipeline.artifacts.paths import private, programs
+from pipeline.artifacts.writing import write_bytes, write_text
 from pipeline.lab.dvc.git import Repository
 from pipeline.lab.dvc.processes import processes_in
 from pipeline.lab.repair import abandoned, interrupted
-from pipeline.params import UserError, load, read_yaml
+from pipeline.params.errors import UserError
+from pipeline.params.load import load
+from pipeline.params.yaml12 import read_yaml
 
 HELD = 10  # seconds; a git that lives has given the index free by then, or is seen at work
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.artifacts import NONE, TOKENS
+from pipeline.artifacts.paths import NONE, TOKENS
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.sanity import formatted, numbers_at_start, problems
 from pipeline.engine.setup import build_training
 from pipeline.figures.style import formatted as written
 from pipeline.lab.sanity.overfit import LEARNED, losses_on_one_batch, shape_of
 from pipeline.lab.stand_ins.data_shape import data_of
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 
 LENGTH, LABELS, STEPS = 64, 65, 200
@@ -28,7 +28,7 @@ def at_start(params: Params, console: Console) -> bool:
     """Print the numbers of the fresh network, and what they say; whether it is sound.
 
     Raises:
-        Refusal: nothing has been tokenized yet.
+        UserError: nothing has been tokenized yet.
     """
     runtime = Runtime(params.runtime, params.train.precision)
     progress, task = build_training(params.seed, params.task.kind, params.model, params.train, TOKENS, runtime)
@@ -46,7 +46,7 @@ def overfit(params: Params, console: Console) -> bool:
     """Have it learn one batch by heart, draw the curve, and say whether it could.
 
     Raises:
-        Refusal: how large images are hangs on data that has not been looked at.
+        UserError: how large images are hangs on data that has not been looked at.
     """
     kind = params.task.kind
     shape, examples = shape_of(kind, LABELS) if kind == "language" else data_of(params, LABELS).shape, EXAMPLES[kind]

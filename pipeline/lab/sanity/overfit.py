@@ -11,7 +11,7 @@ from pipeline.engine.loop import update
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import objective_of, untrained_state
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Batch, Shape
 
 LEARNED = 0.05  # nats a label, below which a batch is known by heart

@@ -12,7 +12,9 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from pipeline.params import UserError, cores, load
+from pipeline.params.errors import UserError
+from pipeline.params.load import load
+from pipeline.params.machine import cores
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.artifacts import write_text
-from pipeline.params import UserError
+from pipeline.artifacts.writing import write_text
+from pipeline.params.errors import UserError
 
 TEMPLATE = "offline/plots.html"  # in .dvc, where DVC looks from: it lives and dies with the setting that names it
 
@@ -25,7 +25,7 @@ def install(root: Path) -> None:
     A template that the user has set is left alone.
 
     Raises:
-        Refusal: there is no DVC repository at `root`.
+        UserError: there is no DVC repository at `root`.
     """
     folder = root / ".dvc"
     if not folder.is_dir():

@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from pipeline.artifacts import TOKENS, memory_mapped, meta_of, read_json, tokens_of
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.paths import TOKENS, meta_of, tokens_of
+from pipeline.artifacts.reading import read_json
 from pipeline.lab.dvc.provenance import Origin, Workspace
-from pipeline.params import Params, UserError, load
+from pipeline.params.errors import UserError
+from pipeline.params.load import load
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 
 
@@ -72,7 +76,7 @@ def data_of(params: Params, vocabulary: int | None = None) -> Data:
         vocabulary: how many different tokens, where somebody says so.
 
     Raises:
-        Refusal: the shape hangs on data that has not been looked at.
+        UserError: the shape hangs on data that has not been looked at.
     """
     kind, standing, path = params.task.kind, load(), meta_of(TOKENS)
     of_this_run = (params.task, params.prepare, params.tokenize) == (standing.task, standing.prepare, standing.tokenize)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.networks.classifier import PADDING
 from pipeline.networks.dropout import DropoutState
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Task, Unit
 from pipeline.tasks.classify import padded
 from pipeline.tasks.objective import Objective

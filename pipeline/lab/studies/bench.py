@@ -12,7 +12,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from pipeline.lab.studies.record import Record
-from pipeline.params import Params, Section
+from pipeline.params.knobs import Section
+from pipeline.params.schema import Params
 
 
 class Bench(Section):

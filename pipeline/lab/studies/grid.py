@@ -15,7 +15,11 @@ from pipeline.lab.studies.claims.results import Axis, Label, Results
 from pipeline.lab.studies.claims.table import CHECKS
 from pipeline.lab.studies.metrics import MEASURES
 from pipeline.lab.studies.record import Record
-from pipeline.params import Params, ParamsError, UserError, names_in, parse, suggest, with_knobs
+from pipeline.params.errors import ParamsError, UserError
+from pipeline.params.load import with_knobs
+from pipeline.params.names import names_in, suggest
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
 
 Knobs = Mapping[str, Any]
 """section.knob -> value."""
@@ -118,7 +122,7 @@ def read(parts: Mapping[str, Any]) -> Sweep:
     """The parts of an entry of studies/ that make it a sweep.
 
     Raises:
-        Refusal: with one line for each that cannot be used.
+        UserError: with one line for each that cannot be used.
     """
     if missing := [part for part in PARTS if part not in parts]:
         raise UserError(*(f"{part}: is missing; a study that varies knobs has {', '.join(PARTS)}" for part in missing))

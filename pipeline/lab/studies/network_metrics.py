@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from pipeline.artifacts import tokenizer_of
+from pipeline.artifacts.paths import tokenizer_of
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import Subject
-from pipeline.params import Probe, UserError
+from pipeline.params.errors import UserError
+from pipeline.params.stages import Probe
 from pipeline.probes.attention.induction import repeated
 from pipeline.probes.passes.forward_backward import forward
 from pipeline.probes.summary import NUMBERS, summary
@@ -85,7 +86,7 @@ def held_out_questions(subject: Subject) -> list[tuple[Int[Tensor, "N Q"], Int[T
     """Questions and answers of the validation split, spread evenly; those of equal lengths together.
 
     Raises:
-        Refusal: its documents are none.
+        UserError: its documents are none.
     """
     task, tokenizer = subject.task, subject.tokenizer
     assert isinstance(task, LanguageModelling), "questions are asked of language models alone"

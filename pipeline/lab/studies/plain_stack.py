@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pipeline.networks.activations import ACTIVATIONS
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 
 def signal_and_gradient(
@@ -16,7 +16,7 @@ def signal_and_gradient(
     In float64, which underflows only where nothing has been left for long; the gradient is that of a random sum of outputs.
 
     Raises:
-        Refusal: the activation wants more than one input.
+        UserError: the activation wants more than one input.
     """
     if ACTIVATIONS[activation].inputs != 1:
         raise UserError(f"model.activation: {activation!r} is gated; a plain layer goes with one of a single input")

@@ -13,10 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts import digest
+from pipeline.identity import digest
 from pipeline.lab.dvc.base_params import BaseParams, base_params
-from pipeline.lab.dvc.overrides import Knob, apply_overrides, check, expand, hydra_text
-from pipeline.params import OF_KINDS, Params, UserError, load, printable, read_sections, read_yaml, suggest, with_knobs
+from pipeline.lab.dvc.overrides import Knob, check, expand, hydra_text, with_overrides
+from pipeline.params.errors import UserError, printable
+from pipeline.params.load import load, read_sections, with_knobs
+from pipeline.params.names import suggest
+from pipeline.params.schema import OF_KINDS, Params
+from pipeline.params.yaml12 import read_yaml
 
 if TYPE_CHECKING:
     from pipeline.lab.studies.grid import Sweep
@@ -45,7 +49,7 @@ def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
     """Every entry of every study, by name.
 
     Raises:
-        Refusal: with one line for each entry that is no entry, or that bears another's name.
+        UserError: with one line for each entry that is no entry, or that bears another's name.
     """
     entries: dict[str, Entry] = {}
     problems: list[str] = []
@@ -117,7 +121,7 @@ def find(name: str, entries: Mapping[str, Entry]) -> Entry:
     """The entry of this name.
 
     Raises:
-        Refusal: there is none.
+        UserError: there is none.
     """
     if name not in entries:
         raise UserError(f"{STUDIES}: there is no '{name}'. {suggest(name, tuple(entries))}")
@@ -163,7 +167,7 @@ def commands(
         standing: the knobs that the entry stands on. What differs from them in params.yaml is set back by a -S.
 
     Raises:
-        Refusal: there is no such entry, or a knob or name cannot be used.
+        UserError: there is no such entry, or a knob or name cannot be used.
     """
     entry = find(name, read_all())
     assert entry.sweep is None, "DVC plays what is one experiment"
@@ -228,7 +232,7 @@ def knobs_with(overrides: Sequence[str], name: str | None = None) -> Params:
         name: of the entry.
 
     Raises:
-        Refusal: there is no such entry, or a knob cannot be used or has several values.
+        UserError: there is no such entry, or a knob cannot be used or has several values.
     """
     if not overrides and name is None:
         return load()  # in half of the time, for DVC's grammar of -S is not needed
@@ -243,7 +247,7 @@ def with_entry(standing: BaseParams, entry: Entry, overrides: Sequence[str] = ()
     """What a grid stands on, with an entry's knobs turned, and further ones (train.steps=50), which win.
 
     Raises:
-        Refusal: a further knob cannot be read, has several values, or is one that the entry varies.
+        UserError: a further knob cannot be read, has several values, or is one that the entry varies.
     """
     further = _split(overrides)
     [texts, *more] = expand([f"{knob}={value}" for knob, value in further.items()]) if further else [[]]
@@ -254,7 +258,7 @@ def with_entry(standing: BaseParams, entry: Entry, overrides: Sequence[str] = ()
     if twice := [knob for knob in further if knob in varied]:
         raise UserError(*(f"-S {knob}: is what the study varies" for knob in twice))
     back = reset_overrides(entry, further, standing.sections)
-    return replace(standing, sections=apply_overrides(with_knobs(standing.sections, {**back, **entry.set}), texts))
+    return replace(standing, sections=with_overrides(with_knobs(standing.sections, {**back, **entry.set}), texts))
 
 
 def own_knobs(entry: Entry, overrides: Sequence[str]) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.artifacts import rounded, write_bytes, write_json
+from pipeline.artifacts.writing import rounded, write_bytes, write_json
 from pipeline.figures.style import formatted, png
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies.claims.base import Status, Verdict

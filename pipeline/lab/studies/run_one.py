@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
-from pipeline.artifacts import NONE, labels_of, memory_mapped, meta_of, read_json, rounded, tokens_of
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.paths import NONE, labels_of, meta_of, tokens_of
+from pipeline.artifacts.reading import read_json
+from pipeline.artifacts.writing import rounded
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
 from pipeline.engine.recorder import snapshots_due

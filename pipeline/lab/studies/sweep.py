@@ -17,11 +17,17 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts import RAW, TOKENS, identity, private, read_kept, sha256_of, write_kept, write_text
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.artifacts.paths import RAW, TOKENS, private
+from pipeline.artifacts.writing import write_text
+from pipeline.identity import identity, read_kept, write_kept
 from pipeline.lab.studies.grid import Variant
 from pipeline.lab.studies.record import Record
 from pipeline.lab.workers import each_done
-from pipeline.params import ROOMS, Params, UserError, cores
+from pipeline.params.errors import UserError
+from pipeline.params.machine import cores
+from pipeline.params.names import ROOMS
+from pipeline.params.schema import Params
 
 Place = tuple[int, ...]
 Advance = Callable[[], None]
@@ -91,7 +97,7 @@ def tokens_for(params: Params) -> Path:
     """A folder as the stage tokenize leaves it for these knobs; made by the stages themselves where it is not there.
 
     Raises:
-        Refusal: a stage could not do it; it has said why.
+        UserError: a stage could not do it; it has said why.
     """
     own = Path(params.prepare.path).resolve()
     raw = _left_by("prepare", "prepare", RAW, params, {"${prepare.path}": own})

@@ -18,7 +18,9 @@ from pipeline.engine.setup import objective_of, untrained_state
 from pipeline.lab.stand_ins.data_shape import Data, data_of
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.networks.attention import Attention, Kernel, use_kernel
-from pipeline.params import Params, UserError, cores
+from pipeline.params.errors import UserError
+from pipeline.params.machine import cores
+from pipeline.params.schema import Params
 
 ROUNDS = 12  # turns of a setting at most
 HOPELESS = 1.5  # times the least seconds a step: a setting that is so slow gets no further turn
@@ -120,7 +122,7 @@ def measure_compiled(params: Params, best: Setting, seconds: float) -> Setting:
     """The same setting with its blocks compiled.
 
     Raises:
-        Refusal: it cannot be done here.
+        UserError: it cannot be done here.
     """
     compiled = Setting(best.precision, best.threads, best.attention, compile=True)
     training = Training(params.model_copy(update={"runtime": params.runtime.model_copy(update={"compile": True})}))
@@ -166,7 +168,7 @@ def material(params: Params) -> Data:
     """What there is to read, or is likely to be where nothing has been tokenized yet: characters are about a hundred.
 
     Raises:
-        Refusal: the shape hangs on data that has not been looked at.
+        UserError: the shape hangs on data that has not been looked at.
     """
     try:
         return data_of(params)

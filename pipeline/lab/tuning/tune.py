@@ -24,7 +24,7 @@ from pipeline.lab.tuning.timing import (
     measure_compiled,
     pays_from,
 )
-from pipeline.params import Params
+from pipeline.params.schema import Params
 
 SECONDS = 40.0  # of all measurements together, as long as every setting had its two turns; compiling comes on top
 
@@ -36,7 +36,7 @@ def tune(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -
         compiling: measure torch.compile too, wherever this is; on CUDA it is measured anyway.
 
     Raises:
-        Refusal: the device is not there, has not enough memory, or compiling is wanted and cannot be done.
+        UserError: the device is not there, has not enough memory, or compiling is wanted and cannot be done.
     """
     params = left_to_auto(params)
     usual = Runtime(params.runtime, params.train.precision)

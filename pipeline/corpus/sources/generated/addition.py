@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from pipeline.corpus.sources.generated.markov import BLOCK, Floats, card, draws, sizes
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 Integers = npt.NDArray[np.int64]
@@ -80,7 +81,7 @@ def _pairs(knobs: Prepare, split: str, rng: np.random.Generator, digits: int) ->
     """int64 [pairs, 2]: pairs of numbers, uniform among those of a split; about its share of a BLOCK.
 
     Raises:
-        Refusal: among so many pairs none is of this split.
+        UserError: among so many pairs none is of this split.
     """
     pairs = rng.integers(10**digits, size=(BLOCK // 8, 2))
     place = _shares_of(pairs, knobs)

@@ -14,7 +14,8 @@ import numpy as np
 from pipeline.corpus.sources.generated.markov import BLOCK, STREAMS, card, draws, sizes
 from pipeline.corpus.sources.splitting.text import split_by
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 BRACKETS = (b"()", b"[]", b"{}", b"<>")
@@ -94,7 +95,7 @@ def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     A word that was spoilt stands nowhere unspoilt, and no text stands anywhere twice.
 
     Raises:
-        Refusal: there are too few different words.
+        UserError: there are too few different words.
     """
     seen = set[bytes]()
     for split, size in sizes(knobs).items():

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import SPLITS, rounded
+from pipeline.artifacts.paths import SPLITS
+from pipeline.artifacts.writing import rounded
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare
+from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
 ALPHABET = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"

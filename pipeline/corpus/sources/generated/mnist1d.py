@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from pipeline.corpus.store.images import ImageWriter, split_training
 from pipeline.corpus.store.text import Card
-from pipeline.params import Prepare
+from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
 # How far right a pen stands in each of twelve lines, from the top of a digit to its foot.

@@ -12,9 +12,11 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Integer
 
-from pipeline.artifacts import SPLITS, rounded
+from pipeline.artifacts.paths import SPLITS
+from pipeline.artifacts.writing import rounded
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -54,7 +56,7 @@ def _dealt_out(knobs: Prepare) -> dict[str, Pairs]:
     their order, and so let some of what they hold out be read off its mirror image.
 
     Raises:
-        Refusal: there are too few pairs for three splits.
+        UserError: there are too few pairs for three splits.
     """
     rng = np.random.default_rng(knobs.seed)
     firsts, seconds = np.divmod(np.arange(knobs.modulus**2), knobs.modulus)

@@ -21,9 +21,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
-from pipeline.artifacts import alone, sha256_of
-from pipeline.artifacts import cache as cache  # which is asked for here
-from pipeline.params import UserError
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.artifacts.paths import alone
+from pipeline.artifacts.paths import cache as cache
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow, say
 
 TRIES = 5
@@ -47,7 +48,7 @@ def download(url: str, sha256: str, follow: Follow, *, pause: float = 1.0) -> Pa
         pause: seconds before the second try; it doubles with each further one.
 
     Raises:
-        Refusal: it cannot be fetched, or what stands at the address is another file.
+        UserError: it cannot be fetched, or what stands at the address is another file.
     """
     with _place(sha256) as place:
         if not place.exists():
@@ -71,7 +72,7 @@ def package(requirement: str, sha256: str, *, wheel: bool = False) -> Path:
         wheel: its wheel (a zip) is meant, not its source archive (a tar).
 
     Raises:
-        Refusal: pip cannot fetch it, or it is another file.
+        UserError: pip cannot fetch it, or it is another file.
     """
     with _place(sha256) as place:
         if not place.exists():
@@ -92,7 +93,7 @@ def intact(name: str, *more: type[Exception]) -> Iterator[None]:
         more: what else is thrown there where it is damaged.
 
     Raises:
-        Refusal: the archive is damaged, cut short, or none.
+        UserError: the archive is damaged, cut short, or none.
     """
     damage: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, *more)
     try:
@@ -106,7 +107,7 @@ def unpacked(path: Path, name: str) -> Iterator[IO[bytes]]:
     """A fetched file as a stream of what it holds: itself, or the only member of a .gz or .zip, told by its first bytes.
 
     Raises:
-        Refusal: the archive is damaged or holds more than one file.
+        UserError: the archive is damaged or holds more than one file.
     """
     with intact(name), contextlib.ExitStack() as stack:
         stream: IO[bytes] = stack.enter_context(path.open("rb"))

@@ -16,7 +16,9 @@ import requests
 from pipeline.corpus.sources.published import download as fetch
 from pipeline.corpus.sources.splitting.text import by_position, checked, is_whole, json_lines, lines_of, shares, split_by, told
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, UserError, suggest
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
+from pipeline.params.names import suggest
 from pipeline.progress import Follow
 
 HUB = "https://huggingface.co"
@@ -89,7 +91,7 @@ def _kept_sha256(place: Place) -> str:
     """The sha256 by which the commit names a large file (Git LFS); the hub tells it as the tag of what it links to.
 
     Raises:
-        Refusal: it cannot be asked, or keeps the file under another name.
+        UserError: it cannot be asked, or keeps the file under another name.
     """
     try:
         answer = requests.head(place.url, allow_redirects=False, timeout=fetch.TIMEOUT, headers={"Accept-Encoding": "identity"})

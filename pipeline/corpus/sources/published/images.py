@@ -17,7 +17,8 @@ from jaxtyping import Int, UInt8
 from pipeline.corpus.sources.published import download as fetch
 from pipeline.corpus.store.images import ImageWriter, Pixels, split_all, split_training
 from pipeline.corpus.store.text import Card
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 DIGITS = tuple("0123456789")
@@ -101,7 +102,7 @@ def idx(content: bytes, name: str) -> UInt8[np.ndarray, ...]:
     """An array of bytes as MNIST's files hold it: two zeros, the type, the number of axes, their lengths, the values.
 
     Raises:
-        Refusal: it is something else, or cut short.
+        UserError: it is something else, or cut short.
     """
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
     start = 4 + 4 * axes
@@ -169,7 +170,7 @@ def members(archive: Path, names: tuple[str, ...], of: str) -> list[bytes]:
     """The content of some files of a .tar.gz.
 
     Raises:
-        Refusal: it is damaged, cut short, or lacks one.
+        UserError: it is damaged, cut short, or lacks one.
     """
     try:
         with fetch.intact(of, OSError), tarfile.open(archive, "r:gz") as tar:
@@ -183,7 +184,7 @@ def records(content: bytes, name: str) -> tuple[Pixels, Int[np.ndarray, " N"]]:
     """(images, labels) of a file of CIFAR's: for each image the label, then its reds, greens and blues row by row.
 
     Raises:
-        Refusal: it does not end with a whole record.
+        UserError: it does not end with a whole record.
     """
     size = 1 + 3 * 32 * 32
     if not content or len(content) % size:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.corpus.sources.published import download as fetch
 from pipeline.corpus.sources.splitting.labelled_splits import ALIKE, Example, by_family, distinct
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare
+from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
 # All of them are written in Latin letters, since an alphabet of its own would give a language away; and some are near kin.

@@ -16,7 +16,8 @@ from pipeline.corpus.sources.published import download as fetch
 from pipeline.corpus.sources.published.texts import held_out_in_order
 from pipeline.corpus.sources.splitting.text import key_of
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 LARGE = 0.02  # of the bytes: the manual of a larger service is for training, for held out it alone would decide a score

@@ -12,7 +12,8 @@ from pathlib import Path
 from pipeline.corpus.sources.published import download as fetch
 from pipeline.corpus.sources.splitting.labelled_splits import ALIKE, Example, by_family, distinct
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 NEUTRAL = 0.5  # a mean rating nearer to 0 than this is neither positive nor negative

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.published import download as fetch
 from pipeline.corpus.sources.splitting.text import Ranges, by_position, checked, key_of, separated, shares, told
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare
+from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
 # -------------------------------------------------------------------------------------------------------- one published text

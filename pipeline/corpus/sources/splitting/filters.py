@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from pipeline.artifacts import document_ends, labels_of, memory_mapped, write_array
+from pipeline.arrays import document_ends, memory_mapped, write_array
+from pipeline.artifacts.paths import labels_of
 from pipeline.corpus.sources.splitting.near_duplicates import Found, near_duplicates
 from pipeline.corpus.sources.splitting.removal import keep
 from pipeline.corpus.store.labels import chosen
 from pipeline.corpus.store.text import Card
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Int8
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
 from pipeline.corpus.sources.splitting.minhash import families
 from pipeline.corpus.sources.splitting.text import key_of
 from pipeline.corpus.store.text import Splits
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 
 ALIKE = 0.5  # texts of which half of the shingles are the same are of one family
 
@@ -51,7 +52,7 @@ def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepar
     families are for training.
 
     Raises:
-        Refusal: a split is left without an example of some class.
+        UserError: a split is left without an example of some class.
     """
     texts = [example.text for example in examples]
     heads = families(texts, [example.group for example in examples], ALIKE)
@@ -84,7 +85,7 @@ def by_class(
         shares: of each held-out split; what is left is for training.
 
     Raises:
-        Refusal: a class has too few texts for the splits.
+        UserError: a class has too few texts for the splits.
     """
     keys = shelf.keys[places]
     drawn = np.lexsort((keys[:, 1], keys[:, 0], labels))

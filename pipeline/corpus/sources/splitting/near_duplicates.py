@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from pipeline.artifacts import document_ends, opened, text_of
+from pipeline.arrays import document_ends
+from pipeline.artifacts.paths import text_of
+from pipeline.artifacts.reading import opened
 from pipeline.corpus.sources.splitting.minhash import Index, Plan, planned, sketched
 from pipeline.progress import Follow
 

@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from pipeline.artifacts import (
-    SPLITS,
-    difficulty_of,
-    document_ends,
-    ends_of,
-    labels_of,
-    memory_mapped,
-    opened,
-    text_of,
-    write_array,
-    writing,
-)
+from pipeline.arrays import document_ends, memory_mapped, write_array
+from pipeline.artifacts.paths import SPLITS, difficulty_of, ends_of, labels_of, text_of
+from pipeline.artifacts.reading import opened
+from pipeline.artifacts.writing import writing
 from pipeline.corpus.sources.splitting.text import CHUNK
 
 

@@ -12,7 +12,8 @@ from typing import IO, Any, Protocol, runtime_checkable
 
 from pipeline.corpus.sources.file_formats import HEAD, not_utf8, signature_of
 from pipeline.corpus.store.text import Splits
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Advance
 
 CHUNK = 1 << 20  # bytes read at once
@@ -39,7 +40,7 @@ def checked(stream: Stream, name: str, *, exact: bool = False) -> Iterator[bytes
         exact: leave every byte as it is (for texts that others publish figures on), but a character that the end cuts.
 
     Raises:
-        Refusal: it is not UTF-8 text; what it is instead, and which command makes text of it, is said.
+        UserError: it is not UTF-8 text; what it is instead, and which command makes text of it, is said.
     """
     utf8 = codecs.getincrementaldecoder("utf-8" if exact else "utf-8-sig")()
     lines = io.IncrementalNewlineDecoder(None, translate=True)
@@ -88,7 +89,7 @@ def json_lines(lines: Iterable[str], name: str) -> Iterator[tuple[int, Any]]:
         name: of the text, for the message.
 
     Raises:
-        Refusal: a line is not JSON, or holds more than can be read.
+        UserError: a line is not JSON, or holds more than can be read.
     """
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -99,7 +100,7 @@ def json_value(line: str, where: str) -> Any:
     """The value that a line of JSON holds.
 
     Raises:
-        Refusal: it is not JSON, is nested too deep, or holds a number of too many digits.
+        UserError: it is not JSON, is nested too deep, or holds a number of too many digits.
     """
     try:
         return json.loads(line)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import say
 
 
@@ -17,7 +18,7 @@ class Unusable:
         """Take note of one: where it is, and what is wrong with it.
 
         Raises:
-            Refusal: prepare.on_bad_data is not to leave such out.
+            UserError: prepare.on_bad_data is not to leave such out.
         """
         if not self.leave_out:
             raise UserError(f"{problem} (prepare.on_bad_data=skip goes on without such {self.what})")

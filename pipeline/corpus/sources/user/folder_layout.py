@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipeline.artifacts import SPLITS
-from pipeline.params import Prepare, UserError
+from pipeline.artifacts.paths import SPLITS
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import say
 
 # What folders and files of published data sets are called, whatever the case.
@@ -37,7 +38,7 @@ def files_in(folder: Path) -> list[Path]:
     """The user's files in a folder and the folders in there, in order.
 
     Raises:
-        Refusal: a link leads nowhere or to a folder, or a name is not UTF-8.
+        UserError: a link leads nowhere or to a folder, or a name is not UTF-8.
     """
     found = []
     for at, folders, files in os.walk(folder, onerror=unreadable):
@@ -60,7 +61,7 @@ def usable(path: Path) -> bool:
     """Whether this is a file (not a folder, nor a pipe).
 
     Raises:
-        Refusal: it is a link that leads nowhere, or its name is not UTF-8.
+        UserError: it is a link that leads nowhere, or its name is not UTF-8.
     """
     try:
         str(path).encode()
@@ -98,7 +99,7 @@ def published_files(names: Iterable[str], folder: Path) -> dict[str, str] | None
         names: within the folder, with / between the parts.
 
     Raises:
-        Refusal: only some of the files are named so, or one is named so that it might be either held-out split.
+        UserError: only some of the files are named so, or one is named so that it might be either held-out split.
     """
     names = list(names)
     certain = {name: split for name in names if (split := _certain(name))}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.splitting.exact_duplicates import numbered, repeats
 from pipeline.corpus.sources.user.bad_data import Unusable
 from pipeline.corpus.sources.user.classes import classes_of, in_order
@@ -33,7 +33,8 @@ from pipeline.corpus.store.disk_images import DiskImages, Images, Some
 from pipeline.corpus.store.image_duplicates import digests
 from pipeline.corpus.store.images import ImageWriter, deal_out, split_all
 from pipeline.corpus.store.text import Card
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow, say
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no format whose reader starts another program
@@ -89,7 +90,7 @@ def _read(found: Sequence[Found], images: DiskImages, unusable: Unusable, follow
     """Put the pixels of the images that can be used on a stack; which ones these are.
 
     Raises:
-        Refusal: they are not of one size and kind.
+        UserError: they are not of one size and kind.
     """
     read: list[Found] = []
     with follow("reading your images", sum(one.path.stat().st_size for one in found)) as advance:
@@ -151,7 +152,7 @@ def _say_absent(labels: dict[str, np.ndarray], classes: Sequence[str], knobs: Pr
     """Say which classes a held-out split lacks.
 
     Raises:
-        Refusal: training lacks one.
+        UserError: training lacks one.
     """
     for split, some in labels.items():
         held = set(some.tolist())
@@ -165,7 +166,7 @@ def own_images(knobs: Prepare) -> list[Found]:
     """The files in each class's folder, also within folders in there; hidden ones are passed over.
 
     Raises:
-        Refusal: there is no such folder, it holds fewer than two classes, one of them is empty, or it cannot be told whether
+        UserError: there is no such folder, it holds fewer than two classes, one of them is empty, or it cannot be told whether
             its folders are classes or splits.
     """
     folder = Path(knobs.path)
@@ -194,7 +195,7 @@ def _named_after_splits(folder: Path, folders: Sequence[Path]) -> bool:
     """Whether the folders in a folder are splits, with the classes in each.
 
     Raises:
-        Refusal: some are and some are not, or they might be either.
+        UserError: some are and some are not, or they might be either.
     """
     splits = [path for path in folders if split_named(path.name)]
     with_classes = [path for path in splits if _folders(path)]
@@ -229,7 +230,7 @@ def _splits_within(found: list[Found], folder: Path) -> list[Found]:
     """The same images, each in the split that its folder within its class is named after (cats/train, cats/test), if all are.
 
     Raises:
-        Refusal: only some are.
+        UserError: only some are.
     """
     within = {one.path: one.path.relative_to(folder).parts[1] for one in found}
     named = {path: split for path, name in within.items() if (split := split_named(name)) and path.name != name}
@@ -259,7 +260,7 @@ def pixels_of(path: Path) -> UInt8[np.ndarray, "H W C"]:
     """An image as it is looked at: turned as the camera says, in grey, in colour, or in colour and transparency.
 
     Raises:
-        Refusal: it cannot be read, has other than 8 bits a channel, or holds several images.
+        UserError: it cannot be read, has other than 8 bits a channel, or holds several images.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 

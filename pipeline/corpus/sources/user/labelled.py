@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
 from pipeline.corpus.sources.splitting.exact_duplicates import numbered, repeats
 from pipeline.corpus.sources.splitting.labelled_splits import as_given, by_class
@@ -26,7 +26,9 @@ from pipeline.corpus.sources.user.bad_data import Unusable
 from pipeline.corpus.sources.user.classes import classes_of, in_order
 from pipeline.corpus.sources.user.folder_layout import files_in, kept, missing, published_files, some_of, usable
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, UserError, suggest
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
+from pipeline.params.names import suggest
 from pipeline.progress import Follow, say
 
 DELIMITERS = ",;\t|"  # as spreadsheets and databases write them, here and there
@@ -81,7 +83,7 @@ def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     """The user's own labelled texts: a .csv or .jsonl file, or a folder of them. A published split is kept.
 
     Raises:
-        Refusal: they are not there, hold something else, or too little to learn from.
+        UserError: they are not there, hold something else, or too little to learn from.
     """
     files = _files(Path(knobs.path))
     layout = published_files(files, Path(knobs.path))
@@ -96,7 +98,7 @@ def labelled_file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
                 for row in KINDS[path.suffix.lower()](name, lines, knobs, unusable):
                     if example := _example(name, row, unusable):
                         rows.add(row.line, *example)
-            except NoColumn as refusal:
+            except MissingColumnError as refusal:
                 if split == "train":
                     raise
                 raise UserError(f"{refusal}; if {split} has no labels, name the training file alone in prepare.path") from None
@@ -144,7 +146,7 @@ def _files(path: Path) -> dict[str, Path]:
     return files
 
 
-class NoColumn(UserError):
+class MissingColumnError(UserError):
     """A file lacks the column of the text or of the label."""
 
 
@@ -181,7 +183,7 @@ def _header(header: str, delimiters: str, knobs: Prepare, name: str) -> tuple[st
 
     Raises:
         NoColumn: it lacks the column of the text or of the label.
-        Refusal: it has one of them twice.
+        UserError: it has one of them twice.
     """
     heads = {sign: [head.strip() for head in next(csv.reader([header], delimiter=sign), [])] for sign in delimiters}
     wanted = {"prepare.text_column": knobs.text_column, "prepare.label_column": knobs.label_column}
@@ -189,7 +191,7 @@ def _header(header: str, delimiters: str, knobs: Prepare, name: str) -> tuple[st
     for knob, column in wanted.items():
         if column not in heads[sign]:
             first = "" if header.strip() else "; its first line is empty"
-            raise NoColumn(f"{knob}: {name} has no column '{column}'. {suggest(column, tuple(heads[sign]))}{first}")
+            raise MissingColumnError(f"{knob}: {name} has no column '{column}'. {suggest(column, tuple(heads[sign]))}{first}")
         if heads[sign].count(column) > 1:
             places = " and ".join(str(place) for place, head in enumerate(heads[sign], start=1) if head == column)
             raise UserError(f"{knob}: {name}, line 1: the columns {places} are both named '{column}'; rename one of them")
@@ -355,7 +357,7 @@ def _classes(
     """(the classes of what is given, in order, by number where they are numbers; the number of each text's class among them).
 
     Raises:
-        Refusal: there are too few or too many of them, or nothing to train on.
+        UserError: there are too few or too many of them, or nothing to train on.
     """
     held = np.unique(np.concatenate([labels[:0], *(labels[places] for places in given.values())]))
     if not len(held):
@@ -379,7 +381,7 @@ def _of_known_classes(
     """Say which classes a published held-out split lacks.
 
     Raises:
-        Refusal: training lacks one.
+        UserError: training lacks one.
     """
     for split in SPLITS:
         held = np.bincount(labels[given.get(split, [])], minlength=len(classes))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.artifacts import SPLITS
+from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.splitting.text import by_position, checked, shares, told
 from pipeline.corpus.sources.user.bad_data import Unusable
 from pipeline.corpus.sources.user.folder_layout import (
@@ -23,7 +23,8 @@ from pipeline.corpus.sources.user.folder_layout import (
     usable,
 )
 from pipeline.corpus.store.text import Card, Splits
-from pipeline.params import Prepare, UserError
+from pipeline.params.data import Prepare
+from pipeline.params.errors import UserError
 from pipeline.progress import Follow, say
 
 FAR = 0.5  # a split that got less than this share of what was asked for it is said
@@ -73,7 +74,7 @@ def own_files(knobs: Prepare) -> dict[str, Path]:
     Hidden files and what systems leave in folders (__MACOSX) are passed over, unless the pattern names hidden ones.
 
     Raises:
-        Refusal: there are none, one is a link that leads nowhere, or the name of one is not UTF-8.
+        UserError: there are none, one is a link that leads nowhere, or the name of one is not UTF-8.
     """
     path = Path(knobs.path)
     if path.is_file():

@@ -11,7 +11,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from pipeline.lab.studies.claims.results import Label, Results
-from pipeline.params import Section, UserError, suggest
+from pipeline.params.errors import UserError
+from pipeline.params.knobs import Section
+from pipeline.params.names import suggest
 
 
 class Status(StrEnum):
@@ -59,7 +61,7 @@ class Check(Section):
             found: every measure of the study by name, or the only one.
 
         Raises:
-            Refusal: the grid is none that it could speak about.
+            UserError: the grid is none that it could speak about.
         """
         measures = {"": found} if isinstance(found, Results) else found
         verdict = self.decide(self.of(self.measure, measures), measures)
@@ -71,7 +73,7 @@ class Check(Section):
         """What there is of a measure in the part of the grid that is spoken about.
 
         Raises:
-            Refusal: the study has no such measure.
+            UserError: the study has no such measure.
         """
         if not measure and len(measures) > 1:
             raise UserError(f"measure: is missing, for the study has several. Known: {', '.join(measures)}")

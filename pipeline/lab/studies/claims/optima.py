@@ -16,7 +16,7 @@ from pydantic import Field
 from pipeline.figures.style import formatted
 from pipeline.lab.studies.claims.base import Check, Status, Verdict, decided
 from pipeline.lab.studies.claims.results import Edge, Interval, Label, Results, best_of_line, interval
-from pipeline.params import UserError
+from pipeline.params.errors import UserError
 
 
 class OptimumMoves(Check):
@@ -91,7 +91,7 @@ def best_values(results: Results) -> Float[np.ndarray, "lines seeds"] | Verdict:
     """Where on the last axis (log2) each line is best, seed by seed; or the verdict that the grid does not show it.
 
     Raises:
-        Refusal: there is no axis left on which a best place could be.
+        UserError: there is no axis left on which a best place could be.
     """
     if not results.axes:
         raise UserError("where: leaves no axis on which anything could be compared")

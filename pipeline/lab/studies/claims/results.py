@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.params import UserError, suggest
+from pipeline.params.errors import UserError
+from pipeline.params.names import suggest
 
 Label = bool | int | float | str
 """What a place of an axis is called: the value of a knob, or the name of a set of knobs."""
@@ -38,7 +39,7 @@ class Axis:
         """The logarithm, base 2, of each label.
 
         Raises:
-            Refusal: they are no scale.
+            UserError: they are no scale.
         """
         if not self.is_scale():
             raise UserError(f"{self.name}: has no positive numbers that grow, among which an optimum is looked for")
@@ -61,7 +62,7 @@ class Results:
         """What is left where some axes stand at one of their labels, or at some of them.
 
         Raises:
-            Refusal: there is no such axis, or no such label on it.
+            UserError: there is no such axis, or no such label on it.
         """
         known = tuple(axis.name for axis in self.axes)
         for name in where:

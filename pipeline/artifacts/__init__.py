@@ -1,0 +1,1 @@
+"""Files that stages leave: their names, checksums, and how they are written and read."""

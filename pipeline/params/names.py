@@ -1,0 +1,55 @@
+"""Names of table entries, read from the source without importing it, and suggestions for a wrong one."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+ROOMS = Path(__file__).parents[1]
+
+
+@functools.cache
+def names_in(table: str) -> tuple[str, ...]:
+    """The keys of a table of another room, as "networks/norms.py:NORMS", read from its source without importing it."""
+    file, variable = table.split(":")
+    for node in ast.parse((ROOMS / file).read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if any(isinstance(target, ast.Name) and target.id == variable for target in targets):
+            assert isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict), table
+            return tuple(ast.literal_eval(key) for key in node.value.keys if key is not None)
+    raise AssertionError(f"no table {table}")
+
+
+def suggest(word: str, known: tuple[str, ...]) -> str:
+    """`Did you mean 'gelu'? Known: gelu, relu, …`: the nearest valid word, where one is near, and all of them."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return (f"Did you mean '{near[0]}'? " if near else "") + f"Known: {', '.join(known)}"
+
+
+def known_name(*tables: str) -> AfterValidator:
+    def check(word: str) -> str:
+        known = tuple(dict.fromkeys(name for table in tables for name in names_in(table)))
+        if word not in known:
+            raise PydanticCustomError("named", "there is no '{word}'. {hint}", {"word": word, "hint": suggest(word, known)})
+        return word
+
+    return AfterValidator(check)
+
+
+DATASETS = {
+    "language": "TEXTS",
+    "classify": "LABELLED_TEXTS",
+    "vision": "IMAGES",
+}  # by kind of task, in corpus/sources/table.py
+
+
+Dataset = Annotated[str, known_name(*(f"corpus/sources/table.py:{table}" for table in DATASETS.values()))]
+
+
+Text = Annotated[str, known_name("corpus/sources/table.py:TEXTS")]

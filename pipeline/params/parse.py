@@ -1,0 +1,116 @@
+"""Parameters checked: every problem with its knob, its value and what to use instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.params.errors import ParamsError
+from pipeline.params.knobs import Section, shown
+from pipeline.params.names import suggest
+from pipeline.params.renamed import RENAMED, renamed, renamed_in
+from pipeline.params.schema import Params
+from pipeline.params.suggestions import meant
+
+S = TypeVar("S", bound=Section)
+
+
+class Problem(NamedTuple):
+    knob: str
+    text: str
+
+
+def parse(section: type[S], values: dict[str, Any], prefix: tuple[str, ...] = ()) -> S:
+    """Values as a checked section; `prefix` is where they stand, for the messages.
+
+    Raises:
+        ParamsError: with one line for each knob that cannot be used.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        details, old = error.errors(), list[str]()
+        if section is Params:  # a study's parts are few
+            details, old = _not_renamed(_together(details), values), renamed_in(values)
+        problems = [_said(detail, section, prefix) for detail in details]
+        raise ParamsError(*old, *(f"{problem.knob}: {problem.text}" for problem in problems)) from None
+
+
+def _together(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """The same, but one problem for a section of which nothing is there, in place of one for each of its knobs."""
+    empty = {detail["loc"][:-1] for detail in details if detail["type"] == "missing" and detail["input"] == {}}
+    told = [detail for detail in details if not (detail["type"] == "missing" and detail["loc"][:-1] in empty)]
+    return told + [{"type": "empty", "loc": place, "msg": "", "input": {}} for place in sorted(empty, key=str)]
+
+
+def _not_renamed(details: list[ErrorDetails], values: Mapping[str, Any]) -> list[ErrorDetails]:
+    """The same without those that only an old name or value makes."""
+    there = {f"{name}.{knob}" for name, inner in values.items() if isinstance(inner, dict) for knob in inner}
+    made = {RENAMED[name] for name in there & RENAMED.keys()}
+    names = [".".join(map(str, detail["loc"])) for detail in details]
+    return [
+        detail
+        for name, detail in zip(names, details, strict=True)
+        if not renamed(name, detail["input"]) and not (detail["type"] == "missing" and name in made)
+    ]
+
+
+def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...]) -> Problem:
+    place, kind, limits = detail["loc"], detail["type"], detail.get("ctx", {})
+    knob, there = ".".join(map(str, (*prefix, *place))), shown(detail["input"])
+    match kind:
+        case "named":
+            text = detail["msg"]
+        case "between":
+            knob, text = f"{knob}.{limits['knob']}".lstrip("."), limits["text"]
+        case "empty":
+            knob, text = knob or "params.yaml", "holds none of its knobs; `git checkout params.yaml` brings them back"
+        case "missing":
+            text = "is missing; every knob stands in params.yaml"
+        case "extra_forbidden":
+            siblings = _siblings(section, place)
+            text = f"there is no such knob. {meant(knob, siblings) if section is Params else suggest(str(place[-1]), siblings)}"
+        case "greater_than_equal":
+            text = f"{there} is below {limits['ge']}"
+        case "greater_than":
+            text = f"{there} is not above {limits['gt']}"
+        case "less_than_equal":
+            text = f"{there} is above {limits['le']}"
+        case "less_than":
+            text = f"{there} is not below {limits['lt']}"
+        case "literal_error":
+            words = tuple(word.lower() for word in re.findall(r"\w+", str(limits["expected"])) if word != "or")
+            text = f"there is no {there}. {suggest(str(detail['input']), words)}"
+        case "string_pattern_mismatch":
+            text = f"{there} is not 64 hexadecimal digits"
+        case "string_too_short" | "too_short":
+            text = "is empty"
+        case "finite_number":
+            text = f"{there} is not finite"
+        case _:
+            text = f"{there} is not {_WANTED.get(kind, 'what is wanted: ' + detail['msg'])}"
+    return Problem(knob, text)
+
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text (put it in quotes)",
+    "string_unicode": "text: it holds half of a character (a surrogate)",
+    "list_type": "a list",
+    "model_type": "a section of knobs",
+}
+
+
+def _siblings(section: type[Section], place: tuple[str | int, ...]) -> tuple[str, ...]:
+    for part in place[:-1]:
+        inner = section.model_fields[str(part)].annotation
+        assert isinstance(inner, type) and issubclass(inner, Section)
+        section = inner
+    return tuple(section.model_fields)

@@ -1,0 +1,112 @@
+"""The whole of params.yaml, and which knobs are for which kind of task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import model_validator
+
+from pipeline.params.data import Prepare, Task, Tokenize
+from pipeline.params.knobs import Section, Seed, problem, shown
+from pipeline.params.model import Model
+from pipeline.params.names import DATASETS, names_in
+from pipeline.params.stages import Evaluate, Plot, Probe, Runtime
+from pipeline.params.training import Train
+
+LABELLED, READ, SEEN = ("classify", "vision"), ("language", "classify"), ("vision",)
+
+
+# What is for some kinds of task alone: each knob as it is where it does nothing, and the kinds.
+OF_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "prepare.shuffled_pixels": (False, SEEN),
+    "prepare.dedup_threshold": (0, READ),  # images that look alike never part
+    "prepare.max_examples": (0, LABELLED),
+    "prepare.label_noise": (0, LABELLED),
+    "train.sampling": ("with_replacement", LABELLED),
+    "train.windows": ("anywhere", ("language",)),
+    "train.loss": ("cross_entropy", LABELLED),
+    "train.class_weights": ("none", LABELLED),
+    "train.init_from": ("data/none", READ),
+    "train.length_start": (1, READ),
+    "train.curriculum": ("none", READ),
+    "train.shift": (0, SEEN),
+    "train.flip": (False, SEEN),
+    "train.cutout": (0, SEEN),
+    "train.mixup": (0, SEEN),
+}
+
+
+class Params(Section):
+    """The whole of params.yaml. A stage loads all of it, so that every problem is said at once, and uses its own section."""
+
+    seed: Seed
+    task: Task
+    prepare: Prepare
+    tokenize: Tokenize
+    model: Model
+    train: Train
+    evaluate: Evaluate
+    probe: Probe
+    plot: Plot
+    runtime: Runtime
+
+    @model_validator(mode="after")
+    def data_is_of_the_kind(self) -> Params:
+        known = names_in(f"corpus/sources/table.py:{DATASETS[self.task.kind]}")
+        if self.prepare.dataset not in known:
+            raise problem(
+                "prepare.dataset",
+                f"'{self.prepare.dataset}' is nothing for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def knobs_are_of_the_kind(self) -> Params:
+        for name, (off, kinds) in OF_KINDS.items():
+            section, knob = name.split(".")
+            here = getattr(getattr(self, section), knob)
+            if here != off and self.task.kind not in kinds:
+                whose = f"is for task.kind {' or '.join(kinds)}, not {self.task.kind}"
+                raise problem(name, f"{shown(here)} {whose}; {shown(off)} would do")
+        return self
+
+    @model_validator(mode="after")
+    def network_is_of_the_kind(self) -> Params:
+        kind, model = self.task.kind, self.model
+        sees_images = kind == "vision" and model.network in ("cnn", "mlp")
+        if model.norm in names_in("networks/image_norms.py:IMAGE_NORMS") and not sees_images:
+            raise problem(
+                "model.norm", f"'{model.norm}' looks at more than one position; it is for task.kind vision, network cnn or mlp"
+            )
+        if model.norm == "batch":
+            for knob, cut in (
+                ("train.accumulation_steps", self.train.accumulation_steps > 1),
+                ("runtime.micro_batch_tokens", self.runtime.micro_batch_tokens > 0),
+                ("runtime.activation_checkpointing", self.runtime.activation_checkpointing != "none"),
+            ):
+                if cut:
+                    raise problem(
+                        knob, "model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed"
+                    )
+        if kind == "vision" and model.network == "cnn" and model.pooling == "first":
+            raise problem("model.pooling", "'first' is a place before all others, and a cnn's map has none; mean would do")
+        if kind != "language" and model.tie_embeddings:
+            raise problem("model.tie_embeddings", "true is for task.kind language: classes are no tokens")
+        if kind == "language" and model.causal is False:
+            raise problem("model.causal", "false would show a language model what it is to say")
+        return self
+
+    @model_validator(mode="after")
+    def sections_fit(self) -> Params:
+        tokens = self.runtime.micro_batch_tokens
+        if tokens and self.train.accumulation_steps > 1:
+            raise problem(
+                "runtime.micro_batch_tokens",
+                f"{tokens} and train.accumulation_steps {self.train.accumulation_steps} both say how a batch is cut;"
+                " turn one back, to 0 or to 1",
+            )
+        if 0 < tokens < self.model.context_length:
+            raise problem(
+                "runtime.micro_batch_tokens", f"{tokens} holds no sequence of model.context_length {self.model.context_length}"
+            )
+        return self

@@ -1,0 +1,118 @@
+"""YAML files read as YAML 1.2, with limits on their size and depth."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.params.errors import UserError
+
+MOST_BYTES = 1 << 22  # of a YAML file: a hundred times the longest of ours; each costs a microsecond
+
+
+MOST_NODES = 100_000  # of a YAML file, counting what an alias stands for as often as it is named
+
+
+DEEPEST = 64  # levels of brackets and indentation in YAML and JSON; Python's own limit would end in a traceback
+
+
+MOST_DIGITS = 100  # of a whole number; one of thousands can be read, but neither shown nor compared with a float
+
+
+class TooMuch(yaml.MarkedYAMLError):
+    """YAML that would cost much more time, memory or stack than its text is long."""
+
+
+class Yaml12Loader(yaml.SafeLoader):
+    """PyYAML with the scalars of YAML 1.2, as DVC reads them: 1e-3 is a number, `on` and `no` are text; no key twice.
+
+    Deep nesting, long numbers and aliases of aliases are refused before anything is made of them (TooMuch).
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = self._nodes = 0
+        self._sizes: dict[str, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event, before = self.peek_event(), self._nodes  # type: ignore[no-untyped-call]
+        is_alias = isinstance(event, yaml.AliasEvent)
+        self._nodes += 1 + (self._sizes.get(event.anchor, 0) if is_alias else 0)
+        if is_alias and event.anchor in self.anchors and event.anchor not in self._sizes:
+            raise TooMuch(None, None, f"*{event.anchor} stands inside what it names", event.start_mark)
+        if self._nodes > MOST_NODES:
+            raise TooMuch(None, None, f"more than {MOST_NODES:,} values, with what aliases stand for", event.start_mark)
+        if self._depth == DEEPEST:
+            raise TooMuch(None, None, f"more than {DEEPEST} levels of nesting", event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if not is_alias and event.anchor is not None:
+            self._sizes[event.anchor] = self._nodes - before
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        words: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in words:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands here twice", key.start_mark)
+                words.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+Yaml12Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in ("tag:yaml.org,2002:null", "tag:yaml.org,2002:timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:_*[0-9][0-9_]*|0b[01_]*[01]_*|0o[0-7_]*[0-7]_*|0x[0-9a-fA-F_]*[0-9a-fA-F]_*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9_]+(?:[eE][-+][0-9]+)?)"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+):
+    Yaml12Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+
+
+def _mark(node: yaml.Node) -> Any:  # which types-PyYAML takes for two things
+    return node.start_mark
+
+
+def _integer(loader: yaml.SafeLoader | yaml.CSafeLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node)).replace("_", "")
+    if len(text) > MOST_DIGITS:
+        raise TooMuch(None, None, f"a whole number of {len(text):,} digits", _mark(node))
+    return int(text, 0) if text.lstrip("-+")[:2] in ("0b", "0o", "0x") else int(text)
+
+
+Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file under the rules that DVC reads it by.
+
+    Raises:
+        UserError: the file is missing, cannot be read, is too long, or is not YAML.
+    """
+    try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise UserError(f"{path}: has {size:,} bytes; a file of knobs has some {MOST_BYTES:,} at most")
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file here; run from the top folder of the project") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    # ValueError: not UTF-8, or a date or number that does not exist; the last two come of `!!bool x` and `!!timestamp x`.
+    except (ValueError, yaml.YAMLError, KeyError, AttributeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
+        what = "" if isinstance(error, TooMuch) else "this is no YAML: "
+        raise UserError(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
