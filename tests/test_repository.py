@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.params import RENAMED, RENAMED_VALUES
+from pipeline.params.renamed import RENAMED, RENAMED_VALUES
 
 TOP = Path(__file__).parents[1]
 TEMPLATES = sorted(path for path in (TOP / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
