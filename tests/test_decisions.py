@@ -155,5 +155,5 @@ def test_a_planted_breach_is_seen(old: str, new: str, breach: str) -> None:
 
 
 def test_an_anchor_is_what_github_makes_of_a_heading() -> None:
-    assert anchor("kind: file reads a tokenizer of ours as what it is") == "kind-file-reads-a-tokenizer-of-ours-as-what-it-is"
+    assert anchor("kind: file recognizes a Rally tokenizer") == "kind-file-recognizes-a-rally-tokenizer"
     assert anchor("6N + 12LdT is shown") == "6n--12ldt-is-shown"
