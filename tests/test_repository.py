@@ -68,3 +68,11 @@ def test_a_pull_request_is_asked_for_the_same() -> None:
     asked = text(".github/pull_request_template.md")
     for needed in ("./run rally env", "metrics/doctor.json", "./run dvc params diff", ".ci/run"):
         assert needed in asked
+
+
+def test_every_table_and_class_that_the_guide_names_is_there() -> None:
+    named = set(re.findall(r"`([A-Z][A-Za-z_]{2,})`", text("docs/how-to-add.md")))
+    code = "\n".join(path.read_text(encoding="utf-8") for room in ("pipeline", "tests") for path in (TOP / room).rglob("*.py"))
+    defined = set(re.findall(r"^(?:class )?([A-Z]\w+)(?=[(: ])", code, flags=re.MULTILINE))
+    assert {"PROBES", "OPTIMIZERS", "UserError"} <= named
+    assert named - defined == set()
