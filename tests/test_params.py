@@ -20,6 +20,7 @@ from dvc.utils.serialize import parse_yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
+from small import stages
 from wrong_params import MISSING, WRONG, Wrong
 
 from pipeline.params.entry_point import entry_point
@@ -35,7 +36,6 @@ from pipeline.params.yaml12 import Yaml12Loader, read_yaml
 
 ROOT = Path(__file__).parents[1]
 STANDING: dict[str, Any] = read_yaml(ROOT / "params.yaml")
-STAGES = ("prepare", "tokenize", "train", "evaluate", "probe", "plot")
 
 # -------------------------------------------------------------------------------------------------- read as DVC reads it
 
@@ -265,19 +265,20 @@ def test_a_file_that_is_not_there_or_is_a_folder_is_one_line(tmp_path: Path, mon
         load()
 
 
-DOORS = {
+WRONG_FOR = {
     "prepare": "a data set that is not there",
     "tokenize": "a tokenizer that is not there",
     "train": "three at once",
     "evaluate": "text for a number",
     "probe": "no YAML",
+    "diagnose": "a section that is missing",
     "plot": "a knob that stands twice",
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", stages())
 def test_a_stage_refuses_before_torch_is_imported_and_writes_nothing(stage: str, tmp_path: Path) -> None:
-    wrong = WRONG[DOORS[stage]]
+    wrong = WRONG[WRONG_FOR[stage]]
     (tmp_path / "params.yaml").write_bytes(content_of(wrong))
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     # as `python -m pipeline.<stage>`, and at the end what was imported
@@ -293,10 +294,7 @@ def test_a_stage_refuses_before_torch_is_imported_and_writes_nothing(stage: str,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
 
 
-EVERY_STAGE = tuple(read_yaml(ROOT / "dvc.yaml")["stages"])
-
-
-@pytest.mark.parametrize("stage", EVERY_STAGE)
+@pytest.mark.parametrize("stage", stages())
 def test_a_stage_that_is_given_arguments_says_what_to_type_and_does_nothing(stage: str, tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-m", f"pipeline.{stage}", "--help"]
@@ -307,7 +305,7 @@ def test_a_stage_that_is_given_arguments_says_what_to_type_and_does_nothing(stag
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("stage", EVERY_STAGE)
+@pytest.mark.parametrize("stage", stages())
 def test_a_stage_that_is_started_as_a_file_says_what_to_type(stage: str, tmp_path: Path) -> None:
     """Its folder would lead Python's path, and tokenize.py there would hide Python's own."""
     environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
