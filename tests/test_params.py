@@ -7,8 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, get_args
@@ -20,10 +18,8 @@ from dvc.utils.serialize import parse_yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
-from small import stages
 from wrong_params import MISSING, WRONG, Wrong
 
-from pipeline.params.entry_point import entry_point
 from pipeline.params.errors import ParamsError, UserError, printable
 from pipeline.params.knobs import Section
 from pipeline.params.load import load, read_sections, with_knobs
@@ -265,78 +261,6 @@ def test_a_file_that_is_not_there_or_is_a_folder_is_one_line(tmp_path: Path, mon
         load()
 
 
-WRONG_FOR = {
-    "prepare": "a data set that is not there",
-    "tokenize": "a tokenizer that is not there",
-    "train": "three at once",
-    "evaluate": "text for a number",
-    "probe": "no YAML",
-    "diagnose": "a section that is missing",
-    "plot": "a knob that stands twice",
-}
-
-
-@pytest.mark.parametrize("stage", stages())
-def test_a_stage_refuses_before_torch_is_imported_and_writes_nothing(stage: str, tmp_path: Path) -> None:
-    wrong = WRONG[WRONG_FOR[stage]]
-    (tmp_path / "params.yaml").write_bytes(content_of(wrong))
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    # as `python -m pipeline.<stage>`, and at the end what was imported
-    program = (
-        "import atexit, json, runpy, sys; atexit.register(lambda: print(json.dumps(sorted(sys.modules))));"
-        f"sys.argv = ['{stage}']; runpy.run_module('pipeline.{stage}', run_name='__main__')"
-    )
-    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert sorted(done.stderr.splitlines()) == sorted(lines_of(wrong))
-    assert not {"torch", "pandas", "matplotlib", "sklearn"} & set(json.loads(done.stdout))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
-
-
-@pytest.mark.parametrize("stage", stages())
-def test_a_stage_that_is_given_arguments_says_what_to_type_and_does_nothing(stage: str, tmp_path: Path) -> None:
-    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-m", f"pipeline.{stage}", "--help"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"pipeline.{stage}: takes no arguments, and was given '--help'. ")
-    assert f"`dvc repro {stage}`" in done.stderr
-    assert not any(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("stage", stages())
-def test_a_stage_that_is_started_as_a_file_says_what_to_type(stage: str, tmp_path: Path) -> None:
-    """Its folder would lead Python's path, and tokenize.py there would hide Python's own."""
-    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
-    file, where = {
-        "prepare": (f"pipeline/{stage}.py", ROOT),
-        "train": (f"{stage}.py", ROOT / "pipeline"),
-    }.get(stage, (str(ROOT / f"pipeline/{stage}.py"), tmp_path))
-    done = subprocess.run([sys.executable, file], cwd=where, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"{file}: cannot run this way")
-    assert f"`dvc repro {stage}`, or `python -m pipeline.{stage}`" in done.stderr
-
-
-def test_python_that_is_started_in_the_folder_of_the_stages_says_why_nothing_can_be_imported() -> None:
-    command = [sys.executable, "-c", "import inspect"]
-    done = subprocess.run(command, cwd=ROOT / "pipeline", capture_output=True, text=True)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "pipeline/tokenize.py then hides Python's own tokenize" in done.stderr
-
-
-def test_a_door_ends_quietly_on_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
-    @entry_point
-    def main() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 130
-    assert capsys.readouterr() == ("", "")
-
-
 def test_the_nearest_word_is_suggested() -> None:
     assert suggest("tanhh", ("relu", "tanh")) == "Did you mean 'tanh'? Known: relu, tanh"
     assert suggest("qq", ("relu", "tanh")) == "Known: relu, tanh"
@@ -360,32 +284,6 @@ def test_the_nearest_word_is_suggested() -> None:
 def test_what_would_do_something_to_a_terminal_is_shown(text: str, shown: str) -> None:
     assert printable(text) == shown and printable(shown) == shown
     printable(text).encode()
-
-
-def test_a_door_shows_what_a_refusal_quotes(capsys: pytest.CaptureFixture[str]) -> None:
-    for error in (UserError("data/\x1b[2Jred.txt: holds no text", "half \ud800"), FileNotFoundError(2, "gone", "a\x1b]0;x")):
-
-        @entry_point
-        def main(error: Exception = error) -> None:
-            raise error
-
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 2
-    assert capsys.readouterr().err == "data/␛[2Jred.txt: holds no text\nhalf �\na␛]0;x: gone\n"
-
-
-@pytest.mark.parametrize(("waited", "spins"), [("0.31", "10000"), ("49.99", "10000"), ("50.01", "0"), ("99.20", "0")])
-def test_threads_sleep_at_once_where_the_kernel_says_that_the_machine_is_busy(
-    waited: str, spins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpu").write_text(
-        f"some avg10={waited} avg60=70.00 avg300=1.00 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
-    )
-    monkeypatch.setattr("pipeline.params.machine.PRESSURE", tmp_path / "cpu")
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    entry_point(lambda: None)()
-    assert os.environ["GOMP_SPINCOUNT"] == spins
 
 
 @pytest.mark.parametrize("content", [None, "", "some avg10=many"])
