@@ -21,10 +21,11 @@ from pydantic.fields import FieldInfo
 from wrong_params import MISSING, WRONG, Wrong
 
 from pipeline.params.errors import ParamsError, UserError, printable
+from pipeline.params.json_schema import comments
 from pipeline.params.knobs import Section
 from pipeline.params.load import load, read_sections, with_knobs
 from pipeline.params.machine import cores, machine_is_busy
-from pipeline.params.names import names_in, suggest
+from pipeline.params.names import KnownName, names_in, suggest
 from pipeline.params.parse import parse
 from pipeline.params.schema import OF_KINDS, Params
 from pipeline.params.suggestions import CALLED_ELSEWHERE, knob_names
@@ -103,19 +104,7 @@ def knobs_of(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
     return found
 
 
-def comments() -> dict[str, str]:
-    """What params.yaml says beside each knob."""
-    found, section = {}, ""
-    for line in (ROOT / "params.yaml").read_text().splitlines():
-        if match := re.match(r"(\s*)(\w+):([^#]*)(?:#\s*(.*))?$", line.replace('": ', '" ')):
-            indent, name, value, comment = match.groups()
-            if not indent:
-                section = "" if value.strip() else f"{name}."
-            found[f"{section}{name}" if indent else name] = comment or ""
-    return found
-
-
-KNOBS, COMMENTS = knobs_of(Params), comments()
+KNOBS, COMMENTS = knobs_of(Params), comments((ROOT / "params.yaml").read_text())
 
 
 def limits_of(field: FieldInfo) -> dict[str, float]:
@@ -165,6 +154,17 @@ def test_the_names_that_a_comment_tells_are_the_names_that_are_taken(knob: str) 
         load_with({knob: "qqq"})
     known = str(caught.value).partition("Known: ")[2].split(", ")
     assert sorted(part.strip() for part in parts if re.fullmatch(r"\s*\w+\s*", part)) == sorted(known)
+
+
+NAMED = {
+    name: entry for name, field in KNOBS.items() for entry in field.metadata if isinstance(entry, KnownName)
+}  # but for lists
+
+
+@pytest.mark.parametrize("knob", NAMED.keys() - {"prepare.dataset"})
+def test_a_comment_tells_every_entry_of_a_table(knob: str) -> None:
+    """But for the data sets, which `rally data` lists."""
+    assert set(NAMED[knob].names()) <= set(re.findall(r"\w+", COMMENTS[knob]))
 
 
 KINDS = {"language": "shakespeare", "classify": "dyck", "vision": "digits"}  # with a data set of each

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.params.knobs import Folder, Section, Seed, problem
-from pipeline.params.names import Dataset, Text, known_name
+from pipeline.params.names import Dataset, KnownName, Text
 
 
 class Task(Section):
-    kind: Annotated[str, known_name("tasks/table.py:TASKS")]
+    kind: Annotated[str, KnownName("tasks/table.py:TASKS")]
 
 
 class Prepare(Section):
@@ -101,7 +101,7 @@ class Prepare(Section):
 
 
 class Tokenize(Section):
-    kind: Annotated[str, known_name("tokenizers/tokenizers.py:TOKENIZERS")]
+    kind: Annotated[str, KnownName("tokenizers/tokenizers.py:TOKENIZERS")]
     vocab_size: Annotated[int, Field(ge=257, le=65536)]
     path: Folder
 

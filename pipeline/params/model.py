@@ -7,37 +7,37 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.params.knobs import Section, problem, shown
-from pipeline.params.names import known_name
+from pipeline.params.names import KnownName
 
 
 class Model(Section):
-    network: Annotated[str, known_name("networks/images.py:NETWORKS")]
+    network: Annotated[str, KnownName("networks/images.py:NETWORKS")]
     depth: Annotated[int, Field(ge=1, le=256)]
     width: Annotated[int, Field(ge=4, le=16384)]
     patch_size: Annotated[int, Field(ge=1, le=64)]
     kernel_size: Annotated[int, Field(ge=1, le=31)]
-    downsample: Annotated[str, known_name("networks/convolution.py:SHRINKS")]
-    pooling: Annotated[str, known_name("networks/pooling.py:POOLINGS")]
+    downsample: Annotated[str, KnownName("networks/convolution.py:SHRINKS")]
+    pooling: Annotated[str, KnownName("networks/pooling.py:POOLINGS")]
     causal: Literal["auto", True, False]
     heads: Annotated[int, Field(ge=1, le=1024)]
     kv_heads: Annotated[int, Field(ge=0, le=1024)]
     context_length: Annotated[int, Field(ge=2, le=65536)]
     mlp_ratio: Annotated[float, Field(ge=0.25, le=16)]
-    activation: Annotated[str, known_name("networks/activations.py:ACTIVATIONS")]
-    norm: Annotated[str, known_name("networks/norms.py:NORMS", "networks/image_norms.py:IMAGE_NORMS")]
-    embedding_mixer: Annotated[str, known_name("networks/mixers.py:MIXERS")]
+    activation: Annotated[str, KnownName("networks/activations.py:ACTIVATIONS")]
+    norm: Annotated[str, KnownName("networks/norms.py:NORMS", "networks/image_norms.py:IMAGE_NORMS")]
+    embedding_mixer: Annotated[str, KnownName("networks/mixers.py:MIXERS")]
     ngram_table_size: Annotated[int, Field(ge=64, le=2**24)]
-    position: Annotated[str, known_name("networks/positions.py:POSITIONS")]
+    position: Annotated[str, KnownName("networks/positions.py:POSITIONS")]
     rotary_base: Annotated[float, Field(ge=1, le=1e9)]
-    attention: Annotated[str, known_name("networks/attention.py:ATTENTIONS")]
+    attention: Annotated[str, KnownName("networks/attention.py:ATTENTIONS")]
     window: Annotated[int, Field(ge=1)]
     qk_norm: bool
     attention_softcap: Annotated[float, Field(ge=0, le=1e6)]
-    residual: Annotated[str, known_name("networks/residuals.py:RESIDUALS")]
+    residual: Annotated[str, KnownName("networks/residuals.py:RESIDUALS")]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     stochastic_depth: Annotated[float, Field(ge=0, lt=1)]
-    dropout_schedule: Annotated[str, known_name("networks/dropout.py:DROPOUT_SCHEDULES")]
-    init: Annotated[str, known_name("networks/inits.py:INITS")]
+    dropout_schedule: Annotated[str, KnownName("networks/dropout.py:DROPOUT_SCHEDULES")]
+    init: Annotated[str, KnownName("networks/inits.py:INITS")]
     base_width: Annotated[int, Field(ge=4, le=16384)]
     bias: bool
     tie_embeddings: bool

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.params.knobs import Count, Folder, Section, problem
-from pipeline.params.names import known_name
+from pipeline.params.names import KnownName
 
 
 class Train(Section):
@@ -20,7 +20,7 @@ class Train(Section):
     distill_temperature: Annotated[float, Field(ge=0.1, le=100)]
     steps: Count
     batch_size: Annotated[int, Field(ge=1, le=65536)]
-    sampling: Annotated[str, known_name("engine/sampler.py:DRAWS")]
+    sampling: Annotated[str, KnownName("engine/sampler.py:DRAWS")]
     windows: Literal["anywhere", "documents"]
     batch_start: Annotated[float, Field(gt=0, le=1)]
     batch_growth: Annotated[float, Field(gt=0, le=1)]
@@ -28,13 +28,13 @@ class Train(Section):
     length_start: Annotated[float, Field(gt=0, le=1)]
     length_growth: Annotated[float, Field(gt=0, le=1)]
     length_keeps: Literal["examples", "tokens"]
-    curriculum: Annotated[str, known_name("engine/curricula.py:CURRICULA")]
+    curriculum: Annotated[str, KnownName("engine/curricula.py:CURRICULA")]
     curriculum_start: Annotated[float, Field(gt=0, le=1)]
     curriculum_growth: Annotated[float, Field(gt=0, le=1)]
-    ramp: Annotated[str, known_name("engine/curricula.py:PACES")]
+    ramp: Annotated[str, KnownName("engine/curricula.py:PACES")]
     mixture_start: Annotated[float, Field(ge=0, le=1)]
     mixture_end: Annotated[float, Field(ge=0, le=1)]
-    optimizer: Annotated[str, known_name("engine/optimizers/table.py:OPTIMIZERS")]
+    optimizer: Annotated[str, KnownName("engine/optimizers/table.py:OPTIMIZERS")]
     lr: Annotated[float, Field(ge=1e-8, le=100)]
     adamw_lr_ratio: Annotated[float, Field(ge=1e-4, le=1e4)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
@@ -48,7 +48,7 @@ class Train(Section):
     ema: Annotated[float, Field(ge=0, lt=1)]
     grad_clip: Annotated[float, Field(ge=0)]
     stop_if_diverged: bool
-    schedule: Annotated[str, known_name("engine/schedules.py:SCHEDULES")]
+    schedule: Annotated[str, KnownName("engine/schedules.py:SCHEDULES")]
     warmup_ratio: Annotated[float, Field(ge=0, le=1)]
     cooldown_ratio: Annotated[float, Field(ge=0, le=1)]
     min_lr_ratio: Annotated[float, Field(ge=0, le=1)]
