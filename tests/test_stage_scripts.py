@@ -101,7 +101,7 @@ def test_a_stage_that_runs_as_a_file_reads_the_knobs_of_its_own_project(stage: s
     for place in (tmp_path, tmp_path / "pipeline", project):
         done = run_as_a_file(tmp_path, stage, place)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == "params.yaml: holds ['no sections'], not sections of knobs\n"
+        assert done.stderr == "params.yaml: contains ['no sections'], not sections of knobs\n"
 
 
 def test_python_that_is_started_in_the_folder_of_the_stages_says_why_nothing_can_be_imported() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.knobs import Section, problem, shown
+from pipeline.params.knobs import Section, divisor, problem, shown
 from pipeline.params.names import KnownName
 
 
@@ -45,26 +45,32 @@ class Model(Section):
     @model_validator(mode="after")
     def sizes_fit(self) -> Model:
         if self.width % self.heads:
-            raise problem("heads", f"{self.heads} does not divide width {self.width}")
+            raise problem("heads", f"{self.heads} does not divide width {self.width}; use {divisor(self.width, self.heads)}")
         if self.position == "rotary" and self.width // self.heads % 2:
             raise problem(
-                "heads", f"{self.heads} leaves {self.width // self.heads} features a head; rotary positions need an even number"
+                "heads",
+                f"{self.heads} gives {self.width // self.heads} features per head; rotary positions need an even number",
             )
         if self.kv_heads and self.heads % self.kv_heads:
-            raise problem("kv_heads", f"{self.kv_heads} does not divide heads {self.heads}")
-        if self.kernel_size % 2 == 0:
-            raise problem("kernel_size", f"{self.kernel_size} is even, and has no middle; an odd one would do")
+            raise problem(
+                "kv_heads", f"{self.kv_heads} does not divide heads {self.heads}; use {divisor(self.heads, self.kv_heads)}"
+            )
+        if (size := self.kernel_size) % 2 == 0:
+            raise problem("kernel_size", f"{size} is even; use an odd kernel size, such as {size - 1} or {size + 1}")
         if self.attention == "window" and self.window > self.context_length:
-            raise problem("window", f"{self.window} is more than context_length {self.context_length}")
+            raise problem("window", f"{self.window} is above model.context_length; use at most {self.context_length}")
         return self
 
     @model_validator(mode="after")
-    def knobs_have_something_to_turn(self) -> Model:
+    def knobs_have_an_effect(self) -> Model:
         for knob, off in (("kv_heads", 0), ("qk_norm", False), ("attention_softcap", 0)):
-            if self.attention == "average" and getattr(self, knob) != off:
-                raise problem(knob, f"average attention compares no queries with keys; it goes with {shown(off)} alone")
+            if self.attention == "average" and (value := getattr(self, knob)) != off:
+                raise problem(knob, f"{shown(value)} needs queries and keys; with attention 'average' use {shown(off)}")
         if self.causal is True and self.pooling == "first":
-            raise problem("pooling", "'first' sees nothing where each position sees only those before it; 'last' would do")
+            raise problem("pooling", "'first' reads a position that sees no other under causal attention; use 'last'")
         if self.residual == "none" and self.stochastic_depth:
-            raise problem("stochastic_depth", "without a residual there is no way past a branch; it goes with 0 alone")
+            raise problem(
+                "stochastic_depth",
+                f"{self.stochastic_depth} skips branches, which needs a residual; with residual 'none' use 0",
+            )
         return self

@@ -51,6 +51,6 @@ class Runtime(Section):
         if self.offload_activations and self.activation_checkpointing == "selective":
             raise problem(
                 "offload_activations",
-                "true has no hold on what activation_checkpointing 'selective' keeps; 'block' or 'none' would do",
+                "true is not supported with activation_checkpointing 'selective'; use 'block' or 'none' there, or false here",
             )
         return self
