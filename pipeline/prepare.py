@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
+    os.chdir(Path(__file__).absolute().parents[1])
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.prepare", *sys.argv[1:]])
+
 from dataclasses import asdict
 
 from pipeline.artifacts import checksums, paths, writing

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-if __name__ == "tokenize":  # Python wants its own module of this name, but pipeline/ leads its path: `python pipeline/train.py`
-    stage = Path(sys.argv[0]).stem if sys.argv[0].endswith(".py") else "train"
-    print(
-        f"{sys.argv[0]}: cannot run this way, because pipeline/tokenize.py then hides Python's own tokenize. "
-        f"In the top folder: `dvc repro {stage}`, or `python -m pipeline.{stage}` for this stage alone",
-        file=sys.stderr,
-    )
+if __name__ == "tokenize":  # Python wants its own module of this name, and looks into pipeline/ first
+    print("pipeline/tokenize.py hides Python's own module tokenize here: start Python in the folder above", file=sys.stderr)
     sys.exit(2)
+if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
+    os.chdir(Path(__file__).absolute().parents[1])
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.tokenize", *sys.argv[1:]])
 
 from pipeline import identity
 from pipeline.artifacts import checksums, paths, reading, writing

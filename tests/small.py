@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,13 @@ SMALL = {
     "train": {"steps": 12, "batch_size": 4, "log_points": 4, "validation_points": 3, "validation_examples": 8},
     "runtime": {"device": "cpu", "threads": 1, "progress": "none"},
 }
+
+
+def stages(*first: str, without: Collection[str] = ()) -> list[str]:
+    """The stages of dvc.yaml in its order, but for those that are to come first, and those that are to be left out."""
+    known = list(read_yaml(TOP / "dvc.yaml")["stages"])
+    assert {*first, *without} <= set(known)
+    return [stage for stage in dict.fromkeys([*first, *known]) if stage not in without]
 
 
 @functools.cache

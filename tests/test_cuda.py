@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from small import KINDS, SMALL, TOP, Keeping, assert_resumes, knobs, same, started, write_tokens
+from small import KINDS, SMALL, TOP, Keeping, assert_resumes, knobs, same, stages, started, write_tokens
 from test_compiling import TRAINING
 from test_families import AT_ITS_RATE, VARIANTS
 from test_kinds import ENTRIES, RECIPES, WAYS, entry, gradient
@@ -130,7 +130,6 @@ def test_a_compiled_training_is_the_same_training_and_resumes_bit_by_bit(tmp_pat
     assert done.returncode == 0, done.stderr
 
 
-STAGES = ("prepare", "tokenize", "train", "evaluate", "probe", "diagnose", "plot")
 SETS: dict[str, dict[str, Any]] = {
     "language": {"dataset": "markov", "generated_chars": 20000},
     "classify": {"dataset": "dyck", "generated_chars": 20000},
@@ -151,7 +150,7 @@ def test_every_stage_runs_on_it(kind: str, tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_bytes((TOP / "dvc.yaml").read_bytes())
     (tmp_path / "pipeline").symlink_to(TOP / "pipeline")
     (tmp_path / "data").mkdir()
-    for stage in STAGES:
+    for stage in stages():
         command, environment = [sys.executable, "-m", f"pipeline.{stage}"], os.environ | {"DVC_ROOT": str(tmp_path)}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (stage, done.stderr)

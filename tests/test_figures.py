@@ -52,7 +52,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture(scope="module")
 def knobs() -> dict[str, Any]:
     values = read_yaml(ROOT / "params.yaml")
-    return {section: values[section] for section in ("task", "prepare", "tokenize", "model", "train", "evaluate", "probe")}
+    return {section: values[section] for section in values if section not in ("seed", "plot", "runtime")}
 
 
 class Parsed(html.parser.HTMLParser):

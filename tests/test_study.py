@@ -249,7 +249,7 @@ def test_what_was_turned_for_another_kind_of_task_keeps_no_study_from_being_play
 
 
 def test_what_is_turned_in_words_is_not_turned_back(project: Path) -> None:
-    with pytest.raises(UserError, match=r"train\.shift: 2 is for task\.kind vision, not classify; 0 would do"):
+    with pytest.raises(UserError, match=r"train\.shift: 2 is for task\.kind vision, not classify; use 0"):
         commands("sentiment", ["train.shift=2"])
 
 
@@ -274,8 +274,11 @@ def test_an_experiment_is_named_after_its_entry_and_the_knobs_that_were_turned(
     [
         (["train.lr"], ["-S train.lr: is not KNOB=VALUE, such as train.lr=0.01"]),
         (["+train.lr=1"], ["-S +train.lr=1: is not KNOB=VALUE, such as train.lr=0.01"]),
-        (["train.lr=fast", "model.heads=5"], ["model.heads: 5 does not divide width 128", "train.lr: 'fast' is not a number"]),
-        (["seed.x=1"], ["seed.x: there is no such knob; seed is no section"]),
+        (
+            ["train.lr=fast", "model.heads=5"],
+            ["model.heads: 5 does not divide width 128; use 4", "train.lr: 'fast' is not a number"],
+        ),
+        (["seed.x=1"], ["seed.x: there is no such knob; seed is not a section"]),
         (["seed=1,2"], ["-S: these are 2 experiments (a knob has several values); --queue takes them all"]),
         (["seed=1,-2"], ["seed: -2 is below 0"]),
     ],

@@ -31,7 +31,7 @@ def read_sections(path: Path) -> dict[str, Any]:
     """
     values = read_yaml(path)
     if not isinstance(values, dict):
-        raise ParamsError(f"{path}: holds {shown(values)}, not sections of knobs")
+        raise ParamsError(f"{path}: contains {shown(values)}, not sections of knobs")
     if problems := templates_in(values):
         raise ParamsError(*problems)
     return values
@@ -43,7 +43,7 @@ def templates_in(value: Any, name: str = "") -> list[str]:
         inside = value.items() if isinstance(value, dict) else enumerate(value)
         return [line for key, inner in inside for line in templates_in(inner, f"{name}.{key}".lstrip("."))]
     if isinstance(value, str) and ("${" in value or value == "???"):
-        return [f"{name}: {shown(value)}: DVC's -S replaces text with ${{ in it and refuses ???; write it without"]
+        return [f"{name}: {shown(value)}: DVC's -S replaces ${{…}} and refuses ???; use other text"]
     return []
 
 
@@ -60,6 +60,6 @@ def with_knobs(sections: Mapping[str, Any], knobs: Mapping[str, Any]) -> dict[st
         for depth, section in enumerate(above, start=1):
             inner = inner.setdefault(section, {})
             if not isinstance(inner, dict):
-                raise ParamsError(f"{name}: there is no such knob; {'.'.join(above[:depth])} is no section")
+                raise ParamsError(f"{name}: there is no such knob; {'.'.join(above[:depth])} is not a section")
         inner[knob] = value
     return values

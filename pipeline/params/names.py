@@ -6,10 +6,10 @@ import ast
 import difflib
 import functools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 ROOMS = Path(__file__).parents[1]
 
@@ -32,14 +32,25 @@ def suggest(word: str, known: tuple[str, ...]) -> str:
     return (f"Did you mean '{near[0]}'? " if near else "") + f"Known: {', '.join(known)}"
 
 
-def known_name(*tables: str) -> AfterValidator:
-    def check(word: str) -> str:
-        known = tuple(dict.fromkeys(name for table in tables for name in names_in(table)))
-        if word not in known:
+class KnownName:
+    """A knob whose value is a key of one of these tables; its JSON schema lists the keys."""
+
+    def __init__(self, *tables: str) -> None:
+        self.tables = tables
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for table in self.tables for name in names_in(table)))
+
+    def check(self, word: str) -> str:
+        if word not in (known := self.names()):
             raise PydanticCustomError("named", "there is no '{word}'. {hint}", {"word": word, "hint": suggest(word, known)})
         return word
 
-    return AfterValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.names())}
 
 
 DATASETS = {
@@ -49,7 +60,7 @@ DATASETS = {
 }  # by kind of task, in corpus/sources/table.py
 
 
-Dataset = Annotated[str, known_name(*(f"corpus/sources/table.py:{table}" for table in DATASETS.values()))]
+Dataset = Annotated[str, KnownName(*(f"corpus/sources/table.py:{table}" for table in DATASETS.values()))]
 
 
-Text = Annotated[str, known_name("corpus/sources/table.py:TEXTS")]
+Text = Annotated[str, KnownName("corpus/sources/table.py:TEXTS")]

@@ -68,9 +68,9 @@ def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...])
         case "between":
             knob, text = f"{knob}.{limits['knob']}".lstrip("."), limits["text"]
         case "empty":
-            knob, text = knob or "params.yaml", "holds none of its knobs; `git checkout params.yaml` brings them back"
+            knob, text = knob or "params.yaml", "has no knobs; `git checkout params.yaml` restores them"
         case "missing":
-            text = "is missing; every knob stands in params.yaml"
+            text = "is missing; params.yaml must contain every knob"
         case "extra_forbidden":
             siblings = _siblings(section, place)
             text = f"there is no such knob. {meant(knob, siblings) if section is Params else suggest(str(place[-1]), siblings)}"
@@ -92,7 +92,7 @@ def _said(detail: ErrorDetails, section: type[Section], prefix: tuple[str, ...])
         case "finite_number":
             text = f"{there} is not finite"
         case _:
-            text = f"{there} is not {_WANTED.get(kind, 'what is wanted: ' + detail['msg'])}"
+            text = f"{there} is not {_WANTED.get(kind, 'valid: ' + detail['msg'])}"
     return Problem(knob, text)
 
 
@@ -102,7 +102,7 @@ _WANTED = {
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text (put it in quotes)",
-    "string_unicode": "text: it holds half of a character (a surrogate)",
+    "string_unicode": "text: it contains half of a surrogate pair",
     "list_type": "a list",
     "model_type": "a section of knobs",
 }

@@ -56,7 +56,7 @@ class Params(Section):
         if self.prepare.dataset not in known:
             raise problem(
                 "prepare.dataset",
-                f"'{self.prepare.dataset}' is nothing for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
+                f"'{self.prepare.dataset}' is not a data set for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
             )
         return self
 
@@ -67,7 +67,7 @@ class Params(Section):
             here = getattr(getattr(self, section), knob)
             if here != off and self.task.kind not in kinds:
                 whose = f"is for task.kind {' or '.join(kinds)}, not {self.task.kind}"
-                raise problem(name, f"{shown(here)} {whose}; {shown(off)} would do")
+                raise problem(name, f"{shown(here)} {whose}; use {shown(off)}")
         return self
 
     @model_validator(mode="after")
@@ -76,24 +76,24 @@ class Params(Section):
         sees_images = kind == "vision" and model.network in ("cnn", "mlp")
         if model.norm in names_in("networks/image_norms.py:IMAGE_NORMS") and not sees_images:
             raise problem(
-                "model.norm", f"'{model.norm}' looks at more than one position; it is for task.kind vision, network cnn or mlp"
+                "model.norm",
+                f"'{model.norm}' normalizes over positions; use it with task.kind vision and model.network cnn or mlp",
             )
         if model.norm == "batch":
-            for knob, cut in (
-                ("train.accumulation_steps", self.train.accumulation_steps > 1),
-                ("runtime.micro_batch_tokens", self.runtime.micro_batch_tokens > 0),
-                ("runtime.activation_checkpointing", self.runtime.activation_checkpointing != "none"),
+            for knob, value, off in (
+                ("train.accumulation_steps", self.train.accumulation_steps, 1),
+                ("runtime.micro_batch_tokens", self.runtime.micro_batch_tokens, 0),
+                ("runtime.activation_checkpointing", self.runtime.activation_checkpointing, "none"),
             ):
-                if cut:
-                    raise problem(
-                        knob, "model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed"
-                    )
+                if value != off:
+                    text = "model.norm 'batch' needs the whole batch in one forward pass; use"
+                    raise problem(knob, f"{shown(value)}: {text} {shown(off)}")
         if kind == "vision" and model.network == "cnn" and model.pooling == "first":
-            raise problem("model.pooling", "'first' is a place before all others, and a cnn's map has none; mean would do")
+            raise problem("model.pooling", "'first' is a class token, which a cnn does not have; use 'mean'")
         if kind != "language" and model.tie_embeddings:
-            raise problem("model.tie_embeddings", "true is for task.kind language: classes are no tokens")
+            raise problem("model.tie_embeddings", "true is for task.kind language only, whose outputs are tokens; use false")
         if kind == "language" and model.causal is False:
-            raise problem("model.causal", "false would show a language model what it is to say")
+            raise problem("model.causal", "false leaks the target to a language model; use auto or true")
         return self
 
     @model_validator(mode="after")
@@ -102,11 +102,13 @@ class Params(Section):
         if tokens and self.train.accumulation_steps > 1:
             raise problem(
                 "runtime.micro_batch_tokens",
-                f"{tokens} and train.accumulation_steps {self.train.accumulation_steps} both say how a batch is cut;"
-                " turn one back, to 0 or to 1",
+                f"{tokens} and train.accumulation_steps {self.train.accumulation_steps} both set the size of"
+                " a micro-batch; use 0 here or 1 there",
             )
         if 0 < tokens < self.model.context_length:
+            length = self.model.context_length
             raise problem(
-                "runtime.micro_batch_tokens", f"{tokens} holds no sequence of model.context_length {self.model.context_length}"
+                "runtime.micro_batch_tokens",
+                f"{tokens} is less than one sequence; use model.context_length {length} or more",
             )
         return self

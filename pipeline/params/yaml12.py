@@ -43,9 +43,9 @@ class Yaml12Loader(yaml.SafeLoader):
         is_alias = isinstance(event, yaml.AliasEvent)
         self._nodes += 1 + (self._sizes.get(event.anchor, 0) if is_alias else 0)
         if is_alias and event.anchor in self.anchors and event.anchor not in self._sizes:
-            raise TooMuch(None, None, f"*{event.anchor} stands inside what it names", event.start_mark)
+            raise TooMuch(None, None, f"*{event.anchor} refers to a value that contains it", event.start_mark)
         if self._nodes > MOST_NODES:
-            raise TooMuch(None, None, f"more than {MOST_NODES:,} values, with what aliases stand for", event.start_mark)
+            raise TooMuch(None, None, f"more than {MOST_NODES:,} values after aliases are expanded", event.start_mark)
         if self._depth == DEEPEST:
             raise TooMuch(None, None, f"more than {DEEPEST} levels of nesting", event.start_mark)
         self._depth += 1
@@ -60,7 +60,7 @@ class Yaml12Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in words:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands here twice", key.start_mark)
+                    raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value}", key.start_mark)
                 words.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -89,7 +89,7 @@ def _mark(node: yaml.Node) -> Any:  # which types-PyYAML takes for two things
 def _integer(loader: yaml.SafeLoader | yaml.CSafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node)).replace("_", "")
     if len(text) > MOST_DIGITS:
-        raise TooMuch(None, None, f"a whole number of {len(text):,} digits", _mark(node))
+        raise TooMuch(None, None, f"an integer of {len(text):,} digits; at most {MOST_DIGITS} are read", _mark(node))
     return int(text, 0) if text.lstrip("-+")[:2] in ("0b", "0o", "0x") else int(text)
 
 
@@ -104,7 +104,7 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
-            raise UserError(f"{path}: has {size:,} bytes; a file of knobs has some {MOST_BYTES:,} at most")
+            raise UserError(f"{path}: has {size:,} bytes; at most {MOST_BYTES:,} are read")
         return yaml.load(path.read_text(encoding="utf-8"), Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file here; run from the top folder of the project") from None
@@ -114,5 +114,6 @@ def read_yaml(path: Path) -> Any:
     except (ValueError, yaml.YAMLError, KeyError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
-        what = "" if isinstance(error, TooMuch) else "this is no YAML: "
-        raise UserError(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
+        what = "" if isinstance(error, TooMuch) else "not YAML: "
+        misfit = "a value does not fit its tag" if isinstance(error, KeyError | AttributeError) else error
+        raise UserError(f"{where}: {what}{getattr(error, 'problem', None) or misfit}") from None

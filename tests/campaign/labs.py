@@ -14,7 +14,6 @@ from pipeline.artifacts.checksums import sha256_of
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.yaml12 import read_yaml
 
-STAGES = ("prepare", "tokenize", "train", "evaluate", "probe", "diagnose", "plot")
 SMALL: dict[str, dict[str, Any]] = {
     "prepare": {"dataset": "markov", "generated_chars": 5000},
     "tokenize": {"kind": "char"},

@@ -12,9 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from small import stages
 
 from campaign.families import CANARY, FAMILIES, GPT2, a_pickle
-from campaign.labs import KINDS, STAGES, copied, forget, lab, make, outs, turn
+from campaign.labs import KINDS, copied, forget, lab, make, outs, turn
 from campaign.liar import lying
 from campaign.server import KILL, Ended, Job, Server
 from campaign.test_damage import files_read
@@ -97,7 +98,7 @@ def test_a_pickle_under_any_name_that_is_read_is_never_opened(
     kind: str, shim: Server, finished: Callable[[str], Path], tmp_path: Path, tally: Tally
 ) -> None:
     number = 0
-    for stage in STAGES:
+    for stage in stages():
         start = copied(finished(kind), tmp_path / "start")
         operations = shim.operations(Job(f"pipeline.{stage}", str(copied(start, tmp_path / "lab"))))
         shutil.rmtree(tmp_path / "lab" / ".rally", ignore_errors=True)

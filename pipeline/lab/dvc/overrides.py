@@ -161,7 +161,7 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
         elif isinstance(inner, list):
             return [f"{name}: there is no such place; {above} has {len(inner)}, numbered from 0"]
         else:
-            return [f"{'.'.join(parts)}: there is no such knob; {above} is no section"]
+            return [f"{'.'.join(parts)}: there is no such knob; {above} is not a section"]
     value = override.value()
     if isinstance(value, dict) and isinstance(inner, dict):
         old = renamed_in({override.key_or_group: value})
