@@ -30,7 +30,7 @@ from pipeline.params.parse import parse
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tokenizers.tokenizers import Bytes
+from pipeline.tokenizers.byte import Bytes
 
 PROMPT = "ROMEO:"
 

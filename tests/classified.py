@@ -19,7 +19,7 @@ from pipeline.inference.trained import Subject
 from pipeline.networks.weights import save_weights
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import Characters
 
 NAMES = ["cold", "mild", "hot"]
 WORDS = (("frost", "snow", "ïce"), ("spring", "breeze", "cloud"), ("sun", "blaze", "fire"))

@@ -22,7 +22,9 @@ from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective, class_weights
 from pipeline.tasks.table import TASKS
 from pipeline.tasks.vision import Vision
-from pipeline.tokenizers.tokenizers import Bytes, Characters, Tokenizer
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.byte import Bytes
+from pipeline.tokenizers.char import Characters
 
 TEXT = "the cat sat on the mat; the dog sat on the cat.\n"
 

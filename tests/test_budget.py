@@ -31,7 +31,7 @@ from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import Characters
 
 TOP = Path(__file__).parents[1]
 

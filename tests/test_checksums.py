@@ -40,8 +40,8 @@ from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.vision import Vision
-from pipeline.tokenizers.tokenizers import Characters
-from pipeline.tokenizers.tokenizers import load as load_tokenizer
+from pipeline.tokenizers.char import Characters
+from pipeline.tokenizers.table import load as load_tokenizer
 
 STAGES = read_yaml(TOP / "dvc.yaml")["stages"]
 

@@ -31,7 +31,7 @@ from pipeline.lab.data_catalogue import CATALOGUE, description, listing
 from pipeline.lab.setup import environment
 from pipeline.params.yaml12 import read_yaml
 from pipeline.progress import follower
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import Characters
 
 TOP = Path(__file__).parents[1]
 DRAW = SamplingOptions(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)

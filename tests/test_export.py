@@ -28,7 +28,8 @@ from pipeline.lab.export.transformers_text import placed, write
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
-from pipeline.tokenizers.tokenizers import TOKENIZERS, Tokenizer
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.table import TOKENIZERS
 
 transformers = pytest.importorskip("transformers")
 TEXT = "the cat sat on the mat; the dog sat on the cat. 12 + 34 = 46, isn't it?\n" * 8

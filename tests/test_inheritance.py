@@ -31,7 +31,11 @@ from pipeline.networks.weights import save_weights
 from pipeline.params.errors import ParamsError, UserError
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
-from pipeline.tokenizers.tokenizers import BytePairs, Bytes, Characters, FromFile, load
+from pipeline.tokenizers.bpe import BytePairs
+from pipeline.tokenizers.byte import Bytes
+from pipeline.tokenizers.char import Characters
+from pipeline.tokenizers.from_file import FromFile
+from pipeline.tokenizers.table import load
 
 
 def weights(progress: Progress) -> dict[str, torch.Tensor]:

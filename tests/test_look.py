@@ -37,7 +37,7 @@ from pipeline.lab.look.trace import Trace, trace
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import Characters
 
 TOP = Path(__file__).parents[1]
 IDS = [3, 1, 4, 1, 5, 9, 2]

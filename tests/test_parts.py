@@ -21,7 +21,7 @@ from pipeline.corpus.sources.table import TEXTS as DATASETS
 from pipeline.corpus.store.text import Splits
 from pipeline.params.yaml12 import read_yaml
 from pipeline.progress import follower
-from pipeline.tokenizers.tokenizers import load
+from pipeline.tokenizers.table import load
 
 TEXTS = [b"aaaa aaaa", b"the cat sat on the mat " * 300, b"zq!", "né".encode() * 40, b"b"]
 

@@ -21,7 +21,7 @@ from pipeline.corpus.sources.table import TEXTS
 from pipeline.corpus.store.text import Splits, whole
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
-from pipeline.tokenizers.tokenizers import TOKENIZERS, load
+from pipeline.tokenizers.table import TOKENIZERS, load
 
 POEM = "Shall I compare thee to a summer's day? Thou art more lovely.\n" * 200
 

@@ -30,7 +30,7 @@ from pipeline.probes.signal.activation_rms import activation_rms
 from pipeline.probes.summary import as_metrics
 from pipeline.probes.table import PROBES, readings_of
 from pipeline.readings import STEP, About, Reading, load_all, over_training, save
-from pipeline.tokenizers.tokenizers import Bytes
+from pipeline.tokenizers.byte import Bytes
 
 TABLES = {
     "activation": names_in("networks/activations.py:ACTIVATIONS"),

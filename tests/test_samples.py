@@ -15,7 +15,8 @@ from pipeline.figures.samples import inline, read_samples
 from pipeline.inference.trained import Subject
 from pipeline.params.errors import UserError
 from pipeline.params.stages import Evaluate
-from pipeline.tokenizers.tokenizers import Bytes, Characters
+from pipeline.tokenizers.byte import Bytes
+from pipeline.tokenizers.char import Characters
 
 CYCLE = "é€😀 a\n".encode()  # ten different bytes: each is followed by one other
 

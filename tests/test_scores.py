@@ -25,7 +25,7 @@ from pipeline.evaluation.baselines import Score
 from pipeline.evaluation.scores import score, standings, summary
 from pipeline.inference.trained import Subject, open_model
 from pipeline.params.errors import UserError
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import Characters
 
 
 def by_hand(made: Subject, split: str) -> tuple[float, int, int]:

@@ -47,7 +47,7 @@ from pipeline.params.parse import parse
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import Characters
 
 RATES = tuple(2.0**power for power in range(-10, -1))
 SCALE = Axis("train.lr", RATES).scale()

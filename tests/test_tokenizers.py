@@ -30,18 +30,10 @@ from pipeline.corpus.store.text import Splits, chunks
 from pipeline.identity import tokenizer_digest
 from pipeline.params.errors import UserError
 from pipeline.progress import follower
-from pipeline.tokenizers.tokenizers import (
-    END,
-    TOKENIZERS,
-    WORD,
-    BytePairs,
-    Characters,
-    Tokenizer,
-    byte_characters,
-    check_held,
-    enough,
-    load,
-)
+from pipeline.tokenizers.base import END, Tokenizer, check_held
+from pipeline.tokenizers.bpe import WORD, BytePairs, byte_characters, enough
+from pipeline.tokenizers.char import Characters
+from pipeline.tokenizers.table import TOKENIZERS, load
 
 QUIET = follower("none")
 SEEN = "the cat sat on the mat; the cat's mat isn't the cat. 12+34=46\n\n  \tnaïve «été» 中文字 😀!?\r\n" * 20
@@ -205,7 +197,7 @@ def test_a_text_that_spells_the_end_of_a_document_does_not_end_it() -> None:
 
 
 def test_words_that_are_forgotten_are_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.tokenizers.tokenizers.KNOWN_WORDS", 5)
+    monkeypatch.setattr("pipeline.tokenizers.bpe.KNOWN_WORDS", 5)
     tokenizer = TOKENIZERS["bpe"].learn([SEEN, PAIRS], 600, True)
     for _ in range(3):
         assert np.array_equal(tokenizer.encode(SEEN), learned("bpe").encode(SEEN))
@@ -215,7 +207,7 @@ def test_merges_do_not_hang_on_threads_or_on_the_hashes_of_a_process(tmp_path: P
     text = tmp_path / "text"
     text.write_text("".join(f"{i * i} times {i % 37} is {'ab' * (i % 5)}\n" for i in range(3000)))
     program = (
-        "import sys; from pathlib import Path; from pipeline.tokenizers.tokenizers import BytePairs;"
+        "import sys; from pathlib import Path; from pipeline.tokenizers.bpe import BytePairs;"
         f"BytePairs.learn(Path({str(text)!r}).read_text().splitlines(True), 700, True).save(Path(sys.argv[1]))"
     )
     for name, threads in (("one", "1"), ("two", "2")):
@@ -549,10 +541,10 @@ def test_the_text_that_is_learned_from_is_all_text_in_an_order_that_is_even_thro
 
 def test_merges_are_learned_from_as_much_text_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len([*enough(["the same words again "] * 1000)]) == 1000
-    monkeypatch.setattr("pipeline.tokenizers.tokenizers.LEARNED_LETTERS", 100)
+    monkeypatch.setattr("pipeline.tokenizers.bpe.LEARNED_LETTERS", 100)
     assert len([*enough(["the same words again "] * 1000)]) == 1000
     assert len([*enough("another" + "x" * i for i in range(1000))]) < 20
-    monkeypatch.setattr("pipeline.tokenizers.tokenizers.LEARNED_FROM", 100)
+    monkeypatch.setattr("pipeline.tokenizers.bpe.LEARNED_FROM", 100)
     assert len([*enough(["the same words again "] * 1000)]) == 5
 
 

@@ -18,7 +18,8 @@ from pipeline.probes.samples import memorized_length as copying
 from pipeline.probes.samples.memorized_length import copied_length, matched
 from pipeline.probes.samples.sample_quality import distinct, documents, sample_quality
 from pipeline.readings import Reading
-from pipeline.tokenizers.tokenizers import Bytes, Characters
+from pipeline.tokenizers.byte import Bytes
+from pipeline.tokenizers.char import Characters
 
 
 def numbers(reading: Reading | None) -> dict[str, float]:

@@ -101,7 +101,7 @@ class Prepare(Section):
 
 
 class Tokenize(Section):
-    kind: Annotated[str, known_name("tokenizers/tokenizers.py:TOKENIZERS")]
+    kind: Annotated[str, known_name("tokenizers/table.py:TOKENIZERS")]
     vocab_size: Annotated[int, Field(ge=257, le=65536)]
     path: Folder
 

@@ -65,9 +65,9 @@ def _array(path: Path) -> Any:
 
 
 def _tokenizer() -> Any:
-    from pipeline.tokenizers import tokenizers
+    from pipeline.tokenizers import table
 
-    found = tokenizers.load(paths.tokenizer_of(paths.TOKENS))
+    found = table.load(paths.tokenizer_of(paths.TOKENS))
     return found.kind, found.vocabulary, [found.token_bytes(token) for token in range(found.vocabulary)]
 
 

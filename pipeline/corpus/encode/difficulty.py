@@ -17,7 +17,7 @@ from pipeline.arrays import document_ends, in_blocks, memory_mapped
 from pipeline.artifacts.checksums import is_left
 from pipeline.artifacts.paths import difficulty_of, parts_of, tokens_of
 from pipeline.corpus.store.text import Array
-from pipeline.tokenizers.tokenizers import Tokenizer
+from pipeline.tokenizers.base import Tokenizer
 
 PIECE = 1024  # tokens: pieces are to be alike in themselves, and long beside a window, which may run over the end of one
 BLOCK = 1 << 18  # tokens that are looked at at once

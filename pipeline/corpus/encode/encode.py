@@ -27,8 +27,8 @@ from pipeline.corpus.store.text import Array, chunks
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 from pipeline.progress import Advance, Follow
-from pipeline.tokenizers import tokenizers
-from pipeline.tokenizers.tokenizers import Tokenizer, check_held
+from pipeline.tokenizers.base import Tokenizer, check_held
+from pipeline.tokenizers.table import TOKENIZERS, load
 
 PIECE = 1 << 18  # bytes of text that are encoded at once: more costs memory in every process and saves no time
 BLOCK = 1 << 14  # bytes of text that are learned from at once
@@ -73,7 +73,7 @@ def batches(parts: Iterable[tuple[str, bool]], size: int = PIECE) -> Iterator[Ba
 def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow, path: Path = NONE) -> tuple[Tokenizer, int]:
     """(a tokenizer for the text of data/raw, how many bytes it was learned from)."""
     _threads(workers or cores())
-    family = tokenizers.TOKENIZERS[kind]
+    family = TOKENIZERS[kind]
     learned = 0
 
     def texts(advance: Advance) -> Iterator[str]:
@@ -127,7 +127,7 @@ def encode_split(raw: Path, split: str, saved: Path, target: Path, workers: int,
     Returns:
         (tokens, bytes of text that the first token stands for: nothing can predict it)
     """
-    tokenizer = tokenizers.load(saved)
+    tokenizer = load(saved)
     total = text_of(raw, split).stat().st_size
     if not tokenizer.slow or total < WORTH:
         workers = 1
@@ -219,7 +219,7 @@ _tokenizer: Tokenizer  # of this worker process
 def _begin(saved: Path) -> None:
     global _tokenizer
     _threads(1)
-    _tokenizer = tokenizers.load(saved)
+    _tokenizer = load(saved)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

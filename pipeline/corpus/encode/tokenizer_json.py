@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.tokenizers.tokenizers import END, BytePairs, Characters, FromFile, Tokenizer, byte_characters
+from pipeline.tokenizers.base import END, Tokenizer
+from pipeline.tokenizers.bpe import BytePairs, byte_characters
+from pipeline.tokenizers.char import Characters
+from pipeline.tokenizers.from_file import FromFile
 
 PAD = "<|padding|>"  # what fills a short text up, where texts are read side by side; ours needs no token for it
 

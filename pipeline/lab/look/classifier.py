@@ -120,7 +120,7 @@ def drawn(params: Params) -> Subject:
     from pipeline.inference.trained import Subject
     from pipeline.tasks.base import Shape
     from pipeline.tasks.table import TASKS
-    from pipeline.tokenizers.tokenizers import load as load_tokenizer
+    from pipeline.tokenizers.table import load as load_tokenizer
 
     runtime = Runtime(params.runtime)
     task = TASKS[params.task.kind](TOKENS, params.model, Shape.of(read_json(meta_of(TOKENS))))

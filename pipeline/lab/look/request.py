@@ -10,7 +10,7 @@ from pipeline.params.errors import UserError
 from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
-    from pipeline.tokenizers.tokenizers import Tokenizer
+    from pipeline.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pipeline.probes.summary import NUMBERS, summary
 from pipeline.probes.table import PROBES
 from pipeline.tasks.base import Task
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tokenizers.tokenizers import load
+from pipeline.tokenizers.table import load
 
 EXAMPLES = 4096  # of a split, spread evenly, on which what is right is counted
 TOGETHER = 512  # of them at a time
