@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from small import knobs
 
-from pipeline.corpus.store.labels import Chosen, chosen
+from pipeline.corpus.store.labels import TrainingSelection, select_training
 from pipeline.params.errors import UserError
 
 LABELS = np.repeat([0, 1, 2, 3], [500, 300, 200, 20])
 CLASSES = ["ape", "bee", "cat", "dog"]
 
 
-def choice(**changes: Any) -> Chosen:
+def choice(**changes: Any) -> TrainingSelection:
     prepare = knobs(task__kind="classify", prepare__dataset="dyck", **{f"prepare__{name}": x for name, x in changes.items()})
-    return chosen(LABELS, CLASSES, prepare.prepare)
+    return select_training(LABELS, CLASSES, prepare.prepare)
 
 
 def test_without_a_knob_all_examples_stay_as_they_are() -> None:

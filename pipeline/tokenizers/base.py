@@ -1,4 +1,4 @@
-"""The interface of every tokenizer, and the check that its tokens hold all of a text."""
+"""The interface of every tokenizer, and the check that encoding a text loses nothing."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from pipeline.params.errors import UserError
 
 Ids = npt.NDArray[np.int64]
 
-
-END = "<|endoftext|>"  # what the end of a document is called in tokenizer.json; it stands for no text
+END_OF_TEXT = "<|endoftext|>"  # the token that ends a document in tokenizer.json; it stands for no text
 
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Text to token ids and back. Its contract: the bytes of the tokens of a text are the bytes of the text (`check_held`).
+    """Text to token ids and back. Its contract: the tokens of a text have exactly the bytes of the text (`check_lossless`).
 
     Attributes:
         kind: its name in TOKENIZERS.
-        learns_from: the splits whose text `learn` wants to see.
+        learns_from: the splits whose text `learn` reads.
         slow: whether a long text is worth several processes.
-        vocabulary: how many ids there are: 0 .. vocabulary - 1.
-        end: the id that stands behind each document, the last of all; None where the text is one document.
+        vocabulary: number of ids, 0 .. vocabulary - 1.
+        end: the id that follows each document, the highest of all; None if the text is one document.
     """
 
     kind: ClassVar[str]
@@ -37,63 +36,64 @@ class Tokenizer(Protocol):
     end: int | None
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> Tokenizer:
-        """The tokenizer that a saved file describes."""
+    def from_saved(cls, content: dict[str, Any]) -> Tokenizer:
+        """The tokenizer that `save` wrote, from the content of its file."""
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> Tokenizer:
-        """A tokenizer for these texts, of which it reads as many as it needs: they come in an order that is even throughout.
+        """A tokenizer for these texts, of which it reads as many as it needs: any beginning of them is a fair sample.
 
         Args:
-            vocabulary: how large a kind that has the choice may become.
-            path: of the file where somebody else has learned it.
+            vocabulary: the most ids, for kinds that can choose.
+            has_end: whether documents end with a token of their own.
+            path: of a tokenizer.json that was learned elsewhere.
         """
 
     @staticmethod
-    def cut(text: str) -> int:
-        """The last place at which a text may be cut: whatever follows, the parts have the ids that the whole would have."""
+    def safe_cut(text: str) -> int:
+        """The last offset at which a text can be cut: whatever follows, both parts have the ids that the whole would have."""
 
     def encode(self, text: str) -> Ids:
-        """int64 [tokens].
+        """The ids of a text, int64 [tokens].
 
         Raises:
-            UserError: the text holds a character that this tokenizer has no id for.
+            UserError: the text has a character without an id.
         """
 
-    def known(self, text: str) -> str:
-        """The text without the characters that `encode` would refuse."""
+    def drop_unknown(self, text: str) -> str:
+        """The text without the characters that have no id."""
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes of text that an id stands for; they need not be whole characters. The end of a document stands for none."""
+        """The bytes of text that an id stands for, not always whole characters; none for the end of a document."""
 
     def save(self, path: Path) -> None:
-        """Write what `load` reads."""
+        """Write the file that `load` reads."""
 
     def decode(self, ids: Ids | Iterable[int]) -> str:
-        """The text of some ids; bytes that are no UTF-8 become U+FFFD."""
+        """The text of some ids; invalid UTF-8 becomes U+FFFD."""
         return b"".join(self.token_bytes(int(token)) for token in ids).decode("utf-8", errors="replace")
 
-    def holds(self, text: str, ids: Ids) -> bool:
-        """Whether these ids are all of a text and nothing else."""
+    def is_lossless(self, text: str, ids: Ids) -> bool:
+        """Whether these ids have exactly the bytes of a text."""
         return b"".join(map(self.token_bytes, ids.tolist())) == text.encode()
 
 
-def check_held(tokenizer: Tokenizer, text: str, ids: Ids) -> None:
-    """Hold the ids that a tokenizer made of a text against the text: what is lost here would be missing from every score.
+def check_lossless(tokenizer: Tokenizer, text: str, ids: Ids) -> None:
+    """Compare the ids of a text with the text: anything lost here would be missing from every score.
 
     Raises:
-        UserError: they are not its bytes; with the first place where the two part.
+        UserError: their bytes differ; the message shows the first place.
     """
-    if tokenizer.holds(text, ids):
+    if tokenizer.is_lossless(text, ids):
         return
-    wanted, held = text.encode(), b"".join(map(tokenizer.token_bytes, ids.tolist()))
-    shorter = min(len(wanted), len(held))
-    place = next((i for i in range(shorter) if wanted[i] != held[i]), shorter)
-    before, here, there = (
+    expected, decoded = text.encode(), b"".join(map(tokenizer.token_bytes, ids.tolist()))
+    shorter = min(len(expected), len(decoded))
+    place = next((i for i in range(shorter) if expected[i] != decoded[i]), shorter)
+    before, in_text, in_tokens = (
         bytes(part).decode("utf-8", errors="replace")
-        for part in (wanted[max(place - 20, 0) : place], wanted[place : place + 20], held[place : place + 20])
+        for part in (expected[max(place - 20, 0) : place], expected[place : place + 20], decoded[place : place + 20])
     )
     raise UserError(
-        f"tokenize: the tokens of a text are not the text, so its scores would be of another one: behind {before!r} it goes on"
-        f" with {here!r}, and its tokens with {there!r}; tokenize.kind byte or bpe holds every text"
+        f"tokenize: the tokens of a text do not decode to that text: after {before!r} the text has {in_text!r}, its tokens"
+        f" {in_tokens!r}; use tokenize.kind=byte or bpe, which encode every text"
     )

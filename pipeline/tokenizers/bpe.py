@@ -13,44 +13,30 @@ import numpy as np
 from pipeline.artifacts.paths import NONE
 from pipeline.artifacts.writing import write_text
 from pipeline.params.errors import UserError
-from pipeline.tokenizers.base import END, Ids, Tokenizer
+from pipeline.tokenizers.base import END_OF_TEXT, Ids, Tokenizer
 
-# Text falls into words first, and merges stay inside them: GPT-2's rule (a word carries the blank before it), with two
-# changes. Letters are told by blocks of Unicode, not by its categories, so that every regex engine, and every version of
-# Unicode, cuts alike. And no word is longer than 64 characters, so that a text without blanks can be cut, streamed and
+# Text is first cut into words, and merges stay inside them, by GPT-2's rule (a word includes the blank before it) with two
+# changes. Letters are recognized by Unicode blocks, not categories, so that every regex engine and every version of Unicode
+# cuts at the same places. And no word is longer than 64 characters, so that a text without blanks can be cut, streamed and
 # learned from like any other.
 BLANK = " \t\n\r\x0b\x0c"
-
-
 LETTER = (
     "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u1fff\u2c00-\u2dff\u3040-\ud7ff\uf900-\ufaff\ufe70-\ufefe"
     "\uff21-\uff3a\uff41-\uff5a\uff66-\uffdc\U00010000-\U0001efff\U00020000-\U0003ffff"
 )
-
-
 WORD = (
     f"'(?:s|t|re|ve|m|ll|d)| ?[{LETTER}]{{1,64}}| ?[0-9]{{1,64}}| ?[^{BLANK}{LETTER}0-9]{{1,64}}"
     f"|[{BLANK}]{{1,64}}(?![^{BLANK}])|[{BLANK}]{{1,64}}"
 )
-
-
 _WORDS = re.compile(WORD)
+_SEAM = re.compile(f"[^{BLANK}](?=[ \n])")  # a word ends here, whatever is around it
+LEARNED_FROM = 1 << 26  # characters: more text hardly changes a merge
+LEARNED_LETTERS = 3 << 19  # in distinct words: the library needs about 130 bytes of memory for each
+KNOWN_WORDS = 1 << 16  # cached words: nearly all text by people has fewer distinct ones
 
 
-_SEAM = re.compile(f"[^{BLANK}](?=[ \n])")  # a word ends here, whatever stands around it
-
-
-LEARNED_FROM = 1 << 26  # characters: more changes hardly a merge
-
-
-LEARNED_LETTERS = 3 << 19  # of different words: the library takes some 130 bytes of memory for each
-
-
-KNOWN_WORDS = 1 << 16  # words whose ids are remembered: nearly all that people write consists of fewer
-
-
-class BytePairs(Tokenizer):
-    """Byte-level byte pair encoding in the file format of Hugging Face's tokenizers, by whose library it is learned.
+class BpeTokenizer(Tokenizer):
+    """Byte-level byte pair encoding, learned by the Hugging Face library tokenizers and saved in its file format.
 
     Source: Rico Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units", 2016.
     """
@@ -61,16 +47,16 @@ class BytePairs(Tokenizer):
 
     def __init__(self, library: Any) -> None:
         self.library = library
-        self.end = library.token_to_id(END)
+        self.end = library.token_to_id(END_OF_TEXT)
         self.vocabulary = library.get_vocab_size()
         self._words: dict[str, bytes] = {}
-        byte_of = {character: byte for byte, character in enumerate(byte_characters())}
+        byte_of = {character: byte for byte, character in enumerate(bytes_to_unicode())}
         tokens = [library.id_to_token(token) for token in range(self.vocabulary)]
         self._bytes = [b"" if i == self.end else bytes(byte_of[c] for c in token) for i, token in enumerate(tokens)]
         self._lengths = np.array([*map(len, self._bytes)])
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> BytePairs:
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> BpeTokenizer:
         import tokenizers
         from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -80,61 +66,61 @@ class BytePairs(Tokenizer):
         library.pre_tokenizer = pre_tokenizers.Sequence([words, as_bytes])
         library.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=vocabulary - has_end, initial_alphabet=list(byte_characters()), show_progress=False, special_tokens=[]
+            vocab_size=vocabulary - has_end, initial_alphabet=list(bytes_to_unicode()), show_progress=False, special_tokens=[]
         )
-        library.train_from_iterator(enough(texts), trainer)
+        library.train_from_iterator(enough_text(texts), trainer)
         if has_end:
-            library.add_special_tokens([END])
+            library.add_special_tokens([END_OF_TEXT])
         return cls(library)
 
     @staticmethod
-    def cut(text: str) -> int:
+    def safe_cut(text: str) -> int:
         for start in (len(text) - 4096, 0):
             if seams := [match.end() for match in _SEAM.finditer(text, max(start, 0))]:
                 return seams[-1]
-        # No seam anywhere. The last two words may still change with what follows; and blanks before a letter fall apart
-        # otherwise than blanks at the end of a part would.
+        # No seam anywhere. The last two words may still change with what follows, and blanks before a letter are cut
+        # differently from blanks at the end of a part.
         ends = [match.end() for match in _WORDS.finditer(text)][:-2]
         return next((end for end in reversed(ends) if text[end - 1] not in BLANK or text[end] in BLANK), 0)
 
     def encode(self, text: str) -> Ids:
-        # The library looks each word up letter by letter; most words of a text have been seen before, and cost a look-up here.
+        # The library merges each word letter by letter; most words of a text have occurred before and are looked up here.
         words = _WORDS.findall(text)
         new = [*set(words).difference(self._words)]
         if len(self._words) + len(new) > KNOWN_WORDS:
             self._words.clear()
             new = [*set(words)]
-        for at in range(0, len(new), 1024):  # an encoding takes a hundred times the memory of its word
+        for at in range(0, len(new), 1024):  # an encoding needs a hundred times the memory of its word
             some = new[at : at + 1024]
             for word, encoding in zip(some, self.library.encode_batch_fast(some, add_special_tokens=False), strict=True):
                 if b"".join(map(self._bytes.__getitem__, encoding.ids)) != word.encode():
                     raise UserError(
-                        f"tokenize: {word!r} has other bytes than its tokens; data/tokens/tokenizer.json is damaged"
+                        f"tokenize: the tokens of {word!r} have other bytes; data/tokens/tokenizer.json is damaged, run `dvc repro tokenize`"
                     )
                 self._words[word] = np.array(encoding.ids, np.int32).tobytes()
         return np.frombuffer(b"".join(map(self._words.__getitem__, words)), np.int32).astype(np.int64)
 
-    def known(self, text: str) -> str:
+    def drop_unknown(self, text: str) -> str:
         return text
 
     def token_bytes(self, token: int) -> bytes:
         return self._bytes[token]
 
-    def holds(self, text: str, ids: Ids) -> bool:
-        # Each word was compared when it was first seen (`encode`); to compare all again would take a quarter of encoding.
+    def is_lossless(self, text: str, ids: Ids) -> bool:
+        # Each word was compared when it was first encoded; comparing all again would add a quarter to the time of encoding.
         return int(self._lengths[ids].sum()) == len(text.encode())
 
     def save(self, path: Path) -> None:
         write_text(path, self.library.to_str(pretty=True) + "\n")
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> BytePairs:
-        return cls(opened(content))
+    def from_saved(cls, content: dict[str, Any]) -> BpeTokenizer:
+        return cls(library_from(content))
 
 
-def opened(content: dict[str, Any]) -> Any:
-    """The library's tokenizer of a file, without what is not the tokenizer: a call of transformers leaves in the file how it
-    shortened texts and filled them up, and a model how it puts something around them.
+def library_from(content: dict[str, Any]) -> Any:
+    """The library's tokenizer for the content of a tokenizer.json, without truncation, padding and post-processing: these
+    belong to a call of transformers or to a model, not to the tokenizer.
 
     Raises:
         ValueError: the library cannot read it.
@@ -142,18 +128,18 @@ def opened(content: dict[str, Any]) -> Any:
     import tokenizers
 
     try:
-        library = tokenizers.Tokenizer.from_str(json.dumps(content | NO_TRIMMINGS))
+        library = tokenizers.Tokenizer.from_str(json.dumps(content | NO_POST_PROCESSING))
     except Exception as error:  # the library raises no narrower one
         raise ValueError(str(error)) from None
-    library.encode_special_tokens = True  # a text that spells a special token is text
+    library.encode_special_tokens = True  # a special token that is spelled out in a text is text
     return library
 
 
-NO_TRIMMINGS = dict.fromkeys(("truncation", "padding", "post_processor"))
+NO_POST_PROCESSING = dict.fromkeys(("truncation", "padding", "post_processor"))
 
 
-def enough(texts: Iterable[str]) -> Iterator[str]:
-    """As many of the texts as merges are learned from."""
+def enough_text(texts: Iterable[str]) -> Iterator[str]:
+    """The first texts, as many as merges are learned from."""
     seen: set[str] = set()
     size = letters = 0
     for text in texts:
@@ -166,16 +152,19 @@ def enough(texts: Iterable[str]) -> Iterator[str]:
             return
 
 
-def byte_characters() -> str:
-    """What stands for each byte in a byte-level tokenizer.json: itself where that can be seen, else one from U+0100 on."""
+def bytes_to_unicode() -> str:
+    """The character that represents each byte in a byte-level tokenizer.json: itself if printable, else one from U+0100 on.
+
+    Source: `bytes_to_unicode` in GPT-2's code.
+    """
 
     def characters() -> Iterator[str]:
-        unseen = 0x100
+        unprintable = 0x100
         for byte in range(256):
             if 0x21 <= byte <= 0x7E or 0xA1 <= byte <= 0xAC or byte >= 0xAE:
                 yield chr(byte)
             else:
-                yield chr(unseen)
-                unseen += 1
+                yield chr(unprintable)
+                unprintable += 1
 
     return "".join(characters())

@@ -13,8 +13,8 @@ from pipeline.artifacts.writing import write_json
 from pipeline.tokenizers.base import Ids, Tokenizer
 
 
-class Bytes(Tokenizer):
-    """The 256 bytes of UTF-8: nothing to learn, and no text that it does not know."""
+class ByteTokenizer(Tokenizer):
+    """One token for each of the 256 byte values: nothing to learn, and every text can be encoded."""
 
     kind = "byte"
     learns_from = ()
@@ -24,28 +24,28 @@ class Bytes(Tokenizer):
         self.vocabulary = 256 + has_end
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> Bytes:
+    def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> ByteTokenizer:
         return cls(has_end)
 
     @staticmethod
-    def cut(text: str) -> int:
+    def safe_cut(text: str) -> int:
         return len(text)
 
     def encode(self, text: str) -> Ids:
         return np.frombuffer(text.encode(), np.uint8).astype(np.int64)
 
-    def known(self, text: str) -> str:
+    def drop_unknown(self, text: str) -> str:
         return text
 
     def token_bytes(self, token: int) -> bytes:
         return b"" if token == self.end else bytes([token])
 
-    def holds(self, text: str, ids: Ids) -> bool:
+    def is_lossless(self, text: str, ids: Ids) -> bool:
         return ids.max(initial=0) < 256 and ids.astype(np.uint8).tobytes() == text.encode()
 
     def save(self, path: Path) -> None:
         write_json(path, {"kind": self.kind, "end": self.end})
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> Bytes:
+    def from_saved(cls, content: dict[str, Any]) -> ByteTokenizer:
         return cls(content["end"] is not None)

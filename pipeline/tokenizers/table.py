@@ -1,4 +1,4 @@
-"""Every tokenizer by its name, and the one that a folder was tokenized with."""
+"""Every tokenizer by its name, and loading a saved one."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pipeline.artifacts.checksums import way_back
 from pipeline.artifacts.reading import read_json
 from pipeline.params.errors import UserError
 from pipeline.tokenizers.base import Tokenizer
-from pipeline.tokenizers.bpe import BytePairs
-from pipeline.tokenizers.byte import Bytes
-from pipeline.tokenizers.char import Characters
-from pipeline.tokenizers.from_file import FromFile
+from pipeline.tokenizers.bpe import BpeTokenizer
+from pipeline.tokenizers.byte import ByteTokenizer
+from pipeline.tokenizers.char import CharTokenizer
+from pipeline.tokenizers.from_file import FileTokenizer
 
 
 def load(path: Path) -> Tokenizer:
-    """The tokenizer that was saved here.
+    """The tokenizer that was saved at this path.
 
     Raises:
         UserError: it is missing or damaged.
     """
     content = read_json(path)
     try:
-        return TOKENIZERS[content.get("kind", BytePairs.kind)].of(content)  # a Hugging Face file names no kind
+        return TOKENIZERS[content.get("kind", BpeTokenizer.kind)].from_saved(content)  # a Hugging Face file has no kind
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise UserError(f"{path}: holds no tokenizer; {way_back(path)}") from None
+        raise UserError(f"{path}: is not a tokenizer; {way_back(path)}") from None
 
 
 TOKENIZERS: dict[str, type[Tokenizer]] = {
-    "byte": Bytes,
-    "char": Characters,
-    "bpe": BytePairs,
-    "file": FromFile,
+    "byte": ByteTokenizer,
+    "char": CharTokenizer,
+    "bpe": BpeTokenizer,
+    "file": FileTokenizer,
 }

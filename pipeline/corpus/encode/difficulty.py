@@ -16,7 +16,7 @@ from pipeline import arrays
 from pipeline.arrays import document_ends, in_blocks, memory_mapped
 from pipeline.artifacts.checksums import is_left
 from pipeline.artifacts.paths import difficulty_of, parts_of, tokens_of
-from pipeline.corpus.store.text import Array
+from pipeline.corpus.store.text import GrowingArray
 from pipeline.tokenizers.base import Tokenizer
 
 PIECE = 1024  # tokens: pieces are to be alike in themselves, and long beside a window, which may run over the end of one
@@ -33,10 +33,10 @@ def write_parts(raw: Path, tokens: Path, tokenizer: Tokenizer, sources: Sequence
         sources: how many documents each data set of a mixture has; empty where there is but one data set.
     """
     ids = tokens_of(tokens, "train")
-    known = _difficulties(raw)
+    known = _known_difficulty(raw)
     last_of_source = np.cumsum(sources)
-    written = Array(parts_of(tokens), PART)
-    for ends, documents, rarity in _parts(ids, tokenizer):
+    written = GrowingArray(parts_of(tokens), PART)
+    for ends, documents, rarity in _parts_with_rarity(ids, tokenizer):
         parts = np.empty(len(ends), PART)
         parts["end"] = ends
         told = known[documents] if known is not None else np.full(len(ends), np.nan)
@@ -46,7 +46,7 @@ def write_parts(raw: Path, tokens: Path, tokenizer: Tokenizer, sources: Sequence
     written.close()
 
 
-def _difficulties(raw: Path) -> npt.NDArray[Any] | None:
+def _known_difficulty(raw: Path) -> npt.NDArray[Any] | None:
     """What the text's maker says of each document that is not empty (those leave no token)."""
     if not is_left(difficulty_of(raw)):
         return None
@@ -54,7 +54,7 @@ def _difficulties(raw: Path) -> npt.NDArray[Any] | None:
     return told
 
 
-class Found(NamedTuple):
+class PartBlock(NamedTuple):
     """Some parts: where each ends, the number of its document, and its rarity."""
 
     ends: npt.NDArray[np.int64]
@@ -62,7 +62,7 @@ class Found(NamedTuple):
     rarity: npt.NDArray[np.float64]
 
 
-def _parts(path: Path, tokenizer: Tokenizer) -> Iterator[Found]:
+def _parts_with_rarity(path: Path, tokenizer: Tokenizer) -> Iterator[PartBlock]:
     """The parts block by block, and for each how rare its tokens are: bits a byte under the counts of the training text.
 
     It is the difficulty of a text whose maker says none: cheap, the same for every kind of text, and blind to order. Rare
@@ -71,8 +71,8 @@ def _parts(path: Path, tokenizer: Tokenizer) -> Iterator[Found]:
     Source: Platanios et al., "Competence-based Curriculum Learning for Neural Machine Translation", 2019 ("sentence rarity";
     here divided by the length, so that it is not the length that decides).
     """
-    counts = _counts(path, tokenizer)
-    bits, sizes = _costs(counts, tokenizer)
+    counts = _token_counts(path, tokenizer)
+    bits, sizes = _bits_and_bytes(counts, tokenizer)
     total, at = int(counts.sum()), 0
     start, document = 0, 0  # of the document under way
     last_end, last_bits, last_size = 0, 0.0, 0  # of the part before
@@ -82,12 +82,12 @@ def _parts(path: Path, tokenizer: Tokenizer) -> Iterator[Found]:
         reach = at + len(block)
         if reach == total and (not len(ended) or ended[-1] != reach):
             ended = np.append(ended, reach)
-        ends = _cut(start, ended, last_end, reach)
+        ends = _part_ends(start, ended, last_end, reach)
         summed_bits = np.concatenate([[sum_bits], sum_bits + np.cumsum(bits[block])])
         summed_size = np.concatenate([[sum_size], sum_size + np.cumsum(sizes[block])])
         of_bits = np.diff(summed_bits[ends - at], prepend=last_bits)
         of_sizes = np.diff(summed_size[ends - at], prepend=last_size)
-        yield Found(ends, document + np.searchsorted(ended, ends, side="left"), of_bits / np.maximum(of_sizes, 1))
+        yield PartBlock(ends, document + np.searchsorted(ended, ends, side="left"), of_bits / np.maximum(of_sizes, 1))
         if len(ends):
             last_end, last_bits, last_size = int(ends[-1]), float(summed_bits[ends[-1] - at]), int(summed_size[ends[-1] - at])
         start, document = int(ended[-1]) if len(ended) else start, document + len(ended)
@@ -95,7 +95,7 @@ def _parts(path: Path, tokenizer: Tokenizer) -> Iterator[Found]:
         at = reach
 
 
-def _cut(start: int, ended: npt.NDArray[np.int64], after: int, reach: int) -> npt.NDArray[np.int64]:
+def _part_ends(start: int, ended: npt.NDArray[np.int64], after: int, reach: int) -> npt.NDArray[np.int64]:
     """Where parts end, behind `after` and up to `reach`: with each document, and inside at every PIECE tokens of it."""
     starts, stops = np.append(start, ended), np.append(ended, reach + 1)
     long = np.flatnonzero(stops - starts > PIECE)
@@ -104,7 +104,7 @@ def _cut(start: int, ended: npt.NDArray[np.int64], after: int, reach: int) -> np
     return ends[(ends > after) & (ends <= reach)]
 
 
-def _counts(path: Path, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
+def _token_counts(path: Path, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
     """How often each token of the vocabulary stands in the training ids."""
     counts = np.zeros(tokenizer.vocabulary, np.int64)
     for block in in_blocks(path, BLOCK):
@@ -112,7 +112,9 @@ def _counts(path: Path, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
     return counts
 
 
-def _costs(counts: npt.NDArray[np.int64], tokenizer: Tokenizer) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def _bits_and_bytes(
+    counts: npt.NDArray[np.int64], tokenizer: Tokenizer
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """(bits, bytes) of each token of the vocabulary; the end of a document stands for no text and costs nothing."""
     counts = counts.copy()
     if tokenizer.end is not None:

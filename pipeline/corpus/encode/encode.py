@@ -23,18 +23,18 @@ import numpy.typing as npt
 from pipeline.arrays import document_ends
 from pipeline.artifacts.paths import NONE, text_of
 from pipeline.artifacts.reading import opened
-from pipeline.corpus.store.text import Array, chunks
+from pipeline.corpus.store.text import GrowingArray, document_chunks
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 from pipeline.progress import Advance, Follow
-from pipeline.tokenizers.base import Tokenizer, check_held
+from pipeline.tokenizers.base import Tokenizer, check_lossless
 from pipeline.tokenizers.table import TOKENIZERS, load
 
 PIECE = 1 << 18  # bytes of text that are encoded at once: more costs memory in every process and saves no time
 BLOCK = 1 << 14  # bytes of text that are learned from at once
-WORTH = 1 << 23  # bytes of text from which on starting processes pays
+PARALLEL_FROM = 1 << 23  # bytes of text from which on starting processes pays
 
-Stored = npt.NDArray[np.unsignedinteger[Any]]
+IdArray = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class Batch(NamedTuple):
@@ -72,13 +72,13 @@ def batches(parts: Iterable[tuple[str, bool]], size: int = PIECE) -> Iterator[Ba
 
 def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow, path: Path = NONE) -> tuple[Tokenizer, int]:
     """(a tokenizer for the text of data/raw, how many bytes it was learned from)."""
-    _threads(workers or cores())
+    _limit_threads(workers or cores())
     family = TOKENIZERS[kind]
     learned = 0
 
     def texts(advance: Advance) -> Iterator[str]:
         nonlocal learned
-        for text in itertools.chain.from_iterable(spread(raw, split) for split in family.learns_from):
+        for text in itertools.chain.from_iterable(evenly_spread(raw, split) for split in family.learns_from):
             size = len(text.encode())
             learned += size
             advance(size)
@@ -90,7 +90,7 @@ def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow, p
         return family.learn(texts(advance), vocabulary, has_end, path), learned
 
 
-def spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:
+def evenly_spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:
     """All text of a split, in an order such that whoever stops early has seen it evenly.
 
     It is cut where a document ends, and at the end of each block of `size` bytes (before a whole character).
@@ -112,7 +112,7 @@ def spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:
                     yield block[begin:end].decode()
 
 
-def stored_as(tokenizer: Tokenizer) -> np.dtype[Any]:
+def id_dtype(tokenizer: Tokenizer) -> np.dtype[Any]:
     """The smallest unsigned type that holds the ids."""
     return np.min_scalar_type(tokenizer.vocabulary - 1)
 
@@ -129,13 +129,13 @@ def encode_split(raw: Path, split: str, saved: Path, target: Path, workers: int,
     """
     tokenizer = load(saved)
     total = text_of(raw, split).stat().st_size
-    if not tokenizer.slow or total < WORTH:
+    if not tokenizer.slow or total < PARALLEL_FROM:
         workers = 1
-    array = Array(target, stored_as(tokenizer))
+    array = GrowingArray(target, id_dtype(tokenizer))
     first = None
-    texts = batches(pieces(chunks(raw, split, PIECE), tokenizer.cut))
+    texts = batches(pieces(document_chunks(raw, split, PIECE), tokenizer.safe_cut))
     with follow(f"tokenizing {split}", total) as advance:
-        for ids, size in encoded(tokenizer, saved, texts, workers or cores()):
+        for ids, size in encode_batches(tokenizer, saved, texts, workers or cores()):
             first = int(ids[0]) if first is None and len(ids) else first
             array.extend(ids)
             advance(size)
@@ -143,7 +143,7 @@ def encode_split(raw: Path, split: str, saved: Path, target: Path, workers: int,
     return array.length, 0 if first is None else len(tokenizer.token_bytes(first))
 
 
-def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: int) -> Iterator[tuple[Stored, int]]:
+def encode_batches(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: int) -> Iterator[tuple[IdArray, int]]:
     """(ids, bytes of text) of each batch in order; only a few batches are under way at any time.
 
     Raises:
@@ -151,12 +151,12 @@ def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: 
     """
     if workers == 1:
         for batch in texts:
-            yield ids_of(tokenizer, batch), batch.size
+            yield encode_batch(tokenizer, batch), batch.size
         return
     rest, pending = iter(texts), deque[Batch]()
     while True:
         try:
-            yield from _by_processes(saved, rest, pending, workers)
+            yield from _encode_in_processes(saved, rest, pending, workers)
             return
         except BrokenProcessPool:  # killed, as by a system that has no memory left: fewer do what is pending again
             if workers == 1:
@@ -166,24 +166,26 @@ def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: 
             workers //= 2
 
 
-def _by_processes(saved: Path, rest: Iterator[Batch], pending: deque[Batch], workers: int) -> Iterator[tuple[Stored, int]]:
+def _encode_in_processes(
+    saved: Path, rest: Iterator[Batch], pending: deque[Batch], workers: int
+) -> Iterator[tuple[IdArray, int]]:
     """The same by processes, of which one may be killed: `pending` then holds the batches that are still to be done."""
     # Spawned, not forked: the library's threads do not live through a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (saved,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (saved,)) as pool:
         with _without_interrupts():  # in which a process may be started: it must not hear of Ctrl-C before it can
-            waiting = deque(pool.submit(_work, batch) for batch in pending)
+            waiting = deque(pool.submit(_encode_in_worker, batch) for batch in pending)
         while True:
             while len(pending) <= 2 * workers and (batch := next(rest, None)) is not None:
                 pending.append(batch)
                 with _without_interrupts():
-                    waiting.append(pool.submit(_work, batch))
+                    waiting.append(pool.submit(_encode_in_worker, batch))
             if not waiting:
                 return
             ids = waiting.popleft().result()
             yield ids, pending.popleft().size
 
 
-def ids_of(tokenizer: Tokenizer, batch: Batch) -> Stored:
+def encode_batch(tokenizer: Tokenizer, batch: Batch) -> IdArray:
     """The ids of a batch, with the end of each document.
 
     Raises:
@@ -192,13 +194,13 @@ def ids_of(tokenizer: Tokenizer, batch: Batch) -> Stored:
     parts = []
     for text, last in batch.pieces:
         parts.append(ids := tokenizer.encode(text))
-        check_held(tokenizer, text, ids)
+        check_lossless(tokenizer, text, ids)
         if last and tokenizer.end is not None:
             parts.append(np.array([tokenizer.end]))
-    return np.concatenate(parts).astype(stored_as(tokenizer))
+    return np.concatenate(parts).astype(id_dtype(tokenizer))
 
 
-def _threads(count: int) -> None:
+def _limit_threads(count: int) -> None:
     """How many threads the library of byte pairs may start; it reads this once, before it starts any."""
     os.environ["RAYON_NUM_THREADS"] = str(count)
 
@@ -216,9 +218,9 @@ def _without_interrupts() -> Iterator[None]:
 _tokenizer: Tokenizer  # of this worker process
 
 
-def _begin(saved: Path) -> None:
+def _start_worker(saved: Path) -> None:
     global _tokenizer
-    _threads(1)
+    _limit_threads(1)
     _tokenizer = load(saved)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -230,5 +232,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(batch: Batch) -> Stored:
-    return ids_of(_tokenizer, batch)
+def _encode_in_worker(batch: Batch) -> IdArray:
+    return encode_batch(_tokenizer, batch)

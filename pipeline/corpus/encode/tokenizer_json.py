@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.tokenizers.base import END, Tokenizer
-from pipeline.tokenizers.bpe import BytePairs, byte_characters
-from pipeline.tokenizers.char import Characters
-from pipeline.tokenizers.from_file import FromFile
+from pipeline.tokenizers.base import END_OF_TEXT, Tokenizer
+from pipeline.tokenizers.bpe import BpeTokenizer, bytes_to_unicode
+from pipeline.tokenizers.char import CharTokenizer
+from pipeline.tokenizers.from_file import FileTokenizer
 
 PAD = "<|padding|>"  # what fills a short text up, where texts are read side by side; ours needs no token for it
 
@@ -20,12 +20,12 @@ def tokenizer_json(tokenizer: Tokenizer, *, closes: bool = False) -> dict[str, A
     Args:
         closes: it puts the end behind each text, as a classifier reads it, and has PAD for its last id.
     """
-    form = FORMS[tokenizer.kind](tokenizer)
-    content: dict[str, Any] = json.loads(_closing(form, tokenizer) if closes else form)
+    form = WRITERS[tokenizer.kind](tokenizer)
+    content: dict[str, Any] = json.loads(_with_end_and_padding(form, tokenizer) if closes else form)
     return content
 
 
-def _closing(form: str, tokenizer: Tokenizer) -> str:
+def _with_end_and_padding(form: str, tokenizer: Tokenizer) -> str:
     import tokenizers
     from tokenizers import processors
 
@@ -40,7 +40,7 @@ def _closing(form: str, tokenizer: Tokenizer) -> str:
 
 def tokenizer_config(tokenizer: Tokenizer, length: int, *, closes: bool = False) -> dict[str, Any]:
     """The tokenizer_config.json that belongs to it: nothing is put before a text, cleaned up, or read as its end."""
-    special = {} if tokenizer.end is None else {"bos_token": END, "eos_token": END}
+    special = {} if tokenizer.end is None else {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
     padding = {"pad_token": PAD, "padding_side": "right"} if closes else {}
     return (
         special
@@ -55,23 +55,23 @@ def tokenizer_config(tokenizer: Tokenizer, length: int, *, closes: bool = False)
     )
 
 
-def _bytes(tokenizer: Tokenizer) -> str:
+def _byte_json(tokenizer: Tokenizer) -> str:
     """Byte pairs of which none is ever merged: each byte by itself."""
     from tokenizers import decoders, pre_tokenizers
 
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    return _unmerged(byte_characters(), tokenizer.end, as_bytes, decoders.ByteLevel())
+    return _without_merges(bytes_to_unicode(), tokenizer.end, as_bytes, decoders.ByteLevel())
 
 
-def _characters(tokenizer: Tokenizer) -> str:
+def _char_json(tokenizer: Tokenizer) -> str:
     """Pairs of characters of which none is ever merged. A character that has no id is left out, as `known` leaves it out."""
     from tokenizers import decoders
 
-    assert isinstance(tokenizer, Characters)
-    return _unmerged(tokenizer.alphabet, tokenizer.end, None, decoders.Fuse())
+    assert isinstance(tokenizer, CharTokenizer)
+    return _without_merges(tokenizer.alphabet, tokenizer.end, None, decoders.Fuse())
 
 
-def _unmerged(alphabet: str, end: int | None, before: Any, decoder: Any) -> str:
+def _without_merges(alphabet: str, end: int | None, before: Any, decoder: Any) -> str:
     import tokenizers
     from tokenizers import models
 
@@ -80,25 +80,25 @@ def _unmerged(alphabet: str, end: int | None, before: Any, decoder: Any) -> str:
         library.pre_tokenizer = before
     library.decoder = decoder
     if end is not None:
-        library.add_special_tokens([END])
+        library.add_special_tokens([END_OF_TEXT])
     return library.to_str()
 
 
-def _byte_pairs(tokenizer: Tokenizer) -> str:
+def _bpe_json(tokenizer: Tokenizer) -> str:
     """The file that it is learned in."""
-    assert isinstance(tokenizer, BytePairs)
+    assert isinstance(tokenizer, BpeTokenizer)
     return str(tokenizer.library.to_str())
 
 
-def _as_it_was(tokenizer: Tokenizer) -> str:
+def _file_json(tokenizer: Tokenizer) -> str:
     """The file that it was read from."""
-    assert isinstance(tokenizer, FromFile)
+    assert isinstance(tokenizer, FileTokenizer)
     return json.dumps(tokenizer.content)
 
 
-FORMS: dict[str, Callable[[Tokenizer], str]] = {
-    "byte": _bytes,
-    "char": _characters,
-    "bpe": _byte_pairs,
-    "file": _as_it_was,
+WRITERS: dict[str, Callable[[Tokenizer], str]] = {
+    "byte": _byte_json,
+    "char": _char_json,
+    "bpe": _bpe_json,
+    "file": _file_json,
 }

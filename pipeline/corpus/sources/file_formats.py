@@ -23,7 +23,7 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"SQLite format 3\x00", "an SQLite database", "write its table as CSV"),
     (b"\x7fELF", "a program", "leave it out"),
 )
-MARKS = (  # the longer ones first: a mark of UTF-32LE begins with that of UTF-16LE
+BYTE_ORDER_MARKS = (  # the longer ones first: a mark of UTF-32LE begins with that of UTF-16LE
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "UTF-16"),
@@ -32,7 +32,7 @@ MARKS = (  # the longer ones first: a mark of UTF-32LE begins with that of UTF-1
 PLAIN = bytes([9, 10, 12, 13, *range(32, 127)])
 
 
-def signature_of(head: bytes) -> str | None:
+def binary_problem(head: bytes) -> str | None:
     """What a file is whose first bytes no text has, and what to do with it: `is a PDF, not text; …`."""
     for signature, what, advice in SIGNATURES:
         # bzip2's mark is three letters that a text may begin with; its next byte is a digit, and then six that none has.
@@ -41,7 +41,7 @@ def signature_of(head: bytes) -> str | None:
     return None
 
 
-def not_utf8(head: bytes, byte: int, place: int) -> str:
+def encoding_problem(head: bytes, byte: int, place: int) -> str:
     """Why a file is not UTF-8 text, and what to do with it.
 
     Args:
@@ -49,13 +49,13 @@ def not_utf8(head: bytes, byte: int, place: int) -> str:
         byte: the first that is wrong: 0, or one that UTF-8 does not have there.
         place: its offset.
     """
-    if encoding := encoding_of(head):
+    if encoding := guess_encoding(head):
         return f"is {encoding} text, and UTF-8 is read; convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
     if not head.strip(b"\0"):
         return "is not text: it begins with nothing but bytes of 0, as a file does that was never written to its end"
     if not byte:
         return (
-            f"is not text: it holds a byte of 0 at offset {place:,}, as pictures, archives and programs do; leave it out, or"
+            f"is not text: it holds a byte of 0 at offset {place:,}, as writer, archives and programs do; leave it out, or"
             " take those bytes out: tr -d '\\000' < FILE > NEW"
         )
     return (
@@ -64,9 +64,9 @@ def not_utf8(head: bytes, byte: int, place: int) -> str:
     )
 
 
-def encoding_of(head: bytes) -> str | None:
+def guess_encoding(head: bytes) -> str | None:
     """UTF-16 or UTF-32, as iconv calls it, if a file that is not UTF-8 is in one of them; told by its mark or its zeros."""
-    for mark, name in MARKS:
+    for mark, name in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return name
     if not head.strip(b"\0"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.corpus.store.text import Card, Dataset, Splits
+from pipeline.corpus.store.text import Card, PrepareTexts, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
 
-def mixed(first: Dataset, second: Dataset, knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def mix(first: PrepareTexts, second: PrepareTexts, knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """The training text of two data sets; what is held out is of the second alone, the one that a mixture is to serve.
 
     So a loss is told from the same text, and its known entropy is the same, as where one trains on the second alone. Whether

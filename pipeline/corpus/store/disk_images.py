@@ -71,7 +71,7 @@ class DiskImages:
         return np.frombuffer(b"".join(read), np.uint8).reshape(len(places), *self._each)
 
 
-class Some:
+class Subset:
     """Some of the images, in an order of its own."""
 
     def __init__(self, images: Images, places: Int[np.ndarray, " n"]) -> None:
@@ -88,7 +88,7 @@ class Some:
         return self._images[self._places[places]]
 
 
-class Joined:
+class Concatenated:
     """Images of several places as one, in that order; there is at least one part, and all are of one shape."""
 
     def __init__(self, parts: Sequence[Images]) -> None:

@@ -15,11 +15,11 @@ from jaxtyping import Integer
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 
-EXAMPLES, NOISE = 1, 2  # which random numbers are drawn for what
+SUBSET_STREAM, NOISE_STREAM = 1, 2  # which random numbers are drawn for what
 
 
 @dataclass(frozen=True)
-class Chosen:
+class TrainingSelection:
     """What is learned from.
 
     Attributes:
@@ -33,7 +33,7 @@ class Chosen:
     says: Mapping[str, int] = field(default_factory=dict)
 
 
-def chosen(labels: Integer[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare) -> Chosen:
+def select_training(labels: Integer[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare) -> TrainingSelection:
     """What prepare.max_examples and prepare.label_noise leave of the training examples; held-out ones are never touched.
 
     Raises:
@@ -44,17 +44,17 @@ def chosen(labels: Integer[np.ndarray, " N"], classes: Sequence[str], knobs: Pre
             f"prepare.max_examples: {knobs.max_examples} leaves some of the {len(classes)} classes without an example;"
             f" {len(classes)} or more would do, 0 takes all"
         )
-    places = evenly(labels, knobs.max_examples or len(labels), np.random.default_rng([knobs.seed, EXAMPLES]))
+    places = balanced_subset(labels, knobs.max_examples or len(labels), np.random.default_rng([knobs.seed, SUBSET_STREAM]))
     kept = labels[places].astype(np.int64)
     says = {"training_examples_left_out": len(labels) - len(places)} if knobs.max_examples else {}
     if not knobs.label_noise:
-        return Chosen(places, kept, says)
-    drawn = noisy(kept, knobs.label_noise, len(classes), np.random.default_rng([knobs.seed, NOISE]))
+        return TrainingSelection(places, kept, says)
+    drawn = with_label_noise(kept, knobs.label_noise, len(classes), np.random.default_rng([knobs.seed, NOISE_STREAM]))
     noise = {"labels_drawn_anew": round(knobs.label_noise * len(kept)), "labels_that_are_wrong": int(np.sum(drawn != kept))}
-    return Chosen(places, drawn, says | noise)
+    return TrainingSelection(places, drawn, says | noise)
 
 
-def evenly(labels: Integer[np.ndarray, " N"], examples: int, rng: np.random.Generator) -> Integer[np.ndarray, " n"]:
+def balanced_subset(labels: Integer[np.ndarray, " N"], examples: int, rng: np.random.Generator) -> Integer[np.ndarray, " n"]:
     """The places of so many examples, of every class as many; where one has too few, the others have the more."""
     order = rng.permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]  # class after class, each in that order
@@ -64,7 +64,9 @@ def evenly(labels: Integer[np.ndarray, " N"], examples: int, rng: np.random.Gene
     return np.sort(np.lexsort((labels, rank))[:examples])
 
 
-def noisy(labels: Integer[np.ndarray, " N"], share: float, classes: int, rng: np.random.Generator) -> Integer[np.ndarray, " N"]:
+def with_label_noise(
+    labels: Integer[np.ndarray, " N"], share: float, classes: int, rng: np.random.Generator
+) -> Integer[np.ndarray, " N"]:
     """The labels, of which a share is drawn anew, each class as likely: one in `classes` of those comes out as it was.
 
     Source: Zhang et al., "Understanding deep learning requires rethinking generalization", 2017 ("partially corrupted labels").

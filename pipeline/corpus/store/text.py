@@ -54,7 +54,7 @@ class Card:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-class Array:
+class GrowingArray:
     """A flat .npy file that grows: its length is written into its header when it is closed."""
 
     def __init__(self, path: Path, dtype: npt.DTypeLike) -> None:
@@ -78,7 +78,7 @@ class Array:
         np.lib.format.write_array_header_1_0(self._file, shape)
 
 
-class Splits:
+class SplitWriter:
     """The three splits while they are being written. Use it as a block; its end checks that no split is empty."""
 
     def __init__(self, folder: Path) -> None:
@@ -86,11 +86,11 @@ class Splits:
         self.documents = dict.fromkeys(SPLITS, 0)
         self.bytes = dict.fromkeys(SPLITS, 0)
 
-    def __enter__(self) -> Splits:
+    def __enter__(self) -> SplitWriter:
         self._texts = {split: NewFile(text_of(self.folder, split)) for split in SPLITS}
-        self._ends = {split: Array(ends_of(self.folder, split), np.int64) for split in SPLITS}
-        self._difficulty: Array | None = None
-        self._labels: dict[str, Array] = {}
+        self._ends = {split: GrowingArray(ends_of(self.folder, split), np.int64) for split in SPLITS}
+        self._difficulty: GrowingArray | None = None
+        self._labels: dict[str, GrowingArray] = {}
         self._kept, self._labelled = frozenset(SPLITS), True
         return self
 
@@ -104,7 +104,7 @@ class Splits:
             self._kept = frozenset(SPLITS)
 
     @contextlib.contextmanager
-    def unlabelled(self) -> Iterator[None]:
+    def without_labels(self) -> Iterator[None]:
         """A block in which labels fall away."""
         self._labelled = False
         try:
@@ -131,10 +131,10 @@ class Splits:
             return
         ends = np.asarray(ends, np.int64)
         if split == "train":
-            self._rate(ends.size, difficulty)
+            self._write_difficulty(ends.size, difficulty)
         if labels is not None and self._labelled:
             if split not in self._labels:
-                self._labels[split] = Array(labels_of(self.folder, split), np.uint16)
+                self._labels[split] = GrowingArray(labels_of(self.folder, split), np.uint16)
             self._labels[split].extend(labels)
         self._texts[split].write(text)
         self._ends[split].extend(ends + self.bytes[split])
@@ -146,15 +146,15 @@ class Splits:
         hard = None if difficulty is None else [difficulty]
         self.write(split, document, [len(document)], hard, None if label is None else [label])
 
-    def _rate(self, documents: int, difficulty: npt.ArrayLike | None) -> None:
+    def _write_difficulty(self, documents: int, difficulty: npt.ArrayLike | None) -> None:
         if self._difficulty is None and difficulty is not None:
-            self._difficulty = Array(difficulty_of(self.folder), np.float32)
+            self._difficulty = GrowingArray(difficulty_of(self.folder), np.float32)
             self._difficulty.extend(np.full(self.documents["train"], np.nan))
         if self._difficulty is not None:
             self._difficulty.extend(np.full(documents, np.nan) if difficulty is None else difficulty)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        written: list[NewFile | Array] = [*self._texts.values(), *self._ends.values(), *self._labels.values()]
+        written: list[NewFile | GrowingArray] = [*self._texts.values(), *self._ends.values(), *self._labels.values()]
         written += [self._difficulty] if self._difficulty is not None else []
         for file in written:
             with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # the first error is the one to be told
@@ -167,11 +167,11 @@ class Splits:
             )
 
 
-Dataset = Callable[[Prepare, Splits, Follow], Card]
+PrepareTexts = Callable[[Prepare, SplitWriter, Follow], Card]
 """Writes its text into the splits as a stream and says where it came from; whoever waits can follow the work."""
 
 
-def chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes, bool]]:
+def document_chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes, bool]]:
     """The text of a split in order: (at most `size` bytes of one document, whether the document ends with them)."""
     with opened(text_of(folder, split)) as file:
         start = 0
@@ -183,7 +183,7 @@ def chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes, bool]]:
 
 
 @contextlib.contextmanager
-def whole(folder: Path) -> Iterator[Path]:
+def replace_folder(folder: Path) -> Iterator[Path]:
     """An empty folder to fill that takes the place of `folder` only when the block ends well and its files are on the disk.
 
     What stood there goes last. A process that is killed between the two renames leaves it under another name, from which the

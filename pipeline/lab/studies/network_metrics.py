@@ -90,7 +90,7 @@ def held_out_questions(subject: Subject) -> list[tuple[Int[Tensor, "N Q"], Int[T
     """
     task, tokenizer = subject.task, subject.tokenizer
     assert isinstance(task, LanguageModelling), "questions are asked of language models alone"
-    if tokenizer.end is None or not tokenizer.known("="):
+    if tokenizer.end is None or not tokenizer.drop_unknown("="):
         raise UserError("measure: exact_answers wants documents with an =, such as those of prepare.dataset addition")
     documents = np.split(ids := task.ids("validation"), np.flatnonzero(ids == tokenizer.end) + 1)[:-1]
     [equals] = tokenizer.encode("=")

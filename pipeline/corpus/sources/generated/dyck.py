@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.corpus.sources.generated.markov import BLOCK, STREAMS, card, draws, sizes
-from pipeline.corpus.sources.splitting.text import split_by
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.sources.generated.markov import BLOCK, STREAMS, generated_card, split_rng, split_sizes
+from pipeline.corpus.sources.splitting.text import split_of_key
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow
@@ -22,7 +22,7 @@ BRACKETS = (b"()", b"[]", b"{}", b"<>")
 CLOSES = {kind[0]: kind[1] for kind in BRACKETS}  # as bytes: what closes, by what opens
 
 
-def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def dyck(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """Balanced brackets such as ([()])() of bounded depth, each word a document. How hard a word is, is how deep it goes.
 
     A word walks up and down: on the ground it opens a bracket or, from then on, ends as likely; at the bound it closes; in
@@ -32,8 +32,8 @@ def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     et al., "RNNs can generate bounded hierarchical languages with optimal memory", 2020.
     """
     depth, kinds = knobs.max_depth, knobs.bracket_kinds
-    for split, size in sizes(knobs).items():
-        left, words = size, _words(depth, kinds, draws(knobs, split))
+    for split, size in split_sizes(knobs).items():
+        left, words = size, _words(depth, kinds, split_rng(knobs, split))
         with follow(f"generating {split}", size) as advance:
             while left:
                 some = list(itertools.islice(words, 4096))
@@ -43,7 +43,7 @@ def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
                 splits.write(split, text, ends[:fitting], [deepest for _, deepest in some[:fitting]])
                 left = left - len(text) if fitting == len(some) else 0
                 advance(len(text))
-    return card(
+    return generated_card(
         "dyck",
         f"balanced brackets of {kinds} kinds, at most {depth} deep, each word a line",
         entropy_of_dyck(depth, kinds),
@@ -85,10 +85,10 @@ def _words(depth: int, kinds: int, rng: np.random.Generator) -> Iterator[tuple[b
 # ---------------------------------------------------------------------------------------------------------------- labelled
 
 SHORTEST = 16  # symbols: shorter words are few, and all alike
-IN_VAIN = 100_000  # so many draws without a new word, and there is none
+MAX_MISSES = 100_000  # so many draws without a new word, and there is none
 
 
-def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def labelled_dyck(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """Words of brackets: every other one is balanced, and in the rest two brackets have changed places, so that counting
     brackets tells nothing. How hard a word is, is how deep it went.
 
@@ -98,11 +98,11 @@ def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
         UserError: there are too few different words.
     """
     seen = set[bytes]()
-    for split, size in sizes(knobs).items():
-        rng, written = draws(knobs, split), 0
+    for split, size in split_sizes(knobs).items():
+        rng, written = split_rng(knobs, split), 0
         with follow(f"generating {split}", size) as advance:
             for number, (word, deepest) in enumerate(_new_words(knobs, split, seen)):
-                text = _spoilt(word, seen, rng) if number % 2 else word
+                text = _corrupted(word, seen, rng) if number % 2 else word
                 if written + len(text) > size:
                     break
                 seen.add(text)
@@ -122,20 +122,20 @@ def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
 def _new_words(knobs: Prepare, split: str, seen: set[bytes]) -> Iterator[tuple[bytes, int]]:
     """(a word of this split that is not among those `seen`, to which it is added; how deep it goes)."""
     in_vain = 0
-    for line, deepest in _words(knobs.max_depth, knobs.bracket_kinds, draws(knobs, split)):
+    for line, deepest in _words(knobs.max_depth, knobs.bracket_kinds, split_rng(knobs, split)):
         word, in_vain = line[:-1], in_vain + 1
-        if len(word) >= SHORTEST and word not in seen and split_by(word, knobs) == split:
+        if len(word) >= SHORTEST and word not in seen and split_of_key(word, knobs) == split:
             seen.add(word)
             yield word, deepest
             in_vain = 0
-        elif in_vain == IN_VAIN:
+        elif in_vain == MAX_MISSES:
             raise UserError(
                 f"prepare.bracket_kinds: {knobs.bracket_kinds}, nested {knobs.max_depth} deep, allow too few different words"
                 f" for the split {split}; more kinds, a larger prepare.max_depth or a smaller prepare.generated_chars would do"
             )
 
 
-def _spoilt(word: bytes, seen: set[bytes], rng: np.random.Generator) -> bytes:
+def _corrupted(word: bytes, seen: set[bytes], rng: np.random.Generator) -> bytes:
     """The word with two brackets in each other's place, no longer balanced and not yet seen.
 
     A word with its first bracket and any that closes exchanged begins with what closes, so there are many such.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pipeline.artifacts.paths import SPLITS
 from pipeline.artifacts.writing import rounded
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
@@ -24,7 +24,7 @@ BLOCK = 1 << 20  # symbols made at once
 Floats = npt.NDArray[np.float64]
 
 
-def sizes(knobs: Prepare) -> dict[str, int]:
+def split_sizes(knobs: Prepare) -> dict[str, int]:
     """Symbols of each split: `generated_chars` for training, and the held-out shares beside it."""
     total = knobs.generated_chars / (1 - knobs.validation_share - knobs.test_share)
     return {
@@ -34,7 +34,7 @@ def sizes(knobs: Prepare) -> dict[str, int]:
     }
 
 
-def draws(knobs: Prepare, split: str) -> np.random.Generator:
+def split_rng(knobs: Prepare, split: str) -> np.random.Generator:
     """The random numbers of a split, independent of those of every other split and of the rule that all of them follow."""
     return np.random.default_rng([knobs.seed, 1 + SPLITS.index(split)])
 
@@ -44,7 +44,7 @@ def entropy(probabilities: Floats) -> float:
     return float(-np.sum(probabilities * np.log(probabilities, where=probabilities > 0, out=np.zeros_like(probabilities))))
 
 
-def card(name: str, rule: str, nats: float | None, says: str, split: str, grammar: str = "") -> Card:
+def generated_card(name: str, rule: str, nats: float | None, says: str, split: str, grammar: str = "") -> Card:
     nats = None if nats is None else rounded(nats, 9)
     source = f"generated: {rule}"
     return Card(name, source, "CC0-1.0", split, entropy_nats_per_byte=nats, entropy_says=says, grammar=grammar)
@@ -69,7 +69,7 @@ def entropy_rate(rows: Floats) -> float:
     return float(sum(weight * entropy(row) for weight, row in zip(stationary(rows), rows, strict=True)))
 
 
-def chain(rows: Floats, count: int, rng: np.random.Generator) -> Iterator[bytes]:
+def sample_chain(rows: Floats, count: int, rng: np.random.Generator) -> Iterator[bytes]:
     """A text of `count` symbols, each drawn by the row of the one before it, the first by the stationary distribution.
 
     Each step needs the one before: no array operation. Bisecting plain lists makes five million symbols a second.
@@ -82,25 +82,25 @@ def chain(rows: Floats, count: int, rng: np.random.Generator) -> Iterator[bytes]
         yield bytes([state := bisect(sums[state], number) for number in numbers]).translate(symbols)
 
 
-def _write_chain(rows: Floats, knobs: Prepare, splits: Splits, follow: Follow) -> None:
-    for split, count in sizes(knobs).items():
+def _write_chain(rows: Floats, knobs: Prepare, splits: SplitWriter, follow: Follow) -> None:
+    for split, count in split_sizes(knobs).items():
         with follow(f"generating {split}", count) as advance:
-            for text in chain(rows, count, draws(knobs, split)):
+            for text in sample_chain(rows, count, split_rng(knobs, split)):
                 splits.write(split, text)
                 advance(len(text))
             splits.write(split, b"", [0])
 
 
-def markov(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def markov(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """A chain whose rows are drawn from a Dirichlet distribution: some successors likely, most rare."""
     rows = np.random.default_rng(knobs.seed).dirichlet(np.full(knobs.alphabet_size, 0.3), size=knobs.alphabet_size)
     _write_chain(rows, knobs, splits, follow)
     rule = f"a Markov chain of {knobs.alphabet_size} symbols, each row of its matrix drawn from Dirichlet(0.3)"
     says = f"exact: the entropy rate of the chain. Without context, a symbol has {entropy(stationary(rows)):.4f} nats"
-    return card("markov", rule, entropy_rate(rows), says, STREAMS)
+    return generated_card("markov", rule, entropy_rate(rows), says, STREAMS)
 
 
-def zipf_bigram(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def zipf_bigram(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """A chain in which the successors of every symbol follow Zipf's law, each symbol with its own order of them."""
     law = 1 / np.arange(1, knobs.alphabet_size + 1)
     law /= law.sum()
@@ -109,7 +109,7 @@ def zipf_bigram(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     _write_chain(rows, knobs, splits, follow)
     rule = f"a chain of {knobs.alphabet_size} symbols; the successors of each, in an order of its own, have odds 1, 1/2, 1/3, …"
     says = f"exact: the entropy of Zipf's law. Without context, a symbol has {entropy(stationary(rows)):.4f} nats"
-    return card("zipf_bigram", rule, entropy(law), says, STREAMS)
+    return generated_card("zipf_bigram", rule, entropy(law), says, STREAMS)
 
 
 # ----------------------------------------------------------------------------------------------------------------- repeats
@@ -117,13 +117,13 @@ def zipf_bigram(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
 SHORTEST, LONGEST = 8, 32  # symbols of a block
 
 
-def repeats(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def repeats(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """Blocks of random symbols, each written twice or oftener. Their lengths vary, so that no fixed distance tells what comes
     next; or, as a control, all have one.
     """
     shortest, longest = (knobs.block,) * 2 if knobs.block else (SHORTEST, LONGEST)
-    for split, count in sizes(knobs).items():
-        rng, written = draws(knobs, split), 0
+    for split, count in split_sizes(knobs).items():
+        rng, written = split_rng(knobs, split), 0
         with follow(f"generating {split}", count) as advance:
             while written < count:
                 lengths = rng.integers(shortest, longest + 1, size=BLOCK // (shortest + longest))
@@ -136,7 +136,9 @@ def repeats(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     times = "twice" if knobs.copies == 2 else f"{knobs.copies} times"
     rule = f"blocks of {said} symbols, uniform among {knobs.alphabet_size}, each written {times}"
     entropy_said = _entropy_of_repeats(knobs.alphabet_size, shortest, longest, knobs.copies)
-    return card("repeats", rule, *entropy_said, STREAMS, grammar="" if knobs.copies % 2 or shortest < SHORTEST else "doubled")
+    return generated_card(
+        "repeats", rule, *entropy_said, STREAMS, grammar="" if knobs.copies % 2 or shortest < SHORTEST else "doubled"
+    )
 
 
 def _repeated(lengths: npt.NDArray[np.int64], copies: int, symbols: int, rng: np.random.Generator) -> bytes:

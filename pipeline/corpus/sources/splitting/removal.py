@@ -16,14 +16,14 @@ from pipeline.artifacts.writing import writing
 from pipeline.corpus.sources.splitting.text import CHUNK
 
 
-def counted(folder: Path) -> dict[str, Any]:
+def count_splits(folder: Path) -> dict[str, Any]:
     """How much there is of each split, as the card has it."""
     ends = {split: document_ends(folder, split) for split in SPLITS}
     sizes = {split: text_of(folder, split).stat().st_size for split in SPLITS}
     return {"documents": {split: len(ends[split]) for split in SPLITS}, "bytes": sizes}
 
 
-def keep(folder: Path, split: str, kept: Bool[np.ndarray, " documents"]) -> None:
+def keep_documents(folder: Path, split: str, kept: Bool[np.ndarray, " documents"]) -> None:
     """Write a split of data/raw anew, with those of its documents alone that are kept."""
     if kept.all():
         return

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any, Protocol, runtime_checkable
 
-from pipeline.corpus.sources.file_formats import HEAD, not_utf8, signature_of
-from pipeline.corpus.store.text import Splits
+from pipeline.corpus.sources.file_formats import HEAD, binary_problem, encoding_problem
+from pipeline.corpus.store.text import SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Advance
@@ -32,7 +32,7 @@ class Stream(Protocol):
 # ------------------------------------------------------------------------------------------------------------ reading text
 
 
-def checked(stream: Stream, name: str, *, exact: bool = False) -> Iterator[bytes]:
+def read_utf8(stream: Stream, name: str, *, exact: bool = False) -> Iterator[bytes]:
     r"""Text as UTF-8 in chunks, with \n at the end of each line and no byte order mark.
 
     Args:
@@ -49,21 +49,21 @@ def checked(stream: Stream, name: str, *, exact: bool = False) -> Iterator[bytes
         while chunk := stream.read(CHUNK):
             if len(head) < HEAD:
                 head += chunk[: HEAD - len(head)]
-                if not exact and (what := signature_of(head)):
+                if not exact and (what := binary_problem(head)):
                     raise UserError(f"{name}: {what}")
             text = utf8.decode(chunk)
             if not exact and (place := chunk.find(b"\0")) >= 0:
-                raise UserError(f"{name}: {not_utf8(head, 0, read + place)}")
+                raise UserError(f"{name}: {encoding_problem(head, 0, read + place)}")
             read += len(chunk)
             yield (text if exact else lines.decode(text)).encode()
         if not exact:
             yield lines.decode(utf8.decode(b"", final=True), final=True).encode()
     except UnicodeDecodeError as error:
         place = max(read - len(utf8.getstate()[0]), 0) + error.start
-        raise UserError(f"{name}: {not_utf8(head, error.object[error.start], place)}") from None
+        raise UserError(f"{name}: {encoding_problem(head, error.object[error.start], place)}") from None
 
 
-def separated(chunks: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
+def split_documents(chunks: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
     """The documents of a text between separators, without the blanks around them; empty ones are left out."""
     rest = b""
     for chunk in chunks:
@@ -93,10 +93,10 @@ def json_lines(lines: Iterable[str], name: str) -> Iterator[tuple[int, Any]]:
     """
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield number, json_value(line, f"{name}, line {number}")
+            yield number, parse_json_line(line, f"{name}, line {number}")
 
 
-def json_value(line: str, where: str) -> Any:
+def parse_json_line(line: str, where: str) -> Any:
     """The value that a line of JSON holds.
 
     Raises:
@@ -112,7 +112,7 @@ def json_value(line: str, where: str) -> Any:
         raise UserError(f"{where}: holds a number of thousands of digits; put it in quotes, or leave it out") from None
 
 
-def is_whole(text: str) -> bool:
+def is_encodable(text: str) -> bool:
     r"""Whether a text has no half of a character: JSON may hold one as "\ud83d", and UTF-8 cannot."""
     try:
         return text.isascii() or bool(text.encode())
@@ -120,7 +120,7 @@ def is_whole(text: str) -> bool:
         return False
 
 
-def told(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
+def with_progress(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
     """The same chunks, while `advance` hears of each."""
     for chunk in chunks:
         advance(len(chunk))
@@ -130,12 +130,12 @@ def told(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
 # --------------------------------------------------------------------------------------------------------------- splitting
 
 
-def key_of(document: bytes) -> bytes:
+def text_digest(document: bytes) -> bytes:
     """What equal documents have in common, and no others; as an order it hangs on nothing else of them."""
     return hashlib.blake2b(document, digest_size=16).digest()
 
 
-def split_by(key: bytes, knobs: Prepare) -> str:
+def split_of_key(key: bytes, knobs: Prepare) -> str:
     """The split to which whatever has this key belongs: by a digest of the key, so that new data moves no other."""
     share = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64
     if share < knobs.validation_share:
@@ -143,7 +143,7 @@ def split_by(key: bytes, knobs: Prepare) -> str:
     return "test" if share < knobs.validation_share + knobs.test_share else "train"
 
 
-def by_position(splits: Splits, text: Iterable[bytes], ranges: Callable[[int], Ranges], *, at_lines: bool) -> None:
+def split_by_position(splits: SplitWriter, text: Iterable[bytes], ranges: Callable[[int], Ranges], *, at_lines: bool) -> None:
     """Cut one document into a training, a validation and a test part, each at a whole character or at the end of a line."""
     with tempfile.TemporaryFile(dir=splits.folder) as file:  # its length is known only when all of it has come
         for chunk in text:
@@ -151,7 +151,7 @@ def by_position(splits: Splits, text: Iterable[bytes], ranges: Callable[[int], R
         total = file.tell()
         reach = min(total // 100, 4096) if at_lines else 0
         for split, (start, end) in ranges(total).items():
-            start, end = (_settled(file, place, reach) for place in (start, end))
+            start, end = (_cut_point(file, place, reach) for place in (start, end))
             if start == end:
                 continue  # Splits says what is missing
             file.seek(start)
@@ -160,7 +160,7 @@ def by_position(splits: Splits, text: Iterable[bytes], ranges: Callable[[int], R
                 splits.write(split, file.read(size), [size] if at + size == end else [])
 
 
-def _settled(file: IO[bytes], place: int, reach: int) -> int:
+def _cut_point(file: IO[bytes], place: int, reach: int) -> int:
     """The next place at which a text may be cut: behind a line that ends within reach, or else before a whole character."""
     file.seek(max(place - 1, 0))
     near = file.read(max(reach, 4))
@@ -172,7 +172,7 @@ def _settled(file: IO[bytes], place: int, reach: int) -> int:
     return place + next((i for i, byte in enumerate(ahead) if byte & 0xC0 != 0x80), len(ahead))
 
 
-def shares(validation: float, test: float) -> Callable[[int], Ranges]:
+def position_shares(validation: float, test: float) -> Callable[[int], Ranges]:
     """The first part for training, then validation, then test; the shares are those of the two last ones."""
 
     def ranges(total: int) -> Ranges:

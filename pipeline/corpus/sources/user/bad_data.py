@@ -7,7 +7,7 @@ from pipeline.params.errors import UserError
 from pipeline.progress import say
 
 
-class Unusable:
+class BadData:
     """Rows, images and files that cannot be used, as they are met."""
 
     def __init__(self, knobs: Prepare, what: str) -> None:
@@ -25,7 +25,7 @@ class Unusable:
         self.count += 1
         self.first = self.first or problem
 
-    def told(self) -> dict[str, int]:
+    def report(self) -> dict[str, int]:
         """Say how many were left out and which was the first; their number as the card has it."""
         if self.count:
             say(f"left out: {self.count:,} {self.what} that cannot be used, the first of them: {self.first}")

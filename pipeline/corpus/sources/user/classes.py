@@ -11,10 +11,10 @@ from decimal import Decimal
 from pipeline.progress import say
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-GAPS = {"nan", "na", "n/a", "none", "null", "<na>"}  # what programs write where a value is missing
+MISSING_VALUES = {"nan", "na", "n/a", "none", "null", "<na>"}  # what programs write where a value is missing
 
 
-def meaning(label: str) -> Hashable:
+def label_key(label: str) -> Hashable:
     """What labels that mean the same have in common.
 
     The same number (1, 1.0 and 01: pandas writes 1.0 once a column has held a gap), the same truth value (True and true), the
@@ -27,13 +27,13 @@ def meaning(label: str) -> Hashable:
     return " ".join(unicodedata.normalize("NFC", label).split())
 
 
-def classes_of(labels: Iterable[str]) -> dict[str, str]:
+def merge_labels(labels: Iterable[str]) -> dict[str, str]:
     """The class of each label: labels that mean the same are one class, called by the shortest of them. What is merged, what
     differs in case alone and what looks like a missing value is said.
     """
     spellings: dict[Hashable, list[str]] = defaultdict(list)
     for label in sorted(set(labels)):
-        spellings[meaning(label)].append(label)
+        spellings[label_key(label)].append(label)
     names = {key: min(same, key=lambda label: (len(label), label)) for key, same in spellings.items()}
     _say_merged({names[key]: same for key, same in spellings.items() if len(same) > 1})
     by_case: dict[str, list[str]] = defaultdict(list)
@@ -41,12 +41,12 @@ def classes_of(labels: Iterable[str]) -> dict[str, str]:
         by_case[name.casefold()].append(name)
     if alike := [same for same in by_case.values() if len(same) > 1]:
         say(f"the classes {_quoted(alike[0])} differ in case alone and are kept apart; write them alike if they are one")
-    if gaps := sorted(name for name in names.values() if name.casefold() in GAPS):
+    if gaps := sorted(name for name in names.values() if name.casefold() in MISSING_VALUES):
         say(f"the label {_quoted(gaps)} is taken for a class, though programs write it where a label is missing")
     return {label: names[key] for key, same in spellings.items() for label in same}
 
 
-def in_order(classes: Iterable[str]) -> list[str]:
+def sort_classes(classes: Iterable[str]) -> list[str]:
     """Classes that are numbers in the order of numbers, then all others in the order of letters."""
     return sorted(classes, key=lambda name: (0, Decimal(name), name) if NUMBER.fullmatch(name) else (1, 0, name))
 

@@ -25,13 +25,13 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-EITHER = {"eval", "evaluation", "holdout"}  # validation or test: only their makers know
-LITTER = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"}  # what systems leave in folders unasked
+AMBIGUOUS_NAMES = {"eval", "evaluation", "holdout"}  # validation or test: only their makers know
+SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"}  # what systems leave in folders unasked
 
 
-def is_own(relative: Path) -> bool:
+def is_user_file(relative: Path) -> bool:
     """Whether a file in a folder is the user's: neither hidden (as .DS_Store and ._a.txt are) nor what a system left there."""
-    return not any(part.startswith(".") or part in LITTER for part in relative.parts)
+    return not any(part.startswith(".") or part in SYSTEM_FILES for part in relative.parts)
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -41,23 +41,23 @@ def files_in(folder: Path) -> list[Path]:
         UserError: a link leads nowhere or to a folder, or a name is not UTF-8.
     """
     found = []
-    for at, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if is_own(Path(name))]
+    for at, folders, files in os.walk(folder, onerror=raise_error):
+        folders[:] = [name for name in folders if is_user_file(Path(name))]
         for name in folders:
             if (path := Path(at, name)).is_symlink():
                 raise UserError(
-                    f"{shown(path)}: is a link to a folder, and links in prepare.path are not followed; put the folder there"
+                    f"{printable_path(path)}: is a link to a folder, and links in prepare.path are not followed; put the folder there"
                 )
-        found += [path for name in files if is_own(Path(name)) and usable(path := Path(at, name))]
+        found += [path for name in files if is_user_file(Path(name)) and is_file(path := Path(at, name))]
     return sorted(found)
 
 
-def unreadable(error: OSError) -> None:
+def raise_error(error: OSError) -> None:
     """End where a folder cannot be read: os.walk would pass it over in silence."""
     raise error
 
 
-def usable(path: Path) -> bool:
+def is_file(path: Path) -> bool:
     """Whether this is a file (not a folder, nor a pipe).
 
     Raises:
@@ -67,18 +67,20 @@ def usable(path: Path) -> bool:
         str(path).encode()
         mode = path.stat().st_mode
     except UnicodeEncodeError:
-        raise UserError(f"{shown(path)}: this name is not UTF-8, in which data/raw/card.json is written; rename it") from None
+        raise UserError(
+            f"{printable_path(path)}: this name is not UTF-8, in which data/raw/card.json is written; rename it"
+        ) from None
     except FileNotFoundError:
-        raise UserError(f"{shown(path)}: is a link to '{path.readlink()}', which is not there") from None
+        raise UserError(f"{printable_path(path)}: is a link to '{path.readlink()}', which is not there") from None
     return stat.S_ISREG(mode)
 
 
-def shown(path: Path) -> str:
+def printable_path(path: Path) -> str:
     r"""A path as it can be printed: bytes of its name that are not UTF-8 as \xe9."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def some_of(names: Iterable[str]) -> str:
+def first_few(names: Iterable[str]) -> str:
     """The first three of some names."""
     names = list(names)
     return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
@@ -89,7 +91,7 @@ def split_named(name: str) -> str | None:
     return SPLIT_NAMES.get(name.casefold())
 
 
-def published_files(names: Iterable[str], folder: Path) -> dict[str, str] | None:
+def published_splits(names: Iterable[str], folder: Path) -> dict[str, str] | None:
     """The split of each file where a folder is laid out as published data sets are; None where it is not.
 
     They are in folders named after splits (train/a.txt, test/b.txt), or named after them (train.csv, wiki.valid.txt,
@@ -102,17 +104,19 @@ def published_files(names: Iterable[str], folder: Path) -> dict[str, str] | None
         UserError: only some of the files are named so, or one is named so that it might be either held-out split.
     """
     names = list(names)
-    certain = {name: split for name in names if (split := _certain(name))}
+    certain = {name: split for name in names if (split := _split_by_name(name))}
     unnamed = [name for name in names if name not in certain]
-    other = next((name for name in unnamed if not _likely(name)), None)
+    other = next((name for name in unnamed if not _split_by_word(name)), None)
     if other is None:
-        found = certain | {name: split for name in unnamed if (split := _likely(name))}
-        if is_split(found.values()):
-            say_kept(Counter(found.values()), folder, "files")
+        found = certain | {name: split for name in unnamed if (split := _split_by_word(name))}
+        if has_held_out(found.values()):
+            report_layout(Counter(found.values()), folder, "files")
             return found
-    if "train" in certain.values() and (either := [name for name in unnamed if _words(name) & EITHER and not _likely(name)]):
-        raise UserError(either_of(folder / either[0]))
-    if other is not None and is_split(certain.values()):
+    if "train" in certain.values() and (
+        either := [name for name in unnamed if _words(name) & AMBIGUOUS_NAMES and not _split_by_word(name)]
+    ):
+        raise UserError(ambiguous_name(folder / either[0]))
+    if other is not None and has_held_out(certain.values()):
         train, held_out = (next(name for name in certain if (certain[name] == "train") is which) for which in (True, False))
         raise UserError(
             f"prepare.path: '{folder}' holds {train} and {held_out}, which are named after splits, and {other}, which is"
@@ -121,41 +125,41 @@ def published_files(names: Iterable[str], folder: Path) -> dict[str, str] | None
     return None
 
 
-def is_split(found: Iterable[str]) -> bool:
+def has_held_out(found: Iterable[str]) -> bool:
     """Whether there is something to train on among them, and something held out."""
     return "train" in (splits := set(found)) and len(splits) > 1
 
 
-def say_kept(sizes: Mapping[str, int], folder: Path, what: str) -> None:
+def report_layout(sizes: Mapping[str, int], folder: Path, what: str) -> None:
     """Say that a published split is kept, and how large its parts are."""
     parts = ", ".join(f"{split} {sizes[split]:,}" for split in SPLITS if split in sizes)
-    say(f"'{folder}' is laid out as a published split, which is kept ({what}: {parts}){_and_dealt(sizes)}")
+    say(f"'{folder}' is laid out as a published split, which is kept ({what}: {parts}){_missing_note(sizes)}")
 
 
-def missing(given: Iterable[str], knobs: Prepare) -> dict[str, float]:
+def missing_splits(given: Iterable[str], knobs: Prepare) -> dict[str, float]:
     """The held-out splits that a published data set lacks, each with its share of the training part that it is dealt out of."""
     shares = {"validation": knobs.validation_share, "test": knobs.test_share}
     return {split: share for split, share in shares.items() if split not in set(given)}
 
 
-def kept(given: Iterable[str]) -> str:
+def describe_layout(given: Iterable[str]) -> str:
     """How a published split is kept, in words."""
     parts = [split for split in SPLITS if split in set(given)]
-    return f"as the folder is laid out: {' and '.join(parts)} are what is in there{_and_dealt(parts)}"
+    return f"as the folder is laid out: {' and '.join(parts)} are what is in there{_missing_note(parts)}"
 
 
-def _and_dealt(given: Iterable[str]) -> str:
+def _missing_note(given: Iterable[str]) -> str:
     lacking = [split for split in SPLITS if split not in set(given)]
     return f"; {' and '.join(lacking)} dealt out of train, for there is none" if lacking else ""
 
 
-def _certain(name: str) -> str | None:
+def _split_by_name(name: str) -> str | None:
     """By a whole name: that of a folder it is in, or its own without its suffix."""
     *folders, own = name.split("/")
     return next(filter(None, map(split_named, (*folders, own.rpartition(".")[0] or own))), None)
 
 
-def _likely(name: str) -> str | None:
+def _split_by_word(name: str) -> str | None:
     """By one of the words of its own name."""
     found = {SPLIT_NAMES[word] for word in _words(name.rpartition("/")[2]) & SPLIT_NAMES.keys()}
     return found.pop() if len(found) == 1 else None
@@ -165,6 +169,6 @@ def _words(name: str) -> set[str]:
     return set(re.split(r"[-._ 0-9/]+", name.casefold()))
 
 
-def either_of(path: Path) -> str:
+def ambiguous_name(path: Path) -> str:
     """The line that refuses a folder or a file whose name does not say which held-out split it is."""
     return f"prepare.path: '{path}' may be for validation or for test; name it after one of them, such as val or test"
