@@ -26,21 +26,21 @@ def rows(seed: int, count: int, texts: int, classes: int) -> list[Example]:
     return [Example(f"é{rng.randrange(texts)}", f"class{min(rng.randrange(classes), rng.randrange(40))}") for _ in range(count)]
 
 
-def shelved(examples: list[Example]) -> DiskTexts:
-    shelf = DiskTexts()
+def stored_on_disk(examples: list[Example]) -> DiskTexts:
+    stored = DiskTexts()
     for text, label, _ in examples:
-        shelf.add(text, label)
-    return shelf
+        stored.add(text, label)
+    return stored
 
 
 @pytest.mark.parametrize(("count", "texts"), [(0, 1), (1, 1), (300, 40), (300, 5000), (50, 1)])
 def test_each_text_once_and_none_with_two_labels_as_in_memory(count: int, texts: int) -> None:
     examples = rows(count, count, texts, 4)
-    shelf = shelved(examples)
-    found = find_duplicates(number_digests(shelf.keys), shelf.labels)
+    stored = stored_on_disk(examples)
+    found = find_duplicates(number_digests(stored.keys), stored.labels)
     kept, left_out = deduplicate(examples)
     once = np.flatnonzero(found.is_first & ~found.conflicting)
-    assert [text.decode() for text in shelf.texts(once)] == [example.text for example in kept]
+    assert [text.decode() for text in stored.read(once)] == [example.text for example in kept]
     assert np.sum(~found.is_first) == left_out.get("copies", 0)
     assert np.sum(found.is_first & found.conflicting) == left_out.get("texts_with_two_labels", 0)
     assert (found.conflict is None) == ("texts_with_two_labels" not in left_out)
@@ -59,8 +59,8 @@ def test_every_split_has_its_share_of_every_class_drawn_by_a_digest(
 ) -> None:
     monkeypatch.setattr("pipeline.corpus.sources.splitting.disk_texts.BLOCK", block)
     examples = rows(1, 3000, 10**9, 3)
-    shelf, classes = shelved(examples), ["class2", "class0", "class1"]
-    found = find_duplicates(number_digests(shelf.keys), shelf.labels)
+    stored, classes = stored_on_disk(examples), ["class2", "class0", "class1"]
+    found = find_duplicates(number_digests(stored.keys), stored.labels)
     places = np.flatnonzero(found.is_first & ~found.conflicting)
     wanted: dict[str, list[tuple[str, int]]] = {split: [] for split in SPLITS}
     kept = [examples[place] for place in places]
@@ -71,8 +71,8 @@ def test_every_split_has_its_share_of_every_class_drawn_by_a_digest(
         for split, texts in parts.items():
             wanted[split] += [(text, number) for text in texts]
     with SplitWriter(tmp_path) as splits:
-        labels = np.array([classes.index(name) for name in shelf.names])[shelf.labels[places]]
-        split_by_class(shelf, places, labels, classes, {"validation": 0.1, "test": 0.1}, splits)
+        labels = np.array([classes.index(name) for name in stored.label_names])[stored.labels[places]]
+        split_by_class(stored, places, labels, classes, {"validation": 0.1, "test": 0.1}, splits)
     order = {example.text: place for place, example in enumerate(examples)}
     for split in SPLITS:
         some = sorted(wanted[split], key=lambda each: order[each[0]])
@@ -83,11 +83,11 @@ def test_every_split_has_its_share_of_every_class_drawn_by_a_digest(
 
 
 def test_places_are_taken_in_blocks_that_leave_none_out() -> None:
-    shelf = shelved([Example("x" * size, "a") for size in [1, 2, 3, 1 << 22, 1, 1, 1 << 23, 5]])
+    stored = stored_on_disk([Example("x" * size, "a") for size in [1, 2, 3, 1 << 22, 1, 1, 1 << 23, 5]])
     for places in (np.arange(8), np.array([7, 6, 0]), np.empty(0, np.int64)):
-        blocks = [places[block] for block in shelf.blocks(places)]
+        blocks = [places[block] for block in stored.blocks(places)]
         assert np.concatenate(blocks).tolist() == places.tolist()
-    assert [block.indices(8) for block in shelf.blocks(np.arange(8))] == [(0, 3, 1), (3, 6, 1), (6, 8, 1)]
+    assert [block.indices(8) for block in stored.blocks(np.arange(8))] == [(0, 3, 1), (3, 6, 1), (6, 8, 1)]
 
 
 def filled(kind: type[DiskTexts | DiskImages], raw: Path) -> None:

@@ -1,4 +1,4 @@
-"""How do two data sets become one to train on? One after the other, so that a dial can say from which of them a step draws."""
+"""Two data sets as one: their training texts one after the other, so that a schedule can say which one a step draws from."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pipeline.progress import Follow
 
 
 def mix(first: PrepareTexts, second: PrepareTexts, knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
-    """The training text of two data sets; what is held out is of the second alone, the one that a mixture is to serve.
+    """The training texts of two data sets, and the held-out splits of the second, the target of the mixture.
 
-    So a loss is told from the same text, and its known entropy is the same, as where one trains on the second alone. Whether
-    the first holds something of what the second holds out is for whoever mixes them to know.
+    Losses and the known entropy are then comparable with training on the second alone. Whether the first contains held-out
+    text of the second is not checked.
     """
     with splits.only("train"):
         helper = first(knobs, splits, follow)
@@ -28,7 +28,7 @@ def mix(first: PrepareTexts, second: PrepareTexts, knobs: Prepare, splits: Split
         split=f"held out is text of {target.name} alone, the held-out text of {helper.name} is left out; {target.split}",
         sha256={**helper.sha256, **target.sha256},
         members=_members(helper.members, target.members),
-        grammar="",  # what is written may be of either
+        grammar="",  # samples may be of either
         sources=[(helper.name, documents), (target.name, splits.documents["train"] - documents)],
     )
 

@@ -1,4 +1,14 @@
-"""A search for all pairs of images that look alike, without comparing every pair."""
+"""The search for similar images: finds the groups that comparing every pair would find, without comparing every pair.
+
+* Exact copies are found by a digest beforehand; an image of one colour has no contrast and is similar to its copies alone.
+* The cell means of images are projected on their principal axes. That shrinks distances, so images that are too far apart
+  there are not similar, whatever the other axes and the pixels are.
+* A k-d tree gathers images in leaves, whose bounds rule out most pairs of leaves. Two leaves that are left are compared by
+  one matrix product, and the pairs that pass, pixel by pixel.
+* Pairs that are in one group already are not compared, so that a thousand frames of one scene cost a thousand comparisons.
+
+Pixels are read from the disk, a block at a time (disk_images.py), so that memory does not grow with them.
+"""
 
 from __future__ import annotations
 
@@ -17,49 +27,53 @@ from pipeline.corpus.store.image_similarity import (
     squared_distances,
 )
 
-LEAF_SIZE = 256  # images that are compared with those of other leaves at once
-LEAVES_AT_ONCE = 16  # of them in one product: what comes of it stays in the processor's cache
-SAMPLE = 1024  # images by which the axes are chosen
-ATTEMPTS = 4  # to join two leaves by one pair of each image, before the pairs that are left are compared by a product
-DENSE = 8  # … unless those are fewer than one in so many of all of the two leaves
+LEAF_SIZE = 256  # images
+LEAVES_AT_ONCE = 16  # compared by one matrix product, which then fits in the processor's cache
+SAMPLE = 1024  # images from which the axes are computed
+ATTEMPTS = 4  # at joining two leaves by one pair of each image, before the remaining pairs are compared by a product
+DENSE = 8  # … unless fewer than one pair in DENSE of all pairs of the two leaves remains
 
 
 class UnionFind:
-    """Things that are joined to groups, two at a time."""
+    """A disjoint-set forest of the numbers 0 .. size - 1."""
 
     def __init__(self, size: int) -> None:
         self._parent = np.arange(size)
 
-    def roots(self, things: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-        """Of each its group's first thing."""
-        found = self._parent[things]
+    def roots(self, items: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """The root of each item: the lowest item of its group."""
+        found = self._parent[items]
         while not np.array_equal(further := self._parent[found], found):
             found = further
-        self._parent[things] = found
+        self._parent[items] = found
         return found
 
     def join(self, ones: Int[np.ndarray, " n"], others: Int[np.ndarray, " n"]) -> None:
+        """Join the groups of each pair of items."""
         for one, other in zip(ones.tolist(), others.tolist(), strict=True):
-            heads = sorted((self._root(one), self._root(other)))
-            self._parent[heads[1]] = heads[0]
+            low, high = sorted((self._root(one), self._root(other)))
+            self._parent[high] = low
 
-    def _root(self, thing: int) -> int:
-        while (parent := int(self._parent[thing])) != thing:
-            self._parent[thing] = self._parent[parent]
-            thing = parent
-        return thing
+    def _root(self, item: int) -> int:
+        while (parent := int(self._parent[item])) != item:
+            self._parent[item] = self._parent[parent]
+            item = parent
+        return item
 
     def group_numbers(self) -> Int[np.ndarray, " size"]:
-        """The number of each thing's group, from 0 on."""
+        """The number of each item's group, from 0 on."""
         return np.unique(self.roots(np.arange(len(self._parent))), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 class DuplicateSearch:
-    """Groups of some images, no two of which are equal, while they are being found.
+    """The search for similar images among some that are all different. `run` fills `groups`.
+
+    Args:
+        places: of the images that are searched.
 
     Attributes:
-        groups: of the images, by where they stand among `places`.
-        projected, compared: pairs of which the projections, and the pixels, were compared.
+        groups: of the images, by their index in the argument `places`.
+        projected, compared: number of pairs whose projections, and whose pixels, were compared.
     """
 
     def __init__(self, images: Images, places: Int[np.ndarray, " n"]) -> None:
@@ -70,17 +84,17 @@ class DuplicateSearch:
             self._build_tree(places)
 
     def _build_tree(self, places: Int[np.ndarray, " n"]) -> None:
-        """Project all images, and gather them in leaves: everything below is in the order of the leaves."""
-        axes, middle = _principal_axes(self.images, places)
+        """Project all images and gather them in leaves; all arrays of this search are in the order of the leaves."""
+        axes, center = _principal_axes(self.images, places)
         contrast, view = np.empty(len(places)), np.empty((len(places), axes.shape[1] + 1), np.float32)
         at = 0
         for some in blocks(self.images, places):
-            seen = features_of(self.images[some])
-            cells = seen.cells - middle
+            features = features_of(self.images[some])
+            cells = features.cells - center
             along = cells @ axes
-            beside = np.square(cells).sum(axis=1) - np.square(along).sum(axis=1)  # what the axes leave: one distance more
-            contrast[at : at + len(some)] = seen.contrast
-            view[at : at + len(some)] = np.column_stack([along, np.sqrt(np.maximum(beside, 0))])
+            residual = np.square(cells).sum(axis=1) - np.square(along).sum(axis=1)  # off the axes: one more coordinate
+            contrast[at : at + len(some)] = features.contrast
+            view[at : at + len(some)] = np.column_stack([along, np.sqrt(np.maximum(residual, 0))])
             at += len(some)
         with_contrast = np.flatnonzero(contrast > 0)
         order, self.starts = _tree_leaves(view, contrast, with_contrast)
@@ -89,41 +103,42 @@ class DuplicateSearch:
         self.squares = np.square(self.view.astype(np.float64)).sum(axis=1)
 
     def run(self) -> None:
+        """Join all images that are similar."""
         if not len(self.places):
             return
         bounds = [*self.starts.tolist(), len(self.places)]
         leaves = [np.arange(start, end) for start, end in itertools.pairwise(bounds)]
         low, high = np.minimum.reduceat(self.view, self.starts), np.maximum.reduceat(self.view, self.starts)
         faintest, strongest = (least.reduceat(self.contrast, self.starts) for least in (np.minimum, np.maximum))
-        for rows in leaves:  # first each within itself: where all are alike, most of what follows falls away
+        for rows in leaves:  # first each within itself: if all are similar, most of the work below is skipped
             self._compare(rows, rows)
         for leaf, rows in enumerate(leaves):
-            heads = self.groups.roots(self.members)
-            one, last = np.minimum.reduceat(heads, self.starts), np.maximum.reduceat(heads, self.starts)
+            roots = self.groups.roots(self.members)
+            lowest, highest = np.minimum.reduceat(roots, self.starts), np.maximum.reduceat(roots, self.starts)
             gap = np.maximum(np.maximum(low - high[leaf], low[leaf] - high), 0).astype(np.float64)
             fainter = np.minimum(strongest, strongest[leaf])
             near = np.square(gap).sum(axis=1) * (1 - 1e-5) <= CELL_TOLERANCE**2 * fainter
-            # Contrast, as a distance, differs by no more than the images do, which is PIXEL_TOLERANCE of the fainter one's at most.
+            # Contrasts, as distances, differ by at most as much as the images: PIXEL_TOLERANCE times that of the fainter one.
             near &= np.maximum(faintest, faintest[leaf]) <= (1 + PIXEL_TOLERANCE) ** 2 * fainter * (1 + 1e-9)
-            near &= (one != last) | (one != one[leaf]) | (last != last[leaf])
+            near &= (lowest != highest) | (lowest != lowest[leaf]) | (highest != highest[leaf])
             others = np.flatnonzero(near[leaf + 1 :]) + leaf + 1
             for at in range(0, len(others), LEAVES_AT_ONCE):
                 self._compare(rows, np.concatenate([leaves[other] for other in others[at : at + LEAVES_AT_ONCE]]))
 
     def _compare(self, rows: Int[np.ndarray, " R"], columns: Int[np.ndarray, " C"]) -> None:
-        """Join what looks alike of some images and some others, which are the same or all others."""
+        """Join the similar pairs of images of `rows` and of `columns`, which are the same or have none in common."""
         self.projected += len(rows) * len(columns)
         one, other = self._candidates(rows, columns)
         if rows is columns:
             one, other = one[one < other], other[one < other]
         for attempt in itertools.count():
-            apart = self.groups.roots(self.members[one]) != self.groups.roots(self.members[other])
-            one, other = one[apart], other[apart]
+            separate = self.groups.roots(self.members[one]) != self.groups.roots(self.members[other])
+            one, other = one[separate], other[separate]
             if not len(one):
                 return
             if attempt == ATTEMPTS:
                 one, other = self._filtered(one, other)
-            # One pair of each image, of these and of those in turn: most of the other pairs are then within a group.
+            # One pair of each image, of either side in turn: most of the other pairs are then within a group.
             first = np.unique((one, other)[attempt % 2], return_index=True)[1]
             self._join(one[first], other[first])
             left = np.ones(len(one), bool)
@@ -133,11 +148,14 @@ class DuplicateSearch:
     def _candidates(
         self, rows: Int[np.ndarray, " R"], columns: Int[np.ndarray, " C"]
     ) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
-        """The pairs whose projections are near enough, sorted: |a|² - 2ab + |b|² <= (CELL_TOLERANCE contrast)², but for rounding."""
+        """The pairs whose projections are close enough, sorted: |a|² - 2ab + |b|² <= CELL_TOLERANCE² · contrast.
+
+        Errs on the side of too many pairs, by as much as float32 may round.
+        """
         ones = np.column_stack([2 * self.view[rows], -np.ones(len(rows), np.float32)])
         others = np.column_stack([self.view[columns], self.squares[columns].astype(np.float32)])
         reach = CELL_TOLERANCE**2 * self.contrast
-        # What float32 may be wrong by: its unit for each number that is summed, and for rounding the coordinates.
+        # The error of float32: one unit for each number that is summed, and for rounding the coordinates.
         size = self.squares[rows] + self.squares[columns].max() + reach[rows]
         slack = (2 * ones.shape[1] + 32) * 2.0**-24 * size
         product: Float32[np.ndarray, "R C"] = ones @ others.T
@@ -150,7 +168,7 @@ class DuplicateSearch:
     def _filtered(
         self, one: Int[np.ndarray, " P"], other: Int[np.ndarray, " P"]
     ) -> tuple[Int[np.ndarray, " Q"], Int[np.ndarray, " Q"]]:
-        """Those of many pairs that pass in every pixel, and in all cells but for rounding: by products, which are quick."""
+        """The pairs, of many, that pass by pixels, and by cells up to rounding: found by matrix products, which are fast."""
         rows, row = np.unique(one, return_inverse=True)
         columns, column = np.unique(other, return_inverse=True)
         if DENSE * len(one) < len(rows) * len(columns):
@@ -163,14 +181,14 @@ class DuplicateSearch:
                 right = self.images[self.places[columns[more]]]
                 least = np.minimum(self.contrast[rows[some]][:, None], self.contrast[columns[more]])
                 flat = (images.reshape(len(images), -1).astype(np.float64) for images in (left, right))
-                near = squared_distances(*flat) <= PIXEL_TOLERANCE**2 * least  # whole numbers: exact
+                near = squared_distances(*flat) <= PIXEL_TOLERANCE**2 * least  # integers: exact
                 near &= squared_distances(cell_means(left), cell_means(right)) <= CELL_TOLERANCE**2 * least * (1 + 1e-9) + 1e-3
                 wanted[np.ix_(some, more)] = near
         kept = wanted[row.reshape(-1), column.reshape(-1)]
         return one[kept], other[kept]
 
     def _join(self, one: Int[np.ndarray, " P"], other: Int[np.ndarray, " P"]) -> None:
-        """Join those of some pairs that look alike."""
+        """Join those pairs that are similar."""
         self.compared += len(one)
         for some in blocks(self.images, np.arange(len(one))):
             these, those = one[some], other[some]
@@ -180,12 +198,12 @@ class DuplicateSearch:
 
 
 def _principal_axes(images: Images, places: Int[np.ndarray, " n"]) -> tuple[Float[np.ndarray, "F K"], Float[np.ndarray, " F"]]:
-    """(the main axes of some images' cells, as few as tell them apart; their middle): any others cost time alone."""
+    """(the principal axes of some images' cells, the mean of the cells); only as many axes as rule out most pairs."""
     some = places[np.linspace(0, len(places) - 1, min(SAMPLE, len(places)), dtype=np.int64)]
     parts = [features_of(images[block]) for block in blocks(images, some)]
     contrast, cells = (np.concatenate(values) for values in zip(*parts, strict=True))
-    middle = cells.mean(axis=0)
-    cells -= middle
+    center = cells.mean(axis=0)
+    cells -= center
     axes = np.linalg.eigh(cells.T @ cells)[1][:, ::-1]
     along = cells @ axes
     reach = CELL_TOLERANCE**2 * np.minimum.outer(contrast, contrast)
@@ -193,14 +211,14 @@ def _principal_axes(images: Images, places: Int[np.ndarray, " n"]) -> tuple[Floa
     pass_all = np.count_nonzero(squared_distances(along, along) <= reach)
     for count in choices:
         if np.count_nonzero(squared_distances(along[:, :count], along[:, :count]) <= reach) <= pass_all + 4:
-            return axes[:, :count], middle
-    return axes, middle
+            return axes[:, :count], center
+    return axes, center
 
 
 def _tree_leaves(
     view: Float32[np.ndarray, "n K"], contrast: Float[np.ndarray, " n"], places: Int[np.ndarray, " m"]
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " leaves"]]:
-    """(the places such that those of a leaf of a k-d tree lie together, where each leaf starts)."""
+    """(the places ordered by the leaves of a k-d tree, where each leaf starts)."""
     if not len(places):
         return places, places
     far = CELL_TOLERANCE * np.sqrt(np.median(contrast[places]))

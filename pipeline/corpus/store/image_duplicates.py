@@ -1,4 +1,4 @@
-"""Images that look alike, by group, and digests of their pixels."""
+"""Groups of near-duplicate images, and digests of their pixels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Digests = UInt8[np.ndarray, "N 32"]
 
 
 def duplicate_groups(images: Images, hashed: Digests | None = None) -> Int[np.ndarray, " N"]:
-    """The number of each image's group: those that look alike, directly or by way of others, have the same.
+    """The group number of each image. Similar images share a group, directly or through others.
 
-    So do copies, also those that were saved anew as a JPEG or have a little noise on them; a copy that was cut, moved, turned
-    or made brighter is not found.
+    Found are copies, also with a little noise or saved again as a JPEG; not copies that were cropped, shifted, rotated or
+    made brighter.
 
     Args:
-        hashed: their digests, where those are known.
+        hashed: the digests of the images, if they are known.
     """
     hashed = digests(images) if hashed is None else hashed
     _, first, copy_of = np.unique(_sortable(hashed), return_index=True, return_inverse=True)
@@ -39,10 +39,10 @@ def digests(images: Images) -> Digests:
 
 
 def order_by_digest(hashed: Digests) -> Int[np.ndarray, " N"]:
-    """The places of images in the order of their digests; copies stay in the order in which they lie."""
+    """The indices that sort images by their digests; copies keep their order."""
     return np.argsort(_sortable(hashed), kind="stable")
 
 
 def _sortable(hashed: Digests) -> np.ndarray:
-    """Each digest as one value; they sort as the digests do."""
+    """Each digest as one value that sorts as the digest does."""
     return hashed.view([(f"f{at}", ">u8") for at in range(4)]).reshape(-1)

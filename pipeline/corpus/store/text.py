@@ -1,6 +1,6 @@
-"""In what form does text wait to be learned? The files of data/raw: written as a stream, read as a stream, whole or not at all.
+"""The texts of data/raw and their card: written and read as a stream, and in place only when complete.
 
-{split}.txt holds the documents of a split one after another in UTF-8, {split}.ends.npy the byte offset at which each ends.
+{split}.txt has the documents of a split one after another in UTF-8, {split}.ends.npy the byte offset at which each ends.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from pipeline.progress import Follow, say
 
 @dataclass(frozen=True)
 class Card:
-    """Where a text came from and what is known about it.
+    """Where a data set came from and what is known about it; written to card.json.
 
     Attributes:
-        sha256: of each file that was fetched.
-        split: how the documents were dealt out, in words.
-        members: the names of the documents of each split, where they have names.
-        entropy_nats_per_byte: what no model can beat, where the text was generated; `entropy_says` what is exact about it.
-        test_is_validation: the text is published with one held-out part only, so that both splits are that part.
-        grammar: the rule that every document keeps, as corpus/grammars.py calls it; "" where there is none.
-        sources: of a mixture, its data sets in the order in which they lie, with the number of training documents of each.
-        classes: what the labels 0, 1, … stand for; empty where there are none.
-        left_out: how many documents of the source stand in no split, by the reason.
+        sha256: of each downloaded file.
+        split: how documents were assigned to splits, in words.
+        members: the names of the documents of each split, if they have names.
+        entropy_nats_per_byte: the lowest possible loss, if the text was generated; `entropy_says`: how exact that is.
+        test_is_validation: the text is published with only one held-out part, which is both splits.
+        grammar: the rule that every document follows, by its name in corpus/grammars.py; "" = none.
+        sources: of a mixture, its data sets in their order, with the number of training documents of each.
+        classes: the names of the labels 0, 1, …; empty if there are none.
+        left_out: how many documents of the source are in no split, by the reason.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Card:
 
 
 class GrowingArray:
-    """A flat .npy file that grows: its length is written into its header when it is closed."""
+    """A flat .npy file that grows; its length is written into its header when it is closed."""
 
     def __init__(self, path: Path, dtype: npt.DTypeLike) -> None:
         self.dtype, self.length = np.dtype(dtype), 0
@@ -63,6 +63,7 @@ class GrowingArray:
         self._header()
 
     def extend(self, values: npt.ArrayLike) -> None:
+        """Append values."""
         array = np.asarray(values).astype(self.dtype, copy=False)
         self._file.write(array.tobytes())
         self.length += array.size
@@ -73,13 +74,20 @@ class GrowingArray:
         self._file.close()
 
     def _header(self) -> None:
-        # numpy pads headers so that a flat array may grow in place: the header has one size, whatever the length.
+        # numpy pads headers so that a flat array may grow in place: the header has the same size for any length.
         shape = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.length,)}
         np.lib.format.write_array_header_1_0(self._file, shape)
 
 
 class SplitWriter:
-    """The three splits while they are being written. Use it as a block; its end checks that no split is empty."""
+    """Writes the three splits. A context manager: leaving it checks that no split is empty.
+
+    Attributes:
+        documents, bytes: of each split, so far.
+
+    Raises:
+        UserError: on leaving, a split has no text.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -96,7 +104,7 @@ class SplitWriter:
 
     @contextlib.contextmanager
     def only(self, split: str) -> Iterator[None]:
-        """A block in which what is written to another split falls away."""
+        """A context in which text for other splits is dropped."""
         self._kept = frozenset([split])
         try:
             yield
@@ -105,7 +113,7 @@ class SplitWriter:
 
     @contextlib.contextmanager
     def without_labels(self) -> Iterator[None]:
-        """A block in which labels fall away."""
+        """A context in which labels are dropped."""
         self._labelled = False
         try:
             yield
@@ -124,8 +132,8 @@ class SplitWriter:
 
         Args:
             ends: the offsets in this text at which a document ends.
-            difficulty: of each document that ends here, where its maker knows it; the larger, the harder.
-            labels: the number of the class of each document that ends here: of all documents, or of none.
+            difficulty: of each document that ends here, if it is known; larger is harder.
+            labels: the class number of each document that ends here: of all documents, or of none.
         """
         if split not in self._kept:
             return
@@ -142,9 +150,9 @@ class SplitWriter:
         self.bytes[split] += len(text)
 
     def add(self, split: str, document: bytes, label: int | None = None, difficulty: float | None = None) -> None:
-        """Append a whole document to a split, with its label and how hard it is, where it has one and that is known."""
-        hard = None if difficulty is None else [difficulty]
-        self.write(split, document, [len(document)], hard, None if label is None else [label])
+        """Append a whole document to a split, with its label and its difficulty, if it has them."""
+        difficulties = None if difficulty is None else [difficulty]
+        self.write(split, document, [len(document)], difficulties, None if label is None else [label])
 
     def _write_difficulty(self, documents: int, difficulty: npt.ArrayLike | None) -> None:
         if self._difficulty is None and difficulty is not None:
@@ -157,22 +165,22 @@ class SplitWriter:
         written: list[NewFile | GrowingArray] = [*self._texts.values(), *self._ends.values(), *self._labels.values()]
         written += [self._difficulty] if self._difficulty is not None else []
         for file in written:
-            with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # the first error is the one to be told
+            with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # the first error is the one to report
                 file.close()
         empty = [split for split in SPLITS if not self.bytes[split]]
         if kind is None and empty:
             raise UserError(
                 f"prepare: {sum(self.bytes.values()):,} bytes of text leave nothing for {' and '.join(empty)};"
-                " more text or larger shares would do"
+                " use more text or larger shares"
             )
 
 
 PrepareTexts = Callable[[Prepare, SplitWriter, Follow], Card]
-"""Writes its text into the splits as a stream and says where it came from; whoever waits can follow the work."""
+"""Writes the texts of a data set into the splits as a stream, reports its progress, and returns its card."""
 
 
 def document_chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes, bool]]:
-    """The text of a split in order: (at most `size` bytes of one document, whether the document ends with them)."""
+    """The text of a split in order, as (at most `size` bytes of one document, whether the document ends with them)."""
     with opened(text_of(folder, split)) as file:
         start = 0
         for end in map(int, document_ends(folder, split)):
@@ -184,13 +192,13 @@ def document_chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes
 
 @contextlib.contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill that takes the place of `folder` only when the block ends well and its files are on the disk.
+    """An empty folder that replaces `folder` only when the block ends without an error and all files are on the disk.
 
-    What stood there goes last. A process that is killed between the two renames leaves it under another name, from which the
-    next one brings it back. One process at a time fills a folder: a stage may still be at work whose DVC was killed.
+    The old folder is removed last. A process killed between the two renames leaves it under another name, and the next one
+    restores it. One process at a time fills a folder: a stage may still run although its DVC was killed.
     """
     unfinished, replaced = (folder.with_name(f".{folder.name}.{what}unfinished") for what in ("", "replaced."))
-    others = f"another process fills {folder}; waiting for it"
+    others = f"another process is writing {folder}; waiting for it"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with alone(folder.parent, lambda: say(others)):
         if replaced.exists() and not folder.exists():
@@ -207,7 +215,7 @@ def replace_folder(folder: Path) -> Iterator[Path]:
             try:
                 unfinished.replace(folder)
             except OSError:
-                with contextlib.suppress(OSError):  # if that fails too, the next run brings it back
+                with contextlib.suppress(OSError):  # if that fails too, the next run restores it
                     replaced.replace(folder)
                 raise
             shutil.rmtree(replaced, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""What do others share on the Hugging Face hub? A file of a data set, at a commit, so that it stays the same.
+"""A file of a data set on the Hugging Face hub, at a fixed commit.
 
-HF_ENDPOINT names another hub, as it does for Hugging Face's own tools.
+HF_ENDPOINT sets another hub, as for the Hugging Face tools.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COLUMNS = 4096  # rows of a parquet file that are read at once
 
 
 class HubFile(NamedTuple):
-    """A file of a data set of the hub, at a commit."""
+    """A file of a data set on the hub, at a commit."""
 
     repository: str
     revision: str
@@ -72,7 +72,7 @@ HELD_OUT = 10_000  # rows of each held-out split
 
 
 def tinystories_clean(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
-    """2.7 million tales of GPT-4's for small children, cleaned, shuffled and without copies: 2.2 GB."""
+    """2.7 million stories for small children by GPT-4, cleaned, shuffled and without duplicates: 2.2 GB."""
     path, sha256 = download_hub_file(TINYSTORIES_CLEAN, knobs.sha256, follow)
     for row, document in enumerate(read_documents(path, TINYSTORIES_CLEAN.file, "text", follow)):
         splits.add("test" if row < HELD_OUT else "validation" if row < 2 * HELD_OUT else "train", document)
@@ -91,37 +91,35 @@ TINYSTORIES_CLEAN = HubFile(
 
 
 def download_hub_file(place: HubFile, sha256: str, follow: Follow) -> tuple[Path, str]:
-    """(the file, its sha256); where none is given, that which the hub keeps for this commit."""
+    """(the file, its sha256: if it is "", the one that the hub has for this commit)."""
     sha256 = sha256 or _sha256_at_hub(place)
     return download.download_file(place.url, sha256, follow), sha256
 
 
 def _sha256_at_hub(place: HubFile) -> str:
-    """The sha256 by which the commit names a large file (Git LFS); the hub tells it as the tag of what it links to.
+    """The sha256 of a large file (Git LFS) at this commit, which the hub sends as the tag of its link.
 
     Raises:
-        UserError: it cannot be asked, or keeps the file under another name.
+        UserError: there is no answer, or none with a sha256.
     """
     try:
         answer = requests.head(
             place.url, allow_redirects=False, timeout=download.TIMEOUT, headers={"Accept-Encoding": "identity"}
         )
-    except (requests.RequestException, ValueError) as error:  # a ValueError: it names another place that is no address
+    except (requests.RequestException, ValueError) as error:  # ValueError: HF_ENDPOINT is not an address
         raise UserError(
-            f"{download.without_credentials(place.url)}: cannot be asked ({download.error_reason(error)}); {download.OFFLINE}"
+            f"{download.without_credentials(place.url)}: no answer ({download.error_reason(error)}); {download.OFFLINE}"
         ) from None
     if answer.status_code >= requests.codes.bad_request:
         raise UserError(f"{download.without_credentials(place.url)}: the server answers {answer.status_code} {answer.reason}")
     tag = answer.headers.get("X-Linked-ETag", "").strip('"')
     if not re.fullmatch("[0-9a-f]{64}", tag):
-        raise UserError(
-            f"prepare.sha256: is empty, and the hub keeps none of {place.file}; `sha256sum` of the file would tell it"
-        )
+        raise UserError(f"prepare.sha256: is empty, and the hub has none for {place.file}; get it with sha256sum")
     return tag
 
 
 def read_documents(path: Path, name: str, column: str, follow: Follow) -> Iterator[bytes]:
-    """The text of each row of a .jsonl, .jsonl.gz or .parquet, without blanks around it; empty ones are left out."""
+    """The text of each row of a .jsonl, .jsonl.gz or .parquet, stripped of blanks; empty ones are dropped."""
     read = _parquet if name.endswith(".parquet") else _json_lines
     rows = read(path, name, column, follow)
     return (text.encode() for text in map(str.strip, rows) if text)
@@ -134,7 +132,7 @@ def _json_lines(path: Path, name: str, column: str, follow: Follow) -> Iterator[
                 known = tuple(row) if isinstance(row, dict) else ()
                 raise UserError(f"prepare.text_column: {name}, line {number}: has no text '{column}'. {suggest(column, known)}")
             if not is_encodable(row[column]):
-                raise UserError(f"{name}, line {number}: the text holds half of a character (a lone surrogate)")
+                raise UserError(f"{name}, line {number}: the text has half of a character (a lone surrogate)")
             yield row[column]
 
 
@@ -144,7 +142,7 @@ def _parquet(path: Path, name: str, column: str, follow: Follow) -> Iterator[str
         from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         raise UserError(
-            f"{name}: parquet is read by the package pyarrow, which is not installed: pip install pyarrow"
+            f"{name}: reading parquet needs the package pyarrow, which is not installed: pip install pyarrow"
         ) from None
     try:
         file = parquet.ParquetFile(path)
@@ -156,7 +154,7 @@ def _parquet(path: Path, name: str, column: str, follow: Follow) -> Iterator[str
             for batch in file.iter_batches(COLUMNS, columns=[column]):
                 for text in batch.column(0).to_pylist():
                     if not isinstance(text, str | None):
-                        raise UserError(f"prepare.text_column: {name}: the column '{column}' holds no text")
+                        raise UserError(f"prepare.text_column: {name}: the column '{column}' is not text")
                     yield text or ""
                 advance(batch.nbytes)
     except pyarrow.ArrowException as error:

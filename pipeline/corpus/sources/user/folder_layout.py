@@ -1,4 +1,4 @@
-"""How is the user's folder laid out? Which of its files count, and which split a published data set has put them into."""
+"""The layout of the user's folder: which of its files count, and the splits that its names give."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import say
 
-# What folders and files of published data sets are called, whatever the case.
+# Names of folders and files in published data sets, in any case.
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -25,20 +25,20 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-AMBIGUOUS_NAMES = {"eval", "evaluation", "holdout"}  # validation or test: only their makers know
-SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"}  # what systems leave in folders unasked
+AMBIGUOUS_NAMES = {"eval", "evaluation", "holdout"}  # validation or test, depending on the author
+SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"}  # files that systems create in folders
 
 
 def is_user_file(relative: Path) -> bool:
-    """Whether a file in a folder is the user's: neither hidden (as .DS_Store and ._a.txt are) nor what a system left there."""
+    """Whether a file in a folder is the user's: neither hidden (such as .DS_Store and ._a.txt) nor created by a system."""
     return not any(part.startswith(".") or part in SYSTEM_FILES for part in relative.parts)
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The user's files in a folder and the folders in there, in order.
+    """The user's files in a folder and its subfolders, in order.
 
     Raises:
-        UserError: a link leads nowhere or to a folder, or a name is not UTF-8.
+        UserError: a link is broken or leads to a folder, or a name is not UTF-8.
     """
     found = []
     for at, folders, files in os.walk(folder, onerror=raise_error):
@@ -46,62 +46,61 @@ def files_in(folder: Path) -> list[Path]:
         for name in folders:
             if (path := Path(at, name)).is_symlink():
                 raise UserError(
-                    f"{printable_path(path)}: is a link to a folder, and links in prepare.path are not followed; put the folder there"
+                    f"{printable_path(path)}: is a link to a folder, and links in prepare.path are not followed; put the folder"
+                    " itself there"
                 )
         found += [path for name in files if is_user_file(Path(name)) and is_file(path := Path(at, name))]
     return sorted(found)
 
 
 def raise_error(error: OSError) -> None:
-    """End where a folder cannot be read: os.walk would pass it over in silence."""
+    """Raise the error of a folder that cannot be read, which os.walk would skip silently."""
     raise error
 
 
 def is_file(path: Path) -> bool:
-    """Whether this is a file (not a folder, nor a pipe).
+    """Whether this is a regular file, not a folder or a pipe.
 
     Raises:
-        UserError: it is a link that leads nowhere, or its name is not UTF-8.
+        UserError: it is a broken link, or its name is not UTF-8.
     """
     try:
         str(path).encode()
         mode = path.stat().st_mode
     except UnicodeEncodeError:
-        raise UserError(
-            f"{printable_path(path)}: this name is not UTF-8, in which data/raw/card.json is written; rename it"
-        ) from None
+        raise UserError(f"{printable_path(path)}: this name is not valid UTF-8; rename it") from None
     except FileNotFoundError:
-        raise UserError(f"{printable_path(path)}: is a link to '{path.readlink()}', which is not there") from None
+        raise UserError(f"{printable_path(path)}: is a link to '{path.readlink()}', which does not exist") from None
     return stat.S_ISREG(mode)
 
 
 def printable_path(path: Path) -> str:
-    r"""A path as it can be printed: bytes of its name that are not UTF-8 as \xe9."""
+    r"""A path that can be printed, with bytes that are not UTF-8 as \xe9."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def first_few(names: Iterable[str]) -> str:
-    """The first three of some names."""
+    """The first three of some names, as a list in words."""
     names = list(names)
     return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def split_named(name: str) -> str | None:
-    """The split that a folder or a file without its suffix is named after, if any."""
+    """The split that a folder, or a file without its suffix, is named after, if any."""
     return SPLIT_NAMES.get(name.casefold())
 
 
 def published_splits(names: Iterable[str], folder: Path) -> dict[str, str] | None:
-    """The split of each file where a folder is laid out as published data sets are; None where it is not.
+    """The split of each file if a folder is laid out by splits, as published data sets are; else None.
 
-    They are in folders named after splits (train/a.txt, test/b.txt), or named after them (train.csv, wiki.valid.txt,
-    train-00000-of-00002.jsonl). A folder is laid out so if all of its files are, some for training and some held out.
+    Files are in folders named after splits (train/a.txt, test/b.txt), or are named after them (train.csv, wiki.valid.txt,
+    train-00000-of-00002.jsonl). This must hold for all files, with some for training and some held out.
 
     Args:
         names: within the folder, with / between the parts.
 
     Raises:
-        UserError: only some of the files are named so, or one is named so that it might be either held-out split.
+        UserError: only some files are named after splits, or a name could mean either held-out split.
     """
     names = list(names)
     certain = {name: split for name in names if (split := _split_by_name(name))}
@@ -119,31 +118,31 @@ def published_splits(names: Iterable[str], folder: Path) -> dict[str, str] | Non
     if other is not None and has_held_out(certain.values()):
         train, held_out = (next(name for name in certain if (certain[name] == "train") is which) for which in (True, False))
         raise UserError(
-            f"prepare.path: '{folder}' holds {train} and {held_out}, which are named after splits, and {other}, which is"
-            " not; name all of them so, or move it elsewhere"
+            f"prepare.path: '{folder}' has {train} and {held_out}, which are named after splits, and {other}, which is"
+            " not; rename it, or move it elsewhere"
         )
     return None
 
 
 def has_held_out(found: Iterable[str]) -> bool:
-    """Whether there is something to train on among them, and something held out."""
+    """Whether these splits include train and at least one held-out split."""
     return "train" in (splits := set(found)) and len(splits) > 1
 
 
 def report_layout(sizes: Mapping[str, int], folder: Path, what: str) -> None:
-    """Say that a published split is kept, and how large its parts are."""
+    """Print that the published splits are kept, and their sizes."""
     parts = ", ".join(f"{split} {sizes[split]:,}" for split in SPLITS if split in sizes)
-    say(f"'{folder}' is laid out as a published split, which is kept ({what}: {parts}){_missing_note(sizes)}")
+    say(f"'{folder}' is laid out by splits, which are kept ({what}: {parts}){_missing_note(sizes)}")
 
 
 def missing_splits(given: Iterable[str], knobs: Prepare) -> dict[str, float]:
-    """The held-out splits that a published data set lacks, each with its share of the training part that it is dealt out of."""
+    """The held-out splits that a published data set lacks, each with its share of the training part, from which it is taken."""
     shares = {"validation": knobs.validation_share, "test": knobs.test_share}
     return {split: share for split, share in shares.items() if split not in set(given)}
 
 
 def describe_layout(given: Iterable[str]) -> str:
-    """How a published split is kept, in words."""
+    """How published splits are kept, in words for the card."""
     parts = [split for split in SPLITS if split in set(given)]
     return f"as the folder is laid out: {' and '.join(parts)} are what is in there{_missing_note(parts)}"
 
@@ -154,13 +153,13 @@ def _missing_note(given: Iterable[str]) -> str:
 
 
 def _split_by_name(name: str) -> str | None:
-    """By a whole name: that of a folder it is in, or its own without its suffix."""
+    """The split by a whole name: that of a folder that it is in, or its own without its suffix."""
     *folders, own = name.split("/")
     return next(filter(None, map(split_named, (*folders, own.rpartition(".")[0] or own))), None)
 
 
 def _split_by_word(name: str) -> str | None:
-    """By one of the words of its own name."""
+    """The split by one of the words of its own name."""
     found = {SPLIT_NAMES[word] for word in _words(name.rpartition("/")[2]) & SPLIT_NAMES.keys()}
     return found.pop() if len(found) == 1 else None
 
@@ -170,5 +169,5 @@ def _words(name: str) -> set[str]:
 
 
 def ambiguous_name(path: Path) -> str:
-    """The line that refuses a folder or a file whose name does not say which held-out split it is."""
-    return f"prepare.path: '{path}' may be for validation or for test; name it after one of them, such as val or test"
+    """The error for a folder or a file whose name could mean either held-out split."""
+    return f"prepare.path: '{path}' could be validation or test; rename it to val or test"

@@ -1,4 +1,4 @@
-"""The user's image files, found in a folder for each class, and the split that each is published in."""
+"""The user's image files, in a folder for each class, and the split of each if the folders give it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 
 
 class ImageFile(NamedTuple):
-    """An image file: the split it is published in ("" where there is none), and the folder that says its class."""
+    """An image file, with its published split ("" = none) and the name of the folder of its class."""
 
     split: str
     label: str
@@ -33,23 +33,23 @@ class ImageFile(NamedTuple):
 
 
 def find_images(knobs: Prepare) -> list[ImageFile]:
-    """The files in each class's folder, also within folders in there; hidden ones are passed over.
+    """The files in the folder of each class and its subfolders, without hidden ones.
 
     Raises:
-        UserError: there is no such folder, it holds fewer than two classes, one of them is empty, or it cannot be told whether
-            its folders are classes or splits.
+        UserError: there is no such folder, it has fewer than two classes, a class is empty, or it is not clear whether its
+            folders are classes or splits.
     """
     folder = Path(knobs.path)
-    wanted = f"images want a folder with a folder for each class, such as {folder}/cats and {folder}/dogs"
+    expected = f"put a folder for each class into one, such as {folder}/cats and {folder}/dogs"
     if not folder.is_dir():
-        raise UserError(f"prepare.path: '{folder}' is not a folder; {wanted}")
+        raise UserError(f"prepare.path: '{folder}' is not a folder; {expected}")
     folders = _folders_in(folder)
     if not _named_after_splits(folder, folders):
         if len(folders) < 2:
             held = f"one class, '{folders[0].name}'" if folders else "no folder"
             inside = [path.name for path in _folders_in(folders[0])] if folders else []
-            hint = f"; is '{folders[0]}' meant, with {' and '.join(inside[:2])} in it?" if len(inside) > 1 else ""
-            raise UserError(f"prepare.path: '{folder}' holds {held}; {wanted}{hint}")
+            hint = f"; or use '{folders[0]}', with {' and '.join(inside[:2])} in it" if len(inside) > 1 else ""
+            raise UserError(f"prepare.path: '{folder}' has {held}; {expected}{hint}")
         _report_loose_images(folder)
         found = _splits_within(_images_of_classes("", folders), folder)
     else:
@@ -65,7 +65,7 @@ def _named_after_splits(folder: Path, folders: Sequence[Path]) -> bool:
     """Whether the folders in a folder are splits, with the classes in each.
 
     Raises:
-        UserError: some are and some are not, or they might be either.
+        UserError: only some are, or they could be either.
     """
     splits = [path for path in folders if split_named(path.name)]
     with_classes = [path for path in splits if _folders_in(path)]
@@ -76,31 +76,34 @@ def _named_after_splits(folder: Path, folders: Sequence[Path]) -> bool:
         return True
     if with_classes and len(folders) > 1:
         other = next((path for path in folders if path not in with_classes), None)
-        besides = f"beside {other.name}, which is not" if other else "and none to train on with one that is held out"
+        besides = f"and {other.name}, which is not" if other else "but not both train and a held-out split"
         raise UserError(
-            f"prepare.path: '{folder}' holds {with_classes[0].name}, which is laid out as a split with"
-            f" '{_folders_in(with_classes[0])[0].name}' in it, {besides}; put train, val and test there alone, or classes alone"
+            f"prepare.path: '{folder}' has {with_classes[0].name}, which is laid out as a split with"
+            f" '{_folders_in(with_classes[0])[0].name}' in it, {besides}; put only train, val and test there, or only classes"
         )
     if has_held_out(split_named(path.name) or "" for path in splits):
         raise UserError(
-            f"prepare.path: '{folder}' holds {' and '.join(path.name for path in splits)}, which are names of splits, with no"
-            f" folders of classes in them; a split wants a folder for each class ({splits[0].name}/cats), and a class that is"
-            " called so another name"
+            f"prepare.path: '{folder}' has {' and '.join(path.name for path in splits)}, which are names of splits, without"
+            f" folders of classes in them; add these ({splits[0].name}/cats), or if they are classes, rename them"
         )
     return False
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    """The user's folders in a folder; a link that leads nowhere is refused, for it may have been one."""
+    """The user's folders in a folder.
+
+    Raises:
+        UserError: there is a broken link, which may have been one.
+    """
     found = sorted(path for path in folder.iterdir() if is_user_file(Path(path.name)))
     return [path for path in found if not is_file(path) and path.is_dir()]
 
 
 def _splits_within(found: list[ImageFile], folder: Path) -> list[ImageFile]:
-    """The same images, each in the split that its folder within its class is named after (cats/train, cats/test), if all are.
+    """The same images, each with the split after which its folder within its class is named (cats/train, cats/test).
 
     Raises:
-        UserError: only some are.
+        UserError: only some are in such folders.
     """
     within = {one.path: one.path.relative_to(folder).parts[1] for one in found}
     named = {path: split for path, name in within.items() if (split := split_named(name)) and path.name != name}
@@ -115,12 +118,12 @@ def _images_of_classes(split: str, classes: Sequence[Path]) -> list[ImageFile]:
     found = [ImageFile(split, path.name.strip(), file) for path in classes for file in files_in(path)]
     filled = {one.label for one in found}
     if empty := [path for path in classes if path.name.strip() not in filled]:
-        raise UserError(f"prepare.path: there is no image in '{empty[0]}'; a class wants some, or its folder must go")
+        raise UserError(f"prepare.path: no image in '{empty[0]}'; add some, or remove the folder")
     return found
 
 
 def _report_loose_images(folder: Path) -> None:
-    """Say that images lie beside the folders of classes, where no class is theirs."""
+    """Print that images beside the folders of classes are left out, since they have no class."""
     beside = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and is_user_file(Path(p.name)) and is_file(p))
     if beside:
         say(f"left out: {len(beside):,} images beside the folders of classes in '{folder}', such as {beside[0].name}")

@@ -27,34 +27,35 @@ from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow, say
 
-MAX_CLASSES = 1 << 16  # classes
+MAX_CLASSES = 1 << 16
 
 
 class LabelledRows:
-    """The labelled texts of some files in order, and where each stands.
+    """The labelled texts of some files in order, and the file and line of each.
 
     Attributes:
-        shelf: with the texts and their labels as they are spelt.
+        stored: the texts, with their labels as they are spelled.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.shelf = DiskTexts(folder)
+        self.stored = DiskTexts(folder)
         self._lines = array("q")
-        self._begins: list[int] = []  # at which of the texts each file begins
-        self._files: list[tuple[str, str]] = []  # (its name, the split that it is published in)
+        self._begins: list[int] = []  # the place of the first text of each file
+        self._files: list[tuple[str, str]] = []  # (name, published split)
 
     def begin(self, name: str, split: str) -> None:
-        """What is added from here on is of this file, which is of this split."""
-        self._begins.append(len(self.shelf))
+        """Begin a file: the texts added from here on are of this file and split."""
+        self._begins.append(len(self.stored))
         self._files.append((name, split))
 
     def add(self, line: int, text: str, label: str) -> None:
-        self.shelf.add(text, label)
+        """Add a text of the current file."""
+        self.stored.add(text, label)
         self._lines.append(line)
 
     def of_split(self, split: str) -> Int[np.ndarray, " n"]:
         """The places of the texts that are published in a split."""
-        bounds = itertools.pairwise([*self._begins, len(self.shelf)])
+        bounds = itertools.pairwise([*self._begins, len(self.stored)])
         found = [np.arange(*of_file) for of_file, (_, own) in zip(bounds, self._files, strict=True) if own == split]
         return np.concatenate([np.empty(0, np.int64), *found])
 
@@ -65,10 +66,10 @@ class LabelledRows:
 
 
 def user_labelled(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
-    """The user's own labelled texts: a .csv or .jsonl file, or a folder of them. A published split is kept.
+    """The user's own labelled texts: a .csv, .tsv or .jsonl file, or a folder of them. Published splits are kept.
 
     Raises:
-        UserError: they are not there, hold something else, or too little to learn from.
+        UserError: there are none, they cannot be read, or there are too few.
     """
     files = find_files(Path(knobs.path))
     layout = published_splits(files, Path(knobs.path))
@@ -86,9 +87,9 @@ def user_labelled(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
             except MissingColumnError as refusal:
                 if split == "train":
                     raise
-                raise UserError(f"{refusal}; if {split} has no labels, name the training file alone in prepare.path") from None
-    faulty = bad_data.report()
-    labels, known = _labels(rows.shelf)
+                raise UserError(f"{refusal}; if {split} has no labels, set prepare.path to the training file alone") from None
+    skipped = bad_data.report()
+    labels, known = _labels(rows.stored)
     given, left_out = _without_duplicates(rows, labels, known)
     classes, labels = _classes(given, labels, known, first_few(files))
     if layout:
@@ -96,9 +97,9 @@ def user_labelled(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     lacking = missing_splits(given, knobs)
     for split, places in given.items():
         if split == "train":
-            split_by_class(rows.shelf, places, labels[places], classes, lacking, splits)
+            split_by_class(rows.stored, places, labels[places], classes, lacking, splits)
         else:
-            write_published(split, rows.shelf, places, labels[places], splits)
+            write_published(split, rows.stored, places, labels[places], splits)
     how = "of each class its shares, drawn by a digest of the text; " if lacking else ""
     return Card(
         name="file",
@@ -106,12 +107,12 @@ def user_labelled(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
         licence="the user's own: not known to us",
         split=f"{f'{describe_layout(given)}; ' if layout else ''}{how}a text stands in one split once",
         classes=classes,
-        left_out=left_out | faulty,
+        left_out=left_out | skipped,
     )
 
 
 def _example(name: str, row: Row, bad_data: BadData) -> tuple[str, str] | None:
-    """(the text, the label) of a row; None where it cannot be used."""
+    """(the text, the label) of a row; None if it cannot be used."""
     problem = ""
     text = row.text.strip() if isinstance(row.text, str) else ""
     label = _label(row.label)
@@ -120,9 +121,9 @@ def _example(name: str, row: Row, bad_data: BadData) -> tuple[str, str] | None:
     elif not label:
         problem = f"the label is {'empty' if _is_missing(row.label) else 'not a word or a number'}"
     elif "\0" in text:
-        problem = "the text holds a character of 0"
+        problem = "the text has a zero character"
     elif not (is_encodable(text) and is_encodable(label)):
-        problem = f"the {'label' if is_encodable(text) else 'text'} holds half of a character (a lone surrogate)"
+        problem = f"the {'label' if is_encodable(text) else 'text'} has half of a character (a lone surrogate)"
     if problem:
         bad_data.add(f"{name}, line {row.line}: {problem}")
         return None
@@ -130,7 +131,7 @@ def _example(name: str, row: Row, bad_data: BadData) -> tuple[str, str] | None:
 
 
 def _label(label: object) -> str:
-    """A label as a word: true and 1 as JSON writes them; "" where it is none."""
+    """A label as a string, true and 1 as in JSON; "" if it is not a word or a number."""
     if isinstance(label, bool):
         return "true" if label else "false"
     if isinstance(label, float) and not math.isfinite(label):
@@ -139,30 +140,30 @@ def _label(label: object) -> str:
 
 
 def _is_missing(label: object) -> bool:
-    """Whether a label is missing, as null, "" and NaN say in JSON."""
+    """Whether a label is missing: null, "" or NaN in JSON."""
     return label is None or (isinstance(label, str) and not label.strip()) or label != label
 
 
-def _labels(shelf: DiskTexts) -> tuple[Int[np.ndarray, " N"], list[str]]:
+def _labels(stored: DiskTexts) -> tuple[Int[np.ndarray, " N"], list[str]]:
     """(the number of each text's class, the names of the classes by their numbers)."""
-    class_of = merge_labels(shelf.names)
+    class_of = merge_labels(stored.label_names)
     names = sorted(set(class_of.values()))
     number = {name: place for place, name in enumerate(names)}
-    return np.array([number[class_of[label]] for label in shelf.names], np.int64)[shelf.labels], names
+    return np.array([number[class_of[label]] for label in stored.label_names], np.int64)[stored.labels], names
 
 
 def _without_duplicates(
     rows: LabelledRows, labels: Int[np.ndarray, " N"], names: Sequence[str]
 ) -> tuple[dict[str, Int[np.ndarray, " n"]], dict[str, int]]:
-    """(the places of each split's texts if it has any, each text once and in one split; how many were left out and why).
+    """(the places of the texts of each split that has any; how many were dropped, by the reason).
 
-    Of a text in two published splits the one that is looked at later counts. One that stands in a split with two labels is
-    left out of it, and it is said where.
+    Each text is kept once: of a text in two published splits, the one in the later split. A text with two labels in a split is
+    dropped from it, and printed.
     """
     given: dict[str, Int[np.ndarray, " n"]] = {}
     left_out: Counter[str] = Counter()
-    texts = number_digests(rows.shelf.keys)
-    later: Bool[np.ndarray, " N"] = np.zeros(len(texts), bool)  # of each different text, whether it is held out
+    texts = number_digests(rows.stored.keys)
+    later: Bool[np.ndarray, " N"] = np.zeros(len(texts), bool)  # of each distinct text, whether a later split has it
     for split in reversed(SPLITS):
         places = rows.of_split(split)
         found = find_duplicates(texts[places], labels[places])
@@ -171,8 +172,8 @@ def _without_duplicates(
         two_labels = int(np.sum(found.is_first & found.conflicting))
         if found.conflict:
             one, other = places[list(found.conflict)].tolist()
-            with_progress = _describe_conflict(rows, one, other, labels, names)
-            say(f"left out: {two_labels:,} texts that have two labels, such as {with_progress}")
+            example = _describe_conflict(rows, one, other, labels, names)
+            say(f"left out: {two_labels:,} texts that have two labels, such as {example}")
         left_out["copies"] += int(np.sum(~found.is_first))
         left_out["texts_with_two_labels"] += two_labels
         left_out["texts_that_are_held_out_too"] += len(once) - len(own)
@@ -186,20 +187,20 @@ def _without_duplicates(
 def _classes(
     given: Mapping[str, Int[np.ndarray, " n"]], labels: Int[np.ndarray, " N"], known: Sequence[str], name: str
 ) -> tuple[list[str], Int[np.ndarray, " N"]]:
-    """(the classes of what is given, in order, by number where they are numbers; the number of each text's class among them).
+    """(the classes that occur, numbers first; the class number of each text).
 
     Raises:
-        UserError: there are too few or too many of them, or nothing to train on.
+        UserError: there are too few or too many classes, or no texts.
     """
     held = np.unique(np.concatenate([labels[:0], *(labels[places] for places in given.values())]))
     if not len(held):
-        raise UserError(f"prepare.path: {name}: there is no labelled text in there")
+        raise UserError(f"prepare.path: {name}: no labelled text in it")
     if len(held) == 1:
         raise UserError(
-            f"prepare.label_column: all texts of {name} are of the class '{known[held[0]]}'; two or more are wanted"
+            f"prepare.label_column: all texts of {name} are of the class '{known[held[0]]}'; two or more are needed"
         )
     if len(held) > MAX_CLASSES:
-        raise UserError(f"prepare.label_column: {name} has {len(held):,} classes; {MAX_CLASSES:,} is the most")
+        raise UserError(f"prepare.label_column: {name} has {len(held):,} classes; {MAX_CLASSES:,} are allowed")
     number_of = {known[label]: label for label in held.tolist()}
     classes = sort_classes(number_of)
     numbers = np.full(len(known), -1, np.int64)
@@ -210,7 +211,7 @@ def _classes(
 def _report_missing_classes(
     given: Mapping[str, Int[np.ndarray, " n"]], labels: Int[np.ndarray, " N"], classes: Sequence[str]
 ) -> None:
-    """Say which classes a published held-out split lacks.
+    """Print which classes a published held-out split lacks.
 
     Raises:
         UserError: training lacks one.
@@ -219,13 +220,13 @@ def _report_missing_classes(
         held = np.bincount(labels[given.get(split, [])], minlength=len(classes))
         absent = [name for name, count in zip(classes, held, strict=True) if not count]
         if absent and split == "train":
-            raise UserError(f"prepare.path: the class '{absent[0]}' is held out and has no text for training")
+            raise UserError(f"prepare.path: the class '{absent[0]}' has held-out texts, but none for training")
         if absent and split in given:
             say(f"the split {split} has no text of the class '{absent[0]}'")
 
 
 def _describe_conflict(rows: LabelledRows, one: int, other: int, labels: Int[np.ndarray, " N"], names: Sequence[str]) -> str:
-    """A text that has two labels, and where it stands with each."""
-    (text,) = rows.shelf.texts(np.array([one]))
+    """A text that has two labels, and the file and line of each."""
+    (text,) = rows.stored.read(np.array([one]))
     of_one, of_other = (f"{rows.where(place)}: '{names[labels[place]]}'" for place in (one, other))
     return f"{text.decode()[:40]!r} ({of_one}; {of_other})"
