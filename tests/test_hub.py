@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from file_server import Server, serving
 from small import knobs
-from test_fetch import answering, sha256
+from test_download import answering, sha256
 
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.published import hub

@@ -17,7 +17,7 @@ import pytest
 from file_server import serving
 from PIL import Image
 from small import knobs
-from test_fetch import sha256, zipped
+from test_download import sha256, zipped
 
 from pipeline.artifacts.paths import SPLITS, images_of, labels_of
 from pipeline.corpus.sources.generated import mnist1d

@@ -16,7 +16,7 @@ from file_server import serving
 from hypothesis import given
 from hypothesis import strategies as st
 from small import knobs
-from test_fetch import sha256, zipped
+from test_download import sha256, zipped
 
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.published import download

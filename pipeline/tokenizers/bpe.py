@@ -94,9 +94,7 @@ class BpeTokenizer(Tokenizer):
             some = new[at : at + 1024]
             for word, encoding in zip(some, self.library.encode_batch_fast(some, add_special_tokens=False), strict=True):
                 if b"".join(map(self._bytes.__getitem__, encoding.ids)) != word.encode():
-                    raise UserError(
-                        f"tokenize: the tokens of {word!r} have other bytes; data/tokens/tokenizer.json is damaged, run `dvc repro tokenize`"
-                    )
+                    raise UserError(f"tokenize: the tokens of {word!r} have other bytes; data/tokens/tokenizer.json is damaged")
                 self._words[word] = np.array(encoding.ids, np.int32).tobytes()
         return np.frombuffer(b"".join(map(self._words.__getitem__, words)), np.int32).astype(np.int64)
 

@@ -47,7 +47,7 @@ def write_parts(raw: Path, tokens: Path, tokenizer: Tokenizer, sources: Sequence
 
 
 def _known_difficulty(raw: Path) -> npt.NDArray[Any] | None:
-    """The difficulty that the data set states for each document that is not empty (these have no token); None = none is stated."""
+    """The difficulty that the data set states for each document that has a token; None = it states none."""
     if not is_left(difficulty_of(raw)):
         return None
     known: npt.NDArray[Any] = memory_mapped(difficulty_of(raw))[np.diff(document_ends(raw, "train"), prepend=0) > 0]
