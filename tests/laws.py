@@ -268,7 +268,7 @@ OPENS_FILES = {
     "pipeline.params.machine": "/proc/pressure/cpu",
     "pipeline.corpus.sources.published.download": "downloads, whose sha256 it compares itself",
     "pipeline.corpus.sources.user.text": "the user's own files",
-    "pipeline.corpus.sources.user.images": "the user's own files",
+    "pipeline.corpus.sources.user.image_files": "the user's own files",
     "pipeline.corpus.sources.user.labelled": "the user's own files, and downloads",
     "pipeline.corpus.sources.published.texts": "downloads",
     "pipeline.corpus.sources.published.images": "downloads",

@@ -31,7 +31,11 @@ from pipeline.networks.weights import save_weights
 from pipeline.params.errors import ParamsError, UserError
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
-from pipeline.tokenizers.tokenizers import BytePairs, Bytes, Characters, FromFile, load
+from pipeline.tokenizers.bpe import BpeTokenizer
+from pipeline.tokenizers.byte import ByteTokenizer
+from pipeline.tokenizers.char import CharTokenizer
+from pipeline.tokenizers.from_file import FileTokenizer
+from pipeline.tokenizers.table import load
 
 
 def weights(progress: Progress) -> dict[str, torch.Tensor]:
@@ -266,15 +270,15 @@ def test_a_teacher_of_another_task_other_classes_or_other_images_is_one_line(tok
 TEXT = "the cat sat on the mat; the dog sat on the cat.\n" * 4
 
 
-@pytest.mark.parametrize("kind", [Bytes, Characters, BytePairs])
+@pytest.mark.parametrize("kind", [ByteTokenizer, CharTokenizer, BpeTokenizer])
 def test_a_tokenizer_of_ours_is_read_from_its_file_as_what_it_is(
-    kind: type[Bytes | Characters | BytePairs], tmp_path: Path
+    kind: type[ByteTokenizer | CharTokenizer | BpeTokenizer], tmp_path: Path
 ) -> None:
     saved, again = tmp_path / "given/tokenizer.json", tmp_path / "again.json"
     saved.parent.mkdir()
     kind.learn([TEXT], 270, has_end=True).save(saved)
     for path in (saved, saved.parent):
-        read = FromFile.learn([], 0, True, path)
+        read = FileTokenizer.learn([], 0, True, path)
         assert isinstance(read, kind)
         read.save(again)
         assert again.read_bytes() == saved.read_bytes()
@@ -282,12 +286,12 @@ def test_a_tokenizer_of_ours_is_read_from_its_file_as_what_it_is(
 
 
 def test_a_tokenizer_of_one_document_has_no_end_for_several(tmp_path: Path) -> None:
-    Bytes.learn([TEXT], 0, has_end=False).save(tmp_path / "tokenizer.json")
+    ByteTokenizer.learn([TEXT], 0, has_end=False).save(tmp_path / "tokenizer.json")
     with pytest.raises(
         UserError, match=r"^tokenize\.path: .* has no token for the end of a document, .* several documents has one$"
     ):
-        FromFile.learn([], 0, True, tmp_path)
-    assert FromFile.learn([], 0, False, tmp_path).end is None
+        FileTokenizer.learn([], 0, True, tmp_path)
+    assert FileTokenizer.learn([], 0, False, tmp_path).end is None
 
 
 def test_a_model_says_what_kind_it_is(tokens: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pipeline.artifacts.writing import write_json
 from pipeline.corpus.encode.difficulty import write_parts
 from pipeline.corpus.encode.encode import encode_split, learn
 from pipeline.corpus.sources.table import TEXTS
-from pipeline.corpus.store.text import Splits
+from pipeline.corpus.store.text import SplitWriter
 from pipeline.engine.loop import update, validate
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import build_training
@@ -60,7 +60,7 @@ def set_up(**model: Any) -> Params:
 def repeats(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """(the tokens of the real data set, cut into characters; how many different ones there are)."""
     raw, tokens, follow = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("tokens"), follower("none")
-    with Splits(raw) as splits:
+    with SplitWriter(raw) as splits:
         TEXTS["repeats"](set_up().prepare, splits, follow)
     tokenizer, _ = learn(raw, "char", 0, 1, follow)
     tokenizer.save(tokenizer_of(tokens))

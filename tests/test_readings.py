@@ -38,7 +38,7 @@ from pipeline.probes.signal.saturation import ends, saturation
 from pipeline.probes.table import readings_of
 from pipeline.readings import Reading
 from pipeline.tasks.objective import Objective
-from pipeline.tokenizers.tokenizers import load as load_tokenizer
+from pipeline.tokenizers.table import load as load_tokenizer
 
 
 def numbers(reading: Reading | None) -> dict[str, float]:

@@ -123,7 +123,7 @@ WRONG: dict[str, Wrong] = {
     "a tokenizer that is not there": knob(
         "tokenize.kind",
         "chars",
-        "tokenize.kind: there is no 'chars'. Did you mean 'char'? Known: tokenizers/tokenizers.py:TOKENIZERS",
+        "tokenize.kind: there is no 'chars'. Did you mean 'char'? Known: tokenizers/table.py:TOKENIZERS",
     ),
     "an optimizer that is not there": knob(
         "train.optimizer",

@@ -27,8 +27,8 @@ from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.model_description import Described, described, is_sha256
 from pipeline.tasks.objective import PLAIN, Objective, class_weights
 from pipeline.tasks.table import TASKS
-from pipeline.tokenizers.tokenizers import Tokenizer
-from pipeline.tokenizers.tokenizers import load as load_tokenizer
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.table import load as load_tokenizer
 
 Answer = TypeVar("Answer")
 

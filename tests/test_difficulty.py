@@ -18,10 +18,10 @@ from pipeline.corpus.encode.difficulty import write_parts
 from pipeline.corpus.encode.encode import encode_split, learn
 from pipeline.corpus.sources import table
 from pipeline.corpus.sources.table import TEXTS as DATASETS
-from pipeline.corpus.store.text import Splits
+from pipeline.corpus.store.text import SplitWriter
 from pipeline.params.yaml12 import read_yaml
 from pipeline.progress import follower
-from pipeline.tokenizers.tokenizers import load
+from pipeline.tokenizers.table import load
 
 TEXTS = [b"aaaa aaaa", b"the cat sat on the mat " * 300, b"zq!", "né".encode() * 40, b"b"]
 
@@ -31,7 +31,7 @@ def listed(folder: Path, kind: str, texts: list[bytes], difficulty: list[float] 
     raw, tokens, follow = folder / "raw", folder / "tokens", follower("none")
     raw.mkdir(exist_ok=True)
     tokens.mkdir(exist_ok=True)
-    with Splits(raw) as splits:
+    with SplitWriter(raw) as splits:
         for place, text in enumerate(texts):
             splits.write("train", text, [len(text)], difficulty and difficulty[place : place + 1])
         for split in ("validation", "test"):
@@ -95,7 +95,7 @@ def test_a_mixture_trains_on_both_and_holds_out_text_of_the_second_alone(tmp_pat
         folder = tmp_path / name
         folder.mkdir()
         params = knobs(prepare__dataset=name, prepare__mixture=["addition", "markov"], prepare__generated_chars=2000)
-        with Splits(folder) as splits:
+        with SplitWriter(folder) as splits:
             cards[name] = DATASETS[name](params.prepare, splits, follower("none"))
         texts[name] = {split: text_of(folder, split).read_bytes() for split in SPLITS}
     assert texts["mixture"]["train"] == texts["addition"]["train"] + texts["markov"]["train"]

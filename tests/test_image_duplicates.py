@@ -12,10 +12,12 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipeline.corpus.store import image_duplicates as room
-from pipeline.corpus.store.disk_images import DiskImages, Joined, Some
-from pipeline.corpus.store.image_duplicates import AFAR, NEAR, Search, digests, lookalikes
-from pipeline.corpus.store.images import scale_of
+from pipeline.corpus.store import duplicate_search
+from pipeline.corpus.store.disk_images import Concatenated, DiskImages, Subset
+from pipeline.corpus.store.duplicate_search import DuplicateSearch
+from pipeline.corpus.store.image_duplicates import digests, duplicate_groups
+from pipeline.corpus.store.image_similarity import CELL_TOLERANCE, PIXEL_TOLERANCE
+from pipeline.corpus.store.images import channel_statistics
 
 Pixels = np.ndarray
 
@@ -104,7 +106,7 @@ def by_every_pair(images: Pixels, joined: Sequence[tuple[int, int]] = ()) -> np.
     fainter = np.minimum.outer(contrast, contrast)
     afar = sum(np.square(each[:, None] - each).sum(2) / size for each, size in cells)
     near = np.stack([np.square(one - pixels).sum(1) for one in pixels])
-    alike = (near == 0) | ((near <= NEAR**2 * fainter) & (afar <= AFAR**2 * fainter))
+    alike = (near == 0) | ((near <= PIXEL_TOLERANCE**2 * fainter) & (afar <= CELL_TOLERANCE**2 * fainter))
     for one, other in joined:
         alike[one, other] = True
     return connected_components(coo_array(alike), directed=False)[1]
@@ -118,27 +120,27 @@ def same(groups: np.ndarray, others: np.ndarray) -> bool:
 @pytest.mark.parametrize("leaf", [8, 64])
 @pytest.mark.parametrize("make", SETS)
 def test_the_groups_are_those_that_comparing_every_pair_finds(make: object, leaf: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "LEAF", leaf)
-    monkeypatch.setattr(room, "LEAVES", 3)
+    monkeypatch.setattr(duplicate_search, "LEAF_SIZE", leaf)
+    monkeypatch.setattr(duplicate_search, "LEAVES_AT_ONCE", 3)
     images = make(np.random.default_rng(leaf), 140)  # type: ignore[operator]
-    assert same(lookalikes(images), by_every_pair(images))
+    assert same(duplicate_groups(images), by_every_pair(images))
 
 
 def test_there_is_something_to_find_in_the_sets() -> None:
-    found = {make.__name__: len(np.unique(lookalikes(make(np.random.default_rng(0), 300)))) for make in SETS}
+    found = {make.__name__: len(np.unique(duplicate_groups(make(np.random.default_rng(0), 300)))) for make in SETS}
     assert found["frames"] == 3 and found["fading"] == 1 and found["textures"] == 150 and found["faint"] == 150
     assert 150 < found["mixed"] < 240 and 10 < found["of_every_brightness"] < 200
 
 
 def test_groups_that_reach_into_many_leaves_hide_no_pair_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "LEAF", 8)
+    monkeypatch.setattr(duplicate_search, "LEAF_SIZE", 8)
     rng = np.random.default_rng(0)
     images = scenes(rng, 140)
     joined = [(0, other) for other in rng.permutation(140)[:40].tolist()]
-    search = Search(images, np.arange(140))
+    search = DuplicateSearch(images, np.arange(140))
     search.groups.join(*np.array(joined).T)
     search.run()
-    assert same(search.groups.numbers(), by_every_pair(images, joined))
+    assert same(search.groups.group_numbers(), by_every_pair(images, joined))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 40, 1), (2, 2, 3), (5, 9, 4)])
@@ -146,19 +148,19 @@ def test_images_of_every_shape_are_compared(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     images = noise(rng, 60, shape)
     images[30:] = beside(rng, images[:30], 4)
-    assert same(lookalikes(images), by_every_pair(images))
+    assert same(duplicate_groups(images), by_every_pair(images))
 
 
 def test_no_image_and_one_image_are_no_trouble() -> None:
     for count in (0, 1):
-        assert lookalikes(noise(np.random.default_rng(0), count)).tolist() == [0] * count
+        assert duplicate_groups(noise(np.random.default_rng(0), count)).tolist() == [0] * count
 
 
 # ----------------------------------------------------------------------------------------------------------------- the cost
 
 
-def searched(images: Pixels) -> Search:
-    search = Search(images, np.arange(len(images)))
+def searched(images: Pixels) -> DuplicateSearch:
+    search = DuplicateSearch(images, np.arange(len(images)))
     search.run()
     return search
 
@@ -170,13 +172,13 @@ def test_pixels_are_compared_a_few_times_for_each_image_however_many_there_are(m
 
 
 def test_four_times_as_many_images_in_which_few_axes_differ_are_few_times_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "LEAF", 8)
+    monkeypatch.setattr(duplicate_search, "LEAF_SIZE", 8)
     few, many = (searched(smooth(np.random.default_rng(0), count)).projected for count in (500, 2000))
     assert many < 8 * few  # every pair would be 16 times
 
 
 def test_frames_that_are_known_to_be_of_one_scene_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "LEAF", 32)
+    monkeypatch.setattr(duplicate_search, "LEAF_SIZE", 32)
     count = 1000
     search = searched(frames(np.random.default_rng(0), count))
     assert search.projected < count**2 / 8
@@ -199,20 +201,20 @@ def test_images_on_the_disk_are_those_that_were_put_there() -> None:
     places = rng.integers(50, size=70)
     assert stack.shape == images.shape and np.array_equal(stack[places], images[places])
     assert np.array_equal(stack[places[:0]], images[:0])
-    joined = Joined([Some(stack, places[:20]), images, Some(images, places[20:])])
+    joined = Concatenated([Subset(stack, places[:20]), images, Subset(images, places[20:])])
     wanted = np.concatenate([images[places[:20]], images, images[places[20:]]])
     assert joined.shape == wanted.shape
     for some in (np.arange(120), rng.permutation(120), np.array([0, 19, 20, 69, 70, 119])):
         assert np.array_equal(joined[some], wanted[some])
     stack.append(images[0])
     assert np.array_equal(stack[np.array([50, 3])], images[[0, 3]])
-    assert np.array_equal(lookalikes(stack), lookalikes(np.concatenate([images, images[:1]])))
+    assert np.array_equal(duplicate_groups(stack), duplicate_groups(np.concatenate([images, images[:1]])))
 
 
 def test_the_scale_of_images_is_that_of_all_pixels_at_once(tmp_path: Path) -> None:
     images = noise(np.random.default_rng(0), 300, (70, 50, 3), 3, 200)
     np.save(tmp_path / "train.images.npy", images)
-    mean, deviation = scale_of(tmp_path / "train.images.npy")
+    mean, deviation = channel_statistics(tmp_path / "train.images.npy")
     assert mean == pytest.approx(images.mean(axis=(0, 1, 2)), rel=1e-5)
     assert deviation == pytest.approx(images.std(axis=(0, 1, 2)), rel=1e-5)
 
@@ -225,7 +227,7 @@ def test_memory_does_not_grow_with_the_images() -> None:
         for image in noise(rng, 50, (64, 64, 3)):
             stack.append(image)
     tracemalloc.start()
-    lookalikes(stack, digests(stack))
+    duplicate_groups(stack, digests(stack))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 90e6 < 10_000 * 64 * 64 * 3
