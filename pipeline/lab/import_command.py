@@ -36,7 +36,8 @@ def adopt(folder: Path) -> Adoption:
         UserError: the folder holds no model, or one that our networks or tokenizers cannot hold, or that the data do not fit.
     """
     standing = load()
-    from pipeline.engine.pretrained.source import RallyModel, knobs_at, network_of, open_pretrained
+    from pipeline.engine.pretrained.rally_model import RallyModel
+    from pipeline.engine.pretrained.source import knobs_at, network_of, open_pretrained
 
     if (folder / "model.onnx").is_file():
         raise UserError(f"{folder}: holds an ONNX file, which cannot be trained on; a copy of models/trained can")

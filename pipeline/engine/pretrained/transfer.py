@@ -11,7 +11,8 @@ from torch import nn
 
 from pipeline.engine.pretrained.architectures import value_of
 from pipeline.engine.pretrained.names import hidden_of
-from pipeline.engine.pretrained.source import PretrainedModel, RallyModel, knobs_at, network_of, open_pretrained
+from pipeline.engine.pretrained.rally_model import RallyModel
+from pipeline.engine.pretrained.source import PretrainedModel, knobs_at, network_of, open_pretrained
 from pipeline.networks.classifier import Classifier
 from pipeline.networks.inits import width_ratio
 from pipeline.networks.pooling import First
