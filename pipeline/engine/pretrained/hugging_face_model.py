@@ -20,7 +20,7 @@ from pipeline.engine.pretrained.names import SYNONYMS
 from pipeline.engine.pretrained.weight_map import Misfit, unpack
 from pipeline.identity import tokenizer_digest
 from pipeline.networks.transformer import GPT
-from pipeline.networks.weights import Shapes, not_finite, shapes_in
+from pipeline.networks.weights import Shapes, first_not_finite, shapes_in
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.names import suggest
@@ -46,7 +46,7 @@ class HuggingFaceModel:
             )
         self.stock = ARCHITECTURES[family]
         try:
-            self.said = _in_words_of_today({**self.stock.usual, **said})
+            self.said = _modernized({**self.stock.usual, **said})
             told = self.stock.knobs(self.said)
             self.length = int(self.said["n_positions" if "n_positions" in self.said else "max_position_embeddings"])
             self.vocabulary = int(self.said["vocab_size"])
@@ -55,7 +55,7 @@ class HuggingFaceModel:
         layers = said.get("layer_types")
         if layers is not None and (not isinstance(layers, list) or any(kind != "full_attention" for kind in layers)):
             raise UserError(f"{config}: layer_types: {layers!r:.60} has no place here; only 'full_attention' in all layers has")
-        if problems := [f"{config}: {line}" for line in _unfit(told, self.stock.holds)]:
+        if problems := [f"{config}: {line}" for line in _unsupported(told, self.stock.holds)]:
             raise UserError(*problems)
         self.knobs = dict(self.stock.holds) | {knob: (value,) for knob, value in told.items()}
 
@@ -66,18 +66,18 @@ class HuggingFaceModel:
     def fill(self, network: nn.Module) -> None:
         assert isinstance(network, GPT)
         for key, wanted in self.stock.config(network.knobs).items():
-            if key in self.said and key not in UNHEEDED and self.said[key] not in (wanted, None):
+            if key in self.said and key not in IGNORED_KEYS and self.said[key] not in (wanted, None):
                 raise UserError(
                     f"{self.folder / 'config.json'}: {key}: {self.said[key]!r:.200} has no place here; {wanted} would do"
                 )
         weights = {name: weight.detach() for name, weight in network.named_parameters()}
         theirs = self._weights()
-        if name := not_finite(theirs):
+        if name := first_not_finite(theirs):
             raise UserError(f"{self.folder}: {name} holds numbers that are not finite: the file is damaged")
         try:
             unpack(theirs, weights, self.stock.pieces, network.knobs)
         except Misfit as misfit:
-            raise UserError(f"{self.folder}: {misfit.theirs} {_why(misfit)}") from None
+            raise UserError(f"{self.folder}: {misfit.theirs} {_misfit_reason(misfit)}") from None
 
     def shapes(self) -> Shapes:
         return {name: shape for file in self._files() for name, shape in shapes_in(file).items()}
@@ -95,7 +95,7 @@ class HuggingFaceModel:
         return files
 
 
-def _unfit(told: Mapping[str, Any], holds: Mapping[str, tuple[Any, ...]]) -> Iterator[str]:
+def _unsupported(told: Mapping[str, Any], holds: Mapping[str, tuple[Any, ...]]) -> Iterator[str]:
     """What a config.json says in another type than the knob that it tells, or with a value that has no place."""
     for knob, value in told.items():
         kind = Model.model_fields[knob].annotation
@@ -108,10 +108,10 @@ def _unfit(told: Mapping[str, Any], holds: Mapping[str, tuple[Any, ...]]) -> Ite
 
 
 # What is no question of the weights: how long a context may be (a window is none in a shorter one: `knobs_at`), and dropout.
-UNHEEDED = ("n_positions", "max_position_embeddings", "sliding_window", "resid_pdrop", "embd_pdrop", "attn_pdrop")
+IGNORED_KEYS = ("n_positions", "max_position_embeddings", "sliding_window", "resid_pdrop", "embd_pdrop", "attn_pdrop")
 
 
-def _in_words_of_today(said: Mapping[str, Any]) -> dict[str, Any]:
+def _modernized(said: Mapping[str, Any]) -> dict[str, Any]:
     """A config.json with one word for each activation, and its rotary positions told as transformers 5 tells them."""
     words = {key: value for key, value in said.items() if key not in ("rope_theta", "rope_scaling", "partial_rotary_factor")}
     for key in {"activation_function", "hidden_act"} & words.keys():
@@ -125,7 +125,7 @@ def _in_words_of_today(said: Mapping[str, Any]) -> dict[str, Any]:
     return words
 
 
-def _why(misfit: Misfit) -> str:
+def _misfit_reason(misfit: Misfit) -> str:
     match misfit.ours.rpartition("."):
         case "", _, "":
             return "has no place in our networks"

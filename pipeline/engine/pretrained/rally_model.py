@@ -8,21 +8,21 @@ import torch
 from torch import nn
 
 from pipeline.artifacts.reading import made_for
-from pipeline.engine.pretrained.architectures import value_of
+from pipeline.engine.pretrained.architectures import normalized_value
 from pipeline.networks.inits import width_ratio
-from pipeline.networks.weights import Shapes, load_weights, not_finite, open_network, shapes_in
+from pipeline.networks.weights import Shapes, first_not_finite, load_weights, open_network, shapes_in
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
-from pipeline.tasks.model_description import described
+from pipeline.tasks.model_description import read_description
 from pipeline.tasks.table import TASKS
 
 # Knobs in which a model may differ from the one that it starts from.
-LOOSE = ("context_length", "dropout", "dropout_schedule", "init", "base_width")
-OF_IMAGES = ("network", "patch_size", "kernel_size", "downsample")
+FREE_KNOBS = ("context_length", "dropout", "dropout_schedule", "init", "base_width")
+IMAGE_KNOBS = ("network", "patch_size", "kernel_size", "downsample")
 # Knobs that say nothing of a network of some kind of task.
-SILENT = {
-    "language": (*OF_IMAGES, "pooling", "causal"),
-    "classify": (*OF_IMAGES, "tie_embeddings"),
+UNUSED_KNOBS = {
+    "language": (*IMAGE_KNOBS, "pooling", "causal"),
+    "classify": (*IMAGE_KNOBS, "tie_embeddings"),
     "vision": ("tie_embeddings",),
 }
 
@@ -31,13 +31,13 @@ class RallyModel:
     """A folder that the stage train left, under whatever name."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, found = folder, described(folder)
+        self.folder, found = folder, read_description(folder)
         self.model, self.kind, self.shape = found.model, found.task, found.shape
         self.tokenizer, self.sha256 = found.tokenizer, found.sha256
         self.length, self.vocabulary, self.classes = self.model.context_length, self.shape.vocabulary, self.shape.classes
         self.ratio = width_ratio(self.model)
-        loose = {*(LOOSE if self.model.position != "learned" else LOOSE[1:]), *SILENT[self.kind]}
-        self.knobs = {knob: (value_of(self.model, knob),) for knob in Model.model_fields if knob not in loose}
+        loose = {*(FREE_KNOBS if self.model.position != "learned" else FREE_KNOBS[1:]), *UNUSED_KNOBS[self.kind]}
+        self.knobs = {knob: (normalized_value(self.model, knob),) for knob in Model.model_fields if knob not in loose}
 
     def same_tokenizer(self, tokens: Path) -> bool:
         return made_for(tokens) == self.tokenizer
@@ -58,5 +58,5 @@ class RallyModel:
 
 
 def _check_finite(folder: Path, network: nn.Module) -> None:
-    if name := not_finite(dict(network.named_parameters())):
+    if name := first_not_finite(dict(network.named_parameters())):
         raise UserError(f"{folder}: {name} holds numbers that are not finite: its training diverged, or the file is damaged")

@@ -14,7 +14,7 @@ from torch import nn
 from pipeline.engine.pretrained.hugging_face_model import HuggingFaceModel
 from pipeline.engine.pretrained.rally_model import RallyModel
 from pipeline.networks.transformer import GPT
-from pipeline.networks.weights import Shapes, TooLarge, built
+from pipeline.networks.weights import Shapes, TooLarge, build_within_limit
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.parse import parse
@@ -73,7 +73,7 @@ def open_pretrained(folder: Path) -> PretrainedModel:
     raise UserError(f"{folder}: holds no model: neither a model.json of ours nor a config.json of Hugging Face's")
 
 
-def network_of(found: PretrainedModel, like: Model, vocabulary: int | None = None) -> GPT:
+def load_network(found: PretrainedModel, like: Model, vocabulary: int | None = None) -> GPT:
     """A network of the knobs that a given model has, filled, not to be trained; for what it leaves open, those that do with the
     least.
 
@@ -86,7 +86,7 @@ def network_of(found: PretrainedModel, like: Model, vocabulary: int | None = Non
         assert isinstance(network, GPT), "who tells classes is opened as what it is"
         return network.eval().requires_grad_(False)
     refused: list[UserError] = []
-    for knobs in knobs_of(found, like):
+    for knobs in candidate_models(found, like):
         try:
             network = _empty_network(found, knobs, vocabulary or found.vocabulary)
             found.fill(network)
@@ -105,14 +105,14 @@ def _empty_network(found: PretrainedModel, knobs: Model, vocabulary: int) -> GPT
     """
     shapes = found.shapes()
     try:
-        network = built(shapes, functools.partial(GPT, knobs, vocabulary, torch.Generator()))
+        network = build_within_limit(shapes, functools.partial(GPT, knobs, vocabulary, torch.Generator()))
     except TooLarge:
         raise UserError(f"{found.folder}: its weights are fewer than those of the network that it describes") from None
     assert isinstance(network, GPT)
     return network
 
 
-def knobs_of(found: PretrainedModel, like: Model) -> Iterator[Model]:
+def candidate_models(found: PretrainedModel, like: Model) -> Iterator[Model]:
     """The knobs that a given model may have, those with the fewest weights first.
 
     Args:
@@ -122,14 +122,14 @@ def knobs_of(found: PretrainedModel, like: Model) -> Iterator[Model]:
         yield found.model
         return
     length = min(found.length, like.context_length)
-    wanted = knobs_at(found, length)
+    wanted = required_knobs(found, length)
     for values in itertools.product(*wanted.values()):
         told = like.model_dump() | dict(zip(wanted, values, strict=True))
         free = {"context_length": length, "dropout": 0.0, "stochastic_depth": 0.0, "init": "gpt2"}
         yield parse(Model, told | free, (str(found.folder),))
 
 
-def knobs_at(found: PretrainedModel, length: int) -> dict[str, tuple[Any, ...]]:
+def required_knobs(found: PretrainedModel, length: int) -> dict[str, tuple[Any, ...]]:
     """What our knobs must be where a model reads contexts of some length: a window that is wider than they are is none."""
     knobs = dict(found.knobs)
     if knobs["attention"] != ("window",):
