@@ -264,10 +264,10 @@ def test_dropout_is_the_same_for_a_batch_and_for_its_micro_batches(name: str) ->
 
 def test_the_deeper_a_branch_the_more_examples_skip_it_and_the_mean_stays() -> None:
     model = a_model(knobs(model__stochastic_depth=0.5, model__init="fan_in"))
-    rates = [branch.rate for block in model.blocks for branch in block.layer_dropouts]
+    rates = [branch.rate for block in model.blocks for branch in block.stochastic_depths]
     assert rates == [0.125, 0.25, 0.375, 0.5]
     x = torch.ones(4000, 3, 2)
-    left = model.blocks[1].layer_dropouts[1](x, DropoutState(seed=3, step=8, progress=0.7, rows=slice(0, 4000), batch=4000))
+    left = model.blocks[1].stochastic_depths[1](x, DropoutState(seed=3, step=8, progress=0.7, rows=slice(0, 4000), batch=4000))
     assert set(left[:, 0, 0].tolist()) == {0.0, 2.0}
     assert torch.equal(left, left[:, :1, :1].expand_as(left))
     assert abs(float(left.mean()) - 1) < 0.05

@@ -175,7 +175,7 @@ def test_what_shrinks_a_map_is_torchs(name: str, size: tuple[int, int]) -> None:
         wanted = conv(F.pad(maps, missing))
     else:
         wanted = maps
-    assert shrink.left == tuple(wanted.shape[2:])
+    assert shrink.size_after == tuple(wanted.shape[2:])
     torch.testing.assert_close(shrink(as_positions(maps)), as_positions(wanted))
 
 

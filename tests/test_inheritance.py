@@ -212,7 +212,7 @@ def test_what_is_frozen_stays_bit_by_bit_and_what_is_new_learns(changes: dict[st
     moved = {name for name, weight in weights(progress).items() if not torch.equal(weight, before[name])}
     assert moved == {name for name in before if name.startswith(NEW)}
     assert progress.updates[6].keys() == moved, "how far a step moves it is asked of what moves alone"
-    assert not any("embedding" in name or "blocks" in name for name in progress.optimizer.state())
+    assert not any("embedding" in name or "blocks" in name for name in progress.optimizer.state_dict())
     assert progress.validations[-1]["loss"] < task.uniform_loss
 
 
@@ -235,16 +235,16 @@ def test_a_classifier_teaches_a_smaller_one(kind: dict[str, Any], tmp_path: Path
     teacher = leave_trained(tmp_path / "given", data, knobs(**kind, train__steps=40, model__width=32))
     params = knobs(**kind, train__teacher=str(tmp_path / "given"), train__distill_weight=1.0, train__steps=40, model__depth=1)
     progress, task, runtime = started(params, data)
-    batch, noise = task.batch("train", np.arange(16)), DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
+    batch, dropout_state = task.batch("train", np.arange(16)), DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
     with torch.no_grad():
-        before = task.loss(progress.model, batch, noise)
+        before = task.loss(progress.model, batch, dropout_state)
         said = (teacher.model(batch.inputs) / 2).log_softmax(dim=-1)
-        mine = (progress.model(batch.inputs, noise) / 2).log_softmax(dim=-1)
+        mine = (progress.model(batch.inputs, dropout_state) / 2).log_softmax(dim=-1)
         assert float(before.minimized) == pytest.approx(4 * float((said.exp() * (said - mine)).sum()), rel=1e-4)
         assert task.loss(progress.model, batch).objective is None
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     with torch.no_grad():
-        assert float(task.loss(progress.model, batch, noise).minimized) < 0.5 * float(before.minimized)
+        assert float(task.loss(progress.model, batch, dropout_state).minimized) < 0.5 * float(before.minimized)
     assert progress.validations[-1]["accuracy"] > 0.5
 
 

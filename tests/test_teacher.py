@@ -87,10 +87,10 @@ def test_outside_training_the_teacher_is_not_asked_and_what_is_shown_is_the_plai
     student, teacher = a_network(0), a_network(1).requires_grad_(False)
     plain = LanguageModelling(Path(), student.knobs, Shape(VOCABULARY))
     taught = LanguageModelling(Path(), student.knobs, Shape(VOCABULARY), Objective(teacher=Teacher(teacher, 0.5, 2.0)))
-    for noise in (None, NOISE):
-        ours, theirs = (task.loss(student, a_batch(), noise) for task in (taught, plain))
+    for dropout_state in (None, NOISE):
+        ours, theirs = (task.loss(student, a_batch(), dropout_state) for task in (taught, plain))
         assert torch.equal(ours.total.detach(), theirs.total.detach()) and torch.equal(ours.count, theirs.count)
-        assert (ours.objective is None) == (noise is None)
+        assert (ours.objective is None) == (dropout_state is None)
 
 
 # ------------------------------------------------------------------------------------------------------------ from a folder
@@ -134,10 +134,10 @@ def test_a_student_learns_from_its_teacher_alone(accumulation: int, precision: s
     )
     progress, task, runtime = started(params, tokens)
     batch = task.batch("train", torch.arange(8).numpy() * 9)
-    noise = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 8), batch=8)
-    before = float(task.loss(progress.model, batch, noise).minimized.detach())
+    dropout_state = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 8), batch=8)
+    before = float(task.loss(progress.model, batch, dropout_state).minimized.detach())
     fit(progress, task, params.train, params.seed, runtime, Keeping())
-    assert float(task.loss(progress.model, batch, noise).minimized.detach()) < 0.25 * before
+    assert float(task.loss(progress.model, batch, dropout_state).minimized.detach()) < 0.25 * before
     # It has never followed the text, and yet has learned it: what the teacher knew it knows.
     assert progress.validations[-1]["loss"] < 0.5 * progress.validations[0]["loss"] or progress.validations[-1]["loss"] < 0.8
 

@@ -33,7 +33,7 @@ class KVCache:
 
     keys: list[Float[Tensor, "B K C d"]]
     values: list[Float[Tensor, "B K C d"]]
-    before: Int[Tensor, "B R"]
+    recent_ids: Int[Tensor, "B R"]
     length: int = 0
 
     def extend(
@@ -61,7 +61,7 @@ class Attention(nn.Module):
         super().__init__()
         self.causal = causal
         self.heads, self.kv_heads = model.heads, model.kv_heads or model.heads
-        self.layer, self.window, self.qk_norm, self.cap = layer, model.window, model.qk_norm, model.attention_softcap
+        self.layer, self.window, self.qk_norm, self.softcap = layer, model.window, model.qk_norm, model.attention_softcap
         self.scale = (model.width // model.heads * width_ratio(model)) ** -0.5
         self.project = nn.Linear(model.width, self.projections() * (model.width // model.heads), bias=model.bias)
         self.output = nn.Linear(model.width, model.width, bias=model.bias)
@@ -71,27 +71,31 @@ class Attention(nn.Module):
         return self.heads + 2 * self.kv_heads
 
     def forward(
-        self, x: Float[Tensor, "B T D"], position: Position, cache: KVCache | None, real: Bool[Tensor, "B T"] | None = None
+        self,
+        x: Float[Tensor, "B T D"],
+        position: Position,
+        cache: KVCache | None,
+        attention_mask: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """What each position gathers; with `real`, from those places alone that are no padding."""
         q, k, v = self._queries_keys_values(x, position, cache.length if cache else 0)
         if cache:
             k, v = cache.extend(self.layer, k, v)
-        bias = _with_padding_hidden(position.bias(q.shape[2], k.shape[2]), real, q)
-        return self.output(self.mix(q, self._shared(k), self._shared(v), bias).transpose(1, 2).flatten(2))
+        bias = _with_padding_hidden(position.bias(q.shape[2], k.shape[2]), attention_mask, q)
+        return self.output(self.attend(q, self._repeat_kv(k), self._repeat_kv(v), bias).transpose(1, 2).flatten(2))
 
     def _queries_keys_values(
         self, x: Float[Tensor, "B T D"], position: Position, start: int
     ) -> tuple[Float[Tensor, "B H T d"], Float[Tensor, "B K T d"], Float[Tensor, "B K T d"]]:
         # Queries and keys of all heads are turned together: half the kernels.
-        together = self.project(x).unflatten(-1, (self.projections(), -1))
-        qk, v = together.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
+        projected = self.project(x).unflatten(-1, (self.projections(), -1))
+        qk, v = projected.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
         if self.qk_norm:
             qk = F.rms_norm(qk, qk.shape[-1:], eps=EPSILON)
-        q, k = position.turn(qk, start).transpose(1, 2).split((self.heads, self.kv_heads), dim=1)
+        q, k = position.rotate(qk, start).transpose(1, 2).split((self.heads, self.kv_heads), dim=1)
         return q, k, v.transpose(1, 2)
 
-    def _shared(self, x: Float[Tensor, "B K S d"]) -> Float[Tensor, "B H S d"]:
+    def _repeat_kv(self, x: Float[Tensor, "B K S d"]) -> Float[Tensor, "B H S d"]:
         """Keys or values for every head of queries: neighbours share one."""
         return x if self.kv_heads == self.heads else x.repeat_interleave(self.heads // self.kv_heads, dim=1)
 
@@ -102,7 +106,7 @@ class Attention(nn.Module):
         place = torch.arange(keys - queries, keys, device=device)[:, None]
         return torch.arange(keys, device=device) <= place
 
-    def mix(
+    def attend(
         self,
         q: Float[Tensor, "B H T d"],
         k: Float[Tensor, "B H S d"],
@@ -110,22 +114,22 @@ class Attention(nn.Module):
         bias: Float[Tensor, "... T S"] | None = None,
     ) -> Float[Tensor, "B H T d"]:
         """The values, weighed by how well their keys answer each query."""
-        if self.writes_out(q):
+        if self.uses_eager(q):
             return self.weights(q, k, bias) @ v
         queries, keys = q.shape[2], k.shape[2]
-        if bias is None and queries in (1, keys) and self.sees_all(keys):
+        if bias is None and queries in (1, keys) and self.sees_every_key(keys):
             return F.scaled_dot_product_attention(q, k, v, is_causal=self.causal and queries == keys, scale=self.scale)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=self._mask(q, keys, bias), scale=self.scale)
 
-    def writes_out(self, q: Tensor) -> bool:
+    def uses_eager(self, q: Tensor) -> bool:
         """Whether the probabilities are held, or left to torch's kernel."""
-        if self.cap:  # which none of torch's kernels has
+        if self.softcap:  # which none of torch's kernels has
             return True
         if self.kernel == "auto":  # torch's CPU kernel for bfloat16 is five times slower than what is written out (torch 2.13)
             return q.dtype == torch.bfloat16 and q.device.type == "cpu"
         return self.kernel == "eager"
 
-    def sees_all(self, keys: int) -> bool:
+    def sees_every_key(self, keys: int) -> bool:
         """Whether a position looks back at all of so many keys, so that the causal kernel will do."""
         return True
 
@@ -146,24 +150,26 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B H T S"]:
         """How well each key answers each query, of which the softmax is taken; -inf where a query may not look."""
         mask = self._mask(q, k.shape[2], bias)
-        if self.cap:
-            return (q @ k.mT * (self.scale / self.cap)).tanh() * self.cap + mask
+        if self.softcap:
+            return (q @ k.mT * (self.scale / self.softcap)).tanh() * self.softcap + mask
         if bias is not None:
             mask = mask.expand(*q.shape[:2], -1, -1).flatten(0, 1)
         # The product, its scale and the mask are one kernel; one by one they would pass over the scores four times.
         return torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=self.scale).unflatten(0, q.shape[:2])
 
     def maps(
-        self, x: Float[Tensor, "B T D"], position: Position, real: Bool[Tensor, "B T"] | None = None
+        self, x: Float[Tensor, "B T D"], position: Position, attention_mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B H T T"]:
         """What each position looks at, for an input of this layer."""
         q, k, _ = self._queries_keys_values(x, position, start=0)
-        return self.weights(q, self._shared(k), _with_padding_hidden(position.bias(x.shape[1], x.shape[1]), real, q))
+        return self.weights(
+            q, self._repeat_kv(k), _with_padding_hidden(position.bias(x.shape[1], x.shape[1]), attention_mask, q)
+        )
 
     def scores(self, x: Float[Tensor, "B T D"], position: Position) -> Float[Tensor, "B H T T"] | None:
         """How well each key answers each query, before anything is added, bent or hidden; None where no key is asked."""
         q, k, _ = self._queries_keys_values(x, position, start=0)
-        return q @ self._shared(k).mT * self.scale
+        return q @ self._repeat_kv(k).mT * self.scale
 
 
 class WindowAttention(Attention):
@@ -177,7 +183,7 @@ class WindowAttention(Attention):
         near = (torch.arange(keys, device=device) - place).abs() < self.window
         return super().visible(queries, keys, device) & near
 
-    def sees_all(self, keys: int) -> bool:
+    def sees_every_key(self, keys: int) -> bool:
         return keys <= self.window
 
 
@@ -196,7 +202,7 @@ class AverageAttention(Attention):
         v = self.project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         return v, v, v  # the cache wants keys; nobody reads them
 
-    def mix(
+    def attend(
         self,
         q: Float[Tensor, "B H T d"],
         k: Float[Tensor, "B H S d"],
@@ -219,12 +225,12 @@ class AverageAttention(Attention):
 
 
 def _with_padding_hidden(
-    bias: Float[Tensor, "H T S"] | None, real: Bool[Tensor, "B S"] | None, q: Float[Tensor, "B H T d"]
+    bias: Float[Tensor, "H T S"] | None, attention_mask: Bool[Tensor, "B S"] | None, q: Float[Tensor, "B H T d"]
 ) -> Float[Tensor, "... T S"] | None:
     """A bias that hides padding too. A place that is padding itself sees itself, for it must see something."""
-    if real is None:
+    if attention_mask is None:
         return bias
-    seen = real[:, None, None, :] | torch.eye(real.shape[1], dtype=torch.bool, device=real.device)
+    seen = attention_mask[:, None, None, :] | torch.eye(attention_mask.shape[1], dtype=torch.bool, device=attention_mask.device)
     added = q.new_zeros(seen.shape) if bias is None else bias.to(q.dtype)
     return added.masked_fill(~seen, -torch.inf)
 

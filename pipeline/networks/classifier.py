@@ -45,7 +45,7 @@ class Encoder(nn.Module):
         initialise(self.named_parameters(), self.knobs, generator, branches_add_up=adds_up)
 
     def classes(
-        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None, noise: DropoutState | None
+        self, x: Float[Tensor, "B T D"], attention_mask: Bool[Tensor, "B T"] | None, dropout_state: DropoutState | None
     ) -> Float[Tensor, "B K"]:
         """Logits of each class.
 
@@ -54,17 +54,19 @@ class Encoder(nn.Module):
         """
         if isinstance(self.pooling, FirstPooling):
             x = torch.cat((self.pooling.start.to(x.dtype).expand(len(x), 1, -1), x), dim=1)
-            real = None if real is None else torch.cat((real.new_ones(len(x), 1), real), dim=1)
-        counted = x.new_ones(x.shape[:2], dtype=torch.bool) if real is None else real
-        return self.logits(self.pooling(self.features(x, real, noise), counted))
+            attention_mask = (
+                None if attention_mask is None else torch.cat((attention_mask.new_ones(len(x), 1), attention_mask), dim=1)
+            )
+        counted = x.new_ones(x.shape[:2], dtype=torch.bool) if attention_mask is None else attention_mask
+        return self.logits(self.pooling(self.features(x, attention_mask, dropout_state), counted))
 
     def features(
-        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None, noise: DropoutState | None
+        self, x: Float[Tensor, "B T D"], attention_mask: Bool[Tensor, "B T"] | None, dropout_state: DropoutState | None
     ) -> Float[Tensor, "B T D"]:
         """What the last block leaves at each place, normed."""
-        x = self.dropout(self.position.embed(x, 0), noise)
+        x = self.dropout(self.position.embed(x, 0), dropout_state)
         for block in self.blocks:
-            x = block(x, self.position, noise, None, real)
+            x = block(x, self.position, dropout_state, None, attention_mask)
         return self.final_norm(x)
 
     def logits(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
@@ -85,6 +87,6 @@ class Classifier(Encoder):
         self.mixer = MIXERS[model.embedding_mixer](model, vocabulary)
         self.draw(generator)
 
-    def forward(self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
+    def forward(self, ids: Int[Tensor, "B T"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B K"]:
         some = ids.clamp(min=0)  # what is looked up in place of padding is seen by nobody
-        return self.classes(self.mixer(some, self.embedding(some)), ids != PADDING, noise)
+        return self.classes(self.mixer(some, self.embedding(some)), ids != PADDING, dropout_state)

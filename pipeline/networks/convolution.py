@@ -67,8 +67,8 @@ class ConvolutionBlock(Block):
     def __init__(self, model: Model, layer: int, size: Size) -> None:
         super().__init__(model, layer, "convolution", Convolution(model, size))
 
-    def forward(self, x: Float[Tensor, "B T D"], noise: DropoutState | None) -> Float[Tensor, "B T D"]:
-        return self.through(x, self.convolution, noise)
+    def forward(self, x: Float[Tensor, "B T D"], dropout_state: DropoutState | None) -> Float[Tensor, "B T D"]:
+        return self.add_branches(x, self.convolution, dropout_state)
 
 
 class Downsample(nn.Module):
@@ -83,7 +83,7 @@ class Downsample(nn.Module):
         return x
 
     @property
-    def left(self) -> Size:
+    def size_after(self) -> Size:
         """The size of the map behind it."""
         return self.size
 
@@ -95,7 +95,7 @@ class MaxPool(Downsample):
         return as_positions(F.max_pool2d(as_map(x, self.size), self.square, ceil_mode=True))
 
     @property
-    def left(self) -> Size:
+    def size_after(self) -> Size:
         return halved(self.size)
 
 

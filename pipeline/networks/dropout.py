@@ -49,14 +49,14 @@ class Dropout(nn.Module):
         super().__init__()
         self.rate, self.schedule, self.site = rate, DROPOUT_SCHEDULES[schedule], site
 
-    def forward(self, x: Float[Tensor, "B T D"], noise: DropoutState | None) -> Float[Tensor, "B T D"]:
-        rate = self.rate * self.schedule(noise.progress) if noise and self.rate else 0.0
-        if not noise or not rate:
+    def forward(self, x: Float[Tensor, "B T D"], dropout_state: DropoutState | None) -> Float[Tensor, "B T D"]:
+        rate = self.rate * self.schedule(dropout_state.progress) if dropout_state and self.rate else 0.0
+        if not dropout_state or not rate:
             return x
-        kept = noise.uniform(self.site, self.drawn_for(x)) >= rate
-        return x * kept / (1 - rate)
+        keep = dropout_state.uniform(self.site, self.mask_like(x)) >= rate
+        return x * keep / (1 - rate)
 
-    def drawn_for(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B _ _"]:
+    def mask_like(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B _ _"]:
         """Of what shape the draw is."""
         return x
 
@@ -67,7 +67,7 @@ class StochasticDepth(Dropout):
     Source: Huang et al., "Deep Networks with Stochastic Depth", 2016.
     """
 
-    def drawn_for(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B 1 1"]:
+    def mask_like(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B 1 1"]:
         return x[:, :1, :1]
 
 

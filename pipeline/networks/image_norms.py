@@ -54,14 +54,14 @@ class BatchNorm(nn.Module):
         self.mean = nn.Parameter(torch.zeros(width), requires_grad=False)
         self.variance = nn.Parameter(torch.ones(width), requires_grad=False)
 
-    def forward(self, x: Float[Tensor, "B T D"], noise: DropoutState | None = None) -> Float[Tensor, "B T D"]:
-        training = noise is not None
+    def forward(self, x: Float[Tensor, "B T D"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B T D"]:
+        training = dropout_state is not None
         return F.batch_norm(x.mT, self.mean, self.variance, self.weight, self.bias, training, MOMENTUM, EPSILON).mT
 
 
-def with_state(norm: nn.Module, noise: DropoutState | None) -> Callable[[Tensor], Tensor]:
+def with_state(norm: nn.Module, dropout_state: DropoutState | None) -> Callable[[Tensor], Tensor]:
     """The norm as it is at this place of the training; most are the same everywhere."""
-    return functools.partial(norm, noise=noise) if isinstance(norm, BatchNorm) else norm
+    return functools.partial(norm, dropout_state=dropout_state) if isinstance(norm, BatchNorm) else norm
 
 
 IMAGE_NORMS: dict[str, Callable[[int, bool], nn.Module]] = {

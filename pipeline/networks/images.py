@@ -59,19 +59,19 @@ class CNN(nn.Module):
         size: Size = self.patches.size
         for layer in range(model.depth):
             self.blocks.append(ConvolutionBlock(model, layer, size))
-            shrink = DOWNSAMPLES[model.downsample if layer < model.depth - 1 else "none"](model, size)
-            self.shrinks.append(shrink)
-            size = shrink.left
+            downsample = DOWNSAMPLES[model.downsample if layer < model.depth - 1 else "none"](model, size)
+            self.shrinks.append(downsample)
+            size = downsample.size_after
         self.final_norm = final_norm(model)
         self.pooling = POOLINGS[model.pooling](model)
         self.head = nn.Linear(model.width, outputs, bias=model.bias)
         initialise(self.named_parameters(), model, generator, branches_add_up=RESIDUALS[model.residual].branches_add_up)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
-        x = self.dropout(self.patches(images), noise)
-        for block, shrink in zip(self.blocks, self.shrinks, strict=True):
-            x = shrink(block(x, noise))
-        x = with_state(self.final_norm, noise)(x)
+    def forward(self, images: Float[Tensor, "B H W C"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B K"]:
+        x = self.dropout(self.patches(images), dropout_state)
+        for block, downsample in zip(self.blocks, self.shrinks, strict=True):
+            x = downsample(block(x, dropout_state))
+        x = with_state(self.final_norm, dropout_state)(x)
         pooled = self.pooling(x, x.new_ones(x.shape[:2], dtype=torch.bool))
         return self.head(scaled_for_head(pooled, self.knobs))
 
@@ -88,8 +88,8 @@ class ImageTransformer(Encoder):
         self.patches = patches
         self.draw(generator)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
-        return self.classes(self.patches(images), None, noise)
+    def forward(self, images: Float[Tensor, "B H W C"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B K"]:
+        return self.classes(self.patches(images), None, dropout_state)
 
 
 class MLP(nn.Module):
@@ -111,10 +111,10 @@ class MLP(nn.Module):
         self.head = nn.Linear(sizes[-1], outputs, bias=model.bias)
         initialise(self.named_parameters(), model, generator, branches_add_up=False)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
+    def forward(self, images: Float[Tensor, "B H W C"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B K"]:
         x = images.flatten(1).unsqueeze(1)  # one position
         for layer, norm, dropout in zip(self.layers, self.norms, self.dropouts, strict=True):
-            x = dropout(self.activation.function(with_state(norm, noise)(layer(x))), noise)
+            x = dropout(self.activation.function(with_state(norm, dropout_state)(layer(x))), dropout_state)
         return self.head(scaled_for_head(x.squeeze(1), self.knobs))
 
 
@@ -126,7 +126,7 @@ class LinearClassifier(nn.Module):
         self.head = nn.Linear(image[0] * image[1] * image[2], outputs, bias=True)
         initialise(self.named_parameters(), model, generator, branches_add_up=False)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
+    def forward(self, images: Float[Tensor, "B H W C"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B K"]:
         return self.head(images.flatten(1))
 
 

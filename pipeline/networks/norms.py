@@ -68,8 +68,8 @@ class DynamicTanh(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width)) if bias else None
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        bent = (self.scale * x).tanh() * self.weight
-        return bent if self.bias is None else bent + self.bias
+        squashed = (self.scale * x).tanh() * self.weight
+        return squashed if self.bias is None else squashed + self.bias
 
 
 class NoNorm(nn.Module):

@@ -19,8 +19,8 @@ class Pooling(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
 
-    def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
-        counted = real.unsqueeze(-1).to(x.dtype)
+    def forward(self, x: Float[Tensor, "B T D"], attention_mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+        counted = attention_mask.unsqueeze(-1).to(x.dtype)
         return (x * counted).sum(dim=1) / counted.sum(dim=1)
 
 
@@ -34,7 +34,7 @@ class FirstPooling(Pooling):
         super().__init__(model)
         self.start = nn.Parameter(torch.zeros(1, model.width))  # drawn like any embedding
 
-    def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+    def forward(self, x: Float[Tensor, "B T D"], attention_mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
         return x[:, 0]
 
 
@@ -44,8 +44,8 @@ class LastPooling(Pooling):
     Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018.
     """
 
-    def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
-        return x[torch.arange(len(x), device=x.device), real.sum(dim=1) - 1]
+    def forward(self, x: Float[Tensor, "B T D"], attention_mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+        return x[torch.arange(len(x), device=x.device), attention_mask.sum(dim=1) - 1]
 
 
 class AttentionPooling(Pooling):
@@ -58,9 +58,9 @@ class AttentionPooling(Pooling):
         super().__init__(model)
         self.query = nn.Parameter(torch.zeros(model.width))
 
-    def forward(self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+    def forward(self, x: Float[Tensor, "B T D"], attention_mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
         scores = (x @ self.query.to(x.dtype)) * x.shape[-1] ** -0.5
-        weights = scores.masked_fill(~real, -torch.inf).softmax(dim=-1)
+        weights = scores.masked_fill(~attention_mask, -torch.inf).softmax(dim=-1)
         return (weights.unsqueeze(1) @ x).squeeze(1)
 
 

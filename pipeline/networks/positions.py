@@ -30,7 +30,7 @@ class Position(nn.Module):
         """Token embeddings with what this scheme adds to them."""
         return x
 
-    def turn(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
+    def rotate(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
         """Queries and keys (N of them a position) as attention is to compare them."""
         return x
 
@@ -80,17 +80,17 @@ class RotaryPosition(Position):
     Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021.
     """
 
-    turns: Tensor
+    rotations: Tensor
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
         angle = _angles(model.context_length, model.width // model.heads, model.rotary_base)
         self.register_buffer("turns", torch.polar(torch.ones_like(angle), angle)[:, None], persistent=False)
 
-    def turn(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
+    def rotate(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-        turned = pairs * self.turns[start : start + x.shape[1]]
-        return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+        rotated = pairs * self.rotations[start : start + x.shape[1]]
+        return torch.view_as_real(rotated).flatten(-2).to(x.dtype)
 
 
 class AlibiPosition(Position):

@@ -24,7 +24,7 @@ class Branch(NamedTuple):
     """A layer, and what dropout leaves of that which is about to be added to the stream."""
 
     layer: Callable[[Tensor], Tensor]
-    kept: Callable[[Tensor], Tensor]
+    dropout: Callable[[Tensor], Tensor]
 
 
 class Residual(nn.Module):
@@ -44,7 +44,7 @@ class Residual(nn.Module):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
-            x = x + branch.kept(branch.layer(norm(x)))
+            x = x + branch.dropout(branch.layer(norm(x)))
         return x
 
 
@@ -60,7 +60,7 @@ class PostNorm(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
-            x = norm(x + branch.kept(branch.layer(x)))
+            x = norm(x + branch.dropout(branch.layer(x)))
         return x
 
 
@@ -76,9 +76,9 @@ class Sandwich(Residual):
     def forward(
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
-        each = iter(norms)
-        for before, after, branch in zip(each, each, branches, strict=True):
-            x = x + branch.kept(after(branch.layer(before(x))))
+        pairs = iter(norms)
+        for before, after, branch in zip(pairs, pairs, branches, strict=True):
+            x = x + branch.dropout(after(branch.layer(before(x))))
         return x
 
 
@@ -94,9 +94,9 @@ class Parallel(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         (norm,) = norms
-        read = norm(x)
+        normed = norm(x)
         for branch in branches:
-            x = x + branch.kept(branch.layer(read))
+            x = x + branch.dropout(branch.layer(normed))
         return x
 
 
@@ -116,7 +116,7 @@ class DepthScaled(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
-            x = torch.add(x, branch.kept(branch.layer(norm(x))), alpha=self.share)
+            x = torch.add(x, branch.dropout(branch.layer(norm(x))), alpha=self.share)
         return x
 
 
@@ -136,7 +136,7 @@ class ReZero(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for scale, norm, branch in zip(self.scale, norms, branches, strict=True):
-            x = x + scale * branch.kept(branch.layer(norm(x)))
+            x = x + scale * branch.dropout(branch.layer(norm(x)))
         return x
 
 
@@ -156,7 +156,7 @@ class LayerScale(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for gain, norm, branch in zip(self.gains, norms, branches, strict=True):
-            x = torch.addcmul(x, branch.kept(branch.layer(norm(x))), gain)
+            x = torch.addcmul(x, branch.dropout(branch.layer(norm(x))), gain)
         return x
 
 
@@ -169,7 +169,7 @@ class NoResidual(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
-            x = branch.kept(branch.layer(norm(x)))
+            x = branch.dropout(branch.layer(norm(x)))
         return x
 
 

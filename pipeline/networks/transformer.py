@@ -42,34 +42,39 @@ class Block(nn.Module):
         gathers: what the layer that gathers is called; `gather` is that layer.
     """
 
-    def __init__(self, model: Model, layer: int, gathers: str, gather: nn.Module) -> None:
+    def __init__(self, model: Model, layer: int, mixer_name: str, token_mixer: nn.Module) -> None:
         super().__init__()
         residual = RESIDUALS[model.residual]
         self.norms = nn.ModuleList(norm_for(model) for _ in range(residual.norms))
-        self.add_module(gathers, gather)
+        self.add_module(mixer_name, token_mixer)
         self.feed_forward = FeedForward(model)
         self.residual = residual(model)
-        self.dropouts, self.layer_dropouts = nn.ModuleList(), nn.ModuleList()
-        for number, branch in enumerate((gathers, "feed_forward"), start=1):
+        self.dropouts, self.stochastic_depths = nn.ModuleList(), nn.ModuleList()
+        for number, branch in enumerate((mixer_name, "feed_forward"), start=1):
             site, depth = f"{layer} {branch}", (BRANCHES * layer + number) / (BRANCHES * model.depth)
             self.dropouts.append(Dropout(model.dropout, model.dropout_schedule, site))
-            self.layer_dropouts.append(StochasticDepth(model.stochastic_depth * depth, model.dropout_schedule, f"{site} layer"))
+            self.stochastic_depths.append(
+                StochasticDepth(model.stochastic_depth * depth, model.dropout_schedule, f"{site} layer")
+            )
 
     def forward(self, *inputs: Any) -> Tensor:
         """The stream behind this block."""
         raise NotImplementedError
 
-    def through(
-        self, x: Float[Tensor, "B T D"], gather: Callable[[Tensor], Tensor], noise: DropoutState | None
+    def add_branches(
+        self, x: Float[Tensor, "B T D"], token_mixer: Callable[[Tensor], Tensor], dropout_state: DropoutState | None
     ) -> Float[Tensor, "B T D"]:
         """The stream behind both branches."""
-        norms = [with_state(norm, noise) for norm in self.norms]
-        branches = (Branch(gather, self._kept(0, noise)), Branch(self.feed_forward, self._kept(1, noise)))
+        norms = [with_state(norm, dropout_state) for norm in self.norms]
+        branches = (
+            Branch(token_mixer, self._dropouts(0, dropout_state)),
+            Branch(self.feed_forward, self._dropouts(1, dropout_state)),
+        )
         return self.residual(x, norms, branches)
 
-    def _kept(self, branch: int, noise: DropoutState | None) -> Callable[[Tensor], Tensor]:
+    def _dropouts(self, branch: int, dropout_state: DropoutState | None) -> Callable[[Tensor], Tensor]:
         """What the dropouts of a branch let through of what it adds."""
-        return lambda y: self.layer_dropouts[branch](self.dropouts[branch](y, noise), noise)
+        return lambda y: self.stochastic_depths[branch](self.dropouts[branch](y, dropout_state), dropout_state)
 
 
 class AttentionBlock(Block):
@@ -84,11 +89,11 @@ class AttentionBlock(Block):
         self,
         x: Float[Tensor, "B T D"],
         position: Position,
-        noise: DropoutState | None,
+        dropout_state: DropoutState | None,
         cache: KVCache | None = None,
-        real: Bool[Tensor, "B T"] | None = None,
+        attention_mask: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        return self.through(x, lambda y: self.attention(y, position, cache, real), noise)
+        return self.add_branches(x, lambda y: self.attention(y, position, cache, attention_mask), dropout_state)
 
 
 def final_norm(model: Model) -> nn.Module:
@@ -127,20 +132,20 @@ class GPT(nn.Module):
         initialise(self.named_parameters(), model, generator, branches_add_up=RESIDUALS[model.residual].branches_add_up)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None, cache: KVCache | None = None
+        self, ids: Int[Tensor, "B T"], dropout_state: DropoutState | None = None, cache: KVCache | None = None
     ) -> Float[Tensor, "B T V"]:
         """Logits. With `noise` as in training, without it as in use; with `cache` the ids go on where it ends."""
-        return self.logits(self.features(ids, noise, cache))
+        return self.logits(self.features(ids, dropout_state, cache))
 
     def features(
-        self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None, cache: KVCache | None = None
+        self, ids: Int[Tensor, "B T"], dropout_state: DropoutState | None = None, cache: KVCache | None = None
     ) -> Float[Tensor, "B T D"]:
         """What the last block leaves, normed: all that the head reads."""
         start = cache.length if cache else 0
         assert start + ids.shape[1] <= self.knobs.context_length, "more ids than the context holds"
-        x = self.dropout(self.position.embed(self._mixed(ids, cache), start), noise)
+        x = self.dropout(self.position.embed(self._mixed(ids, cache), start), dropout_state)
         for block in self.blocks:
-            x = block(x, self.position, noise, cache)
+            x = block(x, self.position, dropout_state, cache)
         if cache:
             cache.length = start + ids.shape[1]
         return self.final_norm(x)
@@ -149,9 +154,9 @@ class GPT(nn.Module):
         """The embeddings, mixed; after a cache with those that the mixer looks back at, which are cut off again."""
         if not cache:
             return self.mixer(ids, self.embedding(ids))
-        stretch = torch.cat((cache.before, ids), dim=1)
-        cache.before = stretch[:, max(0, stretch.shape[1] - self.mixer.reach) :]
-        return self.mixer(stretch, self.embedding(stretch))[:, -ids.shape[1] :]
+        window = torch.cat((cache.recent_ids, ids), dim=1)
+        cache.recent_ids = window[:, max(0, window.shape[1] - self.mixer.reach) :]
+        return self.mixer(window, self.embedding(window))[:, -ids.shape[1] :]
 
     def logits(self, features: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """What the head makes of some features; apart, so that a loss may take them in pieces."""
@@ -163,4 +168,4 @@ class GPT(nn.Module):
         knobs = self.knobs
         shape = (batch, knobs.kv_heads or knobs.heads, knobs.context_length, knobs.width // knobs.heads)
         room = [torch.zeros(shape, device=weight.device, dtype=weight.dtype) for _ in range(2 * len(self.blocks))]
-        return KVCache(room[::2], room[1::2], before=torch.empty(batch, 0, dtype=torch.long, device=weight.device))
+        return KVCache(room[::2], room[1::2], recent_ids=torch.empty(batch, 0, dtype=torch.long, device=weight.device))

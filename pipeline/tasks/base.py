@@ -75,7 +75,7 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        others, shares = (None if tensor is None else change(tensor) for tensor in (self.others, self.shares))
+        others, shares = (None if tensor is None else change(tensor) for tensor in (self.mixup_targets, self.mixup_shares))
         return Batch(change(self.inputs), change(self.targets), others, shares)
 
 
@@ -123,16 +123,16 @@ class Parts:
         return bool(self.source[-1] > 0)
 
     @cached_property
-    def begins(self) -> Int[np.ndarray, " P"]:
+    def starts(self) -> Int[np.ndarray, " P"]:
         """Where each begins, tokens from the beginning of the first."""
         return np.cumsum(self.sizes) - self.sizes
 
     @cached_property
-    def of_sources(self) -> Int[np.ndarray, " S"]:
+    def tokens_per_source(self) -> Int[np.ndarray, " S"]:
         """Tokens of each data set."""
         return np.bincount(self.source, weights=self.sizes).astype(np.int64)
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> Parts:
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> Parts:
         """Some of the parts."""
         return Parts(self.sizes[chosen], self.difficulty[chosen], self.source[chosen])
 
@@ -159,7 +159,7 @@ class Task(Protocol):
     def parts(self) -> Parts:
         """Of what the training data consists."""
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> Task:
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> Task:
         """The same task, with the training data cut down to some of its parts."""
 
     def build(self, generator: torch.Generator) -> nn.Module:
@@ -171,8 +171,8 @@ class Task(Protocol):
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         """The examples of a split with these numbers (0 .. size - 1); of the training split also shorter ones."""
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
         """A batch of training examples, changed at random where their meaning stays (augmentation), if there are such."""
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
         """The network's loss on a batch: with noise as in training, without as in use."""

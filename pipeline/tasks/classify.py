@@ -84,10 +84,10 @@ class Classification:
             self._parts = Parts(np.minimum(np.diff(bounds), self.length), begins["difficulty"], begins["source"])
         return self._parts
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> Classification:
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> Classification:
         assert self._chosen is None, "parts are chosen of the whole split"
         other = copy(self)
-        other._chosen, other._parts = np.flatnonzero(chosen), self.parts().among(chosen)
+        other._chosen, other._parts = np.flatnonzero(chosen), self.parts().subset(chosen)
         return other
 
     def build(self, generator: torch.Generator) -> Classifier:
@@ -109,10 +109,10 @@ class Classification:
         windows = np.where(inside, ids[np.where(inside, starts[:, None] + places, 0)].astype(np.int64), PADDING)
         return Batch(torch.from_numpy(windows), torch.from_numpy(labels[rows].astype(np.int64)))
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
-        training, teacher = noise is not None, self.objective.teacher
-        taught = teacher.says(batch.inputs) if teacher and training else None
-        return self.objective.loss(model(batch.inputs, noise), batch.targets, training, taught)
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
+        training, teacher = dropout_state is not None, self.objective.teacher
+        teacher_logits = teacher.class_logits(batch.inputs) if teacher and training else None
+        return self.objective.loss(model(batch.inputs, dropout_state), batch.targets, training, teacher_logits)

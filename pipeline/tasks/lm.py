@@ -75,10 +75,10 @@ class LanguageModelling:
             self._parts = Parts(np.diff(listed["end"], prepend=0), listed["difficulty"], listed["source"])
         return self._parts
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> LanguageModelling:
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> LanguageModelling:
         assert self._excerpt is None, "parts are chosen of the whole split"
         other = copy(self)
-        other._excerpt, other._parts = Excerpt(self.parts().sizes, chosen), self.parts().among(chosen)
+        other._excerpt, other._parts = Excerpt(self.parts().sizes, chosen), self.parts().subset(chosen)
         return other
 
     def ids(self, split: str) -> np.ndarray:
@@ -121,25 +121,25 @@ class LanguageModelling:
         targets[torch.from_numpy(places[:, 1:] >= count)] = IGNORED
         return Batch(windows[:, :-1], targets)
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
-        targets, training = batch.targets.flatten(), noise is not None
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
+        targets, training = batch.targets.flatten(), dropout_state is not None
         teacher = self.objective.teacher if training else None
         asked = (teacher, teacher.features(batch.inputs)) if teacher else None
         if not self.objective.loss_chunk:
-            return self._of_logits(model(batch.inputs, noise).flatten(0, 1), targets, training, asked, slice(None))
+            return self._of_logits(model(batch.inputs, dropout_state).flatten(0, 1), targets, training, asked, slice(None))
         assert isinstance(model, GPT), "the logits of features are taken in pieces"
 
         def piece(features: Tensor, rows: slice) -> Loss:
             return self._of_logits(model.logits(features), targets[rows], training, asked, rows)
 
-        return in_chunks(piece, model.features(batch.inputs, noise).flatten(0, 1), self.objective.loss_chunk, model)
+        return in_chunks(piece, model.features(batch.inputs, dropout_state).flatten(0, 1), self.objective.loss_chunk, model)
 
     def _of_logits(
         self, logits: Tensor, targets: Tensor, training: bool, asked: tuple[Teacher, Tensor] | None, rows: slice
     ) -> Loss:
         """The loss of the logits in some rows; beside those that the teacher, who was asked, has for them."""
-        taught = asked[0].logits(asked[1][rows]) if asked else None
-        return self.objective.loss(logits, targets, training, taught)
+        teacher_logits = asked[0].logits(asked[1][rows]) if asked else None
+        return self.objective.loss(logits, targets, training, teacher_logits)

@@ -36,7 +36,7 @@ class Teacher:
     temperature: float
 
     @torch.no_grad()
-    def says(self, inputs: Tensor) -> Float[Tensor, "B K"]:
+    def class_logits(self, inputs: Tensor) -> Float[Tensor, "B K"]:
         """Of whole examples the logits of each class."""
         return self.network(inputs)
 
@@ -52,13 +52,13 @@ class Teacher:
         return self.network.logits(features)
 
     def loss(
-        self, logits: Float[Tensor, "N V"], taught: Float[Tensor, "N V"], counted: Bool[Tensor, " N"]
+        self, logits: Float[Tensor, "N V"], teacher_logits: Float[Tensor, "N V"], mask: Bool[Tensor, " N"]
     ) -> Float[Tensor, ""]:
         """How far the student's softened answers are from the teacher's: KL divergence, summed over the targets that count."""
         student = (logits / self.temperature).log_softmax(dim=-1)
-        teacher = (taught.to(logits.dtype) / self.temperature).log_softmax(dim=-1)
+        teacher = (teacher_logits.to(logits.dtype) / self.temperature).log_softmax(dim=-1)
         apart = F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=-1)
-        return self.temperature**2 * (apart * counted).sum()
+        return self.temperature**2 * (apart * mask).sum()
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,15 @@ class Objective:
     z_loss: float = 0.0
     loss_chunk: int = 0
     teacher: Teacher | None = None
-    squares: bool = False
+    squared_error: bool = False
     class_weights: tuple[float, ...] = ()
-    variation: Augmentation = NO_AUGMENTATION
+    augmentation: Augmentation = NO_AUGMENTATION
 
     @classmethod
     def of(cls, train: Train, **more: Any) -> Objective:
         """What the knobs say; `more` is what they alone do not tell (class weights, the teacher, pieces)."""
-        variation = Augmentation(train.shift, train.flip, train.cutout, train.mixup)
-        return cls(train.label_smoothing, train.z_loss, squares=train.loss == "mse", variation=variation, **more)
+        augmentation = Augmentation(train.shift, train.flip, train.cutout, train.mixup)
+        return cls(train.label_smoothing, train.z_loss, squared_error=train.loss == "mse", augmentation=augmentation, **more)
 
     @property
     def plain(self) -> Objective:
@@ -102,8 +102,8 @@ class Objective:
         logits: Float[Tensor, "N V"],
         targets: Int[Tensor, " N"],
         training: bool,
-        taught: Float[Tensor, "N V"] | None = None,
-        blended: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
+        teacher_logits: Float[Tensor, "N V"] | None = None,
+        mixup: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
     ) -> Loss:
         """The loss of some logits; what is added to the plain one only in training, what was right only outside it.
 
@@ -112,37 +112,37 @@ class Objective:
             blended: of blended examples, the targets of the others and their shares.
         """
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        adds = training and (self != self.plain or blended is not None)
+        adds = training and (self != self.plain or mixup is not None)
         # What is only shown needs no gradient, and so keeps no copy of the logits.
-        total = _cross_entropy(logits.detach() if adds else logits, targets, blended)
+        total = _cross_entropy(logits.detach() if adds else logits, targets, mixup)
         correct = None if training else (logits.argmax(dim=-1) == targets).sum()
-        followed = self._followed(logits, targets, taught, blended) if adds else None
-        return Loss(total, (targets != IGNORED).sum(), correct, followed)
+        minimized = self._training_loss(logits, targets, teacher_logits, mixup) if adds else None
+        return Loss(total, (targets != IGNORED).sum(), correct, minimized)
 
-    def _followed(
+    def _training_loss(
         self,
         logits: Float[Tensor, "N V"],
         targets: Int[Tensor, " N"],
-        taught: Float[Tensor, "N V"] | None,
-        blended: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None,
+        teacher_logits: Float[Tensor, "N V"] | None,
+        mixup: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None,
     ) -> Float[Tensor, ""]:
-        if blended is None:
-            followed = self._told(logits, targets).sum()
+        if mixup is None:
+            minimized = self._costs(logits, targets).sum()
         else:
-            others, shares = blended
-            followed = ((1 - shares) * self._told(logits, targets) + shares * self._told(logits, others)).sum()
+            others, shares = mixup
+            minimized = ((1 - shares) * self._costs(logits, targets) + shares * self._costs(logits, others)).sum()
         if self.teacher:
-            assert taught is not None, "a teacher was not asked"
-            told = self.teacher.loss(logits, taught, targets != IGNORED)
-            followed = (1 - self.teacher.weight) * followed + self.teacher.weight * told
+            assert teacher_logits is not None, "a teacher was not asked"
+            costs = self.teacher.loss(logits, teacher_logits, targets != IGNORED)
+            minimized = (1 - self.teacher.weight) * minimized + self.teacher.weight * costs
         if self.z_loss:
-            squares = logits.logsumexp(dim=-1).square()
-            followed = followed + self.z_loss * squares.masked_fill(targets == IGNORED, 0).sum()
-        return followed
+            squared_error = logits.logsumexp(dim=-1).square()
+            minimized = minimized + self.z_loss * squared_error.masked_fill(targets == IGNORED, 0).sum()
+        return minimized
 
-    def _told(self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+    def _costs(self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
         """What each target costs."""
-        if self.squares:
+        if self.squared_error:
             costs = _squared_error(logits, targets)
         else:
             smoothing = self.label_smoothing
@@ -170,16 +170,16 @@ def _squared_error(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> 
 def _cross_entropy(
     logits: Float[Tensor, "N V"],
     targets: Int[Tensor, " N"],
-    blended: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
+    mixup: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
 ) -> Float[Tensor, ""]:
     """The plain loss. Of two that are blended each is told for its share: who hears of one alone cannot tell how much of it
     is there, and would look worse than a blind guess.
     """
-    if blended is None:
+    if mixup is None:
         return F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
-    others, shares = blended
-    told, other = (F.cross_entropy(logits, each, reduction="none", ignore_index=IGNORED) for each in (targets, others))
-    return ((1 - shares) * told + shares * other).sum()
+    others, shares = mixup
+    costs, other = (F.cross_entropy(logits, each, reduction="none", ignore_index=IGNORED) for each in (targets, others))
+    return ((1 - shares) * costs + shares * other).sum()
 
 
 PLAIN = Objective()
@@ -201,8 +201,8 @@ def in_chunks(piece: ChunkLoss, features: Float[Tensor, "N D"], size: int, model
         return _sum([piece(features[rows], rows) for rows in pieces])
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     losses: list[Loss] = []
-    followed: Tensor = _ChunkedLoss.apply(piece, pieces, losses, features, *weights)  # type: ignore[no-untyped-call]
-    return replace(_sum(losses), objective=followed)
+    minimized: Tensor = _ChunkedLoss.apply(piece, pieces, losses, features, *weights)  # type: ignore[no-untyped-call]
+    return replace(_sum(losses), objective=minimized)
 
 
 def _sum(losses: list[Loss]) -> Loss:
@@ -221,7 +221,7 @@ class _ChunkedLoss(torch.autograd.Function):
     ) -> Tensor:
         slopes = torch.zeros_like(features)
         sums: list[Tensor | None] = [None] * len(weights)
-        followed = features.new_zeros((), dtype=torch.promote_types(features.dtype, torch.float32))
+        minimized = features.new_zeros((), dtype=torch.promote_types(features.dtype, torch.float32))
         for rows in pieces:
             with torch.enable_grad():
                 part = features[rows].detach().requires_grad_()
@@ -229,10 +229,10 @@ class _ChunkedLoss(torch.autograd.Function):
                 # Of all weights the head's alone play a part; which they are is the network's own affair.
                 slopes[rows], *found = torch.autograd.grad(loss.minimized, (part, *weights), allow_unused=True)
             sums = [_add(one, other) for one, other in zip(sums, found, strict=True)]
-            followed += loss.minimized.detach()
+            minimized += loss.minimized.detach()
             losses.append(replace(loss, total=loss.total.detach(), objective=None))
         ctx.save_for_backward(slopes, *sums)
-        return followed
+        return minimized
 
     @staticmethod
     @once_differentiable

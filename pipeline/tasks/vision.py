@@ -51,7 +51,7 @@ class Vision:
     def uniform_loss(self) -> float:
         return math.log(len(self.shape.classes))
 
-    def pictures(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+    def images(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """(images [N, H, W, C] of bytes, labels [N]) of a split, memory-mapped when first wanted."""
         if split not in self._opened:
             images, labels = memory_mapped(images_of(self.tokens, split)), memory_mapped(labels_of(self.tokens, split))
@@ -69,7 +69,7 @@ class Vision:
         count = self.size("train")
         return Parts(np.full(count, self.length), np.zeros(count, np.float32), np.zeros(count, np.uint8))
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> Vision:
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> Vision:
         assert self._chosen is None, "parts are chosen of the whole split"
         other = copy(self)
         other._chosen = np.flatnonzero(chosen)
@@ -80,12 +80,12 @@ class Vision:
         return NETWORKS[self.model.network](self.model, (height, width, channels), len(self.shape.classes), generator)
 
     def size(self, split: str) -> int:
-        return len(self._chosen) if self._chosen is not None and split == "train" else len(self.pictures(split)[1])
+        return len(self._chosen) if self._chosen is not None and split == "train" else len(self.images(split)[1])
 
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         if self._chosen is not None and split == "train":
             rows = self._chosen[rows]
-        images, labels = self.pictures(split)
+        images, labels = self.images(split)
         return Batch(self.standardised(images[rows]), torch.from_numpy(labels[rows].astype(np.int64)))
 
     def standardised(self, images: np.ndarray) -> Float[Tensor, "B H W C"]:
@@ -96,11 +96,11 @@ class Vision:
         mean, deviation = self._scale
         return torch.from_numpy((images.astype(np.float32) - mean) / deviation)
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        return self.objective.variation.of(batch, rng) if self.objective.variation != NO_AUGMENTATION else batch
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        return self.objective.augmentation.of(batch, rng) if self.objective.augmentation != NO_AUGMENTATION else batch
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
-        blended = None if batch.others is None or batch.shares is None else (batch.others, batch.shares)
-        training, teacher = noise is not None, self.objective.teacher
-        taught = teacher.says(batch.inputs) if teacher and training else None
-        return self.objective.loss(model(batch.inputs, noise), batch.targets, training, taught, blended)
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
+        mixup = None if batch.mixup_targets is None or batch.mixup_shares is None else (batch.mixup_targets, batch.mixup_shares)
+        training, teacher = dropout_state is not None, self.objective.teacher
+        teacher_logits = teacher.class_logits(batch.inputs) if teacher and training else None
+        return self.objective.loss(model(batch.inputs, dropout_state), batch.targets, training, teacher_logits, mixup)

@@ -104,7 +104,7 @@ def rehearse(params: Params, shape: Shape, *, precision: str, on_card: bool, lon
             progress.recent.clear()
             takes.append((ledger.highest, ledger.peak, ledger.kept, ledger.flops))
         _, peak, kept, flops = max(takes, key=lambda take: take[0])
-        state = {id(memory): memory for memory in progress.optimizer.state().values()}
+        state = {id(memory): memory for memory in progress.optimizer.state_dict().values()}
     return Rehearsal(
         parameters=parameters_of(progress.model),
         fixed=sum(weight.numel() for weight in progress.model.parameters() if not weight.requires_grad),
@@ -160,12 +160,12 @@ class WithoutContent(MadeUp):
                 return Uncounted(whole.inputs, whole.targets, others, shares)
             return Uncounted(whole.inputs, whole.targets)
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch  # what moves or blanks pixels is no memory of the device
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
         with self.ledger.phase("forward"):
-            loss = super().loss(model, batch, noise)
+            loss = super().loss(model, batch, dropout_state)
         self.ledger.current = "backward"
         self.ledger.kept = max(self.ledger.kept, self.ledger.now["activations"] + self.ledger.now["logits"])
         return loss

@@ -40,7 +40,7 @@ def saliency(subject: Subject) -> Reading | None:
     worst = found.worst(MISTAKES)
     if not len(worst):
         return None
-    pixels = task.pictures("validation")[0][found.rows[worst]].astype(np.float32).mean(axis=-1)
+    pixels = task.images("validation")[0][found.rows[worst]].astype(np.float32).mean(axis=-1)
     images = torch.from_numpy(pixels)
     said = found.said[worst]
     maps = slopes(subject, task.batch("validation", found.rows[worst]).inputs, said)
