@@ -122,14 +122,14 @@ def _dependencies(network: GPT, weights: dict[str, Tensor], ids: Int[Tensor, "B 
     with recorded_embeddings(network) as inputs:
         logits = functional_call(network, weights, (ids,))
     [gradient] = torch.autograd.grad(logits[1, middle].square().sum(), inputs, allow_unused=True, materialize_grads=True)
-    future, beside = gradient[1, middle + 1 :].abs(), gradient[[0, 2]].abs()
+    future, across = gradient[1, middle + 1 :].abs(), gradient[[0, 2]].abs()
     other = ids.clone()
     other[1, middle + 1 :] = (other[1, middle + 1 :] + 1) % logits.shape[-1]
     with torch.no_grad():
         changed = (functional_call(network, weights, (other,)) - logits).abs()
     return {
         "future": float(torch.maximum(future.max(), changed[1, : middle + 1].max())),
-        "across_batch": float(torch.maximum(beside.max(), changed[[0, 2]].max())),
+        "across_batch": float(torch.maximum(across.max(), changed[[0, 2]].max())),
         "present": float(gradient[1, : middle + 1].abs().max()),
     }
 
@@ -206,4 +206,4 @@ def _dependence_problems(numbers: Mapping[str, float]) -> Iterator[str]:
     if padding > ROUNDING * max(1.0, numbers.get("largest_logit", 0.0)):
         yield f"padding changes the logits of a text by {padding:.2g}; look at the padding mask and at pooling"
     if difference > ROUNDING * max(1.0, numbers.get("largest_logit", 0.0)):
-        yield f"decoding with a cache differs from the full forward pass by {difference:.2g}; look at the cache and at positions"
+        yield f"cached decoding differs from the full forward pass by {difference:.2g}; look at the cache and at positions"

@@ -147,6 +147,10 @@ def _division(found: PretrainedModel, model: Any, width: int) -> dict[str, Any]:
     """The knobs by which logits are divided as muP divided them in its training."""
     from pipeline.networks.inits import width_ratio
 
-    if width_ratio(model.model_copy(update={"width": width})) == found.ratio:
+    if width_ratio(model.model_copy(update={"width": width})) == found.mup_ratio:
         return {}
-    return {"model.init": "gpt2"} if found.ratio == 1 else {"model.init": "mup", "model.base_width": round(width / found.ratio)}
+    return (
+        {"model.init": "gpt2"}
+        if found.mup_ratio == 1
+        else {"model.init": "mup", "model.base_width": round(width / found.mup_ratio)}
+    )
