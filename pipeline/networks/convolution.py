@@ -61,7 +61,8 @@ class Convolution(nn.Module):
 class ConvolutionBlock(Block):
     """A convolution, then feed-forward at each position.
 
-    Source: Yu et al., "MetaFormer Is Actually What You Need for Vision", 2022 (the structure of the block matters more than its token mixer).
+    Source: Yu et al., "MetaFormer Is Actually What You Need for Vision", 2022 (the block matters more than its
+    token mixer).
     """
 
     convolution: Convolution

@@ -21,9 +21,9 @@ Init = Callable[[Tensor, Role, Model, torch.Generator], object]
 """Fills a parameter [outputs, inputs] in place, by its role."""
 
 UpdateKind = Literal["entrywise", "relative", "gradient", "orthogonal"]
-"""How an optimizer's update of a matrix depends on its gradient, and so how its effect scales with the width: every entry changes
-by about lr (Adam, Lion), by a share of the matrix's own size (Adafactor), by lr times the gradient (SGD), or all singular values
-of the update are equal (Muon, Shampoo)."""
+"""How an optimizer's update of a matrix depends on its gradient, and so how its effect scales with the width: each entry
+changes by about lr (Adam, Lion), by a share of the matrix's size (Adafactor), by lr times the gradient (SGD), or all singular
+values of the update are equal (Muon, Shampoo)."""
 
 
 def gpt2(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
@@ -126,7 +126,7 @@ def lr_multipliers(parameters: Mapping[str, Tensor], model: Model, kind: UpdateK
     the width, those of matrices do not: with SGD the former get factor ratio. An update with given singular values has the
     same effect at any width; only Muon's matrices are updated so, its other parameters entrywise.
 
-    Weight decay is multiplied by a parameter's learning rate, so it falls with the width too, which is nearly optimal (Qiu et al.,
+    Weight decay is multiplied by the learning rate, so it falls with the width too, which is nearly optimal (Qiu et al.,
     "Hyperparameter Transfer Enables Consistent Gains of Matrix-Preconditioned Optimizers Across Scales", 2025).
 
     Source: Yang et al., "Tensor Programs V", 2022 (table 8: `entrywise` is its column of Adam, `gradient` that of SGD); Yang

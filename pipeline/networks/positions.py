@@ -110,7 +110,7 @@ class AlibiPosition(Position):
 
 
 def slopes(heads: int) -> list[float]:
-    """The paper's geometric sequence down to 2^-8; for other numbers than powers of 2, every other value of a finer one is added."""
+    """The paper's geometric sequence down to 2^-8; if `heads` is not a power of 2, with every other value of a finer one."""
     power = 2 ** int(math.log2(heads))
     coarse = [2 ** (-8 * number / power) for number in range(1, power + 1)]
     finer = [2 ** (-4 * number / power) for number in range(1, 2 * power + 1, 2)]

@@ -136,7 +136,7 @@ class GPT(nn.Module):
     def forward(
         self, ids: Int[Tensor, "B T"], dropout_state: DropoutState | None = None, cache: KVCache | None = None
     ) -> Float[Tensor, "B T V"]:
-        """Logits. In training mode if there is a `dropout_state`, else in evaluation mode; with `cache`, ids continue its context."""
+        """Logits, in training mode with a `dropout_state`, else in evaluation mode; with `cache`, ids continue its context."""
         return self.logits(self.features(ids, dropout_state, cache))
 
     def features(

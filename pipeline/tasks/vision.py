@@ -1,4 +1,4 @@
-"""Vision: of which class is each image?"""
+"""The vision task: classification of images."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from pipeline.tasks.objective import PLAIN, Objective
 
 
 class Vision:
-    """Images, each of a class, in the mean and the deviation of the training pixels.
+    """Images with a class each, standardised by the mean and standard deviation of the training pixels.
 
     Args:
-        tokens: the folder that the stage tokenize leaves.
+        tokens: the folder that the stage tokenize writes.
         model: the knobs of the network.
-        shape: of what is in that folder.
-        objective: what training follows.
+        shape: of the data in that folder.
+        objective: what training minimizes.
     """
 
     unit: ClassVar[Unit] = "examples"
@@ -44,7 +44,7 @@ class Vision:
 
     @property
     def length(self) -> int:
-        """The positions of an image as the network first sees it."""
+        """The number of patches of an image."""
         return math.prod(-(-side // min(self.model.patch_size, side)) for side in self.shape.image[:2])
 
     @property
@@ -52,14 +52,14 @@ class Vision:
         return math.log(len(self.shape.classes))
 
     def images(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """(images [N, H, W, C] of bytes, labels [N]) of a split, memory-mapped when first wanted."""
+        """(images [N, H, W, C] of bytes, labels [N]) of a split, memory-mapped at first use."""
         if split not in self._opened:
             images, labels = memory_mapped(images_of(self.tokens, split)), memory_mapped(labels_of(self.tokens, split))
             if images.shape != (len(labels), *self.shape.image):
                 raise UserError(
-                    f"{images_of(self.tokens, split)}: holds {' x '.join(map(str, images.shape))} pixels, where its labels and"
-                    f" {meta_of(self.tokens).name} tell of {' x '.join(map(str, (len(labels), *self.shape.image)))};"
-                    " `dvc repro` makes all of them anew"
+                    f"{images_of(self.tokens, split)}: holds {' x '.join(map(str, images.shape))} pixels, but its labels and"
+                    f" {meta_of(self.tokens).name} say {' x '.join(map(str, (len(labels), *self.shape.image)))};"
+                    " run `dvc repro` to create all of them again"
                 )
             check_below(labels_of(self.tokens, split), labels, len(self.shape.classes), "classes")
             self._opened[split] = images, labels
@@ -70,7 +70,7 @@ class Vision:
         return Parts(np.full(count, self.length), np.zeros(count, np.float32), np.zeros(count, np.uint8))
 
     def subset(self, chosen: Bool[np.ndarray, " P"]) -> Vision:
-        assert self._chosen is None, "parts are chosen of the whole split"
+        assert self._chosen is None, "a subset is taken of the whole split"
         other = copy(self)
         other._chosen = np.flatnonzero(chosen)
         return other
@@ -89,7 +89,7 @@ class Vision:
         return Batch(self.standardised(images[rows]), torch.from_numpy(labels[rows].astype(np.int64)))
 
     def standardised(self, images: np.ndarray) -> Float[Tensor, "B H W C"]:
-        """Images of bytes as the network reads them."""
+        """Images of bytes as float32, (x - mean) / deviation."""
         if self._scale is None:
             meta = read_json(meta_of(self.tokens), "mean", "deviation")
             self._scale = np.array(meta["mean"], np.float32), np.array(meta["deviation"], np.float32)
@@ -97,7 +97,7 @@ class Vision:
         return torch.from_numpy((images.astype(np.float32) - mean) / deviation)
 
     def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        return self.objective.augmentation.of(batch, rng) if self.objective.augmentation != NO_AUGMENTATION else batch
+        return self.objective.augmentation.apply(batch, rng) if self.objective.augmentation != NO_AUGMENTATION else batch
 
     def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
         mixup = None if batch.mixup_targets is None or batch.mixup_shares is None else (batch.mixup_targets, batch.mixup_shares)
