@@ -60,7 +60,7 @@ def test_what_is_measured_and_kept_is_the_average(kind: str, tmp_path: Path, mon
     progress, path = trained(params, tmp_path / "tokens", 5)
     _, task, runtime = started(params, tmp_path / "tokens")
     with Checkpoints("run") as checkpoints:
-        checkpoints.keep_snapshot(progress)
+        checkpoints.save_snapshot(progress)
         [file] = checkpoints.snapshots.iterdir()
     measured = validate(progress, task, params.train, runtime, lambda: False)
     kept = safetensors.torch.load_file(file)

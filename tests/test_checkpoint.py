@@ -98,8 +98,8 @@ def test_a_checkpoint_whose_snapshots_are_not_whole_is_passed_over(damage: str, 
     with Checkpoints("run", say=said.append) as checkpoints:
         early, late = after(2, root), after(5, root)
         checkpoints.save(early)
-        checkpoints.keep_snapshot(late)
-        checkpoints.keep_snapshot(late)
+        checkpoints.save_snapshot(late)
+        checkpoints.save_snapshot(late)
         assert len(late.snapshots) == 1
         checkpoints.save(late)
         [snapshot] = checkpoints.snapshots.iterdir()
@@ -154,7 +154,7 @@ def test_runs_that_finished_long_ago_and_runs_long_abandoned_are_forgotten(root:
         long_ago = time.time() - (age + 1) * 3600 - (40 * 86400 if name == "abandoned" else 0)
         os.utime(folder, (long_ago, long_ago))
     with Checkpoints("run") as checkpoints:
-        checkpoints.keep_only(finished=3)
+        checkpoints.delete_other_runs(finished=3)
     assert {path.name for path in (root / ".rally/checkpoints").iterdir()} == {"run", "new", "old", "interrupted"}
 
 

@@ -181,7 +181,7 @@ def test_a_curriculum_opens_whole_texts(curriculum: str, tmp_path: Path) -> None
     progress, task, runtime = started(params, tmp_path)
     parts = task.parts()
     assert len(parts.sizes) == 60 and sorted(parts.difficulty) == list(range(60))
-    some = task.among(parts.difficulty < 10)
+    some = task.subset(parts.difficulty < 10)
     assert some.size("train") == 10 and some.size("test") == task.size("test")
     read = some.batch("train", np.arange(10)).inputs
     assert torch.equal(read, task.batch("train", np.flatnonzero(parts.difficulty < 10)).inputs)
@@ -258,10 +258,10 @@ def test_smoothed_labels_and_squares_are_what_their_formulas_say() -> None:
     logs = LOGITS.log_softmax(dim=-1)
     told = torch.nn.functional.one_hot(LABELS, 3).double()
     assert followed(label_smoothing=0.3) == pytest.approx(float(-((0.7 * told + 0.1) * logs).sum()))
-    assert followed(squares=True) == pytest.approx(float((LOGITS - told).square().mean(dim=1).sum()))
+    assert followed(squared_error=True) == pytest.approx(float((LOGITS - told).square().mean(dim=1).sum()))
     weights = torch.tensor([0.5, 2.0, 4.0], dtype=torch.float64)
     weighed = (weights[LABELS] * (LOGITS - told).square().mean(dim=1)).sum()
-    assert followed(squares=True, class_weights=(0.5, 2.0, 4.0)) == pytest.approx(float(weighed))
+    assert followed(squared_error=True, class_weights=(0.5, 2.0, 4.0)) == pytest.approx(float(weighed))
 
 
 def test_what_is_shown_is_the_plain_loss_whatever_is_followed(tmp_path: Path) -> None:

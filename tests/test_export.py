@@ -42,9 +42,9 @@ def a_model_of(name: str, **changes: Any) -> dict[str, Any]:
 
 # Each architecture with each value of each knob that it holds, the others being the first of theirs; tied and not.
 VARIANTS = sorted(
-    {(name, knob, value) for name, stock in ARCHITECTURES.items() for knob, values in stock.supports.items() for value in values}
+    {(name, knob, value) for name, one in ARCHITECTURES.items() for knob, values in one.supports.items() for value in values}
     | {(name, "tie_embeddings", tied) for name in ARCHITECTURES for tied in (False, True)}
-    | {(name, "kv_heads", 1) for name, stock in ARCHITECTURES.items() if "kv_heads" not in stock.supports},
+    | {(name, "kv_heads", 1) for name, one in ARCHITECTURES.items() if "kv_heads" not in one.supports},
     key=str,
 )
 

@@ -235,7 +235,8 @@ def test_a_classifier_teaches_a_smaller_one(kind: dict[str, Any], tmp_path: Path
     teacher = leave_trained(tmp_path / "given", data, knobs(**kind, train__steps=40, model__width=32))
     params = knobs(**kind, train__teacher=str(tmp_path / "given"), train__distill_weight=1.0, train__steps=40, model__depth=1)
     progress, task, runtime = started(params, data)
-    batch, dropout_state = task.batch("train", np.arange(16)), DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
+    batch = task.batch("train", np.arange(16))
+    dropout_state = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
     with torch.no_grad():
         before = task.loss(progress.model, batch, dropout_state)
         said = (teacher.model(batch.inputs) / 2).log_softmax(dim=-1)

@@ -128,10 +128,10 @@ def test_a_batch_has_the_same_gradient_in_every_way_of_fitting_it_into_memory(ki
 @pytest.mark.parametrize("recipe", ["texts", "images, varied", "images, batch norm"])
 def test_reading_ahead_and_measuring_change_no_bit_of_a_training(recipe: str, tmp_path: Path) -> None:
     ends = []
-    for ahead, keeper in ((0, Keeping()), (2, Keeping()), (0, Walking({0, 6}, 12))):
+    for ahead, callback in ((0, Keeping()), (2, Keeping()), (0, Walking({0, 6}, 12))):
         params = knobs(**RECIPES[recipe], runtime__prefetch=ahead)
         progress, task, runtime = started(params, tmp_path)
-        fit(progress, task, params.train, params.seed, runtime, keeper)
+        fit(progress, task, params.train, params.seed, runtime, callback)
         ends.append(progress)
     assert all(same(ends[0].tensors(), other.tensors()) for other in ends[1:])
     moving = {name for name, weight in ends[2].model.named_parameters() if weight.requires_grad}

@@ -259,7 +259,7 @@ def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian_of_what_is
 def by_hand(logits: Tensor, targets: Tensor, objective: Objective) -> Tensor:
     """What is followed, a mean over the targets."""
     told = F.one_hot(targets, logits.shape[1]).float()
-    if objective.squares:
+    if objective.squared_error:
         return (logits - told).square().mean()
     told = (1 - objective.label_smoothing) * told + objective.label_smoothing / logits.shape[1]
     costs = -(told * logits.log_softmax(dim=1)).sum(dim=1)

@@ -84,7 +84,7 @@ class RotaryPosition(Position):
     def __init__(self, model: Model) -> None:
         super().__init__(model)
         angle = _angles(model.context_length, model.width // model.heads, model.rotary_base)
-        self.register_buffer("turns", torch.polar(torch.ones_like(angle), angle)[:, None], persistent=False)
+        self.register_buffer("rotations", torch.polar(torch.ones_like(angle), angle)[:, None], persistent=False)
 
     def rotate(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))

@@ -146,7 +146,7 @@ class WithoutContent(MadeUp):
 
     def __init__(self, params: Params, shape: Shape, objective: Objective, ledger: Ledger, longest: int | None = None) -> None:
         super().__init__(params, shape, objective, Zeros(longest))
-        self.ledger, self.blended = ledger, params.train.mixup > 0
+        self.ledger, self.uses_mixup = ledger, params.train.mixup > 0
 
     def build(self, generator: torch.Generator) -> nn.Module:
         with self.ledger.phase("build"):
@@ -155,7 +155,7 @@ class WithoutContent(MadeUp):
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         with self.ledger.phase("batch"):
             whole = super().batch(split, rows, length)
-            if self.blended:
+            if self.uses_mixup:
                 others, shares = torch.zeros_like(whole.targets), torch.zeros(len(rows))
                 return Uncounted(whole.inputs, whole.targets, others, shares)
             return Uncounted(whole.inputs, whole.targets)
