@@ -1,4 +1,4 @@
-"""Nothing is lost: checkpoints are whole or not there, damaged ones are passed over, and each run finds only its own."""
+"""Checkpoints: intact or absent, damaged ones skipped, and each run resumes only from its own."""
 
 from __future__ import annotations
 

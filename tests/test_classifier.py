@@ -1,4 +1,4 @@
-"""A classifier of texts: padding is nobody's business, a text is read from its beginning, a class weighs what it should."""
+"""The text classifier: padding has no effect, long texts are truncated, class weights are right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 from small import KINDS, VOCABULARY, Keeping, knobs, started, write_labelled
-from test_families import FAMILIES, KNOBS
+from test_knob_tables import FAMILIES, KNOBS
 from torch import Tensor
 
 from pipeline.arrays import memory_mapped

@@ -1,4 +1,4 @@
-"""Curricula: what a step sees is a pure function of (seed, step), out of what is open by then, and nothing else changes."""
+"""Data schedules: a batch is a pure function of (seed, step) from the opened data, and nothing else changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks over images and what is done to images while training: equal to references, and every entry keeps its contract."""
+"""Image networks and augmentation equal references, and every table entry keeps its contract."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from small import knobs
-from test_families import FAMILIES, KNOBS, VARIANTS
+from test_knob_tables import FAMILIES, KNOBS, VARIANTS
 
 from pipeline.artifacts.paths import SPLITS, meta_of, tokenizer_of, tokens_of
 from pipeline.artifacts.writing import write_json

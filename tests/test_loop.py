@@ -1,4 +1,4 @@
-"""The loop: parts of a batch add up, gradients are clipped, a loss that is no number ends it, and nothing is remembered."""
+"""The training loop: micro-batches add up, gradients are clipped, a loss that is not a number stops it, no hidden state."""
 
 from __future__ import annotations
 

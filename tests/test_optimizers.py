@@ -1,4 +1,4 @@
-"""Our optimizers move weights as the references do: torch's, or what their authors published, written out plainly."""
+"""Optimizers equal their references: torch.optim, or the published algorithm written out plainly."""
 
 from __future__ import annotations
 

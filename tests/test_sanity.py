@@ -1,4 +1,4 @@
-"""The sanity checks of every start: every network of ours passes, every planted breach is seen, and nothing is left behind."""
+"""Sanity checks before the first step: all our networks pass, all planted bugs are found, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from sealing import sealed
 from small import TOP, knobs, same, started, write_tokens
 from subjects import small_subject
-from test_families import KNOBS, VARIANTS
+from test_knob_tables import KNOBS, VARIANTS
 from torch import Tensor, nn
 
 from pipeline.engine.loop import train_step

@@ -1,4 +1,4 @@
-"""The forward pass is right: against Hugging Face's GPT-2, against attention written out, against itself."""
+"""The forward pass equals Hugging Face's GPT-2, and attention written out."""
 
 from __future__ import annotations
 

@@ -161,9 +161,8 @@ def compiled(forward: Forward) -> Forward:
     """
     import torch._dynamo  # takes seconds, so only when compiling
 
-    torch._dynamo.config.recompile_limit = (
-        1024  # beyond it torch falls back to uncompiled code, with a warning that is easily missed
-    )
+    # Beyond the limit torch falls back to uncompiled code, with a warning that is easily missed.
+    torch._dynamo.config.recompile_limit = 1024
     compiled_forward: Forward = torch.compile(forward, dynamic=False)
 
     @functools.wraps(forward)

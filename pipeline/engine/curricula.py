@@ -69,7 +69,7 @@ def changing_settings(task: Task, train: Train, step: int) -> dict[str, float]:
 
 
 def _ramped(train: Train, done: float, start: float, growth: float) -> float:
-    """The value of a ramp from `start` to 1 over the share `growth` of the training, when the share `done` is behind."""
+    """The value of a ramp from `start` to 1 over the share `growth` of the training, at the share `done` of it."""
     return RAMPS[train.ramp](start, min(done / growth, 1.0))
 
 

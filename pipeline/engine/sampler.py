@@ -1,4 +1,4 @@
-"""The sampler: which examples a step trains on. A pure function of (seed, step), so that it has no state to save."""
+"""The sampler: which examples each step trains on. A pure function of (seed, step), so that it has no state to save."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from pipeline.params.training import Train
 from pipeline.tasks.base import Batch, Parts, Task
 
 NO_STEP = 2**63  # in place of a step: for what is drawn once for the whole training
-EPOCH, AUGMENTATION = (
-    1,
-    2,
-)  # further streams of random numbers: the order of an epoch (its number in place of a step), augmentation
+# Further streams of random numbers: the order of an epoch (its number in place of a step), and augmentation.
+EPOCH, AUGMENTATION = 1, 2
 
 
 def batch_of(task: Task, train: Train, seed: int, step: int) -> Batch:
@@ -38,12 +36,12 @@ def rows_with_replacement(seed: int, step: int, batch: int, examples: int) -> np
 
 
 def rows_of_epoch(seed: int, step: int, batch: int, examples: int) -> np.ndarray:
-    """The same without replacement within an epoch: each epoch is a new permutation of all examples."""
-    places = np.arange(step * batch, (step + 1) * batch)
+    """Indices of a step's examples, int64 [batch], without replacement: each epoch is a new permutation of all examples."""
+    positions = np.arange(step * batch, (step + 1) * batch)
     rows = np.empty(batch, np.int64)
-    for epoch in np.unique(places // examples):
-        of_epoch = places // examples == epoch
-        rows[of_epoch] = _shuffled(seed, int(epoch), examples)[places[of_epoch] % examples]
+    for epoch in np.unique(positions // examples):
+        of_epoch = positions // examples == epoch
+        rows[of_epoch] = _shuffled(seed, int(epoch), examples)[positions[of_epoch] % examples]
     return rows
 
 

@@ -84,9 +84,8 @@ def _loss_at_start(network: nn.Module, task: Task) -> dict[str, float]:
     count = min(EXAMPLES, most / task.length) if is_classification(task) else min(TOKENS, most) // length
     batch = _examples(network, task, max(1, int(count)), length)
     loss = float(task.loss(network, batch).total) / batch.count
-    logits = network(
-        batch.inputs[: -(-len(batch.inputs) // 4)]
-    ).float()  # a quarter suffices: their variance hardly differs between tokens
+    quarter = batch.inputs[: -(-len(batch.inputs) // 4)]  # which suffices: the variance hardly differs between tokens
+    logits = network(quarter).float()
     uniform, variance = math.log(logits.shape[-1]), float(logits.var(dim=-1, correction=0).mean())
     found = {"loss": loss, "uniform": uniform, "logit_variance": variance, "start_excess": loss - uniform - variance / 2}
     return found | {"start_chance": math.sqrt(variance * _collision_probability(batch.targets, task))}

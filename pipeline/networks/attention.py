@@ -234,9 +234,8 @@ def _with_padding_hidden(
     """A bias that masks padding too. A padding position attends to itself, since a softmax needs one visible key."""
     if attention_mask is None:
         return bias
-    visible = attention_mask[:, None, None, :] | torch.eye(
-        attention_mask.shape[1], dtype=torch.bool, device=attention_mask.device
-    )
+    itself = torch.eye(attention_mask.shape[1], dtype=torch.bool, device=attention_mask.device)
+    visible = attention_mask[:, None, None, :] | itself
     added = q.new_zeros(visible.shape) if bias is None else bias.to(q.dtype)
     return added.masked_fill(~visible, -torch.inf)
 

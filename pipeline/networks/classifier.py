@@ -54,9 +54,8 @@ class Encoder(nn.Module):
         """
         if isinstance(self.pooling, FirstPooling):
             x = torch.cat((self.pooling.start.to(x.dtype).expand(len(x), 1, -1), x), dim=1)
-            attention_mask = (
-                None if attention_mask is None else torch.cat((attention_mask.new_ones(len(x), 1), attention_mask), dim=1)
-            )
+            if attention_mask is not None:
+                attention_mask = torch.cat((attention_mask.new_ones(len(x), 1), attention_mask), dim=1)
         mask = x.new_ones(x.shape[:2], dtype=torch.bool) if attention_mask is None else attention_mask
         return self.logits(self.pooling(self.features(x, attention_mask, dropout_state), mask))
 

@@ -47,9 +47,8 @@ class Convolution(nn.Module):
     def __init__(self, model: Model, size: Size) -> None:
         super().__init__()
         self.size = size
-        self.kernel = tuple(
-            model.kernel_size if side > 1 else 1 for side in size
-        )  # a map of height or width 1 has no neighbours there
+        # A feature map of height or width 1 has no neighbours in that direction.
+        self.kernel = tuple(model.kernel_size if side > 1 else 1 for side in size)
         self.output = nn.Linear(self.kernel[0] * self.kernel[1] * model.width, model.width, bias=model.bias)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:

@@ -55,7 +55,8 @@ class CNN(nn.Module):
         self.knobs = model
         self.patches = PatchEmbedding(model, image)
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
-        self.blocks, self.shrinks = nn.ModuleList(), nn.ModuleList()
+        self.blocks = nn.ModuleList()
+        self.shrinks = nn.ModuleList()  # downsampling; the name is part of every saved model
         size: Size = self.patches.size
         for layer in range(model.depth):
             self.blocks.append(ConvolutionBlock(model, layer, size))

@@ -119,9 +119,8 @@ class Ngrams(Bigrams):
         # Fibonacci hashing: the odd number nearest to 2^64 / 1.618 (as signed) spreads neighbouring values.
         hashed = ((pairs[:, :-1] * self.vocabulary + ids[:, 2:]) * -7046029254386353131).bitwise_right_shift(33)
         triples = F.embedding(hashed % len(self.triples), self.triples)
-        return smeared + F.pad(
-            triples, (0, 0, x.shape[1] - triples.shape[1], 0)
-        )  # also for a single token, which has no previous ones
+        # Padded by 2 positions; by 1 for a single token, which has no previous ones.
+        return smeared + F.pad(triples, (0, 0, x.shape[1] - triples.shape[1], 0))
 
 
 MIXERS: dict[str, type[Mixer]] = {

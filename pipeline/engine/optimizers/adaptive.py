@@ -39,7 +39,7 @@ class Lion(GroupedOptimizer):
     """The sign of an averaged gradient: every weight moves by exactly the learning rate.
 
     c = beta1 * m + (1 - beta1) * g, w <- w - lr * sign(c), then m <- beta2 * m + (1 - beta2) * g. Found by a search over
-    programs. Its learning rate should be about a tenth of AdamW's, its weight decay ten times as large.
+    programs. Use about a tenth of the learning rate of AdamW, and ten times the weight decay.
 
     Source: Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023.
     """

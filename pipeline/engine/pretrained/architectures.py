@@ -47,7 +47,7 @@ class Architecture:
         supports: the supported values of every knob that is not UNRESTRICTED; those with the fewest weights first.
         config: makes its config.json from the knobs.
         knobs: reads our knobs from its config.json; those that it leaves open follow from the weights.
-        tensors: its tensors as rows of ours.
+        tensors: its tensors as rows of Rally's tensors.
         defaults: values of keys that its config.json may leave out.
     """
 

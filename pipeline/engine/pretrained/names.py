@@ -40,7 +40,7 @@ def _ours(table: Mapping[str, str], theirs: str) -> str:
     return {name: ours for ours, name in table.items()}.get(theirs, theirs)
 
 
-# ------------------------------------------------------------------------------------------------------- rows of ours
+# ------------------------------------------------------------------------------------------------------- selected rows
 
 
 def _in_heads(model: Model, first: int, heads: int, rotated: bool) -> Int[Tensor, " rows"]:

@@ -29,7 +29,7 @@ class TensorRow:
 
     Attributes:
         theirs, ours: the names; {} stands for the number of the block.
-        rows: gives the indices of the rows of ours, in the order of theirs; None = all rows.
+        rows: gives indices of rows of `ours`, in the order of `theirs`; None = all rows.
         inputs_first: theirs is a matrix [inputs, outputs].
         offset: theirs = ours - offset.
         default: the value of theirs if our network lacks the weight (a number, or a tensor made from the knobs); None: theirs
@@ -51,7 +51,7 @@ class TensorRow:
         return (chosen.mT if self.inputs_first else chosen).contiguous() - self.offset
 
     def unpack(self, theirs: Tensor, ours: Tensor, model: Model) -> None:
-        """Write theirs into its rows of ours.
+        """Write `theirs` into its rows of `ours`.
 
         Raises:
             Misfit: it has another shape.
@@ -92,14 +92,14 @@ def expanded(rows: Sequence[TensorRow], depth: int) -> Iterator[TensorRow]:
 
 
 def pack(weights: Mapping[str, Tensor], rows: Sequence[TensorRow], model: Model) -> dict[str, Tensor]:
-    """Our weights under their names and in their layout; every weight of ours must have a place there."""
+    """Our weights under their names and in their layout; each of them must have a place there."""
     packed = {}
     for row in expanded(rows, model.depth):
         ours = weights.get(row.ours)
         theirs = row.default_tensor(weights, model) if ours is None else row.pack(ours, model)
         if theirs is not None:
             packed[row.theirs] = theirs
-    assert weights.keys() <= {row.ours for row in expanded(rows, model.depth)}, "a weight of ours has no place there"
+    assert weights.keys() <= {row.ours for row in expanded(rows, model.depth)}, "a weight has no place in the other library"
     return packed
 
 

@@ -1,4 +1,4 @@
-"""What an optimizer remembers may lie on the CPU without changing an update, and in 8 bits without changing much."""
+"""Optimizer state on the CPU changes no update, and in 8 bits changes updates little."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiling: off where it does not pay, refused in a line where it cannot be, and the same training where it is on."""
+"""torch.compile of blocks: off where it does not pay, one clear line where it cannot run, the same training where it is on."""
 
 from __future__ import annotations
 

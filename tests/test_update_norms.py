@@ -1,4 +1,4 @@
-"""How far a step moves each weight is written down beside the snapshots, and the training is none the wiser."""
+"""Update norms are written beside the snapshots, and measuring them does not change the training."""
 
 from __future__ import annotations
 

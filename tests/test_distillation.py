@@ -1,4 +1,4 @@
-"""A student learns what its teacher would say: by the formula, not at all where the weight is 0, and the better for it."""
+"""Distillation: the loss is the formula, nothing with weight 0, and the student learns better with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
-from test_given import leave, params_of
+from test_hugging_face_model import leave, params_of
 
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import NONE

@@ -1,4 +1,4 @@
-"""A network begins with what another has learned, learns from it, and keeps frozen what it is told to keep."""
+"""Transfer: a network starts from pretrained weights, learns from a teacher, and keeps frozen weights."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from small import BATCH_NORM, KINDS, WRITERS, Keeping, assert_resumes, knobs, same, started, write_labelled
-from test_given import leave, params_of
-from test_strides import Walking
+from test_hugging_face_model import leave, params_of
+from test_update_norms import Walking
 
 from pipeline.artifacts.checksums import seal_folder
 from pipeline.artifacts.paths import meta_of

@@ -1,4 +1,4 @@
-"""What is used is the average of the weights where one is wanted, and the training knows nothing of it."""
+"""Averaged weights (EMA, schedule-free) are used for evaluation and snapshots, and do not change the training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every entry of every table of knobs keeps the contract of its family: being in the table is being tested."""
+"""Every entry of every table of networks keeps the contract of its table."""
 
 from __future__ import annotations
 

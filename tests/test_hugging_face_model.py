@@ -1,4 +1,4 @@
-"""A model in a folder is read for what it is: trained on from, or refused with what would do."""
+"""Pretrained models in folders: read as what they are, or refused with a message that says what to use."""
 
 from __future__ import annotations
 

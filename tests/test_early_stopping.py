@@ -1,4 +1,4 @@
-"""A training is given up where going on is senseless, and only there; what was good of it stays."""
+"""A diverged training stops early, no other does, and its last good weights are kept."""
 
 from __future__ import annotations
 

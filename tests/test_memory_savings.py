@@ -1,4 +1,4 @@
-"""What saves memory changes no gradient beyond rounding, and saves it. (A cache for decoding: test_families.)"""
+"""What saves memory changes no gradient beyond rounding, and does save memory. (KV cache: test_knob_tables.)"""
 
 from __future__ import annotations
 

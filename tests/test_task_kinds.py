@@ -1,4 +1,4 @@
-"""What holds for one kind of task holds for all: every entry learns, and how a training is run changes nothing of it."""
+"""Every kind of task: every table entry learns, and runtime settings do not change results."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from small import BATCH_NORM, KINDS, Keeping, assert_resumes, knobs, same, started
-from test_families import AT_ITS_RATE, FAMILIES, KNOBS
-from test_strides import Walking
+from test_knob_tables import AT_ITS_RATE, FAMILIES, KNOBS
+from test_update_norms import Walking
 
 from pipeline.engine.early_stopping import ABOVE_UNIFORM
 from pipeline.engine.loop import fit, train_step
