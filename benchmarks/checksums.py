@@ -1,10 +1,10 @@
-"""What do checksums cost: over the files of the run in this folder, and over a large text?
+"""The cost of checksums, over the files of the run in this folder and over a large text.
 
     python -m benchmarks.checksums [--size 2000000000] [--run-seconds 206]
 
-For each stage: the bytes that it writes down the checksums of when it ends, and those that it compares with theirs as it
-reads them, every file once. (Weights were compared before there were such lists.) `--run-seconds` is what `dvc repro` takes
-for all stages here; a text of the other size is written to the folder for temporary files, and taken through memory.
+For each stage: the bytes of the files whose checksums it writes when it ends, and of those that it compares with their
+checksums when it reads them, every file once (weights apart, which have a checksum of their own). `--run-seconds` is the time
+of `dvc repro` for all stages here. A text of `--size` bytes is written to the folder for temporary files and read in pieces.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.params.yaml12 import read_yaml
 
 @entry_point
 def main() -> None:
-    """Time the checksums alone, the files being in the system's cache, where a stage has just put them."""
+    """Time the checksums alone; the files are in the system's cache, as they are right after a stage has written them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=2_000_000_000)
     parser.add_argument("--run-seconds", type=float, default=206.0)
@@ -40,7 +40,7 @@ def main() -> None:
         total += reading + writing
         rows.append((stage, _megabytes(written), f"{1000 * writing:.1f}", _megabytes(read), f"{1000 * reading:.1f}"))
     print(machine(), "", table(("stage", "writes, MB", "ms", "reads, MB", "ms"), rows), "", sep="\n")
-    print(f"in all {total:.3f} s: {total / asked.run_seconds:.2%} of a run of {asked.run_seconds:g} s")
+    print(f"in total {total:.3f} s: {total / asked.run_seconds:.2%} of a run of {asked.run_seconds:g} s")
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "text")
         with text.open("wb") as file:
@@ -48,7 +48,7 @@ def main() -> None:
                 file.write(b"a" * (1 << 20))
         seal_folder(Path(folder))
         took = _fastest(lambda: verified(text), 2)
-        print(f"a text of {text.stat().st_size:,} bytes: {took:.2f} s, {text.stat().st_size / took / 1e9:.2f} GB a second")
+        print(f"a text of {text.stat().st_size:,} bytes: {took:.2f} s, {text.stat().st_size / took / 1e9:.2f} GB per second")
 
 
 def _left(out: Path) -> bool:

@@ -25,7 +25,7 @@ from test_journey import clone, commit, run
 
 from pipeline import arrays
 from pipeline.artifacts import checksums, paths, reading, writing
-from pipeline.artifacts.checksums import checksums_of
+from pipeline.artifacts.checksums import _write_checksums, checksums_of
 from pipeline.artifacts.paths import CHECKSUMS, LEFT_BY, NOT_CACHED
 from pipeline.artifacts.reading import read_json
 from pipeline.corpus.encode.encode import spread
@@ -171,7 +171,7 @@ def test_a_damaged_list_of_checksums_is_named_itself(file: str, place: int, proj
 def test_what_a_stage_left_is_never_read_without_a_checksum(file: str, project: Path) -> None:
     checksums, name = checksums_of(Path(file)), Path(file).name
     others = [line.split()[1] for line in checksums.read_text().splitlines()[1:] if not line.endswith(f"  {name}")]
-    checksums._write_checksums(checksums, [checksums.with_name(other) for other in others])
+    _write_checksums(checksums, [checksums.with_name(other) for other in others])
     with pytest.raises(UserError, match=f"^{file}: is not listed in {checksums}"):
         READERS[file]()
     checksums.unlink()

@@ -244,7 +244,7 @@ def lines_of(wrong: Wrong) -> list[str]:
             known = tuple(dict.fromkeys(name for one in table.split("+") for name in names_in(one)))
         return f"Known: {', '.join(known)}"
 
-    return [re.sub(r"Known: (\*|\w+\.\*|\w+/\w+\.py:\w+(?:\+\w+/\w+\.py:\w+)*)$", names, line) for line in wrong.lines]
+    return [re.sub(r"Known: (\*|\w+\.\*|[\w/]+\.py:\w+(?:\+[\w/]+\.py:\w+)*)$", names, line) for line in wrong.lines]
 
 
 @pytest.mark.parametrize("what", WRONG)

@@ -81,7 +81,7 @@ MADE = ["venv 3.11", "pip", "setup"]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     root = tmp_path / "a checkout"
-    (root / "pipeline" / "lab").mkdir(parents=True)
+    (root / "pipeline/lab/setup").mkdir(parents=True)
     for name in (
         "run",
         "pyproject.toml",

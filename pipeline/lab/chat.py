@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifacts.paths import MODEL, SAMPLES, private
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.dvc.provenance import of_trained
+from pipeline.lab.provenance.answers import of_trained
 from pipeline.params.errors import UserError, printable
 from pipeline.params.load import load
 

@@ -109,7 +109,7 @@ class ScheduleFree(GroupedOptimizer):
 
     Gradients are taken at y = (1 - beta1) z + beta1 x, where z is the sequence that follows them and x the average of z,
     which is what evaluation uses. The network holds y while it is trained; x is computed when needed. Each z has in x the
-    weight of the squared highest learning rate so far, so that warm-up counts little.
+    weight of the squared highest learning rate so far, so that warmup counts little.
 
     Source: Defazio et al., "The Road Less Scheduled", 2024, and the authors' package schedulefree 1.4.
     """

@@ -16,18 +16,12 @@ from small import TOP, knobs
 from pipeline.artifacts.checksums import seal_folder
 from pipeline.artifacts.paths import MODEL
 from pipeline.artifacts.writing import write_json
-from pipeline.lab.dvc.provenance import (
-    THESE,
-    Origin,
-    Repository,
-    Revision,
-    Verdict,
-    Workspace,
-    _Loader,
-    flat,
-    of_commits,
-    of_trained,
-)
+from pipeline.lab.provenance.answers import of_commits, of_trained
+from pipeline.lab.provenance.commits import Commit, GitObjects
+from pipeline.lab.provenance.dvc_files import _Loader
+from pipeline.lab.provenance.origin import Origin, flat
+from pipeline.lab.provenance.verdict import MATCHES, Verdict
+from pipeline.lab.provenance.workspace import Workspace
 from pipeline.params.yaml12 import Yaml12Loader
 
 
@@ -43,12 +37,12 @@ def here(path: str = SCORES) -> Verdict:
 
 
 def test_what_the_stages_left_is_of_the_knobs_code_and_data_here(lab: Path) -> None:
-    assert [here(path) for path in (SCORES, FINDING, "models/trained", "metrics/train.json", "data/raw")] == [THESE] * 5
+    assert [here(path) for path in (SCORES, FINDING, "models/trained", "metrics/train.json", "data/raw")] == [MATCHES] * 5
 
 
 def test_a_knob_of_runtime_says_nothing_of_the_numbers(lab: Path) -> None:
     turn(lab, runtime={"threads": 8})
-    assert here() == THESE
+    assert here() == MATCHES
 
 
 def _move_data(root: Path) -> None:
@@ -127,7 +121,7 @@ def test_a_change_makes_them_the_numbers_of_another_run_and_is_named(lab: Path, 
 
 def test_what_came_before_the_change_is_still_of_this_run(lab: Path) -> None:
     turn(lab, evaluate__top=3)
-    assert here("models/trained") == here("metrics/train.json") == here("data/raw") == THESE
+    assert here("models/trained") == here("metrics/train.json") == here("data/raw") == MATCHES
     assert here().says == "evaluate.top is 3, and was 0 when evaluate ran"
     write(lab, FINDING, "{}")
     assert here(FINDING).says == f"{FINDING} is not what diagnose left"
@@ -193,7 +187,7 @@ def test_files_of_one_run_are_of_one_run_whatever_the_knobs_are_now(lab: Path) -
     turn(lab, seed=2)
     write(lab, "code/engine/loop.py", "L")
     together = Origin(Workspace(), among_themselves=True)
-    assert together.verdict("models/trained") == together.verdict(SCORES) == THESE
+    assert together.verdict("models/trained") == together.verdict(SCORES) == MATCHES
     _train_alone(lab)
     assert not Origin(Workspace(), among_themselves=True).verdict(SCORES)
 
@@ -211,11 +205,11 @@ def test_without_a_dvc_lock_a_model_is_held_against_the_knobs_that_it_notes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = knobs()
-    assert of_trained(params) == THESE  # there is none
+    assert of_trained(params) == MATCHES  # there is none
     noted = params.model_dump(include={"seed", "model", "train"}) | {"task": params.task.kind}
     write_json(MODEL.with_suffix(".json"), noted)
     seal_folder(MODEL.parent)
-    assert of_trained(params) == THESE
+    assert of_trained(params) == MATCHES
     assert of_trained(knobs(train__lr=0.5)).says == f"train.lr is 0.5, and was {params.train.lr} when train ran"
     assert "task.kind is vision" in of_trained(knobs(task__kind="vision", prepare__dataset="digits")).says
 
@@ -260,11 +254,11 @@ def test_a_commit_is_judged_by_what_git_keeps_of_it(history: Path, change: str) 
     do(history)
     commit(history)
     found = of_commits(["main~1", "main", "main", "nowhere"], [Path(SCORES), Path(FINDING)])
-    assert found["main~1"] == dict.fromkeys([Path(SCORES), Path(FINDING)], THESE)
+    assert found["main~1"] == dict.fromkeys([Path(SCORES), Path(FINDING)], MATCHES)
     assert found["main"][Path(SCORES)] == Verdict(says)
     assert bool(found["main"][Path(FINDING)]) == (change in BY_HAND)
     assert found["nowhere"][Path(SCORES)] == Verdict("git cannot read it", known=False)
-    kept = json.loads((history / ".rally/origin.json").read_text())["trees"]
+    kept = json.loads((history / ".rally/provenance.json").read_text())["trees"]
     assert len(kept) == 2
     assert of_commits(["main~1", "main", "nowhere"], [Path(SCORES), Path(FINDING)]) == found, "from what was kept"
 
@@ -272,7 +266,7 @@ def test_a_commit_is_judged_by_what_git_keeps_of_it(history: Path, change: str) 
 @pytest.mark.slow
 def test_what_was_kept_of_commits_is_forgotten_where_it_is_damaged_or_of_other_code(history: Path) -> None:
     first = of_commits(["main"], [Path(SCORES)])
-    kept = history / ".rally/origin.json"
+    kept = history / ".rally/provenance.json"
     for content in ("{", "[]", json.dumps({"code": "other", "trees": {}}), json.dumps({"trees": 3})):
         kept.write_text(content)
         assert of_commits(["main"], [Path(SCORES)]) == first
@@ -293,9 +287,9 @@ def test_data_that_git_does_not_keep_is_held_against_what_dvc_added(history: Pat
     (history / "own.dvc").unlink()
     commit(history)
     found = of_commits(["main~1", "main"], [Path(SCORES)])
-    assert with_it == THESE
+    assert with_it == MATCHES
     assert found["main~1"][Path(SCORES)] == Verdict("own has changed since prepare ran")
-    assert found["main"][Path(SCORES)] == THESE, "nothing speaks against it"
+    assert found["main"][Path(SCORES)] == MATCHES, "nothing speaks against it"
 
 
 @pytest.mark.slow
@@ -319,8 +313,8 @@ def test_a_folder_that_is_no_repository_has_no_commits(lab: Path) -> None:
 def test_a_link_and_a_name_of_many_lines_are_nothing_that_one_can_tell(history: Path) -> None:
     (history / "code/link.py").symlink_to("evaluate.py")
     commit(history)
-    with Repository() as repository:
-        place = Revision(repository, repository.project("main") or "")
+    with GitObjects() as repository:
+        place = Commit(repository, repository.project("main") or "")
         assert place.holds("code/link.py", {"md5": "x"}) is None
         assert place.holds("code/evaluate.py", recorded(history, "code/evaluate.py")) is True
         assert place.read("code/evaluate.py/x") is place.read("no/such") is repository.read("a\nb") is None
