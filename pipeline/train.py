@@ -58,15 +58,15 @@ def main() -> None:
             shown.say(line)
         if resumed:
             shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
-        journal = TrainingRecorder(train, task, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
+        recorder = TrainingRecorder(train, task, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
         first, start = progress.step, time.perf_counter()
         try:
             with runtime.enough_memory():
-                fit(progress, task, train, params.seed, runtime, journal)
+                fit(progress, task, train, params.seed, runtime, recorder)
         except Interrupted:
             checkpoints.save(progress)
             shown.say(f"stopped and saved at step {progress.step:,} of {train.steps:,}; the same command goes on from here")
-            sys.exit(128 + (journal.signal or 0))
+            sys.exit(128 + (recorder.signal or 0))
         finally:
             shown.close()
         if progress.stopped:
@@ -75,11 +75,11 @@ def main() -> None:
         took = {"seconds": time.perf_counter() - start, "steps": progress.step - first, "precision": runtime.precision}
         writing.write_json(paths.private("timings") / f"{run}.json", took)
         checkpoints.save(progress)
-        _publish(params, meta, reads, progress, journal)
-        checkpoints.keep_only()
+        _publish(params, meta, reads, progress, recorder)
+        checkpoints.delete_other_runs()
 
 
-def _publish(params: Params, meta: dict[str, Any], reads: str, progress: Progress, journal: TrainingRecorder) -> None:
+def _publish(params: Params, meta: dict[str, Any], reads: str, progress: Progress, recorder: TrainingRecorder) -> None:
     from pipeline.networks.weights import save_weights
     from pipeline.tasks.base import Shape
 
@@ -88,10 +88,10 @@ def _publish(params: Params, meta: dict[str, Any], reads: str, progress: Progres
     made_by = params.model_dump(include={"seed", "model", "train"})
     about = made_by | {"task": params.task.kind, "tokenizer": reads} | Shape.of(meta).as_json()
     writing.write_json(paths.MODEL.with_suffix(".json"), about | {"step": progress.step, "sha256": sha256})
-    journal.publish_snapshots(progress)
+    recorder.publish_snapshots(progress)
     if progress.stopped and progress.good:
-        journal.publish_good(progress, about)
-    journal.write_curves(progress)
+        recorder.publish_good(progress, about)
+    recorder.write_curves(progress)
     checksums.seal("train")
 
 

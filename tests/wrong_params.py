@@ -80,7 +80,7 @@ WRONG: dict[str, Wrong] = {
         "runtime.activation_checkpointing",
         "blocks",
         "runtime.activation_checkpointing: there is no 'blocks'. Did you mean 'block'?"
-        " Known: engine/block_execution.py:CHECKPOINTING",
+        " Known: engine/block_execution.py:ACTIVATION_CHECKPOINTING",
     ),
     "an offload of what is kept elsewhere": knob(
         "runtime.offload_activations",

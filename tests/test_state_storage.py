@@ -1,4 +1,4 @@
-"""What an optimizer remembers may lie on the CPU without changing an update, and in 8 bits without changing much."""
+"""Optimizer state on the CPU changes no update, and in 8 bits changes updates little."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from small import Keeping, knobs, same, started
 from test_optimizers import OWN, Named, all_of, furthest
 
 from pipeline.engine.loop import fit
-from pipeline.engine.optimizers.base import Grouped, Optimizer
-from pipeline.engine.optimizers.state_storage import CpuState, Float32State, Int8State, levels
+from pipeline.engine.optimizers.base import GroupedOptimizer, Optimizer
+from pipeline.engine.optimizers.state_storage import CpuState, Float32State, Int8State, quantization_levels
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.params.schema import Params
 
 SHAPES = {"embedding.weight": (70, 64), "blocks.0.attention.project.weight": (96, 64), "blocks.0.norms.0.weight": (64,)}
 
 
-def optimizer(name: str, *, state_8bit: bool) -> Grouped:
+def optimizer(name: str, *, state_8bit: bool) -> GroupedOptimizer:
     train = knobs(train__epsilon=1e-8, train__state_8bit=state_8bit, train__precondition_frequency=2).train
     generator = torch.Generator().manual_seed(0)
     weights = {key: torch.nn.Parameter(torch.randn(shape, generator=generator)) for key, shape in SHAPES.items()}
     made = OPTIMIZERS[name](weights, train, {})
-    assert isinstance(made, Grouped)
+    assert isinstance(made, GroupedOptimizer)
     return made
 
 
@@ -50,11 +50,11 @@ def test_a_memory_that_comes_from_afar_and_goes_again_changes_no_update(name: st
     beside, away = optimizer(name, state_8bit=state_8bit), optimizer(name, state_8bit=state_8bit)
     for part in (away, *([away.rest] if hasattr(away, "rest") else [])):
         for group in part.groups:
-            for memory in group.memory.values():
+            for memory in group.state.values():
                 memory[:] = [sent_away(kept) for kept in memory]
-            assert len(group.pieces()) == len(group.weights), "more than one weight's memory would be fetched at once"
+            assert len(group.per_weight()) == len(group.weights), "more than one weight's memory would be fetched at once"
     assert furthest(stepped(beside, 5), stepped(away, 5)) == 0
-    assert same(beside.state(), away.state())
+    assert same(beside.state_dict(), away.state_dict())
 
 
 def test_offload_where_all_is_on_the_cpu_changes_nothing(tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_offload_where_all_is_on_the_cpu_changes_nothing(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", OWN)
 def test_what_is_in_8_bits_comes_back_from_a_checkpoint_bit_by_bit(name: str) -> None:
     once, twice = optimizer(name, state_8bit=True), optimizer(name, state_8bit=True)
-    assert any(memory.dtype == torch.uint8 for memory in once.state().values()), "nothing is kept in 8 bits"
+    assert any(memory.dtype == torch.uint8 for memory in once.state_dict().values()), "nothing is kept in 8 bits"
     stepped(once, 3)
-    twice.load({key: memory.clone() for key, memory in once.state().items()})
+    twice.load_state_dict({key: memory.clone() for key, memory in once.state_dict().items()})
     with torch.no_grad():
         for own, other in zip(all_of(once).values(), all_of(twice).values(), strict=True):
             other.copy_(own)
@@ -80,7 +80,7 @@ def test_what_is_in_8_bits_comes_back_from_a_checkpoint_bit_by_bit(name: str) ->
 
 
 def bytes_of(made: Optimizer) -> int:
-    return sum(memory.numel() * memory.element_size() for memory in made.state().values())
+    return sum(memory.numel() * memory.element_size() for memory in made.state_dict().values())
 
 
 def test_adamw_in_8_bits_remembers_little_more_than_a_quarter() -> None:
@@ -113,7 +113,7 @@ def test_adamw_in_8_bits_learns_as_well(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("signed", "count"), [(True, 256), (False, 255)])
 def test_levels_reach_down_seven_powers_of_ten_and_only_with_a_sign_to_0(signed: bool, count: int) -> None:
-    known = levels(signed)
+    known = quantization_levels(signed)
     assert len(known) == count
     assert known[-1] == 1
     assert (known == 0).sum() == signed
@@ -149,4 +149,4 @@ def test_one_large_number_spoils_its_block_only() -> None:
 def test_a_memory_of_nothing_stays_nothing_and_a_small_one_stays_as_it_is() -> None:
     for signed in (True, False):
         assert not Int8State(torch.zeros(64, 64), signed).read().any()
-    assert "mean.blocks.0.norms.0.weight" in optimizer("adamw", state_8bit=True).state()
+    assert "mean.blocks.0.norms.0.weight" in optimizer("adamw", state_8bit=True).state_dict()

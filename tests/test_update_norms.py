@@ -1,4 +1,4 @@
-"""How far a step moves each weight is written down beside the snapshots, and the training is none the wiser."""
+"""Update norms are written beside the snapshots, and measuring them does not change the training."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pipeline.engine.update_norms import UpdateNorms
 
 
 class Walking(Keeping):
-    """A keeper that measures strides, and copies the weights at every step to measure them by."""
+    """A callback that measures update norms, and copies the weights at every step for comparison."""
 
     def __init__(self, snapshots: set[int], steps: int, last: int | None = None) -> None:
         super().__init__(last)
-        self.strides = UpdateNorms(snapshots, steps)
+        self.update_norms = UpdateNorms(snapshots, steps)
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
 
     def on_step(self, progress: Progress) -> None:
         super().on_step(progress)
-        self.strides.on_step(progress)
+        self.update_norms.on_step(progress)
         self.weights[progress.step] = {name: weight.detach().clone() for name, weight in progress.model.named_parameters()}
 
 

@@ -1,4 +1,4 @@
-"""A student learns what its teacher would say: by the formula, not at all where the weight is 0, and the better for it."""
+"""Distillation: the loss is the formula, nothing with weight 0, and the student learns better with it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
-from test_given import leave, params_of
+from test_hugging_face_model import leave, params_of
 
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import NONE
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.loop import fit
-from pipeline.engine.pretrained.transfer import taught_by
+from pipeline.engine.pretrained.transfer import load_teacher
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import save_weights
@@ -87,10 +87,10 @@ def test_outside_training_the_teacher_is_not_asked_and_what_is_shown_is_the_plai
     student, teacher = a_network(0), a_network(1).requires_grad_(False)
     plain = LanguageModelling(Path(), student.knobs, Shape(VOCABULARY))
     taught = LanguageModelling(Path(), student.knobs, Shape(VOCABULARY), Objective(teacher=Teacher(teacher, 0.5, 2.0)))
-    for noise in (None, NOISE):
-        ours, theirs = (task.loss(student, a_batch(), noise) for task in (taught, plain))
+    for dropout_state in (None, NOISE):
+        ours, theirs = (task.loss(student, a_batch(), dropout_state) for task in (taught, plain))
         assert torch.equal(ours.total.detach(), theirs.total.detach()) and torch.equal(ours.count, theirs.count)
-        assert (ours.objective is None) == (noise is None)
+        assert (ours.objective is None) == (dropout_state is None)
 
 
 # ------------------------------------------------------------------------------------------------------------ from a folder
@@ -134,10 +134,10 @@ def test_a_student_learns_from_its_teacher_alone(accumulation: int, precision: s
     )
     progress, task, runtime = started(params, tokens)
     batch = task.batch("train", torch.arange(8).numpy() * 9)
-    noise = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 8), batch=8)
-    before = float(task.loss(progress.model, batch, noise).minimized.detach())
+    dropout_state = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 8), batch=8)
+    before = float(task.loss(progress.model, batch, dropout_state).minimized.detach())
     fit(progress, task, params.train, params.seed, runtime, Keeping())
-    assert float(task.loss(progress.model, batch, noise).minimized.detach()) < 0.25 * before
+    assert float(task.loss(progress.model, batch, dropout_state).minimized.detach()) < 0.25 * before
     # It has never followed the text, and yet has learned it: what the teacher knew it knows.
     assert progress.validations[-1]["loss"] < 0.5 * progress.validations[0]["loss"] or progress.validations[-1]["loss"] < 0.8
 
@@ -145,15 +145,15 @@ def test_a_student_learns_from_its_teacher_alone(accumulation: int, precision: s
 def test_a_teacher_of_hugging_faces_says_what_it_says_there(tmp_path: Path) -> None:
     made = leave(tmp_path, "llama")
     student = params_of(made, model__width=32, model__norm="layer", model__context_length=5).model
-    network = taught_by(tmp_path / "theirs", "language", student, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+    network = load_teacher(tmp_path / "theirs", "language", student, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     ids = torch.randint(made.tokenizer.vocabulary, (2, 5), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(network(ids), made.model(ids).detach(), rtol=0, atol=1e-5)
     assert not network.training and not any(weight.requires_grad for weight in network.parameters())
     longer = student.model_copy(update={"context_length": 13})
     with pytest.raises(UserError, match=r"^model\.context_length: 13 is more than train\.teacher can read; 12 would do$"):
-        taught_by(tmp_path / "theirs", "language", longer, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+        load_teacher(tmp_path / "theirs", "language", longer, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     with pytest.raises(UserError, match=r"^train\.teacher: .* knows 16 tokens, and data/tokens 17$"):
-        taught_by(tmp_path / "theirs", "language", student, Shape(17), tmp_path / "data/tokens")
+        load_teacher(tmp_path / "theirs", "language", student, Shape(17), tmp_path / "data/tokens")
 
 
 def test_no_teacher_is_what_stands_in_params_yaml() -> None:

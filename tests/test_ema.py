@@ -1,4 +1,4 @@
-"""What is used is the average of the weights where one is wanted, and the training knows nothing of it."""
+"""Averaged weights (EMA, schedule-free) are used for evaluation and snapshots, and do not change the training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from small import Keeping, assert_resumes, knobs, same, started
 
 from pipeline.engine.checkpoint import Checkpoints, Progress
-from pipeline.engine.loop import Interrupted, fit, update, validate
+from pipeline.engine.loop import Interrupted, fit, train_step, validate
 from pipeline.params.schema import Params
 
 AVERAGES = {"ema": {"train__ema": 0.8}, "schedule_free": {"train__optimizer": "schedule_free", "train__epsilon": 1e-8}}
@@ -21,7 +21,7 @@ def trained(params: Params, folder: Path, steps: int) -> tuple[Progress, list[di
     progress, task, runtime = started(params, folder)
     path = []
     for _ in range(steps):
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         path.append(weights_of(progress))
     return progress, path
 
@@ -60,7 +60,7 @@ def test_what_is_measured_and_kept_is_the_average(kind: str, tmp_path: Path, mon
     progress, path = trained(params, tmp_path / "tokens", 5)
     _, task, runtime = started(params, tmp_path / "tokens")
     with Checkpoints("run") as checkpoints:
-        checkpoints.keep_snapshot(progress)
+        checkpoints.save_snapshot(progress)
         [file] = checkpoints.snapshots.iterdir()
     measured = validate(progress, task, params.train, runtime, lambda: False)
     kept = safetensors.torch.load_file(file)

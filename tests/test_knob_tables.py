@@ -1,4 +1,4 @@
-"""Every entry of every table of knobs keeps the contract of its family: being in the table is being tested."""
+"""Every entry of every table of networks keeps the contract of its table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from small import VOCABULARY, assert_resumes, knobs, same, started
 from torch import Tensor
 
-from pipeline.engine.loop import update, validate
+from pipeline.engine.loop import train_step, validate
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.schedules import SCHEDULES, learning_rate
 from pipeline.networks.activations import ACTIVATIONS
@@ -189,7 +189,7 @@ def test_from_any_start_every_weight_moves_within_a_few_steps(init: str, residua
     progress, task, runtime = started(params, tmp_path)
     before = {name: weight.detach().clone() for name, weight in progress.model.named_parameters()}
     for _ in range(4):
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     assert [name for name, weight in progress.model.named_parameters() if torch.equal(weight, before[name])] == []
 
 
@@ -264,10 +264,10 @@ def test_dropout_is_the_same_for_a_batch_and_for_its_micro_batches(name: str) ->
 
 def test_the_deeper_a_branch_the_more_examples_skip_it_and_the_mean_stays() -> None:
     model = a_model(knobs(model__stochastic_depth=0.5, model__init="fan_in"))
-    rates = [branch.rate for block in model.blocks for branch in block.layer_dropouts]
+    rates = [branch.rate for block in model.blocks for branch in block.stochastic_depths]
     assert rates == [0.125, 0.25, 0.375, 0.5]
     x = torch.ones(4000, 3, 2)
-    left = model.blocks[1].layer_dropouts[1](x, DropoutState(seed=3, step=8, progress=0.7, rows=slice(0, 4000), batch=4000))
+    left = model.blocks[1].stochastic_depths[1](x, DropoutState(seed=3, step=8, progress=0.7, rows=slice(0, 4000), batch=4000))
     assert set(left[:, 0, 0].tolist()) == {0.0, 2.0}
     assert torch.equal(left, left[:, :1, :1].expand_as(left))
     assert abs(float(left.mean()) - 1) < 0.05

@@ -1,4 +1,4 @@
-"""Batches ahead of their step: the same as without, never beyond the end, gone with the training, errors where they belong."""
+"""Prefetching: same results as without, nothing beyond the last step, no thread left behind, errors at their step."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pipeline.tasks.base import Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
 
 
-def threads_ahead() -> int:
-    return sum(thread.name.startswith("ahead") for thread in threading.enumerate())
+def prefetch_threads() -> int:
+    return sum(thread.name.startswith("prefetch") for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("depth", [1, 2, 64])
@@ -30,7 +30,7 @@ def test_a_training_that_reads_ahead_ends_bit_by_bit_where_one_that_does_not_end
         ends.append(progress)
     assert same(ends[0].tensors(), ends[1].tensors())
     assert ends[0].numbers() == ends[1].numbers()
-    assert threads_ahead() == 0
+    assert prefetch_threads() == 0
 
 
 def test_an_interrupted_training_leaves_no_thread_and_goes_on_with_the_step_that_it_gave_up(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_an_interrupted_training_leaves_no_thread_and_goes_on_with_the_step_that
     progress, task, runtime = started(params, tmp_path)
     with pytest.raises(Interrupted):
         fit(progress, task, params.train, params.seed, runtime, Keeping(last=5))
-    assert threads_ahead() == 0
+    assert prefetch_threads() == 0
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     assert same(progress.tensors(), unbroken.tensors())
 
@@ -56,16 +56,16 @@ class Torn(LanguageModelling):
 
 @pytest.mark.parametrize("depth", [0, 3])
 def test_an_error_in_the_thread_comes_up_at_the_step_that_wanted_the_batch(depth: int, tmp_path: Path) -> None:
-    from pipeline.engine.sampler import rows_of
+    from pipeline.engine.sampler import rows_with_replacement
 
     params = knobs(runtime__prefetch=depth)
     progress, whole, runtime = started(params, tmp_path)
     task = Torn(tmp_path, params.model, Shape(VOCABULARY))
-    task.unreadable = rows_of(params.seed, 7, params.train.batch_size, whole.size("train")).tolist()
+    task.unreadable = rows_with_replacement(params.seed, 7, params.train.batch_size, whole.size("train")).tolist()
     with pytest.raises(OSError, match="the disk is gone"):
         fit(progress, task, params.train, params.seed, runtime, Keeping())
     assert progress.step == 7
-    assert threads_ahead() == 0
+    assert prefetch_threads() == 0
 
 
 def test_every_step_gets_its_batch_and_nothing_is_prepared_twice_or_beyond_the_end(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A network begins with what another has learned, learns from it, and keeps frozen what it is told to keep."""
+"""Transfer: a network starts from pretrained weights, learns from a teacher, and keeps frozen weights."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from small import BATCH_NORM, KINDS, WRITERS, Keeping, assert_resumes, knobs, same, started, write_labelled
-from test_given import leave, params_of
-from test_strides import Walking
+from test_hugging_face_model import leave, params_of
+from test_update_norms import Walking
 
 from pipeline.artifacts.checksums import seal_folder
 from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import made_for, read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.loop import fit, update
+from pipeline.engine.loop import fit, train_step
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.engine.pretrained.transfer import NEW
@@ -216,7 +216,7 @@ def test_what_is_frozen_stays_bit_by_bit_and_what_is_new_learns(changes: dict[st
     moved = {name for name, weight in weights(progress).items() if not torch.equal(weight, before[name])}
     assert moved == {name for name in before if name.startswith(NEW)}
     assert progress.updates[6].keys() == moved, "how far a step moves it is asked of what moves alone"
-    assert not any("embedding" in name or "blocks" in name for name in progress.optimizer.state())
+    assert not any("embedding" in name or "blocks" in name for name in progress.optimizer.state_dict())
     assert progress.validations[-1]["loss"] < task.uniform_loss
 
 
@@ -239,16 +239,17 @@ def test_a_classifier_teaches_a_smaller_one(kind: dict[str, Any], tmp_path: Path
     teacher = leave_trained(tmp_path / "given", data, knobs(**kind, train__steps=40, model__width=32))
     params = knobs(**kind, train__teacher=str(tmp_path / "given"), train__distill_weight=1.0, train__steps=40, model__depth=1)
     progress, task, runtime = started(params, data)
-    batch, noise = task.batch("train", np.arange(16)), DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
+    batch = task.batch("train", np.arange(16))
+    dropout_state = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 16), batch=16)
     with torch.no_grad():
-        before = task.loss(progress.model, batch, noise)
+        before = task.loss(progress.model, batch, dropout_state)
         said = (teacher.model(batch.inputs) / 2).log_softmax(dim=-1)
-        mine = (progress.model(batch.inputs, noise) / 2).log_softmax(dim=-1)
+        mine = (progress.model(batch.inputs, dropout_state) / 2).log_softmax(dim=-1)
         assert float(before.minimized) == pytest.approx(4 * float((said.exp() * (said - mine)).sum()), rel=1e-4)
         assert task.loss(progress.model, batch).objective is None
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     with torch.no_grad():
-        assert float(task.loss(progress.model, batch, noise).minimized) < 0.5 * float(before.minimized)
+        assert float(task.loss(progress.model, batch, dropout_state).minimized) < 0.5 * float(before.minimized)
     assert progress.validations[-1]["accuracy"] > 0.5
 
 
@@ -304,5 +305,5 @@ def test_only_what_learns_gets_a_gradient(tokens: Path, tmp_path: Path) -> None:
     leave_trained(tmp_path / "given", tokens, knobs())
     params = classifier(tmp_path / "given", train__freeze=True)
     progress, task, runtime = started(params, tokens)
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     assert {name for name, weight in progress.model.named_parameters() if weight.grad is not None} == {"head.weight"}
