@@ -16,7 +16,7 @@ from test_strides import Walking
 
 from pipeline.artifacts.checksums import seal_folder
 from pipeline.artifacts.paths import meta_of
-from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.reading import input_sha256, read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit, update
@@ -42,7 +42,12 @@ def leave_trained(folder: Path, tokens: Path, params: Params) -> Progress:
     """A models/trained folder, as the stage train leaves it, of a training over the data in a folder."""
     progress, task, runtime = started(params, tokens)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
-    about = {"task": params.task.kind, "tokenizer": made_for(tokens), "model": params.model.model_dump(), "step": progress.step}
+    about = {
+        "task": params.task.kind,
+        "tokenizer": input_sha256(tokens),
+        "model": params.model.model_dump(),
+        "step": progress.step,
+    }
     sha256 = save_weights(progress.model, folder / "model.safetensors")
     write_json(folder / "model.json", about | Shape.of(read_json(meta_of(tokens))).as_json() | {"sha256": sha256})
     return progress

@@ -399,9 +399,9 @@ def test_killed_at_random_moments_the_same_command_ends_bit_by_bit_as_an_unbroke
         kill(process.pid, signal.SIGKILL)
         process.wait()
         mended += run(lab, "rally", "mend").splitlines()  # as ./run does where it sees a trace of a kill
-        resumed += "going on from the checkpoint" in Path(log.name).read_text()
+        resumed += "resuming from the checkpoint" in Path(log.name).read_text()
     said = run(lab, "dvc", *words)
-    assert resumed + ("going on from the checkpoint" in said) > 0
+    assert resumed + ("resuming from the checkpoint" in said) > 0
     assert hashes(lab) == expected, f"seed {seed}"
     assert (lab / ".git/HEAD").read_text() == "ref: refs/heads/main\n"
     if summary := os.environ.get("RALLY_KILLS_SUMMARY"):

@@ -160,7 +160,7 @@ def test_tokenize_without_prepared_text_says_what_makes_it(capfd: pytest.Capture
     turn()
     with pytest.raises(SystemExit):
         tokenize.main()
-    assert "data/raw/card.json: is not there; `dvc repro` makes it" in capfd.readouterr().err
+    assert "data/raw/card.json: not found; run `dvc repro` to create it" in capfd.readouterr().err
 
 
 def test_a_stage_that_fails_on_the_way_leaves_what_was_there(project: Path) -> None:

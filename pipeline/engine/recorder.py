@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.artifacts.paths import GOOD, MODEL, SNAPSHOTS, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, programs
+from pipeline.artifacts.paths import GOOD, MODEL, SNAPSHOTS, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, program_names
 from pipeline.artifacts.writing import write_bytes, write_json, write_text
 from pipeline.engine.checkpoint import Checkpoints, Progress, kept, step_of
 from pipeline.engine.display import Display
@@ -130,7 +130,7 @@ def _dvc_lives() -> bool:
     """Whether a DVC is among the ancestors of this process, which it started; it may have been killed before we knew it."""
     for ancestor in psutil.Process().parents():
         with contextlib.suppress(psutil.Error):  # it has just ended, or is nobody's whose words we may read
-            if "dvc" in programs(ancestor.cmdline()):
+            if "dvc" in program_names(ancestor.cmdline()):
                 return True
     return False
 

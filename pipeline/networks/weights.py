@@ -44,7 +44,7 @@ def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
         UserError: it is not such a file, or holds something else than floating-point numbers.
     """
     if not path.is_file():  # nor a pipe, which nobody may ever write to
-        raise UserError(f"{path}: is not there; `dvc repro` makes it")
+        raise UserError(f"{path}: not found; run `dvc repro` to create it")
     try:
         with safe_open(path, framework="pt") as file:
             pieces: dict[str, Any] = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)

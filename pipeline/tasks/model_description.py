@@ -13,8 +13,8 @@ from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.names import suggest
 from pipeline.params.parse import parse
-from pipeline.params.renamed import of_today
-from pipeline.params.schema import LABELLED, READ, SEEN
+from pipeline.params.renamed import with_new_names
+from pipeline.params.schema import LABELLED, TEXTS, IMAGES
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
 
@@ -47,7 +47,7 @@ def described(folder: Path) -> Described:
         UserError: with one line for each thing that is missing or cannot be.
     """
     file = folder / "model.json"
-    about = of_today(read_json(file, "task", "model", "tokenizer", "sha256"))
+    about = with_new_names(read_json(file, "task", "model", "tokenizer", "sha256"))
     if problems := [f"{file}: {line}" for line in _problems(about)]:
         raise UserError(*problems)
     model = parse(Model, about["model"], (str(file), "model"))
@@ -65,7 +65,7 @@ def _problems(about: dict[str, Any]) -> Iterator[str]:
         yield f"classes: {classes!r:.60} is not a list of names"
     if not (isinstance(image, list) and len(image) in (0, 3) and all(_is_number(side, 1, MOST_PIXELS) for side in image)):
         yield f"image: {image!r:.60} is not height, width and channels"
-    for name, there, kinds in (("vocabulary", vocabulary, READ), ("classes", classes, LABELLED), ("image", image, SEEN)):
+    for name, there, kinds in (("vocabulary", vocabulary, TEXTS), ("classes", classes, LABELLED), ("image", image, IMAGES)):
         if task in kinds and not there:
             yield f"{name}: {there!r} is nothing, and a model of task.kind {task} has some"
     for name in ("model", "train"):

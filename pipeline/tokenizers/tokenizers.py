@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts.checksums import way_back
+from pipeline.artifacts.checksums import how_to_restore
 from pipeline.artifacts.paths import NONE, SPLITS
-from pipeline.artifacts.reading import json_of, read_json
+from pipeline.artifacts.reading import load_json, read_json
 from pipeline.artifacts.writing import write_json, write_text
 from pipeline.params.errors import UserError
 
@@ -113,7 +113,7 @@ def load(path: Path) -> Tokenizer:
     try:
         return TOKENIZERS[content.get("kind", BytePairs.kind)].of(content)  # a Hugging Face file names no kind
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise UserError(f"{path}: holds no tokenizer; {way_back(path)}") from None
+        raise UserError(f"{path}: holds no tokenizer; {how_to_restore(path)}") from None
 
 
 class Bytes(Tokenizer):
@@ -405,7 +405,7 @@ class FromFile(Tokenizer):
     def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> Tokenizer:
         path = path / "tokenizer.json" if path.is_dir() else path
         try:
-            content = json_of(path)
+            content = load_json(path)
             if content.get("kind") == cls.kind:  # one that was read from a file before
                 content = content["file"]
             if (ours := _ours(content)) is not None:

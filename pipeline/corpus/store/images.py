@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Int, UInt8
 
-from pipeline.arrays import in_blocks, memory_mapped, write_array
+from pipeline.arrays import memory_mapped, read_blocks, write_array
 from pipeline.artifacts.paths import SPLITS, images_of, labels_of
-from pipeline.artifacts.writing import rounded, writing
+from pipeline.artifacts.writing import atomic_write, rounded
 from pipeline.corpus.store.disk_images import BLOCK, Images, Joined, Some, blocks
 from pipeline.corpus.store.image_duplicates import by_digest, digests, lookalikes
 from pipeline.corpus.store.labels import chosen
@@ -91,7 +91,7 @@ def _check_left(
 
 def _write(path: Path, images: Images, shuffle: bool) -> None:
     """Write images as an .npy file, a block at a time."""
-    with writing(path) as file:
+    with atomic_write(path) as file:
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": images.shape}
         np.lib.format.write_array_header_1_0(file, header)
         for places in blocks(images, np.arange(len(images))):
@@ -176,7 +176,7 @@ def scale_of(path: Path) -> tuple[list[float], list[float]]:
     """(mean, standard deviation) of the pixels of each channel."""
     images = memory_mapped(path)
     sums, squares = np.zeros((2, images.shape[-1]), np.int64)
-    for block in in_blocks(path, BLOCK // images.shape[-1] * images.shape[-1]):
+    for block in read_blocks(path, BLOCK // images.shape[-1] * images.shape[-1]):
         pixels = block.reshape(-1, images.shape[-1]).astype(np.int64)
         sums += pixels.sum(axis=0)
         squares += np.square(pixels).sum(axis=0)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.artifacts.paths import meta_of
-from pipeline.artifacts.reading import json_of, made_for, read_json
+from pipeline.artifacts.reading import input_sha256, load_json, read_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES, value_of
 from pipeline.engine.pretrained.names import SYNONYMS
 from pipeline.engine.pretrained.weight_map import Misfit, unpack
@@ -109,7 +109,7 @@ class RallyModel:
         self.knobs = {knob: (value_of(self.model, knob),) for knob in Model.model_fields if knob not in loose}
 
     def same_tokenizer(self, tokens: Path) -> bool:
-        return made_for(tokens) == self.tokenizer
+        return input_sha256(tokens) == self.tokenizer
 
     def shapes(self) -> Shapes:
         return shapes_in(self.folder / "model.safetensors")
@@ -141,7 +141,7 @@ class HuggingFaceModel:
     def __init__(self, folder: Path) -> None:
         self.folder, config = folder, folder / "config.json"
         try:
-            said = json_of(config)
+            said = load_json(config)
         except ValueError as error:
             raise UserError(f"{config}: cannot be read: {error}") from None
         family = said.get("model_type") if isinstance(said, dict) else None
