@@ -30,7 +30,7 @@ from pipeline.params.parse import parse
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tokenizers.tokenizers import Bytes
+from pipeline.tokenizers.byte import ByteTokenizer
 
 PROMPT = "ROMEO:"
 OURS = "KV cache of Rally"
@@ -40,7 +40,7 @@ def writer(tokens: int) -> Subject:
     """The network that generates, over bytes."""
     knobs = ANCHOR | {"model.context_length": tokens + len(PROMPT), "runtime.threads": 1, "runtime.device": "cpu"}
     params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), knobs))
-    task, tokenizer = LanguageModelling(Path(), params.model, Shape(256)), Bytes(has_end=False)
+    task, tokenizer = LanguageModelling(Path(), params.model, Shape(256)), ByteTokenizer(has_end=False)
     model = task.build(torch.Generator().manual_seed(1))
     with torch.no_grad():
         for weight in model.parameters():  # far from what it began with, so that a token has one likeliest successor

@@ -23,24 +23,24 @@ def main() -> None:
     """Write the three splits of the data set that params.yaml names."""
     params = load()
 
-    from pipeline.corpus.sources.splitting.filters import leave_out
-    from pipeline.corpus.sources.splitting.removal import counted
+    from pipeline.corpus.sources.splitting.filters import apply_filters
+    from pipeline.corpus.sources.splitting.removal import count_splits
     from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
     from pipeline.corpus.store.images import ImageWriter
-    from pipeline.corpus.store.text import Splits, whole
+    from pipeline.corpus.store.text import SplitWriter, replace_folder
     from pipeline.progress import follower
 
     name, follow = params.prepare.dataset, follower(params.runtime.progress)
-    with whole(paths.RAW) as folder:
+    with replace_folder(paths.RAW) as folder:
         if params.task.kind == "vision":
-            pictures = ImageWriter(folder)
-            card = IMAGES[name](params.prepare, pictures, follow)
-            counts = pictures.save(folder, card, params.prepare)
+            writer = ImageWriter(folder)
+            card = IMAGES[name](params.prepare, writer, follow)
+            counts = writer.save(folder, card, params.prepare)
         else:
-            with Splits(folder) as splits:
+            with SplitWriter(folder) as splits:
                 card = (LABELLED_TEXTS if params.task.kind == "classify" else TEXTS)[name](params.prepare, splits, follow)
-            card, removed = leave_out(folder, card, params.prepare, follow)
-            counts = removed | counted(folder)
+            card, removed = apply_filters(folder, card, params.prepare, follow)
+            counts = removed | count_splits(folder)
         writing.write_json(folder / paths.CARD.name, asdict(card) | counts)
         checksums.seal_folder(folder)
     held = (

@@ -47,12 +47,12 @@ def _ids(params: Params) -> None:
     from pipeline.corpus.encode.difficulty import write_parts
     from pipeline.corpus.encode.encode import encode_split, learn
     from pipeline.corpus.encode.tokenizer_json import tokenizer_json
-    from pipeline.corpus.store.text import whole
+    from pipeline.corpus.store.text import replace_folder
     from pipeline.progress import follower
 
     kind, vocabulary, workers = params.tokenize.kind, params.tokenize.vocab_size, params.runtime.workers
     given, follow = Path(params.tokenize.path), follower(params.runtime.progress)
-    with whole(paths.TOKENS) as folder:
+    with replace_folder(paths.TOKENS) as folder:
         saved = paths.tokenizer_of(folder)
         tokenizer, learned_from = learn(paths.RAW, kind, vocabulary, workers, follow, given)
         tokenizer.save(saved)
@@ -87,14 +87,14 @@ def _pixels() -> None:
     """Copy the images, with the mean and standard deviation for their normalization."""
     card = reading.read_json(paths.CARD, "classes", "image", "examples", "test_is_validation")
 
-    from pipeline.corpus.store.images import scale_of
-    from pipeline.corpus.store.text import whole
+    from pipeline.corpus.store.images import channel_statistics
+    from pipeline.corpus.store.text import replace_folder
 
-    with whole(paths.TOKENS) as folder:
+    with replace_folder(paths.TOKENS) as folder:
         for split in paths.SPLITS:
             for file in (paths.images_of, paths.labels_of):
                 reading.copy_file(file(paths.RAW, split), file(folder, split))
-        mean, deviation = scale_of(paths.images_of(folder, "train"))
+        mean, deviation = channel_statistics(paths.images_of(folder, "train"))
         known = {name: card[name] for name in ("classes", "image", "examples", "test_is_validation")}
         writing.write_json(paths.meta_of(folder), known | {"kind": "pixels", "mean": mean, "deviation": deviation})
         checksums.seal_folder(folder)

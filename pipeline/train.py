@@ -76,7 +76,7 @@ def main() -> None:
         writing.write_json(paths.private_folder("timings") / f"{run}.json", took)
         checkpoints.save(progress)
         _publish(params, meta, input_sha256, progress, recorder)
-        checkpoints.keep_only()
+        checkpoints.delete_other_runs()
 
 
 def _publish(params: Params, meta: dict[str, Any], input_sha256: str, progress: Progress, recorder: TrainingRecorder) -> None:

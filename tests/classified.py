@@ -19,7 +19,7 @@ from pipeline.inference.trained import Subject
 from pipeline.networks.weights import save_weights
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import CharTokenizer
 
 NAMES = ["cold", "mild", "hot"]
 WORDS = (("frost", "snow", "ïce"), ("spring", "breeze", "cloud"), ("sun", "blaze", "fire"))
@@ -73,7 +73,7 @@ def classifier(folder: Path, kind: str, **changes: Any) -> Subject:
             shutil.copy(images_of(raw, split), images_of(tokens, split))
     else:
         leave_texts(raw)
-        tokenizer = Characters.learn([text for split in SPLITS for text in drawn_texts(split)[0]], 0, has_end=True)
+        tokenizer = CharTokenizer.learn([text for split in SPLITS for text in drawn_texts(split)[0]], 0, has_end=True)
         tokenizer.save(tokens / "tokenizer.json")
         known |= {"kind": "char", "vocabulary": tokenizer.vocabulary, "end": tokenizer.end}
         for split in SPLITS:

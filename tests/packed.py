@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from test_fetch import sha256
+from test_download import sha256
 
 from pipeline.corpus.sources.published.language_id import LANGUAGES, LanguageId
 from pipeline.corpus.sources.published.manuals import Manuals

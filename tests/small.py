@@ -145,7 +145,7 @@ def started(params: Params, folder: Path) -> tuple[Progress, Task, Runtime]:
 
 
 class Keeping:
-    """A keeper that keeps nothing, and stops the training before the step after `last`, if there is such."""
+    """A callback that records nothing, and stops the training after the step `last`, if there is one."""
 
     def __init__(self, last: int | None = None) -> None:
         self.last, self.step = last, 0

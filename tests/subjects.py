@@ -22,7 +22,9 @@ from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective, class_weights
 from pipeline.tasks.table import TASKS
 from pipeline.tasks.vision import Vision
-from pipeline.tokenizers.tokenizers import Bytes, Characters, Tokenizer
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.byte import ByteTokenizer
+from pipeline.tokenizers.char import CharTokenizer
 
 TEXT = "the cat sat on the mat; the dog sat on the cat.\n"
 
@@ -51,7 +53,7 @@ def runtime() -> Runtime:
 
 def subject(folder: Path, tokenizer: Tokenizer | None = None, text: str = TEXT * 8, **changes: Any) -> Subject:
     """A model whose every weight is drawn at random, over a text's characters."""
-    tokenizer = tokenizer or Characters.learn([text], 0, has_end=True)
+    tokenizer = tokenizer or CharTokenizer.learn([text], 0, has_end=True)
     leave_data(folder, tokenizer, text)
     task = LanguageModelling(folder / "data/tokens", knobs(**changes).model, Shape(tokenizer.vocabulary))
     model = task.build(torch.Generator().manual_seed(1))
@@ -105,7 +107,7 @@ def small_subject(folder: Path, **changes: Any) -> Subject:
     """A model of any kind of task, every weight drawn at random, over little data of that kind, with what it followed."""
     dataset = {"task__kind": "language", "prepare__dataset": "shakespeare"} | OF_KIND.get(str(changes.get("task__kind")), {})
     params, tokens = knobs(**(dataset | changes)), folder / "data/tokens"
-    tokenizer = Characters.learn([TEXT], 0, has_end=True) if params.task.kind != "vision" else None
+    tokenizer = CharTokenizer.learn([TEXT], 0, has_end=True) if params.task.kind != "vision" else None
     if params.task.kind == "language":
         assert tokenizer is not None
         leave_data(folder, tokenizer)
@@ -130,7 +132,7 @@ def small_subject(folder: Path, **changes: Any) -> Subject:
 def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None = None, text: str = TEXT * 8) -> Subject:
     """A model that says for certain which token follows: those listed, and after all others the token 0."""
     plain = {"model__norm": "none", "model__position": "none", "model__init": "zero_output", "model__width": 512}
-    made = subject(folder, tokenizer or Bytes(has_end=True), text, **plain)
+    made = subject(folder, tokenizer or ByteTokenizer(has_end=True), text, **plain)
     with torch.no_grad():
         for name, weight in made.model.named_parameters():
             weight.zero_()

@@ -31,7 +31,7 @@ from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import CharTokenizer
 
 TOP = Path(__file__).parents[1]
 
@@ -130,7 +130,7 @@ def test_texts_and_images_that_are_there_are_counted_one_by_one(project: Path) -
         return load()
 
     params = turned(task__kind="classify", prepare__dataset="dyck", tokenize__kind="char")
-    leave_texts(TOKENS, Characters.learn([TEXT], 0, has_end=True))
+    leave_texts(TOKENS, CharTokenizer.learn([TEXT], 0, has_end=True))
     write_json(meta_of(TOKENS), json.loads(meta_of(TOKENS).read_text()) | {"kind": "char"})
     seal("tokenize")
     texts = data_of(params)

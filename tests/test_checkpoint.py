@@ -1,4 +1,4 @@
-"""Nothing is lost: checkpoints are whole or not there, damaged ones are passed over, and each run finds only its own."""
+"""Checkpoints: intact or absent, damaged ones skipped, and each run resumes only from its own."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from small import KINDS, SMALL, TOP, WRITERS, knobs, same, started, write_tokens
 
 from pipeline import identity
 from pipeline.artifacts import checksums
-from pipeline.engine.checkpoint import KEPT, Checkpoints, Progress
-from pipeline.engine.loop import update
+from pipeline.engine.checkpoint import CHECKPOINTS_KEPT, Checkpoints, Progress
+from pipeline.engine.loop import train_step
 from pipeline.params.yaml12 import read_yaml
 
 
@@ -39,7 +39,7 @@ def after(steps: int, folder: Path) -> Progress:
     params = knobs()
     progress, task, runtime = started(params, folder / "tokens")
     for _ in range(steps):
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     return progress
 
 
@@ -59,7 +59,7 @@ def test_only_the_newest_two_are_kept(root: Path) -> None:
             progress.step = step
             checkpoints.save(progress)
         assert [path.name[:14] for path in sorted(checkpoints.folder.glob("step-*"))] == ["step-000000004", "step-000000030"]
-    assert KEPT == 2
+    assert CHECKPOINTS_KEPT == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "one bit", "empty"])
@@ -98,8 +98,8 @@ def test_a_checkpoint_whose_snapshots_are_not_whole_is_passed_over(damage: str, 
     with Checkpoints("run", say=said.append) as checkpoints:
         early, late = after(2, root), after(5, root)
         checkpoints.save(early)
-        checkpoints.keep_snapshot(late)
-        checkpoints.keep_snapshot(late)
+        checkpoints.save_snapshot(late)
+        checkpoints.save_snapshot(late)
         assert len(late.snapshots) == 1
         checkpoints.save(late)
         [snapshot] = checkpoints.snapshots.iterdir()
@@ -154,7 +154,7 @@ def test_runs_that_finished_long_ago_and_runs_long_abandoned_are_forgotten(root:
         long_ago = time.time() - (age + 1) * 3600 - (40 * 86400 if name == "abandoned" else 0)
         os.utime(folder, (long_ago, long_ago))
     with Checkpoints("run") as checkpoints:
-        checkpoints.keep_only(finished=3)
+        checkpoints.delete_other_runs(finished=3)
     assert {path.name for path in (root / ".rally/checkpoints").iterdir()} == {"run", "new", "old", "interrupted"}
 
 

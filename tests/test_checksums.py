@@ -28,8 +28,8 @@ from pipeline.artifacts import checksums, paths, reading, writing
 from pipeline.artifacts.checksums import _write_list, checksum_list
 from pipeline.artifacts.paths import CHECKSUMS, READ_OUTS, UNCACHED_STAGES
 from pipeline.artifacts.reading import read_json
-from pipeline.corpus.encode.encode import spread
-from pipeline.corpus.store.text import Splits, chunks, whole
+from pipeline.corpus.encode.encode import evenly_spread
+from pipeline.corpus.store.text import SplitWriter, document_chunks, replace_folder
 from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.inference.trained import open_model, open_snapshots
 from pipeline.params.entry_point import entry_point
@@ -40,8 +40,8 @@ from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.vision import Vision
-from pipeline.tokenizers.tokenizers import Characters
-from pipeline.tokenizers.tokenizers import load as load_tokenizer
+from pipeline.tokenizers.char import CharTokenizer
+from pipeline.tokenizers.table import load as load_tokenizer
 
 STAGES = read_yaml(TOP / "dvc.yaml")["stages"]
 
@@ -63,7 +63,7 @@ def left_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def leave_all(tmp_path: Path) -> Path:
     leave_classified(tmp_path)
-    made = subject(tmp_path, Characters.learn(["the cat sat on the mat; the dog sat on the cat.\n"], 0, has_end=True))
+    made = subject(tmp_path, CharTokenizer.learn(["the cat sat on the mat; the dog sat on the cat.\n"], 0, has_end=True))
     write_images(tmp_path / "images")
     for split in paths.SPLITS:
         text = paths.text_of(paths.RAW, split)
@@ -100,17 +100,17 @@ def a_vision_task() -> Vision:
 # Every file that a later stage or a command reads, with what reads it. Weights are named too: model.json says what they are.
 RAW, TOKENS, MODELS = paths.RAW, paths.TOKENS, paths.MODEL.parent
 READERS: dict[str, Callable[[], Any]] = {
-    "data/raw/train.txt": lambda: list(chunks(RAW, "train", 100)),
-    "data/raw/validation.txt": lambda: list(spread(RAW, "validation")),
-    "data/raw/train.ends.npy": lambda: list(chunks(RAW, "train", 100)),
+    "data/raw/train.txt": lambda: list(document_chunks(RAW, "train", 100)),
+    "data/raw/validation.txt": lambda: list(evenly_spread(RAW, "validation")),
+    "data/raw/train.ends.npy": lambda: list(document_chunks(RAW, "train", 100)),
     "data/raw/test.labels.npy": lambda: arrays.memory_mapped(paths.labels_of(RAW, "test")),
     "data/raw/test.images.npy": lambda: arrays.memory_mapped(paths.images_of(RAW, "test")),
     "data/raw/train.difficulty.npy": lambda: arrays.memory_mapped(paths.difficulty_of(RAW)),
     "data/raw/card.json": lambda: read_json(paths.CARD),
     "data/tokens/train.npy": lambda: a_tokens_task().ids("train"),
     "data/tokens/train.parts.npy": lambda: a_tokens_task().parts(),
-    "data/tokens/validation.labels.npy": lambda: a_vision_task().pictures("validation"),
-    "data/tokens/validation.images.npy": lambda: a_vision_task().pictures("validation"),
+    "data/tokens/validation.labels.npy": lambda: a_vision_task().images("validation"),
+    "data/tokens/validation.images.npy": lambda: a_vision_task().images("validation"),
     "data/tokens/meta.json": a_tokens_task,
     "data/tokens/tokenizer.json": lambda: load_tokenizer(paths.tokenizer_of(TOKENS)),
     "models/trained/model.json": lambda: open_model(MODELS, runtime()),
@@ -367,7 +367,7 @@ def test_the_line_says_what_is_wanted(number: int, says: str, capsys: pytest.Cap
 
 
 def filled(folder: Path, text: str) -> None:
-    with whole(folder) as new:
+    with replace_folder(folder) as new:
         (new / "file").write_text(text)
 
 
@@ -376,7 +376,7 @@ def test_a_folder_that_cannot_be_filled_stays_what_it_was_and_the_error_has_its_
     filled(folder, "old")
 
     def fill() -> None:
-        with whole(folder) as new, writing.errors_naming(new / "train.txt"):
+        with replace_folder(folder) as new, writing.errors_naming(new / "train.txt"):
             assert (folder / "file").read_text() == "old"
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -410,7 +410,7 @@ with whole(Path("raw")) as new:
     filled(tmp_path / "raw", "old")
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(TOP)})
     assert done.returncode == 9
-    with pytest.raises(RuntimeError), whole(tmp_path / "raw"):
+    with pytest.raises(RuntimeError), replace_folder(tmp_path / "raw"):
         raise RuntimeError  # the next one fails: what was there is there all the same
     assert (tmp_path / "raw/file").read_text() == ("new" if number == 3 else "old")
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
@@ -421,7 +421,7 @@ def test_a_full_disk_says_which_text_was_being_written(tmp_path: Path) -> None:
     paths.text_of(tmp_path, "validation").symlink_to("/dev/full")
 
     def write() -> None:
-        with Splits(tmp_path) as splits:
+        with SplitWriter(tmp_path) as splits:
             splits.add("train", b"a text")
             splits.add("validation", b"a text" * 10_000)
 
@@ -484,7 +484,7 @@ def test_where_the_new_folder_cannot_take_its_place_the_old_one_is_back_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, replace = tmp_path / "raw", Path.replace
-    with whole(folder) as new:
+    with replace_folder(folder) as new:
         (new / "text").write_text("old")
 
     def failing(self: Path, target: Path) -> Path:
@@ -493,7 +493,7 @@ def test_where_the_new_folder_cannot_take_its_place_the_old_one_is_back_in_it(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", failing)
-    with pytest.raises(OSError, match="Input/output error") as failed, whole(folder) as new:
+    with pytest.raises(OSError, match="Input/output error") as failed, replace_folder(folder) as new:
         (new / "text").write_text("new")
     assert failed.value.filename == str(folder)
     assert [file.read_text() for file in folder.iterdir()] == ["old"]

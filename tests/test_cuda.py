@@ -12,9 +12,9 @@ import pytest
 import torch
 import yaml
 from small import KINDS, SMALL, TOP, Keeping, assert_resumes, knobs, same, stages, started, write_tokens
-from test_compiling import TRAINING
-from test_families import AT_ITS_RATE, VARIANTS
-from test_kinds import ENTRIES, RECIPES, WAYS, entry, gradient
+from test_block_execution import TRAINING
+from test_knob_tables import AT_ITS_RATE, VARIANTS
+from test_task_kinds import ENTRIES, RECIPES, WAYS, entry, gradient
 
 from pipeline.artifacts.paths import READINGS
 from pipeline.engine.loop import Interrupted, fit

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from file_server import Server, serving
 from small import knobs
-from test_fetch import answering, sha256
+from test_download import answering, sha256
 
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.published import hub
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.errors import ParamsError, UserError
 from pipeline.progress import follower
 
@@ -48,7 +48,7 @@ def made(dataset: Any = hub.hub, **changes: Any) -> tuple[Card, dict[str, list[s
     wanted = {"repository": "owner/tales", "revision": COMMIT, "file": "tales.jsonl"} | changes
     prepare = knobs(prepare__dataset="hub", **{f"prepare__{name}": value for name, value in wanted.items()}).prepare
     Path("raw").mkdir(exist_ok=True)
-    with Splits(Path("raw")) as splits:
+    with SplitWriter(Path("raw")) as splits:
         card = dataset(prepare, splits, follower("none"))
     found = {}
     for split in SPLITS:

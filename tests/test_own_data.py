@@ -26,12 +26,12 @@ from small import knobs
 from pipeline.artifacts.paths import SPLITS, images_of, labels_of
 from pipeline.corpus.sources.splitting.text import lines_of
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
-from pipeline.corpus.sources.user.bad_data import Unusable
-from pipeline.corpus.sources.user.classes import classes_of, in_order
-from pipeline.corpus.sources.user.labelled import KINDS
-from pipeline.corpus.sources.user.text import by_size
+from pipeline.corpus.sources.user.bad_data import BadData
+from pipeline.corpus.sources.user.classes import merge_labels, sort_classes
+from pipeline.corpus.sources.user.labelled_rows import READERS
+from pipeline.corpus.sources.user.text import split_by_size
 from pipeline.corpus.store.images import ImageWriter
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.entry_point import entry_point
 from pipeline.progress import follower
 
@@ -85,11 +85,11 @@ def prepared(kind: str, turned: dict[str, Any]) -> tuple[Card, dict[str, Any]]:
     raw = Path("raw")
     raw.mkdir()
     if kind == "vision":
-        pictures = ImageWriter()
-        card = IMAGES["file"](prepare, pictures, follower("none"))
-        pictures.save(raw, card, prepare)
+        writer = ImageWriter()
+        card = IMAGES["file"](prepare, writer, follower("none"))
+        writer.save(raw, card, prepare)
     else:
-        with Splits(raw) as splits:
+        with SplitWriter(raw) as splits:
             card = (TEXTS if kind == "language" else LABELLED_TEXTS)["file"](prepare, splits, follower("none"))
     found: dict[str, Any] = {}
     for split in SPLITS:
@@ -302,7 +302,7 @@ def test_texts(what: str, capfd: pytest.CaptureFixture[str]) -> None:
 def test_whole_documents_come_near_to_their_shares_of_the_bytes(sizes: list[int], validation: float, test: float) -> None:
     of_key = {f"{place:02}": size for place, size in enumerate(sizes)}
     shares = {"validation": validation, "test": test}
-    dealt = by_size(of_key, shares)
+    dealt = split_by_size(of_key, shares)
     assert sorted(itertools.chain(*dealt.values())) == sorted(of_key) and all(dealt.values())
     total = sum(sizes)
     assert max(sizes) in [of_key[key] for key in dealt["train"]] or max(sizes) < 2 * min(shares.values()) * total
@@ -316,11 +316,11 @@ def test_a_new_document_moves_hardly_any_other_one_whatever_it_is_called() -> No
     rng = np.random.default_rng(0)
     of_key = {f"{key:.12f}": int(size) for key, size in zip(rng.random(200), rng.integers(50, 5000, 200), strict=True)}
     shares = {"validation": 0.1, "test": 0.2}
-    before = {key: split for split, keys in by_size(of_key, shares).items() for key in keys}
+    before = {key: split for split, keys in split_by_size(of_key, shares).items() for key in keys}
     held_out = [of_key[key] for key, split in before.items() if split != "train"]
     assert np.mean(held_out) == pytest.approx(np.mean(list(of_key.values())), rel=0.2), "drawn from small and large ones alike"
     for new in rng.random(30):
-        dealt = by_size({f"{new:.12f}": 2000, **of_key}, shares)
+        dealt = split_by_size({f"{new:.12f}": 2000, **of_key}, shares)
         assert sum(before.get(key, split) != split for split, keys in dealt.items() for key in keys) <= 4
 
 
@@ -625,14 +625,14 @@ def test_tables_and_lines(what: str, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_quote_that_is_never_closed_is_followed_no_farther_than_the_longest_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.corpus.sources.user.labelled.LONGEST", 1000)
+    monkeypatch.setattr("pipeline.corpus.sources.user.labelled_rows.MAX_FIELD", 1000)
     prepare = knobs(task__kind="classify", prepare__dataset="dyck", prepare__on_bad_data="skip").prepare
-    unusable, counted = Unusable(prepare, "rows"), itertools.count()
+    bad_data, counted = BadData(prepare, "rows"), itertools.count()
     table = (line for line in ["text,label\n", '"open,a\n', *(f"text {i},b\n" for i in range(2000))] if next(counted) >= 0)
-    rows = KINDS[".csv"]("a.csv", table, prepare, unusable)
+    rows = READERS[".csv"]("a.csv", table, prepare, bad_data)
     assert next(rows).line == 3 and next(counted) < 200, "and not the whole table"
-    assert [row.line for row in rows] == list(range(4, 2003)) and unusable.count == 1
-    assert unusable.first.startswith("a.csv, line 2: a quote opens here that is not closed")
+    assert [row.line for row in rows] == list(range(4, 2003)) and bad_data.count == 1
+    assert bad_data.first.startswith("a.csv, line 2: a quote opens here that is not closed")
 
 
 def test_a_text_with_quotes_commas_and_line_ends_is_read_as_it_is() -> None:
@@ -646,10 +646,10 @@ def test_any_table_is_read_or_refused_in_a_line_and_leaving_out_loses_no_line_th
     prepare = knobs(task__kind="classify", prepare__dataset="dyck", prepare__on_bad_data="skip").prepare
     good = {".csv": ("text,label\n", "one,a\n"), ".jsonl": ("", '{"text": "one", "label": "a"}\n')}[kind]
     content = f"{good[0]}{good[1]}{body}\n{good[1]}"
-    unusable = Unusable(prepare, "rows")
-    rows = list(KINDS[kind]("a", lines_of([content.encode()]), prepare, unusable))
+    bad_data = BadData(prepare, "rows")
+    rows = list(READERS[kind]("a", lines_of([content.encode()]), prepare, bad_data))
     numbers = [row.line for row in rows]
-    assert numbers == sorted(set(numbers)) and len(rows) + unusable.count <= content.count("\n")
+    assert numbers == sorted(set(numbers)) and len(rows) + bad_data.count <= content.count("\n")
     assert (rows[0].text, rows[0].label) == ("one", "a")
     if '"' not in body or kind == ".jsonl":
         assert numbers[-1] == content.count("\n")
@@ -658,9 +658,9 @@ def test_any_table_is_read_or_refused_in_a_line_and_leaving_out_loses_no_line_th
 @given(st.dictionaries(st.integers(-99, 99), st.sampled_from(["{}", "{}.0", "+{}", "{}e0", "0{}"]), min_size=1))
 def test_numbers_are_told_apart_by_their_value_whatever_they_look_like(spelt: dict[int, str]) -> None:
     forms = {number: [str(number), form.format(number) if number >= 0 else str(number)] for number, form in spelt.items()}
-    class_of = classes_of(itertools.chain(*forms.values()))
+    class_of = merge_labels(itertools.chain(*forms.values()))
     assert class_of == {form: str(number) for number, same in forms.items() for form in same}
-    assert in_order(set(class_of.values())) == [str(number) for number in sorted(spelt)]
+    assert sort_classes(set(class_of.values())) == [str(number) for number in sorted(spelt)]
 
 
 # ---------------------------------------------------------------------------------------------------------------- images

@@ -18,10 +18,10 @@ from pipeline import prepare, tokenize
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import CARD, CHECKSUMS, RAW, SPLITS, TOKENS, meta_of
 from pipeline.corpus.sources.table import TEXTS
-from pipeline.corpus.store.text import Splits, whole
+from pipeline.corpus.store.text import SplitWriter, replace_folder
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
-from pipeline.tokenizers.tokenizers import TOKENIZERS, load
+from pipeline.tokenizers.table import TOKENIZERS, load
 
 POEM = "Shall I compare thee to a summer's day? Thou art more lovely.\n" * 200
 
@@ -167,7 +167,7 @@ def test_a_stage_that_fails_on_the_way_leaves_what_was_there(project: Path) -> N
     turn(prepare__dataset="markov")
     prepare.main()
     before = sha256_of(RAW)
-    with pytest.raises(UserError), whole(RAW) as folder, Splits(folder) as splits:
+    with pytest.raises(UserError), replace_folder(RAW) as folder, SplitWriter(folder) as splits:
         splits.add("train", b"the only split")
     assert sha256_of(RAW) == before
     assert [path.name for path in Path("data").iterdir()] == ["raw"]

@@ -10,7 +10,7 @@ from small import Keeping, knobs, write_tokens
 
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.table import TEXTS
-from pipeline.corpus.store.text import Splits
+from pipeline.corpus.store.text import SplitWriter
 from pipeline.engine.loop import fit
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
@@ -30,7 +30,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data set `repeats`, a token a symbol."""
     raw = tmp_path_factory.mktemp("raw")
     folder = write_tokens(tmp_path_factory.mktemp("tokens"), LENGTH, SYMBOLS)
-    with Splits(raw) as splits:
+    with SplitWriter(raw) as splits:
         prepare = knobs(
             prepare__dataset="repeats", prepare__alphabet_size=SYMBOLS, prepare__generated_chars=LENGTH + 1000
         ).prepare

@@ -80,7 +80,7 @@ WRONG: dict[str, Wrong] = {
         "runtime.activation_checkpointing",
         "blocks",
         "runtime.activation_checkpointing: there is no 'blocks'. Did you mean 'block'?"
-        " Known: engine/block_execution.py:CHECKPOINTING",
+        " Known: engine/block_execution.py:ACTIVATION_CHECKPOINTING",
     ),
     "an offload of what is kept elsewhere": knob(
         "runtime.offload_activations",
@@ -123,7 +123,7 @@ WRONG: dict[str, Wrong] = {
     "a tokenizer that is not there": knob(
         "tokenize.kind",
         "chars",
-        "tokenize.kind: there is no 'chars'. Did you mean 'char'? Known: tokenizers/tokenizers.py:TOKENIZERS",
+        "tokenize.kind: there is no 'chars'. Did you mean 'char'? Known: tokenizers/table.py:TOKENIZERS",
     ),
     "an optimizer that is not there": knob(
         "train.optimizer",

@@ -42,7 +42,7 @@ def stream(
     key = hashlib.blake2b(f"{seed} {temperature} {prompt}".encode(), digest_size=8).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(key, "little") >> 1)  # the CPU's, on every device
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    begin = [int(token) for token in tokenizer.encode(tokenizer.known(prompt))] or [tokenizer.end or 0]
+    begin = [int(token) for token in tokenizer.encode(tokenizer.drop_unknown(prompt))] or [tokenizer.end or 0]
     writing = _continued(subject, begin, lambda logits: choose(logits, temperature, top_k, top_p, generator))
     for _, token in zip(range(tokens), writing, strict=False):
         if token == tokenizer.end:
@@ -123,7 +123,7 @@ def page(subject: Subject, evaluate: Evaluate, seed: int) -> str:
     parts = [f"# Samples\n\nWritten by the model after step {subject.step:,}, with seed {seed}; each begins with its prompt.\n"]
     for prompt in evaluate.prompts:
         parts.append(f"## {inline(prompt)}\n")
-        if (begin := subject.tokenizer.known(prompt)) != prompt:
+        if (begin := subject.tokenizer.drop_unknown(prompt)) != prompt:
             read = inline(begin) if begin else "none of it"
             parts.append(f"The tokenizer lacks characters of this prompt; the model read {read}.\n")
         for temperature in evaluate.temperatures:

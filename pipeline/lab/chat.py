@@ -92,7 +92,7 @@ def write(draw: SamplingOptions, prompt: str, subject: Subject | None = None) ->
     from pipeline.evaluation.samples import stream
 
     prompt = prompt.encode(errors="replace").decode()  # what a terminal passes on need not be text
-    if (begin := subject.tokenizer.known(prompt)) != prompt:
+    if (begin := subject.tokenizer.drop_unknown(prompt)) != prompt:
         print(f"The tokenizer lacks characters of this prompt; the model reads {begin!r}.", file=sys.stderr)
     seed = secrets.randbits(32) if draw.seed is None else draw.seed
     pieces = stream(

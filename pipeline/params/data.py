@@ -103,7 +103,7 @@ class Prepare(Section):
 
 
 class Tokenize(Section):
-    kind: Annotated[str, KnownName("tokenizers/tokenizers.py:TOKENIZERS")]
+    kind: Annotated[str, KnownName("tokenizers/table.py:TOKENIZERS")]
     vocab_size: Annotated[int, Field(ge=257, le=65536)]
     path: Folder
 

@@ -34,7 +34,7 @@ from pipeline.params.yaml12 import read_yaml
 from pipeline.probes.table import readings_of
 from pipeline.readings import from_json
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tokenizers.tokenizers import load as load_tokenizer
+from pipeline.tokenizers.table import load as load_tokenizer
 
 
 class Weights:
@@ -42,11 +42,11 @@ class Weights:
 
     def __init__(self, params: Params) -> None:
         self.due = snapshots_due(params.train)
-        self.strides = UpdateNorms(self.due, params.train.steps)
+        self.update_norms = UpdateNorms(self.due, params.train.steps)
         self.kept: dict[int, dict[str, Tensor]] = {}
 
     def on_step(self, progress: Progress) -> None:
-        self.strides.on_step(progress)
+        self.update_norms.on_step(progress)
         if progress.step in self.due or progress.diverged:
             with progress.optimizer.eval_weights():
                 self.kept[progress.step] = {name: w.detach().clone() for name, w in progress.model.named_parameters()}

@@ -42,9 +42,9 @@ def export(folder: Path, to: Way = "auto") -> str:
     if line := stranger():
         print(line, file=sys.stderr)
 
-    from pipeline.corpus.store.text import whole
+    from pipeline.corpus.store.text import replace_folder
 
-    with whole(folder) as unfinished:
+    with replace_folder(folder) as unfinished:
         what, about = _write(unfinished, folder.name, subject, way, made_by)
         write_text(unfinished / "README.md", card(about, made_by))
     return what

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
     from pipeline.lab.look.activations import Dissection
     from pipeline.networks.transformer import GPT
-    from pipeline.tokenizers.tokenizers import Tokenizer
+    from pipeline.tokenizers.base import Tokenizer
 
 TRAINED = MODEL.with_suffix(".safetensors")
 
@@ -154,9 +154,9 @@ def _drawn(asked: Request, params: Params) -> _Network:
 
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.lab.stand_ins.data_shape import data_of
-    from pipeline.networks.attention import use_kernel
+    from pipeline.networks.attention import set_attention_kernel
     from pipeline.networks.transformer import GPT
-    from pipeline.tokenizers.tokenizers import load as load_tokenizer
+    from pipeline.tokenizers.table import load as load_tokenizer
 
     data = data_of(params, asked.vocabulary)
     there = data.known == str(TOKENS)
@@ -164,7 +164,7 @@ def _drawn(asked: Request, params: Params) -> _Network:
         raise _no_text()
     runtime = Runtime(params.runtime)
     model = GPT(params.model, data.vocabulary, torch.Generator().manual_seed(params.seed)).to(runtime.device)
-    use_kernel(model, runtime.attention)
+    set_attention_kernel(model, runtime.attention)
     tokenizer = load_tokenizer(tokenizer_of(TOKENS)) if there else None
     return _Network(f"as drawn, untrained (seed {params.seed})", model, runtime, tokenizer, data.vocabulary)
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pipeline.inference.trained import Subject
 from pipeline.networks.classifier import Encoder
 from pipeline.networks.images import ImageTransformer
-from pipeline.networks.pooling import First
+from pipeline.networks.pooling import FirstPooling
 from pipeline.networks.transformer import AttentionBlock
 from pipeline.probes.passes.forward_backward import Forward, run
 from pipeline.readings import Axis, Reading, finite
@@ -59,7 +59,7 @@ def toy_ids(subject: Subject) -> list[int]:
 
     Where classes are told, with the end that every text has there.
     """
-    ids = [int(token) for token in subject.tokenizer.encode(subject.tokenizer.known(subject.toy))]
+    ids = [int(token) for token in subject.tokenizer.encode(subject.tokenizer.drop_unknown(subject.toy))]
     if ids and not subject.writes and subject.tokenizer.end is not None:
         ids.append(subject.tokenizer.end)
     stand_in = subject.batch.inputs[0, :STAND_IN]
@@ -105,7 +105,7 @@ def maps_of(subject: Subject, trace: Forward) -> Float[np.ndarray, "L H _ _"]:
 
 def _own_place(subject: Subject) -> bool:
     """Whether the network puts a place of its own before all others."""
-    return isinstance(subject.model, Encoder) and isinstance(subject.model.pooling, First)
+    return isinstance(subject.model, Encoder) and isinstance(subject.model.pooling, FirstPooling)
 
 
 def _heads(maps: Float[np.ndarray, "L H _ _"]) -> tuple[Axis, Axis]:
