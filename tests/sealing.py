@@ -1,4 +1,4 @@
-"""The checksums of files that a test wrote in the place of the stages."""
+"""Checksums for files that a test writes in place of the stages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.artifacts.paths import READ_OUTS
 
 
 def sealed(folder: Path) -> Path:
-    """A project, once the checksums were written down of all that the stages would have left there."""
+    """Record the checksums of all outs in a project, as the stages do; returns the project."""
     with contextlib.chdir(folder):
         for stage in READ_OUTS:
             seal(stage)

@@ -155,9 +155,8 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
         if isinstance(inner, dict) and part in inner:
             inner = inner[part]
         elif isinstance(inner, dict):
-            return [
-                f"{'.'.join(parts)}: there is no such knob. {suggest_knob('.'.join(parts) if not depth else name, tuple(inner))}"
-            ]
+            hint = suggest_knob(".".join(parts) if not depth else name, tuple(inner))
+            return [f"{'.'.join(parts)}: there is no such knob. {hint}"]
         elif isinstance(inner, list) and part.isdecimal() and int(part) < len(inner):
             inner = inner[int(part)]
         elif isinstance(inner, list):
