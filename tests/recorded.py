@@ -86,7 +86,7 @@ def write(root: Path, path: str, content: str) -> None:
     (root / path).write_text(content)
 
 
-def turn(root: Path, **changes: Any) -> None:
+def set_knobs(root: Path, **changes: Any) -> None:
     values = yaml.safe_load((root / "params.yaml").read_text())
     for name, value in changes.items():
         section, _, knob = name.partition("__")

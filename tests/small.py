@@ -144,7 +144,7 @@ def started(params: Params, folder: Path) -> tuple[Progress, Task, Runtime]:
     return progress, task, runtime
 
 
-class Keeping:
+class StopAfter:
     """A callback that records nothing, and stops the training after the step `last`, if there is one."""
 
     def __init__(self, last: int | None = None) -> None:
@@ -167,14 +167,14 @@ def assert_resumes(params: Params, folder: Path, last: int = 5) -> tuple[Progres
         the uninterrupted one.
     """
     unbroken, task, runtime = started(params, folder)
-    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
+    fit(unbroken, task, params.train, params.seed, runtime, StopAfter())
     first, again, runtime = started(params, folder)
     with pytest.raises(Interrupted):
-        fit(first, again, params.train, params.seed, runtime, Keeping(last))
+        fit(first, again, params.train, params.seed, runtime, StopAfter(last))
     assert first.step == last
     second, again, runtime = started(params, folder)
     second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, again, params.train, params.seed, runtime, Keeping())
+    fit(second, again, params.train, params.seed, runtime, StopAfter())
     assert same(second.tensors(), unbroken.tensors())
     assert second.numbers() == unbroken.numbers()
     return unbroken, task

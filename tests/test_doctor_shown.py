@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from plotted_run import diagnosis, leave_run
-from recorded import leave_recorded_run, record, turn
+from recorded import leave_recorded_run, record, set_knobs
 from sealing import sealed
 from small import TOP
 
@@ -81,7 +81,7 @@ def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
     said = capsys.readouterr()
     assert said.out.startswith("healthy: no sign speaks against the run.")
     assert said.err == ""
-    turn(tmp_path, seed=2)
+    set_knobs(tmp_path, seed=2)
     assert not show(all_signs=False)
     said = capsys.readouterr()
     first, *rest = said.out.splitlines()
@@ -90,7 +90,7 @@ def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
         == "This is the diagnosis of another run: seed is 2, and was 1 when train ran. `dvc repro` makes that of this one."
     )
     assert "healthy" not in " ".join(rest)
-    turn(tmp_path, seed=1)
+    set_knobs(tmp_path, seed=1)
     write_json(DIAGNOSIS, {**healthy, "signs": []})  # by hand
     with pytest.raises(UserError, match=r"^metrics/doctor\.json: is damaged .* creates it again$"):
         show(all_signs=False)
