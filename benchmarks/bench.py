@@ -100,7 +100,7 @@ def timed(command: list[str], folder: Path, expect: int = 0) -> Took:
 
 def put_into_the_cache(text: Path) -> None:
     """Put a local copy of a pinned text where prepare finds it, so that it need not be downloaded."""
-    place = fetch.cache() / "downloads" / sha256_of(text)
+    place = fetch.cache_folder() / "downloads" / sha256_of(text)
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.exists():
         shutil.copy(text, place)

@@ -18,7 +18,7 @@ from pipeline.readings import load_all, read_curve
 
 @entry_point
 def main() -> None:
-    """Say whether the run is healthy, and if not what it has, why that may be, and which experiment would tell."""
+    """Diagnose the run: healthy, or its symptoms, their likely causes, and the experiment that would confirm each."""
     params = load()
 
     from pipeline.doctor.case import Case, confusion, levels

@@ -1,4 +1,4 @@
-"""How does it look? metrics -> plots/report.html, plots/doctor.png, plots/pictures/*.png."""
+"""The stage plot: metrics -> plots/report.html, plots/doctor.png, plots/pictures/*.png."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.params.load import load
 
 @entry_point
 def main() -> None:
-    """Draw every curve and reading of the run, and put all of it on one page."""
+    """Draw every curve and reading of the run, and write the report."""
     params = load()
     from pipeline.artifacts.paths import DIAGNOSIS_PICTURE, PICTURES, REPORT
     from pipeline.artifacts.writing import write_bytes, write_text

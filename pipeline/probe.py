@@ -18,7 +18,7 @@ from pipeline.readings import save
 
 @entry_point
 def main() -> None:
-    """Put every question of the table to the model as it was along its training."""
+    """Run every probe of the table on every snapshot."""
     params = load()
 
     from pipeline.engine.runtime.runtime import Runtime
@@ -41,7 +41,7 @@ def main() -> None:
     for reading in readings.values():
         save(reading)
     checksums.seal("probe")
-    # Under one name, so that tables of experiments can leave them out together.
+    # Under one key, so that tables of experiments can leave them out together.
     writing.write_json(paths.PROBE_METRICS, {"readings": as_metrics(readings)})
     print(f"{paths.READINGS}: {', '.join(readings)}")
 

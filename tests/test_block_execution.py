@@ -56,7 +56,7 @@ import json, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
 import torch
-from small import Keeping, knobs, started
+from small import StopAfter, knobs, started
 from pipeline.engine.loop import Interrupted, fit
 
 def trained(stops=(), **changes):
@@ -68,7 +68,7 @@ def trained(stops=(), **changes):
         if numbers:
             progress.restore(tensors, numbers)
         try:
-            fit(progress, task, params.train, params.seed, runtime, Keeping(last))
+            fit(progress, task, params.train, params.seed, runtime, StopAfter(last))
         except Interrupted:
             pass
         numbers, tensors = progress.numbers(), {name: tensor.clone() for name, tensor in progress.tensors().items()}

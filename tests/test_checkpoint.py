@@ -256,7 +256,7 @@ def test_killed_at_any_moment_the_same_command_ends_where_an_unbroken_run_does(l
     process = train(lab)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
-    assert "going on from the checkpoint at step" in said
+    assert "resuming from the checkpoint at step" in said
     assert "sound: loss at the start " in said
     assert outs(lab) == unbroken
 
@@ -275,7 +275,7 @@ def test_killed_a_training_of_another_kind_ends_where_an_unbroken_one_does(kind:
     process = train(lab)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
-    assert "going on from the checkpoint at step" in said and re.search(r"\d% right  [\d,]+ examples/s", said)
+    assert "resuming from the checkpoint at step" in said and re.search(r"\d% right  [\d,]+ examples/s", said)
     assert outs(lab) == unbroken
     metrics, rows = json.loads((lab / "metrics/train.json").read_text()), (lab / "metrics/validation.csv").read_text()
     assert metrics["validation_accuracy"] == float(rows.splitlines()[-1].rpartition(",")[2])
@@ -289,10 +289,10 @@ def test_asked_to_stop_it_saves_says_so_and_loses_no_step(number: signal.Signals
     process.send_signal(number)
     said = process.communicate(timeout=10)[1]
     assert process.returncode == 128 + number
-    assert "stopped and saved at step" in said
+    assert "interrupted and saved at step" in said
     assert not (lab / "models/trained/model.json").exists()
     process = train(lab)
-    assert "going on from the checkpoint at step" in process.communicate(timeout=120)[1]
+    assert "resuming from the checkpoint at step" in process.communicate(timeout=120)[1]
     assert outs(lab) == unbroken
 
 
@@ -319,7 +319,7 @@ def test_a_stage_whose_dvc_was_killed_saves_and_stops(lab: Path) -> None:
     dvc = a_dvc(lab)
     wait_for_step(lab, 5, dvc)
     dvc.kill()
-    assert "stopped and saved at step" in dvc.communicate(timeout=60)[1]
+    assert "interrupted and saved at step" in dvc.communicate(timeout=60)[1]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3], ids=["it knew of it", "torch was there"])
@@ -329,7 +329,7 @@ def test_a_stage_whose_dvc_was_killed_before(seconds: float, lab: Path) -> None:
         time.sleep(0.001)
     assert not list(lab.glob(".rally/checkpoints/*"))
     dvc.kill()
-    assert "stopped and saved at step 0" in dvc.communicate(timeout=60)[1]
+    assert "interrupted and saved at step 0" in dvc.communicate(timeout=60)[1]
 
 
 def test_a_damaged_tokenizer_is_refused_before_the_training_whose_model_would_name_it(lab: Path) -> None:
@@ -395,11 +395,11 @@ def test_the_identity_of_a_run_follows_its_code_its_data_and_its_knobs(lab: Path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("one") if path.suffix else path.mkdir()
     (lab / "pipeline/engine/loop.py").write_text("one")
-    names = [identity.identity("train", {"seed": 1})]
-    names.append(identity.identity("train", {"seed": 2}))
+    names = [identity.run_identity("train", {"seed": 1})]
+    names.append(identity.run_identity("train", {"seed": 2}))
     (lab / "pipeline/engine/loop.py").write_text("other")
-    names.append(identity.identity("train", {"seed": 1}))
+    names.append(identity.run_identity("train", {"seed": 1}))
     (lab / "data/tokens/meta.json").write_text("other")
-    names.append(identity.identity("train", {"seed": 1}))
+    names.append(identity.run_identity("train", {"seed": 1}))
     assert len(set(names)) == 4
-    assert identity.identity("train", {"seed": 1}) == names[-1]
+    assert identity.run_identity("train", {"seed": 1}) == names[-1]

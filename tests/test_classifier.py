@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
-from small import KINDS, VOCABULARY, Keeping, knobs, started, write_labelled
+from small import KINDS, VOCABULARY, StopAfter, knobs, started, write_labelled
 from test_knob_tables import FAMILIES, KNOBS
 from torch import Tensor
 
@@ -185,7 +185,7 @@ def test_a_curriculum_opens_whole_texts(curriculum: str, tmp_path: Path) -> None
     assert some.size("train") == 10 and some.size("test") == task.size("test")
     read = some.batch("train", np.arange(10)).inputs
     assert torch.equal(read, task.batch("train", np.flatnonzero(parts.difficulty < 10)).inputs)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert progress.curve[0]["open"] < 1 == progress.curve[-1]["open"]
 
 

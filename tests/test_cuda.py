@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from small import KINDS, SMALL, TOP, Keeping, assert_resumes, knobs, same, stages, started, write_tokens
+from small import KINDS, SMALL, TOP, StopAfter, assert_resumes, knobs, same, stages, started, write_tokens
 from test_block_execution import TRAINING
 from test_knob_tables import AT_ITS_RATE, VARIANTS
 from test_task_kinds import ENTRIES, RECIPES, WAYS, entry, gradient
@@ -39,7 +39,7 @@ HOST = {
 def trained(params: Params, folder: Path) -> dict[str, torch.Tensor]:
     """What a whole training leaves."""
     progress, task, runtime = started(params, folder)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     return progress.tensors()
 
 
@@ -98,12 +98,12 @@ def test_what_a_card_began_a_cpu_goes_on_with(tmp_path: Path) -> None:
     params = knobs(**CARD)
     first, task, runtime = started(params, tmp_path)
     with pytest.raises(Interrupted):
-        fit(first, task, params.train, params.seed, runtime, Keeping(last=5))
+        fit(first, task, params.train, params.seed, runtime, StopAfter(last=5))
     second, task, runtime = started(knobs(), tmp_path)
     second.restore({name: tensor.cpu() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, task, params.train, params.seed, runtime, Keeping())
+    fit(second, task, params.train, params.seed, runtime, StopAfter())
     whole, _, _ = started(knobs(), tmp_path)
-    fit(whole, task, params.train, params.seed, runtime, Keeping())
+    fit(whole, task, params.train, params.seed, runtime, StopAfter())
     ends = [[weight for _, weight in progress.model.named_parameters()] for progress in (whole, second)]
     assert all(torch.allclose(*weights, atol=1e-3) for weights in zip(*ends, strict=True))
 

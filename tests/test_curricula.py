@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import PART, Keeping, assert_resumes, knobs, same, started, write_tokens
+from small import PART, StopAfter, assert_resumes, knobs, same, started, write_tokens
 
 from pipeline.artifacts.paths import parts_of
 from pipeline.artifacts.reading import read_json
@@ -50,7 +50,7 @@ def a_task(params: Params, folder: Path) -> LanguageModelling:
 
 def trained(params: Params, folder: Path) -> Progress:
     progress, task, runtime = started(params, folder)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     return progress
 
 

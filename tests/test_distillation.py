@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
+from small import VOCABULARY, StopAfter, knobs, same, started, write_tokens
 from test_hugging_face_model import leave, params_of
 
 from pipeline.artifacts.checksums import sha256_of
@@ -100,7 +100,7 @@ def leave_teacher(folder: Path, tokens: Path, steps: int = 25) -> Path:
     """A models/trained folder of a small model that has learned the tokens."""
     params = knobs(train__steps=steps, train__batch_size=8, model__width=32, model__embedding_mixer="none")
     progress, task, runtime = started(params, tokens)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     sha256 = save_weights(progress.model, folder / "model.safetensors")
     tokenizer = sha256_of(tokens / "tokenizer.json")
     about = {"vocabulary": VOCABULARY, "tokenizer": tokenizer, "step": steps, "sha256": sha256, "task": "language"}
@@ -114,7 +114,7 @@ def test_a_weight_of_nothing_is_a_training_without_a_teacher_bit_by_bit(tmp_path
     for changes in ({}, {"train__teacher": str(teacher), "train__distill_weight": 0.0}):
         params = knobs(**changes)
         progress, task, runtime = started(params, tmp_path / "tokens")
-        fit(progress, task, params.train, params.seed, runtime, Keeping())
+        fit(progress, task, params.train, params.seed, runtime, StopAfter())
         ended.append(progress)
     assert same(ended[0].tensors(), ended[1].tensors())
 
@@ -136,7 +136,7 @@ def test_a_student_learns_from_its_teacher_alone(accumulation: int, precision: s
     batch = task.batch("train", torch.arange(8).numpy() * 9)
     dropout_state = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 8), batch=8)
     before = float(task.loss(progress.model, batch, dropout_state).minimized.detach())
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert float(task.loss(progress.model, batch, dropout_state).minimized.detach()) < 0.25 * before
     # It has never followed the text, and yet has learned it: what the teacher knew it knows.
     assert progress.validations[-1]["loss"] < 0.5 * progress.validations[0]["loss"] or progress.validations[-1]["loss"] < 0.8

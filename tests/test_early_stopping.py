@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
-from small import Keeping, knobs, started
+from small import StopAfter, knobs, started
 from test_checkpoint import forget_outs, lab, outs, train, wait_for_step  # noqa: F401 (lab is a fixture)
 
 from pipeline.engine.early_stopping import ABOVE_UNIFORM, FIXED_COLUMNS, NOT_A_NUMBER, SPIKE, is_good, reason_to_stop
@@ -115,7 +115,7 @@ def test_a_training_above_blind_guessing_ends_early_unless_it_is_told_to_go_on(t
             update={"train": params.train.model_copy(update={"stop_if_diverged": stops, "log_points": 60})}
         )
         progress, task, runtime = started(params, tmp_path)
-        fit(progress, task, params.train, params.seed, runtime, Keeping())
+        fit(progress, task, params.train, params.seed, runtime, StopAfter())
         ended.append((progress.step < 60, progress.stopped, progress.diverged))
     assert ended == [(True, ABOVE_UNIFORM, True), (False, "", False)]
 
@@ -125,7 +125,7 @@ def test_a_loss_that_is_no_number_says_so(tmp_path: Path) -> None:
     progress, task, runtime = started(params, tmp_path)
     with torch.no_grad():
         next(progress.model.parameters()).fill_(math.nan)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert (progress.stopped, progress.diverged) == (NOT_A_NUMBER, True)
 
 
@@ -140,7 +140,7 @@ def test_what_was_good_is_left_to_start_from_also_after_a_kill(lab: Path) -> Non
     assert process.returncode == 0, said
     metrics = json.loads((lab / "metrics/train.json").read_text())
     assert metrics["diverged"] and metrics["stopped"] in (ABOVE_UNIFORM, SPIKE, NOT_A_NUMBER)
-    assert f"given up at step {metrics['step']} of 60: {metrics['stopped']}" in said
+    assert f"stopped early at step {metrics['step']} of 60: {metrics['stopped']}" in said
     about = json.loads((lab / "models/trained/good/model.json").read_text())
     assert f"the weights of step {about['step']}, before it went wrong, are in models/trained/good" in said
     assert 0 < about["step"] < metrics["step"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from small import Keeping, assert_resumes, knobs, same, started
+from small import StopAfter, assert_resumes, knobs, same, started
 
 from pipeline.engine.checkpoint import Checkpoints, Progress
 from pipeline.engine.loop import Interrupted, fit, train_step, validate
@@ -45,7 +45,7 @@ def test_an_average_changes_nothing_of_the_training(tmp_path: Path) -> None:
     for ema in (0.0, 0.8):
         params = knobs(train__ema=ema)
         progress, task, runtime = started(params, tmp_path)
-        fit(progress, task, params.train, params.seed, runtime, Keeping())
+        fit(progress, task, params.train, params.seed, runtime, StopAfter())
         ends.append(progress)
     assert same(weights_of(ends[0]), weights_of(ends[1]))
     assert ends[0].curve == ends[1].curve

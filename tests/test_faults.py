@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import Keeping, knobs, started
+from small import StopAfter, knobs, started
 
 from pipeline.doctor.causes import CAUSES
 from pipeline.engine.checkpoint import Progress
@@ -33,7 +33,7 @@ def begun(folder: Path, fault: str, *, spoilt: bool = True, **changes: object) -
 
 def trace(training: Training, runtime: Runtime) -> list[object]:
     progress, params = training.progress, training.params
-    fit(progress, training.task, params.train, params.seed, runtime, Keeping())
+    fit(progress, training.task, params.train, params.seed, runtime, StopAfter())
     return [progress.curve, progress.validations, progress.stopped]
 
 

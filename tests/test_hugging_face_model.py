@@ -31,7 +31,7 @@ from pipeline.engine.pretrained.architectures import ARCHITECTURES
 from pipeline.engine.pretrained.source import load_network, open_pretrained
 from pipeline.engine.pretrained.transfer import load_initial_weights, load_teacher
 from pipeline.engine.setup import build_training
-from pipeline.identity import identity, tokenizer_digest
+from pipeline.identity import run_identity, tokenizer_digest
 from pipeline.inference.trained import Subject, open_model, open_snapshots
 from pipeline.lab.export.transformers_text import write
 from pipeline.lab.import_command import adopt
@@ -605,10 +605,10 @@ def test_a_run_is_another_when_what_it_starts_from_is(tmp_path: Path, monkeypatc
     Path("dvc.yaml").write_text("stages:\n  train:\n    deps:\n    - ${train.init_from}\n    - ${train.teacher}\n")
     Path("given").mkdir()
     (Path("given") / "model.safetensors").write_bytes(b"1")
-    plain = identity("train", {"train": {"init_from": str(NONE), "teacher": str(NONE)}})
-    one = identity("train", {"train": {"init_from": "given", "teacher": str(NONE)}})
+    plain = run_identity("train", {"train": {"init_from": str(NONE), "teacher": str(NONE)}})
+    one = run_identity("train", {"train": {"init_from": "given", "teacher": str(NONE)}})
     (Path("given") / "model.safetensors").write_bytes(b"2")
-    other = identity("train", {"train": {"init_from": "given", "teacher": str(NONE)}})
+    other = run_identity("train", {"train": {"init_from": "given", "teacher": str(NONE)}})
     assert len({plain, one, other}) == 3
-    with pytest.raises(UserError, match=r"^train\.init_from: there is no 'nowhere' here$"):
-        identity("train", {"train": {"init_from": "nowhere", "teacher": str(NONE)}})
+    with pytest.raises(UserError, match=r"^train\.init_from: 'nowhere' does not exist$"):
+        run_identity("train", {"train": {"init_from": "nowhere", "teacher": str(NONE)}})

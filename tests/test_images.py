@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
-from small import SIDE, Keeping, assert_resumes, knobs, same, started
+from small import SIDE, StopAfter, assert_resumes, knobs, same, started
 from torch import Tensor, nn
 
 from pipeline.engine.loop import fit
@@ -212,7 +212,7 @@ def test_a_group_norm_is_torchs(width: int) -> None:
 def test_what_batch_norm_has_met_is_kept_with_the_weights(tmp_path: Path) -> None:
     params = variant("cnn", "norm", "batch")
     progress, task, runtime = started(params, tmp_path)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     means = [name for name in progress.tensors() if name.endswith(".mean")]
     assert len(means) == 5 and all(progress.tensors()[name].abs().max() > 0 for name in means)  # two a block, and the last
 

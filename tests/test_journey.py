@@ -181,14 +181,14 @@ def test_every_knob_of_the_data_makes_other_data_though_the_run_cache_forgets_it
 def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) -> None:
     assert all(has_scores(run(lab, "rally", "show"), name) for name in ("workspace", "main"))
     first = run(lab, "rally", "doctor")
-    turn(lab, {"seed": 2})
+    set_knobs(lab, {"seed": 2})
     table = run(lab, "rally", "show")
     assert "workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes them anew" in table
     assert (has_scores(table, "workspace"), has_scores(table, "main")) == (False, True)
     told = run(lab, "rally", "doctor", status=1)
     assert told.startswith("This is the diagnosis of another run: seed is 2, and was 1 when train ran.")
     assert "healthy:" not in told.partition("\n")[2].replace("(healthy:", "")
-    turn(lab, {"seed": 1})
+    set_knobs(lab, {"seed": 1})
     assert run(lab, "rally", "doctor") == first
 
     run(lab, "dvc", "exp", "run", "-n", "alone", "-S", "train.lr=0.5", "train")
@@ -273,7 +273,7 @@ def settings(knobs: dict[str, Any]) -> list[str]:
     return [word for knob, value in knobs.items() for word in ("-S", f"{knob}={json.dumps(value)}")]
 
 
-def turn(folder: Path, knobs: dict[str, Any]) -> None:
+def set_knobs(folder: Path, knobs: dict[str, Any]) -> None:
     """The same by hand, in params.yaml."""
     values = with_knobs(read_sections(folder / "params.yaml"), knobs)
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
@@ -378,7 +378,7 @@ def test_killed_at_random_moments_the_same_command_ends_bit_by_bit_as_an_unbroke
     knobs = CLASSIFIERS.get(learned, {}) | {"seed": 5, "train.steps": steps}
     words = ["repro"] if command == "repro" else ["exp", "run", *settings(knobs)]
     if command == "repro":
-        turn(lab, knobs)
+        set_knobs(lab, knobs)
     unbroken = tmp_path / "unbroken"
     shutil.copytree(lab, unbroken, symlinks=True)
     run(unbroken, "dvc", *words)
@@ -399,9 +399,9 @@ def test_killed_at_random_moments_the_same_command_ends_bit_by_bit_as_an_unbroke
         kill(process.pid, signal.SIGKILL)
         process.wait()
         mended += run(lab, "rally", "mend").splitlines()  # as ./run does where it sees a trace of a kill
-        resumed += "going on from the checkpoint" in Path(log.name).read_text()
+        resumed += "resuming from the checkpoint" in Path(log.name).read_text()
     said = run(lab, "dvc", *words)
-    assert resumed + ("going on from the checkpoint" in said) > 0
+    assert resumed + ("resuming from the checkpoint" in said) > 0
     assert hashes(lab) == expected, f"seed {seed}"
     assert (lab / ".git/HEAD").read_text() == "ref: refs/heads/main\n"
     if summary := os.environ.get("RALLY_KILLS_SUMMARY"):

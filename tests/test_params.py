@@ -28,7 +28,7 @@ from pipeline.params.machine import cores, machine_is_busy
 from pipeline.params.names import KnownName, names_in, suggest
 from pipeline.params.parse import parse
 from pipeline.params.schema import OF_KINDS, Params
-from pipeline.params.suggestions import CALLED_ELSEWHERE, knob_names
+from pipeline.params.suggestions import OTHER_NAMES, knob_names
 from pipeline.params.yaml12 import Yaml12Loader, read_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -328,8 +328,8 @@ def test_the_knob_that_was_meant_is_named_whatever_its_section(typed: str, named
 
 def test_what_other_programs_call_a_knob_leads_to_one_that_there_is() -> None:
     names = knob_names(Params)
-    assert set(CALLED_ELSEWHERE.values()) <= set(names)
-    assert not set(CALLED_ELSEWHERE) & {name.rpartition(".")[2] for name in names}
+    assert set(OTHER_NAMES.values()) <= set(names)
+    assert not set(OTHER_NAMES) & {name.rpartition(".")[2] for name in names}
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1))

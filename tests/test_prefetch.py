@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import VOCABULARY, Keeping, knobs, same, started, write_tokens
+from small import VOCABULARY, StopAfter, knobs, same, started, write_tokens
 
 from pipeline.engine.loop import Interrupted, fit
 from pipeline.engine.prefetch import Prefetcher
@@ -26,7 +26,7 @@ def test_a_training_that_reads_ahead_ends_bit_by_bit_where_one_that_does_not_end
     for ahead in (0, depth):
         params = knobs(runtime__prefetch=ahead, model__dropout=0.1)
         progress, task, runtime = started(params, tmp_path)
-        fit(progress, task, params.train, params.seed, runtime, Keeping())
+        fit(progress, task, params.train, params.seed, runtime, StopAfter())
         ends.append(progress)
     assert same(ends[0].tensors(), ends[1].tensors())
     assert ends[0].numbers() == ends[1].numbers()
@@ -36,12 +36,12 @@ def test_a_training_that_reads_ahead_ends_bit_by_bit_where_one_that_does_not_end
 def test_an_interrupted_training_leaves_no_thread_and_goes_on_with_the_step_that_it_gave_up(tmp_path: Path) -> None:
     params = knobs(runtime__prefetch=3)
     unbroken, task, runtime = started(params, tmp_path)
-    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
+    fit(unbroken, task, params.train, params.seed, runtime, StopAfter())
     progress, task, runtime = started(params, tmp_path)
     with pytest.raises(Interrupted):
-        fit(progress, task, params.train, params.seed, runtime, Keeping(last=5))
+        fit(progress, task, params.train, params.seed, runtime, StopAfter(last=5))
     assert prefetch_threads() == 0
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert same(progress.tensors(), unbroken.tensors())
 
 
@@ -63,7 +63,7 @@ def test_an_error_in_the_thread_comes_up_at_the_step_that_wanted_the_batch(depth
     task = Torn(tmp_path, params.model, Shape(VOCABULARY))
     task.unreadable = rows_with_replacement(params.seed, 7, params.train.batch_size, whole.size("train")).tolist()
     with pytest.raises(OSError, match="the disk is gone"):
-        fit(progress, task, params.train, params.seed, runtime, Keeping())
+        fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert progress.step == 7
     assert prefetch_threads() == 0
 

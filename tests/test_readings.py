@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Float
-from small import Keeping, knobs, started
+from small import StopAfter, knobs, started
 from subjects import TEXT, small_subject, subject
 from torch import Tensor, nn
 
@@ -318,7 +318,7 @@ def test_stretches_double_and_cover_the_context() -> None:
 # ----------------------------------------------------------------------------------------------------- it changes nothing
 
 
-class Probing(Keeping):
+class Probing(StopAfter):
     """Reads everything there is to read at some steps in the midst of a training."""
 
     def __init__(self, task: object, folder: Path, runtime: object, steps: tuple[int, ...]) -> None:
@@ -353,7 +353,7 @@ def test_a_training_that_is_probed_on_its_way_ends_bit_by_bit_as_another(changes
     for probed in (False, True):
         torch.manual_seed(9)
         progress, task, runtime = started(params, tmp_path / "tokens")
-        keeper = Probing(task, tmp_path / "tokens", runtime, (0, 6, 12)) if probed else Keeping()
+        keeper = Probing(task, tmp_path / "tokens", runtime, (0, 6, 12)) if probed else StopAfter()
         fit(progress, task, params.train, params.seed, runtime, keeper)
         ends.append((progress.curve, progress.validations, {**progress.model.state_dict()}, torch.get_rng_state()))
     assert isinstance(keeper, Probing)

@@ -21,7 +21,7 @@ from pipeline.lab.studies.recipes import commands
 from pipeline.params.errors import UserError
 from pipeline.params.load import load, read_sections, with_knobs
 from pipeline.params.model import Model
-from pipeline.params.renamed import RENAMED, RENAMED_VALUES, of_today
+from pipeline.params.renamed import RENAMED, RENAMED_VALUES, with_new_names
 from pipeline.params.schema import Params
 from pipeline.params.suggestions import knob_names
 from pipeline.params.training import Train
@@ -174,4 +174,4 @@ def test_a_model_of_an_earlier_version_is_read(tmp_path: Path) -> None:
 
 def test_what_an_earlier_version_noted_comes_back_under_the_names_of_today() -> None:
     old = {name: as_before(name, values) if isinstance(values, dict) else values for name, values in STANDING.items()}
-    assert old != STANDING and of_today(old) == STANDING == of_today(STANDING)
+    assert old != STANDING and with_new_names(old) == STANDING == with_new_names(STANDING)

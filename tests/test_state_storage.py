@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import Keeping, knobs, same, started
+from small import StopAfter, knobs, same, started
 from test_optimizers import OWN, Named, all_of, furthest
 
 from pipeline.engine.loop import fit
@@ -62,7 +62,7 @@ def test_offload_where_all_is_on_the_cpu_changes_nothing(tmp_path: Path) -> None
     for offload in (False, True):
         params = knobs(runtime={**knobs().runtime.model_dump(), "offload_optimizer": offload})
         progress, task, runtime = started(params, tmp_path)
-        fit(progress, task, params.train, params.seed, runtime, Keeping())
+        fit(progress, task, params.train, params.seed, runtime, StopAfter())
         ends.append(progress.tensors())
     assert same(*ends)
 
@@ -105,7 +105,7 @@ def test_adamw_in_8_bits_learns_as_well(tmp_path: Path) -> None:
     for state_8bit in (False, True):
         params = wide(train__state_8bit=state_8bit)
         progress, task, runtime = started(params, tmp_path)
-        fit(progress, task, params.train, params.seed, runtime, Keeping())
+        fit(progress, task, params.train, params.seed, runtime, StopAfter())
         losses.append([row["loss"] for row in progress.validations])
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], abs=0.01)

@@ -328,13 +328,13 @@ def committed(project: Path) -> Path:
     return project
 
 
-def turn(**knobs: Any) -> None:
+def set_knobs(**knobs: Any) -> None:
     turned = {name.replace("__", "."): value for name, value in knobs.items()}
     Path("params.yaml").write_text(yaml.safe_dump(with_knobs(read_sections(Path("params.yaml")), turned), sort_keys=False))
 
 
 def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: Path) -> None:
-    turn(model__dropout=0.5, train__label_smoothing=0.2, runtime__threads=1)
+    set_knobs(model__dropout=0.5, train__label_smoothing=0.2, runtime__threads=1)
     played, entry = base_params(), ENTRIES["lr-sweep"]
     assert not {"model.dropout", "train.label_smoothing"} & recipes.own_knobs(entry, [])
     at_commit = yaml.safe_load(subprocess.run(["git", "show", "HEAD:params.yaml"], capture_output=True, check=True).stdout)
@@ -352,7 +352,7 @@ def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: 
 
 @pytest.mark.parametrize("as_is", [False, True])
 def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool, committed: Path) -> None:
-    turn(model__dropout=0.3, evaluate__prompts=["mine"])
+    set_knobs(model__dropout=0.3, evaluate__prompts=["mine"])
     assert not {"model.dropout", "evaluate.prompts"} & ENTRIES["digits"].set.keys()
     [told] = recipes.commands("digits", ["train.steps=7"], standing=base_params(as_is=as_is))
     apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
@@ -378,7 +378,7 @@ def test_a_knob_that_the_commit_does_not_know_came_with_changed_code_and_stays(c
 
 @pytest.mark.parametrize("before", ["no repository", "no commit", "params.yaml in no commit", "no YAML in the commit"])
 def test_without_a_commit_to_ask_a_study_stands_on_params_yaml_and_says_so(before: str, project: Path) -> None:
-    turn(train__lr=0.5)
+    set_knobs(train__lr=0.5)
     if before != "no repository":
         subprocess.run(["git", "init", "-q"], check=True)
     if before in ("params.yaml in no commit", "no YAML in the commit"):
@@ -398,7 +398,7 @@ def test_a_result_says_of_which_commit_and_code_it_is(committed: Path) -> None:
     subprocess.run("git add -A && git commit -qm code", shell=True, check=True)
     Path("pipeline/tracked.py").write_text("2\n")
     Path("pipeline/new.py").write_text("3\n")
-    turn(train__lr=0.5)
+    set_knobs(train__lr=0.5)
     told = base_params().as_json()
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     assert (told["commit"], told["changed"]) == (head, ["pipeline/tracked.py", "pipeline/new.py"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import BATCH_NORM, KINDS, Keeping, assert_resumes, knobs, same, started
+from small import BATCH_NORM, KINDS, StopAfter, assert_resumes, knobs, same, started
 from test_knob_tables import AT_ITS_RATE, FAMILIES, KNOBS
 from test_update_norms import Walking
 
@@ -128,7 +128,7 @@ def test_a_batch_has_the_same_gradient_in_every_way_of_fitting_it_into_memory(ki
 @pytest.mark.parametrize("recipe", ["texts", "images, varied", "images, batch norm"])
 def test_reading_ahead_and_measuring_change_no_bit_of_a_training(recipe: str, tmp_path: Path) -> None:
     ends = []
-    for ahead, callback in ((0, Keeping()), (2, Keeping()), (0, Walking({0, 6}, 12))):
+    for ahead, callback in ((0, StopAfter()), (2, StopAfter()), (0, Walking({0, 6}, 12))):
         params = knobs(**RECIPES[recipe], runtime__prefetch=ahead)
         progress, task, runtime = started(params, tmp_path)
         fit(progress, task, params.train, params.seed, runtime, callback)
@@ -171,7 +171,7 @@ def test_a_training_on_unequal_classes_that_learns_little_is_let_be(weights: str
     params = knobs(**CLASSIFY | recipe, train__steps=40, train__log_points=40, train__sampling="epochs")
     unequal(tmp_path, params)
     progress, task, runtime = started(params, tmp_path)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert (progress.stopped, progress.step) == ("", 40)
 
 
@@ -181,6 +181,6 @@ def test_a_training_that_says_confidently_what_is_wrong_is_given_up(kind: str, t
     turned = {f"train__{knob}": value for knob, value in runs_away.items()}
     params = knobs(**KINDS[kind] | turned, train__steps=60, train__log_points=60)
     progress, task, runtime = started(params, tmp_path)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert (progress.stopped, progress.diverged) == (ABOVE_UNIFORM, True)
     assert progress.step < 60

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import BATCH_NORM, KINDS, WRITERS, Keeping, assert_resumes, knobs, same, started, write_labelled
+from small import BATCH_NORM, KINDS, WRITERS, StopAfter, assert_resumes, knobs, same, started, write_labelled
 from test_hugging_face_model import leave, params_of
 from test_update_norms import Walking
 
 from pipeline.artifacts.checksums import seal_folder
 from pipeline.artifacts.paths import meta_of
-from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.reading import input_sha256, read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit, train_step
@@ -45,8 +45,13 @@ def weights(progress: Progress) -> dict[str, torch.Tensor]:
 def leave_trained(folder: Path, tokens: Path, params: Params) -> Progress:
     """A models/trained folder, as the stage train leaves it, of a training over the data in a folder."""
     progress, task, runtime = started(params, tokens)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
-    about = {"task": params.task.kind, "tokenizer": made_for(tokens), "model": params.model.model_dump(), "step": progress.step}
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
+    about = {
+        "task": params.task.kind,
+        "tokenizer": input_sha256(tokens),
+        "model": params.model.model_dump(),
+        "step": progress.step,
+    }
     sha256 = save_weights(progress.model, folder / "model.safetensors")
     write_json(folder / "model.json", about | Shape.of(read_json(meta_of(tokens))).as_json() | {"sha256": sha256})
     return progress
@@ -96,7 +101,7 @@ def test_how_it_reads_and_pools_is_its_own_affair(pooling: str, causal: bool, to
         tmp_path / "given", model__pooling=pooling, model__causal=causal, model__context_length=9, model__dropout=0.1
     )
     progress, task, runtime = started(params, tokens)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert progress.validations[-1]["loss"] < task.uniform_loss
 
 
@@ -247,7 +252,7 @@ def test_a_classifier_teaches_a_smaller_one(kind: dict[str, Any], tmp_path: Path
         mine = (progress.model(batch.inputs, dropout_state) / 2).log_softmax(dim=-1)
         assert float(before.minimized) == pytest.approx(4 * float((said.exp() * (said - mine)).sum()), rel=1e-4)
         assert task.loss(progress.model, batch).objective is None
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     with torch.no_grad():
         assert float(task.loss(progress.model, batch, dropout_state).minimized) < 0.5 * float(before.minimized)
     assert progress.validations[-1]["accuracy"] > 0.5

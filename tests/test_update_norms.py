@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import Keeping, knobs, same, started
+from small import StopAfter, knobs, same, started
 
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
 from pipeline.engine.update_norms import UpdateNorms
 
 
-class Walking(Keeping):
+class Walking(StopAfter):
     """A callback that measures update norms, and copies the weights at every step for comparison."""
 
     def __init__(self, snapshots: set[int], steps: int, last: int | None = None) -> None:
@@ -51,7 +51,7 @@ def test_a_weight_that_was_all_zero_has_none(tmp_path: Path) -> None:
 def test_measuring_changes_no_bit_of_the_training(tmp_path: Path) -> None:
     params = knobs()
     plain, task, runtime = started(params, tmp_path)
-    fit(plain, task, params.train, params.seed, runtime, Keeping())
+    fit(plain, task, params.train, params.seed, runtime, StopAfter())
     measured, _, _ = started(params, tmp_path)
     fit(measured, task, params.train, params.seed, runtime, Walking(set(range(13)), params.train.steps))
     assert same(plain.tensors(), measured.tensors())

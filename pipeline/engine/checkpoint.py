@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import alone, private
+from pipeline.artifacts.paths import exclusive_lock, private_folder
 from pipeline.artifacts.writing import write_bytes
 from pipeline.engine.optimizers.base import Optimizer
 from pipeline.engine.runtime.runtime import Scaler
@@ -115,9 +115,9 @@ class Checkpoints:
     """
 
     def __init__(self, run: str, say: Any = print) -> None:
-        self.folder, self.say = private("checkpoints") / run, say
+        self.folder, self.say = private_folder("checkpoints") / run, say
         waiting = "another process is training this run; waiting for it, to use its result"
-        self.lock = alone(self.folder / "lock", lambda: say(waiting))
+        self.lock = exclusive_lock(self.folder / "lock", lambda: say(waiting))
 
     def __enter__(self) -> Checkpoints:
         self.lock.__enter__()
@@ -203,7 +203,7 @@ class Checkpoints:
         The run's own checkpoint stays: should DVC be killed before it has cached the outs, the same command restores them.
         """
         (self.folder / "finished").touch()
-        used = {run: last for run in private("checkpoints").iterdir() if (last := _last_used(run))}
+        used = {run: last for run in private_folder("checkpoints").iterdir() if (last := _last_used(run))}
         newest_first = sorted(used, key=lambda run: used[run], reverse=True)
         done = [run for run in newest_first if (run / "finished").exists()]
         abandoned = [run for run in newest_first if run not in done and time.time() - used[run] > UNFINISHED_DAYS * 86400]

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.artifacts.paths import GOOD, MODEL, SNAPSHOTS, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, programs
+from pipeline.artifacts.paths import GOOD, MODEL, SNAPSHOTS, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, program_names
 from pipeline.artifacts.writing import write_bytes, write_json, write_text
 from pipeline.engine.checkpoint import Checkpoints, Progress, read_weights, step_of
 from pipeline.engine.display import Display
@@ -132,7 +132,7 @@ def _dvc_is_running() -> bool:
     """Whether a DVC is among the ancestors of this process; it may have been killed before we knew its id."""
     for ancestor in psutil.Process().parents():
         with contextlib.suppress(psutil.Error):  # it has just ended, or belongs to another user
-            if "dvc" in programs(ancestor.cmdline()):
+            if "dvc" in program_names(ancestor.cmdline()):
                 return True
     return False
 

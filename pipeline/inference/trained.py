@@ -15,7 +15,7 @@ from torch import nn
 
 from pipeline.arrays import memory_mapped
 from pipeline.artifacts.paths import TOKENS, labels_of, meta_of, tokenizer_of
-from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.reading import input_sha256, read_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.networks.transformer import Block
 from pipeline.networks.weights import open_network
@@ -174,7 +174,7 @@ def _kept(listed: Path) -> list[tuple[Path, str, int, dict[str, float]]]:
 def _subject(weights: Path, sha256: str, step: int, found: ModelDescription, tokens: Path, runtime: Runtime) -> Subject:
     """Build the network that is described and fill it with the weights of a step."""
     tokenizer = None if found.task == "vision" else load_tokenizer(tokenizer_of(tokens))
-    if made_for(tokens) != found.tokenizer:
+    if input_sha256(tokens) != found.tokenizer:
         raise UserError(
             f"{tokenizer_of(tokens)}: is not the one that the model was trained with; `dvc repro` trains one that fits,"
             " `dvc checkout` brings back what belongs together"

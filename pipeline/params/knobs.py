@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
-    """One section of params.yaml: strict types, no unknown knob, no missing one, nothing that is not finite."""
+    """One section of params.yaml: strict types, no unknown or missing knobs, only finite numbers."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -39,7 +39,7 @@ def divisor(number: int, near: int) -> int:
     return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: abs(d - near))
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as an error message quotes it: as in YAML, and cut after 60 characters."""
-    shown = {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}…"
+    text = {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.knobs import Section, divisor, problem, shown
+from pipeline.params.knobs import Section, divisor, format_value, problem
 from pipeline.params.names import KnownName
 
 
@@ -65,7 +65,9 @@ class Model(Section):
     def knobs_have_an_effect(self) -> Model:
         for knob, off in (("kv_heads", 0), ("qk_norm", False), ("attention_softcap", 0)):
             if self.attention == "average" and (value := getattr(self, knob)) != off:
-                raise problem(knob, f"{shown(value)} needs queries and keys; with attention 'average' use {shown(off)}")
+                raise problem(
+                    knob, f"{format_value(value)} needs queries and keys; with attention 'average' use {format_value(off)}"
+                )
         if self.causal is True and self.pooling == "first":
             raise problem("pooling", "'first' reads a position that sees no other under causal attention; use 'last'")
         if self.residual == "none" and self.stochastic_depth:

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-ROOMS = Path(__file__).parents[1]
+PIPELINE = Path(__file__).parents[1]
 
 
 @functools.cache
 def names_in(table: str) -> tuple[str, ...]:
-    """The keys of a table of another room, as "networks/norms.py:NORMS", read from its source without importing it."""
+    """The keys of a table such as "networks/norms.py:NORMS", read from its source without importing it."""
     file, variable = table.split(":")
-    for node in ast.parse((ROOMS / file).read_text(encoding="utf-8")).body:
+    for node in ast.parse((PIPELINE / file).read_text(encoding="utf-8")).body:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         if any(isinstance(target, ast.Name) and target.id == variable for target in targets):
             assert isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict), table
@@ -27,7 +27,7 @@ def names_in(table: str) -> tuple[str, ...]:
 
 
 def suggest(word: str, known: tuple[str, ...]) -> str:
-    """`Did you mean 'gelu'? Known: gelu, relu, …`: the nearest valid word, where one is near, and all of them."""
+    """`Did you mean 'gelu'? Known: gelu, relu, …`: the nearest valid word, if one is similar, and all valid words."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return (f"Did you mean '{near[0]}'? " if near else "") + f"Known: {', '.join(known)}"
 

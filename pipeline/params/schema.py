@@ -7,37 +7,37 @@ from typing import Any
 from pydantic import model_validator
 
 from pipeline.params.data import Prepare, Task, Tokenize
-from pipeline.params.knobs import Section, Seed, problem, shown
+from pipeline.params.knobs import Section, Seed, format_value, problem
 from pipeline.params.model import Model
 from pipeline.params.names import DATASETS, names_in
 from pipeline.params.stages import Evaluate, Plot, Probe, Runtime
 from pipeline.params.training import Train
 
-LABELLED, READ, SEEN = ("classify", "vision"), ("language", "classify"), ("vision",)
+LABELLED, TEXTS, IMAGES = ("classify", "vision"), ("language", "classify"), ("vision",)
 
 
-# What is for some kinds of task alone: each knob as it is where it does nothing, and the kinds.
+# Knobs for some kinds of task only: (the value without effect, the kinds).
 OF_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "prepare.shuffled_pixels": (False, SEEN),
-    "prepare.dedup_threshold": (0, READ),  # images that look alike never part
+    "prepare.shuffled_pixels": (False, IMAGES),
+    "prepare.dedup_threshold": (0, TEXTS),  # near-duplicate images always share a split
     "prepare.max_examples": (0, LABELLED),
     "prepare.label_noise": (0, LABELLED),
     "train.sampling": ("with_replacement", LABELLED),
     "train.windows": ("anywhere", ("language",)),
     "train.loss": ("cross_entropy", LABELLED),
     "train.class_weights": ("none", LABELLED),
-    "train.init_from": ("data/none", READ),
-    "train.length_start": (1, READ),
-    "train.curriculum": ("none", READ),
-    "train.shift": (0, SEEN),
-    "train.flip": (False, SEEN),
-    "train.cutout": (0, SEEN),
-    "train.mixup": (0, SEEN),
+    "train.init_from": ("data/none", TEXTS),
+    "train.length_start": (1, TEXTS),
+    "train.curriculum": ("none", TEXTS),
+    "train.shift": (0, IMAGES),
+    "train.flip": (False, IMAGES),
+    "train.cutout": (0, IMAGES),
+    "train.mixup": (0, IMAGES),
 }
 
 
 class Params(Section):
-    """The whole of params.yaml. A stage loads all of it, so that every problem is said at once, and uses its own section."""
+    """The whole of params.yaml. A stage loads all of it, so that all errors are reported at once, and uses its own sections."""
 
     seed: Seed
     task: Task
@@ -67,7 +67,7 @@ class Params(Section):
             here = getattr(getattr(self, section), knob)
             if here != off and self.task.kind not in kinds:
                 whose = f"is for task.kind {' or '.join(kinds)}, not {self.task.kind}"
-                raise problem(name, f"{shown(here)} {whose}; use {shown(off)}")
+                raise problem(name, f"{format_value(here)} {whose}; use {format_value(off)}")
         return self
 
     @model_validator(mode="after")
@@ -87,7 +87,7 @@ class Params(Section):
             ):
                 if value != off:
                     text = "model.norm 'batch' needs the whole batch in one forward pass; use"
-                    raise problem(knob, f"{shown(value)}: {text} {shown(off)}")
+                    raise problem(knob, f"{format_value(value)}: {text} {format_value(off)}")
         if kind == "vision" and model.network == "cnn" and model.pooling == "first":
             raise problem("model.pooling", "'first' is a class token, which a cnn does not have; use 'mean'")
         if kind != "language" and model.tie_embeddings:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int, Integer
 from torch import nn
 
-from pipeline.arrays import check_below, memory_mapped, parts_in
+from pipeline.arrays import check_below, load_parts, memory_mapped
 from pipeline.artifacts.paths import labels_of, meta_of, tokens_of
 from pipeline.artifacts.reading import read_json
 from pipeline.networks.classifier import PADDING, Classifier
@@ -80,7 +80,7 @@ class Classification:
         """The texts, each with the difficulty of its first part."""
         if self._parts is None:
             ids, bounds, _ = self.texts("train")
-            listed = parts_in(self.tokens, len(ids))
+            listed = load_parts(self.tokens, len(ids))
             begins = listed[np.searchsorted(listed["end"], bounds[:-1], side="right")]
             self._parts = Parts(np.minimum(np.diff(bounds), self.length), begins["difficulty"], begins["source"])
         return self._parts

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from pipeline.arrays import check_below, memory_mapped, parts_in
+from pipeline.arrays import check_below, load_parts, memory_mapped
 from pipeline.artifacts.paths import tokens_of
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
@@ -71,7 +71,7 @@ class LanguageModelling:
 
     def parts(self) -> Parts:
         if self._parts is None:
-            listed = parts_in(self.tokens, len(self.ids("train")))
+            listed = load_parts(self.tokens, len(self.ids("train")))
             self._parts = Parts(np.diff(listed["end"], prepend=0), listed["difficulty"], listed["source"])
         return self._parts
 

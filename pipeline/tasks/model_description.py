@@ -13,8 +13,8 @@ from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.names import suggest
 from pipeline.params.parse import parse
-from pipeline.params.renamed import of_today
-from pipeline.params.schema import LABELLED, READ, SEEN
+from pipeline.params.renamed import with_new_names
+from pipeline.params.schema import IMAGES, LABELLED, TEXTS
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
 
@@ -48,7 +48,7 @@ def read_description(folder: Path) -> ModelDescription:
         UserError: with one line for each value that is missing or invalid.
     """
     file = folder / "model.json"
-    about = of_today(read_json(file, "task", "model", "tokenizer", "sha256"))
+    about = with_new_names(read_json(file, "task", "model", "tokenizer", "sha256"))
     if problems := [f"{file}: {line}" for line in _problems(about)]:
         raise UserError(*problems)
     model = parse(Model, about["model"], (str(file), "model"))
@@ -66,7 +66,7 @@ def _problems(about: dict[str, Any]) -> Iterator[str]:
         yield f"classes: {classes!r:.60} is not a list of names"
     if not (isinstance(image, list) and len(image) in (0, 3) and all(_is_integer(side, 1, MAX_PIXELS) for side in image)):
         yield f"image: {image!r:.60} is not height, width and channels"
-    for name, value, kinds in (("vocabulary", vocabulary, READ), ("classes", classes, LABELLED), ("image", image, SEEN)):
+    for name, value, kinds in (("vocabulary", vocabulary, TEXTS), ("classes", classes, LABELLED), ("image", image, IMAGES)):
         if task in kinds and not value:
             yield f"{name}: {value!r} is empty, but a model of task.kind {task} needs it"
     for name in ("model", "train"):

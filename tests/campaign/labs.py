@@ -57,7 +57,7 @@ def lab(folder: Path, kind: str, knobs: Mapping[str, Any] | None = None) -> Path
     return folder
 
 
-def turn(folder: Path, knobs: Mapping[str, Any]) -> None:
+def set_knobs(folder: Path, knobs: Mapping[str, Any]) -> None:
     path = folder / "params.yaml"
     path.write_text(yaml.safe_dump(with_knobs(read_sections(path), knobs), sort_keys=False))
 

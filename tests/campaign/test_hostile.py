@@ -15,7 +15,7 @@ import pytest
 from small import stages
 
 from campaign.families import CANARY, FAMILIES, GPT2, a_pickle
-from campaign.labs import KINDS, copied, forget, lab, make, outs, turn
+from campaign.labs import KINDS, copied, forget, lab, make, outs, set_knobs
 from campaign.liar import lying
 from campaign.server import KILL, Ended, Job, Server
 from campaign.test_damage import files_read
@@ -67,13 +67,13 @@ def test_hostile_input_ends_well_or_is_refused_in_words(
         done = server.run(Job("campaign.commands:rally", str(start), ["export", "stock"]))
         assert done.status == 0, done.said
         shutil.rmtree(start / ".rally")
-        turn(start, {"train.init_from": "given", "train.steps": 2})
+        set_knobs(start, {"train.init_from": "given", "train.steps": 2})
     elif name == "tokenizer.json":
-        turn(start, family.knobs)
+        set_knobs(start, family.knobs)
         make(server, start, "tokenize")
-        turn(start, {"tokenize.kind": "file", "tokenize.path": "data/own/tokenizer.json"})
+        set_knobs(start, {"tokenize.kind": "file", "tokenize.path": "data/own/tokenizer.json"})
     else:
-        turn(start, family.knobs)
+        set_knobs(start, family.knobs)
     before = outs(start)
     for number in range(scaled(family.count)):
         removed(tmp_path / "lab")
@@ -161,7 +161,7 @@ def test_a_server_that_lies_is_refused_in_words(
                     "prepare.dataset": "hub", "prepare.repository": "owner/tales", "prepare.revision": COMMIT,
                     "prepare.file": "tales.jsonl", "prepare.sha256": chance.choice(["", meant]),
                 }  # fmt: skip
-            turn(folder, knobs)
+            set_knobs(folder, knobs)
             surroundings = {"NO_PROXY": "127.0.0.1", "HF_ENDPOINT": address}
             job = Job("campaign.commands:prepare", str(folder), environment=surroundings, seconds=SECONDS, memory=MEMORY)
             done = server.run(job)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from small import stages
 
-from campaign.labs import KINDS, begun, copied, forget, leftovers, made_by, turn
+from campaign.labs import KINDS, begun, copied, forget, leftovers, made_by, set_knobs
 from campaign.server import KILL, TEAR, Job, Server
 from campaign.trials import SCALE, Tally, scaled
 
@@ -53,7 +53,7 @@ CASES = [(kind, stage) for stage in stages("train", "plot", "probe", "evaluate")
 def training(finished: Path, stage: str, tmp_path: Path, server: Server) -> tuple[Path, dict[str, str], list[str]]:
     """(a lab in which the stage is about to run, what it leaves unbroken, its file operations)."""
     start = begun(finished, stage, tmp_path / "start")
-    turn(start, {"train.steps": STEPS, "train.validation_points": 4, "train.log_points": 8} if stage == "train" else {})
+    set_knobs(start, {"train.steps": STEPS, "train.validation_points": 4, "train.log_points": 8} if stage == "train" else {})
     unbroken = copied(start, tmp_path / "unbroken")
     operations = server.operations(Job(f"pipeline.{stage}", str(unbroken)))
     return start, made_by(stage, unbroken), operations

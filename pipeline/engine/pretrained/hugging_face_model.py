@@ -14,7 +14,7 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from pipeline.artifacts.paths import meta_of
-from pipeline.artifacts.reading import json_of, read_json
+from pipeline.artifacts.reading import load_json, read_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
 from pipeline.engine.pretrained.names import SYNONYMS
 from pipeline.engine.pretrained.weight_map import Misfit, unpack
@@ -36,7 +36,7 @@ class HuggingFaceModel:
     def __init__(self, folder: Path) -> None:
         self.folder, config = folder, folder / "config.json"
         try:
-            content = json_of(config)
+            content = load_json(config)
         except ValueError as error:
             raise UserError(f"{config}: cannot be read: {error}") from None
         family = content.get("model_type") if isinstance(content, dict) else None

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.artifacts.reading import made_for
+from pipeline.artifacts.reading import input_sha256
 from pipeline.engine.pretrained.architectures import normalized_value
 from pipeline.networks.inits import width_ratio
 from pipeline.networks.weights import Shapes, first_not_finite, load_weights, open_network, shapes_in
@@ -40,7 +40,7 @@ class RallyModel:
         self.knobs = {knob: (normalized_value(self.model, knob),) for knob in Model.model_fields if knob not in free}
 
     def same_tokenizer(self, tokens: Path) -> bool:
-        return made_for(tokens) == self.tokenizer
+        return input_sha256(tokens) == self.tokenizer
 
     def shapes(self) -> Shapes:
         return shapes_in(self.folder / "model.safetensors")

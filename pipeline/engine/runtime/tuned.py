@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.artifacts.paths import cache
+from pipeline.artifacts.paths import cache_folder
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.networks.attention import Kernel
@@ -83,4 +83,4 @@ def save_tuned(tuned: Tuned | None, device: str) -> None:
 
 
 def _file() -> Path:
-    return cache() / "tuned.json"
+    return cache_folder() / "tuned.json"
