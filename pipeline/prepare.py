@@ -1,4 +1,4 @@
-"""The stage prepare: a data set -> data/raw (the text of each split, and a card that says where it came from)."""
+"""The stage prepare: a data set -> data/raw (the text of each split, and a card that entries where it came from)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def main() -> None:
         else:
             with SplitWriter(folder) as splits:
                 card = (LABELLED_TEXTS if params.task.kind == "classify" else TEXTS)[name](params.prepare, splits, follow)
-            card, says = apply_filters(folder, card, params.prepare, follow)
-            counts = says | count_splits(folder)
+            card, entries = apply_filters(folder, card, params.prepare, follow)
+            counts = entries | count_splits(folder)
         writing.write_json(folder / paths.CARD.name, asdict(card) | counts)
         checksums.seal_folder(folder)
     held = (
@@ -42,8 +42,8 @@ def main() -> None:
     )
     if near := counts.get("near_duplicates"):
         left_out = ", ".join(f"{split} {count:,}" for split, count in near["left_out"].items())
-        print(f"near-duplicates of held-out documents left out: {left_out}; such as those that the card shows")
-    print(printable(f"{card.name}: {'; '.join(held)}; where it comes from, how it was split: {paths.CARD}"))
+        print(f"near-duplicates of held-out documents left out: {left_out}; the card shows examples")
+    print(printable(f"{card.name}: {'; '.join(held)}; source and split: {paths.CARD}"))
 
 
 if __name__ == "__main__":

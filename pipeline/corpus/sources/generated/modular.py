@@ -65,14 +65,14 @@ def _split_pairs(knobs: Prepare) -> dict[str, Pairs]:
     held_out = 1 - knobs.train_share
     of_held_out = knobs.validation_share / (knobs.validation_share + knobs.test_share)
     cuts = np.round(len(order) * np.array([knobs.train_share, knobs.train_share + held_out * of_held_out])).astype(int)
-    dealt = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))
-    if not all(map(len, dealt.values())):
+    assigned = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))
+    if not all(map(len, assigned.values())):
         raise UserError(
             f"prepare.modulus: {knobs.modulus} gives {len(order)} pairs, too few for three splits; use a larger one"
         )
     if knobs.operation == "add":
-        dealt = {split: _with_mirror_images(some) for split, some in dealt.items()}
-    return {split: rng.permutation(dealt[split]) for split in SPLITS}
+        assigned = {split: _with_mirror_images(some) for split, some in assigned.items()}
+    return {split: rng.permutation(assigned[split]) for split in SPLITS}
 
 
 def _with_mirror_images(pairs: Pairs) -> Pairs:

@@ -155,10 +155,10 @@ class CifarImages:
 
     def __call__(self, knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
         archive = download.download_file(self.url, self.sha256, follow)
-        wanted = (*self.training, self.test)
+        files = (*self.training, self.test)
         *training, test = (
             parse_cifar(content, name)
-            for name, content in zip(wanted, archive_members(archive, wanted, self.name), strict=True)
+            for name, content in zip(files, archive_members(archive, files, self.name), strict=True)
         )
         images, labels = (np.concatenate(arrays) for arrays in zip(*training, strict=True))
         writer.add("test", *test)
