@@ -246,13 +246,13 @@ TEXT: dict[str, Odd] = {
         parts("{split}/{i}.txt", train=10, test=3),
         sizes=(9, 1, 3),
         holds={"test": of_split("test", 3)},
-        says="(files: train 10, test 3); validation dealt out of train, for there is none",
+        says="(files: train 10, test 3); validation taken from train, because there is none",
     ),
     "files for training and validation": Odd(
         parts("{split}.txt", train=1) | {"train.txt": ASCII, "val.txt": "held out\n"},
         sizes=(1, 1, 1),
         holds={"validation": ["held out\n"], "test": lambda texts: ASCII.endswith(texts[0])},
-        says="(files: train 1, validation 1); test dealt out of train, for there is none",
+        says="(files: train 1, validation 1); test taken from train, because there is none",
     ),
     "a text that is held out and for training too": Odd(
         parts("{split}/{i}.txt", train=4, val=2, test=2) | {"train/copy.txt": "test tale 0 is told here\n"},
@@ -522,10 +522,10 @@ TABLES: dict[str, Odd] = {
     "training and test": Odd(
         {"train.csv": csv_of("train", 10), "test.csv": csv_of("test", 3)},
         sizes=(18, 2, 6),
-        says="(files: train 1, test 1); validation dealt out of train, for there is none",
+        says="(files: train 1, test 1); validation taken from train, because there is none",
     ),
     "training and validation": Odd(
-        {"train.csv": csv_of("train", 10), "val.csv": csv_of("val", 3)}, sizes=(18, 6, 2), says="test dealt out of train"
+        {"train.csv": csv_of("train", 10), "val.csv": csv_of("val", 3)}, sizes=(18, 6, 2), says="test taken from train"
     ),
     "a test without labels": Odd(
         {"train.csv": csv_of("train", 9), "test.csv": "id,text\n1,what is this\n"},
@@ -856,13 +856,13 @@ IMAGE: dict[str, Odd] = {
     "train and test": Odd(
         folders(train__cats=20, train__dogs=20, test__cats=4, test__dogs=4),
         sizes=(36, 4, 8),
-        says="(images: train 40, test 8); validation dealt out of train, for there is none",
+        says="(images: train 40, test 8); validation taken from train, because there is none",
     ),
     "train and val": Odd(
         folders(train__cats=20, train__dogs=20, val__cats=4, val__dogs=4),
         sizes=(36, 8, 4),
         holds={"validation": seen(*(drawn(i) for i in range(40, 48)))},
-        says="(images: train 40, validation 8); test dealt out of train, for there is none",
+        says="(images: train 40, validation 8); test taken from train, because there is none",
     ),
     "train and eval": Odd(
         folders(train__cats=9, train__dogs=9, eval__cats=4, eval__dogs=4),
@@ -894,7 +894,7 @@ IMAGE: dict[str, Odd] = {
         classes=["cats", "dogs"],
         sizes=(16, 2, 8),
         holds={"test": seen(*(drawn(i) for i in range(18, 26)))},
-        says="(images: train 18, test 8); validation dealt out of train, for there is none",
+        says="(images: train 18, test 8); validation taken from train, because there is none",
     ),
     "splits within some classes": Odd(
         folders(cats__train=9, cats__test=4, dogs=9),

@@ -36,7 +36,7 @@ def modular(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
             written += len(document)
             splits.add(split, document)
     nats = 2 * math.log(knobs.modulus) * knobs.modulus**2 / written
-    says = "exact for whoever does not know which pairs are held out: both numbers are uniform, the result follows"
+    says = "exact without knowledge of which pairs are held out: both numbers are uniform, the result follows"
     return replace(_card(knobs), entropy_nats_per_byte=rounded(nats, 9), entropy_says=says)
 
 
