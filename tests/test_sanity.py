@@ -289,10 +289,10 @@ def gradients(network: nn.Module) -> dict[str, Tensor]:
     return {name: weight.grad.clone() for name, weight in network.named_parameters() if weight.grad is not None}
 
 
-def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_arranged_again_after_it(tmp_path: Path) -> None:
+def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_wrapped_again_after_it(tmp_path: Path) -> None:
     progress, task, _ = started(knobs(runtime__activation_checkpointing="block"), tmp_path)
     blocks = [module for module in progress.model.modules() if isinstance(module, Block)]
-    arranged, called = [block.forward for block in blocks], []
+    wrapped, called = [block.forward for block in blocks], []
     for block in blocks:
         way = block.forward
 
@@ -304,7 +304,7 @@ def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_arranged
         block.forward = counted  # type: ignore[method-assign]
     numbers_at_start(progress.model, task)
     assert called == []
-    assert [block.forward.__wrapped__ for block in blocks] == arranged
+    assert [block.forward.__wrapped__ for block in blocks] == wrapped
 
 
 # ------------------------------------------------------------------------------------------------------------- by hand
