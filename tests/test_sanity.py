@@ -151,7 +151,7 @@ def test_chance_is_larger_where_one_class_prevails(tmp_path: Path) -> None:
 
 def test_padding_that_counts_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(POOLINGS["mean"], "forward", lambda self, x, real: x.mean(dim=1))
-    assert "look at the padding mask, and at the pooling" in "; ".join(problems(of_kind(tmp_path, "classify")))
+    assert "look at the padding mask and at pooling" in "; ".join(problems(of_kind(tmp_path, "classify")))
 
 
 def test_a_classifier_that_looks_ahead_though_it_may_not_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +253,7 @@ def test_what_is_known_before_it_was_learned_is_seen(tmp_path: Path) -> None:
     folder = write_tokens(tmp_path, tokens=4000, vocabulary=200)
     for task, seen in ((Told(folder, model, Shape(200)), True), (LanguageModelling(folder, model, Shape(200)), False)):
         network = task.build(torch.Generator().manual_seed(0))
-        assert ("it knows before it has learned" in "; ".join(problems(numbers_at_start(network, task)))) is seen
+        assert ("better than uniform before training" in "; ".join(problems(numbers_at_start(network, task)))) is seen
 
 
 def test_a_loss_that_is_no_number_is_said_and_left_out(tmp_path: Path) -> None:
