@@ -106,9 +106,9 @@ def test_each_knob_that_must_be_another_is_one_line_with_what_would_do(kind: str
         load_initial_weights(folder, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     norms = "'layer_plain'" if kind == "ours" else "'layer_plain' or 'layer'"
     assert sorted(refused.value.problems) == [
-        f"model.embedding_mixer: \"smear\" is not that of train.init_from, {folder}; 'none' would do",
-        f'model.norm: "rms" is not that of train.init_from, {folder}; {norms} would do',
-        f"model.width: 32 is not that of train.init_from, {folder}; 16 would do",
+        f"model.embedding_mixer: \"smear\" differs from train.init_from, {folder}; use 'none'",
+        f'model.norm: "rms" differs from train.init_from, {folder}; use {norms}',
+        f"model.width: 32 differs from train.init_from, {folder}; use 16",
     ]
 
 
@@ -118,7 +118,7 @@ def test_mups_divisors_are_told_apart(tmp_path: Path) -> None:
         network = GPT(
             params_of(made, model__init=init, model__base_width=base).model, made.tokenizer.vocabulary, torch.Generator()
         )
-        with pytest.raises(UserError, match=rf"^model\.init: 'mup' divides logits otherwise than .*; {would} would do$"):
+        with pytest.raises(UserError, match=rf"^model\.init: 'mup' scales logits differently from .*; use {would}$"):
             load_initial_weights(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
@@ -133,8 +133,8 @@ def test_a_model_of_another_tokenizer_is_refused(kind: str, tmp_path: Path) -> N
     with pytest.raises(UserError) as refused:
         load_initial_weights(tmp_path / kind, made.model, Shape(99), tokens)
     vocabulary, tokenizer = refused.value.problems
-    assert re.fullmatch(r"train\.init_from: .* knows 16 tokens, and data/tokens 99", vocabulary)
-    assert re.match(r"train\.init_from: .* was trained with another tokenizer than that of data/tokens;", tokenizer)
+    assert re.fullmatch(r"train\.init_from: .* has a vocabulary of 16, but data/tokens has 99", vocabulary)
+    assert re.match(r"train\.init_from: .* was trained with another tokenizer than data/tokens;", tokenizer)
 
 
 def rewritten(file: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Path], None]:
@@ -155,15 +155,15 @@ def weight_changed(name: str) -> Callable[[Path], None]:
 
 
 DAMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
-    r"holds no model: neither a model\.json of ours nor a config\.json of Hugging Face's": (
+    r"not a model: has neither Rally's model\.json nor Hugging Face's config\.json": (
         "gpt2",
         lambda f: (f / "config.json").unlink(),
     ),
-    r"holds no model\.safetensors; weights in other files \(pickles\) are not read": (
+    r"has no model\.safetensors; weights in other formats \(pickles\) are not read": (
         "gpt2",
         lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
     ),
-    r"model\.safetensors: its weights cannot be read: Error while deserializing header": (
+    r"model\.safetensors: the weights cannot be read: Error while deserializing header": (
         "gpt2",
         lambda f: (f / "model.safetensors").write_bytes(b"no tensors"),
     ),
@@ -171,29 +171,29 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
         "llama",
         rewritten("config.json", lambda said: said | {"model_type": "lama"}),
     ),
-    r"config\.json: does not say what a LlamaForCausalLM needs: 'hidden_size'": (
+    r"config\.json: lacks something that a LlamaForCausalLM needs: 'hidden_size'": (
         "llama",
         rewritten("config.json", lambda said: {key: value for key, value in said.items() if key != "hidden_size"}),
     ),
-    r"config\.json: rms_norm_eps: 0\.001 has no place here; 1e-05 would do": (
+    r"config\.json: rms_norm_eps: 0\.001 is not supported; use 1e-05": (
         "llama",
         rewritten("config.json", lambda said: said | {"rms_norm_eps": 1e-3}),
     ),
-    r"config\.json: rope_parameters: .* has no place here": (
+    r"config\.json: rope_parameters: .* is not supported": (
         "llama",
         rewritten(
             "config.json", lambda said: said | {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}}
         ),
     ),
-    r"model\.layers\.0\.input_layernorm\.weight is not what a norm without weights holds; model\.norm: layer would do": (
+    r"model\.layers\.0\.input_layernorm\.weight does not match a norm without weights; use model\.norm: layer": (
         "nemotron",
         weight_changed("model.layers.0.input_layernorm.weight"),
     ),
-    r"transformer\.h\.0\.attn\.c_attn\.bias is not what a network without biases holds; model\.bias: true would do": (
+    r"transformer\.h\.0\.attn\.c_attn\.bias does not match a network without biases; use model\.bias: true": (
         "gpt2",
         weight_changed("transformer.h.0.attn.c_attn.bias"),
     ),
-    r"transformer\.wpe\.weight is not what a network with this model\.position holds; 'learned' would do": (
+    r"transformer\.wpe\.weight does not match this model\.position; use 'learned'": (
         "gpt2",
         weight_changed("transformer.wpe.weight"),
     ),
@@ -402,8 +402,8 @@ def header(text: str) -> bytes:
 
 
 UP = "blocks.0.feed_forward.up.weight"
-UNREADABLE = r"model\.safetensors: its weights cannot be read: "
-ANOTHER = r"model\.safetensors: holds the weights of another network than its JSON says"
+UNREADABLE = r"model\.safetensors: the weights cannot be read: "
+ANOTHER = r"model\.safetensors: the weights do not match the network that its JSON describes"
 LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no header": (content_of(b"1234567"), UNREADABLE),
     "nothing": (content_of(b""), UNREADABLE),
@@ -429,11 +429,11 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a weight too few": (weights_of(lambda w: {name: one for name, one in w.items() if name != "embedding.weight"}), ANOTHER),
     "no numbers": (
         weights_of(lambda w: w | {"embedding.weight": w["embedding.weight"] * torch.nan}),
-        r"embedding\.weight holds numbers that are not finite",
+        r"embedding\.weight has numbers that are not finite",
     ),
-    "a vocabulary that is a word": (lie(vocabulary="many"), r"model\.json: vocabulary: 'many' is not a whole number from 0"),
-    "a vocabulary below 0": (lie(vocabulary=-5), r"model\.json: vocabulary: -5 is not a whole number from 0"),
-    "a vocabulary of 10^12": (lie(vocabulary=10**12), r"model\.json: vocabulary: 1000000000000 is not a whole number from 0"),
+    "a vocabulary that is a word": (lie(vocabulary="many"), r"model\.json: vocabulary: 'many' is not an integer from 0"),
+    "a vocabulary below 0": (lie(vocabulary=-5), r"model\.json: vocabulary: -5 is not an integer from 0"),
+    "a vocabulary of 10^12": (lie(vocabulary=10**12), r"model\.json: vocabulary: 1000000000000 is not an integer from 0"),
     "a vocabulary of ten million": (lie(vocabulary=10**7), ANOTHER),
     "no vocabulary": (lie(vocabulary=0), r"model\.json: vocabulary: 0 is nothing"),
     "classes that are a number": (lie(classes=5), r"model\.json: classes: 5 is not a list of names"),
@@ -480,34 +480,34 @@ def test_models_that_lie_are_not_opened_either(what: str, tmp_path: Path) -> Non
 
 CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "a family that is a list": ({"model_type": ["llama"]}, r"config\.json: model_type: our networks hold no \['llama'\]"),
-    "a width that is a word": ({"hidden_size": "many"}, r"config\.json: (makes model\.width 'many'|does not say what)"),
+    "a width that is a word": ({"hidden_size": "many"}, r"config\.json: (gives model\.width 'many'|lacks something that)"),
     "a width below 0": ({"hidden_size": -16}, r"width: -16 is below 4"),
     "a width of 16,384": (
         {"hidden_size": 16384, "intermediate_size": 16384, "head_dim": 8192},
         "its weights are fewer than those",
     ),
     "a width of 10^12": ({"hidden_size": 10**12, "intermediate_size": 10**12}, r"width: 1000000000000 is above 16384"),
-    "no width": ({"hidden_size": 0}, r"config\.json: does not say what a LlamaForCausalLM needs"),
-    "a vocabulary that is a word": ({"vocab_size": "many"}, r"config\.json: does not say what a LlamaForCausalLM needs"),
+    "no width": ({"hidden_size": 0}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
+    "a vocabulary that is a word": ({"vocab_size": "many"}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
     "a vocabulary of 10^12": ({"vocab_size": 10**12}, "its weights are fewer than those"),
-    "a context without end": ({"max_position_embeddings": float("inf")}, r"config\.json: does not say what"),
+    "a context without end": ({"max_position_embeddings": float("inf")}, r"config\.json: lacks something that"),
     "layers that are not a number": (
         {"num_hidden_layers": float("nan")},
-        r"config\.json: makes model\.depth nan, which cannot be",
+        r"config\.json: gives model\.depth nan, which is not a valid value",
     ),
-    "an activation that is a list": ({"hidden_act": ["silu"]}, r"config\.json: does not say what a LlamaForCausalLM needs"),
+    "an activation that is a list": ({"hidden_act": ["silu"]}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
     "an activation of another kind": (
         {"hidden_act": "relu"},
         r"config\.json: makes model\.activation 'relu', which has no place",
     ),
-    "angles that are a word": ({"rope_parameters": "none"}, r"config\.json: does not say what a LlamaForCausalLM needs"),
+    "angles that are a word": ({"rope_parameters": "none"}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
     "angles of a word": (
         {"rope_parameters": None, "rope_theta": "wide"},
-        r"config\.json: does not say what a LlamaForCausalLM needs",
+        r"config\.json: lacks something that a LlamaForCausalLM needs",
     ),
     "layers of windows": (
         {"layer_types": ["sliding_attention"]},
-        r"config\.json: layer_types: \['sliding_attention'\] has no place here",
+        r"config\.json: layer_types: \['sliding_attention'\] is not supported",
     ),
 }
 
@@ -530,15 +530,15 @@ def test_weights_of_theirs_that_are_no_numbers_or_no_file_are_refused(tmp_path: 
     whole = safetensors.torch.load_file(theirs / "model.safetensors")
     name = "model.embed_tokens.weight"
     safetensors.torch.save_file(whole | {name: whole[name] * torch.inf}, theirs / "model.safetensors")
-    with pytest.raises(UserError, match=rf"theirs: {re.escape(name)} holds numbers that are not finite"):
+    with pytest.raises(UserError, match=rf"theirs: {re.escape(name)} has numbers that are not finite"):
         load_network(open_pretrained(theirs), made.model.knobs)
     (theirs / "model.safetensors").unlink()
     (theirs / "model.safetensors").symlink_to("model.safetensors")  # a link to itself
-    with pytest.raises(UserError, match=r"theirs: holds no model\.safetensors"):
+    with pytest.raises(UserError, match=r"theirs: has no model\.safetensors"):
         load_network(open_pretrained(theirs), made.model.knobs)
     (theirs / "config.json").unlink()
     (theirs / "config.json").symlink_to("config.json")
-    with pytest.raises(UserError, match="theirs: holds no model: neither"):
+    with pytest.raises(UserError, match="theirs: not a model: has neither"):
         open_pretrained(theirs)
 
 
@@ -547,7 +547,7 @@ def test_an_index_is_not_followed_out_of_its_folder(tmp_path: Path) -> None:
     (tmp_path / "theirs/model.safetensors").rename(tmp_path / "outside.safetensors")
     write_json(tmp_path / "theirs/model.safetensors.index.json", {"weight_map": {"a": "../outside.safetensors"}})
     assert isinstance(made.model, GPT)
-    with pytest.raises(UserError, match=r"theirs: holds no model\.safetensors"):
+    with pytest.raises(UserError, match=r"theirs: has no model\.safetensors"):
         load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)
 
 

@@ -1,6 +1,6 @@
 """A training step rehearsed without data: what it holds in memory and how many FLOPs it does, before anything is allocated.
 
-The step is the real one (`engine.loop.update`, on the real network, loss and optimizer), its tensors have shapes and no
+The step is the real one (`engine.loop.train_step`, on the real network, loss and optimizer), its tensors have shapes and no
 content. So every knob counts as it will, also one that is newer than this file; nothing is known here of what
 an activation keeps for backward, or what an optimizer remembers.
 """
