@@ -53,6 +53,10 @@ class Reading:
     person who looks at the picture: what it shows and what is healthy. `quantity` names the numbers with their unit.
     `about` is what is asked after, so that what belongs together stands together. `span` are two numbers that the colours of
     a map reach at least (0 and 1 of a share), so that what is next to nothing looks like it, and runs compare.
+
+    >>> layers, steps = Axis("layer", ["block 1", "block 2"]), Axis(STEP, [0, 10, 20])
+    >>> Reading("norm", "heat", "L2 norm", "Healthy: 1 to 10.", (layers, steps), [[1.0, 2.0, 3.0], [1.5, None, 4.0]]).about
+    'other'
     """
 
     name: str
@@ -72,12 +76,20 @@ class Reading:
 
 
 def shape_of(values: Any) -> tuple[int, ...]:
-    """The shape of nested lists."""
+    """The shape of nested lists.
+
+    >>> shape_of([[1, 2, 3], [4, 5, 6]])
+    (2, 3)
+    """
     return (len(values), *(shape_of(values[0]) if values else ())) if isinstance(values, list) else ()
 
 
 def finite(values: Any) -> Any:
-    """Nested lists with every number at four significant digits, and None where it is not finite."""
+    """Nested lists with every number at four significant digits, and None where it is not finite.
+
+    >>> finite([[3.14159, 12345.6], [float("nan"), float("inf")]])
+    [[3.142, 12350.0], [None, None]]
+    """
     if isinstance(values, list):
         return [finite(value) for value in values]
     return rounded(float(values), 4) if math.isfinite(values) else None
@@ -87,18 +99,32 @@ STEP = "step"  # the axis along which the readings of a training are joined
 
 
 def column(name: str, down: Axis, numbers: Sequence[float], step: int, **said: Any) -> Reading:
-    """What was measured at one step, a number a layer or a head: a heat map of one column."""
+    """What was measured at one step, a number a layer or a head: a heat map of one column.
+
+    >>> column("norm", Axis("layer", [1, 2]), [0.5, 0.25], 10, quantity="L2 norm", says="Healthy: below 1.").values
+    [[0.5], [0.25]]
+    """
     return Reading(name, "heat", axes=(down, Axis(STEP, [step])), values=finite([[number] for number in numbers]), **said)
 
 
 def point(name: str, numbers: Mapping[str, float], step: int, **said: Any) -> Reading:
-    """What was measured at one step, a number a line: lines of one point."""
+    """What was measured at one step, a number a line: lines of one point.
+
+    >>> point("loss", {"train": 1.5, "validation": 1.75}, 10, quantity="nats", says="Healthy: close.").axes[0].ticks
+    ['train', 'validation']
+    """
     axes = (Axis("line", list(numbers)), Axis(STEP, [step]))
     return Reading(name, "lines", axes=axes, values=finite([[number] for number in numbers.values()]), **said)
 
 
 def over_training(readings: Sequence[Reading]) -> Reading:
-    """The readings of some steps as one: joined along the axis of the steps, on which each has its own."""
+    """The readings of some steps as one: joined along the axis of the steps, on which each has its own.
+
+    >>> layers, about = Axis("layer", [1, 2]), {"quantity": "L2 norm", "says": "Healthy: below 1."}
+    >>> whole = over_training([column("norm", layers, [0.1 * step, 1.0], step, **about) for step in (1, 2, 3)])
+    >>> whole.values, whole.axes[1].ticks
+    ([[0.1, 0.2, 0.3], [1.0, 1.0, 1.0]], [1, 2, 3])
+    """
     first = readings[0]
     along = [axis.name for axis in first.axes].index(STEP)
     steps = Axis(STEP, [step for reading in readings for step in reading.axes[along].ticks])

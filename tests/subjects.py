@@ -124,7 +124,7 @@ def small_subject(folder: Path, **changes: Any) -> Subject:
         for name, weight in model.named_parameters():
             drawn = torch.randn(weight.shape, generator=generator) * 0.3
             weight.copy_(1 + drawn.abs() if name.endswith("variance") else drawn)
-    return Subject(model, task, tokenizer, runtime(), step=7, sequences=4, toy="the cat sat", followed=followed)
+    return Subject(model, task, tokenizer, runtime(), step=7, sequences=4, toy="the cat sat", training_task=followed)
 
 
 def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None = None, text: str = TEXT * 8) -> Subject:

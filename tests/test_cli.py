@@ -113,7 +113,7 @@ def test_a_verb_outside_of_a_project_says_so(verb: str, outside: Path) -> None:
     done = rally(verb, *(["some/folder"] if verb == "import" else []))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "is no folder of a Rally project" in done.stderr
+    assert "not inside a Rally project: " in done.stderr
 
 
 def test_a_verb_works_from_any_folder_of_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,9 @@ def constant(progress: float, train: Train) -> float:
 def linear(progress: float, train: Train) -> float:
     """A straight fall from the peak to the floor.
 
+    >>> [linear(done, Train.model_construct()) for done in (0.0, 0.25, 1.0)]
+    [1.0, 0.75, 0.0]
+
     Source: Defazio et al., "Optimal Linear Decay Learning Rate Schedules and Further Refinements", 2023.
     """
     return 1 - progress
@@ -30,6 +33,9 @@ def linear(progress: float, train: Train) -> float:
 def cosine(progress: float, train: Train) -> float:
     """Half a cosine from the peak to the floor.
 
+    >>> [round(cosine(done, Train.model_construct()), 2) for done in (0.0, 0.25, 0.5, 1.0)]
+    [1.0, 0.85, 0.5, 0.0]
+
     Source: Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2016.
     """
     return (1 + math.cos(math.pi * progress)) / 2
@@ -37,6 +43,10 @@ def cosine(progress: float, train: Train) -> float:
 
 def trapezoid(progress: float, train: Train) -> float:
     """A plateau at the peak, then a straight fall over the last `cooldown_ratio` share of all steps.
+
+    >>> train = Train.model_construct(warmup_ratio=0.0, cooldown_ratio=0.2)
+    >>> [round(trapezoid(done, train), 2) for done in (0.0, 0.8, 0.9, 1.0)]
+    [1.0, 1.0, 0.5, 0.0]
 
     Source: Zhai et al., "Scaling Vision Transformers", 2021; Hägele et al., "Scaling Laws and Compute-Optimal Training
     Beyond Fixed Training Durations", 2024.
@@ -51,6 +61,10 @@ def one_cycle(progress: float, train: Train) -> float:
     With a warm-up of .45 it is the paper's cycle, but for the momentum, which stays as it is. What libraries call by this
     name (half cosines) is a warm-up of .3 and the schedule `cosine`.
 
+    >>> train = Train.model_construct(warmup_ratio=0.45)  # down in as long; then a last tenth of all steps
+    >>> [round(one_cycle(done, train), 2) for done in (0.0, 4.5 / 11, 9 / 11, 10 / 11, 1.0)]
+    [1.0, 0.55, 0.1, 0.05, 0.0]
+
     Source: Smith & Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2017.
     """
     down = train.warmup_ratio / (1 - train.warmup_ratio)
@@ -60,6 +74,10 @@ def one_cycle(progress: float, train: Train) -> float:
 def inverse_sqrt(progress: float, train: Train) -> float:
     """By one over the root of the steps, from the peak where the warm-up ends: it need not know when the training does.
 
+    >>> train = Train.model_construct(warmup_ratio=0.1)  # half the peak after four times the warm-up
+    >>> [round(inverse_sqrt(done, train), 2) for done in (0.0, 0.3 / 0.9, 1.0)]
+    [1.0, 0.5, 0.32]
+
     Source: Vaswani et al., "Attention Is All You Need", 2017.
     """
     return math.sqrt(train.warmup_ratio / (train.warmup_ratio + progress * (1 - train.warmup_ratio)))
@@ -68,6 +86,10 @@ def inverse_sqrt(progress: float, train: Train) -> float:
 def exponential(progress: float, train: Train) -> float:
     """Up from the floor to the peak, by the same factor every step: to find the rate from which the loss gets worse.
 
+    >>> train = Train.model_construct(lr=1.0, min_lr_ratio=1e-4, warmup_ratio=0.0, schedule="exponential")
+    >>> [round(learning_rate(done, train), 6) for done in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    [0.0001, 0.001, 0.01, 0.1, 1.0]
+
     Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2015 (the range test).
     """
     floor = train.min_lr_ratio
@@ -75,7 +97,12 @@ def exponential(progress: float, train: Train) -> float:
 
 
 def learning_rate(progress: float, train: Train) -> float:
-    """The learning rate of the update that starts at a share of progress (0 .. below 1)."""
+    """The learning rate of the update that starts at a share of progress (0 .. below 1).
+
+    >>> train = Train.model_construct(lr=0.02, warmup_ratio=0.1, min_lr_ratio=0.1, schedule="linear")
+    >>> [round(learning_rate(done, train), 4) for done in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    [0.0, 0.01, 0.02, 0.011, 0.002]
+    """
     if progress < train.warmup_ratio:
         return train.lr * progress / train.warmup_ratio
     after = (progress - train.warmup_ratio) / (1 - train.warmup_ratio)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 import typer.core
 
+from pipeline.lab.project import top_folder
 from pipeline.params.entry_point import entry_point
 from pipeline.params.errors import UserError, printable
 from pipeline.params.load import load
@@ -81,12 +82,7 @@ def enter_project() -> None:
     Raises:
         UserError: this is no folder of a project.
     """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
-            os.chdir(folder)
-            return
-    raise UserError(f"{here}: is no folder of a Rally project (neither it nor one above holds params.yaml and dvc.yaml)")
+    os.chdir(top_folder(Path.cwd()))
 
 
 def say(lines: list[str]) -> None:
