@@ -341,7 +341,7 @@ OPENS_FILES = {
     "pipeline.corpus.sources.published.images": "downloads",
     "pipeline.corpus.sources.published.sentiment": "downloads",
     "pipeline.engine.checkpoint": "checkpoints, whose names carry their checksums",
-    "pipeline.engine.pretrained.source": "weights in a folder of Hugging Face's",
+    "pipeline.engine.pretrained.hugging_face_model": "weights in Hugging Face's format",
     "pipeline.engine.runtime.tuned": "/proc/cpuinfo",
     "pipeline.figures.report": "its own style sheet and script",
     "pipeline.networks.weights": "weights, whose sha256 it compares first",

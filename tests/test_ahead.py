@@ -56,12 +56,12 @@ class Torn(LanguageModelling):
 
 @pytest.mark.parametrize("depth", [0, 3])
 def test_an_error_in_the_thread_comes_up_at_the_step_that_wanted_the_batch(depth: int, tmp_path: Path) -> None:
-    from pipeline.engine.sampler import rows_of
+    from pipeline.engine.sampler import rows_with_replacement
 
     params = knobs(runtime__prefetch=depth)
     progress, whole, runtime = started(params, tmp_path)
     task = Torn(tmp_path, params.model, Shape(VOCABULARY))
-    task.unreadable = rows_of(params.seed, 7, params.train.batch_size, whole.size("train")).tolist()
+    task.unreadable = rows_with_replacement(params.seed, 7, params.train.batch_size, whole.size("train")).tolist()
     with pytest.raises(OSError, match="the disk is gone"):
         fit(progress, task, params.train, params.seed, runtime, Keeping())
     assert progress.step == 7

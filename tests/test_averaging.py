@@ -10,7 +10,7 @@ import torch
 from small import Keeping, assert_resumes, knobs, same, started
 
 from pipeline.engine.checkpoint import Checkpoints, Progress
-from pipeline.engine.loop import Interrupted, fit, update, validate
+from pipeline.engine.loop import Interrupted, fit, train_step, validate
 from pipeline.params.schema import Params
 
 AVERAGES = {"ema": {"train__ema": 0.8}, "schedule_free": {"train__optimizer": "schedule_free", "train__epsilon": 1e-8}}
@@ -21,7 +21,7 @@ def trained(params: Params, folder: Path, steps: int) -> tuple[Progress, list[di
     progress, task, runtime = started(params, folder)
     path = []
     for _ in range(steps):
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         path.append(weights_of(progress))
     return progress, path
 

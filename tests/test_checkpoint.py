@@ -24,8 +24,8 @@ from small import KINDS, SMALL, TOP, WRITERS, knobs, same, started, write_tokens
 
 from pipeline import identity
 from pipeline.artifacts import checksums
-from pipeline.engine.checkpoint import KEPT, Checkpoints, Progress
-from pipeline.engine.loop import update
+from pipeline.engine.checkpoint import CHECKPOINTS_KEPT, Checkpoints, Progress
+from pipeline.engine.loop import train_step
 from pipeline.params.yaml12 import read_yaml
 
 
@@ -39,7 +39,7 @@ def after(steps: int, folder: Path) -> Progress:
     params = knobs()
     progress, task, runtime = started(params, folder / "tokens")
     for _ in range(steps):
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     return progress
 
 
@@ -59,7 +59,7 @@ def test_only_the_newest_two_are_kept(root: Path) -> None:
             progress.step = step
             checkpoints.save(progress)
         assert [path.name[:14] for path in sorted(checkpoints.folder.glob("step-*"))] == ["step-000000004", "step-000000030"]
-    assert KEPT == 2
+    assert CHECKPOINTS_KEPT == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "one bit", "empty"])

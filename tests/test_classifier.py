@@ -18,8 +18,8 @@ from pipeline.arrays import memory_mapped
 from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.engine.curricula import CURRICULA
-from pipeline.engine.loop import fit, update
-from pipeline.engine.sampler import DRAWS
+from pipeline.engine.loop import fit, train_step
+from pipeline.engine.sampler import SAMPLINGS
 from pipeline.networks.classifier import PADDING, Classifier
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.pooling import POOLINGS
@@ -192,9 +192,9 @@ def test_a_curriculum_opens_whole_texts(curriculum: str, tmp_path: Path) -> None
 # ----------------------------------------------------------------------------------------------------- which examples, when
 
 
-@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("name", SAMPLINGS)
 def test_a_draw_is_a_pure_function_of_seed_and_step_and_as_often_each_example_in_the_long_run(name: str) -> None:
-    draw = DRAWS[name]
+    draw = SAMPLINGS[name]
     assert (draw(3, 7, 64, 1000) == draw(3, 7, 64, 1000)).all()
     assert sorted(draw(3, 7, 64, 1000)) != sorted(draw(3, 8, 64, 1000))
     assert (draw(3, 7, 64, 1000) != draw(4, 7, 64, 1000)).any()
@@ -205,11 +205,11 @@ def test_a_draw_is_a_pure_function_of_seed_and_step_and_as_often_each_example_in
 
 
 def test_in_an_epoch_each_example_comes_once_and_every_epoch_has_another_order() -> None:
-    epochs = np.concatenate([DRAWS["epochs"](5, step, 7, 30) for step in range(30)]).reshape(7, 30)
+    epochs = np.concatenate([SAMPLINGS["epochs"](5, step, 7, 30) for step in range(30)]).reshape(7, 30)
     assert all(sorted(epoch) == list(range(30)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 7
-    assert sorted(DRAWS["epochs"](5, 3, 30, 30)) == list(range(30)), "a full batch is the whole set"
-    assert set(np.bincount(DRAWS["epochs"](5, 1, 75, 30))) == {2, 3}, "a batch of two sets and a half"
+    assert sorted(SAMPLINGS["epochs"](5, 3, 30, 30)) == list(range(30)), "a full batch is the whole set"
+    assert set(np.bincount(SAMPLINGS["epochs"](5, 1, 75, 30))) == {2, 3}, "a batch of two sets and a half"
 
 
 # ------------------------------------------------------------------------------------------------------- what is followed
@@ -247,7 +247,7 @@ def test_balanced_a_rare_class_moves_the_weights_as_much_as_a_common_one(tmp_pat
     slopes = []
     for params in (plain, balanced):
         progress, task, runtime = started(params, tmp_path)
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         slopes.append(progress.model.head.bias.grad)
     # All classes are as likely yet: the slope of a bias is its likelihood less its share of the examples.
     torch.testing.assert_close(slopes[0], torch.tensor([1 / 3 - 1 / 2, 0.0, 1 / 3 - 1 / 6]), rtol=0, atol=1e-6)

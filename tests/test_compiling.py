@@ -13,7 +13,7 @@ import pytest
 import torch
 from small import TOP, VOCABULARY, knobs
 
-from pipeline.engine.block_execution import COMPILE_FROM, arrange
+from pipeline.engine.block_execution import COMPILE_FROM, configure_blocks
 from pipeline.engine.runtime.tuned import NEVER
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
@@ -25,7 +25,7 @@ def blocks_after(wanted: str | bool, device: torch.device, steps: int, measured:
     """Whether any block runs otherwise than it was made."""
     params = knobs(runtime__compile=wanted)
     model = GPT(params.model, VOCABULARY, torch.Generator().manual_seed(0))
-    arrange(model, params.runtime, device, steps, measured)
+    configure_blocks(model, params.runtime, device, steps, measured)
     return any("forward" in vars(block) for block in model.blocks)
 
 

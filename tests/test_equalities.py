@@ -12,9 +12,9 @@ from memory_in_use import Alive, saved
 from small import VOCABULARY, knobs, same, started
 from torch import Tensor
 
-from pipeline.engine.block_execution import CHECKPOINTING, arrange, offloading
-from pipeline.engine.loop import update, validate
-from pipeline.engine.sampler import rows_of
+from pipeline.engine.block_execution import ACTIVATION_CHECKPOINTING, configure_blocks, offload_activations
+from pipeline.engine.loop import train_step, validate
+from pipeline.engine.sampler import rows_with_replacement
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.params.schema import Params
@@ -31,7 +31,7 @@ WAYS: dict[str, dict[str, object]] = {
     "at most 60 tokens, which do not divide": {"runtime__micro_batch_tokens": 60},
     "the loss in one piece too large": {"runtime__loss_chunk_size": 4096},
     "the loss in pieces that do not divide": {"runtime__loss_chunk_size": 7},
-    **{f"checkpointing {name}": {"runtime__activation_checkpointing": name} for name in CHECKPOINTING},
+    **{f"checkpointing {name}": {"runtime__activation_checkpointing": name} for name in ACTIVATION_CHECKPOINTING},
     "all at once": {
         "runtime__micro_batch_tokens": 60,
         "runtime__loss_chunk_size": 7,
@@ -67,7 +67,7 @@ def gradient(folder: Path, ragged: bool = False, **changes: object) -> Tensor:
     progress.model.double()
     if ragged:
         task = Ragged(folder, params.model, Shape(VOCABULARY), task.objective)
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     return torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None])
 
 
@@ -91,7 +91,7 @@ def test_the_mean_of_the_means_of_micro_batches_would_be_another_gradient(tmp_pa
     progress, task, _ = started(params, tmp_path)
     progress.model.double()
     task = Ragged(tmp_path, params.model, Shape(VOCABULARY))
-    batch = task.batch("train", rows_of(params.seed, 0, 32, task.size("train")))
+    batch = task.batch("train", rows_with_replacement(params.seed, 0, 32, task.size("train")))
     for row in range(32):
         part = task.loss(progress.model, batch.part(slice(row, row + 1)))
         (part.total / part.count / 32).backward()
@@ -106,7 +106,7 @@ def test_a_micro_batch_holds_as_many_tokens_as_it_may_and_no_more(tokens: int, t
     progress, task, runtime = started(params, tmp_path)
     seen: list[int] = []
     progress.model.embedding.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].numel()))
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     validate(progress, task, params.train, runtime, lambda: False)
     assert sum(seen) == (8 + 8) * 12
     assert max(seen) <= tokens
@@ -123,7 +123,7 @@ def trained(params: Params, objective: Objective, vocabulary: int = VOCABULARY) 
     """A network as it is trained, and 32 examples."""
     task = LanguageModelling(Path(), params.model, Shape(vocabulary), objective)
     model = task.build(torch.Generator().manual_seed(0))
-    arrange(model, params.runtime, torch.device("cpu"), params.train.steps)
+    configure_blocks(model, params.runtime, torch.device("cpu"), params.train.steps)
     ids = torch.arange(32 * params.model.context_length).reshape(32, -1) % vocabulary
     return model, task, Batch(ids, ids.clone())
 
@@ -153,7 +153,7 @@ def test_bfloat16_holds_more_than_half_of_what_float32_holds() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", CHECKPOINTING)
+@pytest.mark.parametrize("name", ACTIVATION_CHECKPOINTING)
 def test_recomputing_and_offloading_give_the_very_bits_of_the_gradient(name: str, precision: str) -> None:
     params = knobs(model__dropout=0.2, model__init="fan_in", runtime__activation_checkpointing=name)
     found = []
@@ -162,7 +162,7 @@ def test_recomputing_and_offloading_give_the_very_bits_of_the_gradient(name: str
         for knobs_of in (plain, params):
             model, task, batch = trained(knobs_of, Objective())
             for block in model.blocks if elsewhere else ():
-                block.forward = offloading(block.forward, block)
+                block.forward = offload_activations(block.forward, block)
             with in_precision(precision):
                 loss = task.loss(model, batch, NOISE)
             loss.total.backward()
@@ -177,7 +177,7 @@ def test_what_a_block_saves_is_copied_to_the_host_but_for_its_weights() -> None:
     addresses: set[int] = set()
     for block in model.blocks:
         block.register_forward_pre_hook(lambda block, inputs: addresses.add(inputs[0].untyped_storage().data_ptr()))
-        block.forward = offloading(block.forward, block)
+        block.forward = offload_activations(block.forward, block)
     # A hook within a hook: what is packed by the blocks is not seen here, so what is left is outside of them.
     with saved(apart=model.parameters()) as outside, Alive(apart=model) as alive:
         task.loss(model, batch, NOISE)

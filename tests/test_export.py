@@ -19,7 +19,7 @@ from test_tokenizers import learned
 from pipeline.artifacts.paths import CARD, EVALUATION
 from pipeline.artifacts.writing import write_json
 from pipeline.corpus.encode.tokenizer_json import FORMS, tokenizer_config, tokenizer_json
-from pipeline.engine.pretrained.architectures import ARCHITECTURES, FREE, nearest
+from pipeline.engine.pretrained.architectures import ARCHITECTURES, UNRESTRICTED, nearest
 from pipeline.engine.pretrained.weight_map import BUFFERS, Misfit, pack, unpack
 from pipeline.evaluation.samples import stream
 from pipeline.inference.trained import Subject
@@ -208,7 +208,7 @@ def test_every_tokenizer_can_be_exported() -> None:
 
 def test_every_knob_of_a_model_has_a_place_everywhere_or_is_named_by_every_architecture() -> None:
     for stock in ARCHITECTURES.values():
-        assert {*stock.holds, *FREE} == {*Model.model_fields}
+        assert {*stock.holds, *UNRESTRICTED} == {*Model.model_fields}
 
 
 @pytest.mark.parametrize(

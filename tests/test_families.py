@@ -13,7 +13,7 @@ import torch
 from small import VOCABULARY, assert_resumes, knobs, same, started
 from torch import Tensor
 
-from pipeline.engine.loop import update, validate
+from pipeline.engine.loop import train_step, validate
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.schedules import SCHEDULES, learning_rate
 from pipeline.networks.activations import ACTIVATIONS
@@ -189,7 +189,7 @@ def test_from_any_start_every_weight_moves_within_a_few_steps(init: str, residua
     progress, task, runtime = started(params, tmp_path)
     before = {name: weight.detach().clone() for name, weight in progress.model.named_parameters()}
     for _ in range(4):
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     assert [name for name, weight in progress.model.named_parameters() if torch.equal(weight, before[name])] == []
 
 

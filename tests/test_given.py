@@ -28,8 +28,8 @@ from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
-from pipeline.engine.pretrained.source import network_of, open_pretrained
-from pipeline.engine.pretrained.transfer import start_from, taught_by
+from pipeline.engine.pretrained.source import load_network, open_pretrained
+from pipeline.engine.pretrained.transfer import load_initial_weights, load_teacher
 from pipeline.engine.setup import build_training
 from pipeline.identity import identity, tokenizer_digest
 from pipeline.inference.trained import Subject, open_model, open_snapshots
@@ -84,7 +84,7 @@ def test_a_folder_that_the_library_has_saved_is_read_too(name: str, tmp_path: Pa
     )
     assert len([*(tmp_path / "saved").glob("model-*.safetensors")]) > 1, "in several files"
     assert isinstance(made.model, GPT)
-    read = network_of(open_pretrained(tmp_path / "saved"), made.model.knobs)
+    read = load_network(open_pretrained(tmp_path / "saved"), made.model.knobs)
     assert read.knobs == made.model.knobs.model_copy(update={"init": "gpt2"})
     for name, weight in weights(read).items():
         torch.testing.assert_close(weight, weights(made.model)[name], rtol=0, atol=1e-6)
@@ -93,7 +93,7 @@ def test_a_folder_that_the_library_has_saved_is_read_too(name: str, tmp_path: Pa
 def test_a_shorter_context_reads_the_first_of_the_places_that_were_learned(tmp_path: Path) -> None:
     made = leave(tmp_path, "gpt2", model__position="learned")
     shorter = GPT(params_of(made, model__context_length=7).model, made.tokenizer.vocabulary, torch.Generator())
-    start_from(tmp_path / "theirs", shorter, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+    load_initial_weights(tmp_path / "theirs", shorter, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     assert torch.equal(shorter.position.weight, made.model.position.weight[:7])
 
 
@@ -103,7 +103,7 @@ def test_each_knob_that_must_be_another_is_one_line_with_what_would_do(kind: str
     other = params_of(made, model__width=32, model__norm="rms", model__embedding_mixer="smear").model
     network, folder = GPT(other, made.tokenizer.vocabulary, torch.Generator()), tmp_path / kind
     with pytest.raises(UserError) as refused:
-        start_from(folder, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+        load_initial_weights(folder, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     norms = "'layer_plain'" if kind == "ours" else "'layer_plain' or 'layer'"
     assert sorted(refused.value.problems) == [
         f"model.embedding_mixer: \"smear\" is not that of train.init_from, {folder}; 'none' would do",
@@ -119,7 +119,7 @@ def test_mups_divisors_are_told_apart(tmp_path: Path) -> None:
             params_of(made, model__init=init, model__base_width=base).model, made.tokenizer.vocabulary, torch.Generator()
         )
         with pytest.raises(UserError, match=rf"^model\.init: 'mup' divides logits otherwise than .*; {would} would do$"):
-            start_from(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+            load_initial_weights(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
 @pytest.mark.parametrize("kind", ["ours", "theirs"])
@@ -131,7 +131,7 @@ def test_a_model_of_another_tokenizer_is_refused(kind: str, tmp_path: Path) -> N
     sealed(tmp_path)
     assert isinstance(made.model, GPT)
     with pytest.raises(UserError) as refused:
-        start_from(tmp_path / kind, made.model, Shape(99), tokens)
+        load_initial_weights(tmp_path / kind, made.model, Shape(99), tokens)
     vocabulary, tokenizer = refused.value.problems
     assert re.fullmatch(r"train\.init_from: .* knows 16 tokens, and data/tokens 99", vocabulary)
     assert re.match(r"train\.init_from: .* was trained with another tokenizer than that of data/tokens;", tokenizer)
@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_read_is_one_line(line: str, tmp_path: Path) -> 
     damage(tmp_path / "theirs")
     assert isinstance(made.model, GPT)
     with pytest.raises(UserError, match=rf"^{re.escape(str(tmp_path / 'theirs'))}(/|: ){line}"):
-        start_from(tmp_path / "theirs", made.model, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+        load_initial_weights(tmp_path / "theirs", made.model, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
 def test_weights_of_ours_that_are_damaged_are_refused(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_weights_of_ours_that_are_damaged_are_refused(tmp_path: Path) -> None:
     weight_changed("embedding.weight")(tmp_path / "ours")
     assert isinstance(made.model, GPT)
     with pytest.raises(UserError, match="is damaged"):
-        start_from(tmp_path / "ours", made.model, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+        load_initial_weights(tmp_path / "ours", made.model, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
 def test_the_words_of_older_versions_are_understood(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_the_words_of_older_versions_are_understood(tmp_path: Path) -> None:
     old = {"rope_theta": 10000.0, "rope_scaling": None}
     rewritten("config.json", lambda said: {k: v for k, v in said.items() if k != "rope_parameters"} | old)(tmp_path / "theirs")
     assert isinstance(made.model, GPT)
-    assert same(weights(network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)), weights(made.model))
+    assert same(weights(load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)), weights(made.model))
 
 
 # ------------------------------------------------------------------------------------------ what a config.json leaves open
@@ -248,14 +248,14 @@ def test_a_head_beside_a_tied_embedding_is_refused_unless_it_is_the_embedding(tm
     tensors = safetensors.torch.load_file(file)
     assert isinstance(made.model, GPT) and "lm_head.weight" not in tensors
     safetensors.torch.save_file(tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}, file)
-    assert same(weights(network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)), weights(made.model))
+    assert same(weights(load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)), weights(made.model))
     safetensors.torch.save_file(tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"] + 1}, file)
     with pytest.raises(
         UserError, match=r"lm_head\.weight is missing, .* or not the embedding although tie_word_embeddings is true"
     ):
-        network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
+        load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)
     rewritten("config.json", lambda said: said | {"tie_word_embeddings": False})(tmp_path / "theirs")
-    untied = network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
+    untied = load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)
     torch.testing.assert_close(logits(untied, IDS), their_logits(tmp_path / "theirs", IDS), rtol=0, atol=1e-4)
 
 
@@ -267,7 +267,7 @@ def test_a_window_of_mistrals_that_is_null_or_not_below_the_context_is_full_atte
     assert isinstance(made.model, GPT)
     length = made.model.knobs.length
     rewritten("config.json", lambda said: said | {"sliding_window": window})(tmp_path / "theirs")
-    network = network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
+    network = load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)
     assert network.knobs.attention == "full" and length == 12
     torch.testing.assert_close(logits(network, IDS), their_logits(tmp_path / "theirs", IDS), rtol=0, atol=1e-4)
     assert not torch.allclose(logits(network, IDS), logits(made.model, IDS), atol=1e-2), (
@@ -280,7 +280,7 @@ def test_a_window_wider_than_a_shorter_context_is_none(kind: str, tmp_path: Path
     made = leave(tmp_path, "mistral", model__window=5)
     shorter = params_of(made, model__context_length=4, model__attention="full").model
     network = GPT(shorter, made.tokenizer.vocabulary, torch.Generator())
-    start_from(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+    load_initial_weights(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     torch.testing.assert_close(logits(network, IDS[:, :4]), logits(made.model, IDS[:, :4]), rtol=0, atol=1e-5)
 
 
@@ -301,11 +301,11 @@ def test_rows_beyond_the_tokenizer_are_left_out(name: str, tied: bool, tmp_path:
     made = leave(tmp_path, name, model__tie_embeddings=tied)
     padded(tmp_path / "theirs", 5)
     network = GPT(params_of(made).model, made.tokenizer.vocabulary, torch.Generator())
-    start_from(tmp_path / "theirs", network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+    load_initial_weights(tmp_path / "theirs", network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     said = their_logits(tmp_path / "theirs", IDS)
     assert said.shape[-1] == made.tokenizer.vocabulary + 5
     torch.testing.assert_close(logits(network, IDS), said[..., :-5], rtol=0, atol=1e-4)
-    teacher = taught_by(
+    teacher = load_teacher(
         tmp_path / "theirs", "language", network.knobs, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens"
     )
     assert same(weights(teacher), weights(network))
@@ -350,7 +350,7 @@ def test_whatever_a_config_says_otherwise_is_honoured_or_refused(name: str, tmp_
     for said in cases:
         write_json(config, said)
         try:
-            ours = logits(network_of(open_pretrained(tmp_path / "saved"), made.model.knobs), IDS)
+            ours = logits(load_network(open_pretrained(tmp_path / "saved"), made.model.knobs), IDS)
         except UserError:
             refused += 1
             continue
@@ -462,7 +462,7 @@ def test_a_folder_that_lies_is_refused_in_one_line_before_memory_is_taken(what: 
     assert isinstance(made.model, GPT)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError, match=line) as refused:
-        network_of(open_pretrained(tmp_path / "given"), made.model.knobs)
+        load_network(open_pretrained(tmp_path / "given"), made.model.knobs)
     assert not [problem for problem in refused.value.problems if "\n" in problem]
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown * (1 if sys.platform == "darwin" else 1024) < 200 << 20, "the network was built before the file was looked at"
@@ -520,7 +520,7 @@ def test_a_config_that_lies_is_refused_in_one_line(what: str, tmp_path: Path) ->
     config.write_text(json.dumps(read_json(config) | changes))
     assert isinstance(made.model, GPT)
     with pytest.raises(UserError, match=line):
-        network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
+        load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)
 
 
 def test_weights_of_theirs_that_are_no_numbers_or_no_file_are_refused(tmp_path: Path) -> None:
@@ -531,11 +531,11 @@ def test_weights_of_theirs_that_are_no_numbers_or_no_file_are_refused(tmp_path: 
     name = "model.embed_tokens.weight"
     safetensors.torch.save_file(whole | {name: whole[name] * torch.inf}, theirs / "model.safetensors")
     with pytest.raises(UserError, match=rf"theirs: {re.escape(name)} holds numbers that are not finite"):
-        network_of(open_pretrained(theirs), made.model.knobs)
+        load_network(open_pretrained(theirs), made.model.knobs)
     (theirs / "model.safetensors").unlink()
     (theirs / "model.safetensors").symlink_to("model.safetensors")  # a link to itself
     with pytest.raises(UserError, match=r"theirs: holds no model\.safetensors"):
-        network_of(open_pretrained(theirs), made.model.knobs)
+        load_network(open_pretrained(theirs), made.model.knobs)
     (theirs / "config.json").unlink()
     (theirs / "config.json").symlink_to("config.json")
     with pytest.raises(UserError, match="theirs: holds no model: neither"):
@@ -548,7 +548,7 @@ def test_an_index_is_not_followed_out_of_its_folder(tmp_path: Path) -> None:
     write_json(tmp_path / "theirs/model.safetensors.index.json", {"weight_map": {"a": "../outside.safetensors"}})
     assert isinstance(made.model, GPT)
     with pytest.raises(UserError, match=r"theirs: holds no model\.safetensors"):
-        network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
+        load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)
 
 
 @pytest.mark.parametrize(
@@ -593,7 +593,7 @@ def test_the_command_turns_every_knob_that_the_folder_wants(
     read = {knob.replace(".", "__"): yaml.load(value, Loader=Yaml12Loader) for knob, value in turned.items()}
     model = knobs(**{knob: value for knob, value in read.items() if knob.startswith("model__")}).model
     network = GPT(model, made.tokenizer.vocabulary, torch.Generator())
-    start_from(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "elsewhere/tokens")
+    load_initial_weights(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "elsewhere/tokens")
     assert same(weights(network), weights(made.model))
 
 

@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from pipeline.engine.loop import fit
 from pipeline.engine.sampler import batch_of
 from pipeline.networks.activations import ACTIVATIONS
-from pipeline.networks.convolution import SHRINKS, Convolution, as_map, as_positions
+from pipeline.networks.convolution import DOWNSAMPLES, Convolution, as_map, as_positions
 from pipeline.networks.dropout import DROPOUT_SCHEDULES, DropoutState
 from pipeline.networks.image_norms import IMAGE_NORMS, BatchNorm, GroupNorm
-from pipeline.networks.images import NETWORKS, Patches
+from pipeline.networks.images import NETWORKS, PatchEmbedding
 from pipeline.networks.inits import INITS
 from pipeline.networks.norms import EPSILON, NORMS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.params.schema import Params
-from pipeline.tasks.augmentation import Variation, blended, cut_out, flipped, shifted
+from pipeline.tasks.augmentation import Augmentation, cut_out, flipped, mixed_up, shifted
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.objective import Objective
 
@@ -36,7 +36,7 @@ OUTPUTS = 4
 # Which families each network has: those that every one has, then its own.
 OF_ALL: dict[str, Any] = {"activation": ACTIVATIONS, "norm": NORMS, "init": INITS, "dropout_schedule": DROPOUT_SCHEDULES}
 OF: dict[str, dict[str, Any]] = {
-    "cnn": OF_ALL | {"norm": [*NORMS, *IMAGE_NORMS], "residual": RESIDUALS, "downsample": SHRINKS, "pooling": POOLINGS},
+    "cnn": OF_ALL | {"norm": [*NORMS, *IMAGE_NORMS], "residual": RESIDUALS, "downsample": DOWNSAMPLES, "pooling": POOLINGS},
     "mlp": OF_ALL | {"norm": [*NORMS, *IMAGE_NORMS]},
     "transformer": OF_ALL | {"position": POSITIONS, "residual": RESIDUALS, "pooling": POOLINGS},
     "linear": {},
@@ -156,10 +156,10 @@ def test_a_convolution_is_torchs() -> None:
 
 
 @pytest.mark.parametrize("size", [(6, 4), (5, 7), (1, 9)])
-@pytest.mark.parametrize("name", SHRINKS)
+@pytest.mark.parametrize("name", DOWNSAMPLES)
 def test_what_shrinks_a_map_is_torchs(name: str, size: tuple[int, int]) -> None:
     params = variant("cnn", "downsample", name).model
-    shrink = SHRINKS[name](params, size).double()
+    shrink = DOWNSAMPLES[name](params, size).double()
     maps = torch.randn(2, params.width, *size, dtype=torch.float64)
     square, missing = (min(size[0], 2), min(size[1], 2)), (0, -size[1] % min(size[1], 2), 0, -size[0] % min(size[0], 2))
     if name == "max":
@@ -181,7 +181,7 @@ def test_what_shrinks_a_map_is_torchs(name: str, size: tuple[int, int]) -> None:
 
 def test_patches_are_a_convolution_of_that_stride() -> None:
     params = variant("transformer", "patch_size", 2).model
-    patches, conv = Patches(params, (6, 8, 3)).double(), nn.Conv2d(3, params.width, 2, stride=2).double()
+    patches, conv = PatchEmbedding(params, (6, 8, 3)).double(), nn.Conv2d(3, params.width, 2, stride=2).double()
     with torch.no_grad():
         patches.map.weight.copy_(conv.weight.permute(0, 2, 3, 1).flatten(1))
         patches.map.bias.copy_(conv.bias)  # type: ignore[arg-type]
@@ -264,7 +264,7 @@ def without_square(image: np.ndarray, y: int, x: int, side: int) -> np.ndarray:
 
 def test_blended_images_are_shares_of_two_and_the_loss_is_that_of_as_much_of_both_classes() -> None:
     batch = Batch(torch.from_numpy(toys()), torch.tensor([0, 1, 2, 0, 1, 2]))
-    mixed = blended(batch, 0.4, np.random.default_rng(0))
+    mixed = mixed_up(batch, 0.4, np.random.default_rng(0))
     assert mixed.others is not None and mixed.shares is not None
     assert mixed.shares.min() >= 0 and mixed.shares.max() <= 0.5 and len(set(mixed.shares.tolist())) == 6
     logits = torch.randn(6, 3)
@@ -302,8 +302,10 @@ def test_what_is_measured_is_never_varied(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("variation", [Variation(shift=2), Variation(flip=True), Variation(cutout=3), Variation(mixup=1.0)])
-def test_each_does_something_and_leaves_the_batch_that_it_was_given(variation: Variation) -> None:
+@pytest.mark.parametrize(
+    "variation", [Augmentation(shift=2), Augmentation(flip=True), Augmentation(cutout=3), Augmentation(mixup=1.0)]
+)
+def test_each_does_something_and_leaves_the_batch_that_it_was_given(variation: Augmentation) -> None:
     batch = Batch(torch.from_numpy(toys()), torch.arange(6) % 3)
     before = batch.inputs.clone()
     varied = variation.of(batch, np.random.default_rng(0))

@@ -19,7 +19,7 @@ from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import made_for, read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.loop import fit, update
+from pipeline.engine.loop import fit, train_step
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.engine.pretrained.transfer import NEW
@@ -300,5 +300,5 @@ def test_only_what_learns_gets_a_gradient(tokens: Path, tmp_path: Path) -> None:
     leave_trained(tmp_path / "given", tokens, knobs())
     params = classifier(tmp_path / "given", train__freeze=True)
     progress, task, runtime = started(params, tokens)
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     assert {name for name, weight in progress.model.named_parameters() if weight.grad is not None} == {"head.weight"}

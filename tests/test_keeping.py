@@ -10,20 +10,20 @@ from small import Keeping, knobs, same, started
 from test_optimizers import OWN, Named, all_of, furthest
 
 from pipeline.engine.loop import fit
-from pipeline.engine.optimizers.base import Grouped, Optimizer
-from pipeline.engine.optimizers.state_storage import CpuState, Float32State, Int8State, levels
+from pipeline.engine.optimizers.base import GroupedOptimizer, Optimizer
+from pipeline.engine.optimizers.state_storage import CpuState, Float32State, Int8State, quantization_levels
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.params.schema import Params
 
 SHAPES = {"embedding.weight": (70, 64), "blocks.0.attention.project.weight": (96, 64), "blocks.0.norms.0.weight": (64,)}
 
 
-def optimizer(name: str, *, state_8bit: bool) -> Grouped:
+def optimizer(name: str, *, state_8bit: bool) -> GroupedOptimizer:
     train = knobs(train__epsilon=1e-8, train__state_8bit=state_8bit, train__precondition_frequency=2).train
     generator = torch.Generator().manual_seed(0)
     weights = {key: torch.nn.Parameter(torch.randn(shape, generator=generator)) for key, shape in SHAPES.items()}
     made = OPTIMIZERS[name](weights, train, {})
-    assert isinstance(made, Grouped)
+    assert isinstance(made, GroupedOptimizer)
     return made
 
 
@@ -113,7 +113,7 @@ def test_adamw_in_8_bits_learns_as_well(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("signed", "count"), [(True, 256), (False, 255)])
 def test_levels_reach_down_seven_powers_of_ten_and_only_with_a_sign_to_0(signed: bool, count: int) -> None:
-    known = levels(signed)
+    known = quantization_levels(signed)
     assert len(known) == count
     assert known[-1] == 1
     assert (known == 0).sum() == signed

@@ -14,10 +14,10 @@ from test_families import AT_ITS_RATE, FAMILIES, KNOBS
 from test_strides import Walking
 
 from pipeline.engine.early_stopping import ABOVE_UNIFORM
-from pipeline.engine.loop import fit, update
+from pipeline.engine.loop import fit, train_step
 from pipeline.engine.optimizers.table import OPTIMIZERS
-from pipeline.engine.sampler import DRAWS, batch_of
-from pipeline.networks.convolution import SHRINKS
+from pipeline.engine.sampler import SAMPLINGS, batch_of
+from pipeline.networks.convolution import DOWNSAMPLES
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.pooling import POOLINGS
@@ -31,7 +31,7 @@ ENTRIES = [
     *(("classify", "knob", name) for name in KNOBS if name != "tie_embeddings"),
     *(("vision", family, name) for family in OF_IMAGES for name in FAMILIES[family]),
     *(("vision", "norm", name) for name in IMAGE_NORMS),
-    *(("vision", "downsample", name) for name in SHRINKS),
+    *(("vision", "downsample", name) for name in DOWNSAMPLES),
     *(("vision", "network", name) for name in NETWORKS),
     *(("vision", "pooling", name) for name in POOLINGS if name != "first"),  # a place of its own is the transformer's
 ]
@@ -52,7 +52,7 @@ def test_every_weight_of_every_entry_moves_within_a_few_steps(kind: str, family:
     progress, task, runtime = started(params, tmp_path)
     before = {name: weight.detach().clone() for name, weight in progress.model.named_parameters()}
     for _ in range(3):
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     assert [name for name, weight in progress.model.named_parameters() if torch.equal(weight, before[name])] == []
     assert all(math.isfinite(float(loss)) for loss, _, _ in progress.recent)
 
@@ -111,7 +111,7 @@ def gradient(folder: Path, **changes: Any) -> torch.Tensor:
     progress, task, runtime = started(params, folder)
     if params.task.kind == "classify":  # pixels are given in float32
         progress.model.double()
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     return torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None])
 
 
@@ -139,7 +139,7 @@ def test_reading_ahead_and_measuring_change_no_bit_of_a_training(recipe: str, tm
 
 
 @pytest.mark.parametrize("kind", TASKS)
-@pytest.mark.parametrize("draw", DRAWS)
+@pytest.mark.parametrize("draw", SAMPLINGS)
 def test_which_examples_a_step_sees_hangs_on_seed_and_step_alone(kind: str, draw: str, tmp_path: Path) -> None:
     if kind == "language" and draw != "with_replacement":
         return  # refused: windows of a text overlap

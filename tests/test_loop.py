@@ -15,10 +15,10 @@ from pipeline.artifacts.checksums import seal
 from pipeline.artifacts.paths import TRAIN_METRICS, meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.engine.display import display
-from pipeline.engine.loop import fit, update, validate
+from pipeline.engine.loop import fit, train_step, validate
 from pipeline.engine.recorder import TrainingRecorder, metrics_of
 from pipeline.engine.runtime.runtime import Runtime, Scaler
-from pipeline.engine.sampler import rows_of
+from pipeline.engine.sampler import rows_with_replacement
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.tasks.base import IGNORED, Shape, Task, Unit
@@ -30,7 +30,7 @@ def test_a_clipped_gradient_has_the_norm_of_the_limit_and_the_log_says_how_large
     params = knobs(train__grad_clip=0.01, train__optimizer="sgd", train__momentum=0.0, train__lr=1.0, train__weight_decay=0.0)
     progress, task, runtime = started(params, tmp_path)
     before = [weight.detach().clone() for weight in progress.model.parameters()]
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     moved = (
         sum(float((old - new.detach()).square().sum()) for old, new in zip(before, progress.model.parameters(), strict=True))
         ** 0.5
@@ -66,7 +66,7 @@ def test_a_validation_loss_that_is_no_number_ends_the_training_too(tmp_path: Pat
     ids = np.load(tmp_path / "validation.npy")
     missing = next(token for token in range(VOCABULARY) if token in ids)
     for _ in range(3):
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     with torch.no_grad():
         progress.model.embedding.weight[missing] = torch.nan
     fit(progress, task, params.train, params.seed, runtime, Keeping())
@@ -81,7 +81,7 @@ def test_a_row_tells_the_length_of_the_gradients_that_have_one(tmp_path: Path) -
     progress, _, _ = started(params, tmp_path)
     alone.step = progress.step = 3
     progress.recent = [(1.0, 2.0, 0.0), (1.0, float("inf"), 0.0), (1.0, 4.0, 0.0)]
-    update(alone, task, params.train, params.seed, runtime, lambda: False)
+    train_step(alone, task, params.train, params.seed, runtime, lambda: False)
     fit(progress, task, params.train, params.seed, runtime, Keeping())
     [row] = progress.curve
     assert row["gradient_norm"] == pytest.approx((2 + 4 + float(alone.recent[0][1])) / 3, rel=1e-5)
@@ -92,7 +92,7 @@ def test_validation_holds_no_more_sequences_at_once_than_training(tmp_path: Path
     progress, task, runtime = started(params, tmp_path)
     seen: list[int] = []
     progress.model.embedding.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     validate(progress, task, params.train, runtime, lambda: False)
     assert max(seen) == 2
 
@@ -146,10 +146,10 @@ def test_a_row_is_the_mean_of_the_steps_since_the_row_before(tmp_path: Path) -> 
 
 
 def test_the_examples_of_a_step_depend_on_seed_and_step_alone() -> None:
-    assert (rows_of(3, 7, 64, 1000) == rows_of(3, 7, 64, 1000)).all()
-    assert (rows_of(3, 7, 64, 1000) != rows_of(3, 8, 64, 1000)).any()
-    assert (rows_of(3, 7, 64, 1000) != rows_of(4, 7, 64, 1000)).any()
-    counts = np.bincount(np.concatenate([rows_of(0, step, 100, 10) for step in range(200)]), minlength=10)
+    assert (rows_with_replacement(3, 7, 64, 1000) == rows_with_replacement(3, 7, 64, 1000)).all()
+    assert (rows_with_replacement(3, 7, 64, 1000) != rows_with_replacement(3, 8, 64, 1000)).any()
+    assert (rows_with_replacement(3, 7, 64, 1000) != rows_with_replacement(4, 7, 64, 1000)).any()
+    counts = np.bincount(np.concatenate([rows_with_replacement(0, step, 100, 10) for step in range(200)]), minlength=10)
     assert counts.min() > 1800
 
 
@@ -221,7 +221,7 @@ def test_low_precision_gives_nearly_the_gradient_of_float32(precision: str, tmp_
     for name in ("float32", precision):
         params = knobs(train__precision=name, model__init="fan_in")
         progress, task, runtime = started(params, tmp_path)
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         found.append(torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None]))
     assert torch.nn.functional.cosine_similarity(found[0], found[1], dim=0) > 0.999
     assert found[1].dtype == torch.float32
@@ -245,11 +245,11 @@ def test_every_step_that_float16_overflows_in_is_counted_and_moves_nothing(tmp_p
     progress, task, runtime = started(params, tmp_path)
     progress.scaler.scale = 2.0**60
     before = {name: tensor.clone() for name, tensor in progress.tensors().items()}
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     assert (progress.step, progress.skipped) == (1, 1)
     assert same(progress.tensors(), before)
     while progress.skipped == progress.step:
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     assert progress.scaler.scale == 2.0 ** (60 - progress.skipped)
     assert progress.skipped == progress.step - 1
     assert not same(progress.tensors(), before)

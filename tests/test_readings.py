@@ -21,7 +21,7 @@ from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
 from pipeline.inference.trained import Subject
 from pipeline.networks.activations import ACTIVATIONS
-from pipeline.networks.attention import use_kernel
+from pipeline.networks.attention import set_attention_kernel
 from pipeline.networks.dropout import Dropout, DropoutState
 from pipeline.probes.gradients.gradient_norm import gradient_norm
 from pipeline.probes.gradients.noise_scale import from_two, noise_scale
@@ -238,7 +238,7 @@ def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian_of_what_is
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     rows = np.arange(4) * made.task.size("train") // 4
     batch = made.task.batch("train", rows)
-    use_kernel(model, "eager")
+    set_attention_kernel(model, "eager")
     for module in model.modules():
         if isinstance(module, Dropout):
             module.rate = 0.0

@@ -22,7 +22,7 @@ from pipeline.params.renamed import RENAMED, RENAMED_VALUES, of_today
 from pipeline.params.schema import Params
 from pipeline.params.suggestions import knob_names
 from pipeline.params.training import Train
-from pipeline.tasks.model_description import described
+from pipeline.tasks.model_description import read_description
 
 TOP = Path(__file__).parents[1]
 STANDING = read_sections(TOP / "params.yaml")
@@ -164,7 +164,7 @@ def test_a_model_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     )
     about = {"task": "classify", "classes": ["a", "b"], "vocabulary": 9, "tokenizer": "0" * 64, "sha256": "0" * 64}
     (tmp_path / "model.json").write_text(json.dumps(about | noted))
-    found = described(tmp_path)
+    found = read_description(tmp_path)
     assert found.model == params.model and isinstance(found.model, Model)
     assert Train.model_validate(found.about["train"]) == params.train
 

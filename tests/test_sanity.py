@@ -19,11 +19,11 @@ from subjects import small_subject
 from test_families import KNOBS, VARIANTS
 from torch import Tensor, nn
 
-from pipeline.engine.loop import update
+from pipeline.engine.loop import train_step
 from pipeline.engine.sanity import formatted, numbers_at_start, problems
 from pipeline.lab.sanity import check as soundness
 from pipeline.lab.sanity.overfit import LEARNED, losses_on_one_batch
-from pipeline.networks.attention import Attention, Cache
+from pipeline.networks.attention import Attention, KVCache
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.inits import INITS
@@ -211,13 +211,13 @@ def test_a_network_that_passes_nothing_on_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_forgets_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    extend = Cache.extend
+    extend = KVCache.extend
 
-    def forgetting(self: Cache, layer: int, k: Tensor, v: Tensor) -> Any:
+    def forgetting(self: KVCache, layer: int, k: Tensor, v: Tensor) -> Any:
         self.length -= min(self.length, 1)
         return extend(self, layer, k, v)
 
-    monkeypatch.setattr(Cache, "extend", forgetting)
+    monkeypatch.setattr(KVCache, "extend", forgetting)
     assert "decoding with a cache differs" in found(tmp_path)
 
 
@@ -280,7 +280,7 @@ def test_a_training_that_was_looked_at_is_the_same_training(changes: dict[str, A
                 numbers_at_start(progress.model, task)
                 assert torch.equal(torch.get_rng_state(), state)
                 assert same(gradients(progress.model), before)
-            update(progress, task, params.train, params.seed, runtime, lambda: False)
+            train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         ends.append(progress.tensors())
     assert same(*ends)
 

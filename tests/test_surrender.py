@@ -15,7 +15,7 @@ import yaml
 from small import Keeping, knobs, started
 from test_checkpoint import forget_outs, lab, outs, train, wait_for_step  # noqa: F401 (lab is a fixture)
 
-from pipeline.engine.early_stopping import ABOVE_UNIFORM, NOT_A_NUMBER, SPIKE, USUAL, is_good, reason_to_stop
+from pipeline.engine.early_stopping import ABOVE_UNIFORM, FIXED_COLUMNS, NOT_A_NUMBER, SPIKE, is_good, reason_to_stop
 from pipeline.engine.loop import fit
 from pipeline.engine.recorder import CURVE_COLUMNS
 
@@ -87,7 +87,7 @@ def test_where_a_dial_moves_the_text_a_loss_may_rise() -> None:
 
 
 def test_whatever_else_a_row_holds_is_a_dial() -> None:
-    assert set(CURVE_COLUMNS) == USUAL
+    assert set(CURVE_COLUMNS) == FIXED_COLUMNS
 
 
 def test_good_is_what_is_nearer_to_the_best_than_to_guessing() -> None:

@@ -13,7 +13,7 @@ from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import NONE
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.loop import fit
-from pipeline.engine.pretrained.transfer import taught_by
+from pipeline.engine.pretrained.transfer import load_teacher
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import save_weights
@@ -145,15 +145,15 @@ def test_a_student_learns_from_its_teacher_alone(accumulation: int, precision: s
 def test_a_teacher_of_hugging_faces_says_what_it_says_there(tmp_path: Path) -> None:
     made = leave(tmp_path, "llama")
     student = params_of(made, model__width=32, model__norm="layer", model__context_length=5).model
-    network = taught_by(tmp_path / "theirs", "language", student, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+    network = load_teacher(tmp_path / "theirs", "language", student, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     ids = torch.randint(made.tokenizer.vocabulary, (2, 5), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(network(ids), made.model(ids).detach(), rtol=0, atol=1e-5)
     assert not network.training and not any(weight.requires_grad for weight in network.parameters())
     longer = student.model_copy(update={"context_length": 13})
     with pytest.raises(UserError, match=r"^model\.context_length: 13 is more than train\.teacher can read; 12 would do$"):
-        taught_by(tmp_path / "theirs", "language", longer, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
+        load_teacher(tmp_path / "theirs", "language", longer, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     with pytest.raises(UserError, match=r"^train\.teacher: .* knows 16 tokens, and data/tokens 17$"):
-        taught_by(tmp_path / "theirs", "language", student, Shape(17), tmp_path / "data/tokens")
+        load_teacher(tmp_path / "theirs", "language", student, Shape(17), tmp_path / "data/tokens")
 
 
 def test_no_teacher_is_what_stands_in_params_yaml() -> None:

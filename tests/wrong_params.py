@@ -79,7 +79,7 @@ WRONG: dict[str, Wrong] = {
     "a checkpointing that is not there": knob(
         "runtime.activation_checkpointing",
         "blocks",
-        "runtime.activation_checkpointing: there is no 'blocks'. Did you mean 'block'? Known: engine/block_execution.py:CHECKPOINTING",
+        "runtime.activation_checkpointing: there is no 'blocks'. Did you mean 'block'? Known: engine/block_execution.py:ACTIVATION_CHECKPOINTING",
     ),
     "an offload of what is kept elsewhere": knob(
         "runtime.offload_activations",

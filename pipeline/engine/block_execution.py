@@ -35,7 +35,7 @@ COMPILE_FROM = 5000  # steps on a CUDA device from which `auto` compiles. A gues
 Forward = Callable[..., Tensor]
 
 
-def arrange(model: nn.Module, knobs: Runtime, device: torch.device, steps: int, measured: int | None = None) -> None:
+def configure_blocks(model: nn.Module, knobs: Runtime, device: torch.device, steps: int, measured: int | None = None) -> None:
     """Have the blocks run as the section `runtime` says; where it says nothing special they stay untouched.
 
     The network stays itself: the same modules, parameters and names, so that checkpoints and snapshots know nothing of it.
@@ -49,16 +49,16 @@ def arrange(model: nn.Module, knobs: Runtime, device: torch.device, steps: int, 
     compiling = _compiles(knobs.compile, device, steps, measured)
     for block in model.modules():
         if isinstance(block, Block):
-            forward = CHECKPOINTING[knobs.activation_checkpointing](block.forward)
+            forward = ACTIVATION_CHECKPOINTING[knobs.activation_checkpointing](block.forward)
             forward = compiled(forward) if compiling else forward
             if knobs.offload_activations and device.type != "cpu":  # whose memory is the host's already
-                forward = offloading(forward, block)
+                forward = offload_activations(forward, block)
             if forward != block.forward:
                 block.forward = forward  # type: ignore[method-assign]
 
 
 @contextmanager
-def as_written(model: nn.Module) -> Iterator[None]:
+def unmodified_blocks(model: nn.Module) -> Iterator[None]:
     """Meanwhile the blocks run as they are written: who looks at a few tokens shall not wait for kernels to be compiled."""
     arranged = [block for block in model.modules() if isinstance(block, Block) and "forward" in vars(block)]
     ways = [block.forward for block in arranged]
@@ -74,12 +74,12 @@ def as_written(model: nn.Module) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------------------- memory
 
 
-def keeping_all(forward: Forward) -> Forward:
+def save_everything(forward: Forward) -> Forward:
     """Keep whatever backward will want: most memory, nothing twice."""
     return forward
 
 
-def recomputing(forward: Forward, **more: Any) -> Forward:
+def recompute_block(forward: Forward, **more: Any) -> Forward:
     """Keep a block's input alone, and run the block again in backward: a third more work.
 
     Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016.
@@ -95,23 +95,23 @@ def recomputing(forward: Forward, **more: Any) -> Forward:
     return again
 
 
-def recomputing_the_cheap(forward: Forward) -> Forward:
+def recompute_cheap_operations(forward: Forward) -> Forward:
     """Keep what the linear layers and the fused attention gave, and recompute all else: norms, activations, scores.
 
     The scores of an attention that is written out are products too, but grow with the square of the length: not kept.
 
     Source: Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models", 2022.
     """
-    return recomputing(forward, context_fn=functools.partial(create_selective_checkpoint_contexts, _is_kept))
+    return recompute_block(forward, context_fn=functools.partial(create_selective_checkpoint_contexts, _save_policy))
 
 
-def _is_kept(context: SelectiveCheckpointContext, operation: Any, *arguments: Any, **more: Any) -> CheckpointPolicy:
+def _save_policy(context: SelectiveCheckpointContext, operation: Any, *arguments: Any, **more: Any) -> CheckpointPolicy:
     name = operation.name()
     kept = name in ("aten::mm", "aten::addmm") or name.startswith("aten::_scaled_dot_product")
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
-def offloading(forward: Forward, block: nn.Module) -> Forward:
+def offload_activations(forward: Forward, block: nn.Module) -> Forward:
     """Keep in the host's memory what a block saves for backward, its weights apart, and fetch it when backward comes by.
 
     The copies stand in the device's own queue: no kernel can overtake them, and the host need not wait. They do not overlap
@@ -140,10 +140,10 @@ def offloading(forward: Forward, block: nn.Module) -> Forward:
     return elsewhere
 
 
-CHECKPOINTING: dict[str, Callable[[Forward], Forward]] = {
-    "none": keeping_all,
-    "block": recomputing,
-    "selective": recomputing_the_cheap,
+ACTIVATION_CHECKPOINTING: dict[str, Callable[[Forward], Forward]] = {
+    "none": save_everything,
+    "block": recompute_block,
+    "selective": recompute_cheap_operations,
 }
 
 
@@ -176,13 +176,13 @@ def _compiles(wanted: str | bool, device: torch.device, steps: int, measured: in
     known = measured is not None or device.type == "cuda"
     if wanted is False or (wanted == "auto" and not (known and steps >= (COMPILE_FROM if measured is None else measured))):
         return False
-    missing = lacking(device)
+    missing = missing_compiler(device)
     if missing and wanted is True:
         raise UserError(f"runtime.compile: true wants {missing}, which is not here; false would do")
     return not missing
 
 
-def lacking(device: torch.device) -> str:
+def missing_compiler(device: torch.device) -> str:
     """What torch needs to make kernels and does not find, in words."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if device.type == "cpu" and not shutil.which(compiler):

@@ -29,7 +29,7 @@ from pipeline.engine.runtime.runtime import Scaler
 from pipeline.networks.weights import weights_as_bytes
 from pipeline.params.errors import UserError
 
-KEPT = 2  # checkpoints of a run: the newest may be damaged
+CHECKPOINTS_KEPT = 2  # checkpoints of a run: the newest may be damaged
 UNFINISHED_DAYS = 14  # after which a run that nobody went on with is forgotten
 
 
@@ -130,10 +130,10 @@ class Checkpoints:
         metadata = {"numbers": json.dumps(progress.numbers())}
         self._write(self.folder, progress.step, safetensors.torch.save(progress.tensors(), metadata))
         newest_first = self._newest_first()
-        for old in newest_first[KEPT:]:
+        for old in newest_first[CHECKPOINTS_KEPT:]:
             old.unlink()
         # A checkpoint goes back to the newest good weights before it: older ones than those of the oldest are nobody's.
-        oldest = step_of(newest_first[:KEPT][-1].name)
+        oldest = step_of(newest_first[:CHECKPOINTS_KEPT][-1].name)
         before = sorted(path for path in self.good.glob("*.safetensors") if step_of(path.name) <= oldest)
         for path in before[:-1]:
             path.unlink()
@@ -215,7 +215,7 @@ def step_of(name: str) -> int:
     return int(name.split("-")[1])
 
 
-def kept(path: Path) -> bytes:
+def read_weights(path: Path) -> bytes:
     """The content of a file of weights that lies beside the checkpoints.
 
     Raises:

@@ -20,7 +20,7 @@ OPEN_STEPS = 100  # in so many steps the data opens
 
 
 @dataclass(frozen=True)
-class Dials:
+class BatchSettings:
     """Where the dials stand at a step.
 
     Attributes:
@@ -41,24 +41,24 @@ class Dials:
         return (slice(self.batch * part // parts, self.batch * (part + 1) // parts) for part in range(parts))
 
 
-def dials_at(task: Task, train: Train, step: int) -> Dials:
+def settings_at(task: Task, train: Train, step: int) -> BatchSettings:
     """Where the dials stand at a step of the training."""
     done = step / train.steps
-    length = _length(task.length, _grown(train, done, train.length_start, train.length_growth))
-    batch = max(round(train.batch_size * _grown(train, done, train.batch_start, train.batch_growth)), 1)
+    length = _length(task.length, _ramped(train, done, train.length_start, train.length_growth))
+    batch = max(round(train.batch_size * _ramped(train, done, train.batch_start, train.batch_growth)), 1)
     if train.length_keeps == "tokens":
         batch = batch * task.length // length
-    return Dials(
+    return BatchSettings(
         batch=batch,
         length=length,
-        open=_open(train, _grown(train, done, train.curriculum_start, train.curriculum_growth)),
+        open=_open(train, _ramped(train, done, train.curriculum_start, train.curriculum_growth)),
         second=train.mixture_start + (train.mixture_end - train.mixture_start) * done if task.parts().mixed else 0.0,
     )
 
 
-def moving(task: Task, train: Train, step: int) -> dict[str, float]:
+def changing_settings(task: Task, train: Train, step: int) -> dict[str, float]:
     """The dials that move in this training, by name: what the curve shows beside the loss."""
-    dials = dials_at(task, train, step)
+    dials = settings_at(task, train, step)
     shown = {
         "batch": train.batch_start < 1 or (train.length_start < 1 and train.length_keeps == "tokens"),
         "length": train.length_start < 1,
@@ -68,9 +68,9 @@ def moving(task: Task, train: Train, step: int) -> dict[str, float]:
     return {name: getattr(dials, name) for name, moves in shown.items() if moves}
 
 
-def _grown(train: Train, done: float, start: float, growth: float) -> float:
+def _ramped(train: Train, done: float, start: float, growth: float) -> float:
     """How far a dial has climbed from its start, when so much of the training is done."""
-    return PACES[train.ramp](start, min(done / growth, 1.0))
+    return RAMPS[train.ramp](start, min(done / growth, 1.0))
 
 
 def _length(whole: int, share: float) -> int:
@@ -96,7 +96,7 @@ def _open(train: Train, share: float) -> float:
 # them are among those compared in Wu et al., "When Do Curricula Work?", 2021. A batch that grows by factors (step,
 # geometric) instead of a learning rate that falls: Smith et al., "Don't Decay the Learning Rate, Increase the Batch
 # Size", 2018; a linear one: Brown et al., "Language Models are Few-Shot Learners", 2020.
-PACES: dict[str, Callable[[float, float], float]] = {
+RAMPS: dict[str, Callable[[float, float], float]] = {
     "linear": lambda start, p: start + (1 - start) * p,
     "root": lambda start, p: math.sqrt(start**2 + (1 - start**2) * p),
     "geometric": lambda start, p: start ** (1 - p),

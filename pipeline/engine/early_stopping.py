@@ -15,10 +15,10 @@ ABOVE_UNIFORM = "the loss stays above that of blind guessing and above where it 
 SPIKE = "the loss jumped, gave back more than half of what had been learned, and does not come back"
 
 WINDOW = 0.1  # of the training: for so long a loss must have been bad without falling
-FEWEST = 6  # rows: the means of two halves are compared, and a lone row is noise
-ABOVE = 0.1  # nats a target over blind guessing: confident mistakes, not ignorance
+MIN_ROWS = 6  # rows: the means of two halves are compared, and a lone row is noise
+MARGIN = 0.1  # nats a target over blind guessing: confident mistakes, not ignorance
 LEARNED = 0.5  # nats a target below blind guessing: before that, there is nothing to give back
-USUAL = frozenset({"step", "targets", "loss", "lr", "gradient_norm", "clipped"})
+FIXED_COLUMNS = frozenset({"step", "targets", "loss", "lr", "gradient_norm", "clipped"})
 
 
 def reason_to_stop(rows: Rows, steps: int, warmup: float, uniform: float) -> str:
@@ -39,16 +39,16 @@ def reason_to_stop(rows: Rows, steps: int, warmup: float, uniform: float) -> str
     if not rows or rows[-1]["step"] < (warmup + 2 * WINDOW) * steps:
         return ""
     begin = rows[-1]["step"] - WINDOW * steps
-    count = max(FEWEST, sum(row["step"] > begin for row in rows))
+    count = max(MIN_ROWS, sum(row["step"] > begin for row in rows))
     losses = [row["loss"] for row in rows]
     recent, before = losses[-count:], losses[:-count]
     if not before or fmean(recent[count // 2 :]) < fmean(recent[: count // 2]):
         return ""
     # Below where it began it may only be slow: a low rate, from weights that guess worse than blindly.
-    if min(recent) > uniform + ABOVE and fmean(recent) >= losses[0]:
+    if min(recent) > uniform + MARGIN and fmean(recent) >= losses[0]:
         return ABOVE_UNIFORM
     best = min(before)
-    moving = rows[-1].keys() - USUAL
+    moving = rows[-1].keys() - FIXED_COLUMNS
     if not moving and best < uniform - LEARNED and min(recent) > (best + uniform) / 2:
         return SPIKE
     return ""

@@ -18,7 +18,7 @@ MORE = 4  # places of padding that are added
 MIDDLE, OTHERS = 1, [0, 2]  # examples of the batch that is looked at
 
 
-def of_classes(network: nn.Module, weights: dict[str, Tensor], inputs: Tensor, length: int) -> dict[str, float]:
+def classifier_dependence(network: nn.Module, weights: dict[str, Tensor], inputs: Tensor, length: int) -> dict[str, float]:
     """present, across_batch, of texts padding_difference, and future where they are read from left to right.
 
     Args:
@@ -28,12 +28,12 @@ def of_classes(network: nn.Module, weights: dict[str, Tensor], inputs: Tensor, l
     """
     images = inputs.is_floating_point()
     seen = inputs.clone().requires_grad_() if images else inputs
-    with embedded(network) as looked_up, _last_features(network) as features:
+    with recorded_embeddings(network) as looked_up, _pooling_inputs(network) as features:
         logits = functional_call(network, weights, (seen,))
     read = seen if images else looked_up[0]
-    slope = _slope(logits[MIDDLE], read)
+    slope = _gradient(logits[MIDDLE], read)
     other = inputs.clone()
-    other[OTHERS] = -other[OTHERS] if images else _next(other[OTHERS], network)
+    other[OTHERS] = -other[OTHERS] if images else _other_tokens(other[OTHERS], network)
     with torch.no_grad():
         changed = (functional_call(network, weights, (other,)) - logits)[MIDDLE].abs()
     found = {
@@ -42,13 +42,15 @@ def of_classes(network: nn.Module, weights: dict[str, Tensor], inputs: Tensor, l
         "largest_logit": float(logits.detach().abs().max()),
     }
     if isinstance(network, Classifier):
-        found |= _padded(network, weights, inputs, logits, length)
+        found |= _padding_difference(network, weights, inputs, logits, length)
         if network.knobs.causal is True:
-            found |= {"future": _later(features[0], looked_up[0], inputs)}
+            found |= {"future": _future_gradient(features[0], looked_up[0], inputs)}
     return found
 
 
-def _padded(network: Classifier, weights: dict[str, Tensor], ids: Tensor, logits: Tensor, length: int) -> dict[str, float]:
+def _padding_difference(
+    network: Classifier, weights: dict[str, Tensor], ids: Tensor, logits: Tensor, length: int
+) -> dict[str, float]:
     """How far classes change when texts are filled up further; nothing where there is no room for that."""
     more = min(MORE, length - ids.shape[1])
     if more < 1:
@@ -58,27 +60,27 @@ def _padded(network: Classifier, weights: dict[str, Tensor], ids: Tensor, logits
     return {"padding_difference": float((wider - logits.detach()).abs().max())}
 
 
-def _later(features: Tensor, read: Tensor, ids: Tensor) -> float:
+def _future_gradient(features: Tensor, read: Tensor, ids: Tensor) -> float:
     """The largest |gradient| of what stands in the middle of the middle text, before the pooling, to a later token."""
     own = features.shape[1] - read.shape[1]  # a place of the pooling's own stands before all others
     middle = (int((ids[MIDDLE] != PADDING).sum()) - 1) // 2
-    later = _slope(features[MIDDLE, own + middle], read)[MIDDLE, middle + 1 :]
+    later = _gradient(features[MIDDLE, own + middle], read)[MIDDLE, middle + 1 :]
     return float(later.abs().max()) if later.numel() else 0.0
 
 
-def _slope(outputs: Tensor, inputs: Tensor) -> Tensor:
+def _gradient(outputs: Tensor, inputs: Tensor) -> Tensor:
     found = torch.autograd.grad(outputs.square().sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True)
     return found[0]
 
 
-def _next(ids: Tensor, network: nn.Module) -> Tensor:
+def _other_tokens(ids: Tensor, network: nn.Module) -> Tensor:
     """Other tokens; what is padding stays."""
     assert isinstance(network, Classifier)
     return torch.where(ids == PADDING, ids, (ids + 1) % network.embedding.num_embeddings)
 
 
 @contextmanager
-def embedded(network: nn.Module) -> Iterator[list[Tensor]]:
+def recorded_embeddings(network: nn.Module) -> Iterator[list[Tensor]]:
     """The embeddings that a network looks up meanwhile, to be differentiated by; none of images."""
     seen: list[Tensor] = []
 
@@ -95,7 +97,7 @@ def embedded(network: nn.Module) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
-def _last_features(network: nn.Module) -> Iterator[list[Tensor]]:
+def _pooling_inputs(network: nn.Module) -> Iterator[list[Tensor]]:
     """What the pooling reads meanwhile."""
     seen: list[Tensor] = []
 

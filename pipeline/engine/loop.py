@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.artifacts.writing import rounded
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.curricula import dials_at, moving
+from pipeline.engine.curricula import changing_settings, settings_at
 from pipeline.engine.early_stopping import NOT_A_NUMBER, reason_to_stop
 from pipeline.engine.prefetch import Prefetcher
 from pipeline.engine.runtime.runtime import Runtime
@@ -48,7 +48,7 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
         lambda step: runtime.pin(batch_of(task, train, seed, step)), train.steps, runtime.knobs.prefetch
     ) as batches:
         while True:
-            if _wants_validation(progress, train):
+            if _validation_is_due(progress, train):
                 loss, accuracy = validate(progress, task, train, runtime, keeper.interrupted)
                 if math.isfinite(loss):
                     row = {"step": progress.step, "targets": progress.targets, "loss": loss, "accuracy": accuracy}
@@ -58,12 +58,12 @@ def fit(progress: Progress, task: Task, train: Train, seed: int, runtime: Runtim
             keeper.on_step(progress)
             if progress.step == train.steps or progress.diverged:
                 return
-            update(progress, task, train, seed, runtime, keeper.interrupted, batches.at(progress.step))
+            train_step(progress, task, train, seed, runtime, keeper.interrupted, batches.at(progress.step))
             if _is_due(progress.step, train.log_points, train.steps):
                 _write_row(progress, task, train)
 
 
-def update(
+def train_step(
     progress: Progress,
     task: Task,
     train: Train,
@@ -79,7 +79,7 @@ def update(
     """
     model, share = progress.model, progress.step / train.steps
     batch = batch or batch_of(task, train, seed, progress.step)
-    dials = dials_at(task, train, progress.step)
+    dials = settings_at(task, train, progress.step)
     count, loss = batch.count, torch.zeros((), device=runtime.device)
     for weight in model.parameters():
         weight.grad = None
@@ -143,7 +143,7 @@ def _is_due(step: int, times: int, steps: int) -> bool:
     return step > 0 and step * times // steps > (step - 1) * times // steps
 
 
-def _wants_validation(progress: Progress, train: Train) -> bool:
+def _validation_is_due(progress: Progress, train: Train) -> bool:
     """Asked before a step and not after one, so that a run interrupted while it validates makes up for it."""
     done = bool(progress.validations) and progress.validations[-1]["step"] == progress.step
     return _is_due(progress.step, train.validation_points, train.steps) and not done and not progress.diverged
@@ -165,7 +165,7 @@ def _write_row(progress: Progress, task: Task, train: Train) -> None:
         "lr": learning_rate((progress.step - 1) / train.steps, train),
         "gradient_norm": float(met.mean()) if len(met) else 0.0,
         "clipped": float(clipped.mean()),
-    } | moving(task, train, progress.step - 1)
+    } | changing_settings(task, train, progress.step - 1)
     progress.curve.append({name: rounded(number) for name, number in row.items()})
     if train.stop_if_diverged and progress.step < train.steps:
         progress.stopped = reason_to_stop(progress.curve, train.steps, train.warmup_ratio, task.uniform_loss)

@@ -15,7 +15,7 @@ import psutil
 
 from pipeline.artifacts.paths import GOOD, MODEL, SNAPSHOTS, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, programs
 from pipeline.artifacts.writing import write_bytes, write_json, write_text
-from pipeline.engine.checkpoint import Checkpoints, Progress, kept, step_of
+from pipeline.engine.checkpoint import Checkpoints, Progress, read_weights, step_of
 from pipeline.engine.display import Display
 from pipeline.engine.early_stopping import is_good
 from pipeline.engine.update_norms import UpdateNorms
@@ -24,8 +24,8 @@ from pipeline.tasks.base import Task, Unit
 
 CURVE_COLUMNS = ("step", "targets", "loss", "lr", "gradient_norm", "clipped")
 VALIDATION_COLUMNS = ("step", "targets", "loss", "accuracy")
-GOOD_TIMES = 20  # times, evenly over the training, at which its weights are looked at as those to go back to
-FRESH_SECONDS = 1.0  # how often the curves on disk follow a running training
+GOOD_CHECKS = 20  # times, evenly over the training, at which its weights are looked at as those to go back to
+CURVES_SECONDS = 1.0  # how often the curves on disk follow a running training
 
 
 class TrainingRecorder:
@@ -45,12 +45,12 @@ class TrainingRecorder:
         self.task, self.checkpoints, self.display = task, checkpoints, display
         self.checkpoint_seconds = checkpoint_seconds
         self.snapshots_due = snapshots_due(train)
-        self.good_due = {round(share * train.steps / GOOD_TIMES) for share in range(1, GOOD_TIMES)}
+        self.good_due = {round(share * train.steps / GOOD_CHECKS) for share in range(1, GOOD_CHECKS)}
         self.strides = UpdateNorms(self.snapshots_due, train.steps)
         self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
         self.signal: int | None = None
         self.parent = parent if "DVC_STAGE" in os.environ else None
-        if self.parent is not None and not _dvc_lives():
+        if self.parent is not None and not _dvc_is_running():
             self.signal = signal.SIGHUP
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._hear)
@@ -70,7 +70,7 @@ class TrainingRecorder:
             self.checkpoints.keep_snapshot(progress)
         if progress.step in self.good_due and not progress.stopped and is_good(progress.curve, self.task.uniform_loss):
             self.checkpoints.keep_good(progress)
-        if now - self.curves_at > FRESH_SECONDS:
+        if now - self.curves_at > CURVES_SECONDS:
             self.write_curves(progress)
             self.curves_at = time.monotonic()
         if now - self.checkpoint_at > self.checkpoint_seconds:
@@ -92,7 +92,7 @@ class TrainingRecorder:
         listed = []
         for name in progress.snapshots:
             step, file = step_of(name), name[: len("step-000000000")] + ".safetensors"
-            content = kept(self.checkpoints.snapshots / name)
+            content = read_weights(self.checkpoints.snapshots / name)
             write_bytes(SNAPSHOTS / file, content)
             updates = progress.updates.get(step, {})
             listed.append({"step": step, "file": file, "sha256": hashlib.sha256(content).hexdigest(), "updates": updates})
@@ -104,7 +104,7 @@ class TrainingRecorder:
         Args:
             about: what model.json says of every model of this training.
         """
-        step, content = step_of(progress.good), kept(self.checkpoints.good / progress.good)
+        step, content = step_of(progress.good), read_weights(self.checkpoints.good / progress.good)
         write_bytes(GOOD / MODEL.with_suffix(".safetensors").name, content)
         sha256 = hashlib.sha256(content).hexdigest()
         write_json(GOOD / MODEL.with_suffix(".json").name, {**about, "step": step, "sha256": sha256})
@@ -126,7 +126,7 @@ def metrics_of(progress: Progress, unit: Unit) -> dict[str, Any]:
     return {"step": progress.step, "diverged": progress.diverged, **stopped, **skipped, **loss}
 
 
-def _dvc_lives() -> bool:
+def _dvc_is_running() -> bool:
     """Whether a DVC is among the ancestors of this process, which it started; it may have been killed before we knew it."""
     for ancestor in psutil.Process().parents():
         with contextlib.suppress(psutil.Error):  # it has just ended, or is nobody's whose words we may read

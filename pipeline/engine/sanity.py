@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pipeline.artifacts.writing import rounded
-from pipeline.engine.block_execution import as_written
-from pipeline.engine.input_dependence import embedded, of_classes
+from pipeline.engine.block_execution import unmodified_blocks
+from pipeline.engine.input_dependence import classifier_dependence, recorded_embeddings
 from pipeline.networks.transformer import GPT
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.classify import Classification
@@ -64,17 +64,17 @@ def numbers_at_start(network: nn.Module, task: Task, *, drawn: bool = True) -> d
     Args:
         drawn: the weights were drawn, not given.
     """
-    with as_written(network):
+    with unmodified_blocks(network):
         numbers = _loss_at_start(network, task)
         if not drawn:
             del numbers["start_excess"], numbers["start_chance"]
-        if isinstance(network, GPT) or tells_classes(task):
+        if isinstance(network, GPT) or is_classification(task):
             inputs = _examples(network, task, SEQUENCES, min(task.length, LENGTH)).inputs
             weights = _stand_ins(network)
             if isinstance(network, GPT):
-                numbers |= _dependencies(network, weights, inputs) | _with_cache(network, weights, inputs)
+                numbers |= _dependencies(network, weights, inputs) | _cache_difference(network, weights, inputs)
             else:
-                numbers |= of_classes(network, weights, inputs, task.length)
+                numbers |= classifier_dependence(network, weights, inputs, task.length)
     return {name: rounded(number) for name, number in numbers.items() if math.isfinite(number)}
 
 
@@ -82,25 +82,25 @@ def numbers_at_start(network: nn.Module, task: Task, *, drawn: bool = True) -> d
 def _loss_at_start(network: nn.Module, task: Task) -> dict[str, float]:
     weights = sum(weight.numel() for weight in network.parameters())
     length, most = min(task.length, LONGEST), COST / (2 * weights)
-    count = min(EXAMPLES, most / task.length) if tells_classes(task) else min(TOKENS, most) // length
+    count = min(EXAMPLES, most / task.length) if is_classification(task) else min(TOKENS, most) // length
     batch = _examples(network, task, max(1, int(count)), length)
     loss = float(task.loss(network, batch).total) / batch.count
     logits = network(batch.inputs[: -(-len(batch.inputs) // 4)]).float()  # it hardly differs from token to token
     uniform, variance = math.log(logits.shape[-1]), float(logits.var(dim=-1, correction=0).mean())
     found = {"loss": loss, "uniform": uniform, "logit_variance": variance, "start_excess": loss - uniform - variance / 2}
-    return found | {"start_chance": math.sqrt(variance * _alike(batch.targets, task))}
+    return found | {"start_chance": math.sqrt(variance * _collision_probability(batch.targets, task))}
 
 
-def _alike(targets: Int[Tensor, "*N"], task: Task) -> float:
+def _collision_probability(targets: Int[Tensor, "*N"], task: Task) -> float:
     """How likely it is that two targets are the same, where each of a vocabulary counts as often as the others."""
     _, counts = targets.unique(return_counts=True)
-    if not tells_classes(task):
+    if not is_classification(task):
         return 1 / len(counts)
     shares = counts / counts.sum()
     return float(shares.square().sum())
 
 
-def tells_classes(task: Task) -> bool:
+def is_classification(task: Task) -> bool:
     """Whether a target is the class of a whole example."""
     return isinstance(task, Classification | Vision)
 
@@ -118,7 +118,7 @@ def _examples(network: nn.Module, task: Task, count: int, length: int) -> Batch:
 def _dependencies(network: GPT, weights: dict[str, Tensor], ids: Int[Tensor, "B T"]) -> dict[str, float]:
     """Which inputs the prediction in the middle of the middle example hangs on: by its gradient, and by what changes it."""
     middle = (ids.shape[1] - 1) // 2
-    with embedded(network) as inputs:
+    with recorded_embeddings(network) as inputs:
         logits = functional_call(network, weights, (ids,))
     [slope] = torch.autograd.grad(logits[1, middle].square().sum(), inputs, allow_unused=True, materialize_grads=True)
     future, beside = slope[1, middle + 1 :].abs(), slope[[0, 2]].abs()
@@ -147,7 +147,7 @@ def _stand_ins(network: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _with_cache(network: GPT, weights: dict[str, Tensor], ids: Int[Tensor, "B T"]) -> dict[str, float]:
+def _cache_difference(network: GPT, weights: dict[str, Tensor], ids: Int[Tensor, "B T"]) -> dict[str, float]:
     """The whole context at once, and the same in pieces: half of it, one token as when text is written, the rest."""
     full = functional_call(network, weights, (ids,))
     cache, half = network.new_cache(len(ids)), ids.shape[1] // 2
@@ -177,10 +177,10 @@ def problems(numbers: Mapping[str, float]) -> list[str]:
     """What is wrong with a network, each in a sentence that says where to look."""
     if "loss" not in numbers:
         return ["the loss at the start is not a number; look at model.init, and for a norm that divides by nothing"]
-    return [*_problems_of_the_loss(numbers), *_problems_of_the_wiring(numbers)]
+    return [*_loss_problems(numbers), *_dependence_problems(numbers)]
 
 
-def _problems_of_the_loss(numbers: Mapping[str, float]) -> Iterator[str]:
+def _loss_problems(numbers: Mapping[str, float]) -> Iterator[str]:
     if "start_excess" not in numbers:
         return
     excess, chance, variance = numbers["start_excess"], CHANCE * numbers["start_chance"], numbers["logit_variance"]
@@ -193,7 +193,7 @@ def _problems_of_the_loss(numbers: Mapping[str, float]) -> Iterator[str]:
         yield f"{start}: it knows before it has learned; look whether a target is among its own inputs"
 
 
-def _problems_of_the_wiring(numbers: Mapping[str, float]) -> Iterator[str]:
+def _dependence_problems(numbers: Mapping[str, float]) -> Iterator[str]:
     future, beside, difference = (numbers.get(name, 0.0) for name in ("future", "across_batch", "cache_difference"))
     if future > 0:
         yield f"a prediction hangs on later inputs ({future:.2g}); look at the causal mask"

@@ -24,7 +24,7 @@ Kernel = Literal["auto", "sdpa", "eager"]
 
 
 @dataclass
-class Cache:
+class KVCache:
     """What the layers computed for the tokens so far, so that the next one costs one position and not all.
 
     keys, values: [B, K, capacity, d] for each layer, K heads of them; only the first `length` places are filled.
@@ -71,13 +71,13 @@ class Attention(nn.Module):
         return self.heads + 2 * self.kv_heads
 
     def forward(
-        self, x: Float[Tensor, "B T D"], position: Position, cache: Cache | None, real: Bool[Tensor, "B T"] | None = None
+        self, x: Float[Tensor, "B T D"], position: Position, cache: KVCache | None, real: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T D"]:
         """What each position gathers; with `real`, from those places alone that are no padding."""
         q, k, v = self._queries_keys_values(x, position, cache.length if cache else 0)
         if cache:
             k, v = cache.extend(self.layer, k, v)
-        bias = _hiding(position.bias(q.shape[2], k.shape[2]), real, q)
+        bias = _with_padding_hidden(position.bias(q.shape[2], k.shape[2]), real, q)
         return self.output(self.mix(q, self._shared(k), self._shared(v), bias).transpose(1, 2).flatten(2))
 
     def _queries_keys_values(
@@ -158,7 +158,7 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B H T T"]:
         """What each position looks at, for an input of this layer."""
         q, k, _ = self._queries_keys_values(x, position, start=0)
-        return self.weights(q, self._shared(k), _hiding(position.bias(x.shape[1], x.shape[1]), real, q))
+        return self.weights(q, self._shared(k), _with_padding_hidden(position.bias(x.shape[1], x.shape[1]), real, q))
 
     def scores(self, x: Float[Tensor, "B T D"], position: Position) -> Float[Tensor, "B H T T"] | None:
         """How well each key answers each query, before anything is added, bent or hidden; None where no key is asked."""
@@ -218,7 +218,7 @@ class AverageAttention(Attention):
         return None
 
 
-def _hiding(
+def _with_padding_hidden(
     bias: Float[Tensor, "H T S"] | None, real: Bool[Tensor, "B S"] | None, q: Float[Tensor, "B H T d"]
 ) -> Float[Tensor, "... T S"] | None:
     """A bias that hides padding too. A place that is padding itself sees itself, for it must see something."""
@@ -229,7 +229,7 @@ def _hiding(
     return added.masked_fill(~seen, -torch.inf)
 
 
-def use_kernel(network: nn.Module, kernel: Kernel) -> None:
+def set_attention_kernel(network: nn.Module, kernel: Kernel) -> None:
     """Let every attention of a network compute by this kernel."""
     for module in network.modules():
         if isinstance(module, Attention):

@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.networks.dropout import Dropout, DropoutState
-from pipeline.networks.inits import for_head, initialise
+from pipeline.networks.inits import initialise, scaled_for_head
 from pipeline.networks.mixers import MIXERS
-from pipeline.networks.pooling import POOLINGS, First
+from pipeline.networks.pooling import POOLINGS, FirstPooling
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import AttentionBlock, final_norm
@@ -32,7 +32,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.pooling = POOLINGS[model.pooling](model)
         self.knobs = model
-        places = positions + isinstance(self.pooling, First)
+        places = positions + isinstance(self.pooling, FirstPooling)
         self.position = POSITIONS[model.position](model.model_copy(update={"context_length": places}))
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks = nn.ModuleList(AttentionBlock(model, layer, model.causal is True) for layer in range(model.depth))
@@ -52,7 +52,7 @@ class Encoder(nn.Module):
         Args:
             real: which places are no padding; None: all of them.
         """
-        if isinstance(self.pooling, First):
+        if isinstance(self.pooling, FirstPooling):
             x = torch.cat((self.pooling.start.to(x.dtype).expand(len(x), 1, -1), x), dim=1)
             real = None if real is None else torch.cat((real.new_ones(len(x), 1), real), dim=1)
         counted = x.new_ones(x.shape[:2], dtype=torch.bool) if real is None else real
@@ -69,7 +69,7 @@ class Encoder(nn.Module):
 
     def logits(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
         """What the head makes of the vector of an example."""
-        return self.head(for_head(features, self.knobs))
+        return self.head(scaled_for_head(features, self.knobs))
 
 
 class Classifier(Encoder):

@@ -16,7 +16,7 @@ Size = tuple[int, int]
 """Height and width of a map, positions."""
 
 
-def shrunk(size: Size) -> Size:
+def halved(size: Size) -> Size:
     """The size of a map when 2 x 2 positions have become one; a side of 1 stays."""
     return -(-size[0] // 2), -(-size[1] // 2)
 
@@ -71,7 +71,7 @@ class ConvolutionBlock(Block):
         return self.through(x, self.convolution, noise)
 
 
-class Shrink(nn.Module):
+class Downsample(nn.Module):
     """Every position stays."""
 
     def __init__(self, model: Model, size: Size) -> None:
@@ -88,7 +88,7 @@ class Shrink(nn.Module):
         return self.size
 
 
-class MaxPool(Shrink):
+class MaxPool(Downsample):
     """Of each feature the largest in a square."""
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B P D"]:
@@ -96,7 +96,7 @@ class MaxPool(Shrink):
 
     @property
     def left(self) -> Size:
-        return shrunk(self.size)
+        return halved(self.size)
 
 
 class AveragePool(MaxPool):
@@ -123,9 +123,9 @@ class Stride(MaxPool):
         return as_positions(F.conv2d(grid, weight, self.map.bias, stride=self.square))
 
 
-SHRINKS: dict[str, Callable[[Model, Size], Shrink]] = {
+DOWNSAMPLES: dict[str, Callable[[Model, Size], Downsample]] = {
     "max": MaxPool,
     "average": AveragePool,
     "stride": Stride,
-    "none": Shrink,
+    "none": Downsample,
 }

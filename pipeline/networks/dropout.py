@@ -61,7 +61,7 @@ class Dropout(nn.Module):
         return x
 
 
-class LayerDropout(Dropout):
+class StochasticDepth(Dropout):
     """Stochastic depth: a branch left out as a whole, for each example or not; others are enlarged to keep the mean.
 
     Source: Huang et al., "Deep Networks with Stochastic Depth", 2016.

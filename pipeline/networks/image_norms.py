@@ -59,7 +59,7 @@ class BatchNorm(nn.Module):
         return F.batch_norm(x.mT, self.mean, self.variance, self.weight, self.bias, training, MOMENTUM, EPSILON).mT
 
 
-def during(norm: nn.Module, noise: DropoutState | None) -> Callable[[Tensor], Tensor]:
+def with_state(norm: nn.Module, noise: DropoutState | None) -> Callable[[Tensor], Tensor]:
     """The norm as it is at this place of the training; most are the same everywhere."""
     return functools.partial(norm, noise=noise) if isinstance(norm, BatchNorm) else norm
 

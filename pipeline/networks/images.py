@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.classifier import Encoder
-from pipeline.networks.convolution import SHRINKS, ConvolutionBlock, Size
+from pipeline.networks.convolution import DOWNSAMPLES, ConvolutionBlock, Size
 from pipeline.networks.dropout import Dropout, DropoutState
-from pipeline.networks.image_norms import during
-from pipeline.networks.inits import for_head, initialise
+from pipeline.networks.image_norms import with_state
+from pipeline.networks.inits import initialise, scaled_for_head
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import final_norm, norm_for
@@ -27,7 +27,7 @@ Image = tuple[int, int, int]
 """Height, width, channels."""
 
 
-class Patches(nn.Module):
+class PatchEmbedding(nn.Module):
     """An image cut into squares, each mapped to the features of a position; what is missing at the edge is 0.
 
     Source: Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", 2021.
@@ -53,13 +53,13 @@ class CNN(nn.Module):
     def __init__(self, model: Model, image: Image, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
         self.knobs = model
-        self.patches = Patches(model, image)
+        self.patches = PatchEmbedding(model, image)
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks, self.shrinks = nn.ModuleList(), nn.ModuleList()
         size: Size = self.patches.size
         for layer in range(model.depth):
             self.blocks.append(ConvolutionBlock(model, layer, size))
-            shrink = SHRINKS[model.downsample if layer < model.depth - 1 else "none"](model, size)
+            shrink = DOWNSAMPLES[model.downsample if layer < model.depth - 1 else "none"](model, size)
             self.shrinks.append(shrink)
             size = shrink.left
         self.final_norm = final_norm(model)
@@ -71,9 +71,9 @@ class CNN(nn.Module):
         x = self.dropout(self.patches(images), noise)
         for block, shrink in zip(self.blocks, self.shrinks, strict=True):
             x = shrink(block(x, noise))
-        x = during(self.final_norm, noise)(x)
+        x = with_state(self.final_norm, noise)(x)
         pooled = self.pooling(x, x.new_ones(x.shape[:2], dtype=torch.bool))
-        return self.head(for_head(pooled, self.knobs))
+        return self.head(scaled_for_head(pooled, self.knobs))
 
 
 class ImageTransformer(Encoder):
@@ -83,7 +83,7 @@ class ImageTransformer(Encoder):
     """
 
     def __init__(self, model: Model, image: Image, outputs: int, generator: torch.Generator) -> None:
-        patches = Patches(model, image)
+        patches = PatchEmbedding(model, image)
         super().__init__(model, patches.size[0] * patches.size[1], outputs)
         self.patches = patches
         self.draw(generator)
@@ -114,11 +114,11 @@ class MLP(nn.Module):
     def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
         x = images.flatten(1).unsqueeze(1)  # one position
         for layer, norm, dropout in zip(self.layers, self.norms, self.dropouts, strict=True):
-            x = dropout(self.activation.function(during(norm, noise)(layer(x))), noise)
-        return self.head(for_head(x.squeeze(1), self.knobs))
+            x = dropout(self.activation.function(with_state(norm, noise)(layer(x))), noise)
+        return self.head(scaled_for_head(x.squeeze(1), self.knobs))
 
 
-class LinearMap(nn.Module):
+class LinearClassifier(nn.Module):
     """Logistic regression on pixels: what a network must beat."""
 
     def __init__(self, model: Model, image: Image, outputs: int, generator: torch.Generator) -> None:
@@ -130,15 +130,15 @@ class LinearMap(nn.Module):
         return self.head(images.flatten(1))
 
 
-class Network(Protocol):
+class NetworkBuilder(Protocol):
     """How a network is built."""
 
     def __call__(self, model: Model, image: Image, outputs: int, generator: torch.Generator) -> nn.Module: ...
 
 
-NETWORKS: dict[str, Network] = {
+NETWORKS: dict[str, NetworkBuilder] = {
     "cnn": CNN,
     "mlp": MLP,
     "transformer": ImageTransformer,
-    "linear": LinearMap,
+    "linear": LinearClassifier,
 }

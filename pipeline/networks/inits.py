@@ -113,7 +113,7 @@ def width_ratio(model: Model) -> float:
     return model.width / model.base_width if model.init == "mup" else 1.0
 
 
-def for_head(features: Tensor, model: Model) -> Tensor:
+def scaled_for_head(features: Tensor, model: Model) -> Tensor:
     """Features as a head is to read them: with muP the smaller, the wider the network."""
     return features / ratio if (ratio := width_ratio(model)) != 1 else features
 

@@ -24,7 +24,7 @@ class Pooling(nn.Module):
         return (x * counted).sum(dim=1) / counted.sum(dim=1)
 
 
-class First(Pooling):
+class FirstPooling(Pooling):
     """A learned vector that stands before all others, and gathers from them what the class hangs on.
 
     Source: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding", 2019.
@@ -38,7 +38,7 @@ class First(Pooling):
         return x[:, 0]
 
 
-class Last(Pooling):
+class LastPooling(Pooling):
     """The last position that is no padding: where a causal model has read everything.
 
     Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018.
@@ -65,8 +65,8 @@ class AttentionPooling(Pooling):
 
 
 POOLINGS: dict[str, type[Pooling]] = {
-    "first": First,
+    "first": FirstPooling,
     "mean": Pooling,
-    "last": Last,
+    "last": LastPooling,
     "attention": AttentionPooling,
 }

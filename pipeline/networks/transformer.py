@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.networks.activations import ACTIVATIONS
-from pipeline.networks.attention import ATTENTIONS, Attention, Cache
-from pipeline.networks.dropout import Dropout, DropoutState, LayerDropout
-from pipeline.networks.image_norms import IMAGE_NORMS, during
-from pipeline.networks.inits import for_head, initialise
+from pipeline.networks.attention import ATTENTIONS, Attention, KVCache
+from pipeline.networks.dropout import Dropout, DropoutState, StochasticDepth
+from pipeline.networks.image_norms import IMAGE_NORMS, with_state
+from pipeline.networks.inits import initialise, scaled_for_head
 from pipeline.networks.mixers import MIXERS
 from pipeline.networks.norms import NORMS
 from pipeline.networks.positions import POSITIONS, Position
@@ -53,7 +53,7 @@ class Block(nn.Module):
         for number, branch in enumerate((gathers, "feed_forward"), start=1):
             site, depth = f"{layer} {branch}", (BRANCHES * layer + number) / (BRANCHES * model.depth)
             self.dropouts.append(Dropout(model.dropout, model.dropout_schedule, site))
-            self.layer_dropouts.append(LayerDropout(model.stochastic_depth * depth, model.dropout_schedule, f"{site} layer"))
+            self.layer_dropouts.append(StochasticDepth(model.stochastic_depth * depth, model.dropout_schedule, f"{site} layer"))
 
     def forward(self, *inputs: Any) -> Tensor:
         """The stream behind this block."""
@@ -63,7 +63,7 @@ class Block(nn.Module):
         self, x: Float[Tensor, "B T D"], gather: Callable[[Tensor], Tensor], noise: DropoutState | None
     ) -> Float[Tensor, "B T D"]:
         """The stream behind both branches."""
-        norms = [during(norm, noise) for norm in self.norms]
+        norms = [with_state(norm, noise) for norm in self.norms]
         branches = (Branch(gather, self._kept(0, noise)), Branch(self.feed_forward, self._kept(1, noise)))
         return self.residual(x, norms, branches)
 
@@ -85,7 +85,7 @@ class AttentionBlock(Block):
         x: Float[Tensor, "B T D"],
         position: Position,
         noise: DropoutState | None,
-        cache: Cache | None = None,
+        cache: KVCache | None = None,
         real: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         return self.through(x, lambda y: self.attention(y, position, cache, real), noise)
@@ -127,13 +127,13 @@ class GPT(nn.Module):
         initialise(self.named_parameters(), model, generator, branches_add_up=RESIDUALS[model.residual].branches_add_up)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None, cache: Cache | None = None
+        self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None, cache: KVCache | None = None
     ) -> Float[Tensor, "B T V"]:
         """Logits. With `noise` as in training, without it as in use; with `cache` the ids go on where it ends."""
         return self.logits(self.features(ids, noise, cache))
 
     def features(
-        self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None, cache: Cache | None = None
+        self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None, cache: KVCache | None = None
     ) -> Float[Tensor, "B T D"]:
         """What the last block leaves, normed: all that the head reads."""
         start = cache.length if cache else 0
@@ -145,7 +145,7 @@ class GPT(nn.Module):
             cache.length = start + ids.shape[1]
         return self.final_norm(x)
 
-    def _mixed(self, ids: Int[Tensor, "B T"], cache: Cache | None) -> Float[Tensor, "B T D"]:
+    def _mixed(self, ids: Int[Tensor, "B T"], cache: KVCache | None) -> Float[Tensor, "B T D"]:
         """The embeddings, mixed; after a cache with those that the mixer looks back at, which are cut off again."""
         if not cache:
             return self.mixer(ids, self.embedding(ids))
@@ -155,12 +155,12 @@ class GPT(nn.Module):
 
     def logits(self, features: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """What the head makes of some features; apart, so that a loss may take them in pieces."""
-        return self.head(for_head(features, self.knobs))
+        return self.head(scaled_for_head(features, self.knobs))
 
-    def new_cache(self, batch: int) -> Cache:
+    def new_cache(self, batch: int) -> KVCache:
         """An empty cache for a batch of sequences, with room for the whole context."""
         weight = self.embedding.weight
         knobs = self.knobs
         shape = (batch, knobs.kv_heads or knobs.heads, knobs.context_length, knobs.width // knobs.heads)
         room = [torch.zeros(shape, device=weight.device, dtype=weight.dtype) for _ in range(2 * len(self.blocks))]
-        return Cache(room[::2], room[1::2], before=torch.empty(batch, 0, dtype=torch.long, device=weight.device))
+        return KVCache(room[::2], room[1::2], before=torch.empty(batch, 0, dtype=torch.long, device=weight.device))

@@ -61,7 +61,7 @@ class TooLarge(Exception):  # noqa: N818 (an answer, which the caller words)
     """A network was going to hold many more numbers than the file of its weights."""
 
 
-class _Within(TorchFunctionMode):
+class _ElementLimit(TorchFunctionMode):
     """A block in which no more numbers than so many are made; asked before memory is taken for them."""
 
     def __init__(self, numbers: int) -> None:
@@ -77,7 +77,7 @@ class _Within(TorchFunctionMode):
         return function(*args, **kwargs or {})
 
 
-def built(shapes: Shapes, build: Callable[[], nn.Module]) -> nn.Module:
+def build_within_limit(shapes: Shapes, build: Callable[[], nn.Module]) -> nn.Module:
     """A network that is to be filled with weights of these shapes.
 
     What describes it may lie: a width of 16,384 beside a file of 100 kB would take gigabytes before anybody compared the two.
@@ -85,7 +85,7 @@ def built(shapes: Shapes, build: Callable[[], nn.Module]) -> nn.Module:
     Raises:
         TooLarge: it would take more memory than such weights explain.
     """
-    with _Within(2 * sum(map(math.prod, shapes.values())) + TABLES):
+    with _ElementLimit(2 * sum(map(math.prod, shapes.values())) + TABLES):
         return build()
 
 
@@ -97,9 +97,9 @@ def open_network(build: Callable[[], nn.Module], path: Path, sha256: str) -> nn.
     """
     check_sha256(path, sha256)
     try:
-        network = built(shapes_in(path), build)
+        network = build_within_limit(shapes_in(path), build)
     except TooLarge:
-        raise _other(path) from None
+        raise _mismatch(path) from None
     load_weights(network, path, sha256)
     return network
 
@@ -112,17 +112,17 @@ def load_weights(model: nn.Module, path: Path, sha256: str) -> None:
     """
     check_sha256(path, sha256)
     if shapes_in(path) != {name: tuple(weight.shape) for name, weight in model.named_parameters()}:
-        raise _other(path)
+        raise _mismatch(path)
     tensors = safetensors.torch.load_file(path)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.copy_(tensors[name])
 
 
-def _other(path: Path) -> UserError:
+def _mismatch(path: Path) -> UserError:
     return UserError(f"{path}: holds the weights of another network than its JSON says; `dvc repro` makes both anew")
 
 
-def not_finite(weights: Mapping[str, Tensor]) -> str:
+def first_not_finite(weights: Mapping[str, Tensor]) -> str:
     """The name of a weight that holds something else than finite numbers; '' where none does."""
     return next((name for name, weight in weights.items() if not bool(torch.isfinite(weight).all())), "")

@@ -16,7 +16,7 @@ class Model(Section):
     width: Annotated[int, Field(ge=4, le=16384)]
     patch_size: Annotated[int, Field(ge=1, le=64)]
     kernel_size: Annotated[int, Field(ge=1, le=31)]
-    downsample: Annotated[str, known_name("networks/convolution.py:SHRINKS")]
+    downsample: Annotated[str, known_name("networks/convolution.py:DOWNSAMPLES")]
     pooling: Annotated[str, known_name("networks/pooling.py:POOLINGS")]
     causal: Literal["auto", True, False]
     heads: Annotated[int, Field(ge=1, le=1024)]

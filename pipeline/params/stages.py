@@ -38,7 +38,7 @@ class Runtime(Section):
     workers: Annotated[int, Field(ge=0, le=1024)]
     micro_batch_tokens: Annotated[int, Field(ge=0)]
     loss_chunk_size: Annotated[int, Field(ge=0)]
-    activation_checkpointing: Annotated[str, known_name("engine/block_execution.py:CHECKPOINTING")]
+    activation_checkpointing: Annotated[str, known_name("engine/block_execution.py:ACTIVATION_CHECKPOINTING")]
     offload_activations: bool
     offload_optimizer: bool
     compile: Literal["auto", True, False]

@@ -20,7 +20,7 @@ class Train(Section):
     distill_temperature: Annotated[float, Field(ge=0.1, le=100)]
     steps: Count
     batch_size: Annotated[int, Field(ge=1, le=65536)]
-    sampling: Annotated[str, known_name("engine/sampler.py:DRAWS")]
+    sampling: Annotated[str, known_name("engine/sampler.py:SAMPLINGS")]
     windows: Literal["anywhere", "documents"]
     batch_start: Annotated[float, Field(gt=0, le=1)]
     batch_growth: Annotated[float, Field(gt=0, le=1)]
@@ -31,7 +31,7 @@ class Train(Section):
     curriculum: Annotated[str, known_name("engine/curricula.py:CURRICULA")]
     curriculum_start: Annotated[float, Field(gt=0, le=1)]
     curriculum_growth: Annotated[float, Field(gt=0, le=1)]
-    ramp: Annotated[str, known_name("engine/curricula.py:PACES")]
+    ramp: Annotated[str, known_name("engine/curricula.py:RAMPS")]
     mixture_start: Annotated[float, Field(ge=0, le=1)]
     mixture_end: Annotated[float, Field(ge=0, le=1)]
     optimizer: Annotated[str, known_name("engine/optimizers/table.py:OPTIMIZERS")]

@@ -14,7 +14,7 @@ Images = Float[np.ndarray, "B H W C"]
 
 
 @dataclass(frozen=True)
-class Variation:
+class Augmentation:
     """What may happen to an image, each time that it is seen.
 
     Attributes:
@@ -41,10 +41,10 @@ class Variation:
         if self.cutout:
             images = cut_out(images, self.cutout, rng)
         varied = Batch(torch.from_numpy(images), batch.targets)
-        return blended(varied, self.mixup, rng) if self.mixup else varied
+        return mixed_up(varied, self.mixup, rng) if self.mixup else varied
 
 
-AS_THEY_ARE = Variation()
+NO_AUGMENTATION = Augmentation()
 
 
 def shifted(images: Images, most: int, rng: np.random.Generator) -> Images:
@@ -71,7 +71,7 @@ def cut_out(images: Images, side: int, rng: np.random.Generator) -> Images:
     return np.where(hidden[..., None], images.dtype.type(0), images)
 
 
-def blended(batch: Batch, mixup: float, rng: np.random.Generator) -> Batch:
+def mixed_up(batch: Batch, mixup: float, rng: np.random.Generator) -> Batch:
     """Each image with a share of another of the batch, and told as much of its class.
 
     The share is at most a half: the target of an example stays that of its larger part.

@@ -22,12 +22,12 @@ from pipeline.params.model import Model
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
 
-WIDTHS = 8  # a batch is as long as its longest text, in steps of so many tokens, so that shapes seldom change
+LENGTH_STEP = 8  # a batch is as long as its longest text, in steps of so many tokens, so that shapes seldom change
 
 
-def padded(size: int, room: int) -> int:
+def padded_length(size: int, room: int) -> int:
     """The places of a batch whose longest text has so many tokens, `room` at most."""
-    return min(-(-size // WIDTHS) * WIDTHS, room)
+    return min(-(-size // LENGTH_STEP) * LENGTH_STEP, room)
 
 
 class Classification:
@@ -104,7 +104,7 @@ class Classification:
             rows = self._chosen[rows]
         room = length or self.length
         starts, sizes = bounds[rows], np.minimum(bounds[rows + 1] - bounds[rows], room)
-        places = np.arange(padded(int(sizes.max()), room))
+        places = np.arange(padded_length(int(sizes.max()), room))
         inside = places < sizes[:, None]
         windows = np.where(inside, ids[np.where(inside, starts[:, None] + places, 0)].astype(np.int64), PADDING)
         return Batch(torch.from_numpy(windows), torch.from_numpy(labels[rows].astype(np.int64)))

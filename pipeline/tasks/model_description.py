@@ -18,12 +18,12 @@ from pipeline.params.schema import LABELLED, READ, SEEN
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
 
-MOST_IDS = 1 << 24  # of a vocabulary: Unicode has a fifteenth of that
-MOST_PIXELS = 1 << 14  # from edge to edge
+MAX_VOCABULARY = 1 << 24  # of a vocabulary: Unicode has a fifteenth of that
+MAX_PIXELS = 1 << 14  # from edge to edge
 
 
 @dataclass(frozen=True)
-class Described:
+class ModelDescription:
     """A network as its folder describes it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Described:
     about: dict[str, Any]
 
 
-def described(folder: Path) -> Described:
+def read_description(folder: Path) -> ModelDescription:
     """The network that a folder's model.json describes.
 
     Raises:
@@ -51,7 +51,7 @@ def described(folder: Path) -> Described:
     if problems := [f"{file}: {line}" for line in _problems(about)]:
         raise UserError(*problems)
     model = parse(Model, about["model"], (str(file), "model"))
-    return Described(about["task"], model, Shape.of(about), about["tokenizer"], about["sha256"], about)
+    return ModelDescription(about["task"], model, Shape.of(about), about["tokenizer"], about["sha256"], about)
 
 
 def _problems(about: dict[str, Any]) -> Iterator[str]:
@@ -59,11 +59,11 @@ def _problems(about: dict[str, Any]) -> Iterator[str]:
     classes, image = about.get("classes", []), about.get("image", [])
     if not (isinstance(task, str) and task in TASKS):
         yield f"task: there is no {task!r:.60}. {suggest(str(task)[:60], tuple(TASKS))}"
-    if not _is_number(vocabulary, 0, MOST_IDS):
-        yield f"vocabulary: {vocabulary!r:.60} is not a whole number from 0 to {MOST_IDS:,}"
+    if not _is_number(vocabulary, 0, MAX_VOCABULARY):
+        yield f"vocabulary: {vocabulary!r:.60} is not a whole number from 0 to {MAX_VOCABULARY:,}"
     if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         yield f"classes: {classes!r:.60} is not a list of names"
-    if not (isinstance(image, list) and len(image) in (0, 3) and all(_is_number(side, 1, MOST_PIXELS) for side in image)):
+    if not (isinstance(image, list) and len(image) in (0, 3) and all(_is_number(side, 1, MAX_PIXELS) for side in image)):
         yield f"image: {image!r:.60} is not height, width and channels"
     for name, there, kinds in (("vocabulary", vocabulary, READ), ("classes", classes, LABELLED), ("image", image, SEEN)):
         if task in kinds and not there:

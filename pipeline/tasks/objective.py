@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from pipeline.networks.transformer import GPT
 from pipeline.params.training import Train
-from pipeline.tasks.augmentation import AS_THEY_ARE, Variation
+from pipeline.tasks.augmentation import NO_AUGMENTATION, Augmentation
 from pipeline.tasks.base import IGNORED, Loss
 
 
@@ -84,12 +84,12 @@ class Objective:
     teacher: Teacher | None = None
     squares: bool = False
     class_weights: tuple[float, ...] = ()
-    variation: Variation = AS_THEY_ARE
+    variation: Augmentation = NO_AUGMENTATION
 
     @classmethod
     def of(cls, train: Train, **more: Any) -> Objective:
         """What the knobs say; `more` is what they alone do not tell (class weights, the teacher, pieces)."""
-        variation = Variation(train.shift, train.flip, train.cutout, train.mixup)
+        variation = Augmentation(train.shift, train.flip, train.cutout, train.mixup)
         return cls(train.label_smoothing, train.z_loss, squares=train.loss == "mse", variation=variation, **more)
 
     @property
@@ -143,7 +143,7 @@ class Objective:
     def _told(self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
         """What each target costs."""
         if self.squares:
-            costs = _squares(logits, targets)
+            costs = _squared_error(logits, targets)
         else:
             smoothing = self.label_smoothing
             costs = F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
@@ -162,7 +162,7 @@ def class_weights(labels: Integer[np.ndarray, " N"]) -> tuple[float, ...]:
     return tuple(float(weight) for weight in len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))
 
 
-def _squares(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+def _squared_error(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
     wanted = F.one_hot(targets.clamp(min=0), logits.shape[-1]).to(logits.dtype)
     return (logits - wanted).square().mean(dim=-1).masked_fill(targets == IGNORED, 0)
 
@@ -184,10 +184,10 @@ def _cross_entropy(
 
 PLAIN = Objective()
 
-Piece = Callable[[Float[Tensor, "n D"], slice], Loss]  # the loss of some of the features, which are those in these rows
+ChunkLoss = Callable[[Float[Tensor, "n D"], slice], Loss]  # the loss of some of the features, which are those in these rows
 
 
-def in_chunks(piece: Piece, features: Float[Tensor, "N D"], size: int, model: nn.Module) -> Loss:
+def in_chunks(piece: ChunkLoss, features: Float[Tensor, "N D"], size: int, model: nn.Module) -> Loss:
     """The sum of the losses of the features, so many at a time: their logits are made, used and freed one after another.
 
     The gradient of a piece is computed along with it, while its logits are there, so that backward has only to hand it on;
@@ -201,7 +201,7 @@ def in_chunks(piece: Piece, features: Float[Tensor, "N D"], size: int, model: nn
         return _sum([piece(features[rows], rows) for rows in pieces])
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     losses: list[Loss] = []
-    followed: Tensor = _Pieces.apply(piece, pieces, losses, features, *weights)  # type: ignore[no-untyped-call]
+    followed: Tensor = _ChunkedLoss.apply(piece, pieces, losses, features, *weights)  # type: ignore[no-untyped-call]
     return replace(_sum(losses), objective=followed)
 
 
@@ -212,12 +212,12 @@ def _sum(losses: list[Loss]) -> Loss:
     return Loss(total, count, torch.stack(correct).sum() if correct else None)
 
 
-class _Pieces(torch.autograd.Function):
+class _ChunkedLoss(torch.autograd.Function):
     """Adds up the followed losses of the pieces, and their gradients beside them."""
 
     @staticmethod
     def forward(
-        ctx: Any, piece: Piece, pieces: list[slice], losses: list[Loss], features: Tensor, *weights: nn.Parameter
+        ctx: Any, piece: ChunkLoss, pieces: list[slice], losses: list[Loss], features: Tensor, *weights: nn.Parameter
     ) -> Tensor:
         slopes = torch.zeros_like(features)
         sums: list[Tensor | None] = [None] * len(weights)
@@ -228,7 +228,7 @@ class _Pieces(torch.autograd.Function):
                 loss = piece(part, rows)
                 # Of all weights the head's alone play a part; which they are is the network's own affair.
                 slopes[rows], *found = torch.autograd.grad(loss.minimized, (part, *weights), allow_unused=True)
-            sums = [_added(one, other) for one, other in zip(sums, found, strict=True)]
+            sums = [_add(one, other) for one, other in zip(sums, found, strict=True)]
             followed += loss.minimized.detach()
             losses.append(replace(loss, total=loss.total.detach(), objective=None))
         ctx.save_for_backward(slopes, *sums)
@@ -240,5 +240,5 @@ class _Pieces(torch.autograd.Function):
         return None, None, None, *(saved if saved is None else saved * slope.to(saved.dtype) for saved in ctx.saved_tensors)
 
 
-def _added(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+def _add(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     return other if one is None else one if other is None else one.add_(other)

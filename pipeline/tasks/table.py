@@ -13,13 +13,13 @@ from pipeline.tasks.objective import PLAIN, Objective
 from pipeline.tasks.vision import Vision
 
 
-class Maker(Protocol):
+class TaskFactory(Protocol):
     """How a task is made: over what the stage tokenize leaves, for a network, with what its training is to follow."""
 
     def __call__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> Task: ...
 
 
-TASKS: dict[str, Maker] = {
+TASKS: dict[str, TaskFactory] = {
     "language": LanguageModelling,
     "classify": Classification,
     "vision": Vision,

@@ -19,7 +19,7 @@ from pipeline.networks.dropout import DropoutState
 from pipeline.networks.images import NETWORKS
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
-from pipeline.tasks.augmentation import AS_THEY_ARE
+from pipeline.tasks.augmentation import NO_AUGMENTATION
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
 
@@ -97,7 +97,7 @@ class Vision:
         return torch.from_numpy((images.astype(np.float32) - mean) / deviation)
 
     def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        return self.objective.variation.of(batch, rng) if self.objective.variation != AS_THEY_ARE else batch
+        return self.objective.variation.of(batch, rng) if self.objective.variation != NO_AUGMENTATION else batch
 
     def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
         blended = None if batch.others is None or batch.shares is None else (batch.others, batch.shares)

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.optimizers.base import Group, Grouped, Named, Rates, nothing_yet, shrink
+from pipeline.engine.optimizers.base import Group, GroupedOptimizer, LrMultipliers, Named, decay_weights, zeros_for
 from pipeline.params.training import Train
 
 
-class SGD(Grouped):
+class SGD(GroupedOptimizer):
     """Down the gradient, with the momentum of those before.
 
     With `nesterov` by the gradient and the momentum that it has just changed: where momentum is about to lead.
@@ -24,18 +24,18 @@ class SGD(Grouped):
     coarse: ClassVar = {"velocity": True}
 
     def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
-        return {"velocity": nothing_yet(weight)}
+        return {"velocity": zeros_for(weight)}
 
     def move(self, group: Group, gradients: list[Tensor], memory: dict[str, list[Tensor]], lr: float) -> None:
         velocity, momentum = memory["velocity"], self.train.momentum
-        shrink(group, lr)
+        decay_weights(group, lr)
         torch._foreach_mul_(velocity, momentum)
         torch._foreach_add_(velocity, gradients)
         ahead = torch._foreach_add(gradients, velocity, alpha=momentum) if self.train.nesterov else velocity
         torch._foreach_add_(group.weights, ahead, alpha=-lr)
 
 
-class Lion(Grouped):
+class Lion(GroupedOptimizer):
     """By the sign of an average of gradients: every weight moves by exactly the learning rate, whatever its slope.
 
     Found by a search over programs. Wants about a tenth of AdamW's rate, and ten times its decay.
@@ -46,17 +46,17 @@ class Lion(Grouped):
     coarse: ClassVar = {"mean": True}
 
     def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
-        return {"mean": nothing_yet(weight)}
+        return {"mean": zeros_for(weight)}
 
     def move(self, group: Group, gradients: list[Tensor], memory: dict[str, list[Tensor]], lr: float) -> None:
-        shrink(group, lr)
+        decay_weights(group, lr)
         directions = torch._foreach_lerp(memory["mean"], gradients, 1 - self.train.beta1)
         torch._foreach_sign_(directions)
         torch._foreach_add_(group.weights, directions, alpha=-lr)
         torch._foreach_lerp_(memory["mean"], gradients, 1 - self.train.beta2)
 
 
-class AdamW(Grouped):
+class AdamW(GroupedOptimizer):
     """Each weight at its own pace: mean gradient over root mean square gradient, with decoupled weight decay.
 
     Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2017.
@@ -67,7 +67,7 @@ class AdamW(Grouped):
 
     def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
         steps = torch.zeros((), device=weight.device)
-        return {"mean": nothing_yet(weight), "square": nothing_yet(weight), "steps": steps}
+        return {"mean": zeros_for(weight), "square": zeros_for(weight), "steps": steps}
 
     def move(self, group: Group, gradients: list[Tensor], memory: dict[str, list[Tensor]], lr: float) -> None:
         torch._foreach_add_(memory["steps"], 1.0)
@@ -100,7 +100,7 @@ class Adam(AdamW):
     kernel: ClassVar[Any] = staticmethod(torch._fused_adam_)
 
 
-class ScheduleFree(Grouped):
+class ScheduleFree(GroupedOptimizer):
     """AdamW whose weights are used as their average, which takes the place of a falling rate: wants schedule `constant`.
 
     Gradients are taken at y, between the sequence z that follows them and its average x: y = (1 - beta1) z + beta1 x. The
@@ -112,13 +112,13 @@ class ScheduleFree(Grouped):
 
     coarse: ClassVar = {"square": False}
 
-    def __init__(self, parameters: Named, train: Train, rates: Rates) -> None:
+    def __init__(self, parameters: Named, train: Train, rates: LrMultipliers) -> None:
         super().__init__(parameters, train, rates)
         self.own = {kind: torch.zeros((), dtype=torch.float64) for kind in ("steps", "highest_lr", "total")}
         self.newest = 0.0
 
     def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
-        return {"z": weight.detach().clone(), "square": nothing_yet(weight)}
+        return {"z": weight.detach().clone(), "square": zeros_for(weight)}
 
     def state(self) -> dict[str, Tensor]:
         return super().state() | self.own

@@ -16,7 +16,7 @@ from pipeline.networks.inits import UpdateKind
 from pipeline.params.training import Train
 
 Named = dict[str, nn.Parameter]
-Rates = Mapping[str, float]
+LrMultipliers = Mapping[str, float]
 """The learning rate of a parameter as a multiple of the optimizer's; 1 where it has no entry."""
 
 
@@ -100,7 +100,7 @@ class Group:
         ]
 
 
-class Grouped(Optimizer):
+class GroupedOptimizer(Optimizer):
     """An optimizer that moves groups of parameters, and remembers something of each weight.
 
     Args:
@@ -114,7 +114,7 @@ class Grouped(Optimizer):
 
     coarse: ClassVar[dict[str, bool]] = {}
 
-    def __init__(self, parameters: Named, train: Train, rates: Rates) -> None:
+    def __init__(self, parameters: Named, train: Train, rates: LrMultipliers) -> None:
         self.parameters, self.train = parameters, train
         memories = {name: self._kept(name, weight) for name, weight in parameters.items()}
         self.groups = [
@@ -125,7 +125,7 @@ class Grouped(Optimizer):
                 decay,
                 {kind: [memories[name][kind] for name in names] for kind in kinds},
             )
-            for (rate, decay, *kinds), names in alike(parameters, train, rates, memories).items()
+            for (rate, decay, *kinds), names in names_by_group(parameters, train, rates, memories).items()
         ]
 
     def _kept(self, name: str, weight: nn.Parameter) -> dict[str, Float32State]:
@@ -169,8 +169,8 @@ class Grouped(Optimizer):
                 memory[:] = [kept.away() for kept in memory]
 
 
-def alike(
-    parameters: Named, train: Train, rates: Rates, memories: Mapping[str, Mapping[str, object]]
+def names_by_group(
+    parameters: Named, train: Train, rates: LrMultipliers, memories: Mapping[str, Mapping[str, object]]
 ) -> dict[tuple[Any, ...], list[str]]:
     """The names of the parameters that share (learning rate, weight decay, *kinds of memory)."""
     found: dict[tuple[Any, ...], list[str]] = {}
@@ -181,12 +181,12 @@ def alike(
     return found
 
 
-def nothing_yet(weight: Tensor) -> Tensor:
+def zeros_for(weight: Tensor) -> Tensor:
     """Zeros as large as a weight."""
     return torch.zeros_like(weight, memory_format=torch.preserve_format)
 
 
-def shrink(group: Group, lr: float) -> None:
+def decay_weights(group: Group, lr: float) -> None:
     """Decoupled weight decay: the weights lose a share of themselves, whatever their gradient.
 
     Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2017.

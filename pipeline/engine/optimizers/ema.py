@@ -8,7 +8,7 @@ from torch import Tensor
 from pipeline.engine.optimizers.base import Named, Optimizer
 
 
-class Averaged(Optimizer):
+class EMA(Optimizer):
     """Another optimizer, and an exponential moving average of the weights that it leaves.
 
     The training never sees the average; validation, snapshots and the published model are it. Early on it is the mean of

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.engine.optimizers.adaptive import AdamW
-from pipeline.engine.optimizers.base import Group, Grouped, Named, Rates, nothing_yet, shrink
+from pipeline.engine.optimizers.base import Group, GroupedOptimizer, LrMultipliers, Named, decay_weights, zeros_for
 from pipeline.networks.roles import Role, role_of
 from pipeline.params.training import Train
 
 
-class Muon(Grouped):
+class Muon(GroupedOptimizer):
     """Momentum whose matrices are made orthogonal, so that every direction of a layer learns at the same pace.
 
     Embeddings, head and vectors, whose rows are not directions of a map, go by AdamW at `adamw_lr_ratio` times the rate.
@@ -25,13 +25,13 @@ class Muon(Grouped):
     update: ClassVar = "orthogonal"
     coarse: ClassVar = {"velocity": True}
 
-    def __init__(self, parameters: Named, train: Train, rates: Rates) -> None:
+    def __init__(self, parameters: Named, train: Train, rates: LrMultipliers) -> None:
         maps = {name: p for name, p in parameters.items() if p.ndim == 2 and role_of(name, p) in (Role.MATRIX, Role.OUTPUT)}
         super().__init__(maps, train, rates)
         self.rest = AdamW({name: p for name, p in parameters.items() if name not in maps}, train, rates)
 
     def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
-        return {"velocity": nothing_yet(weight)}
+        return {"velocity": zeros_for(weight)}
 
     def state(self) -> dict[str, Tensor]:
         return super().state() | self.rest.state()
@@ -48,19 +48,19 @@ class Muon(Grouped):
         velocity, momentum = memory["velocity"], self.train.momentum
         torch._foreach_lerp_(velocity, gradients, 1 - momentum)
         ahead = torch._foreach_lerp(gradients, velocity, momentum)  # Nesterov: where momentum is about to lead
-        shrink(group, lr)
+        decay_weights(group, lr)
         # Matrices of one shape go through the iteration as one batch: few large products instead of many small ones.
         shapes: dict[torch.Size, list[int]] = {}
         for place, weight in enumerate(group.weights):
             shapes.setdefault(weight.shape, []).append(place)
         for shape, places in shapes.items():
-            directions = orthogonalised(torch.stack([ahead[place] for place in places]))
+            directions = orthogonalized(torch.stack([ahead[place] for place in places]))
             # A tall matrix writes to more features than it reads from: its step is as long, feature by feature.
             pace = lr * max(1.0, shape[0] / shape[1]) ** 0.5
             torch._foreach_add_([group.weights[place] for place in places], list(directions.unbind()), alpha=-pace)
 
 
-def orthogonalised(matrices: Float[Tensor, "N R C"], iterations: int = 5) -> Float[Tensor, "N R C"]:
+def orthogonalized(matrices: Float[Tensor, "N R C"], iterations: int = 5) -> Float[Tensor, "N R C"]:
     """The nearest matrices with all singular values about 1 (.7 .. 1.2), by a quintic Newton–Schulz iteration.
 
     Under autocast its products are in low precision, which it bears: each iteration corrects the one before.
@@ -78,7 +78,7 @@ def orthogonalised(matrices: Float[Tensor, "N R C"], iterations: int = 5) -> Flo
     return x.mT if tall else x
 
 
-class SOAP(Grouped):
+class SOAP(GroupedOptimizer):
     """AdamW along the axes in which a layer's gradients vary, instead of weight by weight.
 
     The axes are the eigenvectors of the mean of G Gᵀ, on the side of a matrix's outputs, and of Gᵀ G, on that of its
@@ -92,7 +92,7 @@ class SOAP(Grouped):
     SIDES = ("outputs", "inputs")
 
     def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
-        memory = {"mean": nothing_yet(weight), "square": nothing_yet(weight), "steps": torch.zeros((), dtype=torch.float64)}
+        memory = {"mean": zeros_for(weight), "square": zeros_for(weight), "steps": torch.zeros((), dtype=torch.float64)}
         if weight.ndim != 2:
             return memory
         tokens = role_of(name, weight) in (Role.EMBEDDING, Role.HEAD)
@@ -101,7 +101,7 @@ class SOAP(Grouped):
         return {kind: tensor.detach() for kind, tensor in memory.items()}
 
     def move(self, group: Group, gradients: list[Tensor], memory: dict[str, list[Tensor]], lr: float) -> None:
-        shrink(group, lr)
+        decay_weights(group, lr)
         with torch.autocast(group.weights[0].device.type, enabled=False):  # eigenvectors want every digit
             for place, (weight, gradient) in enumerate(zip(group.weights, gradients, strict=True)):
                 self._move(weight, gradient, {kind: tensors[place] for kind, tensors in memory.items()}, lr)

@@ -78,14 +78,17 @@ class Int8State(Float32State):
 
     def read(self) -> Tensor:
         scales = self.scales.read()
-        numbers = decoded(self.codes.read(), levels(self.signed).to(scales)) * scales[:, None]
+        numbers = dequantized(self.codes.read(), quantization_levels(self.signed).to(scales)) * scales[:, None]
         return numbers.flatten()[: self.shape.numel()].view(self.shape)
 
     def write(self, tensor: Tensor) -> None:
         padded = torch.nn.functional.pad(tensor.flatten(), (0, -tensor.numel() % self.BLOCK)).view(-1, self.BLOCK)
         scales = padded.abs().amax(dim=1)
         relative = padded / scales.clamp(min=torch.finfo(scales.dtype).tiny)[:, None]
-        for kept, now in ((self.codes, encoded(relative, levels(self.signed).to(scales))), (self.scales, scales)):
+        for kept, now in (
+            (self.codes, quantized(relative, quantization_levels(self.signed).to(scales))),
+            (self.scales, scales),
+        ):
             memory = kept.read()
             memory.copy_(now)
             kept.write(memory)
@@ -99,7 +102,7 @@ class Int8State(Float32State):
 
 
 @functools.cache
-def levels(signed: bool) -> Float[Tensor, " L"]:
+def quantization_levels(signed: bool) -> Float[Tensor, " L"]:
     """The numbers that a code can stand for, growing: seven powers of ten, the larger the finer divided, up to 1.
 
     Without a sign there is no 0. A mean square that is rounded to 0 would divide its mean by nothing.
@@ -115,13 +118,13 @@ def levels(signed: bool) -> Float[Tensor, " L"]:
     return (torch.cat([-positive[1:], positive.new_zeros(1), positive]) if signed else positive).sort().values
 
 
-def encoded(numbers: Float[Tensor, "N B"], known: Float[Tensor, " L"]) -> UInt8[Tensor, "N B"]:
+def quantized(numbers: Float[Tensor, "N B"], known: Float[Tensor, " L"]) -> UInt8[Tensor, "N B"]:
     """The code of the nearest level of each number."""
     between = (known[1:] + known[:-1]) / 2
     places: Int[Tensor, "N B"] = torch.bucketize(numbers, between, out_int32=True)
     return places.to(torch.uint8)
 
 
-def decoded(codes: UInt8[Tensor, "N B"], known: Float[Tensor, " L"]) -> Float[Tensor, "N B"]:
+def dequantized(codes: UInt8[Tensor, "N B"], known: Float[Tensor, " L"]) -> Float[Tensor, "N B"]:
     """The levels that codes stand for."""
     return known.index_select(0, codes.flatten().int()).view(codes.shape)

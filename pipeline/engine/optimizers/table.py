@@ -9,14 +9,14 @@ their authors published.
 from __future__ import annotations
 
 from pipeline.engine.optimizers.adaptive import SGD, Adam, AdamW, Lion, ScheduleFree
-from pipeline.engine.optimizers.base import Grouped, Named, Optimizer, Rates
-from pipeline.engine.optimizers.ema import Averaged
+from pipeline.engine.optimizers.base import GroupedOptimizer, LrMultipliers, Named, Optimizer
+from pipeline.engine.optimizers.ema import EMA
 from pipeline.engine.optimizers.matrix import SOAP, Muon
 from pipeline.engine.optimizers.torch_optim import Adafactor, TorchOptimizer
 from pipeline.params.training import Train
 
 
-def optimizer_for(parameters: Named, train: Train, rates: Rates, *, offload: bool = False) -> Optimizer:
+def optimizer_for(parameters: Named, train: Train, rates: LrMultipliers, *, offload: bool = False) -> Optimizer:
     """The optimizer that the knobs describe, with the average that they want of the weights.
 
     Args:
@@ -26,10 +26,10 @@ def optimizer_for(parameters: Named, train: Train, rates: Rates, *, offload: boo
     optimizer = OPTIMIZERS[train.optimizer](parameters, train, rates)
     if offload:
         optimizer.send_away()
-    return Averaged(optimizer, parameters, train.ema) if train.ema else optimizer
+    return EMA(optimizer, parameters, train.ema) if train.ema else optimizer
 
 
-OPTIMIZERS: dict[str, type[Grouped | TorchOptimizer]] = {
+OPTIMIZERS: dict[str, type[GroupedOptimizer | TorchOptimizer]] = {
     "muon": Muon,
     "adamw": AdamW,
     "adam": Adam,

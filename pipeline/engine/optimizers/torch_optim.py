@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.engine.optimizers.base import Named, Optimizer, Rates, alike
+from pipeline.engine.optimizers.base import LrMultipliers, Named, Optimizer, names_by_group
 from pipeline.params.training import Train
 
 
@@ -18,12 +18,12 @@ class TorchOptimizer(Optimizer):
     Its first step imports torch's compiler: 1.5 s, once.
     """
 
-    def __init__(self, parameters: Named, train: Train, rates: Rates) -> None:
+    def __init__(self, parameters: Named, train: Train, rates: LrMultipliers) -> None:
         self.parameters = parameters
         self.optimizer = self.make(
             [
                 {"params": [parameters[name] for name in names], "rate": rate, "weight_decay": decay}
-                for (rate, decay), names in alike(parameters, train, rates, {}).items()
+                for (rate, decay), names in names_by_group(parameters, train, rates, {}).items()
             ]
         )
 

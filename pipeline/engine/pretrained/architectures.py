@@ -30,7 +30,7 @@ from pipeline.engine.pretrained.weight_map import TensorRow
 from pipeline.params.model import Model
 
 # Sizes, for which every architecture has a place, and knobs that leave no trace in what a trained network computes.
-FREE = (
+UNRESTRICTED = (
     *("depth", "width", "heads", "kv_heads", "context_length", "mlp_ratio", "window"),
     *("ngram_table_size", "rotary_base", "tie_embeddings"),
     *("dropout", "dropout_schedule", "stochastic_depth", "init", "base_width"),
@@ -61,17 +61,17 @@ class Architecture:
 
 def nearest(model: Model) -> tuple[str, list[str]]:
     """(the architecture that holds most of a network's knobs, the knobs that have no place in it)."""
-    lacking = {name: lacks(stock, model) for name, stock in ARCHITECTURES.items()}
+    lacking = {name: unsupported_knobs(stock, model) for name, stock in ARCHITECTURES.items()}
     name = min(lacking, key=lambda name: len(lacking[name]))
     return name, lacking[name]
 
 
-def lacks(stock: Architecture, model: Model) -> list[str]:
+def unsupported_knobs(stock: Architecture, model: Model) -> list[str]:
     """The knobs whose values have no place in an architecture."""
-    return [knob for knob, values in stock.holds.items() if value_of(model, knob) not in values]
+    return [knob for knob, values in stock.holds.items() if normalized_value(model, knob) not in values]
 
 
-def value_of(model: Model, knob: str) -> Any:
+def normalized_value(model: Model, knob: str) -> Any:
     """What a knob says; as many heads of keys and values as of queries are 0, however they are told."""
     return 0 if knob == "kv_heads" and model.kv_heads == model.heads else getattr(model, knob)
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.engine.pretrained.architectures import value_of
+from pipeline.engine.pretrained.architectures import normalized_value
 from pipeline.engine.pretrained.names import hidden_of
-from pipeline.engine.pretrained.source import PretrainedModel, RallyModel, knobs_at, network_of, open_pretrained
+from pipeline.engine.pretrained.rally_model import RallyModel
+from pipeline.engine.pretrained.source import PretrainedModel, load_network, open_pretrained, required_knobs
 from pipeline.networks.classifier import Classifier
 from pipeline.networks.inits import width_ratio
-from pipeline.networks.pooling import First
+from pipeline.networks.pooling import FirstPooling
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
@@ -23,7 +24,7 @@ from pipeline.tasks.base import Shape
 SHOWN = 3  # classes that a line names
 
 
-def start_from(folder: Path, network: nn.Module, shape: Shape, tokens: Path) -> set[str]:
+def load_initial_weights(folder: Path, network: nn.Module, shape: Shape, tokens: Path) -> set[str]:
     """Fill a network with the weights that a folder holds; the names of those that it had (`inherited`).
 
     Args:
@@ -35,12 +36,12 @@ def start_from(folder: Path, network: nn.Module, shape: Shape, tokens: Path) -> 
     assert isinstance(network, GPT | Classifier)
     found = open_pretrained(folder)
     if problems := [
-        *_of_another_task(found, network, shape),
-        *_apart(found, "train.init_from", shape, tokens),
-        *_other_knobs(found, network),
+        *_task_mismatches(found, network, shape),
+        *_data_mismatches(found, "train.init_from", shape, tokens),
+        *_knob_mismatches(found, network),
     ]:
         raise UserError(*problems)
-    taken = inherited(found, network)
+    taken = inherited_names(found, network)
     if isinstance(network, GPT) or found.kind == "classify":
         found.fill(network)
         return taken
@@ -55,7 +56,7 @@ def start_from(folder: Path, network: nn.Module, shape: Shape, tokens: Path) -> 
 NEW = ("head.", "pooling.")  # what a classifier has that no language model has
 
 
-def inherited(found: PretrainedModel, network: nn.Module) -> set[str]:
+def inherited_names(found: PretrainedModel, network: nn.Module) -> set[str]:
     """The names of the weights that a network takes over.
 
     A classifier may begin with a language model: it takes over embedding, mixer, positions, blocks and the last norm, while
@@ -88,7 +89,7 @@ def freeze(network: nn.Module, names: set[str]) -> None:
             weight.requires_grad_(False)
 
 
-def taught_by(folder: Path, kind: str, model: Model, shape: Shape, tokens: Path) -> nn.Module:
+def load_teacher(folder: Path, kind: str, model: Model, shape: Shape, tokens: Path) -> nn.Module:
     """The network in a folder, to be asked what it would say.
 
     Args:
@@ -100,35 +101,35 @@ def taught_by(folder: Path, kind: str, model: Model, shape: Shape, tokens: Path)
     found = open_pretrained(folder)
     if found.kind != kind:
         raise UserError(f"train.teacher: {folder} has learned task.kind {found.kind}, and nothing of {kind}")
-    problems = [*_other_classes(found, "train.teacher", shape), *_apart(found, "train.teacher", shape, tokens)]
+    problems = [*_class_mismatches(found, "train.teacher", shape), *_data_mismatches(found, "train.teacher", shape, tokens)]
     if kind != "vision" and found.length < model.context_length:
         problems.append(
             f"model.context_length: {model.context_length} is more than train.teacher can read; {found.length} would do"
         )
     if problems:
         raise UserError(*problems)
-    network = found.network() if isinstance(found, RallyModel) else network_of(found, model, shape.vocabulary)
+    network = found.network() if isinstance(found, RallyModel) else load_network(found, model, shape.vocabulary)
     return network.eval().requires_grad_(False)
 
 
 # ------------------------------------------------------------------------------------------------------------ what refuses
 
 
-def _of_another_task(found: PretrainedModel, network: GPT | Classifier, shape: Shape) -> Iterator[str]:
+def _task_mismatches(found: PretrainedModel, network: GPT | Classifier, shape: Shape) -> Iterator[str]:
     """What keeps the task that a model has learned from being of use for another."""
     kind = "language" if isinstance(network, GPT) else "classify"
     if found.kind not in ("language", kind):
         yield f"train.init_from: {found.folder} has learned task.kind {found.kind}, with which {kind} cannot begin"
     elif found.kind == "classify":
-        yield from _other_classes(found, "train.init_from", shape)
-    elif isinstance(network, Classifier) and network.knobs.position == "learned" and isinstance(network.pooling, First):
+        yield from _class_mismatches(found, "train.init_from", shape)
+    elif isinstance(network, Classifier) and network.knobs.position == "learned" and isinstance(network.pooling, FirstPooling):
         yield (
             f"model.pooling: 'first' puts a place before those that {found.folder} has learned;"
             " mean, last or attention would do"
         )
 
 
-def _other_classes(found: PretrainedModel, knob: str, shape: Shape) -> Iterator[str]:
+def _class_mismatches(found: PretrainedModel, knob: str, shape: Shape) -> Iterator[str]:
     if found.classes != shape.classes:
         there, here = (
             ", ".join([*classes[:SHOWN], *(["…"] if len(classes) > SHOWN else [])]) + f" ({len(classes)})"
@@ -137,7 +138,7 @@ def _other_classes(found: PretrainedModel, knob: str, shape: Shape) -> Iterator[
         yield f"{knob}: {found.folder} tells {there} apart, and data/tokens has the classes {here}"
 
 
-def _apart(found: PretrainedModel, knob: str, shape: Shape, tokens: Path) -> Iterator[str]:
+def _data_mismatches(found: PretrainedModel, knob: str, shape: Shape, tokens: Path) -> Iterator[str]:
     """What keeps a model from reading our data."""
     padded = not isinstance(found, RallyModel) and found.vocabulary > shape.vocabulary
     if found.vocabulary != shape.vocabulary and not padded:
@@ -153,13 +154,13 @@ def _apart(found: PretrainedModel, knob: str, shape: Shape, tokens: Path) -> Ite
         )
 
 
-def _other_knobs(found: PretrainedModel, network: GPT | Classifier) -> Iterator[str]:
+def _knob_mismatches(found: PretrainedModel, network: GPT | Classifier) -> Iterator[str]:
     """A line for each knob that is another than a given model's."""
     model = network.knobs
-    for knob, values in knobs_at(found, model.context_length).items():
+    for knob, values in required_knobs(found, model.context_length).items():
         if knob == "tie_embeddings" and isinstance(network, Classifier):
             continue  # it takes over no head
-        here = value_of(model, knob)
+        here = normalized_value(model, knob)
         if knob == "mlp_ratio":  # told apart by the hidden features that it makes
             alike = any(hidden_of(model.model_copy(update={knob: value})) == hidden_of(model) for value in values)
         else:

@@ -84,7 +84,7 @@ class TensorRow:
         return theirs.shape[1:] == fill.shape[1:] and torch.equal(theirs[: len(fill)].to(fill), fill)
 
 
-def each(pieces: Sequence[TensorRow], depth: int) -> Iterator[TensorRow]:
+def expanded(pieces: Sequence[TensorRow], depth: int) -> Iterator[TensorRow]:
     """The pieces of a whole network, with the numbers of its blocks."""
     for piece in pieces:
         for layer in range(depth) if "{}" in piece.theirs else [0]:
@@ -94,12 +94,12 @@ def each(pieces: Sequence[TensorRow], depth: int) -> Iterator[TensorRow]:
 def pack(weights: Mapping[str, Tensor], pieces: Sequence[TensorRow], model: Model) -> dict[str, Tensor]:
     """Our weights as theirs; every one of ours has a place there."""
     packed = {}
-    for piece in each(pieces, model.depth):
+    for piece in expanded(pieces, model.depth):
         ours = weights.get(piece.ours)
         theirs = piece.filled(weights, model) if ours is None else piece.packed(ours, model)
         if theirs is not None:
             packed[piece.theirs] = theirs
-    assert weights.keys() <= {piece.ours for piece in each(pieces, model.depth)}, "a weight of ours has no place there"
+    assert weights.keys() <= {piece.ours for piece in expanded(pieces, model.depth)}, "a weight of ours has no place there"
     return packed
 
 
@@ -110,7 +110,7 @@ def unpack(theirs: Mapping[str, Tensor], weights: Mapping[str, Tensor], pieces: 
         Misfit: theirs lacks one, has one of another shape, or holds in one for which we have no place what is not its fill.
     """
     left = dict(theirs)
-    for piece in each(pieces, model.depth):
+    for piece in expanded(pieces, model.depth):
         # Weights that were saved from the model inside lack the first part of the name.
         name = piece.theirs if piece.theirs in left else piece.theirs.partition(".")[2]
         ours, found = weights.get(piece.ours), left.pop(name, None)

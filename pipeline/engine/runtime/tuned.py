@@ -42,14 +42,14 @@ class Tuned:
     measured_on: str
 
 
-def machine(device: str) -> str:
+def machine_name(device: str) -> str:
     """What the measurement holds for: processor and usable cores, or card; and torch."""
-    what = torch.cuda.get_device_name() if device == "cuda" else processor()
+    what = torch.cuda.get_device_name() if device == "cuda" else processor_name()
     return f"{device}, {what}, {cores()} cores, torch {torch.__version__}"
 
 
 @functools.cache
-def processor() -> str:
+def processor_name() -> str:
     """The name that the processor bears."""
     if platform.system() == "Darwin":
         words = ["sysctl", "-n", "machdep.cpu.brand_string"]
@@ -66,20 +66,20 @@ def processor() -> str:
 def tuned_for(device: str) -> Tuned | None:
     """What was found for this machine's device, if it was asked."""
     try:
-        found = read_json(_file()).get(machine(device))
+        found = read_json(_file()).get(machine_name(device))
         return Tuned(**found) if found else None
     except (UserError, TypeError):  # there is none, or it is another version's: nothing hangs on it
         return None
 
 
-def keep(tuned: Tuned | None, device: str) -> None:
+def save_tuned(tuned: Tuned | None, device: str) -> None:
     """Let `auto` mean this from now on; with None what it meant before."""
     try:
         known = read_json(_file())
     except UserError:
         known = {}
-    known.pop(machine(device), None)
-    write_json(_file(), known | ({machine(device): asdict(tuned)} if tuned else {}))
+    known.pop(machine_name(device), None)
+    write_json(_file(), known | ({machine_name(device): asdict(tuned)} if tuned else {}))
 
 
 def _file() -> Path:

@@ -19,11 +19,11 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pipeline.engine.loop import update
-from pipeline.engine.optimizers.state_storage import levels
-from pipeline.engine.pretrained.source import knobs_of, open_pretrained
+from pipeline.engine.loop import train_step
+from pipeline.engine.optimizers.state_storage import quantization_levels
+from pipeline.engine.pretrained.source import candidate_models, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime, Scaler
-from pipeline.engine.setup import objective_of, teacher_of, untrained_state
+from pipeline.engine.setup import make_objective, make_teacher, untrained_state
 from pipeline.lab.budget.memory_tracker import PHASES, Ledger
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.networks.dropout import DropoutState
@@ -82,10 +82,13 @@ def rehearse(params: Params, shape: Shape, *, precision: str, on_card: bool, lon
     runtime = Runtime(params.runtime.model_copy(update=here), precision)
     # Of classes there are few: their logits are no part worth a row of its own, nor to be told from others by their size.
     ledger = Ledger(0 if shape.classes else shape.vocabulary, granularity=512 if on_card else 1)
-    levels(True), levels(False)  # made once for the process, so not here, where tensors have no content
+    (
+        quantization_levels(True),
+        quantization_levels(False),
+    )  # made once for the process, so not here, where tensors have no content
     with FakeTensorMode(allow_non_fake_inputs=True), ledger:
-        teacher = teacher_of(params.train, lambda folder: without_weights(folder, params, shape, ledger))
-        objective = objective_of(params.train, runtime, teacher)
+        teacher = make_teacher(params.train, lambda folder: without_weights(folder, params, shape, ledger))
+        objective = make_objective(params.train, runtime, teacher)
         task = WithoutContent(params, shape, objective, ledger, longest)
         progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         progress.scaler = AfterBackward(ledger)
@@ -97,7 +100,7 @@ def rehearse(params: Params, shape: Shape, *, precision: str, on_card: bool, lon
         ):  # dials may make either the larger; and optimizers may remember more after a step
             progress.step = step
             ledger.restart()
-            update(progress, task, params.train, params.seed, runtime, lambda: False)
+            train_step(progress, task, params.train, params.seed, runtime, lambda: False)
             progress.recent.clear()
             takes.append((ledger.highest, ledger.peak, ledger.kept, ledger.flops))
         _, peak, kept, flops = max(takes, key=lambda take: take[0])
@@ -120,7 +123,7 @@ def without_weights(folder: Path, params: Params, shape: Shape, ledger: Ledger) 
         UserError: it cannot be read.
     """
     with ledger.phase("build"):
-        network = GPT(next(knobs_of(open_pretrained(folder), params.model)), shape.vocabulary, torch.Generator())
+        network = GPT(next(candidate_models(open_pretrained(folder), params.model)), shape.vocabulary, torch.Generator())
     return network.eval().requires_grad_(False)
 
 

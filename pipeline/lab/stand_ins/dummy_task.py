@@ -14,7 +14,7 @@ from pipeline.networks.classifier import PADDING
 from pipeline.networks.dropout import DropoutState
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Task, Unit
-from pipeline.tasks.classify import padded
+from pipeline.tasks.classify import padded_length
 from pipeline.tasks.objective import Objective
 from pipeline.tasks.table import TASKS
 
@@ -53,7 +53,7 @@ def windows(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
 def texts(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
     """Ids up to the end of the longest text, padding behind the others, and a class for each."""
     sizes = draw.sizes(rows, length)
-    longest = padded(int(sizes.max()), length)
+    longest = padded_length(int(sizes.max()), length)
     ids = draw.whole(shape.vocabulary, rows, longest)
     if sizes.min() < longest:
         ids.masked_fill_(torch.arange(longest) >= torch.from_numpy(sizes)[:, None], PADDING)
