@@ -11,9 +11,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pipeline.probes.passes.samples import SEED, TEMPERATURE, TEXTS, sampled_ids
 from subjects import TEXT, machine, subject
 
+from pipeline.probes.passes.samples import SEED, TEMPERATURE, TEXTS, sampled_ids
 from pipeline.probes.samples import memorized_length as copying
 from pipeline.probes.samples.memorized_length import copied_length, matched
 from pipeline.probes.samples.sample_quality import distinct, documents, sample_quality

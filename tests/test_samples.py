@@ -11,6 +11,7 @@ import torch
 from small import knobs
 from subjects import machine, subject
 
+from pipeline.evaluation import samples
 from pipeline.figures.samples import inline, read_samples
 from pipeline.inference.generate import choose, stream
 from pipeline.inference.trained import TrainedModel

@@ -80,7 +80,7 @@ def _over_image(trained: TrainedModel) -> Reading:
         form="maps",
         quantity="attention probability",
         says="What each head attends to in a held-out image: the probability of each patch, a map per layer and head."
-        " Healthy: heads that differ, and that attend to the object; equal patches of background everywhere are attention sinks.",
+        " Healthy: heads that differ, and that attend to the object; the same background patches in all of them are sinks.",
         axes=(*_heads(maps), Axis("row", list(range(rows))), Axis("column", list(range(columns)))),
         values=finite(maps.tolist()),
         about="attention",
