@@ -27,7 +27,7 @@ from subjects import leave_model, machine, subject
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
 from pipeline.corpus.store.text import SplitWriter
 from pipeline.lab import data_catalogue
-from pipeline.lab.chat import SamplingOptions, converse, open_trained, write
+from pipeline.lab.chat import SamplingOptions, converse, open_writer, write
 from pipeline.lab.cli import NO_VERBS, main
 from pipeline.lab.data_catalogue import DataSet, data_set, description, listing
 from pipeline.lab.setup import environment
@@ -320,7 +320,7 @@ def test_ctrl_c_ends_a_text_where_it_is(trained: Path, capsys: pytest.CaptureFix
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    subject = open_trained()
+    subject = open_writer()
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
         assert not write(replace(DRAW, tokens=1_000_000), "the", subject)

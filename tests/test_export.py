@@ -21,8 +21,8 @@ from pipeline.artifacts.writing import write_json
 from pipeline.corpus.encode.tokenizer_json import WRITERS, tokenizer_config, tokenizer_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES, UNRESTRICTED, nearest
 from pipeline.engine.pretrained.weight_map import BUFFERS, Misfit, pack, unpack
-from pipeline.evaluation.samples import stream
-from pipeline.inference.trained import Subject
+from pipeline.inference.generate import stream
+from pipeline.inference.trained import TrainedModel
 from pipeline.lab.export.export import export
 from pipeline.lab.export.transformers_text import placed, write
 from pipeline.networks.transformer import GPT
@@ -245,7 +245,7 @@ def test_the_default_recipe_has_a_place_but_for_its_mixer() -> None:
 
 
 @pytest.fixture
-def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainedModel:
     """A project with a trained model that has a place, in which a test stands."""
     made = subject(tmp_path, **a_model_of("nemotron"))
     leave_model(tmp_path, made)
@@ -254,7 +254,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
     return made
 
 
-def test_an_export_is_a_folder_with_a_card_that_says_what_the_model_is(trained: Subject) -> None:
+def test_an_export_is_a_folder_with_a_card_that_says_what_the_model_is(trained: TrainedModel) -> None:
     write_json(CARD, {"name": "plays", "source": "a library", "licence": "free to all", "sha256": {"plays.txt": "12ab"}})
     write_json(EVALUATION, {"test_bits_per_byte": 2.34567, "bits_per_byte": 2.3, "scores": []})
     sealed(Path())
@@ -270,7 +270,7 @@ def test_an_export_is_a_folder_with_a_card_that_says_what_the_model_is(trained: 
     assert opened(Path("given")).generation_config.eos_token_id == trained.tokenizer.end
 
 
-def test_an_export_takes_the_place_of_another_and_of_nothing_else(trained: Subject) -> None:
+def test_an_export_takes_the_place_of_another_and_of_nothing_else(trained: TrainedModel) -> None:
     export(Path("given"))
     export(Path("given"))
     Path("own").mkdir()

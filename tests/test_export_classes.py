@@ -23,7 +23,7 @@ from pipeline.artifacts.paths import CARD, EVALUATION
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.lab.cli import app
 from pipeline.lab.export import onnx_model as onnx_file
 from pipeline.lab.export import transformers_vit as vision_transformer
@@ -47,7 +47,7 @@ pytest.importorskip("onnxscript")
 LAST = {"task__kind": "classify", "model__causal": True, "model__pooling": "last", "model__bias": False}
 
 
-def a_classifier(folder: Path, name: str, **changes: Any) -> Subject:
+def a_classifier(folder: Path, name: str, **changes: Any) -> TrainedModel:
     """One that an architecture holds."""
     return small_subject(folder, **a_model_of(name) | LAST | changes)
 
@@ -138,7 +138,7 @@ def test_patches_of_several_pixels_and_channels_are_laid_out_as_the_library_s(tm
         for weight in model.parameters():
             weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())) * 0.3)
     (given := tmp_path / "given").mkdir()
-    vision_transformer.write(given, Subject(model, task, None, runtime(), step=7))
+    vision_transformer.write(given, TrainedModel(model, task, None, runtime(), step=7))
     theirs = transformers.AutoModelForImageClassification.from_pretrained(given).eval()
     with torch.inference_mode():
         ours = model(inputs := task.standardised(images))
@@ -177,7 +177,7 @@ def apart(folder: Path, changes: dict[str, Any]) -> float:
     content = (folder / "given/model.onnx").read_bytes()
     network, inputs = onnx_file._plain(made)
     assert float(network(inputs[0]).std()) > 0.01, "a hundred times what they may be apart"
-    if made.reads is not None:
+    if made.text_tokenizer is not None:
         generator = torch.Generator().manual_seed(3)
         for rows, places in ((1, 1), (2, 12), (17, 5), (3, 9)):
             ids = torch.randint(made.tokenizer.vocabulary, (rows, places), generator=generator)
@@ -220,7 +220,7 @@ def test_a_file_that_tells_something_else_is_seen(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------------------- the verb
 
 
-def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Subject:
+def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> TrainedModel:
     """A project with a trained classifier, in which a test stands."""
     made = small_subject(folder, **changes)
     leave_model(folder, made)

@@ -32,7 +32,7 @@ from pipeline.engine.pretrained.source import load_network, open_pretrained
 from pipeline.engine.pretrained.transfer import load_initial_weights, load_teacher
 from pipeline.engine.setup import build_training
 from pipeline.identity import run_identity, tokenizer_digest
-from pipeline.inference.trained import Subject, open_model, open_snapshots
+from pipeline.inference.trained import TrainedModel, open_model, open_snapshots
 from pipeline.lab.export.transformers_text import write
 from pipeline.lab.import_command import adopt
 from pipeline.networks.transformer import GPT
@@ -46,7 +46,7 @@ def weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return dict(network.named_parameters())
 
 
-def leave(folder: Path, name: str, **changes: Any) -> Subject:
+def leave(folder: Path, name: str, **changes: Any) -> TrainedModel:
     """A project with a model that an architecture holds, as `ours` and, exported, as `theirs`."""
     made = subject(folder, **a_model_of(name, **changes))
     leave_model(folder, made)
@@ -59,7 +59,7 @@ def leave(folder: Path, name: str, **changes: Any) -> Subject:
     return made
 
 
-def params_of(made: Subject, **changes: Any) -> Params:
+def params_of(made: TrainedModel, **changes: Any) -> Params:
     assert isinstance(made.model, GPT)
     return knobs(**{f"model__{knob}": value for knob, value in made.model.knobs.model_dump().items()} | changes)
 
@@ -568,8 +568,8 @@ def test_a_list_of_snapshots_that_lies_is_one_line(one: dict[str, Any], tmp_path
     snapshots = read_json(listed)["snapshots"]
     write_json(listed, {"snapshots": [snapshots[0], snapshots[1] | one]})
     seal_folder(listed.parent)
-    with pytest.raises(UserError, match=r"snapshots\.json: is not a list of snapshots; `dvc repro` makes it anew$"):
-        [*open_snapshots(tmp_path / "models/trained", runtime(), sequences=1, toy="", tokens=tmp_path / "data/tokens")]
+    with pytest.raises(UserError, match=r"snapshots\.json: is not a list of snapshots; `dvc repro` makes it again$"):
+        [*open_snapshots(tmp_path / "models/trained", runtime(), sequences=1, toy_text="", tokens=tmp_path / "data/tokens")]
 
 
 # ---------------------------------------------------------------------------------------------------------------- the command

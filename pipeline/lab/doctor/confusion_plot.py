@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pipeline.figures.forms import say
+from pipeline.figures.forms import add_caption
 from pipeline.figures.style import styled
 from pipeline.lab.faults.faults import FAULTS
 
@@ -49,7 +49,7 @@ def draw(counted: Mapping[str, Mapping[str, int]], sentence: str) -> Figure:
                     )
         for spine in axes.spines.values():
             spine.set_visible(False)
-        say(figure, sentence)
+        add_caption(figure, sentence)
         return figure
 
 

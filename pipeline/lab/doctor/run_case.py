@@ -21,10 +21,10 @@ from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.sanity import numbers_at_start
 from pipeline.engine.setup import build_training
 from pipeline.engine.update_norms import UpdateNorms
-from pipeline.evaluation.baselines import by_counting, entropy
+from pipeline.evaluation.baselines import entropy, ngram_scores
 from pipeline.evaluation.contamination import overlap
 from pipeline.identity import digest, read_cached, run_identity, write_cached
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.lab.doctor.cases import MANUAL, Patient
 from pipeline.lab.faults import faults
 from pipeline.lab.faults.faults import FAULTS, Training
@@ -116,7 +116,7 @@ def _train(params: Params, fault: str, tokens: Path) -> Case:
 
 def _subjects(
     params: Params, progress: Progress, task: LanguageModelling, runtime: Runtime, keeper: Weights, tokens: Path
-) -> Iterator[Subject]:
+) -> Iterator[TrainedModel]:
     """The network, with whatever was spoilt in it, at each of its snapshots."""
     own = dict(progress.model.named_parameters())
     tokenizer = load_tokenizer(tokenizer_of(tokens))
@@ -125,7 +125,7 @@ def _subjects(
         for name, weight in own.items():
             weight.data.copy_(weights[name])
         updates = progress.updates.get(step, {})
-        yield Subject(
+        yield TrainedModel(
             progress.model, task, tokenizer, plain, step, params.probe.sequences, params.probe.toy_text, updates=updates
         )
 
@@ -138,7 +138,7 @@ def _levels(tokens: Path) -> dict[str, float]:
     """Nats a token of simpler predictors on the validation split, measured once for the same tokens."""
     kept = private_folder("trial") / "levels" / f"{sha256_of(tokens)[:32]}.json"
     if (told := read_cached(kept)) is None:
-        scores = [*by_counting(2, tokens), *entropy(tokens)]
+        scores = [*ngram_scores(2, tokens), *entropy(tokens)]
         told = {score.name: score.loss for score in scores if score.split == "validation"}
         write_cached(kept, told)
     return {name: float(loss) for name, loss in told.items()}

@@ -17,7 +17,7 @@ from pipeline.artifacts.writing import write_bytes, write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_config, tokenizer_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES, Architecture, nearest
 from pipeline.engine.pretrained.weight_map import TensorRow, pack
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.lab.export.fold_scales import folded, folded_knobs
 from pipeline.networks.classifier import Classifier
 from pipeline.networks.inits import width_ratio
@@ -65,7 +65,7 @@ def no_place(model: Model, knob: str, holds: tuple[object, ...], what: str) -> s
     return f"model.{knob}: {shown} has no place in {what}; {would} would do"
 
 
-def write(folder: Path, subject: Subject, name: str, stock: Architecture) -> None:
+def write(folder: Path, subject: TrainedModel, name: str, stock: Architecture) -> None:
     """All that the library reads: configurations, weights, tokenizer."""
     network, tokenizer = subject.model, subject.tokenizer
     assert isinstance(network, GPT | Classifier)

@@ -15,7 +15,7 @@ from pipeline.artifacts.writing import write_bytes, write_json
 from pipeline.engine.pretrained.architectures import normalized_value
 from pipeline.engine.pretrained.names import UNGATED, VIT, hidden_of
 from pipeline.engine.pretrained.weight_map import pack
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.lab.export.fold_scales import folded, folded_knobs
 from pipeline.lab.export.transformers_text import no_place
 from pipeline.networks.images import ImageTransformer
@@ -59,7 +59,7 @@ def problems(model: Model, image: tuple[int, ...]) -> Iterator[str]:
         yield no_place(model, knob, HOLDS.get(knob, dividing), f"transformers' {NAME}")
 
 
-def write(folder: Path, subject: Subject) -> None:
+def write(folder: Path, subject: TrainedModel) -> None:
     """All that the library reads: two configurations and the weights."""
     network, task = subject.model, subject.task
     assert isinstance(network, ImageTransformer) and isinstance(task, Vision)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.paths import MODEL, TOKENS, tokenizer_of
-from pipeline.lab.chat import open_trained, stranger
 from pipeline.lab.look.classifier import ClassifierPass, drawn, kind_of_trained, look_at
 from pipeline.lab.look.request import Request, read_ids, word_of
+from pipeline.lab.provenance.answers import other_run
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.schema import Params
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
     from pipeline.lab.look.activations import Dissection
     from pipeline.networks.transformer import GPT
     from pipeline.tokenizers.base import Tokenizer
@@ -117,23 +117,25 @@ def _network(asked: Request, params: Params, notes: list[str]) -> _Network:
     return _Network(f"after step {made.step:,}", made.model, made.runtime, made.tokenizer, made.tokenizer.vocabulary)
 
 
-def _trained(asked: Request, params: Params, notes: list[str]) -> Subject:
+def _trained(asked: Request, params: Params, notes: list[str]) -> TrainedModel:
     """The trained model or a snapshot of it, with a note where it is not of the knobs, code and data that are here."""
-    made = open_trained() if asked.step == "last" else _snapshot(asked.step, params)
-    notes += [line] if (line := stranger()) else []
+    from pipeline.inference.trained import open_trained
+
+    made = open_trained(params.runtime) if asked.step == "last" else _snapshot(asked.step, params)
+    notes += [line] if (line := other_run(params)) else []
     return made
 
 
-def _snapshot(step: str, params: Params) -> Subject:
+def _snapshot(step: str, params: Params) -> TrainedModel:
     """The subject at a step at which the training kept it."""
-    if not TRAINED.exists():
-        open_trained()  # which says what is missing
-
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.inference.trained import open_snapshots
+    from pipeline.inference.trained import open_snapshots, open_trained
+
+    if not TRAINED.exists():
+        open_trained(params.runtime)  # which says what is missing
 
     wanted, kept = int(re.sub("[_,]", "", step)), list[int]()
-    for made in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=1, toy=""):
+    for made in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=1, toy_text=""):
         if made.step == wanted:
             return made
         kept.append(made.step)

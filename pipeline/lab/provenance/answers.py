@@ -45,6 +45,12 @@ def of_trained(knobs: Params) -> Verdict:
     return MATCHES  # what cannot be read is refused by whoever opens it
 
 
+def other_run(knobs: Params) -> str:
+    """A line that says of which other knobs, code or data models/trained is; "" where it belongs to these."""
+    origin = of_trained(knobs)
+    return "" if origin else f"{MODEL.parent}: this model is of another run: {origin.says}; `dvc repro` trains that of this one"
+
+
 def of_commits(names: Iterable[str], paths: Sequence[Path]) -> dict[str, dict[Path, Verdict]]:
     """The same of the files of many commits: name -> path -> verdict; what a commit says is kept, for it never changes.
 

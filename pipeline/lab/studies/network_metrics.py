@@ -14,11 +14,11 @@ from torch import Tensor
 from pipeline.artifacts.paths import tokenizer_of
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.params.errors import UserError
 from pipeline.params.stages import Probe
 from pipeline.probes.attention.induction import repeated
-from pipeline.probes.passes.forward_backward import forward
+from pipeline.probes.passes.forward import forward
 from pipeline.probes.summary import NUMBERS, summary
 from pipeline.probes.table import PROBES
 from pipeline.tasks.base import Task
@@ -38,18 +38,18 @@ def numbers_of(
     with progress.optimizer.eval_weights():
         reads = load(saved) if (saved := tokenizer_of(tokens)).exists() else None  # who looks at images reads nothing
         iterations = probe.sharpness_iterations or ITERATIONS
-        subject = Subject(progress.model, task, reads, runtime, progress.step, probe.sequences, "", iterations)
+        subject = TrainedModel(progress.model, task, reads, runtime, progress.step, probe.sequences, "", iterations)
         own = {name: READERS[name](subject) for name in wanted if name in READERS}
         needed = {NUMBERS[name][0] for name in wanted if name in NUMBERS and name not in own}
         readings = {name: reading for name in needed if (reading := PROBES[name].read(subject)) is not None}
         return {name: value for name, value in summary(readings).items() if name in wanted} | own
 
 
-def accuracy_on(split: str) -> Callable[[Subject], float]:
+def accuracy_on(split: str) -> Callable[[TrainedModel], float]:
     """The share of the targets of a split, over examples spread evenly, that the network tells right as it is used."""
 
     @torch.no_grad()
-    def accuracy(subject: Subject) -> float:
+    def accuracy(subject: TrainedModel) -> float:
         size, right, count = subject.task.size(split), 0, 0
         rows = np.unique(np.linspace(0, size - 1, min(size, EXAMPLES)).astype(np.int64))
         for some in np.array_split(rows, -(-len(rows) // TOGETHER)):
@@ -63,7 +63,7 @@ def accuracy_on(split: str) -> Callable[[Subject], float]:
 
 
 @torch.no_grad()
-def exact_answers(subject: Subject) -> float:
+def exact_answers(subject: TrainedModel) -> float:
     """The share of held-out questions that are answered as the text answers them, to the last token.
 
     A question is a document up to its = (012+934=), its answer the rest of it; each token of an answer is the likeliest after
@@ -82,7 +82,7 @@ def exact_answers(subject: Subject) -> float:
     return right / sum(len(answers) for _, answers in questions) if questions else math.nan
 
 
-def held_out_questions(subject: Subject) -> list[tuple[Int[Tensor, "N Q"], Int[Tensor, "N A"]]]:
+def held_out_questions(subject: TrainedModel) -> list[tuple[Int[Tensor, "N Q"], Int[Tensor, "N A"]]]:
     """Questions and answers of the validation split, spread evenly; those of equal lengths together.
 
     Raises:
@@ -103,7 +103,7 @@ def held_out_questions(subject: Subject) -> list[tuple[Int[Tensor, "N Q"], Int[T
 
 
 @torch.no_grad()
-def repeat_loss(subject: Subject) -> float:
+def repeat_loss(subject: TrainedModel) -> float:
     """Nats a token, on the second copies of blocks of random tokens, each block of another length; the first token of a copy is
     left out, which nothing foretells.
 
@@ -121,7 +121,7 @@ def repeat_loss(subject: Subject) -> float:
 
 
 @torch.no_grad()
-def token_spread(subject: Subject) -> float:
+def token_spread(subject: TrainedModel) -> float:
     """How far the features of different tokens, after the last block, are from their mean: its root mean square over theirs.
 
     Near 1 where tokens differ in most of what they are; 0 where all have become one, whose differences the rounding makes. (Of
@@ -134,7 +134,7 @@ def token_spread(subject: Subject) -> float:
     return float((tokens - tokens.mean(dim=0)).norm() / tokens.norm())
 
 
-READERS: dict[str, Callable[[Subject], float]] = {
+READERS: dict[str, Callable[[TrainedModel], float]] = {
     "training_accuracy": accuracy_on("train"),
     "test_accuracy": accuracy_on("test"),
     "exact_answers": exact_answers,

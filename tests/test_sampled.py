@@ -1,4 +1,4 @@
-"""What a model writes and what is read off it: every measure beside the plainest way to compute it."""
+"""Texts sampled in a batch, and the readings of them, each compared with the plainest way to compute it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from subjects import TEXT, machine, subject
 
-from pipeline.probes.passes.generate import SEED, TEMPERATURE, TEXTS, written
+from pipeline.probes.passes.samples import SEED, TEMPERATURE, TEXTS, sampled_ids
 from pipeline.probes.samples import memorized_length as copying
 from pipeline.probes.samples.memorized_length import copied_length, matched
 from pipeline.probes.samples.sample_quality import distinct, documents, sample_quality
@@ -29,7 +29,7 @@ def numbers(reading: Reading | None) -> dict[str, float]:
 
 def test_a_machine_writes_what_it_must(tmp_path: Path) -> None:
     made = machine(tmp_path, {256: ord("a"), ord("a"): ord("b"), ord("b"): ord("\n"), ord("\n"): 256})
-    ids = written(made)
+    ids = sampled_ids(made)
     assert ids is not None
     assert ids.tolist() == [[ord("a"), ord("b"), ord("\n"), 256] * 3] * TEXTS
     assert documents(made, ids.numpy()) == ["ab\n"] * 3 * TEXTS
@@ -47,7 +47,7 @@ def test_texts_written_at_once_through_the_cache_are_those_of_whole_passes(tmp_p
             logits = made.model(ids)[:, -1]
             waiting = torch.empty_like(logits).exponential_(generator=generator)
             ids = torch.cat((ids, (logits / TEMPERATURE - waiting.log()).argmax(dim=-1, keepdim=True)), dim=1)
-    found = written(made)
+    found = sampled_ids(made)
     assert found is not None
     assert torch.equal(found, ids[:, 1:])
     assert len(set(map(tuple, found.tolist()))) > 10
@@ -90,7 +90,7 @@ def test_a_model_that_writes_by_heart_is_told_by_how_long_it_does_in_characters(
     order = [256, *"ü€1 \t\n".encode(), ord("w")]
     made = machine(tmp_path, dict(zip(order, [*order[1:], 0], strict=True)), ByteTokenizer(has_end=True), text=text)
     assert numbers(copied_length(made)) == {"longest copy": 4}, "of nine bytes: three letters, and blanks, which count once"
-    monkeypatch.setattr(copying, "LOOKED_AT", 5)
+    monkeypatch.setattr(copying, "SEARCHED", 5)
     reading = copied_length(replace(made))
     assert numbers(reading) == {"longest copy": 2}
     assert reading is not None
