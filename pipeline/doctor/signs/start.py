@@ -54,7 +54,7 @@ START = {
     ),
     "start_loss": Sign(
         start_loss,
-        "Before the first step the loss is {value} nats above uniform guessing (ln V).",
+        "Before the first step the loss is {value} nats above that of uniform guessing.",
         Range(FITTED, high=1.2, sick_high=2.8),
         "loss",
     ),
