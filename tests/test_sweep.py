@@ -27,8 +27,8 @@ from subjects import machine
 from pipeline.artifacts.paths import labels_of
 from pipeline.figures.style import png
 from pipeline.lab.dvc.base_params import BaseParams
-from pipeline.lab.faults.faults import FAULTS
-from pipeline.lab.faults.sanity_faults import BREACHES
+from pipeline.lab.faults.sanity_faults import SANITY_FAULTS
+from pipeline.lab.faults.table import FAULTS
 from pipeline.lab.studies import grid, sweep
 from pipeline.lab.studies import panels as album
 from pipeline.lab.studies import report as findings
@@ -643,7 +643,7 @@ def test_one_batch_is_learned_by_heart_and_labels_that_change_are_not() -> None:
 # ------------------------------------------------------------------------------------------------------- what runs are
 
 
-@pytest.mark.parametrize("name", [*FAULTS, *BREACHES])
+@pytest.mark.parametrize("name", [*FAULTS, *SANITY_FAULTS])
 def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
     parts = PARTS | {"vary": {"network": {"sound": {}, "sick": {"fault": name}}}, "check": [{"at_most": {"value": 9.0}}]}
     variants = list(grid.read(parts).variants(with_knobs(read_yaml(TOP / "params.yaml"), KNOBS)))

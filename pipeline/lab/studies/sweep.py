@@ -136,15 +136,12 @@ def kept_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | Non
     params = variant.params
     described: dict[str, Any] = params.model_dump(include={"seed", "task", "model", "train"})
     described["precision"] = Runtime(params.runtime, params.train.precision).precision
-    described["record"] = sha256_of(PIPELINE / "lab/studies/run_one.py")
+    described["record"] = [sha256_of(PIPELINE / "lab/training"), sha256_of(PIPELINE / "lab/studies/run_variant.py")]
     if read:
         described |= {"read": read, "probe": params.probe.model_dump()}
         described["readers"] = [sha256_of(PIPELINE / "probes"), sha256_of(PIPELINE / "lab/studies/network_metrics.py")]
     if variant.fault:
-        described |= {
-            "fault": variant.fault,
-            "faults": [sha256_of(PIPELINE / f"lab/{file}.py") for file in ("faults", "breaches")],
-        }
+        described |= {"fault": variant.fault, "faults": sha256_of(PIPELINE / "lab/faults")}
     return private_folder("sweeps") / "runs" / f"{run_identity('train', described, {str(TOKENS): tokens})}.json"
 
 
@@ -156,8 +153,8 @@ def record_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
     assert kept is not None
     if (told := read_cached(kept)) is not None:
         return Record(**told)
-    from pipeline.lab.studies.run_one import trained
+    from pipeline.lab.studies.run_variant import run_variant
 
-    record = trained(variant, tokens, read)
+    record = run_variant(variant, tokens, read)
     write_cached(kept, asdict(record))
     return record

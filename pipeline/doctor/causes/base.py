@@ -1,4 +1,4 @@
-"""What a cause of sickness is, and what its commands and hints are made of."""
+"""The class of causes, and what their hints and commands are made of."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.doctor.case import Case
-from pipeline.doctor.ranges import Side
+from pipeline.doctor.signs.base import Side
 
 
 @dataclass(frozen=True)
 class Hint:
-    """What a knob says for a cause: not a symptom, only a reason to think of it first."""
+    """What a knob's value adds to the points of a cause. It raises no symptom; it only makes the cause more or less likely."""
 
     vote: float
     holds: Callable[[Case], bool]
@@ -30,7 +30,7 @@ def in_classes(case: Case) -> bool:
 
 
 def in_blocks(case: Case) -> bool:
-    """Where there is a stream with residuals."""
+    """Where there is a residual stream."""
     return case.kind != "vision" or case.knob("model.network") in ("cnn", "transformer")
 
 
@@ -47,40 +47,40 @@ class Cause:
     """Something that makes runs sick.
 
     Attributes:
-        says: what it is and why it shows as it does, for a learner.
-        knob: to turn; "" where it is in the code.
-        overrides: the options of the experiment that would tell, with this run's own values turned.
-        tells: what its outcome would say.
+        description: what it is and what it does to a run, for a learner.
+        knob: the knob to change; "" where it is in the code.
+        overrides: the options of the experiment that would confirm it, computed from this run's own values.
+        expected: what the outcome of that experiment would mean.
         votes: "sign side" -> points.
         hints: what the knobs add.
-        program: what runs it.
-        fits: whether there can be such a thing in a run at all; else it is not thought of.
+        program: the command that runs the experiment.
+        applies: whether a run can have this cause at all; otherwise it is not considered.
     """
 
-    says: str
+    description: str
     knob: str
     overrides: Callable[[Case], str]
-    tells: str
+    expected: str
     votes: Mapping[str, float]
     hints: tuple[Hint, ...] = field(default=())
     program: str = "dvc exp run"
-    fits: Callable[[Case], bool] = anywhere
+    applies: Callable[[Case], bool] = anywhere
 
     def command(self, case: Case) -> str:
-        """The experiment that would tell, to be pasted."""
+        """The experiment that would confirm it, ready to paste."""
         return f"{self.program} {self.overrides(case)}".strip()
 
-    def ballots(self) -> Iterator[tuple[str, Side, float]]:
+    def parsed_votes(self) -> Iterator[tuple[str, Side, float]]:
         """(sign, side, points) of every vote."""
-        for spoken, points in self.votes.items():
-            sign, _, side = spoken.rpartition(" ")
-            assert side in ("low", "healthy", "high"), spoken
+        for vote, points in self.votes.items():
+            sign, _, side = vote.rpartition(" ")
+            assert side in ("low", "healthy", "high"), vote
             yield sign, side, points  # type: ignore[misc]
 
 
-def scaled(knob: str, factor: float, otherwise: float) -> Callable[[Case], str]:
+def scaled(knob: str, factor: float, default: float) -> Callable[[Case], str]:
     """-S with the run's own value times a factor."""
-    return lambda case: f"-S {knob}={float(case.knob(knob, otherwise)) * factor:.3g}"
+    return lambda case: f"-S {knob}={float(case.knob(knob, default)) * factor:.3g}"
 
 
 def override(options: str) -> Callable[[Case], str]:

@@ -1,4 +1,4 @@
-"""The doctor's own trial: who comes to it, how it is counted, and that a small one ends as the large one does."""
+"""The benchmark of the doctor: its runs, its figures, and that a small one ends as the large one does."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from small import TOP
 from pipeline.artifacts.paths import private_folder
 from pipeline.doctor.case import Case
 from pipeline.doctor.diagnose import diagnose
-from pipeline.doctor.ranges import FITTED, RANGES
-from pipeline.lab.doctor import run_case as examination
+from pipeline.doctor.signs.base import FITTED
+from pipeline.doctor.signs.table import SIGNS
+from pipeline.lab.doctor import run_case
 from pipeline.lab.doctor.benchmark import Outcome, Rate, cases_of, confusion, diagnosed, error_rates, run_benchmark
-from pipeline.lab.doctor.cases import FITTED_ON, HELD_OUT, RECIPES, TASKS, VARIANTS, Patient, patients
+from pipeline.lab.doctor.cases import FITTED_ON, HELD_OUT, RECIPES, TASKS, VARIANTS, BenchmarkRun, benchmark_runs
 from pipeline.lab.doctor.confusion_plot import draw
 from pipeline.lab.doctor.fit_ranges import fitted, lines
 from pipeline.lab.dvc.base_params import BaseParams
-from pipeline.lab.faults.faults import FAULTS
+from pipeline.lab.faults.base import nothing
+from pipeline.lab.faults.table import FAULTS
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 
-STANDING = read_yaml(TOP / "params.yaml")
+BASE = read_yaml(TOP / "params.yaml")
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A clone in which we stand."""
+    """A clone, as the current directory."""
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(TOP / name, tmp_path)
     (tmp_path / "pipeline").symlink_to(TOP / "pipeline")
@@ -39,21 +41,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-# ------------------------------------------------------------------------------------------------------------ who comes in
+# ------------------------------------------------------------------------------------------------------------ runs
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_fault_comes_once_a_seed_and_recipe_and_all_knobs_are_valid(task: str) -> None:
-    comers = list(patients({task: TASKS[task]}, seeds=3, healthy=len(VARIANTS)))
-    sick = [(one.fault, one.recipe, one.seed) for one in comers if one.fault]
+def test_every_fault_runs_once_per_seed_and_recipe_with_valid_knobs(task: str) -> None:
+    runs = list(benchmark_runs({task: TASKS[task]}, seeds=3, healthy=len(VARIANTS)))
+    sick = [(one.fault, one.recipe, one.seed) for one in runs if one.fault]
     assert sick == [(fault, recipe, seed) for fault in FAULTS for seed, recipe in enumerate(RECIPES, start=1)]
-    well = [one for one in comers if not one.fault]
-    assert len({json.dumps(one.params(STANDING).model_dump()) for one in well}) == len(VARIANTS)
+    well = [one for one in runs if not one.fault]
+    assert len({json.dumps(one.params(BASE).model_dump()) for one in well}) == len(VARIANTS)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_fault_is_put_on_top_of_a_recipe(recipe: str) -> None:
-    healthy, fast = (Patient("markov", recipe, 1, fault).params(STANDING) for fault in ("", "rate x30"))
+    healthy, fast = (BenchmarkRun("markov", recipe, 1, fault).params(BASE) for fault in ("", "rate x30"))
     assert fast.train.lr == pytest.approx(30 * healthy.train.lr)
     assert healthy.train.lr == RECIPES[recipe]["train.lr"]
 
@@ -73,7 +75,7 @@ def test_a_rate_has_wilsons_interval(hits: int, of: int) -> None:
 
 
 def outcome(fault: str, finding: str, *causes: str) -> Outcome:
-    return Outcome(Patient("markov", "house", 1, fault), finding, causes, causes[1:], None)
+    return Outcome(BenchmarkRun("markov", "house", 1, fault), finding, causes, causes[1:], None)
 
 
 def test_found_right_and_false_are_counted() -> None:
@@ -88,7 +90,7 @@ def test_found_right_and_false_are_counted() -> None:
     assert found == {
         "found": (2, 3),
         "right cause among the first 2": (1, 3),
-        "the same without seeing the knobs": (1, 3),
+        "the same with the knobs hidden": (1, 3),
         "false alarms": (1, 2),
     }
     assert confusion(outcomes) == {
@@ -102,7 +104,7 @@ def test_found_right_and_false_are_counted() -> None:
 
 def test_an_unknown_fault_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"there is no 'rate x3'\. Did you mean 'rate x30'"):
-        run_benchmark(BaseParams(STANDING), seeds=1, healthy=0, only=["rate x3"])
+        run_benchmark(BaseParams(BASE), seeds=1, healthy=0, only=["rate x3"])
 
 
 def test_a_bound_lies_between_the_last_healthy_run_and_the_sick_ones() -> None:
@@ -110,28 +112,35 @@ def test_a_bound_lies_between_the_last_healthy_run_and_the_sick_ones() -> None:
         levels = {"uniform": 4.0, "unigram": 3.0, "bigram": 2.0}
         return Case(train={"step": [1.0, 2.0], "loss": [4.0, loss]}, levels=levels)
 
-    well = {Patient("markov", "house", number): case(2.0 + 0.1 * number) for number in range(3)}
-    sick = {Patient("markov", "house", number, "labels shuffled"): case(3.0) for number in range(4)}
+    well = {BenchmarkRun("markov", "house", number): case(2.0 + 0.1 * number) for number in range(3)}
+    sick = {BenchmarkRun("markov", "house", number, "labels shuffled"): case(3.0) for number in range(4)}
     found = fitted(well | sick)["beyond_unigram"]
-    assert RANGES["beyond_unigram"].origin == FITTED
+    assert SIGNS["beyond_unigram"].range.origin == FITTED
     assert (found.low, found.sick_low) == pytest.approx((0.6, 0.4))
-    assert '    "beyond_unigram": Range(FITTED, low=0.6, sick_low=0.4),' in list(lines({"beyond_unigram": found}))
+    assert "beyond_unigram: Range(FITTED, low=0.6, sick_low=0.4)," in list(lines({"beyond_unigram": found}))
 
 
-# ----------------------------------------------------------------------------------------------------------- a small trial
+# ----------------------------------------------------------------------------------------------------------- a small benchmark
 
 
 @pytest.mark.slow
-def test_a_small_trial_finds_what_runs_have_and_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_benchmark_finds_the_faults_and_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"train.steps": 100, "prepare.generated_chars": 60_000}
-    wanted = [Patient("markov", "house", 1, fault, small) for fault in ("", "rate x30", "no mask", "frozen block")]
+    wanted = [BenchmarkRun("markov", "house", 1, fault, small) for fault in ("", "rate x30", "no mask", "frozen block")]
     done: list[Any] = []
-    cases = cases_of(wanted, STANDING, lambda: done.append(1))
+    cases = cases_of(wanted, BASE, lambda: done.append(1))
     assert len(done) == len(wanted)
-    outcomes = {one.patient.fault: one for one in diagnosed(cases)}
+    outcomes = {one.run.fault: one for one in diagnosed(cases)}
     assert not outcomes.pop("").found
     assert all(one.found and one.right for one in outcomes.values())
     assert len(list(private_folder("trial").glob("*.json"))) == len(wanted)
-    monkeypatch.setattr(examination, "fit", None)  # nothing may be trained again
-    again = {patient: examination.case_of(patient, STANDING) for patient in wanted}
-    assert [diagnose(again[patient]) for patient in wanted] == [diagnose(cases[patient]) for patient in wanted]
+    monkeypatch.setattr(run_case, "run_one", None)  # nothing may be trained again
+    again = {run: run_case.case_of(run, BASE) for run in wanted}
+    assert [diagnose(again[run]) for run in wanted] == [diagnose(cases[run]) for run in wanted]
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.inject is not nothing])
+def test_a_kept_case_depends_on_the_code_of_every_fault(name: str) -> None:
+    file = Path(*FAULTS[name].inject.__module__.split(".")).with_suffix(".py")
+    assert (TOP / file).exists()
+    assert run_case.FAULT_CODE in file.parents
