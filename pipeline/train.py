@@ -47,7 +47,7 @@ def main() -> None:
         resumed = checkpoints.restore(progress)
         shown = display(params.runtime.progress, train.steps, progress.step, progress.targets, task.unit)
         if runtime.tuned:
-            shown.say(f"as `rally tune-device` found it fastest: {runtime}")
+            shown.say(f"as `rally autotune` found it fastest: {runtime}")
         for line in formatted(sanity):
             shown.say(line)
         if resumed:

@@ -23,7 +23,7 @@ from pipeline.artifacts.writing import write_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
 from pipeline.identity import tokenizer_digest
 from pipeline.lab.export.transformers_text import write
-from pipeline.lab.import_command import adopt
+from pipeline.lab.fine_tuning import adopt
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 

@@ -30,7 +30,7 @@ from pipeline.lab.export import transformers_vit as vision_transformer
 from pipeline.lab.export.export import export
 from pipeline.lab.export.transformers_text import placed, write
 from pipeline.lab.export.transformers_vit import HOLDS, lacks
-from pipeline.lab.import_command import adopt
+from pipeline.lab.fine_tuning import adopt
 from pipeline.networks.convolution import SHRINKS
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS

@@ -34,7 +34,7 @@ from pipeline.engine.setup import build_training
 from pipeline.identity import identity, tokenizer_digest
 from pipeline.inference.trained import Subject, open_model, open_snapshots
 from pipeline.lab.export.transformers_text import write
-from pipeline.lab.import_command import adopt
+from pipeline.lab.fine_tuning import adopt
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.schema import Params

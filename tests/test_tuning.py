@@ -190,6 +190,6 @@ def test_a_project_forgets_by_the_command(tmp_path: Path, monkeypatch: pytest.Mo
     from pipeline.lab.cli import app
 
     keep(FOUND, "cpu")
-    done = CliRunner().invoke(app, ["tune-device", "--forget"])
+    done = CliRunner().invoke(app, ["autotune", "--forget"])
     assert done.exit_code == 0, done.output
     assert tuned_for("cpu") is None

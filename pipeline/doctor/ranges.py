@@ -38,7 +38,7 @@ class Range:
 
 RULE = "a rule: "
 THUMB = "a rule of thumb, wider than what the fitted runs would bear: other batches, lengths and texts move it"
-FITTED = "fitted: `rally doctor trial --fit` on markov, addition and sums (30 healthy runs, 180 with a fault)"
+FITTED = "fitted: `rally doctor benchmark --fit` on markov, addition and sums (30 healthy runs, 180 with a fault)"
 
 RANGES: dict[str, Range] = {
     # before the first step

@@ -34,7 +34,7 @@ def reason_to_stop(rows: Rows, steps: int, warmup: float, uniform: float) -> str
         uniform: the loss of blind guessing.
 
     Source: of the idea, Godbole et al., "Deep Learning Tuning Playbook", 2023 (unstable workloads); the numbers are rules of
-    ours, on the safe side: of the 60 healthy runs of `rally doctor trial` they end none.
+    ours, on the safe side: of the 60 healthy runs of `rally doctor benchmark` they end none.
     """
     if not rows or rows[-1]["step"] < (warmup + 2 * WINDOW) * steps:
         return ""

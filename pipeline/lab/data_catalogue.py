@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import typer
+
+from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError
 from pipeline.params.names import DATASETS, names_in, suggest
 
@@ -30,6 +33,13 @@ class DataSet(NamedTuple):
     comes: str
     knobs: str
     split: str
+
+
+def data(name: Annotated[str | None, typer.Argument(help="Describe this one.")] = None) -> None:
+    """List the data sets to learn from, or describe one."""
+    enter_project()
+    for line in description(name) if name else listing():
+        print(line)
 
 
 def listing() -> Iterator[str]:

@@ -21,9 +21,9 @@ from pipeline.artifacts.reading import read_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.figures import forms
 from pipeline.inference.trained import Subject, open_snapshots
-from pipeline.lab.chat import open_trained
 from pipeline.lab.look.trace import trace
 from pipeline.lab.project import top_folder
+from pipeline.lab.trained_model import open_trained
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.load import load

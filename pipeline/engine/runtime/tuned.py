@@ -1,4 +1,4 @@
-"""What `rally tune-device` found to be fastest on this machine, for the `auto` settings of every clone of its user.
+"""What `rally autotune` found to be fastest on this machine, for the `auto` settings of every clone of its user.
 
 Beside the downloads and not in a clone, so that two clones still leave equal bytes.
 """

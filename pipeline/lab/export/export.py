@@ -32,14 +32,14 @@ def export(folder: Path, to: Way = "auto") -> str:
         UserError: there is no trained model, the folder is somebody else's, the network has no place there, or a package is
             missing.
     """
-    from pipeline.lab.chat import open_trained, stranger
+    from pipeline.lab.trained_model import of_another_run, open_trained
 
     made_by = of_today(read_json(paths.MODEL.with_suffix(".json"), "model", "sha256"))
     if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
         raise UserError(f"{folder}: is there already, and no folder that `rally export` wrote; a new name would do")
     way = _way(made_by, to)
     subject = open_trained()
-    if line := stranger():
+    if line := of_another_run():
         print(line, file=sys.stderr)
 
     from pipeline.corpus.store.text import whole

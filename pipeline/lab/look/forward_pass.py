@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.paths import MODEL, TOKENS, tokenizer_of
-from pipeline.lab.chat import open_trained, stranger
 from pipeline.lab.look.classifier import ClassifierPass, drawn, kind_of_trained, look_at
 from pipeline.lab.look.request import Request, read_ids, word_of
+from pipeline.lab.trained_model import of_another_run, open_trained
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.schema import Params
@@ -120,7 +120,7 @@ def _network(asked: Request, params: Params, notes: list[str]) -> _Network:
 def _trained(asked: Request, params: Params, notes: list[str]) -> Subject:
     """The trained model or a snapshot of it, with a note where it is not of the knobs, code and data that are here."""
     made = open_trained() if asked.step == "last" else _snapshot(asked.step, params)
-    notes += [line] if (line := stranger()) else []
+    notes += [line] if (line := of_another_run()) else []
     return made
 
 

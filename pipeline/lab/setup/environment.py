@@ -94,7 +94,7 @@ def _torch_lines() -> dict[str, str]:
 
 def _tuned(runtime: Runtime) -> str:
     if runtime.tuned is None:
-        return "not tuned (`rally tune-device` measures what is fastest)"
+        return "not tuned (`rally autotune` measures what is fastest)"
     return f"tuned on {runtime.tuned.measured_on}"
 
 

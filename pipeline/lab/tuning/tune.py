@@ -1,4 +1,4 @@
-"""`rally tune-device`: what was found to be the fastest way to run, as a table and as what `auto` means from then on."""
+"""`rally autotune`: what was found to be the fastest way to run, as a table and as what `auto` means from then on."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def tune(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -
         console.print("Nothing was faster than what `auto` meant by more than noise.", highlight=False)
     console.print(
         f"From now on `auto` means here: {best}. Runs in another precision are other runs: compare what is trained from now on"
-        " with each other. `rally tune-device --forget` undoes it.",
+        " with each other. `rally autotune --forget` undoes it.",
         highlight=False,
         markup=False,
         soft_wrap=True,
