@@ -265,7 +265,7 @@ def test_a_window_of_mistrals_that_is_null_or_not_below_the_context_is_full_atte
 ) -> None:
     made = leave(tmp_path, "mistral", model__window=5)
     assert isinstance(made.model, GPT)
-    length = made.model.knobs.length
+    length = made.model.knobs.context_length
     rewritten("config.json", lambda said: said | {"sliding_window": window})(tmp_path / "theirs")
     network = network_of(open_pretrained(tmp_path / "theirs"), made.model.knobs)
     assert network.knobs.attention == "full" and length == 12

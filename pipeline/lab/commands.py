@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
+
+if TYPE_CHECKING:
+    from pipeline.params.schema import Params
 
 RENAMED = {
     "mend": "repair",
@@ -86,3 +89,20 @@ def print_notes(lines: Iterable[str]) -> None:
     """Print lines that are not results to stderr."""
     for line in lines:
         print(line, file=sys.stderr)
+
+
+def params_with(overrides: Sequence[str]) -> Params:
+    """The knobs of params.yaml with -S overrides of one experiment.
+
+    Raises:
+        UserError: a knob cannot be used, or has several values.
+    """
+    from pipeline.lab.dvc.overrides import check, expand
+    from pipeline.params.load import load
+
+    if not overrides:
+        return load()  # in half of the time: DVC's grammar of -S is not needed
+    checked = check(expand(overrides))
+    if len(checked) > 1:
+        raise UserError(f"-S: these are {len(checked)} experiments (a knob has several values); one at a time")
+    return checked[0]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.lab.dvc.git import Entry, Repository
-from pipeline.lab.repair.interrupted import _is_of_dvc, _note_of
 
 SOON = 60  # seconds within which DVC does the next thing, also on a busy machine
 
@@ -61,9 +61,9 @@ def taken_off_to_write_down(git: Repository, moves: list[Entry], since: float) -
 
 
 def taken_off_to_run(git: Repository, moves: list[Entry], running: str) -> HeadMove | None:
-    entries = moves[1:] if moves and _is_of_dvc(git, moves[0]) else moves
+    entries = moves[1:] if moves and is_of_dvc(git, moves[0]) else moves
     move = _move(entries)
-    begun = _note_of(git, running).stat().st_mtime
+    begun = note_of(git, running).stat().st_mtime
     if not move or (move.branch and not (_is_restored_to(entries[1:], move.branch) and move.time <= begun + SOON)):
         return None
     return move if git.commit("refs/exps/exec/EXEC_HEAD") == move.commit else None
@@ -71,7 +71,7 @@ def taken_off_to_run(git: Repository, moves: list[Entry], running: str) -> HeadM
 
 def ended_run(git: Repository, moves: list[Entry]) -> HeadMove | None:
     """DVC has committed the experiment and taken its marks away, all but the last."""
-    if not moves or not _is_of_dvc(git, moves[0]) or git.branch():
+    if not moves or not is_of_dvc(git, moves[0]) or git.branch():
         return None
     move = _move(moves[1:])
     return move if move and (not move.branch or _is_restored_to(moves[2:], move.branch)) else None
@@ -94,3 +94,17 @@ def taken_off_to_apply(git: Repository, moves: list[Entry]) -> HeadMove | None:
 def _is_restored_to(entries: list[Entry], branch: str) -> bool:
     found = RESTORED.fullmatch(entries[0].message) if entries else None
     return found is not None and found[1] == branch
+
+
+def is_of_dvc(git: Repository, entry: Entry) -> bool:
+    """Whether a line of the reflog is DVC's commit of an experiment: by its words, or as what an experiment points at."""
+    if not entry.message.startswith("commit: "):
+        return False
+    named = git("for-each-ref", "--format=%(refname)", f"--points-at={entry.commit}", "refs/exps").splitlines()
+    return entry.message.startswith("commit: dvc: commit experiment ") or any(
+        re.fullmatch(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,}/.+", name) for name in named
+    )
+
+
+def note_of(git: Repository, commit: str) -> Path:
+    return git.root / f".dvc/tmp/exps/run/{commit}/{commit}.run"

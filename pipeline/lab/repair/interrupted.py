@@ -19,6 +19,7 @@ from pipeline.lab.repair.head_moves import (
     HeadMove,
     ended_run,
     head_moves,
+    note_of,
     taken_off_to_apply,
     taken_off_to_run,
     taken_off_to_write_down,
@@ -124,21 +125,7 @@ def _files_are_of_dvc(git: Repository, moves: list[Entry], running: str) -> bool
 def _running_here(git: Repository) -> str:
     """The commit of the experiment that has begun to run in this worktree and did not end."""
     commit = git.commit(MERGE)
-    return commit if commit and _note_of(git, commit).exists() else ""
-
-
-def _note_of(git: Repository, commit: str) -> Path:
-    return git.root / f".dvc/tmp/exps/run/{commit}/{commit}.run"
-
-
-def _is_of_dvc(git: Repository, entry: Entry) -> bool:
-    """Whether a line of the reflog is DVC's commit of an experiment: by its words, or as what an experiment points at."""
-    if not entry.message.startswith("commit: "):
-        return False
-    named = git("for-each-ref", "--format=%(refname)", f"--points-at={entry.commit}", "refs/exps").splitlines()
-    return entry.message.startswith("commit: dvc: commit experiment ") or any(
-        re.fullmatch(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,}/.+", name) for name in named
-    )
+    return commit if commit and note_of(git, commit).exists() else ""
 
 
 def _head_back(git: Repository, move: HeadMove) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.lab.commands import SetParam
+from pipeline.lab.commands import SetParam, params_with
 from pipeline.lab.project import enter_project
 
 
@@ -23,9 +23,7 @@ def check_model(
     checks at its start. Ends with status 1 if one of them fails.
     """
     enter_project()
-    from pipeline.lab.studies.recipes import knobs_with
-
-    params = knobs_with(set_param or [])
+    params = params_with(set_param or [])
     from rich.console import Console
 
     from pipeline.lab.sanity import check
