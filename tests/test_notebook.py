@@ -17,7 +17,7 @@ from subjects import leave_model, runtime, small_subject, subject
 
 from pipeline.artifacts.paths import MODEL, READINGS
 from pipeline.inference.trained import Subject, open_snapshots
-from pipeline.lab.look.activations import dissect
+from pipeline.lab.look.activations import record_pass
 from pipeline.lab.notebook import activations, draw, load_model, reading, saved_readings
 from pipeline.params.errors import UserError
 from pipeline.params.load import load
@@ -75,7 +75,7 @@ def test_activations_are_those_of_rally_look(inside: Path) -> None:
     model = load_model()
     seen = activations(model, "the cat")
     ids = [int(token) for token in model.tokenizer.encode("the cat")]
-    looked = {one.name: one for one in dissect(model.model, ids, model.runtime).activations}
+    looked = {one.name: one for one in record_pass(model.model, ids, model.runtime).activations}
     assert list(seen) == list(looked)
     for name, tensor in seen.items():
         assert tuple(tensor.shape) == looked[name].shape

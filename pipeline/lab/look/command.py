@@ -53,7 +53,7 @@ def look(
     from pipeline.lab.look import classifier_html, classifier_terminal, html, terminal
     from pipeline.lab.look.classifier import ClassifierPass
 
-    chosen = terminal.head_named(head, found.maps)
+    chosen = terminal.parse_head(head, found.maps)
     if page is None and not show_it:
         console = Console(highlight=False)
         if isinstance(found, ClassifierPass):
