@@ -389,7 +389,7 @@ def test_a_prompt_goes_through_the_snapshot_of_a_step(project: Path) -> None:
 
 def test_without_a_trained_model_the_network_is_drawn_as_it_would_be_trained(bare: Path) -> None:
     looked = look(Request(ids="3 1, 4", knobs=("model.depth=1", "model.width=32"), vocabulary=10))
-    assert looked.network == "untrained (seed 1)"
+    assert looked.network == "at initialization (seed 1)"
     assert looked.words == ["3", "1", "4"]
     fresh = GPT(looked.model, 10, torch.Generator().manual_seed(1))
     with torch.no_grad():

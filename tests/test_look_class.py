@@ -143,7 +143,7 @@ def test_the_heads_of_a_place_of_its_own_are_named(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("kind", ["vision", "classify"])
 def test_a_fresh_network_is_looked_at_before_any_training(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(tmp_path, monkeypatch, task__kind=kind)
-    assert "untrained (seed" in seen(untrained=True).network
+    assert "at initialization (seed" in seen(untrained=True).network
     assert len(seen(knobs=("model.depth=1",)).layers) == 2
     shutil.rmtree("models/trained")
     assert "no trained model here" in seen().notes[0]
@@ -167,7 +167,7 @@ REFUSED: dict[str, tuple[str, dict[str, str], str]] = {
     "a file that is not there": (
         "vision",
         {"image": "no.png"},
-        "--image: 'no.png' is neither the number of a validation image nor a file",
+        "--image: 'no.png' is neither the number .* nor a file",
     ),
     "a file that is no image": ("vision", {"image": "params.yaml"}, "params.yaml: is not an image"),
     "an image of another size": ("vision", {"image": "large.png"}, "large.png is 9 x 9 pixels.*reads 5 x 6 pixels, grey"),

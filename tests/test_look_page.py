@@ -137,7 +137,7 @@ def test_the_verb_writes_the_page_where_it_was_called_from(
         main()
     assert ended.value.code == 0
     assert capsys.readouterr().out == "pass.html: the forward pass as one page\n"
-    assert "untrained (seed 1), on 3 tokens" in (here / "pass.html").read_text(encoding="utf-8")
+    assert "at initialization (seed 1), on 3 tokens" in (here / "pass.html").read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------------------------------------------------- in a browser

@@ -129,7 +129,7 @@ def test_an_example_that_cannot_be_used_is_one_clear_line(example: str | int | l
 
 
 def test_a_step_and_a_reading_that_are_not_there_are_named_with_those_that_are(inside: Path) -> None:
-    with pytest.raises(UserError, match="no snapshot of step 5 was kept; there are 0, 3, 7"):
+    with pytest.raises(UserError, match="there is no snapshot of step 5; there are 0, 3, 7"):
         load_model(step=5)
     with pytest.raises(UserError, match=r"there is no 'efective_rank'\. Did you mean 'effective_rank'"):
         reading(load_model(), "efective_rank")

@@ -1,4 +1,4 @@
-"""A model in a folder as the knobs that go on from it: which -S turn params.yaml into what its weights were made for."""
+"""The `dvc exp run` command that fine-tunes a model in a folder: the overrides of params.yaml that fit its weights."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from pipeline.tokenizers.tokenizers import Tokenizer
 
 
-class Adoption(NamedTuple):
-    """The command that trains on from a model, and what one should know before it is typed."""
+class FineTuning(NamedTuple):
+    """The command that fine-tunes a model, and notes about it."""
 
     command: list[str]
     notes: list[str]
 
 
-def adopt(folder: Path) -> Adoption:
-    """The experiment that trains on from a model, with every knob that must be turned for it.
+def fine_tuning_command(folder: Path) -> FineTuning:
+    """The experiment that fine-tunes a model, with every override that it needs.
 
-    Its tokenizer is opened and its weights are read here, so that what tokenize or train would refuse is refused at once.
+    The tokenizer is opened and the weights are read here, so that errors of tokenize and train appear at once.
 
     Raises:
-        UserError: the folder holds no model, or one that our networks or tokenizers cannot hold, or that the data do not fit.
+        UserError: the folder holds no model, or one that does not fit Rally's networks or tokenizers, or the data.
     """
     standing = load()
     from pipeline.engine.pretrained.source import RallyModel, knobs_at, network_of, open_pretrained
 
     if (folder / "model.onnx").is_file():
-        raise UserError(f"{folder}: holds an ONNX file, which cannot be trained on; a copy of models/trained can")
+        raise UserError(f"{folder}: holds an ONNX file, which cannot be trained; use a copy of models/trained")
     found = open_pretrained(folder)
     if not isinstance(found, RallyModel) and read_json(folder / "config.json").get("id2label"):
-        raise UserError(f"{folder}: holds an exported classifier, which is not read back; a copy of models/trained can be")
+        raise UserError(f"{folder}: holds an exported classifier, which cannot be imported; use a copy of models/trained")
     if problems := [*_of_another_task(found, standing)]:
         raise UserError(*problems)
     turned: dict[str, Any] = {}
@@ -64,72 +64,72 @@ def adopt(folder: Path) -> Adoption:
     turned["train.init_from"] = str(folder)
     settings = [f"{knob}={hydra_text(value)}" for knob, value in turned.items()]
     check(expand(settings))
-    return Adoption(["dvc", "exp", "run", *(word for setting in settings for word in ("-S", setting))], notes)
+    return FineTuning(["dvc", "exp", "run", *(word for setting in settings for word in ("-S", setting))], notes)
 
 
 def _of_another_task(found: PretrainedModel, standing: Params) -> Iterator[str]:
-    """What keeps the task of params.yaml from beginning with what a model has learned."""
+    """Why the task of params.yaml cannot be initialized from a model."""
     kind = standing.task.kind
     if found.kind == "vision" or kind == "vision":
         yield (
-            f"{found.folder}: has learned task.kind {found.kind}; no network over images begins with another,"
-            " but it may have one of its own kind for train.teacher"
+            f"{found.folder}: was trained with task.kind {found.kind}; train.init_from does not work for images,"
+            " but train.teacher does, with a teacher of the same kind"
         )
     elif found.kind == "classify" and kind != "classify":
         yield (
-            f"{found.folder}: tells {len(found.classes)} classes apart, and task.kind is {kind} here;"
-            " turn task.kind and prepare.dataset to what it was trained on first"
+            f"{found.folder}: is a classifier of {len(found.classes)} classes, and task.kind is {kind} here;"
+            " set task.kind and prepare.dataset to those of its training first"
         )
     elif found.kind == "classify" and meta_of(TOKENS).exists():
         here = read_json(meta_of(TOKENS)).get("classes", [])
         if here != list(found.classes):
-            yield f"{found.folder}: tells other classes apart ({len(found.classes)}) than data/tokens has ({len(here)})"
+            yield f"{found.folder}: has other classes ({len(found.classes)}) than data/tokens ({len(here)})"
 
 
 def _our_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list[str]) -> int:
-    """See that what it was trained to read will be read; how many ids that has."""
+    """Make sure that the model gets the tokenizer of its training; the number of ids."""
     file = found.folder / "tokenizer.json"
     if meta_of(TOKENS).exists() and found.same_tokenizer(TOKENS):
         return found.vocabulary
     if file.is_file() and sha256_of(file) == getattr(found, "tokenizer", None):
         turned |= {"tokenize.kind": "file", "tokenize.path": str(file)}
         return _opened(file).vocabulary
-    how = f"copy the data/tokens/tokenizer.json of its training to {file}, and ask again"
+    how = f"copy the data/tokens/tokenizer.json of its training to {file} and run this again"
     if meta_of(TOKENS).exists():
         raise UserError(f"{found.folder}: was trained with another tokenizer than that of data/tokens; {how}")
-    notes.append(f"{found.folder}: wants the tokenizer that it was trained with; if your data and knobs make another, {how}")
+    notes.append(f"{found.folder}: needs the tokenizer of its training; if your data and knobs make another, {how}")
     return found.vocabulary
 
 
 def _their_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list[str]) -> int:
-    """Open the tokenizer of a folder of Hugging Face's; how many ids it has."""
+    """Open the tokenizer of a Hugging Face folder; the number of ids."""
     file = found.folder / "tokenizer.json"
     if meta_of(TOKENS).exists() and found.same_tokenizer(TOKENS):
         vocabulary = int(read_json(meta_of(TOKENS), "vocabulary")["vocabulary"])
     elif not file.is_file():
-        raise UserError(f"{file}: is not there, and nothing else says what the ids of the model mean; transformers saves it so")
+        raise UserError(f"{file}: not found, and without it the ids have no meaning; save it with `save_pretrained`")
     else:
         tokenizer = _opened(file)
         turned |= {"tokenize.kind": "file", "tokenize.path": str(file)}
         vocabulary = tokenizer.vocabulary
         if tokenizer.kind == "char":
-            notes.append(f"{file}: knows {vocabulary:,} characters; a text that holds another is refused")
+            notes.append(f"{file}: has {vocabulary:,} characters; a text with any other is an error")
         if tokenizer.end is None:
-            notes.append(f"{file}: has no token for the end of a document; a text of several documents is refused")
+            notes.append(f"{file}: has no token for the end of a document; several documents are an error")
     if vocabulary > found.vocabulary:
-        raise UserError(f"{file}: has {vocabulary:,} tokens, and the model beside it knows {found.vocabulary:,}")
+        raise UserError(f"{file}: has {vocabulary:,} tokens, but the model has {found.vocabulary:,}")
     if vocabulary < found.vocabulary:
         notes.append(
-            f"{found.folder}: {found.vocabulary - vocabulary:,} rows of its embedding are no token's, and are left out"
+            f"{found.folder}: {found.vocabulary - vocabulary:,} rows of its embedding belong to no token and are left out"
         )
     return vocabulary
 
 
 def _opened(file: Path) -> Tokenizer:
-    """A tokenizer, as the stage tokenize will open it; with an end of documents, where it has one.
+    """A tokenizer as the stage tokenize opens it; with an end token, if it has one.
 
     Raises:
-        UserError: it cannot be used, or lacks the end that the documents of data/raw want.
+        UserError: it cannot be used, or lacks the end token that the documents of data/raw need.
     """
     from pipeline.tokenizers.tokenizers import FromFile
 
@@ -143,7 +143,7 @@ def _opened(file: Path) -> Tokenizer:
 
 
 def _division(found: PretrainedModel, model: Any, width: int) -> dict[str, Any]:
-    """The knobs by which logits are divided as muP divided them in its training."""
+    """The knobs with which muP divides logits as in its training."""
     from pipeline.networks.inits import width_ratio
 
     if width_ratio(model.model_copy(update={"width": width})) == found.ratio:

@@ -19,8 +19,8 @@ def import_(
     """Print the command that fine-tunes a model in a folder."""
     target = enter_project() / folder
     from pipeline.lab.dvc.launch import typed
-    from pipeline.lab.fine_tuning import adopt
+    from pipeline.lab.fine_tuning import fine_tuning_command
 
-    command, notes = adopt(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)
+    command, notes = fine_tuning_command(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)
     print_notes(map(printable, notes))
     print(typed(command))

@@ -40,7 +40,7 @@ def load_model(step: int | None = None) -> Subject:
     """The model that `dvc repro` trained, with its tokenizer and its data, on the device of runtime.device.
 
     Args:
-        step: of a snapshot (train.snapshots says which are kept); None for the end of the training.
+        step: of a snapshot (train.snapshots says which are saved); None for the end of the training.
 
     Returns:
         A Subject: `.model` is the torch module, `.tokenizer` encodes and decodes text, `.batch` is the fixed batch of
@@ -57,7 +57,7 @@ def load_model(step: int | None = None) -> Subject:
 
 
 def activations(model: Subject, example: Input) -> dict[str, Tensor]:
-    """Every intermediate activation of one forward pass, by the name of the part that made it.
+    """Every intermediate activation of one forward pass, by the name of its part.
 
     Args:
         model: from `load_model`.
@@ -65,7 +65,7 @@ def activations(model: Subject, example: Input) -> dict[str, Tensor]:
             as the network takes them: int64 [B, T], or float32 [B, H, W, C] of images.
 
     Returns:
-        Tensors on the CPU, in the order in which they were made. Of a language model also what is not a module's output:
+        Tensors on the CPU, in the order of execution. For a language model also those that are not a module's output:
         `blocks.0.attention.q`, `.k`, `.v` [B, heads, T, features of a head], `.scores` and `.weights` [B, heads, query, key],
         `blocks.0.feed_forward.activation` [B, T, hidden] and the sums of the residual stream, `blocks.0.add`. Last come the
         logits, `head` [B, T, vocabulary] (of a classifier [B, classes]), and `probabilities`, their softmax.
@@ -84,7 +84,7 @@ def activations(model: Subject, example: Input) -> dict[str, Tensor]:
 
 
 def reading(model: Subject, name: str) -> Reading:
-    """A diagnostic of the model at its step: numbers on named axes, with a sentence that says what is healthy.
+    """A diagnostic of the model at its step: values on named axes, with a sentence that says what is healthy.
 
     Args:
         name: an entry of `PROBES` in pipeline/probes/table.py, such as effective_rank, gradient_norm or attention.
@@ -94,7 +94,7 @@ def reading(model: Subject, name: str) -> Reading:
         healthy. A number that is not finite is None.
 
     Raises:
-        UserError: there is no such reading, or it makes no sense for this model.
+        UserError: there is no such reading, or it does not apply to this model.
     """
     if name not in PROBES:
         raise UserError(f"reading: there is no {name!r}. {suggest(name, tuple(PROBES))}")
@@ -134,12 +134,12 @@ def _at_the_end(params: Params) -> Subject:
 
 
 def _snapshot(step: int, params: Params) -> Subject:
-    kept, probe = [], params.probe
+    steps, probe = [], params.probe
     for found in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=probe.sequences, toy=probe.toy_text):
         if found.step == step:
             return found
-        kept.append(f"{found.step:,}")
-    raise UserError(f"step: no snapshot of step {step:,} was kept; there are {', '.join(kept)} (train.snapshots says which)")
+        steps.append(f"{found.step:,}")
+    raise UserError(f"step: there is no snapshot of step {step:,}; there are {', '.join(steps)} (train.snapshots says which)")
 
 
 # ------------------------------------------------------------------------------------------------------------- its input
@@ -166,7 +166,7 @@ def _inputs(model: Subject, example: Input) -> Tensor:
 
 
 def _encoded(model: Subject, text: str) -> list[int]:
-    """A text as ids; of a classifier with the end that every text has there."""
+    """A text as ids; for a classifier with the end token that every text has there."""
     known = model.tokenizer.known(text)
     if known != text:
         lacking = next((character for character in text if character not in known), text)
@@ -177,7 +177,7 @@ def _encoded(model: Subject, text: str) -> list[int]:
 
 
 def _outputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """What each module of a network makes, by its name, and at the end the probabilities."""
+    """The output of each module of a network by name, and at the end the probabilities."""
     made: dict[str, Tensor] = {}
 
     def keep(name: str, output: object) -> None:

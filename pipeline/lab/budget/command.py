@@ -34,4 +34,4 @@ def budget(
     from pipeline.lab.budget import estimate, report
     from pipeline.lab.stand_ins.data_shape import data_of
 
-    report.show(estimate.draw_up(params, data_of(params, vocabulary), for_card=for_card, clock=clock), as_json=as_json)
+    report.show(estimate.estimate(params, data_of(params, vocabulary), for_card=for_card, clock=clock), as_json=as_json)

@@ -95,7 +95,7 @@ def _classify(request: Request, params: Params, notes: list[str]) -> ClassifierP
     if not request.is_untrained and not trained and request.step == "last":
         notes.append("There is no trained model here (`dvc repro` trains one): this is the network at initialization.")
     if request.is_untrained or (not trained and request.step == "last"):
-        return classify_example(request, params, untrained_subject(params), f"untrained (seed {params.seed})", notes)
+        return classify_example(request, params, untrained_subject(params), f"at initialization (seed {params.seed})", notes)
     subject = _trained(request, params, notes)
     return classify_example(request, params, subject, f"after step {subject.step:,}", notes)
 
@@ -168,7 +168,7 @@ def _untrained(request: Request, params: Params) -> _Network:
     model = GPT(params.model, data.vocabulary, torch.Generator().manual_seed(params.seed)).to(runtime.device)
     use_kernel(model, runtime.attention)
     tokenizer = load_tokenizer(tokenizer_of(TOKENS)) if is_tokenized else None
-    return _Network(f"untrained (seed {params.seed})", model, runtime, tokenizer, data.vocabulary)
+    return _Network(f"at initialization (seed {params.seed})", model, runtime, tokenizer, data.vocabulary)
 
 
 def _no_text() -> UserError:
