@@ -398,7 +398,7 @@ def test_killed_at_random_moments_the_same_command_ends_bit_by_bit_as_an_unbroke
         kill = os.killpg if attempt % 2 else os.kill  # everybody, or DVC alone, which leaves its stage behind
         kill(process.pid, signal.SIGKILL)
         process.wait()
-        mended += run(lab, "rally", "mend").splitlines()  # as ./run does where it sees a trace of a kill
+        mended += run(lab, "rally", "repair").splitlines()  # as ./run does where it sees a trace of a kill
         resumed += "resuming from the checkpoint" in Path(log.name).read_text()
     said = run(lab, "dvc", *words)
     assert resumed + ("resuming from the checkpoint" in said) > 0

@@ -133,10 +133,10 @@ def _head_back(git: Repository, move: HeadMove) -> list[str]:
     if not move.branch:
         if git.commit("HEAD") == move.commit:
             return []
-        git("update-ref", "--no-deref", "-m", "rally mend", "HEAD", move.commit)
+        git("update-ref", "--no-deref", "-m", "rally repair", "HEAD", move.commit)
         where = f"{move.commit[:7]}, on no branch,"
     elif git.commit(branch) == move.commit and branch not in git.worktrees().values():
-        git("symbolic-ref", "-m", "rally mend", "HEAD", branch)
+        git("symbolic-ref", "-m", "rally repair", "HEAD", branch)
         where = move.branch
     else:
         return [
