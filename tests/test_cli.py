@@ -245,7 +245,9 @@ def test_a_prompt_is_gone_on_with_and_a_seed_repeats_it(trained: Path, capsys: p
         assert write(replace(DRAW, tokens=40, seed=seed), "the cat€")
         out, err = capsys.readouterr()
         whose, lacks = err.splitlines()
-        assert whose.startswith("models/trained: this model is of another run: model.context_length is 128, and was 12 when train ran")
+        assert whose.startswith(
+            "models/trained: this model is of another run: model.context_length is 128, and was 12 when train ran"
+        )
         assert lacks == "The tokenizer lacks characters of this prompt; the model reads 'the cat'."
         texts.append(out)
     one, same, other = texts

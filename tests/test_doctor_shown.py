@@ -96,7 +96,7 @@ def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
         show(all_signs=False)
     sealed(tmp_path)  # by somebody who knows how
     assert not show(all_signs=False)
-    assert "is not what diagnose left" in capsys.readouterr().out
+    assert "is not what diagnose wrote" in capsys.readouterr().out
 
 
 def test_where_nothing_says_whose_the_diagnosis_is_it_is_shown_with_a_note(

@@ -189,7 +189,7 @@ def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) 
     first = run(lab, "rally", "doctor")
     turn(lab, {"seed": 2})
     table = run(lab, "rally", "show")
-    assert "workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes them anew" in table
+    assert "workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes new ones" in table
     assert (has_scores(table, "workspace"), has_scores(table, "main")) == (False, True)
     told = run(lab, "rally", "doctor", status=1)
     assert told.startswith("This is the diagnosis of another run: seed is 2, and was 1 when train ran.")
@@ -205,7 +205,7 @@ def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) 
     assert "another run" not in said, "the model is of these knobs"
     subprocess.run(["git", "checkout", "-q", "."], cwd=lab, check=True)  # and no `dvc checkout`
     said = run(lab, "rally", "sample", "--prompt", "a", "--tokens", "3")
-    assert "models/trained: this model is of another run: models/trained is not what train left; `dvc repro` trains" in said
+    assert "models/trained: this model is of another run: models/trained is not what train wrote; `dvc repro` trains" in said
     assert has_scores(run(lab, "rally", "show"), "workspace"), "they are of the committed knobs, as dvc.lock says"
 
     code = lab / "pipeline/evaluation/scores.py"

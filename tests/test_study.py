@@ -18,9 +18,9 @@ from dvc.utils.hydra import apply_overrides, to_hydra_overrides
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.lab.dvc import launch
+from pipeline.lab.dvc import exp_names
 from pipeline.lab.dvc.base_params import BaseParams, base_params
-from pipeline.lab.dvc.overrides import Knob, hydra_text
+from pipeline.lab.dvc.overrides import KnobValue, hydra_text
 from pipeline.lab.studies import entries, recipes
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections, with_knobs
@@ -29,7 +29,7 @@ from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).parents[1]
-ENTRIES = entries.read_all(TOP / "studies")
+ENTRIES = entries.read_entries(TOP / "studies")
 EXPERIMENTS = [name for name, entry in ENTRIES.items() if not entry.sweep]
 SWEEPS = [name for name, entry in ENTRIES.items() if entry.sweep]
 
@@ -67,7 +67,7 @@ def test_every_experiment_can_be_played(name: str, project: Path) -> None:
 def test_every_place_of_every_grid_can_be_trained(name: str, project: Path) -> None:
     entry = ENTRIES[name]
     assert entry.sweep
-    variants = list(entry.sweep.variants(recipes.with_entry(base_params(), entry, ["train.steps=7"]).sections))
+    variants = list(entry.sweep.variants(recipes.apply_entry(base_params(), entry, ["train.steps=7"]).sections))
     assert len({variant.place for variant in variants}) == math.prod(entry.sweep.shape)
     assert {variant.params.train.steps for variant in variants} == {7}
     assert len({str(variant[1:]) for variant in variants}) == len(variants)
@@ -109,7 +109,7 @@ def test_every_entry_is_told_about_in_the_list(name: str) -> None:
 def test_a_wrong_entry_is_refused_with_its_place(content: str, problem: str, project: Path) -> None:
     (project / "studies" / "own.yaml").write_text(content)
     with pytest.raises(UserError) as caught:
-        entries.read_all()
+        entries.read_entries()
     assert f"studies/own.yaml: {problem}" in caught.value.problems
 
 
@@ -175,7 +175,7 @@ def test_a_wrong_grid_is_refused_with_its_place(parts: str, problem: str, projec
     lines = [parts] if "is missing; a study" in problem else (right | {word: parts}).values()
     (project / "studies" / "own.yaml").write_text(GRID + "\n".join(lines) + "\n")
     with pytest.raises(UserError) as caught:
-        entries.read_all()
+        entries.read_entries()
     assert any(line.startswith(f"studies/own.yaml: run: {problem}") for line in caught.value.problems), caught.value.problems
 
 
@@ -208,7 +208,7 @@ def test_a_dry_run_of_a_grid_counts_its_trainings(project: Path) -> None:
 @settings(max_examples=300, deadline=None)
 @given(knobs)
 @example(["it's", r"a\'b", "c\\", "'", ""])
-def test_a_value_comes_through_the_grammar_of_dvc_unchanged(value: Knob) -> None:
+def test_a_value_comes_through_the_grammar_of_dvc_unchanged(value: KnobValue) -> None:
     [override] = to_hydra_overrides([f"section.knob={hydra_text(value)}"])
     assert not override.is_sweep_override()
     assert repr(override.value()) == repr(value)
@@ -238,7 +238,7 @@ def test_what_was_turned_for_another_kind_of_task_keeps_no_study_from_being_play
     assert parse(Params, read_yaml(Path("params.yaml"))).task.kind == kind
     entry = ENTRIES[name]
     if entry.sweep:
-        params = parse(Params, recipes.with_entry(base_params(), entry, ["train.steps=7"]).sections)
+        params = parse(Params, recipes.apply_entry(base_params(), entry, ["train.steps=7"]).sections)
     else:
         [told] = commands(name)
         apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
@@ -312,7 +312,7 @@ def test_each_experiment_of_a_grid_has_a_name_of_its_own_that_tells_its_values(p
 def test_two_grids_of_other_values_never_share_a_name(one: list[str], other: list[str], project: Path) -> None:
     names = [words[4] for asked in (one, other) for words in commands("nanogpt-cpu", asked, queue=True)]
     assert len(set(names)) == len(names) == 4
-    assert all(map(launch.is_good_name, names))
+    assert all(map(exp_names.is_valid_name, names))
 
 
 # ------------------------------------------------------------------------------------------- what a study stands on
@@ -333,14 +333,14 @@ def turn(**knobs: Any) -> None:
 def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: Path) -> None:
     turn(model__dropout=0.5, train__label_smoothing=0.2, runtime__threads=1)
     played, entry = base_params(), ENTRIES["lr-sweep"]
-    assert not {"model.dropout", "train.label_smoothing"} & recipes.own_knobs(entry, [])
+    assert not {"model.dropout", "train.label_smoothing"} & recipes.overridden_knobs(entry, [])
     at_commit = yaml.safe_load(subprocess.run(["git", "show", "HEAD:params.yaml"], capture_output=True, check=True).stdout)
     assert played.sections["train"] == at_commit["train"]
     assert played.sections["runtime"]["threads"] == 1, "where and how it runs is no part of what was committed"
     [line] = played.said()
     assert "model.dropout 0.5 (commit: 0.0), train.label_smoothing 0.2 (commit: 0.0)" in line and "--as-is" in line
     assert "dropout" not in played.said(own={"model.dropout"})[0]
-    assert recipes.with_entry(base_params(as_is=True), entry).sections["train"]["label_smoothing"] == 0.2
+    assert recipes.apply_entry(base_params(as_is=True), entry).sections["train"]["label_smoothing"] == 0.2
     assert "the study uses what differs from commit" in base_params(as_is=True).said()[0]
     done = rally("play", "lr-sweep", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "21 trainings: 7 places, 3 seeds\n")
@@ -351,7 +351,7 @@ def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: 
 def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool, committed: Path) -> None:
     turn(model__dropout=0.3, evaluate__prompts=["mine"])
     assert not {"model.dropout", "evaluate.prompts"} & ENTRIES["digits"].set.keys()
-    [told] = recipes.commands("digits", ["train.steps=7"], standing=base_params(as_is=as_is))
+    [told] = recipes.experiment_commands("digits", ["train.steps=7"], standing=base_params(as_is=as_is))
     apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
     values = read_yaml(Path("params.yaml"))
     assert (values["model"]["dropout"], values["evaluate"]["prompts"] == ["mine"]) == ((0.3, True) if as_is else (0.0, False))
@@ -359,7 +359,7 @@ def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool
 
 
 def test_a_recipe_whose_knobs_are_as_committed_says_no_more_than_it_sets(committed: Path) -> None:
-    [told] = recipes.commands("digits", standing=base_params())
+    [told] = recipes.experiment_commands("digits", standing=base_params())
     assert told == commands("digits")[0]
     assert base_params().said() == []
 
@@ -443,7 +443,7 @@ def test_a_name_that_is_not_there_gets_a_suggestion(project: Path) -> None:
 def commands(name: str, overrides: Sequence[str] = (), experiment: str | None = None, queue: bool = False) -> list[list[str]]:
     """What is played where params.yaml is as it was committed."""
     standing = BaseParams(read_sections(Path("params.yaml")))
-    return recipes.commands(name, overrides, experiment=experiment, queue=queue, standing=standing)
+    return recipes.experiment_commands(name, overrides, experiment=experiment, queue=queue, standing=standing)
 
 
 def rally(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -34,8 +34,8 @@ from pipeline.lab.studies import panels as album
 from pipeline.lab.studies import report as findings
 from pipeline.lab.studies.bench import BENCHES
 from pipeline.lab.studies.claims.base import Status
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_of_line, interval, optimum
-from pipeline.lab.studies.claims.table import CHECKS
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval, optimum
+from pipeline.lab.studies.claims.table import CLAIMS
 from pipeline.lab.studies.grid import Sweep, Variant
 from pipeline.lab.studies.metrics import MEASURES
 from pipeline.lab.studies.network_metrics import READERS, exact_answers, repeat_loss
@@ -134,7 +134,7 @@ def test_the_optimum_at_an_end_of_the_grid_is_an_edge_and_beside_a_divergence_a_
 def test_one_seed_at_the_edge_is_enough_to_extend_the_grid() -> None:
     falling = np.linspace(3, 2, len(SCALE))
     bowl = (np.array(SCALE) + 5) ** 2
-    assert best_of_line(SCALE, np.stack([bowl, falling], axis=1)) == Edge("above")
+    assert best_per_seed(SCALE, np.stack([bowl, falling], axis=1)) == Edge("above")
 
 
 # ---------------------------------------------------------------------------------------------------------------- claims
@@ -180,43 +180,43 @@ PLANTED: dict[str, tuple[dict[str, Any], Any, Any, Any]] = {
 OF_OPTIMA = ("optimum_moves_at_most", "optimum_moves_at_least", "optimum_lies_between")
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", CLAIMS)
 def test_a_claim_is_held_refuted_or_left_open_as_the_planted_grid_says(name: str) -> None:
     arguments, *grids = PLANTED[name]
-    check = parse(CHECKS[name], arguments)
+    check = parse(CLAIMS[name], arguments)
     assert [check.judge(results).status for results in grids] == [Status.HELD, Status.REFUTED, Status.UNDECIDED]
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", CLAIMS)
 def test_a_control_must_fail(name: str) -> None:
     arguments, *grids = PLANTED[name]
-    check = parse(CHECKS[name], arguments | {"control": True})
+    check = parse(CLAIMS[name], arguments | {"control": True})
     assert [check.judge(results).status for results in grids] == [Status.PASSED, Status.FAILED, Status.UNDECIDED]
 
 
 def test_a_control_at_the_edge_of_its_grid_has_failed() -> None:
-    check = parse(CHECKS["optimum_lies_between"], {"low": 0.01, "high": 0.04, "ends_worse_by": 5, "control": True})
+    check = parse(CLAIMS["optimum_lies_between"], {"low": 0.01, "high": 0.04, "ends_worse_by": 5, "control": True})
     low = [rate for rate in RATES if rate < 0.01]
     assert check.model_copy(update={"where": {"train.lr": low}}).judge(planted(0.02)).status is Status.FAILED
 
 
 @pytest.mark.parametrize("name", OF_OPTIMA)
 def test_a_best_value_at_the_edge_of_the_grid_decides_nothing(name: str) -> None:
-    check = parse(CHECKS[name], PLANTED[name][0])
+    check = parse(CLAIMS[name], PLANTED[name][0])
     verdict = check.judge(planted(0.02, 0.0005))
     assert (verdict.status, verdict.says) == (Status.EXTEND, "the best train.lr may lie below 0.0009765625 (model.width 1)")
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", CLAIMS)
 def test_a_single_seed_holds_no_claim(name: str) -> None:
     arguments, held, *_ = PLANTED[name]
     wholes = held if isinstance(held, dict) else {"": held}
     one = {measure: Results(whole.axes, whole.values[..., :1], whole.logarithmic) for measure, whole in wholes.items()}
-    assert parse(CHECKS[name], arguments).judge(one).status is not Status.HELD
+    assert parse(CLAIMS[name], arguments).judge(one).status is not Status.HELD
 
 
 def test_ends_that_are_hardly_worse_refute_that_there_is_an_optimum() -> None:
-    check = parse(CHECKS["optimum_lies_between"], {"low": 0.01, "high": 0.04, "ends_worse_by": 5})
+    check = parse(CLAIMS["optimum_lies_between"], {"low": 0.01, "high": 0.04, "ends_worse_by": 5})
     verdict = check.judge(planted(0.02, deviation=0.2, noise=0.0))
     assert verdict.status in (Status.REFUTED, Status.EXTEND)
 
@@ -225,7 +225,7 @@ def test_where_takes_a_part_of_the_grid() -> None:
     still, moving = planted(0.02, 0.02), planted(0.01, 0.08)
     arms = Results((Axis("arm", ("still", "moving")), *still.axes), np.stack([still.values, moving.values]))
     for arm, status in (("still", Status.HELD), ("moving", Status.REFUTED)):
-        check = parse(CHECKS["optimum_moves_at_most"], {"factor": 2, "where": {"arm": arm}})
+        check = parse(CLAIMS["optimum_moves_at_most"], {"factor": 2, "where": {"arm": arm}})
         assert check.judge(arms).status is status
 
 
@@ -247,16 +247,16 @@ def test_what_spans_decades_is_averaged_by_its_logarithm() -> None:
 
 def test_a_training_that_diverged_is_above_every_bound_and_proves_nothing_large() -> None:
     lost = Results((Axis("arm", ("a",)),), np.array([[1.0, 2.0, math.inf]]))
-    assert parse(CHECKS["at_most"], {"value": 5.0}).judge(lost).status is Status.REFUTED
-    assert parse(CHECKS["at_least"], {"value": 0.5}).judge(lost).status is Status.UNDECIDED
+    assert parse(CLAIMS["at_most"], {"value": 5.0}).judge(lost).status is Status.REFUTED
+    assert parse(CLAIMS["at_least"], {"value": 0.5}).judge(lost).status is Status.UNDECIDED
 
 
 def test_of_several_measures_a_claim_says_which_it_means() -> None:
     found = {"train_loss": sized(1.0), "validation_loss": sized(2.0)}
-    assert parse(CHECKS["at_most"], {"value": 1.5, "measure": "train_loss"}).judge(found).status is Status.HELD
+    assert parse(CLAIMS["at_most"], {"value": 1.5, "measure": "train_loss"}).judge(found).status is Status.HELD
     for arguments, problem in (({}, "measure: is missing"), ({"measure": "train_los"}, "measure: the study does not take")):
         with pytest.raises(UserError, match=problem):
-            parse(CHECKS["at_most"], {"value": 1.5, **arguments}).judge(found)
+            parse(CLAIMS["at_most"], {"value": 1.5, **arguments}).judge(found)
 
 
 LINES: dict[str, dict[str, Any]] = {
@@ -301,7 +301,7 @@ def test_a_training_that_diverged_is_infinitely_bad_by_every_measure(name: str) 
 
 @pytest.mark.parametrize(("name", "least"), [("train_loss", True), ("validation_accuracy", False)])
 def test_the_best_of_a_table_is_the_largest_where_more_is_better(name: str, least: bool) -> None:
-    panel = next(album.panels(planted(0.02)))[1]
+    panel = next(album.split_panels(planted(0.02)))[1]
     marked = [isinstance(cell, Text) and cell.style == "bold" for cell in findings.table("", panel, name).columns[1].cells]
     means = panel.values.mean(axis=-1)[0]
     assert marked.index(True) == (means.argmin() if least else means.argmax())
@@ -319,7 +319,7 @@ def test_a_value_that_is_varied_is_text_and_no_markup() -> None:
 
 def test_what_rises_has_no_least_place_that_would_be_the_best() -> None:
     with pytest.raises(UserError, match="of validation_accuracy it is the largest"):
-        grid.read({**PARTS, "measure": "validation_accuracy"})
+        grid.read_sweep({**PARTS, "measure": "validation_accuracy"})
 
 
 # ------------------------------------------------------------------------------------------------------------- trainings
@@ -365,7 +365,7 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
     project: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = PARTS | {"vary": {"arm": PARTS["vary"]["arm"], "train.lr": [0.01, 0.1]}}
-    played = grid.read(parts)
+    played = grid.read_sweep(parts)
     findings.run_study("own", played, BaseParams(project), dry_run=False)
     first, said = kept(), capsys.readouterr().out
     assert len(first) == 8
@@ -382,7 +382,7 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
     assert set(second) == set(first)
     assert sum(second[run] != first[run] for run in first) == 1
 
-    findings.run_study("own", grid.read(parts | {"seeds": [2, 3]}), BaseParams(project), dry_run=False)
+    findings.run_study("own", grid.read_sweep(parts | {"seeds": [2, 3]}), BaseParams(project), dry_run=False)
     third = kept()
     assert len(third) == 12
     assert {run: third[run] for run in second} == second
@@ -394,9 +394,9 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
 
 def test_a_kept_training_is_read_as_it_was(project: dict[str, Any]) -> None:
     variant = Variant((), parse(Params, project))
-    tokens = sweep.tokens_for(variant.params)
-    record = sweep.record_of(variant, tokens, ())
-    assert sweep.record_of(variant, tokens, ()) == record
+    tokens = sweep.tokens_folder(variant.params)
+    record = sweep.run_or_read(variant, tokens, ())
+    assert sweep.run_or_read(variant, tokens, ()) == record
     assert len(kept()) == 1
     assert [row["step"] for row in record.curve] == [1, 2, 3, 4]
     assert 0 < record.validations[-1]["loss"] < 10
@@ -405,8 +405,8 @@ def test_a_kept_training_is_read_as_it_was(project: dict[str, Any]) -> None:
 
 def test_looking_at_a_training_changes_nothing_of_it(project: dict[str, Any]) -> None:
     variant = Variant((), parse(Params, project))
-    tokens, read = sweep.tokens_for(variant.params), ("effective_rank", "induction", "repeat_loss")
-    plain, looked_at = sweep.record_of(variant, tokens, ()), sweep.record_of(variant, tokens, read)
+    tokens, read = sweep.tokens_folder(variant.params), ("effective_rank", "induction", "repeat_loss")
+    plain, looked_at = sweep.run_or_read(variant, tokens, ()), sweep.run_or_read(variant, tokens, read)
     assert (looked_at.curve, looked_at.validations) == (plain.curve, plain.validations)
     assert set(looked_at.lines) == set(read)
     assert looked_at.lines["repeat_loss"]["x"][0] == 0
@@ -428,20 +428,20 @@ def test_a_grid_may_be_of_classes(kind: str, project: dict[str, Any]) -> None:
     measures = ["validation_accuracy", "above_majority", "training_accuracy", "test_error"]
     claim = {"at_most": {"measure": "test_error", "value": 1.0}}
     parts = {"seeds": [1], "measure": measures, "check": [claim], "shows": "validation_accuracy"}
-    played = grid.read(parts | {"vary": {"train.loss": ["cross_entropy", "mse"]}})
+    played = grid.read_sweep(parts | {"vary": {"train.loss": ["cross_entropy", "mse"]}})
     records = sweep.run_all(list(played.variants(standing)), played.read, lambda: None)
     assert all(np.isfinite(found.values).all() for found in grid.results(played, records).values())
     assert records[0, 0] != records[1, 0]
     tokenizers = list(Path(".rally/sweeps/tokenize").glob("*/data/tokens/tokenizer.json"))
     assert len(tokenizers) == (kind == "classify")
     with pytest.raises(UserError, match="fault: 'no mask' is made in language models alone"):
-        grid.read(parts | {"vary": {"arm": {"sick": {"fault": "no mask"}}}}).variants(standing)
+        grid.read_sweep(parts | {"vary": {"arm": {"sick": {"fault": "no mask"}}}}).variants(standing)
 
 
 def test_a_data_set_of_two_kinds_is_made_for_each(project: dict[str, Any]) -> None:
     brackets = {"prepare.dataset": "dyck", "tokenize.kind": "char"}
     labelled, text = (
-        sweep.tokens_for(parse(Params, with_knobs(project, {"task.kind": kind, **brackets})))
+        sweep.tokens_folder(parse(Params, with_knobs(project, {"task.kind": kind, **brackets})))
         for kind in ("classify", "language")
     )
     assert labels_of(labelled, "train").exists()
@@ -450,9 +450,9 @@ def test_a_data_set_of_two_kinds_is_made_for_each(project: dict[str, Any]) -> No
 
 def test_a_fault_is_in_the_training_and_in_what_it_is_kept_as(project: dict[str, Any]) -> None:
     params = parse(Params, project)
-    tokens = sweep.tokens_for(params)
+    tokens = sweep.tokens_folder(params)
     sound, maskless, mixed = (
-        sweep.record_of(Variant((), params, fault), tokens, ()) for fault in ("", "no mask", "examples mixed")
+        sweep.run_or_read(Variant((), params, fault), tokens, ()) for fault in ("", "no mask", "examples mixed")
     )
     assert (sound.numbers["future"], sound.numbers["across_batch"]) == (0, 0)
     assert maskless.numbers["future"] > 0 == maskless.numbers["across_batch"]
@@ -462,7 +462,7 @@ def test_a_fault_is_in_the_training_and_in_what_it_is_kept_as(project: dict[str,
 
 @pytest.mark.slow
 def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    played = grid.read(PARTS | {"vary": {"train.lr": [0.01, 0.1]}})
+    played = grid.read_sweep(PARTS | {"vary": {"train.lr": [0.01, 0.1]}})
     variants, told = list(played.variants(project)), [0]
 
     def advance() -> None:
@@ -492,7 +492,7 @@ def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], mon
 def test_what_diverges_is_an_outcome(project: dict[str, Any]) -> None:
     wild = with_knobs(project, {"train.lr": 100.0, "model.norm": "none", "model.activation": "relu2", "train.steps": 12})
     variant = Variant((), parse(Params, wild))
-    assert sweep.record_of(variant, sweep.tokens_for(variant.params), ()).diverged
+    assert sweep.run_or_read(variant, sweep.tokens_folder(variant.params), ()).diverged
     assert findings.cell(sized(1.0), np.array([2.5, math.inf])) == "1 of 2 diverged"
 
 
@@ -525,7 +525,7 @@ def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> N
 
 
 def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project: dict[str, Any]) -> None:
-    played = grid.read(PARTS)  # a learning rate of 1e10 is among its places
+    played = grid.read_sweep(PARTS)  # a learning rate of 1e10 is among its places
     with pytest.raises(UserError) as caught:
         findings.run_study("own", played, BaseParams(project), dry_run=False)
     assert caught.value.problems == ("train.lr: 10000000000.0 is above 100.0",)
@@ -547,23 +547,23 @@ def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project
     ids=["lines", "one line", "words", "panels", "all diverged"],
 )
 def test_any_grid_has_a_picture_and_a_table(results: Results) -> None:
-    figure = album.picture(over(results), {"train_loss": results}, {}, [])
-    assert len(figure.axes) == len(list(album.panels(results)))
+    figure = album.draw_study(over(results), {"train_loss": results}, {}, [])
+    assert len(figure.axes) == len(list(album.split_panels(results)))
     assert imread(io.BytesIO(png(figure, 40)))[..., :3].std() > 0.01
-    for title, panel in album.panels(results):
+    for title, panel in album.split_panels(results):
         assert findings.table(title, panel, "train_loss").row_count == len(results.axes[-1].labels)
 
 
 def over(results: Results, *checks: tuple[str, dict[str, Any]], **more: Any) -> Sweep:
     """The sweep that has these results."""
     knobs, seeds = tuple(() for _ in results.axes), tuple(range(results.values.shape[-1]))
-    claims = tuple((name, parse(CHECKS[name], arguments)) for name, arguments in checks)
+    claims = tuple((name, parse(CLAIMS[name], arguments)) for name, arguments in checks)
     return Sweep(results.axes, knobs, seeds, ("train_loss",), claims, **more)
 
 
 def test_the_picture_says_how_far_the_best_moves() -> None:
     results = planted(0.04, 0.01)
-    figure = album.picture(over(results), {"train_loss": results}, {}, [])
+    figure = album.draw_study(over(results), {"train_loss": results}, {}, [])
     assert any(text.get_text() == "best moves ×4" for text in figure.axes[0].texts)
 
 
@@ -572,7 +572,7 @@ def test_the_picture_shows_where_a_claim_wants_the_dots_and_where_a_control_must
     first, second = results.axes[0].labels
     claims = [("at_most", {"value": 2.0, "where": {"arm": first}})]
     claims += [("at_most", {"value": 2.0, "where": {"arm": second}, "control": True})]
-    [axes] = album.picture(over(results, *claims), {"train_loss": results}, {}, []).axes
+    [axes] = album.draw_study(over(results, *claims), {"train_loss": results}, {}, []).axes
     wanted, unwanted = axes.patches
     assert wanted.get_fill() and not unwanted.get_fill()
     assert [round(patch.get_x() + patch.get_width() / 2) for patch in (wanted, unwanted)] == [0, 1]  # type: ignore[attr-defined]
@@ -583,7 +583,7 @@ def test_the_picture_shows_how_runs_went_beside_where_they_ended() -> None:
     results = sized(1.0, 3.0, seeds=2)
     rows = {place: [{"step": step, "loss": 4.0 - place[0] * step} for step in (1, 2, 3)] for place in np.ndindex(2, 2)}
     records = {place: Record(curve=curve) for place, curve in rows.items()}
-    went, ended = album.picture(over(results, shows=("train_loss",)), {"train_loss": results}, records, []).axes
+    went, ended = album.draw_study(over(results, shows=("train_loss",)), {"train_loss": results}, records, []).axes
     assert [list(line.get_ydata()) for line in went.lines] == [[4.0, 4.0, 4.0], [3.0, 2.0, 1.0]]
     assert len(ended.lines) == 4  # of each place its dots and its mean
 
@@ -593,7 +593,7 @@ def test_the_picture_of_what_follows_a_law_has_the_law_in_it() -> None:
     found = {"signal": found["measured"], "signal_foretold": found["foretold"]}
     claim = ("follows", {"measure": "signal", "foretold": "signal_foretold", "within": 0.25})
     scale = {name: replace(whole, axes=(Axis("bench.gain", (1.0, 2.0)),)) for name, whole in found.items()}
-    [axes] = album.picture(over(scale["signal"], claim), scale, {}, []).axes
+    [axes] = album.draw_study(over(scale["signal"], claim), scale, {}, []).axes
     assert axes.lines[1].get_label() == "foretold"
     assert list(axes.lines[1].get_ydata()) == pytest.approx([1.0, 10.0])
 
@@ -646,7 +646,7 @@ def test_one_batch_is_learned_by_heart_and_labels_that_change_are_not() -> None:
 @pytest.mark.parametrize("name", [*FAULTS, *BREACHES])
 def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
     parts = PARTS | {"vary": {"network": {"sound": {}, "sick": {"fault": name}}}, "check": [{"at_most": {"value": 9.0}}]}
-    variants = list(grid.read(parts).variants(with_knobs(read_yaml(TOP / "params.yaml"), KNOBS)))
+    variants = list(grid.read_sweep(parts).variants(with_knobs(read_yaml(TOP / "params.yaml"), KNOBS)))
     assert [variant.fault for variant in variants] == ["", "", name, name]
 
 
@@ -665,7 +665,7 @@ def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
     ],
 )
 def test_a_run_that_cannot_be_made_is_refused(vary: dict[str, Any], more: dict[str, Any], problem: str) -> None:
-    played = grid.read(PARTS | {"vary": vary, "check": [{"at_most": {"value": 9.0}}]} | more)
+    played = grid.read_sweep(PARTS | {"vary": vary, "check": [{"at_most": {"value": 9.0}}]} | more)
     with pytest.raises(UserError) as caught:
         played.variants(read_yaml(TOP / "params.yaml"))
     assert caught.value.problems[0].startswith(problem)
@@ -682,5 +682,5 @@ def test_a_run_that_cannot_be_made_is_refused(vary: dict[str, Any], more: dict[s
 )
 def test_a_grid_that_asks_for_what_there_is_not_is_refused(more: dict[str, Any], problem: str) -> None:
     with pytest.raises(UserError) as caught:
-        grid.read(PARTS | more)
+        grid.read_sweep(PARTS | more)
     assert caught.value.problems[0].startswith(problem)

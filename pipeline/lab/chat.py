@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifacts.paths import MODEL, SAMPLES, private
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.provenance.answers import of_trained
+from pipeline.lab.provenance.check import match_of_trained
 from pipeline.params.errors import UserError, printable
 from pipeline.params.load import load
 
@@ -63,8 +63,8 @@ def open_trained() -> Subject:
 
 def stranger() -> str:
     """A line where the model that train left is of other knobs, code or data than are here; "" where it is of these."""
-    origin = of_trained(load())
-    return "" if origin else f"{MODEL.parent}: this model is of another run: {origin.says}; `dvc repro` trains that of this one"
+    origin = match_of_trained(load())
+    return "" if origin else f"{MODEL.parent}: this model is of another run: {origin.mismatch}; `dvc repro` trains that of this one"
 
 
 def open_writer() -> Subject:

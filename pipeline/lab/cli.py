@@ -104,9 +104,9 @@ def setup() -> None:
 def mend() -> None:
     """Put right what a killed git or DVC left behind. ./run does this by itself."""
     enter_project()
-    from pipeline.lab.repair.repair import mend
+    from pipeline.lab.repair.repair import repair
 
-    for line in mend(Path.cwd()):
+    for line in repair(Path.cwd()):
         print(line)
 
 
@@ -220,13 +220,13 @@ def import_(
     """Print the command that trains on from a model in a folder."""
     target = Path.cwd() / folder
     enter_project()
-    from pipeline.lab.dvc.launch import typed
+    from pipeline.lab.dvc.run_dvc import shell_line
     from pipeline.lab.import_command import adopt
 
     command, notes = adopt(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)
     for note in notes:
         print(printable(note), file=sys.stderr)
-    print(typed(command))
+    print(shell_line(command))
 
 
 @app.command()
@@ -277,33 +277,32 @@ def play(
     name: list what there is.
     """
     enter_project()
-    from pipeline.lab.dvc import launch
+    from pipeline.lab.dvc import run_dvc
     from pipeline.lab.dvc.base_params import base_params
     from pipeline.lab.studies import entries, recipes
 
     if name is None:
-        print(entries.listing(entries.read_all()))
+        print(entries.listing(entries.read_entries()))
         return
-    if (entry := entries.find(name, entries.read_all())).sweep:
+    if (entry := entries.find_entry(name, entries.read_entries())).sweep:
         if experiment or queue:
             raise UserError(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
-        standing = recipes.with_entry(base_params(as_is=as_is), entry, set_param or [])
+        standing = recipes.apply_entry(base_params(as_is=as_is), entry, set_param or [])
         from pipeline.lab.studies import report as findings
 
-        say(standing.said(recipes.own_knobs(entry, set_param or [])))
+        say(standing.said(recipes.overridden_knobs(entry, set_param or [])))
         findings.run_study(name, entry.sweep, standing, dry_run=dry_run)
         return
     standing = base_params(as_is=as_is)
-    commands = recipes.commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
-    say(standing.said(recipes.own_knobs(entry, set_param or [])))
+    commands = recipes.experiment_commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
+    say(standing.said(recipes.overridden_knobs(entry, set_param or [])))
     if dry_run:
-        print(*map(launch.typed, commands), sep="\n")
+        print(*map(run_dvc.shell_line, commands), sep="\n")
         return
-    from pipeline.lab.experiments import guard
 
     for command in commands:
-        guard.before(command)
-    sys.exit(launch.run(*commands))
+        guard.check_command(command)
+    sys.exit(run_dvc.run_dvc(*commands))
 
 
 @app.command()
@@ -327,9 +326,9 @@ def budget(
     Parameters, FLOPs, memory and time; and if it does not fit, the cheapest changes with which it does.
     """
     enter_project()
-    from pipeline.lab.studies.recipes import knobs_with
+    from pipeline.lab.studies.recipes import params_with
 
-    params = knobs_with(set_param or [], name)
+    params = params_with(set_param or [], name)
     from pipeline.lab.budget import estimate as budget
     from pipeline.lab.budget import report as budget_page
     from pipeline.lab.stand_ins.data_shape import data_of
@@ -397,9 +396,9 @@ def sanity(
     Its loss at the start, its mask, its batch, its cache: what every training looks at. Ends with status 1 where it is not.
     """
     enter_project()
-    from pipeline.lab.studies.recipes import knobs_with
+    from pipeline.lab.studies.recipes import params_with
 
-    params = knobs_with(set_param or [])
+    params = params_with(set_param or [])
     from rich.console import Console
 
     from pipeline.lab.sanity import check as soundness
@@ -428,9 +427,8 @@ def check(context: typer.Context) -> None:
     whether the name is free, git knows all code, and nothing would be lost.
     """
     enter_project()
-    from pipeline.lab.experiments import guard
 
-    guard.before(context.args)
+    guard.check_command(context.args)
 
 
 @app.command(context_settings=PASS_ON)

@@ -27,8 +27,8 @@ from pipeline.lab.doctor.fit_ranges import fitted, lines
 from pipeline.lab.doctor.run_case import case_of, data_for
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.faults import FAULTS
-from pipeline.lab.studies.report import FOUND, following
-from pipeline.lab.workers import each_done
+from pipeline.lab.studies.report import RESULTS, progress_display
+from pipeline.lab.workers import run_in_processes
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 from pipeline.params.names import suggest
@@ -112,7 +112,7 @@ def run_benchmark(standing: BaseParams, *, seeds: int, healthy: int, only: Seque
     if fit and only:
         raise UserError("--fit: wants all faults to lie beside the healthy runs; leave --fault out")
     wanted = [one for one in patients(TASKS, seeds, healthy) if not only or not one.fault or one.fault in only]
-    with following(standing.sections["runtime"]["progress"], len(wanted)) as advance:
+    with progress_display(standing.sections["runtime"]["progress"], len(wanted)) as advance:
         cases = cases_of(wanted, standing.sections, advance)
     console = Console(highlight=False)
     if fit:
@@ -125,9 +125,9 @@ def run_benchmark(standing: BaseParams, *, seeds: int, healthy: int, only: Seque
         for name, rate in error_rates(outcomes).items():
             console.print(f"{name}: {rate}")
         told[half] = as_json(outcomes)
-    write_json(FOUND / "doctor-trial.json", told)
-    write_bytes(FOUND / "doctor-trial.png", png(draw(confusion(outcomes), sentence(outcomes)), dpi=120))
-    console.print(f"{FOUND / 'doctor-trial.png'}, {FOUND / 'doctor-trial.json'}")
+    write_json(RESULTS / "doctor-trial.json", told)
+    write_bytes(RESULTS / "doctor-trial.png", png(draw(confusion(outcomes), sentence(outcomes)), dpi=120))
+    console.print(f"{RESULTS / 'doctor-trial.png'}, {RESULTS / 'doctor-trial.json'}")
 
 
 # ----------------------------------------------------------------------------------------------------------------- running
@@ -141,7 +141,7 @@ def cases_of(wanted: Iterable[Patient], standing: Mapping[str, Any], advance: Ca
     found = {}
     workers = standing["runtime"]["workers"] or cores()
     tasks = {patient: (patient, standing) for patient in ahead}
-    for patient, case in each_done(case_of, tasks, workers, on_ctrl_c=signal.SIG_DFL):
+    for patient, case in run_in_processes(case_of, tasks, workers, on_ctrl_c=signal.SIG_DFL):
         found[patient] = case
         advance()
     return {patient: found[patient] for patient in ahead}

@@ -28,7 +28,7 @@ from pipeline.inference.trained import Subject
 from pipeline.lab.doctor.cases import MANUAL, Patient
 from pipeline.lab.faults import faults
 from pipeline.lab.faults.faults import FAULTS, Training
-from pipeline.lab.studies.sweep import tokens_for
+from pipeline.lab.studies.sweep import tokens_folder
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
 from pipeline.probes.table import readings_of
@@ -66,13 +66,13 @@ def data_for(patients: Iterable[Patient], standing: Mapping[str, Any]) -> None:
     write_manual(Path(MANUAL))
     wanted = (patient.params(standing) for patient in patients)
     for params in {str((params.prepare, params.tokenize)): params for params in wanted}.values():
-        tokens_for(params)
+        tokens_folder(params)
 
 
 def case_of(patient: Patient, standing: Mapping[str, Any]) -> Case:
     """What the patient leaves for the doctor: as it was kept, or from a training now."""
     params = patient.params(standing)
-    tokens = tokens_for(params)
+    tokens = tokens_folder(params)
     kept = private("trial") / f"{_identity(params, patient.fault, tokens)}.json"
     if (told := read_kept(kept)) is not None:
         return _read(told)

@@ -69,9 +69,9 @@ def look(asked: Request) -> ForwardPass | ClassifierPass:
     Raises:
         UserError: there is no such snapshot, or nothing in the prompt that the network can read.
     """
-    from pipeline.lab.studies.recipes import knobs_with
+    from pipeline.lab.studies.recipes import params_with
 
-    params, notes = knobs_with(asked.knobs), list[str]()
+    params, notes = params_with(asked.knobs), list[str]()
     if (params.task.kind if asked.is_drawn else kind_of_trained(params)) != "language":
         return _told(asked, params, notes)
     if asked.image is not None:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.lab.dvc.overrides import Knob
+from pipeline.lab.dvc.overrides import KnobValue
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
 from pipeline.params.yaml12 import read_yaml
 
 if TYPE_CHECKING:
     from pipeline.lab.studies.grid import Sweep
-from pipeline.lab.dvc.launch import is_good_name
+from pipeline.lab.dvc.exp_names import is_valid_name
 
-STUDIES = Path("studies")
+FOLDER = Path("studies")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Entry:
     """A named set of knobs, with what it is for."""
 
     says: str  # what one learns from it
-    set: Mapping[str, Knob]  # "train.lr": 0.001, …: the knobs that differ from params.yaml
+    set: Mapping[str, KnobValue]  # "train.lr": 0.001, …: the knobs that differ from params.yaml
     costs: str  # time, memory, downloads
     reaches: str  # what it should come to, so that one sees whether something is broken
     source: str  # who says so
@@ -34,7 +34,7 @@ class Entry:
     sweep: Sweep | None = None  # what it varies, where it is many small runs and no experiment of DVC's
 
 
-def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
+def read_entries(folder: Path = FOLDER) -> dict[str, Entry]:
     """Every entry of every study, by name.
 
     Raises:
@@ -51,8 +51,8 @@ def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
             if name in entries:
                 found.append("another study has an entry of this name")
             sweep = None
-            if not found and any(part in values for part in SWEEP):
-                sweep = _sweep({part: values.pop(part) for part in SWEEP if part in values}, found)
+            if not found and any(part in values for part in GRID_PARTS):
+                sweep = _sweep({part: values.pop(part) for part in GRID_PARTS if part in values}, found)
             problems += [f"{path}: {name}: {problem}" for problem in found]
             if not found:
                 entries[name] = Entry(**values, sweep=sweep)
@@ -64,27 +64,27 @@ def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
 PARTS = ("says", "set", "costs", "reaches", "source")  # of every entry
 
 
-TEXTS = ("predicts", "control")  # of one that is many runs, whose `says` is the question, beside those
+GRID_TEXTS = ("predicts", "control")  # of one that is many runs, whose `says` is the question, beside those
 
 
-SWEEP = ("vary", "seeds", "measure", "check", "bench", "shows")  # the same, for the program
+GRID_PARTS = ("vary", "seeds", "measure", "check", "bench", "shows")  # the same, for the program
 
 
 def _problems(name: Any, values: Any) -> list[str]:
-    known = (*PARTS, *TEXTS, *SWEEP)
+    known = (*PARTS, *GRID_TEXTS, *GRID_PARTS)
     if not isinstance(values, dict):
         return [f"is no entry; one has {', '.join(PARTS)}"]
     problems = [f"{word}: there is no such part. {suggest(str(word), known)}" for word in values if word not in known]
-    wanted = (*PARTS, *TEXTS) if any(part in values for part in SWEEP) else PARTS
+    wanted = (*PARTS, *GRID_TEXTS) if any(part in values for part in GRID_PARTS) else PARTS
     problems += [f"{word}: is missing" for word in wanted if word not in values]
     problems += [
         f"{word}: {value!r} is not text"
         for word, value in values.items()
-        if word in (*PARTS, *TEXTS) and word != "set" and not isinstance(value, str)
+        if word in (*PARTS, *GRID_TEXTS) and word != "set" and not isinstance(value, str)
     ]
     if not isinstance(values.get("set", {}), dict):
         problems.append("set: holds no knobs (train.lr: 0.001 …)")
-    if not is_good_name(str(name)):
+    if not is_valid_name(str(name)):
         problems.append("such a name means something else to git or DVC (letters, digits, . and -; not only a to f)")
     return problems
 
@@ -93,20 +93,20 @@ def _sweep(parts: dict[str, Any], problems: list[str]) -> Sweep | None:
     from pipeline.lab.studies import grid  # which waits for numpy
 
     try:
-        return grid.read(parts)
+        return grid.read_sweep(parts)
     except UserError as refusal:
         problems += refusal.problems
         return None
 
 
-def find(name: str, entries: Mapping[str, Entry]) -> Entry:
+def find_entry(name: str, entries: Mapping[str, Entry]) -> Entry:
     """The entry of this name.
 
     Raises:
         UserError: there is none.
     """
     if name not in entries:
-        raise UserError(f"{STUDIES}: there is no '{name}'. {suggest(name, tuple(entries))}")
+        raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, tuple(entries))}")
     return entries[name]
 
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.lab.studies.bench import BENCHES, Bench
-from pipeline.lab.studies.claims.base import Check
+from pipeline.lab.studies.claims.base import Claim
 from pipeline.lab.studies.claims.results import Axis, Label, Results
-from pipeline.lab.studies.claims.table import CHECKS
+from pipeline.lab.studies.claims.table import CLAIMS
 from pipeline.lab.studies.metrics import MEASURES
 from pipeline.lab.studies.record import Record
 from pipeline.params.errors import ParamsError, UserError
@@ -58,7 +58,7 @@ class Sweep:
     knobs: tuple[tuple[Knobs, ...], ...]
     seeds: tuple[int, ...]
     measures: tuple[str, ...]
-    checks: tuple[tuple[str, Check], ...]
+    checks: tuple[tuple[str, Claim], ...]
     bench: str = ""
     shows: tuple[str, ...] = ()
 
@@ -101,7 +101,7 @@ class Sweep:
         if sections.get("task", {}).get("kind", "language") != "language":
             if fault:
                 raise ParamsError(f"fault: '{fault}' is made in language models alone")
-            for name in QUESTIONS.intersection(self.read):
+            for name in LANGUAGE_ONLY.intersection(self.read):
                 raise ParamsError(f"measure: {name} is asked of language models alone")
         if own and not bench:
             raise ParamsError(*(f"bench.{knob}: these runs are trainings; `bench` names another experiment" for knob in own))
@@ -111,14 +111,14 @@ class Sweep:
 # --------------------------------------------------------------------------------------------------------------- reading
 
 PARTS = ("vary", "seeds", "measure", "check")  # of every sweep
-MORE = ("bench", "shows")  # of some
+OPTIONAL_PARTS = ("bench", "shows")  # of some
 
-QUESTIONS = frozenset({"exact_answers", "repeat_loss"})  # which a text alone can put
+LANGUAGE_ONLY = frozenset({"exact_answers", "repeat_loss"})  # which a text alone can put
 CURVES = ("train_loss", "validation_loss", "validation_accuracy")  # of every training
-FOLLOWED = (*CURVES, *(name for name, measure in MEASURES.items() if measure.reads == name))
+SHOWABLE = (*CURVES, *(name for name, measure in MEASURES.items() if measure.reads == name))
 
 
-def read(parts: Mapping[str, Any]) -> Sweep:
+def read_sweep(parts: Mapping[str, Any]) -> Sweep:
     """The parts of an entry of studies/ that make it a sweep.
 
     Raises:
@@ -139,7 +139,7 @@ def read(parts: Mapping[str, Any]) -> Sweep:
     problems += [f"measure: there is no '{measure}'. {suggest(str(measure), tuple(MEASURES))}" for measure in strange]
     if bench and bench not in BENCHES:
         problems.append(f"bench: there is no '{bench}'. {suggest(str(bench), tuple(BENCHES))}")
-    shown = tuple(BENCHES[bench].lines) if bench in BENCHES else FOLLOWED
+    shown = tuple(BENCHES[bench].lines) if bench in BENCHES else SHOWABLE
     problems += [f"shows: there is no '{name}'. {suggest(str(name), shown)}" for name in shows if name not in shown]
     if problems:
         raise UserError(*problems)
@@ -159,16 +159,16 @@ def read(parts: Mapping[str, Any]) -> Sweep:
     return sweep
 
 
-def _checks(claims: Any) -> tuple[tuple[str, Check], ...]:
+def _checks(claims: Any) -> tuple[tuple[str, Claim], ...]:
     if not (isinstance(claims, list) and claims and all(isinstance(claim, dict) and len(claim) == 1 for claim in claims)):
         raise UserError("check: holds no claims (- name: {what it wants to know})")
-    read = []
+    read_sweep = []
     for claim in claims:
         [(name, arguments)] = claim.items()
-        if name not in CHECKS:
-            raise UserError(f"check: there is no '{name}'. {suggest(str(name), tuple(CHECKS))}")
-        read.append((name, parse(CHECKS[name], arguments, ("check", name))))
-    return tuple(read)
+        if name not in CLAIMS:
+            raise UserError(f"check: there is no '{name}'. {suggest(str(name), tuple(CLAIMS))}")
+        read_sweep.append((name, parse(CLAIMS[name], arguments, ("check", name))))
+    return tuple(read_sweep)
 
 
 def _listed(names: Any) -> list[Any]:

@@ -6,22 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.lab.studies.record import (
-    KNOWN,
-    UNDERSTOOD,
+    GENERALIZED,
+    MEMORIZED,
     Record,
-    above,
-    above_uniform,
-    accuracy_when_known,
+    accuracy_when_memorized,
     delay,
-    edge,
-    held_out,
-    known_at,
+    edge_of_stability,
+    error_rate,
+    generalized_at,
+    loss_above_uniform,
+    memorized_at,
+    minus_level,
     number,
+    on_validation,
     train_loss,
-    understood_at,
     validation_accuracy,
     validation_loss,
-    wrong,
 )
 
 
@@ -47,45 +47,49 @@ class Measure:
 
 
 NATS = "nats a target"
-SHARE = "share of targets told right"
+ACCURACY = "share of targets told right"
 
 MEASURES: dict[str, Measure] = {
     "train_loss": Measure(f"training loss ({NATS})", train_loss),
     "validation_loss": Measure(f"validation loss ({NATS})", validation_loss),
-    "excess_loss": Measure(f"validation loss above the source's entropy ({NATS})", above("entropy")),
-    "above_unigram": Measure(f"validation loss above the unigram's ({NATS})", above("unigram")),
-    "validation_accuracy": Measure(f"validation accuracy ({SHARE})", validation_accuracy, rises=True),
-    "best_accuracy": Measure(f"best validation accuracy ({SHARE})", held_out("accuracy", max), rises=True),
+    "excess_loss": Measure(f"validation loss above the source's entropy ({NATS})", minus_level("entropy")),
+    "above_unigram": Measure(f"validation loss above the unigram's ({NATS})", minus_level("unigram")),
+    "validation_accuracy": Measure(f"validation accuracy ({ACCURACY})", validation_accuracy, rises=True),
+    "best_accuracy": Measure(f"best validation accuracy ({ACCURACY})", on_validation("accuracy", max), rises=True),
     "above_majority": Measure(
-        "validation accuracy above that of always the most frequent", above("majority", validation_accuracy), rises=True
+        "validation accuracy above that of always the most frequent", minus_level("majority", validation_accuracy), rises=True
     ),
-    "validation_error": Measure("validation error (share of targets told wrong)", wrong(validation_accuracy)),
-    "least_error": Measure("least validation error of the training (share told wrong)", wrong(held_out("accuracy", max))),
+    "validation_error": Measure("validation error (share of targets told wrong)", error_rate(validation_accuracy)),
+    "least_error": Measure(
+        "least validation error of the training (share told wrong)", error_rate(on_validation("accuracy", max))
+    ),
     "understood_at": Measure(
-        f"step from which {UNDERSTOOD:.0%} held out are right", understood_at, logarithmic=True, absent="never"
+        f"step from which {GENERALIZED:.0%} held out are right", generalized_at, logarithmic=True, absent="never"
     ),
     # of the start (engine/sanity.py)
-    "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", above_uniform),
+    "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", loss_above_uniform),
     "start_foretold": Measure(f"half the logits' variance ({NATS})", lambda record: number("logit_variance")(record) / 2),
     "start_excess": Measure(f"loss at the start - ln V - variance / 2 ({NATS})", number("start_excess")),
     "future": Measure("|gradient| of a prediction to later inputs", number("future")),
     "across_batch": Measure("|gradient| of a prediction to other examples", number("across_batch")),
     # of the network at the end (probes/summary.py, lab/studies/network_metrics.py)
     "training_accuracy": Measure(
-        f"training accuracy ({SHARE})", number("training_accuracy"), reads="training_accuracy", rises=True
+        f"training accuracy ({ACCURACY})", number("training_accuracy"), reads="training_accuracy", rises=True
     ),
-    "test_accuracy": Measure(f"test accuracy ({SHARE})", number("test_accuracy"), reads="test_accuracy", rises=True),
-    "test_error": Measure("test error (share of targets told wrong)", wrong(number("test_accuracy")), reads="test_accuracy"),
+    "test_accuracy": Measure(f"test accuracy ({ACCURACY})", number("test_accuracy"), reads="test_accuracy", rises=True),
+    "test_error": Measure(
+        "test error (share of targets told wrong)", error_rate(number("test_accuracy")), reads="test_accuracy"
+    ),
     "known_at": Measure(
-        f"step from which {KNOWN:.1%} of the training examples are known",
-        known_at,
+        f"step from which {MEMORIZED:.1%} of the training examples are known",
+        memorized_at,
         reads="training_accuracy",
         logarithmic=True,
         absent="never",
     ),
     "accuracy_when_known": Measure(
         "validation accuracy when all training examples are known",
-        accuracy_when_known,
+        accuracy_when_memorized,
         reads="training_accuracy",
         rises=True,
         absent="never",
@@ -97,7 +101,7 @@ MEASURES: dict[str, Measure] = {
         "held-out questions answered exactly (share)", number("exact_answers"), reads="exact_answers", rises=True
     ),
     "sharpness": Measure("largest eigenvalue of the Hessian", number("sharpness"), reads="sharpness", logarithmic=True),
-    "edge": Measure("sharpness x learning rate / 2, median of the second half", edge, reads="sharpness"),
+    "edge": Measure("sharpness x learning rate / 2, median of the second half", edge_of_stability, reads="sharpness"),
     "effective_rank": Measure(
         "effective rank after the last block (directions)", number("effective_rank"), reads="effective_rank"
     ),

@@ -26,12 +26,12 @@ from pipeline.tasks.lm import LanguageModelling
 from pipeline.tokenizers.tokenizers import load
 
 EXAMPLES = 4096  # of a split, spread evenly, on which what is right is counted
-TOGETHER = 512  # of them at a time
+BATCH = 512  # of them at a time
 QUESTIONS = 512  # that are asked of what answers
 ITERATIONS = 20  # of the search for the sharpest direction, where params.yaml says none
 
 
-def numbers_of(
+def network_numbers(
     progress: Progress, task: Task, tokens: Path, runtime: Runtime, probe: Probe, wanted: tuple[str, ...]
 ) -> dict[str, float]:
     """What is wanted of the network, by name: of NUMBERS of the probes, or of READERS here."""
@@ -52,7 +52,7 @@ def accuracy_on(split: str) -> Callable[[Subject], float]:
     def accuracy(subject: Subject) -> float:
         size, right, count = subject.task.size(split), 0, 0
         rows = np.unique(np.linspace(0, size - 1, min(size, EXAMPLES)).astype(np.int64))
-        for some in np.array_split(rows, -(-len(rows) // TOGETHER)):
+        for some in np.array_split(rows, -(-len(rows) // BATCH)):
             with subject.runtime.autocast():
                 part = subject.task.loss(subject.model, subject.runtime.batch_to_device(subject.task.batch(split, some)))
             assert part.correct is not None, "a task counts what it got right wherever it is not training"

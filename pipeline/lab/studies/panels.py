@@ -9,15 +9,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.lab.studies.claims.base import Verdict
-from pipeline.lab.studies.claims.bounds import Bounded, Exceeds, Follows
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_of_line, interval
+from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval
 from pipeline.lab.studies.grid import CURVES, Sweep, titles
 from pipeline.lab.studies.metrics import MEASURES
-from pipeline.lab.studies.plot import Band, Line, Panel, draw
+from pipeline.lab.studies.plot import Band, Line, Panel, draw_panels
 from pipeline.lab.studies.record import Record
 
 
-def picture(
+def draw_study(
     sweep: Sweep,
     found: Mapping[str, Results],
     records: Mapping[tuple[int, ...], Record],
@@ -25,15 +25,15 @@ def picture(
 ) -> Figure:
     """The runs as they went, the grid in every measure, and what was said of it."""
     sentences = [f"{verdict.status.value.capitalize()}: {verdict.says}." for _, verdict in verdicts]
-    foretold = {check.foretold for _, check in sweep.checks if isinstance(check, Follows)}
+    foretold = {check.foretold for _, check in sweep.checks if isinstance(check, MatchesPrediction)}
     sides = [_followed(sweep, name, records) for name in sweep.shows]
     for measure in found:
         if measure not in foretold:
             sides += _measured(sweep, measure, found)
-    return draw(sides, " ".join(sentences))
+    return draw_panels(sides, " ".join(sentences))
 
 
-def panels(whole: Results) -> Iterator[tuple[str, Results]]:
+def split_panels(whole: Results) -> Iterator[tuple[str, Results]]:
     """(title, results on the last two axes) for every combination of the axes before those; a lone axis is one line."""
     *outer, across = whole.axes
     lines = outer.pop() if outer else Axis("", ("",))
@@ -47,13 +47,13 @@ def panels(whole: Results) -> Iterator[tuple[str, Results]]:
 
 def _measured(sweep: Sweep, measure: str, found: Mapping[str, Results]) -> Iterator[Panel]:
     """A measure over the last axis: a panel for each combination of the axes before the last two."""
-    for number, (title, panel) in enumerate(panels(found[measure])):
+    for number, (title, panel) in enumerate(split_panels(found[measure])):
         lines, across = panel.axes
-        bounded = any(isinstance(check, Bounded | Exceeds) for _, check in sweep.checks)
+        bounded = any(isinstance(check, Bounds | Exceeds) for _, check in sweep.checks)
         drawn = list(_lines(panel, bests=not bounded and not MEASURES[measure].rises))
         for _, check in sweep.checks:
-            if isinstance(check, Follows) and check.measure == measure:
-                told = list(panels(found[check.foretold]))[number][1]
+            if isinstance(check, MatchesPrediction) and check.measure == measure:
+                told = list(split_panels(found[check.foretold]))[number][1]
                 [line, *_] = _lines(told, bests=False)
                 drawn.append(Line("foretold", line.places, line.spread, foretold=True))
                 break
@@ -73,7 +73,7 @@ def _lines(panel: Results, *, bests: bool) -> Iterator[Line]:
     lines, across = panel.axes
     for values, label in zip(panel.values, titles([lines]), strict=True):
         is_bowl = bests and across.is_scale() and not panel.logarithmic
-        best = best_of_line(across.scale(), values) if is_bowl else Edge("below")
+        best = best_per_seed(across.scale(), values) if is_bowl else Edge("below")
         optimum = None if isinstance(best, Edge) else 2 ** float(best.mean())
         spread = [panel.interval(seeds) for seeds in values]
         yield Line(label, titles([across]) if not across.is_scale() else across.labels, spread, optimum, values.tolist())
@@ -82,7 +82,7 @@ def _lines(panel: Results, *, bests: bool) -> Iterator[Line]:
 def _bands(sweep: Sweep, measure: str, across: Axis) -> Iterator[Band]:
     """Where the claims about a measure want it, and over which places."""
     for _, check in sweep.checks:
-        if isinstance(check, Bounded) and (check.measure or sweep.measures[0]) == measure:
+        if isinstance(check, Bounds) and (check.measure or sweep.measures[0]) == measure:
             where = check.where.get(across.name, list(across.labels))
             chosen = where if isinstance(where, list) else [where]
             yield Band(*check.bounds(), tuple(across.labels.index(label) for label in chosen), check.control)
@@ -95,7 +95,7 @@ def _followed(sweep: Sweep, name: str, records: Mapping[tuple[int, ...], Record]
     """A line for every place of the grid: its mean over seeds, from the start of the runs to their end."""
     lines, over = [], "step"
     for place, title in zip(product(*(range(size) for size in sweep.shape[:-1])), titles(sweep.axes), strict=True):
-        ways = [way(records[(*place, seed)], name) for seed in range(len(sweep.seeds))]
+        ways = [curve_of(records[(*place, seed)], name) for seed in range(len(sweep.seeds))]
         over, length = ways[0][0], min(len(x) for _, x, _ in ways)
         values = np.array([y[:length] for _, _, y in ways], dtype=np.float64)
         if length:
@@ -106,7 +106,7 @@ def _followed(sweep: Sweep, name: str, records: Mapping[tuple[int, ...], Record]
     return Panel("", tuple(lines), over, quantity, kind, "run", logarithmic)
 
 
-def way(record: Record, name: str) -> tuple[str, list[float], list[float]]:
+def curve_of(record: Record, name: str) -> tuple[str, list[float], list[float]]:
     """(over what, where, how much) of what was followed of a run."""
     if name in CURVES:
         split, _, column = name.partition("_")

@@ -75,7 +75,7 @@ class Panel:
     bands: tuple[Band, ...] = ()
 
 
-def draw(panels: Sequence[Panel], sentence: str) -> Figure:
+def draw_panels(panels: Sequence[Panel], sentence: str) -> Figure:
     """Panels side by side, in two rows where they are many; those of one quantity on one scale. Below them what was found."""
     rows = 1 if len(panels) <= 3 else 2
     columns = -(-len(panels) // rows)

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.dvc.base_params import BaseParams, base_params
-from pipeline.lab.dvc.launch import bad_name, experiment_name, is_good_name
-from pipeline.lab.dvc.overrides import check, expand, hydra_text, with_overrides
-from pipeline.lab.studies.entries import Entry, find, read_all
+from pipeline.lab.dvc.exp_names import experiment_name, is_valid_name, name_problem
+from pipeline.lab.dvc.overrides import check_overrides, expand_grid, hydra_text, with_overrides
+from pipeline.lab.studies.entries import Entry, find_entry, read_entries
 from pipeline.params.errors import UserError
 from pipeline.params.load import load, read_sections, with_knobs
 from pipeline.params.schema import OF_KINDS, Params
 
 
-def commands(
+def experiment_commands(
     name: str, overrides: Sequence[str] = (), *, experiment: str | None = None, queue: bool = False, standing: BaseParams
 ) -> list[list[str]]:
     """The `dvc exp run` that plays an entry, after its knobs were checked; for the queue, one for each experiment of a grid.
@@ -34,14 +34,14 @@ def commands(
     Raises:
         UserError: there is no such entry, or a knob or name cannot be used.
     """
-    entry = find(name, read_all())
+    entry = find_entry(name, read_entries())
     assert entry.sweep is None, "DVC plays what is one experiment"
-    grid = expand(_settings(overrides, entry, standing))
-    check(grid)
+    grid = expand_grid(_settings(overrides, entry, standing))
+    check_overrides(grid)
     if len(grid) > 1 and not queue:
         raise UserError(f"-S: these are {len(grid)} experiments (a knob has several values); --queue takes them all")
-    if experiment is not None and not is_good_name(experiment):
-        raise UserError(f"-n: {bad_name(experiment)}")
+    if experiment is not None and not is_valid_name(experiment):
+        raise UserError(f"-n: {name_problem(experiment)}")
     varied = {text.partition("=")[0] for texts in grid for text in set(texts) - set(grid[0])}
     made = []
     for texts in grid:
@@ -89,7 +89,7 @@ def split_overrides(overrides: Sequence[str]) -> dict[str, str]:
     return {knob: value for knob, _, value in (text.partition("=") for text in overrides)}
 
 
-def knobs_with(overrides: Sequence[str], name: str | None = None) -> Params:
+def params_with(overrides: Sequence[str], name: str | None = None) -> Params:
     """The knobs of params.yaml with some turned; or those that an entry of studies/ is played with.
 
     Args:
@@ -102,20 +102,20 @@ def knobs_with(overrides: Sequence[str], name: str | None = None) -> Params:
     if not overrides and name is None:
         return load()  # in half of the time, for DVC's grammar of -S is not needed
     standing = base_params() if name else BaseParams(read_sections(Path("params.yaml")))
-    checked = check(expand(_settings(overrides, find(name, read_all()) if name else None, standing)))
+    checked = check_overrides(expand_grid(_settings(overrides, find_entry(name, read_entries()) if name else None, standing)))
     if len(checked) > 1:
         raise UserError(f"-S: these are {len(checked)} experiments (a knob has several values); one at a time")
     return checked[0]
 
 
-def with_entry(standing: BaseParams, entry: Entry, overrides: Sequence[str] = ()) -> BaseParams:
+def apply_entry(standing: BaseParams, entry: Entry, overrides: Sequence[str] = ()) -> BaseParams:
     """What a grid stands on, with an entry's knobs turned, and further ones (train.steps=50), which win.
 
     Raises:
         UserError: a further knob cannot be read, has several values, or is one that the entry varies.
     """
     further = split_overrides(overrides)
-    [texts, *more] = expand([f"{knob}={value}" for knob, value in further.items()]) if further else [[]]
+    [texts, *more] = expand_grid([f"{knob}={value}" for knob, value in further.items()]) if further else [[]]
     if more:
         raise UserError("-S: a knob has several values; what a grid varies stands in its study")
     assert entry.sweep
@@ -126,7 +126,7 @@ def with_entry(standing: BaseParams, entry: Entry, overrides: Sequence[str] = ()
     return replace(standing, sections=with_overrides(with_knobs(standing.sections, {**back, **entry.set}), texts))
 
 
-def own_knobs(entry: Entry, overrides: Sequence[str]) -> set[str]:
+def overridden_knobs(entry: Entry, overrides: Sequence[str]) -> set[str]:
     """The knobs that are turned by playing an entry with further ones."""
     varied = entry.sweep.knobs if entry.sweep else ()
     return {*entry.set, *split_overrides(overrides), *(knob for settings in varied for knobs in settings for knob in knobs)}

@@ -37,7 +37,7 @@ def train_loss(record: Record) -> float:
     return math.inf if record.diverged else record.curve[-1]["loss"]
 
 
-def held_out(column: str, which: Callable[[list[float]], float] = lambda found: found[-1]) -> Callable[[Record], float]:
+def on_validation(column: str, which: Callable[[list[float]], float] = lambda found: found[-1]) -> Callable[[Record], float]:
     """A column of the validation curve, after the last step if nothing else is said; refused where it was not measured."""
 
     def of(record: Record) -> float:
@@ -50,11 +50,11 @@ def held_out(column: str, which: Callable[[list[float]], float] = lambda found: 
     return of
 
 
-validation_loss = held_out("loss")
-validation_accuracy = held_out("accuracy")
+validation_loss = on_validation("loss")
+validation_accuracy = on_validation("accuracy")
 
 
-def above(level: str, of_it: Callable[[Record], float] = validation_loss) -> Callable[[Record], float]:
+def minus_level(level: str, of_it: Callable[[Record], float] = validation_loss) -> Callable[[Record], float]:
     """What was measured on the validation split, less a level that is known of the data."""
 
     def of(record: Record) -> float:
@@ -70,12 +70,12 @@ def number(name: str) -> Callable[[Record], float]:
     return lambda record: record.numbers.get(name, math.inf)
 
 
-def above_uniform(record: Record) -> float:
+def loss_above_uniform(record: Record) -> float:
     """The loss at the start less ln V."""
     return record.numbers.get("loss", math.inf) - record.numbers["uniform"] if "uniform" in record.numbers else math.inf
 
 
-def wrong(accuracy: Callable[[Record], float]) -> Callable[[Record], float]:
+def error_rate(accuracy: Callable[[Record], float]) -> Callable[[Record], float]:
     """The share of targets that are told wrong; inf where the training diverged."""
 
     def of(record: Record) -> float:
@@ -87,36 +87,36 @@ def wrong(accuracy: Callable[[Record], float]) -> Callable[[Record], float]:
 
 # ------------------------------------------------------------------------------------------------------ known, understood
 
-KNOWN = 0.999  # of the training examples, from where on they are known by heart
-UNDERSTOOD = 0.99  # of the held-out ones, from where on the rule is
+MEMORIZED = 0.999  # of the training examples, from where on they are known by heart
+GENERALIZED = 0.99  # of the held-out ones, from where on the rule is
 
 
-def known_at(record: Record) -> float:
+def memorized_at(record: Record) -> float:
     """The first step at which it was seen to know its training examples by heart; inf where it never did."""
     line = record.lines.get("training_accuracy", {"x": [], "y": []})
-    return min((step for step, share in zip(line["x"], line["y"], strict=True) if share >= KNOWN), default=math.inf)
+    return min((step for step, share in zip(line["x"], line["y"], strict=True) if share >= MEMORIZED), default=math.inf)
 
 
-def understood_at(record: Record) -> float:
+def generalized_at(record: Record) -> float:
     """The first step at which it told held-out examples as if it knew the rule; inf where it never did."""
-    return min((row["step"] for row in record.validations if row["accuracy"] >= UNDERSTOOD), default=math.inf)
+    return min((row["step"] for row in record.validations if row["accuracy"] >= GENERALIZED), default=math.inf)
 
 
 def delay(record: Record) -> float:
     """How many times as long it took to tell held-out examples as to know the training examples; inf where it never did."""
-    return understood_at(record) / known_at(record) if math.isfinite(known_at(record)) else math.inf
+    return generalized_at(record) / memorized_at(record) if math.isfinite(memorized_at(record)) else math.inf
 
 
-def accuracy_when_known(record: Record) -> float:
+def accuracy_when_memorized(record: Record) -> float:
     """The accuracy on held-out examples when the training examples were first known by heart; inf where they never were."""
-    known = known_at(record)
+    known = memorized_at(record)
     return next((row["accuracy"] for row in record.validations if row["step"] >= known), math.inf)
 
 
 # ------------------------------------------------------------------------------------------------------------- at the edge
 
 
-def edge(record: Record) -> float:
+def edge_of_stability(record: Record) -> float:
     """The median of sharpness x rate / 2 over the second half of the training; of gradient descent 1 at the edge of stability.
 
     Source: Cohen et al., "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability", 2021.

@@ -22,10 +22,10 @@ from pipeline.lab.studies.claims.base import Status, Verdict
 from pipeline.lab.studies.claims.results import Results
 from pipeline.lab.studies.grid import Sweep, results, titles
 from pipeline.lab.studies.metrics import MEASURES
-from pipeline.lab.studies.panels import panels, picture
+from pipeline.lab.studies.panels import draw_study, split_panels
 from pipeline.lab.studies.sweep import run_all
 
-FOUND = Path("results")  # git-ignored: what was found here, beside what docs/ says was found elsewhere
+RESULTS = Path("results")  # git-ignored: what was found here, beside what docs/ says was found elsewhere
 COLOURS = {Status.HELD: "green", Status.FAILED: "green", Status.REFUTED: "red", Status.PASSED: "red"}
 
 
@@ -43,26 +43,26 @@ def run_study(name: str, sweep: Sweep, standing: BaseParams, *, dry_run: bool) -
     if dry_run:
         print(f"{len(variants):,} {noun}: {' x '.join(map(str, sweep.shape[:-1]))} places, {len(sweep.seeds)} seeds")
         return
-    with following(variants[0].params.runtime.progress, len(variants), noun) as advance:
+    with progress_display(variants[0].params.runtime.progress, len(variants), noun) as advance:
         records = run_all(variants, sweep.read, advance)
     found = results(sweep, records)
     verdicts = [(f"{claim}, a control" if check.control else claim, check.judge(found)) for claim, check in sweep.checks]
     console = Console()
     for measure, whole in found.items():
-        for title, panel in panels(whole):
+        for title, panel in split_panels(whole):
             console.print(table(title, panel, measure))
     for claim, verdict in verdicts:
         console.print(f"{claim}: ", end="", highlight=False, markup=False)
         console.print(verdict.status.value, style=f"bold {COLOURS.get(verdict.status, 'yellow')}", end="", highlight=False)
         console.print(f": {verdict.says}", highlight=False, markup=False, soft_wrap=True)
     made_of = standing.as_json() | {"varied": [list(map(dict, knobs)) for knobs in sweep.knobs]}
-    write_json(FOUND / f"{name}.json", as_json(sweep, found, verdicts) | {"made_of": made_of})
-    write_bytes(FOUND / f"{name}.png", png(picture(sweep, found, records, verdicts), dpi=120))
-    console.print(f"{FOUND / name}.png, {FOUND / name}.json", highlight=False)
+    write_json(RESULTS / f"{name}.json", as_json(sweep, found, verdicts) | {"made_of": made_of})
+    write_bytes(RESULTS / f"{name}.png", png(draw_study(sweep, found, records, verdicts), dpi=120))
+    console.print(f"{RESULTS / name}.png, {RESULTS / name}.json", highlight=False)
 
 
 @contextlib.contextmanager
-def following(kind: str, count: int, noun: str = "trainings") -> Iterator[Callable[[], None]]:
+def progress_display(kind: str, count: int, noun: str = "trainings") -> Iterator[Callable[[], None]]:
     """A bar, lines or nothing while so many trainings are done; gives what is called after each."""
     if kind == "bar" or (kind == "auto" and sys.stderr.isatty()):
         columns = (TextColumn(noun), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

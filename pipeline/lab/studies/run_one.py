@@ -23,7 +23,7 @@ from pipeline.engine.setup import build_training
 from pipeline.lab.faults.faults import FAULTS, Training
 from pipeline.lab.faults.sanity_faults import BREACHES
 from pipeline.lab.studies.grid import Variant
-from pipeline.lab.studies.network_metrics import numbers_of
+from pipeline.lab.studies.network_metrics import network_numbers
 from pipeline.lab.studies.record import Record
 from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
@@ -44,7 +44,7 @@ def trained(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
         fault.break_it(Training(params, progress, task))
     numbers = numbers_at_start(progress.model, task, drawn=params.train.init_from == str(NONE)) | levels_of(tokens)
     due = snapshots_due(params.train) if read else set()
-    looks = Looks(due, lambda: numbers_of(progress, task, tokens, runtime, params.probe, read))
+    looks = Looks(due, lambda: network_numbers(progress, task, tokens, runtime, params.probe, read))
     with runtime.enough_memory():
         fit(progress, task, params.train, params.seed, runtime, looks)
     if not progress.diverged and looks.seen:

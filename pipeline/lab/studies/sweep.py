@@ -23,7 +23,7 @@ from pipeline.artifacts.writing import write_text
 from pipeline.identity import identity, read_kept, write_kept
 from pipeline.lab.studies.grid import Variant
 from pipeline.lab.studies.record import Record
-from pipeline.lab.workers import each_done
+from pipeline.lab.workers import run_in_processes
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 from pipeline.params.names import ROOMS
@@ -32,7 +32,7 @@ from pipeline.params.schema import Params
 Place = tuple[int, ...]
 Advance = Callable[[], None]
 
-WORTH = 2000  # steps of training for which another process is worth the two seconds in which it imports torch
+STEPS_PER_PROCESS = 2000  # steps of training for which another process is worth the two seconds in which it imports torch
 
 
 def run_all(variants: Sequence[Variant], read: tuple[str, ...], advance: Advance) -> dict[Place, Record]:
@@ -46,7 +46,7 @@ def run_all(variants: Sequence[Variant], read: tuple[str, ...], advance: Advance
     for variant in variants:
         data = str((variant.params.task, variant.params.prepare, variant.params.tokenize))
         if variant.bench is None and data not in tokens:
-            tokens[data] = tokens_for(variant.params)
+            tokens[data] = tokens_folder(variant.params)
         runs.append((variant, tokens.get(data, TOKENS), read))
     records = {}
     for place, record in _each(runs):
@@ -62,24 +62,24 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
     """Every run as it is done: here one after another, or several at once, each in a process with a thread of its own."""
     todo = list[Run]()
     for run in runs:
-        if (kept := kept_of(*run)) and (told := read_kept(kept)) is not None:
+        if (kept := record_path(*run)) and (told := read_kept(kept)) is not None:
             yield run[0].place, Record(**told)
         else:
             todo.append(run)
     if not todo:
         return
     most = todo[0][0].params.runtime.workers or cores()
-    together = min(most, len(todo), sum(map(_steps, todo)) // WORTH + 1)
+    together = min(most, len(todo), sum(map(_steps, todo)) // STEPS_PER_PROCESS + 1)
     if together <= 1 or any(run[0].params.runtime.threads != 1 for run in todo):
         for run in todo:
-            yield run[0].place, record_of(*run)
+            yield run[0].place, run_or_read(*run)
         return
-    by_name = {name_of(run[0]): run for run in todo}
-    for name, record in each_done(record_of, by_name, together):
+    by_name = {run_name(run[0]): run for run in todo}
+    for name, record in run_in_processes(run_or_read, by_name, together):
         yield by_name[name][0].place, record
 
 
-def name_of(variant: Variant) -> str:
+def run_name(variant: Variant) -> str:
     """A run of a grid for people: its place, counted from 1, and its seed."""
     return f"run {' x '.join(str(at + 1) for at in variant.place)} (seed {variant.params.seed})"
 
@@ -87,13 +87,13 @@ def name_of(variant: Variant) -> str:
 def _steps(run: Run) -> int:
     """How much work it is, about."""
     variant = run[0]
-    return variant.params.train.steps if variant.bench is None else WORTH // 8
+    return variant.params.train.steps if variant.bench is None else STEPS_PER_PROCESS // 8
 
 
 # ------------------------------------------------------------------------------------------------------------------ data
 
 
-def tokens_for(params: Params) -> Path:
+def tokens_folder(params: Params) -> Path:
     """A folder as the stage tokenize leaves it for these knobs; made by the stages themselves where it is not there.
 
     Raises:
@@ -127,7 +127,7 @@ def _left_by(stage: str, section: str, out: Path, params: Params, inputs: Mappin
 # ------------------------------------------------------------------------------------------------------------------ runs
 
 
-def kept_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | None:
+def record_path(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | None:
     """Where the record of a training is kept; of what is no training none is."""
     if variant.bench is not None:
         return None
@@ -148,11 +148,11 @@ def kept_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | Non
     return private("sweeps") / "runs" / f"{identity('train', described, {str(TOKENS): tokens})}.json"
 
 
-def record_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
+def run_or_read(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
     """What becomes of a run: as it was kept, or made now."""
     if variant.bench is not None:
         return variant.bench.run(variant.params)
-    kept = kept_of(variant, tokens, read)
+    kept = record_path(variant, tokens, read)
     assert kept is not None
     if (told := read_kept(kept)) is not None:
         return Record(**told)

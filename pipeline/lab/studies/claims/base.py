@@ -38,7 +38,7 @@ class Verdict:
 # ---------------------------------------------------------------------------------------------------------------- claims
 
 
-class Check(Section):
+class Claim(Section):
     """A claim about results. What it wants to know beside these is in its own fields.
 
     Attributes:
@@ -66,7 +66,7 @@ class Check(Section):
         measures = {"": found} if isinstance(found, Results) else found
         verdict = self.decide(self.of(self.measure, measures), measures)
         place = " and ".join(f"{name} {_listed(label)}" for name, label in self.where.items())
-        status = CONTROLLED.get(verdict.status, verdict.status) if self.control else verdict.status
+        status = CONTROL_STATUS.get(verdict.status, verdict.status) if self.control else verdict.status
         return Verdict(status, f"with {place} {verdict.says}" if place else verdict.says)
 
     def of(self, measure: str, measures: Mapping[str, Results]) -> Results:
@@ -90,13 +90,13 @@ class Check(Section):
         """
 
 
-CONTROLLED = {Status.REFUTED: Status.FAILED, Status.EXTEND: Status.FAILED, Status.HELD: Status.PASSED}
+CONTROL_STATUS = {Status.REFUTED: Status.FAILED, Status.EXTEND: Status.FAILED, Status.HELD: Status.PASSED}
 
 
 def _listed(label: Label | list[Label]) -> str:
     return " or ".join(map(str, label)) if isinstance(label, list) else str(label)
 
 
-def decided(held: bool, refuted: bool) -> Status:
+def status_of(held: bool, refuted: bool) -> Status:
     """Neither: the interval lies on both sides, and more seeds would make it narrower."""
     return Status.HELD if held else Status.REFUTED if refuted else Status.UNDECIDED

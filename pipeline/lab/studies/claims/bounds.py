@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.figures.style import formatted
-from pipeline.lab.studies.claims.base import Check, Status, Verdict, decided
+from pipeline.lab.studies.claims.base import Claim, Status, Verdict, status_of
 from pipeline.lab.studies.claims.results import Interval, Label, Results
 
 
-class Bounded(Check):
+class Bounds(Claim):
     """At every place the measure lies between two numbers; decided by the 95 % interval of its mean over seeds.
 
     A training that diverged lies below nothing, and says nothing of what should be large.
@@ -26,7 +26,7 @@ class Bounded(Check):
         inside = all(low <= spread.low and spread.high <= high for _, spread in places)
         outside = any(spread.high < low or spread.low > high for _, spread in places)
         lost = any(spread.low == np.inf for _, spread in places)
-        status = Status.UNDECIDED if lost and high == np.inf else decided(inside, outside)
+        status = Status.UNDECIDED if lost and high == np.inf else status_of(inside, outside)
         return Verdict(
             status, f"{self.measure or next(iter(measures)) or 'the measure'} is {_ranged(places, results.values.shape[-1])}"
         )
@@ -48,7 +48,7 @@ def _ranged(places: list[tuple[str, Interval]], seeds: int) -> str:
     return f"{low[1]} at {low[2]} to {high[1]} at {high[2]}; {seeds} seeds"
 
 
-class AtMost(Bounded):
+class AtMost(Bounds):
     """The measure is at most `value`."""
 
     value: float
@@ -57,7 +57,7 @@ class AtMost(Bounded):
         return -np.inf, self.value
 
 
-class AtLeast(Bounded):
+class AtLeast(Bounds):
     """The measure is at least `value`."""
 
     value: float
@@ -66,7 +66,7 @@ class AtLeast(Bounded):
         return self.value, np.inf
 
 
-class LiesBetween(Bounded):
+class LiesBetween(Bounds):
     """The measure lies between two numbers."""
 
     low: float
@@ -76,7 +76,7 @@ class LiesBetween(Bounded):
         return self.low, self.high
 
 
-class Exceeds(Check):
+class Exceeds(Claim):
     """At one label of an axis the measure is larger than at another by `by` at least, wherever else; in pairs over seeds.
 
     Where one of the two diverged there is no difference, and nothing is decided.
@@ -98,13 +98,13 @@ class Exceeds(Check):
             any(spread.high < self.by for _, spread in places),
         )
         return Verdict(
-            Status.UNDECIDED if lost else decided(inside, outside),
+            Status.UNDECIDED if lost else status_of(inside, outside),
             f"{self.measure or next(iter(measures)) or 'the measure'} at {self.more} less that at {self.less} is"
             f" {_ranged(places, apart.values.shape[-1])}",
         )
 
 
-class Follows(Check):
+class MatchesPrediction(Claim):
     """At every place the measure is what another one foretells, but for a share of it; by the interval of their quotient."""
 
     foretold: str
@@ -120,6 +120,6 @@ class Follows(Check):
         inside = all(low <= spread.low and spread.high <= high for _, spread in places)
         outside = any(spread.high < low or spread.low > high for _, spread in places)
         return Verdict(
-            decided(inside, outside),
+            status_of(inside, outside),
             f"{self.measure} divided by {self.foretold} is {_ranged(places, results.values.shape[-1])}",
         )

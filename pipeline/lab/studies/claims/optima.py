@@ -14,12 +14,12 @@ from jaxtyping import Float
 from pydantic import Field
 
 from pipeline.figures.style import formatted
-from pipeline.lab.studies.claims.base import Check, Status, Verdict, decided
-from pipeline.lab.studies.claims.results import Edge, Interval, Label, Results, best_of_line, interval
+from pipeline.lab.studies.claims.base import Claim, Status, Verdict, status_of
+from pipeline.lab.studies.claims.results import Edge, Interval, Label, Results, best_per_seed, interval
 from pipeline.params.errors import UserError
 
 
-class OptimumMoves(Check):
+class OptimumMoves(Claim):
     """By which factor the best value on the last axis differs between the two lines where it differs most."""
 
     seeks_least: ClassVar[bool] = True
@@ -47,17 +47,17 @@ class OptimumMovesAtMost(OptimumMoves):
     """The best value moves by `factor` at most."""
 
     def compare(self, moved: Interval) -> Status:
-        return decided(moved.high <= self.factor, moved.low > self.factor)
+        return status_of(moved.high <= self.factor, moved.low > self.factor)
 
 
 class OptimumMovesAtLeast(OptimumMoves):
     """The best value moves by `factor` at least."""
 
     def compare(self, moved: Interval) -> Status:
-        return decided(moved.low >= self.factor, moved.high < self.factor)
+        return status_of(moved.low >= self.factor, moved.high < self.factor)
 
 
-class OptimumLiesBetween(Check):
+class OptimumLiesBetween(Claim):
     """The best value on the last axis lies between two numbers, and both ends of the grid are worse, by so many deviations.
 
     They are standard deviations of a seed, pooled over the places of the grid that never diverged.
@@ -81,7 +81,7 @@ class OptimumLiesBetween(Check):
         worse = float((np.minimum(means[:, 0], means[:, -1]) - means.min(axis=1)).min()) / deviation
         inside, outside = self.low <= best.low and best.high <= self.high, best.high < self.low or best.low > self.high
         return Verdict(
-            decided(inside and worse >= self.ends_worse_by, outside or worse < self.ends_worse_by),
+            status_of(inside and worse >= self.ends_worse_by, outside or worse < self.ends_worse_by),
             f"the best {results.axes[-1].name} is {best.mean:.3g} (95 % interval {best.low:.3g} … {best.high:.3g}; "
             f"{optima.shape[1]} seeds), and the better end of the grid is worse by {worse:.1f} standard deviations of a seed",
         )
@@ -99,7 +99,7 @@ def best_values(results: Results) -> Float[np.ndarray, "lines seeds"] | Verdict:
     scale = across.scale()
     rows, beyond = [], []
     for name, values in results.lines():
-        best = best_of_line(scale, values)
+        best = best_per_seed(scale, values)
         if isinstance(best, Edge):
             beyond.append(f"{best.end} {across.labels[0 if best.end == 'below' else -1]}{f' ({name})' if name else ''}")
         else:
@@ -109,7 +109,7 @@ def best_values(results: Results) -> Float[np.ndarray, "lines seeds"] | Verdict:
     return np.array(rows)
 
 
-class BestAtMost(Check):
+class BestAtMost(Claim):
     """Where a line is best, the measure is at most `value`; of the line of which that is least so."""
 
     seeks_least: ClassVar[bool] = True
@@ -125,13 +125,13 @@ class BestAtMost(Check):
             bests.append((results.interval(values[place]), f"at {across.name} {across.labels[place]}", name))
         worst, at, name = max(bests)
         return Verdict(
-            decided(worst.high <= self.value, worst.low > self.value),
+            status_of(worst.high <= self.value, worst.low > self.value),
             f"the best {self.measure or next(iter(measures)) or 'value'}{f' of {name}' if name else ''} is"
             f" {formatted(worst.mean)} ({formatted(worst.low)} … {formatted(worst.high)}; {results.values.shape[-1]} seeds) {at}",
         )
 
 
-class SensitivityFalls(Check):
+class SensitivityFalls(Claim):
     """From one arm to the other, how much is lost by a wrong value on the last axis falls by `factor` at least.
 
     The sensitivity is the mean over the axis of min(loss, `cap`), less the least of them; the cap is the loss of whoever
@@ -155,7 +155,7 @@ class SensitivityFalls(Check):
         fell = quotients.interval(quotients.values)
         numbers = f"a factor of {formatted(fell.mean)} ({formatted(fell.low)} … {formatted(fell.high)}; {len(first)} seeds)"
         return Verdict(
-            decided(fell.low >= self.factor, fell.high < self.factor),
+            status_of(fell.low >= self.factor, fell.high < self.factor),
             f"sensitivity to {results.axes[-1].name} falls by {numbers}:"
             f" {formatted(float(first.mean()))} at {self.worse}, {formatted(float(second.mean()))} at {self.better}",
         )

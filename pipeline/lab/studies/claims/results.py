@@ -154,7 +154,7 @@ def optimum(scale: list[float], losses: Float[np.ndarray, " places"]) -> float |
     return scale[best] + float(np.clip(vertex, away[best - 1], away[best + 1]))
 
 
-def best_of_line(scale: list[float], values: Float[np.ndarray, "places seeds"]) -> Float[np.ndarray, " seeds"] | Edge:
+def best_per_seed(scale: list[float], values: Float[np.ndarray, "places seeds"]) -> Float[np.ndarray, " seeds"] | Edge:
     """Where each seed is best; or the edge that one of them was best at."""
     found = [optimum(scale, losses) for losses in values.T]
     edges = [place for place in found if isinstance(place, Edge)]
