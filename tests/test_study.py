@@ -275,7 +275,7 @@ def test_an_experiment_is_named_after_its_entry_and_the_knobs_that_were_turned(
         (["train.lr"], ["-S train.lr: is not KNOB=VALUE, such as train.lr=0.01"]),
         (["+train.lr=1"], ["-S +train.lr=1: is not KNOB=VALUE, such as train.lr=0.01"]),
         (["train.lr=fast", "model.heads=5"], ["model.heads: 5 does not divide width 128", "train.lr: 'fast' is not a number"]),
-        (["seed.x=1"], ["seed.x: there is no such knob; seed is no section"]),
+        (["seed.x=1"], ["seed.x: there is no such knob; seed is not a section"]),
         (["seed=1,2"], ["-S: these are 2 experiments (a knob has several values); --queue takes them all"]),
         (["seed=1,-2"], ["seed: -2 is below 0"]),
     ],

@@ -282,21 +282,21 @@ TOLD = {
     "validation_error": 0.25,
     "least_error": pytest.approx(0.01),
     "test_error": math.inf,  # of a number that is not there
-    "understood_at": 6,
-    "known_at": 1,
-    "accuracy_when_known": 0.1,
+    "generalized_at": 6,
+    "memorized_at": 1,
+    "accuracy_when_memorized": 0.1,
     "delay": 6,
     "edge": 1.0,
     "start_above_uniform": 0.5,
-    "start_foretold": 0.25,
+    "start_predicted": 0.25,
 }
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_a_training_that_diverged_is_infinitely_bad_by_every_measure(name: str) -> None:
-    assert MEASURES[name].of(RUN) == TOLD.get(name, math.inf)
-    assert MEASURES[name].of(replace(RUN, numbers={**RUN.numbers, name: 7.0})) == TOLD.get(name, 7.0)
-    assert MEASURES[name].of(Record(diverged=True, numbers={"entropy": 0.5, "unigram": 1.5, "majority": 0.5})) == math.inf
+    assert MEASURES[name].compute(RUN) == TOLD.get(name, math.inf)
+    assert MEASURES[name].compute(replace(RUN, numbers={**RUN.numbers, name: 7.0})) == TOLD.get(name, 7.0)
+    assert MEASURES[name].compute(Record(diverged=True, numbers={"entropy": 0.5, "unigram": 1.5, "majority": 0.5})) == math.inf
 
 
 @pytest.mark.parametrize(("name", "least"), [("train_loss", True), ("validation_accuracy", False)])
@@ -498,7 +498,7 @@ def test_what_diverges_is_an_outcome(project: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_of_networks_is_a_measure(name: str) -> None:
-    assert MEASURES[name].reads == name
+    assert MEASURES[name].network_metric == name
 
 
 def test_an_answer_is_exact_when_all_of_it_is_what_the_text_says(tmp_path: Path) -> None:
@@ -590,8 +590,8 @@ def test_the_picture_shows_how_runs_went_beside_where_they_ended() -> None:
 
 def test_the_picture_of_what_follows_a_law_has_the_law_in_it() -> None:
     found = beside(sized(1.0, 10.0), 1.1)
-    found = {"signal": found["measured"], "signal_foretold": found["foretold"]}
-    claim = ("follows", {"measure": "signal", "foretold": "signal_foretold", "within": 0.25})
+    found = {"signal": found["measured"], "signal_predicted": found["foretold"]}
+    claim = ("follows", {"measure": "signal", "foretold": "signal_predicted", "within": 0.25})
     scale = {name: replace(whole, axes=(Axis("bench.gain", (1.0, 2.0)),)) for name, whole in found.items()}
     [axes] = album.draw_study(over(scale["signal"], claim), scale, {}, []).axes
     assert axes.lines[1].get_label() == "foretold"

@@ -64,7 +64,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     program = (
         f"import sys; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS.parent)!r}]\n"
         "if __name__ == '__main__':\n"
-        "    import time; from pathlib import Path; from pipeline.lab.workers import each_done\n"
+        "    import time; from pathlib import Path; from pipeline.lab.workers import run_in_processes\n"
         "    import test_workers\n"
         "    list(run_in_processes(test_workers.waiting, {1: (Path(sys.argv[1]),), 2: (Path(sys.argv[1]),)}, 2))\n"
     )

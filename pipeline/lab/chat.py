@@ -64,7 +64,8 @@ def open_trained() -> Subject:
 def stranger() -> str:
     """A line where the model that train left is of other knobs, code or data than are here; "" where it is of these."""
     origin = match_of_trained(load())
-    return "" if origin else f"{MODEL.parent}: this model is of another run: {origin.mismatch}; `dvc repro` trains that of this one"
+    why = f"{MODEL.parent}: this model is of another run: {origin.mismatch}; `dvc repro` trains that of this one"
+    return "" if origin else why
 
 
 def open_writer() -> Subject:

@@ -287,15 +287,15 @@ def play(
     if (entry := entries.find_entry(name, entries.read_entries())).sweep:
         if experiment or queue:
             raise UserError(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
-        standing = recipes.apply_entry(base_params(as_is=as_is), entry, set_param or [])
+        base = recipes.apply_entry(base_params(as_is=as_is), entry, set_param or [])
         from pipeline.lab.studies import report as findings
 
-        say(standing.said(recipes.overridden_knobs(entry, set_param or [])))
-        findings.run_study(name, entry.sweep, standing, dry_run=dry_run)
+        say(base.notes(recipes.overridden_knobs(entry, set_param or [])))
+        findings.run_study(name, entry.sweep, base, dry_run=dry_run)
         return
-    standing = base_params(as_is=as_is)
-    commands = recipes.experiment_commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
-    say(standing.said(recipes.overridden_knobs(entry, set_param or [])))
+    base = base_params(as_is=as_is)
+    commands = recipes.experiment_commands(name, set_param or [], experiment=experiment, queue=queue, base=base)
+    say(base.notes(recipes.overridden_knobs(entry, set_param or [])))
     if dry_run:
         print(*map(run_dvc.shell_line, commands), sep="\n")
         return
@@ -375,11 +375,11 @@ def trial(
     enter_project()
     from pipeline.lab.dvc.base_params import base_params
 
-    parse(Params, dict((standing := base_params()).sections))
-    say(standing.said())
+    parse(Params, dict((base := base_params()).sections))
+    say(base.notes())
     from pipeline.lab.doctor import benchmark as doctor_trial
 
-    doctor_trial.run_benchmark(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
+    doctor_trial.run_benchmark(base, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
 
 
 @app.command()

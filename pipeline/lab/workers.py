@@ -69,8 +69,8 @@ def run_in_processes(
     if given_up:
         raise UserError(
             *(
-                f"{task}: its process was killed {MAX_KILLS} times while it ran alone, probably out of memory; lower what a training "
-                f"needs (`rally budget` says how). All others are done, and the same command tries this one again"
+                f"{task}: its process was killed {MAX_KILLS} times while it ran alone, probably out of memory; lower what a "
+                f"training needs (`rally budget` says how). All others are done, and the same command tries this one again"
                 for task in given_up
             )
         )

@@ -43,7 +43,9 @@ class BaseParams:
         """
         if not self.commit:
             return [f"{PARAMS}: is not in any commit; the study uses it as it is here"]
-        knobs = [f"{knob} {here} (commit: {there})" for knob, (here, there) in self.changed_knobs.items() if knob not in overridden]
+        knobs = [
+            f"{knob} {here} (commit: {there})" for knob, (here, there) in self.changed_knobs.items() if knob not in overridden
+        ]
         lines = []
         if knobs and self.as_is:
             lines.append(f"{PARAMS}: differs from commit {short_hash(self.commit)}. Used: {join_names(knobs)}")

@@ -62,7 +62,9 @@ def was_killed(revision: str, root: Path = Path()) -> bool:
     """
     if not re.fullmatch(r"[0-9a-f]{4,}", revision):
         return False
-    return not any(_is_running(file, revision) for file in (root / RUNS).glob(f"{revision}*/*.json")) and not is_dvc_running(root)
+    return not any(_is_running(file, revision) for file in (root / RUNS).glob(f"{revision}*/*.json")) and not is_dvc_running(
+        root
+    )
 
 
 def _is_running(noted: Path, revision: str) -> bool:

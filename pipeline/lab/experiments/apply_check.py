@@ -36,12 +36,12 @@ def check_apply(experiment: str) -> None:
     problems = []
     if lost := _kept_nowhere(there, commit):
         problems.append(
-            f"{join_names(lost)}: would be overwritten by the experiment's version, and your version is neither in the last commit "
+            f"{join_names(lost)}: would be overwritten by the experiment's version, and yours is neither in the last commit "
             f"nor in an experiment. Commit it first, or put it aside: `git stash -u`, and later `git stash pop`"
         )
     if lost := _in_other_outs(commit):
         problems.append(
-            f"{join_names(lost, 3)}: would be deleted, because in the experiment the folder is an out of a stage. "
+            f"{join_names(lost, 3)}: would be deleted, because the folder is an out of a stage in the experiment. "
             f"Move it elsewhere first, or let DVC keep it: `dvc add`"
         )
     if problems:
@@ -93,7 +93,9 @@ def _kept_nowhere(there: Sequence[str], target: str) -> list[str]:
     ]
     references = [commit for name, commit in known if re.fullmatch(r"refs/exps/[0-9a-f]{2}/[0-9a-f]+/.+", name)]
     objects = [f"{commit}:./{path}" for commit in (target, "HEAD", *references) for path in there]
-    answers = (git("cat-file", "--batch-check=%(objectname)", stdin="".join(f"{name}\n" for name in objects)) or "").splitlines()
+    answers = (
+        git("cat-file", "--batch-check=%(objectname)", stdin="".join(f"{name}\n" for name in objects)) or ""
+    ).splitlines()
     held = [answers[place : place + len(there)] for place in range(0, len(answers), len(there))]
     outs = _outs_of_stages(read_yaml(Path("dvc.yaml")))
     lost = []
@@ -105,7 +107,7 @@ def _kept_nowhere(there: Sequence[str], target: str) -> list[str]:
 
 
 def _in_other_outs(target: str) -> list[str]:
-    """Files that neither git nor DVC tracks, in a folder that is an out of a stage in the target and not in the current dvc.yaml.
+    """Files that neither git nor DVC tracks, in a folder that is an out of a stage in the target and not in today's dvc.yaml.
 
     An example is `models`, which became `models/trained`.
     """

@@ -83,7 +83,9 @@ def _check_run(options: argparse.Namespace) -> None:
 
 def _check_save(options: argparse.Namespace) -> None:
     load()
-    problems = _untracked_code(options.include_untracked or ()) + (_name_problems([options.name], replace=options.force) if options.name else [])
+    problems = _untracked_code(options.include_untracked or ()) + (
+        _name_problems([options.name], replace=options.force) if options.name else []
+    )
     if problems:
         raise UserError(*problems)
 
@@ -96,8 +98,8 @@ def _untracked_code(included: Sequence[str] = ()) -> list[str]:
         return []
     ignored = set(missing) - set(git_paths("ls-files", "-oz", "--exclude-standard", "--", "pipeline"))
     return [
-        f"{join_names(missing)}: git does not track this code, so the experiment would be kept without it, and could not be run "
-        f"or applied elsewhere. Add it: `git add {'-f ' if ignored else ''}{' '.join(missing)}`"
+        f"{join_names(missing)}: git does not track this code, so the experiment would be kept without it, and could not be "
+        f"run or applied elsewhere. Add it: `git add {'-f ' if ignored else ''}{' '.join(missing)}`"
     ]
 
 
@@ -122,8 +124,8 @@ def _untracked_inputs(checked: Sequence[Params], copied: Sequence[str]) -> list[
             is_whole = not git_paths("ls-files", "-z", "--", path)
             advice = f"Add `-C {path}`, or let DVC keep it: `dvc add {path}`" if is_whole else f"Add them: `git add {path}`"
             problems.append(
-                f"{knob}: git does not track {join_names(untracked, 3)}, and --queue and --temp run in a copy of what it tracks. "
-                f"{advice}"
+                f"{knob}: git does not track {join_names(untracked, 3)}, and --queue and --temp run in a copy of what it tracks."
+                f" {advice}"
             )
     return problems
 

@@ -180,8 +180,8 @@ def remove_per_token(rows: Sequence[Row]) -> list[str]:
     for row in texts:
         _remove(row, PER_TOKEN)
     return [
-        f"language: accuracy and loss are per token and not shown, because a token is {min(sizes):.3g} to {max(sizes):.3g} bytes"
-        " here; compare bits_per_byte (`dvc exp show` has all of them)"
+        f"language: accuracy and loss are per token and not shown, because a token is {min(sizes):.3g} to {max(sizes):.3g}"
+        " bytes here; compare bits_per_byte (`dvc exp show` has all of them)"
     ]
 
 

@@ -33,6 +33,7 @@ class Workspace:
     Args:
         small: bytes up to which the content of a file or folder is compared, not only its size.
     """
+
     def __init__(self, root: Path = Path(), small: int = SMALL) -> None:
         self.root, self.small = root, small
         self.ignored = ignore_patterns(self.read(DVCIGNORE))

@@ -1,7 +1,7 @@
 """How a killed `dvc exp` detached git's HEAD, read from the reflog and DVC's references.
 
-DVC detaches HEAD to save an experiment, to run it and to apply one. Each function here answers for one of these moments: the move
-to undo, or None where the traces do not prove that DVC made it.
+DVC detaches HEAD to save an experiment, to run it and to apply one. For each of these moments a function here gives the move to
+undo, or None where the traces do not prove that DVC made it.
 """
 
 from __future__ import annotations

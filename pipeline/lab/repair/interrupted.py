@@ -131,7 +131,9 @@ def _restore_head(git: GitRepository, move: HeadMove) -> list[str]:
             f" HEAD stays where it is; `git switch {move.branch}` puts it back"
         ]
     _unstage(git)
-    return [f"repaired: HEAD is on {where} again; a killed experiment had detached it (params.yaml may still have its overrides)"]
+    return [
+        f"repaired: HEAD is on {where} again; a killed experiment had detached it (params.yaml may still have its overrides)"
+    ]
 
 
 def _unstage(git: GitRepository) -> None:
@@ -182,7 +184,7 @@ def _restore_stash(git: GitRepository, stash: str, is_busy: bool) -> list[str]:
 
 
 def _restore_files(git: GitRepository, running: str, is_busy: bool) -> list[str]:
-    """DVC checks out the committed files, then those of the experiment; in between, only the experiment has the user's changes."""
+    """DVC checks out the committed files, then those of the experiment; in between, only the latter has the user's changes."""
     if git.has_files_of(running):
         return []
     if is_busy or not _is_untouched_since(git, running):

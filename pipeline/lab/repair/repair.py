@@ -1,8 +1,8 @@
 """`rally repair`: undoes what a killed git or DVC left half done, so that the same command can run again.
 
-Rally's files are written whole or not at all. But DVC writes params.yaml (for -S), dvc.lock and its rwlock files in place, git's
-index.lock outlives a killed git, and a killed `dvc exp run` leaves HEAD detached. ./run looks for such traces and calls this.
-Only what these traces prove to come from a kill is undone.
+Rally's files are written whole or not at all. But DVC writes params.yaml (for -S), dvc.lock and its rwlock files in place,
+git's index.lock outlives a killed git, and a killed `dvc exp run` leaves HEAD detached. ./run looks for such traces and calls
+this. Only what these traces prove to come from a kill is undone.
 """
 
 from __future__ import annotations

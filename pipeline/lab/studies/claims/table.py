@@ -1,4 +1,4 @@
-"""Every claim that a study may make, by its name."""
+"""Every claim that a study can make, by its name."""
 
 from __future__ import annotations
 
@@ -24,3 +24,5 @@ CLAIMS: dict[str, type[Claim]] = {
     "follows": MatchesPrediction,
     "sensitivity_falls": SensitivityFalls,
 }
+
+RENAMED_ARGUMENTS = {"foretold": "predicted"}  # of claims in earlier versions
