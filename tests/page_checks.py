@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from pipeline.lab.cli import app
 from pipeline.lab.dvc.overrides import check_overrides, expand_grid, hydra_text
-from pipeline.lab.studies.recipes import Entry, read_all
+from pipeline.lab.studies.entries import Entry, read_entries
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections
 from pipeline.params.names import suggest
@@ -133,7 +133,7 @@ def _refused_by_rally(words: list[str]) -> str:
 
 @functools.cache
 def _studies() -> dict[str, Entry]:
-    return read_all(TOP / "studies")
+    return read_entries(TOP / "studies")
 
 
 def _refused_by_dvc(words: list[str]) -> str:

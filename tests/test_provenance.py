@@ -19,8 +19,8 @@ from pipeline.artifacts.writing import write_json
 from pipeline.lab.provenance.check import match_of_trained, matches_of_commits
 from pipeline.lab.provenance.commits import Commit, GitObjects
 from pipeline.lab.provenance.dvc_files import FastLoader
-from pipeline.lab.provenance.origin import Origin, flatten
 from pipeline.lab.provenance.match import MATCHES, Match
+from pipeline.lab.provenance.origin import Origin, flatten
 from pipeline.lab.provenance.workspace import Workspace
 from pipeline.params.yaml12 import Yaml12Loader
 

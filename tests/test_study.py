@@ -79,7 +79,7 @@ def test_every_grid_says_what_it_predicts_and_has_a_control_that_could_show_it_w
     assert entry.sweep
     assert len(entry.predicts) > 20 and len(entry.control) > 20
     assert entry.says.count("?") == 1, "a study asks a question"
-    assert {check.control for _, check in entry.sweep.checks} == {True, False}
+    assert {check.control for _, check in entry.sweep.claims} == {True, False}
     assert len(entry.sweep.seeds) >= 3
 
 
@@ -94,7 +94,7 @@ def test_every_entry_is_told_about_in_the_list(name: str) -> None:
     ("content", "problem"),
     [
         ("run:\n  set: {train.lr: 1.0}\n", "run: says: is missing"),
-        ("run: 5\n", "run: is no entry; one has says, set, costs, reaches, source"),
+        ("run: 5\n", "run: is not an entry; an entry has says, set, costs, reaches, source"),
         (
             "run: {say: a}\n",
             "run: say: there is no such part. Did you mean 'says'? "
@@ -103,7 +103,7 @@ def test_every_entry_is_told_about_in_the_list(name: str) -> None:
         ("run: {says: 5}\n", "run: says: 5 is not text"),
         ("run: {set: fast}\n", "run: set: holds no knobs (train.lr: 0.001 …)"),
         ("nanogpt-cpu: {}\n", "nanogpt-cpu: another study has an entry of this name"),
-        ("e1: {}\n", "e1: such a name means something else to git or DVC (letters, digits, . and -; not only a to f)"),
+        ("e1: {}\n", "e1: this name means something else to git or DVC; use letters, digits, . and -, and not only a to f"),
     ],
 )
 def test_a_wrong_entry_is_refused_with_its_place(content: str, problem: str, project: Path) -> None:
@@ -137,19 +137,19 @@ run:
         ("  seeds: [1]", "vary: is missing; a study that varies knobs has vary, seeds, measure, check"),
         ("  vary: [train.lr]", "vary: holds no axes (knob: [value, value …], or name: {label: {knob: value}, …})"),
         ("  vary: {arm: {a: 1}}", "vary: a label holds no knobs (name: {label: {knob: value}, …})"),
-        ("  seeds: [1, 1]", "seeds: are no list of different whole numbers"),
+        ("  seeds: [1, 1]", "seeds: [1, 1] is not a list of different whole numbers, such as [1, 2, 3]"),
         (
             "  measure: train_los",
             "measure: there is no 'train_los'. Did you mean 'train_loss'? Known: train_loss, validation_loss",
         ),
-        ("  check: []", "check: holds no claims (- name: {what it wants to know})"),
+        ("  check: []", "check: holds no claims (- at_most: {value: 0.1})"),
         (
             "  check: [{optimum_moves_at_mast: {}}]",
             "check: there is no 'optimum_moves_at_mast'. Did you mean 'optimum_moves_at_most'?",
         ),
         ("  check: [{optimum_moves_at_most: {}}]", "check.optimum_moves_at_most.factor: is missing"),
         ("  check: [{optimum_moves_at_most: {factor: 0.5}}]", "check.optimum_moves_at_most.factor: 0.5 is not above 1.0"),
-        ("  vary: {model.norm: [rms, layer]}", "check: optimum_moves_at_most: model.norm: has no positive numbers that grow"),
+        ("  vary: {model.norm: [rms, layer]}", "check: optimum_moves_at_most: model.norm: has no increasing positive numbers"),
         (
             "  check: [{optimum_moves_at_most: {factor: 2, where: {seed: 1}}}]",
             "check: optimum_moves_at_most: where: the study does not vary 'seed'. Known: model.width, train.lr",
@@ -184,9 +184,9 @@ def test_a_wrong_grid_is_refused_with_its_place(parts: str, problem: str, projec
     [
         (["-n", "x"], "lr-sweep: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there"),
         (["--queue"], "lr-sweep: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there"),
-        (["-S", "train.lr=1"], "-S train.lr: is what the study varies"),
-        (["-S", "seed=4"], "-S seed: is what the study varies"),
-        (["-S", "train.steps=1,2"], "-S: a knob has several values; what a grid varies stands in its study"),
+        (["-S", "train.lr=1"], "-S train.lr: the study varies this knob; override another one"),
+        (["-S", "seed=4"], "-S seed: the study varies this knob; override another one"),
+        (["-S", "train.steps=1,2"], "-S: a knob has several values; add an axis to the study's `vary` instead"),
         (["-S", "train.stepps=1"], "train.stepps: there is no such knob. Did you mean 'train.steps'? "),
     ],
 )
@@ -199,7 +199,7 @@ def test_what_a_grid_cannot_be_played_with_is_one_line_before_torch_is_imported(
 
 
 def test_a_dry_run_of_a_grid_counts_its_trainings(project: Path) -> None:
-    assert rally("play", "lr-sweep", "--dry-run").stdout == "21 trainings: 7 places, 3 seeds\n"
+    assert rally("play", "lr-sweep", "--dry-run").stdout == "21 trainings: 7 cells, 3 seeds\n"
 
 
 # ------------------------------------------------------------------------------------------------------ what DVC is told
@@ -276,7 +276,7 @@ def test_an_experiment_is_named_after_its_entry_and_the_knobs_that_were_turned(
         (["+train.lr=1"], ["-S +train.lr=1: is not KNOB=VALUE, such as train.lr=0.01"]),
         (["train.lr=fast", "model.heads=5"], ["model.heads: 5 does not divide width 128", "train.lr: 'fast' is not a number"]),
         (["seed.x=1"], ["seed.x: there is no such knob; seed is not a section"]),
-        (["seed=1,2"], ["-S: these are 2 experiments (a knob has several values); --queue takes them all"]),
+        (["seed=1,2"], ["-S: these are 2 experiments (a knob has several values); use --queue for all of them"]),
         (["seed=1,-2"], ["seed: -2 is below 0"]),
     ],
 )
@@ -337,13 +337,13 @@ def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: 
     at_commit = yaml.safe_load(subprocess.run(["git", "show", "HEAD:params.yaml"], capture_output=True, check=True).stdout)
     assert played.sections["train"] == at_commit["train"]
     assert played.sections["runtime"]["threads"] == 1, "where and how it runs is no part of what was committed"
-    [line] = played.said()
+    [line] = played.notes()
     assert "model.dropout 0.5 (commit: 0.0), train.label_smoothing 0.2 (commit: 0.0)" in line and "--as-is" in line
-    assert "dropout" not in played.said(own={"model.dropout"})[0]
+    assert "dropout" not in played.notes(overridden={"model.dropout"})[0]
     assert recipes.apply_entry(base_params(as_is=True), entry).sections["train"]["label_smoothing"] == 0.2
-    assert "the study uses what differs from commit" in base_params(as_is=True).said()[0]
+    assert "Used: model.dropout 0.5 (commit: 0.0)" in base_params(as_is=True).notes()[0]
     done = rally("play", "lr-sweep", "--dry-run")
-    assert (done.returncode, done.stdout) == (0, "21 trainings: 7 places, 3 seeds\n")
+    assert (done.returncode, done.stdout) == (0, "21 trainings: 7 cells, 3 seeds\n")
     assert "train.label_smoothing 0.2 (commit: 0.0)" in done.stderr
 
 
@@ -351,7 +351,7 @@ def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: 
 def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool, committed: Path) -> None:
     turn(model__dropout=0.3, evaluate__prompts=["mine"])
     assert not {"model.dropout", "evaluate.prompts"} & ENTRIES["digits"].set.keys()
-    [told] = recipes.experiment_commands("digits", ["train.steps=7"], standing=base_params(as_is=as_is))
+    [told] = recipes.experiment_commands("digits", ["train.steps=7"], base=base_params(as_is=as_is))
     apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
     values = read_yaml(Path("params.yaml"))
     assert (values["model"]["dropout"], values["evaluate"]["prompts"] == ["mine"]) == ((0.3, True) if as_is else (0.0, False))
@@ -359,9 +359,9 @@ def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool
 
 
 def test_a_recipe_whose_knobs_are_as_committed_says_no_more_than_it_sets(committed: Path) -> None:
-    [told] = recipes.experiment_commands("digits", standing=base_params())
+    [told] = recipes.experiment_commands("digits", base=base_params())
     assert told == commands("digits")[0]
-    assert base_params().said() == []
+    assert base_params().notes() == []
 
 
 def test_a_knob_that_the_commit_does_not_know_came_with_changed_code_and_stays(committed: Path) -> None:
@@ -370,7 +370,7 @@ def test_a_knob_that_the_commit_does_not_know_came_with_changed_code_and_stays(c
     subprocess.run(["git", "commit", "-qam", "older"], check=True)
     Path("params.yaml").write_text(text.replace("  dropout: 0.0", "  dropout: 0.5"))
     assert base_params().sections["model"]["dropout"] == 0.5
-    assert base_params().turned == {}
+    assert base_params().changed_knobs == {}
 
 
 @pytest.mark.parametrize("before", ["no repository", "no commit", "params.yaml in no commit", "no YAML in the commit"])
@@ -386,7 +386,7 @@ def test_without_a_commit_to_ask_a_study_stands_on_params_yaml_and_says_so(befor
         Path("params.yaml").write_text(text)
     played = base_params()
     assert played.sections["train"]["lr"] == 0.5
-    assert played.said() == ["params.yaml: is in no commit that could be asked; the study stands on it as it is here"]
+    assert played.notes() == ["params.yaml: is not in any commit; the study uses it as it is here"]
 
 
 def test_a_result_says_of_which_commit_and_code_it_is(committed: Path) -> None:
@@ -442,8 +442,8 @@ def test_a_name_that_is_not_there_gets_a_suggestion(project: Path) -> None:
 
 def commands(name: str, overrides: Sequence[str] = (), experiment: str | None = None, queue: bool = False) -> list[list[str]]:
     """What is played where params.yaml is as it was committed."""
-    standing = BaseParams(read_sections(Path("params.yaml")))
-    return recipes.experiment_commands(name, overrides, experiment=experiment, queue=queue, standing=standing)
+    base = BaseParams(read_sections(Path("params.yaml")))
+    return recipes.experiment_commands(name, overrides, experiment=experiment, queue=queue, base=base)
 
 
 def rally(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Sweeps: statistics against references, claims against planted grids, and many trainings that are kept by what they are."""
+"""Grids of runs: statistics against references, claims against planted grids, trainings cached under their identity."""
 
 from __future__ import annotations
 
@@ -29,16 +29,14 @@ from pipeline.figures.style import png
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.faults import FAULTS
 from pipeline.lab.faults.sanity_faults import BREACHES
-from pipeline.lab.studies import grid, sweep
-from pipeline.lab.studies import panels as album
-from pipeline.lab.studies import report as findings
+from pipeline.lab.studies import grid, panels, report, sweep
 from pipeline.lab.studies.bench import BENCHES
 from pipeline.lab.studies.claims.base import Status
 from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval, optimum
 from pipeline.lab.studies.claims.table import CLAIMS
 from pipeline.lab.studies.grid import Sweep, Variant
-from pipeline.lab.studies.metrics import MEASURES
-from pipeline.lab.studies.network_metrics import READERS, exact_answers, repeat_loss
+from pipeline.lab.studies.metrics import MEASURES, RENAMED_MEASURES
+from pipeline.lab.studies.network_metrics import NETWORK_METRICS, exact_answers, repeat_loss
 from pipeline.lab.studies.plain_stack import signal_and_gradient
 from pipeline.lab.studies.record import Record
 from pipeline.params.errors import UserError
@@ -74,10 +72,10 @@ def apart(by: float, noise: float = 0.001) -> Results:
     return Results((Axis("arm", ("less", "more")), Axis("model.norm", ("rms", "none"))), np.stack([np.ones_like(more), more]))
 
 
-def beside(foretold: Results, quotient: float) -> dict[str, Results]:
-    """What was foretold, and a measure that is so many times as large."""
-    exact = Results(foretold.axes, foretold.values.mean(axis=-1, keepdims=True).repeat(foretold.values.shape[-1], axis=-1))
-    return {"measured": Results(foretold.axes, foretold.values * quotient, logarithmic=True), "foretold": exact}
+def ratio_to(predicted: Results, quotient: float) -> dict[str, Results]:
+    """A prediction, and a measure that is so many times as large."""
+    exact = Results(predicted.axes, predicted.values.mean(axis=-1, keepdims=True).repeat(predicted.values.shape[-1], axis=-1))
+    return {"measured": Results(predicted.axes, predicted.values * quotient, logarithmic=True), "predicted": exact}
 
 
 def steep(times: float, deviation: float = 0.001) -> Results:
@@ -165,10 +163,10 @@ PLANTED: dict[str, tuple[dict[str, Any], Any, Any, Any]] = {
     "lies_between": ({"low": 1.0, "high": 2.0}, sized(1.1, 1.9), sized(1.5, 2.1), sized(1.0, noise=0.5)),
     "exceeds": ({"arm": "arm", "more": "more", "less": "less", "by": 0.25}, apart(0.3), apart(0.2), apart(0.25, noise=0.1)),
     "follows": (
-        {"measure": "measured", "foretold": "foretold", "within": 0.25},
-        beside(sized(1.0, 10.0), 1.2),
-        beside(sized(1.0, 10.0), 1.3),
-        beside(sized(1.0, 10.0, noise=0.4), 1.25),
+        {"measure": "measured", "predicted": "predicted", "within": 0.25},
+        ratio_to(sized(1.0, 10.0), 1.2),
+        ratio_to(sized(1.0, 10.0), 1.3),
+        ratio_to(sized(1.0, 10.0, noise=0.4), 1.25),
     ),
     "sensitivity_falls": (
         {"arm": "model.width", "worse": 0, "better": 1, "cap": 3.0, "factor": 2},
@@ -204,7 +202,7 @@ def test_a_control_at_the_edge_of_its_grid_has_failed() -> None:
 def test_a_best_value_at_the_edge_of_the_grid_decides_nothing(name: str) -> None:
     check = parse(CLAIMS[name], PLANTED[name][0])
     verdict = check.judge(planted(0.02, 0.0005))
-    assert (verdict.status, verdict.says) == (Status.EXTEND, "the best train.lr may lie below 0.0009765625 (model.width 1)")
+    assert (verdict.status, verdict.sentence) == (Status.EXTEND, "the best train.lr may lie below 0.0009765625 (model.width 1)")
 
 
 @pytest.mark.parametrize("name", CLAIMS)
@@ -301,8 +299,8 @@ def test_a_training_that_diverged_is_infinitely_bad_by_every_measure(name: str) 
 
 @pytest.mark.parametrize(("name", "least"), [("train_loss", True), ("validation_accuracy", False)])
 def test_the_best_of_a_table_is_the_largest_where_more_is_better(name: str, least: bool) -> None:
-    panel = next(album.split_panels(planted(0.02)))[1]
-    marked = [isinstance(cell, Text) and cell.style == "bold" for cell in findings.table("", panel, name).columns[1].cells]
+    panel = next(panels.split_panels(planted(0.02)))[1]
+    marked = [isinstance(cell, Text) and cell.style == "bold" for cell in report.table("", panel, name).columns[1].cells]
     means = panel.values.mean(axis=-1)[0]
     assert marked.index(True) == (means.argmin() if least else means.argmax())
 
@@ -313,12 +311,12 @@ def test_a_value_that_is_varied_is_text_and_no_markup() -> None:
     for axes in ((values, rates), (rates, values)):  # as columns, as rows
         panel = Results(axes, np.ones((*(len(axis.labels) for axis in axes), 3)))
         console = Console(file=(file := io.StringIO()), width=400)
-        console.print(findings.table("[/i]", panel, "train_loss"))
+        console.print(report.table("[/i]", panel, "train_loss"))
         assert all(name in file.getvalue() for name in (*names, "[/i]", "prepare.[b]"))
 
 
-def test_what_rises_has_no_least_place_that_would_be_the_best() -> None:
-    with pytest.raises(UserError, match="of validation_accuracy it is the largest"):
+def test_the_lowest_place_is_not_the_best_where_higher_is_better() -> None:
+    with pytest.raises(UserError, match="but a higher validation_accuracy is better"):
         grid.read_sweep({**PARTS, "measure": "validation_accuracy"})
 
 
@@ -366,7 +364,7 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
 ) -> None:
     parts = PARTS | {"vary": {"arm": PARTS["vary"]["arm"], "train.lr": [0.01, 0.1]}}
     played = grid.read_sweep(parts)
-    findings.run_study("own", played, BaseParams(project), dry_run=False)
+    report.run_study("own", played, BaseParams(project), dry_run=False)
     first, said = kept(), capsys.readouterr().out
     assert len(first) == 8
     assert "optimum_moves_at_most: " in said
@@ -376,18 +374,18 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
     found = json.loads(Path("results/own.json").read_text())
     assert {name: found["made_of"]["knobs"][name] for name in project} == project
     assert found["made_of"]["varied"] == [list(PARTS["vary"]["arm"].values()), [{"train.lr": 0.01}, {"train.lr": 0.1}]]
-    findings.run_study("own", played, BaseParams(project), dry_run=False)
+    report.run_study("own", played, BaseParams(project), dry_run=False)
     assert json.loads(Path("results/own.json").read_text()) == found
     second = kept()
     assert set(second) == set(first)
     assert sum(second[run] != first[run] for run in first) == 1
 
-    findings.run_study("own", grid.read_sweep(parts | {"seeds": [2, 3]}), BaseParams(project), dry_run=False)
+    report.run_study("own", grid.read_sweep(parts | {"seeds": [2, 3]}), BaseParams(project), dry_run=False)
     third = kept()
     assert len(third) == 12
     assert {run: third[run] for run in second} == second
 
-    findings.run_study("own", played, BaseParams(with_knobs(project, {"train.batch_size": 2})), dry_run=False)
+    report.run_study("own", played, BaseParams(with_knobs(project, {"train.batch_size": 2})), dry_run=False)
     assert len(kept()) == 20
     assert len(list(Path(".rally/sweeps/tokenize").iterdir())) == 1  # the data were made once
 
@@ -422,20 +420,18 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_grid_may_be_of_classes(kind: str, project: dict[str, Any]) -> None:
-    standing = with_knobs(
-        project, {"task.kind": kind, "train.sampling": "epochs", "train.snapshots": [0.0, 1.0], **KINDS[kind]}
-    )
+    base = with_knobs(project, {"task.kind": kind, "train.sampling": "epochs", "train.snapshots": [0.0, 1.0], **KINDS[kind]})
     measures = ["validation_accuracy", "above_majority", "training_accuracy", "test_error"]
     claim = {"at_most": {"measure": "test_error", "value": 1.0}}
     parts = {"seeds": [1], "measure": measures, "check": [claim], "shows": "validation_accuracy"}
     played = grid.read_sweep(parts | {"vary": {"train.loss": ["cross_entropy", "mse"]}})
-    records = sweep.run_all(list(played.variants(standing)), played.read, lambda: None)
+    records = sweep.run_all(list(played.variants(base)), played.read, lambda: None)
     assert all(np.isfinite(found.values).all() for found in grid.results(played, records).values())
     assert records[0, 0] != records[1, 0]
     tokenizers = list(Path(".rally/sweeps/tokenize").glob("*/data/tokens/tokenizer.json"))
     assert len(tokenizers) == (kind == "classify")
-    with pytest.raises(UserError, match="fault: 'no mask' is made in language models alone"):
-        grid.read_sweep(parts | {"vary": {"arm": {"sick": {"fault": "no mask"}}}}).variants(standing)
+    with pytest.raises(UserError, match="fault: 'no mask' is for language models only"):
+        grid.read_sweep(parts | {"vary": {"arm": {"sick": {"fault": "no mask"}}}}).variants(base)
 
 
 def test_a_data_set_of_two_kinds_is_made_for_each(project: dict[str, Any]) -> None:
@@ -493,10 +489,10 @@ def test_what_diverges_is_an_outcome(project: dict[str, Any]) -> None:
     wild = with_knobs(project, {"train.lr": 100.0, "model.norm": "none", "model.activation": "relu2", "train.steps": 12})
     variant = Variant((), parse(Params, wild))
     assert sweep.run_or_read(variant, sweep.tokens_folder(variant.params), ()).diverged
-    assert findings.cell(sized(1.0), np.array([2.5, math.inf])) == "1 of 2 diverged"
+    assert report.cell(sized(1.0), np.array([2.5, math.inf])) == "1 of 2 diverged"
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", NETWORK_METRICS)
 def test_a_reader_of_networks_is_a_measure(name: str) -> None:
     assert MEASURES[name].network_metric == name
 
@@ -527,7 +523,7 @@ def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> N
 def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project: dict[str, Any]) -> None:
     played = grid.read_sweep(PARTS)  # a learning rate of 1e10 is among its places
     with pytest.raises(UserError) as caught:
-        findings.run_study("own", played, BaseParams(project), dry_run=False)
+        report.run_study("own", played, BaseParams(project), dry_run=False)
     assert caught.value.problems == ("train.lr: 10000000000.0 is above 100.0",)
     assert not Path(".rally").exists()
 
@@ -547,11 +543,11 @@ def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project
     ids=["lines", "one line", "words", "panels", "all diverged"],
 )
 def test_any_grid_has_a_picture_and_a_table(results: Results) -> None:
-    figure = album.draw_study(over(results), {"train_loss": results}, {}, [])
-    assert len(figure.axes) == len(list(album.split_panels(results)))
+    figure = panels.draw_study(over(results), {"train_loss": results}, {}, [])
+    assert len(figure.axes) == len(list(panels.split_panels(results)))
     assert imread(io.BytesIO(png(figure, 40)))[..., :3].std() > 0.01
-    for title, panel in album.split_panels(results):
-        assert findings.table(title, panel, "train_loss").row_count == len(results.axes[-1].labels)
+    for title, panel in panels.split_panels(results):
+        assert report.table(title, panel, "train_loss").row_count == len(results.axes[-1].labels)
 
 
 def over(results: Results, *checks: tuple[str, dict[str, Any]], **more: Any) -> Sweep:
@@ -563,7 +559,7 @@ def over(results: Results, *checks: tuple[str, dict[str, Any]], **more: Any) -> 
 
 def test_the_picture_says_how_far_the_best_moves() -> None:
     results = planted(0.04, 0.01)
-    figure = album.draw_study(over(results), {"train_loss": results}, {}, [])
+    figure = panels.draw_study(over(results), {"train_loss": results}, {}, [])
     assert any(text.get_text() == "best moves ×4" for text in figure.axes[0].texts)
 
 
@@ -572,7 +568,7 @@ def test_the_picture_shows_where_a_claim_wants_the_dots_and_where_a_control_must
     first, second = results.axes[0].labels
     claims = [("at_most", {"value": 2.0, "where": {"arm": first}})]
     claims += [("at_most", {"value": 2.0, "where": {"arm": second}, "control": True})]
-    [axes] = album.draw_study(over(results, *claims), {"train_loss": results}, {}, []).axes
+    [axes] = panels.draw_study(over(results, *claims), {"train_loss": results}, {}, []).axes
     wanted, unwanted = axes.patches
     assert wanted.get_fill() and not unwanted.get_fill()
     assert [round(patch.get_x() + patch.get_width() / 2) for patch in (wanted, unwanted)] == [0, 1]  # type: ignore[attr-defined]
@@ -583,18 +579,18 @@ def test_the_picture_shows_how_runs_went_beside_where_they_ended() -> None:
     results = sized(1.0, 3.0, seeds=2)
     rows = {place: [{"step": step, "loss": 4.0 - place[0] * step} for step in (1, 2, 3)] for place in np.ndindex(2, 2)}
     records = {place: Record(curve=curve) for place, curve in rows.items()}
-    went, ended = album.draw_study(over(results, shows=("train_loss",)), {"train_loss": results}, records, []).axes
+    went, ended = panels.draw_study(over(results, shows=("train_loss",)), {"train_loss": results}, records, []).axes
     assert [list(line.get_ydata()) for line in went.lines] == [[4.0, 4.0, 4.0], [3.0, 2.0, 1.0]]
     assert len(ended.lines) == 4  # of each place its dots and its mean
 
 
 def test_the_picture_of_what_follows_a_law_has_the_law_in_it() -> None:
-    found = beside(sized(1.0, 10.0), 1.1)
-    found = {"signal": found["measured"], "signal_predicted": found["foretold"]}
-    claim = ("follows", {"measure": "signal", "foretold": "signal_predicted", "within": 0.25})
+    found = ratio_to(sized(1.0, 10.0), 1.1)
+    found = {"signal": found["measured"], "signal_predicted": found["predicted"]}
+    claim = ("follows", {"measure": "signal", "predicted": "signal_predicted", "within": 0.25})
     scale = {name: replace(whole, axes=(Axis("bench.gain", (1.0, 2.0)),)) for name, whole in found.items()}
-    [axes] = album.draw_study(over(scale["signal"], claim), scale, {}, []).axes
-    assert axes.lines[1].get_label() == "foretold"
+    [axes] = panels.draw_study(over(scale["signal"], claim), scale, {}, []).axes
+    assert axes.lines[1].get_label() == "predicted"
     assert list(axes.lines[1].get_ydata()) == pytest.approx([1.0, 10.0])
 
 
@@ -657,7 +653,7 @@ def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
         (
             {"arm": {"seen": {"task.kind": "vision", "prepare.dataset": "mnist1d"}}},
             {"measure": "exact_answers"},
-            "measure: exact_answers is asked of language models alone",
+            "measure: exact_answers is for language models only",
         ),
         ({"bench.gain": [1.0]}, {}, "bench.gain: these runs are trainings"),
         ({"bench.gian": [1.0]}, {"bench": "signal"}, "bench.gian: there is no such knob. Did you mean 'gain'?"),
@@ -675,6 +671,7 @@ def test_a_run_that_cannot_be_made_is_refused(vary: dict[str, Any], more: dict[s
     ("more", "problem"),
     [
         ({"measure": ["train_loss", "los"]}, "measure: there is no 'los'"),
+        ({"check": [{"optimum_moves_at_most": {"factor": 2, "measure": "los"}}]}, "check: optimum_moves_at_most: measure: "),
         ({"bench": "signals"}, "bench: there is no 'signals'. Did you mean 'signal'?"),
         ({"shows": ["inductoin"]}, "shows: there is no 'inductoin'. Did you mean 'induction'?"),
         ({"bench": "signal", "shows": "train_loss"}, "shows: there is no 'train_loss'. Known: signal, gradient"),
@@ -684,3 +681,50 @@ def test_a_grid_that_asks_for_what_there_is_not_is_refused(more: dict[str, Any],
     with pytest.raises(UserError) as caught:
         grid.read_sweep(PARTS | more)
     assert caught.value.problems[0].startswith(problem)
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_MEASURES.items())
+def test_an_old_measure_is_one_line_that_says_the_new_one(old: str, new: str) -> None:
+    assert new in MEASURES and old not in MEASURES
+    with pytest.raises(UserError) as caught:
+        grid.read_sweep(PARTS | {"measure": old})
+    assert caught.value.problems == (f"measure: {old} was renamed {new}",)
+
+
+def test_an_old_argument_of_a_claim_is_one_line_that_says_the_new_one() -> None:
+    claim = {"measure": "signal", "foretold": "signal_predicted", "within": 0.25}
+    with pytest.raises(UserError) as caught:
+        grid.read_sweep(PARTS | {"bench": "signal", "measure": ["signal", "signal_predicted"], "check": [{"follows": claim}]})
+    assert caught.value.problems == ("check.follows.foretold was renamed check.follows.predicted",)
+
+
+@pytest.mark.parametrize(
+    ("claim", "arguments", "results", "sentence"),
+    [
+        ("at_least", {"value": 2}, sized(2.5, noise=0.0), "it is 2.5 (95 % CI 2.5 to 2.5; claim: at least 2; 4 seeds)"),
+        ("at_least", {"value": 2}, sized(2.5, seeds=1), "it is 2.5 (no CI; claim: at least 2; 1 seed)"),
+        (
+            "lies_between",
+            {"low": -1, "high": 9},
+            sized(2.0, -0.5, noise=0.0),
+            "it is -0.5 (95 % CI -0.5 to -0.5) at arm arm -0.5 to 2 (95 % CI 2 to 2) at arm arm 2.0; claim: -1 to 9; 4 seeds",
+        ),
+        (
+            "exceeds",
+            PLANTED["exceeds"][0],
+            apart(0.5, noise=0.0).at({"model.norm": "rms"}),
+            "it at more minus that at less is 0.5 (95 % CI 0.5 to 0.5; claim: at least 0.25; 4 seeds)",
+        ),
+        (
+            "optimum_moves_at_least",
+            {"factor": 4},
+            planted(0.04, 0.01, noise=0.0, deviation=0.0),
+            "the best train.lr moves by a factor of 4 (95 % CI 4 to 4; claim: at least 4; 4 seeds): "
+            "0.01 at model.width 1, 0.04 at model.width 0",
+        ),
+    ],
+)
+def test_a_verdict_has_the_value_its_interval_and_what_was_claimed(
+    claim: str, arguments: dict[str, Any], results: Results, sentence: str
+) -> None:
+    assert parse(CLAIMS[claim], arguments).judge({"it": results}).sentence == sentence

@@ -83,9 +83,8 @@ def _check_run(options: argparse.Namespace) -> None:
 
 def _check_save(options: argparse.Namespace) -> None:
     load()
-    problems = _untracked_code(options.include_untracked or ()) + (
-        _name_problems([options.name], replace=options.force) if options.name else []
-    )
+    names = [options.name] if options.name else []
+    problems = _untracked_code(options.include_untracked or ()) + _name_problems(names, replace=options.force)
     if problems:
         raise UserError(*problems)
 
@@ -124,8 +123,8 @@ def _untracked_inputs(checked: Sequence[Params], copied: Sequence[str]) -> list[
             is_whole = not git_paths("ls-files", "-z", "--", path)
             advice = f"Add `-C {path}`, or let DVC keep it: `dvc add {path}`" if is_whole else f"Add them: `git add {path}`"
             problems.append(
-                f"{knob}: git does not track {join_names(untracked, 3)}, and --queue and --temp run in a copy of what it tracks."
-                f" {advice}"
+                f"{knob}: git does not track {join_names(untracked, 3)}, and --queue and --temp run in a copy of what it tracks"
+                f". {advice}"
             )
     return problems
 

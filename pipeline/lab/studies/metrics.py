@@ -32,7 +32,7 @@ class Measure:
     Attributes:
         quantity: what it is, with its unit.
         compute: it from a record; inf where the training diverged.
-        network_metric: the metric of the network that it needs: a number of the probes, or one of network_metrics.py; "" = none.
+        network_metric: of the network that it needs: a number of the probes, or one of network_metrics.py; "" = none.
         logarithmic: it spans decades.
         higher_is_better: the best value is the highest.
         if_missing: what a run without such a number did.

@@ -30,7 +30,7 @@ COLOURS = {Status.HELD: "green", Status.FAILED: "green", Status.REFUTED: "red", 
 
 
 def run_study(name: str, sweep: Sweep, base: BaseParams, *, dry_run: bool) -> None:
-    """Train the grid of a study, print what came of it, and leave it in FOUND.
+    """Run the grid of a study, print its results, and write them to RESULTS.
 
     Args:
         base: the base parameters, with the overrides of the entry and the user.

@@ -27,7 +27,7 @@ class Bounds(Claim):
         outside = any(spread.high < low or spread.low > high for _, spread in cells)
         diverged = any(spread.low == np.inf for _, spread in cells)
         status = Status.UNDECIDED if diverged and high == np.inf else status_of(inside, outside)
-        return Verdict(status, f"{self.name(measures)} is {_range_text(cells, self.claimed(), results.seeds)}")
+        return Verdict(status, f"{self.name(measures)} is {_range_text(cells, self.claimed(), results)}")
 
     @abstractmethod
     def bounds(self) -> tuple[float, float]:
@@ -38,13 +38,13 @@ class Bounds(Claim):
         """The bounds in words."""
 
 
-def _range_text(cells: list[tuple[str, Interval]], claimed: str, seeds: int) -> str:
+def _range_text(cells: list[tuple[str, Interval]], claimed: str, results: Results) -> str:
     """The value of the only cell, or the lowest and the highest one, with confidence intervals and what was claimed."""
     low, high = min(cells, key=lambda cell: cell[1].mean), max(cells, key=lambda cell: cell[1].mean)
     if len(cells) == 1:
-        return f"{formatted(low[1].mean)} ({low[1].text()}; claim: {claimed}; {seeds} seeds)"
+        return f"{formatted(low[1].mean)} ({low[1].text()}; claim: {claimed}; {results.seeds_text})"
     ends = " to ".join(f"{formatted(spread.mean)} ({spread.text()}) at {name}" for name, spread in (low, high))
-    return f"{ends}; claim: {claimed}; {seeds} seeds"
+    return f"{ends}; claim: {claimed}; {results.seeds_text}"
 
 
 class AtMost(Bounds):
@@ -103,7 +103,7 @@ class Exceeds(Claim):
         inside = all(spread.low >= self.by for _, spread in cells)
         outside = any(spread.high < self.by for _, spread in cells)
         diverged = not np.isfinite(difference.values).all()
-        text = _range_text(cells, f"at least {formatted(self.by)}", difference.seeds)
+        text = _range_text(cells, f"at least {formatted(self.by)}", difference)
         return Verdict(
             Status.UNDECIDED if diverged else status_of(inside, outside),
             f"{self.name(measures)} at {self.more} minus that at {self.less} is {text}",
@@ -128,5 +128,5 @@ class MatchesPrediction(Claim):
         claimed = f"{formatted(low)} to {formatted(high)}"
         return Verdict(
             status_of(inside, outside),
-            f"{self.measure} divided by {self.predicted} is {_range_text(cells, claimed, results.seeds)}",
+            f"{self.measure} divided by {self.predicted} is {_range_text(cells, claimed, results)}",
         )

@@ -1,6 +1,6 @@
 """Claims about the best value along an axis: where it lies, how far it moves, its result, and the cost of missing it.
 
-Source: Godbole et al., "Deep Learning Tuning Playbook", 2023 (a best value at the edge of the grid is no finding).
+Source: Godbole et al., "Deep Learning Tuning Playbook", 2023 (a best value at the edge of the grid decides nothing).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class OptimumMoves(Claim):
         low, high = int(means.argmin()), int(means.argmax())
         moved = Interval(*(float(2**end) for end in interval(optima[high] - optima[low])))  # in pairs, seed by seed
         places = ", ".join(f"{2 ** means[line]:.3g} at {names[line]}" for line in (low, high))
-        factor = f"a factor of {formatted(moved.mean)} ({moved.text()}; claim: {self.claimed()}; {results.seeds} seeds)"
+        factor = f"a factor of {formatted(moved.mean)} ({moved.text()}; claim: {self.claimed()}; {results.seeds_text})"
         return Verdict(self.compare(moved), f"the best {results.axes[-1].name} moves by {factor}: {places}")
 
     @abstractmethod
@@ -95,7 +95,7 @@ class OptimumLiesBetween(Claim):
         return Verdict(
             status_of(inside and worse >= self.ends_worse_by, outside or worse < self.ends_worse_by),
             f"the best {results.axes[-1].name} is {formatted(best.mean)} ({best.text()}; claim: {formatted(self.low)} to "
-            f"{formatted(self.high)}; {results.seeds} seeds), and the better end of the grid is worse by {worse:.1f} standard "
+            f"{formatted(self.high)}; {results.seeds_text}), and the better end of the grid is worse by {worse:.1f} standard "
             f"deviations over seeds (claim: at least {formatted(self.ends_worse_by)})",
         )
 
@@ -140,7 +140,7 @@ class BestAtMost(Claim):
         return Verdict(
             status_of(worst.high <= self.value, worst.low > self.value),
             f"the best {self.name(measures)}{f' of {name}' if name else ''} is {formatted(worst.mean)} ({worst.text()}; "
-            f"claim: at most {formatted(self.value)}; {results.seeds} seeds) {at}",
+            f"claim: at most {formatted(self.value)}; {results.seeds_text}) {at}",
         )
 
 
@@ -167,7 +167,7 @@ class SensitivityFalls(Claim):
             ratios = Results((), np.where(first == second, 1.0, first / second), logarithmic=True)
         fell = ratios.interval(ratios.values)
         claimed = f"at least {formatted(self.factor)}"
-        factor = f"a factor of {formatted(fell.mean)} ({fell.text()}; claim: {claimed}; {results.seeds} seeds)"
+        factor = f"a factor of {formatted(fell.mean)} ({fell.text()}; claim: {claimed}; {results.seeds_text})"
         return Verdict(
             status_of(fell.low >= self.factor, fell.high < self.factor),
             f"sensitivity to {results.axes[-1].name} falls by {factor}:"

@@ -64,6 +64,10 @@ class Results:
     def seeds(self) -> int:
         return self.values.shape[-1]
 
+    @property
+    def seeds_text(self) -> str:
+        return f"{self.seeds} seed{'s' * (self.seeds != 1)}"
+
     def at(self, where: Where) -> Results:
         """The part of the grid with some labels.
 
