@@ -10,7 +10,7 @@ from pipeline.arrays import memory_mapped
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import RAW, TOKENS, ends_of, meta_of
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.dvc.overrides import check, expand, hydra_text
+from pipeline.lab.dvc.overrides import check_overrides, expand_grid, hydra_text
 from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.schema import Params
@@ -64,7 +64,7 @@ def fine_tuning_command(folder: Path) -> FineTuning:
     turned |= _division(found, model, knobs.width)
     turned["train.init_from"] = str(folder)
     settings = [f"{knob}={hydra_text(value)}" for knob, value in turned.items()]
-    check(expand(settings))
+    check_overrides(expand_grid(settings))
     return FineTuning(["dvc", "exp", "run", *(word for setting in settings for word in ("-S", setting))], notes)
 
 

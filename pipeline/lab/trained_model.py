@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifacts.paths import MODEL, SAMPLES
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.provenance.answers import other_run
+from pipeline.lab.provenance.check import other_run
 from pipeline.params.errors import UserError
 from pipeline.params.load import load
 

@@ -11,7 +11,7 @@ from pipeline.artifacts import paths
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_text
 from pipeline.lab.export.model_card import card, is_exported
-from pipeline.lab.provenance.answers import other_run
+from pipeline.lab.provenance.check import other_run
 from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.model import Model

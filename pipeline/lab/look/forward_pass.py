@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.artifacts.paths import MODEL, TOKENS, tokenizer_of
 from pipeline.lab.look.classifier import ClassifierPass, classify_example, trained_kind, untrained_subject
 from pipeline.lab.look.request import Request, read_ids, token_text
-from pipeline.lab.provenance.answers import other_run
+from pipeline.lab.provenance.check import other_run
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.schema import Params
@@ -69,9 +69,9 @@ def look(request: Request) -> ForwardPass | ClassifierPass:
     Raises:
         UserError: there is no such snapshot, or the tokenizer knows no character of the prompt.
     """
-    from pipeline.lab.studies.recipes import knobs_with
+    from pipeline.lab.studies.recipes import params_with
 
-    params, notes = knobs_with(request.knobs), list[str]()
+    params, notes = params_with(request.knobs), list[str]()
     if (params.task.kind if request.is_untrained else trained_kind(params)) != "language":
         return _classify(request, params, notes)
     if request.image is not None:
