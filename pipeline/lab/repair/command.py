@@ -1,4 +1,4 @@
-"""`rally repair` and its options."""
+"""`rally repair`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pipeline.lab.project import enter_project
 def repair() -> None:
     """Repair what a killed git or DVC left behind. ./run does this by itself."""
     enter_project()
+    from pipeline.lab.repair import repair as room
 
-    for line in repair_project(Path.cwd()):
+    for line in room.repair(Path.cwd()):
         print(line)
