@@ -919,11 +919,11 @@ IMAGE: dict[str, Odd] = {
     ),
     "a split below another folder": Odd(
         folders(pets__train__cats=9, pets__test__cats=9),
-        "prepare.path: 'own' has one class, 'pets'; put a folder for each class",
+        "prepare.path: 'own' has one class, 'pets'; use a folder with one folder",
     ),
     "a folder for training alone": Odd(
         folders(train__cats=9, train__dogs=9),
-        "prepare.path: 'own' has one class, 'train'; put a folder for each class into one, such as own/cats and"
+        "prepare.path: 'own' has one class, 'train'; use a folder with one folder for each class, such as own/cats and"
         " own/dogs; or use 'own/train', with cats and dogs in it",
     ),
     "splits of one class": Odd(
