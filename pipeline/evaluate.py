@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
+    os.chdir(Path(__file__).absolute().parents[1])
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.evaluate", *sys.argv[1:]])
+
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import checksums, paths, reading, writing
@@ -15,13 +23,13 @@ if TYPE_CHECKING:
 
 @entry_point
 def main() -> None:
-    """Score the model on all that was held out, beside what it must beat, and show what it does."""
+    """Score the model and the baselines on the validation and test splits, and show samples or mistakes."""
     params = load()
 
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.inference.trained import open_model
 
-    # In float32 whatever the model was trained in, so that experiments differ by their weights alone.
+    # In float32 whatever the training used, so that experiments differ only by their weights.
     subject = open_model(paths.MODEL.parent, Runtime(params.runtime))
     meta = reading.read_json(paths.meta_of(paths.TOKENS))
     if meta.get("classes"):
@@ -32,7 +40,7 @@ def main() -> None:
 
 
 def _text(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
-    """Of a language model: bits a byte, and what it writes."""
+    """Bits per byte of a language model, and its samples."""
     from pipeline.evaluation.baselines import HELD_OUT, baselines, entropy, predicted_bytes
     from pipeline.evaluation.contamination import overlaps
     from pipeline.evaluation.samples import page
@@ -46,14 +54,14 @@ def _text(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
             scores.append(score(subject, split, size, advance))
     to_beat = baselines(params.evaluate.ngram_order, say)
     print(*standings([*scores, *to_beat]), sep="\n")
-    told = summary(scores, to_beat, entropy(), meta["test_is_validation"]) | {"splits": overlaps(paths.TOKENS, HELD_OUT)}
-    writing.write_json(paths.EVALUATION, told)
+    content = summary(scores, to_beat, entropy(), meta["test_is_validation"]) | {"splits": overlaps(paths.TOKENS, HELD_OUT)}
+    writing.write_json(paths.EVALUATION, content)
     writing.write_text(paths.SAMPLES, page(subject, params.evaluate, params.seed))
     writing.write_json(paths.MISTAKES, {"mistakes": []})
 
 
 def _classes(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
-    """Of a classifier: what it has right, and its worst mistakes."""
+    """Accuracy of a classifier, and its worst mistakes."""
     from pipeline.evaluation import mistakes
     from pipeline.evaluation.baselines import HELD_OUT
     from pipeline.evaluation.class_baselines import class_baselines
@@ -66,10 +74,10 @@ def _classes(params: Params, subject: Subject, meta: dict[str, Any]) -> None:
         with follow(f"scoring on {split}", subject.task.size(split)) as advance:
             answers[split] = answers_of(subject, split, advance)
     to_beat = class_baselines(len(names), params.evaluate.neighbours, say)
-    print(*class_standings([*(ClassScore.of("model", *told) for told in answers.items()), *to_beat]), sep="\n")
-    told = class_summary(answers, to_beat, names, meta["test_is_validation"]) | {"splits": examples_shared()}
+    print(*class_standings([*(ClassScore.of("model", *scored) for scored in answers.items()), *to_beat]), sep="\n")
+    content = class_summary(answers, to_beat, names, meta["test_is_validation"]) | {"splits": examples_shared()}
     worst = mistakes.worst(answers[mistakes.SPLIT], params.evaluate.worst_mistakes)
-    writing.write_json(paths.EVALUATION, told)
+    writing.write_json(paths.EVALUATION, content)
     writing.write_text(paths.SAMPLES, mistakes.page(answers[mistakes.SPLIT], worst, names))
     writing.write_json(paths.MISTAKES, mistakes.as_json(worst, names))
 

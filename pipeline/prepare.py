@@ -1,6 +1,14 @@
-"""The stage prepare: a data set -> data/raw (the text of each split, and a card that entries where it came from)."""
+"""The stage prepare: a data set -> data/raw (the examples of each split, and a card that documents their source)."""
 
 from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
+    os.chdir(Path(__file__).absolute().parents[1])
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.prepare", *sys.argv[1:]])
 
 from dataclasses import asdict
 
@@ -31,8 +39,8 @@ def main() -> None:
         else:
             with SplitWriter(folder) as splits:
                 card = (LABELLED_TEXTS if params.task.kind == "classify" else TEXTS)[name](params.prepare, splits, follow)
-            card, entries = apply_filters(folder, card, params.prepare, follow)
-            counts = entries | count_splits(folder)
+            card, removed = apply_filters(folder, card, params.prepare, follow)
+            counts = removed | count_splits(folder)
         writing.write_json(folder / paths.CARD.name, asdict(card) | counts)
         checksums.seal_folder(folder)
     held = (
@@ -42,8 +50,8 @@ def main() -> None:
     )
     if near := counts.get("near_duplicates"):
         left_out = ", ".join(f"{split} {count:,}" for split, count in near["left_out"].items())
-        print(f"near-duplicates of held-out documents left out: {left_out}; the card shows examples")
-    print(printable(f"{card.name}: {'; '.join(held)}; source and split: {paths.CARD}"))
+        print(f"near-duplicates of held-out documents dropped: {left_out}; {paths.CARD} shows examples")
+    print(printable(f"{card.name}: {'; '.join(held)}; source and splits: {paths.CARD}"))
 
 
 if __name__ == "__main__":

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-if __name__ == "tokenize":  # Python wants its own module of this name, but pipeline/ leads its path: `python pipeline/train.py`
-    stage = Path(sys.argv[0]).stem if sys.argv[0].endswith(".py") else "train"
-    print(
-        f"{sys.argv[0]}: cannot run this way, because pipeline/tokenize.py then hides Python's own tokenize. "
-        f"In the top folder: `dvc repro {stage}`, or `python -m pipeline.{stage}` for this stage alone",
-        file=sys.stderr,
-    )
+if __name__ == "tokenize":  # Python wants its own module of this name, and looks into pipeline/ first
+    print("pipeline/tokenize.py hides Python's own module tokenize here: start Python in the folder above", file=sys.stderr)
     sys.exit(2)
+if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
+    os.chdir(Path(__file__).absolute().parents[1])
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.tokenize", *sys.argv[1:]])
 
 from pipeline import identity
 from pipeline.artifacts import checksums, paths, reading, writing
@@ -20,12 +19,19 @@ from pipeline.params.entry_point import entry_point
 from pipeline.params.load import load
 from pipeline.params.schema import Params
 
-KNOWN = ("bytes", "documents", "entropy_nats_per_byte", "grammar", "sources", "test_is_validation")  # of the text, on its card
+KNOWN = (
+    "bytes",
+    "documents",
+    "entropy_nats_per_byte",
+    "grammar",
+    "sources",
+    "test_is_validation",
+)  # entries of the card that meta.json repeats
 
 
 @entry_point
 def main() -> None:
-    """Learn the tokenizer that params.yaml names, and write every split as token ids; images are pixels already."""
+    """Train the tokenizer that params.yaml names, and write every split as token ids; images are copied."""
     params = load()
     if params.task.kind == "vision":
         _pixels()
@@ -34,7 +40,7 @@ def main() -> None:
 
 
 def _ids(params: Params) -> None:
-    """Learn a tokenizer, and write what it makes of the text."""
+    """Train a tokenizer, and write the token ids of every split."""
     labelled = params.task.kind == "classify"
     card = reading.read_json(paths.CARD, *KNOWN)
 
@@ -61,7 +67,9 @@ def _ids(params: Params) -> None:
             "end": tokenizer.end,
             "learned_from_bytes": learned_from,
         }
-        about["hugging_face"] = identity.tokenizer_digest(tokenizer_json(tokenizer))  # by which a model of theirs knows its own
+        about["hugging_face"] = identity.tokenizer_digest(
+            tokenizer_json(tokenizer)
+        )  # by which a Hugging Face model recognizes its tokenizer
         counts = {"tokens": tokens, "first_token_bytes": first_token_bytes}
         known = {name: card[name] for name in KNOWN}
         if labelled:
@@ -71,12 +79,12 @@ def _ids(params: Params) -> None:
         writing.write_json(paths.meta_of(folder), about | counts | known)
         checksums.seal_folder(folder)
     if tokenizer.kind == "bpe" and (card["grammar"] or card["entropy_nats_per_byte"] is not None):
-        print("this text follows a rule of characters, which byte pairs hide; use -S tokenize.kind=char to see it learned")
-    print(f"{tokenizer.kind}: a vocabulary of {tokenizer.vocabulary:,}, {tokens['train']:,} tokens to train on")
+        print("this text is generated character by character, which byte pairs hide; -S tokenize.kind=char keeps it visible")
+    print(f"{tokenizer.kind}: a vocabulary of {tokenizer.vocabulary:,}, {tokens['train']:,} training tokens")
 
 
 def _pixels() -> None:
-    """Images are cut into pixels already: they are copied, with the mean and the deviation by which they are to be read."""
+    """Copy the images, with the mean and standard deviation for their normalization."""
     card = reading.read_json(paths.CARD, "classes", "image", "examples", "test_is_validation")
 
     from pipeline.corpus.store.images import channel_statistics
@@ -90,7 +98,7 @@ def _pixels() -> None:
         known = {name: card[name] for name in ("classes", "image", "examples", "test_is_validation")}
         writing.write_json(paths.meta_of(folder), known | {"kind": "pixels", "mean": mean, "deviation": deviation})
         checksums.seal_folder(folder)
-    print(f"pixels: {card['examples']['train']:,} images to train on, {' x '.join(map(str, card['image']))}")
+    print(f"pixels: {card['examples']['train']:,} training images, {' x '.join(map(str, card['image']))}")
 
 
 if __name__ == "__main__":

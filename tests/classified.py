@@ -13,7 +13,7 @@ from small import knobs
 from subjects import runtime
 
 from pipeline.artifacts.paths import SPLITS, ends_of, images_of, labels_of, text_of, tokens_of
-from pipeline.artifacts.reading import made_for
+from pipeline.artifacts.reading import input_sha256
 from pipeline.artifacts.writing import write_json
 from pipeline.inference.trained import Subject
 from pipeline.networks.weights import save_weights
@@ -96,6 +96,6 @@ def classifier(folder: Path, kind: str, **changes: Any) -> Subject:
 def leave_classifier(folder: Path, made: Subject, kind: str) -> None:
     """models/trained as train leaves it."""
     sha256 = save_weights(made.model, folder / "models/trained/model.safetensors")
-    about = {"task": kind, "model": made.task.model.model_dump(), "tokenizer": made_for(folder / "data/tokens")}
+    about = {"task": kind, "model": made.task.model.model_dump(), "tokenizer": input_sha256(folder / "data/tokens")}
     write_json(folder / "models/trained/model.json", about | made.task.shape.as_json() | {"step": made.step, "sha256": sha256})
     sealed(folder)

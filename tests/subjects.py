@@ -11,7 +11,7 @@ from sealing import sealed
 from small import knobs
 
 from pipeline.artifacts.paths import SPLITS, labels_of, meta_of
-from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.reading import input_sha256, read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import Subject
@@ -126,7 +126,7 @@ def small_subject(folder: Path, **changes: Any) -> Subject:
         for name, weight in model.named_parameters():
             drawn = torch.randn(weight.shape, generator=generator) * 0.3
             weight.copy_(1 + drawn.abs() if name.endswith("variance") else drawn)
-    return Subject(model, task, tokenizer, runtime(), step=7, sequences=4, toy="the cat sat", followed=followed)
+    return Subject(model, task, tokenizer, runtime(), step=7, sequences=4, toy="the cat sat", training_task=followed)
 
 
 def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None = None, text: str = TEXT * 8) -> Subject:
@@ -149,7 +149,7 @@ def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7))
     listed, task, tokens = [], made.task, folder / "data/tokens"
     assert isinstance(task, LanguageModelling | Classification | Vision)
     kind = {LanguageModelling: "language", Classification: "classify", Vision: "vision"}[type(task)]
-    described = {"task": kind, "step": made.step, "tokenizer": made_for(tokens), "model": task.model.model_dump()}
+    described = {"task": kind, "step": made.step, "tokenizer": input_sha256(tokens), "model": task.model.model_dump()}
     described |= Shape.of(read_json(meta_of(tokens))).as_json()
     whole = {name: weight.clone() for name, weight in made.model.state_dict().items()}
     for number, step in enumerate(steps, start=1):

@@ -13,7 +13,7 @@ import pytest
 from small import TOP
 from subjects import subject
 from test_export import a_model_of
-from test_given import leave, padded, rewritten
+from test_hugging_face_model import leave, padded, rewritten
 from test_journey import clone, run
 from test_tokenizers import learned
 

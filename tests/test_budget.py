@@ -315,4 +315,4 @@ def test_a_program_can_read_the_budget_of_a_study_with_a_knob_turned(project: Pa
 
 def test_a_wrong_knob_is_refused_before_anything_is_reckoned(project: Path) -> None:
     done = rally("budget", "-S", "model.heads=5")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "model.heads: 5 does not divide width 128\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "model.heads: 5 does not divide width 128; use 4\n")

@@ -116,7 +116,7 @@ def test_a_verb_outside_of_a_project_says_so(verb: str, outside: Path) -> None:
     done = rally(verb, *(["some/folder"] if verb == "import" else []))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "is no folder of a Rally project" in done.stderr
+    assert "not inside a Rally project: " in done.stderr
 
 
 def test_a_verb_works_from_any_folder_of_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_the_knobs_of_a_command_of_dvcs_are_checked_before_it_runs(project: Path
 
 def test_the_knobs_that_stand_in_params_yaml_are_checked_too(project: Path) -> None:
     file = project / "params.yaml"
-    file.write_text(file.read_text().replace("depth: ", "depth: -"))
+    file.write_text(file.read_text().replace("  depth: ", "  depth: -"))
     done = rally("check", "dvc", "repro")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "model.depth: -" in done.stderr
@@ -277,7 +277,9 @@ def test_a_prompt_is_gone_on_with_and_a_seed_repeats_it(trained: Path, capsys: p
         assert write(replace(DRAW, tokens=40, seed=seed), "the cat€")
         out, err = capsys.readouterr()
         whose, lacks = err.splitlines()
-        assert whose.startswith("models/trained: this model is of another run: model.depth is 3, and was 2 when train ran")
+        assert whose.startswith(
+            "models/trained: this model is of another run: model.context_length is 128, and was 12 when train ran"
+        )
         assert lacks == "The tokenizer lacks characters of this prompt; the model reads 'the cat'."
         texts.append(out)
     one, same, other = texts

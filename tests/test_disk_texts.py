@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.arrays import in_blocks
+from pipeline.arrays import read_blocks
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
 from pipeline.corpus.sources.splitting.exact_duplicates import find_duplicates, number_digests
@@ -141,6 +141,6 @@ def test_the_numbers_of_a_file_come_in_blocks_whatever_their_type_and_shape(
     name: str, array: np.ndarray, size: int, tmp_path: Path
 ) -> None:
     np.save(tmp_path / name, array)
-    blocks = list(in_blocks(tmp_path / name, size))
+    blocks = list(read_blocks(tmp_path / name, size))
     assert all(len(block) == size and block.dtype == array.dtype for block in blocks[:-1])
     assert np.concatenate([array.reshape(-1)[:0], *blocks]).tolist() == array.reshape(-1).tolist()

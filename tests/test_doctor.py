@@ -125,7 +125,7 @@ def test_why_does_my_network_of_48_layers_of_width_64_learn_nothing() -> None:
 
 def test_why_is_my_loss_not_a_number_at_step_3000_in_float16() -> None:
     case = run(falling(4.1, 2.2), steps=3000, levels=LEVELS, knobs=knobs(train__precision="float16"))
-    case = replace(case, progress={"step": 3000, "diverged": True, "stopped": "the loss is no number any more"})
+    case = replace(case, progress={"step": 3000, "diverged": True, "stopped": "the loss is not a number"})
     said = diagnose(case)
     assert said.finding == "diverged"
     assert said.causes[:2] == ("float16 without scaling", "learning rate too high")
@@ -152,7 +152,7 @@ def test_a_training_of_few_rows_is_no_crash_and_no_alarm(rows: int) -> None:
 
 
 def test_a_training_that_ended_before_its_first_row_has_a_finding() -> None:
-    case = Case(progress={"step": 3, "diverged": True, "stopped": "the loss is no number any more"}, knobs=knobs())
+    case = Case(progress={"step": 3, "diverged": True, "stopped": "the loss is not a number"}, knobs=knobs())
     assert diagnose(case).finding == "diverged"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from plotted_run import diagnosis, leave_run
-from recorded import leave_recorded_run, record, turn
+from recorded import leave_recorded_run, record, set_knobs
 from sealing import sealed
 from small import TOP
 
@@ -81,7 +81,7 @@ def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
     said = capsys.readouterr()
     assert said.out.startswith("healthy: no sign speaks against the run.")
     assert said.err == ""
-    turn(tmp_path, seed=2)
+    set_knobs(tmp_path, seed=2)
     assert not show(all_signs=False)
     said = capsys.readouterr()
     first, *rest = said.out.splitlines()
@@ -90,9 +90,9 @@ def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
         == "This is the diagnosis of another run: seed is 2, and was 1 when train ran. `dvc repro` makes that of this one."
     )
     assert "healthy" not in " ".join(rest)
-    turn(tmp_path, seed=1)
+    set_knobs(tmp_path, seed=1)
     write_json(DIAGNOSIS, {**healthy, "signs": []})  # by hand
-    with pytest.raises(UserError, match=r"^metrics/doctor\.json: is damaged .* makes it anew$"):
+    with pytest.raises(UserError, match=r"^metrics/doctor\.json: is damaged .* creates it again$"):
         show(all_signs=False)
     sealed(tmp_path)  # by somebody who knows how
     assert not show(all_signs=False)
@@ -110,7 +110,7 @@ def test_where_nothing_says_whose_the_diagnosis_is_it_is_shown_with_a_note(
 
 def test_without_a_diagnosis_it_says_what_makes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"metrics/doctor\.json: is not there; `dvc repro` makes it"):
+    with pytest.raises(UserError, match=r"metrics/doctor\.json: not found; run `dvc repro` to create it"):
         show(all_signs=False)
 
 

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 from small import TOP
 
-from pipeline.artifacts.paths import private
+from pipeline.artifacts.paths import private_folder
 from pipeline.doctor.case import Case
 from pipeline.doctor.diagnose import diagnose
 from pipeline.doctor.ranges import FITTED, RANGES
@@ -131,7 +131,7 @@ def test_a_small_trial_finds_what_runs_have_and_is_kept(project: Path, monkeypat
     outcomes = {one.patient.fault: one for one in diagnosed(cases)}
     assert not outcomes.pop("").found
     assert all(one.found and one.right for one in outcomes.values())
-    assert len(list(private("trial").glob("*.json"))) == len(wanted)
+    assert len(list(private_folder("trial").glob("*.json"))) == len(wanted)
     monkeypatch.setattr(examination, "fit", None)  # nothing may be trained again
     again = {patient: examination.case_of(patient, STANDING) for patient in wanted}
     assert [diagnose(again[patient]) for patient in wanted] == [diagnose(cases[patient]) for patient in wanted]

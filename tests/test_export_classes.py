@@ -31,7 +31,7 @@ from pipeline.lab.export.export import export
 from pipeline.lab.export.transformers_text import placed, write
 from pipeline.lab.export.transformers_vit import HOLDS, lacks
 from pipeline.lab.import_command import adopt
-from pipeline.networks.convolution import SHRINKS
+from pipeline.networks.convolution import DOWNSAMPLES
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.pooling import POOLINGS
@@ -118,7 +118,7 @@ def test_a_transformer_over_images_is_the_library_s_with_the_same_logits(knob: s
         model, found = opened.from_pretrained(folder, output_loading_info=True)
         assert not any(found.values()), "a weight is missing, unknown or of another shape"
         scale = json.loads((folder / "preprocessor_config.json").read_text())
-        pixels = torch.from_numpy(np.array(made.task.pictures("validation")[0][:5])).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(np.array(made.task.images("validation")[0][:5])).permute(0, 3, 1, 2)
         theirs = (pixels * scale["rescale_factor"] - scale["image_mean"][0]) / scale["image_std"][0]
         with torch.inference_mode():
             ours = made.model(made.task.batch("validation", np.arange(5)).inputs)
@@ -161,7 +161,7 @@ QUICK: dict[str, dict[str, Any]] = {
 SLOW: dict[str, dict[str, Any]] = {
     **{f"network {name}": VISION | {"model__network": name} for name in NETWORKS},
     **{f"norm {name} of a CNN": VISION | {"model__norm": name} for name in IMAGE_NORMS},
-    **{f"shrink {name}": VISION | {"model__downsample": name} for name in SHRINKS},
+    **{f"shrink {name}": VISION | {"model__downsample": name} for name in DOWNSAMPLES},
     **{f"pooling {name}": TEXTS | {"model__pooling": name} for name in POOLINGS},
     **{f"position {name}": TEXTS | {"model__position": name} for name in POSITIONS},
     "much else": TEXTS | {"model__norm": "rms", "model__embedding_mixer": "ngrams", "model__attention": "window"},

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import Keeping, knobs, started
+from small import StopAfter, knobs, started
 
 from pipeline.doctor.causes import CAUSES
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.loop import fit, update, validate
+from pipeline.engine.loop import fit, train_step, validate
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.lab.faults.faults import FAULTS, Training
 from pipeline.params.schema import Params
@@ -33,7 +33,7 @@ def begun(folder: Path, fault: str, *, spoilt: bool = True, **changes: object) -
 
 def trace(training: Training, runtime: Runtime) -> list[object]:
     progress, params = training.progress, training.params
-    fit(progress, training.task, params.train, params.seed, runtime, Keeping())
+    fit(progress, training.task, params.train, params.seed, runtime, StopAfter())
     return [progress.curve, progress.validations, progress.stopped]
 
 
@@ -58,7 +58,7 @@ def test_factors_multiply_the_run_s_own_value() -> None:
 
 def step(progress: Progress, task: LanguageModelling, params: Params, runtime: Runtime) -> dict[str, torch.Tensor]:
     """The gradients of the next step."""
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     return {name: weight.grad.clone() for name, weight in progress.model.named_parameters() if weight.grad is not None}
 
 
@@ -100,9 +100,9 @@ def test_a_mean_of_means_weighs_every_micro_batch_alike(tmp_path: Path) -> None:
 
 
 def batch_rows(training: Training) -> np.ndarray:
-    from pipeline.engine.sampler import rows_of
+    from pipeline.engine.sampler import rows_with_replacement
 
-    return rows_of(training.params.seed, 0, training.params.train.batch_size, training.task.size("train"))
+    return rows_with_replacement(training.params.seed, 0, training.params.train.batch_size, training.task.size("train"))
 
 
 def test_targets_are_inputs_or_belong_to_others(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from dvc.cli.parser import get_main_parser
 
-from pipeline.lab.experiments import guard
+from pipeline.lab.experiments import queue_check
 from pipeline.lab.experiments.guard import before
 from pipeline.params.errors import UserError
 
@@ -85,14 +85,14 @@ NUMBERS = count()
 
 def queued(name: str, *, folder: str = "in", done: bool = False, revision: str = "HEAD") -> None:
     """A task in DVC's queue, as DVC 3.67 leaves it in its files (test_the_queue_is_read_as_dvc_writes_it)."""
-    task, broker = f"task-{next(NUMBERS)}", guard.QUEUE / "broker" / folder
+    task, broker = f"task-{next(NUMBERS)}", queue_check.QUEUE / "broker" / folder
     entry = {"name": name, "stash_rev": git("rev-parse", revision), "baseline_rev": git("rev-parse", "HEAD")}
     body = base64.b64encode(json.dumps([[entry], {"copy_paths": []}, {}]).encode()).decode()
     broker.mkdir(parents=True, exist_ok=True)
     (broker / f"1_{task}.celery.msg").write_text(json.dumps({"headers": {"id": task}, "body": body}))
     if done:
-        (guard.QUEUE / "result").mkdir(exist_ok=True)
-        (guard.QUEUE / "result" / f"celery-task-meta-{task}").write_text("{}")
+        (queue_check.QUEUE / "result").mkdir(exist_ok=True)
+        (queue_check.QUEUE / "result" / f"celery-task-meta-{task}").write_text("{}")
 
 
 # ----------------------------------------------------------------------------------------------------------------- knobs
@@ -276,8 +276,8 @@ def test_a_name_that_git_or_dvc_would_misread_is_refused(name: str, project: Pat
 )
 def test_a_task_that_cannot_be_read_is_nobodys_name(content: str, project: Path) -> None:
     queued("x")
-    (guard.QUEUE / "broker/in/0_a.celery.msg").write_text(content)
-    assert [task.name for task in guard.queue()] == ["x"]
+    (queue_check.QUEUE / "broker/in/0_a.celery.msg").write_text(content)
+    assert [task.name for task in queue_check.waiting_tasks()] == ["x"]
 
 
 @pytest.mark.parametrize("words", [["dvc", "queue", "start"], [*RUN, "--run-all"]])
@@ -346,6 +346,28 @@ def test_the_settings_of_the_clone_are_no_edit_that_would_be_lost(project: Path)
     before([*APPLY, "x"])  # ./run keeps them
 
 
+def test_what_a_user_keeps_in_a_folder_that_was_an_out_of_the_experiment_is_not_deleted(project: Path) -> None:
+    experiment("x", **{"dvc.yaml": PIPELINE.replace("[seen]", "[models]")})
+    Path("dvc.yaml").write_text(PIPELINE.replace("[seen]", "[models/trained]"))
+    Path("models/trained").mkdir(parents=True)
+    Path("models/README.md").write_text("of the repository")
+    Path(".gitignore").write_text("/models/ignored\n")
+    git("add", "-A")
+    git("commit", "-qm", "one level down")
+    Path("models/trained/model.json").write_text("of the stage")
+    before([*APPLY, "x"])
+    for folder in ("mine", "ignored", "teacher"):
+        Path("models", folder).mkdir()
+        Path("models", folder, "model.json").write_text("of the user")
+    Path("models/teacher.dvc").write_text("outs: []")
+    git("add", "models/teacher.dvc")
+    [line] = refused(*APPLY, "x")
+    assert line.startswith("models/ignored/model.json, models/mine/model.json: would be deleted, because the folder is an out")
+    shutil.rmtree("models/mine")
+    shutil.rmtree("models/ignored")
+    before([*APPLY, "x"])
+
+
 def test_code_that_goes_back_with_an_older_experiment_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment("x", **{"pipeline/train.py": "print('of the experiment')\n"})
     before([*APPLY, "x"])
@@ -374,7 +396,7 @@ def test_the_queue_is_read_as_dvc_writes_it(project: Path) -> None:
     git("commit", "-qm", "dvc")
     dvc("exp", "run", "-q", "-n", "x", "--queue", "-S", "seed=5,6")
     dvc("exp", "run", "-q", "-n", "alone", "--queue", "-S", "train.lr=0.5")
-    tasks = list(guard.queue())
+    tasks = list(queue_check.waiting_tasks())
     assert [(task.name, task.baseline, task.waits) for task in tasks] == [
         (name, git("rev-parse", "HEAD"), True) for name in ("x-1", "x-2", "alone")
     ]
@@ -385,7 +407,7 @@ def test_the_queue_is_read_as_dvc_writes_it(project: Path) -> None:
     [line, _] = refused("dvc", "queue", "start")
     subprocess.run([sys.executable, "-m", *line.split("`")[1].split()], check=True, capture_output=True)
     before(["dvc", "queue", "start"])
-    text = git("show", f"{next(task.revision for task in guard.queue() if task.name == 'alone')}:params.yaml")
+    text = git("show", f"{next(task.revision for task in queue_check.waiting_tasks() if task.name == 'alone')}:params.yaml")
     assert "lr: 0.5 " in text, "the later one was removed"
 
 

@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def turn(**knobs: Any) -> None:
+def set_knobs(**knobs: Any) -> None:
     """Write params.yaml with knobs such as prepare__dataset="markov"."""
     values = read_yaml(TOP / "params.yaml")
     small = {"prepare__generated_chars": 2000, "runtime__progress": "none", "runtime__workers": 1}
@@ -60,7 +60,7 @@ GENERATED = [
 
 @pytest.mark.parametrize("dataset", GENERATED)
 def test_a_generated_data_set_needs_no_network_and_tells_its_entropy(dataset: str) -> None:
-    turn(prepare__dataset=dataset)
+    set_knobs(prepare__dataset=dataset)
     prepare.main()
     card = told(CARD)
     assert sorted(path.name for path in RAW.iterdir()) == sorted(
@@ -77,7 +77,7 @@ def test_a_generated_data_set_needs_no_network_and_tells_its_entropy(dataset: st
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @pytest.mark.parametrize("dataset", ["markov", "addition"])
 def test_tokens_stand_for_the_whole_text_of_every_split(dataset: str, kind: str) -> None:
-    turn(prepare__dataset=dataset, tokenize__kind=kind, tokenize__vocab_size=300, tokenize__path=str(somebody_elses(True)))
+    set_knobs(prepare__dataset=dataset, tokenize__kind=kind, tokenize__vocab_size=300, tokenize__path=str(somebody_elses(True)))
     prepare.main()
     tokenize.main()
     meta, tokenizer = told(meta_of(TOKENS)), load(TOKENS / "tokenizer.json")
@@ -98,7 +98,7 @@ def test_the_same_run_gives_the_same_bytes(kind: str) -> None:
     Path("data/own").mkdir(parents=True)
     for i in range(5):
         Path(f"data/own/{i}.txt").write_text(POEM[i:])
-    turn(prepare__dataset="file", tokenize__kind=kind, tokenize__path=str(somebody_elses(True)))
+    set_knobs(prepare__dataset="file", tokenize__kind=kind, tokenize__path=str(somebody_elses(True)))
     digests = set()
     for _ in range(2):
         prepare.main()
@@ -110,7 +110,7 @@ def test_the_same_run_gives_the_same_bytes(kind: str) -> None:
 def test_nothing_that_a_stage_leaves_tells_where_it_ran(project: Path) -> None:
     Path("own").mkdir()
     Path("own/poem.txt").write_text(POEM)
-    turn(prepare__dataset="file", prepare__path=str(project / "own"), tokenize__kind="bpe")
+    set_knobs(prepare__dataset="file", prepare__path=str(project / "own"), tokenize__kind="bpe")
     prepare.main()
     tokenize.main()
     for path in (*RAW.iterdir(), *TOKENS.iterdir()):
@@ -147,7 +147,7 @@ def test_what_cannot_be_prepared_is_one_line_and_nothing_is_written(
     Path("own").mkdir()
     Path("own/latin.txt").write_bytes("né".encode("latin-1"))
     Path("own/few.txt").write_text("a few")
-    turn(**WRONG[line])
+    set_knobs(**WRONG[line])
     with pytest.raises(SystemExit) as end:
         prepare.main()
     assert end.value.code == 2
@@ -157,14 +157,14 @@ def test_what_cannot_be_prepared_is_one_line_and_nothing_is_written(
 
 
 def test_tokenize_without_prepared_text_says_what_makes_it(capfd: pytest.CaptureFixture[str]) -> None:
-    turn()
+    set_knobs()
     with pytest.raises(SystemExit):
         tokenize.main()
-    assert "data/raw/card.json: is not there; `dvc repro` makes it" in capfd.readouterr().err
+    assert "data/raw/card.json: not found; run `dvc repro` to create it" in capfd.readouterr().err
 
 
 def test_a_stage_that_fails_on_the_way_leaves_what_was_there(project: Path) -> None:
-    turn(prepare__dataset="markov")
+    set_knobs(prepare__dataset="markov")
     prepare.main()
     before = sha256_of(RAW)
     with pytest.raises(UserError), replace_folder(RAW) as folder, SplitWriter(folder) as splits:
@@ -174,7 +174,7 @@ def test_a_stage_that_fails_on_the_way_leaves_what_was_there(project: Path) -> N
 
 
 def test_what_a_killed_stage_left_does_not_get_into_the_next_result() -> None:
-    turn(prepare__dataset="markov")
+    set_knobs(prepare__dataset="markov")
     Path("data/.raw.unfinished").mkdir(parents=True)
     Path("data/.raw.unfinished/stray.txt").touch()
     prepare.main()
@@ -182,7 +182,7 @@ def test_what_a_killed_stage_left_does_not_get_into_the_next_result() -> None:
 
 
 def test_neither_door_imports_torch() -> None:
-    turn(prepare__dataset="addition", tokenize__kind="bpe")
+    set_knobs(prepare__dataset="addition", tokenize__kind="bpe")
     program = (
         "import sys; from pipeline import prepare, tokenize; prepare.main(); tokenize.main(); assert 'torch' not in sys.modules"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import Keeping, knobs, write_tokens
+from small import StopAfter, knobs, write_tokens
 
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.table import TEXTS
@@ -48,7 +48,7 @@ def test_it_learns_to_copy_within_200_steps_or_says_why_not(name: str, tokens: P
     params = knobs(train__optimizer=name, train__lr=RATES.get(name, 0.02), train__validation_examples=128, **size, **course)
     runtime = Runtime(params.runtime, "float32")
     progress, task = build_training(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     [row] = progress.validations
     shares = np.bincount(np.load(tokens / "validation.npy")) / len(np.load(tokens / "validation.npy"))
     unigram = float(-(shares * np.log(shares)).sum())

@@ -165,8 +165,8 @@ def foreign(models: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no folder": (shutil.rmtree, r"model\.json: is not there; `dvc repro` makes it"),
-    "no weights": (lambda models: (models / "model.safetensors").unlink(), r"model\.safetensors: is not there"),
+    "no folder": (shutil.rmtree, r"model\.json: not found; run `dvc repro` to create it"),
+    "no weights": (lambda models: (models / "model.safetensors").unlink(), r"model\.safetensors: not found"),
     "weights cut short": (shorten, r"model\.safetensors: is damaged"),
     "one bit": (flip, r"model\.safetensors: is damaged"),
     "another step's weights": (foreign, r"model\.safetensors: is damaged"),
@@ -233,5 +233,5 @@ def test_the_stage_without_a_model_says_so_and_writes_nothing(project: Path, cap
     with pytest.raises(SystemExit) as ended:
         evaluate.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.splitlines() == ["models/trained/model.json: is not there; `dvc repro` makes it"]
+    assert capsys.readouterr().err.splitlines() == ["models/trained/model.json: not found; run `dvc repro` to create it"]
     assert not (project / "metrics").exists()

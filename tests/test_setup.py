@@ -81,7 +81,7 @@ MADE = ["venv 3.11", "pip", "setup"]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     root = tmp_path / "a checkout"
-    (root / "pipeline" / "lab").mkdir(parents=True)
+    (root / "pipeline/lab/setup").mkdir(parents=True)
     for name in (
         "run",
         "pyproject.toml",
@@ -217,7 +217,7 @@ def test_a_folder_that_somebody_else_made_is_left_alone(checkout: Checkout, tmp_
     (tmp_path / "mine" / "bin").mkdir(parents=True)
     status, _, err = checkout.run("true", RALLY_VENV=str(tmp_path / "mine"))
     assert (status, err.count("\n")) == (1, 1)
-    assert "was not made by ./run" in err
+    assert "was not created by ./run" in err
     assert (tmp_path / "mine" / "bin").exists()
     assert checkout.calls() == []
 

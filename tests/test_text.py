@@ -22,7 +22,7 @@ from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.published import download
 from pipeline.corpus.sources.published import texts as published
 from pipeline.corpus.sources.splitting.text import Ranges, position_shares, read_utf8, split_by_position, split_documents
-from pipeline.corpus.sources.table import Dataset
+from pipeline.corpus.sources.table import PrepareTexts
 from pipeline.corpus.sources.user import text as own
 from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
@@ -48,7 +48,7 @@ def slow(content: bytes, step: int) -> Slow:
     return stream
 
 
-def made(dataset: Dataset, prepare: Prepare, folder: Path) -> tuple[Card, dict[str, list[str]]]:
+def made(dataset: PrepareTexts, prepare: Prepare, folder: Path) -> tuple[Card, dict[str, list[str]]]:
     """(the card, the documents of each split)."""
     folder.mkdir(exist_ok=True)
     with SplitWriter(folder) as splits:

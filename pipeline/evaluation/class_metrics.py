@@ -25,6 +25,19 @@ class Answers:
     Attributes:
         said: nats: the logarithm of the probability of each class.
         labels: the number of the true one.
+
+    Three examples of class 0 and one of class 1, of which one example of class 0 is taken for 1:
+
+    >>> said = np.log([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7]])
+    >>> answers = Answers(said, np.array([0, 0, 0, 1]))
+    >>> answers.chosen.tolist(), answers.accuracy, round(answers.loss, 3)
+    ([0, 0, 1, 1], 0.75, 0.4)
+    >>> answers.confusion.tolist()
+    [[2, 1], [0, 1]]
+    >>> [(one.precision, round(one.recall, 2), round(one.f1, 2)) for one in answers.per_class()]
+    [(1.0, 0.67, 0.8), (0.5, 1.0, 0.67)]
+    >>> round(answers.macro_f1, 3), round(answers.calibration_error, 2)
+    (0.733, 0.3)
     """
 
     said: Float[np.ndarray, "N K"]
@@ -97,6 +110,10 @@ class ClassFigures:
         hits: examples of it that were taken for it.
         count: examples of it.
         said: examples that were taken for it.
+
+    >>> one = ClassFigures(hits=6, count=8, said=12)
+    >>> one.precision, one.recall, one.f1
+    (0.5, 0.75, 0.6)
     """
 
     hits: int
@@ -123,6 +140,9 @@ def interval(right: int, count: int) -> tuple[float, float]:
     """Where the true accuracy lies, 95 times of 100, if so many of so many examples were right.
 
     (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n), which stays between 0 and 1 and holds for few examples too.
+
+    >>> [round(end, 3) for end in interval(right=9, count=10)]
+    [0.596, 0.982]
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
     """
@@ -181,7 +201,12 @@ class ClassScore:
 
 
 def best_first(scores: Sequence[ClassScore], split: str) -> list[ClassScore]:
-    """The scores on a split, the highest accuracy first, and at the end what has none."""
+    """The scores on a split, the highest accuracy first, and at the end what has none.
+
+    >>> scores = [ClassScore("majority", "test", 0.4), ClassScore("broken", "test"), ClassScore("model", "test", 0.9)]
+    >>> [score.name for score in best_first(scores, "test")]
+    ['model', 'majority', 'broken']
+    """
     return sorted(
         (score for score in scores if score.split == split),
         key=lambda score: -(-1.0 if score.accuracy is None else score.accuracy),

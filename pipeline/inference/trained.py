@@ -15,7 +15,7 @@ from torch import nn
 
 from pipeline.arrays import memory_mapped
 from pipeline.artifacts.paths import TOKENS, labels_of, meta_of, tokenizer_of
-from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.reading import input_sha256, read_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.networks.transformer import Block
 from pipeline.networks.weights import open_network
@@ -24,7 +24,7 @@ from pipeline.params.parse import parse
 from pipeline.params.training import Train
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tasks.model_description import Described, described, is_sha256
+from pipeline.tasks.model_description import ModelDescription, is_sha256, read_description
 from pipeline.tasks.objective import PLAIN, Objective, class_weights
 from pipeline.tasks.table import TASKS
 from pipeline.tokenizers.base import Tokenizer
@@ -143,9 +143,9 @@ def open_snapshots(
         yield replace(subject, sequences=sequences, toy=toy, updates=updates, last=step == kept[-1][2], **known)
 
 
-def _described(folder: Path) -> Described:
+def _described(folder: Path) -> ModelDescription:
     """What model.json says of the network that was trained here."""
-    found = described(folder)
+    found = read_description(folder)
     if "step" not in found.about:
         raise UserError(f"{folder / 'model.json'}: does not say after which step; `dvc repro` makes it anew")
     return found
@@ -171,10 +171,10 @@ def _kept(listed: Path) -> list[tuple[Path, str, int, dict[str, float]]]:
     return kept
 
 
-def _subject(weights: Path, sha256: str, step: int, found: Described, tokens: Path, runtime: Runtime) -> Subject:
+def _subject(weights: Path, sha256: str, step: int, found: ModelDescription, tokens: Path, runtime: Runtime) -> Subject:
     """Build the network that is described and fill it with the weights of a step."""
     tokenizer = None if found.task == "vision" else load_tokenizer(tokenizer_of(tokens))
-    if made_for(tokens) != found.tokenizer:
+    if input_sha256(tokens) != found.tokenizer:
         raise UserError(
             f"{tokenizer_of(tokens)}: is not the one that the model was trained with; `dvc repro` trains one that fits,"
             " `dvc checkout` brings back what belongs together"
@@ -186,12 +186,12 @@ def _subject(weights: Path, sha256: str, step: int, found: Described, tokens: Pa
     return Subject(network.to(runtime.device), task, tokenizer, runtime, step, training_task=training_task)
 
 
-def _trained_by(found: Described) -> Train | None:
+def _trained_by(found: ModelDescription) -> Train | None:
     """The knobs of its training, where they are told."""
     return parse(Train, found.about["train"], ("train",)) if "train" in found.about else None
 
 
-def _objective(found: Described, tokens: Path) -> Objective:
+def _objective(found: ModelDescription, tokens: Path) -> Objective:
     """The objective of the training, without a teacher, who is not here to be asked."""
     if (train := _trained_by(found)) is None:
         return PLAIN

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts.paths import MODEL, SAMPLES, private
+from pipeline.artifacts.paths import MODEL, SAMPLES, private_folder
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.dvc.provenance import of_trained
+from pipeline.lab.provenance.answers import of_trained
 from pipeline.params.errors import UserError, printable
 from pipeline.params.load import load
 
@@ -139,7 +139,7 @@ def _history() -> Iterator[None]:
     except ImportError:
         yield
         return
-    file = private("sample") / "history"
+    file = private_folder("sample") / "history"
     with contextlib.suppress(OSError):
         readline.read_history_file(file)
     readline.set_history_length(1000)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 import typer.core
 
+from pipeline.lab.project import top_folder
 from pipeline.params.entry_point import entry_point
 from pipeline.params.errors import UserError, printable
 from pipeline.params.load import load
@@ -81,12 +82,7 @@ def enter_project() -> None:
     Raises:
         UserError: this is no folder of a project.
     """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
-            os.chdir(folder)
-            return
-    raise UserError(f"{here}: is no folder of a Rally project (neither it nor one above holds params.yaml and dvc.yaml)")
+    os.chdir(top_folder(Path.cwd()))
 
 
 def say(lines: list[str]) -> None:
@@ -224,8 +220,8 @@ def import_(
     """Print the command that trains on from a model in a folder."""
     target = Path.cwd() / folder
     enter_project()
+    from pipeline.lab.dvc.launch import typed
     from pipeline.lab.import_command import adopt
-    from pipeline.lab.studies.recipes import typed
 
     command, notes = adopt(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)
     for note in notes:
@@ -281,32 +277,33 @@ def play(
     name: list what there is.
     """
     enter_project()
+    from pipeline.lab.dvc import launch
     from pipeline.lab.dvc.base_params import base_params
-    from pipeline.lab.studies import recipes as study
+    from pipeline.lab.studies import entries, recipes
 
     if name is None:
-        print(study.listing(study.read_all()))
+        print(entries.listing(entries.read_all()))
         return
-    if (entry := study.find(name, study.read_all())).sweep:
+    if (entry := entries.find(name, entries.read_all())).sweep:
         if experiment or queue:
             raise UserError(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
-        standing = study.with_entry(base_params(as_is=as_is), entry, set_param or [])
+        standing = recipes.with_entry(base_params(as_is=as_is), entry, set_param or [])
         from pipeline.lab.studies import report as findings
 
-        say(standing.said(study.own_knobs(entry, set_param or [])))
+        say(standing.said(recipes.own_knobs(entry, set_param or [])))
         findings.run_study(name, entry.sweep, standing, dry_run=dry_run)
         return
     standing = base_params(as_is=as_is)
-    commands = study.commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
-    say(standing.said(study.own_knobs(entry, set_param or [])))
+    commands = recipes.commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
+    say(standing.said(recipes.own_knobs(entry, set_param or [])))
     if dry_run:
-        print(*map(study.typed, commands), sep="\n")
+        print(*map(launch.typed, commands), sep="\n")
         return
     from pipeline.lab.experiments import guard
 
     for command in commands:
         guard.before(command)
-    sys.exit(study.run(*commands))
+    sys.exit(launch.run(*commands))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.params.errors import UserError
-from pipeline.params.names import DATASETS, ROOMS, names_in, suggest
+from pipeline.params.names import DATASETS, PIPELINE, names_in, suggest
 from pipeline.params.yaml12 import read_yaml
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
@@ -42,7 +42,7 @@ def data_set(kind: str, name: str) -> DataSet:
     Raises:
         MissingEntryError: there is none, or it lacks a field.
     """
-    file = CATALOGUE.relative_to(ROOMS.parent)
+    file = CATALOGUE.relative_to(PIPELINE.parent)
     entry = (_read(CATALOGUE).get(kind) or {}).get(name)
     if not isinstance(entry, dict):
         raise MissingEntryError(f"{name}: no entry in {file} under {kind}; add one")

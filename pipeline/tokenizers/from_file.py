@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts.paths import NONE
-from pipeline.artifacts.reading import json_of
+from pipeline.artifacts.reading import load_json
 from pipeline.artifacts.writing import write_json
 from pipeline.params.errors import UserError
 from pipeline.tokenizers.base import END_OF_TEXT, Ids, Tokenizer, check_lossless
@@ -56,7 +56,7 @@ class FileTokenizer(Tokenizer):
     def learn(cls, texts: Iterable[str], vocabulary: int, has_end: bool, path: Path = NONE) -> Tokenizer:
         path = path / "tokenizer.json" if path.is_dir() else path
         try:
-            content = json_of(path)
+            content = load_json(path)
             if content.get("kind") == cls.kind:  # one that this kind saved before
                 content = content["file"]
             if (own := _rally_tokenizer(content)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.artifacts.checksums import way_back
+from pipeline.artifacts.checksums import how_to_restore
 from pipeline.artifacts.reading import read_json
 from pipeline.params.errors import UserError
 from pipeline.tokenizers.base import Tokenizer
@@ -24,7 +24,7 @@ def load(path: Path) -> Tokenizer:
     try:
         return TOKENIZERS[content.get("kind", BpeTokenizer.kind)].from_saved(content)  # a Hugging Face file has no kind
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise UserError(f"{path}: is not a tokenizer; {way_back(path)}") from None
+        raise UserError(f"{path}: is not a tokenizer; {how_to_restore(path)}") from None
 
 
 TOKENIZERS: dict[str, type[Tokenizer]] = {

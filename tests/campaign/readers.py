@@ -103,7 +103,7 @@ def _download() -> Any:
     from pipeline.progress import follower
 
     wanted = hashlib.sha256(DOWNLOADED).hexdigest()
-    place = paths.cache() / "downloads" / wanted
+    place = paths.cache_folder() / "downloads" / wanted
     if not place.exists():  # the reader before this one found it damaged, and removed it
         place.write_bytes(Path("downloaded").read_bytes())
     return download.download_file("http://127.0.0.1:9/nobody", wanted, follower("none"), pause=0).read_bytes()

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import arrays
-from pipeline.arrays import document_ends, in_blocks, memory_mapped
-from pipeline.artifacts.checksums import is_left
+from pipeline.arrays import document_ends, memory_mapped, read_blocks
+from pipeline.artifacts.checksums import was_written
 from pipeline.artifacts.paths import difficulty_of, parts_of, tokens_of
 from pipeline.corpus.store.text import GrowingArray
 from pipeline.tokenizers.base import Tokenizer
@@ -48,7 +48,7 @@ def write_parts(raw: Path, tokens: Path, tokenizer: Tokenizer, sources: Sequence
 
 def _known_difficulty(raw: Path) -> npt.NDArray[Any] | None:
     """The difficulty that the data set states for each document that has a token; None = it states none."""
-    if not is_left(difficulty_of(raw)):
+    if not was_written(difficulty_of(raw)):
         return None
     known: npt.NDArray[Any] = memory_mapped(difficulty_of(raw))[np.diff(document_ends(raw, "train"), prepend=0) > 0]
     return known
@@ -77,7 +77,7 @@ def _parts_with_rarity(path: Path, tokenizer: Tokenizer) -> Iterator[PartBlock]:
     start, document = 0, 0  # of the current document
     last_end, last_bits, last_size = 0, 0.0, 0  # of the previous part
     sum_bits, sum_size = 0.0, 0
-    for block in in_blocks(path, BLOCK):
+    for block in read_blocks(path, BLOCK):
         ended = at + 1 + np.flatnonzero(block == tokenizer.end) if tokenizer.end is not None else np.empty(0, np.int64)
         reach = at + len(block)
         if reach == total and (not len(ended) or ended[-1] != reach):
@@ -107,7 +107,7 @@ def _part_ends(start: int, ended: npt.NDArray[np.int64], after: int, reach: int)
 def _token_counts(path: Path, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
     """How often each token occurs in the training ids."""
     counts = np.zeros(tokenizer.vocabulary, np.int64)
-    for block in in_blocks(path, BLOCK):
+    for block in read_blocks(path, BLOCK):
         counts += np.bincount(block, minlength=tokenizer.vocabulary)
     return counts
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from pipeline.arrays import document_ends
 from pipeline.artifacts.paths import NONE, text_of
-from pipeline.artifacts.reading import opened
+from pipeline.artifacts.reading import open_verified
 from pipeline.corpus.store.text import GrowingArray, document_chunks
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
@@ -102,7 +102,7 @@ def evenly_spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:
     It is cut at the end of each document, and of each block of `size` bytes (before a whole character).
     """
     ends = document_ends(raw, split)
-    with opened(text_of(raw, split)) as file:
+    with open_verified(text_of(raw, split)) as file:
         count = -(-int(ends[-1]) // size)
         # Steps of about a golden section of a circle are evenly spread at any point, and visit each place once.
         step = next(step for step in range(round(count * 0.618) or 1, count + 2) if math.gcd(step, count) == 1)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Int, UInt8
 
-from pipeline.arrays import in_blocks, memory_mapped, write_array
+from pipeline.arrays import memory_mapped, read_blocks, write_array
 from pipeline.artifacts.paths import SPLITS, images_of, labels_of
-from pipeline.artifacts.writing import rounded, writing
+from pipeline.artifacts.writing import atomic_write, rounded
 from pipeline.corpus.store.disk_images import BLOCK, Concatenated, Images, Subset, blocks
 from pipeline.corpus.store.image_duplicates import digests, duplicate_groups, order_by_digest
 from pipeline.corpus.store.labels import select_training
@@ -104,7 +104,7 @@ def _check_remaining(
 
 def _write(path: Path, images: Images, shuffle: bool) -> None:
     """Write images as an .npy file, block by block."""
-    with writing(path) as file:
+    with atomic_write(path) as file:
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": images.shape}
         np.lib.format.write_array_header_1_0(file, header)
         for places in blocks(images, np.arange(len(images))):
@@ -191,7 +191,7 @@ def channel_statistics(path: Path) -> tuple[list[float], list[float]]:
     """(mean, standard deviation) of the pixels of each channel."""
     images = memory_mapped(path)
     sums, squares = np.zeros((2, images.shape[-1]), np.int64)
-    for block in in_blocks(path, BLOCK // images.shape[-1] * images.shape[-1]):
+    for block in read_blocks(path, BLOCK // images.shape[-1] * images.shape[-1]):
         pixels = block.reshape(-1, images.shape[-1]).astype(np.int64)
         sums += pixels.sum(axis=0)
         squares += np.square(pixels).sum(axis=0)

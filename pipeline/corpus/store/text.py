@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.arrays import document_ends
-from pipeline.artifacts.paths import SPLITS, alone, difficulty_of, ends_of, labels_of, text_of
-from pipeline.artifacts.reading import opened
+from pipeline.artifacts.paths import SPLITS, difficulty_of, ends_of, exclusive_lock, labels_of, text_of
+from pipeline.artifacts.reading import open_verified
 from pipeline.artifacts.writing import NewFile, sync
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
@@ -181,7 +181,7 @@ PrepareTexts = Callable[[Prepare, SplitWriter, Follow], Card]
 
 def document_chunks(folder: Path, split: str, size: int) -> Iterator[tuple[bytes, bool]]:
     """The text of a split in order, as (at most `size` bytes of one document, whether the document ends with them)."""
-    with opened(text_of(folder, split)) as file:
+    with open_verified(text_of(folder, split)) as file:
         start = 0
         for end in map(int, document_ends(folder, split)):
             for at in range(start, end, size):
@@ -200,7 +200,7 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     unfinished, replaced = (folder.with_name(f".{folder.name}.{what}unfinished") for what in ("", "replaced."))
     others = f"another process is writing {folder}; waiting for it"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with alone(folder.parent, lambda: say(others)):
+    with exclusive_lock(folder.parent, lambda: say(others)):
         if replaced.exists() and not folder.exists():
             replaced.replace(folder)
         for left in (unfinished, replaced):  # by a killed run

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import TOKENS, private, tokenizer_of
+from pipeline.artifacts.paths import TOKENS, private_folder, tokenizer_of
 from pipeline.artifacts.writing import write_text
 from pipeline.doctor.case import Case
 from pipeline.engine.checkpoint import Progress
@@ -23,7 +23,7 @@ from pipeline.engine.setup import build_training
 from pipeline.engine.update_norms import UpdateNorms
 from pipeline.evaluation.baselines import by_counting, entropy
 from pipeline.evaluation.contamination import overlap
-from pipeline.identity import digest, identity, read_kept, write_kept
+from pipeline.identity import digest, read_cached, run_identity, write_cached
 from pipeline.inference.trained import Subject
 from pipeline.lab.doctor.cases import MANUAL, Patient
 from pipeline.lab.faults import faults
@@ -32,7 +32,7 @@ from pipeline.lab.studies.sweep import tokens_for
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
 from pipeline.probes.table import readings_of
-from pipeline.readings import of_json
+from pipeline.readings import from_json
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tokenizers.table import load as load_tokenizer
 
@@ -42,11 +42,11 @@ class Weights:
 
     def __init__(self, params: Params) -> None:
         self.due = snapshots_due(params.train)
-        self.strides = UpdateNorms(self.due, params.train.steps)
+        self.update_norms = UpdateNorms(self.due, params.train.steps)
         self.kept: dict[int, dict[str, Tensor]] = {}
 
     def on_step(self, progress: Progress) -> None:
-        self.strides.on_step(progress)
+        self.update_norms.on_step(progress)
         if progress.step in self.due or progress.diverged:
             with progress.optimizer.eval_weights():
                 self.kept[progress.step] = {name: w.detach().clone() for name, w in progress.model.named_parameters()}
@@ -73,18 +73,18 @@ def case_of(patient: Patient, standing: Mapping[str, Any]) -> Case:
     """What the patient leaves for the doctor: as it was kept, or from a training now."""
     params = patient.params(standing)
     tokens = tokens_for(params)
-    kept = private("trial") / f"{_identity(params, patient.fault, tokens)}.json"
-    if (told := read_kept(kept)) is not None:
+    kept = private_folder("trial") / f"{_identity(params, patient.fault, tokens)}.json"
+    if (told := read_cached(kept)) is not None:
         return _read(told)
     case = _train(params, patient.fault, tokens)
-    write_kept(kept, asdict(case))
+    write_cached(kept, asdict(case))
     return case
 
 
 def _identity(params: Params, fault: str, tokens: Path) -> str:
     """Of all that the case hangs on: knobs, data, the code of training and probing, and that of the fault."""
     described = params.model_dump(include={"seed", "task", "model", "train"})
-    trained = identity("train", described, {str(TOKENS): tokens})
+    trained = run_identity("train", described, {str(TOKENS): tokens})
     stages = read_yaml(Path("dvc.yaml"))["stages"]
     code = sorted(dep for dep in stages["probe"]["deps"] if str(dep).startswith("pipeline"))
     probed = {dep: sha256_of(Path(dep)) for dep in [*code, "pipeline/evaluation/contamination.py"]}
@@ -136,13 +136,13 @@ def _columns(rows: list[dict[str, float]]) -> dict[str, list[float | None]]:
 
 def _levels(tokens: Path) -> dict[str, float]:
     """Nats a token of simpler predictors on the validation split, measured once for the same tokens."""
-    kept = private("trial") / "levels" / f"{sha256_of(tokens)[:32]}.json"
-    if (told := read_kept(kept)) is None:
+    kept = private_folder("trial") / "levels" / f"{sha256_of(tokens)[:32]}.json"
+    if (told := read_cached(kept)) is None:
         scores = [*by_counting(2, tokens), *entropy(tokens)]
         told = {score.name: score.loss for score in scores if score.split == "validation"}
-        write_kept(kept, told)
+        write_cached(kept, told)
     return {name: float(loss) for name, loss in told.items()}
 
 
 def _read(content: dict[str, Any]) -> Case:
-    return Case(**{**content, "readings": {name: of_json(reading) for name, reading in content["readings"].items()}})
+    return Case(**{**content, "readings": {name: from_json(reading) for name, reading in content["readings"].items()}})

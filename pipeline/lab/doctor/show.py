@@ -15,7 +15,7 @@ from pipeline.artifacts.paths import DIAGNOSIS
 from pipeline.artifacts.reading import read_json
 from pipeline.figures.doctor import BAND, healthy, place, words
 from pipeline.figures.style import formatted
-from pipeline.lab.dvc.provenance import here
+from pipeline.lab.provenance.answers import here
 
 STYLES = {"healthy": "green", "odd": "yellow", "sick": "bold red"}
 STRIP = 30  # characters

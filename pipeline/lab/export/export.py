@@ -14,7 +14,7 @@ from pipeline.lab.export.model_card import card, is_ours
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.parse import parse
-from pipeline.params.renamed import of_today
+from pipeline.params.renamed import with_new_names
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import Subject
@@ -34,7 +34,7 @@ def export(folder: Path, to: Way = "auto") -> str:
     """
     from pipeline.lab.chat import open_trained, stranger
 
-    made_by = of_today(read_json(paths.MODEL.with_suffix(".json"), "model", "sha256"))
+    made_by = with_new_names(read_json(paths.MODEL.with_suffix(".json"), "model", "sha256"))
     if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
         raise UserError(f"{folder}: is there already, and no folder that `rally export` wrote; a new name would do")
     way = _way(made_by, to)

@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.dvc.provenance import LARGE, Origin, Workspace
+from pipeline.lab.provenance.origin import Origin
+from pipeline.lab.provenance.workspace import LARGE, Workspace
 
 
 def card(about: str, made_by: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_bytes, write_json
-from pipeline.engine.pretrained.architectures import value_of
+from pipeline.engine.pretrained.architectures import normalized_value
 from pipeline.engine.pretrained.names import UNGATED, VIT, hidden_of
 from pipeline.engine.pretrained.weight_map import pack
 from pipeline.inference.trained import Subject
@@ -47,7 +47,7 @@ HOLDS: dict[str, tuple[Any, ...]] = {
 def lacks(model: Model, image: tuple[int, ...]) -> Iterator[str]:
     """The knobs that have no place in it; the sides of its patches must divide those of the image."""
     plainer = folded_knobs(model)
-    yield from (knob for knob, values in HOLDS.items() if value_of(plainer, knob) not in values)
+    yield from (knob for knob, values in HOLDS.items() if normalized_value(plainer, knob) not in values)
     if any(side % min(model.patch_size, side) for side in image[:2]):
         yield "patch_size"
 

@@ -144,9 +144,9 @@ def averages_means(training: Training) -> None:
         return some_targets
 
     def unweighed(loss: Callable[..., Loss]) -> Callable[..., Loss]:
-        def mean_of_means(model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
-            part = loss(model, batch, noise)
-            if noise is None:
+        def mean_of_means(model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
+            part = loss(model, batch, dropout_state)
+            if dropout_state is None:
                 return part
             return Loss(part.total / part.count * counts[0] / parts, part.count, part.correct)  # the loop divides by the count
 
@@ -273,9 +273,9 @@ def drops_in_use(training: Training) -> None:
     calls = [0]
 
     def wrap(features: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def thinned(ids: Tensor, noise: DropoutState | None = None, cache: Any = None) -> Tensor:
+        def thinned(ids: Tensor, dropout_state: DropoutState | None = None, cache: Any = None) -> Tensor:
             calls[0] += 1
-            return features(ids, noise or DropoutState(0, calls[0], 1.0, slice(None), len(ids)), cache)
+            return features(ids, dropout_state or DropoutState(0, calls[0], 1.0, slice(None), len(ids)), cache)
 
         return thinned
 

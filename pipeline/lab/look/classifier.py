@@ -149,7 +149,7 @@ def _image(named: str, task: object) -> tuple[np.ndarray, int | None, str]:
 
     assert isinstance(task, Vision)
     if re.fullmatch(r"[0-9]{1,12}", named):
-        images, labels = task.pictures("validation")
+        images, labels = task.images("validation")
         if (number := int(named)) >= len(images):
             raise UserError(
                 f"--image: there is no {number:,}; held-out images (of the validation split) are 0 .. {len(images) - 1:,}"

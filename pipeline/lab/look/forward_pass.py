@@ -154,7 +154,7 @@ def _drawn(asked: Request, params: Params) -> _Network:
 
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.lab.stand_ins.data_shape import data_of
-    from pipeline.networks.attention import use_kernel
+    from pipeline.networks.attention import set_attention_kernel
     from pipeline.networks.transformer import GPT
     from pipeline.tokenizers.table import load as load_tokenizer
 
@@ -164,7 +164,7 @@ def _drawn(asked: Request, params: Params) -> _Network:
         raise _no_text()
     runtime = Runtime(params.runtime)
     model = GPT(params.model, data.vocabulary, torch.Generator().manual_seed(params.seed)).to(runtime.device)
-    use_kernel(model, runtime.attention)
+    set_attention_kernel(model, runtime.attention)
     tokenizer = load_tokenizer(tokenizer_of(TOKENS)) if there else None
     return _Network(f"as drawn, untrained (seed {params.seed})", model, runtime, tokenizer, data.vocabulary)
 

@@ -11,7 +11,8 @@ from jaxtyping import Int
 from pipeline.arrays import memory_mapped
 from pipeline.artifacts.paths import TOKENS, meta_of, tokens_of
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.dvc.provenance import Origin, Workspace
+from pipeline.lab.provenance.origin import Origin
+from pipeline.lab.provenance.workspace import Workspace
 from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.schema import Params

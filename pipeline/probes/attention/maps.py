@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pipeline.inference.trained import Subject
 from pipeline.networks.classifier import Encoder
 from pipeline.networks.images import ImageTransformer
-from pipeline.networks.pooling import First
+from pipeline.networks.pooling import FirstPooling
 from pipeline.networks.transformer import AttentionBlock
 from pipeline.probes.passes.forward_backward import Forward, run
 from pipeline.readings import Axis, Reading, finite
@@ -105,7 +105,7 @@ def maps_of(subject: Subject, trace: Forward) -> Float[np.ndarray, "L H _ _"]:
 
 def _own_place(subject: Subject) -> bool:
     """Whether the network puts a place of its own before all others."""
-    return isinstance(subject.model, Encoder) and isinstance(subject.model.pooling, First)
+    return isinstance(subject.model, Encoder) and isinstance(subject.model.pooling, FirstPooling)
 
 
 def _heads(maps: Float[np.ndarray, "L H _ _"]) -> tuple[Axis, Axis]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.inference.trained import Subject
-from pipeline.networks.attention import Attention, Kernel, use_kernel
+from pipeline.networks.attention import Attention, Kernel, set_attention_kernel
 from pipeline.networks.dropout import Dropout, DropoutState
 from pipeline.readings import Reading, point
 
@@ -85,7 +85,7 @@ def _as_followed(model: nn.Module) -> Iterator[None]:
     kernels: dict[Attention, Kernel] = {module: module.kernel for module in model.modules() if isinstance(module, Attention)}
     dropouts = {module: module.rate for module in model.modules() if isinstance(module, Dropout)}
     running = [(weight, weight.clone()) for weight in model.parameters() if not weight.requires_grad]
-    use_kernel(model, "eager")
+    set_attention_kernel(model, "eager")
     for dropout in dropouts:
         dropout.rate = 0.0
     try:

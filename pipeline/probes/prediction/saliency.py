@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.engine.input_dependence import embedded
+from pipeline.engine.input_dependence import recorded_embeddings
 from pipeline.inference.trained import Subject
 from pipeline.probes.passes.held_out import held_out
 from pipeline.readings import Axis, Reading, finite
@@ -40,7 +40,7 @@ def saliency(subject: Subject) -> Reading | None:
     worst = found.worst(MISTAKES)
     if not len(worst):
         return None
-    pixels = task.pictures("validation")[0][found.rows[worst]].astype(np.float32).mean(axis=-1)
+    pixels = task.images("validation")[0][found.rows[worst]].astype(np.float32).mean(axis=-1)
     images = torch.from_numpy(pixels)
     said = found.said[worst]
     maps = slopes(subject, task.batch("validation", found.rows[worst]).inputs, said)
@@ -72,7 +72,7 @@ def slopes(subject: Subject, inputs: Tensor, said: Int[Tensor, " B"]) -> Float[T
     pixels = inputs.is_floating_point()
     inputs = inputs.to(subject.runtime.device)
     inputs = inputs.clone().requires_grad_() if pixels else inputs
-    with embedded(subject.model) as looked_up, torch.enable_grad(), subject.runtime.autocast():
+    with recorded_embeddings(subject.model) as looked_up, torch.enable_grad(), subject.runtime.autocast():
         losses = F.cross_entropy(subject.model(inputs).float(), said.to(inputs.device), reduction="sum")
         [slope] = torch.autograd.grad(losses, [inputs] if pixels else looked_up)
     return (slope.abs().amax(dim=-1) if pixels else slope.norm(dim=-1)).float().cpu()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.inference.trained import Subject
 from pipeline.networks.convolution import ConvolutionBlock
-from pipeline.networks.images import CNN, MLP, ImageTransformer, LinearMap
+from pipeline.networks.images import CNN, MLP, ImageTransformer, LinearClassifier
 from pipeline.readings import Axis, Reading, finite
 from pipeline.tasks.vision import Vision
 
@@ -34,7 +34,7 @@ def filters(subject: Subject) -> Reading | None:
     if not isinstance(task, Vision):
         return None
     found = weights_of(subject, task.shape.image).sum(dim=-1)
-    by_class = isinstance(subject.model, LinearMap)
+    by_class = isinstance(subject.model, LinearClassifier)
     sizes = found.flatten(1).norm(dim=1).nan_to_num()
     shown = found[: ACROSS * DOWN] if by_class else found[sizes.argsort(descending=True, stable=True)[: ACROSS * DOWN]]
     shares = shown / shown.abs().amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(shown.dtype).tiny)
@@ -66,7 +66,7 @@ def filters(subject: Subject) -> Reading | None:
 def weights_of(subject: Subject, image: tuple[int, ...]) -> Float[Tensor, "F y x C"]:
     """What each unit of the first layer weighs the pixels by."""
     model = subject.model
-    if isinstance(model, MLP | LinearMap):
+    if isinstance(model, MLP | LinearClassifier):
         first = model.layers[0] if isinstance(model, MLP) else model.head
         assert isinstance(first, nn.Linear)
         return first.weight.detach().cpu().unflatten(1, image)

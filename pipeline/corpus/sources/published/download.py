@@ -22,8 +22,8 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import alone
-from pipeline.artifacts.paths import cache as cache
+from pipeline.artifacts.paths import cache_folder as cache
+from pipeline.artifacts.paths import exclusive_lock
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow, say
 
@@ -132,7 +132,7 @@ def _cache_entry(sha256: str) -> Iterator[Path]:
     folder = cache() / "downloads"
     try:
         place = folder / sha256
-        with alone(place.with_suffix(".lock")):
+        with exclusive_lock(place.with_suffix(".lock")):
             if place.exists() and sha256_of(place) != sha256:
                 place.unlink()
             yield place

@@ -12,7 +12,7 @@ from jaxtyping import Bool
 
 from pipeline.arrays import document_ends
 from pipeline.artifacts.paths import text_of
-from pipeline.artifacts.reading import opened
+from pipeline.artifacts.reading import open_verified
 from pipeline.corpus.sources.splitting.minhash import BandPlan, Index, plan_bands, sketch
 from pipeline.progress import Follow
 
@@ -81,7 +81,7 @@ def _blocks(folder: Path, split: str) -> Iterator[tuple[int, list[str]]]:
     """(number of the first, the documents) of a split, block by block."""
     ends = document_ends(folder, split)
     first, start = 0, 0
-    with opened(text_of(folder, split)) as file:
+    with open_verified(text_of(folder, split)) as file:
         while first < len(ends):
             last = max(int(np.searchsorted(ends, start + BLOCK, side="right")), first + 1)
             bounds = [start, *map(int, ends[first:last])]

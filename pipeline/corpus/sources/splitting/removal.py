@@ -11,8 +11,8 @@ from jaxtyping import Bool
 
 from pipeline.arrays import document_ends, memory_mapped, write_array
 from pipeline.artifacts.paths import SPLITS, difficulty_of, ends_of, labels_of, text_of
-from pipeline.artifacts.reading import opened
-from pipeline.artifacts.writing import writing
+from pipeline.artifacts.reading import open_verified
+from pipeline.artifacts.writing import atomic_write
 from pipeline.corpus.sources.splitting.text import CHUNK
 
 
@@ -30,7 +30,7 @@ def keep_documents(folder: Path, split: str, kept: Bool[np.ndarray, " documents"
     ends = np.asarray(document_ends(folder, split))
     sizes = np.diff(ends, prepend=0)
     text = text_of(folder, split)
-    with opened(text) as old, writing(text) as new:
+    with open_verified(text) as old, atomic_write(text) as new:
         for at in np.flatnonzero(kept):
             old.seek(ends[at] - sizes[at])
             for start in range(0, int(sizes[at]), CHUNK):

@@ -1,0 +1,1 @@
+"""Whether a file belongs to the parameters, code and data beside it, by dvc.lock."""
