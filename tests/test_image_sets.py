@@ -263,7 +263,7 @@ def seeded(home: Path, files: dict[str, bytes]) -> dict[str, str]:
     """Files as if they had been fetched; name -> sha256."""
     for content in files.values():
         with serving(content) as server:
-            published_images.download.download(server.url, sha256(content), QUIET)
+            published_images.download.download_file(server.url, sha256(content), QUIET)
     return {name: sha256(content) for name, content in files.items()}
 
 
