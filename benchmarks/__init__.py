@@ -1,1 +1,1 @@
-"""What it costs: each module is a command that measures side by side, in one run, and prints its table."""
+"""Benchmarks: each module is a command that measures what it compares side by side, in one run, and prints a table."""

@@ -1,4 +1,4 @@
-"""A folder in which stages run with knobs of one's own, and how long they took: what the benchmarks share."""
+"""What the benchmarks share: a folder in which stages run with chosen knobs, timing, and Markdown tables."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from typing import Any
 import yaml
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import meta_of
+from pipeline.artifacts.paths import cache_folder, meta_of
 from pipeline.artifacts.reading import read_json
-from pipeline.corpus.sources.published import download as fetch
-from pipeline.lab.studies.recipes import read_all
+from pipeline.lab.studies.entries import read_all
 from pipeline.params.parse import parse
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
@@ -40,12 +39,12 @@ class Took:
 
 
 class Lab:
-    """A folder with params.yaml as it stands but for some knobs, in which stages run as DVC runs them.
+    """A folder with a copy of params.yaml in which some knobs are overridden, where stages run as DVC runs them.
 
     Args:
         folder: made if it is not there.
         knobs: section.knob -> value.
-        data: another lab, whose tokens are used.
+        data: another lab, whose tokens are used instead of preparing them again.
     """
 
     def __init__(self, folder: Path, knobs: Mapping[str, Any], data: Lab | None = None) -> None:
@@ -70,16 +69,16 @@ class Lab:
         link.symlink_to(target.resolve())
 
     def run(self, stage: str) -> Took:
-        """Run a stage to its end in a process of its own, from nothing: no checkpoint is gone on from."""
+        """Run a stage from scratch in a process of its own: no checkpoint is resumed."""
         shutil.rmtree(self.folder / ".rally", ignore_errors=True)
         return timed([sys.executable, "-m", f"pipeline.{stage}"], self.folder)
 
     def vocabulary(self) -> int:
-        """How many different tokens its tokenizer has."""
+        """The size of its tokenizer's vocabulary."""
         return int(read_json(meta_of(self.folder / "data/tokens"))["vocabulary"])
 
     def training_seconds(self) -> float:
-        """How long the steps of the last training took, without start-up and files."""
+        """Seconds of all steps of the last training, without start-up and files."""
         return float(read_json(next((self.folder / ".rally/timings").iterdir()))["seconds"])
 
 
@@ -87,7 +86,7 @@ def timed(command: list[str], folder: Path, expect: int = 0) -> Took:
     """Run a command and measure it.
 
     Raises:
-        RuntimeError: it ended otherwise than expected.
+        RuntimeError: its exit status is not the expected one.
     """
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     environment = {**os.environ, "DVC_ROOT": str(folder)}
@@ -99,15 +98,15 @@ def timed(command: list[str], folder: Path, expect: int = 0) -> Took:
 
 
 def put_into_the_cache(text: Path) -> None:
-    """Let prepare find a copy of a pinned text that lies on this machine, where there is no network to fetch it by."""
-    place = fetch.cache() / "downloads" / sha256_of(text)
+    """Put a local copy of a pinned text where prepare finds it, so that it need not be downloaded."""
+    place = cache_folder() / "downloads" / sha256_of(text)
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.exists():
         shutil.copy(text, place)
 
 
 def machine() -> str:
-    """One line on what a table was measured on."""
+    """One line about the machine that a table was measured on."""
     import torch
 
     model = platform.processor() or platform.machine()

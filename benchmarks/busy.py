@@ -1,11 +1,11 @@
-"""How fast does training go beside other busy processes, and is that its fair share of the cores?
+"""Training throughput on a busy machine, compared with a fair share of the cores.
 
     python -m benchmarks.busy [--busy 0,2,4,8] [--rounds 3] [--seconds 4] [--settle 15] [--spin 10000,0] [--threads 0]
 
-Each measurement trains the default recipe on random tokens in a process of its own, beside so many others that only compute.
+Each measurement trains the default recipe on random tokens in a process of its own, while `busy` other processes compute.
 The fair share is what a scheduler owes `threads` of `threads + busy` equal threads: cores · threads / (threads + busy), as
-a part of the cores. Of the rounds, which take turns, the median is shown. Before each the machine is left alone with its load,
-because how busy it was is what a stage looks at when it starts.
+a share of the cores. The table shows the median over rounds, which take turns. Before each measurement the load runs alone
+for a while, because a stage looks at how busy the machine was when it starts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SPIN = "while True: pass"
 
 
 def measure(threads: int, seconds: float) -> float:
-    """Tokens a second of the default recipe, in this process."""
+    """Tokens per second of the default recipe, in this process."""
     from pipeline.engine.loop import train_step
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.engine.setup import make_objective, untrained_state
@@ -56,7 +56,7 @@ def measure(threads: int, seconds: float) -> float:
 
 @contextlib.contextmanager
 def beside(count: int) -> Iterator[None]:
-    """A block beside which so many processes compute; they end with it."""
+    """A block during which `count` other processes compute; they end with it."""
     others = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(count)]
     try:
         yield
@@ -96,7 +96,15 @@ def main() -> None:
         share = min(1.0, threads / (threads + count))
         spread = f"{min(found):,.0f} … {max(found):,.0f}"
         rows.append((spin or "as set", count, f"{middle:,.0f}", spread, middle / quiet, share, middle / quiet / share))
-    header = ("spin", "busy processes", "tokens/s, median", "range", "of the first", "fair share", "reached of it")
+    header = (
+        "spin",
+        "busy processes",
+        "tokens/s, median",
+        "range",
+        "speed ÷ idle speed",
+        "fair share",
+        "speed ÷ fair share",
+    )
     print(f"{machine()}; {threads} threads; {asked.rounds} rounds\n\n{table(header, rows)}")
 
 

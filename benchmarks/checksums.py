@@ -1,10 +1,10 @@
-"""What do checksums cost: over the files of the run in this folder, and over a large text?
+"""The cost of checksums, over the files of the run in this folder and over a large text.
 
     python -m benchmarks.checksums [--size 2000000000] [--run-seconds 206]
 
-For each stage: the bytes that it writes down the checksums of when it ends, and those that it compares with theirs as it
-reads them, every file once. (Weights were compared before there were such lists.) `--run-seconds` is what `dvc repro` takes
-for all stages here; a text of the other size is written to the folder for temporary files, and taken through memory.
+For each stage: the bytes of the files whose checksums it writes when it ends, and of those that it compares with their
+checksums when it reads them, every file once (weights apart, which have a checksum of their own). `--run-seconds` is the time
+of `dvc repro` for all stages here. A text of `--size` bytes is written to the folder for temporary files and read in pieces.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 
 from benchmarks.bench import machine, table
 from pipeline.artifacts.checksums import seal, seal_folder, verified
-from pipeline.artifacts.paths import LEFT_BY
+from pipeline.artifacts.paths import READ_OUTS
 from pipeline.params.entry_point import entry_point
 from pipeline.params.yaml12 import read_yaml
 
 
 @entry_point
 def main() -> None:
-    """Time the checksums alone, the files being in the system's cache, where a stage has just put them."""
+    """Time the checksums alone; the files are in the system's cache, as they are right after a stage has written them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=2_000_000_000)
     parser.add_argument("--run-seconds", type=float, default=206.0)
@@ -34,13 +34,13 @@ def main() -> None:
     for stage, content in read_yaml(Path("dvc.yaml"))["stages"].items():
         outs = [out for out in map(Path, content["deps"]) if _left(out)]
         read = [file for out in outs for file in _files(out) if file.suffix not in (".safetensors", ".sha256")]
-        written = [file for out in LEFT_BY.get(stage, ()) for file in _files(out)]
+        written = [file for out in READ_OUTS.get(stage, ()) for file in _files(out)]
         reading = _fastest(lambda: [verified(file) for file in read])  # noqa: B023 (called at once)
         writing = _fastest(lambda: seal(stage)) if written else 0.0  # noqa: B023
         total += reading + writing
         rows.append((stage, _megabytes(written), f"{1000 * writing:.1f}", _megabytes(read), f"{1000 * reading:.1f}"))
     print(machine(), "", table(("stage", "writes, MB", "ms", "reads, MB", "ms"), rows), "", sep="\n")
-    print(f"in all {total:.3f} s: {total / asked.run_seconds:.2%} of a run of {asked.run_seconds:g} s")
+    print(f"in total {total:.3f} s: {total / asked.run_seconds:.2%} of a run of {asked.run_seconds:g} s")
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "text")
         with text.open("wb") as file:
@@ -48,11 +48,11 @@ def main() -> None:
                 file.write(b"a" * (1 << 20))
         seal_folder(Path(folder))
         took = _fastest(lambda: verified(text), 2)
-        print(f"a text of {text.stat().st_size:,} bytes: {took:.2f} s, {text.stat().st_size / took / 1e9:.2f} GB a second")
+        print(f"a text of {text.stat().st_size:,} bytes: {took:.2f} s, {text.stat().st_size / took / 1e9:.2f} GB per second")
 
 
 def _left(out: Path) -> bool:
-    return any(out in outs for outs in LEFT_BY.values())
+    return any(out in outs for outs in READ_OUTS.values())
 
 
 def _files(out: Path) -> list[Path]:

@@ -1,11 +1,10 @@
-"""How fast does text become tokens, in how much memory, and are they the tokens that the exported file would give?
+"""Tokenization speed and memory, and whether the exported tokenizer gives the same ids.
 
     python -m benchmarks.encoding --text FILE [--megabytes 10 100 1000] [--vocabulary 8192] [--workers 0]
 
-The text is repeated to the sizes that are asked for. So that it is not the same words over and over, a share of its words
-is changed in every copy into words that were never seen: the more there are, the harder for a tokenizer that
-remembers. Byte pairs are learned once, from the smallest size; only encoding is timed. Memory is that of all processes
-together (each page counted once), asked for ten times a second.
+The text is repeated up to the requested sizes. In every copy a share of its words is replaced by new ones, because a
+tokenizer that caches words would otherwise be too fast. Byte pairs (BPE) are learned once, from the smallest size; only
+encoding is timed. Memory is that of all processes together (each page counted once), sampled ten times per second.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ COMPARED = 10_000_000  # bytes that the library encodes too: it takes a hundred 
 
 
 def copies(text: str) -> Iterator[bytes]:
-    """The text again and again, each time with some words of its own."""
+    """The text again and again, each time with some new words."""
     words = re.split(r"(\w+)", text)
     places = np.arange(1, len(words), 2)
     letters = np.array(list("etaoinshrdlu"))
@@ -48,7 +47,7 @@ def copies(text: str) -> Iterator[bytes]:
 
 
 def leave(folder: Path, text: str, size: int) -> None:
-    """A folder as prepare leaves it: so many bytes as the one document of the training split, nearly nothing beside it."""
+    """A folder as prepare leaves it: `size` bytes as the only document of the training split, next to nothing in the others."""
     folder.mkdir(parents=True)
     with text_of(folder, "train").open("wb") as file:
         for copy in copies(text):
@@ -63,7 +62,7 @@ def leave(folder: Path, text: str, size: int) -> None:
 
 
 class Peak:
-    """The most memory that this process and those it starts held at once, megabytes, while the block ran."""
+    """The peak memory of this process and those that it starts, megabytes, during the block."""
 
     def __enter__(self) -> Peak:
         self.megabytes, self._over = 0.0, threading.Event()
@@ -88,7 +87,7 @@ class Peak:
 
 
 def same_as_the_library(raw: Path, tokens: Path) -> str:
-    """Whether Hugging Face's tokenizers, with the file that we leave, makes the same ids of the first megabytes."""
+    """Whether Hugging Face's tokenizers gives the same ids for the first megabytes with the exported file."""
     import tokenizers
 
     library = tokenizers.Tokenizer.from_file(str(tokenizer_of(tokens)))
@@ -133,7 +132,7 @@ def main() -> None:
             rows.append((f"{megabytes:,} MB", f"{count:,}", seconds, speed, f"{held:.0f}", same))
             print(rows[-1], flush=True)
             text_of(raw, "train").unlink()
-    header = ("text", "tokens", "seconds", "MB/s", "memory of all processes, MB", "ids as the exported file gives")
+    header = ("text", "tokens", "seconds", "MB/s", "memory of all processes, MB", "same ids as the exported tokenizer")
     print(f"\n{machine()}; {asked.workers or 'all'} processes; a vocabulary of {asked.vocabulary:,}\n\n{table(header, rows)}")
 
 

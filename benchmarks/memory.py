@@ -1,9 +1,9 @@
-"""Does what `rally budget` says of a card's memory come true?
+"""Memory that `rally budget` predicts for a GPU, compared with what a training really takes.
 
-    python -m benchmarks.memory        thirty configurations on the card that is here; it takes some minutes
+    python -m benchmarks.memory        thirty configurations on the local GPU; it takes some minutes
 
-Each is forecast (rehearsed on tensors without content), then trained for some steps on random ids, by the clock of
-torch.cuda.max_memory_allocated. What counts is the last column: nothing that "fits" may run out of memory.
+Each is predicted (a step on fake tensors), then trained for some steps on random ids and measured with
+torch.cuda.max_memory_allocated. The last column counts: nothing that is predicted to fit may run out of memory.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pipeline.params.parse import parse
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 
-# (depth, width, heads, length, batch) of five sizes, from a drill to what fills a large card.
+# (depth, width, heads, length, batch) of five sizes, from tiny to one that fills a large card.
 SHAPES = ((4, 128, 4, 128, 32), (6, 384, 6, 256, 64), (8, 512, 8, 512, 32), (12, 768, 12, 1024, 16), (16, 1024, 16, 1024, 32))
 WAYS: dict[str, dict[str, Any]] = {
     "float32": {"train.precision": "float32"},
     "bfloat16": {},
-    "loss in pieces": {"runtime.loss_chunk_size": 1024},
-    "checkpointing": {"runtime.activation_checkpointing": "block"},
-    "adamw in 8 bits": {"train.optimizer": "adamw", "train.state_8bit": True},
+    "chunked loss": {"runtime.loss_chunk_size": 1024},
+    "activation checkpointing": {"runtime.activation_checkpointing": "block"},
+    "8-bit AdamW": {"train.optimizer": "adamw", "train.state_8bit": True},
     "two micro-batches": {"train.accumulation_steps": 2},
 }
 VOCABULARY = 8192
@@ -49,7 +49,7 @@ def knobs_of(shape: tuple[int, int, int, int, int], way: dict[str, Any]) -> Para
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if not torch.cuda.is_available():
-        raise SystemExit("benchmarks.memory: there is no CUDA card here, and nothing else to hold the forecasts against")
+        raise SystemExit("benchmarks.memory: needs a CUDA GPU, and there is none here")
     room = torch.cuda.get_device_properties(0).total_memory
     rows: list[tuple[object, ...]] = []
     for shape, (name, way) in itertools.product(SHAPES, WAYS.items()):
@@ -62,14 +62,22 @@ def main() -> None:
         try:
             measure(params, Shape(VOCABULARY))
             found = torch.cuda.max_memory_allocated()
-            kept = "yes" if fits else "it would have fitted"
+            kept = "yes" if fits else "too cautious: it fitted"
         except UserError:
             found, kept = 0, "NO: it ran out of memory" if fits else "yes"
         ratio = f"{step.bytes / found:.3f}" if found else "-"
         sizes = "×".join(map(str, shape))
         rows.append((sizes, name, f"{step.bytes / 2**20:,.0f}", f"{found / 2**20:,.0f}", ratio, "yes" if fits else "no", kept))
         print(rows[-1], flush=True)
-    header = ("depth×width×heads×length×batch", "way", "forecast, MiB", "measured, MiB", "ratio", "fits", "came true")
+    header = (
+        "depth×width×heads×length×batch",
+        "variant",
+        "predicted, MiB",
+        "measured, MiB",
+        "ratio",
+        "predicted to fit",
+        "correct",
+    )
     print(f"\n{machine()}; a vocabulary of {VOCABULARY:,}\n\n{table(header, rows)}")
 
 

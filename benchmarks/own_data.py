@@ -1,14 +1,14 @@
-"""What do data of one's own cost, in time and memory, and how does that grow with their number?
+"""Time and memory of preparing your own data, and how they grow with its size.
 
     python -m benchmarks.own_data [--images 24000 48000 ...] [--rows ...] [--files ...] [--megabytes ...] [--bpe]
                                   [--pictures smooth|noise|frames] [--classes 10]
 
-For each size the data are made in a temporary folder, and `prepare` and `tokenize` run over them, each in a process of its own
-as DVC runs it. Memory is the resident set of the process and of those that it starts, together, asked for twenty times a
-second. An exponent of 1 says that twice as many take twice as long; it compares each size with the one before, by CPU seconds.
+For each size the data is generated in a temporary folder, and `prepare` and `tokenize` run on it, each in a process of its
+own as DVC runs it. Memory is the resident set of the process and of those that it starts, together, sampled twenty times per
+second. An exponent of 1 means that twice as much takes twice as long; it compares each size with the one before, in CPU time.
 
 Images are PNGs of 32 x 32 pixels in colour: gradients between random colours (`smooth`), of which one in twenty is a copy with
-a little noise; random pixels (`noise`), which nothing but comparing tells apart; or the frames of twenty still scenes
+a little noise; random pixels (`noise`), which only a full comparison tells apart; or the frames of twenty still scenes
 (`frames`). Rows of a CSV are texts of 8 to 20 words with a label; files of text have some 1,000 bytes; a long text is one file.
 """
 
@@ -37,7 +37,7 @@ WORDS = 20_000
 
 
 class Cost(NamedTuple):
-    """What a stage took: CPU and wall-clock seconds, and the most memory of all its processes together, megabytes."""
+    """What a stage took: CPU and wall-clock seconds, and the peak memory of all its processes together, megabytes."""
 
     cpu: float
     wall: float
@@ -45,7 +45,7 @@ class Cost(NamedTuple):
 
 
 def watched(lab: Lab, stage: str) -> Cost:
-    """Run a stage, and watch it.
+    """Run a stage, and measure its time and memory.
 
     Raises:
         RuntimeError: it failed.
@@ -88,7 +88,7 @@ def images(folder: Path, count: int, asked: argparse.Namespace) -> dict[str, Any
 
 
 def drawn(rng: np.random.Generator, count: int, kind: str) -> Iterator[np.ndarray]:
-    """So many images of [32, 32, 3] bytes."""
+    """`count` images of [32, 32, 3] bytes."""
     scenes = smooth(rng, SCENES)
     for at in range(0, count, 1000):
         size = min(1000, count - at)
@@ -112,7 +112,7 @@ def smooth(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def sentences(rng: np.random.Generator, count: int, fewest: int, most: int) -> Iterator[str]:
-    """So many strings of random words, the common ones more often."""
+    """`count` strings of random words, some words more frequent than others."""
     letters = np.array(list("etaoinshrdlucmfwyp"))
     words = np.array(["".join(rng.choice(letters, size)) for size in rng.integers(2, 10, WORDS)])
     for at in range(0, count, 10_000):

@@ -1,9 +1,9 @@
-"""What do the readings of a run cost beside its training, in time and in memory?
+"""Time and memory of the readings of a run, compared with its training.
 
     python -m benchmarks.probing [--lab FOLDER] [-S section.knob=value ...]
 
 The stages of params.yaml up to `probe`, each in a process of its own as DVC runs it; then every reading by itself, over all
-snapshots. In FOLDER everything is kept. CPU seconds say most where others are at work on the same cores.
+snapshots. Everything is kept in FOLDER. On cores that are shared with other work, compare CPU seconds.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ open("peak", "w").write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss *
 
 
 def measured(lab: Lab, stage: str) -> tuple[Took, float]:
-    """(what a stage took, the most memory that it held at once, MB)."""
+    """(what a stage took, its peak memory, MB)."""
     took = timed([sys.executable, "-c", PEAK, stage], lab.folder)
     return took, int((lab.folder / "peak").read_text()) / 1e6
 
 
 def by_reading(lab: Lab) -> list[tuple[object, ...]]:
-    """CPU seconds of each reading over all snapshots; what several share has rows of its own."""
+    """CPU seconds of each reading over all snapshots; what several share has a row of its own."""
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.inference.trained import open_snapshots
     from pipeline.probes.passes.backward import backward
@@ -54,8 +54,8 @@ def by_reading(lab: Lab) -> list[tuple[object, ...]]:
 
     with contextlib.chdir(lab.folder):
         subjects = open_snapshots(MODEL.parent, Runtime(lab.params.runtime), sequences=knobs.sequences, toy_text=knobs.toy_text)
-        while subject := asked("opening the snapshots", lambda some: next(some, None), subjects):
-            for name, work in {"the pass forward": forward, "the pass back": backward, "sampling": sampled_ids}.items():
+        while subject := asked("opening snapshots", lambda some: next(some, None), subjects):
+            for name, work in {"forward pass": forward, "backward pass": backward, "sampling text": sampled_ids}.items():
                 asked(name, work, subject)
             for name, probe in PROBES.items():
                 asked(name, probe.read, subject)
@@ -75,12 +75,12 @@ def main() -> None:
         (train, train_peak), (probe, probe_peak) = measured(lab, "train"), measured(lab, "probe")
         readings = by_reading(lab)
     rows: list[tuple[object, ...]] = [
-        ("stage train", f"{train.wall:.1f}", f"{train.cpu:.1f}", f"{train_peak:.0f}"),
-        ("stage probe", f"{probe.wall:.1f}", f"{probe.cpu:.1f}", f"{probe_peak:.0f}"),
+        ("train", f"{train.wall:.1f}", f"{train.cpu:.1f}", f"{train_peak:.0f}"),
+        ("probe", f"{probe.wall:.1f}", f"{probe.cpu:.1f}", f"{probe_peak:.0f}"),
         ("probe / train", *(f"{one:.2f}" for one in (probe.wall / train.wall, probe.cpu / train.cpu, probe_peak / train_peak))),
     ]
-    print(f"{machine()}\n\n{table(('what', 'wall clock, s', 'CPU, s', 'peak memory, MB'), rows)}\n")
-    print(table(("reading", "CPU, s, over all snapshots"), readings))
+    print(f"{machine()}\n\n{table(('stage', 'wall clock, s', 'CPU, s', 'peak memory, MB'), rows)}\n")
+    print(table(("reading", "CPU, s, all snapshots"), readings))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""How fast is nanoGPT's CPU recipe overtaken, and how far does one come in its time?
+"""Races against nanoGPT's CPU recipe: the time to its loss, and the loss in its time.
 
-    python -m benchmarks.race                                tiny Shakespeare, from the cache or the network
-    python -m benchmarks.race --text FILE                    a copy of it that lies on this machine
-    python -m benchmarks.race --data plays | code            Shakespeare's plays, Python's modules: nothing was tuned on them
+    python -m benchmarks.race                                tiny Shakespeare, cached or downloaded
+    python -m benchmarks.race --text FILE                    a local copy of it
+    python -m benchmarks.race --data plays | code            Shakespeare's plays, Python's modules: not used for tuning
     python -m benchmarks.race --pairs 5 --first-seed 11      how many rounds, and their seeds
-    python -m benchmarks.race --sprint                       without the marathon, which takes as long as the anchor
+    python -m benchmarks.race --sprint                       without marathon, which takes as long as nanogpt-cpu
 
 A round is one seed: three trainings in turn, each in a process of its own, on the same tokens. `nanogpt-cpu` is the anchor of
-studies/anchors.yaml in its plain form: float32, library attention. `sprint` (studies/races.yaml) has so many steps as are
-known to overtake it. `marathon` gets as many steps as fit into the seconds that the anchor trained, by a measurement just
-before. All are then read on the whole validation split, each in windows of its own context that do not overlap.
-A process is the stage train from start to end (start-up, training, checkpoint, files), and reading the whole split.
+studies/anchors.yaml in its plain form: float32, PyTorch's attention. `sprint` (studies/races.yaml) has as many steps as are
+known to beat it. `marathon` gets as many steps as fit into the seconds that the anchor trained, estimated just before. All
+are then evaluated on the whole validation split, each in non-overlapping windows of its own context.
+The time of a process covers the stage train from start to end (start-up, training, checkpoint, files), and the evaluation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks.bench import ANCHOR, SILENT, TINY_SHAKESPEARE, TOP, Lab, machine
 from pipeline.artifacts.paths import MODEL
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import open_model
-from pipeline.lab.studies.recipes import read_all
+from pipeline.lab.studies.entries import read_all
 
 DATA: dict[str, dict[str, Any]] = {
     "tinyshakespeare": TINY_SHAKESPEARE,
@@ -43,12 +43,12 @@ DATA: dict[str, dict[str, Any]] = {
         "tokenize.kind": "char",
     },
 }
-MEASURED = 60  # steps by which the pace of a recipe is known
-SPARE = 0.97  # of the anchor's seconds are planned with: paces vary
+MEASURED = 60  # steps that the speed of a recipe is estimated from
+SPARE = 0.97  # share of the anchor's seconds to plan with, because speeds vary
 
 
 class Run(NamedTuple):
-    """What a training came to: nats a character on the whole validation split; seconds of its steps, of its process."""
+    """The result of a training: nats per character on the whole validation split; seconds of its steps, and of its process."""
 
     loss: float
     training: float
@@ -56,7 +56,7 @@ class Run(NamedTuple):
 
 
 def whole_split_loss(lab: Lab) -> float:
-    """Nats a character on the whole validation split, read in the precision that it trained in."""
+    """Nats per character on the whole validation split, in the precision of the training."""
     runtime = Runtime(lab.params.runtime, lab.params.train.precision)
     subject = open_model(lab.folder / MODEL.parent, runtime, tokens=lab.folder / "data/tokens")
     total, count, size = 0.0, 0, subject.task.size("validation")
@@ -70,21 +70,21 @@ def whole_split_loss(lab: Lab) -> float:
 
 
 def trained(lab: Lab) -> Run:
-    """Train in a process of its own, then read the whole split in this one."""
+    """Train in a process of its own, then evaluate on the whole split in this one."""
     took, start = lab.run("train"), time.perf_counter()
     loss = whole_split_loss(lab)
     return Run(loss, lab.training_seconds(), took.wall + time.perf_counter() - start)
 
 
 def steps_within(seconds: float, folder: Path, knobs: Mapping[str, Any], data: Lab) -> int:
-    """How many steps of a recipe fit, by the pace of a few of them."""
+    """How many steps of a recipe fit into some seconds, estimated from a few of them."""
     lab = Lab(folder, {**knobs, "train.steps": MEASURED}, data)
     lab.run("train")
     return int(SPARE * seconds / (lab.training_seconds() / MEASURED))
 
 
 class Round(NamedTuple):
-    """One seed: three trainings, and the steps of the last, where there was one."""
+    """One seed: three trainings, and the number of steps of the last, if there was one."""
 
     seed: int
     anchor: Run
@@ -94,7 +94,7 @@ class Round(NamedTuple):
 
 
 def race(asked: argparse.Namespace, folder: Path) -> list[Round]:
-    """Every round, told as it ends."""
+    """All rounds; each is printed as it ends."""
     common = DATA[asked.data] | SILENT | {"runtime.threads": asked.threads}
     recipes = {name: dict(entry.set) | common for name, entry in read_all(TOP / "studies").items() if name in RECIPES}
     data = Lab(folder / "data", common)
@@ -118,30 +118,46 @@ RECIPES = ("sprint", "marathon")
 
 
 def sprints(rounds: list[Round]) -> str:
-    """Who was overtaken how soon, as a table."""
+    """The table of the time to the same loss."""
     rows: list[tuple[object, ...]] = []
     for seed, anchor, sprint, _, _ in rounds:
         overtaken = "yes" if sprint.loss <= anchor.loss else "NO"
         training = (anchor.training, sprint.training, anchor.training / sprint.training)
         process = (anchor.process, sprint.process, anchor.process / sprint.process)
         rows.append((seed, f"{anchor.loss:.4f}", f"{sprint.loss:.4f}", overtaken, *training, *process))
-    header = ("seed", "nanogpt-cpu, nats", "sprint, nats", "overtaken", "its training, s", "sprint's, s", "ratio")
-    shown = table((*header, "its process, s", "sprint's, s", "ratio"), rows)
+    header = (
+        "seed",
+        "nanogpt-cpu, nats",
+        "sprint, nats",
+        "sprint better",
+        "nanogpt-cpu training, s",
+        "sprint training, s",
+        "ratio",
+    )
+    shown = table((*header, "nanogpt-cpu process, s", "sprint process, s", "ratio"), rows)
     faster, sooner = (statistics.median(float(str(row[column])) for row in rows) for column in (6, 9))
     return f"{shown}\n\nmedian: training {faster:.1f} times as fast, whole process {sooner:.1f} times as fast\n"
 
 
 def marathons(rounds: list[Round]) -> str:
-    """How far one came in the anchor's time, as a table."""
+    """The table of the loss in the same time."""
     rows: list[tuple[object, ...]] = []
     for seed, anchor, _, marathon, steps in rounds:
         assert marathon is not None
         within = "yes" if marathon.training <= anchor.training else "NO"
         losses = (f"{anchor.loss:.4f}", f"{marathon.loss:.4f}")
         rows.append((seed, anchor.training, marathon.training, within, f"{steps:,}", *losses))
-    header = ("seed", "its training, s", "marathon's, s", "within", "steps", "its loss, nats", "marathon's loss, nats")
+    header = (
+        "seed",
+        "nanogpt-cpu training, s",
+        "marathon training, s",
+        "in time",
+        "steps",
+        "nanogpt-cpu loss, nats",
+        "marathon loss, nats",
+    )
     middle = statistics.median(each.marathon.loss for each in rounds if each.marathon)
-    return f"{table(header, rows)}\n\nmedian: {middle:.4f} nats a character in its time"
+    return f"{table(header, rows)}\n\nmedian: {middle:.4f} nats per character in its time"
 
 
 def main() -> None:

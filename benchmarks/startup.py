@@ -1,4 +1,4 @@
-"""What does it cost to begin: each stage on almost nothing, the help, and the answer to a wrong knob?
+"""Start-up time: each stage on minimal input, `rally --help`, and the error about a wrong knob.
 
     python -m benchmarks.startup [--rounds 3]
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    stages = ("prepare", "tokenize", "train", "evaluate", "probe", "plot")
+    stages = ("prepare", "tokenize", "train", "evaluate", "probe", "diagnose", "plot")
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         lab, wrong = Lab(Path(folder, "lab"), SILENT | TINY), Lab(Path(folder, "wrong"), SILENT | TINY)
@@ -41,17 +41,17 @@ def main() -> None:
         for _ in range(asked.rounds):
             for stage in stages:
                 took = lab.run(stage)
-                found.setdefault(f"stage {stage}, on almost nothing", []).append((took.wall, took.cpu))
+                found.setdefault(f"{stage}, minimal input", []).append((took.wall, took.cpu))
             for name, command, folder_of, status in (
                 ("rally --help", [*python, "pipeline.lab.cli", "--help"], TOP, 0),
-                ("stage train with a wrong knob", [*python, "pipeline.train"], wrong.folder, 2),
+                ("train with a wrong knob", [*python, "pipeline.train"], wrong.folder, 2),
             ):
                 took = timed(command, folder_of, expect=status)
                 found.setdefault(name, []).append((took.wall, took.cpu))
     rows: list[tuple[object, ...]] = [
         (name, *(f"{statistics.median(column):.2f}" for column in zip(*times, strict=True))) for name, times in found.items()
     ]
-    print(f"{machine()}\n\n{table(('what', 'wall clock, s', 'CPU, s'), rows)}")
+    print(f"{machine()}\n\n{table(('command', 'wall clock, s', 'CPU, s'), rows)}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""How many tokens or examples a second does training take in, and what share of what the machine can multiply is that?
+"""Training throughput in tokens or examples per second, and as a share of the machine's peak FLOP/s.
 
     python -m benchmarks.throughput [--rounds 5] [--steps 60] [--threads 0]
     python -m benchmarks.throughput --cuda          nanoGPT's recipe for a GPU, and the sizes of 10 and 50 million parameters
     python -m benchmarks.throughput --kinds         the default recipe of each kind of task, on random texts and pixels
 
-The first two train in turn on generated text, so no network is needed; the median of the rounds is shown. nanogpt-cpu in
-float32 is the plain form, with the library's attention; in bfloat16 it is the same network and the same maths through our
+The first two train in turn on generated text and work offline; the table shows the median of the rounds. nanogpt-cpu in
+float32 is the plain form, with PyTorch's attention; in bfloat16 it is the same network and the same maths with Rally's
 kernels. FLOPs are those of the matrix products of a whole step, as `rally budget` counts them; the peak is that of the
 fastest square product of this machine in that precision, measured in the same run.
 """
@@ -27,7 +27,7 @@ from pipeline.engine.runtime.runtime import PRECISIONS
 from pipeline.lab.budget.fake_step import rehearse
 from pipeline.lab.budget.timing import measure
 from pipeline.lab.stand_ins.data_shape import data_of
-from pipeline.lab.studies.recipes import read_all
+from pipeline.lab.studies.entries import read_all
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.machine import cores
 from pipeline.params.parse import parse
@@ -54,7 +54,7 @@ def peak(precision: str, device: str, threads: int) -> float:
 
 
 def recipes_of(cuda: bool) -> dict[str, dict[str, Any]]:
-    """What is measured, by name."""
+    """The recipes to measure, by name."""
     if cuda:
         studies = read_all(TOP / "studies")
         return {name: dict(studies[name].set) for name in ("nanogpt-gpu", "size-10m", "size-50m")}
@@ -65,8 +65,8 @@ def recipes_of(cuda: bool) -> dict[str, dict[str, Any]]:
     }
 
 
-# The default recipe as each kind of task has it, and the other networks for images. Nothing is fetched: the shape of a data
-# set is known before anybody has prepared it, and texts are taken to fill the context.
+# The default recipe as each kind of task has it, and the other networks for images. Nothing is downloaded: the shape of a data
+# set is known without preparing it, and texts are assumed to fill the context.
 KINDS: dict[str, dict[str, Any]] = {
     "language": {"task.kind": "language"},
     "classify": {"task.kind": "classify", "prepare.dataset": "sentiment"},
@@ -95,7 +95,7 @@ def of_kinds(rounds: int, threads: int, device: str) -> tuple[tuple[str, ...], l
         middle = statistics.median(found)
         reached = f"{middle * flops[name, precision] / 1e9:,.0f}"
         rows.append((name, precision, f"{middle:,.0f}", f"{min(found):,.0f} … {max(found):,.0f}", reached))
-    return ("recipe", "precision", "examples/s, median", "range", "GFLOP/s of products"), rows
+    return ("recipe", "precision", "examples/s, median", "range", "GFLOP/s of matrix products"), rows
 
 
 def main() -> None:
@@ -137,7 +137,15 @@ def main() -> None:
         spread = f"{min(found):,.0f} … {max(found):,.0f}"
         share = f"{reached / peaks[precision]:.0%}"
         rows.append((name, precision, f"{middle:,.0f}", spread, middle / base, f"{reached / 1e9:,.0f}", share))
-    header = ("recipe", "precision", "tokens/s, median", "range", "ratio to the first", "GFLOP/s of products", "of the peak")
+    header = (
+        "recipe",
+        "precision",
+        "tokens/s, median",
+        "range",
+        "ratio to the first",
+        "GFLOP/s of matrix products",
+        "share of peak",
+    )
     print(f"{machine()}; {asked.threads or 'all'} threads; {asked.rounds} rounds of {asked.steps} steps")
     print("peak of a square product: " + ", ".join(f"{name} {flops / 1e9:,.0f} GFLOP/s" for name, flops in peaks.items()))
     print(f"\n{table(header, rows)}")

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
+    os.chdir(Path(__file__).absolute().parents[1])
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.evaluate", *sys.argv[1:]])
+
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import checksums, paths, reading, writing
@@ -62,7 +70,7 @@ def _text(params: Params, trained: TrainedModel, meta: dict[str, Any]) -> None:
             seed=params.seed,
         )
 
-    samples = page(generate, trained.tokenizer.known, evaluate, step=trained.step, seed=params.seed)
+    samples = page(generate, trained.tokenizer.drop_unknown, evaluate, step=trained.step, seed=params.seed)
     writing.write_text(paths.SAMPLES, samples)
     writing.write_json(paths.MISTAKES, {"mistakes": []})
 

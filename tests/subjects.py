@@ -11,7 +11,7 @@ from sealing import sealed
 from small import knobs
 
 from pipeline.artifacts.paths import SPLITS, labels_of, meta_of
-from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.reading import input_sha256, read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import TrainedModel
@@ -22,7 +22,9 @@ from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import Objective, class_weights
 from pipeline.tasks.table import TASKS
 from pipeline.tasks.vision import Vision
-from pipeline.tokenizers.tokenizers import Bytes, Characters, Tokenizer
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.byte import ByteTokenizer
+from pipeline.tokenizers.char import CharTokenizer
 
 TEXT = "the cat sat on the mat; the dog sat on the cat.\n"
 
@@ -51,7 +53,7 @@ def runtime() -> Runtime:
 
 def subject(folder: Path, tokenizer: Tokenizer | None = None, text: str = TEXT * 8, **changes: Any) -> TrainedModel:
     """A model whose every weight is drawn at random, over a text's characters."""
-    tokenizer = tokenizer or Characters.learn([text], 0, has_end=True)
+    tokenizer = tokenizer or CharTokenizer.learn([text], 0, has_end=True)
     leave_data(folder, tokenizer, text)
     task = LanguageModelling(folder / "data/tokens", knobs(**changes).model, Shape(tokenizer.vocabulary))
     model = task.build(torch.Generator().manual_seed(1))
@@ -105,7 +107,7 @@ def small_subject(folder: Path, **changes: Any) -> TrainedModel:
     """A model of any kind of task, every weight drawn at random, over little data of that kind, with what it followed."""
     dataset = {"task__kind": "language", "prepare__dataset": "shakespeare"} | OF_KIND.get(str(changes.get("task__kind")), {})
     params, tokens = knobs(**(dataset | changes)), folder / "data/tokens"
-    tokenizer = Characters.learn([TEXT], 0, has_end=True) if params.task.kind != "vision" else None
+    tokenizer = CharTokenizer.learn([TEXT], 0, has_end=True) if params.task.kind != "vision" else None
     if params.task.kind == "language":
         assert tokenizer is not None
         leave_data(folder, tokenizer)
@@ -130,7 +132,7 @@ def small_subject(folder: Path, **changes: Any) -> TrainedModel:
 def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None = None, text: str = TEXT * 8) -> TrainedModel:
     """A model that says for certain which token follows: those listed, and after all others the token 0."""
     plain = {"model__norm": "none", "model__position": "none", "model__init": "zero_output", "model__width": 512}
-    made = subject(folder, tokenizer or Bytes(has_end=True), text, **plain)
+    made = subject(folder, tokenizer or ByteTokenizer(has_end=True), text, **plain)
     with torch.no_grad():
         for name, weight in made.model.named_parameters():
             weight.zero_()
@@ -147,7 +149,7 @@ def leave_model(folder: Path, made: TrainedModel, steps: tuple[int, ...] = (0, 3
     listed, task, tokens = [], made.task, folder / "data/tokens"
     assert isinstance(task, LanguageModelling | Classification | Vision)
     kind = {LanguageModelling: "language", Classification: "classify", Vision: "vision"}[type(task)]
-    described = {"task": kind, "step": made.step, "tokenizer": made_for(tokens), "model": task.model.model_dump()}
+    described = {"task": kind, "step": made.step, "tokenizer": input_sha256(tokens), "model": task.model.model_dump()}
     described |= Shape.of(read_json(meta_of(tokens))).as_json()
     whole = {name: weight.clone() for name, weight in made.model.state_dict().items()}
     for number, step in enumerate(steps, start=1):

@@ -256,7 +256,7 @@ def test_missing_or_damaged_tokens_are_one_clear_line(data: Path) -> None:
     with pytest.raises(UserError, match=r"test\.npy: is damaged"):
         measured(data)
     file.unlink()
-    with pytest.raises(UserError, match=r"test\.npy: is not there"):
+    with pytest.raises(UserError, match=r"test\.npy: not found"):
         measured(data)
 
 

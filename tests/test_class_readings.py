@@ -197,7 +197,7 @@ def test_saliency_is_how_much_less_sure_a_little_more_light_makes_the_model(tmp_
     reading, task = saliency(made), made.task
     assert reading is not None
     assert isinstance(task, Vision)
-    images, labels = task.pictures("validation")
+    images, labels = task.images("validation")
     batch = task.batch("validation", np.arange(EXAMPLES))
     with torch.no_grad():
         losses = -made.model(batch.inputs).log_softmax(dim=1)

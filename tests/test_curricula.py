@@ -1,4 +1,4 @@
-"""Curricula: what a step sees is a pure function of (seed, step), out of what is open by then, and nothing else changes."""
+"""Data schedules: a batch is a pure function of (seed, step) from the opened data, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import PART, Keeping, assert_resumes, knobs, same, started, write_tokens
+from small import PART, StopAfter, assert_resumes, knobs, same, started, write_tokens
 
 from pipeline.artifacts.paths import parts_of
 from pipeline.artifacts.reading import read_json
@@ -50,7 +50,7 @@ def a_task(params: Params, folder: Path) -> LanguageModelling:
 
 def trained(params: Params, folder: Path) -> Progress:
     progress, task, runtime = started(params, folder)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     return progress
 
 
@@ -235,7 +235,7 @@ def test_the_share_of_the_second_data_set_follows_its_dial_and_no_example_is_of_
 def test_a_curriculum_opens_its_share_of_each_data_set_of_a_mixture(tmp_path: Path) -> None:
     task = a_task(knobs(), places(tmp_path, mixed=True))
     found = opened_subset(task, "easy_first", 1, 0.5).parts()
-    assert found.of_sources.tolist() == [150, 50]
+    assert found.tokens_per_source.tolist() == [150, 50]
 
 
 # ---------------------------------------------------------------------------------------------------- where windows begin
@@ -274,7 +274,7 @@ def test_windows_at_documents_keep_to_what_is_open_and_to_one_data_set(tmp_path:
     assert set(drawn[:, 0].tolist()) < begins and len(set(drawn[:, 0].tolist())) > 3
     assert set(drawn.flatten().tolist()) <= set(places_of(opened_subset(task, "shuffled", 1, 0.2)))
     both = batch_of(mixed, knobs(train__windows="documents", train__batch_size=200).train, 1, 0)
-    of_second = torch.cat([both.inputs, both.targets[:, -1:]], dim=1) >= mixed.parts().of_sources[0]
+    of_second = torch.cat([both.inputs, both.targets[:, -1:]], dim=1) >= mixed.parts().tokens_per_source[0]
     assert torch.equal(of_second.all(dim=1), of_second.any(dim=1)) and 50 < int(of_second[:, 0].sum()) < 150
 
 

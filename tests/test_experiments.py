@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from recorded import FINDING, SCORES, leave_recorded_run, turn, write
+from recorded import FINDING, SCORES, leave_recorded_run, set_knobs, write
 
 from pipeline.lab.dvc.queue import is_gone, lost
 from pipeline.lab.experiments.table import LONGEST, asked, by_task, columns, judge, print_table, set_apart
@@ -131,7 +131,7 @@ def test_the_numbers_of_these_knobs_stay(lab: Path) -> None:
 
 
 def test_the_numbers_of_other_knobs_go_and_a_line_says_why_and_what_to_type(lab: Path) -> None:
-    turn(lab, seed=2)
+    set_knobs(lab, seed=2)
     rows = [workspace()]
     assert judge(rows) == ["workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes them anew"]
     assert {rows[0][name] for name in NUMBERS} == {"-"}

@@ -118,7 +118,7 @@ def test_a_transformer_over_images_is_the_library_s_with_the_same_logits(knob: s
         model, found = opened.from_pretrained(folder, output_loading_info=True)
         assert not any(found.values()), "a weight is missing, unknown or of another shape"
         scale = json.loads((folder / "preprocessor_config.json").read_text())
-        pixels = torch.from_numpy(np.array(made.task.pictures("validation")[0][:5])).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(np.array(made.task.images("validation")[0][:5])).permute(0, 3, 1, 2)
         theirs = (pixels * scale["rescale_factor"] - scale["image_mean"][0]) / scale["image_std"][0]
         with torch.inference_mode():
             ours = made.model(made.task.batch("validation", np.arange(5)).inputs)

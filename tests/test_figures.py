@@ -52,7 +52,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture(scope="module")
 def knobs() -> dict[str, Any]:
     values = read_yaml(ROOT / "params.yaml")
-    return {section: values[section] for section in ("task", "prepare", "tokenize", "model", "train", "evaluate", "probe")}
+    return {section: values[section] for section in values if section not in ("seed", "plot", "runtime")}
 
 
 class Parsed(html.parser.HTMLParser):
@@ -235,7 +235,7 @@ def test_a_schedule_that_moves_has_a_chart_and_one_that_does_not_has_none(run: R
 @pytest.mark.parametrize("path", [TRAIN_CURVE, VALIDATION_CURVE, TRAIN_METRICS, EVALUATION, SAMPLES])
 def test_a_file_that_is_missing_is_named(run: Run, path: Path) -> None:
     path.unlink()
-    with pytest.raises(UserError, match=re.escape(f"{path}: is not there")):
+    with pytest.raises(UserError, match=re.escape(f"{path}: not found")):
         read_run()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from dvc.cli.parser import get_main_parser
 
-from pipeline.lab.experiments import guard
+from pipeline.lab.experiments import queue_check
 from pipeline.lab.experiments.guard import before
 from pipeline.params.errors import UserError
 
@@ -85,14 +85,14 @@ NUMBERS = count()
 
 def queued(name: str, *, folder: str = "in", done: bool = False, revision: str = "HEAD") -> None:
     """A task in DVC's queue, as DVC 3.67 leaves it in its files (test_the_queue_is_read_as_dvc_writes_it)."""
-    task, broker = f"task-{next(NUMBERS)}", guard.QUEUE / "broker" / folder
+    task, broker = f"task-{next(NUMBERS)}", queue_check.QUEUE / "broker" / folder
     entry = {"name": name, "stash_rev": git("rev-parse", revision), "baseline_rev": git("rev-parse", "HEAD")}
     body = base64.b64encode(json.dumps([[entry], {"copy_paths": []}, {}]).encode()).decode()
     broker.mkdir(parents=True, exist_ok=True)
     (broker / f"1_{task}.celery.msg").write_text(json.dumps({"headers": {"id": task}, "body": body}))
     if done:
-        (guard.QUEUE / "result").mkdir(exist_ok=True)
-        (guard.QUEUE / "result" / f"celery-task-meta-{task}").write_text("{}")
+        (queue_check.QUEUE / "result").mkdir(exist_ok=True)
+        (queue_check.QUEUE / "result" / f"celery-task-meta-{task}").write_text("{}")
 
 
 # ----------------------------------------------------------------------------------------------------------------- knobs
@@ -276,8 +276,8 @@ def test_a_name_that_git_or_dvc_would_misread_is_refused(name: str, project: Pat
 )
 def test_a_task_that_cannot_be_read_is_nobodys_name(content: str, project: Path) -> None:
     queued("x")
-    (guard.QUEUE / "broker/in/0_a.celery.msg").write_text(content)
-    assert [task.name for task in guard.queue()] == ["x"]
+    (queue_check.QUEUE / "broker/in/0_a.celery.msg").write_text(content)
+    assert [task.name for task in queue_check.waiting_tasks()] == ["x"]
 
 
 @pytest.mark.parametrize("words", [["dvc", "queue", "start"], [*RUN, "--run-all"]])
@@ -396,7 +396,7 @@ def test_the_queue_is_read_as_dvc_writes_it(project: Path) -> None:
     git("commit", "-qm", "dvc")
     dvc("exp", "run", "-q", "-n", "x", "--queue", "-S", "seed=5,6")
     dvc("exp", "run", "-q", "-n", "alone", "--queue", "-S", "train.lr=0.5")
-    tasks = list(guard.queue())
+    tasks = list(queue_check.waiting_tasks())
     assert [(task.name, task.baseline, task.waits) for task in tasks] == [
         (name, git("rev-parse", "HEAD"), True) for name in ("x-1", "x-2", "alone")
     ]
@@ -407,7 +407,7 @@ def test_the_queue_is_read_as_dvc_writes_it(project: Path) -> None:
     [line, _] = refused("dvc", "queue", "start")
     subprocess.run([sys.executable, "-m", *line.split("`")[1].split()], check=True, capture_output=True)
     before(["dvc", "queue", "start"])
-    text = git("show", f"{next(task.revision for task in guard.queue() if task.name == 'alone')}:params.yaml")
+    text = git("show", f"{next(task.revision for task in queue_check.waiting_tasks() if task.name == 'alone')}:params.yaml")
     assert "lr: 0.5 " in text, "the later one was removed"
 
 

@@ -1,4 +1,4 @@
-"""Networks over images and what is done to images while training: equal to references, and every entry keeps its contract."""
+"""Image networks and augmentation equal references, and every table entry keeps its contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
-from small import SIDE, Keeping, assert_resumes, knobs, same, started
+from small import SIDE, StopAfter, assert_resumes, knobs, same, started
 from torch import Tensor, nn
 
 from pipeline.engine.loop import fit
@@ -112,8 +112,8 @@ def test_it_learns_alike_whole_and_in_micro_batches_and_an_interrupted_run_ends_
 
 def assert_alike_in_parts(model: nn.Module, task: Task, batch: Batch) -> None:
     """The gradient of a batch is that of its micro-batches, dropout, blended pairs and all."""
-    assert batch.shares is not None
-    batch = replace(batch, inputs=batch.inputs.double(), shares=batch.shares.double())
+    assert batch.mixup_shares is not None
+    batch = replace(batch, inputs=batch.inputs.double(), mixup_shares=batch.mixup_shares.double())
     slopes = []
     for parts in ([slice(0, 4)], [slice(0, 1), slice(1, 4)]):
         model.zero_grad()
@@ -175,7 +175,7 @@ def test_what_shrinks_a_map_is_torchs(name: str, size: tuple[int, int]) -> None:
         wanted = conv(F.pad(maps, missing))
     else:
         wanted = maps
-    assert shrink.left == tuple(wanted.shape[2:])
+    assert shrink.size_after == tuple(wanted.shape[2:])
     torch.testing.assert_close(shrink(as_positions(maps)), as_positions(wanted))
 
 
@@ -212,7 +212,7 @@ def test_a_group_norm_is_torchs(width: int) -> None:
 def test_what_batch_norm_has_met_is_kept_with_the_weights(tmp_path: Path) -> None:
     params = variant("cnn", "norm", "batch")
     progress, task, runtime = started(params, tmp_path)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     means = [name for name in progress.tensors() if name.endswith(".mean")]
     assert len(means) == 5 and all(progress.tensors()[name].abs().max() > 0 for name in means)  # two a block, and the last
 
@@ -265,15 +265,16 @@ def without_square(image: np.ndarray, y: int, x: int, side: int) -> np.ndarray:
 def test_blended_images_are_shares_of_two_and_the_loss_is_that_of_as_much_of_both_classes() -> None:
     batch = Batch(torch.from_numpy(toys()), torch.tensor([0, 1, 2, 0, 1, 2]))
     mixed = mixed_up(batch, 0.4, np.random.default_rng(0))
-    assert mixed.others is not None and mixed.shares is not None
-    assert mixed.shares.min() >= 0 and mixed.shares.max() <= 0.5 and len(set(mixed.shares.tolist())) == 6
+    assert mixed.mixup_targets is not None and mixed.mixup_shares is not None
+    assert mixed.mixup_shares.min() >= 0 and mixed.mixup_shares.max() <= 0.5 and len(set(mixed.mixup_shares.tolist())) == 6
     logits = torch.randn(6, 3)
     for place in range(6):
-        share, image = float(mixed.shares[place]), mixed.inputs[place]
+        share, image = float(mixed.mixup_shares[place]), mixed.inputs[place]
         partners = [n for n in range(6) if torch.allclose((1 - share) * batch.inputs[place] + share * batch.inputs[n], image)]
-        assert partners and int(batch.targets[partners[0]]) == int(mixed.others[place])
-    soft = (1 - mixed.shares)[:, None] * F.one_hot(mixed.targets, 3) + mixed.shares[:, None] * F.one_hot(mixed.others, 3)
-    loss = Objective().loss(logits, mixed.targets, True, blended=(mixed.others, mixed.shares))
+        assert partners and int(batch.targets[partners[0]]) == int(mixed.mixup_targets[place])
+    first, second = F.one_hot(mixed.targets, 3), F.one_hot(mixed.mixup_targets, 3)
+    soft = (1 - mixed.mixup_shares)[:, None] * first + mixed.mixup_shares[:, None] * second
+    loss = Objective().loss(logits, mixed.targets, True, mixup=(mixed.mixup_targets, mixed.mixup_shares))
     for shown in (loss.minimized, loss.total):
         torch.testing.assert_close(shown, F.cross_entropy(logits, soft, reduction="sum"))
 
@@ -308,6 +309,6 @@ def test_what_is_measured_is_never_varied(tmp_path: Path) -> None:
 def test_each_does_something_and_leaves_the_batch_that_it_was_given(variation: Augmentation) -> None:
     batch = Batch(torch.from_numpy(toys()), torch.arange(6) % 3)
     before = batch.inputs.clone()
-    varied = variation.of(batch, np.random.default_rng(0))
+    varied = variation.apply(batch, np.random.default_rng(0))
     assert torch.equal(batch.inputs, before) and not torch.equal(varied.inputs, before)
-    assert torch.equal(varied.targets, batch.targets) and (varied.others is not None) == (variation.mixup > 0)
+    assert torch.equal(varied.targets, batch.targets) and (varied.mixup_targets is not None) == (variation.mixup > 0)

@@ -1,4 +1,4 @@
-"""The loop: parts of a batch add up, gradients are clipped, a loss that is no number ends it, and nothing is remembered."""
+"""The training loop: micro-batches add up, gradients are clipped, a loss that is not a number stops it, no hidden state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import KINDS, TOP, VOCABULARY, WRITERS, Keeping, knobs, same, started, write_tokens
+from small import KINDS, TOP, VOCABULARY, WRITERS, StopAfter, knobs, same, started, write_tokens
 
 from pipeline.artifacts.checksums import seal
 from pipeline.artifacts.paths import TRAIN_METRICS, meta_of
@@ -54,7 +54,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_leaves_a_finite_log(tmp_
     with torch.no_grad():
         for weight in progress.model.parameters():
             weight *= 1e12
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert progress.diverged
     assert progress.step < 40
     assert all(np.isfinite(list(row.values())).all() for row in progress.curve)
@@ -69,7 +69,7 @@ def test_a_validation_loss_that_is_no_number_ends_the_training_too(tmp_path: Pat
         train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     with torch.no_grad():
         progress.model.embedding.weight[missing] = torch.nan
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert progress.diverged
     assert progress.validations == []
     assert progress.step == 4
@@ -82,7 +82,7 @@ def test_a_row_tells_the_length_of_the_gradients_that_have_one(tmp_path: Path) -
     alone.step = progress.step = 3
     progress.recent = [(1.0, 2.0, 0.0), (1.0, float("inf"), 0.0), (1.0, 4.0, 0.0)]
     train_step(alone, task, params.train, params.seed, runtime, lambda: False)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     [row] = progress.curve
     assert row["gradient_norm"] == pytest.approx((2 + 4 + float(alone.recent[0][1])) / 3, rel=1e-5)
 
@@ -128,7 +128,7 @@ def test_memory_that_runs_out_names_what_would_help_cheapest_first_and_nothing_t
 def test_rows_and_validations_fall_evenly_and_on_the_last_step(tmp_path: Path) -> None:
     params = knobs(train__steps=10, train__log_points=4, train__validation_points=3)
     progress, task, runtime = started(params, tmp_path)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert [row["step"] for row in progress.curve] == [3, 5, 8, 10]
     assert [row["step"] for row in progress.validations] == [4, 7, 10]
     assert progress.targets == 10 * 4 * 12
@@ -139,7 +139,7 @@ def test_a_row_is_the_mean_of_the_steps_since_the_row_before(tmp_path: Path) -> 
     curves = []
     for params in (each, few):
         progress, task, runtime = started(params, tmp_path)
-        fit(progress, task, params.train, params.seed, runtime, Keeping())
+        fit(progress, task, params.train, params.seed, runtime, StopAfter())
         curves.append([row["loss"] for row in progress.curve])
     means = np.array(curves[0]).reshape(3, 4).mean(axis=1)
     assert curves[1] == pytest.approx(list(means), rel=1e-4)
@@ -264,7 +264,9 @@ def test_the_lines_say_how_many_steps_were_skipped(skipped: int, said: str, caps
     assert f"step 1/10  {said}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("unit", "said"), [("tokens", "validation 1.500  "), ("examples", "validation 1.500  81.2% right  ")])
+@pytest.mark.parametrize(
+    ("unit", "said"), [("tokens", "validation 1.500  "), ("examples", "validation 1.500  accuracy 81.2%  ")]
+)
 def test_of_whole_examples_the_lines_say_how_many_are_right(unit: Unit, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     display("lines", 10, 0, 0, unit).show(1, 100, 2.0, {"loss": 1.5, "accuracy": 0.812})
     line = capsys.readouterr().err
@@ -276,7 +278,7 @@ def test_the_metrics_of_whole_examples_hold_how_many_are_right(kind: str, tmp_pa
     params = knobs(**KINDS[kind])
     progress, task, runtime = started(params, tmp_path)
     assert metrics_of(progress, task.unit) == {"step": 0, "diverged": False}
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     told = metrics_of(progress, task.unit).get("validation_accuracy")
     assert told == (None if kind == "language" else progress.validations[-1]["accuracy"])
 

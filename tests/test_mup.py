@@ -1,4 +1,4 @@
-"""muP: the standard parametrisation at its base width, and at every other width steps that reach as far as there."""
+"""muP: the standard parametrization at its base width, and updates of the same size at every other width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our optimizers move weights as the references do: torch's, or what their authors published, written out plainly."""
+"""Optimizers equal their references: torch.optim, or the published algorithm written out plainly."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_every_memory_is_in_the_state_and_comes_back(name: str) -> None:
         for weight in all_of(once).values():
             weight.grad = torch.randn(weight.shape, generator=generator)
         once.step(0.01)
-    twice.load({key: memory.clone() for key, memory in once.state().items()})
+    twice.load_state_dict({key: memory.clone() for key, memory in once.state_dict().items()})
     with torch.no_grad():
         for weight, other in zip(all_of(once).values(), all_of(twice).values(), strict=True):
             other.copy_(weight)
@@ -237,5 +237,5 @@ OWN = [name for name, entry in OPTIMIZERS.items() if issubclass(entry, GroupedOp
 def test_without_rates_what_is_decayed_and_remembered_alike_moves_in_one_call(name: str) -> None:
     optimizer = OPTIMIZERS[name](parameters(), knobs(train__weight_decay=0.3).train, {})
     assert isinstance(optimizer, GroupedOptimizer)
-    assert len(optimizer.groups) == len({(group.decay, *group.memory) for group in optimizer.groups})
-    assert all(group.pieces() == [group] for group in optimizer.groups)
+    assert len(optimizer.groups) == len({(group.weight_decay, *group.state) for group in optimizer.groups})
+    assert all(group.per_weight() == [group] for group in optimizer.groups)

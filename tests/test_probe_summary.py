@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from pipeline.doctor.ranges import RANGES
+from pipeline.doctor.signs.table import SIGNS
 from pipeline.probes.summary import DECADES, NUMBERS, as_metrics, summary
 from pipeline.probes.table import PROBES
 from pipeline.readings import Axis, Reading, finite
@@ -103,7 +103,7 @@ def test_of_a_ratio_that_is_zero_no_logarithm_is_made_up() -> None:
 
 
 def test_whatever_is_healthy_only_above_a_small_number_is_printed_as_a_logarithm() -> None:
-    small = {name for name in NUMBERS if name in RANGES and 0 < RANGES[name].sick_low < 1e-2}
+    small = {name for name in NUMBERS if name in SIGNS and 0 < SIGNS[name].range.sick_low < 1e-2}
     shares = {"attention_entropy"}  # a mean of shares, which are read as such
     assert small - shares - {"attention_sink", "previous_token"} <= set(DECADES)
 

@@ -30,7 +30,7 @@ from pipeline.probes.signal.activation_rms import activation_rms
 from pipeline.probes.summary import as_metrics
 from pipeline.probes.table import PROBES, readings_of
 from pipeline.readings import STEP, About, Reading, load_all, over_training, save
-from pipeline.tokenizers.tokenizers import Bytes
+from pipeline.tokenizers.byte import ByteTokenizer
 
 TABLES = {
     "activation": names_in("networks/activations.py:ACTIVATIONS"),
@@ -343,5 +343,5 @@ def test_a_list_that_names_no_snapshots_is_refused(project: Path, content: str) 
 
 
 def test_subjects_of_other_tokenizers_have_readable_ticks(tmp_path: Path) -> None:
-    made = replace(subject(tmp_path, Bytes(has_end=True), "né\n" * 80), toy_text="né")
+    made = replace(subject(tmp_path, ByteTokenizer(has_end=True), "né\n" * 80), toy_text="né")
     assert list(attention_maps(made).axes[2].ticks) == ["n", "\\xc3", "\\xa9"]

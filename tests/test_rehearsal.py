@@ -116,9 +116,9 @@ class Tracked(LanguageModelling):
         ids = torch.zeros((len(rows), self.model.context_length + 1), dtype=torch.int64)
         return AllCount(ids[:, :-1], ids[:, 1:].clone())
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
         self.tracker.reset_mod_stats()
-        return super().loss(model, batch, noise)
+        return super().loss(model, batch, dropout_state)
 
 
 class AllCount(Batch):
@@ -133,7 +133,7 @@ def tracked_peak(params: Params, vocabulary: int, precision: str) -> int:
     with FakeTensorMode():
         task = Tracked(params, vocabulary, make_objective(params.train, runtime), tracker)
         progress = untrained_state(params.seed, task, params.model, params.train, runtime)
-        tracker.track_external(progress.model, *progress.optimizer.state().values())
+        tracker.track_external(progress.model, *progress.optimizer.state_dict().values())
         with tracker:
             for _ in range(2):
                 train_step(progress, task, params.train, params.seed, runtime, lambda: False)
@@ -170,7 +170,7 @@ def allocated_peak(params: Params, shape: int | Shape, precision: str, longest: 
         with profile(profile_memory=True) as profiler:
             train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         progress.recent.clear()
-    held = [*progress.model.parameters(), *progress.model.buffers(), *progress.optimizer.state().values()]
+    held = [*progress.model.parameters(), *progress.model.buffers(), *progress.optimizer.state_dict().values()]
     changes = [event.nbytes() for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     return sum(tensor.nbytes for tensor in held) + int(np.cumsum(changes).max())
 

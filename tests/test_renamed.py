@@ -13,12 +13,15 @@ import pytest
 import yaml
 from small import knobs
 
-from pipeline.lab import guard, study
+from pipeline.lab.dvc.base_params import base_params
 from pipeline.lab.dvc.overrides import check, expand, hydra_text
+from pipeline.lab.experiments import guard
+from pipeline.lab.studies.entries import read_all
+from pipeline.lab.studies.recipes import commands
 from pipeline.params.errors import UserError
 from pipeline.params.load import load, read_sections, with_knobs
 from pipeline.params.model import Model
-from pipeline.params.renamed import RENAMED, RENAMED_VALUES, of_today
+from pipeline.params.renamed import RENAMED, RENAMED_VALUES, with_new_names
 from pipeline.params.schema import Params
 from pipeline.params.suggestions import knob_names
 from pipeline.params.training import Train
@@ -70,13 +73,13 @@ def by_section(knob: str, value: Any) -> None:
 
 def by_study(knob: str, value: Any) -> None:
     Path("studies/own.yaml").write_text(yaml.safe_dump({"own": {**ENTRY, "set": {knob: value}}}))
-    study.commands("own", standing=study.basis())
+    commands("own", standing=base_params())
 
 
 def by_axis(knob: str, value: Any) -> None:
     grid = {**GRID, "vary": {"arm": {"one": {knob: value}, "other": {}}, "train.lr": [0.01, 0.1]}}
     Path("studies/own.yaml").write_text(yaml.safe_dump({"own": {**ENTRY, "set": {}, **grid}}))
-    sweep = study.read_all()["own"].sweep
+    sweep = read_all()["own"].sweep
     assert sweep
     sweep.variants(STANDING)
 
@@ -171,4 +174,4 @@ def test_a_model_of_an_earlier_version_is_read(tmp_path: Path) -> None:
 
 def test_what_an_earlier_version_noted_comes_back_under_the_names_of_today() -> None:
     old = {name: as_before(name, values) if isinstance(values, dict) else values for name, values in STANDING.items()}
-    assert old != STANDING and of_today(old) == STANDING == of_today(STANDING)
+    assert old != STANDING and with_new_names(old) == STANDING == with_new_names(STANDING)

@@ -18,7 +18,8 @@ from pipeline.probes.samples import memorized_length as copying
 from pipeline.probes.samples.memorized_length import copied_length, matched
 from pipeline.probes.samples.sample_quality import distinct, documents, sample_quality
 from pipeline.readings import Reading
-from pipeline.tokenizers.tokenizers import Bytes, Characters
+from pipeline.tokenizers.byte import ByteTokenizer
+from pipeline.tokenizers.char import CharTokenizer
 
 
 def numbers(reading: Reading | None) -> dict[str, float]:
@@ -37,7 +38,7 @@ def test_a_machine_writes_what_it_must(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [True, False])
 def test_texts_written_at_once_through_the_cache_are_those_of_whole_passes(tmp_path: Path, end: bool) -> None:
-    made = subject(tmp_path, Characters.learn([TEXT], 0, has_end=end))
+    made = subject(tmp_path, CharTokenizer.learn([TEXT], 0, has_end=end))
     generator = torch.Generator().manual_seed(SEED)
     begin = [[made.tokenizer.end]] * 16 if end else (made.batch.inputs[:, :1].tolist() * 16)[:16]
     ids = torch.tensor(begin)
@@ -87,7 +88,7 @@ def test_a_model_that_writes_by_heart_is_told_by_how_long_it_does_in_characters(
 ) -> None:
     text = "ü€1 \t\n" + "xyz" * 100
     order = [256, *"ü€1 \t\n".encode(), ord("w")]
-    made = machine(tmp_path, dict(zip(order, [*order[1:], 0], strict=True)), Bytes(has_end=True), text=text)
+    made = machine(tmp_path, dict(zip(order, [*order[1:], 0], strict=True)), ByteTokenizer(has_end=True), text=text)
     assert numbers(copied_length(made)) == {"longest copy": 4}, "of nine bytes: three letters, and blanks, which count once"
     monkeypatch.setattr(copying, "SEARCHED", 5)
     reading = copied_length(replace(made))

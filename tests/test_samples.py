@@ -17,7 +17,8 @@ from pipeline.inference.generate import choose, stream
 from pipeline.inference.trained import TrainedModel
 from pipeline.params.errors import UserError
 from pipeline.params.stages import Evaluate
-from pipeline.tokenizers.tokenizers import Bytes, Characters
+from pipeline.tokenizers.byte import ByteTokenizer
+from pipeline.tokenizers.char import CharTokenizer
 
 CYCLE = "é€😀 a\n".encode()  # ten different bytes: each is followed by one other
 
@@ -53,7 +54,7 @@ def reference(made: TrainedModel, prompt: str, tokens: int) -> str:
 def test_the_cache_writes_what_full_passes_would_write_also_past_the_end_of_the_context(
     tmp_path: Path, position: str, attention: str
 ) -> None:
-    tokenizer, text = Characters.learn(["the cat sat"], 0, has_end=False), "the cat sat" * 9
+    tokenizer, text = CharTokenizer.learn(["the cat sat"], 0, has_end=False), "the cat sat" * 9
     made = subject(tmp_path, tokenizer, text, model__position=position, model__attention=attention)
     assert "".join(written(made, "the cat", tokens=15)) == reference(made, "the cat", 15)  # full twice
     assert "".join(written(made, "the cat sat" * 2, tokens=3)) == reference(made, "the cat sat" * 2, 3)  # full at once
@@ -75,14 +76,14 @@ def test_writing_stops_at_the_end_of_a_document(tmp_path: Path) -> None:
 
 
 def test_a_prompt_is_reduced_to_what_the_tokenizer_knows(tmp_path: Path) -> None:
-    made = machine(tmp_path, {0: 1, 1: 2, 2: 0, 3: 1}, Characters("abc", has_end=True), "abc" * 100)
+    made = machine(tmp_path, {0: 1, 1: 2, 2: 0, 3: 1}, CharTokenizer("abc", has_end=True), "abc" * 100)
     assert written(made, "ÄaÖ", tokens=3) == ["b", "c", "a"]
     assert written(made, "xyz", tokens=3) == ["b", "c", "a"]  # as after the end of a document
     assert written(made, "", tokens=1) == ["b"]
 
 
 def test_without_documents_an_empty_prompt_begins_behind_the_first_token(tmp_path: Path) -> None:
-    made = machine(tmp_path, {0: 2, 1: 0, 2: 1}, Characters("abc", has_end=False), "abc" * 100)
+    made = machine(tmp_path, {0: 2, 1: 0, 2: 1}, CharTokenizer("abc", has_end=False), "abc" * 100)
     assert written(made, "", tokens=3) == ["c", "b", "a"]
 
 
@@ -210,5 +211,5 @@ def test_the_page_of_a_model_that_diverged_says_so(tmp_path: Path) -> None:
 
 
 def test_a_byte_tokenizer_knows_every_prompt(tmp_path: Path) -> None:
-    made = machine(tmp_path, {}, Bytes(has_end=False))
+    made = machine(tmp_path, {}, ByteTokenizer(has_end=False))
     assert "lacks" not in page(made, only("Ä€", tokens=1), seed=1)

@@ -25,7 +25,7 @@ from pipeline.evaluation.baselines import Score
 from pipeline.evaluation.scores import ranking, score, summary
 from pipeline.inference.trained import TrainedModel, open_model
 from pipeline.params.errors import UserError
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import CharTokenizer
 
 
 def by_hand(made: TrainedModel, split: str) -> tuple[float, int, int]:
@@ -65,7 +65,7 @@ def test_a_model_that_knows_nothing_pays_for_every_token_the_same(tmp_path: Path
 
 
 def test_a_model_that_knows_what_follows_is_always_right(tmp_path: Path) -> None:
-    made = machine(tmp_path, {0: 1, 1: 2, 2: 0}, Characters("abc", has_end=False), "abc" * 100)
+    made = machine(tmp_path, {0: 1, 1: 2, 2: 0}, CharTokenizer("abc", has_end=False), "abc" * 100)
     found = score(made, "validation", size=149)
     assert found.accuracy == 1
     assert found.bits_per_byte == pytest.approx(0, abs=1e-9)
@@ -165,8 +165,8 @@ def foreign(models: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no folder": (shutil.rmtree, r"model\.json: is not there; `dvc repro` makes it"),
-    "no weights": (lambda models: (models / "model.safetensors").unlink(), r"model\.safetensors: is not there"),
+    "no folder": (shutil.rmtree, r"model\.json: not found; run `dvc repro` to create it"),
+    "no weights": (lambda models: (models / "model.safetensors").unlink(), r"model\.safetensors: not found"),
     "weights cut short": (shorten, r"model\.safetensors: is damaged"),
     "one bit": (flip, r"model\.safetensors: is damaged"),
     "another step's weights": (foreign, r"model\.safetensors: is damaged"),
@@ -229,9 +229,9 @@ def test_the_stage_scores_a_model_that_diverged(project: Path) -> None:
 
 
 def test_the_stage_without_a_model_says_so_and_writes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    leave_data(project, Characters("abc", has_end=False), "abc" * 50)
+    leave_data(project, CharTokenizer("abc", has_end=False), "abc" * 50)
     with pytest.raises(SystemExit) as ended:
         evaluate.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.splitlines() == ["models/trained/model.json: is not there; `dvc repro` makes it"]
+    assert capsys.readouterr().err.splitlines() == ["models/trained/model.json: not found; run `dvc repro` to create it"]
     assert not (project / "metrics").exists()

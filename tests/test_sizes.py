@@ -11,7 +11,7 @@ from pipeline.lab.budget.estimate import ASSUMED_FLOPS, Budget, Verdict, rehears
 from pipeline.lab.budget.fit import GIB, Device, card, with_changes
 from pipeline.lab.budget.report import clock
 from pipeline.lab.stand_ins.data_shape import Data
-from pipeline.lab.studies.recipes import Entry, read_all
+from pipeline.lab.studies.entries import Entry, read_all
 from pipeline.params.load import load
 from pipeline.params.yaml12 import read_yaml
 from pipeline.tasks.base import Shape
@@ -32,7 +32,7 @@ def budget_of(entry: Entry) -> Budget:
 
 
 def forecast(parameters: int, tokens: int) -> float:
-    """Nats a token of TinyStories, as the head of sizes.yaml has it."""
+    """Nats per token of TinyStories, as the head of sizes.yaml has it."""
     return 0.46 + 135 * parameters**-0.347 + 606 * tokens**-0.367
 
 
@@ -40,7 +40,7 @@ def forecast(parameters: int, tokens: int) -> float:
 def test_the_text_of_a_size_says_what_the_budget_says(name: str) -> None:
     entry = BUDGETED[name]
     budget = budget_of(entry)
-    tokens = f"{budget.amount:,} tokens ({budget.amount / budget.parameters:.0f} a parameter)"
+    tokens = f"{budget.amount:,} tokens ({budget.amount / budget.parameters:.0f} per parameter)"
     speed = re.search(r"at ([0-9]+) ([GT])FLOP/s", entry.costs)
     assert speed
     flops_a_second = int(speed[1]) * {"G": 1e9, "T": 1e12}[speed[2]]
@@ -53,7 +53,7 @@ def test_the_text_of_a_size_says_what_the_budget_says(name: str) -> None:
     assert budget.verdicts[0].fits
     assert "measured" in entry.reaches
     if entry.set["prepare.dataset"] == "tinystories":
-        assert f"{forecast(budget.parameters, budget.amount):.2f} nats a token" in entry.reaches
+        assert f"{forecast(budget.parameters, budget.amount):.2f} nats per token" in entry.reaches
 
 
 def test_every_size_is_larger_than_the_one_before() -> None:

@@ -53,10 +53,10 @@ def test_both_kernels_compute_the_same(name: str, tmp_path: Path) -> None:
 def test_without_a_measurement_auto_writes_attention_out_in_bfloat16_on_a_cpu_alone(tmp_path: Path) -> None:
     progress, *_ = started(knobs(), tmp_path)
     attention = progress.model.blocks[0].attention
-    assert [attention.writes_out(torch.zeros(1, dtype=dtype)) for dtype in (torch.float32, torch.bfloat16)] == [False, True]
+    assert [attention.uses_eager(torch.zeros(1, dtype=dtype)) for dtype in (torch.float32, torch.bfloat16)] == [False, True]
     for kernel, written in (("sdpa", False), ("eager", True)):
         set_attention_kernel(progress.model, kernel)  # type: ignore[arg-type]
-        assert attention.writes_out(torch.zeros(1, dtype=torch.bfloat16)) is written
+        assert attention.uses_eager(torch.zeros(1, dtype=torch.bfloat16)) is written
 
 
 # ------------------------------------------------------------------------------------------------------------- what auto means

@@ -1,4 +1,4 @@
-"""From knobs to a training before its first step: what the stage train begins with, and so do many runs in one process."""
+"""Build a training from its knobs: task, network, initial weights, optimizer, teacher."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ from pipeline.tasks.table import TASKS
 
 
 def build_training(seed: int, kind: str, model: Model, train: Train, tokens: Path, runtime: Runtime) -> tuple[Progress, Task]:
-    """A network on its device, fresh or filled with weights that are given, with what moves it and what it is to learn.
+    """The state of a training before its first step (network on its device, optimizer, scaler), and its task.
 
     Args:
-        kind: of task.
-        tokens: the folder that the stage tokenize leaves.
+        kind: the knob task.kind.
+        tokens: the folder that the stage tokenize writes.
 
     Raises:
-        UserError: a split is missing, damaged, or shorter than the context; or the weights to start from do not fit.
+        UserError: a split is missing, damaged, or shorter than the context; or the pretrained weights do not fit.
     """
     shape = Shape.of(read_json(meta_of(tokens)))
     teacher = make_teacher(train, lambda folder: load_teacher(folder, kind, model, shape, tokens).to(runtime.device))
     weights = class_weights(memory_mapped(labels_of(tokens, "train"))) if train.class_weights == "balanced" else ()
     task = TASKS[kind](tokens, model, shape, replace(make_objective(train, runtime, teacher), class_weights=weights))
     for split in SPLITS:
-        task.size(split)  # what is too short for a stage to come is refused before the training, not after it
+        task.size(split)  # so that a split too short for a later stage is an error before the training, not after it
     student = task.build(torch.Generator().manual_seed(seed))
     if (folder := Path(train.init_from)) != NONE:
-        taken = load_initial_weights(folder, student, shape, tokens)
+        loaded = load_initial_weights(folder, student, shape, tokens)
         if train.freeze:
-            freeze(student, taken)
+            freeze(student, loaded)
     return prepare_training(student, model, train, runtime), task
 
 
 def make_teacher(train: Train, network_in: Callable[[Path], nn.Module]) -> Teacher | None:
-    """Who is asked in every step; nobody where the knobs name no folder, or give what it says no weight.
+    """The teacher for distillation; None if the knobs name no folder, or give its loss no weight.
 
     Args:
-        network_in: the network in a folder, not to be trained.
+        network_in: loads the network in a folder, frozen.
     """
     if (folder := Path(train.teacher)) == NONE or not train.distill_weight:
         return None
@@ -63,13 +63,14 @@ def make_teacher(train: Train, network_in: Callable[[Path], nn.Module]) -> Teach
 
 
 def make_objective(train: Train, runtime: Runtime, teacher: Teacher | None = None) -> Objective:
-    """What a training follows."""
+    """The training objective that the knobs describe."""
     return Objective.of(train, loss_chunk=runtime.knobs.loss_chunk_size, teacher=teacher)
 
 
 def untrained_state(seed: int, task: Task, model: Model, train: Train, runtime: Runtime) -> Progress:
-    """A fresh network for a task, before its first step, to measure what a training takes: nothing that is given is read
-    into it, but what would be frozen is.
+    """The state of a training with random weights, to measure the time and memory of its steps.
+
+    Pretrained weights are not loaded, but the parameters that would be frozen are.
     """
     network = task.build(torch.Generator().manual_seed(seed))
     if train.freeze:
@@ -78,11 +79,11 @@ def untrained_state(seed: int, task: Task, model: Model, train: Train, runtime: 
 
 
 def prepare_training(network: nn.Module, model: Model, train: Train, runtime: Runtime) -> Progress:
-    """A network on its device, with its blocks arranged as memory and speed want, and with what moves it."""
+    """A network on its device, its blocks configured by the section `runtime`, with its optimizer."""
     network = runtime.network_to_device(network)
     set_attention_kernel(network, runtime.attention)
     configure_blocks(network, runtime.knobs, runtime.device, train.steps, runtime.tuned.compile_from if runtime.tuned else None)
     parameters = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-    multiples = lr_multipliers(parameters, model, OPTIMIZERS[train.optimizer].update)
-    optimizer = optimizer_for(parameters, train, multiples, offload=runtime.knobs.offload_optimizer)
+    multipliers = lr_multipliers(parameters, model, OPTIMIZERS[train.optimizer].update_kind)
+    optimizer = optimizer_for(parameters, train, multipliers, offload=runtime.knobs.offload_optimizer)
     return Progress(network, optimizer, runtime.scaler())

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.arrays import memory_mapped
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import RAW, TOKENS, meta_of, text_of, tokens_of
-from pipeline.artifacts.reading import opened, read_json
+from pipeline.artifacts.reading import open_verified, read_json
 from pipeline.artifacts.writing import rounded
 from pipeline.evaluation import ngrams
 from pipeline.evaluation.cache import Rows, cached_rows
@@ -156,11 +156,11 @@ def _compressed(text: bytes) -> int:
 
 
 def _last_bytes(path: Path) -> bytes:
-    with opened(path) as file:
+    with open_verified(path) as file:
         file.seek(max(path.stat().st_size - COMPRESSED, 0))
         return file.read()
 
 
 def _first_bytes(path: Path) -> bytes:
-    with opened(path) as file:
+    with open_verified(path) as file:
         return file.read(COMPRESSED)

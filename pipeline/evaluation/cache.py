@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.paths import private
-from pipeline.identity import digest, read_kept, write_kept
+from pipeline.artifacts.paths import private_folder
+from pipeline.identity import digest, read_cached, write_cached
 
 Rows = list[dict[str, Any]]
 
@@ -20,9 +20,9 @@ def cached_rows(key: Any, measure: Callable[[], Rows], cache: Path | None = None
         measure: makes them.
         cache: a folder, by default in this clone.
     """
-    entry = (cache or private("baselines")) / f"{digest(key)}.json"
-    if (kept := read_kept(entry)) is not None:
+    entry = (cache or private_folder("baselines")) / f"{digest(key)}.json"
+    if (kept := read_cached(entry)) is not None:
         return kept["scores"]
     rows = measure()
-    write_kept(entry, {"scores": rows})
+    write_cached(entry, {"scores": rows})
     return rows

@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from pipeline.arrays import check_below, document_ends, memory_mapped
-from pipeline.artifacts.checksums import is_left, sha256_of
+from pipeline.artifacts.checksums import sha256_of, was_written
 from pipeline.artifacts.paths import RAW, SPLITS, images_of, labels_of, text_of
-from pipeline.artifacts.reading import opened
+from pipeline.artifacts.reading import open_verified
 from pipeline.evaluation import class_metrics as measures
 from pipeline.evaluation.baselines import HELD_OUT
 from pipeline.evaluation.cache import cached_rows
@@ -53,7 +53,7 @@ def class_baselines(
     """
     code = [sha256_of(Path(file)) for file in (__file__, str(measures.__file__))]
     check_labels(raw, classes)
-    images = is_left(images_of(raw, "train"))
+    images = was_written(images_of(raw, "train"))
     key = ["classes", neighbours if images else 0, version("scikit-learn"), np.__version__, *code, sha256_of(raw)]
 
     def measure() -> list[dict[str, Any]]:
@@ -116,7 +116,7 @@ def on_words(raw: Path, classes: int) -> Iterator[ClassScore]:
 def texts(raw: Path, split: str, kept: Sequence[int] | np.ndarray | None = None) -> Iterator[str]:
     """The beginnings of the documents of a split, or of those with these indices in increasing order."""
     ends = document_ends(raw, split)
-    with opened(text_of(raw, split)) as file:
+    with open_verified(text_of(raw, split)) as file:
         for number in range(len(ends)) if kept is None else map(int, kept):
             start = int(ends[number - 1]) if number else 0
             file.seek(start)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from pipeline.arrays import document_ends, memory_mapped
-from pipeline.artifacts.checksums import is_left
+from pipeline.artifacts.checksums import was_written
 from pipeline.artifacts.paths import RAW, images_of, text_of
-from pipeline.artifacts.reading import opened
+from pipeline.artifacts.reading import open_verified
 from pipeline.artifacts.writing import rounded
 from pipeline.evaluation.baselines import HELD_OUT
 from pipeline.evaluation.class_metrics import ClassPredictions, ClassScore, best_first
@@ -126,9 +126,9 @@ def examples_shared(raw: Path = RAW) -> list[dict[str, str | float]]:
 
 def _examples(raw: Path, split: str) -> list[bytes]:
     """A digest of each example."""
-    if is_left(images_of(raw, split)):
+    if was_written(images_of(raw, split)):
         return [_digest(image.tobytes()) for image in memory_mapped(images_of(raw, split))]
-    with opened(text_of(raw, split)) as file:
+    with open_verified(text_of(raw, split)) as file:
         sizes = np.diff(document_ends(raw, split), prepend=0)
         return [_digest(file.read(int(size)).strip()) for size in sizes]
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.arrays import memory_mapped
-from pipeline.artifacts.checksums import is_left
+from pipeline.artifacts.checksums import was_written
 from pipeline.artifacts.paths import RAW, images_of
 from pipeline.artifacts.writing import rounded
 from pipeline.evaluation.class_baselines import texts
@@ -106,7 +106,7 @@ def _heading(one: Mistake, classes: Sequence[str]) -> str:
 
 def _shown(mistakes: Sequence[Mistake], raw: Path) -> list[str | UInt8[np.ndarray, "H W C"]]:
     """The examples themselves: the beginning of a text, or an image."""
-    if is_left(images_of(raw, SPLIT)):
+    if was_written(images_of(raw, SPLIT)):
         images = memory_mapped(images_of(raw, SPLIT))
         return [np.asarray(images[one.index]) for one in mistakes]
     order = sorted(one.index for one in mistakes)

@@ -40,7 +40,7 @@ def stream(
     key = hashlib.blake2b(f"{seed} {temperature} {prompt}".encode(), digest_size=8).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(key, "little") >> 1)  # on the CPU, whatever the device
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    start = [int(token) for token in tokenizer.encode(tokenizer.known(prompt))] or [tokenizer.end or 0]
+    start = [int(token) for token in tokenizer.encode(tokenizer.drop_unknown(prompt))] or [tokenizer.end or 0]
     continuation = _continuation(trained, start, lambda logits: choose(logits, temperature, top_k, top_p, generator))
     for _, token in zip(range(tokens), continuation, strict=False):
         if token == tokenizer.end:

@@ -15,7 +15,7 @@ from torch import nn
 
 from pipeline.arrays import memory_mapped
 from pipeline.artifacts.paths import MODEL, TOKENS, labels_of, meta_of, tokenizer_of
-from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.reading import input_sha256, read_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.networks.transformer import Block
 from pipeline.networks.weights import open_network
@@ -28,8 +28,8 @@ from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.model_description import ModelDescription, is_sha256, read_description
 from pipeline.tasks.objective import PLAIN, Objective, class_weights
 from pipeline.tasks.table import TASKS
-from pipeline.tokenizers.tokenizers import Tokenizer
-from pipeline.tokenizers.tokenizers import load as load_tokenizer
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.table import load as load_tokenizer
 
 Result = TypeVar("Result")
 
@@ -197,7 +197,7 @@ def _with_weights(
 ) -> TrainedModel:
     """The described network with the weights of a step."""
     tokenizer = None if described.task == "vision" else load_tokenizer(tokenizer_of(tokens))
-    if made_for(tokens) != described.tokenizer:
+    if input_sha256(tokens) != described.tokenizer:
         raise UserError(
             f"{tokenizer_of(tokens)}: is not the one that the model was trained with; `dvc repro` trains a model with it,"
             " `dvc checkout` restores the files that belong together"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts.paths import MODEL, SAMPLES, private
+from pipeline.artifacts.paths import MODEL, SAMPLES, private_folder
 from pipeline.artifacts.reading import read_json
 from pipeline.lab.provenance.answers import other_run
 from pipeline.params.errors import UserError, printable
@@ -71,7 +71,7 @@ def write(draw: SamplingOptions, prompt: str, subject: TrainedModel | None = Non
     from pipeline.inference.generate import stream
 
     prompt = prompt.encode(errors="replace").decode()  # what a terminal passes on need not be text
-    if (begin := subject.tokenizer.known(prompt)) != prompt:
+    if (begin := subject.tokenizer.drop_unknown(prompt)) != prompt:
         print(f"The tokenizer lacks characters of this prompt; the model reads {begin!r}.", file=sys.stderr)
     seed = secrets.randbits(32) if draw.seed is None else draw.seed
     pieces = stream(
@@ -118,7 +118,7 @@ def _history() -> Iterator[None]:
     except ImportError:
         yield
         return
-    file = private("sample") / "history"
+    file = private_folder("sample") / "history"
     with contextlib.suppress(OSError):
         readline.read_history_file(file)
     readline.set_history_length(1000)

@@ -220,8 +220,8 @@ def import_(
     """Print the command that trains on from a model in a folder."""
     target = Path.cwd() / folder
     enter_project()
+    from pipeline.lab.dvc.launch import typed
     from pipeline.lab.import_command import adopt
-    from pipeline.lab.studies.recipes import typed
 
     command, notes = adopt(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)
     for note in notes:
@@ -277,32 +277,33 @@ def play(
     name: list what there is.
     """
     enter_project()
+    from pipeline.lab.dvc import launch
     from pipeline.lab.dvc.base_params import base_params
-    from pipeline.lab.studies import recipes as study
+    from pipeline.lab.studies import entries, recipes
 
     if name is None:
-        print(study.listing(study.read_all()))
+        print(entries.listing(entries.read_all()))
         return
-    if (entry := study.find(name, study.read_all())).sweep:
+    if (entry := entries.find(name, entries.read_all())).sweep:
         if experiment or queue:
             raise UserError(f"{name}: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there")
-        standing = study.with_entry(base_params(as_is=as_is), entry, set_param or [])
+        standing = recipes.with_entry(base_params(as_is=as_is), entry, set_param or [])
         from pipeline.lab.studies import report as findings
 
-        say(standing.said(study.own_knobs(entry, set_param or [])))
+        say(standing.said(recipes.own_knobs(entry, set_param or [])))
         findings.run_study(name, entry.sweep, standing, dry_run=dry_run)
         return
     standing = base_params(as_is=as_is)
-    commands = study.commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
-    say(standing.said(study.own_knobs(entry, set_param or [])))
+    commands = recipes.commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
+    say(standing.said(recipes.own_knobs(entry, set_param or [])))
     if dry_run:
-        print(*map(study.typed, commands), sep="\n")
+        print(*map(launch.typed, commands), sep="\n")
         return
     from pipeline.lab.experiments import guard
 
     for command in commands:
         guard.before(command)
-    sys.exit(study.run(*commands))
+    sys.exit(launch.run(*commands))
 
 
 @app.command()
@@ -410,12 +411,12 @@ def sanity(
 
 
 @app.command()
-def data(name: Annotated[str | None, typer.Argument(help="Say more of this one.")] = None) -> None:
-    """List the data sets that one may learn from, or describe one."""
+def data(name: Annotated[str | None, typer.Argument(help="Describe this one.")] = None) -> None:
+    """List the data sets, or describe one."""
     enter_project()
-    from pipeline.lab import data_catalogue as data_sets
+    from pipeline.lab import data_catalogue
 
-    for line in data_sets.description(name) if name else data_sets.listing():
+    for line in data_catalogue.description(name) if name else data_catalogue.listing():
         print(line)
 
 

@@ -17,7 +17,7 @@ from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
     from pipeline.engine.pretrained.source import PretrainedModel
-    from pipeline.tokenizers.tokenizers import Tokenizer
+    from pipeline.tokenizers.base import Tokenizer
 
 
 class Adoption(NamedTuple):
@@ -132,13 +132,13 @@ def _opened(file: Path) -> Tokenizer:
     Raises:
         UserError: it cannot be used, or lacks the end that the documents of data/raw want.
     """
-    from pipeline.tokenizers.tokenizers import FromFile
+    from pipeline.tokenizers.from_file import FileTokenizer
 
     ends = ends_of(RAW, "train")
     wanted = ends.exists() and len(memory_mapped(ends)) > 1
-    without = FromFile.learn([], 0, wanted, file)
+    without = FileTokenizer.learn([], 0, wanted, file)
     try:
-        return FromFile.learn([], 0, True, file)
+        return FileTokenizer.learn([], 0, True, file)
     except UserError:
         return without
 
@@ -147,6 +147,10 @@ def _division(found: PretrainedModel, model: Any, width: int) -> dict[str, Any]:
     """The knobs by which logits are divided as muP divided them in its training."""
     from pipeline.networks.inits import width_ratio
 
-    if width_ratio(model.model_copy(update={"width": width})) == found.ratio:
+    if width_ratio(model.model_copy(update={"width": width})) == found.mup_ratio:
         return {}
-    return {"model.init": "gpt2"} if found.ratio == 1 else {"model.init": "mup", "model.base_width": round(width / found.ratio)}
+    return (
+        {"model.init": "gpt2"}
+        if found.mup_ratio == 1
+        else {"model.init": "mup", "model.base_width": round(width / found.mup_ratio)}
+    )

@@ -168,7 +168,7 @@ def _inputs(model: TrainedModel, example: Input) -> Tensor:
 
 def _encoded(model: TrainedModel, text: str) -> list[int]:
     """A text as ids; of a classifier with the end that every text has there."""
-    known = model.tokenizer.known(text)
+    known = model.tokenizer.drop_unknown(text)
     if known != text:
         lacking = next((character for character in text if character not in known), text)
         raise UserError(f"example: the tokenizer lacks {lacking!r}, which occurs in {text!r}; leave it out")

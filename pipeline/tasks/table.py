@@ -1,4 +1,4 @@
-"""The tasks by name."""
+"""Tasks by the names that the knob `task.kind` has for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.tasks.vision import Vision
 
 
 class TaskFactory(Protocol):
-    """How a task is made: over what the stage tokenize leaves, for a network, with what its training is to follow."""
+    """The signature by which tasks are made: the folder data/tokens, the knobs of the network, its shape, the objective."""
 
     def __call__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> Task: ...
 

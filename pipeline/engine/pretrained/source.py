@@ -25,38 +25,38 @@ class PretrainedModel(Protocol):
     """A model in a folder.
 
     Attributes:
-        folder: where it lies.
-        knobs: what our knobs must be, for its weights to mean the same; of each, all values that would do.
-        ratio: muP's, by which it divides its logits.
-        length: the longest context that it can read.
-        kind: of task that it has learned.
-        vocabulary: how many ids it knows; of Hugging Face's perhaps more than its tokenizer has, rounded up for the hardware.
-        classes: between which it tells; () where it tells what follows a text.
+        folder: its path.
+        knobs: for each knob that the weights depend on, the values with which they keep their meaning.
+        mup_ratio: the ratio by which muP divides its logits; 1 without muP.
+        length: the longest context that it can read, tokens.
+        kind: the knob task.kind that it was trained with.
+        vocabulary: how many ids it knows; may be padded beyond its tokenizer in Hugging Face's format.
+        classes: the names of its classes; () for a language model.
     """
 
     folder: Path
     knobs: dict[str, tuple[Any, ...]]
-    ratio: float
+    mup_ratio: float
     length: int
     kind: str
     vocabulary: int
     classes: tuple[str, ...]
 
     def same_tokenizer(self, tokens: Path) -> bool:
-        """Whether its ids mean what those in data/tokens mean; of images, whether they are of the same size and scale."""
+        """Whether it was trained with the tokenizer of data/tokens; for images, whether size and scale are the same."""
 
     def shapes(self) -> Shapes:
-        """Of all its tensors under its own names, as the headers of its files tell them.
+        """The shapes of all its tensors under their names in the file, read from the headers.
 
         Raises:
             UserError: they are missing, or cannot be read.
         """
 
-    def fill(self, network: nn.Module) -> None:
-        """Put its weights into a network of such knobs. Rows of ids beyond those of the network are left out.
+    def load_into(self, network: nn.Module) -> None:
+        """Copy its weights into a network with these knobs; rows beyond the vocabulary of the network are left out.
 
         Raises:
-            UserError: they are missing, damaged, not finite, or of another network.
+            UserError: they are missing, damaged, not finite, or do not fit the network.
         """
 
 
@@ -64,73 +64,72 @@ def open_pretrained(folder: Path) -> PretrainedModel:
     """The model in a folder.
 
     Raises:
-        UserError: there is none that can be read.
+        UserError: it holds none that can be read.
     """
     if (folder / "model.json").is_file():
         return RallyModel(folder)
     if (folder / "config.json").is_file():
         return HuggingFaceModel(folder)
-    raise UserError(f"{folder}: holds no model: neither a model.json of ours nor a config.json of Hugging Face's")
+    raise UserError(f"{folder}: not a model: has neither Rally's model.json nor Hugging Face's config.json")
 
 
 def load_network(found: PretrainedModel, like: Model, vocabulary: int | None = None) -> GPT:
-    """A network of the knobs that a given model has, filled, not to be trained; for what it leaves open, those that do with the
-    least.
+    """The network of a pretrained language model, frozen; of several knobs that would fit, those with the fewest weights.
 
     Args:
-        like: says what makes no difference to it.
-        vocabulary: ids of the tokenizer, where they are fewer than it knows.
+        like: gives the knobs that do not matter to the model.
+        vocabulary: ids of the tokenizer, if they are fewer than the model knows.
     """
     if isinstance(found, RallyModel):
         network = found.network()
-        assert isinstance(network, GPT), "who tells classes is opened as what it is"
+        assert isinstance(network, GPT), "a classifier is opened by RallyModel.network"
         return network.eval().requires_grad_(False)
-    refused: list[UserError] = []
+    errors: list[UserError] = []
     for knobs in candidate_models(found, like):
         try:
             network = _empty_network(found, knobs, vocabulary or found.vocabulary)
-            found.fill(network)
-        except UserError as refusal:
-            refused.append(refusal)
+            found.load_into(network)
+        except UserError as error:
+            errors.append(error)
         else:
             return network.eval().requires_grad_(False)
-    raise refused[-1]
+    raise errors[-1]
 
 
 def _empty_network(found: PretrainedModel, knobs: Model, vocabulary: int) -> GPT:
-    """A network of a given model's knobs, not yet filled; refused where its weights are too few for it.
+    """A network for these knobs, without the weights yet.
 
     Raises:
-        UserError: what describes the model lies, or its weights cannot be read.
+        UserError: the network would be far larger than the weights in the folder, or these cannot be read.
     """
     shapes = found.shapes()
     try:
         network = build_within_limit(shapes, functools.partial(GPT, knobs, vocabulary, torch.Generator()))
     except TooLarge:
-        raise UserError(f"{found.folder}: its weights are fewer than those of the network that it describes") from None
+        raise UserError(f"{found.folder}: describes a network with more weights than its files have") from None
     assert isinstance(network, GPT)
     return network
 
 
 def candidate_models(found: PretrainedModel, like: Model) -> Iterator[Model]:
-    """The knobs that a given model may have, those with the fewest weights first.
+    """The knobs that fit a pretrained model, those with the fewest weights first.
 
     Args:
-        like: says what makes no difference to it.
+        like: gives the knobs that do not matter to the model.
     """
     if isinstance(found, RallyModel):
         yield found.model
         return
     length = min(found.length, like.context_length)
-    wanted = required_knobs(found, length)
-    for values in itertools.product(*wanted.values()):
-        told = like.model_dump() | dict(zip(wanted, values, strict=True))
+    required = required_knobs(found, length)
+    for values in itertools.product(*required.values()):
+        knobs = like.model_dump() | dict(zip(required, values, strict=True))
         free = {"context_length": length, "dropout": 0.0, "stochastic_depth": 0.0, "init": "gpt2"}
-        yield parse(Model, told | free, (str(found.folder),))
+        yield parse(Model, knobs | free, (str(found.folder),))
 
 
 def required_knobs(found: PretrainedModel, length: int) -> dict[str, tuple[Any, ...]]:
-    """What our knobs must be where a model reads contexts of some length: a window that is wider than they are is none."""
+    """The values of our knobs for a model that reads contexts of some length; a window wider than those is full attention."""
     knobs = dict(found.knobs)
     if knobs["attention"] != ("window",):
         knobs.pop("window", None)

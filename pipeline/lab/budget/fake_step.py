@@ -1,6 +1,6 @@
 """A training step rehearsed without data: what it holds in memory and how many FLOPs it does, before anything is allocated.
 
-The step is the real one (`engine.loop.update`, on the real network, loss and optimizer), its tensors have shapes and no
+The step is the real one (`engine.loop.train_step`, on the real network, loss and optimizer), its tensors have shapes and no
 content. So every knob counts as it will, also one that is newer than this file; nothing is known here of what
 an activation keeps for backward, or what an optimizer remembers.
 """
@@ -104,7 +104,7 @@ def rehearse(params: Params, shape: Shape, *, precision: str, on_card: bool, lon
             progress.recent.clear()
             takes.append((ledger.highest, ledger.peak, ledger.kept, ledger.flops))
         _, peak, kept, flops = max(takes, key=lambda take: take[0])
-        state = {id(memory): memory for memory in progress.optimizer.state().values()}
+        state = {id(memory): memory for memory in progress.optimizer.state_dict().values()}
     return Rehearsal(
         parameters=parameters_of(progress.model),
         fixed=sum(weight.numel() for weight in progress.model.parameters() if not weight.requires_grad),
@@ -146,7 +146,7 @@ class WithoutContent(MadeUp):
 
     def __init__(self, params: Params, shape: Shape, objective: Objective, ledger: Ledger, longest: int | None = None) -> None:
         super().__init__(params, shape, objective, Zeros(longest))
-        self.ledger, self.blended = ledger, params.train.mixup > 0
+        self.ledger, self.uses_mixup = ledger, params.train.mixup > 0
 
     def build(self, generator: torch.Generator) -> nn.Module:
         with self.ledger.phase("build"):
@@ -155,17 +155,17 @@ class WithoutContent(MadeUp):
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         with self.ledger.phase("batch"):
             whole = super().batch(split, rows, length)
-            if self.blended:
+            if self.uses_mixup:
                 others, shares = torch.zeros_like(whole.targets), torch.zeros(len(rows))
                 return Uncounted(whole.inputs, whole.targets, others, shares)
             return Uncounted(whole.inputs, whole.targets)
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch  # what moves or blanks pixels is no memory of the device
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
         with self.ledger.phase("forward"):
-            loss = super().loss(model, batch, noise)
+            loss = super().loss(model, batch, dropout_state)
         self.ledger.current = "backward"
         self.ledger.kept = max(self.ledger.kept, self.ledger.now["activations"] + self.ledger.now["logits"])
         return loss

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.lab.dvc.git import git, listed, paths, shortened
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections, with_knobs
-from pipeline.params.renamed import of_today
+from pipeline.params.renamed import with_new_names
 
 PARAMS = Path("params.yaml")
 OWN = ("runtime",)  # sections of whoever runs it: they change no result, so they are taken as they stand
@@ -95,7 +95,7 @@ def _sections(text: str) -> dict[str, Any] | None:
     with tempfile.TemporaryDirectory() as folder:
         (copy := Path(folder) / PARAMS.name).write_text(text, encoding="utf-8", errors="surrogateescape")
         try:
-            return of_today(read_sections(copy))
+            return with_new_names(read_sections(copy))
         except UserError:
             return None
 

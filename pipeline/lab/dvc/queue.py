@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.artifacts.paths import programs
+from pipeline.artifacts.paths import program_names
 from pipeline.lab.dvc.git import Repository
 from pipeline.lab.dvc.processes import processes_in
 
@@ -44,7 +44,7 @@ def _lives(noted: Path, revision: str) -> bool:
 
 def dvc_works(root: Path = Path()) -> bool:
     """Whether a DVC is at work here: a worker of its queue, an experiment or any other command."""
-    return any("dvc" in programs(words) for words, _ in processes_in(root.resolve()))
+    return any("dvc" in program_names(words) for words, _ in processes_in(root.resolve()))
 
 
 def lost(said: str, root: Path = Path()) -> list[str]:

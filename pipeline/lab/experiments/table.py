@@ -22,11 +22,11 @@ from rich.text import Text
 
 from pipeline.artifacts.paths import DIAGNOSIS, EVALUATION
 from pipeline.lab.dvc import queue as queued
+from pipeline.lab.dvc.launch import run, typed
 from pipeline.lab.provenance.answers import of_commits
 from pipeline.lab.provenance.origin import Origin, flat
 from pipeline.lab.provenance.verdict import Verdict
 from pipeline.lab.provenance.workspace import Workspace
-from pipeline.lab.studies.recipes import run, typed
 from pipeline.params.yaml12 import read_yaml
 
 SHOW = ["dvc", "exp", "show", "--csv", "--drop", ".*/.*|models|metrics|Executor"]  # without what stages depend on

@@ -16,7 +16,7 @@ from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.model import Model
 from pipeline.params.parse import parse
-from pipeline.params.renamed import of_today
+from pipeline.params.renamed import with_new_names
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import TrainedModel
@@ -36,7 +36,7 @@ def export(folder: Path, to: Way = "auto") -> str:
     """
     from pipeline.inference.trained import open_trained
 
-    made_by = of_today(read_json(paths.MODEL.with_suffix(".json"), "model", "sha256"))
+    made_by = with_new_names(read_json(paths.MODEL.with_suffix(".json"), "model", "sha256"))
     if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
         raise UserError(f"{folder}: is there already, and no folder that `rally export` wrote; a new name would do")
     way = _way(made_by, to)
@@ -45,9 +45,9 @@ def export(folder: Path, to: Way = "auto") -> str:
     if line := other_run(params):
         print(line, file=sys.stderr)
 
-    from pipeline.corpus.store.text import whole
+    from pipeline.corpus.store.text import replace_folder
 
-    with whole(folder) as unfinished:
+    with replace_folder(folder) as unfinished:
         what, about = _write(unfinished, folder.name, subject, way, made_by)
         write_text(unfinished / "README.md", card(about, made_by))
     return what

@@ -69,7 +69,7 @@ def _plain(subject: TrainedModel) -> tuple[nn.Module, list[Tensor]]:
     rows = np.arange(min(subject.task.size("validation"), EXAMPLES))
     if isinstance(subject.task, Vision):
         meta = read_json(meta_of(subject.task.tokens), "mean", "deviation")
-        pixels = torch.from_numpy(np.array(subject.task.pictures("validation")[0][rows]))
+        pixels = torch.from_numpy(np.array(subject.task.images("validation")[0][rows]))
         many = pixels[torch.arange(EXAMPLES) % len(pixels)]
         return OfPixels(network, meta["mean"], meta["deviation"]).eval(), [many, many[:1], many[:4]]
     batch = subject.task.batch("validation", rows).inputs

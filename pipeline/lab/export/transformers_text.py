@@ -49,7 +49,7 @@ def problems(model: Model, *, classifies: bool) -> Iterator[str]:
     name, lacking = nearest(plainer)
     for knob in lacking:
         what = f"{name}, the nearest stock architecture of transformers"
-        yield no_place(model, knob, ARCHITECTURES[name].holds[knob], what)
+        yield no_place(model, knob, ARCHITECTURES[name].supports[knob], what)
     if width_ratio(plainer) != 1:
         yield "model.tie_embeddings: true has no place in transformers beside muP's divided logits; false would do"
     for knob, wanted in (("causal", True), ("pooling", "last"), ("bias", False)) if classifies else ():
@@ -73,7 +73,7 @@ def write(folder: Path, subject: TrainedModel, name: str, stock: Architecture) -
     weights = folded({name: weight.detach().cpu() for name, weight in network.named_parameters()}, network.knobs)
     special = {"bos_token_id": tokenizer.end, "eos_token_id": tokenizer.end, "pad_token_id": None}
     said: dict[str, Any] = {"architectures": [class_of(stock, classifies=classifies)], "model_type": name, "dtype": "float32"}
-    pieces = stock.pieces
+    pieces = stock.tensors
     if classifies:
         # The last token that is no padding is looked for by its id, so that padding has one of its own, behind all others.
         special["pad_token_id"] = tokenizer.vocabulary

@@ -120,7 +120,7 @@ def drawn(params: Params) -> TrainedModel:
     from pipeline.inference.trained import TrainedModel
     from pipeline.tasks.base import Shape
     from pipeline.tasks.table import TASKS
-    from pipeline.tokenizers.tokenizers import load as load_tokenizer
+    from pipeline.tokenizers.table import load as load_tokenizer
 
     runtime = Runtime(params.runtime)
     task = TASKS[params.task.kind](TOKENS, params.model, Shape.of(read_json(meta_of(TOKENS))))
@@ -131,8 +131,8 @@ def drawn(params: Params) -> TrainedModel:
 
 def kind_of_trained(params: Params) -> str:
     """What the trained model was trained for; what params.yaml says where there is none."""
-    described = MODEL.with_suffix(".json")
-    return str(read_json(described, "task")["task"]) if described.exists() else params.task.kind
+    describe_shape = MODEL.with_suffix(".json")
+    return str(read_json(describe_shape, "task")["task"]) if describe_shape.exists() else params.task.kind
 
 
 def _is_of(params: Params) -> bool:
@@ -149,7 +149,7 @@ def _image(named: str, task: object) -> tuple[np.ndarray, int | None, str]:
 
     assert isinstance(task, Vision)
     if re.fullmatch(r"[0-9]{1,12}", named):
-        images, labels = task.pictures("validation")
+        images, labels = task.images("validation")
         if (number := int(named)) >= len(images):
             raise UserError(
                 f"--image: there is no {number:,}; held-out images (of the validation split) are 0 .. {len(images) - 1:,}"
@@ -158,14 +158,14 @@ def _image(named: str, task: object) -> tuple[np.ndarray, int | None, str]:
     path = Path(named)
     if not path.is_file():
         raise UserError(f"--image: {named!r} is no number of a held-out image, and there is no such file")
-    from pipeline.corpus.sources.user.images import described, pixels_of
+    from pipeline.corpus.sources.user.image_files import describe_shape, read_pixels
 
-    pixels, wanted = pixels_of(path), tuple(task.shape.image)
+    pixels, wanted = read_pixels(path), tuple(task.shape.image)
     if pixels.shape[2] != wanted[2] and wanted[2] == 1:
         pixels = np.rint(pixels[..., :3].mean(axis=-1, keepdims=True)).astype(np.uint8)
     if pixels.shape != wanted:
         raise UserError(
-            f"--image: {path} is {described(pixels.shape)}; this network looks at {wanted[1]} x {wanted[0]} pixels,"
+            f"--image: {path} is {describe_shape(pixels.shape)}; this network looks at {wanted[1]} x {wanted[0]} pixels,"
             f" {'grey' if wanted[2] == 1 else 'in colour'}, and so would an image of that size"
         )
     return pixels, None, str(path)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.inference.trained import TrainedModel
     from pipeline.lab.look.activations import Dissection
     from pipeline.networks.transformer import GPT
-    from pipeline.tokenizers.tokenizers import Tokenizer
+    from pipeline.tokenizers.base import Tokenizer
 
 TRAINED = MODEL.with_suffix(".safetensors")
 
@@ -158,7 +158,7 @@ def _drawn(asked: Request, params: Params) -> _Network:
     from pipeline.lab.stand_ins.data_shape import data_of
     from pipeline.networks.attention import set_attention_kernel
     from pipeline.networks.transformer import GPT
-    from pipeline.tokenizers.tokenizers import load as load_tokenizer
+    from pipeline.tokenizers.table import load as load_tokenizer
 
     data = data_of(params, asked.vocabulary)
     there = data.known == str(TOKENS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import MODEL, private
+from pipeline.artifacts.paths import MODEL, private_folder
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.lab.provenance.commits import Commit, GitObjects
@@ -17,7 +17,7 @@ from pipeline.lab.provenance.origin import Origin, changed_knobs
 from pipeline.lab.provenance.verdict import MATCHES, Verdict
 from pipeline.lab.provenance.workspace import LARGE, SMALL, Workspace
 from pipeline.params.errors import UserError
-from pipeline.params.renamed import of_today
+from pipeline.params.renamed import with_new_names
 from pipeline.params.schema import Params
 
 KEPT = 5_000  # commits of which it is kept what they say
@@ -38,7 +38,7 @@ def of_trained(knobs: Params) -> Verdict:
     if verdict.known:
         return verdict
     with contextlib.suppress(UserError):
-        noted = of_today(read_json(MODEL.with_suffix(".json")))
+        noted = with_new_names(read_json(MODEL.with_suffix(".json")))
         standing = knobs.model_dump(mode="json")
         then = {key: noted[key] for key in ("seed", "model", "train") if key in noted} | {"task": {"kind": noted.get("task")}}
         return Verdict(says, known=False) if (says := next(changed_knobs("train", then, standing), "")) else MATCHES
@@ -58,7 +58,7 @@ def of_commits(names: Iterable[str], paths: Sequence[Path]) -> dict[str, dict[Pa
         names: as git knows them.
     """
     # What was kept by other code than this is worth nothing.
-    kept, code = private("provenance.json"), sha256_of(Path(__file__).parent)
+    kept, code = private_folder("provenance.json"), sha256_of(Path(__file__).parent)
     known: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
         told = json.loads(kept.read_text(encoding="utf-8"))

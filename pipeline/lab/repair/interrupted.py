@@ -1,17 +1,4 @@
-"""What did a killed `dvc exp` leave half done in git? Put back, where DVC's own traces prove that DVC has done it.
-
-DVC runs an experiment in the workspace in two steps (DVC 3.67; `dvc.repo.experiments`). It first writes down what is to run:
-it puts what was changed into git's stash, takes HEAD off its branch, turns the knobs, keeps all that as a commit in a list of
-its own (refs/exps/stash), and undoes the rest. Then it runs what stands in that list: it takes HEAD off again, with the files
-as they were kept, trains, commits, and puts HEAD back. A kill leaves whatever was done by then.
-
-What proves a kill, and not an experiment that ended or a person who looks at an older commit:
-
-- The first step holds a lock, .dvc/tmp/exps/rwlock, that names its process; the second holds it while it begins.
-- The second step is named by refs/exps/exec/EXEC_MERGE, with a note of the same name in .dvc/tmp/exps/run of this very
-  worktree; the reference goes when the experiment has ended. (EXEC_HEAD stays after every experiment and proves nothing.)
-- Each step writes a line in HEAD's reflog. Any later line is somebody else's: then HEAD is left where it is.
-"""
+"""A killed `dvc exp` undone in git, where DVC's own traces prove that DVC did it."""
 
 from __future__ import annotations
 
@@ -19,34 +6,32 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from pipeline.lab.dvc.git import NOT_OF_DVC, Entry, Repository
+from pipeline.lab.repair.head_moves import (
+    MERGE,
+    RESTORED,
+    SOON,
+    STASH,
+    HeadMove,
+    ended_run,
+    head_moves,
+    note_of,
+    taken_off_to_apply,
+    taken_off_to_run,
+    taken_off_to_write_down,
+)
 
-SOON = 60  # seconds within which DVC does the next thing, also on a busy machine
-STASH = "refs/exps/stash"  # the list of what is to run: filled and emptied by one and the same `dvc exp run`
-MERGE = "refs/exps/exec/EXEC_MERGE"  # the files and knobs of the experiment that runs in the workspace
-DETACHED = re.compile(r"checkout: moving from (\S+) to ([0-9a-f]{40,})")
-RESTORED = re.compile(r"\w+: Restore HEAD to '(.+)'")
 KEPT = re.compile(r"dvc-exp:[0-9a-f]{40,}:[0-9a-f]{40,}:([^:]*)")  # DVC's name for a commit of its list
-APPLIED = re.compile(r"dvc-exp-apply:([0-9a-f]{40,}):([0-9a-f]{40,}):")  # and for what `dvc exp apply` has put aside
+
 
 APPLY_ADVICE = (
     "what you had changed before a killed `dvc exp apply` lies in a stash of DVC's own:"
     " `git stash -u && git stash apply --index refs/exps/apply/stash` brings it back"
 )
-
-
-@dataclass(frozen=True)
-class Move:
-    """Where HEAD was before DVC took it off: a branch, or (`branch` is empty) a commit; and when."""
-
-    branch: str
-    commit: str
-    time: int
 
 
 def dead_owners(lock: Path) -> set[str] | None:
@@ -92,18 +77,18 @@ def put_back(git: Repository) -> list[str]:
     written = rwlock.stat().st_mtime if held else 0.0  # when it was taken
     waiting = git.commit(STASH)
     running = _running_here(git)
-    moves = _moves(git)
+    moves = head_moves(git)
     wiped = running if "refs/exps/exec" in held and _files_are_of_dvc(git, moves, running) else ""
     said = []
     if not (is_busy := git.something_is_under_way()):
-        proofs: list[Callable[[], Move | None]] = [
-            lambda: _taken_off_to_write_down(git, moves, written) if "workspace" in held else None,
-            lambda: _taken_off_to_run(git, moves, running) if running else None,
-            lambda: _ended(git, moves),
+        proofs: list[Callable[[], HeadMove | None]] = [
+            lambda: taken_off_to_write_down(git, moves, written) if "workspace" in held else None,
+            lambda: taken_off_to_run(git, moves, running) if running else None,
+            lambda: ended_run(git, moves),
         ]
         if move := next((found for proof in proofs if (found := proof())), None):
             said += _head_back(git, move)
-        elif move := _taken_off_to_apply(git, moves):
+        elif move := taken_off_to_apply(git, moves):
             said += [*_head_back(git, move), APPLY_ADVICE]
     if held or running:
         git("reset", "--quiet", "--", ".dvc/tmp/repro.dat")  # DVC stages it for the commit of the experiment
@@ -140,91 +125,10 @@ def _files_are_of_dvc(git: Repository, moves: list[Entry], running: str) -> bool
 def _running_here(git: Repository) -> str:
     """The commit of the experiment that has begun to run in this worktree and did not end."""
     commit = git.commit(MERGE)
-    return commit if commit and _note_of(git, commit).exists() else ""
+    return commit if commit and note_of(git, commit).exists() else ""
 
 
-def _note_of(git: Repository, commit: str) -> Path:
-    return git.root / f".dvc/tmp/exps/run/{commit}/{commit}.run"
-
-
-# ------------------------------------------------------------------------------------------- who has taken HEAD off?
-
-
-def _move(entries: list[Entry]) -> Move | None:
-    """The move of DVC's that a reflog (the newest first) ends with, if HEAD can go back to where it was."""
-    if not entries:
-        return None
-    if found := DETACHED.fullmatch(entries[0].message):
-        return Move(found[1], found[2], entries[0].time) if entries[0].commit == found[2] else None
-    # It was on no branch before either; then DVC's move to the same commit is not in the reflog.
-    found = RESTORED.fullmatch(entries[0].message)
-    return Move("", found[1], entries[0].time) if found and found[1] == entries[0].commit else None
-
-
-def _moves(git: Repository) -> list[Entry]:
-    """The reflog of HEAD without `git reset` and `git stash`, which are in it and move nothing."""
-    return [entry for entry in git.reflog() if entry.message != "reset: moving to HEAD"]
-
-
-def _taken_off_to_write_down(git: Repository, moves: list[Entry], since: float) -> Move | None:
-    move = _move(moves)
-    if not move or not move.branch or not since - 1 <= move.time <= since + SOON:
-        return None
-    # The reflog knows whole seconds; in the very second in which DVC began it may have been somebody else.
-    is_after = move.time > since or (moves[0] == git.reflog(newest=1)[0] and git.path("logs/HEAD").stat().st_mtime >= since)
-    return move if is_after else None
-
-
-def _taken_off_to_run(git: Repository, moves: list[Entry], running: str) -> Move | None:
-    entries = moves[1:] if moves and _is_of_dvc(git, moves[0]) else moves
-    move = _move(entries)
-    begun = _note_of(git, running).stat().st_mtime
-    if not move or (move.branch and not (_is_restored_to(entries[1:], move.branch) and move.time <= begun + SOON)):
-        return None
-    return move if git.commit("refs/exps/exec/EXEC_HEAD") == move.commit else None
-
-
-def _ended(git: Repository, moves: list[Entry]) -> Move | None:
-    """DVC has committed the experiment and taken its marks away, all but the last."""
-    if not moves or not _is_of_dvc(git, moves[0]) or git.branch():
-        return None
-    move = _move(moves[1:])
-    return move if move and (not move.branch or _is_restored_to(moves[2:], move.branch)) else None
-
-
-def _taken_off_to_apply(git: Repository, moves: list[Entry]) -> Move | None:
-    """To bring an experiment into the workspace, what was changed first put aside into refs/exps/apply/stash."""
-    if not (move := _move(moves)) or not move.branch:
-        return None
-    aside = APPLIED.search(git("log", "-1", "--format=%B", "refs/exps/apply/stash"))
-    if not aside or aside[2] != move.commit:
-        return None
-    began = int(git("log", "-1", "--format=%ct", "refs/exps/apply/stash"))
-    ended = [entry for entry in moves[1:] if entry.message.startswith("scm: Restore HEAD") and entry.time >= began]
-    if ended or not began <= move.time <= began + SOON or git.commit("refs/exps/exec/EXEC_APPLY") == move.commit:
-        return None
-    return Move(move.branch, aside[1], move.time)
-
-
-def _is_restored_to(entries: list[Entry], branch: str) -> bool:
-    found = RESTORED.fullmatch(entries[0].message) if entries else None
-    return found is not None and found[1] == branch
-
-
-def _is_of_dvc(git: Repository, entry: Entry) -> bool:
-    """Whether a line of the reflog is DVC's commit of an experiment: by its words, or as what an experiment points at."""
-    if not entry.message.startswith("commit: "):
-        return False
-    named = git("for-each-ref", "--format=%(refname)", f"--points-at={entry.commit}", "refs/exps").splitlines()
-    return entry.message.startswith("commit: dvc: commit experiment ") or any(
-        re.fullmatch(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,}/.+", name) for name in named
-    )
-
-
-# ------------------------------------------------------------------------------------------------------- putting back
-
-
-def _head_back(git: Repository, move: Move) -> list[str]:
+def _head_back(git: Repository, move: HeadMove) -> list[str]:
     branch = f"refs/heads/{move.branch}"
     if not move.branch:
         if git.commit("HEAD") == move.commit:

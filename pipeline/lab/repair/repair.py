@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.artifacts.paths import private, programs
+from pipeline.artifacts.paths import private_folder, program_names
 from pipeline.artifacts.writing import write_bytes, write_text
 from pipeline.lab.dvc.git import Repository
 from pipeline.lab.dvc.processes import processes_in
@@ -63,7 +63,8 @@ def _without_dvc(root: Path) -> Iterator[bool]:
 def _somebody_works_in(root: Path) -> bool:
     """Whether a git or DVC stands in a folder; not one that works through DVC's queue, in copies of its own."""
     return any(
-        programs(words) & {"git", "dvc"} and not {"queue-worker", "exec-run"} & set(words) for words, _ in processes_in(root)
+        program_names(words) & {"git", "dvc"} and not {"queue-worker", "exec-run"} & set(words)
+        for words, _ in processes_in(root)
     )
 
 
@@ -111,7 +112,7 @@ def _params(git: Repository) -> list[str]:
     before = git.raw("show", f"{interrupted.put_aside(git, lock) or 'HEAD'}:./params.yaml")
     if not before:
         return []  # there is nothing to put in its place, and it cannot be done without
-    write_bytes(private("mended") / path.name, content)
+    write_bytes(private_folder("mended") / path.name, content)
     write_text(path, before)
     return ["mended: params.yaml was cut short while DVC wrote it; it is as before (what was there: .rally/mended/params.yaml)"]
 
@@ -121,7 +122,7 @@ def _dvc_lock(git: Repository) -> list[str]:
     path = git.root / "dvc.lock"
     if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or _is_a_whole_lock(path):
         return []
-    write_bytes(private("mended") / path.name, content)
+    write_bytes(private_folder("mended") / path.name, content)
     if committed := git.raw("show", "HEAD:./dvc.lock"):
         write_text(path, committed)
         return ["mended: dvc.lock was cut short while DVC wrote it; it is as in the last commit"]

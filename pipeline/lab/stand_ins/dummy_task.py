@@ -101,7 +101,7 @@ class MadeUp:
     def parts(self) -> Parts:
         return Parts(np.array([self.examples * (self.length + 1)]), np.zeros(1), np.zeros(1, np.uint8))
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> Task:
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> Task:
         return self
 
     def build(self, generator: torch.Generator) -> nn.Module:
@@ -113,8 +113,8 @@ class MadeUp:
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         return EXAMPLES[self.kind](self.shape, len(rows), length or self.length, self.draw)
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        return self.task.varied(batch, rng)
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        return self.task.augmented(batch, rng)
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
-        return self.task.loss(model, batch, noise)
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
+        return self.task.loss(model, batch, dropout_state)

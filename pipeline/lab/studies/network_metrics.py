@@ -23,7 +23,7 @@ from pipeline.probes.summary import NUMBERS, summary
 from pipeline.probes.table import PROBES
 from pipeline.tasks.base import Task
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tokenizers.tokenizers import load
+from pipeline.tokenizers.table import load
 
 EXAMPLES = 4096  # of a split, spread evenly, on which what is right is counted
 TOGETHER = 512  # of them at a time
@@ -90,7 +90,7 @@ def held_out_questions(subject: TrainedModel) -> list[tuple[Int[Tensor, "N Q"], 
     """
     task, tokenizer = subject.task, subject.tokenizer
     assert isinstance(task, LanguageModelling), "questions are asked of language models alone"
-    if tokenizer.end is None or not tokenizer.known("="):
+    if tokenizer.end is None or not tokenizer.drop_unknown("="):
         raise UserError("measure: exact_answers wants documents with an =, such as those of prepare.dataset addition")
     documents = np.split(ids := task.ids("validation"), np.flatnonzero(ids == tokenizer.end) + 1)[:-1]
     [equals] = tokenizer.encode("=")

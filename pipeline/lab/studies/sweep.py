@@ -18,15 +18,15 @@ from typing import Any
 import yaml
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import RAW, TOKENS, private
+from pipeline.artifacts.paths import RAW, TOKENS, private_folder
 from pipeline.artifacts.writing import write_text
-from pipeline.identity import identity, read_kept, write_kept
+from pipeline.identity import read_cached, run_identity, write_cached
 from pipeline.lab.studies.grid import Variant
 from pipeline.lab.studies.record import Record
 from pipeline.lab.workers import each_done
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
-from pipeline.params.names import ROOMS
+from pipeline.params.names import PIPELINE
 from pipeline.params.schema import Params
 
 Place = tuple[int, ...]
@@ -62,7 +62,7 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
     """Every run as it is done: here one after another, or several at once, each in a process with a thread of its own."""
     todo = list[Run]()
     for run in runs:
-        if (kept := kept_of(*run)) and (told := read_kept(kept)) is not None:
+        if (kept := kept_of(*run)) and (told := read_cached(kept)) is not None:
             yield run[0].place, Record(**told)
         else:
             todo.append(run)
@@ -106,13 +106,13 @@ def tokens_for(params: Params) -> Path:
 
 def _left_by(stage: str, section: str, out: Path, params: Params, inputs: Mapping[str, Path]) -> Path:
     """What a stage leaves, from a private folder in which it runs with these knobs over these inputs."""
-    run = identity(stage, params.model_dump(include={"task", section}), inputs)
-    folder = private("sweeps") / stage / run
+    run = run_identity(stage, params.model_dump(include={"task", section}), inputs)
+    folder = private_folder("sweeps") / stage / run
     if not (folder / out).exists():  # it appears when it is whole
         knobs = params.model_dump()
         knobs["prepare"]["path"] = str(Path(params.prepare.path).resolve())
         write_text(folder / "params.yaml", yaml.safe_dump(knobs, sort_keys=False, allow_unicode=True))
-        for name, source in (("dvc.yaml", Path("dvc.yaml")), ("pipeline", ROOMS), (str(RAW), inputs.get(str(RAW)))):
+        for name, source in (("dvc.yaml", Path("dvc.yaml")), ("pipeline", PIPELINE), (str(RAW), inputs.get(str(RAW)))):
             if source is not None:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).unlink(missing_ok=True)
@@ -136,16 +136,13 @@ def kept_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | Non
     params = variant.params
     described: dict[str, Any] = params.model_dump(include={"seed", "task", "model", "train"})
     described["precision"] = Runtime(params.runtime, params.train.precision).precision
-    described["record"] = sha256_of(ROOMS / "lab/studies/run_one.py")
+    described["record"] = [sha256_of(PIPELINE / "lab/training"), sha256_of(PIPELINE / "lab/studies/run_variant.py")]
     if read:
         described |= {"read": read, "probe": params.probe.model_dump()}
-        described["readers"] = [sha256_of(ROOMS / "probes"), sha256_of(ROOMS / "lab/studies/network_metrics.py")]
+        described["readers"] = [sha256_of(PIPELINE / "probes"), sha256_of(PIPELINE / "lab/studies/network_metrics.py")]
     if variant.fault:
-        described |= {
-            "fault": variant.fault,
-            "faults": [sha256_of(ROOMS / f"lab/{file}.py") for file in ("faults", "breaches")],
-        }
-    return private("sweeps") / "runs" / f"{identity('train', described, {str(TOKENS): tokens})}.json"
+        described |= {"fault": variant.fault, "faults": sha256_of(PIPELINE / "lab/faults")}
+    return private_folder("sweeps") / "runs" / f"{run_identity('train', described, {str(TOKENS): tokens})}.json"
 
 
 def record_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
@@ -154,10 +151,10 @@ def record_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
         return variant.bench.run(variant.params)
     kept = kept_of(variant, tokens, read)
     assert kept is not None
-    if (told := read_kept(kept)) is not None:
+    if (told := read_cached(kept)) is not None:
         return Record(**told)
-    from pipeline.lab.studies.run_one import trained
+    from pipeline.lab.studies.run_variant import run_variant
 
-    record = trained(variant, tokens, read)
-    write_kept(kept, asdict(record))
+    record = run_variant(variant, tokens, read)
+    write_cached(kept, asdict(record))
     return record

@@ -59,7 +59,7 @@ def toy_ids(trained: TrainedModel) -> list[int]:
 
     For classifiers with the end token, which every text has there.
     """
-    ids = [int(token) for token in trained.tokenizer.encode(trained.tokenizer.known(trained.toy_text))]
+    ids = [int(token) for token in trained.tokenizer.encode(trained.tokenizer.drop_unknown(trained.toy_text))]
     if ids and not trained.is_language_model and trained.tokenizer.end is not None:
         ids.append(trained.tokenizer.end)
     stand_in = trained.batch.inputs[0, :STAND_IN]

@@ -40,7 +40,7 @@ def saliency(trained: TrainedModel) -> Reading | None:
     worst = found.worst(MISTAKES)
     if not len(worst):
         return None
-    pixels = task.pictures("validation")[0][found.rows[worst]].astype(np.float32).mean(axis=-1)
+    pixels = task.images("validation")[0][found.rows[worst]].astype(np.float32).mean(axis=-1)
     images = torch.from_numpy(pixels)
     predicted = found.predicted[worst]
     maps = input_gradients(trained, task.batch("validation", found.rows[worst]).inputs, predicted)
