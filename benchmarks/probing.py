@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.bench import Lab, Took, machine, table, timed
 from pipeline.artifacts.paths import MODEL
-from pipeline.lab.dvc.overrides import values_of
+from pipeline.lab.dvc.overrides import override_values
 
 PEAK = """
 import resource, runpy, sys
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("-S", dest="turned", action="append", default=[], metavar="KNOB")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        lab = Lab((asked.lab or Path(folder)).resolve(), values_of(asked.turned))
+        lab = Lab((asked.lab or Path(folder)).resolve(), override_values(asked.turned))
         for stage in ("prepare", "tokenize"):
             lab.run(stage)
         (train, train_peak), (probe, probe_peak) = measured(lab, "train"), measured(lab, "probe")

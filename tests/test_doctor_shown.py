@@ -96,7 +96,7 @@ def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
         show(all_signs=False)
     sealed(tmp_path)  # by someone who knows how
     assert not show(all_signs=False)
-    assert "is not what diagnose left" in capsys.readouterr().out
+    assert "is not what diagnose wrote" in capsys.readouterr().out
 
 
 def test_a_diagnosis_of_unknown_origin_is_shown_with_a_note(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

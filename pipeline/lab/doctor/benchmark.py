@@ -27,8 +27,8 @@ from pipeline.lab.doctor.fit_ranges import fitted, lines
 from pipeline.lab.doctor.run_case import case_of, encode_data_of
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.table import FAULTS
-from pipeline.lab.studies.report import FOUND, following
-from pipeline.lab.workers import each_done
+from pipeline.lab.studies.report import RESULTS, progress_display
+from pipeline.lab.workers import run_in_processes
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 from pipeline.params.names import suggest
@@ -112,7 +112,7 @@ def run_benchmark(base_params: BaseParams, *, seeds: int, healthy: int, only: Se
     if fit and only:
         raise UserError("--fit: needs the runs of all faults; leave out --fault")
     runs = [run for run in benchmark_runs(TASKS, seeds, healthy) if not only or not run.fault or run.fault in only]
-    with following(base_params.sections["runtime"]["progress"], len(runs)) as advance:
+    with progress_display(base_params.sections["runtime"]["progress"], len(runs)) as advance:
         cases = cases_of(runs, base_params.sections, advance)
     console = Console(highlight=False)
     if fit:
@@ -125,9 +125,9 @@ def run_benchmark(base_params: BaseParams, *, seeds: int, healthy: int, only: Se
         for name, rate in error_rates(outcomes).items():
             console.print(f"{name}: {rate}")
         results[half] = as_json(outcomes)
-    write_json(FOUND / "doctor-benchmark.json", results)
-    write_bytes(FOUND / "doctor-benchmark.png", png(draw(confusion(outcomes), sentence(outcomes)), dpi=120))
-    console.print(f"{FOUND / 'doctor-benchmark.png'}, {FOUND / 'doctor-benchmark.json'}")
+    write_json(RESULTS / "doctor-benchmark.json", results)
+    write_bytes(RESULTS / "doctor-benchmark.png", png(draw(confusion(outcomes), sentence(outcomes)), dpi=120))
+    console.print(f"{RESULTS / 'doctor-benchmark.png'}, {RESULTS / 'doctor-benchmark.json'}")
 
 
 # ----------------------------------------------------------------------------------------------------------------- running
@@ -143,7 +143,7 @@ def cases_of(
     found = {}
     workers = base_params["runtime"]["workers"] or cores()
     tasks = {run: (run, base_params) for run in runs}
-    for run, case in each_done(case_of, tasks, workers, on_ctrl_c=signal.SIG_DFL):
+    for run, case in run_in_processes(case_of, tasks, workers, on_ctrl_c=signal.SIG_DFL):
         found[run] = case
         advance()
     return {run: found[run] for run in runs}

@@ -24,7 +24,7 @@ from pipeline.identity import digest, read_cached, run_identity, write_cached
 from pipeline.inference.trained import TrainedModel
 from pipeline.lab.doctor.cases import MANUAL, BenchmarkRun
 from pipeline.lab.faults.table import FAULTS
-from pipeline.lab.studies.sweep import tokens_for
+from pipeline.lab.studies.sweep import tokens_folder
 from pipeline.lab.training.run_one import SmallRun, run_one
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
@@ -65,13 +65,13 @@ def encode_data_of(runs: Iterable[BenchmarkRun], base_params: Mapping[str, Any])
     write_manual(Path(MANUAL))
     needed = (run.params(base_params) for run in runs)
     for params in {str((params.prepare, params.tokenize)): params for params in needed}.values():
-        tokens_for(params)
+        tokens_folder(params)
 
 
 def case_of(run: BenchmarkRun, base_params: Mapping[str, Any]) -> Case:
     """The case of a run: as it was kept, or trained now."""
     params = run.params(base_params)
-    tokens = tokens_for(params)
+    tokens = tokens_folder(params)
     file = private_folder("trial") / f"{_identity(params, run.fault, tokens)}.json"
     if (kept := read_cached(file)) is not None:
         return _of_json(kept)

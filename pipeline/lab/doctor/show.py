@@ -15,7 +15,7 @@ from pipeline.artifacts.paths import DIAGNOSIS
 from pipeline.artifacts.reading import read_json
 from pipeline.figures.doctor import BAND, healthy, place, words
 from pipeline.figures.style import formatted
-from pipeline.lab.provenance.answers import here
+from pipeline.lab.provenance.check import match_here
 
 STYLES = {"healthy": "green", "odd": "yellow", "sick": "bold red"}
 STRIP = 30  # characters
@@ -31,13 +31,13 @@ def show(*, all_signs: bool) -> bool:
         UserError: there is no diagnosis.
     """
     diagnosis = read_json(DIAGNOSIS, "finding", "findings", "signs")
-    origin, console = here(DIAGNOSIS), Console(highlight=False)
+    origin, console = match_here(DIAGNOSIS), Console(highlight=False)
     is_other = origin.known and not origin
     if is_other:
-        line = f"This is the diagnosis of another run: {origin.says}. Run `dvc repro` to diagnose this one."
+        line = f"This is the diagnosis of another run: {origin.mismatch}. Run `dvc repro` to diagnose this one."
         console.print(Text(line, style="bold yellow"), soft_wrap=True)
     elif not origin:
-        print(f"{DIAGNOSIS}: {origin.says}", file=sys.stderr)
+        print(f"{DIAGNOSIS}: {origin.mismatch}", file=sys.stderr)
     by_name = {sign["name"]: sign for sign in diagnosis["signs"]}
     if not diagnosis["findings"]:
         console.print(

@@ -19,7 +19,7 @@ from pipeline.engine.recorder import snapshots_due
 from pipeline.lab.faults.sanity_faults import SANITY_FAULTS
 from pipeline.lab.faults.table import FAULTS
 from pipeline.lab.studies.grid import Variant
-from pipeline.lab.studies.network_metrics import numbers_of
+from pipeline.lab.studies.network_metrics import network_numbers
 from pipeline.lab.studies.record import Record
 from pipeline.lab.training.run_one import run_one
 from pipeline.tasks.base import Shape
@@ -38,7 +38,9 @@ def run_variant(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record
         params,
         tokens,
         fault,
-        lambda run: MeasuredSteps(due, lambda: numbers_of(run.progress, run.task, tokens, run.runtime, params.probe, read)),
+        lambda run: MeasuredSteps(
+            due, lambda: network_numbers(run.progress, run.task, tokens, run.runtime, params.probe, read)
+        ),
     )
     progress, numbers = run.progress, run.sanity | levels_of(tokens)
     if not progress.diverged and measured.taken:

@@ -1,4 +1,4 @@
-"""What is looked at before DVC runs, queues or applies an experiment: held to what DVC really does where it is slow to ask."""
+"""Checks before DVC runs, queues, saves or applies an experiment; the slow tests show what DVC itself would do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from dvc.cli.parser import get_main_parser
 
-from pipeline.lab.experiments import queue_check
-from pipeline.lab.experiments.guard import before
+from pipeline.lab.dvc.queue import QUEUE, RUN_TASK, queued_tasks
+from pipeline.lab.experiments.command_check import check_command
 from pipeline.params.errors import UserError
 
 TOP = Path(__file__).parents[1]
@@ -56,7 +56,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def refused(*words: str) -> Sequence[str]:
     with pytest.raises(UserError) as caught:
-        before(words)
+        check_command(words)
     return caught.value.problems
 
 
@@ -85,14 +85,14 @@ NUMBERS = count()
 
 def queued(name: str, *, folder: str = "in", done: bool = False, revision: str = "HEAD") -> None:
     """A task in DVC's queue, as DVC 3.67 leaves it in its files (test_the_queue_is_read_as_dvc_writes_it)."""
-    task, broker = f"task-{next(NUMBERS)}", queue_check.QUEUE / "broker" / folder
+    task, broker = f"task-{next(NUMBERS)}", QUEUE / "broker" / folder
     entry = {"name": name, "stash_rev": git("rev-parse", revision), "baseline_rev": git("rev-parse", "HEAD")}
     body = base64.b64encode(json.dumps([[entry], {"copy_paths": []}, {}]).encode()).decode()
     broker.mkdir(parents=True, exist_ok=True)
-    (broker / f"1_{task}.celery.msg").write_text(json.dumps({"headers": {"id": task}, "body": body}))
+    (broker / f"1_{task}.celery.msg").write_text(json.dumps({"headers": {"id": task, "task": RUN_TASK}, "body": body}))
     if done:
-        (queue_check.QUEUE / "result").mkdir(exist_ok=True)
-        (queue_check.QUEUE / "result" / f"celery-task-meta-{task}").write_text("{}")
+        (QUEUE / "result").mkdir(exist_ok=True)
+        (QUEUE / "result" / f"celery-task-meta-{task}").write_text("{}")
 
 
 # ----------------------------------------------------------------------------------------------------------------- knobs
@@ -117,7 +117,7 @@ def test_a_knob_that_is_not_there_is_refused_however_it_is_typed(words: list[str
 
 @pytest.mark.parametrize("words", [["dvc", "repro"], RUN, [*RUN, "--queue"], ["dvc", "exp", "save"], []])
 def test_a_wrong_knob_in_params_yaml_is_refused_before_anything_runs(words: list[str], project: Path) -> None:
-    before(words)
+    check_command(words)
     Path("params.yaml").write_text(Path("params.yaml").read_text().replace("  depth: ", "  depth: -"))
     assert refused(*words) == ("model.depth: -3 is below 1",)
 
@@ -137,7 +137,7 @@ def test_a_wrong_knob_in_params_yaml_is_refused_before_anything_runs(words: list
 def test_what_changes_nothing_or_dvc_refuses_itself_passes(
     words: list[str], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before(words)
+    check_command(words)
     assert capsys.readouterr() == ("", "")
 
 
@@ -169,11 +169,11 @@ def test_code_that_git_does_not_know_is_named_before_an_experiment(words: list[s
     Path("pipeline/corpus/mine.py").write_text("print(2)\n")
     Path(".git/info/exclude").write_text(f"{hidden}\n")
     [line] = refused(*words)
-    assert line.startswith("pipeline/corpus/mine.py: git does not know this code")
+    assert line.startswith("pipeline/corpus/mine.py: git does not track this code")
     command = line.split("`")[1]
     assert command == f"git add {'-f ' if hidden else ''}pipeline/corpus/mine.py"
     subprocess.run(command, shell=True, check=True)
-    before(words)
+    check_command(words)
 
 
 @pytest.mark.parametrize(
@@ -183,12 +183,12 @@ def test_code_that_git_does_not_know_is_named_before_an_experiment(words: list[s
 def test_what_no_stage_runs_needs_no_commit(path: str, project: Path) -> None:
     Path(path).parent.mkdir(exist_ok=True)
     Path(path).write_text("x")
-    before(RUN)
+    check_command(RUN)
 
 
 def test_a_plain_repro_may_run_code_that_git_does_not_know(project: Path) -> None:
     Path("pipeline/mine.py").write_text("print(2)\n")
-    before(["dvc", "repro"])
+    check_command(["dvc", "repro"])
 
 
 @pytest.mark.parametrize(
@@ -207,20 +207,20 @@ def test_a_folder_that_a_copy_of_the_project_would_lack_is_named(
     file = Path(path) if path.endswith(".json") else Path(path, "file.txt")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("x")
-    before(words)
+    check_command(words)
     [line] = refused(*words, mode)
-    assert line.startswith(f"{knob}: git does not know {file}") and f"`-C {path}`" in line
-    before([*words, mode, "-C", path])
+    assert line.startswith(f"{knob}: git does not track {file}") and f"`-C {path}`" in line
+    check_command([*words, mode, "-C", path])
     Path(f"{path}.dvc").touch()
-    before([*words, mode])
+    check_command([*words, mode])
 
 
 def test_own_data_beside_what_git_knows_is_named_and_copied_no_other_way(project: Path) -> None:
     Path("data/own/mine.txt").write_text("x")
-    before([*RUN, "--queue"])  # of no data set that reads it
+    check_command([*RUN, "--queue"])  # of no data set that reads it
     [line] = refused(*RUN, "--queue", "-S", "prepare.dataset=file")
-    assert line.startswith("prepare.path: git does not know data/own/mine.txt") and line.endswith(
-        "`git add data/own` takes them in"
+    assert line.startswith("prepare.path: git does not track data/own/mine.txt") and line.endswith(
+        "Add them: `git add data/own`"
     )
 
 
@@ -228,7 +228,7 @@ def test_own_data_beside_what_git_knows_is_named_and_copied_no_other_way(project
 
 
 def test_a_name_in_the_queue_is_taken(project: Path) -> None:
-    before([*RUN, "-n", "x"])
+    check_command([*RUN, "-n", "x"])
     queued("x")
     for words in (
         [*RUN, "-n", "x"],
@@ -238,13 +238,13 @@ def test_a_name_in_the_queue_is_taken(project: Path) -> None:
     ):
         [line] = refused(*words)
         assert line.startswith("-n x: an experiment of this name is in the queue") and "`dvc queue remove x`" in line
-    before([*RUN, "-n", "y"])
-    before([*RUN, "--queue"])
+    check_command([*RUN, "-n", "y"])
+    check_command([*RUN, "--queue"])
 
 
 def test_a_name_is_free_again_when_its_task_has_ended_and_not_while_it_runs(project: Path) -> None:
     queued("x", folder="processed", done=True)
-    before([*RUN, "-n", "x"])
+    check_command([*RUN, "-n", "x"])
     queued("x", folder="processed")
     assert "is in the queue" in refused(*RUN, "-n", "x")[0]
 
@@ -254,16 +254,16 @@ def test_every_name_that_dvc_makes_of_a_grid_must_be_free(project: Path) -> None
     experiment("x-3")
     grid = [*RUN, "--queue", "-n", "x", "-S", "seed=1,2,3"]
     assert [line.split(":")[0] for line in refused(*grid)] == ["-n x-2", "-n x-3"]
-    before([*RUN, "--queue", "-n", "x", "-S", "seed=1"])
-    before([*RUN, "--queue", "-n", "y", "-S", "seed=1,2,3"])
+    check_command([*RUN, "--queue", "-n", "x", "-S", "seed=1"])
+    check_command([*RUN, "--queue", "-n", "y", "-S", "seed=1,2,3"])
 
 
 def test_a_name_of_this_commit_is_taken_unless_it_is_to_be_replaced(project: Path) -> None:
     experiment("x")
     assert "this commit has an experiment of this name" in refused(*RUN, "-n", "x")[0]
-    before([*RUN, "-f", "-n", "x"])
+    check_command([*RUN, "-f", "-n", "x"])
     git("commit", "-q", "--allow-empty", "-m", "another")
-    before([*RUN, "-n", "x"])
+    check_command([*RUN, "-n", "x"])
 
 
 @pytest.mark.parametrize("name", ["e1", "a/b", "a..b", "-x", "x.lock"])
@@ -272,19 +272,21 @@ def test_a_name_that_git_or_dvc_would_misread_is_refused(name: str, project: Pat
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"headers": {"id": "a"}, "body": "!"}', '{"headers": {"id": "a"}, "body": "W10="}']
+    "content",
+    ["", "{", "[]", '{"headers": []}', '{"headers": {"task": 3}}']
+    + [f'{{"headers": {{"id": "a", "task": "{RUN_TASK}"}}, "body": "{body}"}}' for body in ("!", "W10=", "W1tdLFtdLHt9XQ==")],
 )
 def test_a_task_that_cannot_be_read_is_nobodys_name(content: str, project: Path) -> None:
     queued("x")
-    (queue_check.QUEUE / "broker/in/0_a.celery.msg").write_text(content)
-    assert [task.name for task in queue_check.waiting_tasks()] == ["x"]
+    (QUEUE / "broker/in/0_a.celery.msg").write_text(content)
+    assert [task.name for task in queued_tasks()] == ["x"]
 
 
 @pytest.mark.parametrize("words", [["dvc", "queue", "start"], [*RUN, "--run-all"]])
 def test_the_queue_is_looked_through_before_it_starts(words: list[str], project: Path) -> None:
     wrong = experiment("wrong", **{"params.yaml": Path("params.yaml").read_text().replace("depth: 3", "depth: -3")})
     queued("x")
-    before(words)
+    check_command(words)
     queued("y", revision=wrong)
     queued("x")
     said = refused(*words)
@@ -299,7 +301,7 @@ APPLY = ["dvc", "exp", "apply"]
 
 def test_edits_that_applying_would_overwrite_are_named(project: Path) -> None:
     experiment("x", **{"params.yaml": "seed: 2\n"})
-    before([*APPLY, "x"])
+    check_command([*APPLY, "x"])
     Path("pipeline/train.py").write_text("print('precious')\n")
     Path("data/own/README.md").write_text("precious")
     git("add", "data/own")
@@ -307,7 +309,7 @@ def test_edits_that_applying_would_overwrite_are_named(project: Path) -> None:
     assert line.startswith("data/own/README.md, pipeline/train.py: would be overwritten")
     assert "`git stash -u`" in line
     git("stash", "-qu")
-    before([*APPLY, "x"])
+    check_command([*APPLY, "x"])
 
 
 def test_a_file_that_the_experiment_brings_must_not_lie_there_unknown_to_git(project: Path) -> None:
@@ -319,7 +321,7 @@ def test_a_file_that_the_experiment_brings_must_not_lie_there_unknown_to_git(pro
     assert line.startswith("notes, pipeline/mine.py: would be overwritten")
     Path("pipeline/mine.py").write_text("print(2)\n")
     Path("notes").unlink()
-    before([*APPLY, "x"])
+    check_command([*APPLY, "x"])
 
 
 def test_what_an_experiment_holds_or_applying_leaves_alone_may_be_overwritten(project: Path) -> None:
@@ -331,7 +333,7 @@ def test_what_an_experiment_holds_or_applying_leaves_alone_may_be_overwritten(pr
     Path("metrics/look.json").write_text('{"of": "a plain dvc repro"}')
     Path("dvc.lock").write_text("3")
     Path("new.py").write_text("in no experiment, and stays")
-    before([*APPLY, "one"])
+    check_command([*APPLY, "one"])
     Path("params.yaml").write_text(knobs.replace("seed: 1 ", "seed: 4 ", 1))
     assert refused(*APPLY, "one")[0].startswith("params.yaml: would be overwritten")
 
@@ -343,7 +345,7 @@ def test_the_settings_of_the_clone_are_no_edit_that_would_be_lost(project: Path)
     git("commit", "-qm", "dvc")
     experiment("x")
     Path(".dvc/config").write_text("[core]\n    remote = mine\n")
-    before([*APPLY, "x"])  # ./run keeps them
+    check_command([*APPLY, "x"])  # ./run keeps them
 
 
 def test_what_a_user_keeps_in_a_folder_that_was_an_out_of_the_experiment_is_not_deleted(project: Path) -> None:
@@ -355,7 +357,7 @@ def test_what_a_user_keeps_in_a_folder_that_was_an_out_of_the_experiment_is_not_
     git("add", "-A")
     git("commit", "-qm", "one level down")
     Path("models/trained/model.json").write_text("of the stage")
-    before([*APPLY, "x"])
+    check_command([*APPLY, "x"])
     for folder in ("mine", "ignored", "teacher"):
         Path("models", folder).mkdir()
         Path("models", folder, "model.json").write_text("of the user")
@@ -365,18 +367,18 @@ def test_what_a_user_keeps_in_a_folder_that_was_an_out_of_the_experiment_is_not_
     assert line.startswith("models/ignored/model.json, models/mine/model.json: would be deleted, because the folder is an out")
     shutil.rmtree("models/mine")
     shutil.rmtree("models/ignored")
-    before([*APPLY, "x"])
+    check_command([*APPLY, "x"])
 
 
 def test_code_that_goes_back_with_an_older_experiment_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment("x", **{"pipeline/train.py": "print('of the experiment')\n"})
-    before([*APPLY, "x"])
+    check_command([*APPLY, "x"])
     assert capsys.readouterr().err == "", "its own change is what one wants"
     Path("pipeline/new.py").write_text("which the experiment lacks, and which stays")
     Path("pipeline/train.py").write_text("print('newer')\n")
     git("add", "-A")
     git("commit", "-qm", "newer")
-    before([*APPLY, "x"])
+    check_command([*APPLY, "x"])
     assert capsys.readouterr().err.startswith("x: belongs to another commit, whose code comes with it: pipeline/train.py. ")
 
 
@@ -396,18 +398,18 @@ def test_the_queue_is_read_as_dvc_writes_it(project: Path) -> None:
     git("commit", "-qm", "dvc")
     dvc("exp", "run", "-q", "-n", "x", "--queue", "-S", "seed=5,6")
     dvc("exp", "run", "-q", "-n", "alone", "--queue", "-S", "train.lr=0.5")
-    tasks = list(queue_check.waiting_tasks())
+    tasks = list(queued_tasks())
     assert [(task.name, task.baseline, task.waits) for task in tasks] == [
         (name, git("rev-parse", "HEAD"), True) for name in ("x-1", "x-2", "alone")
     ]
     assert "seed: 6" in git("show", f"{tasks[1].revision}:params.yaml")
     assert [line.split(":")[0] for line in refused(*RUN, "--queue", "-n", "x", "-S", "seed=7,8")] == ["-n x-1", "-n x-2"]
-    before(["dvc", "queue", "start"])
+    check_command(["dvc", "queue", "start"])
     dvc("exp", "run", "-q", "-n", "alone", "--queue", "-S", "train.lr=0.6")
     [line, _] = refused("dvc", "queue", "start")
     subprocess.run([sys.executable, "-m", *line.split("`")[1].split()], check=True, capture_output=True)
-    before(["dvc", "queue", "start"])
-    text = git("show", f"{next(task.revision for task in queue_check.waiting_tasks() if task.name == 'alone')}:params.yaml")
+    check_command(["dvc", "queue", "start"])
+    text = git("show", f"{next(task.revision for task in queued_tasks() if task.name == 'alone')}:params.yaml")
     assert "lr: 0.5 " in text, "the later one was removed"
 
 
@@ -418,7 +420,7 @@ def test_what_is_refused_is_what_dvc_would_overwrite(project: Path) -> None:
     git("commit", "-qm", "dvc")
     dvc("exp", "run", "-q", "-n", "one", "-S", "seed=2")
     dvc("exp", "run", "-q", "-n", "two", "-S", "seed=3")
-    before([*APPLY, "one"])  # as the run of `two` left the workspace
+    check_command([*APPLY, "one"])  # as the run of `two` left the workspace
     Path("pipeline/train.py").write_text("print('precious')\n")
     Path("new.py").write_text("stays")
     assert refused(*APPLY, "one")[0].startswith("pipeline/train.py: would be overwritten")

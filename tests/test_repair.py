@@ -1,4 +1,4 @@
-"""What a kill leaves of git's and DVC's own files is put right, and nothing that somebody still uses or meant is touched."""
+"""What a kill leaves of git's and DVC's own files is repaired, and nothing that is in use or was intended is touched."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from dvc_kills import Run
 from small import TOP
 
-from pipeline.lab.repair import repair as mending
-from pipeline.lab.repair.repair import mend
+from pipeline.lab.repair import repair as repairing
+from pipeline.lab.repair.repair import repair
 
 
 def git(root: Path, *words: str) -> str:
@@ -50,7 +50,7 @@ def head(root: Path) -> str:
 
 def test_where_nothing_was_left_nothing_is_said(clone: Path) -> None:
     (clone / ".dvc/tmp/rwlock").write_text('{"read": {}, "write": {}}')
-    assert mend(clone) == []
+    assert repair(clone) == []
     assert (clone / ".dvc/tmp/rwlock").exists()
 
 
@@ -63,7 +63,7 @@ def test_a_damaged_list_of_locks_goes(clone: Path, name: str, content: str) -> N
     lock = clone / ".dvc/tmp" / name
     lock.parent.mkdir(exist_ok=True)
     lock.write_text(content)
-    [line] = mend(clone)
+    [line] = repair(clone)
     assert "damaged" in line
     assert not lock.exists()
 
@@ -76,14 +76,14 @@ def test_a_list_that_names_another_process_by_the_number_of_a_dead_one_goes(clon
     lock = clone / ".dvc/tmp/rwlock"
     lock.write_text(held_by(os.getpid()))
     os.utime(lock, (0, 0))  # long before this process began: DVC would wait for it
-    assert len(mend(clone)) == 1
+    assert len(repair(clone)) == 1
     assert not lock.exists()
 
 
 def test_a_list_of_a_process_that_lives_stays(clone: Path) -> None:
     lock = clone / ".dvc/tmp/rwlock"
     lock.write_text(held_by(os.getpid()))
-    assert mend(clone) == []
+    assert repair(clone) == []
     assert lock.read_text() == held_by(os.getpid())
 
 
@@ -96,21 +96,21 @@ def lock_the_index(root: Path, age: float = 60) -> Path:
 
 def test_a_lock_that_a_killed_git_left_goes(clone: Path) -> None:
     lock_the_index(clone)
-    [line] = mend(clone)
+    [line] = repair(clone)
     assert "locked" in line
     git(clone, "add", "-A")
 
 
 def test_a_lock_that_goes_while_one_looks_was_of_a_git_at_work(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = lock_the_index(clone, age=0)
-    monkeypatch.setattr(mending.time, "sleep", lambda seconds: lock.unlink())
-    assert mend(clone) == []
+    monkeypatch.setattr(repairing.time, "sleep", lambda seconds: lock.unlink())
+    assert repair(clone) == []
 
 
 def test_a_lock_that_another_git_takes_while_one_looks_stays(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = lock_the_index(clone, age=0)
-    monkeypatch.setattr(mending.time, "sleep", lambda seconds: os.utime(lock, (1, 1)))
-    assert mend(clone) == []
+    monkeypatch.setattr(repairing.time, "sleep", lambda seconds: os.utime(lock, (1, 1)))
+    assert repair(clone) == []
     assert lock.exists()
 
 
@@ -121,10 +121,10 @@ def test_knobs_that_dvc_was_writing_are_as_before_and_what_was_there_is_kept(clo
     (clone / "params.yaml").write_text(before)
     run(clone).until("apply")
     (clone / "params.yaml").write_text(CHANGED[:size])
-    assert any("params.yaml was cut short" in line for line in mend(clone))
+    assert any("params.yaml was cut short" in line for line in repair(clone))
     assert (clone / "params.yaml").read_text() == before
-    assert (clone / ".rally/mended/params.yaml").read_text() == CHANGED[:size]
-    assert mend(clone) == []
+    assert (clone / ".rally/repaired/params.yaml").read_text() == CHANGED[:size]
+    assert repair(clone) == []
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_knobs_that_dvc_was_writing_are_as_before_and_what_was_there_is_kept(clo
 )
 def test_what_the_user_wrote_is_left_alone(clone: Path, content: str) -> None:
     (clone / "params.yaml").write_text(content)
-    assert mend(clone) == []
+    assert repair(clone) == []
     assert (clone / "params.yaml").read_text() == content
 
 
@@ -161,19 +161,19 @@ stages:
 @pytest.mark.parametrize("size", [0, 30, 90, 150, LOCK.index(".dir") - 3])
 def test_a_dvc_lock_that_was_cut_short_goes_or_is_as_committed(clone: Path, size: int) -> None:
     (clone / "dvc.lock").write_text(LOCK[:size])
-    assert len(mend(clone)) == 1
+    assert len(repair(clone)) == 1
     assert not (clone / "dvc.lock").exists()
     (clone / "dvc.lock").write_text(LOCK)
     git(clone, "add", "-A")
     git(clone, "commit", "-qm", "a run")
     (clone / "dvc.lock").write_text(LOCK[:size])
-    assert len(mend(clone)) == 1
+    assert len(repair(clone)) == 1
     assert (clone / "dvc.lock").read_text() == LOCK
 
 
 def test_a_dvc_lock_that_an_editor_saved_without_a_last_end_of_line_stays(clone: Path) -> None:
     (clone / "dvc.lock").write_text(LOCK.rstrip())
-    assert mend(clone) == []
+    assert repair(clone) == []
     assert (clone / "dvc.lock").read_text() == LOCK.rstrip()
 
 
@@ -194,10 +194,10 @@ def test_whenever_it_is_killed_head_is_where_it_was_and_no_edit_is_lost(
         (clone / "code.py").write_text("edited\n")
     before, log = head(clone), git(clone, "log", "--format=%H", "HEAD", "--branches", "--tags")
     run(clone).until(step)
-    said = mend(clone)
+    said = repair(clone)
     assert head(clone) == before
     assert (clone / "code.py").read_text() == ("edited\n" if edited else "first\n")
-    assert git(clone, "stash", "list") == "" or "also lies in git's stash" in said[-1]
+    assert git(clone, "stash", "list") == "" or "are also in git's stash" in said[-1]
     assert (clone / "params.yaml").read_text() in (PARAMS, CHANGED)
     assert "repro.dat" not in git(clone, "status", "--porcelain")
     assert git(clone, "for-each-ref", "--format=%(refname)", "refs/exps/stash", "refs/exps/exec") in (
@@ -205,31 +205,31 @@ def test_whenever_it_is_killed_head_is_where_it_was_and_no_edit_is_lost(
         "refs/exps/exec/EXEC_HEAD",
     )
     assert log == git(clone, "log", "--format=%H", "HEAD", "--branches", "--tags")
-    assert mend(clone) == []
+    assert repair(clone) == []
 
 
 @pytest.mark.parametrize("step", ["turn", "keep", "take_off_again", "train", "unmark"])
 def test_a_killed_experiment_is_undone(clone: Path, step: str) -> None:
     (clone / "code.py").write_text("edited\n")
     run(clone).until(step)
-    assert mend(clone)
+    assert repair(clone)
     assert head(clone) == "ref: refs/heads/main"
     assert (clone / "code.py").read_text() == "edited\n"
-    assert mend(clone) == []
+    assert repair(clone) == []
 
 
 def test_an_older_commit_that_is_looked_at_after_an_experiment_stays(clone: Path) -> None:
     ended(clone)
     git(clone, "checkout", "-q", tip(clone))
     before = head(clone)
-    assert mend(clone) == []
+    assert repair(clone) == []
     assert head(clone) == before != "ref: refs/heads/main"
 
 
 def test_a_killed_experiment_does_not_run_with_the_next_one(clone: Path) -> None:
     run(clone, "unwanted").until("bring_back")
-    [line] = mend(clone)
-    assert "unwanted" in line and "off DVC's list" in line
+    [line] = repair(clone)
+    assert "unwanted" in line and "DVC's list is empty now" in line
 
 
 def test_what_dvc_had_put_into_the_stash_is_brought_back_and_what_the_user_had_put_there_stays(clone: Path) -> None:
@@ -240,8 +240,8 @@ def test_what_dvc_had_put_into_the_stash_is_brought_back_and_what_the_user_had_p
     (clone / "code.py").write_text("of another moment\n")
     git(clone, "stash", "-q")
     kept = git(clone, "stash", "list", "--format=%H").splitlines()
-    [line] = mend(clone)
-    assert "what you had changed is back" in line
+    [line] = repair(clone)
+    assert "your changes are back" in line
     assert (clone / "code.py").read_text() == "edited\n"
     assert git(clone, "stash", "list", "--format=%H").splitlines() == [kept[0], kept[2]]
 
@@ -254,7 +254,7 @@ def test_what_dvc_had_put_into_the_stash_is_not_brought_to_another_branch(clone:
     (clone / "code.py").write_text("edited\n")
     run(clone).until("keep")
     git(clone, "switch", "-q", "other")
-    said = mend(clone)
+    said = repair(clone)
     assert "git stash pop --index stash@{1}" in said[0]
     assert (clone / "code.py").read_text() == "theirs\n"
     assert git(clone, "status", "--porcelain") == ""
@@ -267,7 +267,7 @@ def test_the_advice_names_the_stash_that_dvc_made(clone: Path) -> None:
     (clone / "code.py").write_text("edited again, after the kill\n")
     git(clone, "stash", "-q")
     (clone / "code.py").write_text("and once more\n")
-    said = mend(clone)
+    said = repair(clone)
     assert "`git diff stash@{1}`" in said[-1]
     assert (clone / "code.py").read_text() == "and once more\n"
     command = said[-1].split("`")[3]
@@ -281,7 +281,7 @@ def test_what_was_staged_by_hand_with_other_content_stays_staged(clone: Path) ->
     (clone / "code.py").write_text("staged\n")
     git(clone, "add", "code.py")
     (clone / "code.py").write_text("and changed since\n")
-    assert "HEAD is on main again" in mend(clone)[0]
+    assert "HEAD is on main again" in repair(clone)[0]
     assert git(clone, "show", ":code.py") == "staged"
 
 
@@ -306,18 +306,18 @@ def apply_experiment(root: Path, *, ends: bool) -> str:
 
 def test_a_killed_apply_is_undone_and_where_the_edits_lie_is_told(clone: Path) -> None:
     apply_experiment(clone, ends=False)
-    first, second = mend(clone)
+    first, second = repair(clone)
     assert "HEAD is on main again" in first
     subprocess.run(second.split("`")[3], shell=True, cwd=clone, check=True, capture_output=True)
     assert (clone / "code.py").read_text() == "edited\n"
-    assert mend(clone) == []
+    assert repair(clone) == []
 
 
 def test_an_experiment_s_commit_that_is_looked_at_after_it_was_applied_stays(clone: Path) -> None:
     experiment = apply_experiment(clone, ends=True)
     git(clone, "stash", "-q")
     git(clone, "checkout", "-q", experiment)
-    assert mend(clone) == []
+    assert repair(clone) == []
     assert head(clone) == experiment
 
 
@@ -375,7 +375,7 @@ def test_a_head_that_the_user_took_off_stays_where_it_is(clone: Path, experiment
     USERS[where](clone)
     before = head(clone), git(clone, "reflog"), git(clone, "status", "--porcelain")
     assert not before[0].startswith("ref:"), "it was to be off its branch"
-    assert mend(clone) == []
+    assert repair(clone) == []
     assert (head(clone), git(clone, "reflog"), git(clone, "status", "--porcelain")) == before
 
 
@@ -389,7 +389,7 @@ def test_a_merge_that_stopped_after_the_kill_goes_on(clone: Path) -> None:
     run(clone).until("start")
     git(clone, "checkout", "-q", ".")
     assert subprocess.run(["git", "merge", "-q", "other"], cwd=clone, capture_output=True).returncode
-    mend(clone)
+    repair(clone)
     assert (clone / ".git/MERGE_HEAD").exists()
     assert "UU code.py" in git(clone, "status", "--porcelain")
 
@@ -402,10 +402,10 @@ def test_a_branch_that_has_moved_is_not_taken_for_the_one_that_head_was_on(clone
     else:
         git(clone, "worktree", "add", "-q", str(tmp_path / "beside"), "main")
     before = head(clone), tip(clone)
-    [line] = mend(clone)
+    [line] = repair(clone)
     assert "git switch main" in line
     assert (head(clone), tip(clone)) == before
-    assert mend(clone) == []
+    assert repair(clone) == []
 
 
 # ------------------------------------------------------------------------------------ repositories of other forms
@@ -448,10 +448,10 @@ def test_worktrees_submodules_and_folders_of_another_repository_are_served(
     (lab / "code.py").write_text("edited\n")
     branch = git(lab, "symbolic-ref", "HEAD")
     run(lab).until(step)
-    assert mend(lab)
+    assert repair(lab)
     assert git(lab, "symbolic-ref", "HEAD") == branch
     assert (lab / "code.py").read_text() == "edited\n"
-    assert mend(lab) == []
+    assert repair(lab) == []
 
 
 def test_what_was_killed_in_one_worktree_is_nothing_to_another(clone: Path, tmp_path: Path) -> None:
@@ -459,9 +459,9 @@ def test_what_was_killed_in_one_worktree_is_nothing_to_another(clone: Path, tmp_
     run(clone).until("train")
     git(other, "checkout", "-q", "--detach", git(clone, "rev-parse", "HEAD"))
     (other / ".dvc/tmp").mkdir(parents=True)
-    assert mend(other) == []
+    assert repair(other) == []
     assert git(other, "rev-parse", "--abbrev-ref", "HEAD") == "HEAD"
-    assert "HEAD is on main again" in mend(clone)[0]
+    assert "HEAD is on main again" in repair(clone)[0]
 
 
 def test_another_repository_that_the_environment_names_is_not_touched(
@@ -471,7 +471,7 @@ def test_another_repository_that_the_environment_names_is_not_touched(
     run(clone).until("train")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
     before = (tmp_path / "other/.git/HEAD").read_text()
-    assert "HEAD is on main again" in mend(clone)[0]
+    assert "HEAD is on main again" in repair(clone)[0]
     assert (tmp_path / "other/.git/HEAD").read_text() == before
 
 
@@ -479,7 +479,7 @@ def test_a_repository_whose_files_lie_elsewhere_is_left_alone(clone: Path, tmp_p
     run(clone).until("train")
     (tmp_path / "elsewhere").mkdir()
     git(clone, "config", "core.worktree", str(tmp_path / "elsewhere"))
-    assert mend(clone) == []
+    assert repair(clone) == []
 
 
 # ------------------------------------------------------------------------------------------------------- who is at work
@@ -497,10 +497,10 @@ def test_while_somebody_is_at_work_nothing_is_touched(clone: Path, tmp_path: Pat
     with subprocess.Popen([start], cwd=there, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert mend(clone) == []
+        assert repair(clone) == []
         assert (clone / ".git/index.lock").exists()
         process.communicate("\n")
-    assert len(mend(clone)) == 2
+    assert len(repair(clone)) == 2
 
 
 def test_while_a_dvc_that_cannot_be_seen_holds_its_lock_nothing_is_touched(clone: Path) -> None:
@@ -511,12 +511,12 @@ def test_while_a_dvc_that_cannot_be_seen_holds_its_lock_nothing_is_touched(clone
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert mend(clone) == []
+        assert repair(clone) == []
         process.communicate("\n")
-    assert mend(clone)
+    assert repair(clone)
 
 
 def test_a_folder_without_git_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".dvc/tmp").mkdir(parents=True)
     (tmp_path / ".dvc/tmp/rwlock").touch()
-    assert mend(tmp_path) == []
+    assert repair(tmp_path) == []
