@@ -25,7 +25,7 @@ from pipeline.engine.pretrained.source import knobs_of, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime, Scaler
 from pipeline.engine.setup import objective_of, teacher_of, untrained_state
 from pipeline.lab.budget.memory_tracker import PHASES, Ledger
-from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, DummyTask
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.params.schema import Params
@@ -138,7 +138,7 @@ def multiplied_in(model: nn.Module) -> int:
     return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
 
 
-class WithoutContent(MadeUp):
+class WithoutContent(DummyTask):
     """A task whose examples have a shape and no content, and which tells a ledger what is being done."""
 
     def __init__(self, params: Params, shape: Shape, objective: Objective, ledger: Ledger, longest: int | None = None) -> None:

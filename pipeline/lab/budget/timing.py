@@ -15,7 +15,7 @@ from pipeline.engine.loop import update, validate
 from pipeline.engine.pretrained.source import network_of, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import objective_of, teacher_of, untrained_state
-from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, DummyTask
 from pipeline.params.schema import Params
 from pipeline.params.training import Train
 from pipeline.tasks.base import Shape
@@ -60,7 +60,7 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
     teacher = teacher_of(
         params.train, lambda folder: network_of(open_pretrained(folder), params.model, shape.vocabulary).to(runtime.device)
     )
-    task = MadeUp(params, shape, objective_of(params.train, runtime, teacher), BatchMaker(params.seed, sizes))
+    task = DummyTask(params, shape, objective_of(params.train, runtime, teacher), BatchMaker(params.seed, sizes))
     with runtime.enough_memory():
         progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         times: list[float] = []

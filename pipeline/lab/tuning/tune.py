@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from pipeline.engine.block_execution import lacking
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.runtime.tuned import NEVER, Tuned, keep
-from pipeline.lab.stand_ins.dummy_task import MadeUp
+from pipeline.lab.stand_ins.dummy_task import DummyTask
 from pipeline.lab.tuning.timing import (
     Setting,
     Training,
@@ -78,14 +78,14 @@ def forget(params: Params) -> None:
     print(f"`auto` means again what is fast as a rule: {next(s for s in candidates(runtime) if like(s, runtime))}")
 
 
-def _examples(task: MadeUp) -> str:
+def _examples(task: DummyTask) -> str:
     """What a batch is made of, for the record."""
     if task.shape.image:
         return f"images of {' x '.join(map(str, task.shape.image))}"
     return f"{'texts' if task.shape.classes else 'sequences'} of {task.length}"
 
 
-def table(task: MadeUp, batch: int, settings: Sequence[Setting], default: Setting) -> Table:
+def table(task: DummyTask, batch: int, settings: Sequence[Setting], default: Setting) -> Table:
     """Tokens (of what has classes, examples) a second, the median of its turns, of every setting: the fastest first; what
     `auto` meant is bold.
     """
