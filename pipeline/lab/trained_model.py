@@ -34,7 +34,7 @@ def open_trained() -> Subject:
 def of_another_run() -> str:
     """A line if the trained model is not of the knobs, code or data in this folder; otherwise ""."""
     origin = of_trained(load())
-    return "" if origin else f"{MODEL.parent}: this model is of another run: {origin.says}; `dvc repro` trains that of this one"
+    return "" if origin else f"{MODEL.parent}: this model is of another run: {origin.says}; `dvc repro` trains one of this run"
 
 
 def open_language_model() -> Subject:
