@@ -56,7 +56,7 @@ def main() -> None:
         params = knobs_of(shape, way)
         device = card(room / 2**30, params.train.precision)
         step = fake_step(params, Shape(VOCABULARY), precision=device.precision, on_card=True)
-        fits = device.wants(step.bytes, step.saved) <= room
+        fits = device.needed(step.bytes, step.saved) <= room
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         try:

@@ -27,7 +27,7 @@ from pipeline.engine.runtime.runtime import PRECISIONS
 from pipeline.lab.budget.fake_step import fake_step
 from pipeline.lab.budget.timing import measure
 from pipeline.lab.stand_ins.data_shape import data_of
-from pipeline.lab.studies.entries import read_all
+from pipeline.lab.studies.entries import read_entries
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.machine import cores
 from pipeline.params.parse import parse
@@ -56,7 +56,7 @@ def peak(precision: str, device: str, threads: int) -> float:
 def recipes_of(cuda: bool) -> dict[str, dict[str, Any]]:
     """The recipes to measure, by name."""
     if cuda:
-        studies = read_all(TOP / "studies")
+        studies = read_entries(TOP / "studies")
         return {name: dict(studies[name].set) for name in ("nanogpt-gpu", "size-10m", "size-50m")}
     return {
         "nanogpt-cpu": ANCHOR,

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.artifacts.paths import private
+from pipeline.artifacts.paths import private_folder
 from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError, printable
 
 if TYPE_CHECKING:
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def sample(
         sys.exit(130)  # as a shell has it after Ctrl-C
 
 
-def write(options: SamplingOptions, prompt: str, subject: Subject | None = None) -> bool:
+def write(options: SamplingOptions, prompt: str, subject: TrainedModel | None = None) -> bool:
     """Print the prompt and its continuation as it is sampled.
 
     Args:
@@ -85,10 +85,10 @@ def write(options: SamplingOptions, prompt: str, subject: Subject | None = None)
     from pipeline.lab.trained_model import open_language_model
 
     subject = subject or open_language_model()
-    from pipeline.evaluation.samples import stream
+    from pipeline.inference.generate import stream
 
     prompt = prompt.encode(errors="replace").decode()  # what a terminal passes on need not be text
-    if (begin := subject.tokenizer.known(prompt)) != prompt:
+    if (begin := subject.tokenizer.drop_unknown(prompt)) != prompt:
         print(f"The tokenizer lacks characters of this prompt; the model reads {begin!r}.", file=sys.stderr)
     pieces = stream(
         subject,
@@ -142,7 +142,7 @@ def _history() -> Iterator[None]:
     except ImportError:
         yield
         return
-    file = private("sample") / "history"
+    file = private_folder("sample") / "history"
     with contextlib.suppress(OSError):
         readline.read_history_file(file)
     readline.set_history_length(1000)

@@ -97,12 +97,12 @@ def params_with(overrides: Sequence[str]) -> Params:
     Raises:
         UserError: a knob cannot be used, or has several values.
     """
-    from pipeline.lab.dvc.overrides import check, expand
+    from pipeline.lab.dvc.overrides import check_overrides, expand_grid
     from pipeline.params.load import load
 
     if not overrides:
         return load()  # in half of the time: DVC's grammar of -S is not needed
-    checked = check(expand(overrides))
+    checked = check_overrides(expand_grid(overrides))
     if len(checked) > 1:
         raise UserError(f"-S: these are {len(checked)} experiments (a knob has several values); one at a time")
     return checked[0]

@@ -10,14 +10,14 @@ from pipeline.arrays import memory_mapped
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import RAW, TOKENS, ends_of, meta_of
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.dvc.overrides import check, expand, hydra_text
+from pipeline.lab.dvc.overrides import check_overrides, expand_grid, hydra_text
 from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
     from pipeline.engine.pretrained.source import PretrainedModel
-    from pipeline.tokenizers.tokenizers import Tokenizer
+    from pipeline.tokenizers.base import Tokenizer
 
 
 class FineTuning(NamedTuple):
@@ -36,7 +36,8 @@ def fine_tuning_command(folder: Path) -> FineTuning:
         UserError: the folder holds no model, or one that does not fit Rally's networks or tokenizers, or the data.
     """
     params = load()
-    from pipeline.engine.pretrained.source import RallyModel, knobs_at, network_of, open_pretrained
+    from pipeline.engine.pretrained.rally_model import RallyModel
+    from pipeline.engine.pretrained.source import load_network, open_pretrained, required_knobs
 
     if (folder / "model.onnx").is_file():
         raise UserError(f"{folder}: holds an ONNX file, which cannot be trained; use a copy of models/trained")
@@ -52,20 +53,20 @@ def fine_tuning_command(folder: Path) -> FineTuning:
         if isinstance(found, RallyModel)
         else _hugging_face_tokenizer(found, overrides, notes)
     )
-    network = found.network() if isinstance(found, RallyModel) else network_of(found, params.model, vocabulary)
+    network = found.network() if isinstance(found, RallyModel) else load_network(found, params.model, vocabulary)
     model = params.model.model_copy(update={"context_length": min(params.model.context_length, found.length)})
     knobs = found.model if isinstance(found, RallyModel) else network.knobs
     assert isinstance(knobs, type(model))
     if params.model.context_length > found.length:
         overrides["model.context_length"] = found.length
-    for knob in knobs_at(found, model.context_length):
-        value = getattr(knobs, knob) if knob != "attention" else knobs_at(found, model.context_length)[knob][0]
+    for knob in required_knobs(found, model.context_length):
+        value = getattr(knobs, knob) if knob != "attention" else required_knobs(found, model.context_length)[knob][0]
         if value != getattr(model, knob) and not (knob == "tie_embeddings" and params.task.kind == "classify"):
             overrides[f"model.{knob}"] = value
     overrides |= _mup_overrides(found, model, knobs.width)
     overrides["train.init_from"] = str(folder)
     settings = [f"{knob}={hydra_text(value)}" for knob, value in overrides.items()]
-    check(expand(settings))
+    check_overrides(expand_grid(settings))
     return FineTuning(["dvc", "exp", "run", *(word for setting in settings for word in ("-S", setting))], notes)
 
 
@@ -133,13 +134,13 @@ def _open_tokenizer(file: Path) -> Tokenizer:
     Raises:
         UserError: it cannot be used, or lacks the end token that the documents of data/raw need.
     """
-    from pipeline.tokenizers.tokenizers import FromFile
+    from pipeline.tokenizers.from_file import FileTokenizer
 
     ends = ends_of(RAW, "train")
     needs_end = ends.exists() and len(memory_mapped(ends)) > 1
-    fallback = FromFile.learn([], 0, needs_end, file)
+    fallback = FileTokenizer.learn([], 0, needs_end, file)
     try:
-        return FromFile.learn([], 0, True, file)
+        return FileTokenizer.learn([], 0, True, file)
     except UserError:
         return fallback
 
@@ -148,6 +149,10 @@ def _mup_overrides(found: PretrainedModel, model: Any, width: int) -> dict[str, 
     """The knobs with which muP divides logits as in its training."""
     from pipeline.networks.inits import width_ratio
 
-    if width_ratio(model.model_copy(update={"width": width})) == found.ratio:
+    if width_ratio(model.model_copy(update={"width": width})) == found.mup_ratio:
         return {}
-    return {"model.init": "gpt2"} if found.ratio == 1 else {"model.init": "mup", "model.base_width": round(width / found.ratio)}
+    return (
+        {"model.init": "gpt2"}
+        if found.mup_ratio == 1
+        else {"model.init": "mup", "model.base_width": round(width / found.mup_ratio)}
+    )

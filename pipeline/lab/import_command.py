@@ -18,9 +18,9 @@ def import_(
 ) -> None:
     """Print the command that fine-tunes a model in a folder."""
     target = enter_project() / folder
-    from pipeline.lab.dvc.launch import typed
+    from pipeline.lab.dvc.run_dvc import shell_line
     from pipeline.lab.fine_tuning import fine_tuning_command
 
     command, notes = fine_tuning_command(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)
     print_notes(map(printable, notes))
-    print(typed(command))
+    print(shell_line(command))

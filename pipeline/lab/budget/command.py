@@ -28,9 +28,9 @@ def budget(
     Parameters, FLOPs, memory, time; and if it does not fit, the cheapest changes that make it fit.
     """
     enter_project()
-    from pipeline.lab.studies.recipes import knobs_with
+    from pipeline.lab.studies.recipes import params_with
 
-    params = knobs_with(set_param or [], name)
+    params = params_with(set_param or [], name)
     from pipeline.lab.budget import estimate, report
     from pipeline.lab.stand_ins.data_shape import data_of
 

@@ -19,11 +19,11 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pipeline.engine.loop import update
-from pipeline.engine.optimizers.state_storage import levels
-from pipeline.engine.pretrained.source import knobs_of, open_pretrained
+from pipeline.engine.loop import train_step
+from pipeline.engine.optimizers.state_storage import quantization_levels
+from pipeline.engine.pretrained.source import candidate_models, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime, Scaler
-from pipeline.engine.setup import objective_of, teacher_of, untrained_state
+from pipeline.engine.setup import make_objective, make_teacher, untrained_state
 from pipeline.lab.budget.memory_tracker import PHASES, MemoryTracker
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.networks.dropout import DropoutState
@@ -82,10 +82,13 @@ def fake_step(params: Params, shape: Shape, *, precision: str, on_card: bool, lo
     runtime = Runtime(params.runtime.model_copy(update=here), precision)
     # Classes are few: their logits need no row of their own, and their size does not identify them.
     tracker = MemoryTracker(0 if shape.classes else shape.vocabulary, granularity=512 if on_card else 1)
-    levels(True), levels(False)  # made once per process, so not inside the mode, where tensors have no data
+    (
+        quantization_levels(True),
+        quantization_levels(False),
+    )  # made once per process, so not inside the mode, where tensors have no data
     with FakeTensorMode(allow_non_fake_inputs=True), tracker:
-        teacher = teacher_of(params.train, lambda folder: without_weights(folder, params, shape, tracker))
-        objective = objective_of(params.train, runtime, teacher)
+        teacher = make_teacher(params.train, lambda folder: without_weights(folder, params, shape, tracker))
+        objective = make_objective(params.train, runtime, teacher)
         task = FakeTask(params, shape, objective, tracker, longest)
         progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         progress.scaler = UpdateMarker(tracker)
@@ -97,11 +100,11 @@ def fake_step(params: Params, shape: Shape, *, precision: str, on_card: bool, lo
         ):  # schedules may make either the larger; optimizers may store more after a step
             progress.step = step
             tracker.restart()
-            update(progress, task, params.train, params.seed, runtime, lambda: False)
+            train_step(progress, task, params.train, params.seed, runtime, lambda: False)
             progress.recent.clear()
             takes.append((tracker.highest, tracker.peak, tracker.kept, tracker.flops))
         _, peak, kept, flops = max(takes, key=lambda take: take[0])
-        state = {id(memory): memory for memory in progress.optimizer.state().values()}
+        state = {id(memory): memory for memory in progress.optimizer.state_dict().values()}
     return FakeStep(
         parameters=parameters_of(progress.model),
         fixed=sum(weight.numel() for weight in progress.model.parameters() if not weight.requires_grad),
@@ -120,7 +123,7 @@ def without_weights(folder: Path, params: Params, shape: Shape, tracker: MemoryT
         UserError: it cannot be read.
     """
     with tracker.phase("build"):
-        network = GPT(next(knobs_of(open_pretrained(folder), params.model)), shape.vocabulary, torch.Generator())
+        network = GPT(next(candidate_models(open_pretrained(folder), params.model)), shape.vocabulary, torch.Generator())
     return network.eval().requires_grad_(False)
 
 
@@ -145,7 +148,7 @@ class FakeTask(MadeUp):
         self, params: Params, shape: Shape, objective: Objective, tracker: MemoryTracker, longest: int | None = None
     ) -> None:
         super().__init__(params, shape, objective, ZeroBatchMaker(longest))
-        self.tracker, self.blended = tracker, params.train.mixup > 0
+        self.tracker, self.uses_mixup = tracker, params.train.mixup > 0
 
     def build(self, generator: torch.Generator) -> nn.Module:
         with self.tracker.phase("build"):
@@ -154,17 +157,17 @@ class FakeTask(MadeUp):
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         with self.tracker.phase("batch"):
             batch = super().batch(split, rows, length)
-            if self.blended:
+            if self.uses_mixup:
                 others, shares = torch.zeros_like(batch.targets), torch.zeros(len(rows))
                 return FakeBatch(batch.inputs, batch.targets, others, shares)
             return FakeBatch(batch.inputs, batch.targets)
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch  # augmentation needs no memory of the device
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
         with self.tracker.phase("forward"):
-            loss = super().loss(model, batch, noise)
+            loss = super().loss(model, batch, dropout_state)
         self.tracker.current = "backward"
         self.tracker.kept = max(self.tracker.kept, self.tracker.now["activations"] + self.tracker.now["logits"])
         return loss

@@ -75,7 +75,7 @@ def _work(budget: Budget) -> Table:
         "the training", f"{number(budget.flops)}FLOPs", f"{train.steps:,} steps, {train.validation_points} validations"
     )
     table.add_row(_examples(budget) if budget.data.shape.classes else "tokens", number(budget.amount), _amount(budget))
-    if pace:
+    if timing:
         speed = f"{number(budget.flops_per_step / timing.step)}FLOP/s"
         at_random = "pixels" if budget.data.shape.image else "ids"
         table.add_row("a step here", clock(timing.step), f"median of {timing.steps} steps on random {at_random}; {speed}")

@@ -50,7 +50,7 @@ def benchmark(
     from pipeline.params.schema import Params
 
     parse(Params, dict((standing := base_params()).sections))
-    print_notes(standing.said())
+    print_notes(standing.notes())
     from pipeline.lab.doctor import benchmark as room
 
     room.run_benchmark(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)

@@ -28,6 +28,6 @@ def check_params(context: typer.Context) -> None:
     the name is free, that git tracks all code, and that nothing would be lost.
     """
     enter_project()
-    from pipeline.lab.experiments import guard
+    from pipeline.lab.experiments.command_check import check_command
 
-    guard.before(context.args)
+    check_command(context.args)

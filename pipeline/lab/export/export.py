@@ -11,13 +11,15 @@ from pipeline.artifacts import paths
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_text
 from pipeline.lab.export.model_card import card, is_exported
+from pipeline.lab.provenance.check import other_run
 from pipeline.params.errors import UserError
+from pipeline.params.load import load
 from pipeline.params.model import Model
 from pipeline.params.parse import parse
-from pipeline.params.renamed import of_today
+from pipeline.params.renamed import with_new_names
 
 if TYPE_CHECKING:
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
 
 Format = Literal["auto", "transformers", "onnx"]
 
@@ -32,19 +34,19 @@ def export(folder: Path, to: Format = "auto") -> str:
         UserError: there is no trained model, the folder exists and is not an export, the format does not support the network,
             or a package is missing.
     """
-    from pipeline.lab.trained_model import of_another_run, open_trained
+    from pipeline.corpus.store.text import replace_folder
+    from pipeline.inference.trained import open_trained
 
-    made_by = of_today(read_json(paths.MODEL.with_suffix(".json"), "model", "sha256"))
+    made_by = with_new_names(read_json(paths.MODEL.with_suffix(".json"), "model", "sha256"))
     if folder.exists() and not (folder.is_dir() and (is_exported(folder) or not any(folder.iterdir()))):
         raise UserError(f"{folder}: exists and was not written by `rally export`; use a new name")
     format_ = _format(made_by, to)
-    subject = open_trained()
-    if line := of_another_run():
+    params = load()
+    subject = open_trained(params.runtime)
+    if line := other_run(params):
         print(line, file=sys.stderr)
 
-    from pipeline.corpus.store.text import whole
-
-    with whole(folder) as unfinished:
+    with replace_folder(folder) as unfinished:
         what, about = _write(unfinished, folder.name, subject, format_, made_by)
         write_text(unfinished / "README.md", card(about, made_by))
     return what
@@ -76,7 +78,7 @@ def _problems(made_by: dict[str, Any]) -> Iterator[str]:
     return transformers_text.problems(model, classifies=bool(made_by.get("classes")))
 
 
-def _write(folder: Path, name: str, subject: Subject, format_: Format, made_by: dict[str, Any]) -> tuple[str, str]:
+def _write(folder: Path, name: str, subject: TrainedModel, format_: Format, made_by: dict[str, Any]) -> tuple[str, str]:
     """Write the files; (a description of them, the head of the card)."""
     from pipeline.lab.export import onnx_model, transformers_text, transformers_vit
 

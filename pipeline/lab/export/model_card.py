@@ -44,8 +44,8 @@ def _of_the_model(path: Path, out: Path) -> dict[str, Any]:
     Args:
         out: the file, or the folder that holds it, as dvc.yaml names it.
     """
-    origin = Origin(Workspace(small=LARGE), among_themselves=True)
-    is_another = any(not verdict and verdict.known for verdict in map(origin.verdict, (paths.MODEL.parent, out)))
+    origin = Origin(Workspace(small=LARGE), one_run=True)
+    is_another = any(not match and match.known for match in map(origin.match, (paths.MODEL.parent, out)))
     return read_json(path) if path.exists() and not is_another else {}
 
 

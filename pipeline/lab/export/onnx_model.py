@@ -20,7 +20,7 @@ from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_bytes, write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_config, tokenizer_json
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.params.errors import UserError
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
@@ -44,19 +44,19 @@ def check_packages() -> None:
         )
 
 
-def write(folder: Path, subject: Subject) -> float:
+def write(folder: Path, subject: TrainedModel) -> float:
     """Write the file and what its use needs; the largest difference of its logits from Rally's.
 
     Raises:
         UserError: the difference is too large.
     """
     network, inputs = _inference_network(subject)
-    content = exported(network, inputs[0], "images" if subject.reads is None else "ids")
+    content = exported(network, inputs[0], "images" if subject.text_tokenizer is None else "ids")
     write_bytes(folder / "model.onnx", content)
     write_json(folder / "classes.json", description(subject))
-    if subject.reads is not None:
-        write_json(folder / "tokenizer.json", tokenizer_json(subject.reads, closes=True))
-        write_json(folder / "tokenizer_config.json", tokenizer_config(subject.reads, subject.task.length, closes=True))
+    if subject.text_tokenizer is not None:
+        write_json(folder / "tokenizer.json", tokenizer_json(subject.text_tokenizer, closes=True))
+        write_json(folder / "tokenizer_config.json", tokenizer_config(subject.text_tokenizer, subject.task.length, closes=True))
     difference = largest_difference(content, network, inputs)
     if not difference < TOLERANCE:
         raise UserError(
@@ -65,13 +65,13 @@ def write(folder: Path, subject: Subject) -> float:
     return difference
 
 
-def _inference_network(subject: Subject) -> tuple[nn.Module, list[Tensor]]:
+def _inference_network(subject: TrainedModel) -> tuple[nn.Module, list[Tensor]]:
     """The network for export, and inputs to compare it on: validation examples, single and batched, long and short."""
     network = subject.model.cpu().eval().requires_grad_(False)
     rows = np.arange(min(subject.task.size("validation"), EXAMPLES))
     if isinstance(subject.task, Vision):
         meta = read_json(meta_of(subject.task.tokens), "mean", "deviation")
-        pixels = torch.from_numpy(np.array(subject.task.pictures("validation")[0][rows]))
+        pixels = torch.from_numpy(np.array(subject.task.images("validation")[0][rows]))
         many = pixels[torch.arange(EXAMPLES) % len(pixels)]
         return Normalized(network, meta["mean"], meta["deviation"]).eval(), [many, many[:1], many[:4]]
     batch = subject.task.batch("validation", rows).inputs
@@ -123,27 +123,27 @@ def largest_difference(content: bytes, network: nn.Module, inputs: list[Tensor])
     return difference
 
 
-def _shape(subject: Subject) -> Shape:
+def _shape(subject: TrainedModel) -> Shape:
     assert isinstance(subject.task, Classification | Vision), "only classifiers are exported to ONNX"
     return subject.task.shape
 
 
-def description(subject: Subject) -> dict[str, Any]:
+def description(subject: TrainedModel) -> dict[str, Any]:
     """The classes of the logits, and the form of the input."""
     shape = _shape(subject)
-    if subject.reads is None:
+    if subject.text_tokenizer is None:
         return {"classes": list(shape.classes), "input": "images", "image": list(shape.image)}
-    text = {"length": subject.task.length, "end": subject.reads.end, "padding": -1}
+    text = {"length": subject.task.length, "end": subject.text_tokenizer.end, "padding": -1}
     return {"classes": list(shape.classes), "input": "ids"} | text
 
 
 # ----------------------------------------------------------------------------------------------------------- the card
 
 
-def card_head(name: str, subject: Subject) -> str:
+def card_head(name: str, subject: TrainedModel) -> str:
     """The head of the card: description and usage."""
     shape = _shape(subject)
-    form = OF_TEXTS if subject.reads is not None else OF_IMAGES
+    form = OF_TEXTS if subject.text_tokenizer is not None else OF_IMAGES
     return form.format(name=name, image=" x ".join(map(str, shape.image)), length=subject.task.length)
 
 

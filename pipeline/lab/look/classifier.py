@@ -17,7 +17,7 @@ from pipeline.params.errors import UserError, printable
 from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
 
 POOLED = "●"  # the position of the pooling, which is not a token
 
@@ -75,7 +75,7 @@ class ClassifierPass:
         return [(self.classes[place], float(self.probabilities[place])) for place in order]
 
 
-def classify_example(request: Request, params: Params, subject: Subject, network: str, notes: list[str]) -> ClassifierPass:
+def classify_example(request: Request, params: Params, subject: TrainedModel, network: str, notes: list[str]) -> ClassifierPass:
     """Run one example through a classifier.
 
     Raises:
@@ -95,18 +95,18 @@ def classify_example(request: Request, params: Params, subject: Subject, network
     assert isinstance(task, Classification), "the two kinds of classifiers"
     if request.image is not None:
         raise UserError("--image: this network reads text; use --prompt")
-    ids = read_ids(request, params, subject.reads, task.shape.vocabulary, task.length, notes)
+    ids = read_ids(request, params, subject.text_tokenizer, task.shape.vocabulary, task.length, notes)
     end = subject.tokenizer.end
     if request.ids is None and end is not None and len(ids) < task.length:
         ids.append(end)  # as in every text of its training
 
     import torch
 
-    words = [token_text(subject.reads, token) for token in ids]
+    words = [token_text(subject.text_tokenizer, token) for token in ids]
     return _result(subject, _outputs(subject, torch.tensor([ids])), network, notes, "│".join(words), None, words=words)
 
 
-def untrained_subject(params: Params) -> Subject:
+def untrained_subject(params: Params) -> TrainedModel:
     """The network of params.yaml before training, for the data in data/tokens.
 
     Raises:
@@ -119,16 +119,16 @@ def untrained_subject(params: Params) -> Subject:
     import torch
 
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
     from pipeline.tasks.base import Shape
     from pipeline.tasks.table import TASKS
-    from pipeline.tokenizers.tokenizers import load as load_tokenizer
+    from pipeline.tokenizers.table import load as load_tokenizer
 
     runtime = Runtime(params.runtime)
     task = TASKS[params.task.kind](TOKENS, params.model, Shape.of(read_json(meta_of(TOKENS))))
     model = task.build(torch.Generator().manual_seed(params.seed)).to(runtime.device)
     tokenizer = load_tokenizer(tokenizer_of(TOKENS)) if params.task.kind == "classify" else None
-    return Subject(model, task, tokenizer, runtime, step=0)
+    return TrainedModel(model, task, tokenizer, runtime, step=0)
 
 
 def trained_kind(params: Params) -> str:
@@ -151,21 +151,21 @@ def _image(named: str, task: object) -> tuple[np.ndarray, int | None, str]:
 
     assert isinstance(task, Vision)
     if re.fullmatch(r"[0-9]{1,12}", named):
-        images, labels = task.pictures("validation")
+        images, labels = task.images("validation")
         if (number := int(named)) >= len(images):
             raise UserError(f"--image: there is no {number:,}; validation images are 0 .. {len(images) - 1:,}")
         return np.array(images[number]), int(labels[number]), f"validation image {number:,}"
     path = Path(named)
     if not path.is_file():
         raise UserError(f"--image: {named!r} is neither the number of a validation image nor a file")
-    from pipeline.corpus.sources.user.images import described, pixels_of
+    from pipeline.corpus.sources.user.image_files import describe_shape, read_pixels
 
-    pixels, wanted = pixels_of(path), tuple(task.shape.image)
+    pixels, wanted = read_pixels(path), tuple(task.shape.image)
     if pixels.shape[2] != wanted[2] and wanted[2] == 1:
         pixels = np.rint(pixels[..., :3].mean(axis=-1, keepdims=True)).astype(np.uint8)
     if pixels.shape != wanted:
         raise UserError(
-            f"--image: {path} is {described(pixels.shape)}; this network reads {wanted[1]} x {wanted[0]} pixels,"
+            f"--image: {path} is {describe_shape(pixels.shape)}; this network reads {wanted[1]} x {wanted[0]} pixels,"
             f" {'grey' if wanted[2] == 1 else 'in colour'}; resize the image"
         )
     return pixels, None, str(path)
@@ -182,19 +182,20 @@ class _Outputs:
     saliency: np.ndarray
 
 
-def _outputs(subject: Subject, inputs: object) -> _Outputs:
+def _outputs(subject: TrainedModel, inputs: object) -> _Outputs:
     import torch
 
     from pipeline.probes.attention.maps import maps_of as attention_of
-    from pipeline.probes.passes.forward_backward import entry, layer_names, run
-    from pipeline.probes.prediction.saliency import slopes
+    from pipeline.probes.passes.forward import run
+    from pipeline.probes.passes.layers import input_name, layer_names
+    from pipeline.probes.prediction.saliency import input_gradients
     from pipeline.probes.signal.feature_maps import maps_of, most_varied
 
     assert isinstance(inputs, torch.Tensor)
     inputs = inputs.to(subject.runtime.device)
     trace = run(subject, inputs)
     features = maps_of(subject, trace)
-    names = [entry(subject), *layer_names(subject)] if trace.streams else []
+    names = [input_name(subject), *layer_names(subject)] if trace.streams else []
     layers = [
         LayerOutput(
             name,
@@ -206,13 +207,13 @@ def _outputs(subject: Subject, inputs: object) -> _Outputs:
     ]
     logits = trace.logits[0][0].double().cpu()
     predicted = logits.nan_to_num().argmax()[None]
-    saliency = slopes(subject, inputs, predicted)[0].numpy()
+    saliency = input_gradients(subject, inputs, predicted)[0].numpy()
     top = np.nanmax(saliency, initial=0.0)
     return _Outputs(logits.softmax(dim=0).numpy(), layers, attention_of(subject, trace), saliency / (top or 1.0))
 
 
 def _result(
-    subject: Subject,
+    subject: TrainedModel,
     outputs: _Outputs,
     network: str,
     notes: list[str],

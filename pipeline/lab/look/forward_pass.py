@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.artifacts.paths import MODEL, TOKENS, tokenizer_of
 from pipeline.lab.look.classifier import ClassifierPass, classify_example, trained_kind, untrained_subject
 from pipeline.lab.look.request import Request, read_ids, token_text
-from pipeline.lab.trained_model import of_another_run, open_trained
+from pipeline.lab.provenance.check import other_run
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.schema import Params
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
     from pipeline.lab.look.activations import PassRecord
     from pipeline.networks.transformer import GPT
-    from pipeline.tokenizers.tokenizers import Tokenizer
+    from pipeline.tokenizers.base import Tokenizer
 
 TRAINED = MODEL.with_suffix(".safetensors")
 
@@ -69,9 +69,9 @@ def look(request: Request) -> ForwardPass | ClassifierPass:
     Raises:
         UserError: there is no such snapshot, or the tokenizer knows no character of the prompt.
     """
-    from pipeline.lab.studies.recipes import knobs_with
+    from pipeline.lab.studies.recipes import params_with
 
-    params, notes = knobs_with(request.knobs), list[str]()
+    params, notes = params_with(request.knobs), list[str]()
     if (params.task.kind if request.is_untrained else trained_kind(params)) != "language":
         return _classify(request, params, notes)
     if request.image is not None:
@@ -119,23 +119,25 @@ def _network(request: Request, params: Params, notes: list[str]) -> _Network:
     )
 
 
-def _trained(request: Request, params: Params, notes: list[str]) -> Subject:
+def _trained(request: Request, params: Params, notes: list[str]) -> TrainedModel:
     """The trained model or a snapshot, with a note if it is not of the knobs, code and data in this folder."""
-    subject = open_trained() if request.step == "last" else _snapshot(request.step, params)
-    notes += [line] if (line := of_another_run()) else []
+    from pipeline.inference.trained import open_trained
+
+    subject = open_trained(params.runtime) if request.step == "last" else _snapshot(request.step, params)
+    notes += [line] if (line := other_run(params)) else []
     return subject
 
 
-def _snapshot(step: str, params: Params) -> Subject:
+def _snapshot(step: str, params: Params) -> TrainedModel:
     """The snapshot of a step."""
-    if not TRAINED.exists():
-        open_trained()  # raises the error about the missing file
-
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.inference.trained import open_snapshots
+    from pipeline.inference.trained import open_snapshots, open_trained
+
+    if not TRAINED.exists():
+        open_trained(params.runtime)  # raises the error about the missing file
 
     wanted, saved = int(re.sub("[_,]", "", step)), list[int]()
-    for subject in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=1, toy=""):
+    for subject in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=1, toy_text=""):
         if subject.step == wanted:
             return subject
         saved.append(subject.step)
@@ -156,9 +158,9 @@ def _untrained(request: Request, params: Params) -> _Network:
 
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.lab.stand_ins.data_shape import data_of
-    from pipeline.networks.attention import use_kernel
+    from pipeline.networks.attention import set_attention_kernel
     from pipeline.networks.transformer import GPT
-    from pipeline.tokenizers.tokenizers import load as load_tokenizer
+    from pipeline.tokenizers.table import load as load_tokenizer
 
     data = data_of(params, request.vocabulary)
     is_tokenized = data.known == str(TOKENS)
@@ -166,7 +168,7 @@ def _untrained(request: Request, params: Params) -> _Network:
         raise _no_text()
     runtime = Runtime(params.runtime)
     model = GPT(params.model, data.vocabulary, torch.Generator().manual_seed(params.seed)).to(runtime.device)
-    use_kernel(model, runtime.attention)
+    set_attention_kernel(model, runtime.attention)
     tokenizer = load_tokenizer(tokenizer_of(TOKENS)) if is_tokenized else None
     return _Network(f"at initialization (seed {params.seed})", model, runtime, tokenizer, data.vocabulary)
 

@@ -10,7 +10,6 @@ from pipeline.lab.project import enter_project
 def repair() -> None:
     """Repair what a killed git or DVC left behind. ./run does this by itself."""
     enter_project()
-    from pipeline.lab.repair.repair import mend
 
-    for line in mend(Path.cwd()):
+    for line in repair_project(Path.cwd()):
         print(line)

@@ -81,7 +81,7 @@ def data_of(params: Params, vocabulary: int | None = None) -> Data:
     """
     kind, standing, path = params.task.kind, load(), meta_of(TOKENS)
     of_this_run = (params.task, params.prepare, params.tokenize) == (standing.task, standing.prepare, standing.tokenize)
-    if vocabulary is None and path.exists() and of_this_run and not Origin(Workspace()).turned("tokenize"):
+    if vocabulary is None and path.exists() and of_this_run and not Origin(Workspace()).knobs_changed_since("tokenize"):
         meta = read_json(path, "kind")
         if meta["kind"] == ("pixels" if kind == "vision" else params.tokenize.kind) and bool(meta.get("classes")) == (
             kind != "language"

@@ -29,30 +29,30 @@ def play(
     Without a name: list the studies.
     """
     enter_project()
-    from pipeline.lab.dvc import launch
+    from pipeline.lab.dvc import run_dvc
     from pipeline.lab.dvc.base_params import base_params
     from pipeline.lab.studies import entries, recipes
 
     if name is None:
-        print(entries.listing(entries.read_all()))
+        print(entries.listing(entries.read_entries()))
         return
-    if (entry := entries.find(name, entries.read_all())).sweep:
+    if (entry := entries.find_entry(name, entries.read_entries())).sweep:
         if experiment or queue:
             raise UserError(f"{name}: is a grid, not a single DVC experiment; leave out -n and --queue")
-        standing = recipes.with_entry(base_params(as_is=as_is), entry, set_param or [])
+        base = recipes.apply_entry(base_params(as_is=as_is), entry, set_param or [])
         from pipeline.lab.studies import report
 
-        print_notes(standing.said(recipes.own_knobs(entry, set_param or [])))
-        report.run_study(name, entry.sweep, standing, dry_run=dry_run)
+        print_notes(base.notes(recipes.overridden_knobs(entry, set_param or [])))
+        report.run_study(name, entry.sweep, base, dry_run=dry_run)
         return
-    standing = base_params(as_is=as_is)
-    commands = recipes.commands(name, set_param or [], experiment=experiment, queue=queue, standing=standing)
-    print_notes(standing.said(recipes.own_knobs(entry, set_param or [])))
+    base = base_params(as_is=as_is)
+    commands = recipes.experiment_commands(name, set_param or [], experiment=experiment, queue=queue, base=base)
+    print_notes(base.notes(recipes.overridden_knobs(entry, set_param or [])))
     if dry_run:
-        print(*map(launch.typed, commands), sep="\n")
+        print(*map(run_dvc.shell_line, commands), sep="\n")
         return
-    from pipeline.lab.experiments import guard
+    from pipeline.lab.experiments.command_check import check_command
 
     for command in commands:
-        guard.before(command)
-    sys.exit(launch.run(*commands))
+        check_command(command)
+    sys.exit(run_dvc.run_dvc(*commands))

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
-from pipeline.engine.block_execution import lacking
+from pipeline.engine.block_execution import missing_compiler
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.runtime.tuned import NEVER, Tuned, keep
+from pipeline.engine.runtime.tuned import NEVER, Tuned, save_tuned
 from pipeline.lab.stand_ins.dummy_task import MadeUp
 from pipeline.lab.tuning.timing import (
     Setting,
@@ -50,13 +50,13 @@ def tune(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -
             measure(training, settings, seconds, lambda share: bar.update(task, completed=share))
             best = fastest_setting(settings, default)
             # On a CPU it never paid off at the size of these networks.
-            compiling = compiling or (default_runtime.device.type == "cuda" and not lacking(default_runtime.device))
+            compiling = compiling or (default_runtime.device.type == "cuda" and not missing_compiler(default_runtime.device))
             compiled = measure_compiled(params, best, seconds / 4) if compiling else None
     console = Console()
     console.print(table(training.task, params.train.batch_size, [*settings, *([compiled] if compiled else [])], default))
     shape = f"width {params.model.width}, depth {params.model.depth}, {params.train.batch_size} {_examples(training.task)}"
     pays = break_even_steps(best, compiled) if compiled else None
-    keep(
+    save_tuned(
         Tuned(default_runtime.device.type, best.precision, best.threads, best.attention, pays, shape),
         default_runtime.device.type,
     )
@@ -77,7 +77,7 @@ def tune(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -
 def forget(params: Params) -> None:
     """Restore the meaning of `auto` on an untuned machine."""
     auto = with_auto_settings(params)
-    keep(None, Runtime(auto.runtime).device.type)
+    save_tuned(None, Runtime(auto.runtime).device.type)
     runtime = Runtime(auto.runtime, auto.train.precision)
     print(f"`auto` means again its default: {next(s for s in candidates(runtime) if matches(s, runtime))}")
 
