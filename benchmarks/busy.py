@@ -31,19 +31,19 @@ SPIN = "while True: pass"
 
 def measure(threads: int, seconds: float) -> float:
     """Tokens per second of the default recipe, in this process."""
-    from pipeline.engine.loop import update
+    from pipeline.engine.loop import train_step
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.engine.setup import objective_of, untrained_state
+    from pipeline.engine.setup import make_objective, untrained_state
     from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
     from pipeline.tasks.base import Shape
 
     params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), {"runtime.threads": threads}))
     runtime = Runtime(params.runtime, params.train.precision)
-    task = MadeUp(params, Shape(1024), objective_of(params.train, runtime, None), BatchMaker(params.seed, None))
+    task = MadeUp(params, Shape(1024), make_objective(params.train, runtime, None), BatchMaker(params.seed, None))
     progress = untrained_state(params.seed, task, params.model, params.train, runtime)
 
     def steps() -> int:
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         return progress.step
 
     for _ in range(3):  # kernels are chosen, memory is fetched, caches fill

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.bench import machine, table
 from pipeline.artifacts.checksums import seal, seal_folder, verified
-from pipeline.artifacts.paths import LEFT_BY
+from pipeline.artifacts.paths import READ_OUTS
 from pipeline.params.entry_point import entry_point
 from pipeline.params.yaml12 import read_yaml
 
@@ -34,7 +34,7 @@ def main() -> None:
     for stage, content in read_yaml(Path("dvc.yaml"))["stages"].items():
         outs = [out for out in map(Path, content["deps"]) if _left(out)]
         read = [file for out in outs for file in _files(out) if file.suffix not in (".safetensors", ".sha256")]
-        written = [file for out in LEFT_BY.get(stage, ()) for file in _files(out)]
+        written = [file for out in READ_OUTS.get(stage, ()) for file in _files(out)]
         reading = _fastest(lambda: [verified(file) for file in read])  # noqa: B023 (called at once)
         writing = _fastest(lambda: seal(stage)) if written else 0.0  # noqa: B023
         total += reading + writing
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _left(out: Path) -> bool:
-    return any(out in outs for outs in LEFT_BY.values())
+    return any(out in outs for outs in READ_OUTS.values())
 
 
 def _files(out: Path) -> list[Path]:

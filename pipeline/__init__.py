@@ -1,1 +1,1 @@
-"""Rally's pipeline: six doors (the stages of dvc.yaml) and the rooms behind them."""
+"""Rally's pipeline: a script for each stage of dvc.yaml, and the rooms (packages) that the scripts use."""

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
+    os.chdir(Path(__file__).absolute().parents[1])
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.diagnose", *sys.argv[1:]])
+
 from pipeline.artifacts import checksums, paths, reading, writing
 from pipeline.params.entry_point import entry_point
 from pipeline.params.load import load
@@ -10,7 +18,7 @@ from pipeline.readings import load_all, read_curve
 
 @entry_point
 def main() -> None:
-    """Say whether the run is healthy, and if not what it has, why that may be, and which experiment would tell."""
+    """Diagnose the run: healthy, or its symptoms, their likely causes, and the experiment that would confirm each."""
     params = load()
 
     from pipeline.doctor.case import Case, confusion, levels

@@ -1,4 +1,4 @@
-"""What makes two runs the same run: parameters, code and data, as one digest."""
+"""Digests: of a run (its parameters, code and data), of a tokenizer, and of cached results."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 
 
-def write_kept(path: Path, content: Mapping[str, Any]) -> None:
-    """Keep a result in this clone, with its own checksum, so that it need not be computed again."""
+def write_cached(path: Path, content: Mapping[str, Any]) -> None:
+    """Cache a result in this clone, with its own checksum."""
     write_json(path, {"content": content, "sha256": digest(content)})
 
 
-def read_kept(path: Path) -> dict[str, Any] | None:
-    """A result that `write_kept` kept; None where there is none, or a damaged one, which is as good as none."""
+def read_cached(path: Path) -> dict[str, Any] | None:
+    """A result of `write_cached`; None if it is missing or damaged."""
     try:
         kept = read_json(path, "content", "sha256")
     except UserError:
@@ -32,16 +32,15 @@ def read_kept(path: Path) -> dict[str, Any] | None:
 
 
 def digest(content: Any) -> str:
-    """The sha256 of what JSON says, however it is laid out."""
+    """The SHA-256 of content as canonical JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def tokenizer_digest(content: Mapping[str, Any]) -> str:
-    """The sha256 of what decides the ids in a tokenizer.json, however it was saved.
+    """The SHA-256 of the parts of a tokenizer.json that determine the ids, whatever version of the library saved it.
 
-    Other versions of the library lay merges out otherwise and leave out what is null or false. How texts are shortened and
-    filled up (a call of transformers leaves both in the file), what is put around them, and how ids become text again, all
-    that changes no id of a text.
+    Versions differ in the layout of merges, and some leave out null and false. Truncation and padding (which a call of
+    transformers leaves in the file), the post-processor and the decoder do not change the ids of a text.
     """
     model = {key: value for key, value in dict(content.get("model") or {}).items() if value not in (None, False, "", 0)}
     merges = model.get("merges", [])
@@ -50,29 +49,35 @@ def tokenizer_digest(content: Mapping[str, Any]) -> str:
     return digest([model, content.get("normalizer"), content.get("pre_tokenizer"), sorted(added, key=str)])
 
 
-def identity(stage: str, params: Mapping[str, Any], places: Mapping[str, Path] | None = None) -> str:
-    """The name of a run: a digest of the stage's parameters, data and code. Equal names promise equal results.
+def run_identity(stage: str, params: Mapping[str, Any], places: Mapping[str, Path] | None = None) -> str:
+    """The identity of a run: a digest of the stage's parameters, data and code. Equal identities mean equal results.
 
-    What the code and the data are is what dvc.yaml says they are (its `deps`); a law of the house keeps that true.
+    Code and data are the stage's deps in dvc.yaml, which a test keeps complete.
 
     Args:
         stage: a stage of dvc.yaml.
         params: the values of the sections that the stage lists.
-        places: where a dependency lies, by its name in dvc.yaml, if not there.
+        places: other paths for dependencies, by their names in dvc.yaml.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Raises:
+        UserError: a dependency is missing.
     """
     digest = hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode())
     for dependency in sorted(map(str, read_yaml(Path("dvc.yaml"))["stages"][stage]["deps"])):
-        path = (places or {}).get(dependency) or _named_by(dependency, params)
+        path = (places or {}).get(dependency) or _path_of(dependency, params)
         if path == NONE:
             continue
         if not path.exists():
-            raise UserError(f"{dependency.strip('${}')}: there is no '{path}' here")
+            raise UserError(f"{dependency.strip('${}')}: '{path}' does not exist")
         digest.update(f"{dependency} {sha256_of(path)}\n".encode())
     return digest.hexdigest()[:32]
 
 
-def _named_by(dependency: str, params: Mapping[str, Any]) -> Path:
-    """A dependency of dvc.yaml as a path; ${section.knob} stands for what the knob says."""
+def _path_of(dependency: str, params: Mapping[str, Any]) -> Path:
+    """The path of a dependency in dvc.yaml; ${section.knob} stands for the value of the knob."""
     if not (knob := re.fullmatch(r"\$\{(\w+)\.(\w+)\}", dependency)):
         return Path(dependency)
     return Path(params.get(knob[1], {}).get(knob[2], NONE))

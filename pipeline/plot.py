@@ -1,6 +1,14 @@
-"""How does it look? metrics -> plots/report.html, plots/doctor.png, plots/pictures/*.png."""
+"""The stage plot: metrics -> plots/report.html, plots/doctor.png, plots/pictures/*.png."""
 
 from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
+    os.chdir(Path(__file__).absolute().parents[1])
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.plot", *sys.argv[1:]])
 
 from pipeline.params.entry_point import entry_point
 from pipeline.params.load import load
@@ -8,7 +16,7 @@ from pipeline.params.load import load
 
 @entry_point
 def main() -> None:
-    """Draw every curve and reading of the run, and put all of it on one page."""
+    """Draw every curve and reading of the run, and write the report."""
     params = load()
     from pipeline.artifacts.paths import DIAGNOSIS_PICTURE, PICTURES, REPORT
     from pipeline.artifacts.writing import write_bytes, write_text

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
+    os.chdir(Path(__file__).absolute().parents[1])
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.probe", *sys.argv[1:]])
+
 from pipeline.artifacts import checksums, paths, writing
 from pipeline.params.entry_point import entry_point
 from pipeline.params.load import load
@@ -10,7 +18,7 @@ from pipeline.readings import save
 
 @entry_point
 def main() -> None:
-    """Put every question of the table to the model as it was along its training."""
+    """Run every probe of the table on every snapshot."""
     params = load()
 
     from pipeline.engine.runtime.runtime import Runtime
@@ -24,7 +32,7 @@ def main() -> None:
         paths.MODEL.parent,
         Runtime(params.runtime),
         sequences=knobs.sequences,
-        toy=knobs.toy_text,
+        toy_text=knobs.toy_text,
         sharpness_iterations=knobs.sharpness_iterations,
     )
     sizes = [file.stat().st_size for file in paths.SNAPSHOTS.glob("*.safetensors")]
@@ -33,7 +41,7 @@ def main() -> None:
     for reading in readings.values():
         save(reading)
     checksums.seal("probe")
-    # Under one name, so that tables of experiments can leave them out together.
+    # Under one key, so that tables of experiments can leave them out together.
     writing.write_json(paths.PROBE_METRICS, {"readings": as_metrics(readings)})
     print(f"{paths.READINGS}: {', '.join(readings)}")
 

@@ -1,4 +1,4 @@
-"""How far is it? Long work shown as it goes: a live bar in a terminal, plain lines elsewhere. Nothing here is a result."""
+"""Progress of long work: a live bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from contextlib import AbstractContextManager
 from pipeline.params.errors import printable
 
 Advance = Callable[[int], None]
-"""Says that so many more bytes are done."""
+"""Called with the number of further bytes that are done."""
 
 Follow = Callable[[str, int | None], AbstractContextManager[Advance]]
-"""Follows one piece of work: (what it is, how many bytes in all, None = not known) -> a block in which to advance."""
+"""(description of the work, its size in bytes or None if unknown) -> a block in which to call Advance."""
 
-SECONDS = 5.0  # between two plain lines: short work says nothing at all
+INTERVAL = 5.0  # seconds between two plain lines; shorter work prints nothing
 
 
 def follower(kind: str) -> Follow:
-    """A bar, lines or nothing, as the knob `runtime.progress` says."""
+    """A bar, lines or nothing, by the knob `runtime.progress`."""
     if kind == "auto":
         kind = "bar" if sys.stderr.isatty() else "lines"
-    ways: dict[str, Follow] = {"bar": _bar, "lines": functools.partial(_lines, SECONDS), "none": _silence}
+    ways: dict[str, Follow] = {"bar": _bar, "lines": functools.partial(_lines, INTERVAL), "none": _silence}
     return ways[kind]
 
 
 def say(line: str) -> None:
-    """A line of its own on standard error."""
+    """Print a line to standard error."""
     print(printable(line), file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,6 @@
-"""What a measurement is: named numbers on named axes, with the form in which it is drawn.
+"""Readings: arrays of numbers with named axes, and the form in which they are drawn. No torch.
 
-A probe makes readings, the plot stage draws any of them by its form; so a new diagnostic touches one room.
-The ground of the house: no torch, nothing of ours but artifacts and params.
+A probe makes readings, and the stage plot draws any of them by its form, so that a new probe needs no new drawing code.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.artifacts.checksums import left_in, way_back
+from pipeline.artifacts.checksums import how_to_restore, listed_files
 from pipeline.artifacts.paths import READINGS
 from pipeline.artifacts.reading import read_json, read_text
 from pipeline.artifacts.writing import rounded, write_json
@@ -30,16 +29,16 @@ lines: values [series, x]: a line for each entry of the first axis over the last
 heat:  values [y, x]: colours; one picture that shows a whole training at a glance.
 maps:  values [row, column, y, x]: small colour maps in a grid, such as attention by layer and head.
 points: values [series, point, 2]: a point for each pair of numbers, coloured by series; the last axis names the two. A series
-    that has fewer points than others ends in pairs of None.
+    that has fewer points than others is filled up with pairs of None.
 """
 
 About = Literal["signal", "gradients", "attention", "prediction", "samples", "other"]
-"""What a reading asks after: what runs through the layers, moves them, is looked at by heads, comes out, is written."""
+"""The part of the model that a reading is about: activations, gradients, attention heads, predictions, samples."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A dimension of a reading: its name with its unit, and what stands at each place (numbers or words)."""
+    """A dimension of a reading: its name with its unit, and the label of each position (a number or a word)."""
 
     name: str
     ticks: Sequence[float | int | str]
@@ -47,12 +46,18 @@ class Axis:
 
 @dataclass(frozen=True)
 class Reading:
-    """Numbers with a name, axes, and a form to be drawn in.
+    """An array of numbers with a name, axes, and the form in which it is drawn.
 
-    `values` are nested lists, one level an axis; a number that is not finite is None. `says` is one sentence for the
-    person who looks at the picture: what it shows and what is healthy. `quantity` names the numbers with their unit.
-    `about` is what is asked after, so that what belongs together stands together. `span` are two numbers that the colours of
-    a map reach at least (0 and 1 of a share), so that what is next to nothing looks like it, and runs compare.
+    Attributes:
+        name: also the name of its file.
+        form: see Form.
+        quantity: what the numbers are, with their unit.
+        says: one sentence for the reader of the picture: what it shows, and what is healthy.
+        axes: one for each level of `values`.
+        values: nested lists; a number that is not finite is None.
+        logarithmic: whether the values are drawn on a logarithmic scale.
+        about: the part of the model, by which the report groups readings.
+        span: two numbers that the colour scale of a map must include (0 and 1 for a share), so that runs can be compared.
 
     >>> layers, steps = Axis("layer", ["block 1", "block 2"]), Axis(STEP, [0, 10, 20])
     >>> Reading("norm", "heat", "L2 norm", "Healthy: 1 to 10.", (layers, steps), [[1.0, 2.0, 3.0], [1.5, None, 4.0]]).about
@@ -95,11 +100,11 @@ def finite(values: Any) -> Any:
     return rounded(float(values), 4) if math.isfinite(values) else None
 
 
-STEP = "step"  # the axis along which the readings of a training are joined
+STEP = "step"  # the axis along which the readings of several steps are joined
 
 
 def column(name: str, down: Axis, numbers: Sequence[float], step: int, **said: Any) -> Reading:
-    """What was measured at one step, a number a layer or a head: a heat map of one column.
+    """A measurement at one step with a number per layer or head: a heat map of one column.
 
     >>> column("norm", Axis("layer", [1, 2]), [0.5, 0.25], 10, quantity="L2 norm", says="Healthy: below 1.").values
     [[0.5], [0.25]]
@@ -108,7 +113,7 @@ def column(name: str, down: Axis, numbers: Sequence[float], step: int, **said: A
 
 
 def point(name: str, numbers: Mapping[str, float], step: int, **said: Any) -> Reading:
-    """What was measured at one step, a number a line: lines of one point.
+    """A measurement at one step with named numbers: lines of one point each.
 
     >>> point("loss", {"train": 1.5, "validation": 1.75}, 10, quantity="nats", says="Healthy: close.").axes[0].ticks
     ['train', 'validation']
@@ -118,7 +123,7 @@ def point(name: str, numbers: Mapping[str, float], step: int, **said: Any) -> Re
 
 
 def over_training(readings: Sequence[Reading]) -> Reading:
-    """The readings of some steps as one: joined along the axis of the steps, on which each has its own.
+    """Readings of several steps as one, concatenated along their axis of steps.
 
     >>> layers, about = Axis("layer", [1, 2]), {"quantity": "L2 norm", "says": "Healthy: below 1."}
     >>> whole = over_training([column("norm", layers, [0.1 * step, 1.0], step, **about) for step in (1, 2, 3)])
@@ -129,14 +134,14 @@ def over_training(readings: Sequence[Reading]) -> Reading:
     along = [axis.name for axis in first.axes].index(STEP)
     steps = Axis(STEP, [step for reading in readings for step in reading.axes[along].ticks])
     axes = (*first.axes[:along], steps, *first.axes[along + 1 :])
-    return replace(first, axes=axes, values=_joined([reading.values for reading in readings], along))
+    return replace(first, axes=axes, values=_concatenate([reading.values for reading in readings], along))
 
 
-def _joined(values: Sequence[list[Any]], along: int) -> list[Any]:
-    """Nested lists put one behind another at a depth."""
+def _concatenate(values: Sequence[list[Any]], along: int) -> list[Any]:
+    """Nested lists concatenated along an axis."""
     if along == 0:
         return [line for one in values for line in one]
-    return [_joined(lines, along - 1) for lines in zip(*values, strict=True)]
+    return [_concatenate(lines, along - 1) for lines in zip(*values, strict=True)]
 
 
 def save(reading: Reading, folder: Path = READINGS) -> None:
@@ -144,28 +149,28 @@ def save(reading: Reading, folder: Path = READINGS) -> None:
     write_json(folder / f"{reading.name}.json", asdict(reading))
 
 
-def of_json(content: Mapping[str, Any]) -> Reading:
-    """A reading as `save` wrote it."""
+def from_json(content: Mapping[str, Any]) -> Reading:
+    """A reading from the JSON that `save` writes."""
     return Reading(**{**content, "axes": tuple(Axis(**axis) for axis in content["axes"])})
 
 
 def load_all(folder: Path = READINGS) -> list[Reading]:
-    """Every reading of a run, by name."""
-    return [of_json(read_json(path)) for path in left_in(folder, ".json")]
+    """All readings of a run, sorted by name."""
+    return [from_json(read_json(path)) for path in listed_files(folder, ".json")]
 
 
 def read_curve(path: Path) -> Curve:
     """The columns of a CSV file of numbers.
 
     Raises:
-        UserError: it is missing, or holds something else.
+        UserError: it is missing, or is not a table of numbers.
     """
     text = read_text(path)
     try:
         rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
         return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
     except (ValueError, TypeError, AttributeError, csv.Error):
-        raise UserError(f"{path}: is damaged (no table of numbers); {way_back(path)}") from None
+        raise UserError(f"{path}: is damaged (not a table of numbers); {how_to_restore(path)}") from None
 
 
 def _number(text: str) -> float | None:

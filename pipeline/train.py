@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
+    os.chdir(Path(__file__).absolute().parents[1])
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.train", *sys.argv[1:]])
+
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +26,12 @@ if TYPE_CHECKING:
 
 @entry_point
 def main() -> None:
-    """Train the model that params.yaml describes, from where an interrupted run of the same stopped."""
-    parent = os.getppid()  # before torch's two seconds, in which it may be killed
+    """Train the model that params.yaml describes, resuming an interrupted run of the same identity."""
+    parent = os.getppid()  # before torch is imported, during which the parent may be killed
     params = load()
     wanted = "image" if params.task.kind == "vision" else "vocabulary"
     meta = reading.read_json(paths.meta_of(paths.TOKENS), wanted)
-    reads = reading.made_for(paths.TOKENS)  # before the first step, for a damaged tokenizer is refused
+    input_sha256 = reading.input_sha256(paths.TOKENS)  # before the first step, because a damaged tokenizer is an error
 
     from pipeline.engine.checkpoint import Checkpoints
     from pipeline.engine.display import display
@@ -38,54 +44,54 @@ def main() -> None:
     train = params.train
     runtime = Runtime(params.runtime, train.precision)
     described = params.model_dump(include={"seed", "task", "model", "train"}) | {"precision": runtime.precision}
-    run = identity.identity("train", described)
+    run = identity.run_identity("train", described)
     progress, task = build_training(params.seed, params.task.kind, params.model, train, paths.TOKENS, runtime)
-    with runtime.enough_memory():  # before a checkpoint is restored, so that a resumed run finds what an unbroken one did
+    with runtime.enough_memory():  # before a checkpoint is restored, so that a resumed run finds the same
         sanity = numbers_at_start(progress.model, task, drawn=train.init_from == str(paths.NONE))
     writing.write_json(paths.SANITY, sanity)
     with Checkpoints(run) as checkpoints:
         resumed = checkpoints.restore(progress)
         shown = display(params.runtime.progress, train.steps, progress.step, progress.targets, task.unit)
         if runtime.tuned:
-            shown.say(f"as `rally tune-device` found it fastest: {runtime}")
+            shown.say(f"tuned by `rally autotune`: {runtime}")
         for line in formatted(sanity):
             shown.say(line)
         if resumed:
-            shown.say(f"going on from the checkpoint at step {progress.step:,} of {train.steps:,}")
-        journal = TrainingRecorder(train, task, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
+            shown.say(f"resuming from the checkpoint at step {progress.step:,} of {train.steps:,}")
+        recorder = TrainingRecorder(train, task, checkpoints, shown, params.runtime.checkpoint_seconds, parent)
         first, start = progress.step, time.perf_counter()
         try:
             with runtime.enough_memory():
-                fit(progress, task, train, params.seed, runtime, journal)
+                fit(progress, task, train, params.seed, runtime, recorder)
         except Interrupted:
             checkpoints.save(progress)
-            shown.say(f"stopped and saved at step {progress.step:,} of {train.steps:,}; the same command goes on from here")
-            sys.exit(128 + (journal.signal or 0))
+            shown.say(f"interrupted and saved at step {progress.step:,} of {train.steps:,}; the same command resumes")
+            sys.exit(128 + (recorder.signal or 0))
         finally:
             shown.close()
         if progress.stopped:
-            shown.say(f"given up at step {progress.step:,} of {train.steps:,}: {progress.stopped}")
-        # What it took is no result (the same run takes another time elsewhere), so it stands in no out.
+            shown.say(f"stopped early at step {progress.step:,} of {train.steps:,}: {progress.stopped}")
+        # The duration is not a result (it differs between machines), so it is not in any out.
         took = {"seconds": time.perf_counter() - start, "steps": progress.step - first, "precision": runtime.precision}
-        writing.write_json(paths.private("timings") / f"{run}.json", took)
+        writing.write_json(paths.private_folder("timings") / f"{run}.json", took)
         checkpoints.save(progress)
-        _publish(params, meta, reads, progress, journal)
-        checkpoints.keep_only()
+        _publish(params, meta, input_sha256, progress, recorder)
+        checkpoints.delete_other_runs()
 
 
-def _publish(params: Params, meta: dict[str, Any], reads: str, progress: Progress, journal: TrainingRecorder) -> None:
+def _publish(params: Params, meta: dict[str, Any], input_sha256: str, progress: Progress, recorder: TrainingRecorder) -> None:
     from pipeline.networks.weights import save_weights
     from pipeline.tasks.base import Shape
 
     with progress.optimizer.eval_weights():
         sha256 = save_weights(progress.model, paths.MODEL.with_suffix(".safetensors"))
     made_by = params.model_dump(include={"seed", "model", "train"})
-    about = made_by | {"task": params.task.kind, "tokenizer": reads} | Shape.of(meta).as_json()
+    about = made_by | {"task": params.task.kind, "tokenizer": input_sha256} | Shape.of(meta).as_json()
     writing.write_json(paths.MODEL.with_suffix(".json"), about | {"step": progress.step, "sha256": sha256})
-    journal.publish_snapshots(progress)
+    recorder.publish_snapshots(progress)
     if progress.stopped and progress.good:
-        journal.publish_good(progress, about)
-    journal.write_curves(progress)
+        recorder.publish_good(progress, about)
+    recorder.write_curves(progress)
     checksums.seal("train")
 
 

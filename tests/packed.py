@@ -1,4 +1,4 @@
-"""Archives as the package index has them, small: what each data set of a package reads, and nothing else."""
+"""Small archives in the form of the package index, with what each data set reads from its package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from test_fetch import sha256
+from test_download import sha256
 
 from pipeline.corpus.sources.published.language_id import LANGUAGES, LanguageId
 from pipeline.corpus.sources.published.manuals import Manuals

@@ -1,4 +1,4 @@
-"""A small project whose stages DVC seems to have run: dvc.yaml, params.yaml, files, and the dvc.lock that fits them."""
+"""A small project as if DVC had run its stages: dvc.yaml, params.yaml, outs, and the matching dvc.lock."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def md5(content: bytes) -> str:
 
 
 def recorded(root: Path, path: str) -> dict[str, Any]:
-    """What DVC writes down of a path: written here once more, from its documentation."""
+    """The entry of a path in dvc.lock, by DVC's documentation and independent of its code."""
     place = root / path
     if place.is_file():
         return {"path": path, "hash": "md5", "md5": md5(place.read_bytes()), "size": place.stat().st_size}
@@ -63,7 +63,7 @@ def recorded(root: Path, path: str) -> dict[str, Any]:
 
 
 def record(root: Path, *stages: str) -> None:
-    """Write of these stages what DVC would after a run; of others leave what stood there."""
+    """Write the entries of these stages to dvc.lock, as DVC does after a run; the others stay as they are."""
     values = yaml.safe_load((root / "params.yaml").read_text())
     lock = yaml.safe_load((root / "dvc.lock").read_text()) if (root / "dvc.lock").exists() else {"stages": {}}
     for name in stages or STAGES:
@@ -86,7 +86,7 @@ def write(root: Path, path: str, content: str) -> None:
     (root / path).write_text(content)
 
 
-def turn(root: Path, **changes: Any) -> None:
+def set_knobs(root: Path, **changes: Any) -> None:
     values = yaml.safe_load((root / "params.yaml").read_text())
     for name, value in changes.items():
         section, _, knob = name.partition("__")
@@ -98,7 +98,7 @@ def turn(root: Path, **changes: Any) -> None:
 
 
 def leave_recorded_run(root: Path) -> Path:
-    """A project in which every stage ran."""
+    """A project in which every stage has run."""
     for path, content in FILES.items():
         write(root, path, content)
     (root / "params.yaml").write_text(yaml.safe_dump(KNOBS | {"runtime": {"threads": 1}}))

@@ -1,4 +1,4 @@
-"""The checksums of files that a test wrote in the place of the stages."""
+"""Checksums for files that a test writes in place of the stages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import contextlib
 from pathlib import Path
 
 from pipeline.artifacts.checksums import seal
-from pipeline.artifacts.paths import LEFT_BY
+from pipeline.artifacts.paths import READ_OUTS
 
 
 def sealed(folder: Path) -> Path:
-    """A project, once the checksums were written down of all that the stages would have left there."""
+    """Record the checksums of all outs in a project, as the stages do; returns the project."""
     with contextlib.chdir(folder):
-        for stage in LEFT_BY:
+        for stage in READ_OUTS:
             seal(stage)
     return folder

@@ -1,10 +1,10 @@
-"""A run that is small enough for a test: knobs, data of every kind of task, progress."""
+"""Small runs for tests: parameters, data of every kind of task, training states, the list of stages."""
 
 from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,10 @@ from pipeline.tasks.base import Task
 
 TOP = Path(__file__).parent.parent
 VOCABULARY = 11
-PART = 10  # tokens of each part of the training text, as curricula see it
-CLASSES, SIDE = 3, 6  # of small labelled texts and images: how many classes; pixels from edge to edge
+PART = 10  # tokens of each part of the training text, by which curricula open it
+CLASSES, SIDE = 3, 6  # of small labelled texts and images: number of classes; side of an image, pixels
 
-# What a small run of each kind turns: what holds for one kind of task is tested over all of them.
+# The overrides of a small run of each kind of task; what holds for all kinds is tested for each.
 KINDS: dict[str, dict[str, Any]] = {
     "language": {},
     "classify": {"task__kind": "classify", "prepare__dataset": "dyck"},
@@ -43,16 +43,23 @@ SMALL = {
 }
 
 
+def stages(*first: str, without: Collection[str] = ()) -> list[str]:
+    """The stages of dvc.yaml in its order, but for those that are to come first, and those that are to be left out."""
+    known = list(read_yaml(TOP / "dvc.yaml")["stages"])
+    assert {*first, *without} <= set(known)
+    return [stage for stage in dict.fromkeys([*first, *known]) if stage not in without]
+
+
 @functools.cache
-def _standing() -> dict[str, Any]:
-    """params.yaml, read once: a quarter of a small test went into reading it."""
+def _base_params() -> dict[str, Any]:
+    """params.yaml, read once, because reading it takes a quarter of a small test."""
     values: dict[str, Any] = read_yaml(TOP / "params.yaml")
     return values
 
 
 def knobs(**changes: Any) -> Params:
-    """params.yaml, made small, with changes such as model__width=32."""
-    values = copy.deepcopy(_standing())
+    """params.yaml with SMALL and changes such as model__width=32."""
+    values = copy.deepcopy(_base_params())
     for section, small in SMALL.items():
         values[section] |= small
     for name, value in changes.items():
@@ -66,7 +73,7 @@ def knobs(**changes: Any) -> Params:
 
 
 def write_tokens(folder: Path, tokens: int = 400, vocabulary: int = VOCABULARY) -> Path:
-    """Token files in which the next id mostly follows from the last, so that there is something to learn."""
+    """Token files in which the last id mostly determines the next, so that there is something to learn."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
     for split in SPLITS:
@@ -85,9 +92,9 @@ def write_parts(folder: Path, ends: np.ndarray, generator: np.random.Generator) 
 
 
 def write_labelled(folder: Path, texts: int = 60) -> Path:
-    """Texts of 2 to 18 ids and an end, some of them longer than the context; most ids of a text are those of its class.
+    """Texts of 2 to 18 ids and an end token, some longer than the context; most ids of a text are typical of its class.
 
-    The higher its number, the rarer a class.
+    Classes with a higher index are rarer.
     """
     folder.mkdir(parents=True, exist_ok=True)
     generator, end = np.random.default_rng(0), VOCABULARY - 1
@@ -109,7 +116,7 @@ def write_labelled(folder: Path, texts: int = 60) -> Path:
 
 
 def write_images(folder: Path, images: int = 60) -> Path:
-    """Noisy images, each with a bright stripe where its class says."""
+    """Noisy images, each with a bright stripe at the place of its class."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
     counts = {split: images if split == "train" else images // 3 for split in SPLITS}
@@ -129,7 +136,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {"language": write_tokens, "classif
 
 
 def started(params: Params, folder: Path) -> tuple[Progress, Task, Runtime]:
-    """A training before its first step, over the data in a folder (written if it is not there)."""
+    """A training before its first step, on the data in a folder (written if missing)."""
     if not (folder / "meta.json").exists():
         WRITERS[params.task.kind](folder)
     runtime = Runtime(params.runtime, params.train.precision if params.train.precision != "auto" else "float32")
@@ -137,8 +144,8 @@ def started(params: Params, folder: Path) -> tuple[Progress, Task, Runtime]:
     return progress, task, runtime
 
 
-class Keeping:
-    """A keeper that keeps nothing, and stops the training before the step after `last`, if there is such."""
+class StopAfter:
+    """A callback that records nothing, and stops the training after the step `last`, if there is one."""
 
     def __init__(self, last: int | None = None) -> None:
         self.last, self.step = last, 0
@@ -151,23 +158,23 @@ class Keeping:
 
 
 def assert_resumes(params: Params, folder: Path, last: int = 5) -> tuple[Progress, Task]:
-    """A training that is interrupted, and gone on with elsewhere, ends to the bit where an unbroken one does.
+    """Assert that an interrupted and resumed training ends with the same bits as an uninterrupted one.
 
     Args:
-        last: steps that are taken before the interruption.
+        last: number of steps before the interruption.
 
     Returns:
-        the unbroken one.
+        the uninterrupted one.
     """
     unbroken, task, runtime = started(params, folder)
-    fit(unbroken, task, params.train, params.seed, runtime, Keeping())
+    fit(unbroken, task, params.train, params.seed, runtime, StopAfter())
     first, again, runtime = started(params, folder)
     with pytest.raises(Interrupted):
-        fit(first, again, params.train, params.seed, runtime, Keeping(last))
+        fit(first, again, params.train, params.seed, runtime, StopAfter(last))
     assert first.step == last
     second, again, runtime = started(params, folder)
     second.restore({name: tensor.clone() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, again, params.train, params.seed, runtime, Keeping())
+    fit(second, again, params.train, params.seed, runtime, StopAfter())
     assert same(second.tensors(), unbroken.tensors())
     assert second.numbers() == unbroken.numbers()
     return unbroken, task

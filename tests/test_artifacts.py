@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.artifacts.checksums import check_sha256, sha256_of
-from pipeline.artifacts.reading import json_of, read_json
-from pipeline.artifacts.writing import rounded, write_json, writing
+from pipeline.artifacts.reading import load_json, read_json
+from pipeline.artifacts.writing import atomic_write, rounded, write_json
 from pipeline.params.errors import UserError
 from pipeline.readings import Axis, Reading, finite, load_all, over_training, save
 
@@ -49,7 +49,7 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path: Pat
     path.write_text("old")
 
     def fail() -> None:
-        with writing(path) as file:
+        with atomic_write(path) as file:
             file.write(b"half of the new")
             raise RuntimeError
 
@@ -67,7 +67,7 @@ def test_a_damaged_file_is_told_from_the_one_that_was_written(tmp_path: Path) ->
     with pytest.raises(UserError, match="damaged"):
         check_sha256(path, expected)
     path.unlink()
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="not found"):
         check_sha256(path, expected)
 
 
@@ -83,7 +83,7 @@ def test_a_json_file_that_is_none_is_refused_in_one_line(content: str, tmp_path:
 def test_json_that_python_could_not_show_again_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(ValueError):
-        json_of(tmp_path / "a.json")
+        load_json(tmp_path / "a.json")
     with pytest.raises(UserError, match="is damaged"):
         read_json(tmp_path / "a.json")
 
@@ -91,7 +91,7 @@ def test_json_that_python_could_not_show_again_is_refused_in_one_line(content: s
 def test_json_as_deep_as_a_report_is_read(tmp_path: Path) -> None:
     content = json.loads('{"a": [' * 20 + "1" + "]}" * 20)
     write_json(tmp_path / "a.json", content)
-    assert json_of(tmp_path / "a.json") == content
+    assert load_json(tmp_path / "a.json") == content
 
 
 def test_the_checksum_of_a_folder_follows_names_and_contents_and_no_caches(tmp_path: Path) -> None:

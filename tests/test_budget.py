@@ -31,7 +31,7 @@ from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import CharTokenizer
 
 TOP = Path(__file__).parents[1]
 
@@ -130,7 +130,7 @@ def test_texts_and_images_that_are_there_are_counted_one_by_one(project: Path) -
         return load()
 
     params = turned(task__kind="classify", prepare__dataset="dyck", tokenize__kind="char")
-    leave_texts(TOKENS, Characters.learn([TEXT], 0, has_end=True))
+    leave_texts(TOKENS, CharTokenizer.learn([TEXT], 0, has_end=True))
     write_json(meta_of(TOKENS), json.loads(meta_of(TOKENS).read_text()) | {"kind": "char"})
     seal("tokenize")
     texts = data_of(params)
@@ -315,4 +315,4 @@ def test_a_program_can_read_the_budget_of_a_study_with_a_knob_turned(project: Pa
 
 def test_a_wrong_knob_is_refused_before_anything_is_reckoned(project: Path) -> None:
     done = rally("budget", "-S", "model.heads=5")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "model.heads: 5 does not divide width 128\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "model.heads: 5 does not divide width 128; use 4\n")

@@ -1,4 +1,4 @@
-"""Nothing is lost: checkpoints are whole or not there, damaged ones are passed over, and each run finds only its own."""
+"""Checkpoints: intact or absent, damaged ones skipped, and each run resumes only from its own."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from small import KINDS, SMALL, TOP, WRITERS, knobs, same, started, write_tokens
 
 from pipeline import identity
 from pipeline.artifacts import checksums
-from pipeline.engine.checkpoint import KEPT, Checkpoints, Progress
-from pipeline.engine.loop import update
+from pipeline.engine.checkpoint import CHECKPOINTS_KEPT, Checkpoints, Progress
+from pipeline.engine.loop import train_step
 from pipeline.params.yaml12 import read_yaml
 
 
@@ -39,7 +39,7 @@ def after(steps: int, folder: Path) -> Progress:
     params = knobs()
     progress, task, runtime = started(params, folder / "tokens")
     for _ in range(steps):
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     return progress
 
 
@@ -59,7 +59,7 @@ def test_only_the_newest_two_are_kept(root: Path) -> None:
             progress.step = step
             checkpoints.save(progress)
         assert [path.name[:14] for path in sorted(checkpoints.folder.glob("step-*"))] == ["step-000000004", "step-000000030"]
-    assert KEPT == 2
+    assert CHECKPOINTS_KEPT == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "one bit", "empty"])
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_checkpoint_is_passed_over_though_its_name_carries_its
             (checkpoints.folder / name).write_bytes(content)
         assert checkpoints.restore(found := after(0, root))
     assert found.step == 1
-    assert len(said) == 3 and all("is no checkpoint of ours; going back to the one before it" in line for line in said)
+    assert len(said) == 3 and all("is not a checkpoint of this version; using the one before it" in line for line in said)
 
 
 @pytest.mark.parametrize("damage", ["lost", "one bit"])
@@ -98,8 +98,8 @@ def test_a_checkpoint_whose_snapshots_are_not_whole_is_passed_over(damage: str, 
     with Checkpoints("run", say=said.append) as checkpoints:
         early, late = after(2, root), after(5, root)
         checkpoints.save(early)
-        checkpoints.keep_snapshot(late)
-        checkpoints.keep_snapshot(late)
+        checkpoints.save_snapshot(late)
+        checkpoints.save_snapshot(late)
         assert len(late.snapshots) == 1
         checkpoints.save(late)
         [snapshot] = checkpoints.snapshots.iterdir()
@@ -154,7 +154,7 @@ def test_runs_that_finished_long_ago_and_runs_long_abandoned_are_forgotten(root:
         long_ago = time.time() - (age + 1) * 3600 - (40 * 86400 if name == "abandoned" else 0)
         os.utime(folder, (long_ago, long_ago))
     with Checkpoints("run") as checkpoints:
-        checkpoints.keep_only(finished=3)
+        checkpoints.delete_other_runs(finished=3)
     assert {path.name for path in (root / ".rally/checkpoints").iterdir()} == {"run", "new", "old", "interrupted"}
 
 
@@ -256,7 +256,7 @@ def test_killed_at_any_moment_the_same_command_ends_where_an_unbroken_run_does(l
     process = train(lab)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
-    assert "going on from the checkpoint at step" in said
+    assert "resuming from the checkpoint at step" in said
     assert "sound: loss at the start " in said
     assert outs(lab) == unbroken
 
@@ -275,7 +275,7 @@ def test_killed_a_training_of_another_kind_ends_where_an_unbroken_one_does(kind:
     process = train(lab)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
-    assert "going on from the checkpoint at step" in said and re.search(r"\d% right  [\d,]+ examples/s", said)
+    assert "resuming from the checkpoint at step" in said and re.search(r"accuracy [\d.]+%  [\d,]+ examples/s", said)
     assert outs(lab) == unbroken
     metrics, rows = json.loads((lab / "metrics/train.json").read_text()), (lab / "metrics/validation.csv").read_text()
     assert metrics["validation_accuracy"] == float(rows.splitlines()[-1].rpartition(",")[2])
@@ -289,10 +289,10 @@ def test_asked_to_stop_it_saves_says_so_and_loses_no_step(number: signal.Signals
     process.send_signal(number)
     said = process.communicate(timeout=10)[1]
     assert process.returncode == 128 + number
-    assert "stopped and saved at step" in said
+    assert "interrupted and saved at step" in said
     assert not (lab / "models/trained/model.json").exists()
     process = train(lab)
-    assert "going on from the checkpoint at step" in process.communicate(timeout=120)[1]
+    assert "resuming from the checkpoint at step" in process.communicate(timeout=120)[1]
     assert outs(lab) == unbroken
 
 
@@ -319,7 +319,7 @@ def test_a_stage_whose_dvc_was_killed_saves_and_stops(lab: Path) -> None:
     dvc = a_dvc(lab)
     wait_for_step(lab, 5, dvc)
     dvc.kill()
-    assert "stopped and saved at step" in dvc.communicate(timeout=60)[1]
+    assert "interrupted and saved at step" in dvc.communicate(timeout=60)[1]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3], ids=["it knew of it", "torch was there"])
@@ -329,7 +329,7 @@ def test_a_stage_whose_dvc_was_killed_before(seconds: float, lab: Path) -> None:
         time.sleep(0.001)
     assert not list(lab.glob(".rally/checkpoints/*"))
     dvc.kill()
-    assert "stopped and saved at step 0" in dvc.communicate(timeout=60)[1]
+    assert "interrupted and saved at step 0" in dvc.communicate(timeout=60)[1]
 
 
 def test_a_damaged_tokenizer_is_refused_before_the_training_whose_model_would_name_it(lab: Path) -> None:
@@ -395,11 +395,11 @@ def test_the_identity_of_a_run_follows_its_code_its_data_and_its_knobs(lab: Path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("one") if path.suffix else path.mkdir()
     (lab / "pipeline/engine/loop.py").write_text("one")
-    names = [identity.identity("train", {"seed": 1})]
-    names.append(identity.identity("train", {"seed": 2}))
+    names = [identity.run_identity("train", {"seed": 1})]
+    names.append(identity.run_identity("train", {"seed": 2}))
     (lab / "pipeline/engine/loop.py").write_text("other")
-    names.append(identity.identity("train", {"seed": 1}))
+    names.append(identity.run_identity("train", {"seed": 1}))
     (lab / "data/tokens/meta.json").write_text("other")
-    names.append(identity.identity("train", {"seed": 1}))
+    names.append(identity.run_identity("train", {"seed": 1}))
     assert len(set(names)) == 4
-    assert identity.identity("train", {"seed": 1}) == names[-1]
+    assert identity.run_identity("train", {"seed": 1}) == names[-1]

@@ -25,11 +25,11 @@ from test_journey import clone, commit, run
 
 from pipeline import arrays
 from pipeline.artifacts import checksums, paths, reading, writing
-from pipeline.artifacts.checksums import _write_checksums, checksums_of
-from pipeline.artifacts.paths import CHECKSUMS, LEFT_BY, NOT_CACHED
+from pipeline.artifacts.checksums import _write_list, checksum_list
+from pipeline.artifacts.paths import CHECKSUMS, READ_OUTS, UNCACHED_STAGES
 from pipeline.artifacts.reading import read_json
-from pipeline.corpus.encode.encode import spread
-from pipeline.corpus.store.text import Splits, chunks, whole
+from pipeline.corpus.encode.encode import evenly_spread
+from pipeline.corpus.store.text import SplitWriter, document_chunks, replace_folder
 from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.inference.trained import open_model, open_snapshots
 from pipeline.params.entry_point import entry_point
@@ -40,8 +40,8 @@ from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.vision import Vision
-from pipeline.tokenizers.tokenizers import Characters
-from pipeline.tokenizers.tokenizers import load as load_tokenizer
+from pipeline.tokenizers.char import CharTokenizer
+from pipeline.tokenizers.table import load as load_tokenizer
 
 STAGES = read_yaml(TOP / "dvc.yaml")["stages"]
 
@@ -63,7 +63,7 @@ def left_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def leave_all(tmp_path: Path) -> Path:
     leave_classified(tmp_path)
-    made = subject(tmp_path, Characters.learn(["the cat sat on the mat; the dog sat on the cat.\n"], 0, has_end=True))
+    made = subject(tmp_path, CharTokenizer.learn(["the cat sat on the mat; the dog sat on the cat.\n"], 0, has_end=True))
     write_images(tmp_path / "images")
     for split in paths.SPLITS:
         text = paths.text_of(paths.RAW, split)
@@ -100,24 +100,26 @@ def a_vision_task() -> Vision:
 # Every file that a later stage or a command reads, with what reads it. Weights are named too: model.json says what they are.
 RAW, TOKENS, MODELS = paths.RAW, paths.TOKENS, paths.MODEL.parent
 READERS: dict[str, Callable[[], Any]] = {
-    "data/raw/train.txt": lambda: list(chunks(RAW, "train", 100)),
-    "data/raw/validation.txt": lambda: list(spread(RAW, "validation")),
-    "data/raw/train.ends.npy": lambda: list(chunks(RAW, "train", 100)),
+    "data/raw/train.txt": lambda: list(document_chunks(RAW, "train", 100)),
+    "data/raw/validation.txt": lambda: list(evenly_spread(RAW, "validation")),
+    "data/raw/train.ends.npy": lambda: list(document_chunks(RAW, "train", 100)),
     "data/raw/test.labels.npy": lambda: arrays.memory_mapped(paths.labels_of(RAW, "test")),
     "data/raw/test.images.npy": lambda: arrays.memory_mapped(paths.images_of(RAW, "test")),
     "data/raw/train.difficulty.npy": lambda: arrays.memory_mapped(paths.difficulty_of(RAW)),
     "data/raw/card.json": lambda: read_json(paths.CARD),
     "data/tokens/train.npy": lambda: a_tokens_task().ids("train"),
     "data/tokens/train.parts.npy": lambda: a_tokens_task().parts(),
-    "data/tokens/validation.labels.npy": lambda: a_vision_task().pictures("validation"),
-    "data/tokens/validation.images.npy": lambda: a_vision_task().pictures("validation"),
+    "data/tokens/validation.labels.npy": lambda: a_vision_task().images("validation"),
+    "data/tokens/validation.images.npy": lambda: a_vision_task().images("validation"),
     "data/tokens/meta.json": a_tokens_task,
     "data/tokens/tokenizer.json": lambda: load_tokenizer(paths.tokenizer_of(TOKENS)),
     "models/trained/model.json": lambda: open_model(MODELS, runtime()),
     "models/trained/model.safetensors": lambda: open_model(MODELS, runtime()),
     "models/trained/good/model.json": lambda: open_pretrained(paths.GOOD),
-    "models/trained/snapshots/snapshots.json": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
-    "models/trained/snapshots/step-000000000.safetensors": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
+    "models/trained/snapshots/snapshots.json": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy_text="")),
+    "models/trained/snapshots/step-000000000.safetensors": lambda: next(
+        open_snapshots(MODELS, runtime(), sequences=1, toy_text="")
+    ),
     "metrics/train.csv": lambda: read_curve(paths.TRAIN_CURVE),
     "metrics/validation.csv": lambda: read_curve(paths.VALIDATION_CURVE),
     "metrics/train.json": lambda: read_json(paths.TRAIN_METRICS),
@@ -147,7 +149,7 @@ def test_a_file_with_one_bit_flipped_is_refused_by_its_reader(file: str, project
 
 
 def test_readers_read_files_of_every_out() -> None:
-    outs = {out for outs in LEFT_BY.values() for out in outs}
+    outs = {out for outs in READ_OUTS.values() for out in outs}
     assert [str(out) for out in outs if not any(out == Path(file) or out in Path(file).parents for file in READERS)] == []
 
 
@@ -156,7 +158,7 @@ def test_readers_read_files_of_every_out() -> None:
     "file", ["data/tokens/train.npy", "models/trained/good/model.json", "metrics/train.csv", "metrics/samples.md"]
 )
 def test_a_damaged_list_of_checksums_is_named_itself(file: str, place: int, project: Path) -> None:
-    checksums = checksums_of(Path(file))
+    checksums = checksum_list(Path(file))
     flip(checksums, place)
     with pytest.raises(UserError, match=f"^{checksums}: is damaged") as refused:
         READERS[file]()
@@ -169,9 +171,9 @@ def test_a_damaged_list_of_checksums_is_named_itself(file: str, place: int, proj
     "file", ["data/raw/train.txt", "models/trained/model.json", "metrics/train.csv", "metrics/evaluate.json"]
 )
 def test_what_a_stage_left_is_never_read_without_a_checksum(file: str, project: Path) -> None:
-    checksums, name = checksums_of(Path(file)), Path(file).name
+    checksums, name = checksum_list(Path(file)), Path(file).name
     others = [line.split()[1] for line in checksums.read_text().splitlines()[1:] if not line.endswith(f"  {name}")]
-    _write_checksums(checksums, [checksums.with_name(other) for other in others])
+    _write_list(checksums, [checksums.with_name(other) for other in others])
     with pytest.raises(UserError, match=f"^{file}: is not listed in {checksums}"):
         READERS[file]()
     checksums.unlink()
@@ -181,19 +183,19 @@ def test_what_a_stage_left_is_never_read_without_a_checksum(file: str, project: 
 
 def test_a_file_that_is_lost_is_missed_though_not_every_run_has_it(project: Path) -> None:
     (paths.READINGS / "attention.json").unlink()
-    with pytest.raises(UserError, match=r"^metrics/readings/attention\.json: is not there"):
+    with pytest.raises(UserError, match=r"^metrics/readings/attention\.json: not found"):
         load_all()
-    assert not checksums.is_left(RAW / "of another run.npy")
+    assert not checksums.was_written(RAW / "of another run.npy")
     paths.difficulty_of(RAW).unlink()
-    with pytest.raises(UserError, match=r"^data/raw/train\.difficulty\.npy: is not there"):
-        checksums.is_left(paths.difficulty_of(RAW))
+    with pytest.raises(UserError, match=r"^data/raw/train\.difficulty\.npy: not found"):
+        checksums.was_written(paths.difficulty_of(RAW))
 
 
 def test_a_copy_of_a_model_brings_its_checksums_along_and_one_without_is_read_as_it_is(project: Path) -> None:
     shutil.copytree("models/trained", "mine")
     open_pretrained(Path("mine"))
     flip(Path("mine/model.json"))
-    with pytest.raises(UserError, match=r"^mine/model\.json: is damaged .*; copy it again, or make it anew$"):
+    with pytest.raises(UserError, match=r"^mine/model\.json: is damaged .*; copy or create it again$"):
         open_pretrained(Path("mine"))
     shutil.copytree("models/trained", "old", ignore=shutil.ignore_patterns(CHECKSUMS))
     open_pretrained(Path("old"))
@@ -203,7 +205,7 @@ def test_the_lists_are_such_as_sha256sum_reads(project: Path) -> None:
     tool = shutil.which("sha256sum")
     if tool is None:
         pytest.skip("there is no sha256sum here")
-    checked = sorted({checksums_of(Path(file)) for file in READERS})
+    checked = sorted({checksum_list(Path(file)) for file in READERS})
     assert len(checked) == 9
     for listed in checked:
         done = subprocess.run([tool, "--check", "--strict", listed.name], cwd=listed.parent, capture_output=True, text=True)
@@ -222,13 +224,15 @@ def test_a_file_is_compared_again_once_it_has_changed(project: Path) -> None:
 # ------------------------------------------------------------------------------------------------------ dvc.yaml and the lists
 
 
-@pytest.mark.parametrize("stage", LEFT_BY)
+@pytest.mark.parametrize("stage", READ_OUTS)
 def test_dvc_keeps_all_that_a_stage_leaves_and_its_checksums(stage: str) -> None:
     outs = {name: entry for kind in ("outs", "metrics") for entry in STAGES[stage].get(kind, ()) for name in (_name(entry),)}
-    loose = [out for out in LEFT_BY[stage] if out.suffix]
-    wanted = {*map(str, LEFT_BY[stage]), *(str(checksums_of(out)) for out in loose)}
+    loose = [out for out in READ_OUTS[stage] if out.suffix]
+    wanted = {*map(str, READ_OUTS[stage]), *(str(checksum_list(out)) for out in loose)}
     assert wanted <= outs.keys() <= wanted | {str(paths.PROBE_METRICS)}  # which no stage reads
-    assert {name for name, entry in outs.items() if isinstance(entry, dict)} == (outs.keys() if stage in NOT_CACHED else set())
+    assert {name for name, entry in outs.items() if isinstance(entry, dict)} == (
+        outs.keys() if stage in UNCACHED_STAGES else set()
+    )
 
 
 def _name(entry: Any) -> str:
@@ -239,7 +243,7 @@ def test_a_stage_that_reads_a_file_of_metrics_depends_on_the_checksum_of_it() ->
     for stage, content in STAGES.items():
         read = [Path(dep) for dep in content["deps"] if dep.startswith("metrics/") and dep != str(paths.READINGS)]
         lists = {path for path in read if path.suffix == ".sha256"}
-        assert {checksums_of(path) for path in read if path not in lists} == lists, stage
+        assert {checksum_list(path) for path in read if path not in lists} == lists, stage
 
 
 # ---------------------------------------------------------------------------------- files that lie, with the right checksum
@@ -365,7 +369,7 @@ def test_the_line_says_what_is_wanted(number: int, says: str, capsys: pytest.Cap
 
 
 def filled(folder: Path, text: str) -> None:
-    with whole(folder) as new:
+    with replace_folder(folder) as new:
         (new / "file").write_text(text)
 
 
@@ -374,7 +378,7 @@ def test_a_folder_that_cannot_be_filled_stays_what_it_was_and_the_error_has_its_
     filled(folder, "old")
 
     def fill() -> None:
-        with whole(folder) as new, writing.naming(new / "train.txt"):
+        with replace_folder(folder) as new, writing.errors_naming(new / "train.txt"):
             assert (folder / "file").read_text() == "old"
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -408,7 +412,7 @@ with whole(Path("raw")) as new:
     filled(tmp_path / "raw", "old")
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(TOP)})
     assert done.returncode == 9
-    with pytest.raises(RuntimeError), whole(tmp_path / "raw"):
+    with pytest.raises(RuntimeError), replace_folder(tmp_path / "raw"):
         raise RuntimeError  # the next one fails: what was there is there all the same
     assert (tmp_path / "raw/file").read_text() == ("new" if number == 3 else "old")
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
@@ -419,7 +423,7 @@ def test_a_full_disk_says_which_text_was_being_written(tmp_path: Path) -> None:
     paths.text_of(tmp_path, "validation").symlink_to("/dev/full")
 
     def write() -> None:
-        with Splits(tmp_path) as splits:
+        with SplitWriter(tmp_path) as splits:
             splits.add("train", b"a text")
             splits.add("validation", b"a text" * 10_000)
 
@@ -482,7 +486,7 @@ def test_where_the_new_folder_cannot_take_its_place_the_old_one_is_back_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, replace = tmp_path / "raw", Path.replace
-    with whole(folder) as new:
+    with replace_folder(folder) as new:
         (new / "text").write_text("old")
 
     def failing(self: Path, target: Path) -> Path:
@@ -491,7 +495,7 @@ def test_where_the_new_folder_cannot_take_its_place_the_old_one_is_back_in_it(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", failing)
-    with pytest.raises(OSError, match="Input/output error") as failed, whole(folder) as new:
+    with pytest.raises(OSError, match="Input/output error") as failed, replace_folder(folder) as new:
         (new / "text").write_text("new")
     assert failed.value.filename == str(folder)
     assert [file.read_text() for file in folder.iterdir()] == ["old"]

@@ -1,4 +1,4 @@
-"""A classifier of texts: padding is nobody's business, a text is read from its beginning, a class weighs what it should."""
+"""The text classifier: padding has no effect, long texts are truncated, class weights are right."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
-from small import KINDS, VOCABULARY, Keeping, knobs, started, write_labelled
-from test_families import FAMILIES, KNOBS
+from small import KINDS, VOCABULARY, StopAfter, knobs, started, write_labelled
+from test_knob_tables import FAMILIES, KNOBS
 from torch import Tensor
 
 from pipeline.arrays import memory_mapped
 from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.engine.curricula import CURRICULA
-from pipeline.engine.loop import fit, update
-from pipeline.engine.sampler import DRAWS
+from pipeline.engine.loop import fit, train_step
+from pipeline.engine.sampler import SAMPLINGS
 from pipeline.networks.classifier import PADDING, Classifier
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.pooling import POOLINGS
@@ -171,7 +171,7 @@ def test_a_batch_is_hardly_longer_than_its_longest_text(tmp_path: Path) -> None:
 def test_labels_of_other_texts_are_one_line(tmp_path: Path) -> None:
     task = a_task(tmp_path)
     np.save(tmp_path / "train.labels.npy", np.zeros(7, np.uint16))
-    with pytest.raises(UserError, match=r"train\.labels\.npy: 7 labels for 60 texts; `dvc repro` makes both anew$"):
+    with pytest.raises(UserError, match=r"train\.labels\.npy: 7 labels for 60 texts; run `dvc repro` to create both again$"):
         task.size("train")
 
 
@@ -181,20 +181,20 @@ def test_a_curriculum_opens_whole_texts(curriculum: str, tmp_path: Path) -> None
     progress, task, runtime = started(params, tmp_path)
     parts = task.parts()
     assert len(parts.sizes) == 60 and sorted(parts.difficulty) == list(range(60))
-    some = task.among(parts.difficulty < 10)
+    some = task.subset(parts.difficulty < 10)
     assert some.size("train") == 10 and some.size("test") == task.size("test")
     read = some.batch("train", np.arange(10)).inputs
     assert torch.equal(read, task.batch("train", np.flatnonzero(parts.difficulty < 10)).inputs)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert progress.curve[0]["open"] < 1 == progress.curve[-1]["open"]
 
 
 # ----------------------------------------------------------------------------------------------------- which examples, when
 
 
-@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("name", SAMPLINGS)
 def test_a_draw_is_a_pure_function_of_seed_and_step_and_as_often_each_example_in_the_long_run(name: str) -> None:
-    draw = DRAWS[name]
+    draw = SAMPLINGS[name]
     assert (draw(3, 7, 64, 1000) == draw(3, 7, 64, 1000)).all()
     assert sorted(draw(3, 7, 64, 1000)) != sorted(draw(3, 8, 64, 1000))
     assert (draw(3, 7, 64, 1000) != draw(4, 7, 64, 1000)).any()
@@ -205,11 +205,11 @@ def test_a_draw_is_a_pure_function_of_seed_and_step_and_as_often_each_example_in
 
 
 def test_in_an_epoch_each_example_comes_once_and_every_epoch_has_another_order() -> None:
-    epochs = np.concatenate([DRAWS["epochs"](5, step, 7, 30) for step in range(30)]).reshape(7, 30)
+    epochs = np.concatenate([SAMPLINGS["epochs"](5, step, 7, 30) for step in range(30)]).reshape(7, 30)
     assert all(sorted(epoch) == list(range(30)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 7
-    assert sorted(DRAWS["epochs"](5, 3, 30, 30)) == list(range(30)), "a full batch is the whole set"
-    assert set(np.bincount(DRAWS["epochs"](5, 1, 75, 30))) == {2, 3}, "a batch of two sets and a half"
+    assert sorted(SAMPLINGS["epochs"](5, 3, 30, 30)) == list(range(30)), "a full batch is the whole set"
+    assert set(np.bincount(SAMPLINGS["epochs"](5, 1, 75, 30))) == {2, 3}, "a batch of two sets and a half"
 
 
 # ------------------------------------------------------------------------------------------------------- what is followed
@@ -247,7 +247,7 @@ def test_balanced_a_rare_class_moves_the_weights_as_much_as_a_common_one(tmp_pat
     slopes = []
     for params in (plain, balanced):
         progress, task, runtime = started(params, tmp_path)
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         slopes.append(progress.model.head.bias.grad)
     # All classes are as likely yet: the slope of a bias is its likelihood less its share of the examples.
     torch.testing.assert_close(slopes[0], torch.tensor([1 / 3 - 1 / 2, 0.0, 1 / 3 - 1 / 6]), rtol=0, atol=1e-6)
@@ -258,10 +258,10 @@ def test_smoothed_labels_and_squares_are_what_their_formulas_say() -> None:
     logs = LOGITS.log_softmax(dim=-1)
     told = torch.nn.functional.one_hot(LABELS, 3).double()
     assert followed(label_smoothing=0.3) == pytest.approx(float(-((0.7 * told + 0.1) * logs).sum()))
-    assert followed(squares=True) == pytest.approx(float((LOGITS - told).square().mean(dim=1).sum()))
+    assert followed(squared_error=True) == pytest.approx(float((LOGITS - told).square().mean(dim=1).sum()))
     weights = torch.tensor([0.5, 2.0, 4.0], dtype=torch.float64)
     weighed = (weights[LABELS] * (LOGITS - told).square().mean(dim=1)).sum()
-    assert followed(squares=True, class_weights=(0.5, 2.0, 4.0)) == pytest.approx(float(weighed))
+    assert followed(squared_error=True, class_weights=(0.5, 2.0, 4.0)) == pytest.approx(float(weighed))
 
 
 def test_what_is_shown_is_the_plain_loss_whatever_is_followed(tmp_path: Path) -> None:

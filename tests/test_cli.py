@@ -20,18 +20,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from small import knobs
 from subjects import leave_model, machine, subject
 
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
-from pipeline.corpus.store.text import Splits
-from pipeline.lab.chat import SamplingOptions, converse, open_trained, write
+from pipeline.corpus.store.text import SplitWriter
+from pipeline.lab import data_catalogue
+from pipeline.lab.chat import SamplingOptions, converse, open_writer, write
 from pipeline.lab.cli import NO_VERBS, main
-from pipeline.lab.data_catalogue import CATALOGUE, description, listing
+from pipeline.lab.data_catalogue import DataSet, data_set, description, listing
 from pipeline.lab.setup import environment
+from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 from pipeline.progress import follower
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import CharTokenizer
 
 TOP = Path(__file__).parents[1]
 DRAW = SamplingOptions(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
@@ -87,7 +90,7 @@ def project(outside: Path) -> Path:
 def trained(project: Path) -> Path:
     """A project whose model writes without end, since it knows no end."""
     text = "the cat sat on the mat; the dog sat on the cat.\n" * 8
-    return leave_model(project, subject(project, Characters.learn([text], 0, has_end=False), text))
+    return leave_model(project, subject(project, CharTokenizer.learn([text], 0, has_end=False), text))
 
 
 # ------------------------------------------------------------------------------------------------------------------ help
@@ -192,26 +195,55 @@ def test_the_knobs_that_stand_in_params_yaml_are_checked_too(project: Path) -> N
 # ------------------------------------------------------------------------------------------------------------------ data
 
 
-@pytest.mark.parametrize("kind", CATALOGUE)
-def test_every_data_set_is_listed_in_a_line_and_said_more_of(kind: str, project: Path) -> None:
-    names = {"language": TEXTS, "classify": LABELLED_TEXTS, "vision": IMAGES}[kind]
-    assert list(CATALOGUE[kind]) == list(names)
+DATA_TABLES = {"language": TEXTS, "classify": LABELLED_TEXTS, "vision": IMAGES}
+
+
+def test_the_catalogue_has_the_names_of_the_tables() -> None:
+    catalogue = read_yaml(data_catalogue.CATALOGUE)
+    assert {kind: set(entries) for kind, entries in catalogue.items()} == {
+        kind: set(names) for kind, names in DATA_TABLES.items()
+    }
+    for entry in (entry for entries in catalogue.values() for entry in entries.values()):
+        assert entry.keys() == set(DataSet._fields)
+        assert entry["source"] in ("local", "package", "network", "yours", "both")
+
+
+@pytest.mark.parametrize("kind", DATA_TABLES)
+def test_every_data_set_is_listed_in_a_line_and_described(kind: str, project: Path) -> None:
+    names = DATA_TABLES[kind]
     lines = "\n".join(listing()).partition(f"{kind} (task.kind={kind})\n")[2].partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines] == list(names)
     assert max(map(len, lines)) <= 160
     for name in names:
-        said = "\n".join(description(name))
-        assert f"task.kind={kind} -S prepare.dataset={name}" in said and CATALOGUE[kind][name].licence in " ".join(said.split())
+        text = "\n".join(description(name))
+        assert f"task.kind={kind} -S prepare.dataset={name}" in text and data_set(kind, name).licence in " ".join(text.split())
+
+
+def test_a_data_set_without_an_entry_is_named_and_the_others_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = read_yaml(data_catalogue.CATALOGUE)
+    del catalogue["vision"]["mnist"], catalogue["vision"]["cifar10"]["split"]
+    (tmp_path / "pipeline/lab").mkdir(parents=True)
+    monkeypatch.setattr(data_catalogue, "ROOMS", tmp_path / "pipeline")
+    monkeypatch.setattr(data_catalogue, "CATALOGUE", tmp_path / "pipeline/lab/catalogue.yaml")
+    data_catalogue.CATALOGUE.write_text(yaml.safe_dump(catalogue), encoding="utf-8")
+    lines = list(listing())
+    assert "  mnist: no entry in pipeline/lab/catalogue.yaml under vision; add one" in lines
+    assert "  cifar10: no 'split' in pipeline/lab/catalogue.yaml under vision; add it" in lines
+    assert [line.split()[0].strip(":") for line in lines[lines.index("vision (task.kind=vision)") + 1 : -3]] == list(IMAGES)
+    with pytest.raises(UserError, match=r"mnist: no entry in pipeline/lab/catalogue\.yaml under vision; add one"):
+        list(description("mnist"))
 
 
 def test_a_data_set_is_listed_with_the_licence_of_its_card(tmp_path: Path) -> None:
     for name in ("markov", "repeats", "addition", "dyck", "modular"):
-        with Splits(tmp_path) as splits:
+        with SplitWriter(tmp_path) as splits:
             card = TEXTS[name](knobs(prepare__dataset=name, prepare__generated_chars=5000).prepare, splits, follower("none"))
-        assert card.licence == CATALOGUE["language"][name].licence
+        assert card.licence == data_set("language", name).licence
 
 
-def test_the_data_sets_are_told_in_a_terminal_and_one_that_is_not_there_is_one_line(project: Path) -> None:
+def test_data_sets_are_listed_in_a_terminal_and_a_wrong_name_is_one_line(project: Path) -> None:
     assert "sentiment" in rally("data").stdout and "Hutto" not in rally("data").stdout
     done = rally("data", "sentimant")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
@@ -288,7 +320,7 @@ def test_ctrl_c_ends_a_text_where_it_is(trained: Path, capsys: pytest.CaptureFix
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    subject = open_trained()
+    subject = open_writer()
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
         assert not write(replace(DRAW, tokens=1_000_000), "the", subject)

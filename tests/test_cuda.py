@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from small import KINDS, SMALL, TOP, Keeping, assert_resumes, knobs, same, started, write_tokens
-from test_compiling import TRAINING
-from test_families import AT_ITS_RATE, VARIANTS
-from test_kinds import ENTRIES, RECIPES, WAYS, entry, gradient
+from small import KINDS, SMALL, TOP, StopAfter, assert_resumes, knobs, same, stages, started, write_tokens
+from test_block_execution import TRAINING
+from test_knob_tables import AT_ITS_RATE, VARIANTS
+from test_task_kinds import ENTRIES, RECIPES, WAYS, entry, gradient
 
 from pipeline.artifacts.paths import READINGS
 from pipeline.engine.loop import Interrupted, fit
@@ -39,7 +39,7 @@ HOST = {
 def trained(params: Params, folder: Path) -> dict[str, torch.Tensor]:
     """What a whole training leaves."""
     progress, task, runtime = started(params, folder)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     return progress.tensors()
 
 
@@ -98,12 +98,12 @@ def test_what_a_card_began_a_cpu_goes_on_with(tmp_path: Path) -> None:
     params = knobs(**CARD)
     first, task, runtime = started(params, tmp_path)
     with pytest.raises(Interrupted):
-        fit(first, task, params.train, params.seed, runtime, Keeping(last=5))
+        fit(first, task, params.train, params.seed, runtime, StopAfter(last=5))
     second, task, runtime = started(knobs(), tmp_path)
     second.restore({name: tensor.cpu() for name, tensor in first.tensors().items()}, first.numbers())
-    fit(second, task, params.train, params.seed, runtime, Keeping())
+    fit(second, task, params.train, params.seed, runtime, StopAfter())
     whole, _, _ = started(knobs(), tmp_path)
-    fit(whole, task, params.train, params.seed, runtime, Keeping())
+    fit(whole, task, params.train, params.seed, runtime, StopAfter())
     ends = [[weight for _, weight in progress.model.named_parameters()] for progress in (whole, second)]
     assert all(torch.allclose(*weights, atol=1e-3) for weights in zip(*ends, strict=True))
 
@@ -114,7 +114,7 @@ def test_too_large_a_batch_for_its_memory_is_refused_with_what_would_help(tmp_pa
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(2**30 / total)
     try:
-        said = r"want more memory than the device 'cuda' has;.*a larger train\.accumulation_steps"
+        said = r"need more memory than the device 'cuda' has;.*a larger train\.accumulation_steps"
         with pytest.raises(UserError, match=said), Runtime(params.runtime).enough_memory():
             trained(params, tmp_path)
     finally:
@@ -130,7 +130,6 @@ def test_a_compiled_training_is_the_same_training_and_resumes_bit_by_bit(tmp_pat
     assert done.returncode == 0, done.stderr
 
 
-STAGES = ("prepare", "tokenize", "train", "evaluate", "probe", "diagnose", "plot")
 SETS: dict[str, dict[str, Any]] = {
     "language": {"dataset": "markov", "generated_chars": 20000},
     "classify": {"dataset": "dyck", "generated_chars": 20000},
@@ -151,7 +150,7 @@ def test_every_stage_runs_on_it(kind: str, tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_bytes((TOP / "dvc.yaml").read_bytes())
     (tmp_path / "pipeline").symlink_to(TOP / "pipeline")
     (tmp_path / "data").mkdir()
-    for stage in STAGES:
+    for stage in stages():
         command, environment = [sys.executable, "-m", f"pipeline.{stage}"], os.environ | {"DVC_ROOT": str(tmp_path)}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (stage, done.stderr)

@@ -1,4 +1,4 @@
-"""Curricula: what a step sees is a pure function of (seed, step), out of what is open by then, and nothing else changes."""
+"""Data schedules: a batch is a pure function of (seed, step) from the opened data, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import PART, Keeping, assert_resumes, knobs, same, started, write_tokens
+from small import PART, StopAfter, assert_resumes, knobs, same, started, write_tokens
 
 from pipeline.artifacts.paths import parts_of
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.curricula import CURRICULA, PACES, dials_at
-from pipeline.engine.loop import fit, update, validate
-from pipeline.engine.sampler import batch_of, opened, rows_of, where_documents_begin
+from pipeline.engine.curricula import CURRICULA, RAMPS, settings_at
+from pipeline.engine.loop import fit, train_step, validate
+from pipeline.engine.sampler import batch_of, document_starts, opened_subset, rows_with_replacement
 from pipeline.figures import charts
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
@@ -50,7 +50,7 @@ def a_task(params: Params, folder: Path) -> LanguageModelling:
 
 def trained(params: Params, folder: Path) -> Progress:
     progress, task, runtime = started(params, folder)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     return progress
 
 
@@ -61,10 +61,10 @@ def test_with_the_dials_off_a_step_sees_what_it_saw_without_them_and_the_curve_h
     params = knobs(train__accumulation_steps=2)
     task = a_task(params, places(tmp_path))
     for step in range(12):
-        plain = task.batch("train", rows_of(params.seed, step, 4, task.size("train")))
+        plain = task.batch("train", rows_with_replacement(params.seed, step, 4, task.size("train")))
         seen = batch_of(task, params.train, params.seed, step)
         assert torch.equal(seen.inputs, plain.inputs) and torch.equal(seen.targets, plain.targets)
-        assert list(dials_at(task, params.train, step).micro_batches(2)) == [slice(0, 2), slice(2, 4)]
+        assert list(settings_at(task, params.train, step).micro_batches(2)) == [slice(0, 2), slice(2, 4)]
     write_tokens(tmp_path)
     assert list(trained(params, tmp_path).curve[0]) == ["step", "targets", "loss", "lr", "gradient_norm", "clipped"]
 
@@ -78,7 +78,7 @@ def test_a_run_that_is_interrupted_while_a_dial_moves_ends_where_an_unbroken_one
         parts["source"] = parts["end"] > 200
         np.save(parts_of(tmp_path), parts)
     unbroken, _ = assert_resumes(params, tmp_path)
-    assert {column for column, _, _ in charts.DIALS} & set(unbroken.curve[0]), "nobody sees what moves"
+    assert {column for column, _, _ in charts.SCHEDULES} & set(unbroken.curve[0]), "nobody sees what moves"
 
 
 def test_what_a_step_sees_hangs_on_seed_and_step_alone_not_on_the_steps_before(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def gradients_of(params: Params, step: int, folder: Path) -> tuple[torch.Tensor,
     progress.model.double()
     progress.step, held = step, list[int]()
     progress.model.embedding.register_forward_hook(lambda module, inputs, output: held.append(output[..., 0].numel()))
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
-    dials = dials_at(task, params.train, step)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
+    dials = settings_at(task, params.train, step)
     assert sum(held) == dials.batch * dials.length
     return torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None]), held
 
@@ -118,14 +118,14 @@ def test_tokens_are_counted_as_they_are_and_validation_reads_whole_windows_whate
     params = knobs(**ALL)
     progress = trained(params, tmp_path)
     task = a_task(params, tmp_path)
-    all_dials = [dials_at(task, params.train, step) for step in range(12)]
+    all_dials = [settings_at(task, params.train, step) for step in range(12)]
     assert progress.targets == sum(dials.batch * dials.length for dials in all_dials) < 12 * 12 * 24
     assert [row["length"] for row in progress.curve] == [all_dials[row["step"] - 1].length for row in progress.curve]
     runtime = started(params, tmp_path)[2]
     plain = knobs(model__context_length=24, train__batch_size=12)
     losses = [validate(progress, task, some.train, runtime, lambda: False) for some in (params, plain)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
-    few = opened(task, "easy_first", 1, 0.2)
+    few = opened_subset(task, "easy_first", 1, 0.2)
     for split in ("validation", "test"):
         assert few.size(split) == task.size(split)
         rows = np.arange(few.size(split))
@@ -135,12 +135,12 @@ def test_tokens_are_counted_as_they_are_and_validation_reads_whole_windows_whate
 # ---------------------------------------------------------------------------------------------------------- their shapes
 
 
-@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("pace", RAMPS)
 def test_a_pace_climbs_from_its_start_to_the_whole_and_from_the_whole_nowhere(pace: str) -> None:
-    shares = [PACES[pace](0.25, p / 20) for p in range(21)]
+    shares = [RAMPS[pace](0.25, p / 20) for p in range(21)]
     assert shares[0] == pytest.approx(0.25) and shares[-1] == 1.0
     assert all(earlier <= later for earlier, later in pairwise(shares))
-    assert all(PACES[pace](1.0, p / 20) == 1.0 for p in range(21))
+    assert all(RAMPS[pace](1.0, p / 20) == 1.0 for p in range(21))
 
 
 @pytest.mark.parametrize("keeps", ["examples", "tokens"])
@@ -149,7 +149,7 @@ def test_sequences_grow_by_eights_to_their_length_and_the_batch_keeps_examples_o
         model__context_length=44, train__steps=100, train__length_start=0.1, train__length_growth=0.6, train__length_keeps=keeps
     )
     task = a_task(params, places(tmp_path))
-    dials = [dials_at(task, params.train, step) for step in range(100)]
+    dials = [settings_at(task, params.train, step) for step in range(100)]
     assert sorted({one.length for one in dials}) == [8, 16, 24, 32, 40, 44]
     assert [one.length for one in dials] == sorted(one.length for one in dials)
     assert dials[59].length == 40 and dials[60].length == 44
@@ -165,9 +165,9 @@ def test_sequences_grow_by_eights_to_their_length_and_the_batch_keeps_examples_o
 def test_the_batch_grows_to_its_size(tmp_path: Path) -> None:
     params = knobs(train__batch_size=32, train__batch_start=0.25, train__batch_growth=0.5, train__ramp="step", train__steps=10)
     task = a_task(params, places(tmp_path))
-    assert [dials_at(task, params.train, step).batch for step in range(10)] == [8] * 5 + [32] * 5
+    assert [settings_at(task, params.train, step).batch for step in range(10)] == [8] * 5 + [32] * 5
     linear = knobs(train__batch_size=32, train__batch_start=0.001, train__batch_growth=1.0, train__steps=32)
-    assert [dials_at(task, linear.train, step).batch for step in range(32)] == [1, *range(1, 32)]
+    assert [settings_at(task, linear.train, step).batch for step in range(32)] == [1, *range(1, 32)]
 
 
 # ---------------------------------------------------------------------------------------------------------- what is open
@@ -175,7 +175,7 @@ def test_the_batch_grows_to_its_size(tmp_path: Path) -> None:
 
 def open_parts(task: LanguageModelling, curriculum: str, share: float, seed: int = 1) -> list[int]:
     """The parts that may be drawn from, as the ids of the stream tell."""
-    some = opened(task, curriculum, seed, share)
+    some = opened_subset(task, curriculum, seed, share)
     return np.unique(some.batch("train", np.arange(some.size("train"))).inputs.numpy() // PART).tolist()
 
 
@@ -185,7 +185,7 @@ def test_every_example_is_drawn_from_what_is_open_and_all_of_it_can_be(curriculu
     task = a_task(params, places(tmp_path))
     sizes = []
     for step in range(40):
-        share = dials_at(task, params.train, step).open
+        share = settings_at(task, params.train, step).open
         allowed = open_parts(task, curriculum, share)
         batch = batch_of(task, params.train, params.seed, step)
         assert set((torch.cat([batch.inputs, batch.targets]).flatten() // PART).tolist()) <= set(allowed)
@@ -234,8 +234,8 @@ def test_the_share_of_the_second_data_set_follows_its_dial_and_no_example_is_of_
 
 def test_a_curriculum_opens_its_share_of_each_data_set_of_a_mixture(tmp_path: Path) -> None:
     task = a_task(knobs(), places(tmp_path, mixed=True))
-    found = opened(task, "easy_first", 1, 0.5).parts()
-    assert found.of_sources.tolist() == [150, 50]
+    found = opened_subset(task, "easy_first", 1, 0.5).parts()
+    assert found.tokens_per_source.tolist() == [150, 50]
 
 
 # ---------------------------------------------------------------------------------------------------- where windows begin
@@ -256,7 +256,7 @@ def test_windows_begin_where_the_document_does_that_one_drawn_anywhere_falls_int
     task = a_task(knobs(), uneven(tmp_path))
     begins, drawn = np.append(0, np.load(parts_of(tmp_path))["end"][:-1]), np.arange(task.size("train"))
     expected = [max(begins[begins <= row]) for row in drawn]
-    assert where_documents_begin(drawn, task.parts()).tolist() == expected
+    assert document_starts(drawn, task.parts()).tolist() == expected
     assert set(expected) == set(begins[begins < len(drawn)]), "every document that a window follows can be begun"
     for step in range(12):
         anywhere, moved = (batch_of(task, knobs(train__windows=name).train, 1, step) for name in ("anywhere", "documents"))
@@ -272,9 +272,9 @@ def test_windows_at_documents_keep_to_what_is_open_and_to_one_data_set(tmp_path:
     begins = set(np.append(0, np.load(parts_of(tmp_path))["end"][:-1]).tolist())
     drawn = batch_of(task, few.train, 1, 0).inputs
     assert set(drawn[:, 0].tolist()) < begins and len(set(drawn[:, 0].tolist())) > 3
-    assert set(drawn.flatten().tolist()) <= set(places_of(opened(task, "shuffled", 1, 0.2)))
+    assert set(drawn.flatten().tolist()) <= set(places_of(opened_subset(task, "shuffled", 1, 0.2)))
     both = batch_of(mixed, knobs(train__windows="documents", train__batch_size=200).train, 1, 0)
-    of_second = torch.cat([both.inputs, both.targets[:, -1:]], dim=1) >= mixed.parts().of_sources[0]
+    of_second = torch.cat([both.inputs, both.targets[:, -1:]], dim=1) >= mixed.parts().tokens_per_source[0]
     assert torch.equal(of_second.all(dim=1), of_second.any(dim=1)) and 50 < int(of_second[:, 0].sum()) < 150
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from recorded import FINDING, SCORES, leave_recorded_run, turn, write
+from recorded import FINDING, SCORES, leave_recorded_run, set_knobs, write
 
 from pipeline.lab.dvc.queue import lost_experiments, was_killed
 from pipeline.lab.experiments.table import (
@@ -139,7 +139,7 @@ def test_the_numbers_of_these_knobs_stay(lab: Path) -> None:
 
 
 def test_the_numbers_of_other_knobs_go_and_a_line_says_why_and_what_to_type(lab: Path) -> None:
-    turn(lab, seed=2)
+    set_knobs(lab, seed=2)
     rows = [workspace()]
     assert remove_stale_numbers(rows) == [
         "workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes new ones"

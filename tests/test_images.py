@@ -1,4 +1,4 @@
-"""Networks over images and what is done to images while training: equal to references, and every entry keeps its contract."""
+"""Image networks and augmentation equal references, and every table entry keeps its contract."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
-from small import SIDE, Keeping, assert_resumes, knobs, same, started
+from small import SIDE, StopAfter, assert_resumes, knobs, same, started
 from torch import Tensor, nn
 
 from pipeline.engine.loop import fit
 from pipeline.engine.sampler import batch_of
 from pipeline.networks.activations import ACTIVATIONS
-from pipeline.networks.convolution import SHRINKS, Convolution, as_map, as_positions
+from pipeline.networks.convolution import DOWNSAMPLES, Convolution, as_map, as_positions
 from pipeline.networks.dropout import DROPOUT_SCHEDULES, DropoutState
 from pipeline.networks.image_norms import IMAGE_NORMS, BatchNorm, GroupNorm
-from pipeline.networks.images import NETWORKS, Patches
+from pipeline.networks.images import NETWORKS, PatchEmbedding
 from pipeline.networks.inits import INITS
 from pipeline.networks.norms import EPSILON, NORMS
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.params.schema import Params
-from pipeline.tasks.augmentation import Variation, blended, cut_out, flipped, shifted
+from pipeline.tasks.augmentation import Augmentation, cut_out, flipped, mixed_up, shifted
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.objective import Objective
 
@@ -36,7 +36,7 @@ OUTPUTS = 4
 # Which families each network has: those that every one has, then its own.
 OF_ALL: dict[str, Any] = {"activation": ACTIVATIONS, "norm": NORMS, "init": INITS, "dropout_schedule": DROPOUT_SCHEDULES}
 OF: dict[str, dict[str, Any]] = {
-    "cnn": OF_ALL | {"norm": [*NORMS, *IMAGE_NORMS], "residual": RESIDUALS, "downsample": SHRINKS, "pooling": POOLINGS},
+    "cnn": OF_ALL | {"norm": [*NORMS, *IMAGE_NORMS], "residual": RESIDUALS, "downsample": DOWNSAMPLES, "pooling": POOLINGS},
     "mlp": OF_ALL | {"norm": [*NORMS, *IMAGE_NORMS]},
     "transformer": OF_ALL | {"position": POSITIONS, "residual": RESIDUALS, "pooling": POOLINGS},
     "linear": {},
@@ -112,8 +112,8 @@ def test_it_learns_alike_whole_and_in_micro_batches_and_an_interrupted_run_ends_
 
 def assert_alike_in_parts(model: nn.Module, task: Task, batch: Batch) -> None:
     """The gradient of a batch is that of its micro-batches, dropout, blended pairs and all."""
-    assert batch.shares is not None
-    batch = replace(batch, inputs=batch.inputs.double(), shares=batch.shares.double())
+    assert batch.mixup_shares is not None
+    batch = replace(batch, inputs=batch.inputs.double(), mixup_shares=batch.mixup_shares.double())
     slopes = []
     for parts in ([slice(0, 4)], [slice(0, 1), slice(1, 4)]):
         model.zero_grad()
@@ -156,10 +156,10 @@ def test_a_convolution_is_torchs() -> None:
 
 
 @pytest.mark.parametrize("size", [(6, 4), (5, 7), (1, 9)])
-@pytest.mark.parametrize("name", SHRINKS)
+@pytest.mark.parametrize("name", DOWNSAMPLES)
 def test_what_shrinks_a_map_is_torchs(name: str, size: tuple[int, int]) -> None:
     params = variant("cnn", "downsample", name).model
-    shrink = SHRINKS[name](params, size).double()
+    shrink = DOWNSAMPLES[name](params, size).double()
     maps = torch.randn(2, params.width, *size, dtype=torch.float64)
     square, missing = (min(size[0], 2), min(size[1], 2)), (0, -size[1] % min(size[1], 2), 0, -size[0] % min(size[0], 2))
     if name == "max":
@@ -175,13 +175,13 @@ def test_what_shrinks_a_map_is_torchs(name: str, size: tuple[int, int]) -> None:
         wanted = conv(F.pad(maps, missing))
     else:
         wanted = maps
-    assert shrink.left == tuple(wanted.shape[2:])
+    assert shrink.size_after == tuple(wanted.shape[2:])
     torch.testing.assert_close(shrink(as_positions(maps)), as_positions(wanted))
 
 
 def test_patches_are_a_convolution_of_that_stride() -> None:
     params = variant("transformer", "patch_size", 2).model
-    patches, conv = Patches(params, (6, 8, 3)).double(), nn.Conv2d(3, params.width, 2, stride=2).double()
+    patches, conv = PatchEmbedding(params, (6, 8, 3)).double(), nn.Conv2d(3, params.width, 2, stride=2).double()
     with torch.no_grad():
         patches.map.weight.copy_(conv.weight.permute(0, 2, 3, 1).flatten(1))
         patches.map.bias.copy_(conv.bias)  # type: ignore[arg-type]
@@ -212,7 +212,7 @@ def test_a_group_norm_is_torchs(width: int) -> None:
 def test_what_batch_norm_has_met_is_kept_with_the_weights(tmp_path: Path) -> None:
     params = variant("cnn", "norm", "batch")
     progress, task, runtime = started(params, tmp_path)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     means = [name for name in progress.tensors() if name.endswith(".mean")]
     assert len(means) == 5 and all(progress.tensors()[name].abs().max() > 0 for name in means)  # two a block, and the last
 
@@ -264,16 +264,17 @@ def without_square(image: np.ndarray, y: int, x: int, side: int) -> np.ndarray:
 
 def test_blended_images_are_shares_of_two_and_the_loss_is_that_of_as_much_of_both_classes() -> None:
     batch = Batch(torch.from_numpy(toys()), torch.tensor([0, 1, 2, 0, 1, 2]))
-    mixed = blended(batch, 0.4, np.random.default_rng(0))
-    assert mixed.others is not None and mixed.shares is not None
-    assert mixed.shares.min() >= 0 and mixed.shares.max() <= 0.5 and len(set(mixed.shares.tolist())) == 6
+    mixed = mixed_up(batch, 0.4, np.random.default_rng(0))
+    assert mixed.mixup_targets is not None and mixed.mixup_shares is not None
+    assert mixed.mixup_shares.min() >= 0 and mixed.mixup_shares.max() <= 0.5 and len(set(mixed.mixup_shares.tolist())) == 6
     logits = torch.randn(6, 3)
     for place in range(6):
-        share, image = float(mixed.shares[place]), mixed.inputs[place]
+        share, image = float(mixed.mixup_shares[place]), mixed.inputs[place]
         partners = [n for n in range(6) if torch.allclose((1 - share) * batch.inputs[place] + share * batch.inputs[n], image)]
-        assert partners and int(batch.targets[partners[0]]) == int(mixed.others[place])
-    soft = (1 - mixed.shares)[:, None] * F.one_hot(mixed.targets, 3) + mixed.shares[:, None] * F.one_hot(mixed.others, 3)
-    loss = Objective().loss(logits, mixed.targets, True, blended=(mixed.others, mixed.shares))
+        assert partners and int(batch.targets[partners[0]]) == int(mixed.mixup_targets[place])
+    first, second = F.one_hot(mixed.targets, 3), F.one_hot(mixed.mixup_targets, 3)
+    soft = (1 - mixed.mixup_shares)[:, None] * first + mixed.mixup_shares[:, None] * second
+    loss = Objective().loss(logits, mixed.targets, True, mixup=(mixed.mixup_targets, mixed.mixup_shares))
     for shown in (loss.minimized, loss.total):
         torch.testing.assert_close(shown, F.cross_entropy(logits, soft, reduction="sum"))
 
@@ -302,10 +303,12 @@ def test_what_is_measured_is_never_varied(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("variation", [Variation(shift=2), Variation(flip=True), Variation(cutout=3), Variation(mixup=1.0)])
-def test_each_does_something_and_leaves_the_batch_that_it_was_given(variation: Variation) -> None:
+@pytest.mark.parametrize(
+    "variation", [Augmentation(shift=2), Augmentation(flip=True), Augmentation(cutout=3), Augmentation(mixup=1.0)]
+)
+def test_each_does_something_and_leaves_the_batch_that_it_was_given(variation: Augmentation) -> None:
     batch = Batch(torch.from_numpy(toys()), torch.arange(6) % 3)
     before = batch.inputs.clone()
-    varied = variation.of(batch, np.random.default_rng(0))
+    varied = variation.apply(batch, np.random.default_rng(0))
     assert torch.equal(batch.inputs, before) and not torch.equal(varied.inputs, before)
-    assert torch.equal(varied.targets, batch.targets) and (varied.others is not None) == (variation.mixup > 0)
+    assert torch.equal(varied.targets, batch.targets) and (varied.mixup_targets is not None) == (variation.mixup > 0)

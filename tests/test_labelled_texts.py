@@ -1,4 +1,4 @@
-"""Labelled texts: the user's own, and those of packages; read as they are, refused in one line where they cannot be."""
+"""Labelled texts, the user's own and those of packages: read unchanged, or refused in one line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from small import knobs
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.grammars import brackets
 from pipeline.corpus.sources.generated.dyck import labelled_dyck
-from pipeline.corpus.sources.generated.modular import NUMBERS, labelled_modular
-from pipeline.corpus.sources.published.language_id import LANGUAGES, messages
+from pipeline.corpus.sources.generated.modular import SYMBOLS, labelled_modular
+from pipeline.corpus.sources.published.language_id import LANGUAGES, parse_po
 from pipeline.corpus.sources.published.sentiment import Sentiment, label_of
-from pipeline.corpus.sources.user.labelled import KINDS, labelled_file
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.sources.user.labelled import user_labelled
+from pipeline.corpus.sources.user.labelled_rows import READERS
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.errors import UserError
 from pipeline.progress import follower
 
@@ -41,7 +42,7 @@ def made(dataset: Any, **changes: Any) -> tuple[Card, Labelled]:
         task__kind="classify", prepare__dataset="dyck", **{f"prepare__{name}": x for name, x in changes.items()}
     ).prepare
     Path("raw").mkdir(exist_ok=True)
-    with Splits(Path("raw")) as splits:
+    with SplitWriter(Path("raw")) as splits:
         card = dataset(prepare, splits, follower("none"))
     found = {}
     for split in SPLITS:
@@ -74,14 +75,14 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_of_rows_becomes_three_splits_with_a_share_of_every_class(name: str) -> None:
     Path(name).write_text(FILES[name], encoding="utf-8")
-    card, found = made(labelled_file, path=name)
+    card, found = made(user_labelled, path=name)
     assert card.classes == ["a", "b", "c"]
     assert everything(found) == sorted(ROWS)
     for split, wanted in (("validation", {"a": 5, "b": 2, "c": 2}), ("test", {"a": 5, "b": 2, "c": 2})):
         assert Counter(label for _, label in found[split]) == wanted
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", READERS)
 def test_every_kind_of_file_is_tried_above(kind: str) -> None:
     assert any(name.endswith(kind) for name in FILES)
 
@@ -89,9 +90,9 @@ def test_every_kind_of_file_is_tried_above(kind: str) -> None:
 def test_new_rows_move_hardly_any_other_and_a_folder_is_read_whole() -> None:
     Path("own").mkdir()
     Path("own/a.csv").write_text(FILES["rows.csv"])
-    _, before = made(labelled_file, path="own")
+    _, before = made(user_labelled, path="own")
     Path("own/b.jsonl").write_text('{"text": "one more", "label": "a"}\n')
-    _, after = made(labelled_file, path="own")
+    _, after = made(user_labelled, path="own")
     assert sum(len(set(before[split]) - set(after[split])) for split in SPLITS) <= 2
     assert len(everything(after)) == 91
 
@@ -99,7 +100,7 @@ def test_new_rows_move_hardly_any_other_and_a_folder_is_read_whole() -> None:
 def test_copies_are_left_out_and_a_text_with_two_labels_is_said(capfd: pytest.CaptureFixture[str]) -> None:
     rows = [*ROWS, ROWS[0], ROWS[1], (ROWS[2][0], "a")]
     Path("own.jsonl").write_text("\n".join(json.dumps({"text": text, "label": label}) for text, label in rows))
-    card, found = made(labelled_file, path="own.jsonl")
+    card, found = made(user_labelled, path="own.jsonl")
     assert card.left_out == {"copies": 3, "texts_with_two_labels": 1}
     assert everything(found) == sorted({*ROWS} - {ROWS[2]})
     such = "such as 'text number 2 of them' (own.jsonl, line 3: 'c'; own.jsonl, line 93: 'a')"
@@ -108,7 +109,7 @@ def test_copies_are_left_out_and_a_text_with_two_labels_is_said(capfd: pytest.Ca
 
 def test_labels_that_are_numbers_are_in_their_order_and_columns_have_any_name() -> None:
     Path("own.jsonl").write_text("\n".join(json.dumps({"says": f"text {i}", "stars": i % 11}) for i in range(60)))
-    card, _ = made(labelled_file, path="own.jsonl", text_column="says", label_column="stars")
+    card, _ = made(user_labelled, path="own.jsonl", text_column="says", label_column="stars")
     assert card.classes == [str(number) for number in range(11)]
 
 
@@ -116,7 +117,7 @@ WRONG: dict[str, tuple[str, bytes, str]] = {
     "no such column": ("a.csv", b"Text,label\na,b\n", "prepare.text_column: a.csv has no column 'text'. Did you mean 'Text'?"),
     "no label column": ("a.csv", b"text,class\na,b\n", "prepare.label_column: a.csv has no column 'label'. Known: text, class"),
     "an empty file": ("a.csv", b"", "prepare.text_column: a.csv has no column 'text'."),
-    "a header alone": ("a.csv", b"text,label\n", "prepare.path: a.csv: there is no labelled text in there"),
+    "a header alone": ("a.csv", b"text,label\n", "prepare.path: a.csv: no labelled text in it"),
     "one class": (
         "a.csv",
         b"text,label\na,x\nb,x\n",
@@ -124,7 +125,7 @@ WRONG: dict[str, tuple[str, bytes, str]] = {
     ),
     "an empty text": ("a.csv", b"text,label\na,x\n  ,y\n", "a.csv, line 3: the text is empty"),
     "an empty label": ("a.csv", b"text,label\na,x\nb,\n", "a.csv, line 3: the label is empty"),
-    "too few fields": ("a.csv", b"text,label\na,x\nb\n", "a.csv, line 3: has 1 fields where the first line has 2"),
+    "too few fields": ("a.csv", b"text,label\na,x\nb\n", "a.csv, line 3: has 1 fields, but the first line has 2"),
     "a quote without end": ("a.csv", b'text,label\na,x\n"b,y\n', "a.csv, line 3: a quote opens here that is not closed, or"),
     "few of a class": (
         "a.csv",
@@ -146,7 +147,7 @@ WRONG: dict[str, tuple[str, bytes, str]] = {
     "half of a character": (
         "a.jsonl",
         rb'{"text": "\ud83d", "label": 1}',
-        "a.jsonl, line 1: the text holds half of a character",
+        "a.jsonl, line 1: the text has half of a character",
     ),
     "another kind of file": ("a.xlsx", b"PK", "prepare.path: a.xlsx: is not a .csv or .tsv or .jsonl file"),
 }
@@ -157,7 +158,7 @@ def test_what_cannot_be_learned_from_is_one_line_that_says_where(name: str) -> N
     file, content, line = WRONG[name]
     Path(file).write_bytes(content)
     with pytest.raises(UserError) as refusal:
-        made(labelled_file, path=file)
+        made(user_labelled, path=file)
     assert len(refusal.value.problems) == 1 and "\n" not in str(refusal.value)
     assert str(refusal.value).startswith(line)
 
@@ -166,10 +167,10 @@ def test_a_folder_without_labelled_texts_and_no_folder_at_all_are_one_line() -> 
     Path("own").mkdir()
     for path, line in (
         ("own", "prepare.path: no file in 'own' is a .csv"),
-        ("nowhere", "prepare.path: there is no file or folder"),
+        ("nowhere", "prepare.path: no file or folder"),
     ):
         with pytest.raises(UserError, match=re.escape(line)):
-            made(labelled_file, path=path)
+            made(user_labelled, path=path)
 
 
 # ------------------------------------------------------------------------------------------------------------- packages
@@ -198,10 +199,10 @@ def test_a_mean_rating_is_neutral_below_half_a_point(mean: float, two: str, thre
     [
         (
             packed.rated_snippets({"tweets": ["1\t2.0\tfine", "2\tgood"]}),
-            "tweets_GroundTruth.txt, line 2: is no id",
+            "tweets_GroundTruth.txt, line 2: is not an id",
         ),
         (packed.rated_snippets({"tweets": ["1\t2.0\tfine"]})[:-200], "cannot be unpacked"),
-        (packed.tar({"vaderSentiment-3.3.2/README": b""}), "holds no hutto_ICWSM_2014.tar.gz"),
+        (packed.tar({"vaderSentiment-3.3.2/README": b""}), "has no hutto_ICWSM_2014.tar.gz"),
         (packed.rated_snippets({"tweets": ["1\t2.0\tfine"]}), "the split train has no example of the class 'negative'"),
     ],
     ids=["a damaged line", "cut off", "without ratings", "one class"],
@@ -228,7 +229,7 @@ def test_a_catalogue_is_read_with_its_continued_lines_plurals_and_without_unsure
     catalogue = """msgid ""\nmsgstr "Language: de\\n"\n\n#, fuzzy\nmsgid "a"\nmsgstr "b"\n\n#: x.py\n#, python-format
 msgctxt "c"\nmsgid "%(n)s line"\nmsgid_plural ""\n"%(n)s "\n"lines"
 msgstr[0] "eine \\"Zeile\\""\nmsgstr[1] ""\n"viele "\n"Zeilen"\n"""
-    assert list(messages(catalogue)) == [("%(n)s line", ['eine "Zeile"', "viele Zeilen"])]
+    assert list(parse_po(catalogue)) == [("%(n)s line", ['eine "Zeile"', "viele Zeilen"])]
 
 
 # ------------------------------------------------------------------------------------------------------------ generated
@@ -257,7 +258,7 @@ def test_every_pair_of_numbers_is_asked_once_and_no_split_answers_another(operat
     homes = {}
     for split in SPLITS:
         for text, answer in found[split]:
-            first, second = NUMBERS.index(text[0]), NUMBERS.index(text[2])
+            first, second = SYMBOLS.index(text[0]), SYMBOLS.index(text[2])
             assert text[1::2] == ("+=" if operation == "add" else "-=")
             assert int(answer) == (first + second if operation == "add" else first - second) % 29
             homes[first, second] = split
@@ -268,6 +269,6 @@ def test_every_pair_of_numbers_is_asked_once_and_no_split_answers_another(operat
 
 
 def test_a_modulus_of_too_few_pairs_is_one_line_and_all_numbers_have_a_character() -> None:
-    assert len(set(NUMBERS)) == len(NUMBERS) >= 200 and not set(NUMBERS) & set("+-=\n")
+    assert len(set(SYMBOLS)) == len(SYMBOLS) >= 200 and not set(SYMBOLS) & set("+-=\n")
     with pytest.raises(UserError, match=r"prepare\.modulus: 2 gives 3 pairs, too few for three splits"):
         made(labelled_modular, modulus=2, train_share=0.05)

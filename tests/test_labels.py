@@ -1,4 +1,4 @@
-"""Which labelled examples are trained on, and with which labels."""
+"""The labelled examples that are trained on, and their labels."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 from small import knobs
 
-from pipeline.corpus.store.labels import Chosen, chosen
+from pipeline.corpus.store.labels import TrainingSelection, select_training
 from pipeline.params.errors import UserError
 
 LABELS = np.repeat([0, 1, 2, 3], [500, 300, 200, 20])
 CLASSES = ["ape", "bee", "cat", "dog"]
 
 
-def choice(**changes: Any) -> Chosen:
+def choice(**changes: Any) -> TrainingSelection:
     prepare = knobs(task__kind="classify", prepare__dataset="dyck", **{f"prepare__{name}": x for name, x in changes.items()})
-    return chosen(LABELS, CLASSES, prepare.prepare)
+    return select_training(LABELS, CLASSES, prepare.prepare)
 
 
 def test_without_a_knob_all_examples_stay_as_they_are() -> None:
     found = choice()
     assert found.places.tolist() == list(range(len(LABELS)))
     assert found.labels.tolist() == LABELS.tolist()
-    assert not found.says
+    assert not found.card_entries
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_examples_are_drawn_evenly_over_the_classes_as_far_as_there_are_any(exam
     found = choice(max_examples=examples)
     assert np.bincount(found.labels).tolist() == of_each
     assert (np.diff(found.places) > 0).all() and (LABELS[found.places] == found.labels).all()
-    assert found.says == {"training_examples_left_out": len(LABELS) - examples}
+    assert found.card_entries == {"training_examples_left_out": len(LABELS) - examples}
 
 
 def test_fewer_examples_are_among_the_more_and_another_seed_draws_others() -> None:
@@ -53,7 +53,7 @@ def test_more_examples_than_there_are_is_all_of_them_and_fewer_than_classes_is_o
 def test_noise_draws_its_share_of_the_labels_anew_and_says_how_many_are_wrong() -> None:
     found = choice(label_noise=0.4)
     wrong = int((found.labels != LABELS).sum())
-    assert found.says == {"labels_drawn_anew": 408, "labels_that_are_wrong": wrong}
+    assert found.card_entries == {"labels_drawn_anew": 408, "labels_that_are_wrong": wrong}
     assert wrong == pytest.approx(408 * 3 / 4, abs=40)  # one in four comes out as it was
     drawn = np.bincount(found.labels[found.labels != LABELS], minlength=4)
     assert drawn.min() > 40  # each class is as likely, the rare one too

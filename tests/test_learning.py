@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 from small import knobs
-from test_families import FAMILIES, KNOBS, VARIANTS
+from test_knob_tables import FAMILIES, KNOBS, VARIANTS
 
 from pipeline.artifacts.paths import SPLITS, meta_of, tokenizer_of, tokens_of
 from pipeline.artifacts.writing import write_json
 from pipeline.corpus.encode.difficulty import write_parts
 from pipeline.corpus.encode.encode import encode_split, learn
 from pipeline.corpus.sources.table import TEXTS
-from pipeline.corpus.store.text import Splits
-from pipeline.engine.loop import update, validate
+from pipeline.corpus.store.text import SplitWriter
+from pipeline.engine.loop import train_step, validate
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import build_training
 from pipeline.networks.attention import CONTROL_ATTENTIONS
@@ -60,7 +60,7 @@ def set_up(**model: Any) -> Params:
 def repeats(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """(the tokens of the real data set, cut into characters; how many different ones there are)."""
     raw, tokens, follow = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("tokens"), follower("none")
-    with Splits(raw) as splits:
+    with SplitWriter(raw) as splits:
         TEXTS["repeats"](set_up().prepare, splits, follow)
     tokenizer, _ = learn(raw, "char", 0, 1, follow)
     tokenizer.save(tokenizer_of(tokens))
@@ -78,7 +78,7 @@ def lowest(params: Params, tokens: Path, vocabulary: int) -> float:
     losses: list[float] = []
     while progress.step < params.train.steps and min(losses, default=math.inf) > LEARNED:
         for _ in range(20):
-            update(progress, task, params.train, params.seed, runtime, lambda: False)
+            train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         losses.append(validate(progress, task, params.train, runtime, lambda: False)[0])
     return min(losses)
 

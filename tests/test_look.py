@@ -37,7 +37,7 @@ from pipeline.lab.look.trace import Trace, trace
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import CharTokenizer
 
 TOP = Path(__file__).parents[1]
 IDS = [3, 1, 4, 1, 5, 9, 2]
@@ -355,7 +355,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def project(bare: Path) -> Path:
     """A project with a trained model and its snapshots."""
-    leave_model(bare, subject(bare, Characters.learn([TEXT], 0, has_end=False)))
+    leave_model(bare, subject(bare, CharTokenizer.learn([TEXT], 0, has_end=False)))
     write_json(meta_of(TOKENS), {**read_json(meta_of(TOKENS)), "kind": "bpe"})  # of the knobs, as far as they tell
     seal("tokenize")
     return bare
@@ -475,7 +475,7 @@ def test_of_a_deep_network_the_terminal_unfolds_the_first_block_and_the_last(bar
 
 def test_nothing_that_a_tokenizer_holds_upsets_a_terminal(bare: Path) -> None:
     hostile = "[bold]\x1b[31m\x07\u202e\n"
-    leave_model(bare, subject(bare, Characters.learn([hostile], 0, has_end=True), text=hostile * 40))
+    leave_model(bare, subject(bare, CharTokenizer.learn([hostile], 0, has_end=True), text=hostile * 40))
     text = printed(look(Request(hostile)))
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", text)
     assert "[│b│o│l│d│]" in text

@@ -20,7 +20,7 @@ from small import knobs
 from subjects import CLASSES, IMAGE, OF_KIND, leave_model, small_subject
 from test_look_page import Parsed
 
-from pipeline.artifacts.reading import made_for, read_json
+from pipeline.artifacts.reading import input_sha256, read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.lab.cli import main
 from pipeline.lab.look import classifier_html as look_class_page
@@ -56,7 +56,7 @@ def test_the_name_of_a_class_does_nothing_to_the_terminal(tmp_path: Path, monkey
         write_json(file, read_json(file) | {"classes": ["\x1b[31mred", "green\x9b", "blue\x07"]})
     sealed(tmp_path)
     about = Path("models/trained/model.json")
-    write_json(about, read_json(about) | {"tokenizer": made_for(Path("data/tokens"))})
+    write_json(about, read_json(about) | {"tokenizer": input_sha256(Path("data/tokens"))})
     sealed(tmp_path)
     told = seen(image="0")
     assert told.classes == ("␛[31mred", "green�", "blue␇")

@@ -1,4 +1,4 @@
-"""The loop: parts of a batch add up, gradients are clipped, a loss that is no number ends it, and nothing is remembered."""
+"""The training loop: micro-batches add up, gradients are clipped, a loss that is not a number stops it, no hidden state."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import KINDS, TOP, VOCABULARY, WRITERS, Keeping, knobs, same, started, write_tokens
+from small import KINDS, TOP, VOCABULARY, WRITERS, StopAfter, knobs, same, started, write_tokens
 
 from pipeline.artifacts.checksums import seal
 from pipeline.artifacts.paths import TRAIN_METRICS, meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.engine.display import display
-from pipeline.engine.loop import fit, update, validate
+from pipeline.engine.loop import fit, train_step, validate
 from pipeline.engine.recorder import TrainingRecorder, metrics_of
 from pipeline.engine.runtime.runtime import Runtime, Scaler
-from pipeline.engine.sampler import rows_of
+from pipeline.engine.sampler import rows_with_replacement
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.tasks.base import IGNORED, Shape, Task, Unit
@@ -30,7 +30,7 @@ def test_a_clipped_gradient_has_the_norm_of_the_limit_and_the_log_says_how_large
     params = knobs(train__grad_clip=0.01, train__optimizer="sgd", train__momentum=0.0, train__lr=1.0, train__weight_decay=0.0)
     progress, task, runtime = started(params, tmp_path)
     before = [weight.detach().clone() for weight in progress.model.parameters()]
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     moved = (
         sum(float((old - new.detach()).square().sum()) for old, new in zip(before, progress.model.parameters(), strict=True))
         ** 0.5
@@ -54,7 +54,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_leaves_a_finite_log(tmp_
     with torch.no_grad():
         for weight in progress.model.parameters():
             weight *= 1e12
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert progress.diverged
     assert progress.step < 40
     assert all(np.isfinite(list(row.values())).all() for row in progress.curve)
@@ -66,10 +66,10 @@ def test_a_validation_loss_that_is_no_number_ends_the_training_too(tmp_path: Pat
     ids = np.load(tmp_path / "validation.npy")
     missing = next(token for token in range(VOCABULARY) if token in ids)
     for _ in range(3):
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     with torch.no_grad():
         progress.model.embedding.weight[missing] = torch.nan
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert progress.diverged
     assert progress.validations == []
     assert progress.step == 4
@@ -81,8 +81,8 @@ def test_a_row_tells_the_length_of_the_gradients_that_have_one(tmp_path: Path) -
     progress, _, _ = started(params, tmp_path)
     alone.step = progress.step = 3
     progress.recent = [(1.0, 2.0, 0.0), (1.0, float("inf"), 0.0), (1.0, 4.0, 0.0)]
-    update(alone, task, params.train, params.seed, runtime, lambda: False)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    train_step(alone, task, params.train, params.seed, runtime, lambda: False)
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     [row] = progress.curve
     assert row["gradient_norm"] == pytest.approx((2 + 4 + float(alone.recent[0][1])) / 3, rel=1e-5)
 
@@ -92,7 +92,7 @@ def test_validation_holds_no_more_sequences_at_once_than_training(tmp_path: Path
     progress, task, runtime = started(params, tmp_path)
     seen: list[int] = []
     progress.model.embedding.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     validate(progress, task, params.train, runtime, lambda: False)
     assert max(seen) == 2
 
@@ -128,7 +128,7 @@ def test_memory_that_runs_out_names_what_would_help_cheapest_first_and_nothing_t
 def test_rows_and_validations_fall_evenly_and_on_the_last_step(tmp_path: Path) -> None:
     params = knobs(train__steps=10, train__log_points=4, train__validation_points=3)
     progress, task, runtime = started(params, tmp_path)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     assert [row["step"] for row in progress.curve] == [3, 5, 8, 10]
     assert [row["step"] for row in progress.validations] == [4, 7, 10]
     assert progress.targets == 10 * 4 * 12
@@ -139,17 +139,17 @@ def test_a_row_is_the_mean_of_the_steps_since_the_row_before(tmp_path: Path) -> 
     curves = []
     for params in (each, few):
         progress, task, runtime = started(params, tmp_path)
-        fit(progress, task, params.train, params.seed, runtime, Keeping())
+        fit(progress, task, params.train, params.seed, runtime, StopAfter())
         curves.append([row["loss"] for row in progress.curve])
     means = np.array(curves[0]).reshape(3, 4).mean(axis=1)
     assert curves[1] == pytest.approx(list(means), rel=1e-4)
 
 
 def test_the_examples_of_a_step_depend_on_seed_and_step_alone() -> None:
-    assert (rows_of(3, 7, 64, 1000) == rows_of(3, 7, 64, 1000)).all()
-    assert (rows_of(3, 7, 64, 1000) != rows_of(3, 8, 64, 1000)).any()
-    assert (rows_of(3, 7, 64, 1000) != rows_of(4, 7, 64, 1000)).any()
-    counts = np.bincount(np.concatenate([rows_of(0, step, 100, 10) for step in range(200)]), minlength=10)
+    assert (rows_with_replacement(3, 7, 64, 1000) == rows_with_replacement(3, 7, 64, 1000)).all()
+    assert (rows_with_replacement(3, 7, 64, 1000) != rows_with_replacement(3, 8, 64, 1000)).any()
+    assert (rows_with_replacement(3, 7, 64, 1000) != rows_with_replacement(4, 7, 64, 1000)).any()
+    counts = np.bincount(np.concatenate([rows_with_replacement(0, step, 100, 10) for step in range(200)]), minlength=10)
     assert counts.min() > 1800
 
 
@@ -221,7 +221,7 @@ def test_low_precision_gives_nearly_the_gradient_of_float32(precision: str, tmp_
     for name in ("float32", precision):
         params = knobs(train__precision=name, model__init="fan_in")
         progress, task, runtime = started(params, tmp_path)
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         found.append(torch.cat([weight.grad.flatten() for weight in progress.model.parameters() if weight.grad is not None]))
     assert torch.nn.functional.cosine_similarity(found[0], found[1], dim=0) > 0.999
     assert found[1].dtype == torch.float32
@@ -245,11 +245,11 @@ def test_every_step_that_float16_overflows_in_is_counted_and_moves_nothing(tmp_p
     progress, task, runtime = started(params, tmp_path)
     progress.scaler.scale = 2.0**60
     before = {name: tensor.clone() for name, tensor in progress.tensors().items()}
-    update(progress, task, params.train, params.seed, runtime, lambda: False)
+    train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     assert (progress.step, progress.skipped) == (1, 1)
     assert same(progress.tensors(), before)
     while progress.skipped == progress.step:
-        update(progress, task, params.train, params.seed, runtime, lambda: False)
+        train_step(progress, task, params.train, params.seed, runtime, lambda: False)
     assert progress.scaler.scale == 2.0 ** (60 - progress.skipped)
     assert progress.skipped == progress.step - 1
     assert not same(progress.tensors(), before)
@@ -264,7 +264,9 @@ def test_the_lines_say_how_many_steps_were_skipped(skipped: int, said: str, caps
     assert f"step 1/10  {said}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("unit", "said"), [("tokens", "validation 1.500  "), ("examples", "validation 1.500  81.2% right  ")])
+@pytest.mark.parametrize(
+    ("unit", "said"), [("tokens", "validation 1.500  "), ("examples", "validation 1.500  accuracy 81.2%  ")]
+)
 def test_of_whole_examples_the_lines_say_how_many_are_right(unit: Unit, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     display("lines", 10, 0, 0, unit).show(1, 100, 2.0, {"loss": 1.5, "accuracy": 0.812})
     line = capsys.readouterr().err
@@ -276,7 +278,7 @@ def test_the_metrics_of_whole_examples_hold_how_many_are_right(kind: str, tmp_pa
     params = knobs(**KINDS[kind])
     progress, task, runtime = started(params, tmp_path)
     assert metrics_of(progress, task.unit) == {"step": 0, "diverged": False}
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     told = metrics_of(progress, task.unit).get("validation_accuracy")
     assert told == (None if kind == "language" else progress.validations[-1]["accuracy"])
 

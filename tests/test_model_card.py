@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recorded import SCORES, leave_recorded_run, record, turn, write
+from recorded import SCORES, leave_recorded_run, record, set_knobs, write
 from sealing import sealed
 
 from pipeline.lab.export.model_card import card
@@ -26,7 +26,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("change", [lambda lab: None, lambda lab: turn(lab, seed=2), lambda lab: (lab / "dvc.lock").unlink()])
+@pytest.mark.parametrize(
+    "change", [lambda lab: None, lambda lab: set_knobs(lab, seed=2), lambda lab: (lab / "dvc.lock").unlink()]
+)
 def test_what_is_of_the_models_own_run_stands_on_its_card(lab: Path, change: Callable[[Path], None]) -> None:
     """Also where the knobs were turned since, and where nothing speaks against it."""
     change(lab)

@@ -1,4 +1,4 @@
-"""muP: the standard parametrisation at its base width, and at every other width steps that reach as far as there."""
+"""muP: the standard parametrization at its base width, and updates of the same size at every other width."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from small import VOCABULARY, knobs, same
 from torch import Tensor
 
-from pipeline.engine.optimizers.matrix import orthogonalised
+from pipeline.engine.optimizers.matrix import orthogonalized
 from pipeline.networks.inits import UpdateKind, lr_multipliers
 from pipeline.networks.roles import Role, role_of
 from pipeline.networks.transformer import GPT
@@ -38,7 +38,7 @@ def step(network: GPT, kind: UpdateKind, lr: float, multiples: dict[str, float])
     with torch.no_grad():
         for name, weight, gradient in zip(names, weights, gradients, strict=True):
             if kind == "orthogonal" and role_of(name, weight) in (Role.MATRIX, Role.OUTPUT):
-                gradient = orthogonalised(gradient[None])[0] * max(1.0, weight.shape[0] / weight.shape[1]) ** 0.5
+                gradient = orthogonalized(gradient[None])[0] * max(1.0, weight.shape[0] / weight.shape[1]) ** 0.5
             elif kind != "gradient":
                 gradient = gradient.sign() * (weight.square().mean().sqrt().clamp(min=1e-3) if kind == "relative" else 1)
             weight -= lr * multiples[name] * gradient

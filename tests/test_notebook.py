@@ -16,7 +16,7 @@ from sealing import sealed
 from subjects import leave_model, runtime, small_subject, subject
 
 from pipeline.artifacts.paths import MODEL, READINGS
-from pipeline.inference.trained import Subject, open_snapshots
+from pipeline.inference.trained import TrainedModel, open_snapshots
 from pipeline.lab.look.activations import dissect
 from pipeline.lab.notebook import activations, draw, load_model, reading, saved_readings
 from pipeline.params.errors import UserError
@@ -28,7 +28,7 @@ TOP = Path(__file__).parents[1]
 STEPS = (0, 3, 7)
 
 
-def trained(folder: Path, made: Subject) -> Path:
+def trained(folder: Path, made: TrainedModel) -> Path:
     """A project with this model and the readings of its training."""
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(TOP / name, folder)
@@ -36,7 +36,7 @@ def trained(folder: Path, made: Subject) -> Path:
     with contextlib.chdir(folder):
         probe = load().probe
         for found in readings_of(
-            open_snapshots(MODEL.parent, runtime(), sequences=probe.sequences, toy=probe.toy_text)
+            open_snapshots(MODEL.parent, runtime(), sequences=probe.sequences, toy_text=probe.toy_text)
         ).values():
             save(found, READINGS)
     return sealed(folder)

@@ -1,4 +1,4 @@
-"""What training follows is torch's own label smoothing and PaLM's z-loss; in pieces: test_equalities."""
+"""The training objective equals torch's label smoothing and PaLM's z-loss; in chunks: test_memory_savings."""
 
 from __future__ import annotations
 

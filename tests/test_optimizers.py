@@ -1,4 +1,4 @@
-"""Our optimizers move weights as the references do: torch's, or what their authors published, written out plainly."""
+"""Optimizers equal their references: torch.optim, or the published algorithm written out plainly."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from references import Lion, Reference, ScheduleFree, Soap
 from small import knobs
 
-from pipeline.engine.optimizers.base import Grouped, Optimizer
-from pipeline.engine.optimizers.matrix import orthogonalised
+from pipeline.engine.optimizers.base import GroupedOptimizer, Optimizer
+from pipeline.engine.optimizers.matrix import orthogonalized
 from pipeline.engine.optimizers.table import OPTIMIZERS
 
 SHAPES = {
@@ -135,7 +135,7 @@ def test_muon_moves_matrices_as_torch_does_up_to_its_rounding_to_bfloat16() -> N
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 24, 8), (2, 8, 40)])
 def test_orthogonalised_matrices_have_singular_values_near_one_and_keep_their_directions(shape: tuple[int, int, int]) -> None:
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    result = orthogonalised(matrices)
+    result = orthogonalized(matrices)
     singular = torch.linalg.svdvals(result)
     assert singular.min() > 0.6
     assert singular.max() < 1.3
@@ -149,9 +149,9 @@ def test_in_low_precision_orthogonalised_matrices_are_nearly_the_same(shape: tup
     torch.manual_seed(0)
     left, right = (torch.linalg.qr(torch.randn(shape[0], size, min(shape[1:]))).Q for size in shape[1:])
     matrices = (left * torch.logspace(0, -3, min(shape[1:]))) @ right.mT  # as unequal as gradients are
-    whole = orthogonalised(matrices)
+    whole = orthogonalized(matrices)
     with torch.autocast("cpu", torch.bfloat16):
-        low = orthogonalised(matrices)
+        low = orthogonalized(matrices)
     assert low.dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(low.flatten(), whole.flatten(), dim=0) > 0.99
     assert torch.linalg.svdvals(low).max() < 1.25
@@ -163,7 +163,7 @@ def test_orthogonalised_is_the_iteration_written_out() -> None:
     for _ in range(5):
         gram = expected @ expected.mT
         expected = 3.4445 * expected + (-4.7750 * gram + 2.0315 * gram @ gram) @ expected
-    torch.testing.assert_close(orthogonalised(x), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(orthogonalized(x), expected, rtol=0, atol=1e-6)
 
 
 # ------------------------------------------------------------------------------------------------- what all of them keep
@@ -182,7 +182,7 @@ def test_every_memory_is_in_the_state_and_comes_back(name: str) -> None:
         for weight in all_of(once).values():
             weight.grad = torch.randn(weight.shape, generator=generator)
         once.step(0.01)
-    twice.load({key: memory.clone() for key, memory in once.state().items()})
+    twice.load_state_dict({key: memory.clone() for key, memory in once.state_dict().items()})
     with torch.no_grad():
         for weight, other in zip(all_of(once).values(), all_of(twice).values(), strict=True):
             other.copy_(weight)
@@ -230,12 +230,12 @@ def test_a_parameter_with_a_rate_moves_and_decays_as_if_the_learning_rate_were_s
         assert (plain[key] - faster[key]).abs().max() > 1e-3, "the rate matters to no digit that is compared"
 
 
-OWN = [name for name, entry in OPTIMIZERS.items() if issubclass(entry, Grouped)]
+OWN = [name for name, entry in OPTIMIZERS.items() if issubclass(entry, GroupedOptimizer)]
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_without_rates_what_is_decayed_and_remembered_alike_moves_in_one_call(name: str) -> None:
     optimizer = OPTIMIZERS[name](parameters(), knobs(train__weight_decay=0.3).train, {})
-    assert isinstance(optimizer, Grouped)
-    assert len(optimizer.groups) == len({(group.decay, *group.memory) for group in optimizer.groups})
-    assert all(group.pieces() == [group] for group in optimizer.groups)
+    assert isinstance(optimizer, GroupedOptimizer)
+    assert len(optimizer.groups) == len({(group.weight_decay, *group.state) for group in optimizer.groups})
+    assert all(group.per_weight() == [group] for group in optimizer.groups)

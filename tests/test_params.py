@@ -7,8 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, get_args
@@ -22,20 +20,19 @@ from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 from wrong_params import MISSING, WRONG, Wrong
 
-from pipeline.params.entry_point import entry_point
 from pipeline.params.errors import ParamsError, UserError, printable
+from pipeline.params.json_schema import comments
 from pipeline.params.knobs import Section
 from pipeline.params.load import load, read_sections, with_knobs
 from pipeline.params.machine import cores, machine_is_busy
-from pipeline.params.names import names_in, suggest
+from pipeline.params.names import KnownName, names_in, suggest
 from pipeline.params.parse import parse
 from pipeline.params.schema import OF_KINDS, Params
-from pipeline.params.suggestions import CALLED_ELSEWHERE, knob_names
+from pipeline.params.suggestions import OTHER_NAMES, knob_names
 from pipeline.params.yaml12 import Yaml12Loader, read_yaml
 
 ROOT = Path(__file__).parents[1]
 STANDING: dict[str, Any] = read_yaml(ROOT / "params.yaml")
-STAGES = ("prepare", "tokenize", "train", "evaluate", "probe", "plot")
 
 # -------------------------------------------------------------------------------------------------- read as DVC reads it
 
@@ -107,19 +104,7 @@ def knobs_of(section: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
     return found
 
 
-def comments() -> dict[str, str]:
-    """What params.yaml says beside each knob."""
-    found, section = {}, ""
-    for line in (ROOT / "params.yaml").read_text().splitlines():
-        if match := re.match(r"(\s*)(\w+):([^#]*)(?:#\s*(.*))?$", line.replace('": ', '" ')):
-            indent, name, value, comment = match.groups()
-            if not indent:
-                section = "" if value.strip() else f"{name}."
-            found[f"{section}{name}" if indent else name] = comment or ""
-    return found
-
-
-KNOBS, COMMENTS = knobs_of(Params), comments()
+KNOBS, COMMENTS = knobs_of(Params), comments((ROOT / "params.yaml").read_text())
 
 
 def limits_of(field: FieldInfo) -> dict[str, float]:
@@ -171,6 +156,17 @@ def test_the_names_that_a_comment_tells_are_the_names_that_are_taken(knob: str) 
     assert sorted(part.strip() for part in parts if re.fullmatch(r"\s*\w+\s*", part)) == sorted(known)
 
 
+NAMED = {
+    name: entry for name, field in KNOBS.items() for entry in field.metadata if isinstance(entry, KnownName)
+}  # but for lists
+
+
+@pytest.mark.parametrize("knob", sorted(NAMED.keys() - {"prepare.dataset"}))
+def test_a_comment_tells_every_entry_of_a_table(knob: str) -> None:
+    """But for the data sets, which `rally data` lists."""
+    assert set(NAMED[knob].names()) <= set(re.findall(r"\w+", COMMENTS[knob]))
+
+
 KINDS = {"language": "shakespeare", "classify": "dyck", "vision": "digits"}  # with a data set of each
 
 # Each knob that is for some kinds of task alone, turned.
@@ -200,7 +196,7 @@ def test_a_knob_is_taken_where_its_kinds_of_task_are_and_refused_elsewhere(knob:
     if kind in OF_KINDS[knob][1]:
         load_with(turned)
     else:
-        with pytest.raises(ParamsError, match=rf"^{knob}: .* is for task\.kind [a-z ]+, not {kind}; .* would do$"):
+        with pytest.raises(ParamsError, match=rf"^{knob}: .* is for task\.kind [a-z ]+, not {kind}; use .*$"):
             load_with(turned)
 
 
@@ -265,80 +261,6 @@ def test_a_file_that_is_not_there_or_is_a_folder_is_one_line(tmp_path: Path, mon
         load()
 
 
-DOORS = {
-    "prepare": "a data set that is not there",
-    "tokenize": "a tokenizer that is not there",
-    "train": "three at once",
-    "evaluate": "text for a number",
-    "probe": "no YAML",
-    "plot": "a knob that stands twice",
-}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_refuses_before_torch_is_imported_and_writes_nothing(stage: str, tmp_path: Path) -> None:
-    wrong = WRONG[DOORS[stage]]
-    (tmp_path / "params.yaml").write_bytes(content_of(wrong))
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    # as `python -m pipeline.<stage>`, and at the end what was imported
-    program = (
-        "import atexit, json, runpy, sys; atexit.register(lambda: print(json.dumps(sorted(sys.modules))));"
-        f"sys.argv = ['{stage}']; runpy.run_module('pipeline.{stage}', run_name='__main__')"
-    )
-    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert sorted(done.stderr.splitlines()) == sorted(lines_of(wrong))
-    assert not {"torch", "pandas", "matplotlib", "sklearn"} & set(json.loads(done.stdout))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
-
-
-EVERY_STAGE = tuple(read_yaml(ROOT / "dvc.yaml")["stages"])
-
-
-@pytest.mark.parametrize("stage", EVERY_STAGE)
-def test_a_stage_that_is_given_arguments_says_what_to_type_and_does_nothing(stage: str, tmp_path: Path) -> None:
-    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-m", f"pipeline.{stage}", "--help"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"pipeline.{stage}: takes no arguments, and was given '--help'. ")
-    assert f"`dvc repro {stage}`" in done.stderr
-    assert not any(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("stage", EVERY_STAGE)
-def test_a_stage_that_is_started_as_a_file_says_what_to_type(stage: str, tmp_path: Path) -> None:
-    """Its folder would lead Python's path, and tokenize.py there would hide Python's own."""
-    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
-    file, where = {
-        "prepare": (f"pipeline/{stage}.py", ROOT),
-        "train": (f"{stage}.py", ROOT / "pipeline"),
-    }.get(stage, (str(ROOT / f"pipeline/{stage}.py"), tmp_path))
-    done = subprocess.run([sys.executable, file], cwd=where, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"{file}: cannot run this way")
-    assert f"`dvc repro {stage}`, or `python -m pipeline.{stage}`" in done.stderr
-
-
-def test_python_that_is_started_in_the_folder_of_the_stages_says_why_nothing_can_be_imported() -> None:
-    command = [sys.executable, "-c", "import inspect"]
-    done = subprocess.run(command, cwd=ROOT / "pipeline", capture_output=True, text=True)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "pipeline/tokenize.py then hides Python's own tokenize" in done.stderr
-
-
-def test_a_door_ends_quietly_on_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
-    @entry_point
-    def main() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 130
-    assert capsys.readouterr() == ("", "")
-
-
 def test_the_nearest_word_is_suggested() -> None:
     assert suggest("tanhh", ("relu", "tanh")) == "Did you mean 'tanh'? Known: relu, tanh"
     assert suggest("qq", ("relu", "tanh")) == "Known: relu, tanh"
@@ -362,32 +284,6 @@ def test_the_nearest_word_is_suggested() -> None:
 def test_what_would_do_something_to_a_terminal_is_shown(text: str, shown: str) -> None:
     assert printable(text) == shown and printable(shown) == shown
     printable(text).encode()
-
-
-def test_a_door_shows_what_a_refusal_quotes(capsys: pytest.CaptureFixture[str]) -> None:
-    for error in (UserError("data/\x1b[2Jred.txt: holds no text", "half \ud800"), FileNotFoundError(2, "gone", "a\x1b]0;x")):
-
-        @entry_point
-        def main(error: Exception = error) -> None:
-            raise error
-
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 2
-    assert capsys.readouterr().err == "data/␛[2Jred.txt: holds no text\nhalf �\na␛]0;x: gone\n"
-
-
-@pytest.mark.parametrize(("waited", "spins"), [("0.31", "10000"), ("49.99", "10000"), ("50.01", "0"), ("99.20", "0")])
-def test_threads_sleep_at_once_where_the_kernel_says_that_the_machine_is_busy(
-    waited: str, spins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpu").write_text(
-        f"some avg10={waited} avg60=70.00 avg300=1.00 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
-    )
-    monkeypatch.setattr("pipeline.params.machine.PRESSURE", tmp_path / "cpu")
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    entry_point(lambda: None)()
-    assert os.environ["GOMP_SPINCOUNT"] == spins
 
 
 @pytest.mark.parametrize("content", [None, "", "some avg10=many"])
@@ -432,8 +328,8 @@ def test_the_knob_that_was_meant_is_named_whatever_its_section(typed: str, named
 
 def test_what_other_programs_call_a_knob_leads_to_one_that_there_is() -> None:
     names = knob_names(Params)
-    assert set(CALLED_ELSEWHERE.values()) <= set(names)
-    assert not set(CALLED_ELSEWHERE) & {name.rpartition(".")[2] for name in names}
+    assert set(OTHER_NAMES.values()) <= set(names)
+    assert not set(OTHER_NAMES) & {name.rpartition(".")[2] for name in names}
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1))

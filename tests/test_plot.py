@@ -57,7 +57,7 @@ def test_a_missing_file_ends_the_door_with_one_line_and_nothing_written(tmp_path
     (tmp_path / EVALUATION).unlink()
     done = plot(tmp_path)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
-    assert (done.returncode, lines) == (2, [f"{EVALUATION}: is not there; `dvc repro` makes it"])
+    assert (done.returncode, lines) == (2, [f"{EVALUATION}: not found; run `dvc repro` to create it"])
     assert not (tmp_path / "plots").exists()
 
 

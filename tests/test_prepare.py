@@ -1,4 +1,4 @@
-"""The doors prepare and tokenize: knobs in, data/raw and data/tokens out, whole or not at all."""
+"""The stages prepare and tokenize: knobs in, data/raw and data/tokens out, complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pipeline import prepare, tokenize
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import CARD, CHECKSUMS, RAW, SPLITS, TOKENS, meta_of
 from pipeline.corpus.sources.table import TEXTS
-from pipeline.corpus.store.text import Splits, whole
+from pipeline.corpus.store.text import SplitWriter, replace_folder
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
-from pipeline.tokenizers.tokenizers import TOKENIZERS, load
+from pipeline.tokenizers.table import TOKENIZERS, load
 
 POEM = "Shall I compare thee to a summer's day? Thou art more lovely.\n" * 200
 
@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def turn(**knobs: Any) -> None:
+def set_knobs(**knobs: Any) -> None:
     """Write params.yaml with knobs such as prepare__dataset="markov"."""
     values = read_yaml(TOP / "params.yaml")
     small = {"prepare__generated_chars": 2000, "runtime__progress": "none", "runtime__workers": 1}
@@ -60,7 +60,7 @@ GENERATED = [
 
 @pytest.mark.parametrize("dataset", GENERATED)
 def test_a_generated_data_set_needs_no_network_and_tells_its_entropy(dataset: str) -> None:
-    turn(prepare__dataset=dataset)
+    set_knobs(prepare__dataset=dataset)
     prepare.main()
     card = told(CARD)
     assert sorted(path.name for path in RAW.iterdir()) == sorted(
@@ -77,7 +77,7 @@ def test_a_generated_data_set_needs_no_network_and_tells_its_entropy(dataset: st
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @pytest.mark.parametrize("dataset", ["markov", "addition"])
 def test_tokens_stand_for_the_whole_text_of_every_split(dataset: str, kind: str) -> None:
-    turn(prepare__dataset=dataset, tokenize__kind=kind, tokenize__vocab_size=300, tokenize__path=str(somebody_elses(True)))
+    set_knobs(prepare__dataset=dataset, tokenize__kind=kind, tokenize__vocab_size=300, tokenize__path=str(somebody_elses(True)))
     prepare.main()
     tokenize.main()
     meta, tokenizer = told(meta_of(TOKENS)), load(TOKENS / "tokenizer.json")
@@ -98,7 +98,7 @@ def test_the_same_run_gives_the_same_bytes(kind: str) -> None:
     Path("data/own").mkdir(parents=True)
     for i in range(5):
         Path(f"data/own/{i}.txt").write_text(POEM[i:])
-    turn(prepare__dataset="file", tokenize__kind=kind, tokenize__path=str(somebody_elses(True)))
+    set_knobs(prepare__dataset="file", tokenize__kind=kind, tokenize__path=str(somebody_elses(True)))
     digests = set()
     for _ in range(2):
         prepare.main()
@@ -110,7 +110,7 @@ def test_the_same_run_gives_the_same_bytes(kind: str) -> None:
 def test_nothing_that_a_stage_leaves_tells_where_it_ran(project: Path) -> None:
     Path("own").mkdir()
     Path("own/poem.txt").write_text(POEM)
-    turn(prepare__dataset="file", prepare__path=str(project / "own"), tokenize__kind="bpe")
+    set_knobs(prepare__dataset="file", prepare__path=str(project / "own"), tokenize__kind="bpe")
     prepare.main()
     tokenize.main()
     for path in (*RAW.iterdir(), *TOKENS.iterdir()):
@@ -119,8 +119,8 @@ def test_nothing_that_a_stage_leaves_tells_where_it_ran(project: Path) -> None:
 
 WRONG: dict[str, dict[str, Any]] = {
     "prepare.dataset: there is no 'tinyshakespear'. Did you mean 'tinyshakespeare'?": {"prepare__dataset": "tinyshakespear"},
-    "prepare.path: there is no file or folder 'nowhere' here": {"prepare__dataset": "file", "prepare__path": "nowhere"},
-    "prepare.pattern: no file in 'own' fits '*.md'": {
+    "prepare.path: no file or folder 'nowhere'": {"prepare__dataset": "file", "prepare__path": "nowhere"},
+    "prepare.pattern: no file in 'own' matches '*.md'": {
         "prepare__dataset": "file",
         "prepare__path": "own",
         "prepare__pattern": "*.md",
@@ -131,7 +131,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "prepare__path": "own/few.txt",
         "prepare__validation_share": 0.01,
     },
-    "http://127.0.0.1:1/a: cannot be fetched (Connection refused)": {
+    "http://127.0.0.1:1/a: cannot be downloaded (Connection refused)": {
         "prepare__dataset": "url",
         "prepare__url": "http://127.0.0.1:1/a",
         "prepare__sha256": "0" * 64,
@@ -147,7 +147,7 @@ def test_what_cannot_be_prepared_is_one_line_and_nothing_is_written(
     Path("own").mkdir()
     Path("own/latin.txt").write_bytes("né".encode("latin-1"))
     Path("own/few.txt").write_text("a few")
-    turn(**WRONG[line])
+    set_knobs(**WRONG[line])
     with pytest.raises(SystemExit) as end:
         prepare.main()
     assert end.value.code == 2
@@ -157,24 +157,24 @@ def test_what_cannot_be_prepared_is_one_line_and_nothing_is_written(
 
 
 def test_tokenize_without_prepared_text_says_what_makes_it(capfd: pytest.CaptureFixture[str]) -> None:
-    turn()
+    set_knobs()
     with pytest.raises(SystemExit):
         tokenize.main()
-    assert "data/raw/card.json: is not there; `dvc repro` makes it" in capfd.readouterr().err
+    assert "data/raw/card.json: not found; run `dvc repro` to create it" in capfd.readouterr().err
 
 
 def test_a_stage_that_fails_on_the_way_leaves_what_was_there(project: Path) -> None:
-    turn(prepare__dataset="markov")
+    set_knobs(prepare__dataset="markov")
     prepare.main()
     before = sha256_of(RAW)
-    with pytest.raises(UserError), whole(RAW) as folder, Splits(folder) as splits:
+    with pytest.raises(UserError), replace_folder(RAW) as folder, SplitWriter(folder) as splits:
         splits.add("train", b"the only split")
     assert sha256_of(RAW) == before
     assert [path.name for path in Path("data").iterdir()] == ["raw"]
 
 
 def test_what_a_killed_stage_left_does_not_get_into_the_next_result() -> None:
-    turn(prepare__dataset="markov")
+    set_knobs(prepare__dataset="markov")
     Path("data/.raw.unfinished").mkdir(parents=True)
     Path("data/.raw.unfinished/stray.txt").touch()
     prepare.main()
@@ -182,7 +182,7 @@ def test_what_a_killed_stage_left_does_not_get_into_the_next_result() -> None:
 
 
 def test_neither_door_imports_torch() -> None:
-    turn(prepare__dataset="addition", tokenize__kind="bpe")
+    set_knobs(prepare__dataset="addition", tokenize__kind="bpe")
     program = (
         "import sys; from pipeline import prepare, tokenize; prepare.main(); tokenize.main(); assert 'torch' not in sys.modules"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from recorded import FINDING, SCORES, STAGES, leave_recorded_run, record, recorded, turn, write
+from recorded import FINDING, SCORES, STAGES, leave_recorded_run, record, recorded, set_knobs, write
 from small import TOP, knobs
 
 from pipeline.artifacts.checksums import seal_folder
@@ -41,38 +41,38 @@ def test_what_the_stages_left_is_of_the_knobs_code_and_data_here(lab: Path) -> N
 
 
 def test_a_knob_of_runtime_says_nothing_of_the_numbers(lab: Path) -> None:
-    turn(lab, runtime={"threads": 8})
+    set_knobs(lab, runtime={"threads": 8})
     assert here() == MATCHES
 
 
 def _move_data(root: Path) -> None:
     (root / "own").rename(root / "mine")
-    turn(root, prepare__path="mine")
+    set_knobs(root, prepare__path="mine")
 
 
 def _train_alone(root: Path) -> None:
-    turn(root, seed=2)
+    set_knobs(root, seed=2)
     write(root, "models/trained/model.bin", "others")
     record(root, "prepare", "train")
-    turn(root, seed=1)
+    set_knobs(root, seed=1)
     record_of = yaml.safe_load((root / "dvc.lock").read_text())
     record_of["stages"]["train"]["params"]["params.yaml"]["seed"] = 1
     (root / "dvc.lock").write_text(yaml.safe_dump(record_of))
 
 
 CHANGES: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "a knob": (lambda root: turn(root, seed=2), "seed is 2, and was 1 when train ran"),
+    "a knob": (lambda root: set_knobs(root, seed=2), "seed is 2, and was 1 when train ran"),
     "two knobs of a section": (
-        lambda root: turn(root, train__lr=0.1, train__kinds=["a"]),
+        lambda root: set_knobs(root, train__lr=0.1, train__kinds=["a"]),
         'train.kinds is ["a"], and was ["a", "b"] when train ran (and 1 more)',
     ),
     "a knob that a terminal would obey": (
-        lambda root: turn(root, prepare__path="\x1b[31m" + "x" * 99),
+        lambda root: set_knobs(root, prepare__path="\x1b[31m" + "x" * 99),
         'prepare.path is "\\u001b[31m' + "x" * 28 + "…, and was own when prepare ran",
     ),
-    "a knob that came": (lambda root: turn(root, train__new=1), "train.new is 1, and was not a knob when train ran"),
+    "a knob that came": (lambda root: set_knobs(root, train__new=1), "train.new is 1, and was not a knob when train ran"),
     "a knob of the first stage": (
-        lambda root: turn(root, prepare__path="else"),
+        lambda root: set_knobs(root, prepare__path="else"),
         "prepare.path is else, and was own when prepare ran",
     ),
     "a folder by another name": (_move_data, "prepare.path is mine, and was own when prepare ran"),
@@ -120,7 +120,7 @@ def test_a_change_makes_them_the_numbers_of_another_run_and_is_named(lab: Path, 
 
 
 def test_what_came_before_the_change_is_still_of_this_run(lab: Path) -> None:
-    turn(lab, evaluate__top=3)
+    set_knobs(lab, evaluate__top=3)
     assert here("models/trained") == here("metrics/train.json") == here("data/raw") == MATCHES
     assert here().mismatch == "evaluate.top is 3, and was 0 when evaluate ran"
     write(lab, FINDING, "{}")
@@ -128,9 +128,9 @@ def test_what_came_before_the_change_is_still_of_this_run(lab: Path) -> None:
 
 
 def test_what_is_put_back_is_of_this_run_again(lab: Path) -> None:
-    turn(lab, seed=2)
+    set_knobs(lab, seed=2)
     assert not here()
-    turn(lab, seed=1)
+    set_knobs(lab, seed=1)
     assert here()
 
 
@@ -184,7 +184,7 @@ def test_of_a_large_file_the_size_must_do(lab: Path) -> None:
 
 
 def test_files_of_one_run_are_of_one_run_whatever_the_knobs_are_now(lab: Path) -> None:
-    turn(lab, seed=2)
+    set_knobs(lab, seed=2)
     write(lab, "code/engine/loop.py", "L")
     origin = Origin(Workspace(), one_run=True)
     assert origin.match("models/trained") == origin.match(SCORES) == MATCHES
@@ -196,7 +196,7 @@ def test_knobs_that_were_turned_before_a_stage_are_named_and_code_is_not(lab: Pa
     origin = Origin(Workspace())
     assert origin.knobs_changed_since("evaluate") == origin.knobs_changed_since("no such stage") == ""
     write(lab, "code/evaluate.py", "E")
-    turn(lab, prepare__path="else")
+    set_knobs(lab, prepare__path="else")
     assert Origin(Workspace()).knobs_changed_since("evaluate") == "prepare.path is else, and was own when prepare ran"
 
 
@@ -298,7 +298,7 @@ def test_a_project_in_a_folder_of_a_larger_repository_is_judged_as_any(tmp_path:
     git(tmp_path, "init", "-q", "-b", "main")
     monkeypatch.chdir(leave_recorded_run(tmp_path / "labs/rally"))
     commit(tmp_path)
-    turn(Path(), seed=2)
+    set_knobs(Path(), seed=2)
     commit(tmp_path)
     found = matches_of_commits(["main~1", "main"], [Path(SCORES)])
     assert [found[name][Path(SCORES)].mismatch for name in found] == ["", "seed is 2, and was 1 when train ran"]

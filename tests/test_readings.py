@@ -6,28 +6,29 @@ import copy
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Float
-from small import Keeping, knobs, started
+from small import StopAfter, knobs, started
 from subjects import TEXT, small_subject, subject
 from torch import Tensor, nn
 
 from pipeline.artifacts.paths import tokenizer_of
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.networks.activations import ACTIVATIONS
-from pipeline.networks.attention import use_kernel
+from pipeline.networks.attention import set_attention_kernel
 from pipeline.networks.dropout import Dropout, DropoutState
 from pipeline.probes.gradients.gradient_norm import gradient_norm
 from pipeline.probes.gradients.noise_scale import from_two, noise_scale
 from pipeline.probes.gradients.sharpness import sharpness
 from pipeline.probes.gradients.update_ratio import update_ratio
-from pipeline.probes.passes.forward_backward import parts
+from pipeline.probes.passes.backward import parts
 from pipeline.probes.prediction.log_partition import log_partition
 from pipeline.probes.prediction.loss_by_position import edges, loss_by_position
 from pipeline.probes.signal.activation_rms import activation_rms
@@ -37,7 +38,7 @@ from pipeline.probes.signal.saturation import ends, saturation
 from pipeline.probes.table import readings_of
 from pipeline.readings import Reading
 from pipeline.tasks.objective import Objective
-from pipeline.tokenizers.tokenizers import load as load_tokenizer
+from pipeline.tokenizers.table import load as load_tokenizer
 
 
 def numbers(reading: Reading | None) -> dict[str, float]:
@@ -46,7 +47,7 @@ def numbers(reading: Reading | None) -> dict[str, float]:
     return {str(name): line[0] for name, line in zip(reading.axes[0].ticks, reading.values, strict=True)}
 
 
-def streams(made: Subject) -> list[Tensor]:
+def streams(made: TrainedModel) -> list[Tensor]:
     """[B, T, D] before the first block and after each."""
     with torch.no_grad():
         model, ids = made.model, made.batch.inputs
@@ -80,15 +81,32 @@ def test_tokens_that_differ_alike_in_some_directions_have_that_rank_wherever_the
     assert math.isnan(rank(torch.ones(5, 8)))
 
 
-BOUNDED = {"tanh": [-1.0, 1.0], "sigmoid": [0.0, 1.0]}
-OPEN = ("identity", "snake", "swiglu", "geglu", "reglu")
+# Known ends of some activations; of any other they follow from its slope.
+KNOWN_ENDS: dict[str, list[float]] = {
+    "tanh": [-1.0, 1.0],
+    "sigmoid": [0.0, 1.0],
+    **{name: [0.0] for name in ("gelu", "gelu_tanh", "relu", "relu2", "silu", "mish")},
+    **{name: [] for name in ("identity", "snake", "swiglu", "geglu", "reglu")},
+}
+WRITTEN_OUT: dict[str, Any] = {"tanh": np.tanh, "sigmoid": lambda z: 1 / (1 + np.exp(-z))}
+
+
+def flat_far_out(name: str) -> list[float]:
+    """What an activation gives where its slope is 0, far below and far above 0; a gated one is never flat."""
+    if ACTIVATIONS[name].inputs > 1:
+        return []
+    x = torch.tensor([-1e4, 1e4], dtype=torch.float64, requires_grad=True)
+    value = ACTIVATIONS[name].function(x)
+    (slope,) = torch.autograd.grad(value.sum(), x)
+    return list(value[slope == 0].tolist())
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_what_saturates_are_the_ends_of_a_bounded_activation(tmp_path: Path, name: str) -> None:
     made = subject(tmp_path, model__activation=name, model__bias=True)
-    assert ends(ACTIVATIONS[name]) == BOUNDED.get(name, [] if name in OPEN else [0.0])
-    if name not in BOUNDED:
+    found = ends(ACTIVATIONS[name])
+    assert found == flat_far_out(name) == KNOWN_ENDS.get(name, found)
+    if len(found) < 2:
         assert saturation(made) is None
         return
     with torch.no_grad():
@@ -98,9 +116,9 @@ def test_what_saturates_are_the_ends_of_a_bounded_activation(tmp_path: Path, nam
     made.model.blocks[1].feed_forward.up.register_forward_hook(lambda module, inputs, output: entered.append(output))
     with torch.no_grad():
         made.model(made.batch.inputs)
-    low, high = BOUNDED[name]
-    z = entered[0].double().numpy()
-    value = np.tanh(z) if name == "tanh" else 1 / (1 + np.exp(-z))
+    low, high = found
+    z = entered[0].double()
+    value = WRITTEN_OUT[name](z.numpy()) if name in WRITTEN_OUT else ACTIVATIONS[name].function(z).numpy()
     wanted = ((value < low + 0.03) | (value > high - 0.03)).mean()
     assert wanted >= 3 / 32
     assert numbers(saturation(made))["block 2"] == pytest.approx(wanted, rel=1e-3)
@@ -113,11 +131,12 @@ def test_units_that_always_rest_are_dead_and_no_others(tmp_path: Path, name: str
         for block in made.model.blocks:
             block.feed_forward.up.bias.zero_()
     assert numbers(dead_units(made))["block 1"] == 0
+    rest = -1000 if flat_far_out(name) or ACTIVATIONS[name].inputs > 1 else 0
     up = made.model.blocks[0].feed_forward.up
     with torch.no_grad():
         for unit in range(5):  # of 32; a gated one has its gates first
             up.weight[unit] = 0
-            up.bias[unit] = 0 if name in ("identity", "snake") else -1000
+            up.bias[unit] = rest
     found = numbers(dead_units(replace(made)))
     assert found["block 1"] == pytest.approx(5 / 32, rel=1e-3)
 
@@ -136,7 +155,7 @@ def test_a_unit_that_stays_at_either_end_is_dead_and_one_that_goes_between_them_
 # ------------------------------------------------------------------------------------------------------------ gradients
 
 
-def parts_of(made: Subject, count: int) -> list[Tensor]:
+def parts_of(made: TrainedModel, count: int) -> list[Tensor]:
     """The flat gradient of the mean loss of each part of the fixed batch, as backward leaves it."""
     found = []
     drawn = parts(len(made.batch.inputs))
@@ -238,7 +257,7 @@ def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian_of_what_is
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     rows = np.arange(4) * made.task.size("train") // 4
     batch = made.task.batch("train", rows)
-    use_kernel(model, "eager")
+    set_attention_kernel(model, "eager")
     for module in model.modules():
         if isinstance(module, Dropout):
             module.rate = 0.0
@@ -259,7 +278,7 @@ def test_the_sharpness_is_the_largest_eigenvalue_of_the_whole_hessian_of_what_is
 def by_hand(logits: Tensor, targets: Tensor, objective: Objective) -> Tensor:
     """What is followed, a mean over the targets."""
     told = F.one_hot(targets, logits.shape[1]).float()
-    if objective.squares:
+    if objective.squared_error:
         return (logits - told).square().mean()
     told = (1 - objective.label_smoothing) * told + objective.label_smoothing / logits.shape[1]
     costs = -(told * logits.log_softmax(dim=1)).sum(dim=1)
@@ -299,7 +318,7 @@ def test_stretches_double_and_cover_the_context() -> None:
 # ----------------------------------------------------------------------------------------------------- it changes nothing
 
 
-class Probing(Keeping):
+class Probing(StopAfter):
     """Reads everything there is to read at some steps in the midst of a training."""
 
     def __init__(self, task: object, folder: Path, runtime: object, steps: tuple[int, ...]) -> None:
@@ -311,7 +330,7 @@ class Probing(Keeping):
         super().on_step(progress)
         if progress.step in self.steps:
             updates = {name: 0.1 for name, _ in progress.model.named_parameters()}
-            made = Subject(progress.model, **self.known, step=progress.step, sequences=4, toy="abc", updates=updates)
+            made = TrainedModel(progress.model, **self.known, step=progress.step, sequences=4, toy_text="abc", updates=updates)
             self.read.append(readings_of([replace(made, sharpness_iterations=2)]))
 
 
@@ -334,7 +353,7 @@ def test_a_training_that_is_probed_on_its_way_ends_bit_by_bit_as_another(changes
     for probed in (False, True):
         torch.manual_seed(9)
         progress, task, runtime = started(params, tmp_path / "tokens")
-        keeper = Probing(task, tmp_path / "tokens", runtime, (0, 6, 12)) if probed else Keeping()
+        keeper = Probing(task, tmp_path / "tokens", runtime, (0, 6, 12)) if probed else StopAfter()
         fit(progress, task, params.train, params.seed, runtime, keeper)
         ends.append((progress.curve, progress.validations, {**progress.model.state_dict()}, torch.get_rng_state()))
     assert isinstance(keeper, Probing)

@@ -16,16 +16,16 @@ from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.artifacts.writing import write_json
-from pipeline.engine.block_execution import CHECKPOINTING
-from pipeline.engine.loop import update
+from pipeline.engine.block_execution import ACTIVATION_CHECKPOINTING
+from pipeline.engine.loop import train_step
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import objective_of, untrained_state
+from pipeline.engine.setup import make_objective, untrained_state
 from pipeline.lab.budget.fake_step import rehearse
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.networks.activations import ACTIVATIONS
-from pipeline.networks.attention import ATTENTIONS, use_kernel
-from pipeline.networks.convolution import SHRINKS
+from pipeline.networks.attention import ATTENTIONS, set_attention_kernel
+from pipeline.networks.convolution import DOWNSAMPLES
 from pipeline.networks.dropout import DROPOUT_SCHEDULES, DropoutState
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
@@ -116,9 +116,9 @@ class Tracked(LanguageModelling):
         ids = torch.zeros((len(rows), self.model.context_length + 1), dtype=torch.int64)
         return AllCount(ids[:, :-1], ids[:, 1:].clone())
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
         self.tracker.reset_mod_stats()
-        return super().loss(model, batch, noise)
+        return super().loss(model, batch, dropout_state)
 
 
 class AllCount(Batch):
@@ -131,12 +131,12 @@ def tracked_peak(params: Params, vocabulary: int, precision: str) -> int:
     """Bytes at the peak of a step, by torch's own tracker."""
     runtime, tracker = Runtime(params.runtime, precision), MemTracker()
     with FakeTensorMode():
-        task = Tracked(params, vocabulary, objective_of(params.train, runtime), tracker)
+        task = Tracked(params, vocabulary, make_objective(params.train, runtime), tracker)
         progress = untrained_state(params.seed, task, params.model, params.train, runtime)
-        tracker.track_external(progress.model, *progress.optimizer.state().values())
+        tracker.track_external(progress.model, *progress.optimizer.state_dict().values())
         with tracker:
             for _ in range(2):
-                update(progress, task, params.train, params.seed, runtime, lambda: False)
+                train_step(progress, task, params.train, params.seed, runtime, lambda: False)
                 progress.recent.clear()
     return int(tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"])
 
@@ -159,7 +159,7 @@ def allocated_peak(params: Params, shape: int | Shape, precision: str, longest: 
     task = MadeUp(
         params,
         shape,
-        objective_of(params.train, runtime),
+        make_objective(params.train, runtime),
         BatchMaker(1, sizes),
     )
     progress = untrained_state(params.seed, task, params.model, params.train, runtime)
@@ -168,9 +168,9 @@ def allocated_peak(params: Params, shape: int | Shape, precision: str, longest: 
             weight.grad = None
         progress.step = step
         with profile(profile_memory=True) as profiler:
-            update(progress, task, params.train, params.seed, runtime, lambda: False)
+            train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         progress.recent.clear()
-    held = [*progress.model.parameters(), *progress.model.buffers(), *progress.optimizer.state().values()]
+    held = [*progress.model.parameters(), *progress.model.buffers(), *progress.optimizer.state_dict().values()]
     changes = [event.nbytes() for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     return sum(tensor.nbytes for tensor in held) + int(np.cumsum(changes).max())
 
@@ -209,7 +209,7 @@ CLASSES: dict[str, tuple[dict[str, Any], Shape, str]] = {
     "the default's CNN in bfloat16": (VISION, IMAGES, "bfloat16"),
     "a CNN over a line": (VISION, Shape(classes=("a", "b", "c"), image=(1, 40, 1)), "float32"),
     "a CNN with dropout and biases": (VISION | {"model__dropout": 0.2, "model__bias": True}, IMAGES, "float32"),
-    **{f"a CNN that shrinks by {name}": (VISION | {"model__downsample": name}, IMAGES, "float32") for name in SHRINKS},
+    **{f"a CNN that shrinks by {name}": (VISION | {"model__downsample": name}, IMAGES, "float32") for name in DOWNSAMPLES},
     **{f"a CNN with {name} norm": (VISION | {"model__norm": name}, IMAGES, "float32") for name in IMAGE_NORMS},
     **{f"{name} over images": (VISION | {"model__network": name}, IMAGES, "float32") for name in NETWORKS},
     "an mlp with batch norm, blended": (
@@ -227,7 +227,7 @@ def multiplied(params: Params, shape: Shape) -> tuple[int, int]:
     """Parameters that learn, and FLOPs of forward and backward by torch's own counter, which sees attention written out."""
     task = MadeUp(params, shape, Objective(), BatchMaker(1, np.array([40, params.model.context_length])))
     model = task.build(torch.Generator().manual_seed(0))
-    use_kernel(model, "eager")
+    set_attention_kernel(model, "eager")
     with FlopCounterMode(display=False) as counter:
         model(task.batch("train", np.arange(params.train.batch_size)).inputs).sum().backward()
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad), int(counter.get_total_flops())
@@ -309,7 +309,7 @@ def test_what_is_frozen_is_held_without_gradient_memory_or_way_back(tmp_path: Pa
     assert frozen.bytes < 0.5 * thawed.bytes
 
 
-@pytest.mark.parametrize("kind", CHECKPOINTING)
+@pytest.mark.parametrize("kind", ACTIVATION_CHECKPOINTING)
 def test_what_is_computed_again_is_counted_and_not_held(kind: str) -> None:
     params = knobs(**shape(3, 64, 4, 32, 8, runtime__activation_checkpointing=kind))
     whole = knobs(**shape(3, 64, 4, 32, 8))

@@ -21,11 +21,11 @@ from pipeline.lab.studies.recipes import experiment_commands
 from pipeline.params.errors import UserError
 from pipeline.params.load import load, read_sections, with_knobs
 from pipeline.params.model import Model
-from pipeline.params.renamed import RENAMED, RENAMED_VALUES, of_today
+from pipeline.params.renamed import RENAMED, RENAMED_VALUES, with_new_names
 from pipeline.params.schema import Params
 from pipeline.params.suggestions import knob_names
 from pipeline.params.training import Train
-from pipeline.tasks.model_description import described
+from pipeline.tasks.model_description import read_description
 
 TOP = Path(__file__).parents[1]
 BASE = read_sections(TOP / "params.yaml")
@@ -167,11 +167,11 @@ def test_a_model_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     )
     about = {"task": "classify", "classes": ["a", "b"], "vocabulary": 9, "tokenizer": "0" * 64, "sha256": "0" * 64}
     (tmp_path / "model.json").write_text(json.dumps(about | noted))
-    found = described(tmp_path)
+    found = read_description(tmp_path)
     assert found.model == params.model and isinstance(found.model, Model)
     assert Train.model_validate(found.about["train"]) == params.train
 
 
 def test_what_an_earlier_version_noted_comes_back_under_the_names_of_today() -> None:
     old = {name: as_before(name, values) if isinstance(values, dict) else values for name, values in BASE.items()}
-    assert old != BASE and of_today(old) == BASE == of_today(BASE)
+    assert old != BASE and with_new_names(old) == BASE == with_new_names(BASE)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import Keeping, knobs, write_tokens
+from small import StopAfter, knobs, write_tokens
 
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.table import TEXTS
-from pipeline.corpus.store.text import Splits
+from pipeline.corpus.store.text import SplitWriter
 from pipeline.engine.loop import fit
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
@@ -30,7 +30,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data set `repeats`, a token a symbol."""
     raw = tmp_path_factory.mktemp("raw")
     folder = write_tokens(tmp_path_factory.mktemp("tokens"), LENGTH, SYMBOLS)
-    with Splits(raw) as splits:
+    with SplitWriter(raw) as splits:
         prepare = knobs(
             prepare__dataset="repeats", prepare__alphabet_size=SYMBOLS, prepare__generated_chars=LENGTH + 1000
         ).prepare
@@ -48,7 +48,7 @@ def test_it_learns_to_copy_within_200_steps_or_says_why_not(name: str, tokens: P
     params = knobs(train__optimizer=name, train__lr=RATES.get(name, 0.02), train__validation_examples=128, **size, **course)
     runtime = Runtime(params.runtime, "float32")
     progress, task = build_training(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
-    fit(progress, task, params.train, params.seed, runtime, Keeping())
+    fit(progress, task, params.train, params.seed, runtime, StopAfter())
     [row] = progress.validations
     shares = np.bincount(np.load(tokens / "validation.npy")) / len(np.load(tokens / "validation.npy"))
     unigram = float(-(shares * np.log(shares)).sum())

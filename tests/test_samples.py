@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import torch
 from small import knobs
 from subjects import machine, subject
 
-from pipeline.evaluation.samples import choose, page, stream
+from pipeline.evaluation import samples
 from pipeline.figures.samples import inline, read_samples
-from pipeline.inference.trained import Subject
+from pipeline.inference.generate import choose, stream
+from pipeline.inference.trained import TrainedModel
 from pipeline.params.errors import UserError
 from pipeline.params.stages import Evaluate
-from pipeline.tokenizers.tokenizers import Bytes, Characters
+from pipeline.tokenizers.byte import ByteTokenizer
+from pipeline.tokenizers.char import CharTokenizer
 
 CYCLE = "é€😀 a\n".encode()  # ten different bytes: each is followed by one other
 
@@ -24,12 +27,20 @@ def cycle(text: bytes) -> dict[int, int]:
     return dict(pairwise(text + text[:1]))
 
 
-def written(made: Subject, prompt: str, **changes: float) -> list[str]:
+def written(made: TrainedModel, prompt: str, **changes: float) -> list[str]:
     drawn = {"tokens": 30, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 1} | changes
     return list(stream(made, prompt, **drawn))
 
 
-def reference(made: Subject, prompt: str, tokens: int) -> str:
+def page(made: TrainedModel, evaluate: Evaluate, seed: int) -> str:
+    def generate(prompt: str, temperature: float) -> Iterator[str]:
+        options = {"tokens": evaluate.sample_tokens, "top_k": evaluate.top_k, "top_p": evaluate.top_p, "seed": seed}
+        return stream(made, prompt, temperature=temperature, **options)
+
+    return samples.page(generate, made.tokenizer.known, evaluate, step=made.step, seed=seed)
+
+
+def reference(made: TrainedModel, prompt: str, tokens: int) -> str:
     """The likeliest text by a full forward pass a token, over a context that falls to its later half whenever it is full."""
     ids, context = [], made.tokenizer.encode(prompt).tolist()[-12:]
     for _ in range(tokens):
@@ -43,7 +54,7 @@ def reference(made: Subject, prompt: str, tokens: int) -> str:
 def test_the_cache_writes_what_full_passes_would_write_also_past_the_end_of_the_context(
     tmp_path: Path, position: str, attention: str
 ) -> None:
-    tokenizer, text = Characters.learn(["the cat sat"], 0, has_end=False), "the cat sat" * 9
+    tokenizer, text = CharTokenizer.learn(["the cat sat"], 0, has_end=False), "the cat sat" * 9
     made = subject(tmp_path, tokenizer, text, model__position=position, model__attention=attention)
     assert "".join(written(made, "the cat", tokens=15)) == reference(made, "the cat", 15)  # full twice
     assert "".join(written(made, "the cat sat" * 2, tokens=3)) == reference(made, "the cat sat" * 2, 3)  # full at once
@@ -65,14 +76,14 @@ def test_writing_stops_at_the_end_of_a_document(tmp_path: Path) -> None:
 
 
 def test_a_prompt_is_reduced_to_what_the_tokenizer_knows(tmp_path: Path) -> None:
-    made = machine(tmp_path, {0: 1, 1: 2, 2: 0, 3: 1}, Characters("abc", has_end=True), "abc" * 100)
+    made = machine(tmp_path, {0: 1, 1: 2, 2: 0, 3: 1}, CharTokenizer("abc", has_end=True), "abc" * 100)
     assert written(made, "ÄaÖ", tokens=3) == ["b", "c", "a"]
     assert written(made, "xyz", tokens=3) == ["b", "c", "a"]  # as after the end of a document
     assert written(made, "", tokens=1) == ["b"]
 
 
 def test_without_documents_an_empty_prompt_begins_behind_the_first_token(tmp_path: Path) -> None:
-    made = machine(tmp_path, {0: 2, 1: 0, 2: 1}, Characters("abc", has_end=False), "abc" * 100)
+    made = machine(tmp_path, {0: 2, 1: 0, 2: 1}, CharTokenizer("abc", has_end=False), "abc" * 100)
     assert written(made, "", tokens=3) == ["c", "b", "a"]
 
 
@@ -151,8 +162,8 @@ def test_the_lowest_temperature_and_the_lowest_share_take_the_likeliest() -> Non
 def test_the_page_holds_every_prompt_at_every_temperature(tmp_path: Path) -> None:
     made = subject(tmp_path)
     evaluate = knobs(evaluate__prompts=["the", "Ä"], evaluate__sample_tokens=20).evaluate
-    samples = read_samples(page(made, evaluate, seed=1))
-    assert [(sample.level, sample.title) for sample in samples] == [
+    found = read_samples(page(made, evaluate, seed=1))
+    assert [(sample.level, sample.title) for sample in found] == [
         (1, "Samples"),
         (2, "`the`"),
         (3, "Temperature 0"),
@@ -161,7 +172,7 @@ def test_the_page_holds_every_prompt_at_every_temperature(tmp_path: Path) -> Non
         (3, "Temperature 0"),
         (3, "Temperature 0.8"),
     ]
-    greedy = next(sample for sample in samples if sample.level == 3).blocks
+    greedy = next(sample for sample in found if sample.level == 3).blocks
     assert greedy == [("code", "the" + "".join(written(made, "the", tokens=20)))]
     assert page(made, evaluate, seed=1) == page(made, evaluate, seed=1)
 
@@ -200,5 +211,5 @@ def test_the_page_of_a_model_that_diverged_says_so(tmp_path: Path) -> None:
 
 
 def test_a_byte_tokenizer_knows_every_prompt(tmp_path: Path) -> None:
-    made = machine(tmp_path, {}, Bytes(has_end=False))
+    made = machine(tmp_path, {}, ByteTokenizer(has_end=False))
     assert "lacks" not in page(made, only("Ä€", tokens=1), seed=1)

@@ -1,4 +1,4 @@
-"""The sanity checks of every start: every network of ours passes, every planted breach is seen, and nothing is left behind."""
+"""Sanity checks before the first step: all our networks pass, all planted bugs are found, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rich.console import Console
 from sealing import sealed
 from small import TOP, knobs, same, started, write_tokens
 from subjects import small_subject
-from test_families import KNOBS, VARIANTS
+from test_knob_tables import KNOBS, VARIANTS
 from torch import Tensor, nn
 
-from pipeline.engine.loop import update
+from pipeline.engine.loop import train_step
 from pipeline.engine.sanity import formatted, numbers_at_start, problems
 from pipeline.lab.sanity import check as soundness
 from pipeline.lab.sanity.overfit import LEARNED, losses_on_one_batch
-from pipeline.networks.attention import Attention, Cache
+from pipeline.networks.attention import Attention, KVCache
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
 from pipeline.networks.inits import INITS
@@ -87,7 +87,7 @@ def test_the_loss_and_its_parts_are_what_they_are_called(tmp_path: Path) -> None
 class Pairs(nn.Sequential):
     """A network that is no GPT: what follows a token hangs on that token alone."""
 
-    def forward(self, ids: Tensor, noise: object = None) -> Tensor:
+    def forward(self, ids: Tensor, dropout_state: object = None) -> Tensor:
         return super().forward(ids)
 
 
@@ -151,12 +151,12 @@ def test_chance_is_larger_where_one_class_prevails(tmp_path: Path) -> None:
 
 def test_padding_that_counts_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(POOLINGS["mean"], "forward", lambda self, x, real: x.mean(dim=1))
-    assert "look at the padding mask, and at the pooling" in "; ".join(problems(of_kind(tmp_path, "classify")))
+    assert "look at the padding mask and at pooling" in "; ".join(problems(of_kind(tmp_path, "classify")))
 
 
 def test_a_classifier_that_looks_ahead_though_it_may_not_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Attention, "visible", with_mask_of(100))
-    monkeypatch.setattr(Attention, "sees_all", lambda self, keys: False)
+    monkeypatch.setattr(Attention, "sees_every_key", lambda self, keys: False)
     assert "look at the causal mask" in "; ".join(problems(of_kind(tmp_path, "classify", model__causal=True)))
 
 
@@ -182,7 +182,7 @@ def with_mask_of(shift: int) -> Callable[..., Tensor]:
 @pytest.mark.parametrize("shift", [1, 100])
 def test_a_mask_that_shows_what_comes_is_seen(shift: int, init: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Attention, "visible", with_mask_of(shift))
-    monkeypatch.setattr(Attention, "sees_all", lambda self, keys: False)
+    monkeypatch.setattr(Attention, "sees_every_key", lambda self, keys: False)
     assert "look at the causal mask" in found(tmp_path, model__init=init)
 
 
@@ -211,19 +211,19 @@ def test_a_network_that_passes_nothing_on_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_forgets_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    extend = Cache.extend
+    extend = KVCache.extend
 
-    def forgetting(self: Cache, layer: int, k: Tensor, v: Tensor) -> Any:
+    def forgetting(self: KVCache, layer: int, k: Tensor, v: Tensor) -> Any:
         self.length -= min(self.length, 1)
         return extend(self, layer, k, v)
 
-    monkeypatch.setattr(Cache, "extend", forgetting)
+    monkeypatch.setattr(KVCache, "extend", forgetting)
     assert "decoding with a cache differs" in found(tmp_path)
 
 
 def test_positions_that_begin_anew_after_a_cache_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    turn = RotaryPosition.turn
-    monkeypatch.setattr(RotaryPosition, "turn", lambda self, x, start: turn(self, x, 0))
+    rotate = RotaryPosition.rotate
+    monkeypatch.setattr(RotaryPosition, "rotate", lambda self, x, start: rotate(self, x, 0))
     assert "decoding with a cache differs" in found(tmp_path, model__position="rotary")
 
 
@@ -253,7 +253,7 @@ def test_what_is_known_before_it_was_learned_is_seen(tmp_path: Path) -> None:
     folder = write_tokens(tmp_path, tokens=4000, vocabulary=200)
     for task, seen in ((Told(folder, model, Shape(200)), True), (LanguageModelling(folder, model, Shape(200)), False)):
         network = task.build(torch.Generator().manual_seed(0))
-        assert ("it knows before it has learned" in "; ".join(problems(numbers_at_start(network, task)))) is seen
+        assert ("better than uniform before training" in "; ".join(problems(numbers_at_start(network, task)))) is seen
 
 
 def test_a_loss_that_is_no_number_is_said_and_left_out(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_training_that_was_looked_at_is_the_same_training(changes: dict[str, A
                 numbers_at_start(progress.model, task)
                 assert torch.equal(torch.get_rng_state(), state)
                 assert same(gradients(progress.model), before)
-            update(progress, task, params.train, params.seed, runtime, lambda: False)
+            train_step(progress, task, params.train, params.seed, runtime, lambda: False)
         ends.append(progress.tensors())
     assert same(*ends)
 
@@ -289,10 +289,10 @@ def gradients(network: nn.Module) -> dict[str, Tensor]:
     return {name: weight.grad.clone() for name, weight in network.named_parameters() if weight.grad is not None}
 
 
-def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_arranged_again_after_it(tmp_path: Path) -> None:
+def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_wrapped_again_after_it(tmp_path: Path) -> None:
     progress, task, _ = started(knobs(runtime__activation_checkpointing="block"), tmp_path)
     blocks = [module for module in progress.model.modules() if isinstance(module, Block)]
-    arranged, called = [block.forward for block in blocks], []
+    wrapped, called = [block.forward for block in blocks], []
     for block in blocks:
         way = block.forward
 
@@ -304,7 +304,7 @@ def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_arranged
         block.forward = counted  # type: ignore[method-assign]
     numbers_at_start(progress.model, task)
     assert called == []
-    assert [block.forward.__wrapped__ for block in blocks] == arranged
+    assert [block.forward.__wrapped__ for block in blocks] == wrapped
 
 
 # ------------------------------------------------------------------------------------------------------------- by hand
@@ -363,7 +363,7 @@ def test_a_network_is_looked_at_by_hand_as_a_training_looks_at_it(
 ) -> None:
     if mask == "wrong":
         monkeypatch.setattr(Attention, "visible", with_mask_of(1))
-        monkeypatch.setattr(Attention, "sees_all", lambda self, keys: False)
+        monkeypatch.setattr(Attention, "sees_every_key", lambda self, keys: False)
     write_tokens(tmp_path / "data/tokens")
     sealed(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Schedules say what their sources say, at the points where one can tell them apart."""
+"""Learning-rate schedules have the values that their sources give, at points that tell them apart."""
 
 from __future__ import annotations
 

@@ -22,13 +22,13 @@ from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.evaluation import scores
 from pipeline.evaluation.baselines import Score
-from pipeline.evaluation.scores import score, standings, summary
-from pipeline.inference.trained import Subject, open_model
+from pipeline.evaluation.scores import ranking, score, summary
+from pipeline.inference.trained import TrainedModel, open_model
 from pipeline.params.errors import UserError
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import CharTokenizer
 
 
-def by_hand(made: Subject, split: str) -> tuple[float, int, int]:
+def by_hand(made: TrainedModel, split: str) -> tuple[float, int, int]:
     """(nats, tokens, tokens guessed right) of a split, one window of 12 after the other."""
     ids = torch.from_numpy(made.task.ids(split).astype(np.int64))
     nats, correct = 0.0, 0
@@ -65,7 +65,7 @@ def test_a_model_that_knows_nothing_pays_for_every_token_the_same(tmp_path: Path
 
 
 def test_a_model_that_knows_what_follows_is_always_right(tmp_path: Path) -> None:
-    made = machine(tmp_path, {0: 1, 1: 2, 2: 0}, Characters("abc", has_end=False), "abc" * 100)
+    made = machine(tmp_path, {0: 1, 1: 2, 2: 0}, CharTokenizer("abc", has_end=False), "abc" * 100)
     found = score(made, "validation", size=149)
     assert found.accuracy == 1
     assert found.bits_per_byte == pytest.approx(0, abs=1e-9)
@@ -108,7 +108,7 @@ def test_where_the_entropy_is_known_the_summary_says_how_far_above_it_the_model_
 
 
 def test_the_standings_tell_each_split_from_the_best_on() -> None:
-    validation, test = standings([*MODEL, *OTHERS])
+    validation, test = ranking([*MODEL, *OTHERS])
     assert validation.startswith("bits a byte, validation: ") and test.startswith("bits a byte, test: ")
     bits = [float(part.split()[-1]) for part in validation.partition(": ")[2].split(", ")]
     assert bits == sorted(bits) and len(bits) == 1 + sum(score.split == "validation" for score in OTHERS)
@@ -165,8 +165,8 @@ def foreign(models: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no folder": (shutil.rmtree, r"model\.json: is not there; `dvc repro` makes it"),
-    "no weights": (lambda models: (models / "model.safetensors").unlink(), r"model\.safetensors: is not there"),
+    "no folder": (shutil.rmtree, r"model\.json: not found; run `dvc repro` to create it"),
+    "no weights": (lambda models: (models / "model.safetensors").unlink(), r"model\.safetensors: not found"),
     "weights cut short": (shorten, r"model\.safetensors: is damaged"),
     "one bit": (flip, r"model\.safetensors: is damaged"),
     "another step's weights": (foreign, r"model\.safetensors: is damaged"),
@@ -229,9 +229,9 @@ def test_the_stage_scores_a_model_that_diverged(project: Path) -> None:
 
 
 def test_the_stage_without_a_model_says_so_and_writes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    leave_data(project, Characters("abc", has_end=False), "abc" * 50)
+    leave_data(project, CharTokenizer("abc", has_end=False), "abc" * 50)
     with pytest.raises(SystemExit) as ended:
         evaluate.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.splitlines() == ["models/trained/model.json: is not there; `dvc repro` makes it"]
+    assert capsys.readouterr().err.splitlines() == ["models/trained/model.json: not found; run `dvc repro` to create it"]
     assert not (project / "metrics").exists()

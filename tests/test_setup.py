@@ -217,7 +217,7 @@ def test_a_folder_that_somebody_else_made_is_left_alone(checkout: Checkout, tmp_
     (tmp_path / "mine" / "bin").mkdir(parents=True)
     status, _, err = checkout.run("true", RALLY_VENV=str(tmp_path / "mine"))
     assert (status, err.count("\n")) == (1, 1)
-    assert "was not made by ./run" in err
+    assert "was not created by ./run" in err
     assert (tmp_path / "mine" / "bin").exists()
     assert checkout.calls() == []
 

@@ -1,4 +1,4 @@
-"""No two splits share a document, nor nearly one: of every data set that is generated, labelled or comes with a package."""
+"""No two splits share a document or a near-duplicate, in every data set that is generated, labelled or in a package."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from small import knobs
 
 from pipeline.artifacts.paths import SPLITS
-from pipeline.corpus.sources.splitting.filters import leave_out
-from pipeline.corpus.sources.splitting.minhash import SHINGLE, near_duplicate_pairs, planned, sketched
+from pipeline.corpus.sources.splitting.filters import apply_filters
+from pipeline.corpus.sources.splitting.minhash import SHINGLE, near_duplicate_pairs, plan_bands, sketch
 from pipeline.corpus.sources.table import LABELLED_TEXTS, TEXTS
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.errors import UserError
 from pipeline.progress import follower
 
@@ -56,9 +56,9 @@ def made(kind: str, name: str, folder: Path, **changes: Any) -> dict[str, list[s
     dataset = PACKED[name](folder / "cache") if name in PACKED else table[name]
     raw = folder / "raw"
     raw.mkdir()
-    with Splits(raw) as splits:
+    with SplitWriter(raw) as splits:
         card = dataset(params.prepare, splits, QUIET)
-    leave_out(raw, card, params.prepare, QUIET)
+    apply_filters(raw, card, params.prepare, QUIET)
     found = {}
     for split in SPLITS:
         text, ends = (raw / f"{split}.txt").read_bytes(), np.load(raw / f"{split}.ends.npy").tolist()
@@ -139,7 +139,7 @@ def test_equal_hashes_are_as_many_as_the_texts_are_alike() -> None:
     rng = random.Random(1)
     one = packed.said(rng, 80)
     other = one[: len(one) // 2] + packed.said(rng, 40)
-    hashes = sketched([one, other], planned(0.5)).hashes
+    hashes = sketch([one, other], plan_bands(0.5)).hashes
     assert (hashes[0] == hashes[1]).mean() == pytest.approx(brute(one, other), abs=0.15)
 
 
@@ -154,13 +154,13 @@ def test_near_duplicates_of_held_out_documents_are_left_out_and_counted(kind: st
         "validation": [f"- {kept['test'][2]}"],
         "test": [],
     }
-    with Splits(raw) as splits:
+    with SplitWriter(raw) as splits:
         for split in SPLITS:
             for number, text in enumerate([*copies[split], *kept[split]]):
                 splits.add(split, text.encode(), number % 2 if kind == "classify" else None)
         card = Card("x", "x", "x", "x", classes=["a", "b"] if kind == "classify" else [])
     params = knobs(prepare__dedup_threshold=0.8).prepare
-    _, says = leave_out(raw, card, params, QUIET)
+    _, says = apply_filters(raw, card, params, QUIET)
     assert says["near_duplicates"]["left_out"] == {"train": 2, "validation": 1}
     assert {"train": copies["train"][0][:80], "test": kept["test"][0][:80], "similarity": 1.0} in says["near_duplicates"][
         "examples"

@@ -249,7 +249,7 @@ def test_what_was_turned_for_another_kind_of_task_keeps_no_study_from_being_play
 
 
 def test_what_is_turned_in_words_is_not_turned_back(project: Path) -> None:
-    with pytest.raises(UserError, match=r"train\.shift: 2 is for task\.kind vision, not classify; 0 would do"):
+    with pytest.raises(UserError, match=r"train\.shift: 2 is for task\.kind vision, not classify; use 0"):
         commands("sentiment", ["train.shift=2"])
 
 
@@ -274,7 +274,10 @@ def test_an_experiment_is_named_after_its_entry_and_the_knobs_that_were_turned(
     [
         (["train.lr"], ["-S train.lr: is not KNOB=VALUE, such as train.lr=0.01"]),
         (["+train.lr=1"], ["-S +train.lr=1: is not KNOB=VALUE, such as train.lr=0.01"]),
-        (["train.lr=fast", "model.heads=5"], ["model.heads: 5 does not divide width 128", "train.lr: 'fast' is not a number"]),
+        (
+            ["train.lr=fast", "model.heads=5"],
+            ["model.heads: 5 does not divide width 128; use 4", "train.lr: 'fast' is not a number"],
+        ),
         (["seed.x=1"], ["seed.x: there is no such knob; seed is not a section"]),
         (["seed=1,2"], ["-S: these are 2 experiments (a knob has several values); use --queue for all of them"]),
         (["seed=1,-2"], ["seed: -2 is below 0"]),
@@ -325,13 +328,13 @@ def committed(project: Path) -> Path:
     return project
 
 
-def turn(**knobs: Any) -> None:
+def set_knobs(**knobs: Any) -> None:
     turned = {name.replace("__", "."): value for name, value in knobs.items()}
     Path("params.yaml").write_text(yaml.safe_dump(with_knobs(read_sections(Path("params.yaml")), turned), sort_keys=False))
 
 
 def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: Path) -> None:
-    turn(model__dropout=0.5, train__label_smoothing=0.2, runtime__threads=1)
+    set_knobs(model__dropout=0.5, train__label_smoothing=0.2, runtime__threads=1)
     played, entry = base_params(), ENTRIES["lr-sweep"]
     assert not {"model.dropout", "train.label_smoothing"} & recipes.overridden_knobs(entry, [])
     at_commit = yaml.safe_load(subprocess.run(["git", "show", "HEAD:params.yaml"], capture_output=True, check=True).stdout)
@@ -349,7 +352,7 @@ def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: 
 
 @pytest.mark.parametrize("as_is", [False, True])
 def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool, committed: Path) -> None:
-    turn(model__dropout=0.3, evaluate__prompts=["mine"])
+    set_knobs(model__dropout=0.3, evaluate__prompts=["mine"])
     assert not {"model.dropout", "evaluate.prompts"} & ENTRIES["digits"].set.keys()
     [told] = recipes.experiment_commands("digits", ["train.steps=7"], base=base_params(as_is=as_is))
     apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
@@ -375,7 +378,7 @@ def test_a_knob_that_the_commit_does_not_know_came_with_changed_code_and_stays(c
 
 @pytest.mark.parametrize("before", ["no repository", "no commit", "params.yaml in no commit", "no YAML in the commit"])
 def test_without_a_commit_to_ask_a_study_stands_on_params_yaml_and_says_so(before: str, project: Path) -> None:
-    turn(train__lr=0.5)
+    set_knobs(train__lr=0.5)
     if before != "no repository":
         subprocess.run(["git", "init", "-q"], check=True)
     if before in ("params.yaml in no commit", "no YAML in the commit"):
@@ -395,7 +398,7 @@ def test_a_result_says_of_which_commit_and_code_it_is(committed: Path) -> None:
     subprocess.run("git add -A && git commit -qm code", shell=True, check=True)
     Path("pipeline/tracked.py").write_text("2\n")
     Path("pipeline/new.py").write_text("3\n")
-    turn(train__lr=0.5)
+    set_knobs(train__lr=0.5)
     told = base_params().as_json()
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     assert (told["commit"], told["changed"]) == (head, ["pipeline/tracked.py", "pipeline/new.py"])

@@ -27,8 +27,8 @@ from subjects import machine
 from pipeline.artifacts.paths import labels_of
 from pipeline.figures.style import png
 from pipeline.lab.dvc.base_params import BaseParams
-from pipeline.lab.faults.faults import FAULTS
-from pipeline.lab.faults.sanity_faults import BREACHES
+from pipeline.lab.faults.sanity_faults import SANITY_FAULTS
+from pipeline.lab.faults.table import FAULTS
 from pipeline.lab.studies import grid, panels, report, sweep
 from pipeline.lab.studies.bench import BENCHES
 from pipeline.lab.studies.claims.base import Status
@@ -45,7 +45,7 @@ from pipeline.params.parse import parse
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tokenizers.tokenizers import Characters
+from pipeline.tokenizers.char import CharTokenizer
 
 RATES = tuple(2.0**power for power in range(-10, -1))
 SCALE = Axis("train.lr", RATES).scale()
@@ -499,7 +499,7 @@ def test_a_reader_of_networks_is_a_measure(name: str) -> None:
 
 def test_an_answer_is_exact_when_all_of_it_is_what_the_text_says(tmp_path: Path) -> None:
     documents = ["2=34", "2=35", "23=4"]
-    tokenizer = Characters.learn(documents, 0, has_end=True)
+    tokenizer = CharTokenizer.learn(documents, 0, has_end=True)
     assert tokenizer.end is not None
     said = {one: int(tokenizer.encode(other)[0]) for one, other in ("=3", "34")}  # whatever is asked, it answers 34
     follows = {int(tokenizer.encode(one)[0]): other for one, other in said.items()}
@@ -639,7 +639,7 @@ def test_one_batch_is_learned_by_heart_and_labels_that_change_are_not() -> None:
 # ------------------------------------------------------------------------------------------------------- what runs are
 
 
-@pytest.mark.parametrize("name", [*FAULTS, *BREACHES])
+@pytest.mark.parametrize("name", [*FAULTS, *SANITY_FAULTS])
 def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
     parts = PARTS | {"vary": {"network": {"sound": {}, "sick": {"fault": name}}}, "check": [{"at_most": {"value": 9.0}}]}
     variants = list(grid.read_sweep(parts).variants(with_knobs(read_yaml(TOP / "params.yaml"), KNOBS)))

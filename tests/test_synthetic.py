@@ -1,4 +1,4 @@
-"""Generated text is what its card says it is."""
+"""Generated text has the properties that its card states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.generated.dyck import BRACKETS, entropy_of_dyck
 from pipeline.corpus.sources.generated.markov import ALPHABET
 from pipeline.corpus.sources.table import TEXTS
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.errors import UserError
 from pipeline.progress import follower
 
@@ -31,7 +31,7 @@ def made(name: str, folder: Path, **changes: object) -> tuple[Card, dict[str, st
     """(the card, the text of each split)."""
     folder.mkdir(exist_ok=True)
     prepare = knobs(prepare__dataset=name, **{f"prepare__{knob}": value for knob, value in changes.items()}).prepare
-    with Splits(folder) as splits:
+    with SplitWriter(folder) as splits:
         card = TEXTS[name](prepare, splits, follower("none"))
     return card, {split: (folder / f"{split}.txt").read_text(encoding="ascii") for split in SPLITS}
 

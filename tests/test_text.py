@@ -1,4 +1,4 @@
-"""Text of people: read as it is, divided without losing or sharing any of it."""
+"""Published texts and the user's: read unchanged, and divided without losing or sharing any of it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from file_server import serving
 from hypothesis import given
 from hypothesis import strategies as st
 from small import knobs
-from test_fetch import sha256, zipped
+from test_download import sha256, zipped
 
 from pipeline.artifacts.paths import SPLITS
-from pipeline.corpus.sources.published import download as fetch
+from pipeline.corpus.sources.published import download
 from pipeline.corpus.sources.published import texts as published
-from pipeline.corpus.sources.splitting.text import Ranges, by_position, checked, separated, shares
-from pipeline.corpus.sources.table import Dataset
+from pipeline.corpus.sources.splitting.text import Ranges, position_shares, read_utf8, split_by_position, split_documents
+from pipeline.corpus.sources.table import PrepareTexts
 from pipeline.corpus.sources.user import text as own
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import follower
@@ -48,10 +48,10 @@ def slow(content: bytes, step: int) -> Slow:
     return stream
 
 
-def made(dataset: Dataset, prepare: Prepare, folder: Path) -> tuple[Card, dict[str, list[str]]]:
+def made(dataset: PrepareTexts, prepare: Prepare, folder: Path) -> tuple[Card, dict[str, list[str]]]:
     """(the card, the documents of each split)."""
     folder.mkdir(exist_ok=True)
-    with Splits(folder) as splits:
+    with SplitWriter(folder) as splits:
         card = dataset(prepare, splits, QUIET)
     return card, {split: documents(folder, split) for split in SPLITS}
 
@@ -71,20 +71,20 @@ texts = st.text(st.sampled_from("a\r\n é€😀\ufeff"), max_size=30)
 @given(texts, st.integers(1, 9), st.booleans())
 def test_text_is_read_alike_whatever_the_chunks_are(text: str, step: int, exact: bool) -> None:
     wanted = text if exact else text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    assert b"".join(checked(slow(text.encode(), step), "text", exact=exact)).decode() == wanted
+    assert b"".join(read_utf8(slow(text.encode(), step), "text", exact=exact)).decode() == wanted
 
 
 @given(st.integers(1, 9), st.integers(0, 40))
 def test_text_that_is_no_utf8_is_refused_with_its_place(step: int, place: int) -> None:
     content = ("é" * place).encode() + b"\xe9t\xe9"
     with pytest.raises(UserError, match=rf"own\.txt: is not UTF-8 text \(byte 0xe9 near offset {2 * place}\).*iconv"):
-        list(checked(slow(content, step), "own.txt"))
+        list(read_utf8(slow(content, step), "own.txt"))
 
 
 def test_a_text_that_ends_within_a_character_is_refused_unless_others_publish_it_so() -> None:
-    assert b"".join(checked(io.BytesIO(b"ab\xc3"), "text", exact=True)) == b"ab"
+    assert b"".join(read_utf8(io.BytesIO(b"ab\xc3"), "text", exact=True)) == b"ab"
     with pytest.raises(UserError, match="near offset 2"):
-        list(checked(io.BytesIO(b"ab\xc3"), "text"))
+        list(read_utf8(io.BytesIO(b"ab\xc3"), "text"))
 
 
 @given(st.lists(st.sampled_from(["one", " two\n", "", "\n", "thr|ee", "<|end"])), st.integers(1, 9))
@@ -92,7 +92,7 @@ def test_documents_are_what_stands_between_separators(parts: list[str], step: in
     content = "<|end|>".join(parts).encode()
     chunks = (content[i : i + step] for i in range(0, len(content), step))
     wanted = [part.strip() for part in "<|end|>".join(parts).split("<|end|>")]
-    assert [document.decode() for document in separated(chunks, b"<|end|>")] == [part for part in wanted if part]
+    assert [document.decode() for document in split_documents(chunks, b"<|end|>")] == [part for part in wanted if part]
 
 
 # ----------------------------------------------------------------------------------------------------------------- splitting
@@ -101,16 +101,16 @@ def test_documents_are_what_stands_between_separators(parts: list[str], step: in
 @given(st.text(st.sampled_from("aé😀\n"), min_size=60, max_size=300), st.booleans())
 def test_a_text_is_cut_at_whole_characters_and_nothing_is_lost(text: str, at_lines: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
-        with Splits(Path(name)) as splits:
-            by_position(splits, [text.encode()], shares(0.2, 0.3), at_lines=at_lines)
+        with SplitWriter(Path(name)) as splits:
+            split_by_position(splits, [text.encode()], position_shares(0.2, 0.3), at_lines=at_lines)
         parts = [documents(Path(name), split)[0] for split in SPLITS]
     assert "".join(parts) == text
     assert [len(part.encode()) / len(text.encode()) for part in parts] == pytest.approx([0.5, 0.2, 0.3], abs=0.1)
 
 
 def test_a_text_is_cut_behind_a_line_where_one_ends_near(tmp_path: Path) -> None:
-    with Splits(tmp_path) as splits:
-        by_position(splits, [VERSE.encode()], shares(0.1, 0.1), at_lines=True)
+    with SplitWriter(tmp_path) as splits:
+        split_by_position(splits, [VERSE.encode()], position_shares(0.1, 0.1), at_lines=True)
     assert all(documents(tmp_path, split)[0].endswith("\n") for split in SPLITS)
     assert splits.bytes["validation"] == pytest.approx(0.1 * len(VERSE.encode()), abs=80)
 
@@ -159,7 +159,7 @@ def stories(home: Path, train: list[str], held_out: list[str]) -> dict[str, list
     files = []
     for content in contents:  # the server has one file at a time, so each is brought into the cache on its own
         with serving(content) as server:
-            fetch.download(server.url, sha256(content), QUIET)
+            download.download_file(server.url, sha256(content), QUIET)
         files.append(("text.txt", sha256(content)))
     dataset = replace(published.TINYSTORIES, folder="http://127.0.0.1:1/", train=files[0], held_out=files[1])
     return made(dataset, knobs().prepare, home / "raw")[1]
@@ -182,7 +182,7 @@ def test_plays_are_held_out_whole_with_every_genre_among_them(tmp_path: Path) ->
             archive.addfile(member, io.BytesIO(b"Enter X."))
     works = published._works(tmp_path / "archive")
     assert sorted(works) == sorted(published.PLAYS) and len(works) == 42
-    dealt = published.held_out_in_order(dict.fromkeys(published.PLAYS, 100), knobs().prepare)
+    dealt = published.hold_out_in_order(dict.fromkeys(published.PLAYS, 100), knobs().prepare)
     assert dealt["validation"] == ["twelfth_night", "macbeth", "richard_ii", "winters_tale"]
     assert dealt["test"] == ["as_you_like_it", "lear", "john", "tempest"]
     assert sorted(chain(*dealt.values())) == sorted(published.PLAYS)
@@ -191,7 +191,7 @@ def test_plays_are_held_out_whole_with_every_genre_among_them(tmp_path: Path) ->
 @given(st.lists(st.integers(1, 100), min_size=20, max_size=50), st.floats(0.01, 0.3), st.floats(0.01, 0.3))
 def test_whole_documents_meet_the_shares_to_within_one_of_them(sizes: list[int], validation: float, test: float) -> None:
     prepare = knobs(prepare__validation_share=validation, prepare__test_share=test).prepare
-    dealt = published.held_out_in_order({str(i): size for i, size in enumerate(sizes)}, prepare)
+    dealt = published.hold_out_in_order({str(i): size for i, size in enumerate(sizes)}, prepare)
     for split, share in (("validation", validation), ("test", test)):
         held = sum(sizes[int(name)] for name in dealt[split])
         assert abs(held - share * sum(sizes)) <= 100
@@ -210,7 +210,7 @@ def write(folder: Path, **files: str) -> Path:
 
 def own_text(path: Path, raw: Path, **changes: object) -> tuple[Card, dict[str, list[str]]]:
     more = {f"prepare__{knob}": value for knob, value in changes.items()}
-    return made(own.file, knobs(prepare__dataset="file", prepare__path=str(path), **more).prepare, raw)
+    return made(own.user_text, knobs(prepare__dataset="file", prepare__path=str(path), **more).prepare, raw)
 
 
 def test_a_folder_is_split_by_document(tmp_path: Path) -> None:
@@ -251,11 +251,11 @@ def test_a_single_file_may_be_named_itself_and_empty_ones_do_not_count(tmp_path:
 
 
 def wrong() -> Iterator[tuple[str, dict[str, str], dict[str, str], str]]:
-    yield "no such folder", {"a": "1"}, {"path": "nowhere"}, r"prepare\.path: there is no file or folder '.*nowhere' here$"
-    yield "a wildcard", {"a": "1"}, {"path": "*.txt"}, r"wildcards stand in prepare\.pattern"
-    yield "no match", {"a": "1"}, {"pattern": "*.md"}, r"prepare\.pattern: no file in '.*' fits '\*\.md'"
-    yield "no pattern", {"a": "1"}, {"pattern": "/*.txt"}, r"prepare\.pattern: '/\*\.txt' is no pattern"
-    yield "nothing in it", {"a": "", "b": ""}, {}, r"a\.txt, b\.txt: there is no text in there"
+    yield "no such folder", {"a": "1"}, {"path": "nowhere"}, r"prepare\.path: no file or folder '.*nowhere'$"
+    yield "a wildcard", {"a": "1"}, {"path": "*.txt"}, r"set prepare\.pattern to the wildcards"
+    yield "no match", {"a": "1"}, {"pattern": "*.md"}, r"prepare\.pattern: no file in '.*' matches '\*\.md'"
+    yield "no pattern", {"a": "1"}, {"pattern": "/*.txt"}, r"prepare\.pattern: '/\*\.txt' is not a pattern"
+    yield "nothing in it", {"a": "", "b": ""}, {}, r"a\.txt, b\.txt: no text in it"
     yield "too little", {"a": "1"}, {}, "1 bytes of text leave nothing for validation and test"
 
 
@@ -271,5 +271,5 @@ def test_text_that_cannot_be_used_is_one_line(
 
 
 def test_shares_cover_a_text_of_any_length() -> None:
-    ranges: Ranges = shares(0.1, 0.2)(10)
+    ranges: Ranges = position_shares(0.1, 0.2)(10)
     assert ranges == {"train": (0, 7), "validation": (7, 8), "test": (8, 10)}

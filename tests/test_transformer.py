@@ -1,4 +1,4 @@
-"""The forward pass is right: against Hugging Face's GPT-2, against attention written out, against itself."""
+"""The forward pass equals Hugging Face's GPT-2, and attention written out."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ def test_the_library_kernel_gives_what_attention_written_out_gives(heads: int) -
 def test_the_kernel_for_bfloat16_on_a_cpu_is_near_the_one_for_float32() -> None:
     attention = Attention(knobs().model, layer=0)
     q, k, v = torch.randn(3, 2, 2, 9, 8).unbind()
-    low = attention.mix(q.bfloat16(), k.bfloat16(), v.bfloat16())
-    assert (low.float() - attention.mix(q, k, v)).abs().max() < 0.03
+    low = attention.attend(q.bfloat16(), k.bfloat16(), v.bfloat16())
+    assert (low.float() - attention.attend(q, k, v)).abs().max() < 0.03
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ def test_so_it_is_with_what_changes_the_scores(knob: dict[str, object]) -> None:
     model = knobs(**knob).model
     attention, position = ATTENTIONS[model.attention](model, layer=0), POSITIONS[model.position](model)
     q, k, v = (3 * torch.randn(3, 2, 2, 9, 8)).unbind()
-    low = attention.mix(q.bfloat16(), k.bfloat16(), v.bfloat16(), position.bias(9, 9))
-    assert (low.float() - attention.mix(q, k, v, position.bias(9, 9))).abs().max() < 0.3
+    low = attention.attend(q.bfloat16(), k.bfloat16(), v.bfloat16(), position.bias(9, 9))
+    assert (low.float() - attention.attend(q, k, v, position.bias(9, 9))).abs().max() < 0.3
 
 
 def test_the_scores_of_alibi_fall_with_the_distance_as_in_the_paper() -> None:
@@ -226,9 +226,9 @@ def test_pairs_of_tokens_have_rows_of_their_own_or_share_them_evenly() -> None:
 def test_rotary_positions_know_only_the_distance() -> None:
     rotary = RotaryPosition(knobs(model__context_length=12).model)
     q, k = torch.randn(2, 1, 1, 1, 8).unbind()
-    products = [float((rotary.turn(q, start + 3) * rotary.turn(k, start)).sum()) for start in range(8)]
+    products = [float((rotary.rotate(q, start + 3) * rotary.rotate(k, start)).sum()) for start in range(8)]
     assert products == pytest.approx([products[0]] * 8, abs=1e-5)
-    assert abs(products[0] - float((rotary.turn(q, 1) * rotary.turn(k, 0)).sum())) > 1e-3
+    assert abs(products[0] - float((rotary.rotate(q, 1) * rotary.rotate(k, 0)).sum())) > 1e-3
 
 
 def test_a_window_sees_just_so_many_tokens() -> None:

@@ -15,10 +15,10 @@ import torch
 from small import TOP, knobs, started
 
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.runtime.tuned import NEVER, Tuned, keep, machine, tuned_for
+from pipeline.engine.runtime.tuned import NEVER, Tuned, machine_name, save_tuned, tuned_for
 from pipeline.lab.tuning import tune as tuning
 from pipeline.lab.tuning.timing import Setting, candidates, choice, left_to_auto, pays_from
-from pipeline.networks.attention import ATTENTIONS, use_kernel
+from pipeline.networks.attention import ATTENTIONS, set_attention_kernel
 from pipeline.params.machine import cores
 from pipeline.params.schema import Params
 
@@ -45,7 +45,7 @@ def test_both_kernels_compute_the_same(name: str, tmp_path: Path) -> None:
     inputs = task.batch("train", torch.arange(3).numpy()).inputs
     logits = []
     for kernel in ("sdpa", "eager"):
-        use_kernel(progress.model, kernel)  # type: ignore[arg-type]
+        set_attention_kernel(progress.model, kernel)  # type: ignore[arg-type]
         logits.append(progress.model(inputs))
     torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=1e-6)
 
@@ -53,17 +53,17 @@ def test_both_kernels_compute_the_same(name: str, tmp_path: Path) -> None:
 def test_without_a_measurement_auto_writes_attention_out_in_bfloat16_on_a_cpu_alone(tmp_path: Path) -> None:
     progress, *_ = started(knobs(), tmp_path)
     attention = progress.model.blocks[0].attention
-    assert [attention.writes_out(torch.zeros(1, dtype=dtype)) for dtype in (torch.float32, torch.bfloat16)] == [False, True]
+    assert [attention.uses_eager(torch.zeros(1, dtype=dtype)) for dtype in (torch.float32, torch.bfloat16)] == [False, True]
     for kernel, written in (("sdpa", False), ("eager", True)):
-        use_kernel(progress.model, kernel)  # type: ignore[arg-type]
-        assert attention.writes_out(torch.zeros(1, dtype=torch.bfloat16)) is written
+        set_attention_kernel(progress.model, kernel)  # type: ignore[arg-type]
+        assert attention.uses_eager(torch.zeros(1, dtype=torch.bfloat16)) is written
 
 
 # ------------------------------------------------------------------------------------------------------------- what auto means
 
 
 def test_auto_means_what_was_found_and_what_is_said_outright_stays() -> None:
-    keep(FOUND, "cpu")
+    save_tuned(FOUND, "cpu")
     tuned = Runtime(auto().runtime, "auto")
     assert (tuned.precision, torch.get_num_threads(), tuned.attention) == ("bfloat16", 1, "sdpa")
     params = auto(runtime__threads=2, runtime__attention="eager")
@@ -72,13 +72,13 @@ def test_auto_means_what_was_found_and_what_is_said_outright_stays() -> None:
 
 
 def test_a_kernel_that_was_best_in_one_precision_is_not_taken_for_another() -> None:
-    keep(FOUND, "cpu")
+    save_tuned(FOUND, "cpu")
     assert Runtime(auto().runtime, "float32").attention == "auto"
 
 
 def test_what_was_found_is_forgotten_again(capsys: pytest.CaptureFixture[str]) -> None:
     before = Runtime(auto().runtime, "auto")
-    keep(replace(FOUND, precision="float32" if before.precision == "bfloat16" else "bfloat16"), "cpu")
+    save_tuned(replace(FOUND, precision="float32" if before.precision == "bfloat16" else "bfloat16"), "cpu")
     assert Runtime(auto().runtime, "auto").precision != before.precision
     tuning.forget(auto())
     assert Runtime(auto().runtime, "auto").precision == before.precision
@@ -86,19 +86,19 @@ def test_what_was_found_is_forgotten_again(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_another_machine_and_a_damaged_file_change_nothing(own_cache: Path) -> None:
-    keep(FOUND, "cpu")
+    save_tuned(FOUND, "cpu")
     assert tuned_for("cpu") == FOUND
     file = own_cache / "tuned.json"
     whole = file.read_text()
-    for content in (whole.replace(machine("cpu"), "another"), whole[:20], '{"x": 1}', whole.replace("threads", "thredas")):
+    for content in (whole.replace(machine_name("cpu"), "another"), whole[:20], '{"x": 1}', whole.replace("threads", "thredas")):
         file.write_text(content)
         assert tuned_for("cpu") is None
-    keep(FOUND, "cpu")
+    save_tuned(FOUND, "cpu")
     assert tuned_for("cpu") == FOUND
 
 
 def test_the_network_of_a_training_computes_by_the_kernel_that_was_found(tmp_path: Path) -> None:
-    keep(FOUND, "cpu")
+    save_tuned(FOUND, "cpu")
     progress, *_ = started(auto(train__precision="bfloat16"), tmp_path)
     assert {block.attention.kernel for block in progress.model.blocks} == {"sdpa"}
 
@@ -189,7 +189,7 @@ def test_a_project_forgets_by_the_command(tmp_path: Path, monkeypatch: pytest.Mo
 
     from pipeline.lab.cli import app
 
-    keep(FOUND, "cpu")
+    save_tuned(FOUND, "cpu")
     done = CliRunner().invoke(app, ["tune-device", "--forget"])
     assert done.exit_code == 0, done.output
     assert tuned_for("cpu") is None

@@ -65,27 +65,28 @@ WRONG: dict[str, Wrong] = {
     "a batch cut in two ways": knob(
         "runtime.micro_batch_tokens",
         512,
-        "runtime.micro_batch_tokens: 512 and train.accumulation_steps 2 both say how a batch is cut;"
-        " turn one back, to 0 or to 1",
+        "runtime.micro_batch_tokens: 512 and train.accumulation_steps 2 both set the size of a micro-batch;"
+        " use 0 here or 1 there",
         train__accumulation_steps=2,
         train__batch_size=16,
     ),
     "a micro-batch shorter than a sequence": knob(
         "runtime.micro_batch_tokens",
         100,
-        "runtime.micro_batch_tokens: 100 holds no sequence of model.context_length 128",
+        "runtime.micro_batch_tokens: 100 is less than one sequence; use model.context_length 128 or more",
         model__context_length=128,
     ),
     "a checkpointing that is not there": knob(
         "runtime.activation_checkpointing",
         "blocks",
-        "runtime.activation_checkpointing: there is no 'blocks'. Did you mean 'block'? Known: engine/block_execution.py:CHECKPOINTING",
+        "runtime.activation_checkpointing: there is no 'blocks'. Did you mean 'block'?"
+        " Known: engine/block_execution.py:ACTIVATION_CHECKPOINTING",
     ),
     "an offload of what is kept elsewhere": knob(
         "runtime.offload_activations",
         True,
-        "runtime.offload_activations: true has no hold on what activation_checkpointing 'selective' keeps;"
-        " 'block' or 'none' would do",
+        "runtime.offload_activations: true is not supported with activation_checkpointing 'selective';"
+        " use 'block' or 'none' there, or false here",
         runtime__activation_checkpointing="selective",
     ),
     "compiling now and then": knob(
@@ -122,7 +123,7 @@ WRONG: dict[str, Wrong] = {
     "a tokenizer that is not there": knob(
         "tokenize.kind",
         "chars",
-        "tokenize.kind: there is no 'chars'. Did you mean 'char'? Known: tokenizers/tokenizers.py:TOKENIZERS",
+        "tokenize.kind: there is no 'chars'. Did you mean 'char'? Known: tokenizers/table.py:TOKENIZERS",
     ),
     "an optimizer that is not there": knob(
         "train.optimizer",
@@ -138,79 +139,79 @@ WRONG: dict[str, Wrong] = {
         "runtime.device", "gpu", "runtime.device: there is no 'gpu'. Did you mean 'cpu'? Known: auto, cpu, cuda, mps"
     ),
     # knobs that do not fit each other
-    "heads that do not divide": knob("model.heads", 5, "model.heads: 5 does not divide width 128", model__width=128),
+    "heads that do not divide": knob("model.heads", 5, "model.heads: 5 does not divide width 128; use 4", model__width=128),
     "an odd head under rotary positions": knob(
         "model.heads",
         4,
-        "model.heads: 4 leaves 5 features a head; rotary positions need an even number",
+        "model.heads: 4 gives 5 features per head; rotary positions need an even number",
         model__width=20,
         model__position="rotary",
     ),
     "a window wider than the context": knob(
         "model.window",
         65,
-        "model.window: 65 is more than context_length 64",
+        "model.window: 65 is above model.context_length; use at most 64",
         model__attention="window",
         model__context_length=64,
     ),
     "micro-batches that do not divide": knob(
-        "train.accumulation_steps", 5, "train.accumulation_steps: 5 does not divide batch_size 12", train__batch_size=12
+        "train.accumulation_steps", 5, "train.accumulation_steps: 5 does not divide batch_size 12; use 4", train__batch_size=12
     ),
     "more than the whole training": knob(
         "train.cooldown_ratio",
         0.8,
-        "train.cooldown_ratio: warmup_ratio 0.3 + cooldown_ratio 0.8 is more than 1, the whole training",
+        "train.cooldown_ratio: 0.8 and warmup_ratio 0.3 sum to more than 1, the whole training; use at most 0.7",
         train__warmup_ratio=0.3,
         train__schedule="trapezoid",
     ),
     "a cycle that has no climb to fall as long as": knob(
         "train.warmup_ratio",
         0.0,
-        "train.warmup_ratio: 0.0 is not above 0 and up to 0.5; one_cycle falls for as long as it climbs",
+        "train.warmup_ratio: 0.0 is not above 0 and at most 0.5; one_cycle decays as long as it warms up",
         train__schedule="one_cycle",
     ),
     "a root of nothing": knob(
         "train.warmup_ratio",
         0.0,
-        "train.warmup_ratio: 0.0 leaves inverse_sqrt nothing to measure by; it falls from the end of the warm-up",
+        "train.warmup_ratio: 0.0 is too low: inverse_sqrt decays in units of its warm-up. Use more, such as 0.1",
         train__schedule="inverse_sqrt",
     ),
     "a climb before the climb": knob(
         "train.warmup_ratio",
         0.1,
-        "train.warmup_ratio: 0.1 would climb before exponential does, which climbs from min_lr_ratio to lr itself",
+        "train.warmup_ratio: 0.1 is not supported with exponential, which rises from min_lr_ratio itself; use 0",
         train__schedule="exponential",
         train__min_lr_ratio=1e-4,
     ),
     "a climb from nothing": knob(
         "train.min_lr_ratio",
         0.0,
-        "train.min_lr_ratio: 0.0 is no rate to climb from by factors; exponential wants a small share, such as 1e-4",
+        "train.min_lr_ratio: 0.0 is too low: exponential multiplies its way up from it. Use a small share, such as 1e-4",
         train__schedule="exponential",
     ),
     "a look ahead along no momentum": knob(
         "train.nesterov",
         True,
-        "train.nesterov: true looks ahead along the momentum, and momentum is 0",
+        "train.nesterov: true needs momentum above 0; set train.momentum, such as 0.9",
         train__optimizer="sgd",
         train__momentum=0.0,
     ),
     "an average that gradients know nothing of": knob(
         "train.beta1",
         0.0,
-        "train.beta1: 0.0 takes gradients where the average has no part; schedule_free wants it above 0",
+        "train.beta1: 0.0 is too low: schedule_free needs beta1 above 0, such as 0.9",
         train__optimizer="schedule_free",
     ),
     "an average of averages": knob(
         "train.ema",
         0.9,
-        "train.ema: 0.9 would average what schedule_free averages already; 0 would do",
+        "train.ema: 0.9 is not supported with schedule_free, which averages the weights itself; use 0",
         train__optimizer="schedule_free",
     ),
     "8 bits for what is small already": knob(
         "train.state_8bit",
         True,
-        "train.state_8bit: true finds nothing to shorten in adafactor, which remembers a row and a column",
+        "train.state_8bit: true is not supported with adafactor, whose state is already factored; use false",
         train__optimizer="adafactor",
     ),
     "a batch of nothing": knob("train.batch_start", 0.0, "train.batch_start: 0.0 is not above 0.0"),
@@ -226,29 +227,29 @@ WRONG: dict[str, Wrong] = {
     "a likeness that everything has": knob(
         "prepare.dedup_threshold",
         0.1,
-        "prepare.dedup_threshold: 0.1 is below 0.3: so alike is much that has nothing in common",
+        "prepare.dedup_threshold: 0.1 is too low: unrelated texts reach that similarity. Use 0 (off) or at least 0.3",
     ),
     "a branch of the hub": knob(
         "prepare.revision",
         "main",
-        "prepare.revision: 'main' is no commit, 40 hexadecimal digits: a branch would change under your feet;"
+        "prepare.revision: 'main' is not a commit hash of 40 hexadecimal digits (a branch can change);"
         " the data set 'hub' needs one",
         prepare__dataset="hub",
         prepare__repository="owner/name",
     ),
     "sums of fewer digits than there are": knob(
-        "prepare.min_digits", 5, "prepare.min_digits: 5 is more than digits 3", prepare__digits=3
+        "prepare.min_digits", 5, "prepare.min_digits: 5 is above prepare.digits; use at most 3", prepare__digits=3
     ),
     # what is for another kind of task
     "a text for images": knob(
         "task.kind",
         "vision",
-        "prepare.dataset: 'shakespeare' is nothing for task.kind 'vision'. Known: corpus/sources/table.py:IMAGES",
+        "prepare.dataset: 'shakespeare' is not a data set for task.kind 'vision'. Known: corpus/sources/table.py:IMAGES",
     ),
     "images for a language model": knob(
         "prepare.dataset",
         "digits",
-        "prepare.dataset: 'digits' is nothing for task.kind 'language'. Known: corpus/sources/table.py:TEXTS",
+        "prepare.dataset: 'digits' is not a data set for task.kind 'language'. Known: corpus/sources/table.py:TEXTS",
     ),
     "a kind of task that is not there": knob(
         "task.kind", "visoin", "task.kind: there is no 'visoin'. Did you mean 'vision'? Known: tasks/table.py:TASKS"
@@ -256,103 +257,110 @@ WRONG: dict[str, Wrong] = {
     "a norm over the batch in a language model": knob(
         "model.norm",
         "batch",
-        "model.norm: 'batch' looks at more than one position; it is for task.kind vision, network cnn or mlp",
+        "model.norm: 'batch' normalizes over positions; use it with task.kind vision and model.network cnn or mlp",
     ),
     "batch norm in micro-batches": knob(
         "model.norm",
         "batch",
-        "train.accumulation_steps: model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed",
+        "train.accumulation_steps: 2: model.norm 'batch' needs the whole batch in one forward pass; use 1",
         task__kind="vision",
         prepare__dataset="digits",
         train__accumulation_steps=2,
     ),
     "a language model that sees what it is to say": knob(
-        "model.causal", False, "model.causal: false would show a language model what it is to say"
+        "model.causal", False, "model.causal: false leaks the target to a language model; use auto or true"
     ),
     "a class that is a token": knob(
         "model.tie_embeddings",
         True,
-        "model.tie_embeddings: true is for task.kind language: classes are no tokens",
+        "model.tie_embeddings: true is for task.kind language only, whose outputs are tokens; use false",
         task__kind="vision",
         prepare__dataset="digits",
     ),
     "epochs of windows": knob(
         "train.sampling",
         "epochs",
-        "train.sampling: 'epochs' is for task.kind classify or vision, not language; 'with_replacement' would do",
+        "train.sampling: 'epochs' is for task.kind classify or vision, not language; use 'with_replacement'",
     ),
     "windows of images": knob(
         "train.windows",
         "documents",
-        "train.windows: 'documents' is for task.kind language, not vision; 'anywhere' would do",
+        "train.windows: 'documents' is for task.kind language, not vision; use 'anywhere'",
         task__kind="vision",
         prepare__dataset="digits",
     ),
     "a curriculum of images": knob(
         "train.curriculum",
         "easy_first",
-        "train.curriculum: 'easy_first' is for task.kind language or classify, not vision; 'none' would do",
+        "train.curriculum: 'easy_first' is for task.kind language or classify, not vision; use 'none'",
         task__kind="vision",
         prepare__dataset="digits",
     ),
     "a place of its own on a map": knob(
         "model.pooling",
         "first",
-        "model.pooling: 'first' is a place before all others, and a cnn's map has none; mean would do",
+        "model.pooling: 'first' is a class token, which a cnn does not have; use 'mean'",
         task__kind="vision",
         prepare__dataset="digits",
     ),
     "the pixels of texts": knob(
-        "prepare.shuffled_pixels", True, "prepare.shuffled_pixels: true is for task.kind vision, not language; false would do"
+        "prepare.shuffled_pixels", True, "prepare.shuffled_pixels: true is for task.kind vision, not language; use false"
     ),
     "noise in labels that are not there": knob(
-        "prepare.label_noise", 0.2, "prepare.label_noise: 0.2 is for task.kind classify or vision, not language; 0 would do"
+        "prepare.label_noise", 0.2, "prepare.label_noise: 0.2 is for task.kind classify or vision, not language; use 0"
     ),
     "examples of a text that goes on": knob(
-        "prepare.max_examples", 100, "prepare.max_examples: 100 is for task.kind classify or vision, not language; 0 would do"
+        "prepare.max_examples", 100, "prepare.max_examples: 100 is for task.kind classify or vision, not language; use 0"
     ),
     "near-duplicates of images": knob(
         "prepare.dedup_threshold",
         0.8,
-        "prepare.dedup_threshold: 0.8 is for task.kind language or classify, not vision; 0 would do",
+        "prepare.dedup_threshold: 0.8 is for task.kind language or classify, not vision; use 0",
         task__kind="vision",
         prepare__dataset="digits",
     ),
-    "mirrored texts": knob("train.flip", True, "train.flip: true is for task.kind vision, not language; false would do"),
+    "mirrored texts": knob("train.flip", True, "train.flip: true is for task.kind vision, not language; use false"),
     "epochs of growing batches": knob(
         "train.sampling",
         "epochs",
-        "train.sampling: 'epochs' counts examples by steps of one size; it goes with batch_start 1.0 alone",
+        "train.sampling: 'epochs' needs batches of one size; set train.batch_start to 1.0",
         train__batch_start=0.5,
     ),
     "nothing given that could stay as it is": knob(
-        "train.freeze", True, "train.freeze: true, and train.init_from names no folder whose weights could stay as they are"
+        "train.freeze", True, "train.freeze: true needs pretrained weights: set train.init_from"
     ),
     "a first place that sees nothing": knob(
         "model.pooling",
         "first",
-        "model.pooling: 'first' sees nothing where each position sees only those before it; 'last' would do",
+        "model.pooling: 'first' reads a position that sees no other under causal attention; use 'last'",
         model__causal=True,
     ),
     "a kernel without a middle": knob(
-        "model.kernel_size", 4, "model.kernel_size: 4 is even, and has no middle; an odd one would do"
+        "model.kernel_size", 4, "model.kernel_size: 4 is even; use an odd kernel size, such as 3 or 5"
     ),
-    "a mixture of one": knob("prepare.mixture", ["markov"], "prepare.mixture: ['markov'] is not two different data sets"),
+    "a mixture of one": knob(
+        "prepare.mixture", ["markov"], "prepare.mixture: ['markov'] is not two different data sets, such as [repeats, markov]"
+    ),
     "a mixture of a thing with itself": knob(
-        "prepare.mixture", ["markov", "markov"], "prepare.mixture: ['markov', 'markov'] is not two different data sets"
+        "prepare.mixture",
+        ["markov", "markov"],
+        "prepare.mixture: ['markov', 'markov'] is not two different data sets, such as [repeats, markov]",
     ),
     "a mixture within a mixture": knob(
-        "prepare.mixture", ["markov", "mixture"], "prepare.mixture: ['markov', 'mixture'] is not two different data sets"
+        "prepare.mixture",
+        ["markov", "mixture"],
+        "prepare.mixture: ['markov', 'mixture']: a mixture cannot contain a mixture; use two other data sets",
     ),
     "a mixture that leaks": knob(
         "prepare.mixture",
         ["tinyshakespeare", "shakespeare"],
-        "prepare.mixture: ['tinyshakespeare', 'shakespeare']: each holds text that the other holds out; mix other data sets",
+        "prepare.mixture: ['tinyshakespeare', 'shakespeare']: each trains on text that the other holds out;"
+        " use other data sets",
     ),
     "a mixture with no address": knob(
         "prepare.url",
         "",
-        "prepare.url: '' is no http(s) address; the data set 'url' needs one",
+        "prepare.url: '' is not an http(s) address; the data set 'url' needs one",
         prepare__dataset="mixture",
         prepare__mixture=["url", "markov"],
     ),
@@ -360,47 +368,45 @@ WRONG: dict[str, Wrong] = {
         "probe.sharpness_iterations", 1001, "probe.sharpness_iterations: 1001 is above 1000"
     ),
     "no snapshots": knob("train.snapshots", [], "train.snapshots: is empty"),
-    "snapshots that go back": knob(
-        "train.snapshots", [0.5, 0.1], "train.snapshots: [0.5, 0.1] does not grow from each to the next"
-    ),
+    "snapshots that go back": knob("train.snapshots", [0.5, 0.1], "train.snapshots: [0.5, 0.1] is not increasing"),
     "no address": knob(
         "prepare.url",
         "example.txt",
-        "prepare.url: 'example.txt' is no http(s) address; the data set 'url' needs one",
+        "prepare.url: 'example.txt' is not an http(s) address; the data set 'url' needs one",
         prepare__dataset="url",
         prepare__sha256="0" * 64,
     ),
     "a download of no known content": knob(
         "prepare.sha256",
         "",
-        "prepare.sha256: is empty; the data set 'url' needs the sha256 of the file, so that everyone trains on the same bytes",
+        "prepare.sha256: is empty; the data set 'url' needs the file's SHA-256, so that everyone trains on the same bytes",
         prepare__dataset="url",
         prepare__url="https://example.org/text",
     ),
     "a checksum that is none": knob("prepare.sha256", "12ab", "prepare.sha256: '12ab' is not 64 hexadecimal digits"),
-    "keys that heads cannot share": knob("model.kv_heads", 3, "model.kv_heads: 3 does not divide heads 4"),
+    "keys that heads cannot share": knob("model.kv_heads", 3, "model.kv_heads: 3 does not divide heads 4; use 2"),
     "keys that nobody compares": knob(
         "model.kv_heads",
         2,
-        "model.kv_heads: average attention compares no queries with keys; it goes with 0 alone",
+        "model.kv_heads: 2 needs queries and keys; with attention 'average' use 0",
         model__attention="average",
     ),
     "a norm of what nobody compares": knob(
         "model.qk_norm",
         True,
-        "model.qk_norm: average attention compares no queries with keys; it goes with false alone",
+        "model.qk_norm: true needs queries and keys; with attention 'average' use false",
         model__attention="average",
     ),
     "a way past a branch that there is not": knob(
         "model.stochastic_depth",
         0.2,
-        "model.stochastic_depth: without a residual there is no way past a branch; it goes with 0 alone",
+        "model.stochastic_depth: 0.2 skips branches, which needs a residual; with residual 'none' use 0",
         model__residual="none",
     ),
     "a tokenizer of somebody's, but whose": knob(
         "tokenize.path",
         "data/none",
-        "tokenize.path: names no file; the tokenizer 'file' needs one, a tokenizer.json",
+        "tokenize.path: names no tokenizer; tokenize.kind 'file' needs a tokenizer.json or its folder",
         tokenize__kind="file",
     ),
     "a start from what training empties": knob(
@@ -425,17 +431,17 @@ WRONG: dict[str, Wrong] = {
     "a text that DVC would replace": knob(
         "probe.toy_text",
         "it is ${seed}",
-        "probe.toy_text: 'it is ${seed}': DVC's -S replaces text with ${ in it and refuses ???; write it without",
+        "probe.toy_text: 'it is ${seed}': DVC's -S replaces ${…} and refuses ???; use other text",
     ),
     "a text that DVC takes for none": knob(
         "evaluate.prompts",
         ["a", "???"],
-        "evaluate.prompts.1: '???': DVC's -S replaces text with ${ in it and refuses ???; write it without",
+        "evaluate.prompts.1: '???': DVC's -S replaces ${…} and refuses ???; use other text",
     ),
     # knobs that are not there, and several problems at once
     "a knob in no section": Wrong(("lr: there is no such knob. Did you mean 'train.lr'?",), {"lr": 0.1}),
     "a slip in a knob": Wrong(
-        ("train.lrate: there is no such knob. Known: train.*", "train.lr: is missing; every knob stands in params.yaml"),
+        ("train.lrate: there is no such knob. Known: train.*", "train.lr: is missing; params.yaml must contain every knob"),
         {"train.lrate": 0.1, "train.lr": MISSING},
     ),
     "a section that is not there": Wrong(
@@ -443,31 +449,27 @@ WRONG: dict[str, Wrong] = {
         {"trian.lr": 0.1},
     ),
     "a knob that is missing": knob(
-        "train.min_lr_ratio", MISSING, "train.min_lr_ratio: is missing; every knob stands in params.yaml"
+        "train.min_lr_ratio", MISSING, "train.min_lr_ratio: is missing; params.yaml must contain every knob"
     ),
-    "a section without a knob": knob(
-        "train", {}, "train: holds none of its knobs; `git checkout params.yaml` brings them back"
-    ),
-    "a section that is missing": knob("plot", MISSING, "plot: is missing; every knob stands in params.yaml"),
+    "a section without a knob": knob("train", {}, "train: has no knobs; `git checkout params.yaml` restores them"),
+    "a section that is missing": knob("plot", MISSING, "plot: is missing; params.yaml must contain every knob"),
     "three at once": Wrong(
         ("seed: -3 is below 0", "model.depth: 'deep' is not a whole number", "train.lr: 1000.0 is above 100.0"),
         {"train.lr": 1000.0, "model.depth": "deep", "seed": -3},
     ),
     # files
-    "an empty file": file("", "params.yaml: holds null, not sections of knobs"),
-    "a list": file("- 1\n- 2\n", "params.yaml: holds [1, 2], not sections of knobs"),
-    "no YAML": file("train: {lr: 1\n", "params.yaml, line 2: this is no YAML: expected ',' or '}', but got '<stream end>'"),
-    "a tab": file(
-        "train:\n\tlr: 1\n", "params.yaml, line 2: this is no YAML: found character '\\t' that cannot start any token"
-    ),
-    "a knob that stands twice": file("seed: 1\nseed: 2\n", "params.yaml, line 2: this is no YAML: seed stands here twice"),
-    "a date that there is not": file("seed: 2026-13-45\n", "params.yaml: this is no YAML: month must be in 1..12"),
+    "an empty file": file("", "params.yaml: contains null, not sections of knobs"),
+    "a list": file("- 1\n- 2\n", "params.yaml: contains [1, 2], not sections of knobs"),
+    "no YAML": file("train: {lr: 1\n", "params.yaml, line 2: not YAML: expected ',' or '}', but got '<stream end>'"),
+    "a tab": file("train:\n\tlr: 1\n", "params.yaml, line 2: not YAML: found character '\\t' that cannot start any token"),
+    "a knob that stands twice": file("seed: 1\nseed: 2\n", "params.yaml, line 2: not YAML: duplicate key seed"),
+    "a date that there is not": file("seed: 2026-13-45\n", "params.yaml: not YAML: month must be in 1..12"),
     "no text": file(
-        b"\xff\xfe\x00", "params.yaml: this is no YAML: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+        b"\xff\xfe\x00", "params.yaml: not YAML: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
     ),
     "a tag": file(
         "seed: !secret 1\n",
-        "params.yaml, line 1: this is no YAML: could not determine a constructor for the tag '!secret'",
+        "params.yaml, line 1: not YAML: could not determine a constructor for the tag '!secret'",
     ),
     # what costs more than it is long
     "deep nesting": file("x: " + "[" * 5000, "params.yaml, line 1: more than 64 levels of nesting"),
@@ -476,27 +478,25 @@ WRONG: dict[str, Wrong] = {
     ),
     "aliases of aliases": file(
         "a0: &a0 [1,2,3,4,5,6,7,8,9]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 6)),
-        "params.yaml, line 6: more than 100,000 values, with what aliases stand for",
+        "params.yaml, line 6: more than 100,000 values after aliases are expanded",
     ),
-    "an alias inside what it names": file("a: &a\n- 1\n- *a\n", "params.yaml, line 3: *a stands inside what it names"),
-    "an alias of nothing": file("a: *b\n", "params.yaml, line 1: this is no YAML: found undefined alias 'b'"),
-    "a number of 5,000 digits": file("seed: 1" + "0" * 4999, "params.yaml, line 1: a whole number of 5,000 digits"),
+    "an alias inside what it names": file("a: &a\n- 1\n- *a\n", "params.yaml, line 3: *a refers to a value that contains it"),
+    "an alias of nothing": file("a: *b\n", "params.yaml, line 1: not YAML: found undefined alias 'b'"),
+    "a number of 5,000 digits": file(
+        "seed: 1" + "0" * 4999, "params.yaml, line 1: an integer of 5,000 digits; at most 100 are read"
+    ),
     "a number of 5,000 hexadecimal digits": file(
-        "seed: 0x" + "f" * 5000, "params.yaml, line 1: a whole number of 5,002 digits"
+        "seed: 0x" + "f" * 5000, "params.yaml, line 1: an integer of 5,002 digits; at most 100 are read"
     ),
     "a number that no float can hold": knob("train.lr", 10**99, f"train.lr: {str(10**99)[:57]}… is above 100.0"),
-    "a truth that there is not": file("a: !!bool maybe\n", "params.yaml: this is no YAML: 'maybe'"),
-    "a moment that there is not": file(
-        "a: !!timestamp now\n", "params.yaml: this is no YAML: 'NoneType' object has no attribute 'groupdict'"
-    ),
-    "a file of five megabytes": file(
-        b"#" * 5_000_000, "params.yaml: has 5,000,000 bytes; a file of knobs has some 4,194,304 at most"
-    ),
+    "a truth that there is not": file("a: !!bool maybe\n", "params.yaml: not YAML: a value does not fit its tag"),
+    "a moment that there is not": file("a: !!timestamp now\n", "params.yaml: not YAML: a value does not fit its tag"),
+    "a file of five megabytes": file(b"#" * 5_000_000, "params.yaml: has 5,000,000 bytes; at most 4,194,304 are read"),
     "half of a character": knob(
         "prepare.text_column",
         "\ud800",
-        "prepare.text_column: '\\ud800' is not text: it holds half of a character (a surrogate)",
+        "prepare.text_column: '\\ud800' is not text: it contains half of a surrogate pair",
     ),
-    "a zero byte in a path": knob("prepare.path", "data\0own", "prepare.path: holds a zero byte, which no path can hold"),
-    "a zero byte in a folder": knob("train.init_from", "\0", "train.init_from: holds a zero byte, which no path can hold"),
+    "a zero byte in a path": knob("prepare.path", "data\0own", "prepare.path: contains a zero byte; no path can"),
+    "a zero byte in a folder": knob("train.init_from", "\0", "train.init_from: contains a zero byte; no path can"),
 }

@@ -1,1 +1,1 @@
-"""Files that stages leave: their names, checksums, and how they are written and read."""
+"""Files that stages write: their names and checksums, and how they are written and read."""

@@ -1,4 +1,4 @@
-"""Files of earlier stages, opened: compared with their checksums, JSON with limits."""
+"""Readers for the files of earlier stages: checksums are compared first, JSON is limited in size and depth."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline.artifacts.checksums import is_left, sha256_of, verified, way_back
+from pipeline.artifacts.checksums import how_to_restore, sha256_of, verified, was_written
 from pipeline.artifacts.paths import meta_of, tokenizer_of
-from pipeline.artifacts.writing import naming, writing
+from pipeline.artifacts.writing import atomic_write, errors_naming
 from pipeline.params.errors import UserError
-from pipeline.params.yaml12 import DEEPEST
+from pipeline.params.yaml12 import MAX_DEPTH
 
-MOST_JSON = 1 << 28  # bytes of a JSON file: ten times the longest tokenizer.json
+MAX_JSON_BYTES = 1 << 28  # of a JSON file: ten times the longest tokenizer.json
 
 
-def made_for(tokens: Path) -> str:
-    """The sha256 by which a model knows what it was trained to read: the tokenizer, or, of images, their size and scale.
+def input_sha256(tokens: Path) -> str:
+    """The SHA-256 of a model's input format: of the tokenizer, or for images of meta.json with their size and scale.
 
     Raises:
         UserError: the file is damaged.
     """
-    return sha256_of(verified(tokenizer_of(tokens) if is_left(tokenizer_of(tokens)) else meta_of(tokens)))
+    return sha256_of(verified(tokenizer_of(tokens) if was_written(tokenizer_of(tokens)) else meta_of(tokens)))
 
 
-def opened(path: Path) -> BinaryIO:
-    """A file that an earlier stage left, open for reading.
+def open_verified(path: Path) -> BinaryIO:
+    """A file of an earlier stage, open for reading.
 
     Raises:
         UserError: it is missing or damaged.
@@ -36,46 +36,46 @@ def opened(path: Path) -> BinaryIO:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file that an earlier stage left.
+    """The text of a file of an earlier stage.
 
     Raises:
-        UserError: it is missing, damaged, or no UTF-8.
+        UserError: it is missing, damaged, or not UTF-8.
     """
-    with opened(path) as file, naming(path):
+    with open_verified(path) as file, errors_naming(path):
         content = file.read()
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise UserError(f"{path}: is damaged (it is no UTF-8); {way_back(path)}") from None
+        raise UserError(f"{path}: is damaged (not UTF-8); {how_to_restore(path)}") from None
 
 
-def json_of(path: Path) -> Any:
-    """The content of a JSON file, whoever wrote it.
+def load_json(path: Path) -> Any:
+    """The content of any JSON file.
 
     Raises:
-        ValueError: it is not JSON, or is longer or nested deeper than anything of use.
+        ValueError: it is not JSON, too long, or nested too deeply.
     """
-    if path.stat().st_size > MOST_JSON:
-        raise ValueError(f"more than {MOST_JSON:,} bytes")
-    return json_in(path.read_text(encoding="utf-8"))
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"more than {MAX_JSON_BYTES:,} bytes")
+    return parse_json(path.read_text(encoding="utf-8"))
 
 
-def json_in(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """The content of JSON text.
 
     Raises:
-        ValueError: it is not JSON, or is nested deeper than anything of use.
+        ValueError: it is not JSON, or nested too deeply.
     """
     try:
         content = json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     level = [content]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
         if not level:
             return content
-    raise ValueError(f"nested deeper than {DEEPEST} levels")  # Python could read it, and neither show nor write it
+    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")  # Python can read it, but neither print nor write it
 
 
 def _inside(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
@@ -83,25 +83,25 @@ def _inside(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 
 def read_json(path: Path, *wanted: str) -> dict[str, Any]:
-    """The content of a JSON file that an earlier stage left: an object, in which the wanted keys stand.
+    """The content of a JSON file of an earlier stage: an object that has the wanted keys.
 
     Raises:
         UserError: it is missing or damaged.
     """
     try:
-        content = json_in(read_text(path))
+        content = parse_json(read_text(path))
     except ValueError:
         content = None
     if not isinstance(content, dict) or not content.keys() >= set(wanted):
-        raise UserError(f"{path}: is damaged, or of other code; {way_back(path)}")
+        raise UserError(f"{path}: is damaged, or was written by another version; {how_to_restore(path)}")
     return content
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file that an earlier stage left.
+    """Copy a file of an earlier stage.
 
     Raises:
         UserError: it is missing or damaged.
     """
-    with opened(source) as old, writing(target) as new:
+    with open_verified(source) as old, atomic_write(target) as new:
         shutil.copyfileobj(old, new, 1 << 20)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and what a full disk is answered."""
+"""Atomic writes, and errors of the disk that name the file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """A block in which an error of the operating system names a file.
+def errors_naming(path: Path) -> Iterator[None]:
+    """A block in which an error of the operating system names this file.
 
-    Where a write fails, as on a full disk, the system does not say which file it was, and numpy not even why.
+    When a write fails, as on a full disk, the system does not say which file it was, and numpy does not say why.
     """
     try:
         yield
@@ -27,50 +27,51 @@ def naming(path: Path) -> Iterator[None]:
 
 
 class NewFile:
-    """A file that is being written, as a stream. It is none of Python's file objects, so that numpy writes to it through
-    `write`, whose errors say what happened, and not behind its back.
+    """A file open for writing whose errors name it.
+
+    It is not one of Python's file objects, so that numpy writes to it through `write`, and not directly to its descriptor.
 
     Args:
         path: is overwritten.
-        shown: the name that errors call it by, if not its own.
+        shown: its name in errors, if not `path`.
     """
 
     def __init__(self, path: Path, shown: Path | None = None) -> None:
         self.shown = shown or path
-        with naming(self.shown):
+        with errors_naming(self.shown):
             self._file = path.open("wb")
 
     def write(self, content: bytes | memoryview) -> int:
-        with naming(self.shown):
+        with errors_naming(self.shown):
             return self._file.write(content)
 
     def seek(self, place: int) -> None:
-        with naming(self.shown):
+        with errors_naming(self.shown):
             self._file.seek(place)
 
     def sync(self) -> None:
         """Wait until all of it is on the disk."""
-        with naming(self.shown):
+        with errors_naming(self.shown):
             self._file.flush()
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        with naming(self.shown):
+        with errors_naming(self.shown):
             self._file.close()
 
     def __enter__(self) -> NewFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # the first error is the one to be told
+        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # the first error is the one to report
             self.close()
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[NewFile]:
-    """An open file that becomes `path` only when the block ends well: temporary name, fsync, rename."""
+def atomic_write(path: Path) -> Iterator[NewFile]:
+    """An open file that becomes `path` only if the block ends without an error: temporary name, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
+    _remove_leftovers(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         with NewFile(unfinished, path) as file:
@@ -81,11 +82,11 @@ def writing(path: Path) -> Iterator[NewFile]:
         unfinished.unlink(missing_ok=True)
 
 
-def _sweep(path: Path) -> None:
-    """Remove what killed processes left of this file."""
+def _remove_leftovers(path: Path) -> None:
+    """Remove unfinished copies of this file by killed processes."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.unfinished"):
         try:
-            os.kill(int(left.name.split(".")[-2]), 0)  # no signal, only the question whether it lives
+            os.kill(int(left.name.split(".")[-2]), 0)  # sends no signal, but fails if the process is gone
         except (ProcessLookupError, ValueError):
             left.unlink(missing_ok=True)
         except PermissionError:
@@ -94,12 +95,12 @@ def _sweep(path: Path) -> None:
 
 def sync(path: Path) -> None:
     """Wait until all of a file is on the disk."""
-    with naming(path), path.open("rb") as file:
+    with errors_naming(path), path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    with writing(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 
@@ -111,7 +112,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Sorted keys, finite numbers only, one trailing newline: equal content gives equal bytes.
 
     Raises:
-        ValueError: a number is not finite (DVC's tables cannot hold it: leave it out and set a `diverged` flag).
+        ValueError: a number is not finite, which DVC's tables cannot contain; leave it out, and set a `diverged` flag.
     """
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     # A list of plain values on one line: a map of attention is thousands of numbers, and git keeps it.
@@ -120,7 +121,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def rounded(number: float, digits: int = 6) -> float:
-    """A number with so many significant digits: metrics that people read, and bytes that do not hang on the last bit."""
+    """A number with so many significant digits, for people, and for files that do not depend on the last bit."""
     if number == 0 or not math.isfinite(number):
         return number
     return round(number, digits - 1 - math.floor(math.log10(abs(number))))

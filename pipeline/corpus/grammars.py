@@ -1,6 +1,6 @@
-"""Which rule does generated text keep, and how much of some text keeps it? For whoever asks whether a model has learned it.
+"""The rules of generated texts, each as the share of a text that follows it, to test whether a model has learned them.
 
-The card of a data set names its rule; see `Card.grammar`.
+The card of a data set names its rule, see `Card.grammar`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import re
 from collections.abc import Callable, Sequence
 
 Grammar = Callable[[Sequence[str]], float]
-"""The share of some documents that keeps the rule; not a number where there is none to look at."""
+"""The share of some documents that follows the rule, 0 .. 1; nan if there are no documents."""
 
 SUM = re.compile(r"(\d+)\+(\d+)=(\d+)\n")
 PAIRS = {"(": ")", "[": "]", "{": "}", "<": ">"}
-SHORTEST, LONGEST = 8, 32  # symbols of a block that is written twice
+SHORTEST, LONGEST = 8, 32  # symbols of a repeated block
 
 
 def sums(documents: Sequence[str]) -> float:
-    """The share of the documents that are sums such as 012+934=0946 and right."""
+    """The share of the documents that are correct sums, such as 012+934=0946."""
     return _share([_adds_up(document, reverse=False) for document in documents])
 
 
 def reversed_sums(documents: Sequence[str]) -> float:
-    """The same of sums whose result begins with its last digit."""
+    """The same, with the digits of the result in reverse order."""
     return _share([_adds_up(document, reverse=True) for document in documents])
 
 
@@ -35,25 +35,25 @@ def _adds_up(document: str, *, reverse: bool) -> bool:
 
 
 def brackets(documents: Sequence[str]) -> float:
-    """The share of the documents in which every bracket closes the one that was opened last, and none is left open."""
+    """The share of the documents that are balanced: every bracket closes the one opened last, and none is left open."""
     return _share([_balanced(document) for document in documents])
 
 
 def _balanced(document: str) -> bool:
     if len(document) < 2 or not document.endswith("\n"):
         return False
-    waiting = list[str]()
+    expected = list[str]()
     for bracket in document[:-1]:
         if bracket in PAIRS:
-            waiting.append(PAIRS[bracket])
-        elif not waiting or waiting.pop() != bracket:
+            expected.append(PAIRS[bracket])
+        elif not expected or expected.pop() != bracket:
             return False
-    return not waiting
+    return not expected
 
 
 def doubled(documents: Sequence[str]) -> float:
-    """The share of the symbols that lie in a block of 8 to 32 that is written twice; blocks that do not overlap, as many as
-    there can be. Text of the generator falls short of 1 by what is cut off at both ends of each document.
+    """The share of the symbols that are in a block of 8 to 32 symbols written twice in a row, in the best choice of such blocks
+    that do not overlap. For generated text it is below 1 by the blocks that both ends of a document cut off.
     """
     covered = [_covered(document) for document in documents]
     size = sum(map(len, documents))
@@ -61,7 +61,7 @@ def doubled(documents: Sequence[str]) -> float:
 
 
 def _covered(text: str) -> int:
-    """The most symbols that blocks written twice can cover."""
+    """The most symbols that repeated blocks can cover."""
     most = [0] * (len(text) + 1)
     for end in range(1, len(text) + 1):
         most[end] = most[end - 1]

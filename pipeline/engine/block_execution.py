@@ -1,7 +1,7 @@
-"""How do the blocks of a network run while it trains? As they are, or so that they want less memory, or less time.
+"""Activation checkpointing, activation offloading and torch.compile of a network's blocks.
 
-Nothing here changes a result beyond rounding. What is random in a block is a pure function of (seed, step, site), so that a
-block that runs again is the same block, and no state of a generator has to be kept for it.
+None of them changes a result beyond rounding. Dropout in a block is a pure function of (seed, step, site), so that a block
+that is recomputed gives the same output, and no generator state has to be saved.
 """
 
 from __future__ import annotations
@@ -30,105 +30,105 @@ from pipeline.networks.transformer import Block
 from pipeline.params.errors import UserError
 from pipeline.params.stages import Runtime
 
-COMPILE_FROM = 5000  # steps on a CUDA device from which `auto` compiles. A guess: it waits for a measurement on one
+COMPILE_FROM = 5000  # steps on a CUDA device from which `auto` compiles; a guess, not yet measured
 
 Forward = Callable[..., Tensor]
 
 
-def arrange(model: nn.Module, knobs: Runtime, device: torch.device, steps: int, measured: int | None = None) -> None:
-    """Have the blocks run as the section `runtime` says; where it says nothing special they stay untouched.
+def configure_blocks(model: nn.Module, knobs: Runtime, device: torch.device, steps: int, measured: int | None = None) -> None:
+    """Wrap the forward of each block as the section `runtime` says; by default blocks stay as they are.
 
-    The network stays itself: the same modules, parameters and names, so that checkpoints and snapshots know nothing of it.
+    Modules, parameters and their names do not change, so that checkpoints and snapshots are the same.
 
     Args:
-        measured: from how many steps on compiling was found to pay here, if anybody looked.
+        measured: steps from which compiling pays on this machine, as `rally autotune` measured; None if it did not.
 
     Raises:
-        UserError: compiling is wanted and cannot be done here.
+        UserError: runtime.compile is true, and this machine cannot compile.
     """
     compiling = _compiles(knobs.compile, device, steps, measured)
     for block in model.modules():
         if isinstance(block, Block):
-            forward = CHECKPOINTING[knobs.activation_checkpointing](block.forward)
+            forward = ACTIVATION_CHECKPOINTING[knobs.activation_checkpointing](block.forward)
             forward = compiled(forward) if compiling else forward
-            if knobs.offload_activations and device.type != "cpu":  # whose memory is the host's already
-                forward = offloading(forward, block)
+            if knobs.offload_activations and device.type != "cpu":  # which are in host memory already
+                forward = offload_activations(forward, block)
             if forward != block.forward:
                 block.forward = forward  # type: ignore[method-assign]
 
 
 @contextmanager
-def as_written(model: nn.Module) -> Iterator[None]:
-    """Meanwhile the blocks run as they are written: who looks at a few tokens shall not wait for kernels to be compiled."""
-    arranged = [block for block in model.modules() if isinstance(block, Block) and "forward" in vars(block)]
-    ways = [block.forward for block in arranged]
-    for block in arranged:
+def unmodified_blocks(model: nn.Module) -> Iterator[None]:
+    """A context in which the blocks run unwrapped, so that a pass over a few tokens does not wait for compilation."""
+    wrapped = [block for block in model.modules() if isinstance(block, Block) and "forward" in vars(block)]
+    forwards = [block.forward for block in wrapped]
+    for block in wrapped:
         block.forward = inspect.unwrap(block.forward, stop=inspect.ismethod)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for block, way in zip(arranged, ways, strict=True):
-            block.forward = way  # type: ignore[method-assign]
+        for block, forward in zip(wrapped, forwards, strict=True):
+            block.forward = forward  # type: ignore[method-assign]
 
 
 # ------------------------------------------------------------------------------------------------------------- memory
 
 
-def keeping_all(forward: Forward) -> Forward:
-    """Keep whatever backward will want: most memory, nothing twice."""
+def save_everything(forward: Forward) -> Forward:
+    """Save all activations for backward: the most memory, no recomputation."""
     return forward
 
 
-def recomputing(forward: Forward, **more: Any) -> Forward:
-    """Keep a block's input alone, and run the block again in backward: a third more work.
+def recompute_block(forward: Forward, **options: Any) -> Forward:
+    """Save a block's input only, and run the block again in backward: a third more compute.
 
     Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016.
     """
 
     @functools.wraps(forward)
-    def again(*arguments: Any) -> Tensor:
+    def checkpointed(*arguments: Any) -> Tensor:
         if not torch.is_grad_enabled():
             return forward(*arguments)
-        output: Tensor = checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=False, **more)
+        output: Tensor = checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=False, **options)
         return output
 
-    return again
+    return checkpointed
 
 
-def recomputing_the_cheap(forward: Forward) -> Forward:
-    """Keep what the linear layers and the fused attention gave, and recompute all else: norms, activations, scores.
+def recompute_cheap_operations(forward: Forward) -> Forward:
+    """Save the outputs of linear layers and of fused attention, and recompute the rest: norms, activations, scores.
 
-    The scores of an attention that is written out are products too, but grow with the square of the length: not kept.
+    Attention scores of the eager kernel are products too, but grow with the square of the length, so they are recomputed.
 
     Source: Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models", 2022.
     """
-    return recomputing(forward, context_fn=functools.partial(create_selective_checkpoint_contexts, _is_kept))
+    return recompute_block(forward, context_fn=functools.partial(create_selective_checkpoint_contexts, _save_policy))
 
 
-def _is_kept(context: SelectiveCheckpointContext, operation: Any, *arguments: Any, **more: Any) -> CheckpointPolicy:
+def _save_policy(context: SelectiveCheckpointContext, operation: Any, *arguments: Any, **options: Any) -> CheckpointPolicy:
     name = operation.name()
-    kept = name in ("aten::mm", "aten::addmm") or name.startswith("aten::_scaled_dot_product")
-    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
+    saved = name in ("aten::mm", "aten::addmm") or name.startswith("aten::_scaled_dot_product")
+    return CheckpointPolicy.MUST_SAVE if saved else CheckpointPolicy.PREFER_RECOMPUTE
 
 
-def offloading(forward: Forward, block: nn.Module) -> Forward:
-    """Keep in the host's memory what a block saves for backward, its weights apart, and fetch it when backward comes by.
+def offload_activations(forward: Forward, block: nn.Module) -> Forward:
+    """Move what a block saves for backward, except weights, to host memory, and back when backward needs it.
 
-    The copies stand in the device's own queue: no kernel can overtake them, and the host need not wait. They do not overlap
-    with the computing, so that a step takes longer by the time of the copies.
+    The copies are queued on the stream of the computation, so that no kernel overtakes them and the host need not wait.
+    They do not overlap with computation: a step takes longer by the time of the copies.
 
     Source: Rhu et al., "vDNN: Virtualized Deep Neural Networks for Scalable, Memory-Efficient Neural Network Design", 2016.
     """
 
     @functools.wraps(forward)
-    def elsewhere(*arguments: Any) -> Tensor:
+    def offloaded(*arguments: Any) -> Tensor:
         weights = {weight.untyped_storage().data_ptr() for weight in block.parameters()}
 
         def pack(tensor: Tensor) -> tuple[torch.device, Tensor]:
             if tensor.untyped_storage().data_ptr() in weights:
                 return tensor.device, tensor
-            there = torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda)
-            return tensor.device, there.copy_(tensor, non_blocking=tensor.is_cuda)
+            on_host = torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda)
+            return tensor.device, on_host.copy_(tensor, non_blocking=tensor.is_cuda)
 
         def unpack(packed: tuple[torch.device, Tensor]) -> Tensor:
             device, tensor = packed
@@ -137,13 +137,13 @@ def offloading(forward: Forward, block: nn.Module) -> Forward:
         with saved_tensors_hooks(pack, unpack):
             return forward(*arguments)
 
-    return elsewhere
+    return offloaded
 
 
-CHECKPOINTING: dict[str, Callable[[Forward], Forward]] = {
-    "none": keeping_all,
-    "block": recomputing,
-    "selective": recomputing_the_cheap,
+ACTIVATION_CHECKPOINTING: dict[str, Callable[[Forward], Forward]] = {
+    "none": save_everything,
+    "block": recompute_block,
+    "selective": recompute_cheap_operations,
 }
 
 
@@ -151,39 +151,40 @@ CHECKPOINTING: dict[str, Callable[[Forward], Forward]] = {
 
 
 def compiled(forward: Forward) -> Forward:
-    """Kernels made for this very block, in training alone: what validation gains would not pay for another compilation.
+    """A compiled forward, used in training only: validation would not gain enough to pay for another compilation.
 
-    For each shape its own, never one for all that were seen so far: else a resumed run, which sees other shapes first, would
-    round otherwise than an unbroken one.
+    Each shape is compiled by itself (`dynamic=False`): with dynamic shapes a resumed run, which meets shapes in another
+    order, would round differently from an uninterrupted one.
 
     Source: Ansel et al., "PyTorch 2: Faster Machine Learning Through Dynamic Python Bytecode Transformation and Graph
     Compilation", 2024.
     """
-    import torch._dynamo  # seconds; only who compiles shall wait for it
+    import torch._dynamo  # takes seconds, so only when compiling
 
-    torch._dynamo.config.recompile_limit = 1024  # beyond it torch goes back to uncompiled code, in words that few would see
-    faster: Forward = torch.compile(forward, dynamic=False)
+    # Beyond the limit torch falls back to uncompiled code, with a warning that is easily missed.
+    torch._dynamo.config.recompile_limit = 1024
+    compiled_forward: Forward = torch.compile(forward, dynamic=False)
 
     @functools.wraps(forward)
     def when_training(*arguments: Any) -> Tensor:
-        return faster(*arguments) if torch.is_grad_enabled() else forward(*arguments)
+        return compiled_forward(*arguments) if torch.is_grad_enabled() else forward(*arguments)
 
     return when_training
 
 
 def _compiles(wanted: str | bool, device: torch.device, steps: int, measured: int | None) -> bool:
-    """Whether to compile. By itself only where it pays: on a CPU it never did at the size of these networks (measured)."""
+    """Whether to compile; with `auto` only if it pays: on a CPU, measured, it never did for networks of these sizes."""
     known = measured is not None or device.type == "cuda"
     if wanted is False or (wanted == "auto" and not (known and steps >= (COMPILE_FROM if measured is None else measured))):
         return False
-    missing = lacking(device)
+    missing = missing_compiler(device)
     if missing and wanted is True:
-        raise UserError(f"runtime.compile: true wants {missing}, which is not here; false would do")
+        raise UserError(f"runtime.compile: true needs {missing}, which was not found; use false")
     return not missing
 
 
-def lacking(device: torch.device) -> str:
-    """What torch needs to make kernels and does not find, in words."""
+def missing_compiler(device: torch.device) -> str:
+    """What torch.compile needs and does not find on this machine, in words; '' if nothing."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if device.type == "cpu" and not shutil.which(compiler):
         return f"the C++ compiler '{compiler}'"

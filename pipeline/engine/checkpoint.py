@@ -1,9 +1,9 @@
-"""Progress, which is all that training changes, and the checkpoints that keep it safe.
+"""Progress, which is all state that training changes, and its checkpoints.
 
-A checkpoint is one file whose name carries its checksum, so that the rename that makes it appear makes it whole; the
-newest two are kept, and one that is damaged falls back to the one before it. Checkpoints are no DVC out: DVC
-deletes outs before a stage starts, and an interrupted run must find its own. They lie under the identity of the run,
-so that no other experiment can take them.
+A checkpoint is one file whose name contains its checksum, written to a temporary name and renamed; the newest two are
+kept, and if one is damaged the one before it is used. Checkpoints are not DVC outs: DVC deletes outs before a stage
+starts, and an interrupted run must find its own. Their folder is named after the identity of the run, so that no other
+experiment resumes from them.
 """
 
 from __future__ import annotations
@@ -22,31 +22,32 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import alone, private
+from pipeline.artifacts.paths import exclusive_lock, private_folder
 from pipeline.artifacts.writing import write_bytes
 from pipeline.engine.optimizers.base import Optimizer
 from pipeline.engine.runtime.runtime import Scaler
 from pipeline.networks.weights import weights_as_bytes
 from pipeline.params.errors import UserError
 
-KEPT = 2  # checkpoints of a run: the newest may be damaged
-UNFINISHED_DAYS = 14  # after which a run that nobody went on with is forgotten
+CHECKPOINTS_KEPT = 2  # per run: the newest may be damaged
+UNFINISHED_DAYS = 14  # after which the checkpoints of an interrupted run are deleted
 
 
 @dataclass
 class Progress:
-    """All that training changes. Whatever is not here is a pure function of the step.
+    """All state that training changes. Everything else is a pure function of the step.
 
     Attributes:
-        model, optimizer, scaler: the weights, and what moves them.
-        step, tokens: updates done, and targets learned from.
-        skipped: those of the updates that were left out because float16 overflowed.
+        model, optimizer, scaler: the weights, and what updates them.
+        step: optimizer steps done.
+        targets: targets trained on so far.
+        skipped: steps that were skipped because float16 overflowed.
         curve, validations: rows of the logs so far.
-        recent: loss, gradient norm and whether it was clipped, of each step since the last row.
-        snapshots: the files of the snapshots so far, beside the checkpoints.
-        updates: of a snapshot's step, ‖ΔW‖ / ‖W‖ of each parameter in the step after it (see engine/update_norms.py).
-        good: the file of the newest weights that one would go back to, should the training be given up; none yet: ''.
-        stopped: why the training was given up before its last step, in words; '' where it was not.
+        recent: (loss, gradient norm, whether it was clipped) of each step since the last row.
+        snapshots: file names of the snapshots so far.
+        updates: by the step of a snapshot, ‖ΔW‖ / ‖W‖ of each parameter in the step after it (see engine/update_norms.py).
+        good: file name of the newest weights to go back to, should the training diverge; '' if there are none yet.
+        stopped: why early stopping ended the training, in words; '' if it did not.
     """
 
     model: nn.Module
@@ -65,16 +66,16 @@ class Progress:
 
     @property
     def diverged(self) -> bool:
-        """Whether the training was given up."""
+        """Whether early stopping ended the training."""
         return bool(self.stopped)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights and the optimizer's memory by name."""
+        """Weights and optimizer state by name."""
         weights = {f"model.{name}": weight.detach() for name, weight in self.model.named_parameters()}
-        return weights | {f"optimizer.{name}": memory for name, memory in self.optimizer.state().items()}
+        return weights | {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
 
     def numbers(self) -> dict[str, Any]:
-        """Everything else, as JSON holds it."""
+        """Everything else, as JSON."""
         return {
             "step": self.step,
             "targets": self.targets,
@@ -83,7 +84,7 @@ class Progress:
             "validations": self.validations,
             "recent": [[float(number) for number in row] for row in self.recent],
             "snapshots": self.snapshots,
-            "updates": {str(step): moved for step, moved in self.updates.items()},
+            "updates": {str(step): norms for step, norms in self.updates.items()},
             "good": self.good,
             "stopped": self.stopped,
             "scale": self.scaler.scale,
@@ -91,32 +92,32 @@ class Progress:
         }
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Become what was saved."""
+        """Load what `tensors` and `numbers` gave."""
         with torch.no_grad():
             for name, weight in self.model.named_parameters():
                 weight.copy_(tensors[f"model.{name}"])
-        self.optimizer.load({name[10:]: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")})
+        self.optimizer.load_state_dict({name[10:]: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")})
         self.step, self.targets, self.skipped = numbers["step"], numbers["targets"], numbers["skipped"]
         self.good, self.stopped = numbers["good"], numbers["stopped"]
         self.curve, self.validations = numbers["curve"], numbers["validations"]
         self.recent = [(row[0], row[1], row[2]) for row in numbers["recent"]]
         self.snapshots = numbers["snapshots"]
-        self.updates = {int(step): moved for step, moved in numbers["updates"].items()}
+        self.updates = {int(step): norms for step, norms in numbers["updates"].items()}
         self.scaler.scale, self.scaler.finite_steps = numbers["scale"], numbers["finite_steps"]
 
 
 class Checkpoints:
-    """The folder of one run's checkpoints, which one process at a time may use.
+    """The folder of one run's checkpoints, locked for one process at a time.
 
     Args:
         run: the identity of the run.
-        say: takes one line for the user.
+        say: prints a line for the user.
     """
 
     def __init__(self, run: str, say: Any = print) -> None:
-        self.folder, self.say = private("checkpoints") / run, say
-        others = "another process trains this very run; waiting for it, to take over its result"
-        self.lock = alone(self.folder / "lock", lambda: say(others))
+        self.folder, self.say = private_folder("checkpoints") / run, say
+        waiting = "another process is training this run; waiting for it, to use its result"
+        self.lock = exclusive_lock(self.folder / "lock", lambda: say(waiting))
 
     def __enter__(self) -> Checkpoints:
         self.lock.__enter__()
@@ -126,36 +127,36 @@ class Checkpoints:
         self.lock.__exit__(*error)
 
     def save(self, progress: Progress) -> None:
-        """Keep the progress; older checkpoints than the newest two go."""
+        """Write a checkpoint, and delete all but the newest two."""
         metadata = {"numbers": json.dumps(progress.numbers())}
         self._write(self.folder, progress.step, safetensors.torch.save(progress.tensors(), metadata))
         newest_first = self._newest_first()
-        for old in newest_first[KEPT:]:
+        for old in newest_first[CHECKPOINTS_KEPT:]:
             old.unlink()
-        # A checkpoint goes back to the newest good weights before it: older ones than those of the oldest are nobody's.
-        oldest = step_of(newest_first[:KEPT][-1].name)
+        # Each checkpoint refers to the newest good weights before it, so older ones than the oldest checkpoint's are unused.
+        oldest = step_of(newest_first[:CHECKPOINTS_KEPT][-1].name)
         before = sorted(path for path in self.good.glob("*.safetensors") if step_of(path.name) <= oldest)
         for path in before[:-1]:
             path.unlink()
 
-    def keep_snapshot(self, progress: Progress) -> None:
-        """Keep the weights as one would use them at this step; once, though an interrupted run comes by here again.
+    def save_snapshot(self, progress: Progress) -> None:
+        """Save the evaluation weights of this step; once, although a resumed run may pass this step again.
 
-        Beside the checkpoints, not in the out: what DVC deletes before a run must not be lost to its second half.
+        Saved beside the checkpoints and not in models/trained, which DVC deletes before a run is resumed.
         """
         name = self._write_weights(self.snapshots, progress)
         if name not in progress.snapshots:
             progress.snapshots.append(name)
 
-    def keep_good(self, progress: Progress) -> None:
-        """Keep the weights as those to go back to, should the training be given up later."""
+    def save_good(self, progress: Progress) -> None:
+        """Save the weights as those to go back to, should the training diverge later."""
         progress.good = self._write_weights(self.good, progress)
 
     def restore(self, progress: Progress) -> bool:
-        """Go on from the newest checkpoint that is whole, with all the snapshots before it; whether there was one."""
+        """Load the newest checkpoint that is intact, with all of its snapshots; whether there was one."""
         for path in self._newest_first():
             if problem := self._problem(path):
-                self.say(f"the checkpoint {path.name} {problem}; going back to the one before it")
+                self.say(f"the checkpoint {path.name} {problem}; using the one before it")
                 path.unlink()
                 continue
             progress.restore(safetensors.torch.load_file(path), _numbers(path))
@@ -163,16 +164,16 @@ class Checkpoints:
         return False
 
     def _problem(self, path: Path) -> str:
-        if not _is_whole(path):
-            return "is damaged (its checksum differs)"
+        if not _is_intact(path):
+            return "is damaged (its checksum does not match)"
         try:
             numbers = _numbers(path)
-        except (SafetensorError, KeyError, TypeError, ValueError):  # whole, and nothing that we wrote
-            return "is no checkpoint of ours"
+        except (SafetensorError, KeyError, TypeError, ValueError):  # intact, but not written by this version
+            return "is not a checkpoint of this version"
         wanted = [self.snapshots / name for name in numbers["snapshots"]]
         wanted += [self.good / numbers["good"]] if numbers["good"] else []
-        lost = [file for file in wanted if not _is_whole(file)]
-        return f"lacks a whole {lost[0].name} of the snapshots before it" if lost else ""
+        lost = [file for file in wanted if not _is_intact(file)]
+        return f"needs {lost[0].name}, which is missing or damaged" if lost else ""
 
     @property
     def snapshots(self) -> Path:
@@ -195,14 +196,14 @@ class Checkpoints:
     def _newest_first(self) -> list[Path]:
         return sorted(self.folder.glob("step-*-*.safetensors"), reverse=True)
 
-    def keep_only(self, finished: int = 4) -> None:
-        """Forget other runs, now that this one has succeeded: all but the last few that finished, and those long abandoned.
+    def delete_other_runs(self, finished: int = 4) -> None:
+        """Delete checkpoints of other runs once this one has finished: of finished ones all but the last few, and of old
+        interrupted ones.
 
-        The run's own checkpoint stays: should DVC be killed before it has taken the outs in, the same command makes
-        them from it at once.
+        The run's own checkpoint stays: should DVC be killed before it has cached the outs, the same command restores them.
         """
         (self.folder / "finished").touch()
-        used = {run: last for run in private("checkpoints").iterdir() if (last := _last_used(run))}
+        used = {run: last for run in private_folder("checkpoints").iterdir() if (last := _last_used(run))}
         newest_first = sorted(used, key=lambda run: used[run], reverse=True)
         done = [run for run in newest_first if (run / "finished").exists()]
         abandoned = [run for run in newest_first if run not in done and time.time() - used[run] > UNFINISHED_DAYS * 86400]
@@ -211,23 +212,25 @@ class Checkpoints:
 
 
 def step_of(name: str) -> int:
-    """The step at which a file of weights was kept, by its name."""
+    """The step in the name of a file of weights."""
     return int(name.split("-")[1])
 
 
-def kept(path: Path) -> bytes:
-    """The content of a file of weights that lies beside the checkpoints.
+def read_weights(path: Path) -> bytes:
+    """The content of a file of weights beside the checkpoints.
 
     Raises:
-        UserError: it is damaged or lost.
+        UserError: it is missing or damaged.
     """
-    if not _is_whole(path):
-        raise UserError(f"{path}: is damaged (its checksum differs); the same command goes on from a checkpoint before it")
+    if not _is_intact(path):
+        raise UserError(
+            f"{path}: missing, or damaged (its checksum does not match); the same command resumes from an earlier checkpoint"
+        )
     return path.read_bytes()
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a file is there and has the checksum that its name carries."""
+def _is_intact(path: Path) -> bool:
+    """Whether a file exists and has the checksum that is in its name."""
     return path.exists() and sha256_of(path)[:16] == path.stem.rsplit("-", 1)[1]
 
 
@@ -238,7 +241,7 @@ def _numbers(path: Path) -> dict[str, Any]:
 
 
 def _last_used(run: Path) -> float:
-    """When a run's folder was last written to; 0 where another process, which has just finished, has removed it."""
+    """When a run's folder was last written to; 0 if another process has just deleted it."""
     try:
         return run.stat().st_mtime
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a person sees while training: a live bar in a terminal, plain lines elsewhere. Nothing here is a result."""
+"""Progress display of a training: a live bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from pipeline.tasks.base import Unit
 
 Row = Mapping[str, float]
 
-LINES = 10  # plain lines of a whole training
+LINES = 10  # plain lines per training
 
 
 @runtime_checkable
 class Display(Protocol):
-    """Shows how far the training is."""
+    """Shows the progress of a training."""
 
     def show(self, step: int, targets: int, loss: float | None, validation: Row | None, skipped: int = 0) -> None:
-        """Tell of a step; called at every one, so it must cost nothing when there is nothing new to show.
+        """Show a step; called at every step, so it must be cheap when there is nothing new to show.
 
         Args:
-            targets: learned from so far.
+            targets: trained on so far.
             validation: the newest row of metrics/validation.csv.
-            skipped: steps that were left out because float16 overflowed.
+            skipped: steps that were skipped because float16 overflowed.
         """
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """Print a line."""
 
     def close(self) -> None:
-        """The training is over or interrupted."""
+        """End the display: the training is over or interrupted."""
 
 
 def display(kind: str, steps: int, first: int, targets: int, unit: Unit) -> Display:
-    """A bar, lines or nothing.
+    """The display that the knob asks for: a bar, lines or nothing.
 
     Args:
         kind: the knob `runtime.progress`.
-        steps: of the whole training; `first` of them and so many `targets` are done already.
-        unit: what a target is.
+        steps: of the whole training.
+        first, targets: steps and targets that are done already.
+        unit: what a target is, in the plural.
     """
     if kind == "auto":
         kind = "bar" if sys.stderr.isatty() else "lines"
@@ -49,7 +50,7 @@ def display(kind: str, steps: int, first: int, targets: int, unit: Unit) -> Disp
 
 
 class Silence:
-    """Shows nothing but what must be said."""
+    """Shows messages only."""
 
     def __init__(self, steps: int, first: int, targets: int, unit: Unit) -> None:
         self.steps, self.first, self.targets, self.unit, self.start = steps, first, targets, unit, time.monotonic()
@@ -63,24 +64,24 @@ class Silence:
     def close(self) -> None:
         pass
 
-    def told(self, step: int, targets: int, loss: float | None, validation: Row | None, skipped: int) -> list[str]:
-        """How it goes, in pieces: losses, of whole examples the share that is told right, speed since the start, time left."""
+    def _status(self, step: int, targets: int, loss: float | None, validation: Row | None, skipped: int) -> list[str]:
+        """Loss, validation loss (of classification with accuracy), speed since the start and time left, as strings."""
         seconds = max(time.monotonic() - self.start, 1e-9)
         left = (self.steps - step) * seconds / max(step - self.first, 1)
         parts = [f"loss {loss:.3f}"] if loss is not None else []
         if validation is not None:
             parts.append(f"validation {validation['loss']:.3f}")
-            parts += [f"{validation['accuracy']:.1%} right"] if self.unit == "examples" else []
+            parts += [f"accuracy {validation['accuracy']:.1%}"] if self.unit == "examples" else []
         parts += [f"{skipped:,} skipped"] if skipped else []
         return [*parts, f"{(targets - self.targets) / seconds:,.0f} {self.unit}/s", f"{_clock(left)} left"]
 
 
 class Lines(Silence):
-    """A line at every tenth of the training."""
+    """A line for every tenth of the training."""
 
     def show(self, step: int, targets: int, loss: float | None, validation: Row | None, skipped: int = 0) -> None:
         if step > self.first and step * LINES // self.steps > (step - 1) * LINES // self.steps and loss is not None:
-            self.say("  ".join([f"step {step:,}/{self.steps:,}", *self.told(step, targets, loss, validation, skipped)]))
+            self.say("  ".join([f"step {step:,}/{self.steps:,}", *self._status(step, targets, loss, validation, skipped)]))
 
 
 class Bar(Silence):
@@ -101,7 +102,7 @@ class Bar(Silence):
         if time.monotonic() - self.shown < 0.2 and step < self.steps:
             return
         self.shown = time.monotonic()
-        self.bar.update(self.task, completed=step, text="  ".join(self.told(step, targets, loss, validation, skipped)))
+        self.bar.update(self.task, completed=step, text="  ".join(self._status(step, targets, loss, validation, skipped)))
 
     def say(self, line: str) -> None:
         self.bar.console.print(printable(line), markup=False, highlight=False)

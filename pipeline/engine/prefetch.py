@@ -1,4 +1,4 @@
-"""Batches that lie ready when their step comes."""
+"""Prefetching: batches prepared in a background thread."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pipeline.tasks.base import Batch
 
 
 class Prefetcher:
-    """Prepares the batches of the steps to come in a thread, while the one before them is learned from.
+    """Prepares the batches of coming steps in a thread while the current step runs.
 
-    What a step sees is a pure function of the step, so that neither the thread nor an interruption can change it. An error
-    in the thread comes up at the step that wanted the batch.
+    A batch is a pure function of the step, so that neither the thread nor an interruption can change it. An error in the
+    thread is raised at the step that needs the batch.
 
     Args:
-        batch_at: the batch of a step.
+        batch_at: makes the batch of a step.
         steps: of the whole training; nothing is prepared beyond.
-        depth: how many steps ahead; 0 = each batch when it is wanted, and no thread.
+        depth: batches to prepare ahead; 0 = none, and no thread.
     """
 
     def __init__(self, batch_at: Callable[[int], Batch], steps: int, depth: int) -> None:
         self.batch_at, self.steps, self.depth = batch_at, steps, depth
-        self.thread = ThreadPoolExecutor(1, "ahead") if depth else None
-        self.coming: dict[int, Future[Batch]] = {}
+        self.thread = ThreadPoolExecutor(1, "prefetch") if depth else None
+        self.pending: dict[int, Future[Batch]] = {}
 
     def __enter__(self) -> Prefetcher:
         return self
@@ -34,10 +34,10 @@ class Prefetcher:
             self.thread.shutdown(cancel_futures=True)
 
     def at(self, step: int) -> Batch:
-        """The batch of a step; those after it are under way."""
+        """The batch of a step; starts to prepare those after it."""
         if not self.thread:
             return self.batch_at(step)
-        for coming in range(step, min(step + self.depth + 1, self.steps)):
-            if coming not in self.coming:
-                self.coming[coming] = self.thread.submit(self.batch_at, coming)
-        return self.coming.pop(step).result()
+        for upcoming in range(step, min(step + self.depth + 1, self.steps)):
+            if upcoming not in self.pending:
+                self.pending[upcoming] = self.thread.submit(self.batch_at, upcoming)
+        return self.pending.pop(step).result()

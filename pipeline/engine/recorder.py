@@ -1,4 +1,4 @@
-"""What is kept of a training while it runs: curves, snapshots, checkpoints; and how it is stopped without loss."""
+"""Records a training while it runs (curves, snapshots, checkpoints), and stops it on signals without losing work."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 
-from pipeline.artifacts.paths import GOOD, MODEL, SNAPSHOTS, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, programs
+from pipeline.artifacts.paths import GOOD, MODEL, SNAPSHOTS, TRAIN_CURVE, TRAIN_METRICS, VALIDATION_CURVE, program_names
 from pipeline.artifacts.writing import write_bytes, write_json, write_text
-from pipeline.engine.checkpoint import Checkpoints, Progress, kept, step_of
+from pipeline.engine.checkpoint import Checkpoints, Progress, read_weights, step_of
 from pipeline.engine.display import Display
 from pipeline.engine.early_stopping import is_good
 from pipeline.engine.update_norms import UpdateNorms
@@ -24,19 +24,19 @@ from pipeline.tasks.base import Task, Unit
 
 CURVE_COLUMNS = ("step", "targets", "loss", "lr", "gradient_norm", "clipped")
 VALIDATION_COLUMNS = ("step", "targets", "loss", "accuracy")
-GOOD_TIMES = 20  # times, evenly over the training, at which its weights are looked at as those to go back to
-FRESH_SECONDS = 1.0  # how often the curves on disk follow a running training
+GOOD_CHECKS = 20  # times, evenly over the training, at which its weights may be kept as those to go back to
+CURVES_SECONDS = 1.0  # between two updates of the curves on disk
 
 
 class TrainingRecorder:
-    """Keeps what happens in training, and hears when it is to stop.
+    """The step callback of the stage train: writes curves, snapshots and checkpoints, and reacts to signals.
 
-    Ctrl-C and SIGTERM stop it after the micro-batch under way; so does the death of the DVC that started it (a killed
-    DVC leaves its stages behind, and an orphan would train on unseen).
+    Ctrl-C and SIGTERM stop the training after the current micro-batch; so does the death of the DVC that started it (a
+    killed DVC leaves its stages running, and an orphan would train on unnoticed).
 
     Args:
-        task: what is learned.
-        parent: the process that started this one, asked for as early as can be.
+        checkpoint_seconds: between two checkpoints.
+        parent: id of the parent process, read as early as possible.
     """
 
     def __init__(
@@ -45,17 +45,17 @@ class TrainingRecorder:
         self.task, self.checkpoints, self.display = task, checkpoints, display
         self.checkpoint_seconds = checkpoint_seconds
         self.snapshots_due = snapshots_due(train)
-        self.good_due = {round(share * train.steps / GOOD_TIMES) for share in range(1, GOOD_TIMES)}
-        self.strides = UpdateNorms(self.snapshots_due, train.steps)
+        self.good_due = {round(share * train.steps / GOOD_CHECKS) for share in range(1, GOOD_CHECKS)}
+        self.update_norms = UpdateNorms(self.snapshots_due, train.steps)
         self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
         self.signal: int | None = None
         self.parent = parent if "DVC_STAGE" in os.environ else None
-        if self.parent is not None and not _dvc_lives():
+        if self.parent is not None and not _dvc_is_running():
             self.signal = signal.SIGHUP
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._hear)
+            signal.signal(number, self._on_signal)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
 
     def interrupted(self) -> bool:
@@ -65,12 +65,12 @@ class TrainingRecorder:
 
     def on_step(self, progress: Progress) -> None:
         now = time.monotonic()
-        self.strides.on_step(progress)
+        self.update_norms.on_step(progress)
         if progress.step in self.snapshots_due or progress.diverged:
-            self.checkpoints.keep_snapshot(progress)
+            self.checkpoints.save_snapshot(progress)
         if progress.step in self.good_due and not progress.stopped and is_good(progress.curve, self.task.uniform_loss):
-            self.checkpoints.keep_good(progress)
-        if now - self.curves_at > FRESH_SECONDS:
+            self.checkpoints.save_good(progress)
+        if now - self.curves_at > CURVES_SECONDS:
             self.write_curves(progress)
             self.curves_at = time.monotonic()
         if now - self.checkpoint_at > self.checkpoint_seconds:
@@ -81,43 +81,45 @@ class TrainingRecorder:
         self.display.show(progress.step, progress.targets, last, held_out, progress.skipped)
 
     def write_curves(self, progress: Progress) -> None:
-        """The curves so far, and the last row as the metrics that `dvc exp show` looks at while it runs."""
-        dials = (name for row in progress.curve[:1] for name in row if name not in CURVE_COLUMNS)
-        write_text(TRAIN_CURVE, _csv((*CURVE_COLUMNS, *dials), progress.curve))
+        """Write the curves so far, and their last row as metrics, which `dvc exp show` reads during the run."""
+        scheduled = (name for row in progress.curve[:1] for name in row if name not in CURVE_COLUMNS)
+        write_text(TRAIN_CURVE, _csv((*CURVE_COLUMNS, *scheduled), progress.curve))
         write_text(VALIDATION_CURVE, _csv(VALIDATION_COLUMNS, progress.validations))
         write_json(TRAIN_METRICS, metrics_of(progress, self.task.unit))
 
     def publish_snapshots(self, progress: Progress) -> None:
-        """Copy the snapshots into the out, with a list of their steps, checksums and updates."""
+        """Copy the snapshots into models/trained, with a list of their steps, checksums and update norms."""
         listed = []
         for name in progress.snapshots:
             step, file = step_of(name), name[: len("step-000000000")] + ".safetensors"
-            content = kept(self.checkpoints.snapshots / name)
+            content = read_weights(self.checkpoints.snapshots / name)
             write_bytes(SNAPSHOTS / file, content)
             updates = progress.updates.get(step, {})
             listed.append({"step": step, "file": file, "sha256": hashlib.sha256(content).hexdigest(), "updates": updates})
         write_json(SNAPSHOTS / "snapshots.json", {"snapshots": listed})
 
     def publish_good(self, progress: Progress, about: Mapping[str, Any]) -> None:
-        """Leave the weights to go back to in a folder of their own, as `train.init_from` takes a copy of it.
+        """Write the last good weights to a folder of their own, a copy of which can be `train.init_from`.
 
         Args:
-            about: what model.json says of every model of this training.
+            about: the content of model.json, without step and checksum.
         """
-        step, content = step_of(progress.good), kept(self.checkpoints.good / progress.good)
+        step, content = step_of(progress.good), read_weights(self.checkpoints.good / progress.good)
         write_bytes(GOOD / MODEL.with_suffix(".safetensors").name, content)
         sha256 = hashlib.sha256(content).hexdigest()
         write_json(GOOD / MODEL.with_suffix(".json").name, {**about, "step": step, "sha256": sha256})
-        self.display.say(f"the weights of step {step:,}, before it went wrong, are in {GOOD}; a copy goes into train.init_from")
+        self.display.say(
+            f"the weights of step {step:,}, before it diverged, are in {GOOD}; copy it to use it as train.init_from"
+        )
 
 
 def snapshots_due(train: Train) -> set[int]:
-    """The steps at which a training is kept for the probes."""
+    """The steps at which snapshots are saved for the probes."""
     return {round(share * train.steps) for share in train.snapshots}
 
 
 def metrics_of(progress: Progress, unit: Unit) -> dict[str, Any]:
-    """What metrics/train.json holds: of whole examples told, also how many of the held-out ones were told right."""
+    """The content of metrics/train.json; for classification with the validation accuracy."""
     loss = {"train_loss": progress.curve[-1]["loss"]} if progress.curve else {}
     if unit == "examples" and progress.validations:
         loss["validation_accuracy"] = progress.validations[-1]["accuracy"]
@@ -126,11 +128,11 @@ def metrics_of(progress: Progress, unit: Unit) -> dict[str, Any]:
     return {"step": progress.step, "diverged": progress.diverged, **stopped, **skipped, **loss}
 
 
-def _dvc_lives() -> bool:
-    """Whether a DVC is among the ancestors of this process, which it started; it may have been killed before we knew it."""
+def _dvc_is_running() -> bool:
+    """Whether a DVC is among the ancestors of this process; it may have been killed before we knew its id."""
     for ancestor in psutil.Process().parents():
-        with contextlib.suppress(psutil.Error):  # it has just ended, or is nobody's whose words we may read
-            if "dvc" in programs(ancestor.cmdline()):
+        with contextlib.suppress(psutil.Error):  # it has just ended, or belongs to another user
+            if "dvc" in program_names(ancestor.cmdline()):
                 return True
     return False
 

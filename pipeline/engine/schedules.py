@@ -1,6 +1,6 @@
-"""Schedules: the learning rate as a pure function of progress.
+"""Learning-rate schedules, pure functions of the share of the training that is done.
 
-An entry maps the share of the training that is done (0 .. 1) to a share of the peak rate; warm-up is common to all.
+An entry maps that share (0 .. 1, after the warmup) to a share of the peak rate; all have the same linear warmup.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Callable
 from pipeline.params.training import Train
 
 Schedule = Callable[[float, Train], float]
-"""(progress after the warm-up, 0 .. 1; the knobs) -> share of the way from `min_lr_ratio` (0) to the peak (1)."""
+"""(progress after the warmup, 0 .. 1; the knobs) -> 0 (`min_lr_ratio`) .. 1 (the peak)."""
 
 
 def constant(progress: float, train: Train) -> float:
-    """The peak to the end."""
+    """The peak until the end."""
     return 1.0
 
 
 def linear(progress: float, train: Train) -> float:
-    """A straight fall from the peak to the floor.
+    """Linear decay from the peak to the minimum.
 
     >>> [linear(done, Train.model_construct()) for done in (0.0, 0.25, 1.0)]
     [1.0, 0.75, 0.0]
@@ -31,7 +31,7 @@ def linear(progress: float, train: Train) -> float:
 
 
 def cosine(progress: float, train: Train) -> float:
-    """Half a cosine from the peak to the floor.
+    """Cosine decay (half a period) from the peak to the minimum.
 
     >>> [round(cosine(done, Train.model_construct()), 2) for done in (0.0, 0.25, 0.5, 1.0)]
     [1.0, 0.85, 0.5, 0.0]
@@ -42,7 +42,7 @@ def cosine(progress: float, train: Train) -> float:
 
 
 def trapezoid(progress: float, train: Train) -> float:
-    """A plateau at the peak, then a straight fall over the last `cooldown_ratio` share of all steps.
+    """Warmup-stable-decay (WSD): constant at the peak, then linear decay over the last `cooldown_ratio` of all steps.
 
     >>> train = Train.model_construct(warmup_ratio=0.0, cooldown_ratio=0.2)
     >>> [round(trapezoid(done, train), 2) for done in (0.0, 0.8, 0.9, 1.0)]
@@ -56,10 +56,10 @@ def trapezoid(progress: float, train: Train) -> float:
 
 
 def one_cycle(progress: float, train: Train) -> float:
-    """Down as slowly as the warm-up went up, to a tenth; then, in the steps that are left, to the floor.
+    """Linear decay to a tenth of the peak in as many steps as the warmup, then to the minimum in the remaining steps.
 
-    With a warm-up of .45 it is the paper's cycle, but for the momentum, which stays as it is. What libraries call by this
-    name (half cosines) is a warm-up of .3 and the schedule `cosine`.
+    With a warmup of 0.45 it is the paper's cycle, except that momentum is constant. What libraries call one-cycle (half
+    cosines) is a warmup of 0.3 and the schedule `cosine`.
 
     >>> train = Train.model_construct(warmup_ratio=0.45)  # down in as long; then a last tenth of all steps
     >>> [round(one_cycle(done, train), 2) for done in (0.0, 4.5 / 11, 9 / 11, 10 / 11, 1.0)]
@@ -72,9 +72,9 @@ def one_cycle(progress: float, train: Train) -> float:
 
 
 def inverse_sqrt(progress: float, train: Train) -> float:
-    """By one over the root of the steps, from the peak where the warm-up ends: it need not know when the training does.
+    """Proportional to 1 / sqrt(step) from the end of the warmup: independent of the length of the training.
 
-    >>> train = Train.model_construct(warmup_ratio=0.1)  # half the peak after four times the warm-up
+    >>> train = Train.model_construct(warmup_ratio=0.1)  # half the peak after four times the warmup
     >>> [round(inverse_sqrt(done, train), 2) for done in (0.0, 0.3 / 0.9, 1.0)]
     [1.0, 0.5, 0.32]
 
@@ -84,7 +84,7 @@ def inverse_sqrt(progress: float, train: Train) -> float:
 
 
 def exponential(progress: float, train: Train) -> float:
-    """Up from the floor to the peak, by the same factor every step: to find the rate from which the loss gets worse.
+    """From the minimum up to the peak by the same factor every step: finds the rate at which the loss starts to rise.
 
     >>> train = Train.model_construct(lr=1.0, min_lr_ratio=1e-4, warmup_ratio=0.0, schedule="exponential")
     >>> [round(learning_rate(done, train), 6) for done in (0.0, 0.25, 0.5, 0.75, 1.0)]
@@ -97,7 +97,7 @@ def exponential(progress: float, train: Train) -> float:
 
 
 def learning_rate(progress: float, train: Train) -> float:
-    """The learning rate of the update that starts at a share of progress (0 .. below 1).
+    """The learning rate of a step, given the share of the training before it (0 .. below 1).
 
     >>> train = Train.model_construct(lr=0.02, warmup_ratio=0.1, min_lr_ratio=0.1, schedule="linear")
     >>> [round(learning_rate(done, train), 4) for done in (0.0, 0.05, 0.1, 0.55, 1.0)]

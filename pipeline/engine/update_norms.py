@@ -1,4 +1,4 @@
-"""How far does a step move each weight? Measured where the training keeps itself for the probes; a snapshot cannot tell."""
+"""Update norms: the relative size ‖ΔW‖ / ‖W‖ of one optimizer step, per parameter, at each snapshot."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pipeline.engine.checkpoint import Progress
 
 
 class UpdateNorms:
-    """Told of a training at every step, it writes down in `Progress.updates` how far each weight moves after a snapshot.
+    """Called at every step, it writes the update norms after each snapshot to `Progress.updates`.
 
-    It is the true change, ‖ΔW‖ / ‖W‖ (L2, W before the step), with all that an optimizer makes of a gradient, weight decay
-    too: of the step that follows a snapshot, and of the last step for the snapshot at the end. A weight that was all 0 has no
-    ratio, nor has one that no gradient moves (it is frozen, or a running mean). The training itself is not touched. For the
-    length of those steps the weights are kept twice, in the host's memory.
+    They are measured, not computed from gradients: ‖ΔW‖ / ‖W‖ (L2, W before the step), weight decay and everything else in
+    an update included, of the step that follows a snapshot, and of the last step for the snapshot at the end. A weight that
+    was all 0 has no ratio, nor has one without a gradient (frozen, or a running mean). The training is not changed. For the
+    length of those steps a copy of the weights is held in host memory.
 
     Args:
-        snapshots: the steps at which snapshots are due.
+        snapshots: the steps of the snapshots.
         steps: of the whole training.
     """
 
@@ -31,18 +31,18 @@ class UpdateNorms:
     def on_step(self, progress: Progress) -> None:
         if self.before:
             snapshot = self.snapshot_of[progress.step - 1]
-            progress.updates[snapshot] = dict(self._moved(progress))
+            progress.updates[snapshot] = dict(self._ratios(progress))
             self.before = {}
         if progress.step in self.snapshot_of and not progress.diverged:
-            self.before = {name: weight.detach().to("cpu", copy=True) for name, weight in _learned(progress)}
+            self.before = {name: weight.detach().to("cpu", copy=True) for name, weight in _trainable(progress)}
 
-    def _moved(self, progress: Progress) -> Iterable[tuple[str, float]]:
-        for name, weight in _learned(progress):
+    def _ratios(self, progress: Progress) -> Iterable[tuple[str, float]]:
+        for name, weight in _trainable(progress):
             before = self.before[name]
             size, change = float(before.norm()), float((weight.detach().cpu() - before).norm())
             if size and torch.isfinite(torch.tensor(change)):
                 yield name, rounded(change / size)
 
 
-def _learned(progress: Progress) -> Iterable[tuple[str, nn.Parameter]]:
+def _trainable(progress: Progress) -> Iterable[tuple[str, nn.Parameter]]:
     return ((name, weight) for name, weight in progress.model.named_parameters() if weight.requires_grad)

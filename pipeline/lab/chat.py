@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts.paths import MODEL, SAMPLES, private
+from pipeline.artifacts.paths import MODEL, SAMPLES, private_folder
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.provenance.check import match_of_trained
+from pipeline.lab.provenance.check import other_run
 from pipeline.params.errors import UserError, printable
 from pipeline.params.load import load
 
 if TYPE_CHECKING:
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -45,55 +45,33 @@ class SamplingOptions:
             raise UserError(*problems)
 
 
-def open_trained() -> Subject:
-    """The model that train left, on the device of params.yaml.
+def open_writer() -> TrainedModel:
+    """The model in models/trained, if it is a language model; a warning on stderr where it is of another run.
 
     Raises:
-        UserError: there is no model, or it is damaged.
+        UserError: there is none, it is damaged, or it is a classifier.
     """
-    weights = MODEL.with_suffix(".safetensors")
-    if not weights.exists():
-        raise UserError(f"{weights}: there is no trained model here; `dvc repro` trains one, `dvc pull` fetches a shared one")
-    knobs = load().runtime
-    from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.inference.trained import open_model
+    params = load()
+    from pipeline.inference.trained import open_trained
 
-    return open_model(MODEL.parent, Runtime(knobs))
-
-
-def stranger() -> str:
-    """A line where the model that train left is of other knobs, code or data than are here; "" where it is of these."""
-    origin = match_of_trained(load())
-    why = f"{MODEL.parent}: this model is of another run: {origin.mismatch}; `dvc repro` trains that of this one"
-    return "" if origin else why
-
-
-def open_writer() -> Subject:
-    """The model that train left, where it writes text; said on stderr where it is not of what is here.
-
-    Raises:
-        UserError: there is none, it is damaged, or it tells classes.
-    """
-    subject = open_trained()
-    if line := stranger():
+    trained = open_trained(params.runtime)
+    if line := other_run(params):
         print(line, file=sys.stderr)
-    from pipeline.networks.transformer import GPT
-
-    if not isinstance(subject.model, GPT):
+    if not trained.is_language_model:
         kind = read_json(MODEL.with_suffix(".json"), "task")["task"]
         raise UserError(
-            f"task.kind: a model of kind {kind} tells classes and writes no text; its worst mistakes stand in {SAMPLES}"
+            f"task.kind: a model of kind {kind} classifies and generates no text; its worst mistakes are in {SAMPLES}"
         )
-    return subject
+    return trained
 
 
-def write(draw: SamplingOptions, prompt: str, subject: Subject | None = None) -> bool:
+def write(draw: SamplingOptions, prompt: str, subject: TrainedModel | None = None) -> bool:
     """Print the prompt and what the model goes on with, as it comes; whether it was left to its end (no Ctrl-C)."""
     subject = subject or open_writer()
-    from pipeline.evaluation.samples import stream
+    from pipeline.inference.generate import stream
 
     prompt = prompt.encode(errors="replace").decode()  # what a terminal passes on need not be text
-    if (begin := subject.tokenizer.known(prompt)) != prompt:
+    if (begin := subject.tokenizer.drop_unknown(prompt)) != prompt:
         print(f"The tokenizer lacks characters of this prompt; the model reads {begin!r}.", file=sys.stderr)
     seed = secrets.randbits(32) if draw.seed is None else draw.seed
     pieces = stream(
@@ -140,7 +118,7 @@ def _history() -> Iterator[None]:
     except ImportError:
         yield
         return
-    file = private("sample") / "history"
+    file = private_folder("sample") / "history"
     with contextlib.suppress(OSError):
         readline.read_history_file(file)
     readline.set_history_length(1000)

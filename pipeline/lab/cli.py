@@ -410,12 +410,12 @@ def sanity(
 
 
 @app.command()
-def data(name: Annotated[str | None, typer.Argument(help="Say more of this one.")] = None) -> None:
-    """List the data sets that one may learn from, or describe one."""
+def data(name: Annotated[str | None, typer.Argument(help="Describe this one.")] = None) -> None:
+    """List the data sets, or describe one."""
     enter_project()
-    from pipeline.lab import data_catalogue as data_sets
+    from pipeline.lab import data_catalogue
 
-    for line in data_sets.description(name) if name else data_sets.listing():
+    for line in data_catalogue.description(name) if name else data_catalogue.listing():
         print(line)
 
 

@@ -17,7 +17,7 @@ from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
     from pipeline.engine.pretrained.source import PretrainedModel
-    from pipeline.tokenizers.tokenizers import Tokenizer
+    from pipeline.tokenizers.base import Tokenizer
 
 
 class Adoption(NamedTuple):
@@ -36,7 +36,8 @@ def adopt(folder: Path) -> Adoption:
         UserError: the folder holds no model, or one that our networks or tokenizers cannot hold, or that the data do not fit.
     """
     standing = load()
-    from pipeline.engine.pretrained.source import RallyModel, knobs_at, network_of, open_pretrained
+    from pipeline.engine.pretrained.rally_model import RallyModel
+    from pipeline.engine.pretrained.source import load_network, open_pretrained, required_knobs
 
     if (folder / "model.onnx").is_file():
         raise UserError(f"{folder}: holds an ONNX file, which cannot be trained on; a copy of models/trained can")
@@ -50,14 +51,14 @@ def adopt(folder: Path) -> Adoption:
     vocabulary = (
         _our_tokenizer(found, turned, notes) if isinstance(found, RallyModel) else _their_tokenizer(found, turned, notes)
     )
-    network = found.network() if isinstance(found, RallyModel) else network_of(found, standing.model, vocabulary)
+    network = found.network() if isinstance(found, RallyModel) else load_network(found, standing.model, vocabulary)
     model = standing.model.model_copy(update={"context_length": min(standing.model.context_length, found.length)})
     knobs = found.model if isinstance(found, RallyModel) else network.knobs
     assert isinstance(knobs, type(model))
     if standing.model.context_length > found.length:
         turned["model.context_length"] = found.length
-    for knob in knobs_at(found, model.context_length):
-        there = getattr(knobs, knob) if knob != "attention" else knobs_at(found, model.context_length)[knob][0]
+    for knob in required_knobs(found, model.context_length):
+        there = getattr(knobs, knob) if knob != "attention" else required_knobs(found, model.context_length)[knob][0]
         if there != getattr(model, knob) and not (knob == "tie_embeddings" and standing.task.kind == "classify"):
             turned[f"model.{knob}"] = there
     turned |= _division(found, model, knobs.width)
@@ -131,13 +132,13 @@ def _opened(file: Path) -> Tokenizer:
     Raises:
         UserError: it cannot be used, or lacks the end that the documents of data/raw want.
     """
-    from pipeline.tokenizers.tokenizers import FromFile
+    from pipeline.tokenizers.from_file import FileTokenizer
 
     ends = ends_of(RAW, "train")
     wanted = ends.exists() and len(memory_mapped(ends)) > 1
-    without = FromFile.learn([], 0, wanted, file)
+    without = FileTokenizer.learn([], 0, wanted, file)
     try:
-        return FromFile.learn([], 0, True, file)
+        return FileTokenizer.learn([], 0, True, file)
     except UserError:
         return without
 
@@ -146,6 +147,10 @@ def _division(found: PretrainedModel, model: Any, width: int) -> dict[str, Any]:
     """The knobs by which logits are divided as muP divided them in its training."""
     from pipeline.networks.inits import width_ratio
 
-    if width_ratio(model.model_copy(update={"width": width})) == found.ratio:
+    if width_ratio(model.model_copy(update={"width": width})) == found.mup_ratio:
         return {}
-    return {"model.init": "gpt2"} if found.ratio == 1 else {"model.init": "mup", "model.base_width": round(width / found.ratio)}
+    return (
+        {"model.init": "gpt2"}
+        if found.mup_ratio == 1
+        else {"model.init": "mup", "model.base_width": round(width / found.mup_ratio)}
+    )

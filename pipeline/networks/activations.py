@@ -1,6 +1,6 @@
-"""Activations: what makes the feed-forward part more than one matrix.
+"""Activation functions of the feed-forward layer.
 
-An entry turns the `inputs * hidden` features that the first matrix gives into `hidden` features for the second.
+An entry maps the `inputs * hidden` outputs of the first matrix to `hidden` inputs of the second.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of the hidden features, and how many of its inputs make one output (2 for the gated ones)."""
+    """An activation function, and how many of its inputs make one output (2 for gated ones)."""
 
     function: Callable[[Float[Tensor, "... F"]], Float[Tensor, "... G"]]
     inputs: int = 1
 
 
 class _SquaredRelu(torch.autograd.Function):
-    """relu(x)² with a backward of two kernels: autograd's own, through relu and pow, takes three times as long on a CPU."""
+    """relu(x)² with a backward of two kernels: that of autograd, through relu and pow, takes three times as long on a CPU."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -35,12 +35,12 @@ class _SquaredRelu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        # Of the saved input and out of place, so that it can be differentiated again.
+        # From the saved input and out of place, so that it can be differentiated again.
         return torch.addcmul(x.new_zeros(()), F.relu(x), gradient, value=2)
 
 
 def relu2(x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
-    """The square of relu: sparse as relu, smooth at 0, and cheap where gelu needs an erf.
+    """relu(x)²: sparse like relu, with a continuous derivative, and cheaper than gelu.
 
     Source: So et al., "Primer: Searching for Efficient Transformers for Language Modeling", 2021.
     """
@@ -48,7 +48,7 @@ def relu2(x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
 
 
 def gelu_tanh(x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
-    """gelu by a tanh instead of an erf, off by at most .0005: what GPT-2 was trained with.
+    """gelu with tanh in place of erf, an error of at most 0.0005: the activation of GPT-2.
 
     Source: Hendrycks & Gimpel, "Gaussian Error Linear Units", 2016.
     """
@@ -56,12 +56,12 @@ def gelu_tanh(x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
 
 
 def identity(x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
-    """Nothing: two matrices in a row, which are one. What is lost without it is what an activation is worth."""
+    """x: the two matrices are then one linear map; a control that shows what an activation is worth."""
     return x
 
 
 def snake(x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
-    """x + sin²(x): bends and comes back, again and again, so that what is periodic can be carried on.
+    """x + sin²(x): periodic plus linear, so that periodic functions can be extrapolated.
 
     Source: Ziyin et al., "Neural Networks Fail to Learn Periodic Functions and How to Fix It", 2020 (with a = 1).
     """
@@ -69,7 +69,7 @@ def snake(x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
 
 
 def swiglu(x: Float[Tensor, "... F"]) -> Float[Tensor, "... G"]:
-    """silu of one half of the features times the other half.
+    """silu(gate) * value, the two halves of the features.
 
     Source: Shazeer, "GLU Variants Improve Transformer", 2020.
     """
@@ -78,7 +78,7 @@ def swiglu(x: Float[Tensor, "... F"]) -> Float[Tensor, "... G"]:
 
 
 def geglu(x: Float[Tensor, "... F"]) -> Float[Tensor, "... G"]:
-    """gelu of one half of the features times the other half.
+    """gelu(gate) * value, the two halves of the features.
 
     Source: Shazeer, "GLU Variants Improve Transformer", 2020.
     """
@@ -87,7 +87,7 @@ def geglu(x: Float[Tensor, "... F"]) -> Float[Tensor, "... G"]:
 
 
 def reglu(x: Float[Tensor, "... F"]) -> Float[Tensor, "... G"]:
-    """relu of one half of the features times the other half: sparse, and the cheapest of the gated.
+    """relu(gate) * value, the two halves of the features: sparse, and the cheapest of the gated ones.
 
     Source: Shazeer, "GLU Variants Improve Transformer", 2020.
     """

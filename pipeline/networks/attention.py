@@ -1,7 +1,7 @@
-"""Attention: how a position gathers what it needs from the others.
+"""Attention: full, windowed or averaging; with grouped keys and values, QK norm, softcap and a KV cache.
 
-An entry says which of them a position may look at and how it weighs them; the projections, the heads and the cache are common
-to all. A language model's looks back only (`causal`), a classifier's to both sides.
+An entry of the table defines which positions a query may attend to and how it weighs them; projections, heads and cache are
+the same for all. Attention is causal in language models, bidirectional in classifiers.
 """
 
 from __future__ import annotations
@@ -20,26 +20,28 @@ from pipeline.networks.positions import Position
 from pipeline.params.model import Model
 
 Kernel = Literal["auto", "sdpa", "eager"]
-"""What computes attention: torch's own kernel or three written out; `auto` knows which is the faster where nobody measured."""
+"""The attention implementation: torch's fused kernel, or plain matrix products; `auto` chooses the faster as a rule."""
 
 
 @dataclass
-class Cache:
-    """What the layers computed for the tokens so far, so that the next one costs one position and not all.
+class KVCache:
+    """Keys and values of the tokens so far, so that the next token costs one position, not all.
 
-    keys, values: [B, K, capacity, d] for each layer, K heads of them; only the first `length` places are filled.
-    before: the last ids so far, as many as the mixer looks back at.
+    Attributes:
+        keys, values: for each layer [B, K, C, d]: K heads, capacity C, of which the first `length` positions are filled.
+        recent_ids: the last ids so far, as many as the embedding mixer looks back at.
+        length: tokens so far.
     """
 
     keys: list[Float[Tensor, "B K C d"]]
     values: list[Float[Tensor, "B K C d"]]
-    before: Int[Tensor, "B R"]
+    recent_ids: Int[Tensor, "B R"]
     length: int = 0
 
     def extend(
         self, layer: int, k: Float[Tensor, "B K T d"], v: Float[Tensor, "B K T d"]
     ) -> tuple[Float[Tensor, "B K S d"], Float[Tensor, "B K S d"]]:
-        """Keep a layer's new keys and values; all of them so far."""
+        """Append a layer's new keys and values; returns all of them so far."""
         end = self.length + k.shape[2]
         self.keys[layer][:, :, self.length : end] = k
         self.values[layer][:, :, self.length : end] = v
@@ -47,7 +49,9 @@ class Cache:
 
 
 class Attention(nn.Module):
-    """Softmax attention over the whole context, or over what lies before.
+    """Multi-head softmax attention: softmax(q kᵀ · scale + bias) v, over the whole context or over earlier positions.
+
+    In shapes: B batch, T queries, S keys, D width, H query heads, K key-value heads, d = D / H.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017. Of its knobs: Ainslie et al., "GQA: Training Generalized
     Multi-Query Transformer Models from Multi-Head Checkpoints", 2023 (kv_heads); Henry et al., "Query-Key Normalization for
@@ -61,76 +65,80 @@ class Attention(nn.Module):
         super().__init__()
         self.causal = causal
         self.heads, self.kv_heads = model.heads, model.kv_heads or model.heads
-        self.layer, self.window, self.qk_norm, self.cap = layer, model.window, model.qk_norm, model.attention_softcap
+        self.layer, self.window, self.qk_norm, self.softcap = layer, model.window, model.qk_norm, model.attention_softcap
         self.scale = (model.width // model.heads * width_ratio(model)) ** -0.5
         self.project = nn.Linear(model.width, self.projections() * (model.width // model.heads), bias=model.bias)
         self.output = nn.Linear(model.width, model.width, bias=model.bias)
 
     def projections(self) -> int:
-        """How many vectors a position is turned into: queries, keys and values of all heads."""
+        """The number of vectors that `project` computes per position: queries, keys and values of all heads."""
         return self.heads + 2 * self.kv_heads
 
     def forward(
-        self, x: Float[Tensor, "B T D"], position: Position, cache: Cache | None, real: Bool[Tensor, "B T"] | None = None
+        self,
+        x: Float[Tensor, "B T D"],
+        position: Position,
+        cache: KVCache | None,
+        attention_mask: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """What each position gathers; with `real`, from those places alone that are no padding."""
+        """The attention output; with `attention_mask` (True where a token is not padding), padding is not attended to."""
         q, k, v = self._queries_keys_values(x, position, cache.length if cache else 0)
         if cache:
             k, v = cache.extend(self.layer, k, v)
-        bias = _hiding(position.bias(q.shape[2], k.shape[2]), real, q)
-        return self.output(self.mix(q, self._shared(k), self._shared(v), bias).transpose(1, 2).flatten(2))
+        bias = _with_padding_hidden(position.bias(q.shape[2], k.shape[2]), attention_mask, q)
+        return self.output(self.attend(q, self._repeat_kv(k), self._repeat_kv(v), bias).transpose(1, 2).flatten(2))
 
     def _queries_keys_values(
         self, x: Float[Tensor, "B T D"], position: Position, start: int
     ) -> tuple[Float[Tensor, "B H T d"], Float[Tensor, "B K T d"], Float[Tensor, "B K T d"]]:
-        # Queries and keys of all heads are turned together: half the kernels.
-        together = self.project(x).unflatten(-1, (self.projections(), -1))
-        qk, v = together.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
+        # Queries and keys of all heads are rotated together, in half as many kernels.
+        projected = self.project(x).unflatten(-1, (self.projections(), -1))
+        qk, v = projected.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
         if self.qk_norm:
             qk = F.rms_norm(qk, qk.shape[-1:], eps=EPSILON)
-        q, k = position.turn(qk, start).transpose(1, 2).split((self.heads, self.kv_heads), dim=1)
+        q, k = position.rotate(qk, start).transpose(1, 2).split((self.heads, self.kv_heads), dim=1)
         return q, k, v.transpose(1, 2)
 
-    def _shared(self, x: Float[Tensor, "B K S d"]) -> Float[Tensor, "B H S d"]:
-        """Keys or values for every head of queries: neighbours share one."""
+    def _repeat_kv(self, x: Float[Tensor, "B K S d"]) -> Float[Tensor, "B H S d"]:
+        """Keys or values repeated for every query head: neighbouring heads share one."""
         return x if self.kv_heads == self.heads else x.repeat_interleave(self.heads // self.kv_heads, dim=1)
 
     def visible(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "T S"]:
-        """Which keys each query may look at; the last query stands at the last key."""
+        """Which keys each query may attend to; the last query is at the position of the last key."""
         if not self.causal:
             return torch.ones(queries, keys, dtype=torch.bool, device=device)
-        place = torch.arange(keys - queries, keys, device=device)[:, None]
-        return torch.arange(keys, device=device) <= place
+        position = torch.arange(keys - queries, keys, device=device)[:, None]
+        return torch.arange(keys, device=device) <= position
 
-    def mix(
+    def attend(
         self,
         q: Float[Tensor, "B H T d"],
         k: Float[Tensor, "B H S d"],
         v: Float[Tensor, "B H S d"],
         bias: Float[Tensor, "... T S"] | None = None,
     ) -> Float[Tensor, "B H T d"]:
-        """The values, weighed by how well their keys answer each query."""
-        if self.writes_out(q):
+        """The values, weighted by the attention probabilities of each query."""
+        if self.uses_eager(q):
             return self.weights(q, k, bias) @ v
         queries, keys = q.shape[2], k.shape[2]
-        if bias is None and queries in (1, keys) and self.sees_all(keys):
+        if bias is None and queries in (1, keys) and self.sees_every_key(keys):
             return F.scaled_dot_product_attention(q, k, v, is_causal=self.causal and queries == keys, scale=self.scale)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=self._mask(q, keys, bias), scale=self.scale)
 
-    def writes_out(self, q: Tensor) -> bool:
-        """Whether the probabilities are held, or left to torch's kernel."""
-        if self.cap:  # which none of torch's kernels has
+    def uses_eager(self, q: Tensor) -> bool:
+        """Whether the probabilities are computed explicitly, instead of by torch's fused kernel."""
+        if self.softcap:  # which torch's kernels do not support
             return True
-        if self.kernel == "auto":  # torch's CPU kernel for bfloat16 is five times slower than what is written out (torch 2.13)
+        if self.kernel == "auto":  # torch's bfloat16 kernel on CPU is five times slower than plain products (torch 2.13)
             return q.dtype == torch.bfloat16 and q.device.type == "cpu"
         return self.kernel == "eager"
 
-    def sees_all(self, keys: int) -> bool:
-        """Whether a position looks back at all of so many keys, so that the causal kernel will do."""
+    def sees_every_key(self, keys: int) -> bool:
+        """Whether the last of so many positions sees all of them, so that torch's causal kernel can be used."""
         return True
 
     def _mask(self, q: Float[Tensor, "B H T d"], keys: int, bias: Float[Tensor, "... T S"] | None) -> Float[Tensor, "... T S"]:
-        """What is added to scores: the bias, and -inf where a query may not look."""
+        """What is added to the scores: the bias, and -inf where a query may not attend."""
         hidden = ~self.visible(q.shape[2], keys, q.device)
         added = q.new_zeros(hidden.shape) if bias is None else bias.to(q.dtype)
         return added.masked_fill(hidden, -torch.inf)
@@ -138,65 +146,67 @@ class Attention(nn.Module):
     def weights(
         self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "... T S"] | None = None
     ) -> Float[Tensor, "B H T S"]:
-        """The attention probabilities, written out: what `mix` computes without ever holding them."""
+        """The attention probabilities, which the fused kernel never stores."""
         return self.masked_scores(q, k, bias).softmax(dim=-1)
 
     def masked_scores(
         self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "... T S"] | None = None
     ) -> Float[Tensor, "B H T S"]:
-        """How well each key answers each query, of which the softmax is taken; -inf where a query may not look."""
+        """The logits of the softmax: q kᵀ · scale, with softcap and bias, and -inf where a query may not attend."""
         mask = self._mask(q, k.shape[2], bias)
-        if self.cap:
-            return (q @ k.mT * (self.scale / self.cap)).tanh() * self.cap + mask
+        if self.softcap:
+            return (q @ k.mT * (self.scale / self.softcap)).tanh() * self.softcap + mask
         if bias is not None:
             mask = mask.expand(*q.shape[:2], -1, -1).flatten(0, 1)
-        # The product, its scale and the mask are one kernel; one by one they would pass over the scores four times.
+        # Product, scale and mask in one kernel; separately they would pass over the scores four times.
         return torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=self.scale).unflatten(0, q.shape[:2])
 
     def maps(
-        self, x: Float[Tensor, "B T D"], position: Position, real: Bool[Tensor, "B T"] | None = None
+        self, x: Float[Tensor, "B T D"], position: Position, attention_mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B H T T"]:
-        """What each position looks at, for an input of this layer."""
+        """The attention probabilities for an input of this layer."""
         q, k, _ = self._queries_keys_values(x, position, start=0)
-        return self.weights(q, self._shared(k), _hiding(position.bias(x.shape[1], x.shape[1]), real, q))
+        return self.weights(
+            q, self._repeat_kv(k), _with_padding_hidden(position.bias(x.shape[1], x.shape[1]), attention_mask, q)
+        )
 
     def scores(self, x: Float[Tensor, "B T D"], position: Position) -> Float[Tensor, "B H T T"] | None:
-        """How well each key answers each query, before anything is added, bent or hidden; None where no key is asked."""
+        """q kᵀ · scale, before bias, softcap and mask; None if the layer has no keys."""
         q, k, _ = self._queries_keys_values(x, position, start=0)
-        return q @ self._shared(k).mT * self.scale
+        return q @ self._repeat_kv(k).mT * self.scale
 
 
 class WindowAttention(Attention):
-    """Attention to the last `window` tokens only, itself among them; where it is not causal, to as many on the other side too.
+    """Sliding-window attention: to the last `window` tokens, itself included; if not causal, to as many on the right too.
 
     Source: Beltagy et al., "Longformer: The Long-Document Transformer", 2020.
     """
 
     def visible(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "T S"]:
-        place = torch.arange(keys - queries, keys, device=device)[:, None]
-        near = (torch.arange(keys, device=device) - place).abs() < self.window
+        position = torch.arange(keys - queries, keys, device=device)[:, None]
+        near = (torch.arange(keys, device=device) - position).abs() < self.window
         return super().visible(queries, keys, device) & near
 
-    def sees_all(self, keys: int) -> bool:
+    def sees_every_key(self, keys: int) -> bool:
         return keys <= self.window
 
 
 class AverageAttention(Attention):
-    """The plain mean of all values in sight: mixing without looking, the control for what attention's choice is worth.
+    """The plain mean of all visible values: a control for what the choice of positions by content is worth.
 
     Source: Zhang et al., "Accelerating Neural Transformer via an Average Attention Network", 2018.
     """
 
     def projections(self) -> int:
-        return self.heads  # values alone
+        return self.heads  # values only
 
     def _queries_keys_values(
         self, x: Float[Tensor, "B T D"], position: Position, start: int
     ) -> tuple[Float[Tensor, "B H T d"], Float[Tensor, "B H T d"], Float[Tensor, "B H T d"]]:
         v = self.project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        return v, v, v  # the cache wants keys; nobody reads them
+        return v, v, v  # the cache needs keys; they are not used
 
-    def mix(
+    def attend(
         self,
         q: Float[Tensor, "B H T d"],
         k: Float[Tensor, "B H S d"],
@@ -209,7 +219,7 @@ class AverageAttention(Attention):
         self, q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H S d"], bias: Float[Tensor, "... T S"] | None = None
     ) -> Float[Tensor, "B H T S"]:
         visible = self.visible(q.shape[2], k.shape[2], q.device)
-        if bias is not None:  # of which only what it hides counts here
+        if bias is not None:  # only its mask applies here
             visible = visible & ~bias.isneginf()
         visible = visible.to(q.dtype)
         return (visible / visible.sum(dim=-1, keepdim=True)).expand(*q.shape[:2], -1, -1)
@@ -218,19 +228,20 @@ class AverageAttention(Attention):
         return None
 
 
-def _hiding(
-    bias: Float[Tensor, "H T S"] | None, real: Bool[Tensor, "B S"] | None, q: Float[Tensor, "B H T d"]
+def _with_padding_hidden(
+    bias: Float[Tensor, "H T S"] | None, attention_mask: Bool[Tensor, "B S"] | None, q: Float[Tensor, "B H T d"]
 ) -> Float[Tensor, "... T S"] | None:
-    """A bias that hides padding too. A place that is padding itself sees itself, for it must see something."""
-    if real is None:
+    """A bias that masks padding too. A padding position attends to itself, since a softmax needs one visible key."""
+    if attention_mask is None:
         return bias
-    seen = real[:, None, None, :] | torch.eye(real.shape[1], dtype=torch.bool, device=real.device)
-    added = q.new_zeros(seen.shape) if bias is None else bias.to(q.dtype)
-    return added.masked_fill(~seen, -torch.inf)
+    itself = torch.eye(attention_mask.shape[1], dtype=torch.bool, device=attention_mask.device)
+    visible = attention_mask[:, None, None, :] | itself
+    added = q.new_zeros(visible.shape) if bias is None else bias.to(q.dtype)
+    return added.masked_fill(~visible, -torch.inf)
 
 
-def use_kernel(network: nn.Module, kernel: Kernel) -> None:
-    """Let every attention of a network compute by this kernel."""
+def set_attention_kernel(network: nn.Module, kernel: Kernel) -> None:
+    """Set the kernel of every attention layer of a network."""
     for module in network.modules():
         if isinstance(module, Attention):
             module.kernel = kernel
@@ -242,7 +253,7 @@ ATTENTIONS: dict[str, type[Attention]] = {
     "average": AverageAttention,
 }
 
-# Who must not learn to copy (tests/test_learning.py), and why.
+# Entries that must not learn to copy (tests/test_learning.py), and why.
 CONTROL_ATTENTIONS: dict[str, str] = {
-    "average": "it weighs all tokens alike, so that it cannot pick out the one that followed an earlier copy",
+    "average": "it weights all tokens equally, so it cannot pick out the one that followed an earlier copy",
 }

@@ -1,4 +1,4 @@
-"""The classifier: the Transformer's blocks over a sequence, made into one vector, of which a head reads the class."""
+"""The Transformer classifier: blocks over a sequence, pooling to one vector, a head for the classes."""
 
 from __future__ import annotations
 
@@ -7,84 +7,85 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.networks.dropout import Dropout, DropoutState
-from pipeline.networks.inits import for_head, initialise
+from pipeline.networks.inits import initialise, scaled_for_head
 from pipeline.networks.mixers import MIXERS
-from pipeline.networks.pooling import POOLINGS, First
+from pipeline.networks.pooling import POOLINGS, FirstPooling
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import AttentionBlock, final_norm
 from pipeline.params.model import Model
 
-PADDING = -1  # an id that is none: what fills a short text up to the longest of its batch
+PADDING = -1  # the id that pads short texts to the longest of their batch
 
 
 class Encoder(nn.Module):
-    """Blocks over a sequence of features, looking to both sides or back only, and what makes one vector of them.
+    """Blocks over a sequence of features (bidirectional or causal), pooling and head.
 
-    Its parts have the names that they have in GPT, so that one can begin with the weights of the other.
+    Parameters have the same names as in GPT, so that a classifier can start from the weights of a language model.
 
     Args:
-        positions: how long a sequence may be.
-        outputs: how many classes there are.
+        positions: the longest sequence.
+        outputs: the number of classes, K.
     """
 
     def __init__(self, model: Model, positions: int, outputs: int) -> None:
         super().__init__()
         self.pooling = POOLINGS[model.pooling](model)
         self.knobs = model
-        places = positions + isinstance(self.pooling, First)
-        self.position = POSITIONS[model.position](model.model_copy(update={"context_length": places}))
+        length = positions + isinstance(self.pooling, FirstPooling)
+        self.position = POSITIONS[model.position](model.model_copy(update={"context_length": length}))
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
         self.blocks = nn.ModuleList(AttentionBlock(model, layer, model.causal is True) for layer in range(model.depth))
         self.final_norm = final_norm(model)
         self.head = nn.Linear(model.width, outputs, bias=model.bias)
 
-    def draw(self, generator: torch.Generator) -> None:
-        """Draw all weights, those of a subclass too."""
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Initialize all parameters, those of a subclass too."""
         adds_up = RESIDUALS[self.knobs.residual].branches_add_up
         initialise(self.named_parameters(), self.knobs, generator, branches_add_up=adds_up)
 
     def classes(
-        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None, noise: DropoutState | None
+        self, x: Float[Tensor, "B T D"], attention_mask: Bool[Tensor, "B T"] | None, dropout_state: DropoutState | None
     ) -> Float[Tensor, "B K"]:
         """Logits of each class.
 
         Args:
-            real: which places are no padding; None: all of them.
+            attention_mask: True where a position is not padding; None: everywhere.
         """
-        if isinstance(self.pooling, First):
+        if isinstance(self.pooling, FirstPooling):
             x = torch.cat((self.pooling.start.to(x.dtype).expand(len(x), 1, -1), x), dim=1)
-            real = None if real is None else torch.cat((real.new_ones(len(x), 1), real), dim=1)
-        counted = x.new_ones(x.shape[:2], dtype=torch.bool) if real is None else real
-        return self.logits(self.pooling(self.features(x, real, noise), counted))
+            if attention_mask is not None:
+                attention_mask = torch.cat((attention_mask.new_ones(len(x), 1), attention_mask), dim=1)
+        mask = x.new_ones(x.shape[:2], dtype=torch.bool) if attention_mask is None else attention_mask
+        return self.logits(self.pooling(self.features(x, attention_mask, dropout_state), mask))
 
     def features(
-        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None, noise: DropoutState | None
+        self, x: Float[Tensor, "B T D"], attention_mask: Bool[Tensor, "B T"] | None, dropout_state: DropoutState | None
     ) -> Float[Tensor, "B T D"]:
-        """What the last block leaves at each place, normed."""
-        x = self.dropout(self.position.embed(x, 0), noise)
+        """The normalized output of the last block at each position."""
+        x = self.dropout(self.position.embed(x, 0), dropout_state)
         for block in self.blocks:
-            x = block(x, self.position, noise, None, real)
+            x = block(x, self.position, dropout_state, None, attention_mask)
         return self.final_norm(x)
 
     def logits(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
-        """What the head makes of the vector of an example."""
-        return self.head(for_head(features, self.knobs))
+        """The head, applied to the vector of each example."""
+        return self.head(scaled_for_head(features, self.knobs))
 
 
 class Classifier(Encoder):
-    """Of which class is a text? Ids in (PADDING where a text has ended), logits of each class out.
+    """A classifier of texts: ids [B, T] in (PADDING after the end of a text), logits [B, K] out.
 
-    Source: Devlin et al., "BERT", 2019 (looking to both sides); Radford et al., "Improving Language Understanding by
-    Generative Pre-Training", 2018 (looking back only).
+    Source: Devlin et al., "BERT", 2019 (bidirectional); Radford et al., "Improving Language Understanding by
+    Generative Pre-Training", 2018 (causal).
     """
 
     def __init__(self, model: Model, vocabulary: int, outputs: int, generator: torch.Generator) -> None:
         super().__init__(model, model.context_length, outputs)
         self.embedding = nn.Embedding(vocabulary, model.width)
         self.mixer = MIXERS[model.embedding_mixer](model, vocabulary)
-        self.draw(generator)
+        self.init_weights(generator)
 
-    def forward(self, ids: Int[Tensor, "B T"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
-        some = ids.clamp(min=0)  # what is looked up in place of padding is seen by nobody
-        return self.classes(self.mixer(some, self.embedding(some)), ids != PADDING, noise)
+    def forward(self, ids: Int[Tensor, "B T"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B K"]:
+        valid = ids.clamp(min=0)  # padding looks up id 0, which the mask hides
+        return self.classes(self.mixer(valid, self.embedding(valid)), ids != PADDING, dropout_state)

@@ -1,4 +1,4 @@
-"""The tiny CNN: the Transformer's block with a convolution for its attention, and a map that shrinks from block to block."""
+"""Parts of the CNN: the Transformer's block with a convolution in place of attention, and downsampling between blocks."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from pipeline.networks.transformer import Block
 from pipeline.params.model import Model
 
 Size = tuple[int, int]
-"""Height and width of a map, positions."""
+"""Height and width of a feature map, positions."""
 
 
-def shrunk(size: Size) -> Size:
-    """The size of a map when 2 x 2 positions have become one; a side of 1 stays."""
+def halved(size: Size) -> Size:
+    """The size of a feature map after 2 x 2 downsampling; a side of 1 stays."""
     return -(-size[0] // 2), -(-size[1] // 2)
 
 
 def as_map(x: Float[Tensor, "B T D"], size: Size) -> Float[Tensor, "B D H W"]:
-    """Positions, row by row, as a map; the same memory."""
+    """Positions, row by row, as a feature map; a view."""
     return x.unflatten(1, size).permute(0, 3, 1, 2)
 
 
 def as_positions(x: Float[Tensor, "B D H W"]) -> Float[Tensor, "B T D"]:
-    """A map as positions, row by row."""
+    """A feature map as positions, row by row."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def as_kernel(weight: Float[Tensor, "O _"], rows: int, columns: int) -> Float[Tensor, "O I y x"]:
-    """A matrix [outputs, rows x columns x inputs] as the kernel of a convolution; the same memory."""
+    """A matrix [outputs, rows x columns x inputs] as the kernel of a convolution; a view."""
     return weight.view(len(weight), rows, columns, -1).permute(0, 3, 1, 2)
 
 
 class Convolution(nn.Module):
-    """Each position gathers, by one learned map, from the square of positions around it; beyond the edge there is nothing.
+    """A 2-D convolution over positions, with zero padding.
 
-    Its weight is a matrix [outputs, rows x columns x inputs] like any other, so that inits and optimizers know what to do.
+    Its weight is a matrix [outputs, rows x columns x inputs], so that inits and optimizers treat it like any other matrix.
 
     Source: LeCun et al., "Gradient-Based Learning Applied to Document Recognition", 1998.
     """
@@ -47,7 +47,8 @@ class Convolution(nn.Module):
     def __init__(self, model: Model, size: Size) -> None:
         super().__init__()
         self.size = size
-        self.kernel = tuple(model.kernel_size if side > 1 else 1 for side in size)  # a line has no neighbours above and below
+        # A feature map of height or width 1 has no neighbours in that direction.
+        self.kernel = tuple(model.kernel_size if side > 1 else 1 for side in size)
         self.output = nn.Linear(self.kernel[0] * self.kernel[1] * model.width, model.width, bias=model.bias)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
@@ -59,7 +60,8 @@ class Convolution(nn.Module):
 class ConvolutionBlock(Block):
     """A convolution, then feed-forward at each position.
 
-    Source: Yu et al., "MetaFormer Is Actually What You Need for Vision", 2022 (a block's worth does not hang on what gathers).
+    Source: Yu et al., "MetaFormer Is Actually What You Need for Vision", 2022 (the block matters more than its
+    token mixer).
     """
 
     convolution: Convolution
@@ -67,12 +69,12 @@ class ConvolutionBlock(Block):
     def __init__(self, model: Model, layer: int, size: Size) -> None:
         super().__init__(model, layer, "convolution", Convolution(model, size))
 
-    def forward(self, x: Float[Tensor, "B T D"], noise: DropoutState | None) -> Float[Tensor, "B T D"]:
-        return self.through(x, self.convolution, noise)
+    def forward(self, x: Float[Tensor, "B T D"], dropout_state: DropoutState | None) -> Float[Tensor, "B T D"]:
+        return self.add_branches(x, self.convolution, dropout_state)
 
 
-class Shrink(nn.Module):
-    """Every position stays."""
+class Downsample(nn.Module):
+    """No downsampling."""
 
     def __init__(self, model: Model, size: Size) -> None:
         super().__init__()
@@ -83,31 +85,31 @@ class Shrink(nn.Module):
         return x
 
     @property
-    def left(self) -> Size:
-        """The size of the map behind it."""
+    def size_after(self) -> Size:
+        """The size of the feature map after it."""
         return self.size
 
 
-class MaxPool(Shrink):
-    """Of each feature the largest in a square."""
+class MaxPool(Downsample):
+    """The maximum of each feature over 2 x 2 positions."""
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B P D"]:
         return as_positions(F.max_pool2d(as_map(x, self.size), self.square, ceil_mode=True))
 
     @property
-    def left(self) -> Size:
-        return shrunk(self.size)
+    def size_after(self) -> Size:
+        return halved(self.size)
 
 
 class AveragePool(MaxPool):
-    """Of each feature the mean over a square."""
+    """The mean of each feature over 2 x 2 positions."""
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B P D"]:
         return as_positions(F.avg_pool2d(as_map(x, self.size), self.square, ceil_mode=True, count_include_pad=False))
 
 
 class Stride(MaxPool):
-    """A learned map of a square's features, beyond the edge of nothing.
+    """A 2 x 2 convolution with stride 2 and zero padding.
 
     Source: Springenberg et al., "Striving for Simplicity: The All Convolutional Net", 2014.
     """
@@ -123,9 +125,9 @@ class Stride(MaxPool):
         return as_positions(F.conv2d(grid, weight, self.map.bias, stride=self.square))
 
 
-SHRINKS: dict[str, Callable[[Model, Size], Shrink]] = {
+DOWNSAMPLES: dict[str, Callable[[Model, Size], Downsample]] = {
     "max": MaxPool,
     "average": AveragePool,
     "stride": Stride,
-    "none": Shrink,
+    "none": Downsample,
 }

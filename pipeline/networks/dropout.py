@@ -1,7 +1,7 @@
-"""Dropout: features switched off at random while training, and the dial that says how many, when.
+"""Dropout and stochastic depth, with a schedule for their rate.
 
-What is switched off is a pure function of (seed, step, site, place in the batch): nothing to remember, so neither a
-resumed run nor a batch cut into micro-batches can draw other masks.
+Masks are a pure function of (seed, step, site, row of the batch), so that resumed runs and micro-batches have the same
+masks as an uninterrupted run with whole batches.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class DropoutState:
-    """Where in training a forward pass stands, for all that is random in it.
+    """What random masks depend on in a forward pass of training; None in its place means evaluation mode.
 
     Attributes:
-        seed, step: of the run.
+        seed, step: of the training.
         progress: share of the training that is done, 0 .. 1.
         rows: which examples of the step's batch this micro-batch holds.
         batch: how many examples the step's batch holds.
@@ -33,14 +33,14 @@ class DropoutState:
     batch: int
 
     def uniform(self, site: str, like: Float[Tensor, "B X Y"]) -> Float[Tensor, "B X Y"]:
-        """Numbers in [0, 1) for a place in the network: drawn for the whole batch, of which the micro-batch takes its rows."""
+        """Uniform numbers in [0, 1) for a site in the network: drawn for the whole batch, then the rows of the micro-batch."""
         key = hashlib.blake2b(f"{self.seed} {self.step} {site}".encode(), digest_size=8).digest()
         generator = torch.Generator(like.device).manual_seed(int.from_bytes(key, "little") >> 1)
         return torch.rand((self.batch, *like.shape[1:]), generator=generator, device=like.device)[self.rows]
 
 
 class Dropout(nn.Module):
-    """Each feature is 0 with the probability that the dial says, and the others are enlarged to keep the mean.
+    """Sets each feature to 0 with the scheduled probability p, and divides the others by 1 - p.
 
     Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", 2014.
     """
@@ -49,29 +49,29 @@ class Dropout(nn.Module):
         super().__init__()
         self.rate, self.schedule, self.site = rate, DROPOUT_SCHEDULES[schedule], site
 
-    def forward(self, x: Float[Tensor, "B T D"], noise: DropoutState | None) -> Float[Tensor, "B T D"]:
-        rate = self.rate * self.schedule(noise.progress) if noise and self.rate else 0.0
-        if not noise or not rate:
+    def forward(self, x: Float[Tensor, "B T D"], dropout_state: DropoutState | None) -> Float[Tensor, "B T D"]:
+        rate = self.rate * self.schedule(dropout_state.progress) if dropout_state and self.rate else 0.0
+        if not dropout_state or not rate:
             return x
-        kept = noise.uniform(self.site, self.drawn_for(x)) >= rate
-        return x * kept / (1 - rate)
+        keep = dropout_state.uniform(self.site, self.mask_like(x)) >= rate
+        return x * keep / (1 - rate)
 
-    def drawn_for(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B _ _"]:
-        """Of what shape the draw is."""
+    def mask_like(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B _ _"]:
+        """A tensor of the shape of the mask."""
         return x
 
 
-class LayerDropout(Dropout):
-    """Stochastic depth: a branch left out as a whole, for each example or not; others are enlarged to keep the mean.
+class StochasticDepth(Dropout):
+    """Stochastic depth: drops a whole branch per example with probability p, and divides the others by 1 - p.
 
     Source: Huang et al., "Deep Networks with Stochastic Depth", 2016.
     """
 
-    def drawn_for(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B 1 1"]:
+    def mask_like(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B 1 1"]:
         return x[:, :1, :1]
 
 
-# Which part of the full rate holds at a share of progress (0 .. 1).
+# The share of the full rate at a share of progress (0 .. 1).
 # Source of early and late: Liu et al., "Dropout Reduces Underfitting", 2023.
 DROPOUT_SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,

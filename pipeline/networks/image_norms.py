@@ -1,4 +1,4 @@
-"""Norms that look at more than one position: for networks over images, which read a whole example at once.
+"""Normalization over more than one position, for image networks, which are not causal: GroupNorm and BatchNorm.
 
 An entry is built with (width, bias) and maps features [B, T, D] to features of the same shape.
 """
@@ -18,11 +18,11 @@ from pipeline.networks.dropout import DropoutState
 from pipeline.networks.norms import EPSILON
 
 MOMENTUM = 0.1  # share of a batch in the running mean and variance, as in torch
-GROUPS = 8  # of features, where the width can be divided into so many
+GROUPS = 8  # of features; fewer if the width is not divisible
 
 
 class GroupNorm(nn.Module):
-    """Mean 0 and variance 1 over some features at all positions of an example, then a weight and a bias for each feature.
+    """Mean 0 and variance 1 over a group of features at all positions of an example, then a weight and bias per feature.
 
     Source: Wu and He, "Group Normalization", 2018.
     """
@@ -38,10 +38,10 @@ class GroupNorm(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Mean 0 and variance 1 over all positions of all examples, then a weight and a bias for each feature.
+    """Mean 0 and variance 1 per feature over all positions of a batch, then a weight and bias per feature.
 
-    While training by the batch at hand; in use by running means, which move along with the weights and are kept with them:
-    so they are parameters that no gradient moves.
+    In evaluation mode with running statistics, which are parameters without gradients, so that they are saved with the
+    weights.
 
     Source: Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate
     Shift", 2015.
@@ -54,14 +54,14 @@ class BatchNorm(nn.Module):
         self.mean = nn.Parameter(torch.zeros(width), requires_grad=False)
         self.variance = nn.Parameter(torch.ones(width), requires_grad=False)
 
-    def forward(self, x: Float[Tensor, "B T D"], noise: DropoutState | None = None) -> Float[Tensor, "B T D"]:
-        training = noise is not None
+    def forward(self, x: Float[Tensor, "B T D"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B T D"]:
+        training = dropout_state is not None
         return F.batch_norm(x.mT, self.mean, self.variance, self.weight, self.bias, training, MOMENTUM, EPSILON).mT
 
 
-def during(norm: nn.Module, noise: DropoutState | None) -> Callable[[Tensor], Tensor]:
-    """The norm as it is at this place of the training; most are the same everywhere."""
-    return functools.partial(norm, noise=noise) if isinstance(norm, BatchNorm) else norm
+def with_state(norm: nn.Module, dropout_state: DropoutState | None) -> Callable[[Tensor], Tensor]:
+    """The norm in training mode or evaluation mode; only BatchNorm differs between them."""
+    return functools.partial(norm, dropout_state=dropout_state) if isinstance(norm, BatchNorm) else norm
 
 
 IMAGE_NORMS: dict[str, Callable[[int, bool], nn.Module]] = {

@@ -1,6 +1,6 @@
-"""What looks at images: a small CNN, an MLP, a small Vision Transformer, and a linear map as the least of them.
+"""Image classifiers: a CNN, an MLP, a Vision Transformer, and a linear classifier as a baseline.
 
-An entry is built with (model, image, outputs, generator) and maps images [B, H, W, C], standardised, to logits [B, K].
+An entry is built with (model, image, outputs, generator) and maps standardised images [B, H, W, C] to logits [B, K].
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.classifier import Encoder
-from pipeline.networks.convolution import SHRINKS, ConvolutionBlock, Size
+from pipeline.networks.convolution import DOWNSAMPLES, ConvolutionBlock, Size
 from pipeline.networks.dropout import Dropout, DropoutState
-from pipeline.networks.image_norms import during
-from pipeline.networks.inits import for_head, initialise
+from pipeline.networks.image_norms import with_state
+from pipeline.networks.inits import initialise, scaled_for_head
 from pipeline.networks.pooling import POOLINGS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.networks.transformer import final_norm, norm_for
@@ -27,8 +27,8 @@ Image = tuple[int, int, int]
 """Height, width, channels."""
 
 
-class Patches(nn.Module):
-    """An image cut into squares, each mapped to the features of a position; what is missing at the edge is 0.
+class PatchEmbedding(nn.Module):
+    """Patch embedding: an image cut into squares, each mapped linearly to the features of a position; zero padding.
 
     Source: Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", 2021.
     """
@@ -48,52 +48,53 @@ class Patches(nn.Module):
 
 
 class CNN(nn.Module):
-    """Patches, then blocks of convolution and feed-forward, the map shrinking from block to block."""
+    """Patches, then blocks of convolution and feed-forward, with downsampling after each block but the last."""
 
     def __init__(self, model: Model, image: Image, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
         self.knobs = model
-        self.patches = Patches(model, image)
+        self.patches = PatchEmbedding(model, image)
         self.dropout = Dropout(model.dropout, model.dropout_schedule, "embedding")
-        self.blocks, self.shrinks = nn.ModuleList(), nn.ModuleList()
+        self.blocks = nn.ModuleList()
+        self.shrinks = nn.ModuleList()  # downsampling; the name is part of every saved model
         size: Size = self.patches.size
         for layer in range(model.depth):
             self.blocks.append(ConvolutionBlock(model, layer, size))
-            shrink = SHRINKS[model.downsample if layer < model.depth - 1 else "none"](model, size)
-            self.shrinks.append(shrink)
-            size = shrink.left
+            downsample = DOWNSAMPLES[model.downsample if layer < model.depth - 1 else "none"](model, size)
+            self.shrinks.append(downsample)
+            size = downsample.size_after
         self.final_norm = final_norm(model)
         self.pooling = POOLINGS[model.pooling](model)
         self.head = nn.Linear(model.width, outputs, bias=model.bias)
         initialise(self.named_parameters(), model, generator, branches_add_up=RESIDUALS[model.residual].branches_add_up)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
-        x = self.dropout(self.patches(images), noise)
-        for block, shrink in zip(self.blocks, self.shrinks, strict=True):
-            x = shrink(block(x, noise))
-        x = during(self.final_norm, noise)(x)
+    def forward(self, images: Float[Tensor, "B H W C"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B K"]:
+        x = self.dropout(self.patches(images), dropout_state)
+        for block, downsample in zip(self.blocks, self.shrinks, strict=True):
+            x = downsample(block(x, dropout_state))
+        x = with_state(self.final_norm, dropout_state)(x)
         pooled = self.pooling(x, x.new_ones(x.shape[:2], dtype=torch.bool))
-        return self.head(for_head(pooled, self.knobs))
+        return self.head(scaled_for_head(pooled, self.knobs))
 
 
 class ImageTransformer(Encoder):
-    """The blocks of the language model over the patches of an image.
+    """A Vision Transformer: the blocks of the text classifier over the patches of an image.
 
     Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021.
     """
 
     def __init__(self, model: Model, image: Image, outputs: int, generator: torch.Generator) -> None:
-        patches = Patches(model, image)
+        patches = PatchEmbedding(model, image)
         super().__init__(model, patches.size[0] * patches.size[1], outputs)
         self.patches = patches
-        self.draw(generator)
+        self.init_weights(generator)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
-        return self.classes(self.patches(images), None, noise)
+    def forward(self, images: Float[Tensor, "B H W C"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B K"]:
+        return self.classes(self.patches(images), None, dropout_state)
 
 
 class MLP(nn.Module):
-    """Plain layers over all pixels at once: each a map, a norm, an activation, dropout; no stream passes them by."""
+    """A multilayer perceptron over all pixels: each layer linear, norm, activation, dropout; no residual connections."""
 
     def __init__(self, model: Model, image: Image, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -111,34 +112,34 @@ class MLP(nn.Module):
         self.head = nn.Linear(sizes[-1], outputs, bias=model.bias)
         initialise(self.named_parameters(), model, generator, branches_add_up=False)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
-        x = images.flatten(1).unsqueeze(1)  # one position
+    def forward(self, images: Float[Tensor, "B H W C"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B K"]:
+        x = images.flatten(1).unsqueeze(1)  # a single position
         for layer, norm, dropout in zip(self.layers, self.norms, self.dropouts, strict=True):
-            x = dropout(self.activation.function(during(norm, noise)(layer(x))), noise)
-        return self.head(for_head(x.squeeze(1), self.knobs))
+            x = dropout(self.activation.function(with_state(norm, dropout_state)(layer(x))), dropout_state)
+        return self.head(scaled_for_head(x.squeeze(1), self.knobs))
 
 
-class LinearMap(nn.Module):
-    """Logistic regression on pixels: what a network must beat."""
+class LinearClassifier(nn.Module):
+    """Logistic regression on pixels: the baseline for every other network."""
 
     def __init__(self, model: Model, image: Image, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
         self.head = nn.Linear(image[0] * image[1] * image[2], outputs, bias=True)
         initialise(self.named_parameters(), model, generator, branches_add_up=False)
 
-    def forward(self, images: Float[Tensor, "B H W C"], noise: DropoutState | None = None) -> Float[Tensor, "B K"]:
+    def forward(self, images: Float[Tensor, "B H W C"], dropout_state: DropoutState | None = None) -> Float[Tensor, "B K"]:
         return self.head(images.flatten(1))
 
 
-class Network(Protocol):
-    """How a network is built."""
+class NetworkBuilder(Protocol):
+    """The signature by which networks are built."""
 
     def __call__(self, model: Model, image: Image, outputs: int, generator: torch.Generator) -> nn.Module: ...
 
 
-NETWORKS: dict[str, Network] = {
+NETWORKS: dict[str, NetworkBuilder] = {
     "cnn": CNN,
     "mlp": MLP,
     "transformer": ImageTransformer,
-    "linear": LinearMap,
+    "linear": LinearClassifier,
 }

@@ -1,8 +1,8 @@
-"""Inits: where the weights start, and how fast each may go.
+"""Initialization of weights, and muP: its learning-rate multipliers and scales.
 
-An entry draws a parameter by its role. Whatever the entry, biases start at 0, and gains, scales and mixers where their module
-puts them (1, mostly; 0 in ReZero and mixers). With `mup` the width also sets a learning rate for each parameter (`rates`), and
-the size of attention scores and logits (`width_ratio`).
+An entry draws a parameter by its role. With every entry biases start at 0; gains, scales and embedding mixers start at the
+values of their modules (mostly 1; 0 in ReZero and mixers). With `mup` the width also determines learning rates
+(`lr_multipliers`) and the scale of attention scores and logits (`width_ratio`).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pipeline.networks.roles import Role, role_of
 from pipeline.params.model import Model
 
 Init = Callable[[Tensor, Role, Model, torch.Generator], object]
-"""Fills a parameter [outputs, inputs] of a role in place."""
+"""Fills a parameter [outputs, inputs] in place, by its role."""
 
 UpdateKind = Literal["entrywise", "relative", "gradient", "orthogonal"]
-"""What an optimizer makes of a matrix's gradient, which decides how far a step of one learning rate reaches as the width grows:
-every entry moves about alike (Adam and its kin, Lion), or by a share of its matrix's size (Adafactor), the gradient itself is
-followed (SGD), or all singular values are made alike (Muon, Shampoo)."""
+"""How an optimizer's update of a matrix depends on its gradient, and so how its effect scales with the width: each entry
+changes by about lr (Adam, Lion), by a share of the matrix's size (Adafactor), by lr times the gradient (SGD), or all singular
+values of the update are equal (Muon, Shampoo)."""
 
 
 def gpt2(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
-    """N(0, .02), and what writes to the stream smaller by the root of the number of branches, so that their sum keeps its size.
+    """N(0, 0.02²); output matrices of branches divided by sqrt(number of branches), so that their sum keeps its size.
 
     Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019.
     """
@@ -35,10 +35,10 @@ def gpt2(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -
 
 
 def mup(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
-    """`gpt2` at base_width; at other widths a matrix's variance goes with 1/width, and what is looked up or read out keeps its.
+    """`gpt2` at base_width; at other widths the variance of matrices goes with 1 / width, that of embeddings and head stays.
 
-    Half of muP, the maximal update parametrization, in which the best learning rate is the same at every width; `rates`
-    and `width_ratio` are the other half. Let `heads` be as it is while the width grows.
+    One half of muP (maximal update parametrization), in which the best learning rate is the same at every width;
+    `lr_multipliers` and `width_ratio` are the other. Keep `heads` constant while the width grows.
 
     Source: Yang et al., "Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter Transfer", 2022
     (table 8).
@@ -49,9 +49,9 @@ def mup(weight: Tensor, role: Role, model: Model, generator: torch.Generator) ->
 
 
 def zero_output(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
-    """Branches and head start at 0, so that the first prediction is uniform and every block the identity.
+    """Output matrices of branches and the head start at 0: the first prediction is uniform, every block the identity.
 
-    What would stay at 0 for ever is drawn as `fan_in` does: a tied head, and branches that no stream passes by.
+    What would never leave 0 is drawn like `fan_in`: a tied head, and branches without a residual connection.
 
     Source: Zhang et al., "Fixup Initialization: Residual Learning Without Normalization", 2019; Jordan et al.,
     "modded-nanogpt", 2024.
@@ -63,7 +63,7 @@ def zero_output(weight: Tensor, role: Role, model: Model, generator: torch.Gener
 
 
 def orthogonal(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
-    """Matrices that keep lengths and angles.
+    """Orthogonal matrices, which preserve norms and angles.
 
     Source: Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2013.
     """
@@ -74,8 +74,8 @@ def orthogonal(weight: Tensor, role: Role, model: Model, generator: torch.Genera
 
 
 def fan_in(weight: Tensor, role: Role, model: Model, generator: torch.Generator) -> None:
-    """N(0, 1/inputs), which keeps the size of the features; embeddings N(0, 1), unless they are the head too: then GPT-2's
-    N(0, .02), lest every token begin by predicting itself.
+    """N(0, 1 / inputs), which preserves the size of features; embeddings N(0, 1), but N(0, 0.02²) as in GPT-2 if tied to the
+    head, since otherwise every token would initially predict itself.
 
     Source: LeCun et al., "Efficient BackProp", 1998.
     """
@@ -86,11 +86,11 @@ def fan_in(weight: Tensor, role: Role, model: Model, generator: torch.Generator)
 def initialise(
     parameters: Iterable[tuple[str, nn.Parameter]], model: Model, generator: torch.Generator, *, branches_add_up: bool
 ) -> None:
-    """Draw every matrix of a network by the entry's rule, in the order of the parameters.
+    """Initialize every parameter of a network by the knob `init`, in the order of the parameters.
 
     Args:
-        branches_add_up: the branches' outputs add up in a stream that passes them by, at full size from the start. Where
-            they do not, what writes to the stream is a matrix like any other.
+        branches_add_up: branch outputs are added to a residual stream at full size from the start. If not, their output
+            matrices are initialized like any other matrix.
     """
     for name, parameter in parameters:
         role = role_of(name, parameter)
@@ -99,34 +99,34 @@ def initialise(
         if role is Role.OUTPUT and not branches_add_up:
             role = Role.MATRIX
         if role is Role.BIAS:
-            nn.init.zeros_(parameter)  # torch's own draw would come from the global generator
+            nn.init.zeros_(parameter)  # torch's default would draw from the global generator
         elif role not in (Role.GAIN, Role.SCALE) and not name.startswith("mixer."):
             INITS[model.init](parameter.data, role, model, generator)
 
 
 def width_ratio(model: Model) -> float:
-    """How many times wider the network is than the one whose learning rate it is to share; 1 without muP.
+    """width / base_width, by which muP divides logits; 1 without muP.
 
-    Features that a head reads, and queries and keys that are compared, line up as they learn: their products grow with the
-    width and no longer with its root. So muP divides logits by this ratio, and scores by its root once more.
+    Features and head weights, and queries and keys, become aligned during training: their products grow with the width, not
+    with its root. So muP divides logits by this ratio, and attention scores by its root in addition to the usual root.
     """
     return model.width / model.base_width if model.init == "mup" else 1.0
 
 
-def for_head(features: Tensor, model: Model) -> Tensor:
-    """Features as a head is to read them: with muP the smaller, the wider the network."""
+def scaled_for_head(features: Tensor, model: Model) -> Tensor:
+    """Features as input of the head: with muP divided by `width_ratio`."""
     return features / ratio if (ratio := width_ratio(model)) != 1 else features
 
 
 def lr_multipliers(parameters: Mapping[str, Tensor], model: Model, kind: UpdateKind = "entrywise") -> dict[str, float]:
-    """The learning rate of each parameter as a multiple of `lr`; all 1 without muP, or at its base width.
+    """The factor on `lr` for each parameter; all 1 without muP, or at its base width.
 
-    A step should change every layer's features by as much at any width. A matrix that moves entry by entry lines up with
-    what it reads, so that its effect grows with its inputs: 1/width. A gradient is itself smaller by the width, except a
-    matrix's, and so what it moves is sped up by it. A step of given singular values changes features by those, whatever the
-    width; only Muon's matrices are moved so, and the rest entry by entry.
+    A step should change the features of every layer equally at any width. An entrywise update of a matrix is aligned with
+    its inputs, so that its effect grows with their number: factor 1 / ratio. Gradients of vectors and embeddings shrink with
+    the width, those of matrices do not: with SGD the former get factor ratio. An update with given singular values has the
+    same effect at any width; only Muon's matrices are updated so, its other parameters entrywise.
 
-    A decay is a share of a parameter's own rate, and so it falls with the width too, as is nearly best (Qiu et al.,
+    Weight decay is multiplied by the learning rate, so it falls with the width too, which is nearly optimal (Qiu et al.,
     "Hyperparameter Transfer Enables Consistent Gains of Matrix-Preconditioned Optimizers Across Scales", 2025).
 
     Source: Yang et al., "Tensor Programs V", 2022 (table 8: `entrywise` is its column of Adam, `gradient` that of SGD); Yang

@@ -1,10 +1,10 @@
-"""Mixers: what a token's embedding learns of its neighbours before the first block.
+"""Embedding mixers: add information about the previous tokens to each embedding, before the first block.
 
-Attention has to find the token before in two steps (where is it, what is it); a mixer hands it over for next to
-nothing, and small models learn their pairs of tokens at once. What a mixer adds starts at 0.
+Attention needs two layers to find the previous token; a mixer provides it at next to no cost, so that small models learn
+pairs of tokens at once. What a mixer adds starts at 0.
 
-An entry is given a stretch of ids and their embeddings; `reach` is how many tokens before a position it looks at. Before the
-first of the stretch there is nothing.
+An entry maps consecutive ids [B, T] and their embeddings [B, T, D] to embeddings [B, T, D]; `reach` is how many previous
+tokens it reads. Before the first id it reads zeros.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.params.model import Model
 
 
 class Mixer(nn.Module):
-    """Each embedding by itself."""
+    """Embeddings unchanged."""
 
     reach = 0
 
@@ -26,12 +26,12 @@ class Mixer(nn.Module):
         super().__init__()
 
     def forward(self, ids: Int[Tensor, "B T"], x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Embeddings as the first block is to see them."""
+        """The embeddings that the first block reads."""
         return x
 
 
 class Smear(Mixer):
-    """Each embedding plus a learned share, feature by feature, of the one before it.
+    """x[t] + share * x[t - 1], with a learned share per feature.
 
     Source: Olsson et al., "In-context Learning and Induction Heads", 2022 (smeared keys); Jordan et al.,
     "modded-nanogpt", 2024 (on embeddings).
@@ -48,11 +48,11 @@ class Smear(Mixer):
 
 
 class Convolution(Mixer):
-    """Each embedding plus learned shares, feature by feature, of the three before it: a causal depthwise convolution of 4 taps.
+    """x[t] + Σ share[k] * x[t - k] for k = 1 .. 3: a causal depthwise convolution of 4 taps.
 
     Source: So et al., "Primer: Searching for Efficient Transformers for Language Modeling", 2021 (on queries, keys and
     values); Allen-Zhu, "Physics of Language Models: Part 4.1, Architecture Design and the Magic of Canon Layers", 2025 (on the
-    stream, beside a residual).
+    stream, with a residual).
     """
 
     reach = 3
@@ -69,10 +69,10 @@ class Convolution(Mixer):
 
 
 class Bigrams(Mixer):
-    """Each embedding plus one of its pair: the token before and itself look up a row of a second table.
+    """x[t] + table[id[t - 1], id[t]]: a learned vector for each pair of tokens.
 
-    A row for each pair, if `ngram_table_size` rows are enough; else pairs share rows by a hash, in which no two that end alike
-    meet as long as there are no more tokens than rows.
+    A row per pair if `ngram_table_size` rows suffice; otherwise pairs share rows by a hash, in which no two pairs with the
+    same last token collide as long as there are no more tokens than rows.
 
     Source: Roy et al., "N-Grammer: Augmenting Transformers with latent n-grams", 2022; Jordan et al., "modded-nanogpt", 2024
     (its hash).
@@ -90,17 +90,17 @@ class Bigrams(Mixer):
         return x + F.pad(pairs, (0, 0, 1, 0))
 
     def rows(self, before: Int[Tensor, "B T"], ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
-        """The row of each pair."""
+        """The index of the row of each pair."""
         if len(self.weight) == self.vocabulary**2:
             return before * self.vocabulary + ids
         return ((before * 36313) ^ (ids * 27191)) % len(self.weight)
 
 
 class Ngrams(Bigrams):
-    """Smear, pairs and triples at once: what the last three tokens foretell need not be learned by the layers.
+    """Smear, bigrams and trigrams at once, so that the layers need not learn the statistics of the last three tokens.
 
-    A small model spends most of a short training on that; with the tables it comes as far in half of the steps, and they cost
-    no products of matrices, only memory.
+    A small model spends most of a short training on these; with the tables it needs half as many steps, and they cost no
+    matrix products, only memory.
 
     Source: Pagnoni et al., "Byte Latent Transformer: Patches Scale Better Than Tokens", 2024 (tables of hashed n-grams, added
     to the embeddings).
@@ -116,10 +116,11 @@ class Ngrams(Bigrams):
     def forward(self, ids: Int[Tensor, "B T"], x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         smeared = super().forward(ids, torch.addcmul(x, F.pad(x[:, :-1], (0, 0, 1, 0)), self.share))
         pairs = ids[:, :-1] * self.vocabulary + ids[:, 1:]
-        # Fibonacci hashing: the odd number nearest to 2^64 / 1.618 (as a signed one) spreads what lies side by side.
+        # Fibonacci hashing: the odd number nearest to 2^64 / 1.618 (as signed) spreads neighbouring values.
         hashed = ((pairs[:, :-1] * self.vocabulary + ids[:, 2:]) * -7046029254386353131).bitwise_right_shift(33)
         triples = F.embedding(hashed % len(self.triples), self.triples)
-        return smeared + F.pad(triples, (0, 0, x.shape[1] - triples.shape[1], 0))  # a lone token has none before it either
+        # Padded by 2 positions; by 1 for a single token, which has no previous ones.
+        return smeared + F.pad(triples, (0, 0, x.shape[1] - triples.shape[1], 0))
 
 
 MIXERS: dict[str, type[Mixer]] = {
@@ -130,7 +131,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "ngrams": Ngrams,
 }
 
-# Who must not learn to copy in one block (tests/test_learning.py), and why.
+# Entries that must not learn to copy in one block (tests/test_learning.py), and why.
 CONTROL_MIXERS: dict[str, str] = {
-    "none": "one block cannot tell what stood before a token, so it finds no copies; that takes two (Olsson et al., 2022)",
+    "none": "one block cannot know the token before another one, so it finds no copies; that takes two (Olsson et al., 2022)",
 }

@@ -1,6 +1,6 @@
-"""Norms: what keeps the size of a position's features steady from layer to layer.
+"""Normalization layers: LayerNorm, RMSNorm, dynamic tanh, none.
 
-An entry is built with (width, bias) and maps features to features of the same shape, each position by itself.
+An entry is built with (width, bias) and maps features [..., D] to features of the same shape, each position separately.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import torch.nn.functional as F  # noqa: N812 (its customary name)
 from jaxtyping import Float
 from torch import Tensor, nn
 
-EPSILON = 1e-5  # what GPT-2 and torch's LayerNorm add to the variance
+EPSILON = 1e-5  # added to the variance, as in GPT-2 and torch's LayerNorm
 
 
 class LayerNorm(nn.Module):
-    """Mean 0 and variance 1 over the features, then a weight (and a bias) for each.
+    """Mean 0 and variance 1 over the features, then a learned weight (and bias) per feature.
 
     Source: Ba et al., "Layer Normalization", 2016.
     """
@@ -31,7 +31,7 @@ class LayerNorm(nn.Module):
 
 
 class PlainLayerNorm(nn.Module):
-    """Mean 0 and variance 1 over the features, and nothing to learn: the one norm that is one kernel in eager mode."""
+    """LayerNorm without weight and bias: the only norm that is a single kernel in eager mode."""
 
     def __init__(self, width: int, bias: bool) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class PlainLayerNorm(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """Root mean square 1 over the features, then a weight for each.
+    """Root mean square 1 over the features, then a learned weight per feature.
 
     Source: Zhang & Sennrich, "Root Mean Square Layer Normalization", 2019.
     """
@@ -56,24 +56,24 @@ class RMSNorm(nn.Module):
 
 
 class DynamicTanh(nn.Module):
-    """A tanh whose steepness is learned, in place of a norm: large features are held back, without a look at the others.
+    """tanh(scale * x) with a learned scale, in place of a norm: bounds each feature without statistics over others.
 
     Source: Zhu et al., "Transformers without Normalization", 2025.
     """
 
     def __init__(self, width: int, bias: bool) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.full((1,), 0.5))  # the paper's start
+        self.scale = nn.Parameter(torch.full((1,), 0.5))  # the paper's initial value
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width)) if bias else None
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        bent = (self.scale * x).tanh() * self.weight
-        return bent if self.bias is None else bent + self.bias
+        squashed = (self.scale * x).tanh() * self.weight
+        return squashed if self.bias is None else squashed + self.bias
 
 
 class NoNorm(nn.Module):
-    """Features as they come: a control, which trains only with care."""
+    """The identity: a control, which needs care to train."""
 
     def __init__(self, width: int, bias: bool) -> None:
         super().__init__()

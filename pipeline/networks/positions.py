@@ -1,8 +1,7 @@
-"""Positions: how the model knows where in the context a token stands.
+"""Positional encodings: rotary, learned, sinusoidal, ALiBi, none.
 
-An entry may add to the embeddings (`embed`), turn queries and keys (`turn`), or add to the scores of attention (`bias`); what
-it does not do stays as it is.
-`start` is the position of the first token given: more than 0 when a cache holds those before it.
+An entry may add to embeddings (`embed`), rotate queries and keys (`rotate`), or add to attention scores (`bias`); by default
+each of them changes nothing. `start` is the position of the first token: above 0 if a cache holds those before it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pipeline.params.model import Model
 
 
 class Position(nn.Module):
-    """No positions: order shows only through the causal mask.
+    """No positional encoding: order has an effect only through the causal mask.
 
     Source: Haviv et al., "Transformer Language Models without Positional Encodings Still Learn Positional
     Information", 2022.
@@ -27,20 +26,20 @@ class Position(nn.Module):
         super().__init__()
 
     def embed(self, x: Float[Tensor, "B T D"], start: int) -> Float[Tensor, "B T D"]:
-        """Token embeddings with what this scheme adds to them."""
+        """Token embeddings with positions added."""
         return x
 
-    def turn(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
-        """Queries and keys (N of them a position) as attention is to compare them."""
+    def rotate(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
+        """Queries and keys (N vectors per position), rotated by their positions."""
         return x
 
     def bias(self, queries: int, keys: int) -> Float[Tensor, "H T S"] | None:
-        """What each head adds to its scores of so many keys, of which the last are the queries' own; None: nothing."""
+        """What each head adds to its scores; the queries are at the positions of the last keys. None: nothing."""
         return None
 
 
 class LearnedPosition(Position):
-    """A learned vector for each place in the context, added to the embedding.
+    """A learned vector per position in the context, added to the embedding.
 
     Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019.
     """
@@ -54,7 +53,7 @@ class LearnedPosition(Position):
 
 
 class SinusoidalPosition(Position):
-    """Sines and cosines of the place at wavelengths from 2π to 20,000π, added to the embedding.
+    """Sines and cosines of the position, with wavelengths from 2π to 20,000π, added to the embedding.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017.
     """
@@ -72,29 +71,29 @@ class SinusoidalPosition(Position):
 
 
 class RotaryPosition(Position):
-    """Each pair of features of queries and keys turned by an angle that grows with the place, so that their product
-    knows only the distance.
+    """Rotates each pair of features of queries and keys by an angle proportional to the position, so that their product
+    depends on the distance only.
 
-    A pair (2i, 2i + 1) is one complex number and the turn one product: a third of the time of sines and cosines.
+    A pair (2i, 2i + 1) is one complex number and its rotation one product, in a third of the time of sines and cosines.
 
     Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021.
     """
 
-    turns: Tensor
+    rotations: Tensor
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
         angle = _angles(model.context_length, model.width // model.heads, model.rotary_base)
-        self.register_buffer("turns", torch.polar(torch.ones_like(angle), angle)[:, None], persistent=False)
+        self.register_buffer("rotations", torch.polar(torch.ones_like(angle), angle)[:, None], persistent=False)
 
-    def turn(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
+    def rotate(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-        turned = pairs * self.turns[start : start + x.shape[1]]
-        return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+        rotated = pairs * self.rotations[start : start + x.shape[1]]
+        return torch.view_as_real(rotated).flatten(-2).to(x.dtype)
 
 
 class AlibiPosition(Position):
-    """Each score lowered in proportion to the distance (to either side), steeply in the first heads and gently in the last.
+    """Lowers each score in proportion to the distance |i - j|, with a slope that falls from the first head to the last.
 
     Source: Press et al., "Train Short, Test Long: Attention with Linear Biases Enables Input Length Extrapolation", 2021.
     """
@@ -106,12 +105,12 @@ class AlibiPosition(Position):
         self.register_buffer("slopes", torch.tensor(slopes(model.heads))[:, None, None], persistent=False)
 
     def bias(self, queries: int, keys: int) -> Float[Tensor, "H T S"]:
-        place = torch.arange(keys, device=self.slopes.device)
-        return -self.slopes * (place - place[keys - queries :, None]).abs()
+        position = torch.arange(keys, device=self.slopes.device)
+        return -self.slopes * (position - position[keys - queries :, None]).abs()
 
 
 def slopes(heads: int) -> list[float]:
-    """The paper's geometric sequence down to 2^-8; between two powers of 2, every other one of the finer sequence fills up."""
+    """The paper's geometric sequence down to 2^-8; if `heads` is not a power of 2, with every other value of a finer one."""
     power = 2 ** int(math.log2(heads))
     coarse = [2 ** (-8 * number / power) for number in range(1, power + 1)]
     finer = [2 ** (-4 * number / power) for number in range(1, 2 * power + 1, 2)]
@@ -119,7 +118,7 @@ def slopes(heads: int) -> list[float]:
 
 
 def _angles(length: int, features: int, base: float = 10_000.0) -> Float[Tensor, "T half"]:
-    """Place times frequency, the frequencies falling geometrically from 1 to 1/base over the pairs of features."""
+    """Position times frequency; frequencies fall geometrically from 1 to 1 / base over the pairs of features."""
     frequency = base ** -(torch.arange(0, features, 2, dtype=torch.float64) / features)
     return torch.outer(torch.arange(length, dtype=torch.float64), frequency).float()
 

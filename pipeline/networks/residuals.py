@@ -1,8 +1,8 @@
-"""Residuals: how a block's branches (attention, feed-forward) meet the stream that runs past them.
+"""Residual connections: how a block combines its branches (attention, feed-forward) with the residual stream.
 
-An entry is called with the stream, the block's norms (it says how many it wants) and its branches.
-`final_norm` says whether the stream still wants a norm before the head; `branches_add_up` whether the branches' outputs add
-up in it at full size from the start, so that an init may hold them small or at 0.
+An entry is called with the stream, the block's norms (as many as its `norms` says) and its branches. `final_norm`: whether
+the stream needs a norm before the head. `branches_add_up`: whether branch outputs are added to the stream at full size from
+the start, so that an init may scale them down or start them at 0.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ BRANCHES = 2  # of a block: attention, feed-forward
 
 
 class Branch(NamedTuple):
-    """A layer, and what dropout leaves of that which is about to be added to the stream."""
+    """A layer, and the dropout of its output before it is added to the stream."""
 
     layer: Callable[[Tensor], Tensor]
-    kept: Callable[[Tensor], Tensor]
+    dropout: Callable[[Tensor], Tensor]
 
 
 class Residual(nn.Module):
-    """x + layer(norm(x)): the stream itself is never normed, so a clear path runs from end to end.
+    """x + layer(norm(x)): the stream itself is not normalized, so that gradients pass from the last block to the first.
 
     Source: Xiong et al., "On Layer Normalization in the Transformer Architecture", 2020 (pre-norm).
     """
@@ -44,12 +44,12 @@ class Residual(nn.Module):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
-            x = x + branch.kept(branch.layer(norm(x)))
+            x = x + branch.dropout(branch.layer(norm(x)))
         return x
 
 
 class PostNorm(Residual):
-    """norm(x + layer(x)): the first Transformers; wants a warm-up.
+    """norm(x + layer(x)): the original Transformer; needs warmup.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017.
     """
@@ -60,30 +60,30 @@ class PostNorm(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
-            x = norm(x + branch.kept(branch.layer(x)))
+            x = norm(x + branch.dropout(branch.layer(x)))
         return x
 
 
 class Sandwich(Residual):
-    """x + norm(layer(norm(x))): what a branch adds is normed too, so that no layer can shout down the stream.
+    """x + norm(layer(norm(x))): branch outputs are normalized too, so that no layer can dominate the stream.
 
     Source: Ding et al., "CogView: Mastering Text-to-Image Generation via Transformers", 2021.
     """
 
     norms = 2 * BRANCHES
-    branches_add_up = False  # the norm behind a small output would make it large again
+    branches_add_up = False  # the norm after a small output would make it large again
 
     def forward(
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
-        each = iter(norms)
-        for before, after, branch in zip(each, each, branches, strict=True):
-            x = x + branch.kept(after(branch.layer(before(x))))
+        pairs = iter(norms)
+        for before, after, branch in zip(pairs, pairs, branches, strict=True):
+            x = x + branch.dropout(after(branch.layer(before(x))))
         return x
 
 
 class Parallel(Residual):
-    """x + attention(norm(x)) + feed_forward(norm(x)): side by side, which saves a norm and lets both be computed at once.
+    """x + attention(norm(x)) + feed_forward(norm(x)): in parallel, which saves a norm and lets both be computed at once.
 
     Source: Wang & Komatsuzaki, "GPT-J-6B: A 6 Billion Parameter Autoregressive Language Model", 2021.
     """
@@ -94,19 +94,19 @@ class Parallel(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         (norm,) = norms
-        read = norm(x)
+        normed = norm(x)
         for branch in branches:
-            x = x + branch.kept(branch.layer(read))
+            x = x + branch.dropout(branch.layer(normed))
         return x
 
 
 class DepthScaled(Residual):
-    """x + layer(norm(x)) / sqrt(branches of the network): however deep, the branches together are as large as the stream.
+    """x + layer(norm(x)) / sqrt(number of branches): the sum of all branches is as large as the stream at any depth.
 
     Source: Yang et al., "Tensor Programs VI: Feature Learning in Infinite-Depth Neural Networks", 2023.
     """
 
-    branches_add_up = False  # they are held small here
+    branches_add_up = False  # they are scaled down here already
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
@@ -116,17 +116,17 @@ class DepthScaled(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
-            x = torch.add(x, branch.kept(branch.layer(norm(x))), alpha=self.share)
+            x = torch.add(x, branch.dropout(branch.layer(norm(x))), alpha=self.share)
         return x
 
 
 class ReZero(Residual):
-    """x + a * layer(norm(x)) with a learned from 0: every block starts as the identity.
+    """x + a * layer(norm(x)) with a learned scalar a, initially 0: every block starts as the identity.
 
     Source: Bachlechner et al., "ReZero is All You Need: Fast Convergence at Large Depth", 2020.
     """
 
-    branches_add_up = False  # the scales hold them at 0; a second zero behind them would have no gradient, nor would they
+    branches_add_up = False  # the scales are 0 already; with a second zero neither would have a gradient
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
@@ -136,17 +136,17 @@ class ReZero(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for scale, norm, branch in zip(self.scale, norms, branches, strict=True):
-            x = x + scale * branch.kept(branch.layer(norm(x)))
+            x = x + scale * branch.dropout(branch.layer(norm(x)))
         return x
 
 
 class LayerScale(Residual):
-    """x + g * layer(norm(x)) with a g for each feature, learned from .1: branches come in gently, feature by feature.
+    """x + g * layer(norm(x)) with a learned gain g per feature, initially 0.1.
 
-    Source: Touvron et al., "Going deeper with Image Transformers", 2021 (.1 is its start for up to 18 blocks).
+    Source: Touvron et al., "Going deeper with Image Transformers", 2021 (0.1 is its initial value for up to 18 blocks).
     """
 
-    branches_add_up = False  # they are held small here
+    branches_add_up = False  # they are scaled down here already
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
@@ -156,12 +156,12 @@ class LayerScale(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for gain, norm, branch in zip(self.gains, norms, branches, strict=True):
-            x = torch.addcmul(x, branch.kept(branch.layer(norm(x))), gain)
+            x = torch.addcmul(x, branch.dropout(branch.layer(norm(x))), gain)
         return x
 
 
 class NoResidual(Residual):
-    """layer(norm(x)), and no stream: a control that shows what the residual is for."""
+    """layer(norm(x)) without a residual connection: a control."""
 
     branches_add_up = False
 
@@ -169,7 +169,7 @@ class NoResidual(Residual):
         self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
     ) -> Float[Tensor, "B T D"]:
         for norm, branch in zip(norms, branches, strict=True):
-            x = branch.kept(branch.layer(norm(x)))
+            x = branch.dropout(branch.layer(norm(x)))
         return x
 
 

@@ -1,4 +1,4 @@
-"""What part does a parameter play? Initialisation and optimizers treat parameters by their part."""
+"""Roles of parameters (embedding, head, matrix, gain, ...), by which initialization and optimizers treat them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from torch import Tensor
 
 
 class Role(StrEnum):
-    """The parts that a parameter of a network can play."""
+    """The role of a parameter in a network."""
 
-    EMBEDDING = "embedding"  # rows looked up: tokens, pairs of them, learned positions, a place before the text
+    EMBEDDING = "embedding"  # rows that are looked up: tokens, n-grams, learned positions, the class token
     HEAD = "head"  # features to logits
-    TIED = "tied"  # both at once
+    TIED = "tied"  # embedding and head at once
     MATRIX = "matrix"  # reads from the residual stream
     OUTPUT = "output"  # writes to the residual stream
-    GAIN = "gain"  # vectors that multiply features, each its own
-    SCALE = "scale"  # numbers that multiply all features alike
+    GAIN = "gain"  # vectors that multiply features elementwise
+    SCALE = "scale"  # scalars that multiply all features
     BIAS = "bias"  # vectors that are added
 
 
 def role_of(name: str, parameter: Tensor) -> Role:
-    """The part of a parameter, by its place in the network, such as `blocks.0.attention.output.weight`.
+    """The role of a parameter, by its name, such as `blocks.0.attention.output.weight`.
 
-    A tied matrix goes by its first place: it is told from an embedding only by who knows the knobs (see `initialise`).
+    A tied matrix has its first name, that of the embedding; `initialise`, which knows the knobs, tells them apart.
     """
     match name.split("."):
         case [*_, "bias"]:

@@ -1,4 +1,4 @@
-"""The weights of a network in a file: safetensors, each parameter once, held against a checksum when read."""
+"""Weights of a network in a safetensors file, verified by checksum when read."""
 
 from __future__ import annotations
 
@@ -20,49 +20,51 @@ from pipeline.params.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-FLOATS = ("F64", "F32", "F16", "BF16")  # what weights are told in; others are quantized, and mean something beside a scale
-TABLES = 1 << 24  # numbers that a network may hold beside its weights: waves and angles of positions
+FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights that are read; others are quantized and need a scale
+TABLES = 1 << 24  # numbers that a network may hold besides its weights: tables of positions
 FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
 
 
 def weights_as_bytes(model: nn.Module) -> bytes:
-    """Every parameter under its name (a shared one once), as a safetensors file holds them."""
+    """Every parameter by its name (a shared one once), in safetensors format."""
     return safetensors.torch.save({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()})
 
 
 def save_weights(model: nn.Module, path: Path) -> str:
-    """Write every parameter of a network; the sha256 of the file."""
+    """Write every parameter of a network; returns the sha256 of the file."""
     content = weights_as_bytes(model)
     write_bytes(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
 def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of a safetensors file, from its header alone: no tensor is read.
+    """The shape of each tensor of a safetensors file, read from its header only.
 
     Raises:
-        UserError: it is not such a file, or holds something else than floating-point numbers.
+        UserError: it is not a safetensors file, or has tensors that are not floating point.
     """
-    if not path.is_file():  # nor a pipe, which nobody may ever write to
-        raise UserError(f"{path}: is not there; `dvc repro` makes it")
+    if not path.is_file():  # a pipe might block forever
+        raise UserError(f"{path}: not found; run `dvc repro` to create it")
     try:
         with safe_open(path, framework="pt") as file:
             pieces: dict[str, Any] = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
             types = {name: str(piece.get_dtype()) for name, piece in pieces.items()}
             shapes = {name: tuple(piece.get_shape()) for name, piece in pieces.items()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path}: its weights cannot be read: {error}") from None
+        raise UserError(f"{path}: the weights cannot be read: {error}") from None
     if odd := next((name for name, kind in types.items() if kind not in FLOATS), None):
-        raise UserError(f"{path}: {odd} is of type {types[odd]}; only {', '.join(FLOATS)} are read, and no quantized weights")
+        raise UserError(
+            f"{path}: {odd} has the type {types[odd]}; only {', '.join(FLOATS)} can be read, quantized weights cannot"
+        )
     return shapes
 
 
-class TooLarge(Exception):  # noqa: N818 (an answer, which the caller words)
-    """A network was going to hold many more numbers than the file of its weights."""
+class TooLarge(Exception):  # noqa: N818 (the caller writes the message)
+    """A network would hold many more numbers than the file of its weights."""
 
 
-class _Within(TorchFunctionMode):
-    """A block in which no more numbers than so many are made; asked before memory is taken for them."""
+class _ElementLimit(TorchFunctionMode):
+    """A context in which tensor factories create at most so many numbers; checked before memory is allocated."""
 
     def __init__(self, numbers: int) -> None:
         super().__init__()
@@ -77,52 +79,54 @@ class _Within(TorchFunctionMode):
         return function(*args, **kwargs or {})
 
 
-def built(shapes: Shapes, build: Callable[[], nn.Module]) -> nn.Module:
-    """A network that is to be filled with weights of these shapes.
+def build_within_limit(shapes: Shapes, build: Callable[[], nn.Module]) -> nn.Module:
+    """Build a network for weights of these shapes, with a limit on its memory.
 
-    What describes it may lie: a width of 16,384 beside a file of 100 kB would take gigabytes before anybody compared the two.
+    Its description may be wrong: a width of 16,384 beside a file of 100 kB would allocate gigabytes before they are compared.
 
     Raises:
-        TooLarge: it would take more memory than such weights explain.
+        TooLarge: it needs more memory than such weights explain.
     """
-    with _Within(2 * sum(map(math.prod, shapes.values())) + TABLES):
+    with _ElementLimit(2 * sum(map(math.prod, shapes.values())) + TABLES):
         return build()
 
 
 def open_network(build: Callable[[], nn.Module], path: Path, sha256: str) -> nn.Module:
-    """A network, built and filled with the weights of a file.
+    """Build a network and load its weights from a file.
 
     Raises:
         UserError: the file is missing, damaged, or of another network.
     """
     check_sha256(path, sha256)
     try:
-        network = built(shapes_in(path), build)
+        network = build_within_limit(shapes_in(path), build)
     except TooLarge:
-        raise _other(path) from None
+        raise _mismatch(path) from None
     load_weights(network, path, sha256)
     return network
 
 
 def load_weights(model: nn.Module, path: Path, sha256: str) -> None:
-    """Fill a network with the weights of a file.
+    """Load the weights of a network from a file.
 
     Raises:
         UserError: the file is missing, damaged, or of another network.
     """
     check_sha256(path, sha256)
     if shapes_in(path) != {name: tuple(weight.shape) for name, weight in model.named_parameters()}:
-        raise _other(path)
+        raise _mismatch(path)
     tensors = safetensors.torch.load_file(path)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.copy_(tensors[name])
 
 
-def _other(path: Path) -> UserError:
-    return UserError(f"{path}: holds the weights of another network than its JSON says; `dvc repro` makes both anew")
+def _mismatch(path: Path) -> UserError:
+    return UserError(
+        f"{path}: the weights do not match the network that its JSON describes; run `dvc repro` to create both again"
+    )
 
 
-def not_finite(weights: Mapping[str, Tensor]) -> str:
-    """The name of a weight that holds something else than finite numbers; '' where none does."""
+def first_not_finite(weights: Mapping[str, Tensor]) -> str:
+    """The name of the first weight with numbers that are not finite; '' if there is none."""
     return next((name for name, weight in weights.items() if not bool(torch.isfinite(weight).all())), "")

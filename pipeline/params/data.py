@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.params.knobs import Folder, Section, Seed, problem
-from pipeline.params.names import Dataset, Text, known_name
+from pipeline.params.names import Dataset, KnownName, Text
 
 
 class Task(Section):
-    kind: Annotated[str, known_name("tasks/table.py:TASKS")]
+    kind: Annotated[str, KnownName("tasks/table.py:TASKS")]
 
 
 class Prepare(Section):
@@ -53,10 +53,11 @@ class Prepare(Section):
     def url_has_what_it_needs(self) -> Prepare:
         wanted = "url" in (self.mixture if self.dataset == "mixture" else [self.dataset])
         if wanted and not re.match(r"https?://.", self.url):
-            raise problem("url", f"{self.url!r} is no http(s) address; the data set 'url' needs one")
+            raise problem("url", f"{self.url!r} is not an http(s) address; the data set 'url' needs one")
         if wanted and not self.sha256:
             raise problem(
-                "sha256", "is empty; the data set 'url' needs the sha256 of the file, so that everyone trains on the same bytes"
+                "sha256",
+                "is empty; the data set 'url' needs the file's SHA-256, so that everyone trains on the same bytes",
             )
         return self
 
@@ -65,12 +66,12 @@ class Prepare(Section):
         if "hub" not in (self.mixture if self.dataset == "mixture" else [self.dataset]):
             return self
         for knob, form, what in (
-            ("repository", r"[\w.-]+/[\w.-]+", "no owner/name of a data set"),
-            ("revision", r"[0-9a-f]{40}", "no commit, 40 hexadecimal digits: a branch would change under your feet"),
+            ("repository", r"[\w.-]+/[\w.-]+", "not owner/name of a data set"),
+            ("revision", r"[0-9a-f]{40}", "not a commit hash of 40 hexadecimal digits (a branch can change)"),
             (
                 "file",
                 r".+\.(txt|jsonl)(\.gz)?|.+\.parquet",
-                "no .txt, .jsonl or .parquet (or .txt.gz, .jsonl.gz)",
+                "not a .txt, .jsonl or .parquet file (or .txt.gz, .jsonl.gz)",
             ),
         ):
             if not re.fullmatch(form, getattr(self, knob)):
@@ -78,35 +79,36 @@ class Prepare(Section):
         return self
 
     @model_validator(mode="after")
-    def likeness_can_be_told(self) -> Prepare:
+    def threshold_is_informative(self) -> Prepare:
         if 0 < self.dedup_threshold < 0.3:
-            raise problem(
-                "dedup_threshold", f"{self.dedup_threshold} is below 0.3: so alike is much that has nothing in common"
-            )
+            text = f"{self.dedup_threshold} is too low: unrelated texts reach that similarity. Use 0 (off) or at least 0.3"
+            raise problem("dedup_threshold", text)
         return self
 
     @model_validator(mode="after")
     def generated_text_is_possible(self) -> Prepare:
         if self.min_digits > self.digits:
-            raise problem("min_digits", f"{self.min_digits} is more than digits {self.digits}")
+            raise problem("min_digits", f"{self.min_digits} is above prepare.digits; use at most {self.digits}")
         return self
 
     @model_validator(mode="after")
     def mixture_is_of_two(self) -> Prepare:
-        if len(set(self.mixture)) != 2 or len(self.mixture) != 2 or "mixture" in self.mixture:
-            raise problem("mixture", f"{self.mixture} is not two different data sets")
+        if len(set(self.mixture)) != 2 or len(self.mixture) != 2:
+            raise problem("mixture", f"{self.mixture} is not two different data sets, such as [repeats, markov]")
+        if "mixture" in self.mixture:
+            raise problem("mixture", f"{self.mixture}: a mixture cannot contain a mixture; use two other data sets")
         if set(self.mixture) == {"shakespeare", "tinyshakespeare"}:
-            raise problem("mixture", f"{self.mixture}: each holds text that the other holds out; mix other data sets")
+            raise problem("mixture", f"{self.mixture}: each trains on text that the other holds out; use other data sets")
         return self
 
 
 class Tokenize(Section):
-    kind: Annotated[str, known_name("tokenizers/tokenizers.py:TOKENIZERS")]
+    kind: Annotated[str, KnownName("tokenizers/table.py:TOKENIZERS")]
     vocab_size: Annotated[int, Field(ge=257, le=65536)]
     path: Folder
 
     @model_validator(mode="after")
     def file_is_named(self) -> Tokenize:
         if self.kind == "file" and self.path == "data/none":
-            raise problem("path", "names no file; the tokenizer 'file' needs one, a tokenizer.json")
+            raise problem("path", "names no tokenizer; tokenize.kind 'file' needs a tokenizer.json or its folder")
         return self

@@ -12,22 +12,22 @@ from pathlib import Path
 
 from pipeline.params.errors import UserError, printable
 from pipeline.params.machine import machine_is_busy
-from pipeline.params.names import ROOMS
+from pipeline.params.names import PIPELINE
 
 
 def entry_point(main: Callable[[], None]) -> Callable[[], None]:
-    """Make a command's `main` end without a traceback: with plain lines and status 2 where a user's thing fails, 130 on Ctrl-C.
+    """Wrap a command's `main` so that it ends without a traceback: exit status 2 and a line per problem, 130 on Ctrl-C.
 
-    It also has the threads of numerical libraries fall asleep soon when they wait, which must be said before those are
-    loaded. They would spin for long; on cores that another process wants, a training step took ten times as long for it.
+    It also makes waiting threads of numerical libraries sleep early instead of spinning, which has to be set before these
+    libraries are loaded: on cores that are shared with other processes, spinning made a training step ten times slower.
 
-    A stage takes no arguments: `python -m pipeline.train --help` must not begin a training.
+    A stage takes no arguments: `python -m pipeline.train --help` must not start a training.
     """
     file = Path(main.__code__.co_filename).resolve()
-    is_stage = main.__module__ == "__main__" and file.parent == ROOMS
+    is_stage = main.__module__ == "__main__" and file.parent == PIPELINE
 
     @functools.wraps(main)
-    def refusing() -> None:
+    def wrapped() -> None:
         if is_stage and len(sys.argv) > 1:
             print(_no_arguments(file.stem, sys.argv[1]), file=sys.stderr)
             sys.exit(2)
@@ -36,34 +36,34 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
         os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's and Intel's, milliseconds
         try:
             main()
-        except UserError as refusal:
-            print(*map(printable, refusal.problems), sep="\n", file=sys.stderr)
+        except UserError as error:
+            print(*map(printable, error.problems), sep="\n", file=sys.stderr)
             sys.exit(2)
-        except OSError as error:  # a full disk, a folder that may not be written to, a file where a folder is wanted
+        except OSError as error:  # a full disk, a read-only folder, a file in the place of a folder
             if error.strerror is None:
                 raise
-            print(printable(f"{error.filename or 'a file'}: {error.strerror}{_wanted(error)}"), file=sys.stderr)
+            print(printable(f"{error.filename or 'a file'}: {error.strerror}{_disk_hint(error)}"), file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
-            sys.exit(130)  # as a shell has it
+            sys.exit(130)  # as shells report it
 
-    return refusing
+    return wrapped
 
 
-def _wanted(error: OSError) -> str:
-    """What it takes that a file can be written which could not be; "" where the error says it itself."""
+def _disk_hint(error: OSError) -> str:
+    """What to do about a file that could not be written; "" if the error says it itself."""
     if error.errno == errno.EFBIG:
-        return "; a limit on the size of files forbids it (`ulimit -f`, or the file system's own)"
+        return "; it exceeds the limit on file sizes (`ulimit -f`, or the file system's own)"
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return ""
     folder = Path(str(error.filename or ".")).absolute()
     while not folder.is_dir():
         folder = folder.parent
-    return f"; {shutil.disk_usage(folder).free:,} bytes are free on the disk of {folder}: free some space there"
+    return f"; {shutil.disk_usage(folder).free:,} bytes are free on the disk of {folder}; free some space"
 
 
 def _no_arguments(stage: str, word: str) -> str:
     return (
         f"pipeline.{stage}: takes no arguments, and was given {word!r}. Its settings are in params.yaml; "
-        f"`dvc repro {stage}` runs it after what it needs, `dvc exp run -S train.lr=0.01` with one of them changed"
+        f"`dvc repro {stage}` runs it with the stages before it, `dvc exp run -S train.lr=0.01` with a setting changed"
     )

@@ -9,14 +9,14 @@ from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
-    """One section of params.yaml: strict types, no unknown knob, no missing one, nothing that is not finite."""
+    """One section of params.yaml: strict types, no unknown or missing knobs, only finite numbers."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _is_a_path(text: str) -> str:
     if "\0" in text:
-        raise PydanticCustomError("named", "holds a zero byte, which no path can hold")
+        raise PydanticCustomError("named", "contains a zero byte; no path can")
     return text
 
 
@@ -30,10 +30,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 def problem(knob: str, text: str) -> PydanticCustomError:
-    """A problem that only shows between knobs of a section, laid at the door of one of them."""
+    """An error that depends on several knobs, reported for one of them."""
     return PydanticCustomError("between", "{text}", {"knob": knob, "text": text})
 
 
-def shown(value: Any) -> str:
-    shown = {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}…"
+def divisor(number: int, near: int) -> int:
+    """The divisor of a number that is nearest to another number, the smaller of two: 4 for 12 near 5."""
+    return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: abs(d - near))
+
+
+def format_value(value: Any) -> str:
+    """A value as an error message quotes it: as in YAML, and cut after 60 characters."""
+    text = {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -8,14 +8,14 @@ from pathlib import Path
 PRESSURE = Path("/proc/pressure/cpu")
 
 
-BUSY = 50.0  # per cent of the time in which some process waited for a core
+BUSY = 50.0  # per cent of the time during which some process waited for a core
 
 
 def machine_is_busy() -> bool:
-    """Whether processes waited for a core during most of the last ten seconds, as Linux measures it; elsewhere by the load.
+    """Whether processes waited for a core during most of the last ten seconds (Linux's PSI; elsewhere by the load average).
 
-    Then threads that wait for each other should sleep at once: each turn of waiting takes a core from the thread that is waited
-    for. On a quiet machine that would cost a third of the speed (docs/benchmarks.md).
+    Then threads that wait for each other should sleep at once, because a spinning thread takes a core from the one that it
+    waits for. On an idle machine that would cost a third of the speed (docs/benchmarks.md).
     """
     try:
         some = PRESSURE.read_text(encoding="ascii").partition("avg60")[0]  # some avg10=0.31 avg60=…
@@ -25,8 +25,8 @@ def machine_is_busy() -> bool:
 
 
 def cores() -> int:
-    """What 0 stands for in runtime.threads and runtime.workers: the cores that this process may use.
+    """The number of cores that this process may use, which 0 means in runtime.threads and runtime.workers.
 
-    Fewer than the machine has in a container or under taskset; threads that share a core wait for each other.
+    In a container or under taskset these are fewer than the machine has.
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,19 +6,19 @@ import ast
 import difflib
 import functools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-ROOMS = Path(__file__).parents[1]
+PIPELINE = Path(__file__).parents[1]
 
 
 @functools.cache
 def names_in(table: str) -> tuple[str, ...]:
-    """The keys of a table of another room, as "networks/norms.py:NORMS", read from its source without importing it."""
+    """The keys of a table such as "networks/norms.py:NORMS", read from its source without importing it."""
     file, variable = table.split(":")
-    for node in ast.parse((ROOMS / file).read_text(encoding="utf-8")).body:
+    for node in ast.parse((PIPELINE / file).read_text(encoding="utf-8")).body:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         if any(isinstance(target, ast.Name) and target.id == variable for target in targets):
             assert isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict), table
@@ -27,19 +27,30 @@ def names_in(table: str) -> tuple[str, ...]:
 
 
 def suggest(word: str, known: tuple[str, ...]) -> str:
-    """`Did you mean 'gelu'? Known: gelu, relu, …`: the nearest valid word, where one is near, and all of them."""
+    """`Did you mean 'gelu'? Known: gelu, relu, …`: the nearest valid word, if one is similar, and all valid words."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return (f"Did you mean '{near[0]}'? " if near else "") + f"Known: {', '.join(known)}"
 
 
-def known_name(*tables: str) -> AfterValidator:
-    def check(word: str) -> str:
-        known = tuple(dict.fromkeys(name for table in tables for name in names_in(table)))
-        if word not in known:
+class KnownName:
+    """A knob whose value is a key of one of these tables; its JSON schema lists the keys."""
+
+    def __init__(self, *tables: str) -> None:
+        self.tables = tables
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for table in self.tables for name in names_in(table)))
+
+    def check(self, word: str) -> str:
+        if word not in (known := self.names()):
             raise PydanticCustomError("named", "there is no '{word}'. {hint}", {"word": word, "hint": suggest(word, known)})
         return word
 
-    return AfterValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.names())}
 
 
 DATASETS = {
@@ -49,7 +60,7 @@ DATASETS = {
 }  # by kind of task, in corpus/sources/table.py
 
 
-Dataset = Annotated[str, known_name(*(f"corpus/sources/table.py:{table}" for table in DATASETS.values()))]
+Dataset = Annotated[str, KnownName(*(f"corpus/sources/table.py:{table}" for table in DATASETS.values()))]
 
 
-Text = Annotated[str, known_name("corpus/sources/table.py:TEXTS")]
+Text = Annotated[str, KnownName("corpus/sources/table.py:TEXTS")]

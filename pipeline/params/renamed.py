@@ -1,12 +1,13 @@
-"""Knobs and values that were renamed: old names are answered with the new ones."""
+"""Renamed knobs and values: an old name is an error that says the new one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# What earlier versions called a knob.
+# Old name -> new name.
 RENAMED = {
+    # prepare
     "prepare.near_duplicate": "prepare.dedup_threshold",
     "prepare.faulty": "prepare.on_bad_data",
     "prepare.examples": "prepare.max_examples",
@@ -14,7 +15,9 @@ RENAMED = {
     "prepare.symbols": "prepare.alphabet_size",
     "prepare.fewest_digits": "prepare.min_digits",
     "prepare.nesting": "prepare.max_depth",
+    # tokenize
     "tokenize.vocabulary": "tokenize.vocab_size",
+    # model
     "model.patch": "model.patch_size",
     "model.kernel": "model.kernel_size",
     "model.shrink": "model.downsample",
@@ -25,6 +28,7 @@ RENAMED = {
     "model.logit_cap": "model.attention_softcap",
     "model.layer_dropout": "model.stochastic_depth",
     "model.tied": "model.tie_embeddings",
+    # train
     "train.start_from": "train.init_from",
     "train.teacher_weight": "train.distill_weight",
     "train.temperature": "train.distill_temperature",
@@ -43,15 +47,18 @@ RENAMED = {
     "train.floor": "train.min_lr_ratio",
     "train.curve_points": "train.log_points",
     "train.validations": "train.validation_points",
+    # evaluate
     "evaluate.mistakes": "evaluate.worst_mistakes",
+    # probe
     "probe.toy": "probe.toy_text",
+    # runtime
     "runtime.loss_chunk": "runtime.loss_chunk_size",
     "runtime.checkpointing": "runtime.activation_checkpointing",
     "runtime.read_ahead": "runtime.prefetch",
 }
 
 
-# What they called a value, by the name that its knob has now.
+# New name of the knob -> {old value: new value}.
 RENAMED_VALUES = {
     "prepare.on_bad_data": {"refuse": "error", "leave_out": "skip"},
     "train.sampling": {"replacement": "with_replacement"},
@@ -60,8 +67,8 @@ RENAMED_VALUES = {
 }
 
 
-def renamed(name: str, value: Any = None) -> list[str]:
-    """A line for a knob that was renamed, and one for its value if that was; none where both are called so today."""
+def rename_notes(name: str, value: Any = None) -> list[str]:
+    """One line if a knob was renamed, and one if its value was."""
     today = RENAMED.get(name, name)
     lines = [f"{name} was renamed {today}"] if name in RENAMED else []
     if isinstance(value, str) and value in (values := RENAMED_VALUES.get(today, {})):
@@ -69,31 +76,31 @@ def renamed(name: str, value: Any = None) -> list[str]:
     return lines
 
 
-def renamed_in(sections: Mapping[str, Any]) -> list[str]:
-    """These lines of every knob of a file."""
+def rename_notes_in(sections: Mapping[str, Any]) -> list[str]:
+    """The lines of `rename_notes` for every knob of a file."""
     knobs = (
         (f"{name}.{knob}", value)
         for name, inner in sections.items()
         if isinstance(inner, dict)
         for knob, value in inner.items()
     )
-    return [line for name, value in knobs for line in renamed(name, value)]
+    return [line for name, value in knobs for line in rename_notes(name, value)]
 
 
-def of_today(sections: Mapping[str, Any]) -> dict[str, Any]:
-    """Sections that an earlier version noted, by the names and values of today."""
+def with_new_names(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections that an earlier version wrote, with their knobs and values renamed."""
     return {
-        section: {_name_of_today(section, knob): _value_of_today(section, knob, value) for knob, value in knobs.items()}
+        section: {_new_name(section, knob): _new_value(section, knob, value) for knob, value in knobs.items()}
         if isinstance(knobs, dict)
         else knobs
         for section, knobs in sections.items()
     }
 
 
-def _name_of_today(section: str, knob: str) -> str:
+def _new_name(section: str, knob: str) -> str:
     return RENAMED.get(f"{section}.{knob}", f".{knob}").rpartition(".")[2]
 
 
-def _value_of_today(section: str, knob: str, value: Any) -> Any:
-    values = RENAMED_VALUES.get(f"{section}.{_name_of_today(section, knob)}", {})
+def _new_value(section: str, knob: str, value: Any) -> Any:
+    values = RENAMED_VALUES.get(f"{section}.{_new_name(section, knob)}", {})
     return values.get(value, value) if isinstance(value, str) else value

@@ -7,37 +7,37 @@ from typing import Any
 from pydantic import model_validator
 
 from pipeline.params.data import Prepare, Task, Tokenize
-from pipeline.params.knobs import Section, Seed, problem, shown
+from pipeline.params.knobs import Section, Seed, format_value, problem
 from pipeline.params.model import Model
 from pipeline.params.names import DATASETS, names_in
 from pipeline.params.stages import Evaluate, Plot, Probe, Runtime
 from pipeline.params.training import Train
 
-LABELLED, READ, SEEN = ("classify", "vision"), ("language", "classify"), ("vision",)
+LABELLED, TEXTS, IMAGES = ("classify", "vision"), ("language", "classify"), ("vision",)
 
 
-# What is for some kinds of task alone: each knob as it is where it does nothing, and the kinds.
+# Knobs for some kinds of task only: (the value without effect, the kinds).
 OF_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "prepare.shuffled_pixels": (False, SEEN),
-    "prepare.dedup_threshold": (0, READ),  # images that look alike never part
+    "prepare.shuffled_pixels": (False, IMAGES),
+    "prepare.dedup_threshold": (0, TEXTS),  # near-duplicate images always share a split
     "prepare.max_examples": (0, LABELLED),
     "prepare.label_noise": (0, LABELLED),
     "train.sampling": ("with_replacement", LABELLED),
     "train.windows": ("anywhere", ("language",)),
     "train.loss": ("cross_entropy", LABELLED),
     "train.class_weights": ("none", LABELLED),
-    "train.init_from": ("data/none", READ),
-    "train.length_start": (1, READ),
-    "train.curriculum": ("none", READ),
-    "train.shift": (0, SEEN),
-    "train.flip": (False, SEEN),
-    "train.cutout": (0, SEEN),
-    "train.mixup": (0, SEEN),
+    "train.init_from": ("data/none", TEXTS),
+    "train.length_start": (1, TEXTS),
+    "train.curriculum": ("none", TEXTS),
+    "train.shift": (0, IMAGES),
+    "train.flip": (False, IMAGES),
+    "train.cutout": (0, IMAGES),
+    "train.mixup": (0, IMAGES),
 }
 
 
 class Params(Section):
-    """The whole of params.yaml. A stage loads all of it, so that every problem is said at once, and uses its own section."""
+    """The whole of params.yaml. A stage loads all of it, so that all errors are reported at once, and uses its own sections."""
 
     seed: Seed
     task: Task
@@ -56,7 +56,7 @@ class Params(Section):
         if self.prepare.dataset not in known:
             raise problem(
                 "prepare.dataset",
-                f"'{self.prepare.dataset}' is nothing for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
+                f"'{self.prepare.dataset}' is not a data set for task.kind '{self.task.kind}'. Known: {', '.join(known)}",
             )
         return self
 
@@ -67,7 +67,7 @@ class Params(Section):
             here = getattr(getattr(self, section), knob)
             if here != off and self.task.kind not in kinds:
                 whose = f"is for task.kind {' or '.join(kinds)}, not {self.task.kind}"
-                raise problem(name, f"{shown(here)} {whose}; {shown(off)} would do")
+                raise problem(name, f"{format_value(here)} {whose}; use {format_value(off)}")
         return self
 
     @model_validator(mode="after")
@@ -76,24 +76,24 @@ class Params(Section):
         sees_images = kind == "vision" and model.network in ("cnn", "mlp")
         if model.norm in names_in("networks/image_norms.py:IMAGE_NORMS") and not sees_images:
             raise problem(
-                "model.norm", f"'{model.norm}' looks at more than one position; it is for task.kind vision, network cnn or mlp"
+                "model.norm",
+                f"'{model.norm}' normalizes over positions; use it with task.kind vision and model.network cnn or mlp",
             )
         if model.norm == "batch":
-            for knob, cut in (
-                ("train.accumulation_steps", self.train.accumulation_steps > 1),
-                ("runtime.micro_batch_tokens", self.runtime.micro_batch_tokens > 0),
-                ("runtime.activation_checkpointing", self.runtime.activation_checkpointing != "none"),
+            for knob, value, off in (
+                ("train.accumulation_steps", self.train.accumulation_steps, 1),
+                ("runtime.micro_batch_tokens", self.runtime.micro_batch_tokens, 0),
+                ("runtime.activation_checkpointing", self.runtime.activation_checkpointing, "none"),
             ):
-                if cut:
-                    raise problem(
-                        knob, "model.norm 'batch' wants the whole batch at once, and once; it cannot be cut or recomputed"
-                    )
+                if value != off:
+                    text = "model.norm 'batch' needs the whole batch in one forward pass; use"
+                    raise problem(knob, f"{format_value(value)}: {text} {format_value(off)}")
         if kind == "vision" and model.network == "cnn" and model.pooling == "first":
-            raise problem("model.pooling", "'first' is a place before all others, and a cnn's map has none; mean would do")
+            raise problem("model.pooling", "'first' is a class token, which a cnn does not have; use 'mean'")
         if kind != "language" and model.tie_embeddings:
-            raise problem("model.tie_embeddings", "true is for task.kind language: classes are no tokens")
+            raise problem("model.tie_embeddings", "true is for task.kind language only, whose outputs are tokens; use false")
         if kind == "language" and model.causal is False:
-            raise problem("model.causal", "false would show a language model what it is to say")
+            raise problem("model.causal", "false leaks the target to a language model; use auto or true")
         return self
 
     @model_validator(mode="after")
@@ -102,11 +102,13 @@ class Params(Section):
         if tokens and self.train.accumulation_steps > 1:
             raise problem(
                 "runtime.micro_batch_tokens",
-                f"{tokens} and train.accumulation_steps {self.train.accumulation_steps} both say how a batch is cut;"
-                " turn one back, to 0 or to 1",
+                f"{tokens} and train.accumulation_steps {self.train.accumulation_steps} both set the size of"
+                " a micro-batch; use 0 here or 1 there",
             )
         if 0 < tokens < self.model.context_length:
+            length = self.model.context_length
             raise problem(
-                "runtime.micro_batch_tokens", f"{tokens} holds no sequence of model.context_length {self.model.context_length}"
+                "runtime.micro_batch_tokens",
+                f"{tokens} is less than one sequence; use model.context_length {length} or more",
             )
         return self

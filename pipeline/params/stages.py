@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.params.knobs import Section, problem
-from pipeline.params.names import known_name
+from pipeline.params.names import KnownName
 
 
 class Evaluate(Section):
@@ -38,7 +38,7 @@ class Runtime(Section):
     workers: Annotated[int, Field(ge=0, le=1024)]
     micro_batch_tokens: Annotated[int, Field(ge=0)]
     loss_chunk_size: Annotated[int, Field(ge=0)]
-    activation_checkpointing: Annotated[str, known_name("engine/block_execution.py:CHECKPOINTING")]
+    activation_checkpointing: Annotated[str, KnownName("engine/block_execution.py:ACTIVATION_CHECKPOINTING")]
     offload_activations: bool
     offload_optimizer: bool
     compile: Literal["auto", True, False]
@@ -51,6 +51,6 @@ class Runtime(Section):
         if self.offload_activations and self.activation_checkpointing == "selective":
             raise problem(
                 "offload_activations",
-                "true has no hold on what activation_checkpointing 'selective' keeps; 'block' or 'none' would do",
+                "true is not supported with activation_checkpointing 'selective'; use 'block' or 'none' there, or false here",
             )
         return self

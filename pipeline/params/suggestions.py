@@ -8,8 +8,8 @@ from pipeline.params.knobs import Section
 from pipeline.params.renamed import RENAMED
 from pipeline.params.schema import Params
 
-# What other programs call a knob, where neither its name nor a slip of the finger leads to it.
-CALLED_ELSEWHERE = {
+# Names of a knob in other programs, where they do not resemble its name here.
+OTHER_NAMES = {
     "learning_rate": "train.lr",
     "max_lr": "train.lr",
     "min_lr": "train.min_lr_ratio",
@@ -51,12 +51,12 @@ def knob_names(section: type[Section], above: str = "") -> tuple[str, ...]:
     return tuple(names)
 
 
-def meant(knob: str, siblings: tuple[str, ...]) -> str:
-    """`Did you mean 'train.lr'?`: the knob of any section that was likely meant, and what there is where it was looked for.
+def suggest_knob(knob: str, siblings: tuple[str, ...]) -> str:
+    """`Did you mean 'train.lr'? Known: …`: the most similar knob of any section, and the known ones of the section given.
 
     Args:
-        knob: a full name that is not a knob's.
-        siblings: what there is in its section.
+        knob: a full name that is not that of a knob.
+        siblings: the names in its section.
     """
     section, _, word = knob.rpartition(".")
     own = [f"{section}.{sibling}".lstrip(".") for sibling in siblings]
@@ -64,8 +64,8 @@ def meant(knob: str, siblings: tuple[str, ...]) -> str:
     found = [name for name in names if name.rpartition(".")[2] == word]
     if not found:
         found = [today for old, today in RENAMED.items() if old.rpartition(".")[2] == word]
-    if not found and word in CALLED_ELSEWHERE:
-        found = [CALLED_ELSEWHERE[word]]
+    if not found and word in OTHER_NAMES:
+        found = [OTHER_NAMES[word]]
     for among in (own, names):
         if not found:
             by_word = {name.rpartition(".")[2]: name for name in reversed(among)}

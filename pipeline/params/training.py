@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.knobs import Count, Folder, Section, problem
-from pipeline.params.names import known_name
+from pipeline.params.knobs import Count, Folder, Section, divisor, problem
+from pipeline.params.names import KnownName
 
 
 class Train(Section):
@@ -20,7 +20,7 @@ class Train(Section):
     distill_temperature: Annotated[float, Field(ge=0.1, le=100)]
     steps: Count
     batch_size: Annotated[int, Field(ge=1, le=65536)]
-    sampling: Annotated[str, known_name("engine/sampler.py:DRAWS")]
+    sampling: Annotated[str, KnownName("engine/sampler.py:SAMPLINGS")]
     windows: Literal["anywhere", "documents"]
     batch_start: Annotated[float, Field(gt=0, le=1)]
     batch_growth: Annotated[float, Field(gt=0, le=1)]
@@ -28,13 +28,13 @@ class Train(Section):
     length_start: Annotated[float, Field(gt=0, le=1)]
     length_growth: Annotated[float, Field(gt=0, le=1)]
     length_keeps: Literal["examples", "tokens"]
-    curriculum: Annotated[str, known_name("engine/curricula.py:CURRICULA")]
+    curriculum: Annotated[str, KnownName("engine/curricula.py:CURRICULA")]
     curriculum_start: Annotated[float, Field(gt=0, le=1)]
     curriculum_growth: Annotated[float, Field(gt=0, le=1)]
-    ramp: Annotated[str, known_name("engine/curricula.py:PACES")]
+    ramp: Annotated[str, KnownName("engine/curricula.py:RAMPS")]
     mixture_start: Annotated[float, Field(ge=0, le=1)]
     mixture_end: Annotated[float, Field(ge=0, le=1)]
-    optimizer: Annotated[str, known_name("engine/optimizers/table.py:OPTIMIZERS")]
+    optimizer: Annotated[str, KnownName("engine/optimizers/table.py:OPTIMIZERS")]
     lr: Annotated[float, Field(ge=1e-8, le=100)]
     adamw_lr_ratio: Annotated[float, Field(ge=1e-4, le=1e4)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
@@ -48,7 +48,7 @@ class Train(Section):
     ema: Annotated[float, Field(ge=0, lt=1)]
     grad_clip: Annotated[float, Field(ge=0)]
     stop_if_diverged: bool
-    schedule: Annotated[str, known_name("engine/schedules.py:SCHEDULES")]
+    schedule: Annotated[str, KnownName("engine/schedules.py:SCHEDULES")]
     warmup_ratio: Annotated[float, Field(ge=0, le=1)]
     cooldown_ratio: Annotated[float, Field(ge=0, le=1)]
     min_lr_ratio: Annotated[float, Field(ge=0, le=1)]
@@ -67,7 +67,7 @@ class Train(Section):
     validation_examples: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")
-    def parts_fit(self) -> Train:
+    def sizes_fit(self) -> Train:
         for knob in ("init_from", "teacher"):
             named = os.path.relpath(getattr(self, knob) or ".")
             copy_it = "Copy it first: cp -r models/trained models/teacher"
@@ -76,47 +76,52 @@ class Train(Section):
             if named == "models":
                 raise problem(knob, f"'models' is the folder of all models; the last run's is models/trained. {copy_it}")
         if self.freeze and self.init_from == "data/none":
-            raise problem("freeze", "true, and train.init_from names no folder whose weights could stay as they are")
+            raise problem("freeze", "true needs pretrained weights: set train.init_from")
         if self.sampling == "epochs" and self.batch_start < 1:
-            raise problem("sampling", "'epochs' counts examples by steps of one size; it goes with batch_start 1.0 alone")
+            raise problem("sampling", "'epochs' needs batches of one size; set train.batch_start to 1.0")
         if self.batch_size % self.accumulation_steps:
-            raise problem("accumulation_steps", f"{self.accumulation_steps} does not divide batch_size {self.batch_size}")
+            near = divisor(self.batch_size, self.accumulation_steps)
+            raise problem(
+                "accumulation_steps", f"{self.accumulation_steps} does not divide batch_size {self.batch_size}; use {near}"
+            )
         if self.warmup_ratio + self.cooldown_ratio > 1 and self.schedule == "trapezoid":
             raise problem(
                 "cooldown_ratio",
-                f"warmup_ratio {self.warmup_ratio} + cooldown_ratio {self.cooldown_ratio} is more than 1, the whole training",
+                f"{self.cooldown_ratio} and warmup_ratio {self.warmup_ratio} sum to more than 1, the whole training;"
+                f" use at most {1 - self.warmup_ratio:g}",
             )
         if any(later <= earlier for earlier, later in zip(self.snapshots, self.snapshots[1:], strict=False)):
-            raise problem("snapshots", f"{self.snapshots} does not grow from each to the next")
+            raise problem("snapshots", f"{self.snapshots} is not increasing")
         return self
 
     @model_validator(mode="after")
     def schedule_has_what_it_needs(self) -> Train:
         if self.schedule == "one_cycle" and not 0 < self.warmup_ratio <= 0.5:
             raise problem(
-                "warmup_ratio", f"{self.warmup_ratio} is not above 0 and up to 0.5; one_cycle falls for as long as it climbs"
+                "warmup_ratio",
+                f"{self.warmup_ratio} is not above 0 and at most 0.5; one_cycle decays as long as it warms up",
             )
         if self.schedule == "inverse_sqrt" and not self.warmup_ratio:
-            raise problem("warmup_ratio", "0.0 leaves inverse_sqrt nothing to measure by; it falls from the end of the warm-up")
+            raise problem("warmup_ratio", "0.0 is too low: inverse_sqrt decays in units of its warm-up. Use more, such as 0.1")
         if self.schedule == "exponential" and self.warmup_ratio:
             raise problem(
                 "warmup_ratio",
-                f"{self.warmup_ratio} would climb before exponential does, which climbs from min_lr_ratio to lr itself",
+                f"{self.warmup_ratio} is not supported with exponential, which rises from min_lr_ratio itself; use 0",
             )
         if self.schedule == "exponential" and not self.min_lr_ratio:
             raise problem(
-                "min_lr_ratio", "0.0 is no rate to climb from by factors; exponential wants a small share, such as 1e-4"
+                "min_lr_ratio", "0.0 is too low: exponential multiplies its way up from it. Use a small share, such as 1e-4"
             )
         return self
 
     @model_validator(mode="after")
     def optimizer_has_what_it_needs(self) -> Train:
         if self.optimizer == "sgd" and self.nesterov and not self.momentum:
-            raise problem("nesterov", "true looks ahead along the momentum, and momentum is 0")
+            raise problem("nesterov", "true needs momentum above 0; set train.momentum, such as 0.9")
         if self.optimizer == "schedule_free" and not self.beta1:
-            raise problem("beta1", "0.0 takes gradients where the average has no part; schedule_free wants it above 0")
+            raise problem("beta1", "0.0 is too low: schedule_free needs beta1 above 0, such as 0.9")
         if self.optimizer == "schedule_free" and self.ema:
-            raise problem("ema", f"{self.ema} would average what schedule_free averages already; 0 would do")
+            raise problem("ema", f"{self.ema} is not supported with schedule_free, which averages the weights itself; use 0")
         if self.optimizer == "adafactor" and self.state_8bit:
-            raise problem("state_8bit", "true finds nothing to shorten in adafactor, which remembers a row and a column")
+            raise problem("state_8bit", "true is not supported with adafactor, whose state is already factored; use false")
         return self

@@ -11,26 +11,26 @@ import yaml
 
 from pipeline.params.errors import UserError
 
-MOST_BYTES = 1 << 22  # of a YAML file: a hundred times the longest of ours; each costs a microsecond
+MAX_BYTES = 1 << 22  # of a YAML file: a hundred times the longest in this project; each takes a microsecond
 
 
-MOST_NODES = 100_000  # of a YAML file, counting what an alias stands for as often as it is named
+MAX_NODES = 100_000  # of a YAML file, with aliases expanded
 
 
-DEEPEST = 64  # levels of brackets and indentation in YAML and JSON; Python's own limit would end in a traceback
+MAX_DEPTH = 64  # levels of nesting in YAML and JSON; Python's own limit would end in a traceback
 
 
-MOST_DIGITS = 100  # of a whole number; one of thousands can be read, but neither shown nor compared with a float
+MAX_DIGITS = 100  # of an integer; one of thousands can be read, but neither printed nor compared with a float
 
 
-class TooMuch(yaml.MarkedYAMLError):
-    """YAML that would cost much more time, memory or stack than its text is long."""
+class TooLarge(yaml.MarkedYAMLError):
+    """YAML that would take far more time, memory or stack than its length suggests."""
 
 
 class Yaml12Loader(yaml.SafeLoader):
-    """PyYAML with the scalars of YAML 1.2, as DVC reads them: 1e-3 is a number, `on` and `no` are text; no key twice.
+    """PyYAML with the scalars of YAML 1.2, as DVC reads them: 1e-3 is a number, `on` and `no` are text; no duplicate keys.
 
-    Deep nesting, long numbers and aliases of aliases are refused before anything is made of them (TooMuch).
+    Deep nesting, long numbers and exponential aliases raise TooLarge before any value is built.
     """
 
     def __init__(self, stream: str) -> None:
@@ -43,11 +43,11 @@ class Yaml12Loader(yaml.SafeLoader):
         is_alias = isinstance(event, yaml.AliasEvent)
         self._nodes += 1 + (self._sizes.get(event.anchor, 0) if is_alias else 0)
         if is_alias and event.anchor in self.anchors and event.anchor not in self._sizes:
-            raise TooMuch(None, None, f"*{event.anchor} stands inside what it names", event.start_mark)
-        if self._nodes > MOST_NODES:
-            raise TooMuch(None, None, f"more than {MOST_NODES:,} values, with what aliases stand for", event.start_mark)
-        if self._depth == DEEPEST:
-            raise TooMuch(None, None, f"more than {DEEPEST} levels of nesting", event.start_mark)
+            raise TooLarge(None, None, f"*{event.anchor} refers to a value that contains it", event.start_mark)
+        if self._nodes > MAX_NODES:
+            raise TooLarge(None, None, f"more than {MAX_NODES:,} values after aliases are expanded", event.start_mark)
+        if self._depth == MAX_DEPTH:
+            raise TooLarge(None, None, f"more than {MAX_DEPTH} levels of nesting", event.start_mark)
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
@@ -60,7 +60,7 @@ class Yaml12Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in words:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands here twice", key.start_mark)
+                    raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value}", key.start_mark)
                 words.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -88,8 +88,8 @@ def _mark(node: yaml.Node) -> Any:  # which types-PyYAML takes for two things
 
 def _integer(loader: yaml.SafeLoader | yaml.CSafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node)).replace("_", "")
-    if len(text) > MOST_DIGITS:
-        raise TooMuch(None, None, f"a whole number of {len(text):,} digits", _mark(node))
+    if len(text) > MAX_DIGITS:
+        raise TooLarge(None, None, f"an integer of {len(text):,} digits; at most {MAX_DIGITS} are read", _mark(node))
     return int(text, 0) if text.lstrip("-+")[:2] in ("0b", "0o", "0x") else int(text)
 
 
@@ -97,22 +97,23 @@ Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file under the rules that DVC reads it by.
+    """The content of a YAML file, read as DVC reads it.
 
     Raises:
         UserError: the file is missing, cannot be read, is too long, or is not YAML.
     """
     try:
-        if (size := path.stat().st_size) > MOST_BYTES:
-            raise UserError(f"{path}: has {size:,} bytes; a file of knobs has some {MOST_BYTES:,} at most")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise UserError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are read")
         return yaml.load(path.read_text(encoding="utf-8"), Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file here; run from the top folder of the project") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    # ValueError: not UTF-8, or a date or number that does not exist; the last two come of `!!bool x` and `!!timestamp x`.
+    # ValueError: not UTF-8, or an invalid date or number; the last two are raised for `!!bool x` and `!!timestamp x`.
     except (ValueError, yaml.YAMLError, KeyError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
-        what = "" if isinstance(error, TooMuch) else "this is no YAML: "
-        raise UserError(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
+        what = "" if isinstance(error, TooLarge) else "not YAML: "
+        misfit = "a value does not fit its tag" if isinstance(error, KeyError | AttributeError) else error
+        raise UserError(f"{where}: {what}{getattr(error, 'problem', None) or misfit}") from None

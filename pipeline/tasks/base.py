@@ -1,4 +1,4 @@
-"""A task: what the network is to learn, and how one knows how far it is. The loop knows no more than this."""
+"""The interface of a task (data, network, loss), which is all that the training loop knows of it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from pipeline.networks.dropout import DropoutState
 
 Unit = Literal["tokens", "examples"]
-"""What is counted and told one by one: the ids of a text, or whole texts and images."""
+"""What a target is: the next id of a text, or the class of a whole text or image."""
 
-IGNORED = -1  # a target that is no target: padding
+IGNORED = -1  # the target of padding, which the loss leaves out
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What data/tokens asks of a network: how many ids it reads, or how large images, and between which classes it tells.
+    """What data/tokens requires of a network: its vocabulary or image size, and its classes.
 
     Attributes:
-        vocabulary: different ids; 0 where there are none.
-        classes: their names; () where what is told is the next id.
-        image: height, width, channels; () where there are none.
+        vocabulary: the number of ids; 0 for images.
+        classes: their names; () for a language model.
+        image: height, width, channels; () for texts.
     """
 
     vocabulary: int = 0
@@ -36,7 +36,7 @@ class Shape:
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Shape:
-        """As meta.json of data/tokens has it, and model.json."""
+        """From the content of meta.json of data/tokens, or of model.json."""
         return cls(int(content.get("vocabulary", 0)), tuple(content.get("classes", ())), tuple(content.get("image", ())))
 
     def as_json(self) -> dict[str, Any]:
@@ -45,51 +45,53 @@ class Shape:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some examples: what the network sees and what it should have said. A target of IGNORED counts nowhere.
+    """Examples: inputs and targets. Targets of IGNORED do not count.
 
     Attributes:
-        others: of blended examples, what the other of each pair should have said; `shares` is its share, 0 .. 1. None where
-            no example is blended.
+        inputs: ids [B, T], or images [B, H, W, C].
+        targets: ids [B, T], or classes [B].
+        mixup_targets: the targets of the second example of each mixed pair; None without mixup.
+        mixup_shares: the share of the second example, 0 .. 1; None without mixup.
     """
 
     inputs: Tensor
     targets: Tensor
-    others: Tensor | None = None
-    shares: Tensor | None = None
+    mixup_targets: Tensor | None = None
+    mixup_shares: Tensor | None = None
 
     @property
     def count(self) -> int:
-        """How many targets count."""
+        """The number of targets that count."""
         return int((self.targets != IGNORED).sum())
 
     def part(self, rows: slice) -> Batch:
         """Some of the examples."""
-        return self._each(lambda tensor: tensor[rows])
+        return self._map(lambda tensor: tensor[rows])
 
     def pinned(self) -> Batch:
-        """The same examples in memory that a device can fetch them from by itself."""
-        return self._each(Tensor.pin_memory)
+        """The same examples in pinned memory."""
+        return self._map(Tensor.pin_memory)
 
     def to(self, device: torch.device) -> Batch:
         """The same examples on a device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        others, shares = (None if tensor is None else change(tensor) for tensor in (self.others, self.shares))
-        return Batch(change(self.inputs), change(self.targets), others, shares)
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        mixup = (None if tensor is None else change(tensor) for tensor in (self.mixup_targets, self.mixup_shares))
+        return Batch(change(self.inputs), change(self.targets), *mixup)
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A sum and a count, so that whoever adds up parts of any size divides once, by the whole.
+    """A summed loss and its count, so that micro-batches of any size can be added up and divided once.
 
     Attributes:
-        total: nats, summed over the targets that count.
-        count: how many they are.
-        correct: how many of them were the network's first choice; not counted in training, where nobody asks for it
-            and it would cost another pass over the logits.
-        objective: what training follows instead of `total`, where that is another sum (label smoothing, a teacher); None
-            where it is `total` itself. Logs and scores always show `total`, so that they stay comparable.
+        total: cross-entropy in nats, summed over the targets that count.
+        count: the number of those targets.
+        correct: for how many of them the largest logit is right; None in training, where it is not used and would cost
+            another pass over the logits.
+        objective: what training minimizes instead of `total`, if it is another sum (label smoothing, distillation); None if
+            it is `total`. Logs and scores always show `total`, so that they stay comparable.
     """
 
     total: Float[Tensor, ""]
@@ -99,18 +101,18 @@ class Loss:
 
     @property
     def minimized(self) -> Float[Tensor, ""]:
-        """The sum whose gradient moves the weights."""
+        """The sum that training minimizes."""
         return self.total if self.objective is None else self.objective
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Of what the training data consists, in the order in which it lies: documents, or pieces of long ones.
+    """The parts of the training data in their order: documents, or pieces of long ones.
 
     Attributes:
         sizes: tokens of each.
-        difficulty: the larger, the harder; only their order counts.
-        source: which data set of a mixture each comes from, 0 or 1, all of the first before all of the second.
+        difficulty: larger is harder; only the order matters.
+        source: the data set of a mixture that each comes from, 0 or 1; all of the first before all of the second.
     """
 
     sizes: Int[np.ndarray, " P"]
@@ -119,34 +121,34 @@ class Parts:
 
     @property
     def mixed(self) -> bool:
-        """Whether there are two data sets."""
+        """Whether the data is a mixture of two data sets."""
         return bool(self.source[-1] > 0)
 
     @cached_property
-    def begins(self) -> Int[np.ndarray, " P"]:
-        """Where each begins, tokens from the beginning of the first."""
+    def starts(self) -> Int[np.ndarray, " P"]:
+        """The offset of each part in tokens."""
         return np.cumsum(self.sizes) - self.sizes
 
     @cached_property
-    def of_sources(self) -> Int[np.ndarray, " S"]:
-        """Tokens of each data set."""
+    def tokens_per_source(self) -> Int[np.ndarray, " S"]:
+        """The number of tokens of each data set."""
         return np.bincount(self.source, weights=self.sizes).astype(np.int64)
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> Parts:
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> Parts:
         """Some of the parts."""
         return Parts(self.sizes[chosen], self.difficulty[chosen], self.source[chosen])
 
 
 @runtime_checkable
 class Task(Protocol):
-    """Data, network and loss of one kind of learning."""
+    """Data, network and loss of one kind of task."""
 
     @property
     def unit(self) -> Unit:
         """What a target is, in the plural."""
 
     def __hash__(self) -> int:
-        """By who it is, so that what was worked out for it can be kept."""
+        """By identity, so that results for a task can be cached."""
 
     @property
     def length(self) -> int:
@@ -154,25 +156,25 @@ class Task(Protocol):
 
     @property
     def uniform_loss(self) -> float:
-        """The loss of blind guessing, nats a target."""
+        """The loss of uniform guessing, nats per target."""
 
     def parts(self) -> Parts:
-        """Of what the training data consists."""
+        """The parts of the training data."""
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> Task:
-        """The same task, with the training data cut down to some of its parts."""
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> Task:
+        """The same task with some parts of its training data only."""
 
     def build(self, generator: torch.Generator) -> nn.Module:
-        """A fresh network, its weights drawn by the generator."""
+        """A network with initial weights drawn by the generator."""
 
     def size(self, split: str) -> int:
-        """How many examples a split has: for training all that may be drawn, for the others a cover of the whole split."""
+        """The number of examples of a split: for training all that may be drawn; others are covered once."""
 
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
-        """The examples of a split with these numbers (0 .. size - 1); of the training split also shorter ones."""
+        """The examples of a split with these indices (0 .. size - 1); those of the training split may be shortened."""
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        """A batch of training examples, changed at random where their meaning stays (augmentation), if there are such."""
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """A batch of training examples after random augmentation, if the task has any."""
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
-        """The network's loss on a batch: with noise as in training, without as in use."""
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
+        """The loss of a network on a batch: in training mode with a `dropout_state`, else in evaluation mode."""

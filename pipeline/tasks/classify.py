@@ -1,4 +1,4 @@
-"""Classification of texts: of which class is each?"""
+"""The classification task for texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int, Integer
 from torch import nn
 
-from pipeline.arrays import check_below, memory_mapped, parts_in
+from pipeline.arrays import check_below, load_parts, memory_mapped
 from pipeline.artifacts.paths import labels_of, meta_of, tokens_of
 from pipeline.artifacts.reading import read_json
 from pipeline.networks.classifier import PADDING, Classifier
@@ -22,22 +22,22 @@ from pipeline.params.model import Model
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective
 
-WIDTHS = 8  # a batch is as long as its longest text, in steps of so many tokens, so that shapes seldom change
+LENGTH_STEP = 8  # tokens: batches are as long as their longest text, rounded up to this, so that shapes seldom change
 
 
-def padded(size: int, room: int) -> int:
-    """The places of a batch whose longest text has so many tokens, `room` at most."""
-    return min(-(-size // WIDTHS) * WIDTHS, room)
+def padded_length(size: int, limit: int) -> int:
+    """The length of a batch whose longest text has `size` tokens: at most `limit`."""
+    return min(-(-size // LENGTH_STEP) * LENGTH_STEP, limit)
 
 
 class Classification:
-    """Texts of ids, each with a class. Of a text longer than the context the beginning is read.
+    """Texts with a class each; texts longer than the context are truncated.
 
     Args:
-        tokens: the folder that the stage tokenize leaves.
+        tokens: the folder that the stage tokenize writes.
         model: the knobs of the network, its `context_length` among them.
-        shape: of what is in that folder.
-        objective: what training follows.
+        shape: of the data in that folder.
+        objective: what training minimizes.
     """
 
     unit: ClassVar[Unit] = "examples"
@@ -57,7 +57,7 @@ class Classification:
         return math.log(len(self.shape.classes))
 
     def texts(self, split: str) -> tuple[np.ndarray, Int[np.ndarray, " _"], Integer[np.ndarray, " N"]]:
-        """(all ids of a split, where each text begins with the end of the last, the label of each), read when first wanted.
+        """(all ids of a split, the offsets of its texts and the end of the last, the labels), memory-mapped at first use.
 
         Raises:
             UserError: the files do not belong together.
@@ -68,7 +68,8 @@ class Classification:
             ends = np.flatnonzero(ids == end) + 1
             if len(ends) != len(labels):
                 raise UserError(
-                    f"{labels_of(self.tokens, split)}: {len(labels)} labels for {len(ends)} texts; `dvc repro` makes both anew"
+                    f"{labels_of(self.tokens, split)}: {len(labels)} labels for {len(ends)} texts;"
+                    " run `dvc repro` to create both again"
                 )
             check_below(tokens_of(self.tokens, split), ids, self.shape.vocabulary, "ids")
             check_below(labels_of(self.tokens, split), labels, len(self.shape.classes), "classes")
@@ -76,18 +77,18 @@ class Classification:
         return self._opened[split]
 
     def parts(self) -> Parts:
-        """The texts; each as hard as the piece that it begins with."""
+        """The texts, each with the difficulty of its first part."""
         if self._parts is None:
             ids, bounds, _ = self.texts("train")
-            listed = parts_in(self.tokens, len(ids))
+            listed = load_parts(self.tokens, len(ids))
             begins = listed[np.searchsorted(listed["end"], bounds[:-1], side="right")]
             self._parts = Parts(np.minimum(np.diff(bounds), self.length), begins["difficulty"], begins["source"])
         return self._parts
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> Classification:
-        assert self._chosen is None, "parts are chosen of the whole split"
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> Classification:
+        assert self._chosen is None, "a subset is taken of the whole split"
         other = copy(self)
-        other._chosen, other._parts = np.flatnonzero(chosen), self.parts().among(chosen)
+        other._chosen, other._parts = np.flatnonzero(chosen), self.parts().subset(chosen)
         return other
 
     def build(self, generator: torch.Generator) -> Classifier:
@@ -102,17 +103,17 @@ class Classification:
         ids, bounds, labels = self.texts(split)
         if self._chosen is not None and split == "train":
             rows = self._chosen[rows]
-        room = length or self.length
-        starts, sizes = bounds[rows], np.minimum(bounds[rows + 1] - bounds[rows], room)
-        places = np.arange(padded(int(sizes.max()), room))
-        inside = places < sizes[:, None]
-        windows = np.where(inside, ids[np.where(inside, starts[:, None] + places, 0)].astype(np.int64), PADDING)
+        limit = length or self.length
+        starts, sizes = bounds[rows], np.minimum(bounds[rows + 1] - bounds[rows], limit)
+        positions = np.arange(padded_length(int(sizes.max()), limit))
+        inside = positions < sizes[:, None]
+        windows = np.where(inside, ids[np.where(inside, starts[:, None] + positions, 0)].astype(np.int64), PADDING)
         return Batch(torch.from_numpy(windows), torch.from_numpy(labels[rows].astype(np.int64)))
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
-        training, teacher = noise is not None, self.objective.teacher
-        taught = teacher.says(batch.inputs) if teacher and training else None
-        return self.objective.loss(model(batch.inputs, noise), batch.targets, training, taught)
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
+        training, teacher = dropout_state is not None, self.objective.teacher
+        teacher_logits = teacher.class_logits(batch.inputs) if teacher and training else None
+        return self.objective.loss(model(batch.inputs, dropout_state), batch.targets, training, teacher_logits)

@@ -1,4 +1,4 @@
-"""Language modelling: say the token that follows."""
+"""The language-modelling task: predict the next token."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from pipeline.arrays import check_below, memory_mapped, parts_in
+from pipeline.arrays import check_below, load_parts, memory_mapped
 from pipeline.artifacts.paths import tokens_of
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
@@ -23,11 +23,11 @@ from pipeline.tasks.objective import PLAIN, Objective, Teacher, in_chunks
 
 
 class Excerpt:
-    """Some parts of a stream, one after another, as a stream of its own.
+    """Some parts of a token stream, concatenated.
 
     Args:
         sizes: tokens of every part of the stream.
-        chosen: which of them.
+        chosen: which parts to keep.
     """
 
     def __init__(self, sizes: Int[np.ndarray, " P"], chosen: Bool[np.ndarray, " P"]) -> None:
@@ -35,22 +35,22 @@ class Excerpt:
         self._shifts = np.cumsum(sizes)[chosen] - self._ends
         self.tokens = int(self._ends[-1])
 
-    def places(self, places: Int[np.ndarray, "B T"]) -> Int[np.ndarray, "B T"]:
-        """Where in the whole stream the places of the excerpt are."""
-        return places + self._shifts[np.searchsorted(self._ends, places, side="right")]
+    def positions(self, positions: Int[np.ndarray, "B T"]) -> Int[np.ndarray, "B T"]:
+        """Positions in the whole stream, from positions in the excerpt."""
+        return positions + self._shifts[np.searchsorted(self._ends, positions, side="right")]
 
 
 class LanguageModelling:
-    """Windows of a flat stream of ids, each id to be told from those before it in its window.
+    """Windows of a stream of ids, each id predicted from those before it in its window.
 
-    In training a window may start at any token, of the whole split or of an excerpt. A held-out split is covered by windows
-    that do not overlap, so that every token but the first is predicted once; the last window may be shorter.
+    Training windows may start at any token, of the whole split or of an excerpt. A held-out split is covered by windows that
+    do not overlap, so that every token but the first is predicted once; the last window may be shorter.
 
     Args:
-        tokens: the folder that the stage tokenize leaves.
+        tokens: the folder that the stage tokenize writes.
         model: the knobs of the network, its `context_length` among them.
-        shape: of what is in that folder.
-        objective: what training follows.
+        shape: of the data in that folder.
+        objective: what training minimizes.
     """
 
     unit: ClassVar[Unit] = "tokens"
@@ -71,18 +71,18 @@ class LanguageModelling:
 
     def parts(self) -> Parts:
         if self._parts is None:
-            listed = parts_in(self.tokens, len(self.ids("train")))
+            listed = load_parts(self.tokens, len(self.ids("train")))
             self._parts = Parts(np.diff(listed["end"], prepend=0), listed["difficulty"], listed["source"])
         return self._parts
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> LanguageModelling:
-        assert self._excerpt is None, "parts are chosen of the whole split"
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> LanguageModelling:
+        assert self._excerpt is None, "a subset is taken of the whole split"
         other = copy(self)
-        other._excerpt, other._parts = Excerpt(self.parts().sizes, chosen), self.parts().among(chosen)
+        other._excerpt, other._parts = Excerpt(self.parts().sizes, chosen), self.parts().subset(chosen)
         return other
 
     def ids(self, split: str) -> np.ndarray:
-        """The stream of a split, memory-mapped when it is first wanted: who only samples needs none.
+        """The ids of a split, memory-mapped at first use.
 
         Raises:
             UserError: it is missing, damaged, or shorter than the context.
@@ -92,7 +92,7 @@ class LanguageModelling:
             if len(ids) <= length:
                 raise UserError(
                     f"model.context_length: {length} is too long for the split {split}, which has {len(ids)} tokens;"
-                    " turn it down"
+                    f" use at most {len(ids) - 1}"
                 )
             check_below(tokens_of(self.tokens, split), ids, self.vocabulary, "ids")
             self._opened[split] = ids
@@ -112,34 +112,40 @@ class LanguageModelling:
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         assert length is None or split == "train", "held-out windows are whole"
         starts = rows if split == "train" else rows * self.length
-        places, count = starts[:, None] + np.arange((length or self.length) + 1), self._count(split)
-        inside = np.minimum(places, count - 1)
+        positions, count = starts[:, None] + np.arange((length or self.length) + 1), self._count(split)
+        inside = np.minimum(positions, count - 1)
         if self._excerpt and split == "train":
-            inside = self._excerpt.places(inside)
+            inside = self._excerpt.positions(inside)
         windows = torch.from_numpy(self.ids(split)[inside].astype(np.int64))
         targets = windows[:, 1:].clone()
-        targets[torch.from_numpy(places[:, 1:] >= count)] = IGNORED
+        targets[torch.from_numpy(positions[:, 1:] >= count)] = IGNORED
         return Batch(windows[:, :-1], targets)
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
-        targets, training = batch.targets.flatten(), noise is not None
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
+        targets, training = batch.targets.flatten(), dropout_state is not None
         teacher = self.objective.teacher if training else None
-        asked = (teacher, teacher.features(batch.inputs)) if teacher else None
+        taught = (teacher, teacher.features(batch.inputs)) if teacher else None
         if not self.objective.loss_chunk:
-            return self._of_logits(model(batch.inputs, noise).flatten(0, 1), targets, training, asked, slice(None))
-        assert isinstance(model, GPT), "the logits of features are taken in pieces"
+            return self._of_logits(model(batch.inputs, dropout_state).flatten(0, 1), targets, training, taught, slice(None))
+        assert isinstance(model, GPT), "logits in chunks need a GPT"
 
-        def piece(features: Tensor, rows: slice) -> Loss:
-            return self._of_logits(model.logits(features), targets[rows], training, asked, rows)
+        def chunk_loss(features: Tensor, rows: slice) -> Loss:
+            return self._of_logits(model.logits(features), targets[rows], training, taught, rows)
 
-        return in_chunks(piece, model.features(batch.inputs, noise).flatten(0, 1), self.objective.loss_chunk, model)
+        return in_chunks(
+            chunk_loss, model.features(batch.inputs, dropout_state).flatten(0, 1), self.objective.loss_chunk, model
+        )
 
     def _of_logits(
-        self, logits: Tensor, targets: Tensor, training: bool, asked: tuple[Teacher, Tensor] | None, rows: slice
+        self, logits: Tensor, targets: Tensor, training: bool, taught: tuple[Teacher, Tensor] | None, rows: slice
     ) -> Loss:
-        """The loss of the logits in some rows; beside those that the teacher, who was asked, has for them."""
-        taught = asked[0].logits(asked[1][rows]) if asked else None
-        return self.objective.loss(logits, targets, training, taught)
+        """The loss of the logits in some rows, with the teacher's logits for those rows.
+
+        Args:
+            taught: the teacher, and its features for all rows.
+        """
+        teacher_logits = taught[0].logits(taught[1][rows]) if taught else None
+        return self.objective.loss(logits, targets, training, teacher_logits)

@@ -1,4 +1,4 @@
-"""What model.json says of a network, checked before anything is built by it: the folder may come from anywhere."""
+"""The description of a network in model.json, validated before anything is built from it: the folder may come from anywhere."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.names import suggest
 from pipeline.params.parse import parse
-from pipeline.params.renamed import of_today
-from pipeline.params.schema import LABELLED, READ, SEEN
+from pipeline.params.renamed import with_new_names
+from pipeline.params.schema import IMAGES, LABELLED, TEXTS
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
 
-MOST_IDS = 1 << 24  # of a vocabulary: Unicode has a fifteenth of that
-MOST_PIXELS = 1 << 14  # from edge to edge
+MAX_VOCABULARY = 1 << 24  # far more than Unicode has
+MAX_PIXELS = 1 << 14  # of a side of an image
 
 
 @dataclass(frozen=True)
-class Described:
-    """A network as its folder describes it.
+class ModelDescription:
+    """The content of model.json.
 
     Attributes:
         task: its kind, an entry of TASKS.
-        tokenizer, sha256: checksums of what it was trained to read, and of its weights.
+        tokenizer: the checksum of its tokenizer (of images, of their scale and size).
+        sha256: the checksum of its weights.
         about: all of the file.
     """
 
@@ -40,18 +41,18 @@ class Described:
     about: dict[str, Any]
 
 
-def described(folder: Path) -> Described:
-    """The network that a folder's model.json describes.
+def read_description(folder: Path) -> ModelDescription:
+    """Read and validate the model.json of a folder.
 
     Raises:
-        UserError: with one line for each thing that is missing or cannot be.
+        UserError: with one line for each value that is missing or invalid.
     """
     file = folder / "model.json"
-    about = of_today(read_json(file, "task", "model", "tokenizer", "sha256"))
+    about = with_new_names(read_json(file, "task", "model", "tokenizer", "sha256"))
     if problems := [f"{file}: {line}" for line in _problems(about)]:
         raise UserError(*problems)
     model = parse(Model, about["model"], (str(file), "model"))
-    return Described(about["task"], model, Shape.of(about), about["tokenizer"], about["sha256"], about)
+    return ModelDescription(about["task"], model, Shape.of(about), about["tokenizer"], about["sha256"], about)
 
 
 def _problems(about: dict[str, Any]) -> Iterator[str]:
@@ -59,28 +60,28 @@ def _problems(about: dict[str, Any]) -> Iterator[str]:
     classes, image = about.get("classes", []), about.get("image", [])
     if not (isinstance(task, str) and task in TASKS):
         yield f"task: there is no {task!r:.60}. {suggest(str(task)[:60], tuple(TASKS))}"
-    if not _is_number(vocabulary, 0, MOST_IDS):
-        yield f"vocabulary: {vocabulary!r:.60} is not a whole number from 0 to {MOST_IDS:,}"
+    if not _is_integer(vocabulary, 0, MAX_VOCABULARY):
+        yield f"vocabulary: {vocabulary!r:.60} is not an integer from 0 to {MAX_VOCABULARY:,}"
     if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         yield f"classes: {classes!r:.60} is not a list of names"
-    if not (isinstance(image, list) and len(image) in (0, 3) and all(_is_number(side, 1, MOST_PIXELS) for side in image)):
+    if not (isinstance(image, list) and len(image) in (0, 3) and all(_is_integer(side, 1, MAX_PIXELS) for side in image)):
         yield f"image: {image!r:.60} is not height, width and channels"
-    for name, there, kinds in (("vocabulary", vocabulary, READ), ("classes", classes, LABELLED), ("image", image, SEEN)):
-        if task in kinds and not there:
-            yield f"{name}: {there!r} is nothing, and a model of task.kind {task} has some"
+    for name, value, kinds in (("vocabulary", vocabulary, TEXTS), ("classes", classes, LABELLED), ("image", image, IMAGES)):
+        if task in kinds and not value:
+            yield f"{name}: {value!r} is empty, but a model of task.kind {task} needs it"
     for name in ("model", "train"):
         if not isinstance(about.get(name, {}), dict):
             yield f"{name}: {about[name]!r:.60} is not a section of knobs"
     for name in ("tokenizer", "sha256"):
         if not is_sha256(about[name]):
             yield f"{name}: {about[name]!r:.60} is not 64 hexadecimal digits"
-    if not _is_number(about.get("step", 0), 0, 1 << 62):
-        yield f"step: {about['step']!r:.60} is not a whole number from 0 on"
+    if not _is_integer(about.get("step", 0), 0, 1 << 62):
+        yield f"step: {about['step']!r:.60} is not an integer >= 0"
 
 
 def is_sha256(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
-def _is_number(value: Any, least: int, most: int) -> bool:
-    return type(value) is int and least <= value <= most
+def _is_integer(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high

@@ -1,4 +1,4 @@
-"""What training follows beyond the plain cross-entropy, and both of them in pieces where the logits are too many to hold."""
+"""The training objective: cross-entropy with label smoothing, z-loss, class weights, mixup, distillation; logits in chunks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from torch.autograd.function import once_differentiable
 
 from pipeline.networks.transformer import GPT
 from pipeline.params.training import Train
-from pipeline.tasks.augmentation import AS_THEY_ARE, Variation
+from pipeline.tasks.augmentation import NO_AUGMENTATION, Augmentation
 from pipeline.tasks.base import IGNORED, Loss
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A model whose answers are learned beside the text's: softened, so that what it takes for unlikely says something too.
+    """The teacher of a knowledge distillation: the student also learns its softened output distribution.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
 
     Attributes:
-        network: reads the same data; none of its weights wants a gradient.
-        weight: its share in what is followed, the text's being the rest.
-        temperature: divides the logits of both. Gradients shrink by its square, by which the loss is multiplied.
+        network: reads the same data; frozen.
+        weight: of its loss, 0 .. 1; that of the targets has the rest.
+        temperature: divides the logits of both. Gradients shrink by its square, so the loss is multiplied by it.
     """
 
     network: nn.Module
@@ -36,13 +36,13 @@ class Teacher:
     temperature: float
 
     @torch.no_grad()
-    def says(self, inputs: Tensor) -> Float[Tensor, "B K"]:
-        """Of whole examples the logits of each class."""
+    def class_logits(self, inputs: Tensor) -> Float[Tensor, "B K"]:
+        """Its logits for whole examples."""
         return self.network(inputs)
 
     @torch.no_grad()
     def features(self, inputs: Int[Tensor, "B T"]) -> Float[Tensor, "N D"]:
-        """Of texts what its head reads, so that its logits, too, may be taken in pieces."""
+        """The features that its head reads, so that its logits can be computed in chunks too."""
         assert isinstance(self.network, GPT)
         return self.network.features(inputs).flatten(0, 1)
 
@@ -52,49 +52,48 @@ class Teacher:
         return self.network.logits(features)
 
     def loss(
-        self, logits: Float[Tensor, "N V"], taught: Float[Tensor, "N V"], counted: Bool[Tensor, " N"]
+        self, logits: Float[Tensor, "N V"], teacher_logits: Float[Tensor, "N V"], mask: Bool[Tensor, " N"]
     ) -> Float[Tensor, ""]:
-        """How far the student's softened answers are from the teacher's: KL divergence, summed over the targets that count."""
+        """KL(teacher ‖ student) of the softened distributions, times temperature², summed over the targets that count."""
         student = (logits / self.temperature).log_softmax(dim=-1)
-        teacher = (taught.to(logits.dtype) / self.temperature).log_softmax(dim=-1)
-        apart = F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=-1)
-        return self.temperature**2 * (apart * counted).sum()
+        teacher = (teacher_logits.to(logits.dtype) / self.temperature).log_softmax(dim=-1)
+        divergence = F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=-1)
+        return self.temperature**2 * (divergence * mask).sum()
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is followed beside the cross-entropy while training, and how much of it is computed at a time.
+    """What training minimizes, and how many logits are computed at a time.
 
     Attributes:
-        label_smoothing: share of each target that is spread evenly over the whole vocabulary.
+        label_smoothing: share of each target that is spread uniformly over the vocabulary.
             Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015.
-        z_loss: weight of log² Z, which holds the softmax's denominator near 1 and the logits from drifting.
+        z_loss: weight of log² Z, where Z is the denominator of the softmax; keeps logits from drifting.
             Source: Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022.
         loss_chunk: targets whose logits exist at the same time; 0 = all. Changes nothing beyond rounding.
-        teacher: who is asked what it would say.
-        squares: not the cross-entropy is followed, but the squared distance of the outputs to 1 for the class and 0 for the
-            others, a mean over the classes.
-        class_weights: how much each class weighs; empty = all alike. Over the training split their mean is 1.
-        variation: how images are changed while training.
+        teacher: for distillation; None = no distillation.
+        squared_error: minimize the mean over classes of the squared distance to the one-hot target, not the cross-entropy.
+        class_weights: the weight of each class; empty = all equal. Their mean over the training split is 1.
+        augmentation: of images, in training.
     """
 
     label_smoothing: float = 0.0
     z_loss: float = 0.0
     loss_chunk: int = 0
     teacher: Teacher | None = None
-    squares: bool = False
+    squared_error: bool = False
     class_weights: tuple[float, ...] = ()
-    variation: Variation = AS_THEY_ARE
+    augmentation: Augmentation = NO_AUGMENTATION
 
     @classmethod
-    def of(cls, train: Train, **more: Any) -> Objective:
-        """What the knobs say; `more` is what they alone do not tell (class weights, the teacher, pieces)."""
-        variation = Variation(train.shift, train.flip, train.cutout, train.mixup)
-        return cls(train.label_smoothing, train.z_loss, squares=train.loss == "mse", variation=variation, **more)
+    def of(cls, train: Train, **others: Any) -> Objective:
+        """The objective that the knobs describe; `others` are the attributes that depend on more than them."""
+        augmentation = Augmentation(train.shift, train.flip, train.cutout, train.mixup)
+        return cls(train.label_smoothing, train.z_loss, squared_error=train.loss == "mse", augmentation=augmentation, **others)
 
     @property
     def plain(self) -> Objective:
-        """The cross-entropy alone, computed in as many pieces: what is measured, not followed."""
+        """The cross-entropy alone, with the same chunks: for evaluation."""
         return replace(PLAIN, loss_chunk=self.loss_chunk)
 
     def loss(
@@ -102,48 +101,48 @@ class Objective:
         logits: Float[Tensor, "N V"],
         targets: Int[Tensor, " N"],
         training: bool,
-        taught: Float[Tensor, "N V"] | None = None,
-        blended: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
+        teacher_logits: Float[Tensor, "N V"] | None = None,
+        mixup: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
     ) -> Loss:
-        """The loss of some logits; what is added to the plain one only in training, what was right only outside it.
+        """The loss of some logits: with an `objective` in training, with `correct` outside of it.
 
         Args:
-            taught: the teacher's logits, where there is one.
-            blended: of blended examples, the targets of the others and their shares.
+            teacher_logits: those of the teacher, if there is one.
+            mixup: of mixed examples, the second targets and their shares.
         """
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        adds = training and (self != self.plain or blended is not None)
-        # What is only shown needs no gradient, and so keeps no copy of the logits.
-        total = _cross_entropy(logits.detach() if adds else logits, targets, blended)
+        has_objective = training and (self != self.plain or mixup is not None)
+        # A loss that is only logged needs no gradient, and so no copy of the logits.
+        total = _cross_entropy(logits.detach() if has_objective else logits, targets, mixup)
         correct = None if training else (logits.argmax(dim=-1) == targets).sum()
-        followed = self._followed(logits, targets, taught, blended) if adds else None
-        return Loss(total, (targets != IGNORED).sum(), correct, followed)
+        objective = self._training_loss(logits, targets, teacher_logits, mixup) if has_objective else None
+        return Loss(total, (targets != IGNORED).sum(), correct, objective)
 
-    def _followed(
+    def _training_loss(
         self,
         logits: Float[Tensor, "N V"],
         targets: Int[Tensor, " N"],
-        taught: Float[Tensor, "N V"] | None,
-        blended: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None,
+        teacher_logits: Float[Tensor, "N V"] | None,
+        mixup: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None,
     ) -> Float[Tensor, ""]:
-        if blended is None:
-            followed = self._told(logits, targets).sum()
+        if mixup is None:
+            minimized = self._costs(logits, targets).sum()
         else:
-            others, shares = blended
-            followed = ((1 - shares) * self._told(logits, targets) + shares * self._told(logits, others)).sum()
+            others, shares = mixup
+            minimized = ((1 - shares) * self._costs(logits, targets) + shares * self._costs(logits, others)).sum()
         if self.teacher:
-            assert taught is not None, "a teacher was not asked"
-            told = self.teacher.loss(logits, taught, targets != IGNORED)
-            followed = (1 - self.teacher.weight) * followed + self.teacher.weight * told
+            assert teacher_logits is not None, "the logits of the teacher are missing"
+            distilled = self.teacher.loss(logits, teacher_logits, targets != IGNORED)
+            minimized = (1 - self.teacher.weight) * minimized + self.teacher.weight * distilled
         if self.z_loss:
             squares = logits.logsumexp(dim=-1).square()
-            followed = followed + self.z_loss * squares.masked_fill(targets == IGNORED, 0).sum()
-        return followed
+            minimized = minimized + self.z_loss * squares.masked_fill(targets == IGNORED, 0).sum()
+        return minimized
 
-    def _told(self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-        """What each target costs."""
-        if self.squares:
-            costs = _squares(logits, targets)
+    def _costs(self, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """The loss of each target."""
+        if self.squared_error:
+            costs = _squared_error(logits, targets)
         else:
             smoothing = self.label_smoothing
             costs = F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
@@ -153,8 +152,9 @@ class Objective:
 
 
 def class_weights(labels: Integer[np.ndarray, " N"]) -> tuple[float, ...]:
-    """What an example of each class weighs: n / (classes that occur * examples of it), so that each class weighs as much as
-    any other, and an example 1 on average.
+    """The weight of an example of each class: n / (number of classes that occur * examples of the class).
+
+    All classes together then have the same weight, and an example weighs 1 on average.
 
     Source: King and Zeng, "Logistic Regression in Rare Events Data", 2001.
     """
@@ -162,47 +162,47 @@ def class_weights(labels: Integer[np.ndarray, " N"]) -> tuple[float, ...]:
     return tuple(float(weight) for weight in len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))
 
 
-def _squares(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-    wanted = F.one_hot(targets.clamp(min=0), logits.shape[-1]).to(logits.dtype)
-    return (logits - wanted).square().mean(dim=-1).masked_fill(targets == IGNORED, 0)
+def _squared_error(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+    one_hot = F.one_hot(targets.clamp(min=0), logits.shape[-1]).to(logits.dtype)
+    return (logits - one_hot).square().mean(dim=-1).masked_fill(targets == IGNORED, 0)
 
 
 def _cross_entropy(
     logits: Float[Tensor, "N V"],
     targets: Int[Tensor, " N"],
-    blended: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
+    mixup: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
 ) -> Float[Tensor, ""]:
-    """The plain loss. Of two that are blended each is told for its share: who hears of one alone cannot tell how much of it
-    is there, and would look worse than a blind guess.
+    """The cross-entropy, summed. With mixup both targets count by their shares; with the first alone a well calibrated
+    network would look worse than uniform guessing.
     """
-    if blended is None:
+    if mixup is None:
         return F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
-    others, shares = blended
-    told, other = (F.cross_entropy(logits, each, reduction="none", ignore_index=IGNORED) for each in (targets, others))
-    return ((1 - shares) * told + shares * other).sum()
+    others, shares = mixup
+    first, second = (F.cross_entropy(logits, each, reduction="none", ignore_index=IGNORED) for each in (targets, others))
+    return ((1 - shares) * first + shares * second).sum()
 
 
 PLAIN = Objective()
 
-Piece = Callable[[Float[Tensor, "n D"], slice], Loss]  # the loss of some of the features, which are those in these rows
+ChunkLoss = Callable[[Float[Tensor, "n D"], slice], Loss]  # (some of the features, their rows) -> their loss
 
 
-def in_chunks(piece: Piece, features: Float[Tensor, "N D"], size: int, model: nn.Module) -> Loss:
-    """The sum of the losses of the features, so many at a time: their logits are made, used and freed one after another.
+def in_chunks(chunk_loss: ChunkLoss, features: Float[Tensor, "N D"], size: int, model: nn.Module) -> Loss:
+    """The loss of all features in chunks of `size`: the logits of a chunk are computed, used and freed before the next.
 
-    The gradient of a piece is computed along with it, while its logits are there, so that backward has only to hand it on;
-    nothing is computed twice.
+    The gradient of a chunk is computed with it, while its logits exist, and `backward` passes it on; nothing is computed
+    twice.
 
     Source: Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", 2024 (never holding the logits); Hsu et al.,
     "Liger Kernel: Efficient Triton Kernels for LLM Training", 2024 (the gradient in the forward pass).
     """
-    pieces = [slice(first, first + size) for first in range(0, len(features), size)]
+    chunks = [slice(first, first + size) for first in range(0, len(features), size)]
     if not torch.is_grad_enabled():
-        return _sum([piece(features[rows], rows) for rows in pieces])
+        return _sum([chunk_loss(features[rows], rows) for rows in chunks])
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     losses: list[Loss] = []
-    followed: Tensor = _Pieces.apply(piece, pieces, losses, features, *weights)  # type: ignore[no-untyped-call]
-    return replace(_sum(losses), objective=followed)
+    minimized: Tensor = _ChunkedLoss.apply(chunk_loss, chunks, losses, features, *weights)  # type: ignore[no-untyped-call]
+    return replace(_sum(losses), objective=minimized)
 
 
 def _sum(losses: list[Loss]) -> Loss:
@@ -212,33 +212,33 @@ def _sum(losses: list[Loss]) -> Loss:
     return Loss(total, count, torch.stack(correct).sum() if correct else None)
 
 
-class _Pieces(torch.autograd.Function):
-    """Adds up the followed losses of the pieces, and their gradients beside them."""
+class _ChunkedLoss(torch.autograd.Function):
+    """Sums the minimized losses of the chunks, and computes their gradients in the forward pass."""
 
     @staticmethod
     def forward(
-        ctx: Any, piece: Piece, pieces: list[slice], losses: list[Loss], features: Tensor, *weights: nn.Parameter
+        ctx: Any, chunk_loss: ChunkLoss, chunks: list[slice], losses: list[Loss], features: Tensor, *weights: nn.Parameter
     ) -> Tensor:
-        slopes = torch.zeros_like(features)
-        sums: list[Tensor | None] = [None] * len(weights)
-        followed = features.new_zeros((), dtype=torch.promote_types(features.dtype, torch.float32))
-        for rows in pieces:
+        feature_gradients = torch.zeros_like(features)
+        weight_gradients: list[Tensor | None] = [None] * len(weights)
+        minimized = features.new_zeros((), dtype=torch.promote_types(features.dtype, torch.float32))
+        for rows in chunks:
             with torch.enable_grad():
                 part = features[rows].detach().requires_grad_()
-                loss = piece(part, rows)
-                # Of all weights the head's alone play a part; which they are is the network's own affair.
-                slopes[rows], *found = torch.autograd.grad(loss.minimized, (part, *weights), allow_unused=True)
-            sums = [_added(one, other) for one, other in zip(sums, found, strict=True)]
-            followed += loss.minimized.detach()
+                loss = chunk_loss(part, rows)
+                # Only weights of the head get a gradient; which these are is up to the network.
+                feature_gradients[rows], *found = torch.autograd.grad(loss.minimized, (part, *weights), allow_unused=True)
+            weight_gradients = [_add(one, other) for one, other in zip(weight_gradients, found, strict=True)]
+            minimized += loss.minimized.detach()
             losses.append(replace(loss, total=loss.total.detach(), objective=None))
-        ctx.save_for_backward(slopes, *sums)
-        return followed
+        ctx.save_for_backward(feature_gradients, *weight_gradients)
+        return minimized
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Any, ...]:
-        return None, None, None, *(saved if saved is None else saved * slope.to(saved.dtype) for saved in ctx.saved_tensors)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        return None, None, None, *(saved if saved is None else saved * gradient.to(saved.dtype) for saved in ctx.saved_tensors)
 
 
-def _added(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+def _add(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     return other if one is None else one if other is None else one.add_(other)

@@ -1,4 +1,4 @@
-"""The tasks by name."""
+"""Tasks by the names that the knob `task.kind` has for them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pipeline.tasks.objective import PLAIN, Objective
 from pipeline.tasks.vision import Vision
 
 
-class Maker(Protocol):
-    """How a task is made: over what the stage tokenize leaves, for a network, with what its training is to follow."""
+class TaskFactory(Protocol):
+    """The signature by which tasks are made: the folder data/tokens, the knobs of the network, its shape, the objective."""
 
     def __call__(self, tokens: Path, model: Model, shape: Shape, objective: Objective = PLAIN) -> Task: ...
 
 
-TASKS: dict[str, Maker] = {
+TASKS: dict[str, TaskFactory] = {
     "language": LanguageModelling,
     "classify": Classification,
     "vision": Vision,

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from small import stages
 
-from campaign.labs import STAGES, lab, make
+from campaign.labs import lab, make
 from campaign.server import Server, missing, serving
 from campaign.trials import tally as tally
 
@@ -36,7 +37,7 @@ def finished(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callab
     def of(kind: str) -> Path:
         if kind not in made:
             folder = lab(tmp_path_factory.mktemp("finished") / kind, kind)
-            make(server, folder, *STAGES)
+            make(server, folder, *stages())
             shutil.rmtree(folder / ".rally")  # whoever copies it begins without checkpoints and cached baselines
             made[kind] = folder
         return made[kind]

@@ -14,7 +14,6 @@ from pipeline.artifacts.checksums import sha256_of
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.yaml12 import read_yaml
 
-STAGES = ("prepare", "tokenize", "train", "evaluate", "probe", "diagnose", "plot")
 SMALL: dict[str, dict[str, Any]] = {
     "prepare": {"dataset": "markov", "generated_chars": 5000},
     "tokenize": {"kind": "char"},
@@ -58,7 +57,7 @@ def lab(folder: Path, kind: str, knobs: Mapping[str, Any] | None = None) -> Path
     return folder
 
 
-def turn(folder: Path, knobs: Mapping[str, Any]) -> None:
+def set_knobs(folder: Path, knobs: Mapping[str, Any]) -> None:
     path = folder / "params.yaml"
     path.write_text(yaml.safe_dump(with_knobs(read_sections(path), knobs), sort_keys=False))
 

@@ -47,17 +47,17 @@ class Reader(NamedTuple):
 
 
 def _texts(split: str) -> Any:
-    from pipeline.corpus.encode.encode import spread
-    from pipeline.corpus.store.text import chunks
+    from pipeline.corpus.encode.encode import evenly_spread
+    from pipeline.corpus.store.text import document_chunks
 
-    return list(chunks(paths.RAW, split, 1 << 14)), list(spread(paths.RAW, split))
+    return list(document_chunks(paths.RAW, split, 1 << 14)), list(evenly_spread(paths.RAW, split))
 
 
 def _baseline_texts() -> Any:
-    from pipeline.evaluation.baselines import by_compression
+    from pipeline.evaluation.baselines import xz_score
     from pipeline.evaluation.contamination import overlaps
 
-    return by_compression(paths.RAW, "validation"), overlaps(paths.TOKENS, ("validation", "test"))
+    return xz_score(paths.RAW, "validation"), overlaps(paths.TOKENS, ("validation", "test"))
 
 
 def _array(path: Path) -> Any:
@@ -65,9 +65,9 @@ def _array(path: Path) -> Any:
 
 
 def _tokenizer() -> Any:
-    from pipeline.tokenizers import tokenizers
+    from pipeline.tokenizers import table
 
-    found = tokenizers.load(paths.tokenizer_of(paths.TOKENS))
+    found = table.load(paths.tokenizer_of(paths.TOKENS))
     return found.kind, found.vocabulary, [found.token_bytes(token) for token in range(found.vocabulary)]
 
 
@@ -85,7 +85,7 @@ def _snapshots() -> Any:
     from pipeline.inference.trained import open_snapshots
     from pipeline.params.load import load
 
-    found = open_snapshots(paths.MODEL.parent, Runtime(load().runtime), sequences=1, toy="ab")
+    found = open_snapshots(paths.MODEL.parent, Runtime(load().runtime), sequences=1, toy_text="ab")
     return [
         ({name: weight.detach().numpy().tobytes() for name, weight in one.model.named_parameters()}, one.step, one.updates)
         for one in found
@@ -99,14 +99,14 @@ def _run() -> Any:
 
 
 def _download() -> Any:
-    from pipeline.corpus.sources.published import download as fetch
+    from pipeline.corpus.sources.published import download
     from pipeline.progress import follower
 
     wanted = hashlib.sha256(DOWNLOADED).hexdigest()
-    place = paths.cache() / "downloads" / wanted
+    place = paths.cache_folder() / "downloads" / wanted
     if not place.exists():  # the reader before this one found it damaged, and removed it
         place.write_bytes(Path("downloaded").read_bytes())
-    return fetch.download("http://127.0.0.1:9/nobody", wanted, follower("none"), pause=0).read_bytes()
+    return download.download_file("http://127.0.0.1:9/nobody", wanted, follower("none"), pause=0).read_bytes()
 
 
 DOWNLOADED = bytes(range(256)) * 40

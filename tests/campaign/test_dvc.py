@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from test_journey import BIN, clone, commit, environment, hashes, ran, run, settings, turn
+from test_journey import BIN, clone, commit, environment, hashes, ran, run, set_knobs, settings
 
 from campaign.damages import damaged, rot
 from campaign.trials import SCALE, Tally, scaled
@@ -161,7 +161,7 @@ COMMANDS = {
 def put_up(folder: Path, way: str) -> None:
     """What comes before the command that is killed."""
     if way == "repro":
-        turn(folder, KNOBS)
+        set_knobs(folder, KNOBS)
     elif way == "queue":
         run(folder, "dvc", "exp", "run", "--queue", "-n", "mine", *settings(KNOBS))
 
@@ -316,7 +316,7 @@ def unbroken(ran_before: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
         if str(knobs) not in found:
             folder = tmp_path_factory.mktemp("unbroken") / "lab"
             shutil.copytree(ran_before, folder, symlinks=True)
-            turn(folder, knobs)
+            set_knobs(folder, knobs)
             run(folder, "dvc", "repro")
             found[str(knobs)] = hashes(folder)
         return found[str(knobs)]
@@ -344,7 +344,7 @@ def test_what_rots_unseen_by_dvc_is_refused_and_the_way_back_that_is_named_leads
         while len(changed) != len(content):
             changed = damaged(content, chance)[0]
         rot(folder / name, changed)
-        turn(folder, ROTTEN[name])
+        set_knobs(folder, ROTTEN[name])
         status, said = repro(folder)
         if "Traceback" in said:
             end, seen = "tracebacks", said[-800:]

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small import stages
 
-from campaign.labs import KINDS, STAGES, copied, leftovers, made_by, outs
+from campaign.labs import KINDS, copied, leftovers, made_by, outs
 from campaign.server import FAIL, FULL, Ended, Job, Server
 from campaign.trials import SCALE, Tally, scaled
 
@@ -23,8 +24,7 @@ ERRORS = [(errno.ENOSPC, FULL), (errno.EIO, FAIL), (errno.EDQUOT, FULL)]
 LIMITS = [0, 1, 100, 1000, 4096, 20_000, 100_000]  # bytes of a file, beyond which the kernel refuses (EFBIG)
 LIVE = "metrics/"  # what train rewrites while it runs: curves so far
 PLOT_FAILS = 9  # writes of plot that fail, for the reason why it is killed so rarely (test_kills.py)
-CASES = [(kind, stage) for stage in ("plot", "train", "probe", "prepare", "tokenize", "evaluate", "diagnose") for kind in KINDS]
-assert {stage for _, stage in CASES} == set(STAGES)
+CASES = [(kind, stage) for stage in stages("plot", "train", "probe") for kind in KINDS]
 
 
 def judged(server: Server, done: Ended, job: Job, stage: str, before: dict[str, str]) -> tuple[str, str]:
@@ -76,7 +76,7 @@ def test_a_file_that_may_not_grow_further_is_a_line_that_names_it(
     """The kernel's own refusal, without the shim."""
     start = finished(kind)
     before = outs(start)
-    for stage in STAGES:
+    for stage in stages():
         for size in LIMITS[:: 1 if SCALE >= 1 and stage != "plot" else 3]:
             folder = copied(start, tmp_path / "lab")
             job = Job(f"pipeline.{stage}", str(folder), size=max(size, 1))
@@ -92,7 +92,7 @@ def test_a_folder_that_may_not_be_written_to_is_a_line_that_names_it(
 ) -> None:
     start = finished(kind)
     before = outs(start)
-    for stage in STAGES:
+    for stage in stages():
         for place in ("data", "models/trained", "metrics", "plots", "."):
             folder = copied(start, tmp_path / "lab")
             (folder / place).chmod(0o500)

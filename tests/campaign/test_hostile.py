@@ -12,9 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from small import stages
 
 from campaign.families import CANARY, FAMILIES, GPT2, a_pickle
-from campaign.labs import KINDS, STAGES, copied, forget, lab, make, outs, turn
+from campaign.labs import KINDS, copied, forget, lab, make, outs, set_knobs
 from campaign.liar import lying
 from campaign.server import KILL, Ended, Job, Server
 from campaign.test_damage import files_read
@@ -66,13 +67,13 @@ def test_hostile_input_ends_well_or_is_refused_in_words(
         done = server.run(Job("campaign.commands:rally", str(start), ["export", "stock"]))
         assert done.status == 0, done.said
         shutil.rmtree(start / ".rally")
-        turn(start, {"train.init_from": "given", "train.steps": 2})
+        set_knobs(start, {"train.init_from": "given", "train.steps": 2})
     elif name == "tokenizer.json":
-        turn(start, family.knobs)
+        set_knobs(start, family.knobs)
         make(server, start, "tokenize")
-        turn(start, {"tokenize.kind": "file", "tokenize.path": "data/own/tokenizer.json"})
+        set_knobs(start, {"tokenize.kind": "file", "tokenize.path": "data/own/tokenizer.json"})
     else:
-        turn(start, family.knobs)
+        set_knobs(start, family.knobs)
     before = outs(start)
     for number in range(scaled(family.count)):
         removed(tmp_path / "lab")
@@ -97,7 +98,7 @@ def test_a_pickle_under_any_name_that_is_read_is_never_opened(
     kind: str, shim: Server, finished: Callable[[str], Path], tmp_path: Path, tally: Tally
 ) -> None:
     number = 0
-    for stage in STAGES:
+    for stage in stages():
         start = copied(finished(kind), tmp_path / "start")
         operations = shim.operations(Job(f"pipeline.{stage}", str(copied(start, tmp_path / "lab"))))
         shutil.rmtree(tmp_path / "lab" / ".rally", ignore_errors=True)
@@ -160,7 +161,7 @@ def test_a_server_that_lies_is_refused_in_words(
                     "prepare.dataset": "hub", "prepare.repository": "owner/tales", "prepare.revision": COMMIT,
                     "prepare.file": "tales.jsonl", "prepare.sha256": chance.choice(["", meant]),
                 }  # fmt: skip
-            turn(folder, knobs)
+            set_knobs(folder, knobs)
             surroundings = {"NO_PROXY": "127.0.0.1", "HF_ENDPOINT": address}
             job = Job("campaign.commands:prepare", str(folder), environment=surroundings, seconds=SECONDS, memory=MEMORY)
             done = server.run(job)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from small import stages
 
-from campaign.labs import KINDS, STAGES, begun, copied, forget, leftovers, made_by, turn
+from campaign.labs import KINDS, begun, copied, forget, leftovers, made_by, set_knobs
 from campaign.server import KILL, TEAR, Job, Server
 from campaign.trials import SCALE, Tally, scaled
 
@@ -46,14 +47,13 @@ def chosen(operations: list[str], stage: str) -> list[int]:
 
 
 # The long ones first, so that two workers end together.
-CASES = [(kind, stage) for stage in ("train", "plot", "probe", "evaluate", "tokenize", "prepare", "diagnose") for kind in KINDS]
-assert {stage for _, stage in CASES} == set(STAGES)
+CASES = [(kind, stage) for stage in stages("train", "plot", "probe", "evaluate") for kind in KINDS]
 
 
 def training(finished: Path, stage: str, tmp_path: Path, server: Server) -> tuple[Path, dict[str, str], list[str]]:
     """(a lab in which the stage is about to run, what it leaves unbroken, its file operations)."""
     start = begun(finished, stage, tmp_path / "start")
-    turn(start, {"train.steps": STEPS, "train.validation_points": 4, "train.log_points": 8} if stage == "train" else {})
+    set_knobs(start, {"train.steps": STEPS, "train.validation_points": 4, "train.log_points": 8} if stage == "train" else {})
     unbroken = copied(start, tmp_path / "unbroken")
     operations = server.operations(Job(f"pipeline.{stage}", str(unbroken)))
     return start, made_by(stage, unbroken), operations

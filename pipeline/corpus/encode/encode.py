@@ -1,4 +1,4 @@
-"""How does a text of any size become ids? In pieces, through bounded memory, by all cores where that pays."""
+"""Tokenization of texts of any size: in pieces, in bounded memory, and on all cores if that is faster."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ import numpy.typing as npt
 
 from pipeline.arrays import document_ends
 from pipeline.artifacts.paths import NONE, text_of
-from pipeline.artifacts.reading import opened
-from pipeline.corpus.store.text import Array, chunks
+from pipeline.artifacts.reading import open_verified
+from pipeline.corpus.store.text import GrowingArray, document_chunks
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 from pipeline.progress import Advance, Follow
-from pipeline.tokenizers import tokenizers
-from pipeline.tokenizers.tokenizers import Tokenizer, check_held
+from pipeline.tokenizers.base import Tokenizer, check_lossless
+from pipeline.tokenizers.table import TOKENIZERS, load
 
-PIECE = 1 << 18  # bytes of text that are encoded at once: more costs memory in every process and saves no time
-BLOCK = 1 << 14  # bytes of text that are learned from at once
-WORTH = 1 << 23  # bytes of text from which on starting processes pays
+PIECE = 1 << 18  # bytes of text encoded at once: more needs memory in every process and saves no time
+BLOCK = 1 << 14  # bytes of text learned from at once
+PARALLEL_FROM = 1 << 23  # bytes of text; below, starting processes takes longer than it saves
 
-Stored = npt.NDArray[np.unsignedinteger[Any]]
+IdArray = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class Batch(NamedTuple):
-    """Some text of a split: (text, whether a document ends with it) each, and how many bytes in all."""
+    """Some text of a split: pieces (text, whether a document ends with it), and their size in bytes."""
 
     pieces: list[tuple[str, bool]]
     size: int
 
 
 def pieces(parts: Iterable[tuple[bytes, bool]], cut: Callable[[str], int]) -> Iterator[tuple[str, bool]]:
-    """Chunks of documents as text that is cut only where `cut` allows it: (text, whether the document ends with it)."""
+    """Chunks of documents as text, cut only where `cut` allows it: (text, whether the document ends with it)."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     rest = ""
     for chunk, last in parts:
@@ -57,7 +57,7 @@ def pieces(parts: Iterable[tuple[bytes, bool]], cut: Callable[[str], int]) -> It
 
 
 def batches(parts: Iterable[tuple[str, bool]], size: int = PIECE) -> Iterator[Batch]:
-    """Short documents gathered, so that each batch has about `size` bytes of text."""
+    """Pieces gathered into batches of about `size` bytes of text."""
     gathered: list[tuple[str, bool]] = []
     held = 0
     for text, last in parts:
@@ -71,14 +71,20 @@ def batches(parts: Iterable[tuple[str, bool]], size: int = PIECE) -> Iterator[Ba
 
 
 def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow, path: Path = NONE) -> tuple[Tokenizer, int]:
-    """(a tokenizer for the text of data/raw, how many bytes it was learned from)."""
-    _threads(workers or cores())
-    family = tokenizers.TOKENIZERS[kind]
+    """(a tokenizer for the text of data/raw, how many bytes it was learned from).
+
+    Args:
+        kind: a name in TOKENIZERS.
+        workers: threads at most; 0 = as many as there are cores.
+        path: of a tokenizer.json, for the kind `file`.
+    """
+    _limit_threads(workers or cores())
+    family = TOKENIZERS[kind]
     learned = 0
 
     def texts(advance: Advance) -> Iterator[str]:
         nonlocal learned
-        for text in itertools.chain.from_iterable(spread(raw, split) for split in family.learns_from):
+        for text in itertools.chain.from_iterable(evenly_spread(raw, split) for split in family.learns_from):
             size = len(text.encode())
             learned += size
             advance(size)
@@ -90,15 +96,15 @@ def learn(raw: Path, kind: str, vocabulary: int, workers: int, follow: Follow, p
         return family.learn(texts(advance), vocabulary, has_end, path), learned
 
 
-def spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:
-    """All text of a split, in an order such that whoever stops early has seen it evenly.
+def evenly_spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:
+    """All text of a split, in an order in which any beginning is an even sample of the whole.
 
-    It is cut where a document ends, and at the end of each block of `size` bytes (before a whole character).
+    It is cut at the end of each document, and of each block of `size` bytes (before a whole character).
     """
     ends = document_ends(raw, split)
-    with opened(text_of(raw, split)) as file:
+    with open_verified(text_of(raw, split)) as file:
         count = -(-int(ends[-1]) // size)
-        # Steps of about a golden section of a circle spread evenly whenever they stop, and pass each place once.
+        # Steps of about a golden section of a circle are evenly spread at any point, and visit each place once.
         step = next(step for step in range(round(count * 0.618) or 1, count + 2) if math.gcd(step, count) == 1)
         for place in range(count):
             start = place * step % count * size
@@ -112,8 +118,8 @@ def spread(raw: Path, split: str, size: int = BLOCK) -> Iterator[str]:
                     yield block[begin:end].decode()
 
 
-def stored_as(tokenizer: Tokenizer) -> np.dtype[Any]:
-    """The smallest unsigned type that holds the ids."""
+def id_dtype(tokenizer: Tokenizer) -> np.dtype[Any]:
+    """The smallest unsigned integer type for the ids."""
     return np.min_scalar_type(tokenizer.vocabulary - 1)
 
 
@@ -125,17 +131,17 @@ def encode_split(raw: Path, split: str, saved: Path, target: Path, workers: int,
         workers: processes at most; 0 = as many as there are cores.
 
     Returns:
-        (tokens, bytes of text that the first token stands for: nothing can predict it)
+        (number of tokens, bytes of text of the first token, which cannot be predicted)
     """
-    tokenizer = tokenizers.load(saved)
+    tokenizer = load(saved)
     total = text_of(raw, split).stat().st_size
-    if not tokenizer.slow or total < WORTH:
+    if not tokenizer.slow or total < PARALLEL_FROM:
         workers = 1
-    array = Array(target, stored_as(tokenizer))
+    array = GrowingArray(target, id_dtype(tokenizer))
     first = None
-    texts = batches(pieces(chunks(raw, split, PIECE), tokenizer.cut))
+    texts = batches(pieces(document_chunks(raw, split, PIECE), tokenizer.safe_cut))
     with follow(f"tokenizing {split}", total) as advance:
-        for ids, size in encoded(tokenizer, saved, texts, workers or cores()):
+        for ids, size in encode_batches(tokenizer, saved, texts, workers or cores()):
             first = int(ids[0]) if first is None and len(ids) else first
             array.extend(ids)
             advance(size)
@@ -143,69 +149,71 @@ def encode_split(raw: Path, split: str, saved: Path, target: Path, workers: int,
     return array.length, 0 if first is None else len(tokenizer.token_bytes(first))
 
 
-def encoded(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: int) -> Iterator[tuple[Stored, int]]:
-    """(ids, bytes of text) of each batch in order; only a few batches are under way at any time.
+def encode_batches(tokenizer: Tokenizer, saved: Path, texts: Iterable[Batch], workers: int) -> Iterator[tuple[IdArray, int]]:
+    """(ids, bytes of text) of each batch in order; only a few batches are in memory at any time.
 
     Raises:
-        UserError: processes were killed again and again.
+        UserError: worker processes were killed repeatedly.
     """
     if workers == 1:
         for batch in texts:
-            yield ids_of(tokenizer, batch), batch.size
+            yield encode_batch(tokenizer, batch), batch.size
         return
     rest, pending = iter(texts), deque[Batch]()
     while True:
         try:
-            yield from _by_processes(saved, rest, pending, workers)
+            yield from _encode_in_processes(saved, rest, pending, workers)
             return
-        except BrokenProcessPool:  # killed, as by a system that has no memory left: fewer do what is pending again
+        except BrokenProcessPool:  # a worker was killed, probably out of memory: fewer workers repeat the pending batches
             if workers == 1:
                 raise UserError(
-                    "tokenize: its processes were killed again and again, perhaps for want of memory; lower runtime.workers"
+                    "tokenize: its worker processes were killed repeatedly, probably out of memory; lower runtime.workers"
                 ) from None
             workers //= 2
 
 
-def _by_processes(saved: Path, rest: Iterator[Batch], pending: deque[Batch], workers: int) -> Iterator[tuple[Stored, int]]:
-    """The same by processes, of which one may be killed: `pending` then holds the batches that are still to be done."""
-    # Spawned, not forked: the library's threads do not live through a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (saved,)) as pool:
-        with _without_interrupts():  # in which a process may be started: it must not hear of Ctrl-C before it can
-            waiting = deque(pool.submit(_work, batch) for batch in pending)
+def _encode_in_processes(
+    saved: Path, rest: Iterator[Batch], pending: deque[Batch], workers: int
+) -> Iterator[tuple[IdArray, int]]:
+    """The same by worker processes. If one is killed, `pending` holds the batches that are not done."""
+    # Spawned, not forked: the library's threads do not survive a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (saved,)) as pool:
+        with _without_interrupts():  # a process may be started here, and must not get Ctrl-C before it can handle it
+            waiting = deque(pool.submit(_encode_in_worker, batch) for batch in pending)
         while True:
             while len(pending) <= 2 * workers and (batch := next(rest, None)) is not None:
                 pending.append(batch)
                 with _without_interrupts():
-                    waiting.append(pool.submit(_work, batch))
+                    waiting.append(pool.submit(_encode_in_worker, batch))
             if not waiting:
                 return
             ids = waiting.popleft().result()
             yield ids, pending.popleft().size
 
 
-def ids_of(tokenizer: Tokenizer, batch: Batch) -> Stored:
+def encode_batch(tokenizer: Tokenizer, batch: Batch) -> IdArray:
     """The ids of a batch, with the end of each document.
 
     Raises:
-        UserError: they are not all of its text.
+        UserError: they do not decode to its text.
     """
     parts = []
     for text, last in batch.pieces:
         parts.append(ids := tokenizer.encode(text))
-        check_held(tokenizer, text, ids)
+        check_lossless(tokenizer, text, ids)
         if last and tokenizer.end is not None:
             parts.append(np.array([tokenizer.end]))
-    return np.concatenate(parts).astype(stored_as(tokenizer))
+    return np.concatenate(parts).astype(id_dtype(tokenizer))
 
 
-def _threads(count: int) -> None:
-    """How many threads the library of byte pairs may start; it reads this once, before it starts any."""
+def _limit_threads(count: int) -> None:
+    """Limit the threads of the library tokenizers, which reads this once, before it starts any."""
     os.environ["RAYON_NUM_THREADS"] = str(count)
 
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """A block in which Ctrl-C waits; processes that it starts do not hear of it at all."""
+    """A context in which Ctrl-C is delayed; processes started in it never get it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -216,19 +224,19 @@ def _without_interrupts() -> Iterator[None]:
 _tokenizer: Tokenizer  # of this worker process
 
 
-def _begin(saved: Path) -> None:
+def _start_worker(saved: Path) -> None:
     global _tokenizer
-    _threads(1)
-    _tokenizer = tokenizers.load(saved)
+    _limit_threads(1)
+    _tokenizer = load(saved)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
     parent = parent_process()
     assert parent is not None
-    parent.join()  # a killed parent says nothing to its workers, and they would wait for work for ever
+    parent.join()  # workers of a killed parent would wait for work for ever
     os._exit(1)
 
 
-def _work(batch: Batch) -> Stored:
-    return ids_of(_tokenizer, batch)
+def _encode_in_worker(batch: Batch) -> IdArray:
+    return encode_batch(_tokenizer, batch)

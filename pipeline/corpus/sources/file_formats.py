@@ -1,12 +1,12 @@
-"""What is in a file that is not UTF-8 text, and which command makes text of it? Told by its first bytes, not by its name."""
+"""The formats of files that are not UTF-8 text, recognized by their first bytes, and the command that converts each."""
 
 from __future__ import annotations
 
 import codecs
 
-HEAD = 4096  # bytes at the beginning of a file by which it is told
+HEAD = 4096  # bytes at the beginning of a file
 
-# What begins so is never text, though some of it (a PDF of plain letters) would pass as UTF-8.
+# Files that begin with these bytes are never text, even if some (such as a PDF in ASCII) are valid UTF-8.
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"%PDF-", "a PDF", "take its text out: pdftotext FILE NEW.txt"),
     (b"{\\rtf", "an RTF document", "save it as plain text"),
@@ -23,7 +23,7 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"SQLite format 3\x00", "an SQLite database", "write its table as CSV"),
     (b"\x7fELF", "a program", "leave it out"),
 )
-MARKS = (  # the longer ones first: a mark of UTF-32LE begins with that of UTF-16LE
+BYTE_ORDER_MARKS = (  # longer ones first: that of UTF-32LE begins with that of UTF-16LE
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "UTF-16"),
@@ -32,41 +32,41 @@ MARKS = (  # the longer ones first: a mark of UTF-32LE begins with that of UTF-1
 PLAIN = bytes([9, 10, 12, 13, *range(32, 127)])
 
 
-def signature_of(head: bytes) -> str | None:
-    """What a file is whose first bytes no text has, and what to do with it: `is a PDF, not text; …`."""
+def binary_problem(head: bytes) -> str | None:
+    """Why a file with these first bytes is not text, and what to do: `is a PDF, not text; …`; None if it may be text."""
     for signature, what, advice in SIGNATURES:
-        # bzip2's mark is three letters that a text may begin with; its next byte is a digit, and then six that none has.
+        # A text may begin with bzip2's three letters; then a digit follows, and six bytes that no text has.
         if head.startswith(signature) and (signature != b"BZh" or head[4:7] == b"1AY"):
             return f"is {what}, not text; {advice}"
     return None
 
 
-def not_utf8(head: bytes, byte: int, place: int) -> str:
-    """Why a file is not UTF-8 text, and what to do with it.
+def encoding_problem(head: bytes, byte: int, place: int) -> str:
+    """Why a file is not UTF-8 text, and what to do.
 
     Args:
         head: its first HEAD bytes, or all of them.
-        byte: the first that is wrong: 0, or one that UTF-8 does not have there.
+        byte: the first invalid byte: 0, or one that is not valid UTF-8 there.
         place: its offset.
     """
-    if encoding := encoding_of(head):
-        return f"is {encoding} text, and UTF-8 is read; convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
+    if encoding := guess_encoding(head):
+        return f"is {encoding} text, not UTF-8; convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
     if not head.strip(b"\0"):
-        return "is not text: it begins with nothing but bytes of 0, as a file does that was never written to its end"
+        return "is not text: it begins with zero bytes only, like a file that was not written completely"
     if not byte:
         return (
-            f"is not text: it holds a byte of 0 at offset {place:,}, as pictures, archives and programs do; leave it out, or"
-            " take those bytes out: tr -d '\\000' < FILE > NEW"
+            f"is not text: it has a zero byte at offset {place:,}, like images, archives and programs; leave it out, or"
+            " remove those bytes: tr -d '\\000' < FILE > NEW"
         )
     return (
-        f"is not UTF-8 text (byte 0x{byte:02x} near offset {place:,}); save it as UTF-8, or convert it, if it is Latin-1 or"
-        " Windows-1252: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+        f"is not UTF-8 text (byte 0x{byte:02x} near offset {place:,}); save it as UTF-8, or if it is Latin-1 or Windows-1252,"
+        " convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
     )
 
 
-def encoding_of(head: bytes) -> str | None:
-    """UTF-16 or UTF-32, as iconv calls it, if a file that is not UTF-8 is in one of them; told by its mark or its zeros."""
-    for mark, name in MARKS:
+def guess_encoding(head: bytes) -> str | None:
+    """UTF-16 or UTF-32, by iconv's name, if a file that is not UTF-8 is in one, by its byte order mark or zeros; else None."""
+    for mark, name in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return name
     if not head.strip(b"\0"):
@@ -82,7 +82,7 @@ def encoding_of(head: bytes) -> str | None:
     if 20 * few > many or 50 * many < len(head):
         return None
     if 5 * many < 2 * len(head) and not head.translate(None, PLAIN + b"\0"):
-        return None  # plain letters with a zero here and there; of two bytes each they would have one in every pair
+        return None  # ASCII with a few zeros; in UTF-16 every pair of bytes would have one
     name = "UTF-16LE" if odd > even else "UTF-16BE"
     try:
         codecs.getincrementaldecoder(name)().decode(head)

@@ -1,20 +1,20 @@
-"""How do two data sets become one to train on? One after the other, so that a dial can say from which of them a step draws."""
+"""Two data sets as one: their training texts one after the other, so that a schedule can say which one a step draws from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.corpus.store.text import Card, Dataset, Splits
+from pipeline.corpus.store.text import Card, PrepareTexts, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
 
-def mixed(first: Dataset, second: Dataset, knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """The training text of two data sets; what is held out is of the second alone, the one that a mixture is to serve.
+def mix(first: PrepareTexts, second: PrepareTexts, knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+    """The training texts of two data sets, and the held-out splits of the second, the target of the mixture.
 
-    So a loss is told from the same text, and its known entropy is the same, as where one trains on the second alone. Whether
-    the first holds something of what the second holds out is for whoever mixes them to know.
+    Losses and the known entropy are then comparable with training on the second alone. Whether the first contains held-out
+    text of the second is not checked.
     """
     with splits.only("train"):
         helper = first(knobs, splits, follow)
@@ -28,7 +28,7 @@ def mixed(first: Dataset, second: Dataset, knobs: Prepare, splits: Splits, follo
         split=f"held out is text of {target.name} alone, the held-out text of {helper.name} is left out; {target.split}",
         sha256={**helper.sha256, **target.sha256},
         members=_members(helper.members, target.members),
-        grammar="",  # what is written may be of either
+        grammar="",  # samples may be of either
         sources=[(helper.name, documents), (target.name, splits.documents["train"] - documents)],
     )
 

@@ -1,83 +1,79 @@
-"""Every data set by its name, for each kind of task. A new one is a function that writes the three splits and returns its card,
-and a line here.
+"""Every data set by its name, for each kind of task.
+
+A new one is a function that writes the three splits and returns its card, a line here, and an entry in lab/catalogue.yaml.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.corpus.sources.generated import addition, modular
-from pipeline.corpus.sources.generated import dyck as brackets
-from pipeline.corpus.sources.generated import markov as synthetic
+from pipeline.corpus.sources.generated import addition, dyck, markov, modular
 from pipeline.corpus.sources.generated.mnist1d import mnist1d
-from pipeline.corpus.sources.mixture import mixed
-from pipeline.corpus.sources.published import hub, manuals, sentiment
-from pipeline.corpus.sources.published import images as published_images
-from pipeline.corpus.sources.published import language_id as languages
-from pipeline.corpus.sources.published import texts as published
-from pipeline.corpus.sources.user import images as own_images
-from pipeline.corpus.sources.user import labelled as rows
-from pipeline.corpus.sources.user import text as own
-from pipeline.corpus.store.images import ImageSet
-from pipeline.corpus.store.text import Card, Dataset, Splits
+from pipeline.corpus.sources.mixture import mix
+from pipeline.corpus.sources.published import hub, images, language_id, manuals, sentiment, texts
+from pipeline.corpus.sources.user.images import user_images
+from pipeline.corpus.sources.user.labelled import user_labelled
+from pipeline.corpus.sources.user.text import user_text
+from pipeline.corpus.store.images import PrepareImages
+from pipeline.corpus.store.text import Card, PrepareTexts, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
 
-def mixture(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """Two of the others."""
+def mixture(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+    """Two of the other data sets, see prepare.mixture."""
     first, second = (TEXTS[name] for name in knobs.mixture)
-    return mixed(first, second, knobs, splits, follow)
+    return mix(first, second, knobs, splits, follow)
 
 
-def without_labels(labelled: Dataset) -> Dataset:
-    """The texts of a labelled set alone, so that a language model may read them before a classifier begins with it."""
+def without_labels(labelled: PrepareTexts) -> PrepareTexts:
+    """The texts of a labelled set without their labels, to pretrain a language model for a classifier."""
 
-    def texts(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-        with splits.unlabelled():
+    def unlabelled(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+        with splits.without_labels():
             return replace(labelled(knobs, splits, follow), classes=[])
 
-    return texts
+    return unlabelled
 
 
-# What a text goes on with: documents.
-TEXTS: dict[str, Dataset] = {
-    "shakespeare": published.shakespeare,
-    "tinyshakespeare": published.TINYSHAKESPEARE,
-    "tinystories": published.TINYSTORIES,
+# Texts for language models.
+TEXTS: dict[str, PrepareTexts] = {
+    "shakespeare": texts.shakespeare,
+    "tinyshakespeare": texts.TINYSHAKESPEARE,
+    "tinystories": texts.TINYSTORIES,
     "tinystories_clean": hub.tinystories_clean,
-    "enwik8": published.ENWIK8,
+    "enwik8": texts.ENWIK8,
     "manuals": manuals.MANUALS,
     "sentiment": without_labels(sentiment.SENTIMENT),
-    "language_id": without_labels(languages.LANGUAGE_ID),
-    "file": own.file,
-    "url": published.url,
+    "language_id": without_labels(language_id.LANGUAGE_ID),
+    "file": user_text,
+    "url": texts.url,
     "hub": hub.hub,
-    "markov": synthetic.markov,
-    "zipf_bigram": synthetic.zipf_bigram,
-    "repeats": synthetic.repeats,
+    "markov": markov.markov,
+    "zipf_bigram": markov.zipf_bigram,
+    "repeats": markov.repeats,
     "addition": addition.addition,
-    "dyck": brackets.dyck,
+    "dyck": dyck.dyck,
     "modular": modular.modular,
     "mixture": mixture,
 }
 
-# Of which class a text is: documents with a label each.
-LABELLED_TEXTS: dict[str, Dataset] = {
+# Texts with a label each.
+LABELLED_TEXTS: dict[str, PrepareTexts] = {
     "sentiment": sentiment.SENTIMENT,
-    "language_id": languages.LANGUAGE_ID,
-    "file": rows.labelled_file,
-    "dyck": brackets.labelled_dyck,
+    "language_id": language_id.LANGUAGE_ID,
+    "file": user_labelled,
+    "dyck": dyck.labelled_dyck,
     "modular": modular.labelled_modular,
 }
 
-# Of which class an image is.
-IMAGES: dict[str, ImageSet] = {
-    "digits": published_images.digits,
-    "mnist_5k": published_images.mnist_5k,
+# Images with a label each.
+IMAGES: dict[str, PrepareImages] = {
+    "digits": images.digits,
+    "mnist_5k": images.mnist_5k,
     "mnist1d": mnist1d,
-    "mnist": published_images.MNIST,
-    "fashion_mnist": published_images.FASHION_MNIST,
-    "cifar10": published_images.CIFAR10,
-    "file": own_images.file,
+    "mnist": images.MNIST,
+    "fashion_mnist": images.FASHION_MNIST,
+    "cifar10": images.CIFAR10,
+    "file": user_images,
 }

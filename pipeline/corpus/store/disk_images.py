@@ -1,4 +1,4 @@
-"""Where do many images wait while they are looked at? On the disk, so that memory does not grow with their number."""
+"""Images on the disk, read a block at a time, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int, UInt8
 
-BLOCK = 1 << 21  # bytes of images that are taken at once
+BLOCK = 1 << 21  # bytes of images that are read at once
 
 
 @runtime_checkable
 class Images(Protocol):
-    """Images of one shape: an array of them, or what gives an array for some of their places.
+    """Images of one shape: an array of them, or an object that returns an array for some of their places.
 
     Attributes:
         shape: (images, height, width, channels).
@@ -31,28 +31,28 @@ class Images(Protocol):
 
 
 def blocks(images: Images, places: Int[np.ndarray, " N"]) -> Iterator[Int[np.ndarray, " n"]]:
-    """Some places of images, so many at a time that the images there have about a BLOCK of bytes."""
+    """Places of images in blocks, of each of which the images have about BLOCK bytes."""
     size = max(BLOCK // max(int(np.prod(images.shape[1:])), 1), 1)
     for at in range(0, len(places), size):
         yield places[at : at + size]
 
 
 class DiskImages:
-    """Images in a file without a name, which goes when the process does.
+    """Images in an unnamed temporary file, which is gone when the process ends.
 
     Args:
-        folder: on whose disk it lies; None = where temporary files do.
+        folder: on whose disk it lies; None = the folder of temporary files.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as the stack lives
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as this object lives
         self._each: tuple[int, ...] = ()
         self._count = 0
 
     def append(self, image: UInt8[np.ndarray, "H W C"]) -> None:
-        """Put one on top; all have the shape of the first."""
+        """Add an image at the end; all have the shape of the first."""
         self._each = self._each or image.shape
-        assert image.shape == self._each, f"{image.shape} on a stack of {self._each}"
+        assert image.shape == self._each, f"{image.shape} among images of {self._each}"
         self._file.write(image.tobytes())
         self._count += 1
 
@@ -71,8 +71,8 @@ class DiskImages:
         return np.frombuffer(b"".join(read), np.uint8).reshape(len(places), *self._each)
 
 
-class Some:
-    """Some of the images, in an order of its own."""
+class Subset:
+    """Some of the images, in the order of their places."""
 
     def __init__(self, images: Images, places: Int[np.ndarray, " n"]) -> None:
         self._images, self._places = images, places
@@ -88,8 +88,8 @@ class Some:
         return self._images[self._places[places]]
 
 
-class Joined:
-    """Images of several places as one, in that order; there is at least one part, and all are of one shape."""
+class Concatenated:
+    """The images of several parts, one part after another; there is at least one, and all are of one shape."""
 
     def __init__(self, parts: Sequence[Images]) -> None:
         self._parts, self._ends = parts, np.cumsum([len(part) for part in parts])

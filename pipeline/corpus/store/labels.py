@@ -1,7 +1,7 @@
-"""Which of the labelled training examples are learned from, and what does each label say? For texts and images alike.
+"""The subset of labelled training examples and the label noise that the knobs ask for, of texts and of images.
 
-Both answers hang on the labels and a seed alone. Fewer examples are among the more, and a smaller share of noise is part of a
-larger one, so that runs along either knob differ in nothing else.
+Both depend on the labels and a seed alone. A smaller subset is part of a larger one, and so is a smaller share of noise, so
+that runs along either knob differ in nothing else.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from jaxtyping import Integer
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 
-EXAMPLES, NOISE = 1, 2  # which random numbers are drawn for what
+SUBSET_STREAM, NOISE_STREAM = 1, 2  # streams of random numbers
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What is learned from.
+class TrainingSelection:
+    """The training examples that are kept.
 
     Attributes:
-        places: of the examples that are kept, in the order in which they lie.
-        labels: of those, as they are to be learned.
-        says: what the card says of it; empty where all examples stay as they are.
+        places: of these examples, ascending.
+        labels: of these examples, with the noise.
+        card_entries: what the card says of it; empty if all examples are kept unchanged.
     """
 
     places: Integer[np.ndarray, " n"]
     labels: Integer[np.ndarray, " n"]
-    says: Mapping[str, int] = field(default_factory=dict)
+    card_entries: Mapping[str, int] = field(default_factory=dict)
 
 
-def chosen(labels: Integer[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare) -> Chosen:
-    """What prepare.max_examples and prepare.label_noise leave of the training examples; held-out ones are never touched.
+def select_training(labels: Integer[np.ndarray, " N"], classes: Sequence[str], knobs: Prepare) -> TrainingSelection:
+    """The training examples by prepare.max_examples and prepare.label_noise; held-out ones are never changed.
 
     Raises:
-        UserError: some class would be left without an example.
+        UserError: a class would be left without an example.
     """
     if 0 < knobs.max_examples < len(classes):
         raise UserError(
             f"prepare.max_examples: {knobs.max_examples} leaves some of the {len(classes)} classes without an example;"
-            f" {len(classes)} or more would do, 0 takes all"
+            f" use {len(classes)} or more, or 0 for all"
         )
-    places = evenly(labels, knobs.max_examples or len(labels), np.random.default_rng([knobs.seed, EXAMPLES]))
+    places = balanced_subset(labels, knobs.max_examples or len(labels), np.random.default_rng([knobs.seed, SUBSET_STREAM]))
     kept = labels[places].astype(np.int64)
-    says = {"training_examples_left_out": len(labels) - len(places)} if knobs.max_examples else {}
+    entries = {"training_examples_left_out": len(labels) - len(places)} if knobs.max_examples else {}
     if not knobs.label_noise:
-        return Chosen(places, kept, says)
-    drawn = noisy(kept, knobs.label_noise, len(classes), np.random.default_rng([knobs.seed, NOISE]))
+        return TrainingSelection(places, kept, entries)
+    drawn = with_label_noise(kept, knobs.label_noise, len(classes), np.random.default_rng([knobs.seed, NOISE_STREAM]))
     noise = {"labels_drawn_anew": round(knobs.label_noise * len(kept)), "labels_that_are_wrong": int(np.sum(drawn != kept))}
-    return Chosen(places, drawn, says | noise)
+    return TrainingSelection(places, drawn, entries | noise)
 
 
-def evenly(labels: Integer[np.ndarray, " N"], examples: int, rng: np.random.Generator) -> Integer[np.ndarray, " n"]:
-    """The places of so many examples, of every class as many; where one has too few, the others have the more."""
+def balanced_subset(labels: Integer[np.ndarray, " N"], examples: int, rng: np.random.Generator) -> Integer[np.ndarray, " n"]:
+    """The places of this many examples, equally many of every class; if a class has too few, the others make up for it."""
     order = rng.permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]  # class after class, each in that order
     starts = np.searchsorted(labels[by_class], labels[by_class])
@@ -64,13 +64,15 @@ def evenly(labels: Integer[np.ndarray, " N"], examples: int, rng: np.random.Gene
     return np.sort(np.lexsort((labels, rank))[:examples])
 
 
-def noisy(labels: Integer[np.ndarray, " N"], share: float, classes: int, rng: np.random.Generator) -> Integer[np.ndarray, " N"]:
-    """The labels, of which a share is drawn anew, each class as likely: one in `classes` of those comes out as it was.
+def with_label_noise(
+    labels: Integer[np.ndarray, " N"], share: float, classes: int, rng: np.random.Generator
+) -> Integer[np.ndarray, " N"]:
+    """The labels with a share of them redrawn uniformly over the classes, so that one in `classes` of these stays the same.
 
     Source: Zhang et al., "Understanding deep learning requires rethinking generalization", 2017 ("partially corrupted labels").
     """
     order, drawn = rng.permutation(len(labels)), rng.integers(classes, size=len(labels))
-    anew = order[: round(share * len(labels))]
+    redrawn = order[: round(share * len(labels))]
     changed = labels.copy()
-    changed[anew] = drawn[anew]
+    changed[redrawn] = drawn[redrawn]
     return changed

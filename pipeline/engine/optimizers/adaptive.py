@@ -1,4 +1,4 @@
-"""Optimizers that go weight by weight: down the gradient, by its sign, or at a pace that its size sets."""
+"""Element-wise optimizers: SGD with momentum, Lion, AdamW, Adam and schedule-free AdamW."""
 
 from __future__ import annotations
 
@@ -7,81 +7,85 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.optimizers.base import Group, Grouped, Named, Rates, nothing_yet, shrink
+from pipeline.engine.optimizers.base import Group, GroupedOptimizer, LrMultipliers, Named, decay_weights, zeros_for
 from pipeline.params.training import Train
 
 
-class SGD(Grouped):
-    """Down the gradient, with the momentum of those before.
+class SGD(GroupedOptimizer):
+    """Gradient descent with momentum: v <- momentum * v + g, w <- w - lr * v.
 
-    With `nesterov` by the gradient and the momentum that it has just changed: where momentum is about to lead.
+    With `nesterov`, w <- w - lr * (g + momentum * v).
 
     Source: Polyak, "Some methods of speeding up the convergence of iteration methods", 1964; Sutskever et al., "On the
     importance of initialization and momentum in deep learning", 2013.
     """
 
-    update: ClassVar = "gradient"
-    coarse: ClassVar = {"velocity": True}
+    update_kind: ClassVar = "gradient"
+    quantizable: ClassVar = {"velocity": True}
 
-    def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
-        return {"velocity": nothing_yet(weight)}
+    def init_state(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
+        return {"velocity": zeros_for(weight)}
 
-    def move(self, group: Group, gradients: list[Tensor], memory: dict[str, list[Tensor]], lr: float) -> None:
-        velocity, momentum = memory["velocity"], self.train.momentum
-        shrink(group, lr)
+    def update_group(self, group: Group, gradients: list[Tensor], state: dict[str, list[Tensor]], lr: float) -> None:
+        velocity, momentum = state["velocity"], self.train.momentum
+        decay_weights(group, lr)
         torch._foreach_mul_(velocity, momentum)
         torch._foreach_add_(velocity, gradients)
         ahead = torch._foreach_add(gradients, velocity, alpha=momentum) if self.train.nesterov else velocity
         torch._foreach_add_(group.weights, ahead, alpha=-lr)
 
 
-class Lion(Grouped):
-    """By the sign of an average of gradients: every weight moves by exactly the learning rate, whatever its slope.
+class Lion(GroupedOptimizer):
+    """The sign of an averaged gradient: every weight moves by exactly the learning rate.
 
-    Found by a search over programs. Wants about a tenth of AdamW's rate, and ten times its decay.
+    c = beta1 * m + (1 - beta1) * g, w <- w - lr * sign(c), then m <- beta2 * m + (1 - beta2) * g. Found by a search over
+    programs. Use about a tenth of the learning rate of AdamW, and ten times the weight decay.
 
     Source: Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023.
     """
 
-    coarse: ClassVar = {"mean": True}
+    quantizable: ClassVar = {"mean": True}
 
-    def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
-        return {"mean": nothing_yet(weight)}
+    def init_state(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
+        return {"mean": zeros_for(weight)}
 
-    def move(self, group: Group, gradients: list[Tensor], memory: dict[str, list[Tensor]], lr: float) -> None:
-        shrink(group, lr)
-        directions = torch._foreach_lerp(memory["mean"], gradients, 1 - self.train.beta1)
+    def update_group(self, group: Group, gradients: list[Tensor], state: dict[str, list[Tensor]], lr: float) -> None:
+        decay_weights(group, lr)
+        directions = torch._foreach_lerp(state["mean"], gradients, 1 - self.train.beta1)
         torch._foreach_sign_(directions)
         torch._foreach_add_(group.weights, directions, alpha=-lr)
-        torch._foreach_lerp_(memory["mean"], gradients, 1 - self.train.beta2)
+        torch._foreach_lerp_(state["mean"], gradients, 1 - self.train.beta2)
 
 
-class AdamW(Grouped):
-    """Each weight at its own pace: mean gradient over root mean square gradient, with decoupled weight decay.
+class AdamW(GroupedOptimizer):
+    """Mean gradient over root mean square gradient, weight by weight, with decoupled weight decay.
+
+    m and v are moving averages of g and g² (beta1, beta2), both corrected for their start at 0:
+    w <- (1 - lr * weight_decay) w - lr * m / (sqrt(v) + epsilon).
 
     Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2017.
     """
 
-    coarse: ClassVar = {"mean": True, "square": False}
+    quantizable: ClassVar = {"mean": True, "square": False}
     kernel: ClassVar[Any] = staticmethod(torch._fused_adamw_)  # what torch.optim.AdamW(fused=True) calls
 
-    def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
+    def init_state(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
         steps = torch.zeros((), device=weight.device)
-        return {"mean": nothing_yet(weight), "square": nothing_yet(weight), "steps": steps}
+        return {"mean": zeros_for(weight), "square": zeros_for(weight), "steps": steps}
 
-    def move(self, group: Group, gradients: list[Tensor], memory: dict[str, list[Tensor]], lr: float) -> None:
-        torch._foreach_add_(memory["steps"], 1.0)
-        self.kernel(  # one for the whole group
+    def update_group(self, group: Group, gradients: list[Tensor], state: dict[str, list[Tensor]], lr: float) -> None:
+        torch._foreach_add_(state["steps"], 1.0)
+        self.kernel(  # one call for the whole group
             group.weights,
             gradients,
-            memory["mean"],
-            memory["square"],
+            state["mean"],
+            state["square"],
             [],
-            memory["steps"],
+            state["steps"],
             lr=lr,
             beta1=self.train.beta1,
             beta2=self.train.beta2,
-            weight_decay=group.decay,
+            weight_decay=group.weight_decay,
             eps=self.train.epsilon,
             amsgrad=False,
             maximize=False,
@@ -89,10 +93,10 @@ class AdamW(Grouped):
 
 
 class Adam(AdamW):
-    """AdamW but for the decay, which is a gradient like any other here: of half of the squared weights, times `weight_decay`.
+    """AdamW with L2 regularization in place of decoupled weight decay: g + weight_decay * w takes the place of g.
 
-    So it goes into mean and mean square, and a weight with large gradients is decayed less than its neighbour. Without
-    decay the two are one.
+    The decay so enters both averages, and a weight with large gradients is decayed less. Without decay Adam and AdamW are
+    the same.
 
     Source: Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2014.
     """
@@ -100,56 +104,56 @@ class Adam(AdamW):
     kernel: ClassVar[Any] = staticmethod(torch._fused_adam_)
 
 
-class ScheduleFree(Grouped):
-    """AdamW whose weights are used as their average, which takes the place of a falling rate: wants schedule `constant`.
+class ScheduleFree(GroupedOptimizer):
+    """AdamW with an average of the weights in place of a decaying learning rate: use it with schedule `constant`.
 
-    Gradients are taken at y, between the sequence z that follows them and its average x: y = (1 - beta1) z + beta1 x. The
-    network holds y while it is trained, and x is worked out when it is wanted. A z counts in x by the square of the
-    highest learning rate so far, so that warm-up weighs little.
+    Gradients are taken at y = (1 - beta1) z + beta1 x, where z is the sequence that follows them and x the average of z,
+    which is what evaluation uses. The network holds y while it is trained; x is computed when needed. Each z has in x the
+    weight of the squared highest learning rate so far, so that warmup counts little.
 
     Source: Defazio et al., "The Road Less Scheduled", 2024, and the authors' package schedulefree 1.4.
     """
 
-    coarse: ClassVar = {"square": False}
+    quantizable: ClassVar = {"square": False}
 
-    def __init__(self, parameters: Named, train: Train, rates: Rates) -> None:
-        super().__init__(parameters, train, rates)
-        self.own = {kind: torch.zeros((), dtype=torch.float64) for kind in ("steps", "highest_lr", "total")}
-        self.newest = 0.0
+    def __init__(self, parameters: Named, train: Train, lr_multipliers: LrMultipliers) -> None:
+        super().__init__(parameters, train, lr_multipliers)
+        self.scalars = {kind: torch.zeros((), dtype=torch.float64) for kind in ("steps", "highest_lr", "total")}
+        self.newest_weight = 0.0
 
-    def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
-        return {"z": weight.detach().clone(), "square": nothing_yet(weight)}
+    def init_state(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
+        return {"z": weight.detach().clone(), "square": zeros_for(weight)}
 
-    def state(self) -> dict[str, Tensor]:
-        return super().state() | self.own
+    def state_dict(self) -> dict[str, Tensor]:
+        return super().state_dict() | self.scalars
 
     def step(self, lr: float) -> None:
-        steps, highest, total = self.own.values()
+        steps, highest, total = self.scalars.values()
         steps += 1
         highest.clamp_(min=lr)
         total += highest**2
-        self.newest = float(highest**2 / total) if total else 0.0  # the share of the average that the new z makes
+        self.newest_weight = float(highest**2 / total) if total else 0.0  # the weight of the new z in the average
         super().step(lr)
 
-    def move(self, group: Group, gradients: list[Tensor], memory: dict[str, list[Tensor]], lr: float) -> None:
-        beta1, beta2, square = self.train.beta1, self.train.beta2, memory["square"]
+    def update_group(self, group: Group, gradients: list[Tensor], state: dict[str, list[Tensor]], lr: float) -> None:
+        beta1, beta2, square = self.train.beta1, self.train.beta2, state["square"]
         torch._foreach_mul_(square, beta2)
         torch._foreach_addcmul_(square, gradients, gradients, 1 - beta2)
-        sizes = torch._foreach_div(square, 1 - beta2 ** float(self.own["steps"]))
+        sizes = torch._foreach_div(square, 1 - beta2 ** float(self.scalars["steps"]))
         torch._foreach_sqrt_(sizes)
         torch._foreach_add_(sizes, self.train.epsilon)
         moves = torch._foreach_div(gradients, sizes)
-        if group.decay:
-            torch._foreach_add_(moves, group.weights, alpha=group.decay)
-        # y follows from the new z and x without x being known.
-        torch._foreach_lerp_(group.weights, memory["z"], self.newest)
-        torch._foreach_add_(group.weights, moves, alpha=lr * (beta1 * (1 - self.newest) - 1))
-        torch._foreach_add_(memory["z"], moves, alpha=-lr)
+        if group.weight_decay:
+            torch._foreach_add_(moves, group.weights, alpha=group.weight_decay)
+        # The new y, computed from y and z alone: x is not stored.
+        torch._foreach_lerp_(group.weights, state["z"], self.newest_weight)
+        torch._foreach_add_(group.weights, moves, alpha=lr * (beta1 * (1 - self.newest_weight) - 1))
+        torch._foreach_add_(state["z"], moves, alpha=-lr)
 
-    def used(self) -> dict[str, Tensor]:
+    def averaged_weights(self) -> dict[str, Tensor]:
         with torch.no_grad():
             return {
-                name: torch.lerp(weight, kept.read(), 1 - 1 / self.train.beta1)
+                name: torch.lerp(weight, z.read(), 1 - 1 / self.train.beta1)
                 for group in self.groups
-                for name, weight, kept in zip(group.names, group.weights, group.memory["z"], strict=True)
+                for name, weight, z in zip(group.names, group.weights, group.state["z"], strict=True)
             }

@@ -1,4 +1,4 @@
-"""What every optimizer shares: parameters in groups that move alike, and a memory of each that a checkpoint keeps."""
+"""Base classes of the optimizers: parameter groups, per-parameter state, and the state dict that a checkpoint keeps."""
 
 from __future__ import annotations
 
@@ -16,77 +16,77 @@ from pipeline.networks.inits import UpdateKind
 from pipeline.params.training import Train
 
 Named = dict[str, nn.Parameter]
-Rates = Mapping[str, float]
-"""The learning rate of a parameter as a multiple of the optimizer's; 1 where it has no entry."""
+LrMultipliers = Mapping[str, float]
+"""By parameter name, the factor on the optimizer's learning rate; a parameter without an entry has 1."""
 
 
 class Optimizer(ABC):
-    """Moves parameters against their gradients; all that it remembers is in `state`.
+    """Updates parameters from their gradients; everything that it remembers is in `state_dict`.
 
     Attributes:
         parameters: the weights by name.
-        update: what it makes of a matrix's gradient, by which muP knows how far a step reaches.
+        update_kind: how an update of a matrix depends on its gradient, which decides how muP scales its learning rate.
     """
 
     parameters: Named
-    update: ClassVar[UpdateKind] = "entrywise"
+    update_kind: ClassVar[UpdateKind] = "entrywise"
 
     @abstractmethod
     def step(self, lr: float) -> None:
-        """Move every weight by its gradient at a learning rate."""
+        """Update every parameter from its gradient, at this learning rate."""
 
     @abstractmethod
-    def state(self) -> dict[str, Tensor]:
-        """The memory by name; the tensors themselves, so that loading is copying into them."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """The state by name; the tensors themselves, not copies."""
 
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Remember what another optimizer of the same kind remembered."""
-        for name, memory in self.state().items():
-            memory.copy_(state[name])
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Copy in the state of another optimizer of the same class and parameters."""
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(state_dict[name])
 
-    def used(self) -> dict[str, Tensor]:
-        """By name, the weights that are used otherwise than they are trained: averages. None, for most optimizers."""
+    def averaged_weights(self) -> dict[str, Tensor]:
+        """Averaged weights by name, which replace the trained ones outside of training; empty for most optimizers."""
         return {}
 
     @contextlib.contextmanager
     def eval_weights(self) -> Iterator[None]:
-        """A block in which the network has the weights that are used: to be measured, kept or published."""
-        used = self.used()
-        trained = {name: self.parameters[name].detach().clone() for name in used}
-        self._become(used)
+        """A block in which the network has its averaged weights: to be evaluated or saved."""
+        averaged = self.averaged_weights()
+        trained = {name: self.parameters[name].detach().clone() for name in averaged}
+        self._assign(averaged)
         try:
             yield
         finally:
-            self._become(trained)
+            self._assign(trained)
 
-    def _become(self, weights: dict[str, Tensor]) -> None:
+    def _assign(self, weights: dict[str, Tensor]) -> None:
         with torch.no_grad():
             for name, weight in weights.items():
                 self.parameters[name].copy_(weight)
 
-    def send_away(self) -> None:  # noqa: B027 (what remembers next to nothing leaves it where it is)
-        """Keep the memory on the CPU between updates, where the weights are elsewhere; changes no update."""
+    def offload(self) -> None:  # noqa: B027 (an optimizer with next to no state leaves it where it is)
+        """Keep the state on the CPU between updates, where the weights are on another device; changes no update."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that one call moves, because they share a learning rate and a weight decay.
+    """Parameters that one call updates, because they share a learning rate and a weight decay.
 
     Attributes:
-        rate: the learning rate, as a multiple of the optimizer's.
-        decay: the share of themselves, times the learning rate, that they lose an update.
-        memory: what is remembered of each weight, a list beside `weights` for each kind.
+        lr_multiplier: the factor on the optimizer's learning rate.
+        weight_decay: decoupled; per update a weight loses learning rate * weight_decay of itself.
+        state: for each kind of state (mean, square, ...) a list parallel to `weights`.
     """
 
     names: list[str]
     weights: list[Tensor]
-    rate: float
-    decay: float
-    memory: dict[str, list[Float32State]]
+    lr_multiplier: float
+    weight_decay: float
+    state: dict[str, list[Float32State]]
 
-    def pieces(self) -> list[Group]:
-        """Itself; or, where memory must be unpacked, each weight by itself, so that no more than one's is unpacked at once."""
-        if all(kept.at_hand for memory in self.memory.values() for kept in memory):
+    def per_weight(self) -> list[Group]:
+        """The group itself; or one group per weight if state is offloaded or quantized, so that one at a time is unpacked."""
+        if all(stored.in_place for states in self.state.values() for stored in states):
             return [self]
         places = (slice(place, place + 1) for place in range(len(self.weights)))
         return [
@@ -94,102 +94,104 @@ class Group:
                 self,
                 names=self.names[place],
                 weights=self.weights[place],
-                memory={kind: memory[place] for kind, memory in self.memory.items()},
+                state={kind: states[place] for kind, states in self.state.items()},
             )
             for place in places
         ]
 
 
-class Grouped(Optimizer):
-    """An optimizer that moves groups of parameters, and remembers something of each weight.
+class GroupedOptimizer(Optimizer):
+    """An optimizer that updates groups of parameters and keeps state for each of them.
 
     Args:
         parameters: the weights by name.
         train: the knobs.
-        rates: by parameter, what its learning rate is multiplied by.
+        lr_multipliers: by parameter, the factor on its learning rate.
 
     Attributes:
-        coarse: the kinds of memory that bear 8 bits a number, and whether they have a sign.
+        quantizable: the kinds of state that may be stored in 8 bits per number, and whether they are signed.
     """
 
-    coarse: ClassVar[dict[str, bool]] = {}
+    quantizable: ClassVar[dict[str, bool]] = {}
 
-    def __init__(self, parameters: Named, train: Train, rates: Rates) -> None:
+    def __init__(self, parameters: Named, train: Train, lr_multipliers: LrMultipliers) -> None:
         self.parameters, self.train = parameters, train
-        memories = {name: self._kept(name, weight) for name, weight in parameters.items()}
+        states = {name: self._storage(name, weight) for name, weight in parameters.items()}
         self.groups = [
             Group(
                 names,
                 [parameters[name] for name in names],
-                rate,
-                decay,
-                {kind: [memories[name][kind] for name in names] for kind in kinds},
+                lr_multiplier,
+                weight_decay,
+                {kind: [states[name][kind] for name in names] for kind in kinds},
             )
-            for (rate, decay, *kinds), names in alike(parameters, train, rates, memories).items()
+            for (lr_multiplier, weight_decay, *kinds), names in names_by_group(
+                parameters, train, lr_multipliers, states
+            ).items()
         ]
 
-    def _kept(self, name: str, weight: nn.Parameter) -> dict[str, Float32State]:
+    def _storage(self, name: str, weight: nn.Parameter) -> dict[str, Float32State]:
         return {
-            kind: Int8State(memory, self.coarse[kind])
-            if self.train.state_8bit and kind in self.coarse and memory.numel() >= Int8State.SMALLEST
-            else Float32State(memory)
-            for kind, memory in self.remember(name, weight).items()
+            kind: Int8State(tensor, self.quantizable[kind])
+            if self.train.state_8bit and kind in self.quantizable and tensor.numel() >= Int8State.SMALLEST
+            else Float32State(tensor)
+            for kind, tensor in self.init_state(name, weight).items()
         }
 
     @abstractmethod
-    def remember(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
-        """A fresh memory of one weight, by kind."""
+    def init_state(self, name: str, weight: nn.Parameter) -> dict[str, Tensor]:
+        """The initial state of one parameter, by kind."""
 
     @abstractmethod
-    def move(self, group: Group, gradients: list[Tensor], memory: dict[str, list[Tensor]], lr: float) -> None:
-        """Move the weights of a group once, at their own learning rate, and change their memory in place."""
+    def update_group(self, group: Group, gradients: list[Tensor], state: dict[str, list[Tensor]], lr: float) -> None:
+        """Update the weights of a group once, and their state, both in place; `lr` has the group's multiplier in it."""
 
     def step(self, lr: float) -> None:
         with torch.no_grad():
-            for group in (piece for whole in self.groups for piece in whole.pieces()):
+            for group in (part for whole in self.groups for part in whole.per_weight()):
                 gradients = [w.grad if w.grad is not None else torch.zeros_like(w) for w in group.weights]
-                memory = {kind: [kept.read() for kept in keeping] for kind, keeping in group.memory.items()}
-                self.move(group, gradients, memory, lr * group.rate)
-                for kind, keeping in group.memory.items():
-                    for kept, tensor in zip(keeping, memory[kind], strict=True):
-                        kept.write(tensor)
+                state = {kind: [one.read() for one in stored] for kind, stored in group.state.items()}
+                self.update_group(group, gradients, state, lr * group.lr_multiplier)
+                for kind, stored in group.state.items():
+                    for one, tensor in zip(stored, state[kind], strict=True):
+                        one.write(tensor)
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {
             f"{kind}{part}.{name}": tensor
             for group in self.groups
-            for kind, memory in group.memory.items()
-            for name, kept in zip(group.names, memory, strict=True)
-            for part, tensor in kept.tensors().items()
+            for kind, stored in group.state.items()
+            for name, one in zip(group.names, stored, strict=True)
+            for part, tensor in one.tensors().items()
         }
 
-    def send_away(self) -> None:
+    def offload(self) -> None:
         for group in self.groups:
-            for memory in group.memory.values():
-                memory[:] = [kept.away() for kept in memory]
+            for stored in group.state.values():
+                stored[:] = [one.offloaded() for one in stored]
 
 
-def alike(
-    parameters: Named, train: Train, rates: Rates, memories: Mapping[str, Mapping[str, object]]
+def names_by_group(
+    parameters: Named, train: Train, lr_multipliers: LrMultipliers, states: Mapping[str, Mapping[str, object]]
 ) -> dict[tuple[Any, ...], list[str]]:
-    """The names of the parameters that share (learning rate, weight decay, *kinds of memory)."""
+    """The names of the parameters that share (learning-rate multiplier, weight decay, *kinds of state)."""
     found: dict[tuple[Any, ...], list[str]] = {}
     for name, weight in parameters.items():
-        # Matrices are decayed, vectors are not: a gain that is pulled to 0 says nothing about complexity.
+        # Matrices are decayed, vectors are not: pulling a gain towards 0 does not regularize.
         decay = train.weight_decay if weight.ndim >= 2 else 0.0
-        found.setdefault((rates.get(name, 1.0), decay, *memories.get(name, {})), []).append(name)
+        found.setdefault((lr_multipliers.get(name, 1.0), decay, *states.get(name, {})), []).append(name)
     return found
 
 
-def nothing_yet(weight: Tensor) -> Tensor:
-    """Zeros as large as a weight."""
+def zeros_for(weight: Tensor) -> Tensor:
+    """Zeros of a weight's shape and memory format."""
     return torch.zeros_like(weight, memory_format=torch.preserve_format)
 
 
-def shrink(group: Group, lr: float) -> None:
-    """Decoupled weight decay: the weights lose a share of themselves, whatever their gradient.
+def decay_weights(group: Group, lr: float) -> None:
+    """Decoupled weight decay, in place: w <- (1 - lr * weight_decay) w, whatever the gradient.
 
     Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2017.
     """
-    if group.decay:
-        torch._foreach_mul_(group.weights, 1 - lr * group.decay)
+    if group.weight_decay:
+        torch._foreach_mul_(group.weights, 1 - lr * group.weight_decay)

@@ -1,4 +1,4 @@
-"""An average of the weights along the training, which is used in their place."""
+"""Exponential moving average (EMA) of the weights, used in their place outside of training."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch import Tensor
 from pipeline.engine.optimizers.base import Named, Optimizer
 
 
-class Averaged(Optimizer):
-    """Another optimizer, and an exponential moving average of the weights that it leaves.
+class EMA(Optimizer):
+    """Wraps an optimizer and keeps an exponential moving average of the weights after each of its steps.
 
-    The training never sees the average; validation, snapshots and the published model are it. Early on it is the mean of
-    the few weights that there were: as in Adam, what the start of the average lacks is divided out.
+    a <- decay * a + (1 - decay) * w, corrected for its start as in Adam. Training never reads the average; validation,
+    snapshots and the saved model use it.
 
     Source: Polyak & Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; Tarvainen & Valpola, "Mean
     teachers are better role models", 2017.
 
     Args:
-        inner: what moves the weights.
-        parameters: all of them.
-        decay: of the average's past, an update; 0 <= decay < 1.
+        inner: the optimizer that updates the weights.
+        parameters: all weights by name.
+        decay: the factor on the average per update; 0 <= decay < 1.
     """
 
     def __init__(self, inner: Optimizer, parameters: Named, decay: float) -> None:
@@ -32,24 +32,24 @@ class Averaged(Optimizer):
         self.inner.step(lr)
         self.updates += 1
         self.steps.fill_(self.updates)
-        newest = (1 - self.decay) / (1 - self.decay**self.updates)
+        newest_weight = (1 - self.decay) / (1 - self.decay**self.updates)
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), newest)
+            torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), newest_weight)
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         own = {f"average.{name}": average for name, average in self.average.items()}
-        return self.inner.state() | own | {"average_steps": self.steps}
+        return self.inner.state_dict() | own | {"average_steps": self.steps}
 
-    def load(self, state: dict[str, Tensor]) -> None:
-        names = ("average.", "average_steps")
-        self.inner.load({name: memory for name, memory in state.items() if not name.startswith(names)})
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        own = ("average.", "average_steps")
+        self.inner.load_state_dict({name: tensor for name, tensor in state_dict.items() if not name.startswith(own)})
         for name, average in self.average.items():
-            average.copy_(state[f"average.{name}"])
-        self.steps.copy_(state["average_steps"])
+            average.copy_(state_dict[f"average.{name}"])
+        self.steps.copy_(state_dict["average_steps"])
         self.updates = int(self.steps)
 
-    def used(self) -> dict[str, Tensor]:
+    def averaged_weights(self) -> dict[str, Tensor]:
         return self.average
 
-    def send_away(self) -> None:
-        self.inner.send_away()
+    def offload(self) -> None:
+        self.inner.offload()

@@ -1,4 +1,4 @@
-"""How the memory of an optimizer is kept between updates: as it is, on the CPU, or in 8 bits a number."""
+"""Storage of optimizer state between updates: as float32, offloaded to the CPU, or quantized to 8 bits per number."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from torch import Tensor
 
 
 class Float32State:
-    """A memory as it is, beside its weight.
+    """A state tensor as it is, on the device of its weight.
 
     Attributes:
-        at_hand: reading it costs nothing, and what is done to it needs no writing back.
+        in_place: `read` gives the stored tensor itself, so that reading is free and changes need no `write`.
     """
 
-    at_hand = True
+    in_place = True
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
     def read(self) -> Tensor:
-        """The memory, to be worked on in place."""
+        """The state, to be changed in place."""
         return self.tensor
 
     def write(self, tensor: Tensor) -> None:
-        """Keep what was read and worked on."""
+        """Store a state that was read and changed."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """What is kept, for checkpoints; "" is the name of all of it."""
+        """The stored tensors by suffix of their name in a state dict."""
         return {"": self.tensor}
 
-    def away(self) -> Float32State:
-        """The same, kept on the CPU."""
+    def offloaded(self) -> Float32State:
+        """The same state, stored on the CPU."""
         return self if self.tensor.device.type == "cpu" else CpuState(self.tensor)
 
 
 class CpuState(Float32State):
-    """A memory on the CPU, whose weight is elsewhere; it comes for an update and goes again.
+    """A state on the CPU while its weight is on another device; copied there and back for each update.
 
     Source: Ren et al., "ZeRO-Offload: Democratizing Billion-Scale Model Training", 2021.
     """
 
-    at_hand = False
+    in_place = False
 
     def __init__(self, tensor: Tensor) -> None:
         self.device = tensor.device
         super().__init__(tensor.to("cpu", copy=True))
         if self.device.type == "cuda":
-            self.tensor = self.tensor.pin_memory()  # the card then fetches it without the CPU's help
+            self.tensor = self.tensor.pin_memory()  # so that the GPU copies it by DMA
 
     def read(self) -> Tensor:
         return self.tensor.to(self.device, copy=True)
@@ -59,15 +59,15 @@ class CpuState(Float32State):
 
 
 class Int8State(Float32State):
-    """A memory as 8-bit codes of blocks, each with its own scale, so that one large number spoils its block only.
+    """A state as 8-bit codes in blocks, each with its own scale, so that one outlier affects its block only.
 
-    Source: Dettmers et al., "8-bit Optimizers via Block-wise Quantization", 2021 (small tensors stay as they are there
-    too); the blocks are as short as bitsandbytes has them now.
+    Source: Dettmers et al., "8-bit Optimizers via Block-wise Quantization", 2021 (small tensors stay in float32 there,
+    too); the block size is that of bitsandbytes today.
     """
 
-    at_hand = False
+    in_place = False
     BLOCK = 256  # numbers that share a scale
-    SMALLEST = 4096  # numbers of a memory that is worth it
+    SMALLEST = 4096  # numbers that a state must have to be quantized
 
     def __init__(self, tensor: Tensor, signed: bool) -> None:
         self.shape, self.signed = tensor.shape, signed
@@ -78,34 +78,37 @@ class Int8State(Float32State):
 
     def read(self) -> Tensor:
         scales = self.scales.read()
-        numbers = decoded(self.codes.read(), levels(self.signed).to(scales)) * scales[:, None]
+        numbers = dequantized(self.codes.read(), quantization_levels(self.signed).to(scales)) * scales[:, None]
         return numbers.flatten()[: self.shape.numel()].view(self.shape)
 
     def write(self, tensor: Tensor) -> None:
         padded = torch.nn.functional.pad(tensor.flatten(), (0, -tensor.numel() % self.BLOCK)).view(-1, self.BLOCK)
         scales = padded.abs().amax(dim=1)
         relative = padded / scales.clamp(min=torch.finfo(scales.dtype).tiny)[:, None]
-        for kept, now in ((self.codes, encoded(relative, levels(self.signed).to(scales))), (self.scales, scales)):
-            memory = kept.read()
-            memory.copy_(now)
-            kept.write(memory)
+        for storage, new in (
+            (self.codes, quantized(relative, quantization_levels(self.signed).to(scales))),
+            (self.scales, scales),
+        ):
+            stored = storage.read()
+            stored.copy_(new)
+            storage.write(stored)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"_codes": self.codes.tensor, "_scales": self.scales.tensor}
 
-    def away(self) -> Float32State:
-        self.codes, self.scales = self.codes.away(), self.scales.away()
+    def offloaded(self) -> Float32State:
+        self.codes, self.scales = self.codes.offloaded(), self.scales.offloaded()
         return self
 
 
 @functools.cache
-def levels(signed: bool) -> Float[Tensor, " L"]:
-    """The numbers that a code can stand for, growing: seven powers of ten, the larger the finer divided, up to 1.
+def quantization_levels(signed: bool) -> Float[Tensor, " L"]:
+    """The values of the 8-bit codes, ascending: seven decades up to 1, larger ones divided more finely.
 
-    Without a sign there is no 0. A mean square that is rounded to 0 would divide its mean by nothing.
+    Unsigned values leave out 0: a mean square rounded to 0 would divide its mean by 0.
 
     Source: Dettmers et al., 2021 (dynamic tree quantization); Li, Chen & Zhu, "Memory Efficient Optimizers with 4-bit
-    States", 2023 (the zero that is left out).
+    States", 2023 (leaving out zero).
     """
     found = [torch.ones(1, dtype=torch.float64)]
     for power in range(7):
@@ -115,13 +118,13 @@ def levels(signed: bool) -> Float[Tensor, " L"]:
     return (torch.cat([-positive[1:], positive.new_zeros(1), positive]) if signed else positive).sort().values
 
 
-def encoded(numbers: Float[Tensor, "N B"], known: Float[Tensor, " L"]) -> UInt8[Tensor, "N B"]:
-    """The code of the nearest level of each number."""
-    between = (known[1:] + known[:-1]) / 2
-    places: Int[Tensor, "N B"] = torch.bucketize(numbers, between, out_int32=True)
+def quantized(numbers: Float[Tensor, "N B"], levels: Float[Tensor, " L"]) -> UInt8[Tensor, "N B"]:
+    """The code of the level nearest to each number."""
+    midpoints = (levels[1:] + levels[:-1]) / 2
+    places: Int[Tensor, "N B"] = torch.bucketize(numbers, midpoints, out_int32=True)
     return places.to(torch.uint8)
 
 
-def decoded(codes: UInt8[Tensor, "N B"], known: Float[Tensor, " L"]) -> Float[Tensor, "N B"]:
-    """The levels that codes stand for."""
-    return known.index_select(0, codes.flatten().int()).view(codes.shape)
+def dequantized(codes: UInt8[Tensor, "N B"], levels: Float[Tensor, " L"]) -> Float[Tensor, "N B"]:
+    """The levels of the codes."""
+    return levels.index_select(0, codes.flatten().int()).view(codes.shape)

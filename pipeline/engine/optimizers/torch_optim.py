@@ -1,4 +1,4 @@
-"""Optimizers of torch.optim, as they are: for those whose inside is not what the lab is about."""
+"""Optimizers of torch.optim behind the interface of our own: Adafactor."""
 
 from __future__ import annotations
 
@@ -8,62 +8,62 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.engine.optimizers.base import Named, Optimizer, Rates, alike
+from pipeline.engine.optimizers.base import LrMultipliers, Named, Optimizer, names_by_group
 from pipeline.params.training import Train
 
 
 class TorchOptimizer(Optimizer):
-    """One of torch.optim's, whose memory becomes flat named tensors, as a checkpoint keeps them.
+    """An optimizer of torch.optim, its state as flat named tensors for a checkpoint.
 
-    Its first step imports torch's compiler: 1.5 s, once.
+    Its first step imports torch's compiler, which takes 1.5 s once.
     """
 
-    def __init__(self, parameters: Named, train: Train, rates: Rates) -> None:
+    def __init__(self, parameters: Named, train: Train, lr_multipliers: LrMultipliers) -> None:
         self.parameters = parameters
-        self.optimizer = self.make(
+        self.optimizer = self.make_optimizer(
             [
-                {"params": [parameters[name] for name in names], "rate": rate, "weight_decay": decay}
-                for (rate, decay), names in alike(parameters, train, rates, {}).items()
+                {"params": [parameters[name] for name in names], "lr_multiplier": lr_multiplier, "weight_decay": weight_decay}
+                for (lr_multiplier, weight_decay), names in names_by_group(parameters, train, lr_multipliers, {}).items()
             ]
         )
 
     @abstractmethod
-    def make(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """It, for groups of parameters that share a learning rate and a weight decay."""
+    def make_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The torch optimizer, for groups of parameters that share a learning rate and a weight decay."""
 
     def step(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["rate"]
+            group["lr"] = lr * group["lr_multiplier"]
         device = next(iter(self.parameters.values())).device
-        with torch.autocast(device.type, enabled=False):  # it was written for weights in full precision
+        with torch.autocast(device.type, enabled=False):  # torch.optim expects float32 arithmetic
             self.optimizer.step()
 
-    def state(self) -> dict[str, Tensor]:
-        """The memory by name; before the first step there is none."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """The state by name; empty before the first step."""
         return {
             f"{kind}.{name}": tensor
             for name, weight in self.parameters.items()
             for kind, tensor in self.optimizer.state[weight].items()
         }
 
-    def load(self, state: dict[str, Tensor]) -> None:
-        for key, tensor in state.items():
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        for key, tensor in state_dict.items():
             kind, _, name = key.partition(".")
             weight = self.parameters[name]
             self.optimizer.state[weight][kind] = tensor.clone().to(weight.device if tensor.ndim else tensor.device)
 
 
 class Adafactor(TorchOptimizer):
-    """AdamW without momentum, whose mean squares are the product of a row and a column: next to no memory.
+    """AdamW without momentum and with factored second moments (a row and a column per matrix): next to no state.
 
-    A weight moves by the learning rate times its matrix's own root mean square, and never faster than 1/√step; the other
-    constants are the paper's. Weight decay is decoupled.
+    An update is lr times the root mean square of its matrix, lr at most 1/√step; the other constants are the paper's.
+    Weight decay is decoupled.
 
-    Source: Shazeer & Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018; torch.optim.Adafactor
-    says where it differs.
+    Source: Shazeer & Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018; see torch.optim.Adafactor
+    for the differences.
     """
 
-    update: ClassVar = "relative"
+    update_kind: ClassVar = "relative"
 
-    def make(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def make_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.Adafactor(groups)

@@ -1,6 +1,6 @@
-"""What the parts of a network are called by the library transformers, in two tongues: GPT-2's, and that of Llama and its kin.
+"""Names of weights and of config.json keys in transformers, in two conventions: GPT-2's, and that of Llama and later models.
 
-Each tongue is the names and order of the weights (pieces), and the words of config.json for our knobs and back.
+Each convention is a table of tensors, and functions from our knobs to config.json and back.
 """
 
 from __future__ import annotations
@@ -29,39 +29,43 @@ UNGATED = {  # our name: theirs
     "identity": "linear",
 }
 GATED = {"swiglu": "silu", "geglu": "gelu"}
-SYNONYMS = {"swish": "silu", "gelu_new": "gelu_pytorch_tanh", "gelu_python": "gelu"}  # theirs for the same function
+SYNONYMS = {
+    "swish": "silu",
+    "gelu_new": "gelu_pytorch_tanh",
+    "gelu_python": "gelu",
+}  # other names in transformers for the same function
 
 
 def _ours(table: Mapping[str, str], theirs: str) -> str:
     return {name: ours for ours, name in table.items()}.get(theirs, theirs)
 
 
-# ------------------------------------------------------------------------------------------------------- rows of ours
+# ------------------------------------------------------------------------------------------------------- selected rows
 
 
-def _in_heads(model: Model, first: int, heads: int, turned: bool) -> Int[Tensor, " rows"]:
-    """The rows of some heads. Our rotary positions turn the pairs (2i, 2i + 1) of a head, theirs (i, i + half)."""
+def _in_heads(model: Model, first: int, heads: int, rotated: bool) -> Int[Tensor, " rows"]:
+    """The rows of some heads. Our rotary positions rotate the pairs (2i, 2i + 1) of a head, theirs (i, i + half)."""
     size = model.width // model.heads
     order = torch.arange(size)
-    if turned and model.position == "rotary":
+    if rotated and model.position == "rotary":
         order = torch.cat((order[::2], order[1::2]))
     return (first * size + torch.arange(heads)[:, None] * size + order).flatten()
 
 
 def _queries(model: Model) -> Int[Tensor, " rows"]:
-    return _in_heads(model, 0, model.heads, turned=True)
+    return _in_heads(model, 0, model.heads, rotated=True)
 
 
 def _keys(model: Model) -> Int[Tensor, " rows"]:
-    return _in_heads(model, model.heads, shared_heads(model), turned=True)
+    return _in_heads(model, model.heads, kv_heads(model), rotated=True)
 
 
 def _values(model: Model) -> Int[Tensor, " rows"]:
-    return _in_heads(model, model.heads + shared_heads(model), shared_heads(model), turned=False)
+    return _in_heads(model, model.heads + kv_heads(model), kv_heads(model), rotated=False)
 
 
-def shared_heads(model: Model) -> int:
-    """The heads of keys and values."""
+def kv_heads(model: Model) -> int:
+    """The number of heads of keys and values."""
     return model.kv_heads or model.heads
 
 
@@ -74,39 +78,39 @@ def _gated(model: Model) -> Int[Tensor, " rows"]:
 
 
 def hidden_of(model: Model) -> int:
-    """The hidden features of the feed-forward part."""
+    """The hidden features of the feed-forward layer."""
     return round(model.mlp_ratio * model.width)
 
 
-# ------------------------------------------------------------------------------------------------------------- pieces
+# ------------------------------------------------------------------------------------------------------------ tensors
 
-# Embeddings and heads may have more rows than their tokenizer has ids, rounded up for the hardware: those say nothing.
+# Embeddings and heads may have more rows than their tokenizer has ids, rounded up for the hardware: the rest is unused.
 
 
 def _layer(
     theirs: str, ours: str, rows: Rows | None = None, *, biased: bool = True, first: bool = False
 ) -> tuple[TensorRow, ...]:
-    """A linear layer; where its architecture wants a bias and ours has none, zeros."""
+    """A linear layer; its bias is 0 where the architecture has one and our network has none."""
     weight = TensorRow(f"{theirs}.weight", f"{ours}.weight", rows, inputs_first=first)
-    return (weight, TensorRow(f"{theirs}.bias", f"{ours}.bias", rows, fill=0.0 if biased else None))
+    return (weight, TensorRow(f"{theirs}.bias", f"{ours}.bias", rows, default=0.0 if biased else None))
 
 
-def _norm(theirs: str, ours: str, *, less: float = 0.0, biased: bool = True) -> tuple[TensorRow, ...]:
-    """A norm, whose weight is 1 and whose bias 0 where ours has none."""
-    weight = TensorRow(f"{theirs}.weight", f"{ours}.weight", less=less, fill=1.0)
-    return (weight, TensorRow(f"{theirs}.bias", f"{ours}.bias", fill=0.0)) if biased else (weight,)
+def _norm(theirs: str, ours: str, *, offset: float = 0.0, biased: bool = True) -> tuple[TensorRow, ...]:
+    """A norm, whose weight is 1 and whose bias is 0 where our network has none."""
+    weight = TensorRow(f"{theirs}.weight", f"{ours}.weight", offset=offset, default=1.0)
+    return (weight, TensorRow(f"{theirs}.bias", f"{ours}.bias", default=0.0)) if biased else (weight,)
 
 
-def _places(model: Model) -> Tensor:
-    """What learned positions hold for a network that learns none."""
+def _positions(model: Model) -> Tensor:
+    """The learned positions that stand for those of a network without learned ones."""
     if model.position == "sinusoidal":
         return SinusoidalPosition(model).waves.clone()
     return torch.zeros(model.context_length, model.width)
 
 
 GPT2 = (
-    TensorRow("transformer.wte.weight", "embedding.weight", longer=True),
-    TensorRow("transformer.wpe.weight", "position.weight", fill=_places, longer=True),
+    TensorRow("transformer.wte.weight", "embedding.weight", padded=True),
+    TensorRow("transformer.wpe.weight", "position.weight", default=_positions, padded=True),
     *_norm("transformer.h.{}.ln_1", "blocks.{}.norms.0"),
     *_layer("transformer.h.{}.attn.c_attn", "blocks.{}.attention.project", first=True),
     *_layer("transformer.h.{}.attn.c_proj", "blocks.{}.attention.output", first=True),
@@ -114,19 +118,19 @@ GPT2 = (
     *_layer("transformer.h.{}.mlp.c_fc", "blocks.{}.feed_forward.up", first=True),
     *_layer("transformer.h.{}.mlp.c_proj", "blocks.{}.feed_forward.down", first=True),
     *_norm("transformer.ln_f", "final_norm"),
-    TensorRow("lm_head.weight", "head.weight", longer=True),
+    TensorRow("lm_head.weight", "head.weight", padded=True),
 )
 
 
 def llama(norms: Callable[[str, str], tuple[TensorRow, ...]], *, gated: bool) -> tuple[TensorRow, ...]:
-    """The names that Llama gave and many took over."""
+    """The tensors of Llama, whose names many architectures share."""
     block, mlp = "model.layers.{}.", "model.layers.{}.mlp."
     up = (
         *_layer(f"{mlp}gate_proj", "blocks.{}.feed_forward.up", _gate, biased=False),
         *_layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", _gated, biased=False),
     )
     return (
-        TensorRow("model.embed_tokens.weight", "embedding.weight", longer=True),
+        TensorRow("model.embed_tokens.weight", "embedding.weight", padded=True),
         *norms(f"{block}input_layernorm", "blocks.{}.norms.0"),
         *_projections(f"{block}self_attn.", biased=False),
         *_layer(f"{block}self_attn.o_proj", "blocks.{}.attention.output", biased=False),
@@ -134,43 +138,43 @@ def llama(norms: Callable[[str, str], tuple[TensorRow, ...]], *, gated: bool) ->
         *(up if gated else _layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", biased=False)),
         *_layer(f"{mlp}down_proj", "blocks.{}.feed_forward.down", biased=False),
         *norms("model.norm", "final_norm"),
-        TensorRow("lm_head.weight", "head.weight", longer=True),
+        TensorRow("lm_head.weight", "head.weight", padded=True),
     )
 
 
 def _projections(theirs: str, *, biased: bool) -> tuple[TensorRow, ...]:
-    """Queries, keys and values, which we keep in one matrix."""
+    """Queries, keys and values, which are one matrix in our networks."""
     return tuple(
-        piece
+        row
         for name, rows in (("q_proj", _queries), ("k_proj", _keys), ("v_proj", _values))
-        for piece in _layer(f"{theirs}{name}", "blocks.{}.attention.project", rows, biased=biased)
+        for row in _layer(f"{theirs}{name}", "blocks.{}.attention.project", rows, biased=biased)
     )
 
 
 def _head_of_ones(model: Model) -> Tensor:
-    """The weights of a norm within a head that learns none."""
+    """The weight of a per-head norm that has no weights in our networks."""
     return torch.ones(model.width // model.heads)
 
 
-QK_NORM = tuple(TensorRow(f"model.layers.{{}}.self_attn.{one}_norm.weight", "no such", fill=_head_of_ones) for one in "qk")
+QK_NORM = tuple(TensorRow(f"model.layers.{{}}.self_attn.{one}_norm.weight", "none", default=_head_of_ones) for one in "qk")
 
 PHI = (
-    TensorRow("model.embed_tokens.weight", "embedding.weight", longer=True),
+    TensorRow("model.embed_tokens.weight", "embedding.weight", padded=True),
     *_norm("model.layers.{}.input_layernorm", "blocks.{}.norms.0"),
     *_projections("model.layers.{}.self_attn.", biased=True),
     *_layer("model.layers.{}.self_attn.dense", "blocks.{}.attention.output"),
     *_layer("model.layers.{}.mlp.fc1", "blocks.{}.feed_forward.up"),
     *_layer("model.layers.{}.mlp.fc2", "blocks.{}.feed_forward.down"),
     *_norm("model.final_layernorm", "final_norm"),
-    TensorRow("lm_head.weight", "head.weight", longer=True),
-    TensorRow("lm_head.bias", "embedding.bias", fill=0.0),  # which we have not: as many zeros as there are tokens
+    TensorRow("lm_head.weight", "head.weight", padded=True),
+    TensorRow("lm_head.bias", "embedding.bias", default=0.0),  # our networks have none: as many zeros as there are tokens
 )
 
 
-# Of a Vision Transformer, whose first three are laid out otherwise: lab/export/transformers_vit.py.
+# Vision Transformer; lab/export/transformers_vit.py changes the layout of the first three.
 VIT = (
     TensorRow("vit.embeddings.cls_token", "pooling.start"),
-    TensorRow("vit.embeddings.position_embeddings", "position.weight", fill=_places),
+    TensorRow("vit.embeddings.position_embeddings", "position.weight", default=_positions),
     *_layer("vit.embeddings.patch_embeddings.projection", "patches.map"),
     *_norm("vit.layers.{}.layernorm_before", "blocks.{}.norms.0"),
     *_projections("vit.layers.{}.attention.", biased=True),
@@ -214,12 +218,12 @@ def gpt2_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def config(model: Model, epsilon: str = "", **rotary: float) -> dict[str, Any]:
-    """What all the later ones say in the same words."""
+    """The keys of config.json that all architectures after GPT-2 share."""
     return {
         "num_hidden_layers": model.depth,
         "hidden_size": model.width,
         "num_attention_heads": model.heads,
-        "num_key_value_heads": shared_heads(model),
+        "num_key_value_heads": kv_heads(model),
         "head_dim": model.width // model.heads,
         "intermediate_size": hidden_of(model),
         "hidden_act": (GATED | UNGATED)[model.activation],
@@ -236,7 +240,7 @@ def knobs_by(activations: Mapping[str, str]) -> Callable[[Mapping[str, Any]], di
             "depth": config["num_hidden_layers"],
             "width": config["hidden_size"],
             "heads": config["num_attention_heads"],
-            "kv_heads": _shared(config["num_key_value_heads"], config["num_attention_heads"]),
+            "kv_heads": _kv_heads_knob(config["num_key_value_heads"], config["num_attention_heads"]),
             "rotary_base": float(config["rope_parameters"]["rope_theta"]),
             "mlp_ratio": config["intermediate_size"] / config["hidden_size"],
             "activation": _ours(activations, config["hidden_act"]),
@@ -247,15 +251,15 @@ def knobs_by(activations: Mapping[str, str]) -> Callable[[Mapping[str, Any]], di
     return knobs
 
 
-def slides(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Mistral's window as our knobs: null is none, and one that reaches over the whole context is none either."""
+def window_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Mistral's window as our knobs; null, or a window over the whole context, is full attention."""
     window = config["sliding_window"]
     if window is None or window >= config["max_position_embeddings"]:
         return {"attention": "full"}
     return {"attention": "window", "window": window}
 
 
-def _shared(heads: int | None, of: int) -> int:
+def _kv_heads_knob(heads: int | None, of: int) -> int:
     """The knob kv_heads."""
     return heads if heads and heads != of else 0
 
@@ -265,8 +269,8 @@ def rms_norm(theirs: str, ours: str) -> tuple[TensorRow, ...]:
 
 
 def norm_1p(theirs: str, ours: str) -> tuple[TensorRow, ...]:
-    """Nemotron's weights are told from 1."""
-    return _norm(theirs, ours, less=1.0)
+    """Nemotron stores the weight of a norm minus 1."""
+    return _norm(theirs, ours, offset=1.0)
 
 
 def no_norm(theirs: str, ours: str) -> tuple[TensorRow, ...]:

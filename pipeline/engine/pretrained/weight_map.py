@@ -1,4 +1,4 @@
-"""How weights go from our names and order to those of another library, and back, by one description of both."""
+"""Conversion of weights between Rally's names and layout and another library's, both ways by one table."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from pipeline.params.model import Model
 
 Rows = Callable[[Model], Int[Tensor, " rows"]]
-Fill = Callable[[Model], Tensor]
+MakeTensor = Callable[[Model], Tensor]
 
 
-class Misfit(Exception):  # noqa: N818 (an answer, which the caller words)
-    """A weight that the other side has, or has otherwise, and a network of these knobs has no place for."""
+class Misfit(Exception):  # noqa: N818 (the caller writes the message)
+    """A weight of the other library that is missing, of another shape, or without a place in a network of these knobs."""
 
     def __init__(self, theirs: str, ours: str) -> None:
         super().__init__(theirs)
@@ -25,102 +25,102 @@ class Misfit(Exception):  # noqa: N818 (an answer, which the caller words)
 
 @dataclass(frozen=True)
 class TensorRow:
-    """A tensor of theirs as some rows of one of ours.
+    """A tensor of the other library (`theirs`) as some rows of a tensor of Rally's (`ours`).
 
     Attributes:
         theirs, ours: the names; {} stands for the number of the block.
-        rows: which rows of ours, in their order; None = all, as they are.
+        rows: gives indices of rows of `ours`, in the order of `theirs`; None = all rows.
         inputs_first: theirs is a matrix [inputs, outputs].
-        less: what is taken from ours to make theirs.
-        fill: what theirs holds where our network has no such weight (a number, or a tensor made of the knobs); None =
-            then theirs has none either.
-        longer: theirs may have more rows than ours, which reads the first of them.
+        offset: theirs = ours - offset.
+        default: the value of theirs if our network lacks the weight (a number, or a tensor made from the knobs); None: theirs
+            has no such tensor either.
+        padded: theirs may have more rows than ours, which reads the first of them.
     """
 
     theirs: str
     ours: str
     rows: Rows | None = None
     inputs_first: bool = False
-    less: float = 0.0
-    fill: float | Fill | None = None
-    longer: bool = False
+    offset: float = 0.0
+    default: float | MakeTensor | None = None
+    padded: bool = False
 
-    def packed(self, ours: Tensor, model: Model) -> Tensor:
-        """Theirs, of ours."""
+    def pack(self, ours: Tensor, model: Model) -> Tensor:
+        """Theirs, from ours."""
         chosen = ours if self.rows is None else ours[self.rows(model)]
-        return (chosen.mT if self.inputs_first else chosen).contiguous() - self.less
+        return (chosen.mT if self.inputs_first else chosen).contiguous() - self.offset
 
     def unpack(self, theirs: Tensor, ours: Tensor, model: Model) -> None:
-        """Write theirs to where it belongs in ours.
+        """Write `theirs` into its rows of `ours`.
 
         Raises:
-            Misfit: it is of another shape.
+            Misfit: it has another shape.
         """
         rows = torch.arange(len(ours)) if self.rows is None else self.rows(model)
-        back = (theirs.mT if self.inputs_first else theirs).to(ours) + self.less
-        back = back[: len(rows)] if self.longer else back
-        if back.shape != (len(rows), *ours.shape[1:]):
+        converted = (theirs.mT if self.inputs_first else theirs).to(ours) + self.offset
+        converted = converted[: len(rows)] if self.padded else converted
+        if converted.shape != (len(rows), *ours.shape[1:]):
             raise Misfit(self.theirs, self.ours)
-        ours[rows] = back
+        ours[rows] = converted
 
-    def filled(self, weights: Mapping[str, Tensor], model: Model) -> Tensor | None:
-        """Theirs where our network has no such weight."""
-        if self.fill is None:
+    def default_tensor(self, weights: Mapping[str, Tensor], model: Model) -> Tensor | None:
+        """Theirs if our network lacks the weight; None if theirs has no such tensor."""
+        if self.default is None:
             return None
-        if callable(self.fill):
-            return self.fill(model)
-        # As long as the outputs of the matrix that it stands beside; beside none, it is a norm's.
-        beside = weights.get(self.ours.replace(".bias", ".weight"))
-        rows = torch.arange(model.width if beside is None else len(beside)) if self.rows is None else self.rows(model)
-        return torch.full((len(rows),), self.fill - self.less)
+        if callable(self.default):
+            return self.default(model)
+        # As long as the outputs of the matrix that a bias belongs to; otherwise it is a weight of a norm.
+        matrix = weights.get(self.ours.replace(".bias", ".weight"))
+        rows = torch.arange(model.width if matrix is None else len(matrix)) if self.rows is None else self.rows(model)
+        return torch.full((len(rows),), self.default - self.offset)
 
-    def is_filled(self, theirs: Tensor, weights: Mapping[str, Tensor], model: Model) -> bool:
-        """Whether theirs is what it would be if a network without such a weight were packed, so that nothing is lost."""
-        fill = self.filled(weights, model)
-        if fill is None:
-            embedding = weights["embedding.weight"]  # of which a tied head is a copy, where a file holds it at all
+    def is_default(self, theirs: Tensor, weights: Mapping[str, Tensor], model: Model) -> bool:
+        """Whether theirs equals the default, so that a network without the weight loses nothing."""
+        default = self.default_tensor(weights, model)
+        if default is None:
+            embedding = weights["embedding.weight"]  # a tied head is a copy of it, if a file has it at all
             same = self.ours == "head.weight" and theirs.shape[1:] == embedding.shape[1:]
             return same and torch.equal(theirs[: len(embedding)].to(embedding), embedding)
-        return theirs.shape[1:] == fill.shape[1:] and torch.equal(theirs[: len(fill)].to(fill), fill)
+        return theirs.shape[1:] == default.shape[1:] and torch.equal(theirs[: len(default)].to(default), default)
 
 
-def each(pieces: Sequence[TensorRow], depth: int) -> Iterator[TensorRow]:
-    """The pieces of a whole network, with the numbers of its blocks."""
-    for piece in pieces:
-        for layer in range(depth) if "{}" in piece.theirs else [0]:
-            yield replace(piece, theirs=piece.theirs.format(layer), ours=piece.ours.format(layer))
+def expanded(rows: Sequence[TensorRow], depth: int) -> Iterator[TensorRow]:
+    """The rows of a table for a whole network, {} replaced by the number of each block."""
+    for row in rows:
+        for layer in range(depth) if "{}" in row.theirs else [0]:
+            yield replace(row, theirs=row.theirs.format(layer), ours=row.ours.format(layer))
 
 
-def pack(weights: Mapping[str, Tensor], pieces: Sequence[TensorRow], model: Model) -> dict[str, Tensor]:
-    """Our weights as theirs; every one of ours has a place there."""
+def pack(weights: Mapping[str, Tensor], rows: Sequence[TensorRow], model: Model) -> dict[str, Tensor]:
+    """Our weights under their names and in their layout; each of them must have a place there."""
     packed = {}
-    for piece in each(pieces, model.depth):
-        ours = weights.get(piece.ours)
-        theirs = piece.filled(weights, model) if ours is None else piece.packed(ours, model)
+    for row in expanded(rows, model.depth):
+        ours = weights.get(row.ours)
+        theirs = row.default_tensor(weights, model) if ours is None else row.pack(ours, model)
         if theirs is not None:
-            packed[piece.theirs] = theirs
-    assert weights.keys() <= {piece.ours for piece in each(pieces, model.depth)}, "a weight of ours has no place there"
+            packed[row.theirs] = theirs
+    assert weights.keys() <= {row.ours for row in expanded(rows, model.depth)}, "a weight has no place in the other library"
     return packed
 
 
-def unpack(theirs: Mapping[str, Tensor], weights: Mapping[str, Tensor], pieces: Sequence[TensorRow], model: Model) -> None:
-    """Fill our weights, in place, from theirs.
+def unpack(theirs: Mapping[str, Tensor], weights: Mapping[str, Tensor], rows: Sequence[TensorRow], model: Model) -> None:
+    """Copy their weights into ours, in place.
 
     Raises:
-        Misfit: theirs lacks one, has one of another shape, or holds in one for which we have no place what is not its fill.
+        Misfit: theirs lacks a weight, has one of another shape, or one without a place in ours that differs from its default.
     """
     left = dict(theirs)
-    for piece in each(pieces, model.depth):
-        # Weights that were saved from the model inside lack the first part of the name.
-        name = piece.theirs if piece.theirs in left else piece.theirs.partition(".")[2]
-        ours, found = weights.get(piece.ours), left.pop(name, None)
+    for row in expanded(rows, model.depth):
+        # Weights that were saved from the inner model lack the first part of the name.
+        name = row.theirs if row.theirs in left else row.theirs.partition(".")[2]
+        ours, found = weights.get(row.ours), left.pop(name, None)
         if ours is not None and found is not None:
-            piece.unpack(found, ours, model)
-        elif ours is not None or (found is not None and not piece.is_filled(found, weights, model)):
-            raise Misfit(piece.theirs, piece.ours)
+            row.unpack(found, ours, model)
+        elif ours is not None or (found is not None and not row.is_default(found, weights, model)):
+            raise Misfit(row.theirs, row.ours)
     if unread := [name for name in left if not name.endswith(BUFFERS)]:
         raise Misfit(unread[0], "")
 
 
 BUFFERS = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq")
-"""Names' ends of what older versions kept beside the weights: masks and frequencies."""
+"""Suffixes of the buffers that older versions saved beside the weights: masks and frequencies."""

@@ -1,4 +1,4 @@
-"""Where does it run? The only file that asks after devices, precision and threads. In the plain case nothing extra is done."""
+"""Device, precision and threads of a run: the only file that knows them. In float32 on a CPU nothing extra is done."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 
 class Runtime:
-    """A device with a number format, made ready so that the same run gives the same bytes.
+    """A device and a precision, set up so that the same run gives the same bytes.
 
     Args:
         knobs: the section `runtime`.
-        precision: the knob `train.precision`; weights and their updates stay in float32 whatever it says.
+        precision: the knob `train.precision`; weights and optimizer state are float32 in any case.
 
     Raises:
-        UserError: the device is not there.
+        UserError: this machine does not have the device.
     """
 
     def __init__(self, knobs: stages.Runtime, precision: str = "float32") -> None:
         self.knobs = knobs
         self.device = torch.device(_device(knobs.device))
-        # What was measured here wins over what is known to be fast as a rule.
+        # Measured settings take precedence over the defaults.
         self.tuned = tuned_for(self.device.type)
         fastest = self.tuned.precision if self.tuned else _fastest_precision(self.device)
         self.precision = precision if precision != "auto" else fastest
@@ -43,45 +43,45 @@ class Runtime:
         if self.attention == "auto" and self.tuned and self.precision == self.tuned.precision:
             self.attention = self.tuned.attention
         torch.set_num_threads(knobs.threads or (self.tuned.threads if self.tuned else cores()))
-        torch.set_flush_denormal(True)  # vanishing gradients would make a CPU a hundred times slower
+        torch.set_flush_denormal(True)  # denormal numbers make a CPU a hundred times slower
         if self.device.type == "cuda":
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
-            torch.backends.cudnn.allow_tf32 = False  # float32 means float32: convolutions too, as matrix products do by default
-        # What torch.use_deterministic_algorithms calls, without the compiler that it imports on the way: 2.3 s at every start.
-        # Where it may only warn, fused attention takes its other algorithm; on MPS it must, for much has but one there.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
+            torch.backends.cudnn.allow_tf32 = False  # float32 means float32, for convolutions as for matrix products
+        # What torch.use_deterministic_algorithms calls, without its import of the compiler, which takes 2.3 s at every start.
+        # With warn_only fused attention would take a nondeterministic algorithm; on MPS many operations have no other.
         torch._C._set_deterministic_algorithms(True, warn_only=self.device.type == "mps")
-        deterministic: Any = torch.utils.deterministic  # its switch is not in torch's type hints
-        deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+        deterministic: Any = torch.utils.deterministic  # not in torch's type hints
+        deterministic.fill_uninitialized_memory = False  # no code here reads uninitialized memory
 
     def __str__(self) -> str:
         threads = torch.get_num_threads()
         return f"{self.device.type}, {self.precision}, {threads} thread{'s' if threads > 1 else ''}, attention {self.attention}"
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """Matrix products in the chosen precision; nothing at all in float32."""
+        """A context with matrix products in the chosen precision; does nothing in float32."""
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
     @contextlib.contextmanager
     def enough_memory(self) -> Iterator[None]:
-        """A block in which memory may run out.
+        """A context that turns running out of memory into advice.
 
         Raises:
-            UserError: it did.
+            UserError: memory ran out; says which knobs reduce it.
         """
         try:
             yield
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
                 raise UserError(
-                    f"train: the network and a batch want more memory than the device '{self.device}' has;"
-                    f" what would help, cheapest first: {', '.join(self._remedies())}"
+                    f"train: the network and a batch need more memory than the device '{self.device}' has;"
+                    f" to reduce it, cheapest first: {', '.join(self._remedies())}"
                 ) from None
             raise
 
     def _remedies(self) -> list[str]:
-        """What makes a training smaller and is not turned yet: what costs next to nothing, then time, then the result."""
+        """What reduces memory and is not used yet: first what costs next to nothing, then time, then the result."""
         knobs = self.knobs
         finer = "a smaller runtime.micro_batch_tokens" if knobs.micro_batch_tokens else "a larger train.accumulation_steps"
         remedies = {
@@ -97,15 +97,15 @@ class Runtime:
         return [remedy for remedy, helps in remedies.items() if helps]
 
     def micro_batch_size(self, train: training.Train, whole: int, length: int) -> int:
-        """How many examples of `length` tokens a micro-batch holds at most.
+        """The largest micro-batch of examples of `length` tokens, in examples.
 
-        Their tokens are what counts: as many as the knob says, or as in a micro-batch of the full batch at its whole length.
+        It is bounded by tokens: runtime.micro_batch_tokens, or those of a micro-batch of whole examples (`whole` tokens).
         """
         tokens = self.knobs.micro_batch_tokens or train.batch_size // train.accumulation_steps * whole
         return max(tokens // length, 1)
 
     def pin(self, batch: Batch) -> Batch:
-        """A batch from where the device fetches it without making anybody wait."""
+        """A batch in pinned memory, from which a CUDA device copies without blocking the host."""
         return batch.pinned() if self.device.type == "cuda" else batch
 
     def batch_to_device(self, batch: Batch) -> Batch:
@@ -117,14 +117,14 @@ class Runtime:
         return network if self.device.type == "cpu" else network.to(self.device)
 
     def scaler(self) -> Scaler:
-        """The loss scaler that the precision wants."""
+        """The loss scaler for the precision."""
         return Scaler(enabled=self.dtype == torch.float16)
 
 
 class Scaler:
-    """Keeps float16 gradients from vanishing: the loss is multiplied before backward, the gradients divided after.
+    """Dynamic loss scaling for float16: the loss is multiplied before backward, the gradients divided after it.
 
-    Off (the scale is 1 and nothing is done) in every other precision. What it remembers is part of a checkpoint.
+    Off in every other precision (the scale is 1). Its state is part of a checkpoint.
 
     Source: Micikevicius et al., "Mixed Precision Training", 2017.
     """
@@ -137,7 +137,7 @@ class Scaler:
         self.finite_steps = 0
 
     def unscale(self, model: nn.Module) -> bool:
-        """Divide the gradients; whether they are finite, so that the step may be taken."""
+        """Divide the gradients by the scale; whether they are finite, so that the optimizer may step."""
         if not self.enabled:
             return True
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
@@ -152,19 +152,19 @@ class Scaler:
 
 
 def _device(wanted: str) -> str:
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
-        return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
-    if not there[wanted]:
-        known = ", ".join(device for device, is_there in there.items() if is_there)
-        raise UserError(f"runtime.device: there is no '{wanted}' on this machine. Known here: auto, {known}")
+        return "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
+    if not available[wanted]:
+        known = ", ".join(device for device, usable in available.items() if usable)
+        raise UserError(f"runtime.device: this machine has no '{wanted}'. Available: auto, {known}")
     return wanted
 
 
 def _fastest_precision(device: torch.device) -> str:
-    """bfloat16 where the hardware multiplies it, float16 on older CUDA cards, float32 elsewhere (MPS gains nothing)."""
+    """bfloat16 if the hardware supports it, float16 on older CUDA GPUs, float32 elsewhere (MPS gains nothing)."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     if device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
-        return "bfloat16"  # without the instructions it is emulated: five times slower than float32
+        return "bfloat16"  # otherwise it is emulated, five times slower than float32
     return "float32"

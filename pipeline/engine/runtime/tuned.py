@@ -1,6 +1,6 @@
-"""What `rally tune-device` found to be fastest on this machine, for the `auto` settings of every clone of its user.
+"""The settings that `rally autotune` measured as fastest on this machine, for the `auto` knobs of every clone of its user.
 
-Beside the downloads and not in a clone, so that two clones still leave equal bytes.
+Stored beside the downloads and not in a clone, so that two clones still give equal bytes.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from pathlib import Path
 
 import torch
 
-from pipeline.artifacts.paths import cache
+from pipeline.artifacts.paths import cache_folder
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.networks.attention import Kernel
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 
-NEVER = 10**9  # steps, more than a training can have
+NEVER = 10**9  # steps: more than a training can have
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """Settings that were the fastest.
+    """The fastest settings.
 
     Attributes:
         device: cpu, cuda or mps.
-        precision, threads, attention: what `auto` means there.
-        compile_from: steps of a training from which on compiling its blocks pays; None where it was not measured.
+        precision, threads, attention: the meaning of `auto` there.
+        compile_from: steps of a training from which compiling its blocks pays; None if it was not measured.
         measured_on: the shape of the network and its batch, in words.
     """
 
@@ -42,21 +42,21 @@ class Tuned:
     measured_on: str
 
 
-def machine(device: str) -> str:
-    """What the measurement holds for: processor and usable cores, or card; and torch."""
-    what = torch.cuda.get_device_name() if device == "cuda" else processor()
-    return f"{device}, {what}, {cores()} cores, torch {torch.__version__}"
+def machine_name(device: str) -> str:
+    """What a measurement is valid for: device, processor or GPU, usable cores, version of torch."""
+    chip = torch.cuda.get_device_name() if device == "cuda" else processor_name()
+    return f"{device}, {chip}, {cores()} cores, torch {torch.__version__}"
 
 
 @functools.cache
-def processor() -> str:
-    """The name that the processor bears."""
+def processor_name() -> str:
+    """The name of the processor."""
     if platform.system() == "Darwin":
-        words = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    known = Path("/proc/cpuinfo")
-    if known.exists():
-        with known.open(encoding="utf-8") as file:
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        with cpuinfo.open(encoding="utf-8") as file:
             for line in file:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()
@@ -64,23 +64,23 @@ def processor() -> str:
 
 
 def tuned_for(device: str) -> Tuned | None:
-    """What was found for this machine's device, if it was asked."""
+    """The settings measured for a device of this machine; None if there are none."""
     try:
-        found = read_json(_file()).get(machine(device))
+        found = read_json(_file()).get(machine_name(device))
         return Tuned(**found) if found else None
-    except (UserError, TypeError):  # there is none, or it is another version's: nothing hangs on it
+    except (UserError, TypeError):  # no such file, or one of another version: nothing depends on it
         return None
 
 
-def keep(tuned: Tuned | None, device: str) -> None:
-    """Let `auto` mean this from now on; with None what it meant before."""
+def save_tuned(tuned: Tuned | None, device: str) -> None:
+    """Store settings as the meaning of `auto`; with None delete them."""
     try:
         known = read_json(_file())
     except UserError:
         known = {}
-    known.pop(machine(device), None)
-    write_json(_file(), known | ({machine(device): asdict(tuned)} if tuned else {}))
+    known.pop(machine_name(device), None)
+    write_json(_file(), known | ({machine_name(device): asdict(tuned)} if tuned else {}))
 
 
 def _file() -> Path:
-    return cache() / "tuned.json"
+    return cache_folder() / "tuned.json"

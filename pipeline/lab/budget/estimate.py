@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import torch
 
-from pipeline.engine.curricula import dials_at
+from pipeline.engine.curricula import settings_at
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.lab.budget.fake_step import Rehearsal, rehearse
 from pipeline.lab.budget.fit import CARDS, Device, card, changes_to_fit, with_changes
@@ -20,7 +20,7 @@ from pipeline.lab.budget.timing import Pace, measure
 from pipeline.lab.stand_ins.data_shape import Data
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.params.schema import Params
-from pipeline.tasks.classify import padded
+from pipeline.tasks.classify import padded_length
 from pipeline.tasks.objective import Objective
 
 ASSUMED_FLOPS = 9e12  # a second, of a 12 GB card in 16 bits; a guess, until one was measured
@@ -160,13 +160,13 @@ def mean_step(params: Params, data: Data) -> Share:
         return Share(1.0, 1.0)
     draw = BatchMaker(params.seed, data.sizes)
     task = MadeUp(params, data.shape, Objective(), draw)
-    whole = padded(data.longest_read(task.length), task.length) if data.shape.classes else task.length
+    whole = padded_length(data.longest_read(task.length), task.length) if data.shape.classes else task.length
     targets, work = [], []
     for step in range(0, train.steps, max(train.steps // 1000, 1)):
-        dials = dials_at(task, train, step)
+        dials = settings_at(task, train, step)
         length = dials.length
         if data.sizes is not None:
-            length = padded(int(draw.sizes(dials.batch, dials.length).max()), dials.length)
+            length = padded_length(int(draw.sizes(dials.batch, dials.length).max()), dials.length)
         targets.append(dials.batch * (1 if data.shape.classes else dials.length / task.length) / train.batch_size)
         work.append(dials.batch * length / (train.batch_size * whole))
     return Share(statistics.fmean(targets), statistics.fmean(work))

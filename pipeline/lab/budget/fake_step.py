@@ -1,6 +1,6 @@
 """A training step rehearsed without data: what it holds in memory and how many FLOPs it does, before anything is allocated.
 
-The step is the real one (`engine.loop.update`, on the real network, loss and optimizer), its tensors have shapes and no
+The step is the real one (`engine.loop.train_step`, on the real network, loss and optimizer), its tensors have shapes and no
 content. So every knob counts as it will, also one that is newer than this file; nothing is known here of what
 an activation keeps for backward, or what an optimizer remembers.
 """
@@ -19,11 +19,11 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pipeline.engine.loop import update
-from pipeline.engine.optimizers.state_storage import levels
-from pipeline.engine.pretrained.source import knobs_of, open_pretrained
+from pipeline.engine.loop import train_step
+from pipeline.engine.optimizers.state_storage import quantization_levels
+from pipeline.engine.pretrained.source import candidate_models, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime, Scaler
-from pipeline.engine.setup import objective_of, teacher_of, untrained_state
+from pipeline.engine.setup import make_objective, make_teacher, untrained_state
 from pipeline.lab.budget.memory_tracker import PHASES, Ledger
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.networks.dropout import DropoutState
@@ -82,10 +82,13 @@ def rehearse(params: Params, shape: Shape, *, precision: str, on_card: bool, lon
     runtime = Runtime(params.runtime.model_copy(update=here), precision)
     # Of classes there are few: their logits are no part worth a row of its own, nor to be told from others by their size.
     ledger = Ledger(0 if shape.classes else shape.vocabulary, granularity=512 if on_card else 1)
-    levels(True), levels(False)  # made once for the process, so not here, where tensors have no content
+    (
+        quantization_levels(True),
+        quantization_levels(False),
+    )  # made once for the process, so not here, where tensors have no content
     with FakeTensorMode(allow_non_fake_inputs=True), ledger:
-        teacher = teacher_of(params.train, lambda folder: without_weights(folder, params, shape, ledger))
-        objective = objective_of(params.train, runtime, teacher)
+        teacher = make_teacher(params.train, lambda folder: without_weights(folder, params, shape, ledger))
+        objective = make_objective(params.train, runtime, teacher)
         task = WithoutContent(params, shape, objective, ledger, longest)
         progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         progress.scaler = AfterBackward(ledger)
@@ -97,11 +100,11 @@ def rehearse(params: Params, shape: Shape, *, precision: str, on_card: bool, lon
         ):  # dials may make either the larger; and optimizers may remember more after a step
             progress.step = step
             ledger.restart()
-            update(progress, task, params.train, params.seed, runtime, lambda: False)
+            train_step(progress, task, params.train, params.seed, runtime, lambda: False)
             progress.recent.clear()
             takes.append((ledger.highest, ledger.peak, ledger.kept, ledger.flops))
         _, peak, kept, flops = max(takes, key=lambda take: take[0])
-        state = {id(memory): memory for memory in progress.optimizer.state().values()}
+        state = {id(memory): memory for memory in progress.optimizer.state_dict().values()}
     return Rehearsal(
         parameters=parameters_of(progress.model),
         fixed=sum(weight.numel() for weight in progress.model.parameters() if not weight.requires_grad),
@@ -120,7 +123,7 @@ def without_weights(folder: Path, params: Params, shape: Shape, ledger: Ledger) 
         UserError: it cannot be read.
     """
     with ledger.phase("build"):
-        network = GPT(next(knobs_of(open_pretrained(folder), params.model)), shape.vocabulary, torch.Generator())
+        network = GPT(next(candidate_models(open_pretrained(folder), params.model)), shape.vocabulary, torch.Generator())
     return network.eval().requires_grad_(False)
 
 
@@ -143,7 +146,7 @@ class WithoutContent(MadeUp):
 
     def __init__(self, params: Params, shape: Shape, objective: Objective, ledger: Ledger, longest: int | None = None) -> None:
         super().__init__(params, shape, objective, Zeros(longest))
-        self.ledger, self.blended = ledger, params.train.mixup > 0
+        self.ledger, self.uses_mixup = ledger, params.train.mixup > 0
 
     def build(self, generator: torch.Generator) -> nn.Module:
         with self.ledger.phase("build"):
@@ -152,17 +155,17 @@ class WithoutContent(MadeUp):
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         with self.ledger.phase("batch"):
             whole = super().batch(split, rows, length)
-            if self.blended:
+            if self.uses_mixup:
                 others, shares = torch.zeros_like(whole.targets), torch.zeros(len(rows))
                 return Uncounted(whole.inputs, whole.targets, others, shares)
             return Uncounted(whole.inputs, whole.targets)
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
         return batch  # what moves or blanks pixels is no memory of the device
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
         with self.ledger.phase("forward"):
-            loss = super().loss(model, batch, noise)
+            loss = super().loss(model, batch, dropout_state)
         self.ledger.current = "backward"
         self.ledger.kept = max(self.ledger.kept, self.ledger.now["activations"] + self.ledger.now["logits"])
         return loss

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from pipeline.engine.curricula import moving
-from pipeline.engine.loop import update, validate
-from pipeline.engine.pretrained.source import network_of, open_pretrained
+from pipeline.engine.curricula import changing_settings
+from pipeline.engine.loop import train_step, validate
+from pipeline.engine.pretrained.source import load_network, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import objective_of, teacher_of, untrained_state
+from pipeline.engine.setup import make_objective, make_teacher, untrained_state
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.params.schema import Params
 from pipeline.params.training import Train
@@ -57,10 +57,10 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
         UserError: the device is not there, or has not enough memory.
     """
     runtime = Runtime(params.runtime, params.train.precision)
-    teacher = teacher_of(
-        params.train, lambda folder: network_of(open_pretrained(folder), params.model, shape.vocabulary).to(runtime.device)
+    teacher = make_teacher(
+        params.train, lambda folder: load_network(open_pretrained(folder), params.model, shape.vocabulary).to(runtime.device)
     )
-    task = MadeUp(params, shape, objective_of(params.train, runtime, teacher), BatchMaker(params.seed, sizes))
+    task = MadeUp(params, shape, make_objective(params.train, runtime, teacher), BatchMaker(params.seed, sizes))
     with runtime.enough_memory():
         progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         times: list[float] = []
@@ -68,7 +68,7 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
             # Spread over the training, so that what its dials change is in the measurement.
             progress.step = max(len(times) - WARM_UP, 0) * (params.train.steps - 1) // STEPS
             start = time.perf_counter()
-            update(progress, task, params.train, params.seed, runtime, lambda: False)
+            train_step(progress, task, params.train, params.seed, runtime, lambda: False)
             float(progress.recent[-1][1])  # which waits for the device
             times.append(time.perf_counter() - start)
         start = time.perf_counter()
@@ -77,5 +77,5 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
         validation = time.perf_counter() - start
     peak = torch.cuda.max_memory_allocated() if runtime.device.type == "cuda" else None
     # A machine is now and then busy, which a median forgives; where dials make steps unlike, only the mean is that of all.
-    typical = statistics.fmean if moving(task, params.train, 0) else statistics.median
+    typical = statistics.fmean if changing_settings(task, params.train, 0) else statistics.median
     return Pace(typical(times[WARM_UP:]), len(times) - WARM_UP, validation, peak)

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.lab.dvc.git import git, git_paths, join_names, short_hash
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections, with_knobs
-from pipeline.params.renamed import of_today
+from pipeline.params.renamed import with_new_names
 
 PARAMS = Path("params.yaml")
 NOT_FROM_COMMIT = ("runtime",)  # sections that describe the machine and change no result: always those of params.yaml
@@ -97,7 +97,7 @@ def _sections(text: str) -> dict[str, Any] | None:
     with tempfile.TemporaryDirectory() as folder:
         (copy := Path(folder) / PARAMS.name).write_text(text, encoding="utf-8", errors="surrogateescape")
         try:
-            return of_today(read_sections(copy))
+            return with_new_names(read_sections(copy))
         except UserError:
             return None
 

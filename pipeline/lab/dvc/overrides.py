@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.params.errors import ParamsError, UserError
-from pipeline.params.load import read_sections, templates_in
+from pipeline.params.load import read_sections, template_errors
 from pipeline.params.parse import parse
-from pipeline.params.renamed import RENAMED, of_today, renamed, renamed_in
+from pipeline.params.renamed import RENAMED, rename_notes, rename_notes_in, with_new_names
 from pipeline.params.schema import Params
-from pipeline.params.suggestions import meant
+from pipeline.params.suggestions import suggest_knob
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -60,7 +60,7 @@ def with_overrides(sections: Mapping[str, Any], overrides: Sequence[str]) -> dic
 
     if not overrides:
         return dict(sections)
-    problems, known = renamed_in(sections), of_today(sections)
+    problems, known = rename_notes_in(sections), with_new_names(sections)
     problems += [line for override in _parsed(overrides) for line in _unknown(override, known) + _unusable(override)]
     if problems:
         raise ParamsError(*problems)
@@ -150,7 +150,7 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
     """A line for each unknown name in it. DVC would advise to add it with +, which Rally then refuses."""
     if override.is_add() or override.is_force_add() or override.is_sweep_override():
         return []
-    if old := renamed(override.key_or_group, override.value()):
+    if old := rename_notes(override.key_or_group, override.value()):
         return old
     inner: Any = sections
     parts = override.key_or_group.split(".")
@@ -159,7 +159,8 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
         if isinstance(inner, dict) and part in inner:
             inner = inner[part]
         elif isinstance(inner, dict):
-            return [f"{'.'.join(parts)}: there is no such knob. {meant('.'.join(parts) if not depth else name, tuple(inner))}"]
+            hint = suggest_knob(".".join(parts) if not depth else name, tuple(inner))
+            return [f"{'.'.join(parts)}: there is no such knob. {hint}"]
         elif isinstance(inner, list) and part.isdecimal() and int(part) < len(inner):
             inner = inner[int(part)]
         elif isinstance(inner, list):
@@ -168,9 +169,9 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
             return [f"{'.'.join(parts)}: there is no such knob; {above} is not a section"]
     value = override.value()
     if isinstance(value, dict) and isinstance(inner, dict):
-        old = renamed_in({override.key_or_group: value})
+        old = rename_notes_in({override.key_or_group: value})
         names = [name for key in value if key not in inner and (name := f"{override.key_or_group}.{key}") not in RENAMED]
-        return old + [f"{name}: there is no such knob. {meant(name, tuple(inner))}" for name in names]
+        return old + [f"{name}: there is no such knob. {suggest_knob(name, tuple(inner))}" for name in names]
     return []
 
 
@@ -184,7 +185,7 @@ def _unusable(override: Override) -> list[str]:
     value = override.value()
     if isinstance(value, dict | list) and within(list(value.values()) if isinstance(value, dict) else value):
         return [f"-S {override.input_line}: only a whole knob can have several values"]
-    return templates_in(value, override.key_or_group)
+    return template_errors(value, override.key_or_group)
 
 
 def _first_line(error: Exception) -> str:

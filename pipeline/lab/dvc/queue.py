@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.paths import programs
+from pipeline.artifacts.paths import program_names
 from pipeline.lab.dvc.git import GitRepository
 from pipeline.lab.dvc.processes import is_running, processes_in
 
@@ -78,7 +78,7 @@ def _is_running(noted: Path, revision: str) -> bool:
 
 def is_dvc_running(root: Path = Path()) -> bool:
     """Whether a DVC runs here: a worker of its queue, an experiment or any other command."""
-    return any("dvc" in programs(words) for words, _ in processes_in(root.resolve()))
+    return any("dvc" in program_names(words) for words, _ in processes_in(root.resolve()))
 
 
 def lost_experiments(error: str, root: Path = Path()) -> list[str]:

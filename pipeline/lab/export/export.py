@@ -11,13 +11,15 @@ from pipeline.artifacts import paths
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_text
 from pipeline.lab.export.model_card import card, is_ours
+from pipeline.lab.provenance.check import other_run
 from pipeline.params.errors import UserError
+from pipeline.params.load import load
 from pipeline.params.model import Model
 from pipeline.params.parse import parse
-from pipeline.params.renamed import of_today
+from pipeline.params.renamed import with_new_names
 
 if TYPE_CHECKING:
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
 
 Way = Literal["auto", "transformers", "onnx"]
 
@@ -32,19 +34,20 @@ def export(folder: Path, to: Way = "auto") -> str:
         UserError: there is no trained model, the folder is somebody else's, the network has no place there, or a package is
             missing.
     """
-    from pipeline.lab.chat import open_trained, stranger
+    from pipeline.inference.trained import open_trained
 
-    made_by = of_today(read_json(paths.MODEL.with_suffix(".json"), "model", "sha256"))
+    made_by = with_new_names(read_json(paths.MODEL.with_suffix(".json"), "model", "sha256"))
     if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
         raise UserError(f"{folder}: is there already, and no folder that `rally export` wrote; a new name would do")
     way = _way(made_by, to)
-    subject = open_trained()
-    if line := stranger():
+    params = load()
+    subject = open_trained(params.runtime)
+    if line := other_run(params):
         print(line, file=sys.stderr)
 
-    from pipeline.corpus.store.text import whole
+    from pipeline.corpus.store.text import replace_folder
 
-    with whole(folder) as unfinished:
+    with replace_folder(folder) as unfinished:
         what, about = _write(unfinished, folder.name, subject, way, made_by)
         write_text(unfinished / "README.md", card(about, made_by))
     return what
@@ -77,7 +80,7 @@ def _problems(made_by: dict[str, Any]) -> Iterator[str]:
     return stock_text.problems(model, classifies=bool(made_by.get("classes")))
 
 
-def _write(folder: Path, name: str, subject: Subject, way: Way, made_by: dict[str, Any]) -> tuple[str, str]:
+def _write(folder: Path, name: str, subject: TrainedModel, way: Way, made_by: dict[str, Any]) -> tuple[str, str]:
     """(what the model has become, the head of its card), once it is written."""
     from pipeline.lab.export import onnx_model as onnx_file
     from pipeline.lab.export import transformers_text as stock_text

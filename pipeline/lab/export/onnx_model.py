@@ -20,7 +20,7 @@ from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_bytes, write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_config, tokenizer_json
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.params.errors import UserError
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
@@ -44,32 +44,32 @@ def check_packages() -> None:
         )
 
 
-def write(folder: Path, subject: Subject) -> float:
+def write(folder: Path, subject: TrainedModel) -> float:
     """The file, and what one must know to use it; how far its logits are from ours at most.
 
     Raises:
         UserError: they are too far apart.
     """
     network, inputs = _plain(subject)
-    content = exported(network, inputs[0], "images" if subject.reads is None else "ids")
+    content = exported(network, inputs[0], "images" if subject.text_tokenizer is None else "ids")
     write_bytes(folder / "model.onnx", content)
     write_json(folder / "classes.json", description(subject))
-    if subject.reads is not None:
-        write_json(folder / "tokenizer.json", tokenizer_json(subject.reads, closes=True))
-        write_json(folder / "tokenizer_config.json", tokenizer_config(subject.reads, subject.task.length, closes=True))
+    if subject.text_tokenizer is not None:
+        write_json(folder / "tokenizer.json", tokenizer_json(subject.text_tokenizer, closes=True))
+        write_json(folder / "tokenizer_config.json", tokenizer_config(subject.text_tokenizer, subject.task.length, closes=True))
     apart = largest_difference(content, network, inputs)
     if not apart < APART:
         raise UserError(f"--to onnx: onnxruntime computes logits that are {apart:.2g} from ours; {APART:g} is allowed")
     return apart
 
 
-def _plain(subject: Subject) -> tuple[nn.Module, list[Tensor]]:
+def _plain(subject: TrainedModel) -> tuple[nn.Module, list[Tensor]]:
     """The network as others use it, and what it is tried on: held-out examples, alone and together, long and short."""
     network = subject.model.cpu().eval().requires_grad_(False)
     rows = np.arange(min(subject.task.size("validation"), EXAMPLES))
     if isinstance(subject.task, Vision):
         meta = read_json(meta_of(subject.task.tokens), "mean", "deviation")
-        pixels = torch.from_numpy(np.array(subject.task.pictures("validation")[0][rows]))
+        pixels = torch.from_numpy(np.array(subject.task.images("validation")[0][rows]))
         many = pixels[torch.arange(EXAMPLES) % len(pixels)]
         return OfPixels(network, meta["mean"], meta["deviation"]).eval(), [many, many[:1], many[:4]]
     batch = subject.task.batch("validation", rows).inputs
@@ -121,27 +121,27 @@ def largest_difference(content: bytes, network: nn.Module, inputs: list[Tensor])
     return apart
 
 
-def _shape(subject: Subject) -> Shape:
+def _shape(subject: TrainedModel) -> Shape:
     assert isinstance(subject.task, Classification | Vision), "what is exported so tells classes"
     return subject.task.shape
 
 
-def description(subject: Subject) -> dict[str, Any]:
+def description(subject: TrainedModel) -> dict[str, Any]:
     """What a number of the logits means, and what the network wants to be given."""
     shape = _shape(subject)
-    if subject.reads is None:
+    if subject.text_tokenizer is None:
         return {"classes": list(shape.classes), "input": "images", "image": list(shape.image)}
-    text = {"length": subject.task.length, "end": subject.reads.end, "padding": -1}
+    text = {"length": subject.task.length, "end": subject.text_tokenizer.end, "padding": -1}
     return {"classes": list(shape.classes), "input": "ids"} | text
 
 
 # ----------------------------------------------------------------------------------------------------------- its card
 
 
-def about(name: str, subject: Subject) -> str:
+def about(name: str, subject: TrainedModel) -> str:
     """The head of its card: what it is, and how it is used."""
     shape = _shape(subject)
-    form = OF_TEXTS if subject.reads is not None else OF_IMAGES
+    form = OF_TEXTS if subject.text_tokenizer is not None else OF_IMAGES
     return form.format(name=name, image=" x ".join(map(str, shape.image)), length=subject.task.length)
 
 

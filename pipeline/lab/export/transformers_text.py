@@ -17,7 +17,7 @@ from pipeline.artifacts.writing import write_bytes, write_json
 from pipeline.corpus.encode.tokenizer_json import tokenizer_config, tokenizer_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES, Architecture, nearest
 from pipeline.engine.pretrained.weight_map import TensorRow, pack
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.lab.export.fold_scales import folded, folded_knobs
 from pipeline.networks.classifier import Classifier
 from pipeline.networks.inits import width_ratio
@@ -49,7 +49,7 @@ def problems(model: Model, *, classifies: bool) -> Iterator[str]:
     name, lacking = nearest(plainer)
     for knob in lacking:
         what = f"{name}, the nearest stock architecture of transformers"
-        yield no_place(model, knob, ARCHITECTURES[name].holds[knob], what)
+        yield no_place(model, knob, ARCHITECTURES[name].supports[knob], what)
     if width_ratio(plainer) != 1:
         yield "model.tie_embeddings: true has no place in transformers beside muP's divided logits; false would do"
     for knob, wanted in (("causal", True), ("pooling", "last"), ("bias", False)) if classifies else ():
@@ -65,7 +65,7 @@ def no_place(model: Model, knob: str, holds: tuple[object, ...], what: str) -> s
     return f"model.{knob}: {shown} has no place in {what}; {would} would do"
 
 
-def write(folder: Path, subject: Subject, name: str, stock: Architecture) -> None:
+def write(folder: Path, subject: TrainedModel, name: str, stock: Architecture) -> None:
     """All that the library reads: configurations, weights, tokenizer."""
     network, tokenizer = subject.model, subject.tokenizer
     assert isinstance(network, GPT | Classifier)
@@ -73,7 +73,7 @@ def write(folder: Path, subject: Subject, name: str, stock: Architecture) -> Non
     weights = folded({name: weight.detach().cpu() for name, weight in network.named_parameters()}, network.knobs)
     special = {"bos_token_id": tokenizer.end, "eos_token_id": tokenizer.end, "pad_token_id": None}
     said: dict[str, Any] = {"architectures": [class_of(stock, classifies=classifies)], "model_type": name, "dtype": "float32"}
-    pieces = stock.pieces
+    pieces = stock.tensors
     if classifies:
         # The last token that is no padding is looked for by its id, so that padding has one of its own, behind all others.
         special["pad_token_id"] = tokenizer.vocabulary

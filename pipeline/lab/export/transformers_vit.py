@@ -12,10 +12,10 @@ from torch import Tensor
 from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_bytes, write_json
-from pipeline.engine.pretrained.architectures import value_of
+from pipeline.engine.pretrained.architectures import normalized_value
 from pipeline.engine.pretrained.names import UNGATED, VIT, hidden_of
 from pipeline.engine.pretrained.weight_map import pack
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.lab.export.fold_scales import folded, folded_knobs
 from pipeline.lab.export.transformers_text import no_place
 from pipeline.networks.images import ImageTransformer
@@ -47,7 +47,7 @@ HOLDS: dict[str, tuple[Any, ...]] = {
 def lacks(model: Model, image: tuple[int, ...]) -> Iterator[str]:
     """The knobs that have no place in it; the sides of its patches must divide those of the image."""
     plainer = folded_knobs(model)
-    yield from (knob for knob, values in HOLDS.items() if value_of(plainer, knob) not in values)
+    yield from (knob for knob, values in HOLDS.items() if normalized_value(plainer, knob) not in values)
     if any(side % min(model.patch_size, side) for side in image[:2]):
         yield "patch_size"
 
@@ -59,7 +59,7 @@ def problems(model: Model, image: tuple[int, ...]) -> Iterator[str]:
         yield no_place(model, knob, HOLDS.get(knob, dividing), f"transformers' {NAME}")
 
 
-def write(folder: Path, subject: Subject) -> None:
+def write(folder: Path, subject: TrainedModel) -> None:
     """All that the library reads: two configurations and the weights."""
     network, task = subject.model, subject.task
     assert isinstance(network, ImageTransformer) and isinstance(task, Vision)

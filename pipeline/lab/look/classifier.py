@@ -17,7 +17,7 @@ from pipeline.params.errors import UserError, printable
 from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
 
 POOLED = "●"  # the place of the pooling, which is no token
 
@@ -73,7 +73,7 @@ class ClassifierPass:
         return [(self.classes[place], float(self.probabilities[place])) for place in order]
 
 
-def look_at(asked: Request, params: Params, subject: Subject, network: str, notes: list[str]) -> ClassifierPass:
+def look_at(asked: Request, params: Params, subject: TrainedModel, network: str, notes: list[str]) -> ClassifierPass:
     """Run one example through a network that tells classes.
 
     Raises:
@@ -93,18 +93,18 @@ def look_at(asked: Request, params: Params, subject: Subject, network: str, note
     assert isinstance(task, Classification), "the two kinds that tell classes"
     if asked.image is not None:
         raise UserError("--image: this network reads text; --prompt would do")
-    ids = read_ids(asked, params, subject.reads, task.shape.vocabulary, task.length, notes)
+    ids = read_ids(asked, params, subject.text_tokenizer, task.shape.vocabulary, task.length, notes)
     end = subject.tokenizer.end
     if asked.ids is None and end is not None and len(ids) < task.length:
         ids.append(end)  # as every text has that it learned from
 
     import torch
 
-    words = [word_of(subject.reads, token) for token in ids]
+    words = [word_of(subject.text_tokenizer, token) for token in ids]
     return _told(subject, _seen(subject, torch.tensor([ids])), network, notes, "│".join(words), None, words=words)
 
 
-def drawn(params: Params) -> Subject:
+def drawn(params: Params) -> TrainedModel:
     """The network of params.yaml before any training, over the data that is there.
 
     Raises:
@@ -117,22 +117,22 @@ def drawn(params: Params) -> Subject:
     import torch
 
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
     from pipeline.tasks.base import Shape
     from pipeline.tasks.table import TASKS
-    from pipeline.tokenizers.tokenizers import load as load_tokenizer
+    from pipeline.tokenizers.table import load as load_tokenizer
 
     runtime = Runtime(params.runtime)
     task = TASKS[params.task.kind](TOKENS, params.model, Shape.of(read_json(meta_of(TOKENS))))
     model = task.build(torch.Generator().manual_seed(params.seed)).to(runtime.device)
     tokenizer = load_tokenizer(tokenizer_of(TOKENS)) if params.task.kind == "classify" else None
-    return Subject(model, task, tokenizer, runtime, step=0)
+    return TrainedModel(model, task, tokenizer, runtime, step=0)
 
 
 def kind_of_trained(params: Params) -> str:
     """What the trained model was trained for; what params.yaml says where there is none."""
-    described = MODEL.with_suffix(".json")
-    return str(read_json(described, "task")["task"]) if described.exists() else params.task.kind
+    describe_shape = MODEL.with_suffix(".json")
+    return str(read_json(describe_shape, "task")["task"]) if describe_shape.exists() else params.task.kind
 
 
 def _is_of(params: Params) -> bool:
@@ -149,7 +149,7 @@ def _image(named: str, task: object) -> tuple[np.ndarray, int | None, str]:
 
     assert isinstance(task, Vision)
     if re.fullmatch(r"[0-9]{1,12}", named):
-        images, labels = task.pictures("validation")
+        images, labels = task.images("validation")
         if (number := int(named)) >= len(images):
             raise UserError(
                 f"--image: there is no {number:,}; held-out images (of the validation split) are 0 .. {len(images) - 1:,}"
@@ -158,14 +158,14 @@ def _image(named: str, task: object) -> tuple[np.ndarray, int | None, str]:
     path = Path(named)
     if not path.is_file():
         raise UserError(f"--image: {named!r} is no number of a held-out image, and there is no such file")
-    from pipeline.corpus.sources.user.images import described, pixels_of
+    from pipeline.corpus.sources.user.image_files import describe_shape, read_pixels
 
-    pixels, wanted = pixels_of(path), tuple(task.shape.image)
+    pixels, wanted = read_pixels(path), tuple(task.shape.image)
     if pixels.shape[2] != wanted[2] and wanted[2] == 1:
         pixels = np.rint(pixels[..., :3].mean(axis=-1, keepdims=True)).astype(np.uint8)
     if pixels.shape != wanted:
         raise UserError(
-            f"--image: {path} is {described(pixels.shape)}; this network looks at {wanted[1]} x {wanted[0]} pixels,"
+            f"--image: {path} is {describe_shape(pixels.shape)}; this network looks at {wanted[1]} x {wanted[0]} pixels,"
             f" {'grey' if wanted[2] == 1 else 'in colour'}, and so would an image of that size"
         )
     return pixels, None, str(path)
@@ -182,19 +182,20 @@ class _Seen:
     saliency: np.ndarray
 
 
-def _seen(subject: Subject, inputs: object) -> _Seen:
+def _seen(subject: TrainedModel, inputs: object) -> _Seen:
     import torch
 
     from pipeline.probes.attention.maps import maps_of as attention_of
-    from pipeline.probes.passes.forward_backward import entry, layer_names, run
-    from pipeline.probes.prediction.saliency import slopes
+    from pipeline.probes.passes.forward import run
+    from pipeline.probes.passes.layers import input_name, layer_names
+    from pipeline.probes.prediction.saliency import input_gradients
     from pipeline.probes.signal.feature_maps import maps_of, most_varied
 
     assert isinstance(inputs, torch.Tensor)
     inputs = inputs.to(subject.runtime.device)
     trace = run(subject, inputs)
     features = maps_of(subject, trace)
-    names = [entry(subject), *layer_names(subject)] if trace.streams else []
+    names = [input_name(subject), *layer_names(subject)] if trace.streams else []
     layers = [
         LayerSeen(
             name,
@@ -206,13 +207,13 @@ def _seen(subject: Subject, inputs: object) -> _Seen:
     ]
     logits = trace.logits[0][0].double().cpu()
     said = logits.nan_to_num().argmax()[None]
-    saliency = slopes(subject, inputs, said)[0].numpy()
+    saliency = input_gradients(subject, inputs, said)[0].numpy()
     top = np.nanmax(saliency, initial=0.0)
     return _Seen(logits.softmax(dim=0).numpy(), layers, attention_of(subject, trace), saliency / (top or 1.0))
 
 
 def _told(
-    subject: Subject,
+    subject: TrainedModel,
     seen: _Seen,
     network: str,
     notes: list[str],

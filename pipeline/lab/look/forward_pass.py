@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.paths import MODEL, TOKENS, tokenizer_of
-from pipeline.lab.chat import open_trained, stranger
 from pipeline.lab.look.classifier import ClassifierPass, drawn, kind_of_trained, look_at
 from pipeline.lab.look.request import Request, read_ids, word_of
+from pipeline.lab.provenance.check import other_run
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.schema import Params
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.inference.trained import Subject
+    from pipeline.inference.trained import TrainedModel
     from pipeline.lab.look.activations import Dissection
     from pipeline.networks.transformer import GPT
-    from pipeline.tokenizers.tokenizers import Tokenizer
+    from pipeline.tokenizers.base import Tokenizer
 
 TRAINED = MODEL.with_suffix(".safetensors")
 
@@ -117,23 +117,25 @@ def _network(asked: Request, params: Params, notes: list[str]) -> _Network:
     return _Network(f"after step {made.step:,}", made.model, made.runtime, made.tokenizer, made.tokenizer.vocabulary)
 
 
-def _trained(asked: Request, params: Params, notes: list[str]) -> Subject:
+def _trained(asked: Request, params: Params, notes: list[str]) -> TrainedModel:
     """The trained model or a snapshot of it, with a note where it is not of the knobs, code and data that are here."""
-    made = open_trained() if asked.step == "last" else _snapshot(asked.step, params)
-    notes += [line] if (line := stranger()) else []
+    from pipeline.inference.trained import open_trained
+
+    made = open_trained(params.runtime) if asked.step == "last" else _snapshot(asked.step, params)
+    notes += [line] if (line := other_run(params)) else []
     return made
 
 
-def _snapshot(step: str, params: Params) -> Subject:
+def _snapshot(step: str, params: Params) -> TrainedModel:
     """The subject at a step at which the training kept it."""
-    if not TRAINED.exists():
-        open_trained()  # which says what is missing
-
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.inference.trained import open_snapshots
+    from pipeline.inference.trained import open_snapshots, open_trained
+
+    if not TRAINED.exists():
+        open_trained(params.runtime)  # which says what is missing
 
     wanted, kept = int(re.sub("[_,]", "", step)), list[int]()
-    for made in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=1, toy=""):
+    for made in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=1, toy_text=""):
         if made.step == wanted:
             return made
         kept.append(made.step)
@@ -154,9 +156,9 @@ def _drawn(asked: Request, params: Params) -> _Network:
 
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.lab.stand_ins.data_shape import data_of
-    from pipeline.networks.attention import use_kernel
+    from pipeline.networks.attention import set_attention_kernel
     from pipeline.networks.transformer import GPT
-    from pipeline.tokenizers.tokenizers import load as load_tokenizer
+    from pipeline.tokenizers.table import load as load_tokenizer
 
     data = data_of(params, asked.vocabulary)
     there = data.known == str(TOKENS)
@@ -164,7 +166,7 @@ def _drawn(asked: Request, params: Params) -> _Network:
         raise _no_text()
     runtime = Runtime(params.runtime)
     model = GPT(params.model, data.vocabulary, torch.Generator().manual_seed(params.seed)).to(runtime.device)
-    use_kernel(model, runtime.attention)
+    set_attention_kernel(model, runtime.attention)
     tokenizer = load_tokenizer(tokenizer_of(TOKENS)) if there else None
     return _Network(f"as drawn, untrained (seed {params.seed})", model, runtime, tokenizer, data.vocabulary)
 

@@ -57,7 +57,7 @@ def page(looked: ForwardPass, head: tuple[int, int] | None = None) -> str:
         gradient=report.gradient(),
         style="\n".join(styles),
         scripts=scripts,
-        hashes=[report.allowed(script) for script in scripts],
+        hashes=[report.script_hash(script) for script in scripts],
     )
 
 

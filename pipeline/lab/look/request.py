@@ -10,7 +10,7 @@ from pipeline.params.errors import UserError
 from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
-    from pipeline.tokenizers.tokenizers import Tokenizer
+    from pipeline.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _read(asked: Request, params: Params, tokenizer: Tokenizer | None, notes: li
     assert tokenizer is not None, "a network without one takes ids alone"
     what, text = ("--prompt", asked.prompt) if asked.prompt is not None else ("probe.toy_text", params.probe.toy_text)
     text = text.encode(errors="replace").decode()  # what a terminal passes on need not be text
-    if (known := tokenizer.known(text)) != text:
+    if (known := tokenizer.drop_unknown(text)) != text:
         notes.append(f"The tokenizer lacks characters of this prompt; the model reads {known!r}.")
     if not known:
         raise UserError(f"{what}: {text!r} holds nothing that this tokenizer knows; another --prompt, or --ids, would do")

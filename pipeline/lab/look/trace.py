@@ -156,7 +156,7 @@ class _Watch(TorchFunctionMode):
                     hooks.append(module.register_forward_pre_hook(partial(self._enters, name), with_kwargs=True))
                     hooks.append(module.register_forward_hook(self._leaves, with_kwargs=True))
                 if isinstance(module, Attention):
-                    taps.enter_context(_put(module, "mix", partial(self._mixing, name, module, module.mix)))
+                    taps.enter_context(_put(module, "attend", partial(self._mixing, name, module, module.attend)))
                 if isinstance(module, FeedForward):
                     kind, bends = self.model.knobs.activation, module.activation.function
                     bent = partial(self._part, f"{name}.activation", kind, bends, 0)

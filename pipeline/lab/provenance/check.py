@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import MODEL, private
+from pipeline.artifacts.paths import MODEL, private_folder
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.lab.provenance.commits import Commit, GitObjects
@@ -17,7 +17,7 @@ from pipeline.lab.provenance.match import MATCHES, Match
 from pipeline.lab.provenance.origin import Origin, changed_knobs
 from pipeline.lab.provenance.workspace import LARGE, SMALL, Workspace
 from pipeline.params.errors import UserError
-from pipeline.params.renamed import of_today
+from pipeline.params.renamed import with_new_names
 from pipeline.params.schema import Params
 
 MAX_CACHED = 5_000  # commits
@@ -38,11 +38,18 @@ def match_of_trained(params: Params) -> Match:
     if match.known:
         return match
     with contextlib.suppress(UserError):
-        noted = of_today(read_json(MODEL.with_suffix(".json")))
+        noted = with_new_names(read_json(MODEL.with_suffix(".json")))
         now = params.model_dump(mode="json")
         then = {key: noted[key] for key in ("seed", "model", "train") if key in noted} | {"task": {"kind": noted.get("task")}}
         return Match(why, known=False) if (why := next(changed_knobs("train", then, now), "")) else MATCHES
     return MATCHES  # a model that cannot be read is refused where it is opened
+
+
+def other_run(params: Params) -> str:
+    """A line where models/trained is of other parameters, code or data than are here; "" where it belongs to them."""
+    match = match_of_trained(params)
+    why = f"{MODEL.parent}: this model is of another run: {match.mismatch}; `dvc repro` trains that of this one"
+    return "" if match else why
 
 
 def matches_of_commits(names: Iterable[str], paths: Sequence[Path]) -> dict[str, dict[Path, Match]]:
@@ -54,7 +61,7 @@ def matches_of_commits(names: Iterable[str], paths: Sequence[Path]) -> dict[str,
         names: as git knows them.
     """
     # Answers of other code are not valid.
-    file, code = private("provenance.json"), sha256_of(Path(__file__).parent)
+    file, code = private_folder("provenance.json"), sha256_of(Path(__file__).parent)
     cached: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
         content = json.loads(file.read_text(encoding="utf-8"))

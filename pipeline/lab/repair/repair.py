@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.artifacts.paths import private, programs
+from pipeline.artifacts.paths import private_folder, program_names
 from pipeline.artifacts.writing import write_bytes, write_text
 from pipeline.lab.dvc.git import GitRepository
 from pipeline.lab.dvc.processes import processes_in
@@ -64,7 +64,8 @@ def _without_dvc(root: Path) -> Iterator[bool]:
 def _is_in_use(root: Path) -> bool:
     """Whether a git or DVC runs in a folder; workers of DVC's queue do not count, which run in their own copies."""
     return any(
-        programs(words) & {"git", "dvc"} and not {"queue-worker", "exec-run"} & set(words) for words, _ in processes_in(root)
+        program_names(words) & {"git", "dvc"} and not {"queue-worker", "exec-run"} & set(words)
+        for words, _ in processes_in(root)
     )
 
 
@@ -112,7 +113,7 @@ def _params(git: GitRepository) -> list[str]:
     before = git.raw("show", f"{dvc_stash_entry(git, lock) or 'HEAD'}:./params.yaml")
     if not before:
         return []  # there is no earlier version
-    write_bytes(private("repaired") / path.name, content)
+    write_bytes(private_folder("repaired") / path.name, content)
     write_text(path, before)
     return ["repaired: params.yaml was cut short while DVC wrote it; restored (the cut version: .rally/repaired/params.yaml)"]
 
@@ -122,7 +123,7 @@ def _dvc_lock(git: GitRepository) -> list[str]:
     path = git.root / "dvc.lock"
     if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or _is_complete_lock(path):
         return []
-    write_bytes(private("repaired") / path.name, content)
+    write_bytes(private_folder("repaired") / path.name, content)
     if committed := git.raw("show", "HEAD:./dvc.lock"):
         write_text(path, committed)
         return ["repaired: dvc.lock was cut short while DVC wrote it; restored from the last commit"]

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.engine.loop import update
+from pipeline.engine.loop import train_step
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.setup import objective_of, untrained_state
+from pipeline.engine.setup import make_objective, untrained_state
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Batch, Shape
@@ -22,7 +22,7 @@ class OneBatch(MadeUp):
     """The same few examples in every step, each label drawn at random; or, as a control, other labels each time."""
 
     def __init__(self, params: Params, shape: Shape, runtime: Runtime, *, fresh: bool) -> None:
-        super().__init__(params, shape, objective_of(params.train, runtime), BatchMaker(params.seed))
+        super().__init__(params, shape, make_objective(params.train, runtime), BatchMaker(params.seed))
         self.fresh, self.drawn = fresh, self._batch()
 
     def _batch(self) -> Batch:
@@ -74,5 +74,5 @@ def losses_on_one_batch(
     task = OneBatch(params, shape or shape_of(params.task.kind, labels), runtime, fresh=fresh)
     progress = untrained_state(params.seed, task, model, train, runtime)
     for _ in range(steps):
-        update(progress, task, train, params.seed, runtime, lambda: False, runtime.batch_to_device(task.step()))
+        train_step(progress, task, train, params.seed, runtime, lambda: False, runtime.batch_to_device(task.step()))
         yield float(progress.recent.pop()[0])

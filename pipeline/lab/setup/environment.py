@@ -60,10 +60,10 @@ def _output(*command: str) -> str:
 
 def _processor() -> str:
     try:
-        from pipeline.engine.runtime.tuned import processor
+        from pipeline.engine.runtime.tuned import processor_name
     except (ImportError, OSError):  # torch, which _torch_lines complains about
         return platform.processor() or platform.machine()
-    return processor()
+    return processor_name()
 
 
 def _memory_gib() -> float:

@@ -14,7 +14,7 @@ from pipeline.networks.classifier import PADDING
 from pipeline.networks.dropout import DropoutState
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Batch, Loss, Parts, Shape, Task, Unit
-from pipeline.tasks.classify import padded
+from pipeline.tasks.classify import padded_length
 from pipeline.tasks.objective import Objective
 from pipeline.tasks.table import TASKS
 
@@ -53,7 +53,7 @@ def windows(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
 def texts(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
     """Ids up to the end of the longest text, padding behind the others, and a class for each."""
     sizes = draw.sizes(rows, length)
-    longest = padded(int(sizes.max()), length)
+    longest = padded_length(int(sizes.max()), length)
     ids = draw.whole(shape.vocabulary, rows, longest)
     if sizes.min() < longest:
         ids.masked_fill_(torch.arange(longest) >= torch.from_numpy(sizes)[:, None], PADDING)
@@ -101,7 +101,7 @@ class MadeUp:
     def parts(self) -> Parts:
         return Parts(np.array([self.examples * (self.length + 1)]), np.zeros(1), np.zeros(1, np.uint8))
 
-    def among(self, chosen: Bool[np.ndarray, " P"]) -> Task:
+    def subset(self, chosen: Bool[np.ndarray, " P"]) -> Task:
         return self
 
     def build(self, generator: torch.Generator) -> nn.Module:
@@ -113,8 +113,8 @@ class MadeUp:
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         return EXAMPLES[self.kind](self.shape, len(rows), length or self.length, self.draw)
 
-    def varied(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        return self.task.varied(batch, rng)
+    def augmented(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        return self.task.augmented(batch, rng)
 
-    def loss(self, model: nn.Module, batch: Batch, noise: DropoutState | None = None) -> Loss:
-        return self.task.loss(model, batch, noise)
+    def loss(self, model: nn.Module, batch: Batch, dropout_state: DropoutState | None = None) -> Loss:
+        return self.task.loss(model, batch, dropout_state)

@@ -31,7 +31,7 @@ class Variant(NamedTuple):
     Attributes:
         place: its cell of the grid and its seed, as indices.
         params: all parameters.
-        fault: an entry of FAULTS or BREACHES that is put into the training; "" = none.
+        fault: an entry of FAULTS or SANITY_FAULTS that is put into the training; "" = none.
         bench: the experiment that is run instead of a training, with its own knobs; None for a training.
     """
 
@@ -97,7 +97,7 @@ class Sweep:
     def _variant(self, place: tuple[int, ...], sections: dict[str, Any]) -> Variant:
         own, fault = sections.pop("bench", {}), sections.pop("fault", "")
         if fault and fault not in (
-            known := (*names_in("lab/faults/faults.py:FAULTS"), *names_in("lab/faults/sanity_faults.py:BREACHES"))
+            known := (*names_in("lab/faults/table.py:FAULTS"), *names_in("lab/faults/sanity_faults.py:SANITY_FAULTS"))
         ):
             raise ParamsError(f"fault: there is no '{fault}'. {suggest(str(fault), known)}")
         bench = parse(BENCHES[self.bench], own, ("bench",)) if self.bench else None

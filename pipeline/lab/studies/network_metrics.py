@@ -14,16 +14,16 @@ from torch import Tensor
 from pipeline.artifacts.paths import tokenizer_of
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.params.errors import UserError
 from pipeline.params.stages import Probe
 from pipeline.probes.attention.induction import repeated
-from pipeline.probes.passes.forward_backward import forward
+from pipeline.probes.passes.forward import forward
 from pipeline.probes.summary import NUMBERS, summary
 from pipeline.probes.table import PROBES
 from pipeline.tasks.base import Task
 from pipeline.tasks.lm import LanguageModelling
-from pipeline.tokenizers.tokenizers import load
+from pipeline.tokenizers.table import load
 
 EXAMPLES = 4096  # of a split, evenly spaced, for an accuracy
 BATCH = 512  # of these at once
@@ -42,18 +42,18 @@ def network_numbers(
     with progress.optimizer.eval_weights():
         tokenizer = load(saved) if (saved := tokenizer_of(tokens)).exists() else None  # None: images
         iterations = probe.sharpness_iterations or ITERATIONS
-        subject = Subject(progress.model, task, tokenizer, runtime, progress.step, probe.sequences, "", iterations)
+        subject = TrainedModel(progress.model, task, tokenizer, runtime, progress.step, probe.sequences, "", iterations)
         own = {name: NETWORK_METRICS[name](subject) for name in names if name in NETWORK_METRICS}
         needed = {NUMBERS[name][0] for name in names if name in NUMBERS and name not in own}
         readings = {name: reading for name in needed if (reading := PROBES[name].read(subject)) is not None}
         return {name: value for name, value in summary(readings).items() if name in names} | own
 
 
-def accuracy_on(split: str) -> Callable[[Subject], float]:
+def accuracy_on(split: str) -> Callable[[TrainedModel], float]:
     """The accuracy on evenly spaced examples of a split, of the network in evaluation mode."""
 
     @torch.no_grad()
-    def accuracy(subject: Subject) -> float:
+    def accuracy(subject: TrainedModel) -> float:
         size, right, count = subject.task.size(split), 0, 0
         rows = np.unique(np.linspace(0, size - 1, min(size, EXAMPLES)).astype(np.int64))
         for some in np.array_split(rows, -(-len(rows) // BATCH)):
@@ -67,7 +67,7 @@ def accuracy_on(split: str) -> Callable[[Subject], float]:
 
 
 @torch.no_grad()
-def exact_answers(subject: Subject) -> float:
+def exact_answers(subject: TrainedModel) -> float:
     """Exact match: the share of held-out questions whose whole answer is right, by greedy decoding.
 
     A question is a document up to its = (012+934=), the answer is the rest of it.
@@ -85,7 +85,7 @@ def exact_answers(subject: Subject) -> float:
     return right / sum(len(answers) for _, answers in questions) if questions else math.nan
 
 
-def held_out_questions(subject: Subject) -> list[tuple[Int[Tensor, "N Q"], Int[Tensor, "N A"]]]:
+def held_out_questions(subject: TrainedModel) -> list[tuple[Int[Tensor, "N Q"], Int[Tensor, "N A"]]]:
     """Questions and answers of the validation split, evenly spaced; those of equal lengths together.
 
     Raises:
@@ -93,7 +93,7 @@ def held_out_questions(subject: Subject) -> list[tuple[Int[Tensor, "N Q"], Int[T
     """
     task, tokenizer = subject.task, subject.tokenizer
     assert isinstance(task, LanguageModelling), "grid.py refuses it for other tasks"
-    if tokenizer.end is None or not tokenizer.known("="):
+    if tokenizer.end is None or not tokenizer.drop_unknown("="):
         raise UserError("measure: exact_answers needs documents with an =; use prepare.dataset addition")
     documents = np.split(ids := task.ids("validation"), np.flatnonzero(ids == tokenizer.end) + 1)[:-1]
     [equals] = tokenizer.encode("=")
@@ -106,7 +106,7 @@ def held_out_questions(subject: Subject) -> list[tuple[Int[Tensor, "N Q"], Int[T
 
 
 @torch.no_grad()
-def repeat_loss(subject: Subject) -> float:
+def repeat_loss(subject: TrainedModel) -> float:
     """The loss in nats per token on the second copies of blocks of random tokens, each block of another length.
 
     The first token of a copy is left out, because it cannot be predicted. ln V if nothing is copied, 0 if everything is.
@@ -123,7 +123,7 @@ def repeat_loss(subject: Subject) -> float:
 
 
 @torch.no_grad()
-def token_spread(subject: Subject) -> float:
+def token_spread(subject: TrainedModel) -> float:
     """The root mean square distance of tokens from their mean after the last block, divided by the root mean square of tokens.
 
     Near 1 where tokens differ in most of their features; 0 where all have become equal up to rounding. (An effective rank does
@@ -136,7 +136,7 @@ def token_spread(subject: Subject) -> float:
     return float((tokens - tokens.mean(dim=0)).norm() / tokens.norm())
 
 
-NETWORK_METRICS: dict[str, Callable[[Subject], float]] = {
+NETWORK_METRICS: dict[str, Callable[[TrainedModel], float]] = {
     "training_accuracy": accuracy_on("train"),
     "test_accuracy": accuracy_on("test"),
     "exact_answers": exact_answers,

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from pipeline.figures.forms import say
+from pipeline.figures.forms import add_caption
 from pipeline.figures.style import INK, LINES, QUIET, colors, formatted, short, styled, ticks
 
 CLAIMED = LINES[2]
@@ -92,7 +92,7 @@ def draw_panels(panels: Sequence[Panel], sentence: str) -> Figure:
             _draw(axes, panel)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
-        say(figure, sentence)
+        add_caption(figure, sentence)
         return figure
 
 

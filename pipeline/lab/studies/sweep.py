@@ -17,15 +17,15 @@ from typing import Any
 import yaml
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import RAW, TOKENS, private
+from pipeline.artifacts.paths import RAW, TOKENS, private_folder
 from pipeline.artifacts.writing import write_text
-from pipeline.identity import identity, read_kept, write_kept
+from pipeline.identity import read_cached, run_identity, write_cached
 from pipeline.lab.studies.grid import Variant
 from pipeline.lab.studies.record import Record
 from pipeline.lab.workers import run_in_processes
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
-from pipeline.params.names import ROOMS
+from pipeline.params.names import PIPELINE
 from pipeline.params.schema import Params
 
 Place = tuple[int, ...]
@@ -62,7 +62,7 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
     """Every run as it is done: one after another in this process, or several at once, each in a process with one thread."""
     todo = list[Run]()
     for run in runs:
-        if (cached := record_path(*run)) and (content := read_kept(cached)) is not None:
+        if (cached := record_path(*run)) and (content := read_cached(cached)) is not None:
             yield run[0].place, Record(**content)
         else:
             todo.append(run)
@@ -106,13 +106,13 @@ def tokens_folder(params: Params) -> Path:
 
 def _out_of(stage: str, section: str, out: Path, params: Params, inputs: Mapping[str, Path]) -> Path:
     """An out of a stage, which runs in a private folder with these parameters and inputs."""
-    run = identity(stage, params.model_dump(include={"task", section}), inputs)
-    folder = private("sweeps") / stage / run
+    run = run_identity(stage, params.model_dump(include={"task", section}), inputs)
+    folder = private_folder("sweeps") / stage / run
     if not (folder / out).exists():  # an out appears when it is complete
         knobs = params.model_dump()
         knobs["prepare"]["path"] = str(Path(params.prepare.path).resolve())
         write_text(folder / "params.yaml", yaml.safe_dump(knobs, sort_keys=False, allow_unicode=True))
-        for name, source in (("dvc.yaml", Path("dvc.yaml")), ("pipeline", ROOMS), (str(RAW), inputs.get(str(RAW)))):
+        for name, source in (("dvc.yaml", Path("dvc.yaml")), ("pipeline", PIPELINE), (str(RAW), inputs.get(str(RAW)))):
             if source is not None:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).unlink(missing_ok=True)
@@ -136,13 +136,13 @@ def record_path(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Pat
     params = variant.params
     described: dict[str, Any] = params.model_dump(include={"seed", "task", "model", "train"})
     described["precision"] = Runtime(params.runtime, params.train.precision).precision
-    described["record"] = sha256_of(ROOMS / "lab/studies/run_one.py")
+    described["record"] = [sha256_of(PIPELINE / "lab/training"), sha256_of(PIPELINE / "lab/studies/run_variant.py")]
     if metrics:
         described |= {"read": metrics, "probe": params.probe.model_dump()}
-        described["readers"] = [sha256_of(ROOMS / "probes"), sha256_of(ROOMS / "lab/studies/network_metrics.py")]
+        described["readers"] = [sha256_of(PIPELINE / "probes"), sha256_of(PIPELINE / "lab/studies/network_metrics.py")]
     if variant.fault:
-        described |= {"fault": variant.fault, "faults": sha256_of(ROOMS / "lab/faults")}
-    return private("sweeps") / "runs" / f"{identity('train', described, {str(TOKENS): tokens})}.json"
+        described |= {"fault": variant.fault, "faults": sha256_of(PIPELINE / "lab/faults")}
+    return private_folder("sweeps") / "runs" / f"{run_identity('train', described, {str(TOKENS): tokens})}.json"
 
 
 def run_or_read(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Record:
@@ -151,10 +151,10 @@ def run_or_read(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Rec
         return variant.bench.run(variant.params)
     cached = record_path(variant, tokens, metrics)
     assert cached is not None
-    if (content := read_kept(cached)) is not None:
+    if (content := read_cached(cached)) is not None:
         return Record(**content)
-    from pipeline.lab.studies.run_one import trained
+    from pipeline.lab.studies.run_variant import run_variant
 
-    record = trained(variant, tokens, metrics)
-    write_kept(cached, asdict(record))
+    record = run_variant(variant, tokens, metrics)
+    write_cached(cached, asdict(record))
     return record

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pipeline.engine.loop import update
+from pipeline.engine.loop import train_step
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.runtime.tuned import NEVER
-from pipeline.engine.setup import objective_of, untrained_state
+from pipeline.engine.setup import make_objective, untrained_state
 from pipeline.lab.stand_ins.data_shape import Data, data_of
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
-from pipeline.networks.attention import Attention, Kernel, use_kernel
+from pipeline.networks.attention import Attention, Kernel, set_attention_kernel
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 from pipeline.params.schema import Params
@@ -138,7 +138,7 @@ class Training:
         self.params = params
         runtime = Runtime(params.runtime, params.train.precision)
         data = material(params)
-        self.task = MadeUp(params, data.shape, objective_of(params.train, runtime), BatchMaker(params.seed, data.sizes))
+        self.task = MadeUp(params, data.shape, make_objective(params.train, runtime), BatchMaker(params.seed, data.sizes))
         self.progress = untrained_state(params.seed, self.task, params.model, params.train, runtime)
 
     @property
@@ -150,14 +150,14 @@ class Training:
         """One turn: the median of its steps, after one in which threads start and memory is fetched."""
         params, progress = self.params, self.progress
         runtime = Runtime(params.runtime.model_copy(update={"threads": setting.threads}), setting.precision)
-        use_kernel(progress.model, setting.attention)
+        set_attention_kernel(progress.model, setting.attention)
         progress.scaler = runtime.scaler()
         times: list[float] = []
         start = time.perf_counter()
         while len(times) < 2 or time.perf_counter() - start < seconds:
             began = time.perf_counter()
             progress.step = params.train.steps - 1  # where all that grows is grown
-            update(progress, self.task, params.train, params.seed, runtime, lambda: False)
+            train_step(progress, self.task, params.train, params.seed, runtime, lambda: False)
             float(progress.recent.pop()[0])  # which waits for the device
             times.append(time.perf_counter() - began)
         setting.first = setting.first or times[0]

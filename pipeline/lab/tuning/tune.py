@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
-from pipeline.engine.block_execution import lacking
+from pipeline.engine.block_execution import missing_compiler
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.engine.runtime.tuned import NEVER, Tuned, keep
+from pipeline.engine.runtime.tuned import NEVER, Tuned, save_tuned
 from pipeline.lab.stand_ins.dummy_task import MadeUp
 from pipeline.lab.tuning.timing import (
     Setting,
@@ -49,13 +49,13 @@ def tune(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -
             measure(training, settings, seconds, lambda share: bar.update(task, completed=share))
             best = choice(settings, default)
             # On a CPU it never paid at the size of these networks.
-            compiling = compiling or (usual.device.type == "cuda" and not lacking(usual.device))
+            compiling = compiling or (usual.device.type == "cuda" and not missing_compiler(usual.device))
             compiled = measure_compiled(params, best, seconds / 4) if compiling else None
     console = Console()
     console.print(table(training.task, params.train.batch_size, [*settings, *([compiled] if compiled else [])], default))
     shape = f"width {params.model.width}, depth {params.model.depth}, {params.train.batch_size} {_examples(training.task)}"
     pays = pays_from(best, compiled) if compiled else None
-    keep(Tuned(usual.device.type, best.precision, best.threads, best.attention, pays, shape), usual.device.type)
+    save_tuned(Tuned(usual.device.type, best.precision, best.threads, best.attention, pays, shape), usual.device.type)
     if pays is not None:
         verdict = "Compiling saves nothing." if pays == NEVER else f"Compiling pays from {pays:,} steps on."
         console.print(verdict, highlight=False)
@@ -73,7 +73,7 @@ def tune(params: Params, *, compiling: bool = False, seconds: float = SECONDS) -
 def forget(params: Params) -> None:
     """Let `auto` mean again what it means where nothing was measured."""
     usual = left_to_auto(params)
-    keep(None, Runtime(usual.runtime).device.type)
+    save_tuned(None, Runtime(usual.runtime).device.type)
     runtime = Runtime(usual.runtime, usual.train.precision)
     print(f"`auto` means again what is fast as a rule: {next(s for s in candidates(runtime) if like(s, runtime))}")
 

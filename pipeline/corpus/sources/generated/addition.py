@@ -1,6 +1,6 @@
-"""What is there to practise on that counts? Sums: documents of known entropy, each as hard as it says.
+"""Sums of two numbers, of known entropy; the difficulty of a document is its number of digits.
 
-Every symbol is one ASCII character, so that nats a symbol are nats a byte. Equal knobs give equal text.
+Every symbol is one ASCII character, so that nats per symbol are nats per byte. Equal knobs give equal text.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.corpus.sources.generated.markov import BLOCK, Floats, card, draws, sizes
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.sources.generated.markov import BLOCK, Floats, generated_card, split_rng, split_sizes
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow
@@ -22,24 +22,21 @@ from pipeline.progress import Follow
 Integers = npt.NDArray[np.int64]
 
 
-def addition(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """Sums such as 012+934=0946, each a document; no two splits share a pair of numbers, in whatever order.
-
-    How hard a sum is, is how many digits its numbers have.
-    """
+def addition(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+    """Sums such as 012+934=0946, each a document; no two splits share a pair of numbers, in either order."""
     fewest, digits = knobs.min_digits or knobs.digits, knobs.digits
-    for split, size in sizes(knobs).items():
-        rng, left = draws(knobs, split), size
+    for split, size in split_sizes(knobs).items():
+        rng, left = split_rng(knobs, split), size
         unused = {length: np.empty((0, 2), np.int64) for length in range(fewest, digits + 1)}
         with follow(f"generating {split}", size) as advance:
-            while left >= _width(fewest):
-                lengths = rng.integers(fewest, digits + 1, size=min(BLOCK // 64, left // _width(fewest)))
-                ends = np.cumsum(_width(lengths))
+            while left >= _sum_width(fewest):
+                lengths = rng.integers(fewest, digits + 1, size=min(BLOCK // 64, left // _sum_width(fewest)))
+                ends = np.cumsum(_sum_width(lengths))
                 fitting = int(np.searchsorted(ends, left, side="right"))
                 lengths, ends = lengths[:fitting], ends[:fitting]
-                pairs = _of_lengths(lengths, unused, functools.partial(_pairs, knobs, split, rng))
+                pairs = _take_pairs(lengths, unused, functools.partial(_draw_pairs, knobs, split, rng))
                 splits.write(split, _sums(pairs, lengths, knobs), ends, lengths)
-                written = int(ends[-1]) if fitting else left  # the next sum is longer than the room for it
+                written = int(ends[-1]) if fitting else left  # the next sum is longer than what is left
                 left -= written
                 advance(written)
     return _addition_card(fewest, digits, knobs.reversed)
@@ -49,25 +46,25 @@ def _addition_card(fewest: int, digits: int, backwards: bool) -> Card:
     mean, kinds, order = (fewest + digits) / 2, digits - fewest + 1, "last" if backwards else "first"
     how_many = f"{digits} digits" if kinds == 1 else f"{fewest} to {digits} digits, both of as many, each number equally often"
     one_more = f"{digits + 1} digits" if kinds == 1 else "one digit more"
-    and_lengths = "" if kinds == 1 else f", how many there are ln {kinds} a sum"
-    return card(
+    and_lengths = "" if kinds == 1 else f", and the number of digits ln {kinds} per sum"
+    return generated_card(
         "addition",
         f"sums of two numbers of {how_many} (with leading zeros), the sum in {one_more}, {order} digit first",
-        (2 * mean * math.log(10) + math.log(kinds)) / _width(mean),
-        "exact for whoever does not know which pairs are held out: both numbers are uniform and cost ln 10 a"
-        f" digit{and_lengths}, all else follows",
+        (2 * mean * math.log(10) + math.log(kinds)) / _sum_width(mean),
+        "exact without knowledge of which pairs are held out: both numbers are uniform and cost ln 10 per"
+        f" digit{and_lengths}; the rest follows",
         "by a digest of the pair of numbers without its order",
         grammar="reversed_sums" if backwards else "sums",
     )
 
 
-def _width(digits: float | Integers) -> Any:
-    """Characters of a sum: two numbers, the sum, plus, equals, the end of the line."""
+def _sum_width(digits: float | Integers) -> Any:
+    """Characters of a line: two numbers, the sum, plus, equals, and the end of the line."""
     return 3 * digits + 4
 
 
-def _of_lengths(lengths: Integers, unused: dict[int, Integers], more: Callable[[int], Integers]) -> Integers:
-    """int64 [sums, 2]: a pair of numbers for each length, from those that are `unused`, and `more` where they run out."""
+def _take_pairs(lengths: Integers, unused: dict[int, Integers], more: Callable[[int], Integers]) -> Integers:
+    """A pair of numbers for each length, int64 [sums, 2], taken from `unused`, which `more` refills."""
     found = np.empty((len(lengths), 2), np.int64)
     for length, pairs in unused.items():
         places = np.flatnonzero(lengths == length)
@@ -77,24 +74,24 @@ def _of_lengths(lengths: Integers, unused: dict[int, Integers], more: Callable[[
     return found
 
 
-def _pairs(knobs: Prepare, split: str, rng: np.random.Generator, digits: int) -> Integers:
-    """int64 [pairs, 2]: pairs of numbers, uniform among those of a split; about its share of a BLOCK.
+def _draw_pairs(knobs: Prepare, split: str, rng: np.random.Generator, digits: int) -> Integers:
+    """Pairs of numbers, int64 [pairs, 2], uniform among those of a split; about its share of a BLOCK.
 
     Raises:
-        UserError: among so many pairs none is of this split.
+        UserError: no pair is of this split.
     """
     pairs = rng.integers(10**digits, size=(BLOCK // 8, 2))
-    place = _shares_of(pairs, knobs)
+    place = _hashes_of(pairs, knobs)
     first, second = knobs.validation_share, knobs.validation_share + knobs.test_share
     start, end = {"train": (second, 1.0), "validation": (0.0, first), "test": (first, second)}[split]
     found = pairs[(start <= place) & (place < end)]
     if not len(found):
-        raise UserError(f"prepare.digits: no pair of {digits} digits falls to the split {split}; more digits would do")
+        raise UserError(f"prepare.digits: no pair of {digits} digits falls into the split {split}; use more digits")
     return found
 
 
-def _shares_of(pairs: Integers, knobs: Prepare) -> Floats:
-    """float64 [pairs], in 0 .. 1: a digest of each pair that does not hang on its order.
+def _hashes_of(pairs: Integers, knobs: Prepare) -> Floats:
+    """A hash of each unordered pair, float64 [pairs], 0 .. 1.
 
     Source: Guy Steele, Doug Lea and Christine Flood, "Fast Splittable Pseudorandom Number Generators", 2014.
     """
@@ -107,7 +104,7 @@ def _shares_of(pairs: Integers, knobs: Prepare) -> Floats:
 
 
 def _sums(pairs: Integers, lengths: Integers, knobs: Prepare) -> bytes:
-    """The lines of some sums, one after another: made as wide as the widest, and then cut to their digits."""
+    """The lines of some sums, one after another: formatted at full width, then cut to their digits."""
     digits = knobs.digits
     place, wide = np.arange(digits - 1, -1, -1) < lengths[:, None], np.arange(digits, -1, -1) <= lengths[:, None]
     total = _digits(pairs.sum(axis=1), digits + 1)
@@ -120,6 +117,6 @@ def _sums(pairs: Integers, lengths: Integers, knobs: Prepare) -> bytes:
 
 
 def _digits(numbers: Integers, width: int) -> npt.NDArray[np.uint8]:
-    """uint8 [numbers, width]: the decimal digits as ASCII characters."""
+    """The decimal digits as ASCII characters, uint8 [numbers, width]."""
     powers = 10 ** np.arange(width - 1, -1, -1, dtype=np.int64)
     return (numbers[:, None] // powers % 10 + ord("0")).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""What is there to practise on that nests? Balanced brackets: documents of known entropy, each as hard as it says.
+"""Balanced brackets (Dyck words), of known entropy; the difficulty of a document is its depth.
 
-Every symbol is one ASCII character, so that nats a symbol are nats a byte. Equal knobs give equal text.
+Every symbol is one ASCII character, so that nats per symbol are nats per byte. Equal knobs give equal text.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.corpus.sources.generated.markov import BLOCK, STREAMS, card, draws, sizes
-from pipeline.corpus.sources.splitting.text import split_by
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.sources.generated.markov import BLOCK, STREAMS, generated_card, split_rng, split_sizes
+from pipeline.corpus.sources.splitting.text import split_of_key
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 BRACKETS = (b"()", b"[]", b"{}", b"<>")
-CLOSES = {kind[0]: kind[1] for kind in BRACKETS}  # as bytes: what closes, by what opens
+CLOSES = {kind[0]: kind[1] for kind in BRACKETS}  # the byte that closes, by the byte that opens
 
 
-def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """Balanced brackets such as ([()])() of bounded depth, each word a document. How hard a word is, is how deep it goes.
+def dyck(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+    """Balanced brackets such as ([()])() of bounded depth, each word a document.
 
-    A word walks up and down: on the ground it opens a bracket or, from then on, ends as likely; at the bound it closes; in
-    between it opens or closes as likely. Which kind of bracket opens is uniform, which closes is the one that is open.
+    A word is a random walk of its depth. At depth 0 it opens a bracket or, once it has begun, ends, with equal probability; at
+    the bound it closes one; in between it opens or closes one with equal probability. The kind that opens is uniform.
 
     Source: Chomsky and Schützenberger, "The Algebraic Theory of Context-Free Languages", 1963; bounded in depth as in Hewitt
     et al., "RNNs can generate bounded hierarchical languages with optimal memory", 2020.
     """
     depth, kinds = knobs.max_depth, knobs.bracket_kinds
-    for split, size in sizes(knobs).items():
-        left, words = size, _words(depth, kinds, draws(knobs, split))
+    for split, size in split_sizes(knobs).items():
+        left, words = size, _words(depth, kinds, split_rng(knobs, split))
         with follow(f"generating {split}", size) as advance:
             while left:
                 some = list(itertools.islice(words, 4096))
@@ -43,30 +43,29 @@ def dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
                 splits.write(split, text, ends[:fitting], [deepest for _, deepest in some[:fitting]])
                 left = left - len(text) if fitting == len(some) else 0
                 advance(len(text))
-    return card(
+    return generated_card(
         "dyck",
         f"balanced brackets of {kinds} kinds, at most {depth} deep, each word a line",
         entropy_of_dyck(depth, kinds),
-        "exact in the limit of a long text, for whoever reads a word from its start",
+        "exact in the limit of a long text, if each word is read from its start",
         f"{STREAMS}; short words stand in all of them",
         grammar="brackets",
     )
 
 
 def entropy_of_dyck(depth: int, kinds: int) -> float:
-    """Nats a byte: what a word costs on average by how long it is on average.
+    """The entropy in nats per byte: the mean cost of a word over its mean length.
 
-    From the ground up and back to it takes 2 · depth steps on average, half of them up (ln kinds each); one of them leaves the
-    ground and one the bound, where there is no choice, and the others cost ln 2; so does the choice whether to go on or to
-    end. Two such walks make a word on average, and a line's end goes with it. (At depth 1 both are as they should be: no
-    choice within.)
+    A walk from depth 0 back to 0 has 2 · depth steps on average. Half of them go up and cost ln kinds each. All but two steps,
+    the one from depth 0 and the one from the bound, choose a direction, which costs ln 2, and so does the choice whether the
+    word ends. A word has two such walks on average, and the end of a line. (This holds at depth 1 too, where no step chooses.)
     """
     walk = (2 * depth - 2) * math.log(2) + depth * math.log(kinds) + math.log(2)
     return 2 * walk / (2 * 2 * depth + 1)
 
 
 def _words(depth: int, kinds: int, rng: np.random.Generator) -> Iterator[tuple[bytes, int]]:
-    """Without end: (a word with the end of its line, how deep it goes)."""
+    """An endless stream of (a word with the end of its line, its depth)."""
     word, open_kinds, deepest = bytearray(), list[int](), 0
     while True:
         for number in rng.integers(2 * kinds, size=BLOCK // 64).tolist():
@@ -84,25 +83,25 @@ def _words(depth: int, kinds: int, rng: np.random.Generator) -> Iterator[tuple[b
 
 # ---------------------------------------------------------------------------------------------------------------- labelled
 
-SHORTEST = 16  # symbols: shorter words are few, and all alike
-IN_VAIN = 100_000  # so many draws without a new word, and there is none
+SHORTEST = 16  # symbols: there are few shorter words
+MAX_MISSES = 100_000  # draws without a new word after which there is taken to be none
 
 
-def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """Words of brackets: every other one is balanced, and in the rest two brackets have changed places, so that counting
-    brackets tells nothing. How hard a word is, is how deep it went.
+def labelled_dyck(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+    """Words of brackets, half of them balanced; in the others, two brackets are swapped, so that counting brackets does not
+    help. The difficulty of a word is the depth of the balanced one.
 
-    A word that was spoilt stands nowhere unspoilt, and no text stands anywhere twice.
+    No balanced word occurs together with its corrupted form, and no text occurs twice.
 
     Raises:
         UserError: there are too few different words.
     """
     seen = set[bytes]()
-    for split, size in sizes(knobs).items():
-        rng, written = draws(knobs, split), 0
+    for split, size in split_sizes(knobs).items():
+        rng, written = split_rng(knobs, split), 0
         with follow(f"generating {split}", size) as advance:
             for number, (word, deepest) in enumerate(_new_words(knobs, split, seen)):
-                text = _spoilt(word, seen, rng) if number % 2 else word
+                text = _corrupted(word, seen, rng) if number % 2 else word
                 if written + len(text) > size:
                     break
                 seen.add(text)
@@ -120,25 +119,25 @@ def labelled_dyck(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
 
 
 def _new_words(knobs: Prepare, split: str, seen: set[bytes]) -> Iterator[tuple[bytes, int]]:
-    """(a word of this split that is not among those `seen`, to which it is added; how deep it goes)."""
-    in_vain = 0
-    for line, deepest in _words(knobs.max_depth, knobs.bracket_kinds, draws(knobs, split)):
-        word, in_vain = line[:-1], in_vain + 1
-        if len(word) >= SHORTEST and word not in seen and split_by(word, knobs) == split:
+    """(a word of this split that is not in `seen`, to which it is added; its depth)."""
+    misses = 0
+    for line, deepest in _words(knobs.max_depth, knobs.bracket_kinds, split_rng(knobs, split)):
+        word, misses = line[:-1], misses + 1
+        if len(word) >= SHORTEST and word not in seen and split_of_key(word, knobs) == split:
             seen.add(word)
             yield word, deepest
-            in_vain = 0
-        elif in_vain == IN_VAIN:
+            misses = 0
+        elif misses == MAX_MISSES:
             raise UserError(
                 f"prepare.bracket_kinds: {knobs.bracket_kinds}, nested {knobs.max_depth} deep, allow too few different words"
-                f" for the split {split}; more kinds, a larger prepare.max_depth or a smaller prepare.generated_chars would do"
+                f" for the split {split}; use more kinds, a larger prepare.max_depth or a smaller prepare.generated_chars"
             )
 
 
-def _spoilt(word: bytes, seen: set[bytes], rng: np.random.Generator) -> bytes:
-    """The word with two brackets in each other's place, no longer balanced and not yet seen.
+def _corrupted(word: bytes, seen: set[bytes], rng: np.random.Generator) -> bytes:
+    """The word with two brackets swapped, not balanced and not in `seen`.
 
-    A word with its first bracket and any that closes exchanged begins with what closes, so there are many such.
+    There are many such: with the first bracket and any closing one swapped, a word begins with a closing bracket.
     """
     while True:
         one, other = rng.integers(len(word), size=2).tolist()
@@ -149,7 +148,7 @@ def _spoilt(word: bytes, seen: set[bytes], rng: np.random.Generator) -> bytes:
 
 
 def _balanced(word: bytes | bytearray) -> bool:
-    """Whether every bracket closes the one that was opened last, and none is left open."""
+    """Whether every bracket closes the one opened last, and none is left open."""
     expected = bytearray()
     for symbol in word:
         if symbol in CLOSES:

@@ -1,4 +1,4 @@
-"""What does it take to find a rule, not to learn by heart? All sums of two numbers modulo a third, many of them held out.
+"""Modular arithmetic: all sums of two numbers modulo a third, many of them held out, to study generalization (grokking).
 
 Every number is one character, so that the tokenizer char gives it one token.
 """
@@ -14,46 +14,45 @@ from jaxtyping import Integer
 
 from pipeline.artifacts.paths import SPLITS
 from pipeline.artifacts.writing import rounded
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 FURTHER = "".join(chr(code) for code in range(0xC0, 0x180) if code not in (0xD7, 0xF7))  # letters, without × and ÷
-NUMBERS = DIGITS + FURTHER  # the character of each number
+SYMBOLS = DIGITS + FURTHER  # the character for each number
 SIGNS = {"add": "+", "subtract": "-"}
 
 Pairs = Integer[np.ndarray, "_ 2"]
 
 
-def modular(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def modular(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """Every pair of numbers once, as a line such as a+b=c."""
     written = 0
-    for split, pairs in _dealt_out(knobs).items():
-        for question, answer in _sums(pairs, knobs):
-            document = f"{question}{NUMBERS[answer]}\n".encode()
+    for split, pairs in _split_pairs(knobs).items():
+        for question, answer in _questions(pairs, knobs):
+            document = f"{question}{SYMBOLS[answer]}\n".encode()
             written += len(document)
             splits.add(split, document)
     nats = 2 * math.log(knobs.modulus) * knobs.modulus**2 / written
-    says = "exact for whoever does not know which pairs are held out: both numbers are uniform, the result follows"
+    says = "exact without knowledge of which pairs are held out: both numbers are uniform, the result follows"
     return replace(_card(knobs), entropy_nats_per_byte=rounded(nats, 9), entropy_says=says)
 
 
-def labelled_modular(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def labelled_modular(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """Every pair of numbers once, as a text such as a+b=, whose class is the sum."""
-    for split, pairs in _dealt_out(knobs).items():
-        for question, answer in _sums(pairs, knobs):
+    for split, pairs in _split_pairs(knobs).items():
+        for question, answer in _questions(pairs, knobs):
             splits.add(split, question.encode(), answer)
     return replace(_card(knobs), classes=[str(number) for number in range(knobs.modulus)])
 
 
-def _dealt_out(knobs: Prepare) -> dict[str, Pairs]:
-    """The pairs of each split, in an order that says nothing. Of a sum, both orders of a pair are in one split, for else
-    a+b would tell b+a.
+def _split_pairs(knobs: Prepare) -> dict[str, Pairs]:
+    """The pairs of each split in random order. For sums, both orders of a pair are in the same split: a+b gives away b+a.
 
-    Source: Power et al., "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets", 2022, who split pairs in
-    their order, and so let some of what they hold out be read off its mirror image.
+    Source: Power et al., "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets", 2022; they split ordered
+    pairs, so that some held-out sums are given away by their mirror images.
 
     Raises:
         UserError: there are too few pairs for three splits.
@@ -61,31 +60,31 @@ def _dealt_out(knobs: Prepare) -> dict[str, Pairs]:
     rng = np.random.default_rng(knobs.seed)
     firsts, seconds = np.divmod(np.arange(knobs.modulus**2), knobs.modulus)
     pairs = np.stack([firsts, seconds], axis=1)
-    told_apart = pairs[firsts <= seconds] if knobs.operation == "add" else pairs
-    order = rng.permutation(told_apart)
+    distinct = pairs[firsts <= seconds] if knobs.operation == "add" else pairs
+    order = rng.permutation(distinct)
     held_out = 1 - knobs.train_share
     of_held_out = knobs.validation_share / (knobs.validation_share + knobs.test_share)
     cuts = np.round(len(order) * np.array([knobs.train_share, knobs.train_share + held_out * of_held_out])).astype(int)
-    dealt = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))
-    if not all(map(len, dealt.values())):
+    assigned = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))
+    if not all(map(len, assigned.values())):
         raise UserError(
-            f"prepare.modulus: {knobs.modulus} gives {len(order)} pairs, too few for three splits; a larger one would do"
+            f"prepare.modulus: {knobs.modulus} gives {len(order)} pairs, too few for three splits; use a larger one"
         )
     if knobs.operation == "add":
-        dealt = {split: _with_mirror_images(some) for split, some in dealt.items()}
-    return {split: rng.permutation(dealt[split]) for split in SPLITS}
+        assigned = {split: _with_mirror_images(some) for split, some in assigned.items()}
+    return {split: rng.permutation(assigned[split]) for split in SPLITS}
 
 
 def _with_mirror_images(pairs: Pairs) -> Pairs:
     return np.concatenate([pairs, pairs[pairs[:, 0] != pairs[:, 1], ::-1]])
 
 
-def _sums(pairs: Pairs, knobs: Prepare) -> Iterator[tuple[str, int]]:
-    """(a+b=, the number that it is) of each pair."""
+def _questions(pairs: Pairs, knobs: Prepare) -> Iterator[tuple[str, int]]:
+    """(a+b=, its result) of each pair."""
     sign = SIGNS[knobs.operation]
     for first, second in pairs.tolist():
         result = first + second if knobs.operation == "add" else first - second
-        yield f"{NUMBERS[first]}{sign}{NUMBERS[second]}=", result % knobs.modulus
+        yield f"{SYMBOLS[first]}{sign}{SYMBOLS[second]}=", result % knobs.modulus
 
 
 def _card(knobs: Prepare) -> Card:

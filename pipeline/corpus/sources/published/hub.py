@@ -1,6 +1,6 @@
-"""What do others share on the Hugging Face hub? A file of a data set, at a commit, so that it stays the same.
+"""A file of a data set on the Hugging Face hub, at a fixed commit.
 
-HF_ENDPOINT names another hub, as it does for Hugging Face's own tools.
+HF_ENDPOINT sets another hub, as for the Hugging Face tools.
 """
 
 from __future__ import annotations
@@ -13,9 +13,18 @@ from typing import NamedTuple
 
 import requests
 
-from pipeline.corpus.sources.published import download as fetch
-from pipeline.corpus.sources.splitting.text import by_position, checked, is_whole, json_lines, lines_of, shares, split_by, told
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.sources.published import download
+from pipeline.corpus.sources.splitting.text import (
+    is_encodable,
+    json_lines,
+    lines_of,
+    position_shares,
+    read_utf8,
+    split_by_position,
+    split_of_key,
+    with_progress,
+)
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
@@ -25,8 +34,8 @@ HUB = "https://huggingface.co"
 COLUMNS = 4096  # rows of a parquet file that are read at once
 
 
-class Place(NamedTuple):
-    """A file of a data set of the hub, at a commit."""
+class HubFile(NamedTuple):
+    """A file of a data set on the hub, at a commit."""
 
     repository: str
     revision: str
@@ -37,18 +46,18 @@ class Place(NamedTuple):
         return f"{os.environ.get('HF_ENDPOINT') or HUB}/datasets/{self.repository}/resolve/{self.revision}/{self.file}"
 
 
-def hub(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def hub(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """A text file of the hub: a .txt as one text, each row of a .jsonl or .parquet as a document."""
-    place = Place(knobs.repository, knobs.revision, knobs.file)
-    path, sha256 = fetched(place, knobs.sha256, follow)
+    place = HubFile(knobs.repository, knobs.revision, knobs.file)
+    path, sha256 = download_hub_file(place, knobs.sha256, follow)
     if place.file.endswith((".txt", ".txt.gz")):
-        with fetch.unpacked(path, place.file) as stream, follow(f"reading {place.file}", None) as advance:
-            text = told(checked(stream, place.file), advance)
-            by_position(splits, text, shares(knobs.validation_share, knobs.test_share), at_lines=True)
+        with download.open_unpacked(path, place.file) as stream, follow(f"reading {place.file}", None) as advance:
+            text = with_progress(read_utf8(stream, place.file), advance)
+            split_by_position(splits, text, position_shares(knobs.validation_share, knobs.test_share), at_lines=True)
         how = "by position, at ends of lines: training, then validation, then test; line ends became \\n"
     else:
-        for document in documents(path, place.file, knobs.text_column, follow):
-            splits.add(split_by(document, knobs), document)
+        for document in read_documents(path, place.file, knobs.text_column, follow):
+            splits.add(split_of_key(document, knobs), document)
         how = "each row is a document; by a digest of its text, so that equal ones are in one split"
     return Card(
         name="hub",
@@ -62,10 +71,10 @@ def hub(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
 HELD_OUT = 10_000  # rows of each held-out split
 
 
-def tinystories_clean(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """2.7 million tales of GPT-4's for small children, cleaned, shuffled and without copies: 2.2 GB."""
-    path, sha256 = fetched(TINYSTORIES_CLEAN, knobs.sha256, follow)
-    for row, document in enumerate(documents(path, TINYSTORIES_CLEAN.file, "text", follow)):
+def tinystories_clean(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+    """2.7 million stories for small children by GPT-4, cleaned, shuffled and without duplicates: 2.2 GB."""
+    path, sha256 = download_hub_file(TINYSTORIES_CLEAN, knobs.sha256, follow)
+    for row, document in enumerate(read_documents(path, TINYSTORIES_CLEAN.file, "text", follow)):
         splits.add("test" if row < HELD_OUT else "validation" if row < 2 * HELD_OUT else "train", document)
     return Card(
         name="tinystories_clean",
@@ -76,52 +85,54 @@ def tinystories_clean(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
     )
 
 
-TINYSTORIES_CLEAN = Place(
+TINYSTORIES_CLEAN = HubFile(
     "karpathy/tinystories-gpt4-clean", "0397e27157956705a0260709da3095bb9c43d6a7", "tinystories_gpt4_clean.parquet"
 )
 
 
-def fetched(place: Place, sha256: str, follow: Follow) -> tuple[Path, str]:
-    """(the file, its sha256); where none is given, that which the hub keeps for this commit."""
-    sha256 = sha256 or _kept_sha256(place)
-    return fetch.download(place.url, sha256, follow), sha256
+def download_hub_file(place: HubFile, sha256: str, follow: Follow) -> tuple[Path, str]:
+    """(the file, its sha256: if it is "", the one that the hub has for this commit)."""
+    sha256 = sha256 or _sha256_at_hub(place)
+    return download.download_file(place.url, sha256, follow), sha256
 
 
-def _kept_sha256(place: Place) -> str:
-    """The sha256 by which the commit names a large file (Git LFS); the hub tells it as the tag of what it links to.
+def _sha256_at_hub(place: HubFile) -> str:
+    """The sha256 of a large file (Git LFS) at this commit, which the hub sends as the tag of its link.
 
     Raises:
-        UserError: it cannot be asked, or keeps the file under another name.
+        UserError: there is no answer, or none with a sha256.
     """
     try:
-        answer = requests.head(place.url, allow_redirects=False, timeout=fetch.TIMEOUT, headers={"Accept-Encoding": "identity"})
-    except (requests.RequestException, ValueError) as error:  # a ValueError: it names another place that is no address
-        raise UserError(f"{fetch.shown(place.url)}: cannot be asked ({fetch.reason(error)}); {fetch.OFFLINE}") from None
+        answer = requests.head(
+            place.url, allow_redirects=False, timeout=download.TIMEOUT, headers={"Accept-Encoding": "identity"}
+        )
+    except (requests.RequestException, ValueError) as error:  # ValueError: HF_ENDPOINT is not an address
+        raise UserError(
+            f"{download.without_credentials(place.url)}: no answer ({download.error_reason(error)}); {download.OFFLINE}"
+        ) from None
     if answer.status_code >= requests.codes.bad_request:
-        raise UserError(f"{fetch.shown(place.url)}: the server answers {answer.status_code} {answer.reason}")
+        raise UserError(f"{download.without_credentials(place.url)}: the server answers {answer.status_code} {answer.reason}")
     tag = answer.headers.get("X-Linked-ETag", "").strip('"')
     if not re.fullmatch("[0-9a-f]{64}", tag):
-        raise UserError(
-            f"prepare.sha256: is empty, and the hub keeps none of {place.file}; `sha256sum` of the file would tell it"
-        )
+        raise UserError(f"prepare.sha256: is empty, and the hub has none for {place.file}; get it with sha256sum")
     return tag
 
 
-def documents(path: Path, name: str, column: str, follow: Follow) -> Iterator[bytes]:
-    """The text of each row of a .jsonl, .jsonl.gz or .parquet, without blanks around it; empty ones are left out."""
+def read_documents(path: Path, name: str, column: str, follow: Follow) -> Iterator[bytes]:
+    """The text of each row of a .jsonl, .jsonl.gz or .parquet, stripped of blanks; empty ones are dropped."""
     read = _parquet if name.endswith(".parquet") else _json_lines
     rows = read(path, name, column, follow)
     return (text.encode() for text in map(str.strip, rows) if text)
 
 
 def _json_lines(path: Path, name: str, column: str, follow: Follow) -> Iterator[str]:
-    with fetch.unpacked(path, name) as stream, follow(f"reading {name}", None) as advance:
-        for number, row in json_lines(lines_of(told(checked(stream, name), advance)), name):
+    with download.open_unpacked(path, name) as stream, follow(f"reading {name}", None) as advance:
+        for number, row in json_lines(lines_of(with_progress(read_utf8(stream, name), advance)), name):
             if not isinstance(row, dict) or not isinstance(row.get(column), str):
                 known = tuple(row) if isinstance(row, dict) else ()
                 raise UserError(f"prepare.text_column: {name}, line {number}: has no text '{column}'. {suggest(column, known)}")
-            if not is_whole(row[column]):
-                raise UserError(f"{name}, line {number}: the text holds half of a character (a lone surrogate)")
+            if not is_encodable(row[column]):
+                raise UserError(f"{name}, line {number}: the text has half of a character (a lone surrogate)")
             yield row[column]
 
 
@@ -131,7 +142,7 @@ def _parquet(path: Path, name: str, column: str, follow: Follow) -> Iterator[str
         from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         raise UserError(
-            f"{name}: parquet is read by the package pyarrow, which is not installed: pip install pyarrow"
+            f"{name}: reading parquet needs the package pyarrow, which is not installed: pip install pyarrow"
         ) from None
     try:
         file = parquet.ParquetFile(path)
@@ -143,7 +154,7 @@ def _parquet(path: Path, name: str, column: str, follow: Follow) -> Iterator[str
             for batch in file.iter_batches(COLUMNS, columns=[column]):
                 for text in batch.column(0).to_pylist():
                     if not isinstance(text, str | None):
-                        raise UserError(f"prepare.text_column: {name}: the column '{column}' holds no text")
+                        raise UserError(f"prepare.text_column: {name}: the column '{column}' is not text")
                     yield text or ""
                 advance(batch.nbytes)
     except pyarrow.ArrowException as error:

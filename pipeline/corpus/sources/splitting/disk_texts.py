@@ -1,4 +1,4 @@
-"""Where do many labelled texts wait while they are dealt out? On the disk; in memory are a digest, an end, a label of each."""
+"""Labelled texts on the disk while they are being split; in memory are only a digest, an offset and a label of each."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt64
 
-from pipeline.corpus.sources.splitting.text import key_of
+from pipeline.corpus.sources.splitting.text import text_digest
 
-BLOCK = 1 << 22  # bytes of text that are taken at once
+BLOCK = 1 << 22  # bytes of text that are read at once
 
 
 class DiskTexts:
-    """Texts and their labels in the order in which they came, in a file without a name that goes when the process does.
+    """Texts and their labels in the order in which they were added, in an unnamed temporary file.
 
     Args:
-        folder: on whose disk it lies; None = where temporary files do.
+        folder: on whose disk it lies; None = the folder of temporary files.
 
     Attributes:
-        names: of the labels, in the order in which they were first seen.
+        label_names: the number of each label, in the order in which they were first added.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.names: dict[str, int] = {}
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as the shelf stands
+        self.label_names: dict[str, int] = {}
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as this object lives
         self._ends, self._labels, self._keys = array("q"), array("q"), bytearray()
         self._size = 0
 
     def add(self, text: str, label: str) -> None:
-        """Put a text at the end."""
+        """Add a text at the end."""
         written = text.encode()
         self._file.write(written)
         self._size += len(written)
         self._ends.append(self._size)
-        self._labels.append(self.names.setdefault(label, len(self.names)))
-        self._keys += key_of(written)
+        self._labels.append(self.label_names.setdefault(label, len(self.label_names)))
+        self._keys += text_digest(written)
 
     def __len__(self) -> int:
         return len(self._ends)
 
     @property
     def labels(self) -> Int[np.ndarray, " N"]:
-        """The number of each text's label in `names`."""
+        """The number of each text's label in `label_names`."""
         return np.array(self._labels, np.int64)
 
     @property
     def keys(self) -> UInt64[np.ndarray, "N 2"]:
-        """A digest of each text, as two numbers that sort as it does."""
+        """A digest of each text, as two integers that sort as it does."""
         return np.frombuffer(bytes(self._keys), ">u8").reshape(-1, 2).astype(np.uint64)
 
     def blocks(self, places: Int[np.ndarray, " n"]) -> Iterator[slice]:
-        """Some places in parts, the texts of each of which have about a BLOCK of bytes."""
+        """Places in blocks, of each of which the texts have about BLOCK bytes."""
         written = np.cumsum(np.diff(np.array(self._ends, np.int64), prepend=0)[places])
         cuts = np.flatnonzero(np.diff(written // BLOCK)) + 1
         yield from map(slice, [0, *cuts.tolist()], [*cuts.tolist(), len(places)])
 
-    def texts(self, places: Int[np.ndarray, " n"]) -> Iterator[bytes]:
-        """The texts at some places."""
+    def read(self, places: Int[np.ndarray, " n"]) -> Iterator[bytes]:
+        """The texts at these places."""
         self._file.flush()
         for place in places.tolist():
             start = self._ends[place - 1] if place else 0

@@ -1,4 +1,4 @@
-"""Which examples stand there again, and which of them with two labels? By a digest of each, for texts and images alike."""
+"""Exact duplicates among labelled examples, and those with two labels, by a digest of each; for texts and for images."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
 
-class Repeats(NamedTuple):
-    """What stands there more than once.
+class Duplicates(NamedTuple):
+    """The duplicates among some examples.
 
     Attributes:
-        first: of each example, the place at which one equal to it first stands.
-        doubtful: whether one equal to it has another label.
-        contradiction: the place of such an example, and the first one at which an equal one has another label; None where
-            there is none.
+        first: of each example, the place of the first one that equals it.
+        conflicting: of each example, whether one that equals it has another label.
+        conflict: the places of two equal examples with different labels; None if there are none.
     """
 
     first: Int[np.ndarray, " N"]
-    doubtful: Bool[np.ndarray, " N"]
-    contradiction: tuple[int, int] | None
+    conflicting: Bool[np.ndarray, " N"]
+    conflict: tuple[int, int] | None
 
     @property
-    def different(self) -> Bool[np.ndarray, " N"]:
-        """Whether an example is the first of those that are equal."""
+    def is_first(self) -> Bool[np.ndarray, " N"]:
+        """Of each example, whether it is the first of those that are equal."""
         return self.first == np.arange(len(self.first))
 
 
-def repeats(things: Int[np.ndarray, " N"], labels: Int[np.ndarray, " N"]) -> Repeats:
-    """Compare examples with each other.
+def find_duplicates(numbers: Int[np.ndarray, " N"], labels: Int[np.ndarray, " N"]) -> Duplicates:
+    """Find the duplicates among examples.
 
     Args:
-        things: a number for each example, the same for equal ones.
+        numbers: of each example, the same for equal ones.
+        labels: of each example.
     """
-    _, places, at = np.unique(things, return_index=True, return_inverse=True)
+    _, places, at = np.unique(numbers, return_index=True, return_inverse=True)
     first = places[at]
     other = labels != labels[first]
-    doubtful = np.zeros(len(first), bool)
-    doubtful[first[other]] = True
+    conflicting = np.zeros(len(first), bool)
+    conflicting[first[other]] = True
     again = int(np.argmax(other)) if other.any() else None
-    return Repeats(first, doubtful[first], None if again is None else (int(first[again]), again))
+    return Duplicates(first, conflicting[first], None if again is None else (int(first[again]), again))
 
 
-def numbered(digests: UInt64[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
-    """A number for each digest, from 0 on; the same for equal ones."""
+def number_digests(digests: UInt64[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
+    """A number for each digest, from 0 on, the same for equal ones."""
     order = np.lexsort(digests.T)
     numbers = np.empty(len(order), np.int64)
     new = np.any(digests[order[1:]] != digests[order[:-1]], axis=1)

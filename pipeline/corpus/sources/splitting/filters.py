@@ -1,4 +1,4 @@
-"""What is left out of a data set of texts once all of it is written? What the knobs ask for, the same for every data set."""
+"""Filters of a written text data set, the same for all: near-duplicates, fewer training examples, label noise."""
 
 from __future__ import annotations
 
@@ -11,47 +11,50 @@ from jaxtyping import Bool
 
 from pipeline.arrays import document_ends, memory_mapped, write_array
 from pipeline.artifacts.paths import labels_of
-from pipeline.corpus.sources.splitting.near_duplicates import Found, near_duplicates
-from pipeline.corpus.sources.splitting.removal import keep
-from pipeline.corpus.store.labels import chosen
+from pipeline.corpus.sources.splitting.near_duplicates import NearDuplicates, near_duplicates
+from pipeline.corpus.sources.splitting.removal import keep_documents
+from pipeline.corpus.store.labels import select_training
 from pipeline.corpus.store.text import Card
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
 
-def leave_out(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple[Card, dict[str, Any]]:
-    """Do to a text in a folder what prepare.dedup_threshold, max_examples and label_noise ask for.
+def apply_filters(folder: Path, card: Card, knobs: Prepare, follow: Follow) -> tuple[Card, dict[str, Any]]:
+    """Apply prepare.dedup_threshold, max_examples and label_noise to the texts in a folder.
 
     Returns:
-        the card as it now is, and what else is to be said on it.
+        the changed card, and its further entries.
+
+    Raises:
+        UserError: the texts cannot be compared, or nothing would be left.
     """
-    says: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     if knobs.dedup_threshold:
         found = _near_duplicates(folder, card, knobs.dedup_threshold, follow)
         card = replace(card, sources=_counted(card.sources, found.kept["train"]))
-        says["near_duplicates"] = found.says
+        entries["near_duplicates"] = found.card_entry
     if card.classes:
         labels = np.asarray(memory_mapped(labels_of(folder, "train")))
-        choice = chosen(labels, card.classes, knobs)
-        says |= choice.says
-        keep(folder, "train", np.isin(np.arange(len(labels)), choice.places))
+        choice = select_training(labels, card.classes, knobs)
+        entries |= choice.card_entries
+        keep_documents(folder, "train", np.isin(np.arange(len(labels)), choice.places))
         write_array(labels_of(folder, "train"), choice.labels.astype(np.uint16))
-    return card, says
+    return card, entries
 
 
-def _near_duplicates(folder: Path, card: Card, threshold: float, follow: Follow) -> Found:
+def _near_duplicates(folder: Path, card: Card, threshold: float, follow: Follow) -> NearDuplicates:
     if card.test_is_validation:
-        raise UserError(f"prepare.dedup_threshold: the test text of '{card.name}' is its validation text; 0 would do")
+        raise UserError(f"prepare.dedup_threshold: the test text of '{card.name}' is its validation text; use 0")
     if len(document_ends(folder, "train")) == 1:
         raise UserError(
-            f"prepare.dedup_threshold: compares documents, and the training text of '{card.name}' is one; 0 would do"
+            f"prepare.dedup_threshold: compares documents, but the training text of '{card.name}' is a single one; use 0"
         )
     found = near_duplicates(folder, threshold, follow)
     for split, kept in found.kept.items():
         if not kept.any():
-            raise UserError(f"prepare.dedup_threshold: {threshold:g} leaves nothing of {split}; a higher one would do, or 0")
-        keep(folder, split, kept)
+            raise UserError(f"prepare.dedup_threshold: {threshold:g} leaves nothing of {split}; use a higher one, or 0")
+        keep_documents(folder, split, kept)
     return found
 
 

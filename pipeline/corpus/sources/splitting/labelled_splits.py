@@ -1,4 +1,4 @@
-"""How do texts with labels become three splits? Without copies, without contradictions, and without kin on both sides."""
+"""Splits of labelled texts: without duplicates or contradictory labels, by family of near-duplicates or stratified by class."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from jaxtyping import Int, Int8
 from pipeline.artifacts.paths import SPLITS
 from pipeline.corpus.sources.splitting.disk_texts import DiskTexts
 from pipeline.corpus.sources.splitting.minhash import families
-from pipeline.corpus.sources.splitting.text import key_of
-from pipeline.corpus.store.text import Splits
+from pipeline.corpus.sources.splitting.text import text_digest
+from pipeline.corpus.store.text import SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 
-ALIKE = 0.5  # texts of which half of the shingles are the same are of one family
+SIMILAR = 0.5  # Jaccard similarity of shingles from which on texts are of one family
 
-LARGE = 0.01  # of all examples: a larger family is for training, for held out it alone would decide a score
+LARGE = 0.01  # share of all examples; a larger family goes to training, because held out, it alone would decide a score
 
-NUMBERS = {2: "two", 3: "three"}
+NUMBER_WORDS = {2: "two", 3: "three"}
 
 
 class Example(NamedTuple):
-    """A text, its class, and what it belongs to: texts of one group go to one split together."""
+    """A text, its class, and its group: texts of one group go to the same split."""
 
     text: str
     label: str
     group: Hashable = None
 
 
-def distinct(examples: Iterable[Example]) -> tuple[list[Example], dict[str, int]]:
-    """(each text once, how many were left out and why); a text that stands there with two labels is left out altogether."""
+def deduplicate(examples: Iterable[Example]) -> tuple[list[Example], dict[str, int]]:
+    """(each text once, how many were dropped by the reason); a text that has two labels is dropped entirely."""
     labels: dict[str, set[str]] = {}
     first: dict[str, Example] = {}
     count = 0
@@ -47,90 +47,98 @@ def distinct(examples: Iterable[Example]) -> tuple[list[Example], dict[str, int]
     return kept, {why: number for why, number in left_out.items() if number}
 
 
-def by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare, splits: Splits) -> None:
-    """Deal examples out by a digest of their family: whatever belongs together or is nearly the same is in one split. Large
-    families are for training.
+def split_by_family(examples: Sequence[Example], classes: Sequence[str], knobs: Prepare, splits: SplitWriter) -> None:
+    """Split examples by a digest of their family: the same group, or near-duplicates. Large families go to training.
 
     Raises:
-        UserError: a split is left without an example of some class.
+        UserError: a split would have no example of a class.
     """
     texts = [example.text for example in examples]
-    heads = families(texts, [example.group for example in examples], ALIKE)
+    heads = families(texts, [example.group for example in examples], SIMILAR)
     sizes = Counter(heads)
-    drawn = sorted((head for head in sizes if sizes[head] <= LARGE * len(texts)), key=lambda head: key_of(texts[head].encode()))
+    drawn = sorted(
+        (head for head in sizes if sizes[head] <= LARGE * len(texts)), key=lambda head: text_digest(texts[head].encode())
+    )
     before = dict(zip(drawn, itertools.accumulate((sizes[head] for head in drawn), initial=0), strict=False))
     first, second = (share * len(texts) for share in (knobs.validation_share, knobs.validation_share + knobs.test_share))
-    homes = ["train" if (at := before.get(h, len(texts))) >= second else "test" if at >= first else "validation" for h in heads]
+    split_of = [
+        "train" if (at := before.get(h, len(texts))) >= second else "test" if at >= first else "validation" for h in heads
+    ]
     for split in SPLITS:
-        held = {example.label for example, home in zip(examples, homes, strict=True) if home == split}
+        held = {example.label for example, own in zip(examples, split_of, strict=True) if own == split}
         if missing := [name for name in classes if name not in held]:
             raise UserError(
-                f"prepare: the split {split} has no example of the class '{missing[0]}'; more text or larger shares would do"
+                f"prepare: the split {split} has no example of the class '{missing[0]}'; use more text or larger shares"
             )
-    _write(examples, homes, classes, splits)
+    _write_examples(examples, split_of, classes, splits)
 
 
-def by_class(
-    shelf: DiskTexts,
+def split_by_class(
+    stored: DiskTexts,
     places: Int[np.ndarray, " n"],
     labels: Int[np.ndarray, " n"],
     classes: Sequence[str],
     shares: Mapping[str, float],
-    splits: Splits,
+    splits: SplitWriter,
 ) -> None:
-    """Deal some texts of a shelf out such that every split has its share of every class, drawn by a digest of the texts.
+    """Split texts such that every split has its share of every class, in the order of a digest of the texts.
 
     Args:
-        labels: the number of the class of each of them.
-        shares: of each held-out split; what is left is for training.
+        places: of the texts in `stored`.
+        labels: the class number of each of these texts.
+        shares: of each held-out split; the rest is for training.
 
     Raises:
         UserError: a class has too few texts for the splits.
     """
-    keys = shelf.keys[places]
+    keys = stored.keys[places]
     drawn = np.lexsort((keys[:, 1], keys[:, 0], labels))
     counts = np.bincount(labels, minlength=len(classes))
-    homes = np.full(len(places), SPLITS.index("train"), np.int8)
+    split_of = np.full(len(places), SPLITS.index("train"), np.int8)
     for name, of_class in zip(classes, np.split(drawn, np.cumsum(counts)[:-1]), strict=True):
         most = (len(of_class) - 1) // max(len(shares), 1)
         if not most and shares:
             raise UserError(
                 f"prepare.label_column: the class '{name}' has {len(of_class)} different texts, too few for"
-                f" {NUMBERS[len(shares) + 1]} splits; {len(shares) + 1} or more would do"
+                f" {NUMBER_WORDS[len(shares) + 1]} splits; {len(shares) + 1} or more are needed"
             )
         first = 0
         for split, share in shares.items():
             last = first + min(max(round(share * len(of_class)), 1), most)
-            homes[of_class[first:last]] = SPLITS.index(split)
+            split_of[of_class[first:last]] = SPLITS.index(split)
             first = last
-    _take(shelf, places, labels, homes, splits)
+    _write_texts(stored, places, labels, split_of, splits)
 
 
-def as_given(
-    split: str, shelf: DiskTexts, places: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"], splits: Splits
+def write_published(
+    split: str, stored: DiskTexts, places: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"], splits: SplitWriter
 ) -> None:
-    """Some texts of a shelf, all of them to the split that they are published in."""
-    _take(shelf, places, labels, np.full(len(places), SPLITS.index(split), np.int8), splits)
+    """Write texts to the split in which they are published."""
+    _write_texts(stored, places, labels, np.full(len(places), SPLITS.index(split), np.int8), splits)
 
 
-def _take(
-    shelf: DiskTexts,
+def _write_texts(
+    stored: DiskTexts,
     places: Int[np.ndarray, " n"],
     labels: Int[np.ndarray, " n"],
-    homes: Int8[np.ndarray, " n"],
-    splits: Splits,
+    split_of: Int8[np.ndarray, " n"],
+    splits: SplitWriter,
 ) -> None:
-    """Write some texts of a shelf into their splits, each a number in SPLITS."""
-    for block in shelf.blocks(places):
-        texts = list(shelf.texts(places[block]))
-        for number in np.unique(homes[block]).tolist():
-            of_split = np.flatnonzero(homes[block] == number)
+    """Write texts to their splits.
+
+    Args:
+        split_of: of each text, the index of its split in SPLITS.
+    """
+    for block in stored.blocks(places):
+        texts = list(stored.read(places[block]))
+        for number in np.unique(split_of[block]).tolist():
+            of_split = np.flatnonzero(split_of[block] == number)
             some = [texts[place] for place in of_split.tolist()]
             ends = np.cumsum([len(text) for text in some])
             splits.write(SPLITS[number], b"".join(some), ends, labels=labels[block][of_split])
 
 
-def _write(examples: Sequence[Example], homes: Sequence[str], classes: Sequence[str], splits: Splits) -> None:
+def _write_examples(examples: Sequence[Example], split_of: Sequence[str], classes: Sequence[str], splits: SplitWriter) -> None:
     numbers = {name: number for number, name in enumerate(classes)}
-    for example, home in zip(examples, homes, strict=True):
-        splits.add(home, example.text.encode(), numbers[example.label])
+    for example, split in zip(examples, split_of, strict=True):
+        splits.add(split, example.text.encode(), numbers[example.label])

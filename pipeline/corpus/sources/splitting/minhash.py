@@ -1,9 +1,9 @@
-"""Which texts are nearly the same? Those whose shingles overlap: found by MinHash, confirmed by counting.
+"""Near-duplicate texts: candidates by MinHash, confirmed by the exact Jaccard similarity of their shingles.
 
-A shingle is so many neighbouring characters, of a text in which case, punctuation and the width of blanks do not count. How
-alike two texts are is the Jaccard similarity of their sets of shingles: |both| / |either|, 0 .. 1 (equal but for those).
+A shingle is SHINGLE neighbouring characters of a text without case, punctuation and repeated blanks. The similarity of two
+texts is the Jaccard similarity of their sets of shingles, |both| / |either|, 0 .. 1.
 
-Source: Andrei Broder, "On the resemblance and containment of documents", 1997; found in bands as in Leskovec, Rajaraman and
+Source: Andrei Broder, "On the resemblance and containment of documents", 1997; banding as in Leskovec, Rajaraman and
 Ullman, "Mining of Massive Datasets", 2014, chapter 3.
 """
 
@@ -19,16 +19,20 @@ import numpy as np
 from jaxtyping import Int, UInt64
 
 SHINGLE = 8  # characters
-MISSED = 1e-3  # chance that a pair just at the threshold is overlooked, in each of the two sieves
+MISSED = 1e-3  # probability that a pair exactly at the threshold is missed, in each of the two filters
 MOST_HASHES = 192
 MOST_ROWS = 8
-BLOCK = 1 << 16  # shingles that are hashed at once: they stay in the processor's cache
+BLOCK = 1 << 16  # shingles that are hashed at once; they fit in the processor's cache
 
 Shingles = UInt64[np.ndarray, " shingles"]
 
 
-class Plan(NamedTuple):
-    """How alike two texts must be, and how they are sought: those that agree in all `rows` hashes of one of so many `bands`."""
+class BandPlan(NamedTuple):
+    """Locality-sensitive hashing: candidates are pairs that agree in all `rows` hashes of at least one of `bands` bands.
+
+    Attributes:
+        threshold: the least Jaccard similarity of near-duplicates.
+    """
 
     threshold: float
     bands: int
@@ -39,14 +43,14 @@ class Plan(NamedTuple):
         return self.bands * self.rows
 
     @property
-    def least(self) -> float:
-        """The least share of equal hashes that a pair at the threshold shows, but for a chance of MISSED."""
+    def min_agreement(self) -> float:
+        """The least share of equal hashes of a pair at the threshold, up to a probability of MISSED."""
         return self.threshold - 3.1 * math.sqrt(self.threshold * (1 - self.threshold) / self.hashes)
 
 
-def planned(threshold: float) -> Plan:
-    """As many rows as can be, so that few pairs are looked at in vain; as many bands as then find a pair at the threshold."""
-    plans = [Plan(threshold, _bands(threshold**rows), rows) for rows in range(1, MOST_ROWS + 1)]
+def plan_bands(threshold: float) -> BandPlan:
+    """The most rows that MOST_HASHES and MOST_ROWS allow, for few false candidates, and enough bands for the threshold."""
+    plans = [BandPlan(threshold, _bands(threshold**rows), rows) for rows in range(1, MOST_ROWS + 1)]
     return [plan for plan in plans if plan.hashes <= MOST_HASHES or plan.rows == 1][-1]
 
 
@@ -55,26 +59,26 @@ def _bands(chance: float) -> int:
 
 
 class Sketches(NamedTuple):
-    """Some texts as what is compared of them.
+    """The shingles and the MinHash signatures of some texts.
 
     Attributes:
-        shingles: of all of them, one after the other, each as a number.
-        ends: where those of each text end.
-        hashes: [texts, hashes] the least of its shingles under each of the hash functions.
+        shingles: of all texts, one text after the other, each as a hash.
+        ends: the end of each text in `shingles`.
+        hashes: [texts, hashes], the minimum of a text's shingles under each hash function.
     """
 
     shingles: Shingles
     ends: Int[np.ndarray, " texts"]
     hashes: UInt64[np.ndarray, "texts hashes"]
 
-    def of(self, text: int) -> Shingles:
+    def shingles_of(self, text: int) -> Shingles:
         """The set of shingles of one text."""
         return np.unique(self.shingles[self.ends[text - 1] if text else 0 : self.ends[text]])
 
 
-def sketched(texts: Sequence[str], plan: Plan) -> Sketches:
-    """What is compared of some texts."""
-    padded = [_plain(text).ljust(SHINGLE) for text in texts]
+def sketch(texts: Sequence[str], plan: BandPlan) -> Sketches:
+    """The shingles and signatures of some texts."""
+    padded = [_normalize(text).ljust(SHINGLE) for text in texts]
     lengths = np.array([len(text) for text in padded], np.int64)
     codes = np.frombuffer("".join(padded).encode("utf-32-le"), np.uint32).astype(np.uint64)
     windows = len(codes) - SHINGLE + 1
@@ -83,35 +87,35 @@ def sketched(texts: Sequence[str], plan: Plan) -> Sketches:
         rolled = rolled * np.uint64(0x9E3779B97F4A7C15) + codes[place : place + windows]
     starts = np.cumsum(lengths) - lengths
     inside = np.ones(len(codes), bool)
-    for short in range(1, SHINGLE):  # windows that begin so close to the end of a text run into the next one
+    for short in range(1, SHINGLE):  # windows that begin this close to the end of a text run into the next one
         inside[starts + lengths - short] = False
-    shingles = _mixed(rolled[inside[:windows]])
+    shingles = _mix_bits(rolled[inside[:windows]])
     ends = np.cumsum(lengths - SHINGLE + 1)
-    return Sketches(shingles, ends, _least(shingles, ends, plan.hashes))
+    return Sketches(shingles, ends, _min_hashes(shingles, ends, plan.hashes))
 
 
-def _plain(text: str) -> str:
-    """The words of a text alone; all of it where it consists mostly of signs, as code and brackets do."""
+def _normalize(text: str) -> str:
+    """The words of a text in lower case; with punctuation if it consists mostly of that, as code and brackets do."""
     lowered = " ".join(text.lower().split())
     words = " ".join(re.findall(r"\w+", lowered))
     return words if 2 * len(words) >= len(lowered) else lowered
 
 
-def _mixed(numbers: Shingles) -> Shingles:
-    """Numbers whose bits hang on all bits of the number (SplitMix64; Steele, Lea and Flood, 2014)."""
+def _mix_bits(numbers: Shingles) -> Shingles:
+    """Hashes whose bits depend on all bits of the number (SplitMix64; Steele, Lea and Flood, 2014)."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return numbers ^ (numbers >> np.uint64(31))
 
 
-def _least(shingles: Shingles, ends: Int[np.ndarray, " texts"], hashes: int) -> UInt64[np.ndarray, "texts hashes"]:
-    """MinHash: two texts agree in one of them as often as their Jaccard similarity says."""
+def _min_hashes(shingles: Shingles, ends: Int[np.ndarray, " texts"], hashes: int) -> UInt64[np.ndarray, "texts hashes"]:
+    """MinHash signatures: the probability that two texts agree in one of the hashes is their Jaccard similarity."""
     rng = np.random.default_rng(0)
     factors = rng.integers(1 << 63, size=hashes, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     added = rng.integers(1 << 63, size=hashes, dtype=np.uint64)
     least = np.empty((hashes, len(ends)), np.uint64)
     first = 0
-    while first < len(ends):  # as many texts at once as have a block of shingles, one at least
+    while first < len(ends):  # as many texts at once as fit in a block of shingles, at least one
         begin = int(ends[first - 1]) if first else 0
         last = max(int(np.searchsorted(ends, begin + BLOCK, side="right")), first + 1)
         some = shingles[begin : int(ends[last - 1])]
@@ -123,22 +127,22 @@ def _least(shingles: Shingles, ends: Int[np.ndarray, " texts"], hashes: int) -> 
 
 
 class Index:
-    """Texts among which those like another one are sought."""
+    """An index of texts, to find those that are similar to others."""
 
-    def __init__(self, sketches: Sketches, plan: Plan) -> None:
+    def __init__(self, sketches: Sketches, plan: BandPlan) -> None:
         self.sketches, self.plan = sketches, plan
         self._keys = list(_band_keys(sketches, plan))
         self._orders = [np.argsort(keys, kind="stable") for keys in self._keys]
         self._keys = [keys[order] for keys, order in zip(self._keys, self._orders, strict=True)]
-        self._set = functools.lru_cache(1 << 14)(sketches.of)
+        self._set = functools.lru_cache(1 << 14)(sketches.shingles_of)
 
-    def likely(self, others: Sketches) -> Int[np.ndarray, "pairs 2"]:
-        """(number of another text, number of one in here) of the pairs that may be alike, by how much they seem to be."""
+    def candidates(self, others: Sketches) -> Int[np.ndarray, "pairs 2"]:
+        """(number of another text, number of an indexed text) of likely pairs; for each other text, the most similar first."""
         found = [np.empty(0, np.int64)]
         size = len(self.sketches.ends)
-        for keys, order, wanted in zip(self._keys, self._orders, _band_keys(others, self.plan), strict=True):
-            low, high = np.searchsorted(keys, wanted, side="left"), np.searchsorted(keys, wanted, side="right")
-            text = np.repeat(np.arange(len(wanted)), high - low)
+        for keys, order, other_keys in zip(self._keys, self._orders, _band_keys(others, self.plan), strict=True):
+            low, high = np.searchsorted(keys, other_keys, side="left"), np.searchsorted(keys, other_keys, side="right")
+            text = np.repeat(np.arange(len(other_keys)), high - low)
             within = np.arange(len(text)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
             found.append(text * size + order[np.repeat(low, high - low) + within])
         pairs = np.unique(np.concatenate(found))
@@ -147,38 +151,38 @@ class Index:
         for row in range(self.plan.hashes):
             agreed += others.hashes[texts, row] == self.sketches.hashes[mine, row]
         order = np.lexsort((mine, -agreed, texts))
-        order = order[agreed[order] >= self.plan.least * self.plan.hashes]
+        order = order[agreed[order] >= self.plan.min_agreement * self.plan.hashes]
         return np.stack([texts[order], mine[order]], axis=1)
 
-    def similarity(self, shingles: Shingles, mine: int) -> float:
-        """Of a set of shingles and a text in here: exactly."""
+    def jaccard(self, shingles: Shingles, mine: int) -> float:
+        """The exact Jaccard similarity of a set of shingles and an indexed text."""
         both = len(np.intersect1d(shingles, self._set(mine), assume_unique=True))
         return both / (len(shingles) + len(self._set(mine)) - both)
 
 
-def _band_keys(sketches: Sketches, plan: Plan) -> Iterator[Shingles]:
-    """Of each band: a number for each text that is equal where the hashes of that band are."""
+def _band_keys(sketches: Sketches, plan: BandPlan) -> Iterator[Shingles]:
+    """For each band, a key for each text; keys are equal if all hashes of the band are."""
     for band in range(plan.bands):
         keys = np.zeros(len(sketches.ends), np.uint64)
         for row in range(plan.rows):
-            keys = _mixed(keys ^ sketches.hashes[:, band * plan.rows + row])
+            keys = _mix_bits(keys ^ sketches.hashes[:, band * plan.rows + row])
         yield keys
 
 
 def near_duplicate_pairs(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, int]]:
-    """Every pair of texts that are so alike, by their numbers."""
-    plan = planned(threshold)
-    sketches = sketched(texts, plan)
+    """Every pair of texts of at least this similarity, by their numbers."""
+    plan = plan_bands(threshold)
+    sketches = sketch(texts, plan)
     index = Index(sketches, plan)
-    for one, other in index.likely(sketches).tolist():
-        if one < other and index.similarity(sketches.of(one), other) >= threshold:
+    for one, other in index.candidates(sketches).tolist():
+        if one < other and index.jaccard(sketches.shingles_of(one), other) >= threshold:
             yield one, other
 
 
 def families(texts: Sequence[str], groups: Sequence[Hashable], threshold: float) -> list[int]:
-    """The number of the family of each text, such that texts of one group, and texts so alike, are of one family.
+    """The family of each text: texts of one group, and texts of at least this similarity, are of one family.
 
-    Families are called by their first text, so that a data set that is split by family shares no near-duplicate between splits.
+    A family is named by the number of its first text. A data set that is split by family has no near-duplicates across splits.
     """
     root = list(range(len(texts)))
 

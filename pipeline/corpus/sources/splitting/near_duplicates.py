@@ -1,6 +1,4 @@
-"""Which documents are nearly those that a model will be asked about? Those of training that are like a held-out one, and those
-of validation that are like one of test.
-"""
+"""Near-duplicates across splits: training documents similar to held-out ones, and validation documents similar to test ones."""
 
 from __future__ import annotations
 
@@ -14,54 +12,62 @@ from jaxtyping import Bool
 
 from pipeline.arrays import document_ends
 from pipeline.artifacts.paths import text_of
-from pipeline.artifacts.reading import opened
-from pipeline.corpus.sources.splitting.minhash import Index, Plan, planned, sketched
+from pipeline.artifacts.reading import open_verified
+from pipeline.corpus.sources.splitting.minhash import BandPlan, Index, plan_bands, sketch
 from pipeline.progress import Follow
 
-BLOCK = 1 << 22  # bytes of text that are compared at once; a longer document is by itself
+BLOCK = 1 << 22  # bytes of text that are compared at once; a longer document is compared alone
 SHOWN, BEGINNING = 5, 80  # examples on the card, characters of each
 
 Kept = Bool[np.ndarray, " documents"]
 
 
-class Found(NamedTuple):
-    """Which documents of a split are like no held-out one, and what the card says of the others."""
+class NearDuplicates(NamedTuple):
+    """The result of the comparison.
+
+    Attributes:
+        kept: of each document of a split, whether it is not similar to a held-out one.
+        card_entry: what the card says of the others.
+    """
 
     kept: dict[str, Kept]
-    says: dict[str, Any]
+    card_entry: dict[str, Any]
 
 
-def near_duplicates(folder: Path, threshold: float, follow: Follow) -> Found:
-    """Compare the splits of data/raw. Training text comes as a stream; the held-out text is in memory, with its hashes some
-    twenty times as large as it is.
+def near_duplicates(folder: Path, threshold: float, follow: Follow) -> NearDuplicates:
+    """Compare the splits in a folder. Training text is a stream; held-out text is in memory, with hashes about twenty times its
+    size.
+
+    Args:
+        threshold: the least Jaccard similarity of near-duplicates.
     """
-    plan, shown = planned(threshold), list[dict[str, Any]]()
+    plan, shown = plan_bands(threshold), list[dict[str, Any]]()
     everything = {split: np.ones(len(document_ends(folder, split)), bool) for split in ("validation", "train")}
     index: dict[str, tuple[list[str], Index]] = {}
     for split, other in (("validation", "test"), ("train", "test"), ("train", "validation")):
         if other not in index:
             held_out = [text for _, texts in _blocks(folder, other) for text in texts]
-            index[other] = held_out, Index(sketched(held_out, plan), plan)
+            index[other] = held_out, Index(sketch(held_out, plan), plan)
         shown += _compare(folder, split, other, *index[other], plan, everything[split], follow)
     left_out = {split: int(np.sum(~kept)) for split, kept in everything.items()}
-    return Found(everything, {"threshold": threshold, "left_out": left_out, "examples": shown[-SHOWN:]})
+    return NearDuplicates(everything, {"threshold": threshold, "left_out": left_out, "examples": shown[-SHOWN:]})
 
 
 def _compare(
-    folder: Path, split: str, other: str, held_out: list[str], index: Index, plan: Plan, kept: Kept, follow: Follow
+    folder: Path, split: str, other: str, held_out: list[str], index: Index, plan: BandPlan, kept: Kept, follow: Follow
 ) -> list[dict[str, Any]]:
-    """Strike from `kept` what of a split is so like a held-out document; some examples of both."""
+    """Set `kept` to false for documents of a split that are similar to one of another; some pairs, for the card."""
     shown = list[dict[str, Any]]()
     with follow(f"comparing {split} with {other}", text_of(folder, split).stat().st_size) as advance:
         for first, texts in _blocks(folder, split):
-            sketches = sketched(texts, plan)
-            own, looked_at = sketches.of(0), 0
-            for text, mine in index.likely(sketches).tolist():
+            sketches = sketch(texts, plan)
+            own, current = sketches.shingles_of(0), 0
+            for text, mine in index.candidates(sketches).tolist():
                 if not kept[first + text]:
                     continue
-                if text != looked_at:
-                    own, looked_at = sketches.of(text), text
-                similarity = index.similarity(own, mine)
+                if text != current:
+                    own, current = sketches.shingles_of(text), text
+                similarity = index.jaccard(own, mine)
                 if similarity >= plan.threshold:
                     kept[first + text] = False
                     if len(shown) < SHOWN:
@@ -75,7 +81,7 @@ def _blocks(folder: Path, split: str) -> Iterator[tuple[int, list[str]]]:
     """(number of the first, the documents) of a split, block by block."""
     ends = document_ends(folder, split)
     first, start = 0, 0
-    with opened(text_of(folder, split)) as file:
+    with open_verified(text_of(folder, split)) as file:
         while first < len(ends):
             last = max(int(np.searchsorted(ends, start + BLOCK, side="right")), first + 1)
             bounds = [start, *map(int, ends[first:last])]

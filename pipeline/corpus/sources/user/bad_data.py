@@ -1,4 +1,4 @@
-"""What of the user's data cannot be used? The first of it is refused, or all of it is left out and counted, as they ask."""
+"""Bad data of the user: an error at the first, or skipped and counted, as prepare.on_bad_data says."""
 
 from __future__ import annotations
 
@@ -7,26 +7,37 @@ from pipeline.params.errors import UserError
 from pipeline.progress import say
 
 
-class Unusable:
-    """Rows, images and files that cannot be used, as they are met."""
+class BadData:
+    """Counts the rows, images or files that cannot be used.
+
+    Args:
+        what: what is counted, in the plural: rows, images or files.
+
+    Attributes:
+        count: number of those added.
+        first: the problem of the first.
+    """
 
     def __init__(self, knobs: Prepare, what: str) -> None:
-        self.leave_out, self.what = knobs.on_bad_data == "skip", what
+        self.skip, self.what = knobs.on_bad_data == "skip", what
         self.count, self.first = 0, ""
 
     def add(self, problem: str) -> None:
-        """Take note of one: where it is, and what is wrong with it.
+        """Count one.
+
+        Args:
+            problem: where it is and what is wrong with it.
 
         Raises:
-            UserError: prepare.on_bad_data is not to leave such out.
+            UserError: prepare.on_bad_data is not skip.
         """
-        if not self.leave_out:
-            raise UserError(f"{problem} (prepare.on_bad_data=skip goes on without such {self.what})")
+        if not self.skip:
+            raise UserError(f"{problem} (prepare.on_bad_data=skip skips such {self.what})")
         self.count += 1
         self.first = self.first or problem
 
-    def told(self) -> dict[str, int]:
-        """Say how many were left out and which was the first; their number as the card has it."""
+    def report(self) -> dict[str, int]:
+        """Print how many were skipped and the problem of the first; their number, as an entry of the card."""
         if self.count:
-            say(f"left out: {self.count:,} {self.what} that cannot be used, the first of them: {self.first}")
+            say(f"skipped: {self.count:,} {self.what} that cannot be used, the first: {self.first}")
         return {f"faulty_{self.what}": self.count} if self.count else {}

@@ -1,4 +1,4 @@
-"""How is the user's folder laid out? Which of its files count, and which split a published data set has put them into."""
+"""The layout of the user's folder: which of its files count, and the splits that its names give."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import say
 
-# What folders and files of published data sets are called, whatever the case.
+# Names of folders and files in published data sets, in any case.
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -25,138 +25,141 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-EITHER = {"eval", "evaluation", "holdout"}  # validation or test: only their makers know
-LITTER = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"}  # what systems leave in folders unasked
+AMBIGUOUS_NAMES = {"eval", "evaluation", "holdout"}  # validation or test, depending on the author
+SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"}  # files that systems create in folders
 
 
-def is_own(relative: Path) -> bool:
-    """Whether a file in a folder is the user's: neither hidden (as .DS_Store and ._a.txt are) nor what a system left there."""
-    return not any(part.startswith(".") or part in LITTER for part in relative.parts)
+def is_user_file(relative: Path) -> bool:
+    """Whether a file in a folder is the user's: neither hidden (such as .DS_Store and ._a.txt) nor created by a system."""
+    return not any(part.startswith(".") or part in SYSTEM_FILES for part in relative.parts)
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The user's files in a folder and the folders in there, in order.
+    """The user's files in a folder and its subfolders, in order.
 
     Raises:
-        UserError: a link leads nowhere or to a folder, or a name is not UTF-8.
+        UserError: a link is broken or leads to a folder, or a name is not UTF-8.
     """
     found = []
-    for at, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if is_own(Path(name))]
+    for at, folders, files in os.walk(folder, onerror=raise_error):
+        folders[:] = [name for name in folders if is_user_file(Path(name))]
         for name in folders:
             if (path := Path(at, name)).is_symlink():
                 raise UserError(
-                    f"{shown(path)}: is a link to a folder, and links in prepare.path are not followed; put the folder there"
+                    f"{printable_path(path)}: is a link to a folder, and links in prepare.path are not followed; put the folder"
+                    " itself there"
                 )
-        found += [path for name in files if is_own(Path(name)) and usable(path := Path(at, name))]
+        found += [path for name in files if is_user_file(Path(name)) and is_file(path := Path(at, name))]
     return sorted(found)
 
 
-def unreadable(error: OSError) -> None:
-    """End where a folder cannot be read: os.walk would pass it over in silence."""
+def raise_error(error: OSError) -> None:
+    """Raise the error of a folder that cannot be read, which os.walk would skip silently."""
     raise error
 
 
-def usable(path: Path) -> bool:
-    """Whether this is a file (not a folder, nor a pipe).
+def is_file(path: Path) -> bool:
+    """Whether this is a regular file, not a folder or a pipe.
 
     Raises:
-        UserError: it is a link that leads nowhere, or its name is not UTF-8.
+        UserError: it is a broken link, or its name is not UTF-8.
     """
     try:
         str(path).encode()
         mode = path.stat().st_mode
     except UnicodeEncodeError:
-        raise UserError(f"{shown(path)}: this name is not UTF-8, in which data/raw/card.json is written; rename it") from None
+        raise UserError(f"{printable_path(path)}: this name is not valid UTF-8; rename it") from None
     except FileNotFoundError:
-        raise UserError(f"{shown(path)}: is a link to '{path.readlink()}', which is not there") from None
+        raise UserError(f"{printable_path(path)}: is a link to '{path.readlink()}', which does not exist") from None
     return stat.S_ISREG(mode)
 
 
-def shown(path: Path) -> str:
-    r"""A path as it can be printed: bytes of its name that are not UTF-8 as \xe9."""
+def printable_path(path: Path) -> str:
+    r"""A path that can be printed, with bytes that are not UTF-8 as \xe9."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def some_of(names: Iterable[str]) -> str:
-    """The first three of some names."""
+def first_few(names: Iterable[str]) -> str:
+    """The first three of some names, as a list in words."""
     names = list(names)
     return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def split_named(name: str) -> str | None:
-    """The split that a folder or a file without its suffix is named after, if any."""
+    """The split that a folder, or a file without its suffix, is named after, if any."""
     return SPLIT_NAMES.get(name.casefold())
 
 
-def published_files(names: Iterable[str], folder: Path) -> dict[str, str] | None:
-    """The split of each file where a folder is laid out as published data sets are; None where it is not.
+def published_splits(names: Iterable[str], folder: Path) -> dict[str, str] | None:
+    """The split of each file if a folder is laid out by splits, as published data sets are; else None.
 
-    They are in folders named after splits (train/a.txt, test/b.txt), or named after them (train.csv, wiki.valid.txt,
-    train-00000-of-00002.jsonl). A folder is laid out so if all of its files are, some for training and some held out.
+    Files are in folders named after splits (train/a.txt, test/b.txt), or are named after them (train.csv, wiki.valid.txt,
+    train-00000-of-00002.jsonl). This must hold for all files, with some for training and some held out.
 
     Args:
         names: within the folder, with / between the parts.
 
     Raises:
-        UserError: only some of the files are named so, or one is named so that it might be either held-out split.
+        UserError: only some files are named after splits, or a name could mean either held-out split.
     """
     names = list(names)
-    certain = {name: split for name in names if (split := _certain(name))}
+    certain = {name: split for name in names if (split := _split_by_name(name))}
     unnamed = [name for name in names if name not in certain]
-    other = next((name for name in unnamed if not _likely(name)), None)
+    other = next((name for name in unnamed if not _split_by_word(name)), None)
     if other is None:
-        found = certain | {name: split for name in unnamed if (split := _likely(name))}
-        if is_split(found.values()):
-            say_kept(Counter(found.values()), folder, "files")
+        found = certain | {name: split for name in unnamed if (split := _split_by_word(name))}
+        if has_held_out(found.values()):
+            report_layout(Counter(found.values()), folder, "files")
             return found
-    if "train" in certain.values() and (either := [name for name in unnamed if _words(name) & EITHER and not _likely(name)]):
-        raise UserError(either_of(folder / either[0]))
-    if other is not None and is_split(certain.values()):
+    if "train" in certain.values() and (
+        either := [name for name in unnamed if _words(name) & AMBIGUOUS_NAMES and not _split_by_word(name)]
+    ):
+        raise UserError(ambiguous_name(folder / either[0]))
+    if other is not None and has_held_out(certain.values()):
         train, held_out = (next(name for name in certain if (certain[name] == "train") is which) for which in (True, False))
         raise UserError(
-            f"prepare.path: '{folder}' holds {train} and {held_out}, which are named after splits, and {other}, which is"
-            " not; name all of them so, or move it elsewhere"
+            f"prepare.path: '{folder}' has {train} and {held_out}, which are named after splits, and {other}, which is"
+            " not; rename it, or move it elsewhere"
         )
     return None
 
 
-def is_split(found: Iterable[str]) -> bool:
-    """Whether there is something to train on among them, and something held out."""
+def has_held_out(found: Iterable[str]) -> bool:
+    """Whether these splits include train and at least one held-out split."""
     return "train" in (splits := set(found)) and len(splits) > 1
 
 
-def say_kept(sizes: Mapping[str, int], folder: Path, what: str) -> None:
-    """Say that a published split is kept, and how large its parts are."""
+def report_layout(sizes: Mapping[str, int], folder: Path, what: str) -> None:
+    """Print that the published splits are kept, and their sizes."""
     parts = ", ".join(f"{split} {sizes[split]:,}" for split in SPLITS if split in sizes)
-    say(f"'{folder}' is laid out as a published split, which is kept ({what}: {parts}){_and_dealt(sizes)}")
+    say(f"'{folder}' is laid out by splits, which are kept ({what}: {parts}){_missing_note(sizes)}")
 
 
-def missing(given: Iterable[str], knobs: Prepare) -> dict[str, float]:
-    """The held-out splits that a published data set lacks, each with its share of the training part that it is dealt out of."""
+def missing_splits(given: Iterable[str], knobs: Prepare) -> dict[str, float]:
+    """The held-out splits that a published data set lacks, each with its share of the training part, from which it is taken."""
     shares = {"validation": knobs.validation_share, "test": knobs.test_share}
     return {split: share for split, share in shares.items() if split not in set(given)}
 
 
-def kept(given: Iterable[str]) -> str:
-    """How a published split is kept, in words."""
+def describe_layout(given: Iterable[str]) -> str:
+    """How published splits are kept, in words for the card."""
     parts = [split for split in SPLITS if split in set(given)]
-    return f"as the folder is laid out: {' and '.join(parts)} are what is in there{_and_dealt(parts)}"
+    return f"as the folder is laid out: {' and '.join(parts)} are what is in there{_missing_note(parts)}"
 
 
-def _and_dealt(given: Iterable[str]) -> str:
+def _missing_note(given: Iterable[str]) -> str:
     lacking = [split for split in SPLITS if split not in set(given)]
-    return f"; {' and '.join(lacking)} dealt out of train, for there is none" if lacking else ""
+    return f"; {' and '.join(lacking)} taken from train, because there is none" if lacking else ""
 
 
-def _certain(name: str) -> str | None:
-    """By a whole name: that of a folder it is in, or its own without its suffix."""
+def _split_by_name(name: str) -> str | None:
+    """The split by a whole name: that of a folder that it is in, or its own without its suffix."""
     *folders, own = name.split("/")
     return next(filter(None, map(split_named, (*folders, own.rpartition(".")[0] or own))), None)
 
 
-def _likely(name: str) -> str | None:
-    """By one of the words of its own name."""
+def _split_by_word(name: str) -> str | None:
+    """The split by one of the words of its own name."""
     found = {SPLIT_NAMES[word] for word in _words(name.rpartition("/")[2]) & SPLIT_NAMES.keys()}
     return found.pop() if len(found) == 1 else None
 
@@ -165,6 +168,6 @@ def _words(name: str) -> set[str]:
     return set(re.split(r"[-._ 0-9/]+", name.casefold()))
 
 
-def either_of(path: Path) -> str:
-    """The line that refuses a folder or a file whose name does not say which held-out split it is."""
-    return f"prepare.path: '{path}' may be for validation or for test; name it after one of them, such as val or test"
+def ambiguous_name(path: Path) -> str:
+    """The error for a folder or a file whose name could mean either held-out split."""
+    return f"prepare.path: '{path}' could be validation or test; rename it to val or test"

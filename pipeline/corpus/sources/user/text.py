@@ -1,4 +1,4 @@
-"""What did the user write? A file, or a folder of files, each one document."""
+"""The user's own text, a file or a folder of files, each one document, made into three splits."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.artifacts.paths import SPLITS
-from pipeline.corpus.sources.splitting.text import by_position, checked, shares, told
-from pipeline.corpus.sources.user.bad_data import Unusable
+from pipeline.corpus.sources.splitting.text import position_shares, read_utf8, split_by_position, with_progress
+from pipeline.corpus.sources.user.bad_data import BadData
 from pipeline.corpus.sources.user.folder_layout import (
-    is_own,
-    kept,
-    missing,
-    published_files,
-    shown,
-    some_of,
-    unreadable,
-    usable,
+    describe_layout,
+    first_few,
+    is_file,
+    is_user_file,
+    missing_splits,
+    printable_path,
+    published_splits,
+    raise_error,
 )
-from pipeline.corpus.store.text import Card, Splits
+from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow, say
 
-FAR = 0.5  # a split that got less than this share of what was asked for it is said
+TOO_SMALL = 0.5  # of its share: splits that get less are reported
 
 
 class Document(NamedTuple):
-    """A file of text: the digest of what it says, by which it is dealt out, and how many bytes that is."""
+    """A text file, with the digest of its text, which decides on its split, and its size in bytes."""
 
     digest: str
     name: str
@@ -39,23 +39,27 @@ class Document(NamedTuple):
     size: int
 
 
-def file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
-    """The user's own text: a file, or a folder of them, each one document. A published split is kept."""
-    files = own_files(knobs)
-    layout = published_files(files, Path(knobs.path))
-    unusable = Unusable(knobs, "files")
-    documents, copies = _distinct(files, layout or {}, unusable, follow)
-    faulty = unusable.told()
+def user_text(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
+    """The user's own text: a file, or a folder of them, each one document. Published splits are kept.
+
+    Raises:
+        UserError: there are no files, they cannot be read, or there is no text for training.
+    """
+    files = find_files(knobs)
+    layout = published_splits(files, Path(knobs.path))
+    bad_data = BadData(knobs, "files")
+    documents, copies = _distinct(files, layout or {}, bad_data, follow)
+    skipped = bad_data.report()
     if not documents:
-        raise UserError(f"prepare.path: {some_of(files)}: there is no text in there")
+        raise UserError(f"prepare.path: {first_few(files)}: no text in it")
     given: dict[str, list[Document]] = {}
     for one in documents:
         given.setdefault((layout or {}).get(one.name, "train"), []).append(one)
     if "train" not in given:
-        raise UserError("prepare.path: all text for training is held out as well; there is nothing to learn from")
-    members, how = _deal_out(given, missing(given, knobs), splits)
+        raise UserError("prepare.path: all training text is also held out, so that none is left for training")
+    members, how = _write_splits(given, missing_splits(given, knobs), splits)
     if layout:
-        how = "; ".join(filter(None, (kept(given), how)))
+        how = "; ".join(filter(None, (describe_layout(given), how)))
     if copies:
         how += f"; {copies} files that hold the same as another are left out"
     return Card(
@@ -64,60 +68,63 @@ def file(knobs: Prepare, splits: Splits, follow: Follow) -> Card:
         licence="the user's own: not known to us",
         split=how + "; line ends became \\n",
         members=members,
-        left_out=faulty,
+        left_out=skipped,
     )
 
 
-def own_files(knobs: Prepare) -> dict[str, Path]:
-    """The files that prepare.path names, or those in that folder that prepare.pattern names; each under its name in there.
+def find_files(knobs: Prepare) -> dict[str, Path]:
+    """The file prepare.path, or the files in that folder that match prepare.pattern, by their names in the folder.
 
-    Hidden files and what systems leave in folders (__MACOSX) are passed over, unless the pattern names hidden ones.
+    Hidden files and those that systems create (__MACOSX) are skipped, unless the pattern names hidden ones.
 
     Raises:
-        UserError: there are none, one is a link that leads nowhere, or the name of one is not UTF-8.
+        UserError: there are none, a link is broken, or a name is not UTF-8.
     """
     path = Path(knobs.path)
     if path.is_file():
-        return {path.name: path} if usable(path) else {}
+        return {path.name: path} if is_file(path) else {}
     if not path.is_dir():
-        wild = "; wildcards stand in prepare.pattern, and the path names a folder" if re.search(r"[*?\[]", knobs.path) else ""
-        raise UserError(f"prepare.path: there is no file or folder '{path}' here{wild}")
-    asked_for = any(part.startswith(".") for part in Path(knobs.pattern).parts)
+        wildcards = (
+            "; set prepare.pattern to the wildcards, and prepare.path to the folder" if re.search(r"[*?\[]", knobs.path) else ""
+        )
+        raise UserError(f"prepare.path: no file or folder '{path}'{wildcards}")
+    wants_hidden = any(part.startswith(".") for part in Path(knobs.pattern).parts)
     try:
-        found = [p for p in path.glob(knobs.pattern) if asked_for or is_own(p.relative_to(path))]
+        found = [p for p in path.glob(knobs.pattern) if wants_hidden or is_user_file(p.relative_to(path))]
     except (ValueError, NotImplementedError) as error:
-        raise UserError(f"prepare.pattern: '{knobs.pattern}' is no pattern of files inside '{path}': {error}") from None
-    found = sorted(p for p in found if usable(p))
+        raise UserError(f"prepare.pattern: '{knobs.pattern}' is not a pattern of files in '{path}': {error}") from None
+    found = sorted(p for p in found if is_file(p))
     if "**" in knobs.pattern:
         _no_linked_folder(path)
     if not found:
-        raise UserError(f"prepare.pattern: no file in '{path}' fits '{knobs.pattern}'; put your text there")
+        raise UserError(f"prepare.pattern: no file in '{path}' matches '{knobs.pattern}'; put your text there")
     return {p.relative_to(path).as_posix() if p.is_relative_to(path) else p.name: p for p in found}
 
 
 def _no_linked_folder(path: Path) -> None:
-    for at, folders, _ in os.walk(path, onerror=unreadable):
+    for at, folders, _ in os.walk(path, onerror=raise_error):
         for name in folders:
-            if (folder := Path(at, name)).is_symlink() and is_own(folder.relative_to(path)):
+            if (folder := Path(at, name)).is_symlink() and is_user_file(folder.relative_to(path)):
                 raise UserError(
-                    f"{shown(folder)}: is a link to a folder, and ** does not follow such links; put the folder there, or"
-                    " name it in prepare.path"
+                    f"{printable_path(folder)}: is a link to a folder, which ** does not follow; put the folder itself there,"
+                    " or set prepare.path to it"
                 )
 
 
 def _text_of(name: str, path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as stream:
-            yield from checked(stream, name)
+            yield from read_utf8(stream, name)
     except OSError as error:
         raise UserError(f"{name}: cannot be read: {error.strerror}") from None
 
 
 def _distinct(
-    files: Mapping[str, Path], layout: Mapping[str, str], unusable: Unusable, follow: Follow
+    files: Mapping[str, Path], layout: Mapping[str, str], bad_data: BadData, follow: Follow
 ) -> tuple[list[Document], int]:
-    """(each text once, how many copies were left out); empty files are no documents. Of copies in two splits the one that is
-    looked at later counts.
+    """(each distinct text, number of duplicates dropped); empty files are not documents.
+
+    Of duplicates in two splits, the one in the later split is kept.
     """
     found: dict[str, Document] = {}
     copies = 0
@@ -125,11 +132,11 @@ def _distinct(
         for name in sorted(files, key=lambda name: -SPLITS.index(layout.get(name, "train"))):
             digest, size = hashlib.sha256(), 0
             try:
-                for chunk in told(_text_of(name, files[name]), advance):
+                for chunk in with_progress(_text_of(name, files[name]), advance):
                     digest.update(chunk)
                     size += len(chunk)
             except UserError as refusal:
-                unusable.add(str(refusal))
+                bad_data.add(str(refusal))
                 continue
             copies += digest.hexdigest() in found
             if size:
@@ -137,29 +144,29 @@ def _distinct(
     return list(found.values()), copies
 
 
-def by_size(sizes: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, list[str]]:
-    """Documents dealt out whole, such that each held-out split comes as near to its share of the bytes as its last one allows.
+def split_by_size(sizes: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, list[str]]:
+    """Whole documents in splits, such that each held-out split comes as close to its share of the bytes as its last one allows.
 
-    In the order of their keys, so that a new document moves hardly any other one. Those that are larger than twice a share are
-    for training: held out, one alone would decide a score. Where the others do not suffice, what they have is divided in
-    proportion, and if there are none, the smallest documents are held out.
+    They are taken in the order of their keys, so that a new document hardly moves any other. Documents larger than twice a
+    share go to training: held out, one alone would decide a score. If the others are not enough, they are divided in
+    proportion; if there are none, the smallest documents are held out.
 
     Args:
-        sizes: bytes of each document, by a key that says nothing of its name or size; more of them than there are shares.
+        sizes: bytes of each document, by a key that is independent of its name and size; more of them than shares.
         shares: of each held-out split.
 
     Returns:
-        the keys of each split, train among them.
+        the keys of each split, train included.
     """
     total = sum(sizes.values())
     large = 2 * min(shares.values(), default=0.0) * total
     small = sum(size for size in sizes.values() if size < large)
-    suffices = min(1.0, small / (sum(shares.values()) * total)) if shares else 1.0
+    available = min(1.0, small / (sum(shares.values()) * total)) if shares else 1.0
     left = sorted(sizes, key=lambda key: (max(sizes[key], large), key))
     parts: dict[str, list[str]] = {}
     first = 0
     for others, (split, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
-        last, lacking = first, share * suffices * total
+        last, lacking = first, share * available * total
         while last == first or (len(left) - last > others and sizes[left[last]] < 2 * lacking):
             lacking -= sizes[left[last]]
             last += 1
@@ -174,17 +181,17 @@ BY_DOCUMENT = (
 BY_POSITION = "by position, at ends of lines (fewer than three files): training, then validation, then test"
 
 
-def _deal_out(
-    given: Mapping[str, list[Document]], lacking: Mapping[str, float], splits: Splits
+def _write_splits(
+    given: Mapping[str, list[Document]], lacking: Mapping[str, float], splits: SplitWriter
 ) -> tuple[dict[str, list[str]], str]:
-    """Write the splits that are given, and out of training those that are lacking; (the names in each, how it was dealt)."""
+    """Write the published splits, and take the lacking ones from training; (the names in each, how it was split)."""
     train, parts = given["train"], {split: given[split] for split in given if split != "train"}
     by_document = len(train) > 2 or not lacking
     if by_document:
-        dealt = by_size({one.digest: one.size for one in train}, lacking)
+        assigned = split_by_size({one.digest: one.size for one in train}, lacking)
         of_digest = {one.digest: one for one in train}
-        parts |= {split: [of_digest[digest] for digest in digests] for split, digests in dealt.items()}
-        _say_if_far(parts, lacking)
+        parts |= {split: [of_digest[digest] for digest in digests] for split, digests in assigned.items()}
+        _report_uneven_split(parts, lacking)
     for split, documents in parts.items():
         for one in sorted(documents, key=lambda one: one.name):
             for chunk in _text_of(one.name, one.path):
@@ -192,20 +199,20 @@ def _deal_out(
             splits.write(split, b"", [0])
     if not by_document:
         for one in sorted(train, key=lambda one: one.name):
-            asked = shares(lacking.get("validation", 0.0), lacking.get("test", 0.0))
-            by_position(splits, _text_of(one.name, one.path), asked, at_lines=True)
+            asked = position_shares(lacking.get("validation", 0.0), lacking.get("test", 0.0))
+            split_by_position(splits, _text_of(one.name, one.path), asked, at_lines=True)
     members = {split: sorted(one.name for one in parts.get(split, train)) for split in SPLITS}
     return members, (BY_DOCUMENT if by_document else BY_POSITION) if lacking else ""
 
 
-def _say_if_far(parts: Mapping[str, Sequence[Document]], dealt: Mapping[str, float]) -> None:
-    """Say where whole files leave a split less than half of what was asked for it; of a published one nothing was asked."""
-    asked = dict(dealt) | ({"train": 1 - sum(dealt.values())} if dealt else {})
-    sizes = {split: sum(one.size for one in parts[split]) for split in asked}
-    far = [split for split in asked if sizes[split] < FAR * asked[split] * sum(sizes.values())]
-    if far:
-        got = ", ".join(f"{split} {sizes[split]:,} ({asked[split]:.0%} asked)" for split in SPLITS if split in asked)
+def _report_uneven_split(parts: Mapping[str, Sequence[Document]], shares: Mapping[str, float]) -> None:
+    """Warn of splits that get less than half of their share because files are not divided; published ones have no share."""
+    shares = dict(shares) | ({"train": 1 - sum(shares.values())} if shares else {})
+    sizes = {split: sum(one.size for one in parts[split]) for split in shares}
+    too_small = [split for split in shares if sizes[split] < TOO_SMALL * shares[split] * sum(sizes.values())]
+    if too_small:
+        got = ", ".join(f"{split} {sizes[split]:,} (share {shares[split]:.0%})" for split in SPLITS if split in shares)
         say(
-            f"warning: {' and '.join(far)} got less than half of the share that was asked, because files are dealt out whole;"
-            f" bytes: {got}. Smaller or more files would help, or all of it in one file, which is cut by position"
+            f"warning: {' and '.join(too_small)} got less than half of the share asked for, because files are not divided;"
+            f" bytes: {got}. Use smaller or more files, or a single one, which is cut by position"
         )
