@@ -16,7 +16,7 @@ from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
-STANDING = read_sections(PARAMS)
+BASE = read_sections(PARAMS)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ STANDING = read_sections(PARAMS)
 def test_knobs_are_turned_as_dvc_turns_them_in_params_yaml(overrides: list[str], tmp_path: Path) -> None:
     shutil.copy(PARAMS, tmp_path)
     apply_overrides(tmp_path / "params.yaml", overrides)
-    assert with_overrides(STANDING, overrides) == read_yaml(tmp_path / "params.yaml")
-    assert check_overrides([overrides], STANDING) == [parse(Params, read_yaml(tmp_path / "params.yaml"))]
+    assert with_overrides(BASE, overrides) == read_yaml(tmp_path / "params.yaml")
+    assert check_overrides([overrides], BASE) == [parse(Params, read_yaml(tmp_path / "params.yaml"))]
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_knobs_are_turned_as_dvc_turns_them_in_params_yaml(overrides: list[str],
 )
 def test_what_cannot_be_turned_is_one_line(override: str, line: str) -> None:
     with pytest.raises(UserError) as caught:
-        check_overrides(expand_grid([override]), STANDING)
+        check_overrides(expand_grid([override]), BASE)
     assert caught.value.problems == (line,)
 
 
 @pytest.mark.parametrize("override", ["train.lr", "", "train[lr]=1", "train.lr=[1", "train.lr={a", "train.=1", "a b=1"])
 def test_what_dvc_cannot_read_is_one_line_that_shows_it(override: str) -> None:
     with pytest.raises(UserError) as caught:
-        check_overrides(expand_grid([override]), STANDING)
+        check_overrides(expand_grid([override]), BASE)
     [line] = caught.value.problems
     assert line.startswith(f"-S {override}: DVC cannot read this; KNOB=VALUE, such as train.lr=0.01: ")
     assert "\n" not in line
@@ -88,7 +88,7 @@ def test_what_dvc_cannot_read_is_one_line_that_shows_it(override: str) -> None:
 @pytest.mark.parametrize("override", [f"seed={'9' * 5000}", f"seed={'9' * 5000},1"])
 def test_a_number_of_thousands_of_digits_is_one_short_line(override: str) -> None:
     with pytest.raises(UserError) as caught:
-        check_overrides(expand_grid([override]), STANDING)
+        check_overrides(expand_grid([override]), BASE)
     [line] = caught.value.problems
     assert line.startswith("-S seed=999") and "5000 digits" in line and len(line) < 300
 

@@ -425,7 +425,7 @@ def test_a_grid_may_be_of_classes(kind: str, project: dict[str, Any]) -> None:
     claim = {"at_most": {"measure": "test_error", "value": 1.0}}
     parts = {"seeds": [1], "measure": measures, "check": [claim], "shows": "validation_accuracy"}
     played = grid.read_sweep(parts | {"vary": {"train.loss": ["cross_entropy", "mse"]}})
-    records = sweep.run_all(list(played.variants(base)), played.read, lambda: None)
+    records = sweep.run_all(list(played.variants(base)), played.network_metrics, lambda: None)
     assert all(np.isfinite(found.values).all() for found in grid.results(played, records).values())
     assert records[0, 0] != records[1, 0]
     tokenizers = list(Path(".rally/sweeps/tokenize").glob("*/data/tokens/tokenizer.json"))

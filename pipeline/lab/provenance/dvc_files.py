@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Yaml12Loader by libyaml, seven times as fast; for files that programs wrote."""
+    """Yaml12Loader by libyaml, seven times as fast; for files that program_names wrote."""
 
 
 FastLoader.yaml_implicit_resolvers = Yaml12Loader.yaml_implicit_resolvers

@@ -25,11 +25,11 @@ from pipeline.lab.training.run_one import run_one
 from pipeline.tasks.base import Shape
 
 
-def run_variant(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
+def run_variant(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Record:
     """Train it, with its fault if it has one.
 
     Args:
-        read: the metrics that need the network, which are measured at every snapshot.
+        metrics: those that need the network, which are measured at every snapshot.
     """
     fault = (FAULTS | SANITY_FAULTS)[variant.fault] if variant.fault else None
     params = fault.overridden(variant.params) if fault else variant.params
@@ -45,7 +45,7 @@ def run_variant(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record
     progress, numbers = run.progress, run.sanity | levels_of(tokens)
     if not progress.diverged and measured.taken:
         numbers |= measured.taken[-1][1]
-    return Record(progress.curve, progress.validations, progress.diverged, numbers, measured.lines(read))
+    return Record(progress.curve, progress.validations, progress.diverged, numbers, measured.lines(metrics))
 
 
 class MeasuredSteps:
