@@ -161,7 +161,7 @@ NAMED = {
 }  # but for lists
 
 
-@pytest.mark.parametrize("knob", NAMED.keys() - {"prepare.dataset"})
+@pytest.mark.parametrize("knob", sorted(NAMED.keys() - {"prepare.dataset"}))
 def test_a_comment_tells_every_entry_of_a_table(knob: str) -> None:
     """But for the data sets, which `rally data` lists."""
     assert set(NAMED[knob].names()) <= set(re.findall(r"\w+", COMMENTS[knob]))
