@@ -17,16 +17,15 @@ from typing import Any
 import yaml
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import meta_of
+from pipeline.artifacts.paths import cache_folder, meta_of
 from pipeline.artifacts.reading import read_json
-from pipeline.corpus.sources.published import download as fetch
-from pipeline.lab.studies.entries import read_all
+from pipeline.lab.studies.entries import read_entries
 from pipeline.params.parse import parse
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).parent.parent
-ANCHOR = dict(read_all(TOP / "studies")["nanogpt-cpu"].set)
+ANCHOR = dict(read_entries(TOP / "studies")["nanogpt-cpu"].set)
 TINY_SHAKESPEARE = {"prepare.dataset": "tinyshakespeare", "tokenize.kind": "char"}
 SILENT = {"runtime.progress": "none", "runtime.checkpoint_seconds": 1e9, "train.validation_points": 0, "train.log_points": 20}
 
@@ -100,7 +99,7 @@ def timed(command: list[str], folder: Path, expect: int = 0) -> Took:
 
 def put_into_the_cache(text: Path) -> None:
     """Put a local copy of a pinned text where prepare finds it, so that it need not be downloaded."""
-    place = fetch.cache_folder() / "downloads" / sha256_of(text)
+    place = cache_folder() / "downloads" / sha256_of(text)
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.exists():
         shutil.copy(text, place)

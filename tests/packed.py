@@ -1,4 +1,4 @@
-"""Archives as the package index has them, small: what each data set of a package reads, and nothing else."""
+"""Small archives in the form of the package index, with what each data set reads from its package."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_without_a_compiler_it_is_refused_in_one_line(monkeypatch: pytest.Monkey
     with pytest.raises(UserError) as refused:
         blocks_after(True, CPU, 10)
     assert refused.value.problems == (
-        "runtime.compile: true wants the C++ compiler 'no-such-compiler', which is not here; false would do",
+        "runtime.compile: true needs the C++ compiler 'no-such-compiler', which was not found; use false",
     )
 
 

@@ -89,7 +89,7 @@ def test_a_file_that_is_no_checkpoint_is_passed_over_though_its_name_carries_its
             (checkpoints.folder / name).write_bytes(content)
         assert checkpoints.restore(found := after(0, root))
     assert found.step == 1
-    assert len(said) == 3 and all("is no checkpoint of ours; going back to the one before it" in line for line in said)
+    assert len(said) == 3 and all("is not a checkpoint of this version; using the one before it" in line for line in said)
 
 
 @pytest.mark.parametrize("damage", ["lost", "one bit"])
@@ -275,7 +275,7 @@ def test_killed_a_training_of_another_kind_ends_where_an_unbroken_one_does(kind:
     process = train(lab)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
-    assert "resuming from the checkpoint at step" in said and re.search(r"\d% right  [\d,]+ examples/s", said)
+    assert "resuming from the checkpoint at step" in said and re.search(r"accuracy [\d.]+%  [\d,]+ examples/s", said)
     assert outs(lab) == unbroken
     metrics, rows = json.loads((lab / "metrics/train.json").read_text()), (lab / "metrics/validation.csv").read_text()
     assert metrics["validation_accuracy"] == float(rows.splitlines()[-1].rpartition(",")[2])

@@ -171,7 +171,7 @@ def test_a_batch_is_hardly_longer_than_its_longest_text(tmp_path: Path) -> None:
 def test_labels_of_other_texts_are_one_line(tmp_path: Path) -> None:
     task = a_task(tmp_path)
     np.save(tmp_path / "train.labels.npy", np.zeros(7, np.uint16))
-    with pytest.raises(UserError, match=r"train\.labels\.npy: 7 labels for 60 texts; `dvc repro` makes both anew$"):
+    with pytest.raises(UserError, match=r"train\.labels\.npy: 7 labels for 60 texts; run `dvc repro` to create both again$"):
         task.size("train")
 
 

@@ -114,7 +114,7 @@ def test_too_large_a_batch_for_its_memory_is_refused_with_what_would_help(tmp_pa
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(2**30 / total)
     try:
-        said = r"want more memory than the device 'cuda' has;.*a larger train\.accumulation_steps"
+        said = r"need more memory than the device 'cuda' has;.*a larger train\.accumulation_steps"
         with pytest.raises(UserError, match=said), Runtime(params.runtime).enough_memory():
             trained(params, tmp_path)
     finally:

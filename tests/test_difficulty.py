@@ -1,4 +1,4 @@
-"""The list of what the training text consists of: whole, in order, rated; and mixtures, which keep where a text is from."""
+"""The list of the parts of the training text: complete, in order, rated; and mixtures, which record the source of each part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits on the disk comes back as it was, and is dealt out as the same texts in memory would be."""
+"""Texts and images on the disk are read back unchanged, and are split as the same examples in memory would be."""
 
 from __future__ import annotations
 

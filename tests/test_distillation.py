@@ -150,9 +150,9 @@ def test_a_teacher_of_hugging_faces_says_what_it_says_there(tmp_path: Path) -> N
     torch.testing.assert_close(network(ids), made.model(ids).detach(), rtol=0, atol=1e-5)
     assert not network.training and not any(weight.requires_grad for weight in network.parameters())
     longer = student.model_copy(update={"context_length": 13})
-    with pytest.raises(UserError, match=r"^model\.context_length: 13 is more than train\.teacher can read; 12 would do$"):
+    with pytest.raises(UserError, match=r"^model\.context_length: 13 is longer than that of train\.teacher; use at most 12$"):
         load_teacher(tmp_path / "theirs", "language", longer, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
-    with pytest.raises(UserError, match=r"^train\.teacher: .* knows 16 tokens, and data/tokens 17$"):
+    with pytest.raises(UserError, match=r"^train\.teacher: .* has a vocabulary of 16, but data/tokens has 17$"):
         load_teacher(tmp_path / "theirs", "language", student, Shape(17), tmp_path / "data/tokens")
 
 

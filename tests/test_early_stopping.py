@@ -142,7 +142,7 @@ def test_what_was_good_is_left_to_start_from_also_after_a_kill(lab: Path) -> Non
     assert metrics["diverged"] and metrics["stopped"] in (ABOVE_UNIFORM, SPIKE, NOT_A_NUMBER)
     assert f"stopped early at step {metrics['step']} of 60: {metrics['stopped']}" in said
     about = json.loads((lab / "models/trained/good/model.json").read_text())
-    assert f"the weights of step {about['step']}, before it went wrong, are in models/trained/good" in said
+    assert f"the weights of step {about['step']}, before it diverged, are in models/trained/good" in said
     assert 0 < about["step"] < metrics["step"]
     weights = safetensors.torch.load_file(lab / "models/trained/good/model.safetensors")
     assert all(bool(torch.isfinite(weight).all()) for weight in weights.values())

@@ -1,4 +1,4 @@
-"""The rules of generated text: its own text keeps them, and a changed symbol breaks them."""
+"""The rules of generated text: its own text follows them, and a changed symbol breaks them."""
 
 from __future__ import annotations
 

@@ -95,7 +95,9 @@ def test_a_parquet_file_is_read_by_its_column_or_the_package_that_reads_it_is_na
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        with pytest.raises(UserError, match=r"tales\.parquet: parquet is read by the package pyarrow, .*pip install pyarrow"):
+        with pytest.raises(
+            UserError, match=r"tales\.parquet: reading parquet needs the package pyarrow, .*pip install pyarrow"
+        ):
             made(file="tales.parquet", sha256=sha256(LINES))
         return
     parquet.write_table(pyarrow.table({"id": range(len(TALES)), "text": TALES}), "tales.parquet")
@@ -112,8 +114,8 @@ def test_a_parquet_file_is_read_by_its_column_or_the_package_that_reads_it_is_na
         (LINES, {"text_column": "story"}, r"prepare\.text_column: tales\.jsonl, line 1: has no text 'story'"),
         (LINES[:-5], {}, r"tales\.jsonl, line 200: is not JSON"),
         (b'{"text": "\xe9"}', {}, r"tales\.jsonl: is not UTF-8 text"),
-        (rb'{"text": "\ud83d"}', {}, r"tales\.jsonl, line 1: the text holds half of a character"),
-        (b"[" * 5_000, {}, r"tales\.jsonl, line 1: is nested too deep"),
+        (rb'{"text": "\ud83d"}', {}, r"tales\.jsonl, line 1: the text has half of a character"),
+        (b"[" * 5_000, {}, r"tales\.jsonl, line 1: is nested too deeply"),
         (gzip.compress(LINES)[:-9], {"file": "tales.jsonl.gz"}, r"tales\.jsonl\.gz: cannot be unpacked"),
     ],
     ids=["no such key", "cut off", "another encoding", "half of a character", "nested deep", "cut off archive"],
@@ -126,19 +128,19 @@ def test_a_file_that_cannot_be_read_is_one_line(content: bytes, changes: dict[st
 
 
 def test_a_hub_that_keeps_no_checksum_or_does_not_answer_is_one_line(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"prepare\.sha256: is empty, and the hub keeps none of tales\.jsonl"):
+    with pytest.raises(UserError, match=r"prepare\.sha256: is empty, and the hub has none for tales\.jsonl"):
         made()
     server.statuses = [404]
     with pytest.raises(UserError, match=r"tales\.jsonl: the server answers 404"):
         made()
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(UserError, match=r"tales\.jsonl: cannot be asked \(Connection refused\); .*markov"):
+    with pytest.raises(UserError, match=r"tales\.jsonl: no answer \(Connection refused\); .*markov"):
         made()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         answer = b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n"
         threading.Thread(target=answering, args=(listening, answer), daemon=True).start()
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
-        with pytest.raises(UserError, match=r"tales\.jsonl: cannot be asked \(its answer makes no sense: "):
+        with pytest.raises(UserError, match=r"tales\.jsonl: no answer \(its answer is not valid: "):
             made()
 
 

@@ -32,9 +32,9 @@ from pipeline.engine.pretrained.source import load_network, open_pretrained
 from pipeline.engine.pretrained.transfer import load_initial_weights, load_teacher
 from pipeline.engine.setup import build_training
 from pipeline.identity import run_identity, tokenizer_digest
-from pipeline.inference.trained import Subject, open_model, open_snapshots
+from pipeline.inference.trained import TrainedModel, open_model, open_snapshots
 from pipeline.lab.export.transformers_text import write
-from pipeline.lab.import_command import adopt
+from pipeline.lab.fine_tuning import fine_tuning_command
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.schema import Params
@@ -46,7 +46,7 @@ def weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return dict(network.named_parameters())
 
 
-def leave(folder: Path, name: str, **changes: Any) -> Subject:
+def leave(folder: Path, name: str, **changes: Any) -> TrainedModel:
     """A project with a model that an architecture holds, as `ours` and, exported, as `theirs`."""
     made = subject(folder, **a_model_of(name, **changes))
     leave_model(folder, made)
@@ -59,7 +59,7 @@ def leave(folder: Path, name: str, **changes: Any) -> Subject:
     return made
 
 
-def params_of(made: Subject, **changes: Any) -> Params:
+def params_of(made: TrainedModel, **changes: Any) -> Params:
     assert isinstance(made.model, GPT)
     return knobs(**{f"model__{knob}": value for knob, value in made.model.knobs.model_dump().items()} | changes)
 
@@ -106,9 +106,9 @@ def test_each_knob_that_must_be_another_is_one_line_with_what_would_do(kind: str
         load_initial_weights(folder, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
     norms = "'layer_plain'" if kind == "ours" else "'layer_plain' or 'layer'"
     assert sorted(refused.value.problems) == [
-        f"model.embedding_mixer: \"smear\" is not that of train.init_from, {folder}; 'none' would do",
-        f'model.norm: "rms" is not that of train.init_from, {folder}; {norms} would do',
-        f"model.width: 32 is not that of train.init_from, {folder}; 16 would do",
+        f"model.embedding_mixer: \"smear\" differs from train.init_from, {folder}; use 'none'",
+        f'model.norm: "rms" differs from train.init_from, {folder}; use {norms}',
+        f"model.width: 32 differs from train.init_from, {folder}; use 16",
     ]
 
 
@@ -118,7 +118,7 @@ def test_mups_divisors_are_told_apart(tmp_path: Path) -> None:
         network = GPT(
             params_of(made, model__init=init, model__base_width=base).model, made.tokenizer.vocabulary, torch.Generator()
         )
-        with pytest.raises(UserError, match=rf"^model\.init: 'mup' divides logits otherwise than .*; {would} would do$"):
+        with pytest.raises(UserError, match=rf"^model\.init: 'mup' scales logits differently from .*; use {would}$"):
             load_initial_weights(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "data/tokens")
 
 
@@ -133,8 +133,8 @@ def test_a_model_of_another_tokenizer_is_refused(kind: str, tmp_path: Path) -> N
     with pytest.raises(UserError) as refused:
         load_initial_weights(tmp_path / kind, made.model, Shape(99), tokens)
     vocabulary, tokenizer = refused.value.problems
-    assert re.fullmatch(r"train\.init_from: .* knows 16 tokens, and data/tokens 99", vocabulary)
-    assert re.match(r"train\.init_from: .* was trained with another tokenizer than that of data/tokens;", tokenizer)
+    assert re.fullmatch(r"train\.init_from: .* has a vocabulary of 16, but data/tokens has 99", vocabulary)
+    assert re.match(r"train\.init_from: .* was trained with another tokenizer than data/tokens;", tokenizer)
 
 
 def rewritten(file: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Path], None]:
@@ -155,45 +155,45 @@ def weight_changed(name: str) -> Callable[[Path], None]:
 
 
 DAMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
-    r"holds no model: neither a model\.json of ours nor a config\.json of Hugging Face's": (
+    r"not a model: has neither Rally's model\.json nor Hugging Face's config\.json": (
         "gpt2",
         lambda f: (f / "config.json").unlink(),
     ),
-    r"holds no model\.safetensors; weights in other files \(pickles\) are not read": (
+    r"has no model\.safetensors; weights in other formats \(pickles\) are not read": (
         "gpt2",
         lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
     ),
-    r"model\.safetensors: its weights cannot be read: Error while deserializing header": (
+    r"model\.safetensors: the weights cannot be read: Error while deserializing header": (
         "gpt2",
         lambda f: (f / "model.safetensors").write_bytes(b"no tensors"),
     ),
-    r"config\.json: model_type: our networks hold no 'lama'\. Did you mean 'llama'\?": (
+    r"config\.json: model_type: 'lama' is not supported\. Did you mean 'llama'\?": (
         "llama",
         rewritten("config.json", lambda said: said | {"model_type": "lama"}),
     ),
-    r"config\.json: does not say what a LlamaForCausalLM needs: 'hidden_size'": (
+    r"config\.json: lacks something that a LlamaForCausalLM needs: 'hidden_size'": (
         "llama",
         rewritten("config.json", lambda said: {key: value for key, value in said.items() if key != "hidden_size"}),
     ),
-    r"config\.json: rms_norm_eps: 0\.001 has no place here; 1e-05 would do": (
+    r"config\.json: rms_norm_eps: 0\.001 is not supported; use 1e-05": (
         "llama",
         rewritten("config.json", lambda said: said | {"rms_norm_eps": 1e-3}),
     ),
-    r"config\.json: rope_parameters: .* has no place here": (
+    r"config\.json: rope_parameters: .* is not supported": (
         "llama",
         rewritten(
             "config.json", lambda said: said | {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}}
         ),
     ),
-    r"model\.layers\.0\.input_layernorm\.weight is not what a norm without weights holds; model\.norm: layer would do": (
+    r"model\.layers\.0\.input_layernorm\.weight does not match a norm without weights; use model\.norm: layer": (
         "nemotron",
         weight_changed("model.layers.0.input_layernorm.weight"),
     ),
-    r"transformer\.h\.0\.attn\.c_attn\.bias is not what a network without biases holds; model\.bias: true would do": (
+    r"transformer\.h\.0\.attn\.c_attn\.bias does not match a network without biases; use model\.bias: true": (
         "gpt2",
         weight_changed("transformer.h.0.attn.c_attn.bias"),
     ),
-    r"transformer\.wpe\.weight is not what a network with this model\.position holds; 'learned' would do": (
+    r"transformer\.wpe\.weight does not match this model\.position; use 'learned'": (
         "gpt2",
         weight_changed("transformer.wpe.weight"),
     ),
@@ -251,7 +251,8 @@ def test_a_head_beside_a_tied_embedding_is_refused_unless_it_is_the_embedding(tm
     assert same(weights(load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)), weights(made.model))
     safetensors.torch.save_file(tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"] + 1}, file)
     with pytest.raises(
-        UserError, match=r"lm_head\.weight is missing, .* or not the embedding although tie_word_embeddings is true"
+        UserError,
+        match=r"lm_head\.weight is missing, .* or is not the embedding: if it is separate, use tie_word_embeddings: false",
     ):
         load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)
     rewritten("config.json", lambda said: said | {"tie_word_embeddings": False})(tmp_path / "theirs")
@@ -402,8 +403,8 @@ def header(text: str) -> bytes:
 
 
 UP = "blocks.0.feed_forward.up.weight"
-UNREADABLE = r"model\.safetensors: its weights cannot be read: "
-ANOTHER = r"model\.safetensors: holds the weights of another network than its JSON says"
+UNREADABLE = r"model\.safetensors: the weights cannot be read: "
+ANOTHER = r"model\.safetensors: the weights do not match the network that its JSON describes"
 LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no header": (content_of(b"1234567"), UNREADABLE),
     "nothing": (content_of(b""), UNREADABLE),
@@ -418,30 +419,30 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "whole numbers": (
         weights_of(lambda w: w | {"embedding.weight": w["embedding.weight"].to(torch.int32)}),
-        "is of type I32; only",
+        "has the type I32; only",
     ),
     "eight bits": (
         weights_of(lambda w: w | {"embedding.weight": w["embedding.weight"].to(torch.float8_e4m3fn)}),
-        "is of type F8_E4M3; only",
+        "has the type F8_E4M3; only",
     ),
     "a shape that is turned": (weights_of(lambda w: w | {UP: w[UP].mT.contiguous()}), ANOTHER),
     "a weight too many": (weights_of(lambda w: w | {"more": torch.ones(1)}), ANOTHER),
     "a weight too few": (weights_of(lambda w: {name: one for name, one in w.items() if name != "embedding.weight"}), ANOTHER),
     "no numbers": (
         weights_of(lambda w: w | {"embedding.weight": w["embedding.weight"] * torch.nan}),
-        r"embedding\.weight holds numbers that are not finite",
+        r"embedding\.weight has numbers that are not finite",
     ),
-    "a vocabulary that is a word": (lie(vocabulary="many"), r"model\.json: vocabulary: 'many' is not a whole number from 0"),
-    "a vocabulary below 0": (lie(vocabulary=-5), r"model\.json: vocabulary: -5 is not a whole number from 0"),
-    "a vocabulary of 10^12": (lie(vocabulary=10**12), r"model\.json: vocabulary: 1000000000000 is not a whole number from 0"),
+    "a vocabulary that is a word": (lie(vocabulary="many"), r"model\.json: vocabulary: 'many' is not an integer from 0"),
+    "a vocabulary below 0": (lie(vocabulary=-5), r"model\.json: vocabulary: -5 is not an integer from 0"),
+    "a vocabulary of 10^12": (lie(vocabulary=10**12), r"model\.json: vocabulary: 1000000000000 is not an integer from 0"),
     "a vocabulary of ten million": (lie(vocabulary=10**7), ANOTHER),
-    "no vocabulary": (lie(vocabulary=0), r"model\.json: vocabulary: 0 is nothing"),
+    "no vocabulary": (lie(vocabulary=0), r"model\.json: vocabulary: 0 is empty"),
     "classes that are a number": (lie(classes=5), r"model\.json: classes: 5 is not a list of names"),
     "classes that are numbers": (lie(classes=[5]), r"model\.json: classes: \[5\] is not a list of names"),
     "an image of two sides": (lie(image=[5, 5]), r"model\.json: image: \[5, 5\] is not height, width and channels"),
     "a task that there is not": (lie(task="other"), r"model\.json: task: there is no 'other'\. Known"),
     "a task that is a list": (lie(task=["language"]), r"model\.json: task: there is no \['language'\]"),
-    "another task": (lie(task="vision"), r"model\.json: classes: \[\] is nothing"),
+    "another task": (lie(task="vision"), r"model\.json: classes: \[\] is empty"),
     "a checksum that is a number": (lie(sha256=5), r"model\.json: sha256: 5 is not 64 hexadecimal digits"),
     "a tokenizer that is a number": (lie(tokenizer=5), r"model\.json: tokenizer: 5 is not 64 hexadecimal digits"),
     "knobs that are a list": (lie(model=[]), r"model\.json: model: \[\] is not a section of knobs"),
@@ -479,35 +480,35 @@ def test_models_that_lie_are_not_opened_either(what: str, tmp_path: Path) -> Non
 
 
 CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
-    "a family that is a list": ({"model_type": ["llama"]}, r"config\.json: model_type: our networks hold no \['llama'\]"),
-    "a width that is a word": ({"hidden_size": "many"}, r"config\.json: (makes model\.width 'many'|does not say what)"),
+    "a family that is a list": ({"model_type": ["llama"]}, r"config\.json: model_type: \['llama'\] is not supported"),
+    "a width that is a word": ({"hidden_size": "many"}, r"config\.json: (gives model\.width 'many'|lacks something that)"),
     "a width below 0": ({"hidden_size": -16}, r"width: -16 is below 4"),
     "a width of 16,384": (
         {"hidden_size": 16384, "intermediate_size": 16384, "head_dim": 8192},
-        "its weights are fewer than those",
+        "describes a network with more weights than its files have",
     ),
     "a width of 10^12": ({"hidden_size": 10**12, "intermediate_size": 10**12}, r"width: 1000000000000 is above 16384"),
-    "no width": ({"hidden_size": 0}, r"config\.json: does not say what a LlamaForCausalLM needs"),
-    "a vocabulary that is a word": ({"vocab_size": "many"}, r"config\.json: does not say what a LlamaForCausalLM needs"),
-    "a vocabulary of 10^12": ({"vocab_size": 10**12}, "its weights are fewer than those"),
-    "a context without end": ({"max_position_embeddings": float("inf")}, r"config\.json: does not say what"),
+    "no width": ({"hidden_size": 0}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
+    "a vocabulary that is a word": ({"vocab_size": "many"}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
+    "a vocabulary of 10^12": ({"vocab_size": 10**12}, "describes a network with more weights than its files have"),
+    "a context without end": ({"max_position_embeddings": float("inf")}, r"config\.json: lacks something that"),
     "layers that are not a number": (
         {"num_hidden_layers": float("nan")},
-        r"config\.json: makes model\.depth nan, which cannot be",
+        r"config\.json: gives model\.depth nan, which is not a valid value",
     ),
-    "an activation that is a list": ({"hidden_act": ["silu"]}, r"config\.json: does not say what a LlamaForCausalLM needs"),
+    "an activation that is a list": ({"hidden_act": ["silu"]}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
     "an activation of another kind": (
         {"hidden_act": "relu"},
-        r"config\.json: makes model\.activation 'relu', which has no place",
+        r"config\.json: gives model\.activation 'relu', which is not supported",
     ),
-    "angles that are a word": ({"rope_parameters": "none"}, r"config\.json: does not say what a LlamaForCausalLM needs"),
+    "angles that are a word": ({"rope_parameters": "none"}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
     "angles of a word": (
         {"rope_parameters": None, "rope_theta": "wide"},
-        r"config\.json: does not say what a LlamaForCausalLM needs",
+        r"config\.json: lacks something that a LlamaForCausalLM needs",
     ),
     "layers of windows": (
         {"layer_types": ["sliding_attention"]},
-        r"config\.json: layer_types: \['sliding_attention'\] has no place here",
+        r"config\.json: layer_types: \['sliding_attention'\] is not supported",
     ),
 }
 
@@ -530,15 +531,15 @@ def test_weights_of_theirs_that_are_no_numbers_or_no_file_are_refused(tmp_path: 
     whole = safetensors.torch.load_file(theirs / "model.safetensors")
     name = "model.embed_tokens.weight"
     safetensors.torch.save_file(whole | {name: whole[name] * torch.inf}, theirs / "model.safetensors")
-    with pytest.raises(UserError, match=rf"theirs: {re.escape(name)} holds numbers that are not finite"):
+    with pytest.raises(UserError, match=rf"theirs: {re.escape(name)} has numbers that are not finite"):
         load_network(open_pretrained(theirs), made.model.knobs)
     (theirs / "model.safetensors").unlink()
     (theirs / "model.safetensors").symlink_to("model.safetensors")  # a link to itself
-    with pytest.raises(UserError, match=r"theirs: holds no model\.safetensors"):
+    with pytest.raises(UserError, match=r"theirs: has no model\.safetensors"):
         load_network(open_pretrained(theirs), made.model.knobs)
     (theirs / "config.json").unlink()
     (theirs / "config.json").symlink_to("config.json")
-    with pytest.raises(UserError, match="theirs: holds no model: neither"):
+    with pytest.raises(UserError, match="theirs: not a model: has neither"):
         open_pretrained(theirs)
 
 
@@ -547,7 +548,7 @@ def test_an_index_is_not_followed_out_of_its_folder(tmp_path: Path) -> None:
     (tmp_path / "theirs/model.safetensors").rename(tmp_path / "outside.safetensors")
     write_json(tmp_path / "theirs/model.safetensors.index.json", {"weight_map": {"a": "../outside.safetensors"}})
     assert isinstance(made.model, GPT)
-    with pytest.raises(UserError, match=r"theirs: holds no model\.safetensors"):
+    with pytest.raises(UserError, match=r"theirs: has no model\.safetensors"):
         load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)
 
 
@@ -568,8 +569,8 @@ def test_a_list_of_snapshots_that_lies_is_one_line(one: dict[str, Any], tmp_path
     snapshots = read_json(listed)["snapshots"]
     write_json(listed, {"snapshots": [snapshots[0], snapshots[1] | one]})
     seal_folder(listed.parent)
-    with pytest.raises(UserError, match=r"snapshots\.json: is not a list of snapshots; `dvc repro` makes it anew$"):
-        [*open_snapshots(tmp_path / "models/trained", runtime(), sequences=1, toy="", tokens=tmp_path / "data/tokens")]
+    with pytest.raises(UserError, match=r"snapshots\.json: is not a list of snapshots; `dvc repro` makes it again$"):
+        [*open_snapshots(tmp_path / "models/trained", runtime(), sequences=1, toy_text="", tokens=tmp_path / "data/tokens")]
 
 
 # ---------------------------------------------------------------------------------------------------------------- the command
@@ -583,9 +584,9 @@ def test_the_command_turns_every_knob_that_the_folder_wants(
     made = leave(tmp_path, name, model__bias=False)
     monkeypatch.chdir(tmp_path)
     shutil.copy(TOP / "params.yaml", tmp_path)
-    assert "tokenize.kind=file" not in adopt(Path(kind)).command, "data/tokens has its tokenizer"
+    assert "tokenize.kind=file" not in fine_tuning_command(Path(kind)).command, "data/tokens has its tokenizer"
     (tmp_path / "data").rename(tmp_path / "elsewhere")
-    words = adopt(Path(kind)).command
+    words = fine_tuning_command(Path(kind)).command
     assert words[:3] == ["dvc", "exp", "run"]
     turned = dict(word.split("=", 1) for word in words[4::2])
     assert turned["train.init_from"] == kind

@@ -1,4 +1,4 @@
-"""Look-alikes are those that comparing every pair finds, whatever the images, and finding them costs no more than it must."""
+"""Near-duplicate images: the groups that comparing every pair finds, at a fraction of the cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images with labels: read as they are, split class by class, and none is asked for that training has shown."""
+"""Labelled images: read unchanged, split class by class, and without near-duplicates across splits."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_a_label_that_is_no_class_is_one_line(tmp_path: Path) -> None:
         writer.add("train", noise(1, seed=9), [7])
         return card
 
-    with pytest.raises(UserError, match=r"^toy: a label is 7, and there are 2 classes, from 0 on$"):
+    with pytest.raises(UserError, match=r"^toy: a label is 7; with 2 classes, the highest is 1$"):
         Made(outside, tmp_path)
 
 
@@ -263,7 +263,7 @@ def seeded(home: Path, files: dict[str, bytes]) -> dict[str, str]:
     """Files as if they had been fetched; name -> sha256."""
     for content in files.values():
         with serving(content) as server:
-            published_images.download.download(server.url, sha256(content), QUIET)
+            published_images.download.download_file(server.url, sha256(content), QUIET)
     return {name: sha256(content) for name, content in files.items()}
 
 
@@ -296,7 +296,7 @@ def test_files_as_mnist_has_them_are_read(published: published_images.IdxImages,
     ids=["cut short", "too long", "empty", "no axes", "of floats", "cut in its head"],
 )
 def test_an_idx_file_that_does_not_hold_what_it_says_is_one_line(content: bytes) -> None:
-    with pytest.raises(UserError, match=r"^images: is no idx file of bytes, or cut short") as refusal:
+    with pytest.raises(UserError, match=r"^images: is not an idx file of bytes, or is truncated") as refusal:
         published_images.parse_idx(content, "images")
     assert "\n" not in str(refusal.value)
 
@@ -342,15 +342,15 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "no archive": (lambda: b"<html>", "cannot be unpacked"),
     "a file that is missing": (
         lambda: packed(**without(cifar_members(), "data_batch_4")),
-        "there is no data_batch_4.bin in the archive",
+        "no data_batch_4.bin in the archive",
     ),
     "a file cut short": (
         lambda: packed(**cifar_members() | {"test_batch": cifar_members()["test_batch"][:-1]}),
-        "test_batch.bin: 30,729 bytes are no whole number of records of 3,073; it was cut short",
+        "test_batch.bin: 30,729 bytes are not a multiple of the record of 3,073; it is truncated",
     ),
     "a label outside": (
         lambda: packed(**cifar_members() | {"test_batch": b"\x0b" + cifar_members()["test_batch"][1:]}),
-        "cifar10: a label is 11, and there are 10 classes, from 0 on",
+        "cifar10: a label is 11; with 10 classes, the highest is 9",
     ),
 }
 
@@ -433,7 +433,7 @@ def emptied(folder: Path) -> None:
 BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another size": (
         lambda own: replaced(own / "dogs/3.png", Image.new("RGB", (5, 8))),
-        "own/dogs/3.png is 5 x 8 pixels, in colour, own/cats/0.png is 6 x 8 pixels, in colour; a network wants",
+        "own/dogs/3.png is 5 x 8 pixels, in colour, own/cats/0.png is 6 x 8 pixels, in colour; all images must",
     ),
     "another mode": (
         lambda own: replaced(own / "cats/1.png", Image.new("L", (6, 8))),
@@ -441,36 +441,36 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "16 bits": (
         lambda own: replaced(own / "cats/1.png", Image.new("I;16", (6, 8))),
-        "own/cats/1.png: has 16 bits a channel, and 8 are read;",
+        "own/cats/1.png: has 16 bits per channel, only 8 are supported;",
     ),
     "no image": (
         lambda own: (own / "dogs/notes.txt").write_text("wow"),
-        "own/dogs/notes.txt: is not an image of a known format; PNG,",
+        "own/dogs/notes.txt: is not an image of a known format; use one of PNG,",
     ),
     "an image cut short": (
         lambda own: (own / "dogs/2.png").write_bytes((own / "dogs/2.png").read_bytes()[:90]),
-        "own/dogs/2.png: cannot be read, it is damaged or cut short:",
+        "own/dogs/2.png: cannot be read, it is damaged or truncated:",
     ),
     "one class": (
         lambda own: (own / "dogs").rename(own.parent / "dogs"),
-        "prepare.path: 'own' holds one class, 'cats'; images want",
+        "prepare.path: 'own' has one class, 'cats'; use a folder",
     ),
-    "an empty class": (lambda own: emptied(own / "dogs"), "prepare.path: there is no image in 'own/dogs'; a class wants some"),
+    "an empty class": (lambda own: emptied(own / "dogs"), "prepare.path: no image in 'own/dogs'; add some"),
     "no folder": (
         lambda own: own.rename(own.parent / "other"),
-        "prepare.path: 'own' is not a folder; images want a folder with",
+        "prepare.path: 'own' is not a folder; use a folder with one folder for each class",
     ),
     "images without folders": (
         lambda own: [(own / name).rename(own.parent / name) for name in ("cats", "dogs")],
-        "prepare.path: 'own' holds no folder; images want a folder with a folder for each class",
+        "prepare.path: 'own' has no folder; use a folder with one folder for each class",
     ),
     "too few for the splits": (
         lambda own: [(own / f"dogs/{number}.png").unlink() for number in range(2, 12)],
-        "prepare: class 'dogs' has 2 images that do not look alike; each of the 3 splits wants one of them",
+        "prepare: class 'dogs' has 2 different images, fewer than the 3 splits",
     ),
     "all alike": (
         lambda own: [(own / f"dogs/{number}.png").write_bytes((own / "dogs/0.png").read_bytes()) for number in range(12)],
-        "prepare: class 'dogs' has 1 images that do not look alike",
+        "prepare: class 'dogs' has 1 different images, fewer than",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Labelled texts: the user's own, and those of packages; read as they are, refused in one line where they cannot be."""
+"""Labelled texts, the user's own and those of packages: read unchanged, or refused in one line."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ WRONG: dict[str, tuple[str, bytes, str]] = {
     "no such column": ("a.csv", b"Text,label\na,b\n", "prepare.text_column: a.csv has no column 'text'. Did you mean 'Text'?"),
     "no label column": ("a.csv", b"text,class\na,b\n", "prepare.label_column: a.csv has no column 'label'. Known: text, class"),
     "an empty file": ("a.csv", b"", "prepare.text_column: a.csv has no column 'text'."),
-    "a header alone": ("a.csv", b"text,label\n", "prepare.path: a.csv: there is no labelled text in there"),
+    "a header alone": ("a.csv", b"text,label\n", "prepare.path: a.csv: no labelled text in it"),
     "one class": (
         "a.csv",
         b"text,label\na,x\nb,x\n",
@@ -125,7 +125,7 @@ WRONG: dict[str, tuple[str, bytes, str]] = {
     ),
     "an empty text": ("a.csv", b"text,label\na,x\n  ,y\n", "a.csv, line 3: the text is empty"),
     "an empty label": ("a.csv", b"text,label\na,x\nb,\n", "a.csv, line 3: the label is empty"),
-    "too few fields": ("a.csv", b"text,label\na,x\nb\n", "a.csv, line 3: has 1 fields where the first line has 2"),
+    "too few fields": ("a.csv", b"text,label\na,x\nb\n", "a.csv, line 3: has 1 fields, but the first line has 2"),
     "a quote without end": ("a.csv", b'text,label\na,x\n"b,y\n', "a.csv, line 3: a quote opens here that is not closed, or"),
     "few of a class": (
         "a.csv",
@@ -147,7 +147,7 @@ WRONG: dict[str, tuple[str, bytes, str]] = {
     "half of a character": (
         "a.jsonl",
         rb'{"text": "\ud83d", "label": 1}',
-        "a.jsonl, line 1: the text holds half of a character",
+        "a.jsonl, line 1: the text has half of a character",
     ),
     "another kind of file": ("a.xlsx", b"PK", "prepare.path: a.xlsx: is not a .csv or .tsv or .jsonl file"),
 }
@@ -167,7 +167,7 @@ def test_a_folder_without_labelled_texts_and_no_folder_at_all_are_one_line() -> 
     Path("own").mkdir()
     for path, line in (
         ("own", "prepare.path: no file in 'own' is a .csv"),
-        ("nowhere", "prepare.path: there is no file or folder"),
+        ("nowhere", "prepare.path: no file or folder"),
     ):
         with pytest.raises(UserError, match=re.escape(line)):
             made(user_labelled, path=path)
@@ -199,10 +199,10 @@ def test_a_mean_rating_is_neutral_below_half_a_point(mean: float, two: str, thre
     [
         (
             packed.rated_snippets({"tweets": ["1\t2.0\tfine", "2\tgood"]}),
-            "tweets_GroundTruth.txt, line 2: is no id",
+            "tweets_GroundTruth.txt, line 2: is not an id",
         ),
         (packed.rated_snippets({"tweets": ["1\t2.0\tfine"]})[:-200], "cannot be unpacked"),
-        (packed.tar({"vaderSentiment-3.3.2/README": b""}), "holds no hutto_ICWSM_2014.tar.gz"),
+        (packed.tar({"vaderSentiment-3.3.2/README": b""}), "has no hutto_ICWSM_2014.tar.gz"),
         (packed.rated_snippets({"tweets": ["1\t2.0\tfine"]}), "the split train has no example of the class 'negative'"),
     ],
     ids=["a damaged line", "cut off", "without ratings", "one class"],

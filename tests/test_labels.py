@@ -1,4 +1,4 @@
-"""Which labelled examples are trained on, and with which labels."""
+"""The labelled examples that are trained on, and their labels."""
 
 from __future__ import annotations
 

@@ -264,7 +264,9 @@ def test_the_lines_say_how_many_steps_were_skipped(skipped: int, said: str, caps
     assert f"step 1/10  {said}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("unit", "said"), [("tokens", "validation 1.500  "), ("examples", "validation 1.500  81.2% right  ")])
+@pytest.mark.parametrize(
+    ("unit", "said"), [("tokens", "validation 1.500  "), ("examples", "validation 1.500  accuracy 81.2%  ")]
+)
 def test_of_whole_examples_the_lines_say_how_many_are_right(unit: Unit, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     display("lines", 10, 0, 0, unit).show(1, 100, 2.0, {"loss": 1.5, "accuracy": 0.812})
     line = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What people really have: odd folders, tables, lines and images, each with its right result or the one line that it gets."""
+"""Odd folders, tables, lines and images as users have them: each with its right result, or its one line."""
 
 from __future__ import annotations
 
@@ -159,23 +159,21 @@ def of_split(name: str, count: int) -> list[str]:
 TEXT: dict[str, Odd] = {
     "UTF-16LE without a mark": Odd(
         {"d.txt": ASCII.encode("utf-16-le")},
-        f"d.txt: is UTF-16LE text, and UTF-8 is read{CONVERT} UTF-16LE -t UTF-8 FILE > NEW",
+        f"d.txt: is UTF-16LE text, not UTF-8{CONVERT} UTF-16LE -t UTF-8 FILE > NEW",
     ),
     "UTF-16BE without a mark": Odd({"d.txt": ASCII.encode("utf-16-be")}, "d.txt: is UTF-16BE text"),
-    "UTF-16 with a mark": Odd(
-        TALES | {"d.txt": ASCII.encode("utf-16")}, f"d.txt: is UTF-16 text, and UTF-8 is read{CONVERT} UTF-16"
-    ),
+    "UTF-16 with a mark": Odd(TALES | {"d.txt": ASCII.encode("utf-16")}, f"d.txt: is UTF-16 text, not UTF-8{CONVERT} UTF-16"),
     "UTF-16BE with a mark": Odd({"d.txt": b"\xfe\xff" + ASCII.encode("utf-16-be")}, "d.txt: is UTF-16 text"),
-    "UTF-32 with a mark": Odd({"d.txt": ASCII.encode("utf-32")}, f"d.txt: is UTF-32 text, and UTF-8 is read{CONVERT} UTF-32"),
+    "UTF-32 with a mark": Odd({"d.txt": ASCII.encode("utf-32")}, f"d.txt: is UTF-32 text, not UTF-8{CONVERT} UTF-32"),
     "UTF-32LE without a mark": Odd({"d.txt": ASCII.encode("utf-32-le")}, "d.txt: is UTF-32LE text"),
     "UTF-32BE without a mark": Odd({"d.txt": ASCII.encode("utf-32-be")}, "d.txt: is UTF-32BE text"),
     "UTF-16LE of Russian, which passes as UTF-8": Odd({"d.txt": RUSSIAN.encode("utf-16-le")}, "d.txt: is UTF-16LE text"),
     "UTF-16BE of Russian": Odd({"d.txt": RUSSIAN.encode("utf-16-be")}, "d.txt: is UTF-16BE text"),
     "UTF-16LE of Chinese": Odd({"d.txt": CHINESE.encode("utf-16-le")}, "d.txt: is UTF-16LE text"),
-    "nothing but zeros": Odd({"d.txt": bytes(10_000)}, "d.txt: is not text: it begins with nothing but bytes of 0"),
-    "a zero within a text": Odd({"d.txt": b"one\0two\n" * 99}, "d.txt: is not text: it holds a byte of 0 at offset 3"),
+    "nothing but zeros": Odd({"d.txt": bytes(10_000)}, "d.txt: is not text: it begins with zero bytes only"),
+    "a zero within a text": Odd({"d.txt": b"one\0two\n" * 99}, "d.txt: is not text: it has a zero byte at offset 3"),
     "zeros behind a text, as a full disk leaves": Odd(
-        {"d.txt": ASCII.encode() * 9 + bytes(5000)}, "d.txt: is not text: it holds a byte of 0 at offset 9,720"
+        {"d.txt": ASCII.encode() * 9 + bytes(5000)}, "d.txt: is not text: it has a zero byte at offset 9,720"
     ),
     "Latin-1": Odd({"d.txt": "née naïve\n".encode("latin-1") * 40}, "d.txt: is not UTF-8 text (byte 0xe9 near offset 1)"),
     "gzip called .txt": Odd(
@@ -198,16 +196,16 @@ TEXT: dict[str, Odd] = {
         TALES | {"d.txt": b"\xe9t\xe9"},
         sizes=(8, 1, 1),
         left_out={"faulty_files": 1},
-        says="left out: 1 files that cannot be used, the first of them: d.txt: is not UTF-8 text",
+        says="skipped: 1 files that cannot be used, the first: d.txt: is not UTF-8 text",
         turned={"on_bad_data": "skip"},
     ),
     "files that are all not text, left out": Odd(
-        {"d.txt": b"\xe9t\xe9"}, "prepare.path: d.txt: there is no text in there", turned={"on_bad_data": "skip"}
+        {"d.txt": b"\xe9t\xe9"}, "prepare.path: d.txt: no text in it", turned={"on_bad_data": "skip"}
     ),
     "a refusal says how to go on": Odd(
         TALES | {"d.txt": b"\xe9t\xe9"},
-        "d.txt: is not UTF-8 text (byte 0xe9 near offset 0); save it as UTF-8, or convert it, if it is Latin-1 or Windows-1252:"
-        " iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW (prepare.on_bad_data=skip goes on without such files)",
+        "d.txt: is not UTF-8 text (byte 0xe9 near offset 0); save it as UTF-8, or if it is Latin-1 or Windows-1252, convert it:"
+        " iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW (prepare.on_bad_data=skip skips such files)",
     ),
     "an empty file, and one of a blank line": Odd(TALES | {"e.txt": "", "n.txt": "\n"}, sizes=(8, 2, 1)),
     "what macOS leaves": Odd(
@@ -219,59 +217,59 @@ TEXT: dict[str, Odd] = {
     ),
     "a link to a file in there": Odd(TALES | {"link.txt": Path("0.txt")}, sizes=(8, 1, 1)),
     "a link that leads nowhere": Odd(
-        TALES | {"link.txt": Path("gone.txt")}, "own/link.txt: is a link to 'gone.txt', which is not"
+        TALES | {"link.txt": Path("gone.txt")}, "own/link.txt: is a link to 'gone.txt', which does not exist"
     ),
-    "a linked folder": Odd(TALES | {"more": Path("../raw")}, "own/more: is a link to a folder, and ** does not follow such"),
-    "a name in Latin-1": Odd(TALES | {b"caf\xe9.txt": "coffee\n"}, r"own/caf\xe9.txt: this name is not UTF-8"),
+    "a linked folder": Odd(TALES | {"more": Path("../raw")}, "own/more: is a link to a folder, which ** does not follow"),
+    "a name in Latin-1": Odd(TALES | {b"caf\xe9.txt": "coffee\n"}, r"own/caf\xe9.txt: this name is not valid UTF-8"),
     "a copy": Odd(TALES | {"copy.txt": TALES["0.txt"]}, sizes=(8, 1, 1)),
     "a published split in folders": Odd(
         parts("{split}/{i}.txt", train=4, validation=2, test=3),
         sizes=(4, 2, 3),
         holds={"train": of_split("train", 4), "validation": of_split("validation", 2), "test": of_split("test", 3)},
-        says="'own' is laid out as a published split, which is kept (files: train 4, validation 2, test 3)\n",
+        says="'own' is laid out by splits, which are kept (files: train 4, validation 2, test 3)\n",
     ),
     "a published split in files": Odd(
         parts("{split}.txt", train=1, valid=1, test=1),
         holds={"train": of_split("train", 1), "validation": of_split("valid", 1), "test": of_split("test", 1)},
-        says="which is kept (files: train 1, validation 1, test 1)",
+        says="which are kept (files: train 1, validation 1, test 1)",
     ),
     "a published split as WikiText and Penn Treebank name it": Odd(
         parts("wiki.{split}.txt", train=1, valid=1, test=1),
         sizes=(1, 1, 1),
         holds={"test": of_split("test", 1)},
-        says="is kept",
+        says="are kept",
     ),
     "a published split below another folder, in capitals": Odd(
-        parts("corpus/{split}/{i}.txt", Train=4, DEV=2, TEST=3), holds={"validation": of_split("DEV", 2)}, says="is kept"
+        parts("corpus/{split}/{i}.txt", Train=4, DEV=2, TEST=3), holds={"validation": of_split("DEV", 2)}, says="are kept"
     ),
     "folders for training and test": Odd(
         parts("{split}/{i}.txt", train=10, test=3),
         sizes=(9, 1, 3),
         holds={"test": of_split("test", 3)},
-        says="(files: train 10, test 3); validation dealt out of train, for there is none",
+        says="(files: train 10, test 3); validation taken from train, because there is none",
     ),
     "files for training and validation": Odd(
         parts("{split}.txt", train=1) | {"train.txt": ASCII, "val.txt": "held out\n"},
         sizes=(1, 1, 1),
         holds={"validation": ["held out\n"], "test": lambda texts: ASCII.endswith(texts[0])},
-        says="(files: train 1, validation 1); test dealt out of train, for there is none",
+        says="(files: train 1, validation 1); test taken from train, because there is none",
     ),
     "a text that is held out and for training too": Odd(
         parts("{split}/{i}.txt", train=4, val=2, test=2) | {"train/copy.txt": "test tale 0 is told here\n"},
         sizes=(4, 2, 2),
         holds={"train": of_split("train", 4)},
-        says="is kept",
+        says="are kept",
     ),
     "only copies for training": Odd(
         {"train/a.txt": "one\n", "val/a.txt": "one\n", "test/a.txt": "two\n"},
-        "prepare.path: all text for training is held out as",
+        "prepare.path: all training text is also held out",
     ),
     "a published split beside something else": Odd(
         parts("{split}/{i}.txt", train=2, test=2) | {"more.txt": "?"},
-        "prepare.path: 'own' holds train/0.txt and test/0.txt, which are named after splits, and more.txt, which is not;",
+        "prepare.path: 'own' has train/0.txt and test/0.txt, which are named after splits, and more.txt, which is not;",
     ),
     "a split that may be either": Odd(
-        parts("{split}/{i}.txt", train=2, eval=2), "prepare.path: 'own/eval/0.txt' may be for validation or for test; name it"
+        parts("{split}/{i}.txt", train=2, eval=2), "prepare.path: 'own/eval/0.txt' could be validation or test; rename it"
     ),
     "files that have such words in their names": Odd(
         TALES | {"the train to town.txt": "all aboard\n", "a test of nerves.txt": "hold on\n"}, sizes=(9, 1, 2)
@@ -281,7 +279,7 @@ TEXT: dict[str, Odd] = {
         BOOK | SCRAPS,
         sizes=(1, 1, 1),
         holds={"train": list(BOOK.values())},
-        says="warning: validation and test got less than half of the share that was asked, because files are dealt out whole",
+        says="warning: validation and test got less than half of the share asked for, because files are not divided",
     ),
     "a book and many tales": Odd(
         BOOK | TALES, sizes=(1, 5, 5), holds={"train": list(BOOK.values())}, says="warning: validation and test got"
@@ -363,7 +361,7 @@ TABLES: dict[str, Odd] = {
     "1 and 1.0, as pandas writes": Odd(
         {"a.csv": labels("0", "1"), "b.csv": labels("0.0", "1.0").replace("text ", "words ")},
         classes=["0", "1"],
-        says=f"the labels '0' and '0.0' {SAME}'0' (and so in 1 more classes)",
+        says=f"the labels '0' and '0.0' {SAME}'0' (likewise in 1 more classes)",
     ),
     "1.0 alone": Odd({"a.csv": labels("0.0", "1.0")}, classes=["0.0", "1.0"]),
     "01 and 1": Odd({"a.csv": labels("01", "1", "2")}, classes=["1", "2"], says=f"the labels '01' and '1' {SAME}'1'\n"),
@@ -388,7 +386,7 @@ TABLES: dict[str, Odd] = {
     "letters of another case": Odd(
         {"a.csv": labels("Cat", "cat", "dog")},
         classes=["Cat", "cat", "dog"],
-        says="'Cat' and 'cat' differ in case alone and are kept",
+        says="'Cat' and 'cat' differ only in case and are separate",
     ),
     "an accent stored in two ways": Odd(
         {"a.csv": labels("caf\u00e9", "cafe\u0301", "bar")}, classes=["bar", "caf\u00e9"], says=SAME
@@ -397,7 +395,7 @@ TABLES: dict[str, Odd] = {
     "floats in their order": Odd({"a.csv": labels("9.5", "10.5", "-2")}, classes=["-2", "9.5", "10.5"]),
     "numbers and words": Odd({"a.csv": labels("10", "9", "unknown")}, classes=["9", "10", "unknown"]),
     "a label nan": Odd(
-        {"a.csv": labels("nan", "1")}, classes=["1", "nan"], says="the label 'nan' is taken for a class, though"
+        {"a.csv": labels("nan", "1")}, classes=["1", "nan"], says="the label 'nan' is used as a class, although"
     ),
     "JSON 1, '1' and 1.0": Odd({"a.jsonl": json_labels(1, "1", 1.0, 2)}, classes=["1", "2"], says=f"'1' and '1.0' {SAME}'1'"),
     "JSON true and 'True'": Odd({"a.jsonl": json_labels(True, "True", False)}, classes=["True", "false"], says=SAME),
@@ -427,16 +425,16 @@ TABLES: dict[str, Odd] = {
         {"a.csv": "id,text,id,label\n" + "".join(f"1,text {i},2,{'ab'[i % 2]}\n" for i in range(24))}, sizes=USUAL
     ),
     "a comma in a text without quotes": Odd(
-        {"a.csv": table("well, well,a")}, "a.csv, line 26: has 3 fields where the first line has 2; does a text with a comma"
+        {"a.csv": table("well, well,a")}, "a.csv, line 26: has 3 fields, but the first line has 2; quote texts with a comma"
     ),
     "a ragged row, left out": Odd(
         {"a.csv": table("x", "well, well,a")},
         sizes=USUAL,
         left_out={"faulty_rows": 2},
-        says="left out: 2 rows that cannot be used, the first of them: a.csv, line 26: has 1 fields where",
+        says="skipped: 2 rows that cannot be used, the first: a.csv, line 26: has 1 fields, but",
         turned=LEAVE,
     ),
-    "an empty cell": Odd({"a.csv": table("x,", "y,a")}, "a.csv, line 26: the label is empty (prepare.on_bad_data=skip goes on"),
+    "an empty cell": Odd({"a.csv": table("x,", "y,a")}, "a.csv, line 26: the label is empty (prepare.on_bad_data=skip skips"),
     "an empty cell, left out": Odd(
         {"a.csv": table(",b", "y,a", "z,")},
         sizes=(21, 2, 2),
@@ -446,7 +444,7 @@ TABLES: dict[str, Odd] = {
     ),
     "an unclosed quote": Odd(
         {"a.csv": table('"y,a', "z,a", "x,b")},
-        "a.csv, line 26: a quote opens here that is not closed, or stands inside a field",
+        "a.csv, line 26: a quote opens here that is not closed, or is inside a field",
     ),
     "an unclosed quote, left out": Odd(
         {"a.csv": table('"y,a', "z,a", "x,b")},
@@ -470,14 +468,14 @@ TABLES: dict[str, Odd] = {
     "a field longer than csv's own limit": Odd({"a.csv": table("word " * 40_000 + ",a")}, sizes=(21, 2, 2)),
     "tables that were joined with their headers": Odd(
         {"a.csv": table() + csv_of("more", 2)},
-        "a.csv, line 26: repeats the names of the columns, as tables do that were joined",
+        "a.csv, line 26: repeats the names of the columns, like tables that were concatenated",
     ),
     "tables of kinds that are not read": Odd(
         {"a.csv": table(), "test.parquet": b"PAR1", "README.md": "rows", "old/a.json": "[]"},
         sizes=USUAL,
         says="left out: 2 files in 'own' that are not .csv or .tsv or .jsonl, such as old/a.json\n",
     ),
-    "a header alone": Odd({"a.csv": "text,label\n"}, "prepare.path: a.csv: there is no labelled text in there"),
+    "a header alone": Odd({"a.csv": "text,label\n"}, "prepare.path: a.csv: no labelled text in it"),
     "an empty file": Odd({"a.csv": ""}, "prepare.text_column: a.csv has no column 'text'."),
     "one class": Odd({"a.csv": labels("x")}, "prepare.label_column: all texts of a.csv are of the class 'x'"),
     "a class of one text": Odd(
@@ -493,12 +491,12 @@ TABLES: dict[str, Odd] = {
         {"a.csv": labels("1", "2"), "b.csv": labels("1.0", "2")}, classes=["1", "2"], left_out={"copies": 18}, says=SAME
     ),
     "UTF-16, as a spreadsheet saves Unicode": Odd(
-        {"a.csv": table().encode("utf-16")}, "a.csv: is UTF-16 text, and UTF-8 is read; convert"
+        {"a.csv": table().encode("utf-16")}, "a.csv: is UTF-16 text, not UTF-8; convert"
     ),
     "a workbook called .csv": Odd(
         {"a.csv": zipped(**{"xl/workbook.xml": ASCII})}, "a.csv: is a ZIP archive or an Office document, not"
     ),
-    "a zero in a row": Odd({"a.csv": table("x\0y,a")}, "a.csv: is not text: it holds a byte of 0 at offset"),
+    "a zero in a row": Odd({"a.csv": table("x\0y,a")}, "a.csv: is not text: it has a zero byte at offset"),
     "what macOS leaves beside": Odd({"a.csv": table(), "._a.csv": b"\0\5\x16\7", "__MACOSX/._a.csv": b"\0"}, sizes=USUAL),
     "files in folders": Odd({"one/a.csv": csv_of("one", 6), "two/b.csv": csv_of("two", 6)}, sizes=USUAL),
     "a published split": Odd(
@@ -506,7 +504,7 @@ TABLES: dict[str, Odd] = {
         classes=["a", "b"],
         sizes=(18, 4, 6),
         holds={"test": lambda rows: all(text.startswith("test ") for text, _ in rows)},
-        says="'own' is laid out as a published split, which is kept (files: train 1, validation 1, test 1)\n",
+        says="'own' is laid out by splits, which are kept (files: train 1, validation 1, test 1)\n",
     ),
     "a published split in shards and of two kinds": Odd(
         {
@@ -516,30 +514,30 @@ TABLES: dict[str, Odd] = {
             "test.tsv": csv_of("test", 3).replace(",", "\t"),
         },
         sizes=(16, 4, 6),
-        says="is kept (files: train 2, validation 1, test 1)",
+        says="are kept (files: train 2, validation 1, test 1)",
     ),
     "a published split in folders": Odd(
-        {f"{split}/rows.csv": csv_of(split, 4) for split in ("train", "val", "test")}, sizes=(8, 8, 8), says="is kept"
+        {f"{split}/rows.csv": csv_of(split, 4) for split in ("train", "val", "test")}, sizes=(8, 8, 8), says="are kept"
     ),
     "training and test": Odd(
         {"train.csv": csv_of("train", 10), "test.csv": csv_of("test", 3)},
         sizes=(18, 2, 6),
-        says="(files: train 1, test 1); validation dealt out of train, for there is none",
+        says="(files: train 1, test 1); validation taken from train, because there is none",
     ),
     "training and validation": Odd(
-        {"train.csv": csv_of("train", 10), "val.csv": csv_of("val", 3)}, sizes=(18, 6, 2), says="test dealt out of train"
+        {"train.csv": csv_of("train", 10), "val.csv": csv_of("val", 3)}, sizes=(18, 6, 2), says="test taken from train"
     ),
     "a test without labels": Odd(
         {"train.csv": csv_of("train", 9), "test.csv": "id,text\n1,what is this\n"},
-        "prepare.label_column: test.csv has no column 'label'. Known: id, text; if test has no labels, name the training file",
+        "prepare.label_column: test.csv has no column 'label'. Known: id, text; if test has no labels, set prepare.path to the",
     ),
     "a submission beside a published split": Odd(
         {"train.csv": csv_of("train", 9), "test.csv": csv_of("test", 9), "sample_submission.csv": "id,label\n1,a\n"},
-        "prepare.path: 'own' holds train.csv and test.csv, which are named after splits, and sample_submission.csv, which",
+        "prepare.path: 'own' has train.csv and test.csv, which are named after splits, and sample_submission.csv, which",
     ),
     "a class that training lacks": Odd(
         {"train.csv": csv_of("train", 9), "test.csv": csv_of("test", 3, "abc")},
-        "prepare.path: the class 'c' is held out and has no text for training",
+        "prepare.path: the class 'c' has held-out texts, but none for training",
     ),
     "a class that the test lacks": Odd(
         {"train.csv": csv_of("train", 9, "abc"), "val.csv": csv_of("val", 3, "abc"), "test.csv": csv_of("test", 3)},
@@ -550,33 +548,33 @@ TABLES: dict[str, Odd] = {
         {"train.csv": csv_of("train", 10) + "test text 0 of class a,a\n", "test.csv": csv_of("test", 3)},
         sizes=(18, 2, 6),
         left_out={"texts_that_are_held_out_too": 1},
-        says="is kept",
+        says="are kept",
     ),
     "a text of the test in training with another label": Odd(
         {"train.csv": csv_of("train", 10) + "test text 0 of class a,b\n", "test.csv": csv_of("test", 3)},
         sizes=(18, 2, 6),
         left_out={"texts_that_are_held_out_too": 1},
-        says="is kept",
+        says="are kept",
     ),
     "1 in training and 1.0 in the test": Odd(
         {"train.csv": labels("0", "1"), "test.csv": labels("0.0", "1.0").replace("text ", "t ")}, classes=["0", "1"], says=SAME
     ),
     "a file called train alone": Odd({"train.csv": table()}, sizes=USUAL),
     "JSON lines with a mark, CRLF and blank lines": Odd({"a.jsonl": "\ufeff" + lines().replace("\n", "\r\n\r\n")}, sizes=USUAL),
-    "JSON nested deep": Odd({"a.jsonl": lines("[" * 5_000)}, "a.jsonl, line 25: is nested too deep to be read"),
-    "JSON nested deep, left out": Odd({"a.jsonl": lines("[" * 5_000)}, sizes=USUAL, says="left out: 1 rows", turned=LEAVE),
+    "JSON nested deep": Odd({"a.jsonl": lines("[" * 5_000)}, "a.jsonl, line 25: is nested too deeply;"),
+    "JSON nested deep, left out": Odd({"a.jsonl": lines("[" * 5_000)}, sizes=USUAL, says="skipped: 1 rows", turned=LEAVE),
     "a number of 5,000 digits": Odd(
         {"a.jsonl": lines('{"text": "x", "label": ' + "9" * 5000 + "}")},
-        "a.jsonl, line 25: holds a number of thousands of digits",
+        "a.jsonl, line 25: has a number of thousands of digits",
     ),
     "a label that is half of a character": Odd(
-        {"a.jsonl": lines({"text": "x", "label": "\ud800"})}, "a.jsonl, line 25: the label holds half of a character"
+        {"a.jsonl": lines({"text": "x", "label": "\ud800"})}, "a.jsonl, line 25: the label has half of a character"
     ),
     "a text that is half of a character": Odd(
-        {"a.jsonl": lines({"text": "\udc00", "label": "a"})}, "a.jsonl, line 25: the text holds half of a character"
+        {"a.jsonl": lines({"text": "\udc00", "label": "a"})}, "a.jsonl, line 25: the text has half of a character"
     ),
     "an escaped zero": Odd(
-        {"a.jsonl": lines({"text": "a\0b", "label": "a"})}, "a.jsonl, line 25: the text holds a character of 0"
+        {"a.jsonl": lines({"text": "a\0b", "label": "a"})}, "a.jsonl, line 25: the text has a zero character"
     ),
     "a label NaN": Odd({"a.jsonl": lines({"text": "x", "label": float("nan")})}, "a.jsonl, line 25: the label is empty"),
     "an infinite label": Odd(
@@ -600,7 +598,7 @@ TABLES: dict[str, Odd] = {
         "prepare.label_column: a.jsonl, line 25: has no key 'label'. Did you mean 'lable'?",
     ),
     "a key twice": Odd(
-        {"a.jsonl": lines('{"text": "x", "label": "a", "text": "y"}')}, 'a.jsonl, line 25: the key "text" stands there'
+        {"a.jsonl": lines('{"text": "x", "label": "a", "text": "y"}')}, 'a.jsonl, line 25: the key "text" occurs twice'
     ),
     "such a key within another object": Odd(
         {"a.jsonl": lines({"text": 'x "text": y', "label": "a", "meta": {"text": "z", "label": "b"}})}, sizes=(21, 2, 2)
@@ -609,13 +607,13 @@ TABLES: dict[str, Odd] = {
         {"a.jsonl": lines("{", '{"text": "x"}', "7", {"text": "y", "label": "a"})},
         sizes=(21, 2, 2),
         left_out={"faulty_rows": 3},
-        says="left out: 3 rows that cannot be used, the first of them: a.jsonl, line 25: is not JSON",
+        says="skipped: 3 rows that cannot be used, the first: a.jsonl, line 25: is not JSON",
         turned=LEAVE,
     ),
     "a link that leads nowhere": Odd(
-        {"a.csv": table(), "b.csv": Path("gone.csv")}, "own/b.csv: is a link to 'gone.csv', which is not"
+        {"a.csv": table(), "b.csv": Path("gone.csv")}, "own/b.csv: is a link to 'gone.csv', which does not exist"
     ),
-    "a name in Latin-1": Odd({"a.csv": table(), b"caf\xe9.csv": table()}, r"own/caf\xe9.csv: this name is not UTF-8"),
+    "a name in Latin-1": Odd({"a.csv": table(), b"caf\xe9.csv": table()}, r"own/caf\xe9.csv: this name is not valid UTF-8"),
 }
 
 
@@ -774,17 +772,24 @@ IMAGE: dict[str, Odd] = {
         holds={"train": lambda f: all(p.shape == (8, 6, 4) and (p[..., 0] == p[..., 1]).all() for p, _ in f)},
     ),
     "16 bits of grey": Odd(
-        with_one(of_16_bits(0)), "own/cats/x.png: has 16 bits a channel, and 8 are read; convert it: magick"
+        with_one(of_16_bits(0)), "own/cats/x.png: has 16 bits per channel, only 8 are supported; convert it: magick"
     ),
-    "16 bits of colour": Odd(with_one(of_16_bits(2)), "own/cats/x.png: has 16 bits a channel, and 8 are read"),
-    "16 bits of grey and transparency": Odd(with_one(of_16_bits(4)), "own/cats/x.png: has 16 bits a channel, and 8 are read"),
-    "16 bits of colour and transparency": Odd(with_one(of_16_bits(6)), "own/cats/x.png: has 16 bits a channel, and 8 are read"),
-    "16 bits of colour in a TIFF": Odd(with_one(tiff_of_16_bits()), "own/cats/x.png: has 16 bits a channel, and 8 are read"),
+    "16 bits of colour": Odd(with_one(of_16_bits(2)), "own/cats/x.png: has 16 bits per channel, only 8 are supported"),
+    "16 bits of grey and transparency": Odd(
+        with_one(of_16_bits(4)), "own/cats/x.png: has 16 bits per channel, only 8 are supported"
+    ),
+    "16 bits of colour and transparency": Odd(
+        with_one(of_16_bits(6)), "own/cats/x.png: has 16 bits per channel, only 8 are supported"
+    ),
+    "16 bits of colour in a TIFF": Odd(
+        with_one(tiff_of_16_bits()), "own/cats/x.png: has 16 bits per channel, only 8 are supported"
+    ),
     "16 bits of colour in a PPM": Odd(
-        with_one(b"P6\n6 8\n65535\n" + drawn(1, (8, 36)).tobytes()), "own/cats/x.png: has 16 bits a channel, and 8 are read"
+        with_one(b"P6\n6 8\n65535\n" + drawn(1, (8, 36)).tobytes()),
+        "own/cats/x.png: has 16 bits per channel, only 8 are supported",
     ),
     "floats in a TIFF": Odd(
-        with_one(saved(Image.fromarray(drawn(1, (8, 6)).astype(np.float32)), "TIFF")), "own/cats/x.png: has 32 bits a channel"
+        with_one(saved(Image.fromarray(drawn(1, (8, 6)).astype(np.float32)), "TIFF")), "own/cats/x.png: has 32 bits per channel"
     ),
     "colours of print": Odd(
         with_one(saved(Image.fromarray(drawn(1)).convert("CMYK"), "JPEG")),
@@ -793,33 +798,33 @@ IMAGE: dict[str, Odd] = {
     "turned by the camera": Odd(
         all_of(turned, exif=turned(0).getexif()), holds={"train": seen(*(np.rot90(drawn(i), -1) for i in range(18)))}
     ),
-    "an animated GIF": Odd(with_one(frames("GIF")), "own/cats/x.png: holds 3 images (frames or pages); one is wanted: magick"),
-    "an animated PNG": Odd(with_one(frames("PNG")), "own/cats/x.png: holds 3 images (frames or pages); one is wanted"),
-    "an animated WEBP": Odd(with_one(frames("WEBP", lossless=True)), "own/cats/x.png: holds 3 images (frames or pages)"),
-    "a TIFF of several pages": Odd(with_one(frames("TIFF")), "own/cats/x.png: holds 3 images (frames or pages); one is wanted"),
+    "an animated GIF": Odd(with_one(frames("GIF")), "own/cats/x.png: has 3 frames or pages; use one of them: magick"),
+    "an animated PNG": Odd(with_one(frames("PNG")), "own/cats/x.png: has 3 frames or pages; use one of them"),
+    "an animated WEBP": Odd(with_one(frames("WEBP", lossless=True)), "own/cats/x.png: has 3 frames or pages"),
+    "a TIFF of several pages": Odd(with_one(frames("TIFF")), "own/cats/x.png: has 3 frames or pages; use one of them"),
     "an animated GIF, left out": Odd(
-        with_one(frames("GIF")), sizes=OF_18, left_out={"faulty_images": 1}, says="left out: 1 images", turned=LEAVE
+        with_one(frames("GIF")), sizes=OF_18, left_out={"faulty_images": 1}, says="skipped: 1 images", turned=LEAVE
     ),
     "a GIF of one frame": Odd(all_of(palette, "GIF"), sizes=OF_18),
     "another size": Odd(
         with_one(png(99, (6, 8, 3))), "own/cats/x.png is 8 x 6 pixels, in colour, own/cats/0.png is 6 x 8 pixels"
     ),
     "odd sizes": Odd({f"{c}/{i}.png": png(i + 9 * n, (7, 1, 3)) for n, c in enumerate("ab") for i in range(9)}, sizes=OF_18),
-    "a text called .png": Odd(with_one("a cat"), "own/cats/x.png: is not an image of a known format; PNG,"),
+    "a text called .png": Odd(with_one("a cat"), "own/cats/x.png: is not an image of a known format; use one of PNG,"),
     "notes, left out": Odd(
         with_one("wow", "dogs/notes.txt"),
         sizes=OF_18,
         left_out={"faulty_images": 1},
-        says="the first of them: own/dogs/notes.txt: is",
+        says="the first: own/dogs/notes.txt: is",
         turned=LEAVE,
     ),
-    "an image cut short": Odd(with_one(png(99)[:90]), "own/cats/x.png: cannot be read, it is damaged or cut short:"),
+    "an image cut short": Odd(with_one(png(99)[:90]), "own/cats/x.png: cannot be read, it is damaged or truncated:"),
     "an empty image": Odd(with_one(b""), "own/cats/x.png: is not an image of a known format"),
     "images that cannot be used, all of a class, left out": Odd(
-        folders(cats=9) | {"dogs/0.png": b""}, "prepare: class 'dogs' has 0 images that do not look alike", turned=LEAVE
+        folders(cats=9) | {"dogs/0.png": b""}, "prepare: class 'dogs' has 0 different images, fewer than", turned=LEAVE
     ),
     "images that cannot be used, all, left out": Odd(
-        {"cats/0.png": b"", "dogs/0.png": b""}, "prepare.path: 'own' holds no image that can be used", turned=LEAVE
+        {"cats/0.png": b"", "dogs/0.png": b""}, "prepare.path: 'own' has no image that can be used", turned=LEAVE
     ),
     "what systems leave": Odd(
         TWO | {"cats/Thumbs.db": b"?", "dogs/.DS_Store": b"?", "__MACOSX/cats/._0.png": b"?", "dogs/desktop.ini": b"?"},
@@ -834,62 +839,62 @@ IMAGE: dict[str, Odd] = {
     "classes 1 and 01": Odd(
         folders(**{"1": 6, "01": 6, "2": 6}), classes=["1", "2"], says=f"the labels '01' and '1' {SAME}'1'"
     ),
-    "classes 1 and 1.0 alone": Odd(folders(**{"1": 6, "1.0": 6}), "prepare.path: 'own' holds images of one class, '1'; two or"),
-    "classes Cat and cat": Odd(folders(Cat=6, cat=6), classes=["Cat", "cat"], says="differ in case alone and are kept apart"),
+    "classes 1 and 1.0 alone": Odd(folders(**{"1": 6, "1.0": 6}), "prepare.path: 'own' has images of one class, '1'; two or"),
+    "classes Cat and cat": Odd(folders(Cat=6, cat=6), classes=["Cat", "cat"], says="differ only in case and are separate"),
     "train, val and test": Odd(
         folders(train__cats=9, train__dogs=9, val__cats=3, val__dogs=3, test__cats=4, test__dogs=4),
         classes=["cats", "dogs"],
         sizes=(18, 6, 8),
         holds={"validation": seen(*(drawn(i) for i in range(18, 24))), "test": seen(*(drawn(i) for i in range(24, 32)))},
-        says="'own' is laid out as a published split, which is kept (images: train 18, validation 6, test 8)\n",
+        says="'own' is laid out by splits, which are kept (images: train 18, validation 6, test 8)\n",
     ),
     "Training, VALID and Testing": Odd(
         folders(Training__cats=9, Training__dogs=9, VALID__cats=3, VALID__dogs=3, Testing__cats=4, Testing__dogs=4),
         sizes=(18, 6, 8),
-        says="is kept",
+        says="are kept",
     ),
     "train and test": Odd(
         folders(train__cats=20, train__dogs=20, test__cats=4, test__dogs=4),
         sizes=(36, 4, 8),
-        says="(images: train 40, test 8); validation dealt out of train, for there is none",
+        says="(images: train 40, test 8); validation taken from train, because there is none",
     ),
     "train and val": Odd(
         folders(train__cats=20, train__dogs=20, val__cats=4, val__dogs=4),
         sizes=(36, 8, 4),
         holds={"validation": seen(*(drawn(i) for i in range(40, 48)))},
-        says="(images: train 40, validation 8); test dealt out of train, for there is none",
+        says="(images: train 40, validation 8); test taken from train, because there is none",
     ),
     "train and eval": Odd(
         folders(train__cats=9, train__dogs=9, eval__cats=4, eval__dogs=4),
-        "prepare.path: 'own/eval' may be for validation or for test",
+        "prepare.path: 'own/eval' could be validation or test",
     ),
     "a look-alike of the test in training": Odd(
         folders(train__cats=9, train__dogs=9, val__cats=3, val__dogs=3, test__cats=4, test__dogs=4)
         | {"train/cats/x.png": png(24)},
         sizes=(18, 6, 8),
-        says="is kept",
+        says="are kept",
     ),
     "nothing for training but look-alikes of the test": Odd(
         folders(test__cats=9, test__dogs=9, val__cats=3, val__dogs=3)
         | {f"train/{name}/{i}.png": png(i + 9 * n) for n, name in enumerate(("cats", "dogs")) for i in range(9)},
-        "prepare: every image for train looks like a held-out one, and nothing would be left; use other images",
+        "prepare: every train image is a near-duplicate of a held-out one; use other images",
     ),
     "nothing for validation but look-alikes of the test": Odd(
         folders(test__cats=3, test__dogs=3, train__cats=9, train__dogs=9)
         | {f"val/{name}/{i}.png": png(i + 3 * n) for n, name in enumerate(("cats", "dogs")) for i in range(3)},
-        "prepare: every image for validation looks like one for test, and nothing would be left",
+        "prepare: every validation image is a near-duplicate of a test image",
     ),
     "a class whose images for training are all in the test": Odd(
         folders(test__cats=9, test__dogs=9, val__cats=3, val__dogs=3, train__dogs=9)
         | {f"train/cats/{i}.png": png(i) for i in range(9)},
-        "prepare: every image for training of the class 'cats' looks like a held-out one; use other images",
+        "prepare: every training image of the class 'cats' is a near-duplicate of a held-out one; use others",
     ),
     "splits within each class": Odd(
         folders(cats__train=9, dogs__train=9, cats__test=4, dogs__test=4),
         classes=["cats", "dogs"],
         sizes=(16, 2, 8),
         holds={"test": seen(*(drawn(i) for i in range(18, 26)))},
-        says="(images: train 18, test 8); validation dealt out of train, for there is none",
+        says="(images: train 18, test 8); validation taken from train, because there is none",
     ),
     "splits within some classes": Odd(
         folders(cats__train=9, cats__test=4, dogs=9),
@@ -897,36 +902,36 @@ IMAGE: dict[str, Odd] = {
     ),
     "a split beside a class": Odd(
         folders(train__cats=9, train__dogs=9, cat=9),
-        "prepare.path: 'own' holds train, which is laid out as a split with 'cats' in it, beside cat, which is not",
+        "prepare.path: 'own' has train, which is laid out as a split with 'cats' in it, and cat, which is not",
     ),
     "a class called train": Odd(folders(train=9, car=9), classes=["car", "train"]),
     "classes called train and test": Odd(
         folders(train=9, test=9, car=9),
-        "prepare.path: 'own' holds test and train, which are names of splits, with no folders of",
+        "prepare.path: 'own' has test and train, which are names of splits, without folders of",
     ),
     "a test without classes": Odd(
         folders(train__cats=9, train__dogs=9, test=9),
-        "prepare.path: 'own' holds train, which is laid out as a split with 'cats' in",
+        "prepare.path: 'own' has train, which is laid out as a split with 'cats' in",
     ),
     "held-out splits alone": Odd(
         folders(val__cats=9, val__dogs=9, test__cats=9, test__dogs=9),
-        "prepare.path: 'own' holds test, which is laid out as a split with 'cats' in it, and none to train on",
+        "prepare.path: 'own' has test, which is laid out as a split with 'cats' in it, but not both train",
     ),
     "a split below another folder": Odd(
         folders(pets__train__cats=9, pets__test__cats=9),
-        "prepare.path: 'own' holds one class, 'pets'; images want a folder with",
+        "prepare.path: 'own' has one class, 'pets'; use a folder with one folder",
     ),
     "a folder for training alone": Odd(
         folders(train__cats=9, train__dogs=9),
-        "prepare.path: 'own' holds one class, 'train'; images want a folder with a folder for each class, such as own/cats and"
-        " own/dogs; is 'own/train' meant, with cats and dogs in it?",
+        "prepare.path: 'own' has one class, 'train'; use a folder with one folder for each class, such as own/cats and"
+        " own/dogs; or use 'own/train', with cats and dogs in it",
     ),
     "splits of one class": Odd(
-        folders(train__cats=9, test__cats=9), "prepare.path: 'own' holds images of one class, 'cats'; two or more"
+        folders(train__cats=9, test__cats=9), "prepare.path: 'own' has images of one class, 'cats'; two or more"
     ),
     "a class that training lacks": Odd(
         folders(train__cats=9, train__dogs=9, test__cats=4, test__cows=4),
-        "prepare.path: the class 'cows' is held out and has no image",
+        "prepare.path: the class 'cows' has held-out images, but none",
     ),
     "a class that the test lacks": Odd(
         folders(train__cats=9, train__dogs=9, val__cats=3, val__dogs=3, test__cats=4),
@@ -939,18 +944,20 @@ IMAGE: dict[str, Odd] = {
         says="left out: 1 images that are in the folders of two classes, such as own/cats/x.png and own/dogs/0.png",
     ),
     "a link to an image": Odd(with_one(Path("0.png")), sizes=(14, 3, 2)),
-    "a link that leads nowhere": Odd(with_one(Path("gone.png")), "own/cats/x.png: is a link to 'gone.png', which is not there"),
+    "a link that leads nowhere": Odd(
+        with_one(Path("gone.png")), "own/cats/x.png: is a link to 'gone.png', which does not exist"
+    ),
     "a linked folder within a class": Odd(
         with_one(Path("../dogs"), "cats/more"), "own/cats/more: is a link to a folder, and links"
     ),
     "a class that is a link": Odd(
         {f"cats/{i}.png": png(i) for i in range(9)} | {"dogs": Path("../pets")},
-        "own/dogs: is a link to '../pets', which is not there",
+        "own/dogs: is a link to '../pets', which does not exist",
     ),
     "a name in Latin-1": Odd(
         with_one(png(99), "cats/x.png") | {b"cats/caf\xe9.png": png(97)}, r"own/cats/caf\xe9.png: this name is"
     ),
-    "a class whose name is in Latin-1": Odd(TWO | {b"caf\xe9/0.png": png(97)}, r"own/caf\xe9: this name is not UTF-8"),
+    "a class whose name is in Latin-1": Odd(TWO | {b"caf\xe9/0.png": png(97)}, r"own/caf\xe9: this name is not valid UTF-8"),
 }
 
 

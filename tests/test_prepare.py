@@ -1,4 +1,4 @@
-"""The doors prepare and tokenize: knobs in, data/raw and data/tokens out, whole or not at all."""
+"""The stages prepare and tokenize: knobs in, data/raw and data/tokens out, complete or not at all."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def test_nothing_that_a_stage_leaves_tells_where_it_ran(project: Path) -> None:
 
 WRONG: dict[str, dict[str, Any]] = {
     "prepare.dataset: there is no 'tinyshakespear'. Did you mean 'tinyshakespeare'?": {"prepare__dataset": "tinyshakespear"},
-    "prepare.path: there is no file or folder 'nowhere' here": {"prepare__dataset": "file", "prepare__path": "nowhere"},
-    "prepare.pattern: no file in 'own' fits '*.md'": {
+    "prepare.path: no file or folder 'nowhere'": {"prepare__dataset": "file", "prepare__path": "nowhere"},
+    "prepare.pattern: no file in 'own' matches '*.md'": {
         "prepare__dataset": "file",
         "prepare__path": "own",
         "prepare__pattern": "*.md",
@@ -131,7 +131,7 @@ WRONG: dict[str, dict[str, Any]] = {
         "prepare__path": "own/few.txt",
         "prepare__validation_share": 0.01,
     },
-    "http://127.0.0.1:1/a: cannot be fetched (Connection refused)": {
+    "http://127.0.0.1:1/a: cannot be downloaded (Connection refused)": {
         "prepare__dataset": "url",
         "prepare__url": "http://127.0.0.1:1/a",
         "prepare__sha256": "0" * 64,

@@ -151,7 +151,7 @@ def test_chance_is_larger_where_one_class_prevails(tmp_path: Path) -> None:
 
 def test_padding_that_counts_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(POOLINGS["mean"], "forward", lambda self, x, real: x.mean(dim=1))
-    assert "look at the padding mask, and at the pooling" in "; ".join(problems(of_kind(tmp_path, "classify")))
+    assert "look at the padding mask and at pooling" in "; ".join(problems(of_kind(tmp_path, "classify")))
 
 
 def test_a_classifier_that_looks_ahead_though_it_may_not_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_a_classifier_that_looks_ahead_though_it_may_not_is_seen(tmp_path: Path,
 def test_what_mixes_the_examples_of_a_batch_is_seen_where_classes_are_told(kind: str, tmp_path: Path) -> None:
     made = small_subject(tmp_path, task__kind=kind)
     made.model.head.register_forward_hook(lambda module, inputs, output: output - output.mean(dim=0))
-    assert "look for what mixes the batch axis" in "; ".join(problems(numbers_at_start(made.model, made.task)))
+    assert "look for an operation over the batch axis" in "; ".join(problems(numbers_at_start(made.model, made.task)))
 
 
 # ------------------------------------------------------------------------------------------------------------- breaches
@@ -200,14 +200,14 @@ def test_what_mixes_the_examples_of_a_batch_is_seen(tmp_path: Path) -> None:
     progress, task, _ = started(knobs(), tmp_path)
     block = next(module for module in progress.model.modules() if isinstance(module, Block))
     block.register_forward_hook(lambda module, inputs, output: output - output.mean(dim=0))
-    assert "look for what mixes the batch axis" in "; ".join(problems(numbers_at_start(progress.model, task)))
+    assert "look for an operation over the batch axis" in "; ".join(problems(numbers_at_start(progress.model, task)))
 
 
 def test_a_network_that_passes_nothing_on_is_seen(tmp_path: Path) -> None:
     progress, task, _ = started(knobs(), tmp_path)
     block = next(module for module in progress.model.modules() if isinstance(module, Block))
     block.register_forward_hook(lambda module, inputs, output: output.detach() * 0)
-    assert "look for a layer that passes nothing on" in "; ".join(problems(numbers_at_start(progress.model, task)))
+    assert "look for a layer whose output is constant" in "; ".join(problems(numbers_at_start(progress.model, task)))
 
 
 def test_a_cache_that_forgets_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +253,7 @@ def test_what_is_known_before_it_was_learned_is_seen(tmp_path: Path) -> None:
     folder = write_tokens(tmp_path, tokens=4000, vocabulary=200)
     for task, seen in ((Told(folder, model, Shape(200)), True), (LanguageModelling(folder, model, Shape(200)), False)):
         network = task.build(torch.Generator().manual_seed(0))
-        assert ("it knows before it has learned" in "; ".join(problems(numbers_at_start(network, task)))) is seen
+        assert ("better than uniform before training" in "; ".join(problems(numbers_at_start(network, task)))) is seen
 
 
 def test_a_loss_that_is_no_number_is_said_and_left_out(tmp_path: Path) -> None:
@@ -289,10 +289,10 @@ def gradients(network: nn.Module) -> dict[str, Tensor]:
     return {name: weight.grad.clone() for name, weight in network.named_parameters() if weight.grad is not None}
 
 
-def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_arranged_again_after_it(tmp_path: Path) -> None:
+def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_wrapped_again_after_it(tmp_path: Path) -> None:
     progress, task, _ = started(knobs(runtime__activation_checkpointing="block"), tmp_path)
     blocks = [module for module in progress.model.modules() if isinstance(module, Block)]
-    arranged, called = [block.forward for block in blocks], []
+    wrapped, called = [block.forward for block in blocks], []
     for block in blocks:
         way = block.forward
 
@@ -304,7 +304,7 @@ def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_arranged
         block.forward = counted  # type: ignore[method-assign]
     numbers_at_start(progress.model, task)
     assert called == []
-    assert [block.forward.__wrapped__ for block in blocks] == arranged
+    assert [block.forward.__wrapped__ for block in blocks] == wrapped
 
 
 # ------------------------------------------------------------------------------------------------------------- by hand

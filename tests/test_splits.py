@@ -1,4 +1,4 @@
-"""No two splits share a document, nor nearly one: of every data set that is generated, labelled or comes with a package."""
+"""No two splits share a document or a near-duplicate, in every data set that is generated, labelled or in a package."""
 
 from __future__ import annotations
 

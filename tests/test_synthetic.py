@@ -1,4 +1,4 @@
-"""Generated text is what its card says it is."""
+"""Generated text has the properties that its card states."""
 
 from __future__ import annotations
 

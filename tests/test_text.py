@@ -1,4 +1,4 @@
-"""Text of people: read as it is, divided without losing or sharing any of it."""
+"""Published texts and the user's: read unchanged, and divided without losing or sharing any of it."""
 
 from __future__ import annotations
 
@@ -251,11 +251,11 @@ def test_a_single_file_may_be_named_itself_and_empty_ones_do_not_count(tmp_path:
 
 
 def wrong() -> Iterator[tuple[str, dict[str, str], dict[str, str], str]]:
-    yield "no such folder", {"a": "1"}, {"path": "nowhere"}, r"prepare\.path: there is no file or folder '.*nowhere' here$"
-    yield "a wildcard", {"a": "1"}, {"path": "*.txt"}, r"wildcards stand in prepare\.pattern"
-    yield "no match", {"a": "1"}, {"pattern": "*.md"}, r"prepare\.pattern: no file in '.*' fits '\*\.md'"
-    yield "no pattern", {"a": "1"}, {"pattern": "/*.txt"}, r"prepare\.pattern: '/\*\.txt' is no pattern"
-    yield "nothing in it", {"a": "", "b": ""}, {}, r"a\.txt, b\.txt: there is no text in there"
+    yield "no such folder", {"a": "1"}, {"path": "nowhere"}, r"prepare\.path: no file or folder '.*nowhere'$"
+    yield "a wildcard", {"a": "1"}, {"path": "*.txt"}, r"set prepare\.pattern to the wildcards"
+    yield "no match", {"a": "1"}, {"pattern": "*.md"}, r"prepare\.pattern: no file in '.*' matches '\*\.md'"
+    yield "no pattern", {"a": "1"}, {"pattern": "/*.txt"}, r"prepare\.pattern: '/\*\.txt' is not a pattern"
+    yield "nothing in it", {"a": "", "b": ""}, {}, r"a\.txt, b\.txt: no text in it"
     yield "too little", {"a": "1"}, {}, "1 bytes of text leave nothing for validation and test"
 
 

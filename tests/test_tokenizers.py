@@ -1,4 +1,4 @@
-"""Text to ids and back: nothing is lost, and how a text is streamed changes none of its ids."""
+"""Text to ids and back: nothing is lost, and streaming a text does not change its ids."""
 
 from __future__ import annotations
 

@@ -140,31 +140,31 @@ def test_a_classifier_begins_with_one_of_the_same_classes_with_head_and_all(toke
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "another width": ({}, {"model__width": 32}, r"model\.width: 32 is not that of train\.init_from, .*; 16 would do"),
+    "another width": ({}, {"model__width": 32}, r"model\.width: 32 differs from train\.init_from, .*; use 16"),
     "another mixer": (
         {},
         {"model__embedding_mixer": "none"},
-        r"model\.embedding_mixer: \"none\" is not that of .*; 'smear' would do",
+        r"model\.embedding_mixer: \"none\" differs from .*; use 'smear'",
     ),
     "a place before those that were learned": (
         {"model__position": "learned"},
         {"model__position": "learned", "model__pooling": "first", "model__causal": False},
-        r"model\.pooling: 'first' puts a place before those that .* has learned; mean, last or attention would do",
+        r"model\.pooling: 'first' adds a position, which the learned positions of .* lack; use mean, last or attention",
     ),
     "a longer text than places": (
         {"model__position": "learned"},
         {"model__position": "learned", "model__context_length": 13},
-        r"model\.context_length: 13 is not that of train\.init_from, .*; 12 would do",
+        r"model\.context_length: 13 differs from train\.init_from, .*; use 12",
     ),
     "a classifier that pools otherwise": (
         KINDS["classify"],
         {"model__causal": "auto", "model__pooling": "last"},
-        r"model\.pooling: \"last\" is not that of train\.init_from, .*; 'mean' would do",
+        r"model\.pooling: \"last\" differs from train\.init_from, .*; use 'mean'",
     ),
     "nothing left to learn": (
         KINDS["classify"],
         {"model__causal": "auto", "train__freeze": True},
-        r"train\.freeze: true leaves nothing to learn, since train\.init_from gives every weight; false would do",
+        r"train\.freeze: true leaves nothing to train, since train\.init_from gives every weight; use false",
     ),
 }
 
@@ -186,16 +186,14 @@ def test_other_classes_another_tokenizer_and_another_task_are_one_line_each(toke
     with pytest.raises(UserError) as refused:
         started(classifier(tmp_path / "given", model__causal="auto"), others)
     classes, tokenizer = refused.value.problems
-    assert re.fullmatch(
-        r"train\.init_from: .* tells a, b, c \(3\) apart, and data/tokens has the classes a, b, x, … \(5\)", classes
-    )
+    assert re.fullmatch(r"train\.init_from: .* has the classes a, b, c \(3\), but data/tokens has a, b, x, … \(5\)", classes)
     assert re.match(r"train\.init_from: .* another tokenizer .* -S tokenize\.kind=file -S tokenize\.path=", tokenizer)
-    with pytest.raises(UserError, match=r"has learned task\.kind classify, with which language cannot begin$"):
+    with pytest.raises(UserError, match=r"was trained with task\.kind classify, which cannot initialize language$"):
         started(knobs(train__init_from=str(tmp_path / "given")), tokens)
     leave_trained(tmp_path / "seen", WRITERS["vision"](tmp_path / "images"), knobs(**KINDS["vision"], train__steps=1))
     with pytest.raises(UserError) as refused:
         started(classifier(tmp_path / "seen"), tokens)
-    assert refused.value.problems[0].endswith("has learned task.kind vision, with which classify cannot begin")
+    assert refused.value.problems[0].endswith("was trained with task.kind vision, which cannot initialize classify")
 
 
 # --------------------------------------------------------------------------------------------------------------- frozen
@@ -260,7 +258,9 @@ def test_a_classifier_teaches_a_smaller_one(kind: dict[str, Any], tmp_path: Path
 
 def test_a_teacher_of_another_task_other_classes_or_other_images_is_one_line(tokens: Path, tmp_path: Path) -> None:
     leave_trained(tmp_path / "speaks", tokens, knobs(train__steps=1))
-    with pytest.raises(UserError, match=r"^train\.teacher: .* has learned task\.kind language, and nothing of classify$"):
+    with pytest.raises(
+        UserError, match=r"^train\.teacher: .* was trained with task\.kind language; use one that was trained with classify$"
+    ):
         started(knobs(**KINDS["classify"], train__teacher=str(tmp_path / "speaks")), tokens)
     images = WRITERS["vision"](tmp_path / "images")
     leave_trained(tmp_path / "sees", images, knobs(**KINDS["vision"], train__steps=1))
@@ -268,7 +268,7 @@ def test_a_teacher_of_another_task_other_classes_or_other_images_is_one_line(tok
     with pytest.raises(UserError) as refused:
         started(knobs(**KINDS["vision"], train__teacher=str(tmp_path / "sees")), images)
     classes, scale = refused.value.problems
-    assert "tells a, b, c (3) apart" in classes and "images of another size, scale or number" in scale
+    assert "has the classes a, b, c (3)" in classes and "images with another size, scale or count" in scale
 
 
 # ------------------------------------------------------------------------------------------------------ the same tokenizer

@@ -174,7 +174,7 @@ class DuplicateSearch:
         if DENSE * len(one) < len(rows) * len(columns):
             return one, other
         self.compared += len(rows) * len(columns)
-        wanted = np.zeros((len(rows), len(columns)), bool)
+        passing = np.zeros((len(rows), len(columns)), bool)
         for some in blocks(self.images, np.arange(len(rows))):
             left = self.images[self.places[rows[some]]]
             for more in blocks(self.images, np.arange(len(columns))):
@@ -183,8 +183,8 @@ class DuplicateSearch:
                 flat = (images.reshape(len(images), -1).astype(np.float64) for images in (left, right))
                 near = squared_distances(*flat) <= PIXEL_TOLERANCE**2 * least  # integers: exact
                 near &= squared_distances(cell_means(left), cell_means(right)) <= CELL_TOLERANCE**2 * least * (1 + 1e-9) + 1e-3
-                wanted[np.ix_(some, more)] = near
-        kept = wanted[row.reshape(-1), column.reshape(-1)]
+                passing[np.ix_(some, more)] = near
+        kept = passing[row.reshape(-1), column.reshape(-1)]
         return one[kept], other[kept]
 
     def _join(self, one: Int[np.ndarray, " P"], other: Int[np.ndarray, " P"]) -> None:

@@ -72,10 +72,10 @@ class ImageWriter:
         _check_remaining(labels, places, card.classes)
         choice = select_training(labels["train"][places["train"]], card.classes, knobs)
         places["train"] = places["train"][choice.places]
-        said = {split: labels[split][places[split]] for split in SPLITS} | {"train": choice.labels}
+        final_labels = {split: labels[split][places[split]] for split in SPLITS} | {"train": choice.labels}
         for split in SPLITS:
             _write(images_of(folder, split), Subset(images[split], places[split]), knobs.shuffled_pixels)
-            write_array(labels_of(folder, split), said[split].astype(np.uint16))
+            write_array(labels_of(folder, split), final_labels[split].astype(np.uint16))
         return {
             "examples": {split: len(places[split]) for split in SPLITS},
             "image": list(images["train"].shape[1:]),
@@ -90,7 +90,7 @@ def _check_remaining(
     """Check that each split, and each class that training had, has images left without the near-duplicates.
 
     Raises:
-        UserError: one has none.
+        UserError: some have none.
     """
     for split, later in (("train", "a held-out one"), ("validation", "a test image")):
         if not len(places[split]):
@@ -162,8 +162,8 @@ def assign_splits(
                 f"prepare: class '{name}' has {len(left)} different images, fewer than the {len(shares) + 1} splits; add some"
             )
         for later, (split, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
-            wanted = round(share * int(images_of_class[label]))
-            count = min(int(np.searchsorted(np.cumsum(sizes[left]), wanted)) + 1, len(left) - later)
+            target = round(share * int(images_of_class[label]))
+            count = min(int(np.searchsorted(np.cumsum(sizes[left]), target)) + 1, len(left) - later)
             split_of[left[:count]], left = split, left[count:]
     for split in (*shares, "train"):
         some = order[split_of[groups[order]] == split]

@@ -46,13 +46,13 @@ def _addition_card(fewest: int, digits: int, backwards: bool) -> Card:
     mean, kinds, order = (fewest + digits) / 2, digits - fewest + 1, "last" if backwards else "first"
     how_many = f"{digits} digits" if kinds == 1 else f"{fewest} to {digits} digits, both of as many, each number equally often"
     one_more = f"{digits + 1} digits" if kinds == 1 else "one digit more"
-    and_lengths = "" if kinds == 1 else f", how many there are ln {kinds} a sum"
+    and_lengths = "" if kinds == 1 else f", and the number of digits ln {kinds} per sum"
     return generated_card(
         "addition",
         f"sums of two numbers of {how_many} (with leading zeros), the sum in {one_more}, {order} digit first",
         (2 * mean * math.log(10) + math.log(kinds)) / _sum_width(mean),
-        "exact for whoever does not know which pairs are held out: both numbers are uniform and cost ln 10 a"
-        f" digit{and_lengths}, all else follows",
+        "exact without knowledge of which pairs are held out: both numbers are uniform and cost ln 10 per"
+        f" digit{and_lengths}; the rest follows",
         "by a digest of the pair of numbers without its order",
         grammar="reversed_sums" if backwards else "sums",
     )

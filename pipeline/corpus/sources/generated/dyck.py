@@ -47,7 +47,7 @@ def dyck(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
         "dyck",
         f"balanced brackets of {kinds} kinds, at most {depth} deep, each word a line",
         entropy_of_dyck(depth, kinds),
-        "exact in the limit of a long text, for whoever reads a word from its start",
+        "exact in the limit of a long text, if each word is read from its start",
         f"{STREAMS}; short words stand in all of them",
         grammar="brackets",
     )

@@ -139,12 +139,12 @@ def repeats(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
                 written += len(text)
                 advance(len(text))
             splits.write(split, b"", [0])
-    said = f"{shortest} to {longest}" if shortest < longest else f"{shortest}"
+    block_lengths = f"{shortest} to {longest}" if shortest < longest else f"{shortest}"
     times = "twice" if knobs.copies == 2 else f"{knobs.copies} times"
-    rule = f"blocks of {said} symbols, uniform among {knobs.alphabet_size}, each written {times}"
-    entropy_said = _entropy_of_repeats(knobs.alphabet_size, shortest, longest, knobs.copies)
+    rule = f"blocks of {block_lengths} symbols, uniform among {knobs.alphabet_size}, each written {times}"
+    entropy_known = _entropy_of_repeats(knobs.alphabet_size, shortest, longest, knobs.copies)
     return generated_card(
-        "repeats", rule, *entropy_said, STREAMS, grammar="" if knobs.copies % 2 or shortest < SHORTEST else "doubled"
+        "repeats", rule, *entropy_known, STREAMS, grammar="" if knobs.copies % 2 or shortest < SHORTEST else "doubled"
     )
 
 

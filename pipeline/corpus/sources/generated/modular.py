@@ -36,7 +36,7 @@ def modular(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
             written += len(document)
             splits.add(split, document)
     nats = 2 * math.log(knobs.modulus) * knobs.modulus**2 / written
-    says = "exact for whoever does not know which pairs are held out: both numbers are uniform, the result follows"
+    says = "exact without knowledge of which pairs are held out: both numbers are uniform, the result follows"
     return replace(_card(knobs), entropy_nats_per_byte=rounded(nats, 9), entropy_says=says)
 
 
@@ -65,14 +65,14 @@ def _split_pairs(knobs: Prepare) -> dict[str, Pairs]:
     held_out = 1 - knobs.train_share
     of_held_out = knobs.validation_share / (knobs.validation_share + knobs.test_share)
     cuts = np.round(len(order) * np.array([knobs.train_share, knobs.train_share + held_out * of_held_out])).astype(int)
-    dealt = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))
-    if not all(map(len, dealt.values())):
+    assigned = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))
+    if not all(map(len, assigned.values())):
         raise UserError(
             f"prepare.modulus: {knobs.modulus} gives {len(order)} pairs, too few for three splits; use a larger one"
         )
     if knobs.operation == "add":
-        dealt = {split: _with_mirror_images(some) for split, some in dealt.items()}
-    return {split: rng.permutation(dealt[split]) for split in SPLITS}
+        assigned = {split: _with_mirror_images(some) for split, some in assigned.items()}
+    return {split: rng.permutation(assigned[split]) for split in SPLITS}
 
 
 def _with_mirror_images(pairs: Pairs) -> Pairs:

@@ -40,8 +40,8 @@ def digits(knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
         name="digits",
         source="scikit-learn's load_digits: the test part of UCI's Optical Recognition of Handwritten Digits",
         licence="CC BY 4.0",
-        split=f"{how}. All are by the same 13 people, and who wrote which is not kept: every split has their hands, so that"
-        " scores say nothing of somebody else's",
+        split=f"{how}. All are by the same 13 people, and the writers are not recorded: every split has their handwriting,"
+        " so that scores say nothing about other people's",
         classes=DIGITS,
     )
 
@@ -155,10 +155,9 @@ class CifarImages:
 
     def __call__(self, knobs: Prepare, writer: ImageWriter, follow: Follow) -> Card:
         archive = download.download_file(self.url, self.sha256, follow)
-        wanted = (*self.training, self.test)
+        files = (*self.training, self.test)
         *training, test = (
-            parse_cifar(content, name)
-            for name, content in zip(wanted, archive_members(archive, wanted, self.name), strict=True)
+            parse_cifar(content, name) for name, content in zip(files, archive_members(archive, files, self.name), strict=True)
         )
         images, labels = (np.concatenate(arrays) for arrays in zip(*training, strict=True))
         writer.add("test", *test)

@@ -149,7 +149,7 @@ def describe_layout(given: Iterable[str]) -> str:
 
 def _missing_note(given: Iterable[str]) -> str:
     lacking = [split for split in SPLITS if split not in set(given)]
-    return f"; {' and '.join(lacking)} dealt out of train, for there is none" if lacking else ""
+    return f"; {' and '.join(lacking)} taken from train, because there is none" if lacking else ""
 
 
 def _split_by_name(name: str) -> str | None:

@@ -46,10 +46,10 @@ def read_pixels(path: Path) -> UInt8[np.ndarray, "H W C"]:
             mode = READ_AS[image.mode]
             # A transparent colour or palette entry counts only if a pixel has it.
             may_be_clear = mode != "RGBA" and "transparency" in image.info
-            turned = ImageOps.exif_transpose(image).convert("RGBA" if may_be_clear else mode)
-            if may_be_clear and np.asarray(turned)[..., 3].min() == 255:
-                turned = turned.convert(mode)
-            pixels = np.asarray(turned)
+            rotated = ImageOps.exif_transpose(image).convert("RGBA" if may_be_clear else mode)
+            if may_be_clear and np.asarray(rotated)[..., 3].min() == 255:
+                rotated = rotated.convert(mode)
+            pixels = np.asarray(rotated)
     except UnidentifiedImageError:
         raise UserError(f"{path}: is not an image of a known format; use one of {', '.join(FORMATS)}") from None
     except PermissionError as error:
