@@ -264,9 +264,9 @@ LIES: dict[str, tuple[str, Callable[[], None], str]] = {
     "no ends": ("data/raw/train.ends.npy", save(ENDS, np.array([], np.int64)), "does not divide"),
     "ends of another type": ("data/raw/train.ends.npy", save(ENDS, np.array([20.0, SIZE])), "holds float64 in 1 dimension"),
     "ends of another byte order": ("data/raw/train.ends.npy", save(ENDS, np.array([SIZE], ">i8")), "holds >i8 in 1 dimension"),
-    "objects": ("data/raw/train.ends.npy", save(ENDS, np.array([20, None])), "no array"),
-    "an archive": ("data/raw/train.ends.npy", lambda: np.savez(ENDS.open("wb"), a=np.zeros(3)), "no array"),
-    "an empty file": ("data/raw/train.ends.npy", lambda: ENDS.write_bytes(b""), "no array"),
+    "objects": ("data/raw/train.ends.npy", save(ENDS, np.array([20, None])), "not an array"),
+    "an archive": ("data/raw/train.ends.npy", lambda: np.savez(ENDS.open("wb"), a=np.zeros(3)), "not an array"),
+    "an empty file": ("data/raw/train.ends.npy", lambda: ENDS.write_bytes(b""), "not an array"),
     "ids of another type": ("data/tokens/train.npy", save(IDS, np.zeros(99, np.int64)), "holds int64"),
     "ids in rows": ("data/tokens/train.npy", save(IDS, np.zeros((9, 9), np.uint16)), "holds uint16 in 2 dimensions"),
     "an id beyond the vocabulary": ("data/tokens/train.npy", save(IDS, np.full(99, 16, np.uint16)), "holds 16, and there"),
@@ -353,7 +353,7 @@ def test_however_something_is_written_a_full_device_has_its_number_and_the_file_
 @pytest.mark.parametrize(("number", "says"), [
     (errno.ENOSPC, r"^data/raw/train\.txt: No space left on device; [0-9,]+ bytes are free on the disk of /"),
     (errno.EDQUOT, r"^data/raw/train\.txt: Disk quota exceeded; [0-9,]+ bytes are free"),
-    (errno.EFBIG, r"^data/raw/train\.txt: File too large; a limit on the size of files forbids it"),
+    (errno.EFBIG, r"^data/raw/train\.txt: File too large; it exceeds the limit on file sizes"),
     (errno.EIO, r"^data/raw/train\.txt: Input/output error$"),
 ])  # fmt: skip
 def test_the_line_says_what_is_wanted(number: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -395,7 +395,7 @@ def test_a_folder_is_whole_whenever_the_process_that_fills_it_is_killed(number: 
     program = f"""
 import os, shutil
 from pathlib import Path
-from pipeline.corpus.store.text import whole
+from pipeline.corpus.store.text import replace_folder
 left = {number}
 def counted(does):
     def one(*words, **more):
@@ -405,7 +405,7 @@ def counted(does):
             os._exit(9)
         return does(*words, **more)
     return one
-with whole(Path("raw")) as new:
+with replace_folder(Path("raw")) as new:
     (new / "file").write_text("new")
     Path.replace, shutil.rmtree = counted(Path.replace), counted(shutil.rmtree)
 """

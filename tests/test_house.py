@@ -176,7 +176,9 @@ BREACHES = [
     (
         "files_are_opened_by_artifacts",
         replaced(
-            "pipeline/corpus/store/text.py", "with opened(text_of(folder, split))", 'with text_of(folder, split).open("rb")'
+            "pipeline/corpus/store/text.py",
+            "with open_verified(text_of(folder, split))",
+            'with text_of(folder, split).open("rb")',
         ),
         "pipeline.corpus.store.text",
     ),

@@ -1,9 +1,9 @@
 """A JSON schema of params.yaml, by which editors complete names and mark mistakes.
 
-    python -m pipeline.params.json_schema    # writes params.schema.json anew, after a knob, a range or a comment changed
+    python -m pipeline.params.json_schema    # writes params.schema.json, after a change of a knob, range or comment
 
 Types, ranges and names come from the sections, descriptions from the comments in params.yaml. Rules that relate several knobs
-(heads divide width) cannot be said in a schema of this kind; `rally check-params` checks these too.
+(heads divide width) are not in it; `rally check-params` checks these too.
 """
 
 from __future__ import annotations
