@@ -225,7 +225,7 @@ def test_a_data_set_without_an_entry_is_named_and_the_others_are_listed(
     catalogue = read_yaml(data_catalogue.CATALOGUE)
     del catalogue["vision"]["mnist"], catalogue["vision"]["cifar10"]["split"]
     (tmp_path / "pipeline/lab").mkdir(parents=True)
-    monkeypatch.setattr(data_catalogue, "ROOMS", tmp_path / "pipeline")
+    monkeypatch.setattr(data_catalogue, "PIPELINE", tmp_path / "pipeline")
     monkeypatch.setattr(data_catalogue, "CATALOGUE", tmp_path / "pipeline/lab/catalogue.yaml")
     data_catalogue.CATALOGUE.write_text(yaml.safe_dump(catalogue), encoding="utf-8")
     lines = list(listing())
