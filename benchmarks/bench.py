@@ -19,13 +19,13 @@ import yaml
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import cache_folder, meta_of
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.studies.entries import read_all
+from pipeline.lab.studies.entries import read_entries
 from pipeline.params.parse import parse
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).parent.parent
-ANCHOR = dict(read_all(TOP / "studies")["nanogpt-cpu"].set)
+ANCHOR = dict(read_entries(TOP / "studies")["nanogpt-cpu"].set)
 TINY_SHAKESPEARE = {"prepare.dataset": "tinyshakespeare", "tokenize.kind": "char"}
 SILENT = {"runtime.progress": "none", "runtime.checkpoint_seconds": 1e9, "train.validation_points": 0, "train.log_points": 20}
 

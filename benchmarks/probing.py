@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.bench import Lab, Took, machine, table, timed
 from pipeline.artifacts.paths import MODEL
-from pipeline.lab.dvc.overrides import values_of
+from pipeline.lab.dvc.overrides import override_values
 
 PEAK = """
 import resource, runpy, sys
@@ -39,8 +39,9 @@ def by_reading(lab: Lab) -> list[tuple[object, ...]]:
     """CPU seconds of each reading over all snapshots; what several share has a row of its own."""
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.inference.trained import open_snapshots
-    from pipeline.probes.passes.forward_backward import backward, forward
-    from pipeline.probes.passes.generate import written
+    from pipeline.probes.passes.backward import backward
+    from pipeline.probes.passes.forward import forward
+    from pipeline.probes.passes.samples import sampled_ids
     from pipeline.probes.table import PROBES
 
     spent, knobs = Counter[str](), lab.params.probe
@@ -52,13 +53,13 @@ def by_reading(lab: Lab) -> list[tuple[object, ...]]:
         return found
 
     with contextlib.chdir(lab.folder):
-        subjects = open_snapshots(MODEL.parent, Runtime(lab.params.runtime), sequences=knobs.sequences, toy=knobs.toy_text)
+        subjects = open_snapshots(MODEL.parent, Runtime(lab.params.runtime), sequences=knobs.sequences, toy_text=knobs.toy_text)
         while subject := asked("opening snapshots", lambda some: next(some, None), subjects):
-            for name, work in {"forward pass": forward, "backward pass": backward, "sampling text": written}.items():
+            for name, work in {"forward pass": forward, "backward pass": backward, "sampling text": sampled_ids}.items():
                 asked(name, work, subject)
             for name, probe in PROBES.items():
                 asked(name, probe.read, subject)
-            subject.kept.clear()
+            subject.cache.clear()
     return [(name, f"{seconds:.2f}") for name, seconds in spent.most_common() if seconds >= 0.005]
 
 
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("-S", dest="turned", action="append", default=[], metavar="KNOB")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        lab = Lab((asked.lab or Path(folder)).resolve(), values_of(asked.turned))
+        lab = Lab((asked.lab or Path(folder)).resolve(), override_values(asked.turned))
         for stage in ("prepare", "tokenize"):
             lab.run(stage)
         (train, train_peak), (probe, probe_peak) = measured(lab, "train"), measured(lab, "probe")

@@ -31,7 +31,7 @@ from benchmarks.bench import ANCHOR, SILENT, TINY_SHAKESPEARE, TOP, Lab, machine
 from pipeline.artifacts.paths import MODEL
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import open_model
-from pipeline.lab.studies.entries import read_all
+from pipeline.lab.studies.entries import read_entries
 
 DATA: dict[str, dict[str, Any]] = {
     "tinyshakespeare": TINY_SHAKESPEARE,
@@ -96,7 +96,7 @@ class Round(NamedTuple):
 def race(asked: argparse.Namespace, folder: Path) -> list[Round]:
     """All rounds; each is printed as it ends."""
     common = DATA[asked.data] | SILENT | {"runtime.threads": asked.threads}
-    recipes = {name: dict(entry.set) | common for name, entry in read_all(TOP / "studies").items() if name in RECIPES}
+    recipes = {name: dict(entry.set) | common for name, entry in read_entries(TOP / "studies").items() if name in RECIPES}
     data = Lab(folder / "data", common)
     data.run("prepare")
     data.run("tokenize")

@@ -22,9 +22,9 @@ import torch
 
 from benchmarks.bench import ANCHOR, TOP, machine, table
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.evaluation.samples import stream
-from pipeline.inference.trained import Subject
-from pipeline.lab.export.transformers_text import placed, write
+from pipeline.inference.generate import stream
+from pipeline.inference.trained import TrainedModel
+from pipeline.lab.export.transformers_text import stock_architecture, write
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.parse import parse
 from pipeline.params.schema import Params
@@ -36,8 +36,8 @@ PROMPT = "ROMEO:"
 OURS = "KV cache of Rally"
 
 
-def writer(tokens: int) -> Subject:
-    """The network that generates, over bytes."""
+def writer(tokens: int) -> TrainedModel:
+    """The network to write with, over bytes."""
     knobs = ANCHOR | {"model.context_length": tokens + len(PROMPT), "runtime.threads": 1, "runtime.device": "cpu"}
     params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), knobs))
     task, tokenizer = LanguageModelling(Path(), params.model, Shape(256)), ByteTokenizer(has_end=False)
@@ -45,15 +45,15 @@ def writer(tokens: int) -> Subject:
     with torch.no_grad():
         for weight in model.parameters():  # far from what it began with, so that a token has one likeliest successor
             weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)), alpha=0.1)
-    return Subject(model, task, tokenizer, Runtime(params.runtime), step=0)
+    return TrainedModel(model, task, tokenizer, Runtime(params.runtime), step=0)
 
 
-def with_our_cache(subject: Subject, tokens: int) -> bytes:
+def with_our_cache(subject: TrainedModel, tokens: int) -> bytes:
     written = stream(subject, PROMPT, tokens=tokens, temperature=0, top_k=0, top_p=1.0, seed=1)
     return "".join(written).encode()
 
 
-def uncached(subject: Subject, tokens: int) -> bytes:
+def uncached(subject: TrainedModel, tokens: int) -> bytes:
     ids = torch.tensor([list(PROMPT.encode())])
     with torch.inference_mode():
         for _ in range(tokens):
@@ -61,15 +61,15 @@ def uncached(subject: Subject, tokens: int) -> bytes:
     return bytes(ids[0, len(PROMPT) :].tolist()).decode(errors="replace").encode()
 
 
-def of_transformers(subject: Subject) -> Callable[[Subject, int], bytes]:
+def of_transformers(subject: TrainedModel) -> Callable[[TrainedModel, int], bytes]:
     from transformers import AutoModelForCausalLM
 
     assert isinstance(subject.task, LanguageModelling)
     with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder), subject, *placed(subject.task.model))
+        write(Path(folder), subject, *stock_architecture(subject.task.model))
         theirs: Any = AutoModelForCausalLM.from_pretrained(folder)  # from_pretrained has put it into its evaluation mode
 
-    def generate(_: Subject, tokens: int) -> bytes:
+    def generate(_: TrainedModel, tokens: int) -> bytes:
         ids = torch.tensor([list(PROMPT.encode())])
         with torch.inference_mode():
             written = theirs.generate(ids, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, pad_token_id=0)

@@ -32,7 +32,7 @@ def main() -> None:
         paths.MODEL.parent,
         Runtime(params.runtime),
         sequences=knobs.sequences,
-        toy=knobs.toy_text,
+        toy_text=knobs.toy_text,
         sharpness_iterations=knobs.sharpness_iterations,
     )
     sizes = [file.stat().st_size for file in paths.SNAPSHOTS.glob("*.safetensors")]

@@ -15,7 +15,7 @@ from subjects import runtime
 from pipeline.artifacts.paths import SPLITS, ends_of, images_of, labels_of, text_of, tokens_of
 from pipeline.artifacts.reading import input_sha256
 from pipeline.artifacts.writing import write_json
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.networks.weights import save_weights
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
@@ -59,7 +59,7 @@ def leave_images(raw: Path, missing: tuple[int, ...] = ()) -> Path:
     return raw
 
 
-def classifier(folder: Path, kind: str, **changes: Any) -> Subject:
+def classifier(folder: Path, kind: str, **changes: Any) -> TrainedModel:
     """A network with every weight drawn at random, over data/raw and data/tokens of its kind, which are left in the folder."""
     raw, tokens = folder / "data/raw", folder / "data/tokens"
     tokens.mkdir(parents=True)
@@ -90,10 +90,10 @@ def classifier(folder: Path, kind: str, **changes: Any) -> Subject:
     with torch.no_grad():
         for weight in network.parameters():
             weight.copy_(torch.randn(weight.shape, generator=generator) * 0.3)
-    return Subject(network, task, tokenizer, runtime(), step=7, sequences=4)
+    return TrainedModel(network, task, tokenizer, runtime(), step=7, sequences=4)
 
 
-def leave_classifier(folder: Path, made: Subject, kind: str) -> None:
+def leave_classifier(folder: Path, made: TrainedModel, kind: str) -> None:
     """models/trained as train leaves it."""
     sha256 = save_weights(made.model, folder / "models/trained/model.safetensors")
     about = {"task": kind, "model": made.task.model.model_dump(), "tokenizer": input_sha256(folder / "data/tokens")}

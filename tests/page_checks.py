@@ -15,8 +15,8 @@ from pages import TOP, UNREADABLE, Page
 from typer.main import get_command
 
 from pipeline.lab.cli import app
-from pipeline.lab.dvc.overrides import check, expand, hydra_text
-from pipeline.lab.studies.recipes import Entry, read_all
+from pipeline.lab.dvc.overrides import check_overrides, expand_grid, hydra_text
+from pipeline.lab.studies.entries import Entry, read_entries
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections
 from pipeline.params.names import suggest
@@ -133,7 +133,7 @@ def _refused_by_rally(words: list[str]) -> str:
 
 @functools.cache
 def _studies() -> dict[str, Entry]:
-    return read_all(TOP / "studies")
+    return read_entries(TOP / "studies")
 
 
 def _refused_by_dvc(words: list[str]) -> str:
@@ -246,7 +246,7 @@ def _refused(overrides: tuple[str, ...]) -> tuple[str, ...]:
         f"{knob}: there is no such knob" for knob, value in pairs if _stands_for(value) and knob not in knob_names(Params)
     ]
     try:
-        check(expand([f"{knob}={value}" for knob, value in pairs if not _stands_for(value)]), _params())
+        check_overrides(expand_grid([f"{knob}={value}" for knob, value in pairs if not _stands_for(value)]), _params())
     except UserError as error:
         return (*unknown, *error.problems)
     return tuple(unknown)

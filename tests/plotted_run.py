@@ -30,7 +30,7 @@ from pipeline.readings import Axis, Reading, finite, save
 TOY = "the cat sat on the mat; the cat sat"
 SAMPLES_TEXT = """# Samples
 
-Written by the model after step 1,000, with seed 1; each begins with its prompt.
+Generated after step 1,000, with seed 1; each begins with its prompt.
 
 ## `ROMEO:`
 

@@ -14,7 +14,7 @@ from pipeline.artifacts.paths import SPLITS, labels_of, meta_of
 from pipeline.artifacts.reading import input_sha256, read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.networks.weights import save_weights
 from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
@@ -51,7 +51,7 @@ def runtime() -> Runtime:
     return Runtime(knobs().runtime)
 
 
-def subject(folder: Path, tokenizer: Tokenizer | None = None, text: str = TEXT * 8, **changes: Any) -> Subject:
+def subject(folder: Path, tokenizer: Tokenizer | None = None, text: str = TEXT * 8, **changes: Any) -> TrainedModel:
     """A model whose every weight is drawn at random, over a text's characters."""
     tokenizer = tokenizer or CharTokenizer.learn([text], 0, has_end=True)
     leave_data(folder, tokenizer, text)
@@ -61,7 +61,7 @@ def subject(folder: Path, tokenizer: Tokenizer | None = None, text: str = TEXT *
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(torch.randn(weight.shape, generator=generator) * 0.3)
-    return Subject(model, task, tokenizer, runtime(), step=7, sequences=4, toy="the cat sat")
+    return TrainedModel(model, task, tokenizer, runtime(), step=7, sequences=4, toy_text="the cat sat")
 
 
 # What a classifier and what looks at images are tried on: of three classes, one of them rare, so that weights of classes tell.
@@ -103,7 +103,7 @@ def leave_images(folder: Path) -> Path:
     return folder
 
 
-def small_subject(folder: Path, **changes: Any) -> Subject:
+def small_subject(folder: Path, **changes: Any) -> TrainedModel:
     """A model of any kind of task, every weight drawn at random, over little data of that kind, with what it followed."""
     dataset = {"task__kind": "language", "prepare__dataset": "shakespeare"} | OF_KIND.get(str(changes.get("task__kind")), {})
     params, tokens = knobs(**(dataset | changes)), folder / "data/tokens"
@@ -126,10 +126,10 @@ def small_subject(folder: Path, **changes: Any) -> Subject:
         for name, weight in model.named_parameters():
             drawn = torch.randn(weight.shape, generator=generator) * 0.3
             weight.copy_(1 + drawn.abs() if name.endswith("variance") else drawn)
-    return Subject(model, task, tokenizer, runtime(), step=7, sequences=4, toy="the cat sat", training_task=followed)
+    return TrainedModel(model, task, tokenizer, runtime(), step=7, sequences=4, toy_text="the cat sat", training_task=followed)
 
 
-def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None = None, text: str = TEXT * 8) -> Subject:
+def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None = None, text: str = TEXT * 8) -> TrainedModel:
     """A model that says for certain which token follows: those listed, and after all others the token 0."""
     plain = {"model__norm": "none", "model__position": "none", "model__init": "zero_output", "model__width": 512}
     made = subject(folder, tokenizer or ByteTokenizer(has_end=True), text, **plain)
@@ -144,7 +144,7 @@ def machine(folder: Path, follows: dict[int, int], tokenizer: Tokenizer | None =
     return made
 
 
-def leave_model(folder: Path, made: Subject, steps: tuple[int, ...] = (0, 3, 7)) -> Path:
+def leave_model(folder: Path, made: TrainedModel, steps: tuple[int, ...] = (0, 3, 7)) -> Path:
     """models/trained as train leaves it: the subject as the last of some snapshots, those before it smaller in every weight."""
     listed, task, tokens = [], made.task, folder / "data/tokens"
     assert isinstance(task, LanguageModelling | Classification | Vision)

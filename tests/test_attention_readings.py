@@ -13,7 +13,7 @@ import torch
 from subjects import subject
 from torch import Tensor
 
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.networks.attention import ATTENTIONS
 from pipeline.probes.attention.entropy import attention_entropy
 from pipeline.probes.attention.induction import induction, previous_token, repeated
@@ -31,7 +31,7 @@ def numbers(reading: Reading | None) -> dict[str, float]:
     return {str(name): line[0] for name, line in zip(reading.axes[0].ticks, reading.values, strict=True)}
 
 
-def by_hand(made: Subject, ids: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def by_hand(made: TrainedModel, ids: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """(scores, probabilities) [B, T, T] of each head of a network without positions and norms."""
     found, x = {}, made.model.embedding(ids)
     future = torch.ones(ids.shape[1], ids.shape[1]).triu(1).bool()

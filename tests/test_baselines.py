@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts.writing import write_json
-from pipeline.evaluation.baselines import HELD_OUT, Score, baselines, by_compression, by_counting, entropy
+from pipeline.evaluation.baselines import HELD_OUT, Score, baselines, entropy, ngram_scores, xz_score
 from pipeline.evaluation.ngrams import predictions
 from pipeline.params.errors import UserError
 
@@ -179,11 +179,11 @@ def test_baselines_are_scored_on_both_held_out_splits(data: Path) -> None:
 def test_of_the_longer_n_grams_the_best_on_validation_stands_for_all(data: Path) -> None:
     longest = {}
     for order in (3, 4, 5, 6):
-        longest[order] = [score for score in by_counting(order, data / "tokens") if score.name.endswith("-gram")]
+        longest[order] = [score for score in ngram_scores(order, data / "tokens") if score.name.endswith("-gram")]
     best = longest[6][0]
     assert all(best.nats <= scores[0].nats for scores in longest.values())
     assert [score.split for score in longest[6]] == ["validation", "test"]
-    assert list(by_counting(2, data / "tokens"))[-1].name == "bigram"
+    assert list(ngram_scores(2, data / "tokens"))[-1].name == "bigram"
 
 
 def test_a_second_time_the_scores_come_from_the_cache_and_are_the_same(data: Path) -> None:
@@ -221,12 +221,12 @@ def test_xz_may_use_the_training_text_when_that_helps(tmp_path: Path) -> None:
     alone = len(lzma.compress(held_out, preset=9)) * 8 / len(held_out)
     (tmp_path / "test.txt").write_bytes(held_out)
     (tmp_path / "train.txt").write_bytes(held_out)
-    same = by_compression(tmp_path, "test")
+    same = xz_score(tmp_path, "test")
     assert same.bits_per_byte < 0.1 * alone
     assert same.note == "after the training text"
     (tmp_path / "train.txt").write_bytes(np.random.default_rng(1).bytes(20_000))  # nothing to learn from but bad habits
     (tmp_path / "test.txt").write_bytes(b"a" * 3000)
-    other = by_compression(tmp_path, "test")
+    other = xz_score(tmp_path, "test")
     assert other.bits_per_byte < 0.25
     assert other.note == "alone"
     assert other.loss is None
@@ -236,7 +236,7 @@ def test_xz_of_a_large_text_reads_as_much_of_it_as_it_says(tmp_path: Path, monke
     monkeypatch.setattr("pipeline.evaluation.baselines.COMPRESSED", 1000)
     (tmp_path / "train.txt").write_bytes(b"x" * 5000 + b"abc" * 300)
     (tmp_path / "test.txt").write_bytes(b"abc" * 333 + b"!" + np.random.default_rng(1).bytes(5000))
-    found = by_compression(tmp_path, "test")
+    found = xz_score(tmp_path, "test")
     assert found.bytes == 1000
     assert found.bits_per_byte < 1
     assert found.note.endswith(", 1,000 bytes of each at most")

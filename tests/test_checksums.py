@@ -116,8 +116,10 @@ READERS: dict[str, Callable[[], Any]] = {
     "models/trained/model.json": lambda: open_model(MODELS, runtime()),
     "models/trained/model.safetensors": lambda: open_model(MODELS, runtime()),
     "models/trained/good/model.json": lambda: open_pretrained(paths.GOOD),
-    "models/trained/snapshots/snapshots.json": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
-    "models/trained/snapshots/step-000000000.safetensors": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy="")),
+    "models/trained/snapshots/snapshots.json": lambda: next(open_snapshots(MODELS, runtime(), sequences=1, toy_text="")),
+    "models/trained/snapshots/step-000000000.safetensors": lambda: next(
+        open_snapshots(MODELS, runtime(), sequences=1, toy_text="")
+    ),
     "metrics/train.csv": lambda: read_curve(paths.TRAIN_CURVE),
     "metrics/validation.csv": lambda: read_curve(paths.VALIDATION_CURVE),
     "metrics/train.json": lambda: read_json(paths.TRAIN_METRICS),

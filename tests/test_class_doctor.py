@@ -1,4 +1,4 @@
-"""The doctor over whole small runs that tell classes, from images to diagnosis: healthy ones, and such as were spoilt."""
+"""The doctor on small image classifiers, through all stages from images to diagnosis: healthy ones, and spoilt ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DIGITS = {
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Every stage up to the diagnosis, which it gives, with some knobs turned."""
+    """Runs every stage up to the diagnosis, with some knobs overridden; returns the diagnosis."""
 
     def through(**turned: Any) -> dict[str, Any]:
         for folder in ("data/own", "data/none"):
@@ -59,11 +59,11 @@ def test_a_healthy_run_over_images_is_healthy(network: str, run: Any) -> None:
 
 SPOILT: dict[str, tuple[dict[str, Any], set[str], str]] = {
     "thirty times the learning rate": ({"train__lr": 0.9}, {"unstable", "diverged"}, "learning rate too high"),
-    "labels drawn anew": ({"prepare__label_noise": 1.0}, {"learns nothing"}, "labels do not fit"),
+    "random labels": ({"prepare__label_noise": 1.0}, {"learns nothing"}, "wrong labels"),
     "deep, without residuals": (
         {"model__depth": 16, "model__residual": "none", "model__downsample": "none", "train__steps": 100},
-        {"worse than a straight line", "says one class", "learns nothing"},
-        "no residuals",
+        {"worse than a linear model", "predicts one class", "learns nothing"},
+        "no residual connections",
     ),
 }
 

@@ -72,14 +72,14 @@ def test_the_page_shows_every_mistake_and_all_that_was_counted(run: Run, knobs: 
         assert row.get("text", row["truth"]) in shown
     if run.mistakes["image"]:
         assert shown.count("an example of ") == len(told)
-    for word in ("macro F1", "calibration error", "Reliability on the test split", "Confusions on the test split", "Wilson"):
+    for word in ("macro F1", "calibration error", "Reliability diagram, test split", "Confusion matrix, test split", "Wilson"):
         assert word in shown
-    assert "bits a byte" not in shown.lower()
-    assert "nats a token" not in shown
+    assert "bits per byte" not in shown.lower()
+    assert "nats per token" not in shown
 
 
-def test_losses_are_told_by_example_and_the_accuracy_of_simpler_things_stands_beside(run: Run) -> None:
-    assert loss(run).y == "loss (nats an example)"
+def test_losses_are_per_example_and_shown_with_the_accuracy_of_baselines(run: Run) -> None:
+    assert loss(run).y == "loss (nats per example)"
     assert {"logistic", "majority"} == {name for name, _ in loss(run).levels}
     chart = classes.accuracy(run)
     assert chart.lines[0].y[-1] == run.validation["accuracy"][-1]
@@ -89,10 +89,15 @@ def test_losses_are_told_by_example_and_the_accuracy_of_simpler_things_stands_be
 @pytest.mark.parametrize(
     ("right", "words", "good"),
     [
-        (0.9, "90.0 % of unseen examples right (95 % interval: 87.0 … 93.0 %): 10.0 points more than logistic", True),
-        (0.82, "2.0 points more than logistic, the best of the simpler things beside it (80.0 %). So few examples", True),
-        (0.8, "as many as logistic", False),
-        (0.5, "30.0 points fewer than logistic", False),
+        (
+            0.9,
+            "90.0 % accuracy on the test split (95 % interval: 87.0 … 93.0 %): better than the logistic baseline (80.0 %)"
+            " by 10.0 points.",
+            True,
+        ),
+        (0.82, "better than the logistic baseline (80.0 %) by 2.0 points. The difference may be chance", True),
+        (0.8, "equal to the logistic baseline", False),
+        (0.5, "worse than the logistic baseline (80.0 %) by 30.0 points", False),
     ],
 )
 def test_the_headline_names_accuracy_beside_its_best_baseline_with_the_interval(
@@ -101,7 +106,7 @@ def test_the_headline_names_accuracy_beside_its_best_baseline_with_the_interval(
     told = headline(one(tmp_path, monkeypatch, **classified(("ham", "spam"), right)), knobs)
     assert words in told.verdict
     assert told.good is good
-    assert ("right, logistic", "80.0 %") in told.numbers
+    assert ("accuracy, logistic", "80.0 %") in told.numbers
 
 
 @pytest.mark.parametrize("network", ["cnn", "mlp", "transformer", "linear"])
@@ -126,7 +131,7 @@ def test_very_many_classes_are_a_map_and_few_are_a_table(
     run = read_run()
     many = page(run, knobs)
     assert ('class="confusion"' in few, 'class="confusion"' in many) == (True, False)
-    assert 'data-grid="confusions"' in many
+    assert 'data-grid="confusion-matrix"' in many
     assert png(class_pictures(run)["confusion"], 40)
 
 
@@ -151,7 +156,7 @@ def test_a_classifier_that_diverged_is_drawn_with_what_is_left(
     monkeypatch.chdir(tmp_path)
     run = read_run()
     assert "no score" in headline(run, knobs).verdict
-    assert "None to show" in page(run, knobs)
+    assert "sets how many are kept" in page(run, knobs)
     assert class_pictures(run).keys() == {"accuracy"}
 
 

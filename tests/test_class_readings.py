@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812 (its customary name)
 from subjects import CLASSES, EXAMPLES, IMAGE, small_subject
 from torch import Tensor, nn
 
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.networks.convolution import as_map
 from pipeline.probes.attention.entropy import attention_entropy
 from pipeline.probes.attention.logit import attention_logit
@@ -103,7 +103,7 @@ def test_running_means_and_frozen_weights_have_no_gradient_and_no_update(tmp_pat
     assert list(numbers(update_ratio(made))) == ["patches", "block 2", "head"] == list(numbers(gradient_norm(made)))
 
 
-def named(made: Subject) -> list[str]:
+def named(made: TrainedModel) -> list[str]:
     return [name for name, _ in made.model.named_parameters()]
 
 
@@ -203,7 +203,7 @@ def test_saliency_is_how_much_less_sure_a_little_more_light_makes_the_model(tmp_
         losses = -made.model(batch.inputs).log_softmax(dim=1)
     said, of_class = losses.argmin(dim=1), losses[torch.arange(EXAMPLES), batch.targets]
     wrong = [place for place in of_class.argsort(descending=True).tolist() if said[place] != labels[place]]
-    assert list(reading.axes[0].ticks) == [f"{CLASSES[labels[place]]} said {CLASSES[said[place]]}" for place in wrong[:6]]
+    assert list(reading.axes[0].ticks) == [f"{CLASSES[labels[place]]} as {CLASSES[said[place]]}" for place in wrong[:6]]
     worst = wrong[0]
     model = copy.deepcopy(made.model).double()
     image, slopes, little = batch.inputs[worst].double(), np.zeros(IMAGE[:2]), 1e-5
@@ -261,5 +261,5 @@ def test_what_is_read_once_is_read_of_the_last_snapshot(tmp_path: Path) -> None:
 
     made = small_subject(tmp_path, **VISION)
     once = {name for name, probe in PROBES.items() if not probe.whole_training}
-    assert not once & readings_of([replace(made, last=False)]).keys()
-    assert {"filters", "feature_maps", "embeddings"} <= readings_of([replace(made, last=False), made]).keys()
+    assert not once & readings_of([replace(made, is_last=False)]).keys()
+    assert {"filters", "feature_maps", "embeddings"} <= readings_of([replace(made, is_last=False), made]).keys()

@@ -19,8 +19,8 @@ from small import TOP, knobs
 from pipeline import evaluate
 from pipeline.artifacts.paths import EVALUATION, MISTAKES, SAMPLES, images_of, labels_of
 from pipeline.evaluation import mistakes, scores
-from pipeline.evaluation.class_metrics import Answers, ClassScore
-from pipeline.evaluation.class_scores import answers_of, class_standings, class_summary, examples_shared
+from pipeline.evaluation.class_metrics import ClassPredictions, ClassScore
+from pipeline.evaluation.class_scores import class_ranking, class_summary, examples_shared, predictions_of
 from pipeline.lab.chat import SamplingOptions, write
 from pipeline.params.errors import UserError
 
@@ -39,8 +39,8 @@ def test_every_example_is_scored_once_whatever_the_batch(
             logits = made.model(made.task.batch("test", np.array([row])).inputs).double()
             one_by_one.append(logits.log_softmax(-1)[0].numpy())
     monkeypatch.setattr(scores, "CELLS", cells)
-    found = answers_of(made, "test", done.append)
-    assert np.abs(found.said - np.array(one_by_one)).max() < 1e-4
+    found = predictions_of(made, "test", done.append)
+    assert np.abs(found.log_probabilities - np.array(one_by_one)).max() < 1e-4
     assert found.labels.tolist() == np.load(labels_of(tmp_path / "data/tokens", "test")).tolist()
     assert sum(done) == SIZES["test"]
 
@@ -48,8 +48,8 @@ def test_every_example_is_scored_once_whatever_the_batch(
 # ----------------------------------------------------------------------------------------------------------- mistakes
 
 
-def answers(shares: list[list[float]], labels: list[int]) -> Answers:
-    return Answers(np.log(np.array(shares)), np.array(labels))
+def answers(shares: list[list[float]], labels: list[int]) -> ClassPredictions:
+    return ClassPredictions(np.log(np.array(shares)), np.array(labels))
 
 
 TOLD = answers([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.55, 0.45], [0.99, 0.01]], [1, 1, 0, 0, 0])
@@ -57,9 +57,9 @@ TOLD = answers([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.55, 0.45], [0.99, 0.01]],
 
 def test_the_surest_of_the_wrong_come_first_then_the_least_sure_of_the_right() -> None:
     found = mistakes.worst(TOLD, 10)
-    assert [(one.number, one.wrong) for one in found] == [(0, True), (2, True), (3, False), (1, False), (4, False)]
-    assert (found[0].truth, found[0].said) == (1, 0)
-    assert (found[0].probability, found[0].of_truth) == pytest.approx((0.9, 0.1))
+    assert [(one.index, one.wrong) for one in found] == [(0, True), (2, True), (3, False), (1, False), (4, False)]
+    assert (found[0].true, found[0].predicted) == (1, 0)
+    assert (found[0].probability, found[0].of_true) == pytest.approx((0.9, 0.1))
     assert mistakes.worst(TOLD, 1) == found[:1]
     assert mistakes.worst(TOLD, 0) == []
 
@@ -67,21 +67,21 @@ def test_the_surest_of_the_wrong_come_first_then_the_least_sure_of_the_right() -
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_page_and_the_file_show_the_examples_themselves(tmp_path: Path, kind: str) -> None:
     made = classifier(tmp_path, kind)
-    raw, told = tmp_path / "data/raw", answers_of(made, "validation")
+    raw, told = tmp_path / "data/raw", predictions_of(made, "validation")
     worst = mistakes.worst(told, 7)
     page, content = mistakes.page(told, worst, NAMES, raw), mistakes.as_json(worst, NAMES, raw)
     assert page.count("\n### ") == len(content["mistakes"]) == 7
     assert "**" not in page
     for one, row in zip(worst, content["mistakes"], strict=True):
-        assert (row["truth"], row["said"]) == (NAMES[one.truth], NAMES[one.said])
+        assert (row["truth"], row["said"]) == (NAMES[one.true], NAMES[one.predicted])
         if kind == "vision":
-            image = np.load(images_of(raw, "validation"))[one.number]
+            image = np.load(images_of(raw, "validation"))[one.index]
             assert base64.b64decode(row["pixels"]) == image.tobytes()
             assert content["image"] == [6, 6, 1]
         else:
             assert row["text"] in (raw / "validation.txt").read_text(encoding="utf-8")
             assert row["text"] in page
-            assert row["text"].split()[-1] == str(one.number)
+            assert row["text"].split()[-1] == str(one.index)
 
 
 def test_a_picture_in_characters_is_as_dark_as_its_pixels_and_never_wider_than_a_page() -> None:
@@ -113,14 +113,14 @@ def test_the_summary_says_by_how_much_the_model_beats_the_best_baseline_on_the_t
 
 
 def test_of_very_many_classes_the_pairs_are_left_out() -> None:
-    many = Answers(np.log(np.full((4, 200), 1 / 200)), np.arange(4))
+    many = ClassPredictions(np.log(np.full((4, 200), 1 / 200)), np.arange(4))
     content = class_summary({"validation": many, "test": many}, OTHERS, [str(one) for one in range(200)])
     assert content["confusion"] == {}
     assert len(content["per_class"]) == 400
 
 
 def test_the_standings_tell_each_split_from_the_best_on() -> None:
-    lines = class_standings([ClassScore.of("model", "test", TOLD), *OTHERS])
+    lines = class_ranking([ClassScore.of("model", "test", TOLD), *OTHERS])
     test = [line.split()[0] for line in lines[lines.index(next(x for x in lines if x.startswith("test"))) :]]
     assert test == ["test", "model", "logistic", "majority"]
 
@@ -190,6 +190,6 @@ def test_examples_that_were_trained_on_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_classifier_that_is_asked_for_text_is_refused_in_one_line(project: Callable[..., Path], kind: str) -> None:
     project(kind)
-    with pytest.raises(UserError, match=rf"^task\.kind: a model of kind {kind} tells classes and writes no text") as refused:
+    with pytest.raises(UserError, match=rf"^task\.kind: a model of kind {kind} is a classifier and writes no text") as refused:
         write(SamplingOptions(tokens=5, temperature=0.0, top_k=0, top_p=1.0, seed=1), "the")
     assert "\n" not in str(refused.value)

@@ -78,7 +78,7 @@ def test_a_run_that_is_interrupted_while_a_dial_moves_ends_where_an_unbroken_one
         parts["source"] = parts["end"] > 200
         np.save(parts_of(tmp_path), parts)
     unbroken, _ = assert_resumes(params, tmp_path)
-    assert {column for column, _, _ in charts.DIALS} & set(unbroken.curve[0]), "nobody sees what moves"
+    assert {column for column, _, _ in charts.SCHEDULES} & set(unbroken.curve[0]), "nobody sees what moves"
 
 
 def test_what_a_step_sees_hangs_on_seed_and_step_alone_not_on_the_steps_before(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_finding_comes_with_its_evidence_and_a_command_that_can_be_pasted(
     assert f"     $ {cause['command']}\n" in said
     assert cause["tells"] in said
     assert "gradient ratio: gradient_ratio is 3e-05. (healthy: 0.01 … 100)" in said
-    assert "2 signs are healthy: --all" in said
+    assert "2 signs are healthy; --all" in said
     assert "start excess" not in said
 
 
@@ -65,7 +65,7 @@ def test_healthy_is_a_finding_too(told: dict[str, Any], capsys: pytest.CaptureFi
     write_json(DIAGNOSIS, {"finding": "healthy", "findings": [], "signs": told["signs"][:1]})
     seal("diagnose")
     show(all_signs=False)
-    assert capsys.readouterr().out.startswith("healthy: no sign speaks against the run.")
+    assert capsys.readouterr().out.startswith("healthy: every sign is in its range.")
 
 
 def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
@@ -79,7 +79,7 @@ def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
     record(tmp_path)
     assert show(all_signs=False)
     said = capsys.readouterr()
-    assert said.out.startswith("healthy: no sign speaks against the run.")
+    assert said.out.startswith("healthy: every sign is in its range.")
     assert said.err == ""
     set_knobs(tmp_path, seed=2)
     assert not show(all_signs=False)
@@ -87,21 +87,19 @@ def test_the_diagnosis_of_another_run_is_called_so_and_never_healthy(
     first, *rest = said.out.splitlines()
     assert (
         first
-        == "This is the diagnosis of another run: seed is 2, and was 1 when train ran. `dvc repro` makes that of this one."
+        == "This is the diagnosis of another run: seed is 2, and was 1 when train ran. Run `dvc repro` to diagnose this one."
     )
     assert "healthy" not in " ".join(rest)
     set_knobs(tmp_path, seed=1)
     write_json(DIAGNOSIS, {**healthy, "signs": []})  # by hand
     with pytest.raises(UserError, match=r"^metrics/doctor\.json: is damaged .* creates it again$"):
         show(all_signs=False)
-    sealed(tmp_path)  # by somebody who knows how
+    sealed(tmp_path)  # by someone who knows how
     assert not show(all_signs=False)
-    assert "is not what diagnose left" in capsys.readouterr().out
+    assert "is not what diagnose wrote" in capsys.readouterr().out
 
 
-def test_where_nothing_says_whose_the_diagnosis_is_it_is_shown_with_a_note(
-    told: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_diagnosis_of_unknown_origin_is_shown_with_a_note(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert show(all_signs=False)
     said = capsys.readouterr()
     assert said.err == f"{DIAGNOSIS}: there is no dvc.lock, so nothing says which knobs it is of\n"

@@ -11,8 +11,16 @@ from pathlib import Path
 import pytest
 from recorded import FINDING, SCORES, leave_recorded_run, set_knobs, write
 
-from pipeline.lab.dvc.queue import is_gone, lost
-from pipeline.lab.experiments.table import LONGEST, asked, by_task, columns, judge, print_table, set_apart
+from pipeline.lab.dvc.queue import lost_experiments, was_killed
+from pipeline.lab.experiments.table import (
+    MAX_VALUE,
+    by_task,
+    columns,
+    dvc_output,
+    print_table,
+    remove_per_token,
+    remove_stale_numbers,
+)
 
 SECTIONS = ("seed", "task", "prepare", "train", "model")
 
@@ -96,7 +104,7 @@ def test_a_value_that_a_terminal_would_obey_is_shown_and_not_obeyed(capsys: pyte
 def test_a_long_value_ends_in_dots(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [row("one", "language", "x"), row("two", "language", "x", **{"train.lr": "9" * 200})]
     [line] = [line for line in printed(capsys, rows) if "two" in line]
-    assert line.split()[-1] == "9" * (LONGEST - 1) + "…"
+    assert line.split()[-1] == "9" * (MAX_VALUE - 1) + "…"
 
 
 def test_a_knob_that_a_commit_lacks_is_none_that_differs() -> None:
@@ -126,14 +134,16 @@ NUMBERS = ("loss", "accuracy", "margin", "finding")
 
 def test_the_numbers_of_these_knobs_stay(lab: Path) -> None:
     rows = [workspace()]
-    assert judge(rows) == []
+    assert remove_stale_numbers(rows) == []
     assert rows == [workspace()]
 
 
 def test_the_numbers_of_other_knobs_go_and_a_line_says_why_and_what_to_type(lab: Path) -> None:
     set_knobs(lab, seed=2)
     rows = [workspace()]
-    assert judge(rows) == ["workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes them anew"]
+    assert remove_stale_numbers(rows) == [
+        "workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes new ones"
+    ]
     assert {rows[0][name] for name in NUMBERS} == {"-"}
     assert rows[0]["train.lr"] == "0.03", "a knob stays"
 
@@ -141,7 +151,9 @@ def test_the_numbers_of_other_knobs_go_and_a_line_says_why_and_what_to_type(lab:
 def test_a_finding_goes_where_it_alone_is_of_another_run(lab: Path) -> None:
     write(lab, FINDING, '{"finding": "other"}')
     rows = [workspace()]
-    assert judge(rows) == [f"workspace: no finding: {FINDING} is not what diagnose left; `dvc repro` makes them anew"]
+    assert remove_stale_numbers(rows) == [
+        f"workspace: no finding: {FINDING} is not what diagnose wrote; `dvc repro` makes new ones"
+    ]
     assert rows[0]["finding"] == "-"
     assert rows[0]["loss"] == workspace()["loss"]
 
@@ -149,7 +161,7 @@ def test_a_finding_goes_where_it_alone_is_of_another_run(lab: Path) -> None:
 def test_both_go_for_their_own_reasons(lab: Path) -> None:
     write(lab, FINDING, '{"finding": "other"}')
     write(lab, SCORES, "{}")
-    lines = judge([workspace()])
+    lines = remove_stale_numbers([workspace()])
     assert [line.split(":")[1] for line in lines] == [" no scores", " no finding"]
 
 
@@ -157,11 +169,11 @@ def test_both_go_for_their_own_reasons(lab: Path) -> None:
 def test_what_has_not_ended_well_has_no_numbers(lab: Path, state: str) -> None:
     names = [f"try-{number}" for number in range(7)] if state == "Failed" else ["only"]
     rows = [row(name, "language", "markov", State=state, finding="healthy", rev="workspace") for name in names]
-    [line] = judge(rows)
+    [line] = remove_stale_numbers(rows)
     assert {one[name] for one in rows for name in NUMBERS} == {"-"}
     assert line == (
         "try-0, try-1, try-2, try-3 and 3 more: failed, so it has no scores: `dvc queue logs try-0` says why,"
-        " `dvc queue remove try-0` takes it away"
+        " `dvc queue remove try-0` removes it"
         if state == "Failed"
         else "only: has no scores before it ends"
     )
@@ -169,18 +181,18 @@ def test_what_has_not_ended_well_has_no_numbers(lab: Path, state: str) -> None:
 
 def test_what_waits_and_has_no_numbers_needs_no_word(lab: Path) -> None:
     empty = dict.fromkeys((*NUMBERS, "bits_per_byte"), "")
-    assert judge([row("waits", "language", "markov", State="Queued", **empty)]) == []
+    assert remove_stale_numbers([row("waits", "language", "markov", State="Queued", **empty)]) == []
 
 
 def test_losses_per_token_of_different_tokenizers_do_not_stand_in_one_column() -> None:
-    bpe = {"loss": "3.46574", "bits_per_byte": "2.0", "above_entropy": "0.3"}  # 2.5 bytes a token
+    bpe = {"loss": "3.46574", "bits_per_byte": "2.0", "above_entropy": "0.3"}  # 2.5 bytes per token
     rows = [
         row("char", "language", "x", loss="1.38629", bits_per_byte="2.0"),
         row("bpe", "language", "x", **bpe),
         row("digits", "vision", "digits"),
         row("diverged", "language", "x", loss="", bits_per_byte=""),
     ]
-    [line] = set_apart(rows)
+    [line] = remove_per_token(rows)
     assert "a token is 1 to 2.5 bytes" in line
     assert [[one[name] for name in ("accuracy", "loss", "bits_per_byte")] for one in rows] == [
         ["-", "-", "2.0"],
@@ -189,7 +201,7 @@ def test_losses_per_token_of_different_tokenizers_do_not_stand_in_one_column() -
         ["-", "", ""],
     ]
     assert rows[1]["above_entropy"] == "-"
-    assert rows[0]["margin"] == "-0.0125", "bits a byte, which compare"
+    assert rows[0]["margin"] == "-0.0125", "bits per byte, which compare"
 
 
 def test_losses_of_one_tokenizer_compare() -> None:
@@ -198,7 +210,7 @@ def test_losses_of_one_tokenizer_compare() -> None:
         for name, loss in (("one", 3.45678), ("two", 0.0123456), ("three", 11.9))
     ]
     before = [dict(one) for one in rows]
-    assert set_apart(rows) == []
+    assert remove_per_token(rows) == []
     assert rows == before
 
 
@@ -217,19 +229,19 @@ REVISION = "59238b6bc34f03d03256d1af621d95200645c675"
 
 
 def test_an_experiment_is_gone_where_its_process_is_another_or_none(tmp_path: Path) -> None:
-    assert not is_gone("workspace", tmp_path)
-    assert is_gone(REVISION[:7], tmp_path), "DVC calls it running, and no process was ever noted"
+    assert not was_killed("workspace", tmp_path)
+    assert was_killed(REVISION[:7], tmp_path), "DVC calls it running, and no process was ever noted"
     leave_process(tmp_path, REVISION, os.getpid())  # the number was given to another since
-    assert is_gone(REVISION[:7], tmp_path)
+    assert was_killed(REVISION[:7], tmp_path)
     for content in ("", "[]", "{}", '{"pid": "x", "returncode": null}', '{"pid": -1, "returncode": null}'):
         (tmp_path / f".dvc/tmp/exps/run/{REVISION}/{REVISION}.json").write_text(content)
-        assert is_gone(REVISION[:7], tmp_path), content
+        assert was_killed(REVISION[:7], tmp_path), content
 
 
 def test_what_was_killed_is_named_with_the_way_out(lab: Path) -> None:
     leave_process(lab, REVISION, os.getpid())
     rows = [row("long", "language", "markov", State="Running", rev=REVISION[:7])]
-    [line] = judge(rows)
+    [line] = remove_stale_numbers(rows)
     assert rows[0]["State"] == "Killed"
     assert {rows[0][name] for name in ("loss", "accuracy")} == {"-"}
     assert line.startswith("long: was killed")
@@ -239,10 +251,10 @@ def test_what_was_killed_is_named_with_the_way_out(lab: Path) -> None:
 def test_where_a_killed_experiment_keeps_dvc_from_showing_any_it_is_named(tmp_path: Path) -> None:
     leave_process(tmp_path, REVISION, os.getpid())
     said = f"ERROR: failed to show experiments - directory '{tmp_path}/away/.dvc' does not exist"
-    assert lost(said, tmp_path) == ["long"]
-    assert lost("ERROR: something else", tmp_path) == []
+    assert lost_experiments(said, tmp_path) == ["long"]
+    assert lost_experiments("ERROR: something else", tmp_path) == []
     (tmp_path / "away").mkdir()
-    assert lost(said, tmp_path) == []
+    assert lost_experiments(said, tmp_path) == []
 
 
 @pytest.mark.slow
@@ -252,17 +264,19 @@ def test_an_experiment_is_there_as_long_as_its_process_or_a_dvc_is(tmp_path: Pat
         assert process.stdout
         process.stdout.readline()
         leave_process(tmp_path, REVISION, process.pid)
-        assert not is_gone(REVISION[:7], tmp_path)
+        assert not was_killed(REVISION[:7], tmp_path)
+        os.utime(tmp_path / f".dvc/tmp/exps/run/{REVISION}/{REVISION}.json", (0, 0))
+        assert was_killed(REVISION[:7], tmp_path), "a process that began after its number was noted is another one"
         process.communicate()
-    assert is_gone(REVISION[:7], tmp_path)
+    assert was_killed(REVISION[:7], tmp_path)
     (tmp_path / "dvc").write_text("import sys; print(flush=True); sys.stdin.read()")
     worker = [sys.executable, "dvc", "exp", "queue-worker"]
     with subprocess.Popen(worker, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()
-        assert not is_gone(REVISION[:7], tmp_path)
+        assert not was_killed(REVISION[:7], tmp_path)
         process.communicate()
-    assert is_gone(REVISION[:7], tmp_path)
+    assert was_killed(REVISION[:7], tmp_path)
 
 
 DVC = """
@@ -287,7 +301,7 @@ def test_beside_a_worker_a_dvc_that_fails_is_asked_again_and_otherwise_not(
     write(tmp_path, "dvc/__init__.py", "")
     write(tmp_path, "dvc/__main__.py", DVC)
     command = ["dvc", "exp", "show"]
-    assert asked(command) == (1, "")
+    assert dvc_output(command) == (1, "")
     assert capsys.readouterr().err == "ERROR: a folder of the queue went while it was read\n"
     assert Path("tries").read_text() == "."
     Path("tries").unlink()
@@ -295,7 +309,7 @@ def test_beside_a_worker_a_dvc_that_fails_is_asked_again_and_otherwise_not(
     with subprocess.Popen(worker, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()
-        assert asked(command) == (0, "Experiment,rev\n")
+        assert dvc_output(command) == (0, "Experiment,rev\n")
         process.communicate()
     assert Path("tries").read_text() == "..."
     assert capsys.readouterr().err == "", "what went well in the end needs no word"

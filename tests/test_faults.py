@@ -9,11 +9,12 @@ import pytest
 import torch
 from small import StopAfter, knobs, started
 
-from pipeline.doctor.causes import CAUSES
+from pipeline.doctor.causes.table import CAUSES
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit, train_step, validate
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.lab.faults.faults import FAULTS, Training
+from pipeline.lab.faults.base import Training
+from pipeline.lab.faults.table import FAULTS
 from pipeline.params.schema import Params
 from pipeline.tasks.base import IGNORED, Batch
 from pipeline.tasks.lm import LanguageModelling
@@ -23,11 +24,11 @@ HEALTHY = {"train__batch_size": 8, "train__optimizer": "adamw", "train__lr": 0.0
 
 def begun(folder: Path, fault: str, *, spoilt: bool = True, **changes: object) -> tuple[Training, Runtime]:
     """A training with the fault's knobs; without the rest of it on request."""
-    params = FAULTS[fault].turned(knobs(**{**HEALTHY, **changes}))
+    params = FAULTS[fault].overridden(knobs(**{**HEALTHY, **changes}))
     progress, task, runtime = started(params, folder)
     training = Training(params, progress, task)
     if spoilt:
-        FAULTS[fault].break_it(training)
+        FAULTS[fault].inject(training)
     return training, runtime
 
 
@@ -38,22 +39,22 @@ def trace(training: Training, runtime: Runtime) -> list[object]:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_told_turns_known_knobs_and_changes_the_training(tmp_path: Path, name: str) -> None:
+def test_a_fault_is_described_sets_known_knobs_and_changes_the_training(tmp_path: Path, name: str) -> None:
     fault = FAULTS[name]
-    assert fault.says
+    assert fault.description
     assert fault.cause in CAUSES
     healthy = knobs(**HEALTHY)
-    turned = fault.turned(healthy)
+    overridden = fault.overridden(healthy)
     by_knobs = trace(*begun(tmp_path, name, spoilt=False))
-    if fault.break_it.__name__ == "nothing":
-        assert turned != healthy
+    if fault.inject.__name__ == "nothing":
+        assert overridden != healthy
         return
     assert trace(*begun(tmp_path, name)) != by_knobs
-    assert trace(*begun(tmp_path, name, spoilt=False)) == by_knobs, "it stayed behind in the house"
+    assert trace(*begun(tmp_path, name, spoilt=False)) == by_knobs, "the fault stayed behind in the classes"
 
 
 def test_factors_multiply_the_run_s_own_value() -> None:
-    assert FAULTS["rate x30"].turned(knobs(train__lr=0.002)).train.lr == pytest.approx(0.06)
+    assert FAULTS["rate x30"].overridden(knobs(train__lr=0.002)).train.lr == pytest.approx(0.06)
 
 
 def step(progress: Progress, task: LanguageModelling, params: Params, runtime: Runtime) -> dict[str, torch.Tensor]:
@@ -115,7 +116,7 @@ def test_targets_are_inputs_or_belong_to_others(tmp_path: Path) -> None:
     assert (apart.targets != plain.targets).float().mean() > 0.5
 
 
-def test_the_held_out_text_is_a_piece_of_the_training_text(tmp_path: Path) -> None:
+def test_the_validation_text_is_a_piece_of_the_training_text(tmp_path: Path) -> None:
     task = begun(tmp_path, "validation is training")[0].task
     assert np.array_equal(task.ids("validation"), task.ids("train")[: len(task.ids("validation"))])
 
@@ -144,7 +145,7 @@ def test_units_are_dead_and_saturated(tmp_path: Path) -> None:
             assert share > 0.8
 
 
-def test_what_is_used_is_thinned_and_so_no_two_measurements_agree(tmp_path: Path) -> None:
+def test_dropout_stays_active_in_evaluation_so_no_two_measurements_agree(tmp_path: Path) -> None:
     training, runtime = begun(tmp_path, "dropout in use", model__init="fan_in")
     measured = [validate(training.progress, training.task, training.params.train, runtime, lambda: False) for _ in range(2)]
     assert measured[0] != measured[1]

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from dvc_kills import Run, state
 
-from pipeline.lab.repair.repair import mend
+from pipeline.lab.repair.repair import repair
 
 KILLER = Path(__file__).with_name("dvc_kills.py")
 STAGE = """stages:
@@ -99,11 +99,11 @@ def test_what_is_made_by_git_alone_is_what_a_killed_dvc_leaves(tmp_path: Path, s
         left[real]["notes"] = left[made]["notes"] = []
     assert left[real] == left[made]
     for root in (made, real):
-        mend(root)
+        repair(root)
         assert git(root, "symbolic-ref", "HEAD") == "refs/heads/main"
         assert (root / "a.txt").read_text() == "edited\n"
         assert git(root, "stash", "list") == ""
-        assert mend(root) == []
+        assert repair(root) == []
 
 
 @pytest.mark.slow
@@ -114,11 +114,11 @@ def test_a_real_apply_that_was_killed_is_undone_and_where_the_edits_lie_is_told(
     (root / "a.txt").write_text("edited\n")
     process = dvc(root, "exp", "apply", "good", around=("set_ref HEAD", 1, "before"))
     assert process.wait(timeout=120) == -signal.SIGKILL
-    _, told = mend(root)
+    _, told = repair(root)
     assert git(root, "symbolic-ref", "HEAD") == "refs/heads/main"
     subprocess.run(told.split("`")[3], shell=True, cwd=root, check=True, capture_output=True)
     assert (root / "a.txt").read_text() == "edited\n"
-    assert mend(root) == []
+    assert repair(root) == []
 
 
 @pytest.mark.slow
@@ -129,12 +129,12 @@ def test_real_experiments_that_end_fail_or_are_killed_at_random_moments(tmp_path
     git(root, "tag", "old", "HEAD~1")
     (root / "a.txt").write_text("edited\n")
     assert dvc(root, "exp", "run", "-n", "good", "-S", "seed=2").wait(timeout=120) == 0
-    assert mend(root) == []
+    assert repair(root) == []
     assert dvc(root, "exp", "run", "-n", "bad", "-S", "seed=99").wait(timeout=120) != 0
-    assert mend(root) == []
+    assert repair(root) == []
     git(root, "stash", "-q")
     git(root, "checkout", "-q", "old")
-    assert mend(root) == []
+    assert repair(root) == []
     assert git(root, "rev-parse", "HEAD") == git(root, "rev-parse", "old")
     git(root, "switch", "-q", "main")
     git(root, "stash", "pop", "-q")
@@ -143,10 +143,10 @@ def test_real_experiments_that_end_fail_or_are_killed_at_random_moments(tmp_path
         time.sleep(moments.uniform(0.7, 3))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        said = mend(root)
+        said = repair(root)
         assert git(root, "symbolic-ref", "HEAD") == "refs/heads/main", (seed, attempt, said)
         assert (root / "a.txt").read_text() == "edited\n", (seed, attempt, said)
-        assert mend(root) == [], (seed, attempt, said)
+        assert repair(root) == [], (seed, attempt, said)
 
 
 # ----------------------------------------------------------------------------------------------------------- histories
@@ -296,9 +296,9 @@ class History:
     def fails(self) -> None:
         self.experiment(fails=True)
 
-    def was_killed_and_mended(self) -> None:
+    def was_killed_and_repaired(self) -> None:
         self.experiment(self.chance.choice(Run.STEPS))
-        mend(self.root)
+        repair(self.root)
 
     def do(self, acts: list[Callable[[], None]]) -> None:
         act = self.chance.choice(acts)
@@ -311,11 +311,11 @@ class History:
 
     def acts(self) -> list[Callable[[], None]]:
         moving = [self.commit, self.branch, self.switch, self.detach, self.look_at_a_tag, self.merge, self.rebase, self.bisect]
-        return [*self.quiet(), *moving, self.ends, self.ends, self.fails, self.was_killed_and_mended]
+        return [*self.quiet(), *moving, self.ends, self.ends, self.fails, self.was_killed_and_repaired]
 
 
 def live(history: History) -> None:
-    """A history to its end, which is a kill in two of three, and what has to hold after mending."""
+    """A history to its end, which is a kill in two of three, and what has to hold after the repair."""
     chance = history.chance
     for _ in range(chance.randint(2, 7)):
         history.do(history.acts())
@@ -341,7 +341,7 @@ def live(history: History) -> None:
         moved = history.moves() != moves
     everything = history.everything()
 
-    said = mend(history.root)
+    said = repair(history.root)
 
     assert history.theirs() == before, said
     left = history.git("stash", "list", "--format=%H").splitlines()
@@ -355,7 +355,7 @@ def live(history: History) -> None:
     elif moved:
         assert history.everything()[2:4] == everything[2:4], (said, "HEAD was moved, and was the user's")
     now = history.everything()
-    assert mend(history.root) == []
+    assert repair(history.root) == []
     assert history.everything() == now
 
 

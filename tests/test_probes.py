@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline import probe
 from pipeline.artifacts.paths import PROBE_METRICS, READINGS
 from pipeline.artifacts.reading import read_json
-from pipeline.inference.trained import Subject, open_snapshots
+from pipeline.inference.trained import TrainedModel, open_snapshots
 from pipeline.networks.attention import Attention
 from pipeline.params.errors import UserError
 from pipeline.params.names import names_in
@@ -79,7 +79,7 @@ OTHERS: dict[str, tuple[dict[str, object], set[str]]] = {
 }
 
 
-def asked(folder: Path, **changes: object) -> Subject:
+def asked(folder: Path, **changes: object) -> TrainedModel:
     """A subject that every question of the table which makes sense for it has an answer for."""
     made = small_subject(folder, **{"model__activation": "tanh", **changes})
     updates = {name: 0.01 for name, _ in made.model.named_parameters()}
@@ -102,7 +102,7 @@ def test_the_probes_read_what_makes_sense_for_a_network_that_tells_classes_and_c
     reads_and_changes_nothing(asked(tmp_path, **changes), missing | LANGUAGE_ALONE)
 
 
-def reads_and_changes_nothing(made: Subject, missing: set[str]) -> None:
+def reads_and_changes_nothing(made: TrainedModel, missing: set[str]) -> None:
     weights = {key: weight.clone() for key, weight in made.model.state_dict().items()}
     flags = [(module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for module in made.model.modules()]
     kernels = [module.kernel for module in made.model.modules() if isinstance(module, Attention)]
@@ -281,7 +281,7 @@ def test_the_fixed_batch_is_spread_over_the_validation_split_and_has_no_padding(
 
 @pytest.mark.parametrize("toy", ["", "ÄÖÜ", "the cat sat on the mat, on and on"])
 def test_any_toy_text_gives_maps(tmp_path: Path, toy: str) -> None:
-    made = replace(subject(tmp_path), toy=toy)
+    made = replace(subject(tmp_path), toy_text=toy)
     ticks = attention_maps(made).axes[2].ticks
     assert list(ticks) == list((toy if toy.startswith("the") else TEXT)[:12].replace(" ", "␣"))
 
@@ -320,8 +320,8 @@ def test_the_stage_leaves_every_reading_over_all_snapshots_and_the_same_bytes_ea
     assert read_json(PROBE_METRICS) == {"readings": as_metrics(readings)}
 
 
-def last(project: Path) -> Subject:
-    return [*open_snapshots(project / "models/trained", runtime(), sequences=4, toy="the cat")][-1]
+def last(project: Path) -> TrainedModel:
+    return [*open_snapshots(project / "models/trained", runtime(), sequences=4, toy_text="the cat")][-1]
 
 
 def test_a_damaged_snapshot_is_refused_and_nothing_is_written(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -343,5 +343,5 @@ def test_a_list_that_names_no_snapshots_is_refused(project: Path, content: str) 
 
 
 def test_subjects_of_other_tokenizers_have_readable_ticks(tmp_path: Path) -> None:
-    made = replace(subject(tmp_path, ByteTokenizer(has_end=True), "né\n" * 80), toy="né")
+    made = replace(subject(tmp_path, ByteTokenizer(has_end=True), "né\n" * 80), toy_text="né")
     assert list(attention_maps(made).axes[2].ticks) == ["n", "\\xc3", "\\xa9"]

@@ -1,4 +1,4 @@
-"""Whose numbers are these: what a made-up dvc.lock says of the files beside it, in a working tree and in a commit."""
+"""Whether files belong to the parameters, code and data beside them, by a made-up dvc.lock: in a working tree and a commit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from small import TOP, knobs
 from pipeline.artifacts.checksums import seal_folder
 from pipeline.artifacts.paths import MODEL
 from pipeline.artifacts.writing import write_json
-from pipeline.lab.provenance.answers import of_commits, of_trained
+from pipeline.lab.provenance.check import match_of_trained, matches_of_commits
 from pipeline.lab.provenance.commits import Commit, GitObjects
-from pipeline.lab.provenance.dvc_files import _Loader
-from pipeline.lab.provenance.origin import Origin, flat
-from pipeline.lab.provenance.verdict import MATCHES, Verdict
+from pipeline.lab.provenance.dvc_files import FastLoader
+from pipeline.lab.provenance.match import MATCHES, Match
+from pipeline.lab.provenance.origin import Origin, flatten
 from pipeline.lab.provenance.workspace import Workspace
 from pipeline.params.yaml12 import Yaml12Loader
 
@@ -32,8 +32,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return leave_recorded_run(tmp_path)
 
 
-def here(path: str = SCORES) -> Verdict:
-    return Origin(Workspace()).verdict(path)
+def here(path: str = SCORES) -> Match:
+    return Origin(Workspace()).match(path)
 
 
 def test_what_the_stages_left_is_of_the_knobs_code_and_data_here(lab: Path) -> None:
@@ -70,7 +70,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda root: set_knobs(root, prepare__path="\x1b[31m" + "x" * 99),
         'prepare.path is "\\u001b[31m' + "x" * 28 + "…, and was own when prepare ran",
     ),
-    "a knob that came": (lambda root: set_knobs(root, train__new=1), "train.new is 1, and was no knob when train ran"),
+    "a knob that came": (lambda root: set_knobs(root, train__new=1), "train.new is 1, and was not a knob when train ran"),
     "a knob of the first stage": (
         lambda root: set_knobs(root, prepare__path="else"),
         "prepare.path is else, and was own when prepare ran",
@@ -84,20 +84,20 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "code/engine has changed since train ran",
     ),
     "code that went": (lambda root: (root / "code/prepare.py").unlink(), "code/prepare.py has changed since prepare ran"),
-    "training alone": (_train_alone, "evaluate has not run on the models/trained that train left"),
-    "a number by hand": (lambda root: write(root, SCORES, '{"loss": 0.1}'), f"{SCORES} is not what evaluate left"),
-    "no file": (lambda root: (root / SCORES).unlink(), f"{SCORES} is not what evaluate left"),
+    "training alone": (_train_alone, "evaluate has not run on the models/trained that train wrote"),
+    "a number by hand": (lambda root: write(root, SCORES, '{"loss": 0.1}'), f"{SCORES} is not what evaluate wrote"),
+    "no file": (lambda root: (root / SCORES).unlink(), f"{SCORES} is not what evaluate wrote"),
     "one more dependency": (
         lambda root: _restage(root, "train", deps=["data/raw", "code/engine", "code/more.py"]),
-        "dvc.yaml says otherwise of train than when it ran",
+        "train has changed in dvc.yaml since it ran",
     ),
     "another command": (
         lambda root: _restage(root, "train", cmd="t --fast"),
-        "dvc.yaml says otherwise of train than when it ran",
+        "train has changed in dvc.yaml since it ran",
     ),
     "another section": (
         lambda root: _restage(root, "evaluate", params=["evaluate"]),
-        "dvc.yaml says otherwise of evaluate than when it ran",
+        "evaluate has changed in dvc.yaml since it ran",
     ),
 }
 
@@ -115,16 +115,16 @@ def _restage(root: Path, stage: str, **parts: Any) -> None:
 def test_a_change_makes_them_the_numbers_of_another_run_and_is_named(lab: Path, change: str) -> None:
     do, says = CHANGES[change]
     do(lab)
-    assert here() == Verdict(says)
+    assert here() == Match(says)
     assert bool(here(FINDING)) == (change in BY_HAND), "what was made of them is of that run too"
 
 
 def test_what_came_before_the_change_is_still_of_this_run(lab: Path) -> None:
     set_knobs(lab, evaluate__top=3)
     assert here("models/trained") == here("metrics/train.json") == here("data/raw") == MATCHES
-    assert here().says == "evaluate.top is 3, and was 0 when evaluate ran"
+    assert here().mismatch == "evaluate.top is 3, and was 0 when evaluate ran"
     write(lab, FINDING, "{}")
-    assert here(FINDING).says == f"{FINDING} is not what diagnose left"
+    assert here(FINDING).mismatch == f"{FINDING} is not what diagnose wrote"
 
 
 def test_what_is_put_back_is_of_this_run_again(lab: Path) -> None:
@@ -154,50 +154,50 @@ def test_where_nothing_can_be_known_it_says_so(lab: Path, file: str, content: st
         (lab / file).unlink()
     else:
         (lab / file).write_bytes(content.encode("latin-1"))
-    assert here() == Verdict(says, known=False)
+    assert here() == Match(says, known=False)
 
 
 @pytest.mark.parametrize("stages", [("prepare",), ("prepare", "train")])
 def test_a_stage_that_dvc_has_not_run_says_nothing_of_what_lies_there(lab: Path, stages: tuple[str, ...]) -> None:
     (lab / "dvc.lock").unlink()
     record(lab, *stages)
-    assert here() == Verdict("dvc.lock does not say that evaluate ran", known=False)
+    assert here() == Match("dvc.lock does not say that evaluate ran", known=False)
 
 
 def test_a_stage_that_dvc_lost_leaves_the_later_ones_in_doubt(lab: Path) -> None:
     told = yaml.safe_load((lab / "dvc.lock").read_text())
     del told["stages"]["prepare"]
     (lab / "dvc.lock").write_text(yaml.safe_dump(told))
-    assert here() == Verdict("dvc.lock does not say that prepare ran")
+    assert here() == Match("dvc.lock does not say that prepare ran")
 
 
 def test_what_no_stage_leaves_is_nobodys(lab: Path) -> None:
-    assert here("notes.txt") == Verdict("dvc.lock does not say that a stage ran", known=False)
+    assert here("notes.txt") == Match("dvc.lock does not say that a stage ran", known=False)
 
 
 def test_of_a_large_file_the_size_must_do(lab: Path) -> None:
     write(lab, "own/a.txt", "eno")  # as long as before
-    assert not Origin(Workspace()).verdict(SCORES)
-    assert Origin(Workspace(small=2)).verdict(SCORES)
+    assert not Origin(Workspace()).match(SCORES)
+    assert Origin(Workspace(small=2)).match(SCORES)
     write(lab, "own/a.txt", "longer")
-    assert not Origin(Workspace(small=2)).verdict(SCORES)
+    assert not Origin(Workspace(small=2)).match(SCORES)
 
 
 def test_files_of_one_run_are_of_one_run_whatever_the_knobs_are_now(lab: Path) -> None:
     set_knobs(lab, seed=2)
     write(lab, "code/engine/loop.py", "L")
-    together = Origin(Workspace(), among_themselves=True)
-    assert together.verdict("models/trained") == together.verdict(SCORES) == MATCHES
+    origin = Origin(Workspace(), one_run=True)
+    assert origin.match("models/trained") == origin.match(SCORES) == MATCHES
     _train_alone(lab)
-    assert not Origin(Workspace(), among_themselves=True).verdict(SCORES)
+    assert not Origin(Workspace(), one_run=True).match(SCORES)
 
 
 def test_knobs_that_were_turned_before_a_stage_are_named_and_code_is_not(lab: Path) -> None:
     origin = Origin(Workspace())
-    assert origin.turned("evaluate") == origin.turned("no such stage") == ""
+    assert origin.knobs_changed_since("evaluate") == origin.knobs_changed_since("no such stage") == ""
     write(lab, "code/evaluate.py", "E")
     set_knobs(lab, prepare__path="else")
-    assert Origin(Workspace()).turned("evaluate") == "prepare.path is else, and was own when prepare ran"
+    assert Origin(Workspace()).knobs_changed_since("evaluate") == "prepare.path is else, and was own when prepare ran"
 
 
 def test_without_a_dvc_lock_a_model_is_held_against_the_knobs_that_it_notes(
@@ -205,25 +205,25 @@ def test_without_a_dvc_lock_a_model_is_held_against_the_knobs_that_it_notes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = knobs()
-    assert of_trained(params) == MATCHES  # there is none
+    assert match_of_trained(params) == MATCHES  # there is none
     noted = params.model_dump(include={"seed", "model", "train"}) | {"task": params.task.kind}
     write_json(MODEL.with_suffix(".json"), noted)
     seal_folder(MODEL.parent)
-    assert of_trained(params) == MATCHES
-    assert of_trained(knobs(train__lr=0.5)).says == f"train.lr is 0.5, and was {params.train.lr} when train ran"
-    assert "task.kind is vision" in of_trained(knobs(task__kind="vision", prepare__dataset="digits")).says
+    assert match_of_trained(params) == MATCHES
+    assert match_of_trained(knobs(train__lr=0.5)).mismatch == f"train.lr is 0.5, and was {params.train.lr} when train ran"
+    assert "task.kind is vision" in match_of_trained(knobs(task__kind="vision", prepare__dataset="digits")).mismatch
 
 
 def test_the_fast_reader_reads_what_the_readers_of_knobs_do() -> None:
     for name in ("params.yaml", "dvc.yaml"):
         text = (TOP / name).read_text()
-        assert yaml.load(text, Loader=_Loader) == yaml.load(text, Loader=Yaml12Loader)
+        assert yaml.load(text, Loader=FastLoader) == yaml.load(text, Loader=Yaml12Loader)
     scalars = "[1e-3, 1e-05, on, no, 010, 0o10, 0x10, 1_000, .5, 1., null, ~, true, '1', 2026-11-25, .inf, -3]"
-    assert yaml.load(scalars, Loader=_Loader) == yaml.load(scalars, Loader=Yaml12Loader)
+    assert yaml.load(scalars, Loader=FastLoader) == yaml.load(scalars, Loader=Yaml12Loader)
 
 
 def test_knobs_are_named_with_dots() -> None:
-    assert flat({"seed": 1, "train": {"lr": 0.1, "deep": {"er": []}}}) == {"seed": 1, "train.lr": 0.1, "train.deep.er": []}
+    assert flatten({"seed": 1, "train": {"lr": 0.1, "deep": {"er": []}}}) == {"seed": 1, "train.lr": 0.1, "train.deep.er": []}
 
 
 # --------------------------------------------------------------------------------------------------------------- commits
@@ -253,23 +253,23 @@ def test_a_commit_is_judged_by_what_git_keeps_of_it(history: Path, change: str) 
     do, says = CHANGES[change]
     do(history)
     commit(history)
-    found = of_commits(["main~1", "main", "main", "nowhere"], [Path(SCORES), Path(FINDING)])
+    found = matches_of_commits(["main~1", "main", "main", "nowhere"], [Path(SCORES), Path(FINDING)])
     assert found["main~1"] == dict.fromkeys([Path(SCORES), Path(FINDING)], MATCHES)
-    assert found["main"][Path(SCORES)] == Verdict(says)
+    assert found["main"][Path(SCORES)] == Match(says)
     assert bool(found["main"][Path(FINDING)]) == (change in BY_HAND)
-    assert found["nowhere"][Path(SCORES)] == Verdict("git cannot read it", known=False)
+    assert found["nowhere"][Path(SCORES)] == Match("git cannot read it", known=False)
     kept = json.loads((history / ".rally/provenance.json").read_text())["trees"]
     assert len(kept) == 2
-    assert of_commits(["main~1", "main", "nowhere"], [Path(SCORES), Path(FINDING)]) == found, "from what was kept"
+    assert matches_of_commits(["main~1", "main", "nowhere"], [Path(SCORES), Path(FINDING)]) == found, "from what was kept"
 
 
 @pytest.mark.slow
 def test_what_was_kept_of_commits_is_forgotten_where_it_is_damaged_or_of_other_code(history: Path) -> None:
-    first = of_commits(["main"], [Path(SCORES)])
+    first = matches_of_commits(["main"], [Path(SCORES)])
     kept = history / ".rally/provenance.json"
     for content in ("{", "[]", json.dumps({"code": "other", "trees": {}}), json.dumps({"trees": 3})):
         kept.write_text(content)
-        assert of_commits(["main"], [Path(SCORES)]) == first
+        assert matches_of_commits(["main"], [Path(SCORES)]) == first
     assert "main" not in kept.read_text()
 
 
@@ -281,14 +281,14 @@ def test_data_that_git_does_not_keep_is_held_against_what_dvc_added(history: Pat
     write(history, "own.dvc", yaml.safe_dump({"outs": [added]}))
     record(history)
     commit(history)
-    with_it = of_commits(["main"], [Path(SCORES)])["main"][Path(SCORES)]
+    with_it = matches_of_commits(["main"], [Path(SCORES)])["main"][Path(SCORES)]
     write(history, "own.dvc", yaml.safe_dump({"outs": [{**added, "md5": "0" * 32 + ".dir"}]}))
     commit(history)
     (history / "own.dvc").unlink()
     commit(history)
-    found = of_commits(["main~1", "main"], [Path(SCORES)])
+    found = matches_of_commits(["main~1", "main"], [Path(SCORES)])
     assert with_it == MATCHES
-    assert found["main~1"][Path(SCORES)] == Verdict("own has changed since prepare ran")
+    assert found["main~1"][Path(SCORES)] == Match("own has changed since prepare ran")
     assert found["main"][Path(SCORES)] == MATCHES, "nothing speaks against it"
 
 
@@ -300,21 +300,21 @@ def test_a_project_in_a_folder_of_a_larger_repository_is_judged_as_any(tmp_path:
     commit(tmp_path)
     set_knobs(Path(), seed=2)
     commit(tmp_path)
-    found = of_commits(["main~1", "main"], [Path(SCORES)])
-    assert [found[name][Path(SCORES)].says for name in found] == ["", "seed is 2, and was 1 when train ran"]
+    found = matches_of_commits(["main~1", "main"], [Path(SCORES)])
+    assert [found[name][Path(SCORES)].mismatch for name in found] == ["", "seed is 2, and was 1 when train ran"]
 
 
 @pytest.mark.slow
 def test_a_folder_that_is_no_repository_has_no_commits(lab: Path) -> None:
-    assert of_commits(["main"], [Path(SCORES)])["main"][Path(SCORES)].says == "git cannot read it"
+    assert matches_of_commits(["main"], [Path(SCORES)])["main"][Path(SCORES)].mismatch == "git cannot read it"
 
 
 @pytest.mark.slow
 def test_a_link_and_a_name_of_many_lines_are_nothing_that_one_can_tell(history: Path) -> None:
     (history / "code/link.py").symlink_to("evaluate.py")
     commit(history)
-    with GitObjects() as repository:
-        place = Commit(repository, repository.project("main") or "")
-        assert place.holds("code/link.py", {"md5": "x"}) is None
-        assert place.holds("code/evaluate.py", recorded(history, "code/evaluate.py")) is True
-        assert place.read("code/evaluate.py/x") is place.read("no/such") is repository.read("a\nb") is None
+    with GitObjects() as objects:
+        files = Commit(objects, objects.project("main") or "")
+        assert files.matches("code/link.py", {"md5": "x"}) is None
+        assert files.matches("code/evaluate.py", recorded(history, "code/evaluate.py")) is True
+        assert files.read("code/evaluate.py/x") is files.read("no/such") is objects.read("a\nb") is None

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pipeline.artifacts.paths import tokenizer_of
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import set_attention_kernel
 from pipeline.networks.dropout import Dropout, DropoutState
@@ -28,7 +28,7 @@ from pipeline.probes.gradients.gradient_norm import gradient_norm
 from pipeline.probes.gradients.noise_scale import from_two, noise_scale
 from pipeline.probes.gradients.sharpness import sharpness
 from pipeline.probes.gradients.update_ratio import update_ratio
-from pipeline.probes.passes.forward_backward import parts
+from pipeline.probes.passes.backward import parts
 from pipeline.probes.prediction.log_partition import log_partition
 from pipeline.probes.prediction.loss_by_position import edges, loss_by_position
 from pipeline.probes.signal.activation_rms import activation_rms
@@ -47,7 +47,7 @@ def numbers(reading: Reading | None) -> dict[str, float]:
     return {str(name): line[0] for name, line in zip(reading.axes[0].ticks, reading.values, strict=True)}
 
 
-def streams(made: Subject) -> list[Tensor]:
+def streams(made: TrainedModel) -> list[Tensor]:
     """[B, T, D] before the first block and after each."""
     with torch.no_grad():
         model, ids = made.model, made.batch.inputs
@@ -155,7 +155,7 @@ def test_a_unit_that_stays_at_either_end_is_dead_and_one_that_goes_between_them_
 # ------------------------------------------------------------------------------------------------------------ gradients
 
 
-def parts_of(made: Subject, count: int) -> list[Tensor]:
+def parts_of(made: TrainedModel, count: int) -> list[Tensor]:
     """The flat gradient of the mean loss of each part of the fixed batch, as backward leaves it."""
     found = []
     drawn = parts(len(made.batch.inputs))
@@ -323,14 +323,14 @@ class Probing(StopAfter):
 
     def __init__(self, task: object, folder: Path, runtime: object, steps: tuple[int, ...]) -> None:
         super().__init__()
-        self.known = {"task": task, "reads": load_tokenizer(tokenizer_of(folder)), "runtime": runtime}
+        self.known = {"task": task, "text_tokenizer": load_tokenizer(tokenizer_of(folder)), "runtime": runtime}
         self.steps, self.read = steps, list[dict[str, Reading]]()
 
     def on_step(self, progress: Progress) -> None:
         super().on_step(progress)
         if progress.step in self.steps:
             updates = {name: 0.1 for name, _ in progress.model.named_parameters()}
-            made = Subject(progress.model, **self.known, step=progress.step, sequences=4, toy="abc", updates=updates)
+            made = TrainedModel(progress.model, **self.known, step=progress.step, sequences=4, toy_text="abc", updates=updates)
             self.read.append(readings_of([replace(made, sharpness_iterations=2)]))
 
 

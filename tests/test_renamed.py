@@ -14,10 +14,10 @@ import yaml
 from small import knobs
 
 from pipeline.lab.dvc.base_params import base_params
-from pipeline.lab.dvc.overrides import check, expand, hydra_text
-from pipeline.lab.experiments import guard
-from pipeline.lab.studies.entries import read_all
-from pipeline.lab.studies.recipes import commands
+from pipeline.lab.dvc.overrides import check_overrides, expand_grid, hydra_text
+from pipeline.lab.experiments.command_check import check_command
+from pipeline.lab.studies.entries import read_entries
+from pipeline.lab.studies.recipes import experiment_commands
 from pipeline.params.errors import UserError
 from pipeline.params.load import load, read_sections, with_knobs
 from pipeline.params.model import Model
@@ -28,7 +28,7 @@ from pipeline.params.training import Train
 from pipeline.tasks.model_description import read_description
 
 TOP = Path(__file__).parents[1]
-STANDING = read_sections(TOP / "params.yaml")
+BASE = read_sections(TOP / "params.yaml")
 NAMES = knob_names(Params)
 OLD_VALUES = [(knob, old, new) for knob, values in RENAMED_VALUES.items() for old, new in values.items()]
 ENTRY = dict.fromkeys(("says", "costs", "reaches", "source", "predicts", "control"), "a")
@@ -44,14 +44,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def standing(knob: str) -> Any:
+def base_value(knob: str) -> Any:
     section, _, name = knob.partition(".")
-    return STANDING[section][name]
+    return BASE[section][name]
 
 
 def by_params_yaml(knob: str, value: Any) -> None:
     """An old params.yaml: the knob stands under its old name alone, which may be the new one."""
-    sections = copy.deepcopy(STANDING)
+    sections = copy.deepcopy(BASE)
     section, _, name = RENAMED.get(knob, knob).partition(".")
     del sections[section][name]
     Path("params.yaml").write_text(yaml.safe_dump(with_knobs(sections, {knob: value})))
@@ -59,29 +59,29 @@ def by_params_yaml(knob: str, value: Any) -> None:
 
 
 def by_check(knob: str, value: Any) -> None:
-    guard.before(["-S", f"{knob}={json.dumps(value)}"])
+    check_command(["-S", f"{knob}={json.dumps(value)}"])
 
 
 def by_override(knob: str, value: Any) -> None:
-    check(expand([f"{knob}={json.dumps(value)}"]))
+    check_overrides(expand_grid([f"{knob}={json.dumps(value)}"]))
 
 
 def by_section(knob: str, value: Any) -> None:
     section, _, name = knob.partition(".")
-    check(expand([f"{section}={{{name}: {hydra_text(value)}}}"]))
+    check_overrides(expand_grid([f"{section}={{{name}: {hydra_text(value)}}}"]))
 
 
 def by_study(knob: str, value: Any) -> None:
     Path("studies/own.yaml").write_text(yaml.safe_dump({"own": {**ENTRY, "set": {knob: value}}}))
-    commands("own", standing=base_params())
+    experiment_commands("own", base=base_params())
 
 
 def by_axis(knob: str, value: Any) -> None:
     grid = {**GRID, "vary": {"arm": {"one": {knob: value}, "other": {}}, "train.lr": [0.01, 0.1]}}
     Path("studies/own.yaml").write_text(yaml.safe_dump({"own": {**ENTRY, "set": {}, **grid}}))
-    sweep = read_all()["own"].sweep
+    sweep = read_entries()["own"].sweep
     assert sweep
-    sweep.variants(STANDING)
+    sweep.variants(BASE)
 
 
 WAYS: list[Callable[[str, Any], None]] = [by_params_yaml, by_check, by_override, by_section, by_study, by_axis]
@@ -91,7 +91,7 @@ WAYS: list[Callable[[str, Any], None]] = [by_params_yaml, by_check, by_override,
 def test_an_old_name_is_one_line_that_says_the_new_one(way: Callable[[str, Any], None], project: Path) -> None:
     for old, new in RENAMED.items():
         with pytest.raises(UserError) as caught:
-            way(old, standing(new))
+            way(old, base_value(new))
         assert caught.value.problems == (f"{old} was renamed {new}",)
         shutil.copy(TOP / "params.yaml", project)
 
@@ -128,7 +128,7 @@ def test_an_old_params_yaml_is_what_is_wrong_where_a_new_name_is_turned(project:
     sections = read_sections(Path("params.yaml"))
     sections["train"]["clip"] = sections["train"].pop("grad_clip")
     with pytest.raises(UserError) as caught:
-        check([["train.grad_clip=1.0"]], sections)
+        check_overrides([["train.grad_clip=1.0"]], sections)
     assert caught.value.problems == ("train.clip was renamed train.grad_clip",)
 
 
@@ -173,5 +173,5 @@ def test_a_model_of_an_earlier_version_is_read(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_version_noted_comes_back_under_the_names_of_today() -> None:
-    old = {name: as_before(name, values) if isinstance(values, dict) else values for name, values in STANDING.items()}
-    assert old != STANDING and with_new_names(old) == STANDING == with_new_names(STANDING)
+    old = {name: as_before(name, values) if isinstance(values, dict) else values for name, values in BASE.items()}
+    assert old != BASE and with_new_names(old) == BASE == with_new_names(BASE)

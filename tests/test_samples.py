@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import torch
 from small import knobs
 from subjects import machine, subject
 
-from pipeline.evaluation.samples import choose, page, stream
+from pipeline.evaluation import samples
 from pipeline.figures.samples import inline, read_samples
-from pipeline.inference.trained import Subject
+from pipeline.inference.generate import choose, stream
+from pipeline.inference.trained import TrainedModel
 from pipeline.params.errors import UserError
 from pipeline.params.stages import Evaluate
 from pipeline.tokenizers.byte import ByteTokenizer
@@ -25,12 +27,20 @@ def cycle(text: bytes) -> dict[int, int]:
     return dict(pairwise(text + text[:1]))
 
 
-def written(made: Subject, prompt: str, **changes: float) -> list[str]:
+def written(made: TrainedModel, prompt: str, **changes: float) -> list[str]:
     drawn = {"tokens": 30, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 1} | changes
     return list(stream(made, prompt, **drawn))
 
 
-def reference(made: Subject, prompt: str, tokens: int) -> str:
+def page(made: TrainedModel, evaluate: Evaluate, seed: int) -> str:
+    def generate(prompt: str, temperature: float) -> Iterator[str]:
+        options = {"tokens": evaluate.sample_tokens, "top_k": evaluate.top_k, "top_p": evaluate.top_p, "seed": seed}
+        return stream(made, prompt, temperature=temperature, **options)
+
+    return samples.page(generate, made.tokenizer.known, evaluate, step=made.step, seed=seed)
+
+
+def reference(made: TrainedModel, prompt: str, tokens: int) -> str:
     """The likeliest text by a full forward pass a token, over a context that falls to its later half whenever it is full."""
     ids, context = [], made.tokenizer.encode(prompt).tolist()[-12:]
     for _ in range(tokens):
@@ -152,8 +162,8 @@ def test_the_lowest_temperature_and_the_lowest_share_take_the_likeliest() -> Non
 def test_the_page_holds_every_prompt_at_every_temperature(tmp_path: Path) -> None:
     made = subject(tmp_path)
     evaluate = knobs(evaluate__prompts=["the", "Ä"], evaluate__sample_tokens=20).evaluate
-    samples = read_samples(page(made, evaluate, seed=1))
-    assert [(sample.level, sample.title) for sample in samples] == [
+    found = read_samples(page(made, evaluate, seed=1))
+    assert [(sample.level, sample.title) for sample in found] == [
         (1, "Samples"),
         (2, "`the`"),
         (3, "Temperature 0"),
@@ -162,7 +172,7 @@ def test_the_page_holds_every_prompt_at_every_temperature(tmp_path: Path) -> Non
         (3, "Temperature 0"),
         (3, "Temperature 0.8"),
     ]
-    greedy = next(sample for sample in samples if sample.level == 3).blocks
+    greedy = next(sample for sample in found if sample.level == 3).blocks
     assert greedy == [("code", "the" + "".join(written(made, "the", tokens=20)))]
     assert page(made, evaluate, seed=1) == page(made, evaluate, seed=1)
 

@@ -22,13 +22,13 @@ from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.evaluation import scores
 from pipeline.evaluation.baselines import Score
-from pipeline.evaluation.scores import score, standings, summary
-from pipeline.inference.trained import Subject, open_model
+from pipeline.evaluation.scores import ranking, score, summary
+from pipeline.inference.trained import TrainedModel, open_model
 from pipeline.params.errors import UserError
 from pipeline.tokenizers.char import CharTokenizer
 
 
-def by_hand(made: Subject, split: str) -> tuple[float, int, int]:
+def by_hand(made: TrainedModel, split: str) -> tuple[float, int, int]:
     """(nats, tokens, tokens guessed right) of a split, one window of 12 after the other."""
     ids = torch.from_numpy(made.task.ids(split).astype(np.int64))
     nats, correct = 0.0, 0
@@ -108,7 +108,7 @@ def test_where_the_entropy_is_known_the_summary_says_how_far_above_it_the_model_
 
 
 def test_the_standings_tell_each_split_from_the_best_on() -> None:
-    validation, test = standings([*MODEL, *OTHERS])
+    validation, test = ranking([*MODEL, *OTHERS])
     assert validation.startswith("bits a byte, validation: ") and test.startswith("bits a byte, test: ")
     bits = [float(part.split()[-1]) for part in validation.partition(": ")[2].split(", ")]
     assert bits == sorted(bits) and len(bits) == 1 + sum(score.split == "validation" for score in OTHERS)
@@ -175,7 +175,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no checksum": (edited(sha256=None), r"model\.json: is damaged"),
     "another task": (edited(task="chess"), r"model\.json: task: there is no 'chess'"),
     "other tokens": (edited(tokenizer="0" * 64), r"tokenizer\.json: is not the one that the model was trained with"),
-    "another network": (edited(model=knobs(model__depth=1).model.model_dump()), "holds the weights of another network"),
+    "another network": (edited(model=knobs(model__depth=1).model.model_dump()), "the weights do not match the network"),
     "an unknown knob": (edited(model=knobs().model.model_dump() | {"spin": 1}), r"model\.spin: there is no such knob"),
 }
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.lab.budget.estimate import ASSUMED_FLOPS, Budget, Verdict, rehearsals
+from pipeline.lab.budget.estimate import ASSUMED_FLOPS, Budget, Verdict, cached_fake_steps
 from pipeline.lab.budget.fit import GIB, Device, card, with_changes
 from pipeline.lab.budget.report import clock
 from pipeline.lab.stand_ins.data_shape import Data
-from pipeline.lab.studies.entries import Entry, read_all
+from pipeline.lab.studies.entries import Entry, read_entries
 from pipeline.params.load import load
 from pipeline.params.yaml12 import read_yaml
 from pipeline.tasks.base import Shape
 
 TOP = Path(__file__).parents[1]
 SIZES = {name: Entry(**entry) for name, entry in read_yaml(TOP / "studies/sizes.yaml").items()}
-BUDGETED = SIZES | {"nanogpt-gpu": read_all(TOP / "studies")["nanogpt-gpu"]}
+BUDGETED = SIZES | {"nanogpt-gpu": read_entries(TOP / "studies")["nanogpt-gpu"]}
 
 
 def budget_of(entry: Entry) -> Budget:
@@ -27,8 +27,8 @@ def budget_of(entry: Entry) -> Budget:
     target = card(gib, "bfloat16") if gib else Device("a CPU", 2 * GIB, False, "float32")
     knobs = with_changes(load(TOP / "params.yaml"), dict(entry.set) | ({} if gib else {"train.precision": "float32"}))
     data = Data(Shape(knobs.tokenize.vocab_size if knobs.tokenize.kind == "bpe" else 65), None, "tokenize.vocab_size")
-    step = rehearsals(data)(knobs, target)
-    return Budget(knobs, data, target, step, [Verdict(target, target.wants(step.bytes, step.saved))], {}, None, None)
+    step = cached_fake_steps(data)(knobs, target)
+    return Budget(knobs, data, target, step, [Verdict(target, target.needed(step.bytes, step.saved))], {}, None, None)
 
 
 def forecast(parameters: int, tokens: int) -> float:
@@ -57,7 +57,7 @@ def test_the_text_of_a_size_says_what_the_budget_says(name: str) -> None:
 
 
 def test_every_size_is_larger_than_the_one_before() -> None:
-    entries = read_all(TOP / "studies")
+    entries = read_entries(TOP / "studies")
     assert set(SIZES) <= set(entries)
     counts = [int(entry.costs.split()[0].replace(",", "")) for entry in SIZES.values()]
     assert counts == sorted(counts)

@@ -18,9 +18,9 @@ from dvc.utils.hydra import apply_overrides, to_hydra_overrides
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.lab.dvc import launch
+from pipeline.lab.dvc import exp_names
 from pipeline.lab.dvc.base_params import BaseParams, base_params
-from pipeline.lab.dvc.overrides import Knob, hydra_text
+from pipeline.lab.dvc.overrides import KnobValue, hydra_text
 from pipeline.lab.studies import entries, recipes
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections, with_knobs
@@ -29,7 +29,7 @@ from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).parents[1]
-ENTRIES = entries.read_all(TOP / "studies")
+ENTRIES = entries.read_entries(TOP / "studies")
 EXPERIMENTS = [name for name, entry in ENTRIES.items() if not entry.sweep]
 SWEEPS = [name for name, entry in ENTRIES.items() if entry.sweep]
 
@@ -67,7 +67,7 @@ def test_every_experiment_can_be_played(name: str, project: Path) -> None:
 def test_every_place_of_every_grid_can_be_trained(name: str, project: Path) -> None:
     entry = ENTRIES[name]
     assert entry.sweep
-    variants = list(entry.sweep.variants(recipes.with_entry(base_params(), entry, ["train.steps=7"]).sections))
+    variants = list(entry.sweep.variants(recipes.apply_entry(base_params(), entry, ["train.steps=7"]).sections))
     assert len({variant.place for variant in variants}) == math.prod(entry.sweep.shape)
     assert {variant.params.train.steps for variant in variants} == {7}
     assert len({str(variant[1:]) for variant in variants}) == len(variants)
@@ -79,7 +79,7 @@ def test_every_grid_says_what_it_predicts_and_has_a_control_that_could_show_it_w
     assert entry.sweep
     assert len(entry.predicts) > 20 and len(entry.control) > 20
     assert entry.says.count("?") == 1, "a study asks a question"
-    assert {check.control for _, check in entry.sweep.checks} == {True, False}
+    assert {check.control for _, check in entry.sweep.claims} == {True, False}
     assert len(entry.sweep.seeds) >= 3
 
 
@@ -94,7 +94,7 @@ def test_every_entry_is_told_about_in_the_list(name: str) -> None:
     ("content", "problem"),
     [
         ("run:\n  set: {train.lr: 1.0}\n", "run: says: is missing"),
-        ("run: 5\n", "run: is no entry; one has says, set, costs, reaches, source"),
+        ("run: 5\n", "run: is not an entry; an entry has says, set, costs, reaches, source"),
         (
             "run: {say: a}\n",
             "run: say: there is no such part. Did you mean 'says'? "
@@ -103,13 +103,13 @@ def test_every_entry_is_told_about_in_the_list(name: str) -> None:
         ("run: {says: 5}\n", "run: says: 5 is not text"),
         ("run: {set: fast}\n", "run: set: holds no knobs (train.lr: 0.001 …)"),
         ("nanogpt-cpu: {}\n", "nanogpt-cpu: another study has an entry of this name"),
-        ("e1: {}\n", "e1: such a name means something else to git or DVC (letters, digits, . and -; not only a to f)"),
+        ("e1: {}\n", "e1: this name means something else to git or DVC; use letters, digits, . and -, and not only a to f"),
     ],
 )
 def test_a_wrong_entry_is_refused_with_its_place(content: str, problem: str, project: Path) -> None:
     (project / "studies" / "own.yaml").write_text(content)
     with pytest.raises(UserError) as caught:
-        entries.read_all()
+        entries.read_entries()
     assert f"studies/own.yaml: {problem}" in caught.value.problems
 
 
@@ -137,19 +137,19 @@ run:
         ("  seeds: [1]", "vary: is missing; a study that varies knobs has vary, seeds, measure, check"),
         ("  vary: [train.lr]", "vary: holds no axes (knob: [value, value …], or name: {label: {knob: value}, …})"),
         ("  vary: {arm: {a: 1}}", "vary: a label holds no knobs (name: {label: {knob: value}, …})"),
-        ("  seeds: [1, 1]", "seeds: are no list of different whole numbers"),
+        ("  seeds: [1, 1]", "seeds: [1, 1] is not a list of different whole numbers, such as [1, 2, 3]"),
         (
             "  measure: train_los",
             "measure: there is no 'train_los'. Did you mean 'train_loss'? Known: train_loss, validation_loss",
         ),
-        ("  check: []", "check: holds no claims (- name: {what it wants to know})"),
+        ("  check: []", "check: holds no claims (- at_most: {value: 0.1})"),
         (
             "  check: [{optimum_moves_at_mast: {}}]",
             "check: there is no 'optimum_moves_at_mast'. Did you mean 'optimum_moves_at_most'?",
         ),
         ("  check: [{optimum_moves_at_most: {}}]", "check.optimum_moves_at_most.factor: is missing"),
         ("  check: [{optimum_moves_at_most: {factor: 0.5}}]", "check.optimum_moves_at_most.factor: 0.5 is not above 1.0"),
-        ("  vary: {model.norm: [rms, layer]}", "check: optimum_moves_at_most: model.norm: has no positive numbers that grow"),
+        ("  vary: {model.norm: [rms, layer]}", "check: optimum_moves_at_most: model.norm: has no increasing positive numbers"),
         (
             "  check: [{optimum_moves_at_most: {factor: 2, where: {seed: 1}}}]",
             "check: optimum_moves_at_most: where: the study does not vary 'seed'. Known: model.width, train.lr",
@@ -175,7 +175,7 @@ def test_a_wrong_grid_is_refused_with_its_place(parts: str, problem: str, projec
     lines = [parts] if "is missing; a study" in problem else (right | {word: parts}).values()
     (project / "studies" / "own.yaml").write_text(GRID + "\n".join(lines) + "\n")
     with pytest.raises(UserError) as caught:
-        entries.read_all()
+        entries.read_entries()
     assert any(line.startswith(f"studies/own.yaml: run: {problem}") for line in caught.value.problems), caught.value.problems
 
 
@@ -184,9 +184,9 @@ def test_a_wrong_grid_is_refused_with_its_place(parts: str, problem: str, projec
     [
         (["-n", "x"], "lr-sweep: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there"),
         (["--queue"], "lr-sweep: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there"),
-        (["-S", "train.lr=1"], "-S train.lr: is what the study varies"),
-        (["-S", "seed=4"], "-S seed: is what the study varies"),
-        (["-S", "train.steps=1,2"], "-S: a knob has several values; what a grid varies stands in its study"),
+        (["-S", "train.lr=1"], "-S train.lr: the study varies this knob; override another one"),
+        (["-S", "seed=4"], "-S seed: the study varies this knob; override another one"),
+        (["-S", "train.steps=1,2"], "-S: a knob has several values; add an axis to the study's `vary` instead"),
         (["-S", "train.stepps=1"], "train.stepps: there is no such knob. Did you mean 'train.steps'? "),
     ],
 )
@@ -199,7 +199,7 @@ def test_what_a_grid_cannot_be_played_with_is_one_line_before_torch_is_imported(
 
 
 def test_a_dry_run_of_a_grid_counts_its_trainings(project: Path) -> None:
-    assert rally("play", "lr-sweep", "--dry-run").stdout == "21 trainings: 7 places, 3 seeds\n"
+    assert rally("play", "lr-sweep", "--dry-run").stdout == "21 trainings: 7 cells, 3 seeds\n"
 
 
 # ------------------------------------------------------------------------------------------------------ what DVC is told
@@ -208,7 +208,7 @@ def test_a_dry_run_of_a_grid_counts_its_trainings(project: Path) -> None:
 @settings(max_examples=300, deadline=None)
 @given(knobs)
 @example(["it's", r"a\'b", "c\\", "'", ""])
-def test_a_value_comes_through_the_grammar_of_dvc_unchanged(value: Knob) -> None:
+def test_a_value_comes_through_the_grammar_of_dvc_unchanged(value: KnobValue) -> None:
     [override] = to_hydra_overrides([f"section.knob={hydra_text(value)}"])
     assert not override.is_sweep_override()
     assert repr(override.value()) == repr(value)
@@ -238,7 +238,7 @@ def test_what_was_turned_for_another_kind_of_task_keeps_no_study_from_being_play
     assert parse(Params, read_yaml(Path("params.yaml"))).task.kind == kind
     entry = ENTRIES[name]
     if entry.sweep:
-        params = parse(Params, recipes.with_entry(base_params(), entry, ["train.steps=7"]).sections)
+        params = parse(Params, recipes.apply_entry(base_params(), entry, ["train.steps=7"]).sections)
     else:
         [told] = commands(name)
         apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
@@ -279,7 +279,7 @@ def test_an_experiment_is_named_after_its_entry_and_the_knobs_that_were_turned(
             ["model.heads: 5 does not divide width 128; use 4", "train.lr: 'fast' is not a number"],
         ),
         (["seed.x=1"], ["seed.x: there is no such knob; seed is not a section"]),
-        (["seed=1,2"], ["-S: these are 2 experiments (a knob has several values); --queue takes them all"]),
+        (["seed=1,2"], ["-S: these are 2 experiments (a knob has several values); use --queue for all of them"]),
         (["seed=1,-2"], ["seed: -2 is below 0"]),
     ],
 )
@@ -315,7 +315,7 @@ def test_each_experiment_of_a_grid_has_a_name_of_its_own_that_tells_its_values(p
 def test_two_grids_of_other_values_never_share_a_name(one: list[str], other: list[str], project: Path) -> None:
     names = [words[4] for asked in (one, other) for words in commands("nanogpt-cpu", asked, queue=True)]
     assert len(set(names)) == len(names) == 4
-    assert all(map(launch.is_good_name, names))
+    assert all(map(exp_names.is_valid_name, names))
 
 
 # ------------------------------------------------------------------------------------------- what a study stands on
@@ -336,17 +336,17 @@ def set_knobs(**knobs: Any) -> None:
 def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: Path) -> None:
     set_knobs(model__dropout=0.5, train__label_smoothing=0.2, runtime__threads=1)
     played, entry = base_params(), ENTRIES["lr-sweep"]
-    assert not {"model.dropout", "train.label_smoothing"} & recipes.own_knobs(entry, [])
+    assert not {"model.dropout", "train.label_smoothing"} & recipes.overridden_knobs(entry, [])
     at_commit = yaml.safe_load(subprocess.run(["git", "show", "HEAD:params.yaml"], capture_output=True, check=True).stdout)
     assert played.sections["train"] == at_commit["train"]
     assert played.sections["runtime"]["threads"] == 1, "where and how it runs is no part of what was committed"
-    [line] = played.said()
+    [line] = played.notes()
     assert "model.dropout 0.5 (commit: 0.0), train.label_smoothing 0.2 (commit: 0.0)" in line and "--as-is" in line
-    assert "dropout" not in played.said(own={"model.dropout"})[0]
-    assert recipes.with_entry(base_params(as_is=True), entry).sections["train"]["label_smoothing"] == 0.2
-    assert "the study uses what differs from commit" in base_params(as_is=True).said()[0]
+    assert "dropout" not in played.notes(overridden={"model.dropout"})[0]
+    assert recipes.apply_entry(base_params(as_is=True), entry).sections["train"]["label_smoothing"] == 0.2
+    assert "Used: model.dropout 0.5 (commit: 0.0)" in base_params(as_is=True).notes()[0]
     done = rally("play", "lr-sweep", "--dry-run")
-    assert (done.returncode, done.stdout) == (0, "21 trainings: 7 places, 3 seeds\n")
+    assert (done.returncode, done.stdout) == (0, "21 trainings: 7 cells, 3 seeds\n")
     assert "train.label_smoothing 0.2 (commit: 0.0)" in done.stderr
 
 
@@ -354,7 +354,7 @@ def test_a_grid_stands_on_the_commits_knobs_and_names_what_is_turned(committed: 
 def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool, committed: Path) -> None:
     set_knobs(model__dropout=0.3, evaluate__prompts=["mine"])
     assert not {"model.dropout", "evaluate.prompts"} & ENTRIES["digits"].set.keys()
-    [told] = recipes.commands("digits", ["train.steps=7"], standing=base_params(as_is=as_is))
+    [told] = recipes.experiment_commands("digits", ["train.steps=7"], base=base_params(as_is=as_is))
     apply_overrides("params.yaml", [word for flag, word in pairwise(told) if flag == "-S"])
     values = read_yaml(Path("params.yaml"))
     assert (values["model"]["dropout"], values["evaluate"]["prompts"] == ["mine"]) == ((0.3, True) if as_is else (0.0, False))
@@ -362,9 +362,9 @@ def test_a_recipe_sets_back_what_is_turned_unless_it_is_asked_not_to(as_is: bool
 
 
 def test_a_recipe_whose_knobs_are_as_committed_says_no_more_than_it_sets(committed: Path) -> None:
-    [told] = recipes.commands("digits", standing=base_params())
+    [told] = recipes.experiment_commands("digits", base=base_params())
     assert told == commands("digits")[0]
-    assert base_params().said() == []
+    assert base_params().notes() == []
 
 
 def test_a_knob_that_the_commit_does_not_know_came_with_changed_code_and_stays(committed: Path) -> None:
@@ -373,7 +373,7 @@ def test_a_knob_that_the_commit_does_not_know_came_with_changed_code_and_stays(c
     subprocess.run(["git", "commit", "-qam", "older"], check=True)
     Path("params.yaml").write_text(text.replace("  dropout: 0.0", "  dropout: 0.5"))
     assert base_params().sections["model"]["dropout"] == 0.5
-    assert base_params().turned == {}
+    assert base_params().changed_knobs == {}
 
 
 @pytest.mark.parametrize("before", ["no repository", "no commit", "params.yaml in no commit", "no YAML in the commit"])
@@ -389,7 +389,7 @@ def test_without_a_commit_to_ask_a_study_stands_on_params_yaml_and_says_so(befor
         Path("params.yaml").write_text(text)
     played = base_params()
     assert played.sections["train"]["lr"] == 0.5
-    assert played.said() == ["params.yaml: is in no commit that could be asked; the study stands on it as it is here"]
+    assert played.notes() == ["params.yaml: is not in any commit; the study uses it as it is here"]
 
 
 def test_a_result_says_of_which_commit_and_code_it_is(committed: Path) -> None:
@@ -445,8 +445,8 @@ def test_a_name_that_is_not_there_gets_a_suggestion(project: Path) -> None:
 
 def commands(name: str, overrides: Sequence[str] = (), experiment: str | None = None, queue: bool = False) -> list[list[str]]:
     """What is played where params.yaml is as it was committed."""
-    standing = BaseParams(read_sections(Path("params.yaml")))
-    return recipes.commands(name, overrides, experiment=experiment, queue=queue, standing=standing)
+    base = BaseParams(read_sections(Path("params.yaml")))
+    return recipes.experiment_commands(name, overrides, experiment=experiment, queue=queue, base=base)
 
 
 def rally(*arguments: str) -> subprocess.CompletedProcess[str]:

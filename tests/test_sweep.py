@@ -1,4 +1,4 @@
-"""Sweeps: statistics against references, claims against planted grids, and many trainings that are kept by what they are."""
+"""Grids of runs: statistics against references, claims against planted grids, trainings cached under their identity."""
 
 from __future__ import annotations
 
@@ -27,18 +27,16 @@ from subjects import machine
 from pipeline.artifacts.paths import labels_of
 from pipeline.figures.style import png
 from pipeline.lab.dvc.base_params import BaseParams
-from pipeline.lab.faults.faults import FAULTS
-from pipeline.lab.faults.sanity_faults import BREACHES
-from pipeline.lab.studies import grid, sweep
-from pipeline.lab.studies import panels as album
-from pipeline.lab.studies import report as findings
+from pipeline.lab.faults.sanity_faults import SANITY_FAULTS
+from pipeline.lab.faults.table import FAULTS
+from pipeline.lab.studies import grid, panels, report, sweep
 from pipeline.lab.studies.bench import BENCHES
 from pipeline.lab.studies.claims.base import Status
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_of_line, interval, optimum
-from pipeline.lab.studies.claims.table import CHECKS
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval, optimum
+from pipeline.lab.studies.claims.table import CLAIMS
 from pipeline.lab.studies.grid import Sweep, Variant
-from pipeline.lab.studies.metrics import MEASURES
-from pipeline.lab.studies.network_metrics import READERS, exact_answers, repeat_loss
+from pipeline.lab.studies.metrics import MEASURES, RENAMED_MEASURES
+from pipeline.lab.studies.network_metrics import NETWORK_METRICS, exact_answers, repeat_loss
 from pipeline.lab.studies.plain_stack import signal_and_gradient
 from pipeline.lab.studies.record import Record
 from pipeline.params.errors import UserError
@@ -74,10 +72,10 @@ def apart(by: float, noise: float = 0.001) -> Results:
     return Results((Axis("arm", ("less", "more")), Axis("model.norm", ("rms", "none"))), np.stack([np.ones_like(more), more]))
 
 
-def beside(foretold: Results, quotient: float) -> dict[str, Results]:
-    """What was foretold, and a measure that is so many times as large."""
-    exact = Results(foretold.axes, foretold.values.mean(axis=-1, keepdims=True).repeat(foretold.values.shape[-1], axis=-1))
-    return {"measured": Results(foretold.axes, foretold.values * quotient, logarithmic=True), "foretold": exact}
+def ratio_to(predicted: Results, quotient: float) -> dict[str, Results]:
+    """A prediction, and a measure that is so many times as large."""
+    exact = Results(predicted.axes, predicted.values.mean(axis=-1, keepdims=True).repeat(predicted.values.shape[-1], axis=-1))
+    return {"measured": Results(predicted.axes, predicted.values * quotient, logarithmic=True), "predicted": exact}
 
 
 def steep(times: float, deviation: float = 0.001) -> Results:
@@ -134,7 +132,7 @@ def test_the_optimum_at_an_end_of_the_grid_is_an_edge_and_beside_a_divergence_a_
 def test_one_seed_at_the_edge_is_enough_to_extend_the_grid() -> None:
     falling = np.linspace(3, 2, len(SCALE))
     bowl = (np.array(SCALE) + 5) ** 2
-    assert best_of_line(SCALE, np.stack([bowl, falling], axis=1)) == Edge("above")
+    assert best_per_seed(SCALE, np.stack([bowl, falling], axis=1)) == Edge("above")
 
 
 # ---------------------------------------------------------------------------------------------------------------- claims
@@ -165,10 +163,10 @@ PLANTED: dict[str, tuple[dict[str, Any], Any, Any, Any]] = {
     "lies_between": ({"low": 1.0, "high": 2.0}, sized(1.1, 1.9), sized(1.5, 2.1), sized(1.0, noise=0.5)),
     "exceeds": ({"arm": "arm", "more": "more", "less": "less", "by": 0.25}, apart(0.3), apart(0.2), apart(0.25, noise=0.1)),
     "follows": (
-        {"measure": "measured", "foretold": "foretold", "within": 0.25},
-        beside(sized(1.0, 10.0), 1.2),
-        beside(sized(1.0, 10.0), 1.3),
-        beside(sized(1.0, 10.0, noise=0.4), 1.25),
+        {"measure": "measured", "predicted": "predicted", "within": 0.25},
+        ratio_to(sized(1.0, 10.0), 1.2),
+        ratio_to(sized(1.0, 10.0), 1.3),
+        ratio_to(sized(1.0, 10.0, noise=0.4), 1.25),
     ),
     "sensitivity_falls": (
         {"arm": "model.width", "worse": 0, "better": 1, "cap": 3.0, "factor": 2},
@@ -180,43 +178,43 @@ PLANTED: dict[str, tuple[dict[str, Any], Any, Any, Any]] = {
 OF_OPTIMA = ("optimum_moves_at_most", "optimum_moves_at_least", "optimum_lies_between")
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", CLAIMS)
 def test_a_claim_is_held_refuted_or_left_open_as_the_planted_grid_says(name: str) -> None:
     arguments, *grids = PLANTED[name]
-    check = parse(CHECKS[name], arguments)
+    check = parse(CLAIMS[name], arguments)
     assert [check.judge(results).status for results in grids] == [Status.HELD, Status.REFUTED, Status.UNDECIDED]
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", CLAIMS)
 def test_a_control_must_fail(name: str) -> None:
     arguments, *grids = PLANTED[name]
-    check = parse(CHECKS[name], arguments | {"control": True})
+    check = parse(CLAIMS[name], arguments | {"control": True})
     assert [check.judge(results).status for results in grids] == [Status.PASSED, Status.FAILED, Status.UNDECIDED]
 
 
 def test_a_control_at_the_edge_of_its_grid_has_failed() -> None:
-    check = parse(CHECKS["optimum_lies_between"], {"low": 0.01, "high": 0.04, "ends_worse_by": 5, "control": True})
+    check = parse(CLAIMS["optimum_lies_between"], {"low": 0.01, "high": 0.04, "ends_worse_by": 5, "control": True})
     low = [rate for rate in RATES if rate < 0.01]
     assert check.model_copy(update={"where": {"train.lr": low}}).judge(planted(0.02)).status is Status.FAILED
 
 
 @pytest.mark.parametrize("name", OF_OPTIMA)
 def test_a_best_value_at_the_edge_of_the_grid_decides_nothing(name: str) -> None:
-    check = parse(CHECKS[name], PLANTED[name][0])
+    check = parse(CLAIMS[name], PLANTED[name][0])
     verdict = check.judge(planted(0.02, 0.0005))
-    assert (verdict.status, verdict.says) == (Status.EXTEND, "the best train.lr may lie below 0.0009765625 (model.width 1)")
+    assert (verdict.status, verdict.sentence) == (Status.EXTEND, "the best train.lr may lie below 0.0009765625 (model.width 1)")
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", CLAIMS)
 def test_a_single_seed_holds_no_claim(name: str) -> None:
     arguments, held, *_ = PLANTED[name]
     wholes = held if isinstance(held, dict) else {"": held}
     one = {measure: Results(whole.axes, whole.values[..., :1], whole.logarithmic) for measure, whole in wholes.items()}
-    assert parse(CHECKS[name], arguments).judge(one).status is not Status.HELD
+    assert parse(CLAIMS[name], arguments).judge(one).status is not Status.HELD
 
 
 def test_ends_that_are_hardly_worse_refute_that_there_is_an_optimum() -> None:
-    check = parse(CHECKS["optimum_lies_between"], {"low": 0.01, "high": 0.04, "ends_worse_by": 5})
+    check = parse(CLAIMS["optimum_lies_between"], {"low": 0.01, "high": 0.04, "ends_worse_by": 5})
     verdict = check.judge(planted(0.02, deviation=0.2, noise=0.0))
     assert verdict.status in (Status.REFUTED, Status.EXTEND)
 
@@ -225,7 +223,7 @@ def test_where_takes_a_part_of_the_grid() -> None:
     still, moving = planted(0.02, 0.02), planted(0.01, 0.08)
     arms = Results((Axis("arm", ("still", "moving")), *still.axes), np.stack([still.values, moving.values]))
     for arm, status in (("still", Status.HELD), ("moving", Status.REFUTED)):
-        check = parse(CHECKS["optimum_moves_at_most"], {"factor": 2, "where": {"arm": arm}})
+        check = parse(CLAIMS["optimum_moves_at_most"], {"factor": 2, "where": {"arm": arm}})
         assert check.judge(arms).status is status
 
 
@@ -247,16 +245,16 @@ def test_what_spans_decades_is_averaged_by_its_logarithm() -> None:
 
 def test_a_training_that_diverged_is_above_every_bound_and_proves_nothing_large() -> None:
     lost = Results((Axis("arm", ("a",)),), np.array([[1.0, 2.0, math.inf]]))
-    assert parse(CHECKS["at_most"], {"value": 5.0}).judge(lost).status is Status.REFUTED
-    assert parse(CHECKS["at_least"], {"value": 0.5}).judge(lost).status is Status.UNDECIDED
+    assert parse(CLAIMS["at_most"], {"value": 5.0}).judge(lost).status is Status.REFUTED
+    assert parse(CLAIMS["at_least"], {"value": 0.5}).judge(lost).status is Status.UNDECIDED
 
 
 def test_of_several_measures_a_claim_says_which_it_means() -> None:
     found = {"train_loss": sized(1.0), "validation_loss": sized(2.0)}
-    assert parse(CHECKS["at_most"], {"value": 1.5, "measure": "train_loss"}).judge(found).status is Status.HELD
+    assert parse(CLAIMS["at_most"], {"value": 1.5, "measure": "train_loss"}).judge(found).status is Status.HELD
     for arguments, problem in (({}, "measure: is missing"), ({"measure": "train_los"}, "measure: the study does not take")):
         with pytest.raises(UserError, match=problem):
-            parse(CHECKS["at_most"], {"value": 1.5, **arguments}).judge(found)
+            parse(CLAIMS["at_most"], {"value": 1.5, **arguments}).judge(found)
 
 
 LINES: dict[str, dict[str, Any]] = {
@@ -282,27 +280,27 @@ TOLD = {
     "validation_error": 0.25,
     "least_error": pytest.approx(0.01),
     "test_error": math.inf,  # of a number that is not there
-    "understood_at": 6,
-    "known_at": 1,
-    "accuracy_when_known": 0.1,
+    "generalized_at": 6,
+    "memorized_at": 1,
+    "accuracy_when_memorized": 0.1,
     "delay": 6,
     "edge": 1.0,
     "start_above_uniform": 0.5,
-    "start_foretold": 0.25,
+    "start_predicted": 0.25,
 }
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_a_training_that_diverged_is_infinitely_bad_by_every_measure(name: str) -> None:
-    assert MEASURES[name].of(RUN) == TOLD.get(name, math.inf)
-    assert MEASURES[name].of(replace(RUN, numbers={**RUN.numbers, name: 7.0})) == TOLD.get(name, 7.0)
-    assert MEASURES[name].of(Record(diverged=True, numbers={"entropy": 0.5, "unigram": 1.5, "majority": 0.5})) == math.inf
+    assert MEASURES[name].compute(RUN) == TOLD.get(name, math.inf)
+    assert MEASURES[name].compute(replace(RUN, numbers={**RUN.numbers, name: 7.0})) == TOLD.get(name, 7.0)
+    assert MEASURES[name].compute(Record(diverged=True, numbers={"entropy": 0.5, "unigram": 1.5, "majority": 0.5})) == math.inf
 
 
 @pytest.mark.parametrize(("name", "least"), [("train_loss", True), ("validation_accuracy", False)])
 def test_the_best_of_a_table_is_the_largest_where_more_is_better(name: str, least: bool) -> None:
-    panel = next(album.panels(planted(0.02)))[1]
-    marked = [isinstance(cell, Text) and cell.style == "bold" for cell in findings.table("", panel, name).columns[1].cells]
+    panel = next(panels.split_panels(planted(0.02)))[1]
+    marked = [isinstance(cell, Text) and cell.style == "bold" for cell in report.table("", panel, name).columns[1].cells]
     means = panel.values.mean(axis=-1)[0]
     assert marked.index(True) == (means.argmin() if least else means.argmax())
 
@@ -313,13 +311,13 @@ def test_a_value_that_is_varied_is_text_and_no_markup() -> None:
     for axes in ((values, rates), (rates, values)):  # as columns, as rows
         panel = Results(axes, np.ones((*(len(axis.labels) for axis in axes), 3)))
         console = Console(file=(file := io.StringIO()), width=400)
-        console.print(findings.table("[/i]", panel, "train_loss"))
+        console.print(report.table("[/i]", panel, "train_loss"))
         assert all(name in file.getvalue() for name in (*names, "[/i]", "prepare.[b]"))
 
 
-def test_what_rises_has_no_least_place_that_would_be_the_best() -> None:
-    with pytest.raises(UserError, match="of validation_accuracy it is the largest"):
-        grid.read({**PARTS, "measure": "validation_accuracy"})
+def test_the_lowest_place_is_not_the_best_where_higher_is_better() -> None:
+    with pytest.raises(UserError, match="but a higher validation_accuracy is better"):
+        grid.read_sweep({**PARTS, "measure": "validation_accuracy"})
 
 
 # ------------------------------------------------------------------------------------------------------------- trainings
@@ -365,8 +363,8 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
     project: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = PARTS | {"vary": {"arm": PARTS["vary"]["arm"], "train.lr": [0.01, 0.1]}}
-    played = grid.read(parts)
-    findings.run_study("own", played, BaseParams(project), dry_run=False)
+    played = grid.read_sweep(parts)
+    report.run_study("own", played, BaseParams(project), dry_run=False)
     first, said = kept(), capsys.readouterr().out
     assert len(first) == 8
     assert "optimum_moves_at_most: " in said
@@ -376,27 +374,27 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
     found = json.loads(Path("results/own.json").read_text())
     assert {name: found["made_of"]["knobs"][name] for name in project} == project
     assert found["made_of"]["varied"] == [list(PARTS["vary"]["arm"].values()), [{"train.lr": 0.01}, {"train.lr": 0.1}]]
-    findings.run_study("own", played, BaseParams(project), dry_run=False)
+    report.run_study("own", played, BaseParams(project), dry_run=False)
     assert json.loads(Path("results/own.json").read_text()) == found
     second = kept()
     assert set(second) == set(first)
     assert sum(second[run] != first[run] for run in first) == 1
 
-    findings.run_study("own", grid.read(parts | {"seeds": [2, 3]}), BaseParams(project), dry_run=False)
+    report.run_study("own", grid.read_sweep(parts | {"seeds": [2, 3]}), BaseParams(project), dry_run=False)
     third = kept()
     assert len(third) == 12
     assert {run: third[run] for run in second} == second
 
-    findings.run_study("own", played, BaseParams(with_knobs(project, {"train.batch_size": 2})), dry_run=False)
+    report.run_study("own", played, BaseParams(with_knobs(project, {"train.batch_size": 2})), dry_run=False)
     assert len(kept()) == 20
     assert len(list(Path(".rally/sweeps/tokenize").iterdir())) == 1  # the data were made once
 
 
 def test_a_kept_training_is_read_as_it_was(project: dict[str, Any]) -> None:
     variant = Variant((), parse(Params, project))
-    tokens = sweep.tokens_for(variant.params)
-    record = sweep.record_of(variant, tokens, ())
-    assert sweep.record_of(variant, tokens, ()) == record
+    tokens = sweep.tokens_folder(variant.params)
+    record = sweep.run_or_read(variant, tokens, ())
+    assert sweep.run_or_read(variant, tokens, ()) == record
     assert len(kept()) == 1
     assert [row["step"] for row in record.curve] == [1, 2, 3, 4]
     assert 0 < record.validations[-1]["loss"] < 10
@@ -405,8 +403,8 @@ def test_a_kept_training_is_read_as_it_was(project: dict[str, Any]) -> None:
 
 def test_looking_at_a_training_changes_nothing_of_it(project: dict[str, Any]) -> None:
     variant = Variant((), parse(Params, project))
-    tokens, read = sweep.tokens_for(variant.params), ("effective_rank", "induction", "repeat_loss")
-    plain, looked_at = sweep.record_of(variant, tokens, ()), sweep.record_of(variant, tokens, read)
+    tokens, read = sweep.tokens_folder(variant.params), ("effective_rank", "induction", "repeat_loss")
+    plain, looked_at = sweep.run_or_read(variant, tokens, ()), sweep.run_or_read(variant, tokens, read)
     assert (looked_at.curve, looked_at.validations) == (plain.curve, plain.validations)
     assert set(looked_at.lines) == set(read)
     assert looked_at.lines["repeat_loss"]["x"][0] == 0
@@ -422,26 +420,24 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_grid_may_be_of_classes(kind: str, project: dict[str, Any]) -> None:
-    standing = with_knobs(
-        project, {"task.kind": kind, "train.sampling": "epochs", "train.snapshots": [0.0, 1.0], **KINDS[kind]}
-    )
+    base = with_knobs(project, {"task.kind": kind, "train.sampling": "epochs", "train.snapshots": [0.0, 1.0], **KINDS[kind]})
     measures = ["validation_accuracy", "above_majority", "training_accuracy", "test_error"]
     claim = {"at_most": {"measure": "test_error", "value": 1.0}}
     parts = {"seeds": [1], "measure": measures, "check": [claim], "shows": "validation_accuracy"}
-    played = grid.read(parts | {"vary": {"train.loss": ["cross_entropy", "mse"]}})
-    records = sweep.run_all(list(played.variants(standing)), played.read, lambda: None)
+    played = grid.read_sweep(parts | {"vary": {"train.loss": ["cross_entropy", "mse"]}})
+    records = sweep.run_all(list(played.variants(base)), played.network_metrics, lambda: None)
     assert all(np.isfinite(found.values).all() for found in grid.results(played, records).values())
     assert records[0, 0] != records[1, 0]
     tokenizers = list(Path(".rally/sweeps/tokenize").glob("*/data/tokens/tokenizer.json"))
     assert len(tokenizers) == (kind == "classify")
-    with pytest.raises(UserError, match="fault: 'no mask' is made in language models alone"):
-        grid.read(parts | {"vary": {"arm": {"sick": {"fault": "no mask"}}}}).variants(standing)
+    with pytest.raises(UserError, match="fault: 'no mask' is for language models only"):
+        grid.read_sweep(parts | {"vary": {"arm": {"sick": {"fault": "no mask"}}}}).variants(base)
 
 
 def test_a_data_set_of_two_kinds_is_made_for_each(project: dict[str, Any]) -> None:
     brackets = {"prepare.dataset": "dyck", "tokenize.kind": "char"}
     labelled, text = (
-        sweep.tokens_for(parse(Params, with_knobs(project, {"task.kind": kind, **brackets})))
+        sweep.tokens_folder(parse(Params, with_knobs(project, {"task.kind": kind, **brackets})))
         for kind in ("classify", "language")
     )
     assert labels_of(labelled, "train").exists()
@@ -450,9 +446,9 @@ def test_a_data_set_of_two_kinds_is_made_for_each(project: dict[str, Any]) -> No
 
 def test_a_fault_is_in_the_training_and_in_what_it_is_kept_as(project: dict[str, Any]) -> None:
     params = parse(Params, project)
-    tokens = sweep.tokens_for(params)
+    tokens = sweep.tokens_folder(params)
     sound, maskless, mixed = (
-        sweep.record_of(Variant((), params, fault), tokens, ()) for fault in ("", "no mask", "examples mixed")
+        sweep.run_or_read(Variant((), params, fault), tokens, ()) for fault in ("", "no mask", "examples mixed")
     )
     assert (sound.numbers["future"], sound.numbers["across_batch"]) == (0, 0)
     assert maskless.numbers["future"] > 0 == maskless.numbers["across_batch"]
@@ -462,7 +458,7 @@ def test_a_fault_is_in_the_training_and_in_what_it_is_kept_as(project: dict[str,
 
 @pytest.mark.slow
 def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    played = grid.read(PARTS | {"vary": {"train.lr": [0.01, 0.1]}})
+    played = grid.read_sweep(PARTS | {"vary": {"train.lr": [0.01, 0.1]}})
     variants, told = list(played.variants(project)), [0]
 
     def advance() -> None:
@@ -492,13 +488,13 @@ def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], mon
 def test_what_diverges_is_an_outcome(project: dict[str, Any]) -> None:
     wild = with_knobs(project, {"train.lr": 100.0, "model.norm": "none", "model.activation": "relu2", "train.steps": 12})
     variant = Variant((), parse(Params, wild))
-    assert sweep.record_of(variant, sweep.tokens_for(variant.params), ()).diverged
-    assert findings.cell(sized(1.0), np.array([2.5, math.inf])) == "1 of 2 diverged"
+    assert sweep.run_or_read(variant, sweep.tokens_folder(variant.params), ()).diverged
+    assert report.cell(sized(1.0), np.array([2.5, math.inf])) == "1 of 2 diverged"
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", NETWORK_METRICS)
 def test_a_reader_of_networks_is_a_measure(name: str) -> None:
-    assert MEASURES[name].reads == name
+    assert MEASURES[name].network_metric == name
 
 
 def test_an_answer_is_exact_when_all_of_it_is_what_the_text_says(tmp_path: Path) -> None:
@@ -525,9 +521,9 @@ def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> N
 
 
 def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project: dict[str, Any]) -> None:
-    played = grid.read(PARTS)  # a learning rate of 1e10 is among its places
+    played = grid.read_sweep(PARTS)  # a learning rate of 1e10 is among its places
     with pytest.raises(UserError) as caught:
-        findings.run_study("own", played, BaseParams(project), dry_run=False)
+        report.run_study("own", played, BaseParams(project), dry_run=False)
     assert caught.value.problems == ("train.lr: 10000000000.0 is above 100.0",)
     assert not Path(".rally").exists()
 
@@ -547,23 +543,23 @@ def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project
     ids=["lines", "one line", "words", "panels", "all diverged"],
 )
 def test_any_grid_has_a_picture_and_a_table(results: Results) -> None:
-    figure = album.picture(over(results), {"train_loss": results}, {}, [])
-    assert len(figure.axes) == len(list(album.panels(results)))
+    figure = panels.draw_study(over(results), {"train_loss": results}, {}, [])
+    assert len(figure.axes) == len(list(panels.split_panels(results)))
     assert imread(io.BytesIO(png(figure, 40)))[..., :3].std() > 0.01
-    for title, panel in album.panels(results):
-        assert findings.table(title, panel, "train_loss").row_count == len(results.axes[-1].labels)
+    for title, panel in panels.split_panels(results):
+        assert report.table(title, panel, "train_loss").row_count == len(results.axes[-1].labels)
 
 
 def over(results: Results, *checks: tuple[str, dict[str, Any]], **more: Any) -> Sweep:
     """The sweep that has these results."""
     knobs, seeds = tuple(() for _ in results.axes), tuple(range(results.values.shape[-1]))
-    claims = tuple((name, parse(CHECKS[name], arguments)) for name, arguments in checks)
+    claims = tuple((name, parse(CLAIMS[name], arguments)) for name, arguments in checks)
     return Sweep(results.axes, knobs, seeds, ("train_loss",), claims, **more)
 
 
 def test_the_picture_says_how_far_the_best_moves() -> None:
     results = planted(0.04, 0.01)
-    figure = album.picture(over(results), {"train_loss": results}, {}, [])
+    figure = panels.draw_study(over(results), {"train_loss": results}, {}, [])
     assert any(text.get_text() == "best moves ×4" for text in figure.axes[0].texts)
 
 
@@ -572,7 +568,7 @@ def test_the_picture_shows_where_a_claim_wants_the_dots_and_where_a_control_must
     first, second = results.axes[0].labels
     claims = [("at_most", {"value": 2.0, "where": {"arm": first}})]
     claims += [("at_most", {"value": 2.0, "where": {"arm": second}, "control": True})]
-    [axes] = album.picture(over(results, *claims), {"train_loss": results}, {}, []).axes
+    [axes] = panels.draw_study(over(results, *claims), {"train_loss": results}, {}, []).axes
     wanted, unwanted = axes.patches
     assert wanted.get_fill() and not unwanted.get_fill()
     assert [round(patch.get_x() + patch.get_width() / 2) for patch in (wanted, unwanted)] == [0, 1]  # type: ignore[attr-defined]
@@ -583,18 +579,18 @@ def test_the_picture_shows_how_runs_went_beside_where_they_ended() -> None:
     results = sized(1.0, 3.0, seeds=2)
     rows = {place: [{"step": step, "loss": 4.0 - place[0] * step} for step in (1, 2, 3)] for place in np.ndindex(2, 2)}
     records = {place: Record(curve=curve) for place, curve in rows.items()}
-    went, ended = album.picture(over(results, shows=("train_loss",)), {"train_loss": results}, records, []).axes
+    went, ended = panels.draw_study(over(results, shows=("train_loss",)), {"train_loss": results}, records, []).axes
     assert [list(line.get_ydata()) for line in went.lines] == [[4.0, 4.0, 4.0], [3.0, 2.0, 1.0]]
     assert len(ended.lines) == 4  # of each place its dots and its mean
 
 
 def test_the_picture_of_what_follows_a_law_has_the_law_in_it() -> None:
-    found = beside(sized(1.0, 10.0), 1.1)
-    found = {"signal": found["measured"], "signal_foretold": found["foretold"]}
-    claim = ("follows", {"measure": "signal", "foretold": "signal_foretold", "within": 0.25})
+    found = ratio_to(sized(1.0, 10.0), 1.1)
+    found = {"signal": found["measured"], "signal_predicted": found["predicted"]}
+    claim = ("follows", {"measure": "signal", "predicted": "signal_predicted", "within": 0.25})
     scale = {name: replace(whole, axes=(Axis("bench.gain", (1.0, 2.0)),)) for name, whole in found.items()}
-    [axes] = album.picture(over(scale["signal"], claim), scale, {}, []).axes
-    assert axes.lines[1].get_label() == "foretold"
+    [axes] = panels.draw_study(over(scale["signal"], claim), scale, {}, []).axes
+    assert axes.lines[1].get_label() == "predicted"
     assert list(axes.lines[1].get_ydata()) == pytest.approx([1.0, 10.0])
 
 
@@ -643,10 +639,10 @@ def test_one_batch_is_learned_by_heart_and_labels_that_change_are_not() -> None:
 # ------------------------------------------------------------------------------------------------------- what runs are
 
 
-@pytest.mark.parametrize("name", [*FAULTS, *BREACHES])
+@pytest.mark.parametrize("name", [*FAULTS, *SANITY_FAULTS])
 def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
     parts = PARTS | {"vary": {"network": {"sound": {}, "sick": {"fault": name}}}, "check": [{"at_most": {"value": 9.0}}]}
-    variants = list(grid.read(parts).variants(with_knobs(read_yaml(TOP / "params.yaml"), KNOBS)))
+    variants = list(grid.read_sweep(parts).variants(with_knobs(read_yaml(TOP / "params.yaml"), KNOBS)))
     assert [variant.fault for variant in variants] == ["", "", name, name]
 
 
@@ -657,7 +653,7 @@ def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
         (
             {"arm": {"seen": {"task.kind": "vision", "prepare.dataset": "mnist1d"}}},
             {"measure": "exact_answers"},
-            "measure: exact_answers is asked of language models alone",
+            "measure: exact_answers is for language models only",
         ),
         ({"bench.gain": [1.0]}, {}, "bench.gain: these runs are trainings"),
         ({"bench.gian": [1.0]}, {"bench": "signal"}, "bench.gian: there is no such knob. Did you mean 'gain'?"),
@@ -665,7 +661,7 @@ def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
     ],
 )
 def test_a_run_that_cannot_be_made_is_refused(vary: dict[str, Any], more: dict[str, Any], problem: str) -> None:
-    played = grid.read(PARTS | {"vary": vary, "check": [{"at_most": {"value": 9.0}}]} | more)
+    played = grid.read_sweep(PARTS | {"vary": vary, "check": [{"at_most": {"value": 9.0}}]} | more)
     with pytest.raises(UserError) as caught:
         played.variants(read_yaml(TOP / "params.yaml"))
     assert caught.value.problems[0].startswith(problem)
@@ -675,6 +671,7 @@ def test_a_run_that_cannot_be_made_is_refused(vary: dict[str, Any], more: dict[s
     ("more", "problem"),
     [
         ({"measure": ["train_loss", "los"]}, "measure: there is no 'los'"),
+        ({"check": [{"optimum_moves_at_most": {"factor": 2, "measure": "los"}}]}, "check: optimum_moves_at_most: measure: "),
         ({"bench": "signals"}, "bench: there is no 'signals'. Did you mean 'signal'?"),
         ({"shows": ["inductoin"]}, "shows: there is no 'inductoin'. Did you mean 'induction'?"),
         ({"bench": "signal", "shows": "train_loss"}, "shows: there is no 'train_loss'. Known: signal, gradient"),
@@ -682,5 +679,52 @@ def test_a_run_that_cannot_be_made_is_refused(vary: dict[str, Any], more: dict[s
 )
 def test_a_grid_that_asks_for_what_there_is_not_is_refused(more: dict[str, Any], problem: str) -> None:
     with pytest.raises(UserError) as caught:
-        grid.read(PARTS | more)
+        grid.read_sweep(PARTS | more)
     assert caught.value.problems[0].startswith(problem)
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_MEASURES.items())
+def test_an_old_measure_is_one_line_that_says_the_new_one(old: str, new: str) -> None:
+    assert new in MEASURES and old not in MEASURES
+    with pytest.raises(UserError) as caught:
+        grid.read_sweep(PARTS | {"measure": old})
+    assert caught.value.problems == (f"measure: {old} was renamed {new}",)
+
+
+def test_an_old_argument_of_a_claim_is_one_line_that_says_the_new_one() -> None:
+    claim = {"measure": "signal", "foretold": "signal_predicted", "within": 0.25}
+    with pytest.raises(UserError) as caught:
+        grid.read_sweep(PARTS | {"bench": "signal", "measure": ["signal", "signal_predicted"], "check": [{"follows": claim}]})
+    assert caught.value.problems == ("check.follows.foretold was renamed check.follows.predicted",)
+
+
+@pytest.mark.parametrize(
+    ("claim", "arguments", "results", "sentence"),
+    [
+        ("at_least", {"value": 2}, sized(2.5, noise=0.0), "it is 2.5 (95 % CI 2.5 to 2.5; claim: at least 2; 4 seeds)"),
+        ("at_least", {"value": 2}, sized(2.5, seeds=1), "it is 2.5 (no CI; claim: at least 2; 1 seed)"),
+        (
+            "lies_between",
+            {"low": -1, "high": 9},
+            sized(2.0, -0.5, noise=0.0),
+            "it is -0.5 (95 % CI -0.5 to -0.5) at arm arm -0.5 to 2 (95 % CI 2 to 2) at arm arm 2.0; claim: -1 to 9; 4 seeds",
+        ),
+        (
+            "exceeds",
+            PLANTED["exceeds"][0],
+            apart(0.5, noise=0.0).at({"model.norm": "rms"}),
+            "it at more minus that at less is 0.5 (95 % CI 0.5 to 0.5; claim: at least 0.25; 4 seeds)",
+        ),
+        (
+            "optimum_moves_at_least",
+            {"factor": 4},
+            planted(0.04, 0.01, noise=0.0, deviation=0.0),
+            "the best train.lr moves by a factor of 4 (95 % CI 4 to 4; claim: at least 4; 4 seeds): "
+            "0.01 at model.width 1, 0.04 at model.width 0",
+        ),
+    ],
+)
+def test_a_verdict_has_the_value_its_interval_and_what_was_claimed(
+    claim: str, arguments: dict[str, Any], results: Results, sentence: str
+) -> None:
+    assert parse(CLAIMS[claim], arguments).judge({"it": results}).sentence == sentence

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from pipeline.lab import workers
-from pipeline.lab.workers import each_done
+from pipeline.lab.workers import run_in_processes
 from pipeline.params.errors import UserError
 
 pytestmark = pytest.mark.slow  # processes take a second each to start
@@ -39,7 +39,7 @@ def refused(number: int) -> int:
 def test_what_killed_processes_did_is_done_again(count: int, killed: dict[int, int], tmp_path: Path) -> None:
     for number, times in killed.items():
         (tmp_path / str(number)).write_bytes(b"." * times)
-    done = dict(each_done(squared, {number: (number, tmp_path) for number in range(6)}, count))
+    done = dict(run_in_processes(squared, {number: (number, tmp_path) for number in range(6)}, count))
     assert done == {number: number**2 for number in range(6)}
 
 
@@ -47,26 +47,26 @@ def test_what_kills_its_process_again_and_again_is_given_up_when_all_others_are_
     (tmp_path / "2").write_bytes(b"." * 99)
     done = dict[int, int]()
     with pytest.raises(UserError) as caught:
-        done.update(each_done(squared, {number: (number, tmp_path) for number in range(5)}, 2))
+        done.update(run_in_processes(squared, {number: (number, tmp_path) for number in range(5)}, 2))
     assert done == {number: number**2 for number in (0, 1, 3, 4)}
     [line] = caught.value.problems
     assert line.startswith(
-        f"2: its process was killed {workers.KILLS} times with no other beside it, perhaps for want of memory"
+        f"2: its process was killed {workers.MAX_KILLS} times while it ran alone, probably out of memory; lower what a training"
     )
 
 
 def test_what_fails_by_itself_is_not_tried_again() -> None:
     with pytest.raises(UserError, match="is refused"):
-        list(each_done(refused, {1: (1,)}, 2))
+        list(run_in_processes(refused, {1: (1,)}, 2))
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     program = (
         f"import sys; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS.parent)!r}]\n"
         "if __name__ == '__main__':\n"
-        "    import time; from pathlib import Path; from pipeline.lab.workers import each_done\n"
+        "    import time; from pathlib import Path; from pipeline.lab.workers import run_in_processes\n"
         "    import test_workers\n"
-        "    list(each_done(test_workers.waiting, {1: (Path(sys.argv[1]),), 2: (Path(sys.argv[1]),)}, 2))\n"
+        "    list(run_in_processes(test_workers.waiting, {1: (Path(sys.argv[1]),), 2: (Path(sys.argv[1]),)}, 2))\n"
     )
     (tmp_path / "starts.py").write_text(program)
     parent = subprocess.Popen([sys.executable, str(tmp_path / "starts.py"), str(tmp_path)])

@@ -1,4 +1,4 @@
-"""What a run may be found to have: complaints, each raised by signs, whatever the cause."""
+"""Symptoms: what can be seen to be wrong with a run, and the signs that raise each, whatever the cause."""
 
 from __future__ import annotations
 
@@ -6,80 +6,83 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Complaint:
-    """Something that one sees to be wrong.
+class Symptom:
+    """Something that is seen to be wrong.
 
     Attributes:
-        says: one sentence for a learner.
-        raised_by: "sign side": any of them sick raises it, or two that are odd.
+        description: one sentence for a learner.
+        raised_by: "sign side": one of them that is sick raises it, or two that are odd.
     """
 
-    says: str
+    description: str
     raised_by: tuple[str, ...]
 
 
-COMPLAINTS: dict[str, Complaint] = {
-    "diverged": Complaint(
-        "The training fell apart: the loss is no number any more, or left for good.", ("not_a_number high", "ran_away high")
+SYMPTOMS: dict[str, Symptom] = {
+    "diverged": Symptom(
+        "The loss became NaN or infinite, or rose and did not come back.",
+        ("nan_loss high", "stopped_early high"),
     ),
-    "sees the answer": Complaint(
-        "The model sees what it is to predict, so that its loss says nothing.",
+    "target leakage": Symptom(
+        "The model sees what it should predict, so its loss means nothing.",
         (
-            "future high",
-            "across_batch high",
+            "future_leak high",
+            "batch_leak high",
             "floor_margin low",
             "bigram_share low",
             "previous_token low",
             "attention_sink low",
         ),
     ),
-    "starts wrong": Complaint(
-        "The network is sure of something before it has seen anything.",
+    "bad initialization": Symptom(
+        "The network makes confident predictions before it has learned anything.",
         ("start_excess high", "start_loss high", "attention_entropy_start low"),
     ),
-    "learns nothing": Complaint(
-        "It does no better than without looking at what it reads.", ("beyond_unigram low", "beyond_majority low")
+    "learns nothing": Symptom(
+        "No better than predicting by token (or class) frequency.", ("beyond_unigram low", "beyond_majority low")
     ),
-    "says one class": Complaint("It says the same of nearly everything.", ("classes_said low",)),
-    "worse than a straight line": Complaint(
-        "Logistic regression, which knows no layers, tells the classes better.", ("logistic_margin low",)
+    "predicts one class": Symptom(
+        "The model predicts the same class, or few classes, for nearly every example.", ("predicted_classes low",)
     ),
-    "learns slowly": Complaint(
-        "The loss was still well on its way down when the training ended.",
+    "worse than a linear model": Symptom(
+        "Logistic regression, which has no layers, classifies better.", ("logistic_margin low",)
+    ),
+    "learns slowly": Symptom(
+        "The loss was still falling clearly when training ended.",
         ("gain low", "late_share high", "early_share low", "reach low", "update_ratio low"),
     ),
-    "unstable": Complaint(
-        "The loss or the gradient jumps about: steps overshoot.",
+    "unstable": Symptom(
+        "The loss or the gradient norm jumps, because steps overshoot.",
         (
             "roughness high",
             "setback high",
             "peak high",
             "gradient_growth high",
             "gradient_spike high",
-            "skipped high",
-            "clipped high",
+            "skipped_steps high",
+            "clipped_steps high",
             "update_ratio high",
             "attention_logit high",
             "log_partition high",
         ),
     ),
-    "learns by heart": Complaint(
-        "The model knows what it was trained on far better than what it has not read.",
-        ("gap high", "rise high", "copied_length high", "by_heart high"),
+    "overfits": Symptom(
+        "The model memorizes: it is far better on the training data than on the validation split.",
+        ("generalization_gap high", "validation_rise high", "copied_length high", "overfitting high"),
     ),
-    "scores mislead": Complaint(
-        "The losses that are shown are not those of the model on unseen text.",
+    "misleading scores": Symptom(
+        "The losses shown are not those of the model on unseen text.",
         (
             "overlap high",
-            "gap low",
-            "dropped_gap high",
+            "generalization_gap low",
+            "dropout_gap high",
             "cache_difference high",
             "gradient_agreement low",
             "gradient_agreement high",
         ),
     ),
-    "sick layers": Complaint(
-        "Part of the network takes no part in what is learned.",
+    "dead or frozen layers": Symptom(
+        "Some layers are not being trained, or contribute nothing.",
         (
             "dead high",
             "saturated high",
@@ -93,7 +96,7 @@ COMPLAINTS: dict[str, Complaint] = {
             "attention_entropy low",
         ),
     ),
-    "poor samples": Complaint(
-        "What it writes repeats itself, or context is worth nothing to it.", ("distinct_2 low", "context_gain low")
+    "poor samples": Symptom(
+        "The samples repeat themselves, or context does not help the model.", ("distinct_2 low", "context_gain low")
     ),
 }

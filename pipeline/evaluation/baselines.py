@@ -1,4 +1,4 @@
-"""What a model must beat: plain predictors, made as strong as they go, over the whole of each held-out split; no torch."""
+"""Baselines of language models: n-grams and xz, tuned in their favour, on the whole of each held-out split; no torch."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from pipeline.artifacts.paths import RAW, TOKENS, meta_of, text_of, tokens_of
 from pipeline.artifacts.reading import open_verified, read_json
 from pipeline.artifacts.writing import rounded
 from pipeline.evaluation import ngrams
-from pipeline.evaluation.cache import Rows, remembered
+from pipeline.evaluation.cache import Rows, cached_rows
 
 HELD_OUT = ("validation", "test")
-COUNTED = 20_000_000  # n-grams count at most the last so many training tokens: 3 GB of memory, half a minute
-COMPRESSED = 16 * 2**20  # xz sees at most so many bytes of the training text, and of the held-out text: a minute
+COUNTED = 20_000_000  # training tokens that n-grams count at most, the last ones: 3 GB of memory, half a minute
+COMPRESSED = 16 * 2**20  # bytes that xz reads at most of the training text, and of the held-out text: a minute
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well something predicts a split: what it costs to write the split down, knowing what it knows.
+    """How well a model or baseline predicts a split: the code length of the split under its predictions.
 
     Attributes:
-        name, split: who predicts what.
-        nats: the cost of all that is predicted.
-        bytes: of text that is predicted.
-        tokens: that are predicted; None for what knows no tokens.
-        correct: tokens that were the first choice; None for what has none.
-        note: what else a reader must know.
+        name: of the model or baseline.
+        split: that it predicts.
+        nats: the total cross-entropy.
+        bytes: of the predicted text.
+        tokens: the number of predicted tokens; None for xz, which has no tokens.
+        correct: the number of tokens that were predicted as the likeliest; None where there is no likeliest token.
+        note: shown next to the score.
     """
 
     name: str
@@ -47,24 +48,24 @@ class Score:
 
     @property
     def bits_per_byte(self) -> float:
-        """The one figure that can be compared across tokenizers."""
+        """The cross-entropy per byte of text, which is comparable across tokenizers."""
         return self.nats / math.log(2) / self.bytes
 
     @property
     def loss(self) -> float | None:
-        """Nats a token."""
+        """The cross-entropy in nats per token."""
         return None if self.tokens is None else self.nats / self.tokens
 
     @property
     def accuracy(self) -> float | None:
         return None if self.correct is None or not self.tokens else self.correct / self.tokens
 
-    def noted(self, more: str) -> Score:
-        """The score with one more thing that a reader must know."""
+    def with_note(self, more: str) -> Score:
+        """The score with one more note."""
         return replace(self, note="; ".join(filter(None, (self.note, more))))
 
     def row(self) -> dict[str, Any]:
-        """The score as a metrics file holds it: what is unknown or not finite is left out."""
+        """The score as a row of metrics/evaluate.json, without what is unknown or not finite."""
         perplexity = None if self.loss is None or not self.loss < 700 else math.exp(self.loss)
         numbers = {"bits_per_byte": self.bits_per_byte, "loss": self.loss, "perplexity": perplexity, "accuracy": self.accuracy}
         known = {key: rounded(number) for key, number in numbers.items() if number is not None and math.isfinite(number)}
@@ -77,23 +78,23 @@ def baselines(
     """The scores of all baselines on both held-out splits, measured once for the same data and code.
 
     Args:
-        order: of the longest n-grams.
-        say: takes a line for the user when it will take a while.
-        tokens, raw: the folders that the stages tokenize and prepare leave.
-        cache: where measured scores are kept, by default in this clone.
+        order: the length of the longest n-grams.
+        say: prints a line for the user when it will take a while.
+        tokens, raw: the outs of the stages tokenize and prepare.
+        cache: folder of the scores, by default in this clone.
     """
     code = [sha256_of(Path(file)) for file in (__file__, ngrams.__file__)]
-    hangs_on = [order, np.__version__, *code, sha256_of(tokens), sha256_of(raw)]
+    key = [order, np.__version__, *code, sha256_of(tokens), sha256_of(raw)]
 
     def measure() -> Rows:
         say("measuring the baselines of this data, once: n-grams and xz …")
-        return [asdict(score) for score in (*by_counting(order, tokens), *(by_compression(raw, split) for split in HELD_OUT))]
+        return [asdict(score) for score in (*ngram_scores(order, tokens), *(xz_score(raw, split) for split in HELD_OUT))]
 
-    return [Score(**row) for row in remembered(hangs_on, measure, cache)]
+    return [Score(**row) for row in cached_rows(key, measure, cache)]
 
 
 def entropy(tokens: Path = TOKENS) -> list[Score]:
-    """What nobody can beat: the entropy of generated data, where its generator knows it."""
+    """The lowest possible loss: the entropy of generated data, where its generator knows it."""
     meta = read_json(meta_of(tokens))
     if (nats_per_byte := meta["entropy_nats_per_byte"]) is None:
         return []
@@ -102,15 +103,15 @@ def entropy(tokens: Path = TOKENS) -> list[Score]:
 
 
 def predicted_bytes(meta: dict[str, Any], split: str) -> int:
-    """Bytes of a split's text behind its first token, which nothing can predict it from."""
+    """Bytes of the text of a split after its first token, which has no context to be predicted from."""
     return int(meta["bytes"][split] - meta["first_token_bytes"][split])
 
 
-# ------------------------------------------------------------------------------------------------------ the predictors
+# ------------------------------------------------------------------------------------------------------- the baselines
 
 
-def by_counting(order: int, tokens: Path) -> Iterator[Score]:
-    """Uniform, unigram, bigram, and of the longer n-grams those that fit the validation split best."""
+def ngram_scores(order: int, tokens: Path) -> Iterator[Score]:
+    """Uniform, unigram, bigram, and the longer n-grams that fit the validation split best."""
     meta = read_json(meta_of(tokens))
     train = memory_mapped(tokens_of(tokens, "train"))[-COUNTED:]
     streams = [memory_mapped(tokens_of(tokens, split)) for split in HELD_OUT]
@@ -120,10 +121,10 @@ def by_counting(order: int, tokens: Path) -> Iterator[Score]:
     for split, size, stream in zip(HELD_OUT, sizes, streams, strict=True):
         yield Score("uniform", split, math.log(meta["vocabulary"]) * (len(stream) - 1), size, len(stream) - 1)
     longer = []
-    for length, told in enumerate(ngrams.predictions(train, streams, meta["vocabulary"], order), start=1):
+    for length, predictions in enumerate(ngrams.predictions(train, streams, meta["vocabulary"], order), start=1):
         name = {1: "unigram", 2: "bigram"}.get(length, f"{length}-gram")
         scores = []
-        for split, size, stream, prediction in zip(HELD_OUT, sizes, streams, told, strict=True):
+        for split, size, stream, prediction in zip(HELD_OUT, sizes, streams, predictions, strict=True):
             nats = -float(np.log(prediction.probability).sum())
             correct = int((prediction.guess == stream[1:]).sum())
             scores.append(Score(name, split, nats, size, len(stream) - 1, correct, note))
@@ -131,16 +132,16 @@ def by_counting(order: int, tokens: Path) -> Iterator[Score]:
             yield from scores
         else:
             longer.append(scores)
-    # Chosen on the validation split: in the baseline's favour there, honest on the test split.
+    # Chosen on the validation split: this favours the baseline there, and is fair on the test split.
     for score in min(longer, key=lambda scores: scores[0].nats, default=[]):
-        yield score.noted(f"the best of 3 to {order}-grams") if len(longer) > 1 else score
+        yield score.with_note(f"the best of 3 to {order}-grams") if len(longer) > 1 else score
 
 
-def by_compression(raw: Path, split: str) -> Score:
-    """`xz -9` of a split's text: alone, or as what it adds to the training text before it; whichever is smaller."""
+def xz_score(raw: Path, split: str) -> Score:
+    """`xz -9` of the text of a split: alone, or what it adds to the training text before it; whichever is smaller."""
     train, text = (text_of(raw, name) for name in ("train", split))
     before, here = _last_bytes(train), _first_bytes(text)
-    # What repeats all that was before can add nothing to be seen; a byte is the least that anything costs.
+    # Text that repeats the training text can add nothing measurable; the least cost is a byte.
     alone, added = _compressed(here), max(_compressed(before + here) - _compressed(before), 1)
     note = "after the training text" if added < alone else "alone"
     if max(train.stat().st_size, text.stat().st_size) > COMPRESSED:
@@ -149,7 +150,7 @@ def by_compression(raw: Path, split: str) -> Score:
 
 
 def _compressed(text: bytes) -> int:
-    """The size of a text under `xz -9`; a window of 64 MiB is of no use to less text and costs half a second and 700 MB."""
+    """The size of a text under `xz -9`; a window of 64 MiB is useless for less text and costs half a second and 700 MB."""
     window = min(max(len(text), 4096), 2**26)
     return len(lzma.compress(text, filters=[{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": window}]))
 

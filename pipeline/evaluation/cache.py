@@ -1,4 +1,4 @@
-"""What is measured once for the same data and code, and kept in this clone; no torch."""
+"""A cache of baseline scores, by the data and code that they depend on; no torch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pipeline.identity import digest, read_cached, write_cached
 Rows = list[dict[str, Any]]
 
 
-def remembered(hangs_on: Any, measure: Callable[[], Rows], cache: Path | None = None) -> Rows:
-    """Rows of numbers, measured where they are not yet kept.
+def cached_rows(key: Any, measure: Callable[[], Rows], cache: Path | None = None) -> Rows:
+    """Rows of numbers, measured where they are not in the cache.
 
     Args:
-        hangs_on: all that decides what they are, as JSON can hold it.
+        key: everything that they depend on; it can be written as JSON.
         measure: makes them.
-        cache: where they are kept, by default in this clone.
+        cache: a folder, by default in this clone.
     """
-    entry = (cache or private_folder("baselines")) / f"{digest(hangs_on)}.json"
+    entry = (cache or private_folder("baselines")) / f"{digest(key)}.json"
     if (kept := read_cached(entry)) is not None:
         return kept["scores"]
     rows = measure()

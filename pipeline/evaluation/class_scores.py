@@ -1,4 +1,4 @@
-"""How well does a model tell classes apart? Its answers over the whole of a split, and what evaluate.json says of them."""
+"""Evaluation of a classifier: its predictions over the whole of a split, and what evaluate.json holds of them."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from pipeline.artifacts.paths import RAW, images_of, text_of
 from pipeline.artifacts.reading import open_verified
 from pipeline.artifacts.writing import rounded
 from pipeline.evaluation.baselines import HELD_OUT
-from pipeline.evaluation.class_metrics import Answers, ClassScore, best_first
-from pipeline.evaluation.scores import at_a_time
-from pipeline.inference.trained import Subject
+from pipeline.evaluation.class_metrics import ClassPredictions, ClassScore, best_first
+from pipeline.evaluation.scores import batch_size
+from pipeline.inference.trained import TrainedModel
 
-CONFUSED = 128  # classes: of more the pairs would fill the file, and nobody could look at them
+MOST_CLASSES = 128  # in a confusion matrix; a larger one would fill the file, and could not be read
 
 
-def answers_of(subject: Subject, split: str, advance: Callable[[int], None] = lambda count: None) -> Answers:
-    """What the model says of every example of a split, as it is used: no dropout, no augmentation.
+def predictions_of(trained: TrainedModel, split: str, advance: Callable[[int], None] = lambda count: None) -> ClassPredictions:
+    """The predictions for every example of a split, without dropout and augmentation.
 
     Args:
-        advance: told, as it goes, of how many more examples are done.
+        advance: called with the number of examples of each batch that is done.
     """
-    task, examples, said, labels = subject.task, subject.task.size(split), [], []
-    with torch.inference_mode(), subject.runtime.autocast():
-        for rows in np.array_split(np.arange(examples), -(-examples // at_a_time(subject))):
-            batch = subject.runtime.batch_to_device(task.batch(split, rows))
-            # In float64, so that a probability of next to 1 is no infinite loss of the others.
-            said.append(subject.model(batch.inputs).cpu().double().log_softmax(dim=-1).numpy())
+    task, examples, log_probabilities, labels = trained.task, trained.task.size(split), [], []
+    with torch.inference_mode(), trained.runtime.autocast():
+        for rows in np.array_split(np.arange(examples), -(-examples // batch_size(trained))):
+            batch = trained.runtime.batch_to_device(task.batch(split, rows))
+            logits = trained.model(batch.inputs).cpu().double()  # where a probability is next to 1, the others do not become 0
+            log_probabilities.append(logits.log_softmax(dim=-1).numpy())
             labels.append(batch.targets.cpu().numpy())
             advance(len(rows))
-    return Answers(np.concatenate(said), np.concatenate(labels))
+    return ClassPredictions(np.concatenate(log_probabilities), np.concatenate(labels))
 
 
-def class_standings(scores: Sequence[ClassScore]) -> list[str]:
-    """A table for each held-out split: who tells classes best, and who next."""
+def class_ranking(scores: Sequence[ClassScore]) -> list[str]:
+    """A table for each held-out split: the model and the baselines, the highest accuracy first."""
     lines = []
     for split in HELD_OUT:
-        lines.append(f"{split:<12}{'right':>8}{'95 % interval':>18}{'macro F1':>10}{'ECE':>8}{'nats':>8}")
+        lines.append(f"{split:<12}{'accuracy':>9}{'95 % interval':>18}{'macro F1':>10}{'ECE':>8}{'nats':>8}")
         for score in best_first(scores, split):
             between = "–" if score.low is None or score.high is None else f"{_percent(score.low)} … {_percent(score.high)}"
             figures = f"{_three(score.macro_f1):>10}{_three(score.calibration_error):>8}{_three(score.loss):>8}"
-            lines.append(f"  {score.name:<10}{_percent(score.accuracy):>8}{between:>18}{figures}")
+            lines.append(f"  {score.name:<10}{_percent(score.accuracy):>9}{between:>18}{figures}")
     return lines
 
 
@@ -61,18 +61,21 @@ def _three(number: float | None) -> str:
 
 
 def class_summary(
-    answers: Mapping[str, Answers], baselines: Sequence[ClassScore], classes: Sequence[str], test_is_validation: bool = False
+    predictions: Mapping[str, ClassPredictions],
+    baselines: Sequence[ClassScore],
+    classes: Sequence[str],
+    test_is_validation: bool = False,
 ) -> dict[str, Any]:
-    """What evaluate.json holds of a classifier: a few numbers that experiments are compared by, and all that is behind them.
+    """evaluate.json of a classifier: a few numbers by which experiments are compared, and the details behind them.
 
     Args:
-        answers: the model's, of each held-out split.
-        test_is_validation: the two splits are one, so that the second confirms nothing.
+        predictions: of the model, for each held-out split.
+        test_is_validation: whether the two splits are the same, so that the second confirms nothing.
     """
-    model = {split: ClassScore.of("model", split, told) for split, told in answers.items()}
+    model = {split: ClassScore.of("model", split, found) for split, found in predictions.items()}
     scores = [*model.values(), *baselines]
     if test_is_validation:
-        scores = [score.noted("the validation split again") if score.split == "test" else score for score in scores]
+        scores = [score.with_note("the validation split again") if score.split == "test" else score for score in scores]
     validation, test = (model[split] for split in HELD_OUT)
     best = max((score.accuracy or 0.0 for score in baselines if score.split == "test"), default=0.0)
     numbers = {
@@ -85,22 +88,22 @@ def class_summary(
         "test_calibration_error": test.calibration_error,
         "margin": None if test.accuracy is None else test.accuracy - best,
     }
-    whole = {split: told for split, told in answers.items() if model[split].accuracy is not None}
+    whole = {split: found for split, found in predictions.items() if model[split].accuracy is not None}
     return {
         **{name: rounded(number) for name, number in numbers.items() if number is not None},
         # Lists, which DVC leaves out of its tables: one experiment has one row there.
         "scores": [score.row() for score in scores],
         "classes": list(classes),
-        "confusion": {split: told.confusion.tolist() for split, told in whole.items() if len(classes) <= CONFUSED},
-        "per_class": [row for split, told in whole.items() for row in _class_rows(split, told, classes)],
+        "confusion": {split: found.confusion.tolist() for split, found in whole.items() if len(classes) <= MOST_CLASSES},
+        "per_class": [row for split, found in whole.items() for row in _class_rows(split, found, classes)],
         "reliability": {
-            split: [[rounded(confidence), rounded(accuracy), count] for confidence, accuracy, count in told.reliability()]
-            for split, told in whole.items()
+            split: [[rounded(confidence), rounded(accuracy), count] for confidence, accuracy, count in found.reliability()]
+            for split, found in whole.items()
         },
     }
 
 
-def _class_rows(split: str, answers: Answers, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _class_rows(split: str, predictions: ClassPredictions, classes: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             "class": name,
@@ -110,12 +113,12 @@ def _class_rows(split: str, answers: Answers, classes: Sequence[str]) -> list[di
             "f1": rounded(one.f1),
             "count": one.count,
         }
-        for name, one in zip(classes, answers.per_class(), strict=True)
+        for name, one in zip(classes, predictions.per_class(), strict=True)
     ]
 
 
 def examples_shared(raw: Path = RAW) -> list[dict[str, str | float]]:
-    """The share of each held-out split whose examples stand in the training split, byte for byte; healthy: 0."""
+    """The share of the examples of each held-out split that are in the training split, byte for byte; healthy: 0."""
     known = set(_examples(raw, "train"))
     found = {split: [one in known for one in _examples(raw, split)] for split in HELD_OUT}
     return [{"split": split, "overlap": rounded(sum(shared) / len(shared))} for split, shared in found.items()]

@@ -1,4 +1,4 @@
-"""How well does a model predict? Its score over the whole of a held-out split, and what that means beside the baselines."""
+"""Evaluation of a language model: its score on the whole of a held-out split, next to those of the baselines."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ import torch
 
 from pipeline.artifacts.writing import rounded
 from pipeline.evaluation.baselines import HELD_OUT, Score
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 
-CELLS = 2**20  # activations of the widest layer at a time, on a CPU: more fall out of its caches
+CELLS = 2**20  # activations of the widest layer at a time, on a CPU: more do not fit its caches
 CELLS_GPU = 2**26
 
 
-def score(subject: Subject, split: str, size: int, advance: Callable[[int], None] = lambda count: None) -> Score:
-    """The model's score on every token of a split but the first, as it is used: no dropout, each window by itself.
+def score(trained: TrainedModel, split: str, size: int, advance: Callable[[int], None] = lambda count: None) -> Score:
+    """The score of the model on every token of a split but the first, without dropout, each window by itself.
 
     Args:
-        size: bytes of the text that is predicted.
-        advance: told, as it goes, of how many more bytes are done.
+        size: bytes of the predicted text.
+        advance: called with the number of bytes of each batch that is done.
     """
-    task, examples = subject.task, subject.task.size(split)
+    task, examples = trained.task, trained.task.size(split)
     total, count, correct = 0.0, 0, 0
-    with torch.inference_mode(), subject.runtime.autocast():
-        for rows in np.array_split(np.arange(examples), -(-examples // at_a_time(subject))):
-            part = task.loss(subject.model, subject.runtime.batch_to_device(task.batch(split, rows)))
-            assert part.correct is not None, "a task counts what it got right wherever it is not training"
+    with torch.inference_mode(), trained.runtime.autocast():
+        for rows in np.array_split(np.arange(examples), -(-examples // batch_size(trained))):
+            part = task.loss(trained.model, trained.runtime.batch_to_device(task.batch(split, rows)))
+            assert part.correct is not None, "a task counts correct predictions outside of training"
             total, count, correct = total + float(part.total), count + int(part.count), correct + int(part.correct)
             advance(size * len(rows) // examples)
     return Score("model", split, total, size, count, correct if math.isfinite(total) else None)
 
 
-def at_a_time(subject: Subject) -> int:
-    """Examples in a batch that the device is fast with and has the memory for."""
-    cells = CELLS if subject.runtime.device.type == "cpu" else CELLS_GPU
-    # Of texts of different lengths the longest there may be.
-    tokens = max(subject.task.batch("validation", np.zeros(1, np.int64)).inputs.numel(), subject.task.length)
-    return max(1, cells // tokens // max(weight.shape[0] for weight in subject.model.parameters()))
+def batch_size(trained: TrainedModel) -> int:
+    """The number of examples that the device processes fast and has the memory for."""
+    cells = CELLS if trained.runtime.device.type == "cpu" else CELLS_GPU
+    # Texts of different lengths may all be as long as the context.
+    tokens = max(trained.task.batch("validation", np.zeros(1, np.int64)).inputs.numel(), trained.task.length)
+    return max(1, cells // tokens // max(weight.shape[0] for weight in trained.model.parameters()))
 
 
-def standings(scores: Sequence[Score]) -> list[str]:
-    """A line for each held-out split that says who predicts it best, and who next."""
+def ranking(scores: Sequence[Score]) -> list[str]:
+    """A line for each held-out split: the model and the baselines, the fewest bits per byte first."""
     lines = []
     for split in HELD_OUT:
         best_first = sorted((score for score in scores if score.split == split), key=lambda score: score.bits_per_byte)
-        lines.append(f"bits a byte, {split}: {', '.join(f'{score.name} {score.bits_per_byte:.3f}' for score in best_first)}")
+        lines.append(f"bits per byte, {split}: {', '.join(f'{score.name} {score.bits_per_byte:.3f}' for score in best_first)}")
     return lines
 
 
 def summary(
     model: Sequence[Score], baselines: Sequence[Score], entropy: Sequence[Score], test_is_validation: bool = False
 ) -> dict[str, Any]:
-    """What evaluate.json holds: a few numbers that experiments are compared by, and `scores`, all of them.
+    """evaluate.json of a language model: a few numbers by which experiments are compared, and all `scores`.
 
     Args:
         model: its scores on validation and test.
-        entropy: what no model can beat, on the same splits, or nothing where it is not known.
-        test_is_validation: the two splits are one text, so that the second confirms nothing.
+        entropy: the lowest possible loss on the same splits; empty where it is not known.
+        test_is_validation: whether the two splits are the same text, so that the second confirms nothing.
     """
     scores = [*model, *baselines, *entropy]
     if test_is_validation:
-        scores = [score.noted("the validation split again") if score.split == "test" else score for score in scores]
+        scores = [score.with_note("the validation split again") if score.split == "test" else score for score in scores]
     validation, test = model
     numbers = {
         "loss": validation.loss,

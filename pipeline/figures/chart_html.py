@@ -1,4 +1,4 @@
-"""A chart of lines and a grid of colour maps as the page has them: places in percent, images, and the numbers behind them."""
+"""Charts of lines and grids of colour maps for the report: positions in percent, images, and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pipeline.figures.forms import scale
 from pipeline.figures.style import MANY, colors, formatted, shown, spread, ticks
 from pipeline.readings import Axis, Reading
 
-POINTS = 600  # of a line on the page: more than its pixels would only make the file large
-LABEL = 0.062  # height of a label beside a line, as a share of the chart
+POINTS = 600  # of a line: more than it has pixels would only make the file large
+LABEL = 0.062  # height of the label of a line, as a share of the chart
 
 
 # ---------------------------------------------------------------------------------------------------------------- lines
 
 
 def chart_view(chart: Chart) -> dict[str, Any]:
-    """A chart with its geometry: places are shares of the plot in percent, so that it stretches with the page."""
+    """A chart with its geometry: positions are in percent of the plot, so that it stretches with the page."""
     across, up = chart.x_limits(), chart.y_limits()
     light, dark = (colors(len(chart.lines), chart.ordered, night) for night in (False, True))
     lines = [
@@ -31,7 +31,7 @@ def chart_view(chart: Chart) -> dict[str, Any]:
     ]
     levels = [{"name": name, "value": value, "top": 100 * (1 - up.share(value))} for name, value in _levels(chart)]
     named = [line for line in lines if line["top"] is not None] if len(lines) + len(levels) > 1 else []
-    labels = sorted([*named, *levels], key=lambda label: float(label["top"]))  # of equals the earlier line first
+    labels = sorted([*named, *levels], key=lambda label: float(label["top"]))  # at equal heights the earlier line first
     labels = labels[:: -(-len(labels) // MANY)] if labels else []
     spots = spread([label["top"] for label in labels], 100 * LABEL, 0, 100)
     return {
@@ -74,7 +74,7 @@ def _line_view(chart: Chart, line: Line) -> dict[str, Any]:
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = POINTS) -> list[tuple[float, float]]:
-    """Points of a line, of very many the least and the greatest of each stretch: a spike is never lost."""
+    """The points of a line; of very many the least and the greatest of each stretch, so that no spike is lost."""
     if len(points) <= most:
         return list(points)
     size = -(-2 * len(points) // most)

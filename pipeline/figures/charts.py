@@ -1,4 +1,4 @@
-"""A chart of lines described once, and drawn twice: as a picture for `dvc plots` and on the page of the run."""
+"""Charts of lines, drawn both as a picture for `dvc plots` and in the report."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a chart shows: `low` to `high` on one axis, which may be logarithmic."""
+    """The range of an axis, `low` to `high`, which may be logarithmic."""
 
     low: float
     high: float
     logarithmic: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value stands between the ends, 0 … 1."""
+        """The position of a value between the ends, 0 … 1."""
         if self.logarithmic:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
@@ -37,14 +37,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over one axis, with levels to compare them with.
+    """Lines over one axis, with horizontal levels to compare them with.
 
-    `words` name the places 0, 1, 2 … of an x axis that holds no numbers; lines that are `ordered` (by step, say) are
+    `words` are the tick labels of an x axis without numbers, at 0, 1, 2 …; lines that are `ordered` (such as by step) are
     coloured from early to late.
     """
 
     title: str
-    says: str
+    description: str
     x: str
     y: str
     lines: tuple[Line, ...]
@@ -61,7 +61,7 @@ class Chart:
         return Limits(low - room, high + room)
 
     def x_ticks(self, most: int) -> list[float]:
-        """Where the x axis says what stands there: of words some, the first and the last among them; steps are whole."""
+        """The ticks of the x axis: of words at most this many, with the first and the last; steps are whole numbers."""
         if self.words:
             room = max(2, min(most, 72 // (max(map(len, self.words)) + 1)))
             last = len(self.words) - 1
@@ -70,7 +70,7 @@ class Chart:
         return [tick for tick in ticks(across.low, across.high, most=most) if self.x != "step" or tick == int(tick)]
 
     def y_limits(self) -> Limits:
-        """The ends of the y axis, with some air; linear where nothing positive is there for a logarithm."""
+        """The range of the y axis with a margin; linear where no value is positive."""
         values = [y for line in self.lines for y in line.y if y is not None] + [level for _, level in self.levels]
         positive = [value for value in values if value > 0]
         if self.logarithmic and positive:
@@ -82,7 +82,7 @@ class Chart:
         return Limits(low if self.from_zero and low == 0 else low - air, high + air)
 
     def pieces(self, line: Line) -> Iterator[list[tuple[float, float]]]:
-        """The unbroken pieces of a line: it is broken at gaps, and where a logarithmic axis has no place for a value."""
+        """The unbroken pieces of a line: it is broken at gaps, and at values that a logarithmic axis cannot show."""
         piece: list[tuple[float, float]] = []
         logarithmic = self.y_limits().logarithmic
         for x, y in zip(line.x, line.y, strict=True):
@@ -96,7 +96,7 @@ class Chart:
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
-    """The least and the greatest, and something around them where they are one."""
+    """The least and the greatest value, moved apart where they are equal."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
@@ -111,7 +111,7 @@ def of_reading(reading: Reading) -> Chart:
     counted = all(not isinstance(tick, str) for tick in series.ticks)
     return Chart(
         title=title_of(reading.name),
-        says=reading.says,
+        description=reading.says,
         x=across.name,
         y=reading.quantity,
         lines=tuple(
@@ -135,19 +135,18 @@ def title_of(name: str) -> str:
 
 
 def loss(run: Run) -> Chart:
-    """The loss while training, with the losses of simpler things as levels; logarithmic only when it ran away."""
+    """The loss during training, with those of the baselines as levels; logarithmic only when it diverged."""
     lines = (line_of("train", run.train, "loss"), line_of("validation", run.validation, "loss"))
     levels = [
         (row.name, row.loss) for row in run.scores if row.split == "validation" and row.name != "model" and row.loss is not None
     ]
     seen = [value for line in lines for value in line.y if value is not None and value > 0]
-    surprise = "the true class" if run.classes else "the next token"
     return Chart(
         title="Loss",
-        says=f"How surprised the model is by {surprise}: lower is better. Dashed: simpler things on the validation split. "
-        "Where training falls and validation rises, it learns by heart.",
+        description="Cross-entropy: lower is better. Dashed: baselines on the validation split. "
+        "Training loss that falls while validation loss rises is overfitting.",
         x="step",
-        y=f"loss (nats {'an' if run.classes else 'a'} {run.target})",
+        y=f"loss (nats per {run.target})",
         lines=lines,
         levels=tuple(levels),
         logarithmic=bool(seen) and max(seen) > 30 * min(seen),
@@ -157,7 +156,7 @@ def loss(run: Run) -> Chart:
 def learning_rate(run: Run) -> Chart:
     return Chart(
         title="Learning rate",
-        says="The schedule that the knobs ask for, as it was carried out.",
+        description="The learning rate schedule as it was run.",
         x="step",
         y="learning rate",
         lines=(line_of("learning rate", run.train, "lr"),),
@@ -168,7 +167,7 @@ def learning_rate(run: Run) -> Chart:
 def gradient_norm(run: Run) -> Chart:
     return Chart(
         title="Gradient norm before clipping",
-        says="Length of the whole gradient. Lone spikes are batches that upset the model; a steady climb announces divergence.",
+        description="L2 norm of the whole gradient. Single spikes are unusual batches; a steady climb precedes divergence.",
         x="step",
         y="gradient norm (L2)",
         lines=(line_of("gradient norm", run.train, "gradient_norm"),),
@@ -176,26 +175,26 @@ def gradient_norm(run: Run) -> Chart:
     )
 
 
-DIALS = (  # column of the curve, title, unit
-    ("batch", "Examples a step", "examples"),
+SCHEDULES = (  # column of the curve, title, unit
+    ("batch", "Batch size", "examples"),
     ("length", "Sequence length", "tokens"),
-    ("open", "What of the training text is open", "share of its tokens"),
-    ("second", "What is drawn from the second data set", "share of the examples"),
+    ("open", "Curriculum: open part of the training text", "share of its tokens"),
+    ("second", "Mixture: share of the second data set", "share of the examples"),
 )
 
 
-def dials(run: Run) -> list[Chart]:
-    """What else changed while training; the curve has a column for each dial that moves."""
+def schedules(run: Run) -> list[Chart]:
+    """The other schedules: the curve has a column for each that changes during training."""
     return [
         Chart(
             title=title,
-            says="A dial that the knobs set in motion, as it stood at each row of the curve.",
+            description="A schedule as it was run, at each row of the training curve.",
             x="step",
             y=unit,
             lines=(line_of(column, run.train, column),),
             from_zero=True,
         )
-        for column, title, unit in DIALS
+        for column, title, unit in SCHEDULES
         if column in run.train
     ]
 

@@ -1,4 +1,4 @@
-"""What the page has of a classifier alone: bars of accuracy, reliability, confusions, classes, its worst mistakes."""
+"""The parts of the report that only a classifier has: accuracy bars, reliability, confusion matrix, classes, mistakes."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from pipeline.readings import Axis, Reading
 
 def accuracy_bar(row: Score | None, share: float) -> dict[str, Any]:
     """A bar of accuracy, with its 95 % interval."""
-    assert row is not None, "what is ranked has a score"
+    assert row is not None, "ranked names have a score"
     bar = {"name": row.name, "figure": classes.percent(share), "width": 100 * share, "room": 0, "wide": 0}
     if row.accuracy_low is None or row.accuracy_high is None or not share:
         return bar
-    # The interval hangs on the bar: its ends are shares of the bar's own length, and beyond its end it wants room.
+    # The interval is drawn inside the bar: its ends are shares of the bar's length; beyond its end it needs room.
     ends = {"left": row.accuracy_low / share, "wide": (row.accuracy_high - row.accuracy_low) / share}
     return {**bar, **{name: 100 * end for name, end in ends.items()}, "room": 100 * (row.accuracy_high - share)}
 
 
 def class_view(run: Run) -> dict[str, Any]:
-    """What the page has of a classifier alone: reliability, confusions, classes, the worst mistakes."""
-    counts, sure = classes.confusion(run), classes.reliability(run)
+    """Reliability, confusion matrix, classes and worst mistakes."""
+    counts, reliability = classes.confusion(run), classes.reliability(run)
     return {
         "names": run.classes,
         "split": classes.SPLIT,
-        "reliability": None if sure is None else chart_view(sure),
-        "confusion": None if counts is None or len(counts) > classes.TOLD else _confusion(counts),
-        "map": None if counts is None or len(counts) <= classes.TOLD else grid_view(_as_reading(counts, run.classes)),
+        "reliability": None if reliability is None else chart_view(reliability),
+        "confusion": None if counts is None or len(counts) > classes.MOST_NUMBERED else _confusion(counts),
+        "map": None if counts is None or len(counts) <= classes.MOST_NUMBERED else grid_view(_as_reading(counts, run.classes)),
         "rows": classes.per_class(run),
         "mistakes": [
             (one, None if one.pixels is None else pixels.picture_uri(classes.visible(one.pixels)))
             for one in classes.mistakes(run)
         ],
-        "looked_at": run.mistakes.get("split", "validation"),
+        "mistakes_split": run.mistakes.get("split", "validation"),
     }
 
 
 def _confusion(counts: npt.NDArray[np.int64]) -> list[list[tuple[int, float, float]]]:
-    """(examples, their share of the true class, strength of the colour, both in percent) of each cell."""
+    """(examples, share of the true class in percent, strength of the colour in percent) of each cell."""
     shares = classes.shares(counts)
     cells = zip(counts.flat, shares.flat, classes.strength(shares).flat, strict=True)
-    told = [(int(count), 100 * float(share), 100 * float(strength)) for count, share, strength in cells]
-    return [told[start : start + len(counts)] for start in range(0, len(told), len(counts))]
+    flat = [(int(count), 100 * float(share), 100 * float(strength)) for count, share, strength in cells]
+    return [flat[start : start + len(counts)] for start in range(0, len(flat), len(counts))]
 
 
 def _as_reading(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Reading:
-    """Of many classes the confusions are a map: its numbers are read by pointing."""
-    axes = (Axis("true class", names), Axis("taken for", names))
-    says = "The share of each true class by what it was taken for. Healthy: the diagonal alone."
+    """The confusion matrix of many classes as a colour map, whose numbers are read by pointing."""
+    axes = (Axis("true class", names), Axis("predicted class", names))
+    says = "Predicted classes as shares of each true class. Healthy: the diagonal only."
     values = classes.shares(counts).round(4).tolist()
-    return Reading("confusions", "heat", "share of the true class", says, axes, values, span=(0, 1))
+    return Reading("confusion_matrix", "heat", "share of the true class", says, axes, values, span=(0, 1))

@@ -1,4 +1,4 @@
-"""The pictures that a classifier has beside those of any run: confusions, classes, its worst mistakes."""
+"""The pictures that only a classifier has: accuracy, reliability, confusion matrix, classes, worst mistakes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.figures import classes
 from pipeline.figures.classes import ClassRow, Mistake, percent
-from pipeline.figures.forms import chart, say
+from pipeline.figures.forms import add_caption, chart
 from pipeline.figures.run import Run
 from pipeline.figures.style import INK, LINES, QUIET, formatted, score_color, short, styled
 
@@ -24,8 +24,8 @@ QUOTED = 10
 def class_pictures(run: Run) -> dict[str, Figure]:
     """Every picture that has something to show."""
     drawn = {"accuracy": chart(classes.accuracy(run))}
-    if (sure := classes.reliability(run)) is not None:
-        drawn["reliability"] = chart(sure)
+    if (reliability := classes.reliability(run)) is not None:
+        drawn["reliability"] = chart(reliability)
     if (counts := classes.confusion(run)) is not None:
         drawn["confusion"] = confusion(counts, run.classes)
     if rows := classes.per_class(run):
@@ -36,7 +36,7 @@ def class_pictures(run: Run) -> dict[str, Figure]:
 
 
 def scores(run: Run, split: str) -> Figure:
-    """The model beside simpler things, in accuracy with its 95 % interval: the longer the bar, the better."""
+    """Bars of accuracy of the model and the baselines, each with its 95 % interval."""
     rows = [row for name, _ in reversed(run.ranking(split)) if (row := run.score(name, split)) is not None]
     with styled(grid=False):
         figure = Figure(figsize=(9, 1.7 + 0.52 * len(rows)), layout="constrained")
@@ -48,15 +48,13 @@ def scores(run: Run, split: str) -> Figure:
                 axes.plot([row.accuracy_low, row.accuracy_high], [place, place], color=INK, linewidth=1.6)
             end = max(share, row.accuracy_high or 0.0)
             axes.annotate(percent(share), (end, place), xytext=(8, 0), textcoords="offset points", va="center")
-        axes.set(title=f"Told right on the {split} split", xticks=[], xlim=(0, 1.16))
+        axes.set(title=f"Accuracy on the {split} split", xticks=[], xlim=(0, 1.16))
         axes.set_yticks(range(len(rows)), [short(row.name) for row in rows])
         axes.tick_params(axis="y", length=0)
         for label, row in zip(axes.get_yticklabels(), rows, strict=True):
             label.set_fontweight("bold" if row.name == "model" else "normal")
         _bare(axes)
-        say(
-            figure, "The share of unseen examples told right: higher is better. Black: where chance leaves it, 95 times of 100."
-        )
+        add_caption(figure, "Accuracy on held-out examples: higher is better. Black lines: 95 % confidence intervals.")
         return figure
 
 
@@ -68,7 +66,7 @@ def confusion(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
         figure = Figure(figsize=(side + 0.6, side + 0.5), layout="constrained")
         axes = figure.subplots()
         axes.imshow(shown, cmap="Blues", vmin=0, vmax=1)
-        if count <= classes.TOLD:
+        if count <= classes.MOST_NUMBERED:
             size = min(12.0, 150 / count)
             for row, column in np.ndindex(counts.shape):
                 if counts[row, column]:
@@ -78,18 +76,18 @@ def confusion(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
                     )
         every = -(-count // 32)
         places, words = range(0, count, every), [short(name, 14) for name in names[::every]]
-        turned = count > 12 or max(map(len, words)) > 4
-        axes.set_xticks(places, words, rotation=90 if turned else 0, fontsize=min(12, 240 / count + 4))
+        rotated = count > 12 or max(map(len, words)) > 4
+        axes.set_xticks(places, words, rotation=90 if rotated else 0, fontsize=min(12, 240 / count + 4))
         axes.set_yticks(places, words, fontsize=min(12, 240 / count + 4))
-        axes.set(title=f"Confusions, {classes.SPLIT} split", xlabel="taken for", ylabel="true class")
+        axes.set(title=f"Confusion matrix, {classes.SPLIT} split", xlabel="predicted class", ylabel="true class")
         axes.tick_params(length=0)
         _bare(axes)
-        say(figure, "Examples of each true class (row) by what they were taken for (column). Dark: a large share of the row.")
+        add_caption(figure, "Examples of each true class (row) by predicted class (column). Dark: a large share of the row.")
         return figure
 
 
 def per_class(rows: Sequence[ClassRow], of: int) -> Figure:
-    """A bar a class, the worst on top, with its precision and recall as marks."""
+    """A bar per class, the lowest F1 on top, with its precision and recall as marks."""
     with styled(grid=False):
         figure = Figure(figsize=(9, 2.1 + 0.42 * len(rows)), layout="constrained")
         axes = figure.subplots()
@@ -109,64 +107,64 @@ def per_class(rows: Sequence[ClassRow], of: int) -> Figure:
                 f"{row.f1:.3f}  of {row.count:,}", (1.03, place), va="center", color=QUIET, annotation_clip=False, fontsize=12
             )
         axes.set_yticks(range(len(rows)), [short(row.name) for row in rows])
-        axes.set(title=f"Class by class, {classes.SPLIT} split", xlim=(0, 1.24), ylim=(len(rows) - 0.5, -0.5))
+        axes.set(title=f"F1 by class, {classes.SPLIT} split", xlim=(0, 1.24), ylim=(len(rows) - 0.5, -0.5))
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
         axes.tick_params(axis="y", length=0)
         _bare(axes)
         figure.legend(loc="upper right", ncols=3, frameon=False, fontsize=12)
-        some = "" if len(rows) == of else f" The {len(rows)} worst of {of}."
-        say(
+        some = "" if len(rows) == of else f" The lowest {len(rows)} of {of}."
+        add_caption(
             figure,
-            "Precision: of what was taken for the class, the share that is of it. Recall: of the class, the share found. "
-            f"F1: their harmonic mean. The worst on top.{some}",
+            "Precision: the share of the predictions of a class that are correct. Recall: the share of a class that is found. "
+            f"F1: their harmonic mean. The lowest on top.{some}",
         )
         return figure
 
 
 def images(worst: Sequence[Mistake]) -> Figure:
-    """The images in a grid, each with what it is and what it was taken for."""
+    """The images in a grid, each with its true and its predicted class."""
     columns = min(8, len(worst))
     rows = -(-len(worst) // columns)
     with styled(grid=False):
         figure = Figure(figsize=(max(6.0, 1.45 * columns), 1.5 + 2.0 * rows), layout="constrained")
-        figure.suptitle("The worst mistakes", x=0.01, ha="left", fontsize=16, fontweight="bold")
+        figure.suptitle("Worst mistakes", x=0.01, ha="left", fontsize=16, fontweight="bold")
         for axes in (panels := figure.subplots(rows, columns, squeeze=False)).flat:
             axes.set_axis_off()
         for axes, one in zip(panels.flat, worst, strict=False):
             assert one.pixels is not None
             axes.imshow(classes.visible(one.pixels), interpolation="nearest")
-            told = f"{short(one.truth, 12)} → {short(one.said, 12)}" if one.wrong else short(one.truth, 14)
+            title = f"{short(one.true, 12)} → {short(one.predicted, 12)}" if one.wrong else short(one.true, 14)
             axes.set_title(
-                f"{told}\n{percent(one.probability)}",
+                f"{title}\n{percent(one.probability)}",
                 fontsize=11,
                 loc="center",
                 pad=4,
                 color=LINES[1] if one.wrong else QUIET,
                 fontweight="normal",
             )
-        say(
+        add_caption(
             figure,
-            "What it is → what it was taken for, and how sure that was; the surest first. Grey words: right, but hardly sure.",
+            "True class → predicted class and its probability, the most confident first. Grey: correct, but not confident.",
         )
         return figure
 
 
 def quotes(worst: Sequence[Mistake]) -> Figure:
-    """The texts one under another, each with what it is and what it was taken for."""
+    """The texts one below the other, each with its true and its predicted class."""
     lines = [(one, textwrap.wrap(" ".join(one.text.split()), 96)[:2] or [""]) for one in worst]
     height = sum(0.36 + 0.26 * len(words) for _, words in lines)
     with styled(grid=False):
         figure = Figure(figsize=(9, 1.2 + height), layout="constrained")
         axes = figure.subplots()
-        axes.set(title="The worst mistakes", xlim=(0, 1), ylim=(height, 0))
+        axes.set(title="Worst mistakes", xlim=(0, 1), ylim=(height, 0))
         axes.set_axis_off()
         down = 0.0
         for one, words in lines:
-            told = f"{short(one.truth)} → {short(one.said)}" if one.wrong else f"{short(one.truth)} (right)"
+            title = f"{short(one.true)} → {short(one.predicted)}" if one.wrong else f"{short(one.true)} (correct)"
             axes.text(
                 0,
                 down,
-                f"{told}, {percent(one.probability)}",
+                f"{title}, {percent(one.probability)}",
                 va="top",
                 fontsize=12,
                 color=LINES[1] if one.wrong else QUIET,
@@ -174,7 +172,7 @@ def quotes(worst: Sequence[Mistake]) -> Figure:
             )
             axes.text(0, down + 0.25, "\n".join(words), va="top", fontsize=11)
             down += 0.36 + 0.26 * len(words)
-        say(figure, "What it is → what it was taken for, and how sure that was; the surest first.")
+        add_caption(figure, "True class → predicted class and its probability, the most confident first.")
         return figure
 
 

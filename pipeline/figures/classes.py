@@ -1,4 +1,4 @@
-"""What is drawn of a classifier alone: described once, for the pictures and for the page."""
+"""Accuracy, reliability, confusion matrix, classes and mistakes of a classifier, for the pictures and the report."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy.typing as npt
 from pipeline.figures.charts import Chart, Line, line_of
 from pipeline.figures.run import Run, Score
 
-SPLIT = "test"  # of which the class figures are drawn, as the headline is
-NEAR = 0.1  # within so much of what knows nothing, that is drawn beside the accuracy
-FEW = 5  # examples in a bin of confidence: of fewer the share that is right says nothing
-TOLD = 24  # classes whose confusions can be told apart by numbers
+SPLIT = "test"  # that these are of, as the headline is
+NEAR = 0.1  # an accuracy this close to that of the majority baseline is drawn together with it
+FEW = 5  # examples in a bin of confidence: fewer give a meaningless accuracy
+MOST_NUMBERED = 24  # classes of a confusion matrix whose cells hold numbers
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """How well one class is told from the others."""
+    """Precision, recall and F1 of one class."""
 
     name: str
     precision: float
@@ -31,67 +31,67 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class Mistake:
-    """An example that was taken for another class, or nearly: with its text, or its pixels."""
+    """An example that was misclassified, or nearly: with its text, or its pixels."""
 
-    truth: str
-    said: str
+    true: str
+    predicted: str
     probability: float
-    of_truth: float
+    of_true: float
     text: str
     pixels: npt.NDArray[np.uint8] | None
 
     @property
     def wrong(self) -> bool:
-        return self.truth != self.said
+        return self.true != self.predicted
 
 
 def accuracy(run: Run) -> Chart:
-    """Accuracy on held-out examples while training, with that of simpler things as levels."""
+    """Validation accuracy during training, with those of the baselines as levels."""
     line = line_of("model", run.validation, "accuracy")
     worst = min((share for share in line.y if share is not None), default=0.0)
     levels = [
         (name, share)
         for name, share in run.ranking("validation")
-        # What knows nothing is left out where the model is far above it: it would press all else together.
+        # The majority baseline is left out where the model is far above it: it would compress the rest of the chart.
         if name != "model" and (name != "majority" or worst < share + NEAR)
     ]
     return Chart(
         title="Accuracy",
-        says="The share of held-out examples that is told right, on the way (of some of them): higher is better. "
-        "Dashed: simpler things, fitted on the same examples.",
+        description="Accuracy on held-out examples (during training on a part of them): higher is better. "
+        "Dashed: baselines, fitted on the same training examples.",
         x="step",
-        y="share right, validation split",
+        y="accuracy, validation split",
         lines=(line,),
         levels=tuple(levels),
     )
 
 
 def reliability(run: Run) -> Chart | None:
-    """How often it is right when it says that it is so sure; None where too few examples were asked to see it."""
+    """Accuracy over confidence; None where there are too few examples to see it."""
     bins = [row for row in run.evaluation.get("reliability", {}).get(SPLIT, []) if row[-1] >= FEW]
     if len(bins) < 2:
         return None
     error = run.score("model", SPLIT)
-    told = (
+    expected = (
         f" Expected calibration error: {error.calibration_error:.3f}." if error and error.calibration_error is not None else ""
     )
     return Chart(
-        title=f"Reliability on the {SPLIT} split",
-        says="How often it is right, over how sure it was: on the straight line it means what it says, below it is too sure, "
-        "above too modest. Confidence: the probability of the class that it says. "
-        f"A point is a bin of confidence with {FEW} examples or more.{told}",
+        title=f"Reliability diagram, {SPLIT} split",
+        description="Accuracy over confidence, the probability of the predicted class: the model is calibrated on the "
+        "diagonal, overconfident below it, underconfident above. "
+        f"A point is a bin of confidence with {FEW} examples or more.{expected}",
         x="confidence",
-        y="share right",
+        y="accuracy",
         lines=(
-            Line("model", [sure for sure, _, _ in bins], [right for _, right, _ in bins]),
-            Line("as sure as right", [0.0, 1.0], [0.0, 1.0]),
+            Line("model", [confidence for confidence, _, _ in bins], [correct for _, correct, _ in bins]),
+            Line("calibrated", [0.0, 1.0], [0.0, 1.0]),
         ),
         from_zero=True,
     )
 
 
 def confusion(run: Run) -> npt.NDArray[np.int64] | None:
-    """How many of each true class (row) were taken for each class (column)."""
+    """How many examples of each true class (row) were predicted as each class (column)."""
     counts = run.evaluation.get("confusion", {}).get(SPLIT)
     return None if counts is None else np.array(counts, dtype=np.int64)
 
@@ -102,19 +102,19 @@ def shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def strength(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """How strong the colour of a share is: its root, so that one mistake of fifty is seen."""
+    """The strength of the colour of a share: its square root, so that one mistake in fifty is visible."""
     return np.sqrt(shares)
 
 
 def per_class(run: Run) -> list[ClassRow]:
-    """Every class, the worst told first."""
+    """Every class, the lowest F1 first."""
     rows = [row for row in run.evaluation.get("per_class", []) if row["split"] == SPLIT]
-    told = [ClassRow(row["class"], row["precision"], row["recall"], row["f1"], row["count"]) for row in rows]
-    return sorted(told, key=lambda row: row.f1)
+    classes = [ClassRow(row["class"], row["precision"], row["recall"], row["f1"], row["count"]) for row in rows]
+    return sorted(classes, key=lambda row: row.f1)
 
 
 def mistakes(run: Run) -> list[Mistake]:
-    """The worst, the surest first."""
+    """The worst mistakes, the most confident first."""
     image = run.mistakes.get("image", [])
     return [
         Mistake(
@@ -136,9 +136,9 @@ def _pixels(packed: str | None, image: Sequence[int]) -> npt.NDArray[np.uint8] |
 
 
 def visible(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """An image in red, green and blue; of one channel in grey, and what is one pixel high as the curve that it is.
+    """An image in red, green and blue; one channel in grey, and an image of one row of pixels as a curve.
 
-    Of two channels, or of more than three, the first is shown.
+    Of two channels, or more than three, the first is shown.
     """
     if pixels.shape[0] == 1:
         values = pixels[0, :, 0]
@@ -153,7 +153,7 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def between(row: Score) -> str:
+def interval(row: Score) -> str:
     """The 95 % interval of a score: 97.1 … 99.0 %."""
     return (
         "–"

@@ -1,4 +1,4 @@
-"""The doctor's signs beside what is healthy: a strip a sign, always in the same order, so that two runs compare at a glance."""
+"""The signs of the doctor as a picture: a strip per sign with its healthy range, always in the same order."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from pipeline.figures.forms import say
+from pipeline.figures.forms import add_caption
 from pipeline.figures.style import INK, QUIET, formatted, short, styled
 
 Sign = Mapping[str, Any]
 """As metrics/doctor.json has it: name, value, low, high, status, says, picture."""
 
 COLORS = {"healthy": "#009E73", "odd": "#E69F00", "sick": "#D55E00"}
-MARKS = {"healthy": "o", "odd": "D", "sick": "X"}  # for whoever does not see the colours
-DECADES = 20.0  # a healthy band that is so many times as high as it is low is drawn in the logarithm
-BAND = (1 / 3, 2 / 3)  # where on its strip the healthy band lies
+MARKS = {"healthy": "o", "odd": "D", "sick": "X"}  # for readers who cannot see the colours
+DECADES = 20.0  # a healthy range whose upper bound is this many times its lower bound is drawn logarithmically
+BAND = (1 / 3, 2 / 3)  # the healthy range on each strip
 
 
 def place(sign: Sign) -> float:
-    """Where on its strip a sign stands, 0 … 1: on the middle third just where it is healthy, and never beyond the ends.
+    """The position of a sign on its strip, 0 … 1: in the middle third if it is healthy.
 
-    Beyond a bound it goes the slower the further it is out, for some signs run away by orders of magnitude.
+    Beyond a bound the scale is compressed more and more, because some signs exceed it by orders of magnitude.
     """
     low, high, value = sign["low"], sign["high"], sign["value"]
     if low is not None and high is not None:
@@ -38,31 +38,31 @@ def place(sign: Sign) -> float:
 
 
 def _between(value: float, low: float, high: float) -> float:
-    """0 at the lower bound, 1 at the upper one, and no less than -1 or more than 2."""
+    """0 at the lower bound, 1 at the upper one, at least -1 and at most 2."""
     if low > 0 and high / low >= DECADES:
         low, high, value = math.log(low), math.log(high), math.log(value) if value > 0 else -math.inf
     inside = (value - low) / (high - low)
-    return inside if 0 <= inside <= 1 else -_slowed(-inside) if inside < 0 else 1 + _slowed(inside - 1)
+    return inside if 0 <= inside <= 1 else -_compressed(-inside) if inside < 0 else 1 + _compressed(inside - 1)
 
 
 def _beyond(value: float, bound: float) -> float:
-    """How far a value is above its only bound, measured by the bound: -1 … 0 where it is not, 0 … 1 where it is.
+    """How far a value is above its only bound, relative to the bound: -1 … 0 below it, 0 … 1 above it.
 
-    A bound of 0 that must not be passed is best kept at 0 itself, which then stands in the middle.
+    For a bound of 0, a value of 0 is in the middle of the healthy range.
     """
     away = (value - bound) / (abs(bound) or 1.0)
     if away > 0:
-        return _slowed(away)
-    return -_slowed(-away) if bound else -0.5 - _slowed(-away) / 2
+        return _compressed(away)
+    return -_compressed(-away) if bound else -0.5 - _compressed(-away) / 2
 
 
-def _slowed(away: float) -> float:
-    """0 … 1 for 0 … infinity."""
+def _compressed(away: float) -> float:
+    """0 … 1 for 0 … infinity, compressed more and more."""
     return 1.0 if math.isinf(away) else away / (1 + away)
 
 
 def healthy(sign: Sign) -> str:
-    """What is healthy, in words: 0.5 … 4, below 10, above 2."""
+    """The healthy range in words: 0.5 … 4, up to 10, from 2."""
     low, high = sign["low"], sign["high"]
     if low is not None and high is not None:
         return f"{formatted(low)} … {formatted(high)}"
@@ -75,7 +75,7 @@ def words(name: str) -> str:
 
 
 def picture(diagnosis: Mapping[str, Any]) -> Figure:
-    """Every sign on its strip, the healthy third in green, and the first finding in words."""
+    """Every sign on its strip, the healthy range in green, and the first finding in words."""
     signs: Sequence[Sign] = diagnosis["signs"]
     with styled(grid=False):
         figure = Figure(figsize=(9, 1.7 + 0.33 * len(signs)), layout="constrained")
@@ -98,6 +98,6 @@ def picture(diagnosis: Mapping[str, Any]) -> Figure:
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        told = [finding["says"] for finding in diagnosis["findings"]]
-        say(figure, told[0] if told else "Every sign that could be read lies where it does in healthy runs.")
+        findings = [finding["says"] for finding in diagnosis["findings"]]
+        add_caption(figure, findings[0] if findings else "Every sign that could be read is in its healthy range.")
         return figure

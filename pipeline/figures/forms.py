@@ -1,4 +1,4 @@
-"""How a reading of each form is drawn as a picture."""
+"""Pictures of readings by form: lines, one colour map, a grid of colour maps, points."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pipeline.figures.scatter import clouds
 from pipeline.figures.style import INK, MANY, QUIET, colors, formatted, heat, short, shown, spread, styled, ticks
 from pipeline.readings import Axis, Reading
 
-LABEL = 0.052  # height of a label beside a line, as a share of the axes
+LABEL = 0.052  # height of the label of a line, as a share of the axes
 
 
 def draw(reading: Reading) -> Figure:
-    """A reading in its form, with its sentence under it."""
+    """A reading drawn by its form, with its description below."""
     return FORMS[reading.form](reading)
 
 
@@ -36,13 +36,13 @@ def lines(reading: Reading) -> Figure:
 
 
 def chart(*panels: Chart) -> Figure:
-    """Charts of lines, one under the other."""
+    """Charts of lines, one below the other."""
     with styled():
         figure = Figure(figsize=(9, 5.2 if len(panels) == 1 else 3.9 * len(panels)), layout="constrained")
         for axes, panel in zip(np.atleast_1d(figure.subplots(len(panels), 1)), panels, strict=True):
             _draw_chart(axes, panel)
         if len(panels) == 1:
-            say(figure, panels[0].says)
+            add_caption(figure, panels[0].description)
         return figure
 
 
@@ -62,7 +62,7 @@ def _draw_chart(axes: Axes, panel: Chart) -> None:
     for line, color in zip(panel.lines, colors(len(panel.lines), panel.ordered), strict=True):
         pieces = list(panel.pieces(line))
         for piece in pieces:
-            sparse = len(piece) <= 40  # the points themselves are worth seeing, and one alone is no line
+            sparse = len(piece) <= 40  # the points are worth seeing, and a single one makes no line
             axes.plot(*zip(*piece, strict=True), color=color, marker="o" if sparse else "", markersize=4.5)
         if pieces and len(panel.lines) + len(panel.levels) > 1:
             labels.append((up.share(pieces[-1][-1][1]), line.name, color))
@@ -83,7 +83,7 @@ def _label_axes(axes: Axes, panel: Chart) -> None:
 
 
 def _label_lines(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
-    """Names at the right end of the lines, moved apart where they would touch; of very many only every so-many-th."""
+    """Names at the right end of the lines, moved apart where they would overlap; of very many only some."""
     labels = sorted(labels)
     labels = labels[:: math.ceil(len(labels) / MANY)] if labels else []
     for spot, (_, name, color) in zip(spread([at for at, _, _ in labels], LABEL, 0.0, 1.0), labels, strict=True):
@@ -113,9 +113,9 @@ def heatmap(reading: Reading) -> Figure:
         axes.set_facecolor("#EEEEEE")
         axes.set_xticks(*_some(across, 12, 0.5))
         axes.set_yticks(*_some(down, 14, 0.5))
-        axes.invert_yaxis()  # blocks, heads and words read from the top
+        axes.invert_yaxis()  # blocks, heads and tokens from top to bottom
         _color_bar(figure, axes, norm, reading.quantity)
-        say(figure, reading.says)
+        add_caption(figure, reading.says)
         return figure
 
 
@@ -143,16 +143,16 @@ def maps(reading: Reading) -> Figure:
                     axes.set_ylabel(short(f"{row.name} {_tick(row.ticks[y])}"), fontsize=12, color=INK)
         _some_words(panels[-1][0], down, across, side)
         _color_bar(figure, list(panels.ravel()), norm, reading.quantity)
-        say(figure, f"In each map: {down.name} from top to bottom, {across.name} from left to right. {reading.says}")
+        add_caption(figure, f"In each map: {down.name} from top to bottom, {across.name} from left to right. {reading.says}")
         return figure
 
 
 def _some_words(axes: Axes, down: Axis, across: Axis, side: float) -> None:
-    """The ticks of a small map, where there are so few that they can be read."""
+    """The ticks of a small map, where they are few enough to be read."""
     if max(len(down.ticks), len(across.ticks)) * 0.11 <= side:
         words = [_tick(tick) for tick in across.ticks]
-        touching = max(map(len, words)) * 0.09 > side / len(words)  # inches: they would run into each other lying down
-        axes.set_xticks(range(len(words)), words, fontsize=8, rotation=90 if touching else 0)
+        overlapping = max(map(len, words)) * 0.09 > side / len(words)  # inches
+        axes.set_xticks(range(len(words)), words, fontsize=8, rotation=90 if overlapping else 0)
         axes.set_yticks(range(len(down.ticks)), [_tick(tick) for tick in down.ticks], fontsize=8)
 
 
@@ -160,14 +160,14 @@ def _some_words(axes: Axes, down: Axis, across: Axis, side: float) -> None:
 
 
 def points(reading: Reading) -> Figure:
-    """A dot for each pair, and the name of its series at the middle of it."""
+    """A scatter plot, with the name of each series at its median."""
     found = clouds(reading)
     across, up = (str(tick) for tick in reading.axes[2].ticks)
     with styled():
         figure = Figure(figsize=(9, 7), layout="constrained")
         axes = figure.subplots()
         axes.set(title=charts.title_of(reading.name), xlabel=short(across, 60), ylabel=short(up, 60))
-        axes.set(xticks=[], yticks=[])  # of such directions only what lies near what says something
+        axes.set(xticks=[], yticks=[])  # coordinates have no meaning, only distances
         for cloud, color in zip(found, colors(len(found)), strict=True):
             if cloud.points:
                 x, y = zip(*cloud.points, strict=True)
@@ -176,22 +176,22 @@ def points(reading: Reading) -> Figure:
             if cloud.points:
                 name = axes.annotate(short(cloud.name), cloud.middle, color=color, ha="center", va="center", fontweight="bold")
                 name.set_path_effects([withStroke(linewidth=4, foreground="white")])
-        say(figure, reading.says)
+        add_caption(figure, reading.says)
         return figure
 
 
 def scale(values: object, logarithmic: bool, span: Sequence[float] = ()) -> Normalize:
-    """From the numbers of a map to 0 … 1: over all that are there, and the span; logarithmic where asked for and possible."""
+    """The colour scale of a map: over all of its numbers and the span; logarithmic if requested and possible."""
     numbers = np.append(_array(values).compressed(), np.array(span, dtype=np.float64))
     numbers = numbers[numbers > 0] if logarithmic and (numbers > 0).any() else numbers
     low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 1.0)
-    if high == low:  # a map of one number has it at the end that it lies at
+    if high == low:  # all numbers are equal: include 0
         low, high = min(low, 0.0), max(high, 0.0) or 1.0
     return LogNorm(low, high) if logarithmic and low > 0 else Normalize(low, high)
 
 
 def _array(values: object) -> np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float64]]:
-    return np.ma.masked_invalid(np.array(values, dtype=np.float64))  # None becomes nan, and nan a hole
+    return np.ma.masked_invalid(np.array(values, dtype=np.float64))  # None becomes nan, which is masked
 
 
 def _color_bar(figure: Figure, axes: Axes | list[Axes], norm: Normalize, quantity: str) -> None:
@@ -205,7 +205,7 @@ def _color_bar(figure: Figure, axes: Axes | list[Axes], norm: Normalize, quantit
 
 
 def _some(axis: Axis, most: int, middle: float) -> tuple[list[float], list[str]]:
-    """Places and labels of at most so many ticks, evenly taken."""
+    """Positions and labels of at most `most` ticks, evenly spaced."""
     step = math.ceil(len(axis.ticks) / most)
     return [place + middle for place in range(0, len(axis.ticks), step)], [_tick(tick) for tick in axis.ticks[::step]]
 
@@ -214,7 +214,7 @@ def _tick(tick: float | int | str) -> str:
     return short(shown(tick)) if isinstance(tick, str) else formatted(float(tick))
 
 
-def say(figure: Figure, sentence: str) -> None:
+def add_caption(figure: Figure, sentence: str) -> None:
     width = int(figure.get_figwidth() * 11.5)
     figure.supxlabel(textwrap.fill(sentence, width), x=0.01, ha="left", fontsize=11, color=QUIET)
 

@@ -1,4 +1,4 @@
-"""What learned what, and how good it is, in plain words and a few numbers."""
+"""The headline of the report: what was trained on what, and how good it is, in sentences and a few numbers."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.figures.classes import between, percent
+from pipeline.figures.classes import interval, percent
 from pipeline.figures.run import Run
 from pipeline.figures.style import formatted
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The top of the page: a title, what that means in sentences, and the numbers that tell it."""
+    """The top of the report: a title, a verdict, sentences and numbers."""
 
     title: str
     verdict: str
     good: bool
     sentences: tuple[str, ...]
     numbers: tuple[tuple[str, str], ...]
-    """(what, how much)."""
+    """(name, value)."""
 
 
 def headline(run: Run, knobs: Mapping[str, Mapping[str, Any]]) -> Headline:
@@ -28,21 +28,21 @@ def headline(run: Run, knobs: Mapping[str, Mapping[str, Any]]) -> Headline:
     step, steps = int(run.progress.get("step", 0)), int(run.progress.get("steps", train["steps"]))
     good, verdict = (_verdict_of_classes if run.classes else _verdict)(run)
     seen = next((int(count) for count in reversed(run.train.get("targets", [])) if count is not None), 0)
-    read = f" and saw {_many(seen)} {run.target}s" if seen else ""
+    read = f" on {_many(seen)} {run.target}s" if seen else ""
     built = _built(knobs["task"]["kind"], knobs["model"])
-    sentences = [f"The model: {built}. It took {step:,} of {steps:,} steps with {train['optimizer']}{read}."]
-    if run.classes and (told := run.score("model", "test")) is not None and told.calibration_error is not None:
+    sentences = [f"The model: {built}. Trained with {train['optimizer']} for {step:,} of {steps:,} steps{read}."]
+    if run.classes and (score := run.score("model", "test")) is not None and score.calibration_error is not None:
         sentences.append(
-            f"It tells {len(run.classes)} classes apart. How sure it is misses how often it is right by"
-            f" {100 * told.calibration_error:.1f} points on average (expected calibration error)."
+            f"{len(run.classes)} classes. Confidence and accuracy differ by {100 * score.calibration_error:.1f} points on"
+            " average (expected calibration error)."
         )
     if (above := run.evaluation.get("above_entropy")) is not None:
         sentences.append(
-            f"This text is generated, so the best loss that its source allows is known: the model is {above:.4f} nats a token"
-            " above it (on average; a held-out part of any size scatters around its source)."
+            f"The text is generated, so its entropy is known: the loss is {above:.4f} nats per token above it"
+            " (on average over texts; a held-out split of finite size scatters around it)."
         )
     return Headline(
-        title=f"What {_learned_from(knobs)} taught in {_counted(step, 'step')}",
+        title=f"{_dataset(knobs)}: {_counted(step, 'step')} of training",
         verdict=verdict,
         good=good,
         sentences=tuple(sentences),
@@ -50,88 +50,86 @@ def headline(run: Run, knobs: Mapping[str, Mapping[str, Any]]) -> Headline:
     )
 
 
-def _learned_from(knobs: Mapping[str, Mapping[str, Any]]) -> str:
+def _dataset(knobs: Mapping[str, Mapping[str, Any]]) -> str:
     name = knobs["prepare"]["dataset"]
-    return "your own images" if (knobs["task"]["kind"], name) == ("vision", "file") else str(_OWN.get(name, name))
+    return "Your own images" if (knobs["task"]["kind"], name) == ("vision", "file") else str(_DATASETS.get(name, name))
 
 
 def _built(kind: str, model: Mapping[str, Any]) -> str:
-    """The network in a few words: those of its knobs that its kind has."""
+    """The network in a few words."""
     network = model["network"] if kind == "vision" else "transformer"
     if network == "linear":
         return "one linear layer"
-    sizes = [_counted(model["depth"], "block"), f"{model['width']} wide"]
+    sizes = [_counted(model["depth"], "block"), f"width {model['width']}"]
     if network == "cnn":
-        return f"a CNN of {', '.join(sizes)}, kernels of {model['kernel_size']} x {model['kernel_size']}"
+        return f"a CNN with {', '.join(sizes)}, kernels of {model['kernel_size']} x {model['kernel_size']}"
     if network == "mlp":
-        return f"an MLP of {', '.join(sizes)}"
+        return f"an MLP with {', '.join(sizes)}"
     sizes.append(_counted(model["heads"], "head"))
     if kind == "vision":
-        return f"a Transformer of {', '.join(sizes)}, patches of {model['patch_size']} x {model['patch_size']} pixels"
-    return f"{', '.join(sizes)}, {model['context_length']} tokens of context"
+        return f"a Transformer with {', '.join(sizes)}, patches of {model['patch_size']} x {model['patch_size']} pixels"
+    return f"a Transformer with {', '.join(sizes)}, a context of {model['context_length']} tokens"
 
 
 def _verdict(run: Run) -> tuple[bool, str]:
-    """Whether it is good news, and the news."""
+    """(whether the model beats the baselines, a sentence that says so)."""
     if run.diverged:
-        return False, _given_up(run)
+        return False, _stopped_early(run)
     rows, best = dict(run.ranking("test")), run.best_baseline("test")
     if "model" not in rows:
-        return False, "The model has no score on unseen text."
+        return False, "The model has no score on the test split."
     bits = rows["model"]
     if best is None:
-        return True, f"It predicts unseen text at {bits:.3f} bits a byte."
+        return True, f"{bits:.3f} bits per byte on the test split."
     name, other = best
     if bits > rows.get("uniform", bits):
         return False, (
-            f"It predicts unseen text worse than blind guessing does ({bits:.3f} bits a byte, not {rows['uniform']:.3f}):"
-            " the training has hardly begun, or it ran away; then a lower learning rate, or clipping, would do."
+            f"{bits:.3f} bits per byte on the test split: worse than uniform guessing ({rows['uniform']:.3f})."
+            " Training has hardly begun, or it diverged; then use a lower learning rate, or gradient clipping."
         )
     share = f" ({100 * abs(1 - bits / other):.0f} %)" if other else ""
-    if bits < other:
-        fewer = f"{other - bits:.3f}{share} fewer than {name}, the best of the simpler things beside it"
-        return True, f"It predicts unseen text at {bits:.3f} bits a byte: {fewer}."
-    return (
-        False,
-        f"It needs {bits:.3f} bits a byte for unseen text, {bits - other:.3f}{share} more than {name}, a simpler thing.",
+    comparison = "better" if bits < other else "worse"
+    sentence = (
+        f"{bits:.3f} bits per byte on the test split: {comparison} than the {name} baseline by {abs(bits - other):.3f}{share}."
     )
+    return bits < other, sentence
 
 
-def _given_up(run: Run) -> str:
-    return f"The training was given up: {run.progress['stopped']}. Try a lower learning rate, or clipping."
+def _stopped_early(run: Run) -> str:
+    return f"Training was stopped: {run.progress['stopped']}. Try a lower learning rate, or gradient clipping."
 
 
 def _verdict_of_classes(run: Run) -> tuple[bool, str]:
-    """Whether it is good news, and the news: accuracy beside the best of the simpler things, and what chance makes of it."""
+    """The same of a classifier: accuracy next to that of the best baseline, and whether chance may explain the difference."""
     if run.diverged:
-        return False, _given_up(run)
+        return False, _stopped_early(run)
     model, best = run.score("model", "test"), run.best_baseline("test")
     if model is None or model.accuracy is None:
-        return False, "The model has no score on unseen examples."
-    told = f"{percent(model.accuracy)} of unseen examples right (95 % interval: {between(model)})"
+        return False, "The model has no score on the test split."
+    accuracy = f"{percent(model.accuracy)} accuracy on the test split (95 % interval: {interval(model)})"
     if best is None:
-        return True, f"It tells {told}."
+        return True, f"{accuracy}."
     name, other = best
-    apart, beside = 100 * abs(model.accuracy - other), f"{name}, the best of the simpler things beside it"
+    points, baseline = 100 * abs(model.accuracy - other), f"the {name} baseline ({percent(other)})"
     low, high = model.accuracy_low or 0.0, model.accuracy_high or 1.0
-    chance = " So few examples cannot tell the two apart." if low <= other <= high else ""
+    chance = " The difference may be chance: the interval includes the baseline." if low <= other <= high else ""
     if model.accuracy > other:
-        return True, f"It tells {told}: {apart:.1f} points more than {beside} ({percent(other)}).{chance}"
+        return True, f"{accuracy}: better than {baseline} by {points:.1f} points.{chance}"
     if model.accuracy == other:
-        return False, f"It tells {told}: as many as {beside}.{chance}"
-    return False, f"It tells {told}: {apart:.1f} points fewer than {beside} ({percent(other)}).{chance}"
+        return False, f"{accuracy}: equal to {baseline}.{chance}"
+    return False, f"{accuracy}: worse than {baseline} by {points:.1f} points.{chance}"
 
 
 def _numbers_of_classes(run: Run) -> list[tuple[str, str]]:
     if (model := run.score("model", "test")) is None or model.accuracy is None:
         return []
-    numbers = [("right, test", percent(model.accuracy))]
+    numbers = [("accuracy, test", percent(model.accuracy))]
     if (best := run.best_baseline("test")) is not None:
-        numbers.append((f"right, {best[0]}", percent(best[1])))
+        numbers.append((f"accuracy, {best[0]}", percent(best[1])))
     figures = (
         ("macro F1, test", model.macro_f1),
         ("calibration error, test", model.calibration_error),
-        ("nats an example, test", model.loss),
+        ("nats per example, test", model.loss),
     )
     return numbers + [(what, formatted(value)) for what, value in figures if value is not None]
 
@@ -140,19 +138,19 @@ def _numbers(run: Run) -> list[tuple[str, str]]:
     numbers = []
     if (model := run.score("model", "test")) is not None:
         figures = (
-            ("bits a byte, test", model.bits_per_byte),
-            ("nats a token, test", model.loss),
+            ("bits per byte, test", model.bits_per_byte),
+            ("nats per token, test", model.loss),
             ("perplexity, test", model.perplexity),
         )
         numbers += [(what, formatted(value, 4)) for what, value in figures if value is not None]
         if model.accuracy is not None:
-            numbers.append(("next token right, test", f"{100 * model.accuracy:.1f} %"))
+            numbers.append(("accuracy, test", f"{100 * model.accuracy:.1f} %"))
     if numbers and (best := run.best_baseline("test")) is not None:
-        numbers.append((f"bits a byte, {best[0]}", formatted(best[1], 4)))
+        numbers.append((f"bits per byte, {best[0]}", formatted(best[1], 4)))
     return numbers
 
 
-_OWN = {"file": "your own text", "url": "a text from elsewhere"}
+_DATASETS = {"file": "Your own text", "url": "A downloaded text"}
 
 
 def _counted(count: int, word: str) -> str:

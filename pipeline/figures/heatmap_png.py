@@ -1,4 +1,4 @@
-"""Colour maps for a page: one small PNG a map, a pixel a number, and the same numbers as bytes for whoever points at them."""
+"""Colour maps for the report: a small PNG per map, a pixel per number, and the same numbers as bytes for pointing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from matplotlib.colors import Normalize
 
 from pipeline.figures.style import heat
 
-STEPS = 255  # colours of the scale; the last index of a byte stands for a number that is not there
+STEPS = 255  # colours of the scale; the last index of a byte marks a missing number
 Cells = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 
 
 def cells(values: list[list[Any]], norm: Normalize) -> Cells:
-    """A map as places on its scale: 0 the low end … 254 the high end, 255 no number."""
+    """A map as positions on its scale: 0 the low end … 254 the high end, 255 a missing number."""
     numbers = np.ma.masked_invalid(np.array(values, dtype=np.float64))
     shares = np.ma.masked_invalid(norm(numbers))
     places: Cells = np.rint(np.clip(shares.filled(0.0), 0.0, 1.0) * (STEPS - 1)).astype(np.uint8)
@@ -27,7 +27,7 @@ def cells(values: list[list[Any]], norm: Normalize) -> Cells:
 
 
 def data_uri(places: Cells) -> str:
-    """A map as an image of one pixel a number, transparent where there is none."""
+    """A map as an image with one pixel per number, transparent where a number is missing."""
     palette = b"".join(bytes(int(255 * part + 0.5) for part in color[:3]) for color in heat()(np.linspace(0, 1, STEPS)))
     height, width = places.shape
     rows = b"".join(b"\0" + row.tobytes() for row in places)

@@ -1,11 +1,11 @@
-"""Every picture of a run: its curves, its scores beside those of simpler things, and each reading in its form."""
+"""Every picture of a run: its curves, its scores next to those of the baselines, and each reading."""
 
 from __future__ import annotations
 
 from matplotlib.figure import Figure
 
 from pipeline.figures import charts, class_pictures, doctor
-from pipeline.figures.forms import chart, draw, say
+from pipeline.figures.forms import add_caption, chart, draw
 from pipeline.figures.run import Run
 from pipeline.figures.style import png, score_color, short, styled
 
@@ -24,12 +24,12 @@ def pictures(run: Run, dpi: int) -> dict[str, bytes]:
 
 
 def diagnosis(run: Run, dpi: int) -> bytes:
-    """The doctor's signs as PNG."""
+    """The signs of the doctor as PNG."""
     return png(doctor.picture(run.diagnosis), dpi)
 
 
 def scores(run: Run, split: str) -> Figure:
-    """The model beside simpler things, in bits a byte: the shorter the bar, the better it predicts."""
+    """Bars of bits per byte of the model and the baselines; shorter is better."""
     names, values = zip(*reversed(run.ranking(split)), strict=True)
     with styled(grid=False):
         figure = Figure(figsize=(9, 1.6 + 0.52 * len(names)), layout="constrained")
@@ -37,12 +37,12 @@ def scores(run: Run, split: str) -> Figure:
         axes.barh(range(len(names)), values, color=[score_color(name) for name in names], height=0.68)
         for place, value in enumerate(values):
             axes.annotate(f"{value:.3f}", (value, place), xytext=(6, 0), textcoords="offset points", va="center")
-        axes.set(title=f"Bits a byte on the {split} split", xticks=[], xlim=(0, 1.12 * max(values)))
+        axes.set(title=f"Bits per byte on the {split} split", xticks=[], xlim=(0, 1.12 * max(values)))
         axes.set_yticks(range(len(names)), [short(name) for name in names])
         axes.tick_params(axis="y", length=0)
         for label, name in zip(axes.get_yticklabels(), names, strict=True):
             label.set_fontweight("bold" if name == "model" else "normal")
         for spine in axes.spines.values():
             spine.set_visible(False)
-        say(figure, "How many bits each byte of unseen text costs: lower is better; 8 is knowing nothing.")
+        add_caption(figure, "Bits per byte on held-out text: lower is better, 8 is uniform guessing.")
         return figure

@@ -1,5 +1,5 @@
 "use strict";
-// Everything here adds to a page that can be read without it: values under the pointer, larger maps, a switch of colours.
+// The page can be read without this script, which adds values under the pointer, larger maps, and a dark mode switch.
 (() => {
   const root = document.documentElement;
   root.classList.add("js");
@@ -11,7 +11,7 @@
     parent.append(element);
     return element;
   };
-  const said = (value) => {
+  const formatted = (value) => {
     const size = Math.abs(value);
     if (size && (size < 1e-3 || size >= 1e6)) return value.toExponential(2).replace("e+", "e");
     return Number(value.toPrecision(size >= 1000 ? 7 : 4)).toLocaleString("en");
@@ -20,7 +20,7 @@
   const share = (value, [low, high], logarithmic) =>
     logarithmic ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
 
-  // Lines: a cross at the nearest place on the x axis, and what every line has to say there.
+  // Lines: a cross at the nearest place on the x axis, and the value of every line there.
   for (const figure of document.querySelectorAll("[data-chart]")) {
     const data = JSON.parse(figure.querySelector("script").textContent);
     const plot = figure.querySelector(".plot");
@@ -37,7 +37,7 @@
       const left = 100 * share(x, data.x, false);
       make("cross", plot).style.left = `${left}%`;
       const tip = make("tip", plot);
-      make("b", tip, data.words.length ? data.words[x] : `${data.name} ${said(x)}`);
+      make("b", tip, data.words.length ? data.words[x] : `${data.name} ${formatted(x)}`);
       const reach = (data.x[1] - data.x[0]) / 50;
       for (const line of drawn) {
         const near = line.points.reduce((best, point) => (Math.abs(point[0] - x) < Math.abs(best[0] - x) ? point : best));
@@ -50,7 +50,7 @@
         const dot = make("i", row);
         dot.className = "dot";
         dot.style.cssText = line.path.style.cssText;
-        row.append(drawn.length > 1 ? `${line.name}  ${said(near[1])}` : said(near[1]));
+        row.append(drawn.length > 1 ? `${line.name}  ${formatted(near[1])}` : formatted(near[1]));
         tip.append(row);
       }
       const room = plot.clientWidth - tip.offsetWidth;
@@ -88,7 +88,7 @@
     const value = (place) => {
       if (place === 255) return "no number";
       const part = place / 254;
-      return said(data.logarithmic ? data.low * (data.high / data.low) ** part : data.low + part * (data.high - data.low));
+      return formatted(data.logarithmic ? data.low * (data.high / data.low) ** part : data.low + part * (data.high - data.low));
     };
     const named = (axis, place) => axis.name + (axis.words ? ` ‘${axis.ticks[place]}’ (${place})` : ` ${axis.ticks[place]}`);
     const show = () => {
@@ -134,7 +134,7 @@
   // Paper cannot be unfolded.
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((element) => { element.open = true; }));
 
-  // Light or dark: the system's choice until the reader makes another.
+  // Light or dark: the choice of the system until the reader makes another.
   const button = document.getElementById("theme");
   const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
   const name = () => { button.textContent = dark() ? "Light" : "Dark"; button.ariaLabel = `${button.textContent} colours`; };

@@ -1,4 +1,4 @@
-"""The run on one page: a single HTML file that asks nothing of any network and reads well without its script."""
+"""The report of a run: a single HTML file that works offline and can be read without its script."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from pipeline.figures.class_page import accuracy_bar, class_view
 from pipeline.figures.headline import headline
 from pipeline.figures.run import Run
 from pipeline.figures.samples import inline, read_samples
-from pipeline.figures.sections import by_question
+from pipeline.figures.sections import by_section
 from pipeline.figures.style import formatted, heat, shown
 from pipeline.readings import Reading
 
 HERE = Path(__file__).parent
-CELLS = 600_000  # numbers of colour maps that the page carries for pointing at; beyond, it carries the images alone
+CELLS = 600_000  # numbers of colour maps in the page, for pointing at; larger maps are images only
 
 Knobs = Mapping[str, Mapping[str, Any]]
 """{section: {knob: value}}."""
 
 
 def page(run: Run, knobs: Knobs) -> str:
-    """The whole page. Everything that comes from a run is escaped, and only the page's own script is allowed to run."""
+    """The whole page. Everything that comes from a run is escaped, and only the script of the page may run."""
     environment = templates(HERE)
     environment.filters.update(
-        said=formatted, shown=shown, inline=inline, knob=_knob, percent=classes.percent, between=classes.between
+        number=formatted, shown=shown, inline=inline, knob=_knob, percent=classes.percent, interval=classes.interval
     )
     script = (HERE / "report.js").read_text(encoding="utf-8")
-    told = [classes.accuracy(run)] if run.classes else []
-    curves = [charts.loss(run), *told, charts.learning_rate(run), charts.gradient_norm(run), *charts.dials(run)]
+    accuracy = [classes.accuracy(run)] if run.classes else []
+    curves = [charts.loss(run), *accuracy, charts.learning_rate(run), charts.gradient_norm(run), *charts.schedules(run)]
     return environment.get_template("report.html.jinja").render(
         headline=headline(run, knobs),
         diagnosis=_diagnosis(run.diagnosis, {reading.name for reading in run.readings}),
@@ -46,16 +46,16 @@ def page(run: Run, knobs: Knobs) -> str:
         scores=run.scores,
         samples=[] if run.classes else read_samples(run.samples),
         classes=class_view(run) if run.classes else None,
-        questions=_questions(run.readings),
+        sections=_sections(run.readings),
         gradient=gradient(),
         style=(HERE / "report.css").read_text(encoding="utf-8"),
         script=script,
-        script_hash=allowed(script),
+        script_hash=script_hash(script),
     )
 
 
 def templates(folder: Path) -> jinja2.Environment:
-    """The templates of a folder: what they are given is escaped, and what they lack is an error."""
+    """The templates of a folder: values are escaped, and a missing one is an error."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
@@ -65,8 +65,8 @@ def templates(folder: Path) -> jinja2.Environment:
     )
 
 
-def allowed(script: str) -> str:
-    """The hash by which a page's policy lets this script run, and no other."""
+def script_hash(script: str) -> str:
+    """The hash of a script in the content security policy of a page, which lets only this script run."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
@@ -75,17 +75,17 @@ def gradient() -> str:
     return ", ".join(_hex(share / 10) for share in range(11))
 
 
-# ------------------------------------------------------------------------------------------------------------ its parts
+# ------------------------------------------------------------------------------------------------------ parts of a page
 
 
-def _questions(readings: Sequence[Reading]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """(what is asked, the readings that answer it, each as it is drawn)."""
-    asked = [
-        (question, [{"name": reading.name, "form": reading.form, **_view(reading)} for reading in some])
-        for question, some in by_question(readings)
+def _sections(readings: Sequence[Reading]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """(heading, the readings under it, each as it is drawn)."""
+    found = [
+        (heading, [{"name": reading.name, "form": reading.form, **_view(reading)} for reading in some])
+        for heading, some in by_section(readings)
     ]
-    _within_budget([view for _, views in asked for view in views if view["form"] in ("heat", "maps")])
-    return asked
+    _within_budget([view for _, views in found for view in views if view["form"] in ("heat", "maps")])
+    return found
 
 
 def _view(reading: Reading) -> dict[str, Any]:
@@ -95,15 +95,15 @@ def _view(reading: Reading) -> dict[str, Any]:
 
 
 def _within_budget(grids: list[dict[str, Any]]) -> None:
-    """Numbers to point at for as many maps as there is room for, the small ones first."""
+    """Leave the numbers out of the largest maps, so that the page stays small."""
     room = CELLS
     for grid in sorted(grids, key=lambda grid: int(grid["size"])):
         room -= grid["size"]
         grid["cells"] = grid["cells"] if room >= 0 else None
 
 
-def _diagnosis(told: Mapping[str, Any], readings: set[str]) -> dict[str, Any]:
-    """What the doctor says, with the place of each sign on its strip, and the signs of each finding beside it."""
+def _diagnosis(diagnosis: Mapping[str, Any], readings: set[str]) -> dict[str, Any]:
+    """The diagnosis, with the position of each sign on its strip, and the signs of each finding next to it."""
     signs = [
         {
             **sign,
@@ -112,7 +112,7 @@ def _diagnosis(told: Mapping[str, Any], readings: set[str]) -> dict[str, Any]:
             "healthy": doctor.healthy(sign),
             "anchor": f"reading-{sign['picture']}" if sign["picture"] in readings else "curves",
         }
-        for sign in told["signs"]
+        for sign in diagnosis["signs"]
     ]
     by_name = {sign["name"]: sign for sign in signs}
     explained: set[str] = set()
@@ -123,20 +123,20 @@ def _diagnosis(told: Mapping[str, Any], readings: set[str]) -> dict[str, Any]:
             "title": doctor.words(finding["name"]),
             "signs": [by_name[n] for n in finding["evidence"] if n in by_name],
         }
-        for finding in told["findings"]
+        for finding in diagnosis["findings"]
     ]
-    return {"finding": doctor.words(told["finding"]), "healthy": not findings, "findings": findings, "signs": signs}
+    return {"finding": doctor.words(diagnosis["finding"]), "healthy": not findings, "findings": findings, "signs": signs}
 
 
 def _causes(named: Sequence[Mapping[str, Any]], explained: set[str]) -> list[dict[str, Any]]:
-    """Causes of a finding; those that were explained under an earlier one are only named."""
-    told = [{**cause, "title": doctor.words(cause["name"]), "explained": cause["name"] in explained} for cause in named]
+    """The causes of a finding; those that were explained under an earlier one are only named."""
+    causes = [{**cause, "title": doctor.words(cause["name"]), "explained": cause["name"] in explained} for cause in named]
     explained.update(cause["name"] for cause in named)
-    return told
+    return causes
 
 
 def _knob(value: Any) -> str:
-    """A value as it stands in params.yaml."""
+    """A value as in params.yaml."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
@@ -145,7 +145,7 @@ def _knob(value: Any) -> str:
 
 
 def _bars(run: Run, split: str) -> list[dict[str, Any]]:
-    """Whoever was scored on a split, the best first: name, figure, and the length of its bar in percent."""
+    """The scores on a split, the best first: name, number, and the length of the bar in percent."""
     rows = run.ranking(split)
     if run.classes:
         return [accuracy_bar(run.score(name, split), share) for name, share in rows]

@@ -1,4 +1,4 @@
-"""What the pictures are drawn from: the curves, scores, samples and readings that the stages before have left of one run."""
+"""The files of a run that the report and the pictures are made from: curves, scores, samples, readings, diagnosis."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pipeline.readings import Curve, Reading, load_all, read_curve
 
 @dataclass(frozen=True)
 class Score:
-    """How well one thing predicts one split; None where a figure makes no sense for it."""
+    """How well the model or a baseline predicts a split; None where a metric does not apply."""
 
     name: str
     split: str
     bits_per_byte: float | None = None
     loss: float | None = None
-    """Nats a token, or an example of a class."""
+    """Nats per token, or per example of a classifier."""
     perplexity: float | None = None
     accuracy: float | None = None
     accuracy_low: float | None = None
@@ -31,7 +31,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that is known of one run."""
+    """All results of a run."""
 
     train: Curve
     validation: Curve
@@ -41,18 +41,18 @@ class Run:
     samples: str
     readings: tuple[Reading, ...]
     diagnosis: dict[str, Any]
-    """What the doctor says: finding, findings, signs."""
+    """Of the doctor: finding, findings, signs."""
     mistakes: dict[str, Any]
-    """The worst of a classifier: split, image, mistakes."""
+    """The worst mistakes of a classifier: split, image, mistakes."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Between which classes it tells; () of a language model."""
+        """The names of the classes; () for a language model."""
         return tuple(self.evaluation.get("classes", ()))
 
     @property
     def target(self) -> str:
-        """What a loss is the loss of."""
+        """The unit of a prediction."""
         return "example" if self.classes else "token"
 
     @property
@@ -63,20 +63,20 @@ class Run:
         return next((score for score in self.scores if (score.name, score.split) == (name, split)), None)
 
     def ranking(self, split: str) -> list[tuple[str, float]]:
-        """(name, figure) of everything that was scored on a split, the best first: accuracy of classifiers, or bits a byte."""
+        """(name, score) of the model and the baselines on a split, best first: accuracy of classifiers, or bits per byte."""
         if self.classes:
-            told = ((row.name, row.accuracy) for row in self.scores if row.split == split)
-            return sorted(((name, share) for name, share in told if share is not None), key=lambda row: -row[1])
+            accuracies = ((row.name, row.accuracy) for row in self.scores if row.split == split)
+            return sorted(((name, share) for name, share in accuracies if share is not None), key=lambda row: -row[1])
         scored = ((row.name, row.bits_per_byte) for row in self.scores if row.split == split)
         return sorted(((name, bits) for name, bits in scored if bits is not None), key=lambda row: row[1])
 
     def best_baseline(self, split: str) -> tuple[str, float] | None:
-        """The simpler thing that predicts a split best; the source's entropy is no contestant but the floor."""
+        """The best baseline on a split; the entropy of generated text is a lower bound and does not count."""
         return next((row for row in self.ranking(split) if row[0] not in ("model", "entropy")), None)
 
 
 def read_run() -> Run:
-    """The run whose files lie in metrics/.
+    """The run in metrics/.
 
     Raises:
         UserError: a file is missing or damaged.

@@ -1,4 +1,4 @@
-"""What the model wrote, out of metrics/samples.md: headings and blocks, with no trust in what stands in them."""
+"""A parser of metrics/samples.md: headings and blocks, whose content is not trusted."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Sample:
-    """A heading with the text under it; `level` 1 is the page's own title."""
+    """A heading with the text under it; `level` 1 is the title of the page."""
 
     title: str
     level: int
     blocks: list[tuple[str, str]] = field(default_factory=list)
-    """("code", text as it was written) or ("text", a paragraph)."""
+    """("code", verbatim text) or ("text", a paragraph)."""
 
     @property
     def heads(self) -> bool:
-        """Whether it only introduces the samples after it."""
+        """Whether it is only a heading of the samples after it."""
         return self.level > 1 and all(kind == "text" for kind, _ in self.blocks)
 
 
 def inline(text: str) -> list[tuple[bool, str]]:
-    """A title or paragraph as (is it code, text): what stands between backticks is code, and nothing else is special."""
+    """A title or paragraph as (is it code, text): text between backticks is code, and nothing else is special."""
     parts, start = list[tuple[bool, str]](), 0
     for code in re.finditer(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", text):
         parts.append((False, text[start : code.start()]))
@@ -33,7 +33,7 @@ def inline(text: str) -> list[tuple[bool, str]]:
 
 
 def read_samples(markdown: str) -> list[Sample]:
-    """The parts of a markdown file of headings, paragraphs and fenced code. What is fenced is never read as markdown."""
+    """The parts of a markdown file of headings, paragraphs and fenced code. Fenced text is never parsed."""
     samples = [Sample("", 1)]
     fence, code, paragraph = "", list[str](), list[str]()
 

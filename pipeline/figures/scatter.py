@@ -1,4 +1,4 @@
-"""A reading of form "points" as the report shows it: dots, and at the middle of each series its name."""
+"""Readings of form "points" in the report: dots, and the name of each series at its median."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.figures.style import colors, shown
 from pipeline.readings import Reading
 
 Point = tuple[float, float]
-AIR = 0.04  # around the outermost points, as a share of the plot
+MARGIN = 0.04  # around the outermost points, as a share of the plot
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """The points of a series, its name and its middle, which a few that lie far off do not move."""
+    """The points of a series, its name and its median point."""
 
     name: str
     points: tuple[Point, ...]
@@ -27,7 +27,7 @@ class Cloud:
 
 
 def clouds(reading: Reading) -> list[Cloud]:
-    """The series of a reading; of one without points a cloud without any."""
+    """The series of a reading, some of which may have no points."""
     return [
         Cloud(shown(str(name)), tuple((x, y) for x, y in some if x is not None and y is not None))
         for name, some in zip(reading.axes[0].ticks, reading.values, strict=True)
@@ -35,7 +35,7 @@ def clouds(reading: Reading) -> list[Cloud]:
 
 
 def view(reading: Reading) -> dict[str, Any]:
-    """Places are shares of the plot in percent, so that it stretches with the page."""
+    """Positions are in percent of the plot, so that it stretches with the page."""
     found = clouds(reading)
     every = [point for cloud in found for point in cloud.points]
     (left, width), (low, height) = (_ends([point[axis] for point in every]) for axis in (0, 1))
@@ -55,11 +55,11 @@ def view(reading: Reading) -> dict[str, Any]:
         for cloud, day, night in zip(found, light, dark, strict=True)
     ]
     across, up = (str(tick) for tick in reading.axes[2].ticks)
-    return {"title": charts.title_of(reading.name), "says": reading.says, "x": across, "y": up, "series": series}
+    return {"title": charts.title_of(reading.name), "description": reading.says, "x": across, "y": up, "series": series}
 
 
 def _ends(values: list[float]) -> tuple[float, float]:
-    """(where the plot begins, how far it reaches)."""
+    """(start of an axis, its length)."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    air = AIR * (high - low) or 1.0
-    return low - air, high - low + 2 * air
+    margin = MARGIN * (high - low) or 1.0
+    return low - margin, high - low + 2 * margin

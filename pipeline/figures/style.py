@@ -1,4 +1,4 @@
-"""One look for every picture and the page: colours that the colour-blind tell apart, text readable at half size."""
+"""The style of all pictures and the report: colours for colour-blind readers, text readable at half size."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from matplotlib.colors import Colormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-# Source: Okabe and Ito, "Color Universal Design", 2008; the lightest two are left out, for they vanish on white.
+# Source: Okabe and Ito, "Color Universal Design", 2008; without the lightest two, which are hard to see on white.
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A5195")
 LINES_ON_DARK = ("#4DA8E8", "#FF8A3D", "#2EC79A", "#E59AC4", "#8AD0FF", "#F5BC42", "#B48AD6")
 INK, QUIET, GRID = "#1B1F24", "#626A73", "#DDE1E6"
 HEAT = "viridis"  # perceptually uniform, growing in lightness: right in grey and for every kind of colour blindness
-MANY = 14  # lines that can be told apart by a label each
+MANY = 14  # lines that can each have a label
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
@@ -39,7 +39,7 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 2.2,
     "lines.solid_capstyle": "round",
     "text.color": INK,
-    "text.parse_math": False,  # a token such as "$" is a token, no formula
+    "text.parse_math": False,  # a token such as "$" is not a formula
     "xtick.color": QUIET,
     "ytick.color": QUIET,
     "xtick.labelcolor": INK,
@@ -52,14 +52,14 @@ _STYLE: dict[Any, Any] = {
 
 
 def styled(grid: bool = True) -> AbstractContextManager[None]:
-    """The style, for as long as a figure is being drawn or written."""
+    """A block with the style, in which a figure is drawn or written."""
     return matplotlib.rc_context({**_STYLE, "axes.grid": grid})
 
 
 def colors(count: int, ordered: bool = False, dark: bool = False) -> list[str]:
-    """A colour a line, as #rrggbb; an ordered family (snapshots, say) runs through one map from early to late."""
+    """A colour per line, as #rrggbb; an ordered family (such as snapshots) runs through one colour map from early to late."""
     if ordered and count > 1:
-        low, high = (0.35, 1.0) if dark else (0.0, 0.75)  # the map's end that is as pale (as dark) as the paper is left out
+        low, high = (0.35, 1.0) if dark else (0.0, 0.75)  # without the end of the map that is close to the background
         return [to_hex(heat()(low + (high - low) * place / (count - 1))) for place in range(count)]
     wheel = LINES_ON_DARK if dark else LINES
     return [wheel[place % len(wheel)] for place in range(count)]
@@ -141,9 +141,9 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def png(figure: Figure, dpi: int) -> bytes:
-    """The picture as PNG: equal figures give equal bytes, for it names neither its software nor a time."""
+    """The picture as PNG: equal figures give equal bytes, because it names neither its software nor a time."""
     buffer = io.BytesIO()
     with styled(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn; the page has the reader's own fonts
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the report has the font of the reader
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

@@ -20,8 +20,7 @@ from pipeline.artifacts.paths import MODEL, READINGS, TOKENS, meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.figures import forms
-from pipeline.inference.trained import Subject, open_snapshots
-from pipeline.lab.chat import open_trained
+from pipeline.inference.trained import TrainedModel, open_snapshots, open_trained
 from pipeline.lab.look.trace import trace
 from pipeline.lab.project import top_folder
 from pipeline.networks.transformer import GPT
@@ -36,14 +35,14 @@ Input = str | int | Sequence[int] | Tensor
 """What a model can be run on: a text, the number of a validation example, token ids, or its inputs as a batch."""
 
 
-def load_model(step: int | None = None) -> Subject:
+def load_model(step: int | None = None) -> TrainedModel:
     """The model that `dvc repro` trained, with its tokenizer and its data, on the device of runtime.device.
 
     Args:
-        step: of a snapshot (train.snapshots says which are kept); None for the end of the training.
+        step: of a snapshot (train.snapshots says which are saved); None for the end of the training.
 
     Returns:
-        A Subject: `.model` is the torch module, `.tokenizer` encodes and decodes text, `.batch` is the fixed batch of
+        A TrainedModel: `.model` is the torch module, `.tokenizer` encodes and decodes text, `.batch` is the fixed batch of
         probe.sequences validation examples that every reading uses (`.batch.inputs` [B, T] ids, or [B, H, W, C] pixels).
 
     Raises:
@@ -56,8 +55,8 @@ def load_model(step: int | None = None) -> Subject:
         return found
 
 
-def activations(model: Subject, example: Input) -> dict[str, Tensor]:
-    """Every intermediate activation of one forward pass, by the name of the part that made it.
+def activations(model: TrainedModel, example: Input) -> dict[str, Tensor]:
+    """Every intermediate activation of one forward pass, by the name of its part.
 
     Args:
         model: from `load_model`.
@@ -65,7 +64,7 @@ def activations(model: Subject, example: Input) -> dict[str, Tensor]:
             as the network takes them: int64 [B, T], or float32 [B, H, W, C] of images.
 
     Returns:
-        Tensors on the CPU, in the order in which they were made. Of a language model also what is not a module's output:
+        Tensors on the CPU, in the order of execution. For a language model also those that are not a module's output:
         `blocks.0.attention.q`, `.k`, `.v` [B, heads, T, features of a head], `.scores` and `.weights` [B, heads, query, key],
         `blocks.0.feed_forward.activation` [B, T, hidden] and the sums of the residual stream, `blocks.0.add`. Last come the
         logits, `head` [B, T, vocabulary] (of a classifier [B, classes]), and `probabilities`, their softmax.
@@ -83,8 +82,8 @@ def activations(model: Subject, example: Input) -> dict[str, Tensor]:
     return {name: tensor.cpu() for name, tensor in made.items()}
 
 
-def reading(model: Subject, name: str) -> Reading:
-    """A diagnostic of the model at its step: numbers on named axes, with a sentence that says what is healthy.
+def reading(model: TrainedModel, name: str) -> Reading:
+    """A diagnostic of the model at its step: values on named axes, with a sentence that says what is healthy.
 
     Args:
         name: an entry of `PROBES` in pipeline/probes/table.py, such as effective_rank, gradient_norm or attention.
@@ -94,7 +93,7 @@ def reading(model: Subject, name: str) -> Reading:
         healthy. A number that is not finite is None.
 
     Raises:
-        UserError: there is no such reading, or it makes no sense for this model.
+        UserError: there is no such reading, or it does not apply to this model.
     """
     if name not in PROBES:
         raise UserError(f"reading: there is no {name!r}. {suggest(name, tuple(PROBES))}")
@@ -128,24 +127,26 @@ def _project() -> Iterator[None]:
         yield
 
 
-def _at_the_end(params: Params) -> Subject:
+def _at_the_end(params: Params) -> TrainedModel:
     grammar = read_json(meta_of(TOKENS)).get("grammar", "")
-    return replace(open_trained(), sequences=params.probe.sequences, toy=params.probe.toy_text, grammar=grammar)
+    return replace(
+        open_trained(params.runtime), sequences=params.probe.sequences, toy_text=params.probe.toy_text, grammar=grammar
+    )
 
 
-def _snapshot(step: int, params: Params) -> Subject:
-    kept, probe = [], params.probe
-    for found in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=probe.sequences, toy=probe.toy_text):
+def _snapshot(step: int, params: Params) -> TrainedModel:
+    steps, probe = [], params.probe
+    for found in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=probe.sequences, toy_text=probe.toy_text):
         if found.step == step:
             return found
-        kept.append(f"{found.step:,}")
-    raise UserError(f"step: no snapshot of step {step:,} was kept; there are {', '.join(kept)} (train.snapshots says which)")
+        steps.append(f"{found.step:,}")
+    raise UserError(f"step: there is no snapshot of step {step:,}; there are {', '.join(steps)} (train.snapshots says which)")
 
 
 # ------------------------------------------------------------------------------------------------------------- its input
 
 
-def _inputs(model: Subject, example: Input) -> Tensor:
+def _inputs(model: TrainedModel, example: Input) -> Tensor:
     if isinstance(example, Tensor):
         return example
     if isinstance(example, int):
@@ -153,31 +154,31 @@ def _inputs(model: Subject, example: Input) -> Tensor:
         if not 0 <= example < size:
             raise UserError(f"example: there is no {example:,}; validation examples are 0 .. {size - 1:,}")
         return model.task.batch("validation", np.array([example])).inputs
-    if model.reads is None:
+    if model.text_tokenizer is None:
         raise UserError("example: this model reads images; use the number of a validation example or a batch of pixels")
     ids = _encoded(model, example) if isinstance(example, str) else list(example)
     if not ids:
         raise UserError("example: is empty; at least one token is needed")
     if len(ids) > model.task.length:
         raise UserError(f"example: {len(ids):,} tokens; the model's context holds {model.task.length:,}")
-    if wrong := [one for one in ids if not 0 <= one < model.reads.vocabulary]:
-        raise UserError(f"example: there is no token {wrong[0]:,}; ids are 0 .. {model.reads.vocabulary - 1:,}")
+    if wrong := [one for one in ids if not 0 <= one < model.text_tokenizer.vocabulary]:
+        raise UserError(f"example: there is no token {wrong[0]:,}; ids are 0 .. {model.text_tokenizer.vocabulary - 1:,}")
     return torch.tensor([ids])
 
 
-def _encoded(model: Subject, text: str) -> list[int]:
-    """A text as ids; of a classifier with the end that every text has there."""
+def _encoded(model: TrainedModel, text: str) -> list[int]:
+    """A text as ids; for a classifier with the end token that every text has there."""
     known = model.tokenizer.drop_unknown(text)
     if known != text:
         lacking = next((character for character in text if character not in known), text)
         raise UserError(f"example: the tokenizer lacks {lacking!r}, which occurs in {text!r}; leave it out")
     ids = [int(token) for token in model.tokenizer.encode(text)]
     end = model.tokenizer.end
-    return [*ids, end] if ids and not model.writes and end is not None and len(ids) < model.task.length else ids
+    return [*ids, end] if ids and not model.is_language_model and end is not None and len(ids) < model.task.length else ids
 
 
 def _outputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """What each module of a network makes, by its name, and at the end the probabilities."""
+    """The output of each module of a network by name, and at the end the probabilities."""
     made: dict[str, Tensor] = {}
 
     def keep(name: str, output: object) -> None:

@@ -1,4 +1,4 @@
-"""Work in several processes that goes on when one of them is killed: what it did is done again, with fewer at once."""
+"""Work in several processes that survives when one of them is killed: its task is done again, with fewer processes."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from typing import Any, TypeVar
 
 from pipeline.params.errors import UserError
 
-KILLS = 3  # how often a piece of work may lose its process, alone in it, before it is given up
+MAX_KILLS = 3  # how often a task that runs alone may lose its process before it is given up
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-def each_done(
+def run_in_processes(
     work: Callable[..., T], tasks: Mapping[K, tuple[Any, ...]], workers: int, *, on_ctrl_c: signal.Handlers = signal.SIG_IGN
 ) -> Iterator[tuple[K, T]]:
-    """(task, what `work` gives for its arguments) of each task as it is done.
+    """(task, what `work` returns for its arguments) of each task, as it is done.
 
-    Where the pool breaks, because the system has killed a process for want of memory or somebody did, half as many go on with
-    what is not done. Nobody says which task the dead process had, except where there is one process.
+    Where a process is killed (mostly by the system, out of memory) half as many processes continue with what is not done. Which
+    task the killed process had is known only where there is one process.
 
     Args:
         tasks: the arguments of each.
         workers: processes at once.
-        on_ctrl_c: what they do on Ctrl-C, which they hear too: finish what they have begun, or (SIG_DFL) end at once.
+        on_ctrl_c: what the processes, which receive Ctrl-C too, do then: finish what they have begun, or (SIG_DFL) end at once.
 
     Raises:
-        UserError: after all others are done, of tasks that were given up.
+        UserError: tasks were given up; raised after all others are done.
     """
     left, kills, given_up = dict(tasks), Counter[K](), list[K]()
     while left:
@@ -57,20 +57,20 @@ def each_done(
                 del left[running[future]]
                 yield running[future], result
         finally:
-            pool.shutdown(cancel_futures=True)  # what has begun is finished and kept, what has not is not begun
+            pool.shutdown(cancel_futures=True)  # tasks that have begun end, others do not begin
         if is_broken and workers == 1:
             kills[first := next(iter(left))] += 1
-            if kills[first] == KILLS:
+            if kills[first] == MAX_KILLS:
                 given_up.append(first)
                 del left[first]
         elif is_broken:
             workers //= 2
-            print(f"a process was killed, perhaps for want of memory; going on with {workers} at once", file=sys.stderr)
+            print(f"a worker process was killed, probably out of memory; continuing with {workers} at once", file=sys.stderr)
     if given_up:
         raise UserError(
             *(
-                f"{task}: its process was killed {KILLS} times with no other beside it, perhaps for want of memory: "
-                f"`rally budget` says what a training takes. All others are done; the same command tries this one again"
+                f"{task}: its process was killed {MAX_KILLS} times while it ran alone, probably out of memory; lower what a "
+                f"training needs (`rally budget` says how). All others are done, and the same command tries this one again"
                 for task in given_up
             )
         )
@@ -82,7 +82,7 @@ def _begin(on_ctrl_c: signal.Handlers) -> None:
     assert parent is not None
 
     def wait() -> None:
-        parent.join()  # a killed parent says nothing to its workers, and they would wait for work for ever
+        parent.join()  # the workers of a killed parent would wait for work for ever
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

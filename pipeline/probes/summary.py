@@ -1,4 +1,4 @@
-"""Which few numbers of the readings are runs compared by? No torch."""
+"""The summary of the readings: a few numbers by which runs are compared (metrics/probe.json). No torch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from statistics import fmean, median
 from pipeline.artifacts.writing import rounded
 from pipeline.readings import STEP, Reading
 
-Last = dict[str, float]
-"""What a reading says of the last snapshot: {block, head, line …: number}, without those that are no numbers."""
+LastValues = dict[str, float]
+"""The values of a reading at the last snapshot: {block, head, line …: number}, without those that are not finite."""
 
 
 def summary(readings: Mapping[str, Reading]) -> dict[str, float]:
-    """Each number of NUMBERS that the readings tell, at the last snapshot."""
+    """Each number of NUMBERS that the readings have, at the last snapshot."""
     found: dict[str, float] = {}
     for name, (reading, number) in NUMBERS.items():
-        if reading in readings and (last := at_the_end(readings[reading])):
+        if reading in readings and (last := last_values(readings[reading])):
             value = number(last)
             if value is not None:
                 found[name] = rounded(value)
@@ -37,8 +37,8 @@ def as_metrics(readings: Mapping[str, Reading]) -> dict[str, float]:
     }
 
 
-def at_the_end(reading: Reading) -> Last:
-    """The last snapshot of a reading, by what stands on its other axis."""
+def last_values(reading: Reading) -> LastValues:
+    """The values of a reading at the last snapshot, by the ticks of its other axis."""
     if reading.axes[0].name == STEP:
         names, values = reading.axes[1].ticks, reading.values[-1]
     else:
@@ -46,51 +46,51 @@ def at_the_end(reading: Reading) -> Last:
     return {str(name): value for name, value in zip(names, values, strict=True) if value is not None}
 
 
-def _of(name: str) -> Callable[[Last], float | None]:
+def _of(name: str) -> Callable[[LastValues], float | None]:
     return lambda last: last.get(name)
 
 
-def _largest(last: Last) -> float:
+def _largest(last: LastValues) -> float:
     return max(last.values())
 
 
-def _mean(last: Last) -> float:
+def _mean(last: LastValues) -> float:
     return fmean(last.values())
 
 
-def _median(last: Last) -> float:
+def _median(last: LastValues) -> float:
     return median(last.values())
 
 
-def _behind(last: Last) -> float:
-    """The last of them: behind the last block."""
+def _last(last: LastValues) -> float:
+    """That after the last block."""
     return [*last.values()][-1]
 
 
-def _growth(last: Last) -> float | None:
+def _growth(last: LastValues) -> float | None:
     first, *_, end = *last.values(), 0.0, [*last.values()][-1]
     return end / first if first else None
 
 
-def _of_blocks(last: Last) -> float | None:
-    """The first block's (of an MLP: layer's) over the last one's."""
+def _first_over_last(last: LastValues) -> float | None:
+    """That of the first block (of an MLP: layer) / that of the last."""
     blocks = [value for name, value in last.items() if name.startswith(("block", "layer"))]
     return blocks[0] / blocks[-1] if blocks and blocks[-1] else None
 
 
-def _gain(last: Last) -> float | None:
-    """What the first positions have more than the last; nothing where there is one stretch."""
-    places = [*last.values()]
-    return places[0] - places[-1] if len(places) > 1 else None
+def _drop(last: LastValues) -> float | None:
+    """The first value minus the last; None where there is only one."""
+    values = [*last.values()]
+    return values[0] - values[-1] if len(values) > 1 else None
 
 
-# What it is called, of which reading, and which number of it.
-NUMBERS: dict[str, tuple[str, Callable[[Last], float | None]]] = {
+# The name of the number, the reading, and how it is computed from the last values of the reading.
+NUMBERS: dict[str, tuple[str, Callable[[LastValues], float | None]]] = {
     "activation_growth": ("activation_rms", _growth),
-    "effective_rank": ("effective_rank", _behind),
+    "effective_rank": ("effective_rank", _last),
     "saturated": ("saturation", _largest),
     "dead": ("dead_units", _largest),
-    "gradient_ratio": ("gradient_norm", _of_blocks),
+    "gradient_ratio": ("gradient_norm", _first_over_last),
     "update_ratio": ("update_ratio", _median),
     "noise_scale": ("noise_scale", _largest),
     "sharpness": ("sharpness", _largest),
@@ -100,7 +100,7 @@ NUMBERS: dict[str, tuple[str, Callable[[Last], float | None]]] = {
     "previous_token": ("previous_token", _largest),
     "induction": ("induction", _largest),
     "log_partition": ("log_partition", _of("mean")),
-    "context_gain": ("loss_by_position", _gain),
+    "context_gain": ("loss_by_position", _drop),
     "distinct_2": ("sample_quality", _of("distinct_2")),
     "valid": ("sample_quality", _of("valid")),
     "copied_length": ("copied_length", _largest),

@@ -1,4 +1,4 @@
-"""The probes by name: what the stage probe reads from the snapshots of a training."""
+"""The probes by name: the readings that the stage probe takes from each snapshot of a training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.probes.attention.entropy import attention_entropy
 from pipeline.probes.attention.induction import induction, previous_token
 from pipeline.probes.attention.logit import attention_logit
@@ -33,35 +33,35 @@ from pipeline.readings import Reading, over_training
 
 @dataclass(frozen=True)
 class Probe:
-    """A question to a model, answered by a reading; it leaves the model and all generators as they were.
+    """A diagnostic of a model; it leaves the model and all random generators as they were.
 
     Attributes:
-        read: what it reads; None where the question makes no sense for such a model, or was not asked.
-        whole_training: whether its readings at all snapshots are shown as one; otherwise the last one alone is.
+        read: makes the reading; None where it does not apply to the model, or was not requested.
+        whole_training: whether it is taken at every snapshot and joined along the steps; otherwise at the last one only.
     """
 
-    read: Callable[[Subject], Reading | None]
+    read: Callable[[TrainedModel], Reading | None]
     whole_training: bool = True
 
 
-def readings_of(subjects: Iterable[Subject], advance: Callable[[], None] = lambda: None) -> dict[str, Reading]:
-    """Every reading of the table, over a model at some steps of its training.
+def readings_of(snapshots: Iterable[TrainedModel], advance: Callable[[], None] = lambda: None) -> dict[str, Reading]:
+    """Every reading of the table, over the snapshots of a training.
 
     Args:
-        subjects: from the first step to the last; each is wanted only until the next is asked for.
-        advance: told each time that one is done.
+        snapshots: from the first step to the last; each is needed only until the next one is read.
+        advance: called after each.
     """
-    along = defaultdict[str, list[Reading]](list)
-    for subject in subjects:
+    taken = defaultdict[str, list[Reading]](list)
+    for trained in snapshots:
         for name, probe in PROBES.items():
-            if not (probe.whole_training or subject.last):
+            if not (probe.whole_training or trained.is_last):
                 continue
-            if (reading := probe.read(subject)) is not None:
-                along[name] = [*along[name], reading] if probe.whole_training else [reading]
-        subject.kept.clear()  # before the next one wants memory
+            if (reading := probe.read(trained)) is not None:
+                taken[name] = [*taken[name], reading] if probe.whole_training else [reading]
+        trained.cache.clear()  # before the next one needs the memory
         advance()
     whole = {name for name, probe in PROBES.items() if probe.whole_training}
-    return {name: over_training(found) if name in whole else found[0] for name, found in along.items()}
+    return {name: over_training(found) if name in whole else found[0] for name, found in taken.items()}
 
 
 PROBES: dict[str, Probe] = {

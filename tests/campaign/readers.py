@@ -54,10 +54,10 @@ def _texts(split: str) -> Any:
 
 
 def _baseline_texts() -> Any:
-    from pipeline.evaluation.baselines import by_compression
+    from pipeline.evaluation.baselines import xz_score
     from pipeline.evaluation.contamination import overlaps
 
-    return by_compression(paths.RAW, "validation"), overlaps(paths.TOKENS, ("validation", "test"))
+    return xz_score(paths.RAW, "validation"), overlaps(paths.TOKENS, ("validation", "test"))
 
 
 def _array(path: Path) -> Any:
@@ -85,7 +85,7 @@ def _snapshots() -> Any:
     from pipeline.inference.trained import open_snapshots
     from pipeline.params.load import load
 
-    found = open_snapshots(paths.MODEL.parent, Runtime(load().runtime), sequences=1, toy="ab")
+    found = open_snapshots(paths.MODEL.parent, Runtime(load().runtime), sequences=1, toy_text="ab")
     return [
         ({name: weight.detach().numpy().tobytes() for name, weight in one.model.named_parameters()}, one.step, one.updates)
         for one in found

@@ -1,4 +1,4 @@
-"""Who comes to the doctor's trial: trainings of seconds, healthy or with a fault, on generated tasks and on real text."""
+"""The runs of the doctor's benchmark: trainings of seconds, healthy or with a fault, on generated tasks and on real text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.lab.faults.faults import FAULTS
+from pipeline.lab.faults.table import FAULTS
 from pipeline.params.load import with_knobs
 from pipeline.params.parse import parse
 from pipeline.params.schema import Params
@@ -18,52 +18,50 @@ HEALTHY = ""  # in place of a fault's name
 
 
 @dataclass(frozen=True, eq=False)
-class Patient:
-    """One training of the trial: on which task, by which recipe, with which fault, if any.
+class BenchmarkRun:
+    """One training of the benchmark: its task, its recipe, its seed, and its fault, if any.
 
     Attributes:
-        turned: further knobs, of healthy variants.
+        overrides: further knobs, of healthy variants.
     """
 
     task: str
     recipe: str
     seed: int
     fault: str = HEALTHY
-    turned: Knobs = field(default_factory=dict)
+    overrides: Knobs = field(default_factory=dict)
 
-    def params(self, standing: Mapping[str, Any]) -> Params:
-        """All its knobs, over those of params.yaml."""
-        healthy = parse(
-            Params,
-            with_knobs(standing, {**SMALL, **TASKS[self.task], **RECIPES[self.recipe], **self.turned, "seed": self.seed}),
-        )
-        return FAULTS[self.fault].turned(healthy) if self.fault else healthy
+    def params(self, base_params: Mapping[str, Any]) -> Params:
+        """All its knobs: its own, over those of params.yaml."""
+        own = {**SMALL, **TASKS[self.task], **RECIPES[self.recipe], **self.overrides, "seed": self.seed}
+        healthy = parse(Params, with_knobs(base_params, own))
+        return FAULTS[self.fault].overridden(healthy) if self.fault else healthy
 
 
-def patients(tasks: Mapping[str, Knobs], seeds: int, healthy: int) -> Iterator[Patient]:
-    """Every fault on every task, once a seed, each seed by another recipe; and so many healthy ones of every kind.
+def benchmark_runs(tasks: Mapping[str, Knobs], seeds: int, healthy: int) -> Iterator[BenchmarkRun]:
+    """Every fault on every task, once for each seed, each seed with another recipe; and healthy runs of every task.
 
     Args:
-        healthy: of each task.
+        healthy: how many healthy runs each task has.
     """
     recipes = itertools.cycle(RECIPES)
     by_seed = [(seed, next(recipes)) for seed in range(1, seeds + 1)]
     for task in tasks:
         for fault, (seed, recipe) in itertools.product(FAULTS, by_seed):
-            yield Patient(task, recipe, seed, fault)
+            yield BenchmarkRun(task, recipe, seed, fault)
         for number in range(healthy):
             variant = VARIANTS[number % len(VARIANTS)]
             recipe = list(RECIPES)[number % len(RECIPES)]
-            yield Patient(task, recipe, 100 + number, turned=_scaled(variant, RECIPES[recipe]))
+            yield BenchmarkRun(task, recipe, 100 + number, overrides=_scaled(variant, RECIPES[recipe]))
 
 
 def _scaled(variant: Knobs, recipe: Knobs) -> dict[str, Any]:
-    """The knobs of a variant; "rate" is a factor on the recipe's own."""
-    turned = {name: value for name, value in variant.items() if name != "rate"}
-    return turned | ({"train.lr": recipe["train.lr"] * variant["rate"]} if "rate" in variant else {})
+    """The knobs of a variant; "rate" is a factor on the recipe's learning rate."""
+    knobs = {name: value for name, value in variant.items() if name != "rate"}
+    return knobs | ({"train.lr": recipe["train.lr"] * variant["rate"]} if "rate" in variant else {})
 
 
-MANUAL = ".rally/trial/manual"  # real text that every Python brings along: what help("lambda") and its like say
+MANUAL = ".rally/trial/manual"  # real text that comes with every Python: the texts of help("lambda") and similar topics
 
 SMALL = {
     "prepare.generated_chars": 200_000,
@@ -97,7 +95,7 @@ FITTED_ON = ("markov", "addition", "sums")
 HELD_OUT = tuple(task for task in TASKS if task not in FITTED_ON)
 
 RECIPES: dict[str, Knobs] = {
-    "house": {"train.lr": 0.02},  # as params.yaml has it: Muon, squared ReLU, no weights in norms, branches that start at 0
+    "house": {"train.lr": 0.02},  # that of params.yaml: Muon, squared ReLU, norms without weights, branches that start at 0
     "gpt": {
         "train.optimizer": "adamw",
         "train.lr": 0.005,
@@ -127,7 +125,7 @@ RECIPES: dict[str, Knobs] = {
     },
 }
 
-VARIANTS: tuple[Knobs, ...] = (  # what healthy trainings differ in, beside seed, recipe and task
+VARIANTS: tuple[Knobs, ...] = (  # how healthy trainings differ, in addition to seed, recipe and task
     {},
     {"rate": 0.4},
     {"rate": 2.5},

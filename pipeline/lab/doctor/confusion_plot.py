@@ -1,4 +1,4 @@
-"""The confusion table of the doctor's trial as a picture: what each fault was taken for."""
+"""The confusion matrix of the doctor's benchmark as a picture: which cause was named first for each fault."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pipeline.figures.forms import say
+from pipeline.figures.forms import add_caption
 from pipeline.figures.style import styled
-from pipeline.lab.faults.faults import FAULTS
+from pipeline.lab.faults.table import FAULTS
 
 
 def draw(counted: Mapping[str, Mapping[str, int]], sentence: str) -> Figure:
-    """A row a fault, a column a cause that was named first; where they meet, how many of the runs. Boxed: the right cause.
+    """A row per fault, a column per cause that was named first; in the cells, the number of runs. Boxed: the right cause.
 
     Args:
         counted: fault -> cause -> runs; "healthy" among both.
-        sentence: what was found.
+        sentence: the results in words, below the picture.
     """
     rows = list(counted)
     right = [FAULTS[row].cause if row in FAULTS else row for row in rows]
@@ -31,7 +31,7 @@ def draw(counted: Mapping[str, Mapping[str, int]], sentence: str) -> Figure:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.2, aspect="auto")
         axes.set_xticks(range(len(columns)), columns, rotation=55, ha="right", rotation_mode="anchor", fontsize=10)
         axes.set_yticks(range(len(rows)), rows, fontsize=10)
-        axes.set(title="What the doctor named first (columns), by what the run had (rows)")
+        axes.set(title="Cause named first by the doctor (columns), by fault (rows)")
         axes.tick_params(length=0)
         for y, row in enumerate(rows):
             x = columns.index(right[y])
@@ -49,7 +49,7 @@ def draw(counted: Mapping[str, Mapping[str, int]], sentence: str) -> Figure:
                     )
         for spine in axes.spines.values():
             spine.set_visible(False)
-        say(figure, sentence)
+        add_caption(figure, sentence)
         return figure
 
 

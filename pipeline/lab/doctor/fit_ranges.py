@@ -1,4 +1,4 @@
-"""Where does sick begin? Ranges of signs from runs of which one knows what they have: the widest gap, and nothing cleverer."""
+"""Ranges of signs fitted on runs with known faults: by the gap between healthy and sick runs, and nothing cleverer."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ import numpy as np
 
 from pipeline.artifacts.writing import rounded
 from pipeline.doctor.case import Case
-from pipeline.doctor.causes import CAUSES
-from pipeline.doctor.ranges import FITTED, RANGES, Range, Side
-from pipeline.doctor.signs import SIGNS
-from pipeline.lab.doctor.cases import Patient
-from pipeline.lab.faults.faults import FAULTS
+from pipeline.doctor.causes.table import CAUSES
+from pipeline.doctor.signs.base import FITTED, Range, Side
+from pipeline.doctor.signs.table import SIGNS
+from pipeline.lab.doctor.cases import BenchmarkRun
+from pipeline.lab.faults.table import FAULTS
 
 ODD, SICK = 0.25, 0.5  # shares of the way from the last healthy run to where the sick ones begin
-BEGIN = 0.25  # the quantile of the sick runs at which they do: some faults hardly show
-FEWEST = 3  # sick runs beyond the last healthy one, or the sign tells none of them
+BEGIN = 0.25  # the quantile of the sick runs at which they begin: some faults hardly show
+FEWEST = 3  # sick runs beyond the last healthy one; with fewer, the sign does not separate them
 
 
-def fitted(cases: Mapping[Patient, Case]) -> dict[str, Range]:
+def fitted(cases: Mapping[BenchmarkRun, Case]) -> dict[str, Range]:
     """The range of every sign that is marked as fitted, from healthy runs and from the faults for whose causes it votes.
 
-    On each side on which it has a bound: odd a quarter, sick half of the way from the most extreme healthy run to where the
-    runs begin that are sick by what the sign votes for. Where none of those is beyond the healthy ones, twice their own spread
-    stands for that way. Ways are measured in the logarithm where all numbers are above 0.
+    On each side with a bound: odd begins a quarter, sick half of the way from the most extreme healthy run to where those sick
+    runs begin for whose cause the sign votes. Where none of these is beyond the healthy ones, that way is twice the spread of
+    the healthy ones. Distances are logarithmic where all numbers are above 0.
     """
     found = {}
-    for name, known in RANGES.items():
+    for name, sign in SIGNS.items():
+        known = sign.range
         if known.origin != FITTED:
             continue
-        values = {patient: SIGNS[name].read(case) for patient, case in cases.items()}
-        healthy = [value for patient, value in values.items() if not patient.fault and value is not None]
+        values = {run: sign.read(case) for run, case in cases.items()}
+        healthy = [value for run, value in values.items() if not run.fault and value is not None]
         if not healthy:
             continue
         low, sick_low = _bounds(healthy, _sick(name, "low", values), "low") if math.isfinite(known.low) else (-math.inf,) * 2
@@ -43,18 +44,14 @@ def fitted(cases: Mapping[Patient, Case]) -> dict[str, Range]:
     return found
 
 
-def _sick(name: str, side: Side, values: Mapping[Patient, float | None]) -> list[float]:
-    """The sign's numbers in the runs whose cause it speaks for on that side."""
+def _sick(name: str, side: Side, values: Mapping[BenchmarkRun, float | None]) -> list[float]:
+    """The values of a sign in the runs for whose cause it votes on that side."""
     causes = {
         cause
         for cause, one in CAUSES.items()
-        if any((sign, way) == (name, side) and points > 0 for sign, way, points in one.ballots())
+        if any((sign, way) == (name, side) and points > 0 for sign, way, points in one.parsed_votes())
     }
-    return [
-        value
-        for patient, value in values.items()
-        if value is not None and patient.fault and FAULTS[patient.fault].cause in causes
-    ]
+    return [value for run, value in values.items() if value is not None and run.fault and FAULTS[run.fault].cause in causes]
 
 
 def _bounds(healthy: Sequence[float], sick: Iterable[float], side: Side) -> tuple[float, float]:
@@ -77,8 +74,8 @@ def _scale(values: Sequence[float]) -> tuple[Callable[[float], float], Callable[
 
 
 def lines(ranges: Mapping[str, Range]) -> Iterable[str]:
-    """The lines of the table, to be pasted."""
+    """The fitted ranges, to paste into the entries of the signs in doctor/signs/."""
     for name, found in ranges.items():
         bounds = ("low", "high", "sick_low", "sick_high")
-        said = [f"{bound}={getattr(found, bound):g}" for bound in bounds if math.isfinite(getattr(found, bound))]
-        yield f'    "{name}": Range(FITTED, {", ".join(said)}),'
+        parts = [f"{bound}={getattr(found, bound):g}" for bound in bounds if math.isfinite(getattr(found, bound))]
+        yield f"{name}: Range(FITTED, {', '.join(parts)}),"

@@ -1,4 +1,4 @@
-"""What the doctor says of the run in metrics/, for a terminal."""
+"""`rally doctor`: the diagnosis of the run in metrics/, for a terminal."""
 
 from __future__ import annotations
 
@@ -15,47 +15,49 @@ from pipeline.artifacts.paths import DIAGNOSIS
 from pipeline.artifacts.reading import read_json
 from pipeline.figures.doctor import BAND, healthy, place, words
 from pipeline.figures.style import formatted
-from pipeline.lab.provenance.answers import here
+from pipeline.lab.provenance.check import match_here
 
 STYLES = {"healthy": "green", "odd": "yellow", "sick": "bold red"}
 STRIP = 30  # characters
 
 
 def show(*, all_signs: bool) -> bool:
-    """Print the findings with their evidence and the experiments that would tell; of the signs all, or those that are off.
+    """Print the findings with their evidence and the experiments that would confirm them, and all signs or the unhealthy ones.
 
     Returns:
-        Whether they are of the knobs, code and data that are here, as far as one can know.
+        Whether the diagnosis belongs to the knobs, code and data that are here, as far as that can be known.
 
     Raises:
         UserError: there is no diagnosis.
     """
-    told = read_json(DIAGNOSIS, "finding", "findings", "signs")
-    origin, console = here(DIAGNOSIS), Console(highlight=False)
+    diagnosis = read_json(DIAGNOSIS, "finding", "findings", "signs")
+    origin, console = match_here(DIAGNOSIS), Console(highlight=False)
     is_other = origin.known and not origin
     if is_other:
-        line = f"This is the diagnosis of another run: {origin.says}. `dvc repro` makes that of this one."
+        line = f"This is the diagnosis of another run: {origin.mismatch}. Run `dvc repro` to diagnose this one."
         console.print(Text(line, style="bold yellow"), soft_wrap=True)
     elif not origin:
-        print(f"{DIAGNOSIS}: {origin.says}", file=sys.stderr)
-    by_name = {sign["name"]: sign for sign in told["signs"]}
-    if not told["findings"]:
-        console.print("No sign spoke against it." if is_other else "[bold green]healthy[/]: no sign speaks against the run.")
+        print(f"{DIAGNOSIS}: {origin.mismatch}", file=sys.stderr)
+    by_name = {sign["name"]: sign for sign in diagnosis["signs"]}
+    if not diagnosis["findings"]:
+        console.print(
+            "All of its signs were in their ranges." if is_other else "[bold green]healthy[/]: every sign is in its range."
+        )
     explained: set[str] = set()
-    for finding in told["findings"]:
+    for finding in diagnosis["findings"]:
         print_finding(console, finding, by_name, explained)
-    listed = told["signs"] if all_signs else [sign for sign in told["signs"] if sign["status"] != "healthy"]
+    listed = diagnosis["signs"] if all_signs else [sign for sign in diagnosis["signs"] if sign["status"] != "healthy"]
     if listed:
         console.print(signs(listed))
-    if quiet := len(told["signs"]) - len(listed):
-        console.print(f"[dim]{quiet} signs are {'not off' if is_other else 'healthy'}: --all shows them[/]")
+    if quiet := len(diagnosis["signs"]) - len(listed):
+        console.print(f"[dim]{quiet} signs are {'in their ranges' if is_other else 'healthy'}; --all shows them[/]")
     return not is_other
 
 
 def print_finding(
     console: Console, finding: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]], explained: set[str]
 ) -> None:
-    """A finding with its evidence and causes; those that were `explained` under an earlier one are only named."""
+    """Print a finding with its evidence and causes; causes that an earlier finding `explained` are only named."""
     console.print(Text(words(finding["name"]), style="bold red"), Text(finding["says"]), sep=": ", soft_wrap=True)
     for sign in (by_name[name] for name in finding["evidence"] if name in by_name):
         named = (words(sign["name"]), STYLES[sign["status"]])
@@ -73,16 +75,16 @@ def print_finding(
 
 
 def signs(listed: list[Mapping[str, Any]]) -> Table:
-    """Every sign on a strip of which the middle third is healthy."""
-    drawn = Table("sign", "", "value", "healthy", box=None, pad_edge=False)
+    """A row per sign, with a strip of which the middle third is healthy."""
+    table = Table("sign", "", "value", "healthy", box=None, pad_edge=False)
     for sign in listed:
         style = STYLES[sign["status"]]
-        drawn.add_row(Text(words(sign["name"])), strip(sign), Text(formatted(sign["value"]), style=style), Text(healthy(sign)))
-    return drawn
+        table.add_row(Text(words(sign["name"])), strip(sign), Text(formatted(sign["value"]), style=style), Text(healthy(sign)))
+    return table
 
 
 def strip(sign: Mapping[str, Any]) -> Text:
-    """·····█──────────·····, the mark where the sign stands."""
+    """·····█──────────·····, with a mark at the value of the sign."""
     at, (low, high) = min(STRIP - 1, int(place(sign) * STRIP)), BAND
     cells = ["─" if low <= (cell + 0.5) / STRIP <= high else "·" for cell in range(STRIP)]
     text = Text("".join(cells), style="dim")

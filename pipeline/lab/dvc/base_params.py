@@ -1,4 +1,4 @@
-"""What does a study stand on? The knobs of the last commit, so that no knob which somebody left turned gets into it unseen."""
+"""The base parameters of a study: those of the last commit, so that no override left in params.yaml gets into it unseen."""
 
 from __future__ import annotations
 
@@ -8,71 +8,73 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.lab.dvc.git import git, listed, paths, shortened
+from pipeline.lab.dvc.git import git, git_paths, join_names, short_hash
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.renamed import with_new_names
 
 PARAMS = Path("params.yaml")
-OWN = ("runtime",)  # sections of whoever runs it: they change no result, so they are taken as they stand
+NOT_FROM_COMMIT = ("runtime",)  # sections that describe the machine and change no result: always those of params.yaml
 
 
 @dataclass(frozen=True)
 class BaseParams:
-    """The sections of knobs that a study stands on, and what they were taken from.
+    """The parameters that a study starts from, before its own overrides.
 
     Attributes:
-        sections: of params.yaml, of which the study then turns some.
-        turned: knobs that params.yaml has otherwise than the commit: (here, in the commit).
-        as_is: params.yaml is used as it stands here.
+        sections: of params.yaml.
+        changed_knobs: knobs that differ between params.yaml and the commit: (here, in the commit).
+        as_is: params.yaml is used as it is here.
         commit: the last one; empty where there is none.
-        changed: files of the code that are otherwise than in it, or unknown to it.
+        changed_code: files of the code that differ from the commit, or that it does not have.
     """
 
     sections: Mapping[str, Any]
-    turned: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    changed_knobs: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     as_is: bool = False
     commit: str = ""
-    changed: tuple[str, ...] = ()
+    changed_code: tuple[str, ...] = ()
 
-    def said(self, own: Collection[str] = ()) -> list[str]:
-        """Lines that say what the study stands on, where that is not plainly the commit.
+    def notes(self, overridden: Collection[str] = ()) -> list[str]:
+        """Lines for the user where the study does not simply start from the commit.
 
         Args:
-            own: knobs that the study turns itself.
+            overridden: knobs that the study sets itself.
         """
         if not self.commit:
-            return [f"{PARAMS}: is in no commit that could be asked; the study stands on it as it is here"]
-        differing = [f"{knob} {here} (commit: {there})" for knob, (here, there) in self.turned.items() if knob not in own]
+            return [f"{PARAMS}: is not in any commit; the study uses it as it is here"]
+        knobs = [
+            f"{knob} {here} (commit: {there})" for knob, (here, there) in self.changed_knobs.items() if knob not in overridden
+        ]
         lines = []
-        if differing and self.as_is:
-            lines.append(f"{PARAMS}: the study uses what differs from commit {shortened(self.commit)}: {listed(differing)}")
-        elif differing:
+        if knobs and self.as_is:
+            lines.append(f"{PARAMS}: differs from commit {short_hash(self.commit)}. Used: {join_names(knobs)}")
+        elif knobs:
             lines.append(
-                f"{PARAMS}: differs from commit {shortened(self.commit)}, on which the study stands. Not used: "
-                f"{listed(differing)}. --as-is uses them; `git checkout {PARAMS}` sets them back"
+                f"{PARAMS}: differs from commit {short_hash(self.commit)}, from which the study starts. Not used: "
+                f"{join_names(knobs)}. Use --as-is to use them, `git checkout {PARAMS}` to undo them"
             )
-        if self.changed:
-            lines.append(f"the code differs from commit {shortened(self.commit)}: {listed(self.changed)}")
+        if self.changed_code:
+            lines.append(f"the code differs from commit {short_hash(self.commit)}: {join_names(self.changed_code)}")
         return lines
 
     def as_json(self) -> dict[str, Any]:
-        """What stands in a result: the commit, the code that differed from it, and every knob."""
-        turned = {knob: {"here": str(here), "commit": str(there)} for knob, (here, there) in self.turned.items()}
+        """For a result: the commit, the code that differed from it, and every knob."""
+        changed = {knob: {"here": str(here), "commit": str(there)} for knob, (here, there) in self.changed_knobs.items()}
         return {
             "commit": self.commit or None,
-            "changed": list(self.changed),
+            "changed": list(self.changed_code),
             "knobs": dict(self.sections),
-            "params_yaml": turned,
+            "params_yaml": changed,
             "as_is": self.as_is,
         }
 
 
 def base_params(*, as_is: bool = False) -> BaseParams:
-    """The knobs of the last commit where it has them, else those of params.yaml; `runtime` always as it stands there.
+    """The parameters of the last commit, else (no commit has them) those of params.yaml; `runtime` always from params.yaml.
 
     Args:
-        as_is: all knobs as they stand in params.yaml.
+        as_is: all parameters from params.yaml.
     """
     here = read_sections(PARAMS)
     commit = (git("rev-parse", "--verify", "--quiet", "HEAD") or "").strip()
@@ -80,15 +82,15 @@ def base_params(*, as_is: bool = False) -> BaseParams:
     there = _sections(text) if text else None
     if there is None:
         return BaseParams(here)
-    turned = dict(_differing(here, there))
-    sections = here if as_is else with_knobs(here, {knob: there for knob, (_, there) in turned.items()})
-    return BaseParams(sections, turned, as_is, commit, changed_code())
+    changed = dict(_changed(here, there))
+    sections = here if as_is else with_knobs(here, {knob: there for knob, (_, there) in changed.items()})
+    return BaseParams(sections, changed, as_is, commit, changed_code_files())
 
 
-def changed_code() -> tuple[str, ...]:
-    """Files of the code that are otherwise than in the last commit, or that it does not know."""
-    changed = paths("diff", "--name-only", "--relative", "-z", "HEAD", "--", "pipeline", "dvc.yaml")
-    return (*changed, *(path for path in paths("ls-files", "-oz", "--exclude-standard", "--", "pipeline", "dvc.yaml")))
+def changed_code_files() -> tuple[str, ...]:
+    """Files of the code that differ from the last commit, or that it does not have."""
+    changed = git_paths("diff", "--name-only", "--relative", "-z", "HEAD", "--", "pipeline", "dvc.yaml")
+    return (*changed, *git_paths("ls-files", "-oz", "--exclude-standard", "--", "pipeline", "dvc.yaml"))
 
 
 def _sections(text: str) -> dict[str, Any] | None:
@@ -100,13 +102,13 @@ def _sections(text: str) -> dict[str, Any] | None:
             return None
 
 
-def _differing(here: Mapping[str, Any], there: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Knobs of both that differ. One that the commit does not know came with changed code, and is what it is here."""
+def _changed(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Knobs of both that differ. One that only params.yaml has came with changed code, and keeps its value."""
     for name, one in here.items():
-        if name not in there or f"{above}{name}" in OWN:
+        if name not in there or f"{prefix}{name}" in NOT_FROM_COMMIT:
             continue
         other = there[name]
         if isinstance(one, dict) and isinstance(other, dict):
-            yield from _differing(one, other, f"{above}{name}.")
+            yield from _changed(one, other, f"{prefix}{name}.")
         elif one != other:
-            yield f"{above}{name}", (one, other)
+            yield f"{prefix}{name}", (one, other)

@@ -1,4 +1,4 @@
-"""Git's answers about the repository that a clone stands in: a plain one, a worktree, a submodule, a folder of another."""
+"""Git, asked about the repository of a clone: a plain one, a worktree, a submodule, or a folder of another repository."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# What git sets for hooks, `git rebase --exec` and the like: with these it would answer for another repository or index than
-# the one that DVC finds from the folder.
-ELSEWHERE = (
+# Set by git for hooks, `git rebase --exec` and similar: with these it would answer for another repository or index than the
+# one that DVC finds from the folder.
+REDIRECTING_VARIABLES = (
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -20,14 +20,14 @@ ELSEWHERE = (
     "GIT_NAMESPACE",
     "GIT_PREFIX",
 )
-# A merge, rebase, bisection and the like that somebody has begun and not finished.
-UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_START", "rebase-merge", "rebase-apply", "sequencer")
-NOT_OF_DVC = (":/", ":(exclude,top,glob)**/.dvc/tmp/**")  # every file but those that DVC stages for itself
+# What git keeps of a merge, rebase, bisection or similar that was begun and not finished.
+IN_PROGRESS = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_START", "rebase-merge", "rebase-apply", "sequencer")
+EXCEPT_DVC_TMP = (":/", ":(exclude,top,glob)**/.dvc/tmp/**")  # all files but those that DVC stages for itself
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A line of a reflog: where the reference has pointed since, when it moved (in seconds), and why."""
+class ReflogEntry:
+    """A line of a reflog: the commit that the reference has pointed to since, when it moved (in seconds), and why."""
 
     commit: str
     time: int
@@ -35,8 +35,8 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Repository:
-    """Git, asked from the folder `root`. What fails says nothing: an empty string."""
+class GitRepository:
+    """Git commands in the folder `root`. The output of one that fails is an empty string."""
 
     root: Path
 
@@ -49,13 +49,13 @@ class Repository:
     def succeeds(self, *words: str) -> bool:
         return self.run(*words).returncode == 0
 
-    def run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if name not in REDIRECTING_VARIABLES}
         done = subprocess.run(
             ["git", *words],
             cwd=self.root,
             env=environment,
-            input=given,
+            input=stdin,
             capture_output=True,
             text=True,
             errors="surrogateescape",  # a message or a name need not be UTF-8
@@ -69,23 +69,23 @@ class Repository:
         return bool(top) and self.root.resolve().is_relative_to(top)
 
     def path(self, name: str) -> Path:
-        """A file that git keeps for itself, of this worktree or of all."""
+        """A file of git's own, of this worktree or of all."""
         return self.root / self("rev-parse", "--git-path", name)
 
     def commit(self, reference: str) -> str:
         return self("rev-parse", "--quiet", "--verify", f"{reference}^{{commit}}")
 
     def branch(self) -> str:
-        """The full name of the branch that HEAD is on; nothing where it is on none."""
+        """The full name of the branch that HEAD is on; "" where HEAD is detached."""
         return self("symbolic-ref", "--quiet", "HEAD")
 
-    def reflog(self, reference: str = "HEAD", newest: int = 30) -> list[Entry]:
-        said = self("log", "--walk-reflogs", f"-{newest}", "--date=unix", "--format=%H %gd %gs", reference, "--")
-        found = (re.fullmatch(r"([0-9a-f]{40,}) \S+@\{(\d+)\} ?(.*)", line) for line in said.splitlines())
-        return [Entry(match[1], int(match[2]), match[3]) for match in found if match]
+    def reflog(self, reference: str = "HEAD", newest: int = 30) -> list[ReflogEntry]:
+        lines = self("log", "--walk-reflogs", f"-{newest}", "--date=unix", "--format=%H %gd %gs", reference, "--").splitlines()
+        found = (re.fullmatch(r"([0-9a-f]{40,}) \S+@\{(\d+)\} ?(.*)", line) for line in lines)
+        return [ReflogEntry(match[1], int(match[2]), match[3]) for match in found if match]
 
     def worktrees(self) -> dict[Path, str]:
-        """Every folder that this repository is checked out in, with the branch that it is on."""
+        """Every folder that this repository is checked out in, with its branch."""
         found: dict[Path, str] = {}
         folder = self.root
         for line in self("worktree", "list", "--porcelain").splitlines():
@@ -96,39 +96,35 @@ class Repository:
                 found[folder] = rest
         return found
 
-    def something_is_under_way(self) -> bool:
-        paths = self("rev-parse", *(word for name in UNDER_WAY for word in ("--git-path", name)))
-        return any((self.root / path).exists() for path in paths.splitlines())
+    def is_operation_in_progress(self) -> bool:
+        """Whether a merge, rebase, bisection or similar was begun and not finished."""
+        files = self("rev-parse", *(word for name in IN_PROGRESS for word in ("--git-path", name)))
+        return any((self.root / path).exists() for path in files.splitlines())
 
     def has_files_of(self, commit: str) -> bool:
-        """Whether every file that git knows is here as it is in a commit."""
-        return self.succeeds("diff", "--quiet", "--no-ext-diff", "--ignore-submodules", commit, "--", *NOT_OF_DVC)
+        """Whether every file that git tracks is as it is in a commit."""
+        return self.succeeds("diff", "--quiet", "--no-ext-diff", "--ignore-submodules", commit, "--", *EXCEPT_DVC_TMP)
 
 
-def git(*words: str, given: str = "") -> str | None:
-    """The output of a git command in the working directory; None where it fails.
-
-    Args:
-        given: its standard input.
-    """
+def git(*words: str, stdin: str = "") -> str | None:
+    """The output of a git command in the working directory; None where it fails."""
     try:
-        done = Repository(Path()).run(*words, given=given)
+        done = GitRepository(Path()).run(*words, stdin=stdin)
     except FileNotFoundError:
         return None
     return done.stdout if done.returncode == 0 else None
 
 
-def paths(*words: str) -> list[str]:
-    """The paths that a git command lists when it is asked with -z; none where it fails."""
+def git_paths(*words: str) -> list[str]:
+    """The paths that a git command prints when it is called with -z; none where it fails."""
     return [path for path in (git(*words) or "").split("\0") if path]
 
 
-def shortened(commit: str) -> str:
-    """A commit as people write it."""
+def short_hash(commit: str) -> str:
     return commit[:7]
 
 
-def listed(names: Sequence[str], most: int = 8) -> str:
+def join_names(names: Sequence[str], most: int = 8) -> str:
     """Names in a line; of many the first ones, and how many more there are."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

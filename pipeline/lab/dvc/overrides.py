@@ -1,4 +1,4 @@
-"""What -S turns, in DVC's own grammar (Hydra's), tried out on a copy of the knobs before DVC touches params.yaml."""
+"""Overrides (-S train.lr=0.01) in DVC's own grammar, Hydra's: read, applied to a copy of the parameters, and validated."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pipeline.params.suggestions import suggest_knob
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-Knob = bool | int | float | str | list[Any]
+KnobValue = bool | int | float | str | list[Any]
 
 
-def for_params(overrides: Sequence[str]) -> list[str]:
-    """Those that turn a knob of params.yaml; `-S other.yaml:knob=value` is about another file."""
+def params_overrides(overrides: Sequence[str]) -> list[str]:
+    """The overrides of params.yaml; `-S other.yaml:knob=value` is about another file."""
     named = [(*override.partition("=")[0].rpartition(":"), override) for override in overrides]
     return [override[len(file) + len(colon) :] for file, colon, _, override in named if file in ("", "params.yaml")]
 
 
-def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """Knobs with several values (train.lr=0.01,0.02) as the experiments that DVC makes of them: a grid.
+def expand_grid(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of each experiment that DVC makes of knobs with several values (train.lr=0.01,0.02): a grid.
 
     Raises:
         UserError: DVC cannot read a value.
@@ -47,7 +47,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def with_overrides(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of the sections with knobs turned as DVC will turn them; not yet checked.
+    """A copy of the sections with overrides applied as DVC will apply them; not yet validated.
 
     Args:
         overrides: of one experiment, each as `dvc exp run -S` takes it: train.lr=1e-3, model={depth: 2}, train.snapshots.0=0.5.
@@ -65,7 +65,7 @@ def with_overrides(sections: Mapping[str, Any], overrides: Sequence[str]) -> dic
     if problems:
         raise ParamsError(*problems)
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "params.json"  # DVC turns knobs in JSON the same way, and in less time
+        copy = Path(folder) / "params.json"  # DVC overrides JSON in the same way, in less time
         copy.write_text(json.dumps(sections, default=str), encoding="utf-8")
         try:
             apply_overrides(copy, list(overrides))
@@ -75,26 +75,30 @@ def with_overrides(sections: Mapping[str, Any], overrides: Sequence[str]) -> dic
     return values
 
 
-def values_of(overrides: Sequence[str]) -> dict[str, Any]:
-    """Knobs as `dvc exp run -S` takes them (train.lr=1e-3), as the values that DVC reads there; of one experiment."""
+def override_values(overrides: Sequence[str]) -> dict[str, Any]:
+    """knob -> value of the overrides of one experiment (train.lr=1e-3), as DVC reads them."""
     return {override.key_or_group: override.value() for override in _parsed(overrides)}
 
 
-def check(grid: Sequence[Sequence[str]], sections: Mapping[str, Any] | None = None) -> list[Params]:
-    """Hold the knobs of every experiment of a grid against params.py, before anything starts; all of their knobs.
+def check_overrides(grid: Sequence[Sequence[str]], sections: Mapping[str, Any] | None = None) -> list[Params]:
+    """Validate the parameters of every experiment of a grid, before anything starts.
 
     Args:
-        sections: what the knobs stand at; by default params.yaml.
+        grid: the overrides of each experiment.
+        sections: what they override; by default params.yaml.
+
+    Returns:
+        All parameters of each experiment.
 
     Raises:
         ParamsError: with one line for each knob that cannot be used.
     """
-    standing = read_sections(Path("params.yaml")) if sections is None else sections
+    base = read_sections(Path("params.yaml")) if sections is None else sections
     checked: list[Params] = []
     problems: list[str] = []
     for overrides in grid:
         try:
-            checked.append(parse(Params, with_overrides(standing, overrides)))
+            checked.append(parse(Params, with_overrides(base, overrides)))
         except UserError as error:
             problems += error.problems
     if problems:
@@ -102,7 +106,7 @@ def check(grid: Sequence[Sequence[str]], sections: Mapping[str, Any] | None = No
     return checked
 
 
-def hydra_text(value: Knob) -> str:
+def hydra_text(value: KnobValue) -> str:
     """A knob's value in the grammar of `dvc exp run -S`.
 
     Source: "Hydra, Basic Override syntax" (the grammar that DVC reads -S by).
@@ -143,7 +147,7 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
 
 
 def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
-    """A line for each name in it that leads to no knob. DVC would advise to add it with +, which Rally then refuses."""
+    """A line for each unknown name in it. DVC would advise to add it with +, which Rally then refuses."""
     if override.is_add() or override.is_force_add() or override.is_sweep_override():
         return []
     if old := rename_notes(override.key_or_group, override.value()):
@@ -160,7 +164,7 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
         elif isinstance(inner, list) and part.isdecimal() and int(part) < len(inner):
             inner = inner[int(part)]
         elif isinstance(inner, list):
-            return [f"{name}: there is no such place; {above} has {len(inner)}, numbered from 0"]
+            return [f"{name}: there is no such place; {above} has {len(inner)} entries, numbered from 0"]
         else:
             return [f"{'.'.join(parts)}: there is no such knob; {above} is not a section"]
     value = override.value()
@@ -172,7 +176,7 @@ def _unknown(override: Override, sections: Mapping[str, Any]) -> list[str]:
 
 
 def _unusable(override: Override) -> list[str]:
-    """A line for each part of its value that would not stand in params.yaml as it was written."""
+    """A line for each part of its value that would not get into params.yaml as it was written."""
     from hydra.core.override_parser.types import Sweep
 
     def within(value: Any) -> bool:
@@ -180,7 +184,7 @@ def _unusable(override: Override) -> list[str]:
 
     value = override.value()
     if isinstance(value, dict | list) and within(list(value.values()) if isinstance(value, dict) else value):
-        return [f"-S {override.input_line}: DVC takes several values for a whole knob alone"]
+        return [f"-S {override.input_line}: only a whole knob can have several values"]
     return template_errors(value, override.key_or_group)
 
 

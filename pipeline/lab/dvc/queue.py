@@ -1,82 +1,116 @@
-"""Which experiments are there besides those of this commit, and which of those that DVC calls running still run?"""
+"""DVC's queue and its experiments, read from the files and references that DVC keeps: what waits, runs or was killed.
+
+DVC itself takes a second to say it, and calls a killed experiment running for ever (treeverse/dvc 10562).
+"""
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
+from typing import Any
 
 from pipeline.artifacts.paths import program_names
-from pipeline.lab.dvc.git import Repository
-from pipeline.lab.dvc.processes import processes_in
+from pipeline.lab.dvc.git import GitRepository
+from pipeline.lab.dvc.processes import is_running, processes_in
 
+QUEUE = Path(".dvc/tmp/exps/celery")  # a message for each task, a file for each result
 RUNS = Path(".dvc/tmp/exps/run")  # a folder each, with the process that runs it (.json) and what it runs (.run)
+RUN_TASK = "dvc.repo.experiments.queue.tasks.run_exp"  # the kind of task that runs an experiment
 
 
-def is_gone(revision: str, root: Path = Path()) -> bool:
-    """Whether an experiment of the queue that DVC calls running does so no longer: neither it nor any DVC is at work here.
+@dataclass(frozen=True)
+class QueuedTask:
+    """An experiment in DVC's queue that has not ended.
 
-    DVC believes what the worker said last, so what was killed is running for ever (treeverse/dvc 10562).
+    Attributes:
+        revision: the commit that holds its files.
+        baseline: the commit that was checked out when it was queued.
+        waits: no worker has taken it yet.
+    """
+
+    name: str
+    revision: str
+    baseline: str
+    waits: bool
+
+
+def queued_tasks(root: Path = Path()) -> Iterator[QueuedTask]:
+    """The experiments that wait in DVC's queue, or that a worker has taken and not ended."""
+    done = {path.name.removeprefix("celery-task-meta-") for path in (root / QUEUE / "result").glob("celery-task-meta-*")}
+    for folder in ("in", "processed"):
+        for path in sorted((root / QUEUE / "broker" / folder).glob("*.msg"), key=lambda path: path.name):
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # half written, or damaged
+                message = json.loads(path.read_bytes())
+                headers = message["headers"]
+                if headers["task"] != RUN_TASK or headers["id"] in done:
+                    continue
+                arguments, named, *_ = json.loads(base64.b64decode(message["body"]))
+                entry: dict[str, Any] = named.get("entry_dict") or arguments[0]
+                yield QueuedTask(entry["name"] or "", entry["stash_rev"], entry.get("baseline_rev", ""), folder == "in")
+
+
+def was_killed(revision: str, root: Path = Path()) -> bool:
+    """Whether an experiment of the queue that DVC calls running was killed: neither its process nor any DVC runs here.
 
     Args:
-        revision: the first digits of the experiment's commit, as DVC shows it; "workspace" is for DVC to know.
+        revision: the first digits of the experiment's commit, as DVC shows it. Of "workspace" DVC knows it itself: False.
     """
     if not re.fullmatch(r"[0-9a-f]{4,}", revision):
         return False
-    return not any(_lives(file, revision) for file in (root / RUNS).glob(f"{revision}*/*.json")) and not dvc_works(root)
+    return not any(_is_running(file, revision) for file in (root / RUNS).glob(f"{revision}*/*.json")) and not is_dvc_running(
+        root
+    )
 
 
-def _lives(noted: Path, revision: str) -> bool:
-    """Whether the process that DVC noted in a file is there, and is not another that was given its number since."""
+def _is_running(noted: Path, revision: str) -> bool:
+    """Whether the process that DVC noted in a file still runs an experiment."""
     try:
-        told = json.loads(noted.read_text(encoding="utf-8"))
-        words = psutil.Process(told["pid"]).cmdline() if told["returncode"] is None else []
-    except psutil.AccessDenied:
-        return True
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        content = json.loads(noted.read_text(encoding="utf-8"))
+        return content["returncode"] is None and is_running(content["pid"], noted.stat().st_mtime, revision)
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    return any(revision in word for word in words)
 
 
-def dvc_works(root: Path = Path()) -> bool:
-    """Whether a DVC is at work here: a worker of its queue, an experiment or any other command."""
+def is_dvc_running(root: Path = Path()) -> bool:
+    """Whether a DVC runs here: a worker of its queue, an experiment or any other command."""
     return any("dvc" in program_names(words) for words, _ in processes_in(root.resolve()))
 
 
-def lost(said: str, root: Path = Path()) -> list[str]:
-    """Names of the killed experiments whose folder is gone, for which DVC fails to show any.
+def lost_experiments(error: str, root: Path = Path()) -> list[str]:
+    """Names of killed experiments whose folder is gone, because of which DVC fails to show any experiment.
 
     Args:
-        said: what DVC said when it failed, which names the folder.
+        error: DVC's message, which names the folder.
     """
     names = []
     for file in sorted((root / RUNS).glob("*/*.run")):
         try:
-            told = json.loads(file.read_text(encoding="utf-8"))
-            is_lost = told["root_dir"] in said and not Path(told["root_dir"]).exists()
+            content = json.loads(file.read_text(encoding="utf-8"))
+            is_lost = content["root_dir"] in error and not Path(content["root_dir"]).exists()
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if is_lost and is_gone(file.stem, root):
-            names.append(told.get("name") or file.stem[:7])
+        if is_lost and was_killed(file.stem, root):
+            names.append(content.get("name") or file.stem[:7])
     return names
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment, whatever commit it was made of."""
+    """An experiment of any commit."""
 
     commit: str
     name: str
-    made_of: str  # the commit that was checked out
+    baseline: str  # the commit that was checked out
 
 
 def experiments(root: Path = Path()) -> Iterator[Experiment]:
-    """Those that ended well, that wait, and that failed."""
-    git = Repository(root)
+    """The experiments that ended well, that wait, and that failed."""
+    git = GitRepository(root)
     for line in git.raw("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
         if found := re.fullmatch(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38,62})/(.+)", line):
             yield Experiment(found[1], found[4], found[2] + found[3])
@@ -87,5 +121,5 @@ def experiments(root: Path = Path()) -> Iterator[Experiment]:
 
 
 def commit_of(name: str, root: Path = Path()) -> str:
-    """The commit that a name of git's stands for; "" where there is none."""
-    return Repository(root)("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
+    """The commit that a name stands for in git; "" where there is none."""
+    return GitRepository(root)("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")

@@ -1,6 +1,6 @@
-"""All experiments in one table: tasks apart, what compares in the same columns, and of the knobs those that differ.
+"""`rally show`: all experiments in one table, grouped by task, with comparable scores and the knobs that differ.
 
-A number stands in a row only if it is of the knobs in that row: `origin.py` says so.
+A row shows only numbers that were measured with the knobs of that row (lab/provenance/origin.py).
 """
 
 from __future__ import annotations
@@ -21,116 +21,119 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.artifacts.paths import DIAGNOSIS, EVALUATION
-from pipeline.lab.dvc import queue as queued
-from pipeline.lab.dvc.launch import run, typed
-from pipeline.lab.provenance.answers import of_commits
-from pipeline.lab.provenance.origin import Origin, flat
-from pipeline.lab.provenance.verdict import Verdict
+from pipeline.lab.dvc import queue
+from pipeline.lab.dvc.run_dvc import run_dvc, shell_line
+from pipeline.lab.provenance.check import matches_of_commits
+from pipeline.lab.provenance.match import Match
+from pipeline.lab.provenance.origin import Origin, flatten
 from pipeline.lab.provenance.workspace import Workspace
 from pipeline.params.yaml12 import read_yaml
 
 SHOW = ["dvc", "exp", "show", "--csv", "--drop", ".*/.*|models|metrics|Executor"]  # without what stages depend on
-OTHERWISE = {"--csv", "--json", "--md", "--pcp", "-h", "--help"}  # what is asked of DVC itself
-EVERYWHERE = {"-A", "--all-commits"}
-FIRST = ("task.kind", "prepare.dataset")
-# What is compared, in this order; what else was measured stands in `dvc metrics diff`.
+OTHER_FORMATS = {"--csv", "--json", "--md", "--pcp", "-h", "--help"}  # these are for DVC itself
+ALL_COMMITS = {"-A", "--all-commits"}
+LEADING = ("task.kind", "prepare.dataset")
+# What is compared, in this order; `dvc metrics diff` has all metrics.
 MEASURED = ("accuracy", "loss", "bits_per_byte", "margin", "macro_f1", "calibration_error", "above_entropy", "finding")
-FOUND_IN = {name: DIAGNOSIS if name == "finding" else EVALUATION for name in MEASURED}
+FILE_OF = {name: DIAGNOSIS if name == "finding" else EVALUATION for name in MEASURED}
 PER_TOKEN = ("accuracy", "loss", "above_entropy")  # of a language model
-ALIKE = 1e-4  # by which share the bytes in a token may differ, written with six digits, and be of one tokenizer
-SPARE = ("above_entropy", "calibration_error", "macro_f1", "Created", "margin")
-WIDE = 10_000  # characters of a line in a file
-LONGEST = 60  # characters of a value
-NAMED = 4  # experiments that a line below the table names
+TOKENIZER_TOLERANCE = 1e-4  # relative; bytes per token, from numbers of six digits, that differ by less are of one tokenizer
+DROPPED_FIRST = ("above_entropy", "calibration_error", "macro_f1", "Created", "margin")
+FILE_WIDTH = 10_000  # characters of a line in a file
+MAX_VALUE = 60  # characters of a value
+MAX_NAMES = 4  # experiments named in a line below the table
 TRIES, PAUSE = 4, 0.5  # seconds
-WRITTEN = {"task.kind": "task", "prepare.dataset": "data"}
-GONE = "was killed, which DVC does not see: `dvc queue kill NAME` tells it, `dvc queue remove NAME` takes it away"
-NOTHING = {"", "-", "!"}  # as DVC writes that there is no value, or no file
+HEADINGS = {"task.kind": "task", "prepare.dataset": "data"}
+KILLED = "was killed, and DVC still calls it running: end it with `dvc queue kill NAME`, remove it with `dvc queue remove NAME`"
+EMPTY = {"", "-", "!"}  # DVC's marks for no value and for no file
 
 Row = dict[str, str]
 
 
 def show(options: Sequence[str]) -> int:
-    """Print the table; the exit status of the `dvc exp show` that it is made of.
+    """Print the table, made from a `dvc exp show`.
 
     Args:
-        options: passed on to it; those that ask for another form than a table leave it as it is.
+        options: passed on to it; with one that asks for another format its own output is printed.
+
+    Returns:
+        Its exit status.
     """
-    if OTHERWISE & set(options):
-        return run(["dvc", "exp", "show", *options])
-    command = [*SHOW, *(_with_experiments(options) if EVERYWHERE & set(options) else options)]
-    print(typed(command), flush=True)
-    status, said = asked(command)
+    if OTHER_FORMATS & set(options):
+        return run_dvc(["dvc", "exp", "show", *options])
+    command = [*SHOW, *(_with_experiments(options) if ALL_COMMITS & set(options) else options)]
+    print(shell_line(command), flush=True)
+    status, output = dvc_output(command)
     if status == 0:
-        rows = list(csv.DictReader(io.StringIO(said)))
-        made = list(queued.experiments())
-        name_in_full(rows, made)
-        notes = [*judge(rows), *set_apart(rows), *elsewhere(rows, made)]
+        rows = list(csv.DictReader(io.StringIO(output)))
+        experiments = list(queue.experiments())
+        use_full_hashes(rows, experiments)
+        notes = [*remove_stale_numbers(rows), *remove_per_token(rows), *note_on_hidden(rows, experiments)]
         knobs, console = read_yaml(Path("params.yaml")), Console()
-        texts = {name for name, value in flat(knobs).items() if isinstance(value, str)}
-        print_table(rows, tuple(knobs), console.width if console.is_terminal else WIDE, texts)
+        texts = {name for name, value in flatten(knobs).items() if isinstance(value, str)}
+        print_table(rows, tuple(knobs), console.width if console.is_terminal else FILE_WIDTH, texts)
         print(*notes, sep="\n", end="\n" if notes else "")
     return status
 
 
-def asked(command: Sequence[str]) -> tuple[int, str]:
-    """(exit status, what DVC says): asked again where it fails beside a worker of its queue, whose files come and go."""
+def dvc_output(command: Sequence[str]) -> tuple[int, str]:
+    """(exit status, output) of a DVC command. It is repeated where it fails while a worker of the queue changes its files."""
     for left in reversed(range(TRIES)):
         done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
-        if done.returncode == 0 or not left or not queued.dvc_works():
+        if done.returncode == 0 or not left or not queue.is_dvc_running():
             break
         time.sleep(PAUSE)
     sys.stderr.write(done.stderr)
-    if done.returncode and (names := queued.lost(done.stderr)):
-        print(_line(names, GONE), file=sys.stderr)
+    if done.returncode and (names := queue.lost_experiments(done.stderr)):
+        print(_line(names, KILLED), file=sys.stderr)
     return done.returncode, done.stdout
 
 
 def _with_experiments(options: Sequence[str]) -> list[str]:
-    """The options, with the commits that experiments were made of in place of all there are, of which most have none."""
-    commits = dict.fromkeys([queued.commit_of("HEAD"), *(one.made_of for one in queued.experiments())])
+    """The options for all commits, replaced by those for the commits that have experiments: most have none."""
+    commits = dict.fromkeys([queue.commit_of("HEAD"), *(one.baseline for one in queue.experiments())])
     revisions = [word for commit in commits if commit for word in ("--rev", commit[:12])]
-    return [*revisions, *(option for option in options if option not in EVERYWHERE)]
+    return [*revisions, *(option for option in options if option not in ALL_COMMITS)]
 
 
-def name_in_full(rows: Sequence[Row], made: Sequence[queued.Experiment]) -> None:
-    """The whole name of each experiment's commit in place of its first seven digits, which may be those of another."""
-    commits = {(one.name, one.commit[:7]): one.commit for one in made}
+def use_full_hashes(rows: Sequence[Row], experiments: Sequence[queue.Experiment]) -> None:
+    """Replace the first seven digits of each experiment's commit, which may be those of another one, by all of them."""
+    commits = {(one.name, one.commit[:7]): one.commit for one in experiments}
     for row in rows:
         row["rev"] = commits.get((row["Experiment"], row["rev"]), row["rev"])
 
 
-# ------------------------------------------------------------------------------------------------------ what may stand there
+# ----------------------------------------------------------------------------------------------------- numbers that belong
 
 
-def judge(rows: Sequence[Row]) -> list[str]:
-    """Take out of each row the numbers that are of other knobs than it shows; lines that say of which, why, what to type."""
+def remove_stale_numbers(rows: Sequence[Row]) -> list[str]:
+    """Remove the numbers of each row that were measured with other knobs, code or data; lines with names, reason and remedy."""
     ended = [row for row in rows if _commit(row) and row.get("State", "") in ("", "-", "Success")]
-    commits = of_commits([_commit(row) for row in ended], [EVALUATION, DIAGNOSIS])
+    commits = matches_of_commits([_commit(row) for row in ended], [EVALUATION, DIAGNOSIS])
     origin, reasons = Origin(Workspace()), dict[str, list[str]]()
-    here = {path: origin.verdict(path) for path in (EVALUATION, DIAGNOSIS)}
+    here = {path: origin.match(path) for path in (EVALUATION, DIAGNOSIS)}
     for row in rows:
         name, state = _name(row), row.get("State", "")
-        if state == "Running" and queued.is_gone(row["rev"]):
+        if state == "Running" and queue.was_killed(row["rev"]):
             row["State"] = "Killed"
-            _strike(row, MEASURED)
-            reasons.setdefault(GONE, []).append(name)
+            _remove(row, MEASURED)
+            reasons.setdefault(KILLED, []).append(name)
         elif state in ("Failed", "Queued", "Running"):
-            if _strike(row, MEASURED):  # DVC has those of the commit that it was made of
-                why = "failed, so it has no scores: `dvc queue logs NAME` says why, `dvc queue remove NAME` takes it away"
+            if _remove(row, MEASURED):  # DVC shows those of its baseline commit
+                why = "failed, so it has no scores: `dvc queue logs NAME` says why, `dvc queue remove NAME` removes it"
                 reasons.setdefault(why if state == "Failed" else "has no scores before it ends", []).append(name)
         else:
-            for why in _doubted(row, commits[_commit(row)] if _commit(row) else here):
+            for why in _remove_mismatched(row, commits[_commit(row)] if _commit(row) else here):
                 reasons.setdefault(why, []).append(name)
     return [_line(names, why) for why, names in reasons.items()]
 
 
-def _doubted(row: Row, verdicts: Mapping[Path, Verdict]) -> Iterator[str]:
-    """Why numbers of an ended run were taken out, those that there were."""
+def _remove_mismatched(row: Row, matches: Mapping[Path, Match]) -> Iterator[str]:
+    """Remove the numbers of an ended run that do not belong to its row; the reasons."""
     whys = {
-        path: verdict.says
-        for path, verdict in verdicts.items()
-        if not verdict and _strike(row, [name for name in MEASURED if FOUND_IN[name] == path])
+        path: match.mismatch
+        for path, match in matches.items()
+        if not match and _remove(row, [name for name in MEASURED if FILE_OF[name] == path])
     }
     for why in dict.fromkeys(whys.values()):
         what = "scores" if whys.get(EVALUATION) == why else "finding"
@@ -139,25 +142,25 @@ def _doubted(row: Row, verdicts: Mapping[Path, Verdict]) -> Iterator[str]:
 
 def _remedy(row: Row) -> str:
     if not _commit(row):
-        return "`dvc repro` makes them anew"
+        return "`dvc repro` makes new ones"
     return "`dvc exp apply NAME`, then `dvc repro`" if row["Experiment"] else "`dvc repro` where it is checked out"
 
 
-def _strike(row: Row, names: Sequence[str]) -> bool:
-    """Take these numbers out; whether there were any."""
-    there = [name for name in names if row.get(name, "") not in NOTHING]
+def _remove(row: Row, names: Sequence[str]) -> bool:
+    """Remove these numbers; whether there were any."""
+    there = [name for name in names if row.get(name, "") not in EMPTY]
     row.update(dict.fromkeys(there, "-"))
     return bool(there)
 
 
 def _line(names: Sequence[str], why: str) -> str:
     """Such as `a, b and 3 more: failed …`."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{', '.join(names[:NAMED])}{more}: {why.replace('NAME', names[0])}"
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"{', '.join(names[:MAX_NAMES])}{more}: {why.replace('NAME', names[0])}"
 
 
 def _commit(row: Row) -> str:
-    """What git knows a row by; "" of the workspace."""
+    """The commit of a row; "" of the workspace."""
     return "" if row["rev"] == "workspace" else row["rev"]
 
 
@@ -165,20 +168,20 @@ def _name(row: Row) -> str:
     return row["Experiment"] or row["rev"]
 
 
-def set_apart(rows: Sequence[Row]) -> list[str]:
-    """Take out what is told per token where tokens differ, which compares no better than prices in two currencies.
+def remove_per_token(rows: Sequence[Row]) -> list[str]:
+    """Remove numbers per token where tokenizers differ: they do not compare, as prices in two currencies do not.
 
-    Loss and bits a byte are one number in two units, so their ratio says how many bytes a token of that text has.
+    Loss and bits per byte are one number in two units, so their ratio is the mean number of bytes per token.
     """
     texts = [row for row in rows if row.get("task.kind", "language") == "language"]
     sizes = [size for row in texts if (size := _bytes_per_token(row))]
-    if not sizes or max(sizes) <= min(sizes) * (1 + ALIKE):
+    if not sizes or max(sizes) <= min(sizes) * (1 + TOKENIZER_TOLERANCE):
         return []
     for row in texts:
-        _strike(row, PER_TOKEN)
+        _remove(row, PER_TOKEN)
     return [
-        f"language: no accuracy and no loss, which are per token, and a token is {min(sizes):.3g} to {max(sizes):.3g} bytes"
-        " here: bits_per_byte compares (`dvc exp show` has all of them)"
+        f"language: accuracy and loss are per token and not shown, because a token is {min(sizes):.3g} to {max(sizes):.3g}"
+        " bytes here; compare bits_per_byte (`dvc exp show` has all of them)"
     ]
 
 
@@ -187,11 +190,11 @@ def _bytes_per_token(row: Row) -> float | None:
     return loss / bits / math.log(2) if loss > 0 and bits > 0 else None
 
 
-def elsewhere(rows: Sequence[Row], made: Sequence[queued.Experiment]) -> list[str]:
-    """A line that says how many experiments of other commits are not in the table."""
+def note_on_hidden(rows: Sequence[Row], experiments: Sequence[queue.Experiment]) -> list[str]:
+    """A line with the number of experiments of other commits that the table does not show."""
     shown = {row["rev"] for row in rows}
-    head = queued.commit_of("HEAD")
-    hidden = [one for one in made if one.commit not in shown and one.made_of != head]
+    head = queue.commit_of("HEAD")
+    hidden = [one for one in experiments if one.commit not in shown and one.baseline != head]
     return [f"{len(hidden)} experiment{'s' * (len(hidden) > 1)} of other commits: `rally show -A`"] if hidden else []
 
 
@@ -199,25 +202,25 @@ def elsewhere(rows: Sequence[Row], made: Sequence[queued.Experiment]) -> list[st
 
 
 def print_table(rows: Sequence[Row], sections: Sequence[str], width: int, texts: Collection[str] | None = None) -> None:
-    """Print the experiments; of what there is no room for, the least important is left out.
+    """Print the experiments; where the width does not suffice, the least important columns are left out.
 
     Args:
-        sections: of params.yaml, by which a column is known to be a knob.
+        sections: of params.yaml; a column of one of them is a knob.
         width: characters.
-        texts: the knobs of which "" is a value; of others it says that the commit has no such knob. Without it: all.
+        texts: the knobs of which "" is a value; in others it means that the commit has no such knob. None = all.
     """
-    names, console = columns(rows, sections, texts), Console(width=WIDE)
-    for spare in SPARE:
+    names, console = columns(rows, sections, texts), Console(width=FILE_WIDTH)
+    for spare in DROPPED_FIRST:
         if console.measure(table(rows, names)).maximum > width and spare in names:
             names.remove(spare)
     console.print(table(rows, names), soft_wrap=True)
 
 
 def table(rows: Sequence[Row], names: Sequence[str]) -> Table:
-    """The experiments in these columns, a part for each kind of task."""
+    """The experiments in these columns, with a section for each kind of task."""
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        number = name != "Experiment" and all(_is_number(row[name]) for row in rows if row[name] not in NOTHING)
+        number = name != "Experiment" and all(_is_number(row[name]) for row in rows if row[name] not in EMPTY)
         drawn.add_column(Text(_heading(name, names)), justify="right" if number else "left", no_wrap=True)
     for some in by_task(rows):
         for row in some:
@@ -227,40 +230,42 @@ def table(rows: Sequence[Row], names: Sequence[str]) -> Table:
 
 
 def columns(rows: Sequence[Row], sections: Sequence[str], texts: Collection[str] | None = None) -> list[str]:
-    """Which columns are shown: task and data, who and when, what was measured of any, and the knobs that differ."""
-    there = [name for name in (rows[0] if rows else ()) if any(row[name] not in NOTHING for row in rows)]
-    knobs = [name for name in there if name.partition(".")[0] in sections and name not in FIRST]
+    """The columns to show: task and data, name, time, state, the scores that there are, and the knobs that differ."""
+    there = [name for name in (rows[0] if rows else ()) if any(row[name] not in EMPTY for row in rows)]
+    knobs = [name for name in there if name.partition(".")[0] in sections and name not in LEADING]
     values = {name: {row[name] for row in rows if row[name] or texts is None or name in texts} for name in knobs}
     differ = [name for name in knobs if len(values[name]) > 1]
-    leading = [name for name in (*FIRST, "Experiment", "Created", "State", *MEASURED) if name in there or name == "Experiment"]
+    leading = [
+        name for name in (*LEADING, "Experiment", "Created", "State", *MEASURED) if name in there or name == "Experiment"
+    ]
     return leading + differ
 
 
 def by_task(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """The experiments of one kind of task after another, in the order in which DVC has them."""
+    """The experiments of one kind of task after another, in DVC's order."""
     kinds = dict.fromkeys(row.get("task.kind", "") for row in rows)
     for kind in kinds:
         yield [row for row in rows if row.get("task.kind", "") == kind]
 
 
 def _heading(name: str, names: Sequence[str]) -> str:
-    """A knob by its own name, where no other that is shown has it."""
-    short = WRITTEN.get(name, name.rpartition(".")[2])
-    return short if sum(short == WRITTEN.get(other, other.rpartition(".")[2]) for other in names) == 1 else name
+    """The name of a knob, with its section where another shown knob has the same name."""
+    short = HEADINGS.get(name, name.rpartition(".")[2])
+    return short if sum(short == HEADINGS.get(other, other.rpartition(".")[2]) for other in names) == 1 else name
 
 
 def _cell(name: str, row: Row) -> str:
     value = row[name]
     if name == "Experiment":
         return value or row["rev"]
-    if value in NOTHING:
+    if value in EMPTY:
         return "–"
     if name == "Created":
         return f"{datetime.fromisoformat(value):%d %b %H:%M}"
     if name in MEASURED and _is_number(value):
         return f"{float(value):.4g}"
-    value = "".join(letter if letter.isprintable() else "�" for letter in value)  # nothing that a terminal obeys
-    return value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…"
+    value = "".join(letter if letter.isprintable() else "�" for letter in value)  # no control sequences
+    return value if len(value) <= MAX_VALUE else f"{value[: MAX_VALUE - 1]}…"
 
 
 def _is_number(text: str) -> bool:

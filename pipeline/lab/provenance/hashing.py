@@ -7,13 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 
-IGNORED = ".dvcignore"
+DVCIGNORE = ".dvcignore"
 
 
 def ignore_patterns(content: bytes | None) -> list[str]:
-    """The names that .dvcignore leaves out, wherever they stand; Rally's names nothing by its place."""
+    """The names that .dvcignore leaves out in any folder; Rally's has no paths."""
     lines = [line.strip() for line in (content or b"").decode(errors="replace").splitlines()]
-    return [line for line in lines if line and not line.startswith("#")] + [".dvc", ".git", IGNORED]
+    return [line for line in lines if line and not line.startswith("#")] + [".dvc", ".git", DVCIGNORE]
 
 
 def is_ignored(name: str, patterns: Sequence[str]) -> bool:

@@ -7,34 +7,36 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from pipeline.lab.provenance.hashing import IGNORED, ignore_patterns, is_ignored, md5, md5_of_folder
+from pipeline.lab.provenance.hashing import DVCIGNORE, ignore_patterns, is_ignored, md5, md5_of_folder
 
-SMALL = 2**26  # bytes, a tenth of a second: what is larger is known by its size and its number of files
-
-
-LARGE = 2**29  # the same where one waits for torch anyway
+SMALL = 2**26  # bytes, a tenth of a second: of larger files and folders only the size and the number of files are compared
+LARGE = 2**29  # the same where importing torch takes seconds anyway
 
 
 @runtime_checkable
-class Place(Protocol):
-    """Where a run lies: the working tree, or a commit."""
+class FileTree(Protocol):
+    """The files of a run: the working tree, or a commit."""
 
     def read(self, path: str) -> bytes | None:
         """The content of a file; None where there is none."""
 
-    def holds(self, path: str, recorded: Mapping[str, Any]) -> bool | None:
-        """Whether a file or folder is the one that DVC recorded (md5, size, nfiles); None where one cannot tell.
+    def matches(self, path: str, recorded: Mapping[str, Any]) -> bool | None:
+        """Whether a file or folder is the one that DVC recorded (md5, size, nfiles); None where that is not known.
 
         A folder's md5 is DVC's: of the JSON that lists its files, each by its md5.
         """
 
 
 class Workspace:
-    """The working tree."""
+    """The working tree.
+
+    Args:
+        small: bytes up to which the content of a file or folder is compared, not only its size.
+    """
 
     def __init__(self, root: Path = Path(), small: int = SMALL) -> None:
         self.root, self.small = root, small
-        self.ignored = ignore_patterns(self.read(IGNORED))
+        self.ignored = ignore_patterns(self.read(DVCIGNORE))
 
     def read(self, path: str) -> bytes | None:
         try:
@@ -42,13 +44,13 @@ class Workspace:
         except (OSError, ValueError):  # a ValueError: a path that no file can have
             return None
 
-    def holds(self, path: str, recorded: Mapping[str, Any]) -> bool | None:
+    def matches(self, path: str, recorded: Mapping[str, Any]) -> bool | None:
         try:
-            return self._holds(self.root / path, recorded)
-        except OSError:  # it went while it was looked at, or cannot be read
+            return self._matches(self.root / path, recorded)
+        except OSError:  # it cannot be read, or was removed meanwhile
             return False
 
-    def _holds(self, place: Path, recorded: Mapping[str, Any]) -> bool:
+    def _matches(self, place: Path, recorded: Mapping[str, Any]) -> bool:
         is_folder = place.is_dir()
         files = dict(self._files(place)) if is_folder else {"": place}
         size = sum(file.stat().st_size for file in files.values())

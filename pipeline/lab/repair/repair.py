@@ -1,8 +1,8 @@
-"""What did a kill leave half done in git's and DVC's own files? Put right, so that the same command goes on.
+"""`rally repair`: undoes what a killed git or DVC left half done, so that the same command can run again.
 
-Rally's files are written whole or not at all. DVC writes its own in place (params.yaml for -S, dvc.lock, its lists of what is
-read and written), git's lock outlives a killed git, and a killed `dvc exp run` leaves HEAD off its branch. All of that wants a
-person who knows. ./run looks for the traces and calls this. What is undone is only what DVC's traces prove a kill left.
+Rally's files are written whole or not at all. But DVC writes params.yaml (for -S), dvc.lock and its rwlock files in place,
+git's index.lock outlives a killed git, and a killed `dvc exp run` leaves HEAD detached. ./run looks for such traces and calls
+this. Only what these traces prove to come from a kill is undone.
 """
 
 from __future__ import annotations
@@ -16,37 +16,38 @@ from pathlib import Path
 
 from pipeline.artifacts.paths import private_folder, program_names
 from pipeline.artifacts.writing import write_bytes, write_text
-from pipeline.lab.dvc.git import Repository
+from pipeline.lab.dvc.git import GitRepository
 from pipeline.lab.dvc.processes import processes_in
-from pipeline.lab.repair import abandoned, interrupted
+from pipeline.lab.repair.abandoned import clear_abandoned
+from pipeline.lab.repair.interrupted import dead_owners, dvc_stash_entry, undo_interrupted
 from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.yaml12 import read_yaml
 
-HELD = 10  # seconds; a git that lives has given the index free by then, or is seen at work
+LOCK_WAIT = 10  # seconds; by then a running git has released the index, or is found among the processes
 
 
-def mend(root: Path) -> list[str]:
-    """Put right what was left in the clone at `root`; a line for each thing that was.
+def repair(root: Path) -> list[str]:
+    """Repair the clone at `root`; a line for each thing that was repaired.
 
-    Nothing is touched while a git or DVC is at work there or in another worktree of it, for then nothing was left.
+    Nothing is touched while a git or DVC is at work there or in another worktree of it: then the traces are its own.
     """
-    git = Repository(root)
-    if not git.holds_root() or any(_somebody_works_in(tree) for tree in {root.resolve(), *git.worktrees()}):
+    git = GitRepository(root)
+    if not git.holds_root() or any(_is_in_use(tree) for tree in {root.resolve(), *git.worktrees()}):
         return []
     with _without_dvc(root) as is_alone:
         if not is_alone:
             return []
-        mended = [*_index_lock(git), *_rwlocks(root)]
-        mended += _params(git)  # before the lock is gone that proves who was writing it
-        mended += interrupted.put_back(git)
-        mended += _dvc_lock(git)
-    return [*mended, *abandoned.clear(root)]  # this one asks DVC, which wants its lock
+        lines = [*_index_lock(git), *_rwlocks(root)]
+        lines += _params(git)  # while the lock is there that proves that DVC was writing it
+        lines += undo_interrupted(git)
+        lines += _dvc_lock(git)
+    return [*lines, *clear_abandoned(root)]  # which runs DVC, and DVC needs its lock
 
 
 @contextlib.contextmanager
 def _without_dvc(root: Path) -> Iterator[bool]:
-    """Hold the lock that a DVC holds while it works, also one of another user or container, which psutil cannot see."""
+    """Hold DVC's lock, also against a DVC of another user or container, which psutil cannot see; False where it is taken."""
     lock = root / ".dvc/tmp/lock"
     if not lock.exists():
         yield True
@@ -60,74 +61,74 @@ def _without_dvc(root: Path) -> Iterator[bool]:
             yield True
 
 
-def _somebody_works_in(root: Path) -> bool:
-    """Whether a git or DVC stands in a folder; not one that works through DVC's queue, in copies of its own."""
+def _is_in_use(root: Path) -> bool:
+    """Whether a git or DVC runs in a folder; workers of DVC's queue do not count, which run in their own copies."""
     return any(
         program_names(words) & {"git", "dvc"} and not {"queue-worker", "exec-run"} & set(words)
         for words, _ in processes_in(root)
     )
 
 
-def _index_lock(git: Repository) -> list[str]:
+def _index_lock(git: GitRepository) -> list[str]:
     lock = git.path("index.lock")
     try:
         first = lock.stat()
-        time.sleep(max(0.0, min(HELD, first.st_mtime + HELD - time.time())))  # of a git that is nowhere to be seen
+        time.sleep(max(0.0, min(LOCK_WAIT, first.st_mtime + LOCK_WAIT - time.time())))  # a git of another user
         if (first.st_ino, first.st_mtime) != ((now := lock.stat()).st_ino, now.st_mtime):
             return []
         lock.unlink()
     except FileNotFoundError:
         return []
-    return ["mended: git's index was locked by a git that is no more"]
+    return ["repaired: git's index was locked by a git that has ended"]
 
 
 def _rwlocks(root: Path) -> list[str]:
-    """DVC's lists of what is read and written: a damaged one stops it; so does one that names a process's number anew."""
-    said = []
+    """DVC's lists of the files in use: one that is damaged stops DVC, and so does one whose process has ended."""
+    lines = []
     for name in (".dvc/tmp/rwlock", ".dvc/tmp/exps/rwlock"):
         lock = root / name
         try:
-            dead = interrupted.dead_owners(lock)
+            dead = dead_owners(lock)
         except ValueError:
-            lock.unlink()  # it named processes that are no more
-            said.append("mended: DVC's list of what is read and written was damaged")
+            lock.unlink()  # no DVC runs here, so the processes that it named have ended
+            lines.append(f"repaired: DVC's list of the files in use ({name}) was damaged")
             continue
         if dead and name == ".dvc/tmp/rwlock":
             lock.unlink()
-            said.append("mended: DVC's list of what is read and written named a process that is no more")
-    return said
+            lines.append(f"repaired: DVC's list of the files in use ({name}) named a process that has ended")
+    return lines
 
 
-def _params(git: Repository) -> list[str]:
-    """A params.yaml that DVC was writing, as it was before; what was there is kept in .rally/mended.
+def _params(git: GitRepository) -> list[str]:
+    """Restore a params.yaml that DVC was writing; the half-written one is kept in .rally/repaired.
 
-    DVC holds a lock while it turns knobs. Without that proof a file that ends in the middle of a line is somebody's own.
+    DVC holds a lock while it overrides knobs. Without that proof, a file that ends in the middle of a line is the user's own.
     """
     path = git.root / "params.yaml"
     lock = git.root / ".dvc/tmp/exps/rwlock"
     if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or _holds_all_knobs(path):
         return []
-    if "workspace" not in (interrupted.dead_owners(lock) or ()):
+    if "workspace" not in (dead_owners(lock) or ()):
         return []
-    before = git.raw("show", f"{interrupted.put_aside(git, lock) or 'HEAD'}:./params.yaml")
+    before = git.raw("show", f"{dvc_stash_entry(git, lock) or 'HEAD'}:./params.yaml")
     if not before:
-        return []  # there is nothing to put in its place, and it cannot be done without
-    write_bytes(private_folder("mended") / path.name, content)
+        return []  # there is no earlier version
+    write_bytes(private_folder("repaired") / path.name, content)
     write_text(path, before)
-    return ["mended: params.yaml was cut short while DVC wrote it; it is as before (what was there: .rally/mended/params.yaml)"]
+    return ["repaired: params.yaml was cut short while DVC wrote it; restored (the cut version: .rally/repaired/params.yaml)"]
 
 
-def _dvc_lock(git: Repository) -> list[str]:
-    """A dvc.lock that was cut short, as it is in the last commit; one that is in none goes, and DVC makes it anew."""
+def _dvc_lock(git: GitRepository) -> list[str]:
+    """Restore a dvc.lock that was cut short from the last commit, or remove it where there is none: DVC makes it again."""
     path = git.root / "dvc.lock"
-    if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or _is_a_whole_lock(path):
+    if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or _is_complete_lock(path):
         return []
-    write_bytes(private_folder("mended") / path.name, content)
+    write_bytes(private_folder("repaired") / path.name, content)
     if committed := git.raw("show", "HEAD:./dvc.lock"):
         write_text(path, committed)
-        return ["mended: dvc.lock was cut short while DVC wrote it; it is as in the last commit"]
+        return ["repaired: dvc.lock was cut short while DVC wrote it; restored from the last commit"]
     path.unlink()
-    return ["mended: dvc.lock was cut short while DVC wrote it; the next `dvc repro` makes it anew"]
+    return ["repaired: dvc.lock was cut short while DVC wrote it; removed, and the next `dvc repro` makes it again"]
 
 
 def _holds_all_knobs(path: Path) -> bool:
@@ -138,8 +139,8 @@ def _holds_all_knobs(path: Path) -> bool:
     return True
 
 
-def _is_a_whole_lock(path: Path) -> bool:
-    """Whether a dvc.lock says of each stage what DVC writes last, with checksums of full length."""
+def _is_complete_lock(path: Path) -> bool:
+    """Whether a dvc.lock has of each stage what DVC writes last, with checksums of full length."""
     try:
         stages = read_yaml(path)["stages"].values()
         sums = [str(file["md5"]) for stage in stages for file in [*stage.get("deps", []), *stage["outs"]] if "md5" in file]

@@ -1,4 +1,4 @@
-"""Studies: the entries of studies/*.yaml, read, checked, found by name and listed."""
+"""The entries of studies/*.yaml: read, validated, found by name, and listed."""
 
 from __future__ import annotations
 
@@ -8,51 +8,66 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.lab.dvc.overrides import Knob
+from pipeline.lab.dvc.exp_names import is_valid_name
+from pipeline.lab.dvc.overrides import KnobValue
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
 from pipeline.params.yaml12 import read_yaml
 
 if TYPE_CHECKING:
     from pipeline.lab.studies.grid import Sweep
-from pipeline.lab.dvc.launch import is_good_name
 
-STUDIES = Path("studies")
+FOLDER = Path("studies")
+PARTS = ("says", "set", "costs", "reaches", "source")  # of every entry
+GRID_TEXTS = ("predicts", "control")  # in addition, of an entry that is many runs; its `says` is the question
+GRID_PARTS = ("vary", "seeds", "measure", "check", "bench", "shows")  # the same, for the program
+LISTED = ("predicts", "control", "costs", "reaches", "source")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A named set of knobs, with what it is for."""
+    """A named experiment, or a grid of many small runs.
 
-    says: str  # what one learns from it
-    set: Mapping[str, Knob]  # "train.lr": 0.001, …: the knobs that differ from params.yaml
-    costs: str  # time, memory, downloads
-    reaches: str  # what it should come to, so that one sees whether something is broken
-    source: str  # who says so
-    predicts: str = ""  # of a sweep: what should come of it, said before it ran
-    control: str = ""  # of a sweep: what of it must not hold, and what that rules out
-    sweep: Sweep | None = None  # what it varies, where it is many small runs and no experiment of DVC's
+    Attributes:
+        says: what it teaches; of a grid the question.
+        set: knob -> value where it overrides params.yaml.
+        costs: time, memory, downloads.
+        reaches: the expected result, which shows whether something is broken.
+        source: of the settings and of the expected result.
+        predicts: of a grid: the expected answer, written before it ran.
+        control: of a grid: what must not hold, and what that rules out.
+        sweep: the grid; None for an experiment, which DVC runs.
+    """
+
+    says: str
+    set: Mapping[str, KnobValue]
+    costs: str
+    reaches: str
+    source: str
+    predicts: str = ""
+    control: str = ""
+    sweep: Sweep | None = None
 
 
-def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
+def read_entries(folder: Path = FOLDER) -> dict[str, Entry]:
     """Every entry of every study, by name.
 
     Raises:
-        UserError: with one line for each entry that is no entry, or that bears another's name.
+        UserError: with one line for each problem of an entry, and for a name that is given twice.
     """
     entries: dict[str, Entry] = {}
     problems: list[str] = []
     for path in sorted(folder.glob("*.yaml")):
         content = read_yaml(path)
         if not isinstance(content, dict):
-            raise UserError(f"{path}: holds no entries; studies/anchors.yaml shows how one looks")
+            raise UserError(f"{path}: holds no entries; studies/anchors.yaml shows what they look like")
         for name, values in content.items():
             found = _problems(name, values)
             if name in entries:
                 found.append("another study has an entry of this name")
             sweep = None
-            if not found and any(part in values for part in SWEEP):
-                sweep = _sweep({part: values.pop(part) for part in SWEEP if part in values}, found)
+            if not found and any(part in values for part in GRID_PARTS):
+                sweep = _sweep({part: values.pop(part) for part in GRID_PARTS if part in values}, found)
             problems += [f"{path}: {name}: {problem}" for problem in found]
             if not found:
                 entries[name] = Entry(**values, sweep=sweep)
@@ -61,57 +76,48 @@ def read_all(folder: Path = STUDIES) -> dict[str, Entry]:
     return entries
 
 
-PARTS = ("says", "set", "costs", "reaches", "source")  # of every entry
-
-
-TEXTS = ("predicts", "control")  # of one that is many runs, whose `says` is the question, beside those
-
-
-SWEEP = ("vary", "seeds", "measure", "check", "bench", "shows")  # the same, for the program
-
-
 def _problems(name: Any, values: Any) -> list[str]:
-    known = (*PARTS, *TEXTS, *SWEEP)
+    known = (*PARTS, *GRID_TEXTS, *GRID_PARTS)
     if not isinstance(values, dict):
-        return [f"is no entry; one has {', '.join(PARTS)}"]
+        return [f"is not an entry; an entry has {', '.join(PARTS)}"]
     problems = [f"{word}: there is no such part. {suggest(str(word), known)}" for word in values if word not in known]
-    wanted = (*PARTS, *TEXTS) if any(part in values for part in SWEEP) else PARTS
-    problems += [f"{word}: is missing" for word in wanted if word not in values]
+    required = (*PARTS, *GRID_TEXTS) if any(part in values for part in GRID_PARTS) else PARTS
+    problems += [f"{word}: is missing" for word in required if word not in values]
     problems += [
         f"{word}: {value!r} is not text"
         for word, value in values.items()
-        if word in (*PARTS, *TEXTS) and word != "set" and not isinstance(value, str)
+        if word in (*PARTS, *GRID_TEXTS) and word != "set" and not isinstance(value, str)
     ]
     if not isinstance(values.get("set", {}), dict):
         problems.append("set: holds no knobs (train.lr: 0.001 …)")
-    if not is_good_name(str(name)):
-        problems.append("such a name means something else to git or DVC (letters, digits, . and -; not only a to f)")
+    if not is_valid_name(str(name)):
+        problems.append("this name means something else to git or DVC; use letters, digits, . and -, and not only a to f")
     return problems
 
 
 def _sweep(parts: dict[str, Any], problems: list[str]) -> Sweep | None:
-    from pipeline.lab.studies import grid  # which waits for numpy
+    from pipeline.lab.studies.grid import read_sweep  # numpy is slow to import
 
     try:
-        return grid.read(parts)
-    except UserError as refusal:
-        problems += refusal.problems
+        return read_sweep(parts)
+    except UserError as error:
+        problems += error.problems
         return None
 
 
-def find(name: str, entries: Mapping[str, Entry]) -> Entry:
+def find_entry(name: str, entries: Mapping[str, Entry]) -> Entry:
     """The entry of this name.
 
     Raises:
         UserError: there is none.
     """
     if name not in entries:
-        raise UserError(f"{STUDIES}: there is no '{name}'. {suggest(name, tuple(entries))}")
+        raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, tuple(entries))}")
     return entries[name]
 
 
 def listing(entries: Mapping[str, Entry]) -> str:
-    """What there is to play, for people."""
+    """All entries, as a text for the terminal."""
     return "\n\n".join(
         "\n".join(
             (
@@ -122,9 +128,6 @@ def listing(entries: Mapping[str, Entry]) -> str:
         )
         for name, entry in entries.items()
     )
-
-
-LISTED = ("predicts", "control", "costs", "reaches", "source")
 
 
 def _filled(text: str, indent: int) -> str:

@@ -1,4 +1,4 @@
-"""What is measured of a run: its losses, what it was at the start, what its network was seen to do at the end."""
+"""The measures of a run that a study can name: losses, accuracies, values at initialization, metrics of the trained network."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.lab.studies.record import (
-    KNOWN,
-    UNDERSTOOD,
+    GENERALIZED,
+    MEMORIZED,
     Record,
-    above,
-    above_uniform,
-    accuracy_when_known,
+    accuracy_when_memorized,
     delay,
-    edge,
-    held_out,
-    known_at,
+    edge_of_stability,
+    error_rate,
+    generalized_at,
+    loss_above_uniform,
+    memorized_at,
+    minus_level,
     number,
+    on_validation,
     train_loss,
-    understood_at,
     validation_accuracy,
     validation_loss,
-    wrong,
 )
 
 
@@ -31,91 +31,110 @@ class Measure:
 
     Attributes:
         quantity: what it is, with its unit.
-        of: takes it of what is kept; inf where the training diverged.
-        reads: what the network has to be looked at for: a number of the probes, or one of lab/studies/network_metrics.py; "" = it need not.
+        compute: it from a record; inf where the training diverged.
+        network_metric: of the network that it needs: a number of the probes, or one of network_metrics.py; "" = none.
         logarithmic: it spans decades.
-        rises: the larger, the better.
-        absent: what became of a run that has no such number.
+        higher_is_better: the best value is the highest.
+        if_missing: what a run without such a number did.
     """
 
     quantity: str
-    of: Callable[[Record], float]
-    reads: str = ""
+    compute: Callable[[Record], float]
+    network_metric: str = ""
     logarithmic: bool = False
-    rises: bool = False
-    absent: str = "diverged"
+    higher_is_better: bool = False
+    if_missing: str = "diverged"
 
 
-NATS = "nats a target"
-SHARE = "share of targets told right"
+NATS = "nats per target"
 
 MEASURES: dict[str, Measure] = {
     "train_loss": Measure(f"training loss ({NATS})", train_loss),
     "validation_loss": Measure(f"validation loss ({NATS})", validation_loss),
-    "excess_loss": Measure(f"validation loss above the source's entropy ({NATS})", above("entropy")),
-    "above_unigram": Measure(f"validation loss above the unigram's ({NATS})", above("unigram")),
-    "validation_accuracy": Measure(f"validation accuracy ({SHARE})", validation_accuracy, rises=True),
-    "best_accuracy": Measure(f"best validation accuracy ({SHARE})", held_out("accuracy", max), rises=True),
+    "excess_loss": Measure(f"validation loss above the source's entropy ({NATS})", minus_level("entropy")),
+    "above_unigram": Measure(f"validation loss above the unigram's ({NATS})", minus_level("unigram")),
+    "validation_accuracy": Measure("validation accuracy", validation_accuracy, higher_is_better=True),
+    "best_accuracy": Measure("best validation accuracy", on_validation("accuracy", max), higher_is_better=True),
     "above_majority": Measure(
-        "validation accuracy above that of always the most frequent", above("majority", validation_accuracy), rises=True
+        "validation accuracy above that of the majority baseline",
+        minus_level("majority", validation_accuracy),
+        higher_is_better=True,
     ),
-    "validation_error": Measure("validation error (share of targets told wrong)", wrong(validation_accuracy)),
-    "least_error": Measure("least validation error of the training (share told wrong)", wrong(held_out("accuracy", max))),
-    "understood_at": Measure(
-        f"step from which {UNDERSTOOD:.0%} held out are right", understood_at, logarithmic=True, absent="never"
+    "validation_error": Measure("validation error rate", error_rate(validation_accuracy)),
+    "least_error": Measure("lowest validation error rate of the training", error_rate(on_validation("accuracy", max))),
+    "generalized_at": Measure(
+        f"step at which validation accuracy reaches {GENERALIZED:.0%}", generalized_at, logarithmic=True, if_missing="never"
     ),
-    # of the start (engine/sanity.py)
-    "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", above_uniform),
-    "start_foretold": Measure(f"half the logits' variance ({NATS})", lambda record: number("logit_variance")(record) / 2),
+    # at initialization (engine/sanity.py)
+    "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", loss_above_uniform),
+    "start_predicted": Measure(f"half the logits' variance ({NATS})", lambda record: number("logit_variance")(record) / 2),
     "start_excess": Measure(f"loss at the start - ln V - variance / 2 ({NATS})", number("start_excess")),
-    "future": Measure("|gradient| of a prediction to later inputs", number("future")),
-    "across_batch": Measure("|gradient| of a prediction to other examples", number("across_batch")),
+    "future": Measure("|gradient| of a prediction with respect to later inputs", number("future")),
+    "across_batch": Measure("|gradient| of a prediction with respect to other examples", number("across_batch")),
     # of the network at the end (probes/summary.py, lab/studies/network_metrics.py)
     "training_accuracy": Measure(
-        f"training accuracy ({SHARE})", number("training_accuracy"), reads="training_accuracy", rises=True
+        "training accuracy", number("training_accuracy"), network_metric="training_accuracy", higher_is_better=True
     ),
-    "test_accuracy": Measure(f"test accuracy ({SHARE})", number("test_accuracy"), reads="test_accuracy", rises=True),
-    "test_error": Measure("test error (share of targets told wrong)", wrong(number("test_accuracy")), reads="test_accuracy"),
-    "known_at": Measure(
-        f"step from which {KNOWN:.1%} of the training examples are known",
-        known_at,
-        reads="training_accuracy",
+    "test_accuracy": Measure("test accuracy", number("test_accuracy"), network_metric="test_accuracy", higher_is_better=True),
+    "test_error": Measure("test error rate", error_rate(number("test_accuracy")), network_metric="test_accuracy"),
+    "memorized_at": Measure(
+        f"step at which training accuracy reaches {MEMORIZED:.1%}",
+        memorized_at,
+        network_metric="training_accuracy",
         logarithmic=True,
-        absent="never",
+        if_missing="never",
     ),
-    "accuracy_when_known": Measure(
-        "validation accuracy when all training examples are known",
-        accuracy_when_known,
-        reads="training_accuracy",
-        rises=True,
-        absent="never",
+    "accuracy_when_memorized": Measure(
+        "validation accuracy when the training examples are memorized",
+        accuracy_when_memorized,
+        network_metric="training_accuracy",
+        higher_is_better=True,
+        if_missing="never",
     ),
     "delay": Measure(
-        "steps until understood / until known", delay, reads="training_accuracy", logarithmic=True, absent="never"
+        "steps until generalizing / steps until memorizing",
+        delay,
+        network_metric="training_accuracy",
+        logarithmic=True,
+        if_missing="never",
     ),
     "exact_answers": Measure(
-        "held-out questions answered exactly (share)", number("exact_answers"), reads="exact_answers", rises=True
+        "exact match on held-out questions", number("exact_answers"), network_metric="exact_answers", higher_is_better=True
     ),
-    "sharpness": Measure("largest eigenvalue of the Hessian", number("sharpness"), reads="sharpness", logarithmic=True),
-    "edge": Measure("sharpness x learning rate / 2, median of the second half", edge, reads="sharpness"),
+    "sharpness": Measure(
+        "largest eigenvalue of the Hessian", number("sharpness"), network_metric="sharpness", logarithmic=True
+    ),
+    "edge": Measure("sharpness x learning rate / 2, median of the second half", edge_of_stability, network_metric="sharpness"),
     "effective_rank": Measure(
-        "effective rank after the last block (directions)", number("effective_rank"), reads="effective_rank"
+        "effective rank after the last block (directions)", number("effective_rank"), network_metric="effective_rank"
     ),
     "token_spread": Measure(
-        "distance of tokens from their mean / size, after the last block",
+        "distance of tokens from their mean / norm, after the last block",
         number("token_spread"),
-        reads="token_spread",
+        network_metric="token_spread",
         logarithmic=True,
     ),
-    "attention_logit": Measure("largest attention logit", number("attention_logit"), reads="attention_logit", logarithmic=True),
-    "induction": Measure("induction score of the best head", number("induction"), reads="induction", rises=True),
-    "gradient_ratio": Measure(
-        "gradient norm, first block / last", number("gradient_ratio"), reads="gradient_ratio", logarithmic=True
+    "attention_logit": Measure(
+        "largest attention logit", number("attention_logit"), network_metric="attention_logit", logarithmic=True
     ),
-    "repeat_loss": Measure(f"loss on what is repeated ({NATS})", number("repeat_loss"), reads="repeat_loss"),
-    # of an experiment without a training (lab/studies/bench.py)
+    "induction": Measure(
+        "induction score of the best head", number("induction"), network_metric="induction", higher_is_better=True
+    ),
+    "gradient_ratio": Measure(
+        "gradient norm, first block / last", number("gradient_ratio"), network_metric="gradient_ratio", logarithmic=True
+    ),
+    "repeat_loss": Measure(f"loss on repeated tokens ({NATS})", number("repeat_loss"), network_metric="repeat_loss"),
+    # of a bench (lab/studies/bench.py)
     "signal": Measure("RMS after the last layer / after the first", number("signal"), logarithmic=True),
-    "signal_foretold": Measure("(gain / 2)^((layers - 1) / 2)", number("signal_foretold"), logarithmic=True),
+    "signal_predicted": Measure("(gain / 2)^((layers - 1) / 2)", number("signal_predicted"), logarithmic=True),
     "first_gradient": Measure("gradient norm, first layer / last", number("first_gradient"), logarithmic=True),
-    "overfit_loss": Measure("loss on the one batch (nats a label)", number("overfit_loss")),
+    "overfit_loss": Measure("loss on the one batch (nats per label)", number("overfit_loss")),
+}
+
+RENAMED_MEASURES = {  # of earlier versions
+    "known_at": "memorized_at",
+    "understood_at": "generalized_at",
+    "accuracy_when_known": "accuracy_when_memorized",
+    "start_foretold": "start_predicted",
+    "signal_foretold": "signal_predicted",
 }

@@ -1,4 +1,4 @@
-"""Which picture tells of a grid: its measures over its last axis, what its runs did as they went, and what was claimed."""
+"""The panels of a study's plot: the curves of its runs, and each measure over the last axis, with the claims as bands."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.lab.studies.claims.base import Verdict
-from pipeline.lab.studies.claims.bounds import Bounded, Exceeds, Follows
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_of_line, interval
+from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval
 from pipeline.lab.studies.grid import CURVES, Sweep, titles
 from pipeline.lab.studies.metrics import MEASURES
-from pipeline.lab.studies.plot import Band, Line, Panel, draw
+from pipeline.lab.studies.plot import Band, Line, Panel, draw_panels
 from pipeline.lab.studies.record import Record
 
 
-def picture(
+def draw_study(
     sweep: Sweep,
     found: Mapping[str, Results],
     records: Mapping[tuple[int, ...], Record],
     verdicts: Sequence[tuple[str, Verdict]],
 ) -> Figure:
-    """The runs as they went, the grid in every measure, and what was said of it."""
-    sentences = [f"{verdict.status.value.capitalize()}: {verdict.says}." for _, verdict in verdicts]
-    foretold = {check.foretold for _, check in sweep.checks if isinstance(check, Follows)}
-    sides = [_followed(sweep, name, records) for name in sweep.shows]
+    """The plot of a study: the curves of its runs, every measure on the grid, and the verdicts."""
+    sentences = [f"{verdict.status.value.capitalize()}: {verdict.sentence}." for _, verdict in verdicts]
+    predictions = {claim.predicted for _, claim in sweep.claims if isinstance(claim, MatchesPrediction)}
+    panels = [_curves_panel(sweep, name, records) for name in sweep.shows]
     for measure in found:
-        if measure not in foretold:
-            sides += _measured(sweep, measure, found)
-    return draw(sides, " ".join(sentences))
+        if measure not in predictions:
+            panels += _measure_panels(sweep, measure, found)
+    return draw_panels(panels, " ".join(sentences))
 
 
-def panels(whole: Results) -> Iterator[tuple[str, Results]]:
-    """(title, results on the last two axes) for every combination of the axes before those; a lone axis is one line."""
+def split_panels(whole: Results) -> Iterator[tuple[str, Results]]:
+    """(title, results on the last two axes) for every combination of the axes before those; a single axis makes one line."""
     *outer, across = whole.axes
     lines = outer.pop() if outer else Axis("", ("",))
     values = whole.values.reshape(-1, len(lines.labels), *whole.values.shape[-2:])
@@ -45,17 +45,17 @@ def panels(whole: Results) -> Iterator[tuple[str, Results]]:
 # ------------------------------------------------------------------------------------------------------------- the grid
 
 
-def _measured(sweep: Sweep, measure: str, found: Mapping[str, Results]) -> Iterator[Panel]:
+def _measure_panels(sweep: Sweep, measure: str, found: Mapping[str, Results]) -> Iterator[Panel]:
     """A measure over the last axis: a panel for each combination of the axes before the last two."""
-    for number, (title, panel) in enumerate(panels(found[measure])):
+    for number, (title, panel) in enumerate(split_panels(found[measure])):
         lines, across = panel.axes
-        bounded = any(isinstance(check, Bounded | Exceeds) for _, check in sweep.checks)
-        drawn = list(_lines(panel, bests=not bounded and not MEASURES[measure].rises))
-        for _, check in sweep.checks:
-            if isinstance(check, Follows) and check.measure == measure:
-                told = list(panels(found[check.foretold]))[number][1]
-                [line, *_] = _lines(told, bests=False)
-                drawn.append(Line("foretold", line.places, line.spread, foretold=True))
+        bounded = any(isinstance(claim, Bounds | Exceeds) for _, claim in sweep.claims)
+        drawn = list(_lines(panel, bests=not bounded and not MEASURES[measure].higher_is_better))
+        for _, claim in sweep.claims:
+            if isinstance(claim, MatchesPrediction) and claim.measure == measure:
+                predicted = list(split_panels(found[claim.predicted]))[number][1]
+                [line, *_] = _lines(predicted, bests=False)
+                drawn.append(Line("predicted", line.places, line.spread, predicted=True))
                 break
         yield Panel(
             title,
@@ -63,7 +63,7 @@ def _measured(sweep: Sweep, measure: str, found: Mapping[str, Results]) -> Itera
             across.name,
             MEASURES[measure].quantity,
             lines.name,
-            "knob" if across.is_scale() else "words",
+            "knob" if across.is_scale() else "categories",
             panel.logarithmic,
             tuple(_bands(sweep, measure, across)),
         )
@@ -73,41 +73,41 @@ def _lines(panel: Results, *, bests: bool) -> Iterator[Line]:
     lines, across = panel.axes
     for values, label in zip(panel.values, titles([lines]), strict=True):
         is_bowl = bests and across.is_scale() and not panel.logarithmic
-        best = best_of_line(across.scale(), values) if is_bowl else Edge("below")
+        best = best_per_seed(across.scale(), values) if is_bowl else Edge("below")
         optimum = None if isinstance(best, Edge) else 2 ** float(best.mean())
         spread = [panel.interval(seeds) for seeds in values]
         yield Line(label, titles([across]) if not across.is_scale() else across.labels, spread, optimum, values.tolist())
 
 
 def _bands(sweep: Sweep, measure: str, across: Axis) -> Iterator[Band]:
-    """Where the claims about a measure want it, and over which places."""
-    for _, check in sweep.checks:
-        if isinstance(check, Bounded) and (check.measure or sweep.measures[0]) == measure:
-            where = check.where.get(across.name, list(across.labels))
+    """The bounds of the claims about a measure, and the places where they apply."""
+    for _, claim in sweep.claims:
+        if isinstance(claim, Bounds) and (claim.measure or sweep.measures[0]) == measure:
+            where = claim.where.get(across.name, list(across.labels))
             chosen = where if isinstance(where, list) else [where]
-            yield Band(*check.bounds(), tuple(across.labels.index(label) for label in chosen), check.control)
+            yield Band(*claim.bounds(), tuple(across.labels.index(label) for label in chosen), claim.control)
 
 
-# ------------------------------------------------------------------------------------------------------- as the runs went
+# ------------------------------------------------------------------------------------------------------------ the curves
 
 
-def _followed(sweep: Sweep, name: str, records: Mapping[tuple[int, ...], Record]) -> Panel:
-    """A line for every place of the grid: its mean over seeds, from the start of the runs to their end."""
+def _curves_panel(sweep: Sweep, name: str, records: Mapping[tuple[int, ...], Record]) -> Panel:
+    """A line for every cell of the grid: its mean over seeds, from the start of the runs to their end."""
     lines, over = [], "step"
     for place, title in zip(product(*(range(size) for size in sweep.shape[:-1])), titles(sweep.axes), strict=True):
-        ways = [way(records[(*place, seed)], name) for seed in range(len(sweep.seeds))]
-        over, length = ways[0][0], min(len(x) for _, x, _ in ways)
-        values = np.array([y[:length] for _, _, y in ways], dtype=np.float64)
+        curves = [curve_of(records[(*place, seed)], name) for seed in range(len(sweep.seeds))]
+        over, length = curves[0][0], min(len(x) for _, x, _ in curves)
+        values = np.array([y[:length] for _, _, y in curves], dtype=np.float64)
         if length:
-            lines.append(Line(title, ways[0][1][:length], [interval(seeds) for seeds in values.T]))
+            lines.append(Line(title, curves[0][1][:length], [interval(seeds) for seeds in values.T]))
     logarithmic = (name in MEASURES and MEASURES[name].logarithmic) or name in ("gradient", "signal")
     kind = ", ".join(axis.name for axis in sweep.axes)
     quantity = MEASURES[name].quantity if name in MEASURES else f"{name}, relative"
     return Panel("", tuple(lines), over, quantity, kind, "run", logarithmic)
 
 
-def way(record: Record, name: str) -> tuple[str, list[float], list[float]]:
-    """(over what, where, how much) of what was followed of a run."""
+def curve_of(record: Record, name: str) -> tuple[str, list[float], list[float]]:
+    """(name of the x axis, x, y) of a curve of a run."""
     if name in CURVES:
         split, _, column = name.partition("_")
         rows = record.curve if split == "train" else record.validations

@@ -1,6 +1,4 @@
-"""A grid of runs in panels: lines over a knob with the best of each marked, dots over words, curves over a training; and as
-bands, where each claim wants them.
-"""
+"""Panels of a grid of runs: lines over a knob with their minima, dots over categories, curves over steps; claims as bands."""
 
 from __future__ import annotations
 
@@ -17,23 +15,23 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from pipeline.figures.forms import say
+from pipeline.figures.forms import add_caption
 from pipeline.figures.style import INK, LINES, QUIET, colors, formatted, short, styled, ticks
 
 CLAIMED = LINES[2]
-BESIDE = 1.3  # times a place of a knob, to which a band over this place alone reaches
+BAND_FACTOR = 1.3  # of a knob's value, to which a band over this value alone extends on both sides
 Spread = Sequence[tuple[float, float, float]]
-"""(low, mean, high) at each place; what is not finite is left out."""
+"""(low, mean, high) at each place; values that are not finite are left out."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """What one arm came to at each place.
+    """The values of one arm at each place.
 
     Attributes:
-        seeds: the single values [place][seed], which are shown as dots where places are words.
-        best: where between the places it is least.
-        foretold: it is no measurement but what was expected.
+        seeds: the single values [place][seed], which are shown as dots over categories.
+        best: where between the places its minimum is.
+        predicted: it is not a measurement but a prediction.
     """
 
     name: str
@@ -41,12 +39,12 @@ class Line:
     spread: Spread
     best: float | None = None
     seeds: Sequence[Sequence[float]] = ()
-    foretold: bool = False
+    predicted: bool = False
 
 
 @dataclass(frozen=True)
 class Band:
-    """Where a claim wants a measure; `at`: over these places alone; `control`: where it must not be."""
+    """The bounds of a claim. `at`: only over these places; `control`: the claim must not hold."""
 
     low: float
     high: float
@@ -59,76 +57,74 @@ class Panel:
     """Lines over one axis.
 
     Attributes:
-        across, up: what the axes are.
-        kind: what the lines differ in.
-        scale: the axis across is a knob by its logarithm, a row of words, or the steps (layers, …) of a run.
-        logarithmic: the axis up.
+        x_label, y_label: of the axes.
+        kind: what the lines differ in, the title of the legend.
+        scale: of the x axis: a knob by its logarithm, categories, or the steps (layers, …) of a run.
+        logarithmic: the y axis.
     """
 
     title: str
     lines: tuple[Line, ...]
-    across: str
-    up: str
+    x_label: str
+    y_label: str
     kind: str = ""
-    scale: Literal["knob", "words", "run"] = "knob"
+    scale: Literal["knob", "categories", "run"] = "knob"
     logarithmic: bool = False
     bands: tuple[Band, ...] = ()
 
 
-def draw(panels: Sequence[Panel], sentence: str) -> Figure:
-    """Panels side by side, in two rows where they are many; those of one quantity on one scale. Below them what was found."""
+def draw_panels(panels: Sequence[Panel], sentence: str) -> Figure:
+    """Panels side by side, more than three in two rows; those of one quantity share their scale. Below them a sentence."""
     rows = 1 if len(panels) <= 3 else 2
     columns = -(-len(panels) // rows)
     with styled():
         figure = Figure(figsize=(max(9.0, 6.4 * columns), 6.2 if rows == 1 else 10.4), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False).flatten()
         for axes, panel in zip(grid, panels, strict=False):
-            alike = [other for other in panels if other.up == panel.up and other.scale == panel.scale]
-            axes.set(title=panel.title, xlabel=short(panel.across, 60))
-            axes.set_ylabel(textwrap.fill(panel.up, 44))
+            sharing = [other for other in panels if other.y_label == panel.y_label and other.scale == panel.scale]
+            axes.set(title=panel.title, xlabel=short(panel.x_label, 60))
+            axes.set_ylabel(textwrap.fill(panel.y_label, 44))
             if panel.logarithmic:
                 axes.set_yscale("log")
                 axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value)))
                 axes.yaxis.set_minor_locator(NullLocator())
-            axes.set_ylim(*_limits(alike))
+            axes.set_ylim(*_limits(sharing))
             _draw(axes, panel)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
-        say(figure, sentence)
+        add_caption(figure, sentence)
         return figure
 
 
 def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
-    """All that is there; of losses over a knob from below the best to where two thirds of the places are seen, because what ran
-    away would press the rest flat.
-    """
+    """The range of all values; of losses with a minimum only to the 85 % quantile: diverging runs would flatten the rest."""
     lines = [line for panel in panels for line in panel.lines]
     means = np.array([mean for line in lines for _, mean, _ in line.spread], dtype=np.float64)
     seeds = np.array([value for line in lines for place in line.seeds for value in place], dtype=np.float64)
     values = np.concatenate((means, seeds))
-    logarithmic, bowl = panels[0].logarithmic, any(line.best is not None for line in lines)
+    logarithmic, has_minimum = panels[0].logarithmic, any(line.best is not None for line in lines)
     values = values[np.isfinite(values) & (values > 0 if logarithmic else True)]
     if not len(values):
         return (0.1, 1.0) if logarithmic else (0.0, 1.0)
     if logarithmic:
         return float(values.min()) / 3, float(values.max()) * 3
-    low, high = float(values.min()), float(np.quantile(values, 0.85) if bowl else values.max())
+    low, high = float(values.min()), float(np.quantile(values, 0.85) if has_minimum else values.max())
     ends = [end for panel in panels for band in panel.bands for end in (band.low, band.high) if np.isfinite(end)]
     low, high = min([low, *ends]), max([high, *ends])
-    air = 0.08 * (high - low) or 0.1 * (abs(high) or 1.0)
-    return low - air, high + air
+    margin = 0.08 * (high - low) or 0.1 * (abs(high) or 1.0)
+    return low - margin, high + margin
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
-    places = _lay_out(axes, panel)
+    places = _set_x_axis(axes, panel)
     palette = colors(len(panel.lines), ordered=panel.scale == "knob")
     _draw_bands(axes, panel, places)
     for number, (line, color) in enumerate(zip(panel.lines, palette, strict=True)):
-        if panel.scale == "words":
-            aside = 0.5 * ((number + 0.5) / len(panel.lines) - 0.5)
-            alone = len(panel.lines) == 1  # then the places are the arms, coloured as in the panels beside
-            palette_of_places = colors(len(places)) if alone else [color] * len(places)
-            _draw_dots(axes, line, [place + aside for place in places], palette_of_places)
+        if panel.scale == "categories":
+            offset = 0.5 * ((number + 0.5) / len(panel.lines) - 0.5)
+            is_only = len(panel.lines) == 1  # then the places are the arms, coloured as in the other panels
+            palette_of_places = colors(len(places)) if is_only else [color] * len(places)
+            _draw_dots(axes, line, [place + offset for place in places], palette_of_places)
         else:
             _draw_line(axes, line, list(map(float, line.places)) if panel.scale == "run" else places, color)
     if len(panel.lines) > 1:
@@ -138,12 +134,12 @@ def _draw(axes: Axes, panel: Panel) -> None:
         _mark_move(axes, min(best), max(best))
 
 
-def _lay_out(axes: Axes, panel: Panel) -> list[float]:
-    """Where the places of the axis across are, which gets its labels."""
+def _set_x_axis(axes: Axes, panel: Panel) -> list[float]:
+    """Set scale and ticks of the x axis; the positions of the places on it."""
     labels = panel.lines[0].places
     if panel.scale == "run":
         return list(map(float, labels))
-    if panel.scale == "words":
+    if panel.scale == "categories":
         places = list(map(float, range(len(labels))))
         axes.set_xticks(places, [textwrap.fill(str(label), min(16, 60 // len(labels))) for label in labels])
         axes.set_xlim(-0.6, len(labels) - 0.4)
@@ -161,20 +157,22 @@ def _lay_out(axes: Axes, panel: Panel) -> list[float]:
 def _draw_line(axes: Axes, line: Line, places: list[float], color: str) -> None:
     low, mean, high = np.array(line.spread, dtype=np.float64).T
     shown = np.where(np.isfinite(mean), mean, np.nan)
-    if line.foretold:
+    if line.predicted:
         axes.plot(places, shown, color=INK, linewidth=1.4, linestyle=(0, (4, 3)), label=line.name, zorder=4)
         return
     marks = {"marker": "o", "markersize": 4} if len(places) <= 40 else {}
     axes.plot(places, shown, color=color, label=line.name, **marks)  # type: ignore[arg-type]
-    seen: Bool[np.ndarray, " places"] = np.isfinite(high) & (mean <= axes.get_ylim()[1])  # beyond, bands would hide the rest
-    axes.fill_between(places, low, high, where=seen.tolist(), color=color, alpha=0.15, linewidth=0)
+    visible: Bool[np.ndarray, " places"] = np.isfinite(high) & (
+        mean <= axes.get_ylim()[1]
+    )  # bands of others would hide the rest
+    axes.fill_between(places, low, high, where=visible.tolist(), color=color, alpha=0.15, linewidth=0)
     if line.best is not None:
         axes.plot(line.best, 0.02, marker="^", markersize=11, color=color, transform=axes.get_xaxis_transform())
         axes.axvline(line.best, color=color, linewidth=1.2, linestyle=(0, (2, 2)))
 
 
 def _draw_dots(axes: Axes, line: Line, places: list[float], palette: list[str]) -> None:
-    """Every seed a dot, their mean a bar with its number."""
+    """A dot for every seed, and their mean as a bar with its value."""
     for number, (place, values, color) in enumerate(zip(places, line.seeds, palette, strict=True)):
         label = line.name if number == 0 else None
         axes.plot([place] * len(values), values, "o", color=color, alpha=0.75, markersize=8, linestyle="", label=label)
@@ -188,31 +186,31 @@ def _draw_dots(axes: Axes, line: Line, places: list[float], palette: list[str]) 
 
 
 def _draw_bands(axes: Axes, panel: Panel, places: list[float]) -> None:
-    """Green where a claim wants the measure; an empty dashed frame where a control must not be."""
+    """The bounds of a claim in green; those of a control, which must not hold, as an empty dashed frame."""
     floor, ceiling = axes.get_ylim()
     for band in panel.bands:
         low, high = max(band.low, floor), min(band.high, ceiling)
         if low == high:  # exactly one value
             thick = 0.012 * (ceiling - floor)
             low, high = low - thick, high + thick
-        look = (
+        style = (
             {"fill": False, "edgecolor": QUIET, "linestyle": (0, (3, 3)), "linewidth": 1.6}
             if band.control
             else {"facecolor": CLAIMED, "alpha": 0.18, "linewidth": 0}
         )
-        if panel.scale == "words":
+        if panel.scale == "categories":
             for at in range(len(places)) if band.at is None else band.at:
-                axes.add_patch(Rectangle((places[at] - 0.42, low), 0.84, high - low, zorder=0.5, **look))  # type: ignore[arg-type]
+                axes.add_patch(Rectangle((places[at] - 0.42, low), 0.84, high - low, zorder=0.5, **style))  # type: ignore[arg-type]
         elif band.at is not None and len(band.at) < len(places):
             for at in band.at:  # of a knob on a logarithmic scale: a little to both sides
-                width = places[at] * (BESIDE - 1 / BESIDE)
-                axes.add_patch(Rectangle((places[at] / BESIDE, low), width, high - low, zorder=0.5, **look))  # type: ignore[arg-type]
+                width = places[at] * (BAND_FACTOR - 1 / BAND_FACTOR)
+                axes.add_patch(Rectangle((places[at] / BAND_FACTOR, low), width, high - low, zorder=0.5, **style))  # type: ignore[arg-type]
         elif not band.control:
-            axes.axhspan(low, high, zorder=0.5, **look)  # type: ignore[arg-type]
+            axes.axhspan(low, high, zorder=0.5, **style)  # type: ignore[arg-type]
 
 
 def _mark_move(axes: Axes, low: float, high: float) -> None:
-    """How far the best moves, as a bar from the least to the greatest with its factor."""
+    """How far the best value moves: a bar from the lowest to the highest one, with the factor."""
     axes.axvspan(low, high, color=QUIET, alpha=0.1, linewidth=0)
     axes.annotate(
         f"best moves ×{high / low:.2g}",

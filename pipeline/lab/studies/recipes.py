@@ -1,4 +1,4 @@
-"""The DVC commands and parameters of a study: its own overrides, the user's, and those reset."""
+"""The DVC commands and the parameters of a study: its own overrides, the user's, and those that it resets."""
 
 from __future__ import annotations
 
@@ -9,88 +9,96 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.dvc.base_params import BaseParams, base_params
-from pipeline.lab.dvc.launch import bad_name, experiment_name, is_good_name
-from pipeline.lab.dvc.overrides import check, expand, hydra_text, with_overrides
-from pipeline.lab.studies.entries import Entry, find, read_all
+from pipeline.lab.dvc.exp_names import experiment_name, is_valid_name, name_problem
+from pipeline.lab.dvc.overrides import check_overrides, expand_grid, hydra_text, with_overrides
+from pipeline.lab.studies.entries import Entry, find_entry, read_entries
 from pipeline.params.errors import UserError
 from pipeline.params.load import load, read_sections, with_knobs
 from pipeline.params.schema import OF_KINDS, Params
 
 
-def commands(
-    name: str, overrides: Sequence[str] = (), *, experiment: str | None = None, queue: bool = False, standing: BaseParams
+def experiment_commands(
+    name: str, overrides: Sequence[str] = (), *, experiment: str | None = None, queue: bool = False, base: BaseParams
 ) -> list[list[str]]:
-    """The `dvc exp run` that plays an entry, after its knobs were checked; for the queue, one for each experiment of a grid.
+    """The validated `dvc exp run` command of an entry; for the queue, one command for each experiment of a grid.
 
-    Each experiment of a grid has a name of its own that tells its values: DVC would number them, and the next grid again.
+    Each experiment of a grid is named after its values. DVC would number them, and the next grid with the same numbers.
 
     Args:
         name: an entry of studies/.
-        overrides: further knobs, each "train.lr=0.001" as `dvc exp run -S` takes it; they win over the entry's.
-        experiment: what to call it; by default the entry's name and the further knobs, as nanogpt-cpu-lr0.001.
-        queue: for DVC's queue.
-        standing: the knobs that the entry stands on. What differs from them in params.yaml is set back by a -S.
+        overrides: each "train.lr=0.001" as `dvc exp run -S` takes it; they win over the entry's.
+        experiment: its name; by default the entry's name and the overrides, as nanogpt-cpu-lr0.001.
+        queue: put it in DVC's queue.
+        base: what the entry overrides. Knobs of params.yaml that differ from it are reset by a -S.
 
     Raises:
         UserError: there is no such entry, or a knob or name cannot be used.
     """
-    entry = find(name, read_all())
-    assert entry.sweep is None, "DVC plays what is one experiment"
-    grid = expand(_settings(overrides, entry, standing))
-    check(grid)
+    entry = find_entry(name, read_entries())
+    assert entry.sweep is None, "a grid is not a DVC experiment"
+    grid = expand_grid(_all_overrides(overrides, entry, base))
+    check_overrides(grid)
     if len(grid) > 1 and not queue:
-        raise UserError(f"-S: these are {len(grid)} experiments (a knob has several values); --queue takes them all")
-    if experiment is not None and not is_good_name(experiment):
-        raise UserError(f"-n: {bad_name(experiment)}")
+        raise UserError(f"-S: these are {len(grid)} experiments (a knob has several values); use --queue for all of them")
+    if experiment is not None and not is_valid_name(experiment):
+        raise UserError(f"-n: {name_problem(experiment)}")
     varied = {text.partition("=")[0] for texts in grid for text in set(texts) - set(grid[0])}
-    made = []
+    commands = []
     for texts in grid:
         values = {knob: value for knob, _, value in (text.partition("=") for text in texts)}
-        told = varied if experiment else split_overrides(overrides)
-        words = ["-n", experiment_name(experiment or name, {knob: values[knob] for knob in told if knob in values})]
+        named = varied if experiment else split_overrides(overrides)
+        words = ["-n", experiment_name(experiment or name, {knob: values[knob] for knob in named if knob in values})]
         words += ["--queue"] if queue else []
-        made.append(["dvc", "exp", "run", *words, *(word for text in texts for word in ("-S", text))])
-    return made
+        commands.append(["dvc", "exp", "run", *words, *(word for text in texts for word in ("-S", text))])
+    return commands
 
 
-def _settings(overrides: Sequence[str], entry: Entry | None, standing: BaseParams) -> list[str]:
-    """What -S is to say: what is set back, the knobs of an entry, and further ones, which win over both."""
-    further = split_overrides(overrides)
+def _all_overrides(overrides: Sequence[str], entry: Entry | None, base: BaseParams) -> list[str]:
+    """What -S sets: what is reset, the entry's overrides, and the user's, where later ones win."""
+    users = split_overrides(overrides)
     own: dict[str, Any] = {}
     if entry:
-        back = {} if standing.as_is else {knob: there for knob, (_, there) in standing.turned.items()}
-        own = {**back, **reset_overrides(entry, further, standing.sections), **entry.set}
-    texts = {knob: hydra_text(value) for knob, value in own.items()} | further
+        reset = {} if base.as_is else {knob: there for knob, (_, there) in base.changed_knobs.items()}
+        own = {**reset, **reset_overrides(entry, users, base.sections), **entry.set}
+    texts = {knob: hydra_text(value) for knob, value in own.items()} | users
     return [f"{knob}={value}" for knob, value in texts.items()]
 
 
-def reset_overrides(entry: Entry, further: Mapping[str, str], sections: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands in params.yaml for another kind of task than an entry's, and would keep it from being played.
+def reset_overrides(entry: Entry, users: Mapping[str, str], sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Resets of knobs that another kind of task than the entry's needs, and that would make its parameters invalid.
 
-    What -S turns stays turned: images whose pixels were shifted may be what was played before a text. An entry that names no
-    kind is of language.
+    Overrides accumulate in params.yaml, so an experiment on images with shifted pixels may precede one on texts. The kind of an
+    entry that names none is language.
+
+    Args:
+        users: the user's overrides.
 
     Returns:
-        knob -> where it does nothing; what the entry or -S says of a knob wins over it.
+        knob -> the value where it has no effect; an override by the entry or the user wins over it.
     """
-    kind = {**entry.set, **further}.get("task.kind", "language")
-    back = {} if kind == sections.get("task", {}).get("kind") else {"task.kind": kind}
+    kind = {**entry.set, **users}.get("task.kind", "language")
+    reset = {} if kind == sections.get("task", {}).get("kind") else {"task.kind": kind}
     for name, (off, kinds) in OF_KINDS.items():
         section, knob = name.split(".")
         if kind not in kinds and sections.get(section, {}).get(knob, off) != off:
-            back[name] = off
-    return back
+            reset[name] = off
+    return reset
 
 
 def split_overrides(overrides: Sequence[str]) -> dict[str, str]:
+    """knob -> value as it is typed.
+
+    Raises:
+        UserError: one is not KNOB=VALUE.
+    """
     for text in overrides:
         if not re.match(r"[A-Za-z_][\w.]*=", text):
             raise UserError(f"-S {text}: is not KNOB=VALUE, such as train.lr=0.01")
     return {knob: value for knob, _, value in (text.partition("=") for text in overrides)}
 
 
-def knobs_with(overrides: Sequence[str], name: str | None = None) -> Params:
-    """The knobs of params.yaml with some turned; or those that an entry of studies/ is played with.
+def params_with(overrides: Sequence[str], name: str | None = None) -> Params:
+    """The parameters of params.yaml, or of an entry of studies/, with overrides.
 
     Args:
         overrides: each "train.lr=0.001" as `dvc exp run -S` takes it; they win over the entry's.
@@ -100,33 +108,34 @@ def knobs_with(overrides: Sequence[str], name: str | None = None) -> Params:
         UserError: there is no such entry, or a knob cannot be used or has several values.
     """
     if not overrides and name is None:
-        return load()  # in half of the time, for DVC's grammar of -S is not needed
-    standing = base_params() if name else BaseParams(read_sections(Path("params.yaml")))
-    checked = check(expand(_settings(overrides, find(name, read_all()) if name else None, standing)))
+        return load()  # in half of the time, because DVC's grammar of -S is not needed
+    base = base_params() if name else BaseParams(read_sections(Path("params.yaml")))
+    entry = find_entry(name, read_entries()) if name else None
+    checked = check_overrides(expand_grid(_all_overrides(overrides, entry, base)))
     if len(checked) > 1:
-        raise UserError(f"-S: these are {len(checked)} experiments (a knob has several values); one at a time")
+        raise UserError(f"-S: these are {len(checked)} experiments (a knob has several values); give one value")
     return checked[0]
 
 
-def with_entry(standing: BaseParams, entry: Entry, overrides: Sequence[str] = ()) -> BaseParams:
-    """What a grid stands on, with an entry's knobs turned, and further ones (train.steps=50), which win.
+def apply_entry(base: BaseParams, entry: Entry, overrides: Sequence[str] = ()) -> BaseParams:
+    """The base parameters of a grid with the entry's overrides and the user's (train.steps=50), which win.
 
     Raises:
-        UserError: a further knob cannot be read, has several values, or is one that the entry varies.
+        UserError: one of the user's cannot be read, has several values, or is of a knob that the entry varies.
     """
-    further = split_overrides(overrides)
-    [texts, *more] = expand([f"{knob}={value}" for knob, value in further.items()]) if further else [[]]
+    users = split_overrides(overrides)
+    [texts, *more] = expand_grid([f"{knob}={value}" for knob, value in users.items()]) if users else [[]]
     if more:
-        raise UserError("-S: a knob has several values; what a grid varies stands in its study")
+        raise UserError("-S: a knob has several values; add an axis to the study's `vary` instead")
     assert entry.sweep
     varied = {knob for settings in entry.sweep.knobs for knobs in settings for knob in knobs} | {"seed"}
-    if twice := [knob for knob in further if knob in varied]:
-        raise UserError(*(f"-S {knob}: is what the study varies" for knob in twice))
-    back = reset_overrides(entry, further, standing.sections)
-    return replace(standing, sections=with_overrides(with_knobs(standing.sections, {**back, **entry.set}), texts))
+    if twice := [knob for knob in users if knob in varied]:
+        raise UserError(*(f"-S {knob}: the study varies this knob; override another one" for knob in twice))
+    reset = reset_overrides(entry, users, base.sections)
+    return replace(base, sections=with_overrides(with_knobs(base.sections, {**reset, **entry.set}), texts))
 
 
-def own_knobs(entry: Entry, overrides: Sequence[str]) -> set[str]:
-    """The knobs that are turned by playing an entry with further ones."""
+def overridden_knobs(entry: Entry, overrides: Sequence[str]) -> set[str]:
+    """The knobs that an entry and the user override, or that the entry varies."""
     varied = entry.sweep.knobs if entry.sweep else ()
     return {*entry.set, *split_overrides(overrides), *(knob for settings in varied for knobs in settings for knob in knobs)}

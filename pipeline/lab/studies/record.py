@@ -1,4 +1,4 @@
-"""What is kept of a run, and what can be taken of it: losses, accuracies, when something was first learned."""
+"""The record of a run, and what is computed from it: losses, accuracies, when something was first learned."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pipeline.params.errors import UserError
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept of a run.
+    """The record of a run.
 
     Attributes:
         curve, validations: the rows of a training's curves.
-        diverged: its loss stopped being a number.
-        numbers: by name, what else it came to; what is not finite is left out.
-        lines: by name, what was followed: {"over": "step", "x": [...], "y": [...]}.
+        diverged: its loss became NaN or infinite.
+        numbers: other results, by name; those that are not finite are left out.
+        lines: other curves, by name: {"over": "step", "x": [...], "y": [...]}.
     """
 
     curve: list[dict[str, float]] = field(default_factory=list)
@@ -33,91 +33,91 @@ class Record:
 
 
 def train_loss(record: Record) -> float:
-    """The mean training loss, nats a target, of the last row of the curve: of the last steps / train.log_points steps."""
+    """The mean training loss in nats per target, over the last row of the curve: the last steps / train.log_points steps."""
     return math.inf if record.diverged else record.curve[-1]["loss"]
 
 
-def held_out(column: str, which: Callable[[list[float]], float] = lambda found: found[-1]) -> Callable[[Record], float]:
-    """A column of the validation curve, after the last step if nothing else is said; refused where it was not measured."""
+def on_validation(column: str, reduce: Callable[[list[float]], float] = lambda values: values[-1]) -> Callable[[Record], float]:
+    """A column of the validation curve, by default its last value; a UserError where it was not measured."""
 
-    def of(record: Record) -> float:
+    def compute(record: Record) -> float:
         if record.diverged:
             return math.inf
         if not record.validations:
             raise UserError(f"measure: validation_{column} needs train.validation_points above 0")
-        return which([row[column] for row in record.validations])
+        return reduce([row[column] for row in record.validations])
 
-    return of
-
-
-validation_loss = held_out("loss")
-validation_accuracy = held_out("accuracy")
+    return compute
 
 
-def above(level: str, of_it: Callable[[Record], float] = validation_loss) -> Callable[[Record], float]:
-    """What was measured on the validation split, less a level that is known of the data."""
+validation_loss = on_validation("loss")
+validation_accuracy = on_validation("accuracy")
 
-    def of(record: Record) -> float:
+
+def minus_level(level: str, measure: Callable[[Record], float] = validation_loss) -> Callable[[Record], float]:
+    """A measure on the validation split minus a level of the data; a UserError where the level is not known."""
+
+    def compute(record: Record) -> float:
         if level not in record.numbers:
-            raise UserError(f"measure: of this data no {level} is known, above which anything could be")
-        return of_it(record) - record.numbers[level]
+            raise UserError(f"measure: the {level} of this data set is not known; use validation_loss or another data set")
+        return measure(record) - record.numbers[level]
 
-    return of
+    return compute
 
 
 def number(name: str) -> Callable[[Record], float]:
-    """What was kept under a name; inf where it was no number."""
+    """A number of the record; inf where it was not finite."""
     return lambda record: record.numbers.get(name, math.inf)
 
 
-def above_uniform(record: Record) -> float:
-    """The loss at the start less ln V."""
+def loss_above_uniform(record: Record) -> float:
+    """The loss at initialization minus ln V."""
     return record.numbers.get("loss", math.inf) - record.numbers["uniform"] if "uniform" in record.numbers else math.inf
 
 
-def wrong(accuracy: Callable[[Record], float]) -> Callable[[Record], float]:
-    """The share of targets that are told wrong; inf where the training diverged."""
+def error_rate(accuracy: Callable[[Record], float]) -> Callable[[Record], float]:
+    """1 - accuracy; inf where the training diverged."""
 
-    def of(record: Record) -> float:
-        right = accuracy(record)
-        return 1 - right if math.isfinite(right) else math.inf
+    def compute(record: Record) -> float:
+        share = accuracy(record)
+        return 1 - share if math.isfinite(share) else math.inf
 
-    return of
-
-
-# ------------------------------------------------------------------------------------------------------ known, understood
-
-KNOWN = 0.999  # of the training examples, from where on they are known by heart
-UNDERSTOOD = 0.99  # of the held-out ones, from where on the rule is
+    return compute
 
 
-def known_at(record: Record) -> float:
-    """The first step at which it was seen to know its training examples by heart; inf where it never did."""
+# ------------------------------------------------------------------------------------------- memorizing and generalizing
+
+MEMORIZED = 0.999  # the training accuracy from which on the training examples count as memorized
+GENERALIZED = 0.99  # the validation accuracy from which on the rule counts as learned
+
+
+def memorized_at(record: Record) -> float:
+    """The first measured step with a training accuracy of MEMORIZED; inf where there is none."""
     line = record.lines.get("training_accuracy", {"x": [], "y": []})
-    return min((step for step, share in zip(line["x"], line["y"], strict=True) if share >= KNOWN), default=math.inf)
+    return min((step for step, share in zip(line["x"], line["y"], strict=True) if share >= MEMORIZED), default=math.inf)
 
 
-def understood_at(record: Record) -> float:
-    """The first step at which it told held-out examples as if it knew the rule; inf where it never did."""
-    return min((row["step"] for row in record.validations if row["accuracy"] >= UNDERSTOOD), default=math.inf)
+def generalized_at(record: Record) -> float:
+    """The first measured step with a validation accuracy of GENERALIZED; inf where there is none."""
+    return min((row["step"] for row in record.validations if row["accuracy"] >= GENERALIZED), default=math.inf)
 
 
 def delay(record: Record) -> float:
-    """How many times as long it took to tell held-out examples as to know the training examples; inf where it never did."""
-    return understood_at(record) / known_at(record) if math.isfinite(known_at(record)) else math.inf
+    """The steps until it generalized, divided by those until it memorized; inf where it did not do both."""
+    return generalized_at(record) / memorized_at(record) if math.isfinite(memorized_at(record)) else math.inf
 
 
-def accuracy_when_known(record: Record) -> float:
-    """The accuracy on held-out examples when the training examples were first known by heart; inf where they never were."""
-    known = known_at(record)
-    return next((row["accuracy"] for row in record.validations if row["step"] >= known), math.inf)
+def accuracy_when_memorized(record: Record) -> float:
+    """The validation accuracy when the training examples were first memorized; inf where they never were."""
+    step = memorized_at(record)
+    return next((row["accuracy"] for row in record.validations if row["step"] >= step), math.inf)
 
 
-# ------------------------------------------------------------------------------------------------------------- at the edge
+# ------------------------------------------------------------------------------------------------------ edge of stability
 
 
-def edge(record: Record) -> float:
-    """The median of sharpness x rate / 2 over the second half of the training; of gradient descent 1 at the edge of stability.
+def edge_of_stability(record: Record) -> float:
+    """The median of sharpness x learning rate / 2 over the second half of training: 1 at gradient descent's edge of stability.
 
     Source: Cohen et al., "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability", 2021.
     """

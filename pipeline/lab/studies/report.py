@@ -1,4 +1,4 @@
-"""What a sweep found, for people: a table with intervals, a verdict for every claim, a picture."""
+"""The report of a grid: tables with confidence intervals, a verdict for every claim, a plot, and a JSON file."""
 
 from __future__ import annotations
 
@@ -22,48 +22,53 @@ from pipeline.lab.studies.claims.base import Status, Verdict
 from pipeline.lab.studies.claims.results import Results
 from pipeline.lab.studies.grid import Sweep, results, titles
 from pipeline.lab.studies.metrics import MEASURES
-from pipeline.lab.studies.panels import panels, picture
+from pipeline.lab.studies.panels import draw_study, split_panels
 from pipeline.lab.studies.sweep import run_all
 
-FOUND = Path("results")  # git-ignored: what was found here, beside what docs/ says was found elsewhere
+RESULTS = Path("results")  # git-ignored: results of this machine, next to those in docs/
 COLOURS = {Status.HELD: "green", Status.FAILED: "green", Status.REFUTED: "red", Status.PASSED: "red"}
 
 
-def run_study(name: str, sweep: Sweep, standing: BaseParams, *, dry_run: bool) -> None:
-    """Train the grid of a study, print what came of it, and leave it in FOUND.
+def run_study(name: str, sweep: Sweep, base: BaseParams, *, dry_run: bool) -> None:
+    """Run the grid of a study, print its results, and write them to RESULTS.
 
     Args:
-        standing: the knobs that it stands on, with those that it sets.
-        dry_run: check every knob and count the trainings, no more.
+        base: the base parameters, with the overrides of the entry and the user.
+        dry_run: only validate all parameters and count the runs.
 
     Raises:
         ParamsError: with one line for each knob that cannot be used.
     """
-    variants, noun = list(sweep.variants(standing.sections)), "runs" if sweep.bench else "trainings"
+    variants, noun = list(sweep.variants(base.sections)), "runs" if sweep.bench else "trainings"
     if dry_run:
-        print(f"{len(variants):,} {noun}: {' x '.join(map(str, sweep.shape[:-1]))} places, {len(sweep.seeds)} seeds")
+        print(f"{len(variants):,} {noun}: {' x '.join(map(str, sweep.shape[:-1]))} cells, {len(sweep.seeds)} seeds")
         return
-    with following(variants[0].params.runtime.progress, len(variants), noun) as advance:
-        records = run_all(variants, sweep.read, advance)
+    with progress_display(variants[0].params.runtime.progress, len(variants), noun) as advance:
+        records = run_all(variants, sweep.network_metrics, advance)
     found = results(sweep, records)
-    verdicts = [(f"{claim}, a control" if check.control else claim, check.judge(found)) for claim, check in sweep.checks]
+    verdicts = [(f"{name}, a control" if claim.control else name, claim.judge(found)) for name, claim in sweep.claims]
     console = Console()
     for measure, whole in found.items():
-        for title, panel in panels(whole):
+        for title, panel in split_panels(whole):
             console.print(table(title, panel, measure))
-    for claim, verdict in verdicts:
-        console.print(f"{claim}: ", end="", highlight=False, markup=False)
+    for title, verdict in verdicts:
+        console.print(f"{title}: ", end="", highlight=False, markup=False)
         console.print(verdict.status.value, style=f"bold {COLOURS.get(verdict.status, 'yellow')}", end="", highlight=False)
-        console.print(f": {verdict.says}", highlight=False, markup=False, soft_wrap=True)
-    made_of = standing.as_json() | {"varied": [list(map(dict, knobs)) for knobs in sweep.knobs]}
-    write_json(FOUND / f"{name}.json", as_json(sweep, found, verdicts) | {"made_of": made_of})
-    write_bytes(FOUND / f"{name}.png", png(picture(sweep, found, records, verdicts), dpi=120))
-    console.print(f"{FOUND / name}.png, {FOUND / name}.json", highlight=False)
+        console.print(f": {verdict.sentence}", highlight=False, markup=False, soft_wrap=True)
+    made_of = base.as_json() | {"varied": [list(map(dict, knobs)) for knobs in sweep.knobs]}
+    write_json(RESULTS / f"{name}.json", as_json(sweep, found, verdicts) | {"made_of": made_of})
+    write_bytes(RESULTS / f"{name}.png", png(draw_study(sweep, found, records, verdicts), dpi=120))
+    console.print(f"{RESULTS / name}.png, {RESULTS / name}.json", highlight=False)
 
 
 @contextlib.contextmanager
-def following(kind: str, count: int, noun: str = "trainings") -> Iterator[Callable[[], None]]:
-    """A bar, lines or nothing while so many trainings are done; gives what is called after each."""
+def progress_display(kind: str, count: int, noun: str = "trainings") -> Iterator[Callable[[], None]]:
+    """A progress bar, lines or nothing; yields a function to call after each run.
+
+    Args:
+        kind: of runtime.progress.
+        count: of the runs.
+    """
     if kind == "bar" or (kind == "auto" and sys.stderr.isatty()):
         columns = (TextColumn(noun), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -85,9 +90,9 @@ def following(kind: str, count: int, noun: str = "trainings") -> Iterator[Callab
 
 
 def table(title: str, panel: Results, measure: str) -> Table:
-    """A row for each place of the last axis, a column a line: the mean over seeds and its 95 % interval.
+    """A row for each place of the last axis, a column for each line: the mean over seeds and its 95 % confidence interval.
 
-    Along numbers that grow the best is bold.
+    Along a scale of numbers the best value is bold.
     """
     lines, across = panel.axes
     seeds = panel.values.shape[-1]
@@ -98,27 +103,31 @@ def table(title: str, panel: Results, measure: str) -> Table:
     for label in titles([lines]):
         drawn.add_column(Text(f"{lines.name} {label}".strip() or measure), justify="right")
     means = panel.values.mean(axis=-1)
-    best = np.where(np.isfinite(means), means, -np.inf).argmax(axis=1) if MEASURES[measure].rises else means.argmin(axis=1)
+    best = (
+        np.where(np.isfinite(means), means, -np.inf).argmax(axis=1)
+        if MEASURES[measure].higher_is_better
+        else means.argmin(axis=1)
+    )
     for at, label in enumerate(titles([across])):
-        cells = [cell(panel, panel.values[line, at], MEASURES[measure].absent) for line in range(len(lines.labels))]
+        cells = [cell(panel, panel.values[line, at], MEASURES[measure].if_missing) for line in range(len(lines.labels))]
         marked = across.is_scale() and not panel.logarithmic
         styles = ["bold" if marked and best[line] == at else "" for line in range(len(cells))]
         drawn.add_row(Text(label), *map(Text, cells, styles))
     return drawn
 
 
-def cell(panel: Results, values: np.ndarray, absent: str = "diverged") -> str:
-    """2.5310 ± 0.0012; of what spans decades 15,600 (9,200 … 26,000); or how many of the seeds have no number, and why."""
-    if lost := int((~np.isfinite(values)).sum()):
-        return f"{lost} of {len(values)} {absent}"
+def cell(panel: Results, values: np.ndarray, if_missing: str = "diverged") -> str:
+    """2.5310 ± 0.0012; on a logarithmic scale 15,600 (9,200 to 26,000); or how many of the seeds have no number, and why."""
+    if missing := int((~np.isfinite(values)).sum()):
+        return f"{missing} of {len(values)} {if_missing}"
     low, mean, high = panel.interval(values)
     if panel.logarithmic:
-        return formatted(mean) + (f" ({formatted(low)} … {formatted(high)})" if len(values) > 1 else "")
+        return formatted(mean) + (f" ({formatted(low)} to {formatted(high)})" if len(values) > 1 else "")
     return f"{mean:.4f}" + (f" ± {(high - low) / 2:.4f}" if len(values) > 1 else "")
 
 
 def as_json(sweep: Sweep, found: Mapping[str, Results], verdicts: Sequence[tuple[str, Verdict]]) -> dict[str, Any]:
-    """The numbers behind it; None where a training diverged."""
+    """The numbers of the report; None where a training diverged."""
 
     def flat(values: np.ndarray) -> list[float | None]:
         return [rounded(value) if math.isfinite(value) else None for value in values.ravel().tolist()]
@@ -127,5 +136,5 @@ def as_json(sweep: Sweep, found: Mapping[str, Results], verdicts: Sequence[tuple
         "axes": [{"name": axis.name, "labels": list(axis.labels)} for axis in sweep.axes],
         "seeds": list(sweep.seeds),
         "values": {measure: flat(whole.values) for measure, whole in found.items()},  # the seeds changing fastest
-        "verdicts": [{"claim": claim, "status": verdict.status.value, "says": verdict.says} for claim, verdict in verdicts],
+        "verdicts": [{"claim": name, "status": verdict.status.value, "says": verdict.sentence} for name, verdict in verdicts],
     }

@@ -1,8 +1,7 @@
-"""Many small runs: each training is kept under its identity, so that a sweep goes on where it was interrupted, and a turned
-knob or a changed line of code trains again only what it reaches. Where each takes one thread, as many run at once as there are
-cores.
+"""The runs of a grid: each training is cached under its identity, so that an interrupted grid resumes.
 
-DVC has no part in it: an experiment of its takes seconds to begin and to end, which is longer than such a training.
+A changed knob or line of code trains again only the runs that it affects. Where each run uses one thread, as many run at once
+as there are cores. DVC is not used: its experiments take seconds to begin and to end, which is longer than such a training.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from pipeline.artifacts.writing import write_text
 from pipeline.identity import read_cached, run_identity, write_cached
 from pipeline.lab.studies.grid import Variant
 from pipeline.lab.studies.record import Record
-from pipeline.lab.workers import each_done
+from pipeline.lab.workers import run_in_processes
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 from pipeline.params.names import PIPELINE
@@ -32,22 +31,23 @@ from pipeline.params.schema import Params
 Place = tuple[int, ...]
 Advance = Callable[[], None]
 
-WORTH = 2000  # steps of training for which another process is worth the two seconds in which it imports torch
+STEPS_PER_PROCESS = 2000  # steps of training that make another process worth the two seconds in which it imports torch
 
 
-def run_all(variants: Sequence[Variant], read: tuple[str, ...], advance: Advance) -> dict[Place, Record]:
-    """The record of every run, by its place in the grid; `advance` is called after each.
+def run_all(variants: Sequence[Variant], metrics: tuple[str, ...], advance: Advance) -> dict[Place, Record]:
+    """The record of every run, by its place in the grid.
 
     Args:
-        read: the measures for which the network is looked at.
+        metrics: of the network, at every snapshot.
+        advance: is called after each run.
     """
     tokens: dict[str, Path] = {}
     runs = []
     for variant in variants:
         data = str((variant.params.task, variant.params.prepare, variant.params.tokenize))
         if variant.bench is None and data not in tokens:
-            tokens[data] = tokens_for(variant.params)
-        runs.append((variant, tokens.get(data, TOKENS), read))
+            tokens[data] = tokens_folder(variant.params)
+        runs.append((variant, tokens.get(data, TOKENS), metrics))
     records = {}
     for place, record in _each(runs):
         records[place] = record
@@ -59,56 +59,56 @@ Run = tuple[Variant, Path, tuple[str, ...]]
 
 
 def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
-    """Every run as it is done: here one after another, or several at once, each in a process with a thread of its own."""
+    """Every run as it is done: one after another in this process, or several at once, each in a process with one thread."""
     todo = list[Run]()
     for run in runs:
-        if (kept := kept_of(*run)) and (told := read_cached(kept)) is not None:
-            yield run[0].place, Record(**told)
+        if (cached := record_path(*run)) and (content := read_cached(cached)) is not None:
+            yield run[0].place, Record(**content)
         else:
             todo.append(run)
     if not todo:
         return
     most = todo[0][0].params.runtime.workers or cores()
-    together = min(most, len(todo), sum(map(_steps, todo)) // WORTH + 1)
-    if together <= 1 or any(run[0].params.runtime.threads != 1 for run in todo):
+    processes = min(most, len(todo), sum(map(_steps, todo)) // STEPS_PER_PROCESS + 1)
+    if processes <= 1 or any(run[0].params.runtime.threads != 1 for run in todo):
         for run in todo:
-            yield run[0].place, record_of(*run)
+            yield run[0].place, run_or_read(*run)
         return
-    by_name = {name_of(run[0]): run for run in todo}
-    for name, record in each_done(record_of, by_name, together):
+    by_name = {run_name(run[0]): run for run in todo}
+    for name, record in run_in_processes(run_or_read, by_name, processes):
         yield by_name[name][0].place, record
 
 
-def name_of(variant: Variant) -> str:
-    """A run of a grid for people: its place, counted from 1, and its seed."""
+def run_name(variant: Variant) -> str:
+    """A run of a grid in messages: its place, counted from 1, and its seed."""
     return f"run {' x '.join(str(at + 1) for at in variant.place)} (seed {variant.params.seed})"
 
 
 def _steps(run: Run) -> int:
-    """How much work it is, about."""
+    """About how much work a run is, in steps of training."""
     variant = run[0]
-    return variant.params.train.steps if variant.bench is None else WORTH // 8
+    return variant.params.train.steps if variant.bench is None else STEPS_PER_PROCESS // 8
 
 
 # ------------------------------------------------------------------------------------------------------------------ data
 
 
-def tokens_for(params: Params) -> Path:
-    """A folder as the stage tokenize leaves it for these knobs; made by the stages themselves where it is not there.
+def tokens_folder(params: Params) -> Path:
+    """The tokens that the stages prepare and tokenize make with these parameters; cached.
 
     Raises:
-        UserError: a stage could not do it; it has said why.
+        UserError: a stage failed; it has printed why.
     """
-    own = Path(params.prepare.path).resolve()
-    raw = _left_by("prepare", "prepare", RAW, params, {"${prepare.path}": own})
-    return _left_by("tokenize", "tokenize", TOKENS, params, {str(RAW): raw})
+    path = Path(params.prepare.path).resolve()
+    raw = _out_of("prepare", "prepare", RAW, params, {"${prepare.path}": path})
+    return _out_of("tokenize", "tokenize", TOKENS, params, {str(RAW): raw})
 
 
-def _left_by(stage: str, section: str, out: Path, params: Params, inputs: Mapping[str, Path]) -> Path:
-    """What a stage leaves, from a private folder in which it runs with these knobs over these inputs."""
+def _out_of(stage: str, section: str, out: Path, params: Params, inputs: Mapping[str, Path]) -> Path:
+    """An out of a stage, which runs in a private folder with these parameters and inputs."""
     run = run_identity(stage, params.model_dump(include={"task", section}), inputs)
     folder = private_folder("sweeps") / stage / run
-    if not (folder / out).exists():  # it appears when it is whole
+    if not (folder / out).exists():  # an out appears when it is complete
         knobs = params.model_dump()
         knobs["prepare"]["path"] = str(Path(params.prepare.path).resolve())
         write_text(folder / "params.yaml", yaml.safe_dump(knobs, sort_keys=False, allow_unicode=True))
@@ -120,15 +120,15 @@ def _left_by(stage: str, section: str, out: Path, params: Params, inputs: Mappin
         command = [sys.executable, "-m", f"pipeline.{stage}"]
         done = subprocess.run(command, cwd=folder, env={**os.environ, "DVC_ROOT": str(folder)}, stdout=subprocess.DEVNULL)
         if done.returncode:
-            raise UserError(f"{stage}: ended with status {done.returncode}, so there is nothing to train on")
+            raise UserError(f"{stage}: failed with status {done.returncode} (see above), so there is no data to train on")
     return folder / out
 
 
 # ------------------------------------------------------------------------------------------------------------------ runs
 
 
-def kept_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | None:
-    """Where the record of a training is kept; of what is no training none is."""
+def record_path(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Path | None:
+    """Where the record of a training is cached; None for a bench, which is not."""
     if variant.bench is not None:
         return None
     from pipeline.engine.runtime.runtime import Runtime
@@ -136,28 +136,25 @@ def kept_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Path | Non
     params = variant.params
     described: dict[str, Any] = params.model_dump(include={"seed", "task", "model", "train"})
     described["precision"] = Runtime(params.runtime, params.train.precision).precision
-    described["record"] = sha256_of(PIPELINE / "lab/studies/run_one.py")
-    if read:
-        described |= {"read": read, "probe": params.probe.model_dump()}
+    described["record"] = [sha256_of(PIPELINE / "lab/training"), sha256_of(PIPELINE / "lab/studies/run_variant.py")]
+    if metrics:
+        described |= {"read": metrics, "probe": params.probe.model_dump()}
         described["readers"] = [sha256_of(PIPELINE / "probes"), sha256_of(PIPELINE / "lab/studies/network_metrics.py")]
     if variant.fault:
-        described |= {
-            "fault": variant.fault,
-            "faults": [sha256_of(PIPELINE / f"lab/{file}.py") for file in ("faults", "breaches")],
-        }
+        described |= {"fault": variant.fault, "faults": sha256_of(PIPELINE / "lab/faults")}
     return private_folder("sweeps") / "runs" / f"{run_identity('train', described, {str(TOKENS): tokens})}.json"
 
 
-def record_of(variant: Variant, tokens: Path, read: tuple[str, ...]) -> Record:
-    """What becomes of a run: as it was kept, or made now."""
+def run_or_read(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Record:
+    """The record of a run: a cached one, or from a run now."""
     if variant.bench is not None:
         return variant.bench.run(variant.params)
-    kept = kept_of(variant, tokens, read)
-    assert kept is not None
-    if (told := read_cached(kept)) is not None:
-        return Record(**told)
-    from pipeline.lab.studies.run_one import trained
+    cached = record_path(variant, tokens, metrics)
+    assert cached is not None
+    if (content := read_cached(cached)) is not None:
+        return Record(**content)
+    from pipeline.lab.studies.run_variant import run_variant
 
-    record = trained(variant, tokens, read)
-    write_cached(kept, asdict(record))
+    record = run_variant(variant, tokens, metrics)
+    write_cached(cached, asdict(record))
     return record

@@ -1,4 +1,4 @@
-"""How strongly is the loss curved in its steepest direction?"""
+"""Sharpness: the largest eigenvalue of the Hessian of the training loss."""
 
 from __future__ import annotations
 
@@ -8,65 +8,65 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.networks.attention import Attention, Kernel, set_attention_kernel
 from pipeline.networks.dropout import Dropout, DropoutState
 from pipeline.readings import Reading, point
 
 
-def sharpness(subject: Subject) -> Reading | None:
-    """λ, the Hessian's eigenvalue of largest size, of the loss that training follows; by power iteration, on request.
+def sharpness(trained: TrainedModel) -> Reading | None:
+    """λ, the eigenvalue of largest size of the Hessian of the training loss; by power iteration, on request.
 
     v <- Hv / ‖Hv‖ from a random start, `probe.sharpness_iterations` times, and then v·Hv. Each product is exact, a gradient of
     a gradient; no Hessian is ever held.
 
-    It is a property of the training loss, so it is taken on training examples (`probe.sequences` of them, spread evenly over
-    the split; all of it where there are no more) and of what the weights really follow there: squares, smoothing, weights of
-    classes, a batch norm by its batch. What is random is left out: dropout, and how images are varied. So is a teacher.
+    It is a property of the training loss, so it is computed on training examples (`probe.sequences` of them, spread evenly
+    over the split; all of it where there are no more) and with the training objective: squared error, label smoothing, class
+    weights, batch statistics in batch norm. What is random is left out: dropout and data augmentation. So is distillation.
 
-    Healthy, for gradient descent on the full batch: λ · lr / 2 ≤ 1.1; it climbs until there and stays, at the edge of
+    Healthy, for gradient descent on the full batch: λ · lr / 2 ≤ 1.1; it climbs until 1 and stays there, at the edge of
     stability. Broken: over 1.3.
 
-    Distrust: for Adam, Muon and small batches that edge is elsewhere, and only the trend tells. Too few iterations give too
-    small a value (20 are usually within some percent). Where a run does not read the whole split at each step, λ of a few
-    examples is larger than that of all.
+    Distrust: for Adam, Muon and small batches that edge is elsewhere, and only the trend is informative. Too few iterations
+    give too small a value (20 are usually within a few percent). Where a run does not read the whole split at each step, λ of
+    a few examples is larger than that of all.
 
     Source: Cohen et al., "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability", 2021; Pearlmutter,
     "Fast Exact Multiplication by the Hessian", 1994.
     """
-    if not subject.sharpness_iterations:
+    if not trained.sharpness_iterations:
         return None
     return point(
         "sharpness",
-        {"largest eigenvalue": largest_eigenvalue(subject, subject.sharpness_iterations)},
-        subject.step,
+        {"largest eigenvalue": largest_eigenvalue(trained, trained.sharpness_iterations)},
+        trained.step,
         quantity="largest eigenvalue of the Hessian",
-        says="How strongly the loss curves in its steepest direction. Healthy, for plain gradient descent: up to 2 / learning"
-        " rate, where it comes to rest; with other optimizers only the trend tells.",
+        says="The curvature of the training loss in its steepest direction. Healthy, for plain gradient descent: up to 2 /"
+        " learning rate, where it settles; with other optimizers only the trend is informative.",
         logarithmic=True,
         about="gradients",
     )
 
 
-def largest_eigenvalue(subject: Subject, iterations: int) -> float:
-    """By power iteration; not a number where the loss is none."""
-    weights = [weight for weight in subject.model.parameters() if weight.requires_grad]
+def largest_eigenvalue(trained: TrainedModel, iterations: int) -> float:
+    """λ by power iteration; nan where the loss is not finite."""
+    weights = [weight for weight in trained.model.parameters() if weight.requires_grad]
     generator = torch.Generator().manual_seed(0)
     direction = _unit([torch.randn(weight.shape, generator=generator).to(weight) for weight in weights])
-    batch, task = subject.training_batch, subject.training_task or subject.task
-    training = DropoutState(0, subject.step, 0.0, slice(0, len(batch.inputs)), len(batch.inputs))
-    with _as_followed(subject.model), torch.enable_grad(), subject.runtime.autocast():
-        mean = task.loss(subject.model, batch, training).minimized / batch.count
+    batch, task = trained.training_batch, trained.training_task or trained.task
+    training = DropoutState(0, trained.step, 0.0, slice(0, len(batch.inputs)), len(batch.inputs))
+    with _as_in_training(trained.model), torch.enable_grad(), trained.runtime.autocast():
+        mean = task.loss(trained.model, batch, training).minimized / batch.count
         slopes = torch.autograd.grad(mean, weights, create_graph=True, allow_unused=True, materialize_grads=True)
         for _ in range(iterations):
-            direction = _unit(_turned(slopes, weights, direction))
+            direction = _unit(_hessian_times(slopes, weights, direction))
         return sum(
-            float((one * other).sum()) for one, other in zip(direction, _turned(slopes, weights, direction), strict=True)
+            float((one * other).sum()) for one, other in zip(direction, _hessian_times(slopes, weights, direction), strict=True)
         )
 
 
-def _turned(slopes: Sequence[Tensor], weights: Sequence[Tensor], direction: Sequence[Tensor]) -> list[Tensor]:
-    """The Hessian times a direction."""
+def _hessian_times(slopes: Sequence[Tensor], weights: Sequence[Tensor], direction: Sequence[Tensor]) -> list[Tensor]:
+    """The Hessian times a direction, one tensor for each weight."""
     found = torch.autograd.grad(slopes, weights, direction, retain_graph=True, allow_unused=True, materialize_grads=True)
     return list(found)
 
@@ -77,10 +77,9 @@ def _unit(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 @contextlib.contextmanager
-def _as_followed(model: nn.Module) -> Iterator[None]:
-    """As in training but for what is random, and with attention written out, which alone can be differentiated twice.
-
-    Afterwards all is as it was, running means too, which a pass as in training moves.
+def _as_in_training(model: nn.Module) -> Iterator[None]:
+    """A block in which the model runs as in training, without dropout and with eager attention, which can be differentiated
+    twice. Afterwards all is as it was, also running means, which a training pass updates.
     """
     kernels: dict[Attention, Kernel] = {module: module.kernel for module in model.modules() if isinstance(module, Attention)}
     dropouts = {module: module.rate for module in model.modules() if isinstance(module, Dropout)}

@@ -1,47 +1,48 @@
-"""How far does a step move each layer, beside how large it is?"""
+"""Update ratio: the size of a step relative to the weights of each layer."""
 
 from __future__ import annotations
 
 import math
 
-from pipeline.inference.trained import Subject
-from pipeline.probes.passes.forward_backward import layer_of, square
+from pipeline.inference.trained import TrainedModel
+from pipeline.probes.passes.backward import square
+from pipeline.probes.passes.layers import layer_of
 from pipeline.readings import Axis, Reading, column
 
 
-def update_ratio(subject: Subject) -> Reading | None:
+def update_ratio(trained: TrainedModel) -> Reading | None:
     """‖ΔW‖ / ‖W‖ of the step that follows the snapshot (at the end: of the last step), over all weights of a layer together.
 
-    The true change of the weights, decay and learning rate included, as training wrote it down; a layer's is
-    sqrt(Σ‖ΔW‖²) / sqrt(Σ‖W‖²) over its parameters. No such reading where training wrote nothing down.
+    The true change of the weights, with weight decay and learning rate, as recorded by training; of a layer
+    sqrt(Σ‖ΔW‖²) / sqrt(Σ‖W‖²) over its parameters. No such reading where training recorded nothing.
 
     Healthy, with AdamW and after warm-up: 1e-4 to 3e-2 (10^-2.2 to 10^-1.5 in good tiny runs). Broken: over .1, or under 1e-6.
 
-    Distrust: the "1e-3" that people quote is from SGD and larger models. Weights that begin at 0 have no ratio at first, and
+    Distrust: the often quoted "1e-3" is from SGD and larger models. Weights that begin at 0 have no ratio at first, and
     a huge one just after; at the end of a schedule that falls to 0 it is tiny, as it should be.
 
     Source: Bottou et al., "Optimization Methods for Large-Scale Machine Learning", 2018 (relative steps); Karpathy, "makemore:
     activations, gradients, batchnorm", 2022 (as a diagnostic).
     """
-    if not subject.updates:
+    if not trained.updates:
         return None
-    moved, large = dict[str, float](), dict[str, float]()
-    for name, weight in subject.model.named_parameters():
-        if not weight.requires_grad:  # a running mean, or frozen
+    moved, total = dict[str, float](), dict[str, float]()
+    for name, weight in trained.model.named_parameters():
+        if not weight.requires_grad:  # running statistics, or frozen
             continue
-        layer, size = layer_of(subject, name), square(weight)
+        layer, size = layer_of(trained, name), square(weight)
         moved.setdefault(layer, 0.0)
-        large.setdefault(layer, 0.0)
-        if (ratio := subject.updates.get(name)) is not None and math.isfinite(ratio):
-            moved[layer], large[layer] = moved[layer] + ratio**2 * size, large[layer] + size
+        total.setdefault(layer, 0.0)
+        if (ratio := trained.updates.get(name)) is not None and math.isfinite(ratio):
+            moved[layer], total[layer] = moved[layer] + ratio**2 * size, total[layer] + size
     return column(
         "update_ratio",
         Axis("layer", list(moved)),
-        [math.sqrt(moved[layer] / large[layer]) if large[layer] > 0 else math.nan for layer in moved],
-        subject.step,
-        quantity="length of a step / length of the weights",
-        says="How far one step moves each layer, as a share of its size. Healthy: 1e-4 to 3e-2 (tiny at the end, where the rate"
-        " has fallen); over 0.1 a step overwrites what was learned, under 1e-6 nothing moves.",
+        [math.sqrt(moved[layer] / total[layer]) if total[layer] > 0 else math.nan for layer in moved],
+        trained.step,
+        quantity="norm of the step / norm of the weights",
+        says="How far one step moves each layer, relative to its weights. Healthy: 1e-4 to 3e-2 (tiny at the end, where the"
+        " learning rate has fallen); over 0.1, each step overwrites what was learned, under 1e-6 nothing moves.",
         logarithmic=True,
         about="gradients",
     )

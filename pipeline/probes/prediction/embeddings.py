@@ -1,39 +1,39 @@
-"""Do examples of a class lie together, before the head tells them apart?"""
+"""Embeddings: held-out examples before the head, in their first two principal components."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.probes.passes.held_out import classes_of, held_out
 from pipeline.readings import Axis, Reading, finite
 
-POINTS = 400  # that are drawn, over all classes
+POINTS = 400  # over all classes
 
 
-def embeddings(subject: Subject) -> Reading | None:
-    """The vector that the head reads, of some hundred held-out examples, in the two directions in which they differ most.
+def embeddings(trained: TrainedModel) -> Reading | None:
+    """The vector that the head reads, for some hundred held-out examples, projected on their first two principal components.
 
-    Principal components: the first two right singular vectors of the centred matrix [examples, features], and how much of the
-    variance they hold. A point is an example, its colour its class, as many of each class. No such reading of a language
-    model, which reads no example as a whole, and where the vectors are no numbers.
+    The principal components are the first two right singular vectors of the centred matrix [examples, features]; their share
+    of the variance is given. A point is an example, its colour the class; each class has equally many. No such reading of a
+    language model, which has no vector of a whole example, and where the vectors are not finite.
 
-    Healthy: a heap for each class, near those that it is mistaken for. Broken: one heap of all classes.
+    Healthy: a cluster for each class, near those that it is confused with. Broken: a single cluster of all classes.
 
-    Distrust: two of many directions; where they hold little of the variance, classes that lie on each other here may be far
-    apart. Where the head reads pixels (`model.network: linear`) it shows the data and nothing learned.
+    Distrust: two of many directions; where they hold little of the variance, classes that overlap here may be far apart. Where
+    the head reads pixels (`model.network: linear`) it shows the data and nothing learned.
 
     Source: Jolliffe, "Principal Component Analysis", 2002.
     """
-    if subject.writes:
+    if trained.is_language_model:
         return None
-    found = held_out(subject)
+    found = held_out(trained)
     features = found.features.numpy().astype(np.float64)
     if len(features) < 3 or not np.isfinite(features).all():
         return None
     places, held = in_two(features)
-    names = classes_of(subject)
+    names = classes_of(trained)
     each = max(1, POINTS // len(names))
     of_class = [places[found.targets.numpy() == number][:each] for number in range(len(names))]
     longest = max(map(len, of_class))
@@ -42,12 +42,12 @@ def embeddings(subject: Subject) -> Reading | None:
         name="embeddings",
         form="points",
         quantity="",
-        says=f"The vector of each held-out example before the head, in the two directions in which they differ most"
-        f" ({held[0] + held[1]:.0%} of the variance). Healthy: a heap for each class; one heap of all is nothing told apart.",
+        says=f"The vector of each held-out example before the head, in the first two principal components"
+        f" ({held[0] + held[1]:.0%} of the variance). Healthy: a cluster for each class; in a single one, none is separated.",
         axes=(
             Axis("class", list(names)),
             Axis("example", list(range(longest))),
-            Axis("direction", [f"first direction ({held[0]:.0%})", f"second direction ({held[1]:.0%})"]),
+            Axis("direction", [f"first component ({held[0]:.0%})", f"second component ({held[1]:.0%})"]),
         ),
         values=values,
         about="prediction",

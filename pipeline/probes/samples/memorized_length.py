@@ -1,4 +1,4 @@
-"""Does it write by heart?"""
+"""Copied length: the longest stretch of the samples that occurs in the training text (memorization)."""
 
 from __future__ import annotations
 
@@ -7,57 +7,57 @@ import re
 import numpy as np
 from jaxtyping import Int
 
-from pipeline.inference.trained import Subject
-from pipeline.probes.passes.generate import TEXTS, written
+from pipeline.inference.trained import TrainedModel
+from pipeline.probes.passes.samples import TEXTS, sampled_ids
 from pipeline.readings import Reading, point
 from pipeline.tasks.lm import LanguageModelling
 
-LOOKED_AT = 4_000_000  # training tokens: a quarter of a second
+SEARCHED = 4_000_000  # training tokens: a quarter of a second
 
 
-def copied_length(subject: Subject) -> Reading | None:
-    """The longest stretch of what the model writes that stands in the training text, in characters.
+def copied_length(trained: TrainedModel) -> Reading | None:
+    """The longest stretch of the samples that occurs word for word in the training text, in characters.
 
-    A stretch is an n-gram of tokens that both have, looked for in the first 4,000,000 training tokens. A run of blanks counts
-    as one character: layout is no text.
+    A stretch is an n-gram of tokens that both have, searched in the first 4,000,000 training tokens. A run of white space
+    counts as one character: layout is not text.
 
-    Healthy: a few words; held-out text has such a stretch too. Broken: over 50 characters in prose, which is learned by heart.
+    Healthy: a few words; held-out text has such a stretch too. Broken: over 50 characters in prose, which are memorized.
 
-    Distrust: text of few symbols or with a rule repeats itself without being learned by heart (a sum, a bracketed word), and
-    so does boilerplate. What lies beyond the first tokens looked at is not seen.
+    Distrust: text of few symbols or with a rule repeats itself without memorization (a sum, a bracketed word), and so does
+    boilerplate. Copies from beyond the searched tokens are not found.
 
     Source: Carlini et al., "Quantifying Memorization Across Neural Language Models", 2022.
     """
-    if not isinstance(subject.task, LanguageModelling):
+    if not isinstance(trained.task, LanguageModelling):
         return None
-    train, ids = subject.task.ids("train"), written(subject)
+    train, ids = trained.task.ids("train"), sampled_ids(trained)
     length = float("nan")
     if ids is not None:
         rows = ids.numpy(force=True)
-        matches = matched(rows, np.asarray(train[:LOOKED_AT]).astype(np.int64))
+        matches = matched(rows, np.asarray(train[:SEARCHED]).astype(np.int64))
         copied = (
-            subject.tokenizer.decode(row[place : place + size])
+            trained.tokenizer.decode(row[place : place + size])
             for row, sizes in zip(rows, matches, strict=True)
             for place, size in enumerate(sizes)
         )
         length = max((len(re.sub(r"\s+", " ", text)) for text in copied), default=0)
-    seen = "" if len(train) <= LOOKED_AT else f" (in its first {LOOKED_AT:,} tokens)"
+    seen = "" if len(train) <= SEARCHED else f" (in its first {SEARCHED:,} tokens)"
     return point(
         "copied_length",
         {"longest copy": length},
-        subject.step,
+        trained.step,
         quantity="characters",
-        says=f"The longest stretch of {TEXTS} short texts that stands word for word in the training text{seen}. Healthy, of"
-        " prose: a few words; over 50 characters are learned by heart. Text with a rule repeats itself without that.",
+        says=f"The longest stretch of {TEXTS} short samples that occurs word for word in the training text{seen}. Healthy, for"
+        " prose: a few words; over 50 characters are memorized. Text with a rule repeats itself without memorization.",
         about="samples",
     )
 
 
 def matched(rows: Int[np.ndarray, "B T"], train: Int[np.ndarray, " N"]) -> Int[np.ndarray, "B T"]:
-    """How many tokens from each place on stand in the training text one after another.
+    """The length of the longest n-gram that begins at each place and occurs in the training text.
 
-    n-grams of both are numbered alike, and those of the training text that the rows lack are dropped: after two or three
-    tokens hardly any is left, so that the rest is quick.
+    Both share the numbers of their n-grams, and n-grams of the training text that the rows lack are dropped: after two or
+    three tokens hardly any is left, so that the rest is quick.
     """
     length = rows.shape[1]
     lengths = np.zeros_like(rows)

@@ -1,4 +1,4 @@
-"""What does the first layer look for in an image?"""
+"""Filters: the weights of the first layer as small images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.inference.trained import Subject
+from pipeline.inference.trained import TrainedModel
 from pipeline.networks.convolution import ConvolutionBlock
 from pipeline.networks.images import CNN, MLP, ImageTransformer, LinearClassifier
 from pipeline.readings import Axis, Reading, finite
@@ -15,26 +15,26 @@ from pipeline.tasks.vision import Vision
 ACROSS, DOWN = 8, 4  # filters that are shown
 
 
-def filters(subject: Subject) -> Reading | None:
-    """What each unit of the first layer weighs the pixels by, as a small map of pixels: the 32 longest, the longest first.
+def filters(trained: TrainedModel) -> Reading | None:
+    """The weights of each unit of the first layer, as a small map of pixels: the 32 filters of largest norm, the largest first.
 
-    Of an MLP a row of its first matrix, of a linear map (by class, in their order) and a Vision Transformer likewise; of a CNN
-    the first convolution after the map of its patches, without the norm between them: the square of pixels that a place reads.
-    Colours are added up. Each is a share of its own largest |weight|. No such reading of text.
+    For an MLP a row of its first matrix, for a linear map (by class, in their order) and a Vision Transformer likewise; for a
+    CNN the patch embedding and the first convolution together, without the norm between them: the receptive field of a place.
+    Colours are summed. Each is divided by its largest |weight|. No such reading of text.
 
-    Healthy: strokes, edges, spots, smooth over neighbouring pixels. Broken: still noise at the end, as at the start: what was
-    drawn was never changed, or is fitted to noise.
+    Healthy: strokes, edges, spots, smooth over neighbouring pixels. Broken: still noise at the end, as at initialization: the
+    weights never changed, or are fitted to noise.
 
-    Distrust: in a wide network many filters stay as they were drawn and nothing hangs on them; and with large patches or
-    whole images, weight decay is what makes them smooth.
+    Distrust: in a wide network many filters stay as initialized and do not matter; and with large patches or whole images,
+    weight decay is what makes them smooth.
 
     Source: Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", 2012 (figure 3).
     """
-    task = subject.task
+    task = trained.task
     if not isinstance(task, Vision):
         return None
-    found = weights_of(subject, task.shape.image).sum(dim=-1)
-    by_class = isinstance(subject.model, LinearClassifier)
+    found = weights_of(trained, task.shape.image).sum(dim=-1)
+    by_class = isinstance(trained.model, LinearClassifier)
     sizes = found.flatten(1).norm(dim=1).nan_to_num()
     shown = found[: ACROSS * DOWN] if by_class else found[sizes.argsort(descending=True, stable=True)[: ACROSS * DOWN]]
     shares = shown / shown.abs().amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(shown.dtype).tiny)
@@ -45,11 +45,10 @@ def filters(subject: Subject) -> Reading | None:
     return Reading(
         name="filters",
         form="maps",
-        quantity="weight, as a share of the filter's largest",
-        says="What "
-        + ("each class, in their order," if by_class else "units of the first layer")
-        + " look for: by what they weigh each pixel. Healthy: strokes, edges and spots; noise from pixel to pixel is as it was"
-        " drawn, or fitted to noise.",
+        quantity="weight / largest of the filter",
+        says="The weights of each pixel in "
+        + ("each class, in their order." if by_class else "units of the first layer.")
+        + " Healthy: strokes, edges and spots; noise from pixel to pixel is as initialized, or fitted to noise.",
         axes=(
             Axis("from", [1 + row * across for row in range(len(values))]),
             Axis("plus", list(range(across))),
@@ -63,9 +62,9 @@ def filters(subject: Subject) -> Reading | None:
 
 
 @torch.no_grad()
-def weights_of(subject: Subject, image: tuple[int, ...]) -> Float[Tensor, "F y x C"]:
-    """What each unit of the first layer weighs the pixels by."""
-    model = subject.model
+def weights_of(trained: TrainedModel, image: tuple[int, ...]) -> Float[Tensor, "F y x C"]:
+    """The weights of the pixels in each unit of the first layer."""
+    model = trained.model
     if isinstance(model, MLP | LinearClassifier):
         first = model.layers[0] if isinstance(model, MLP) else model.head
         assert isinstance(first, nn.Linear)
@@ -75,7 +74,7 @@ def weights_of(subject: Subject, image: tuple[int, ...]) -> Float[Tensor, "F y x
     patches = model.patches.map.weight.detach().cpu().unflatten(1, (rows, columns, image[2]))
     if isinstance(model, ImageTransformer):
         return patches
-    block = subject.blocks[0]
+    block = trained.blocks[0]
     assert isinstance(block, ConvolutionBlock)
     gather = block.convolution
     rows, columns = gather.kernel

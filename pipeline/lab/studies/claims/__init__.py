@@ -1,1 +1,1 @@
-"""Claims about many runs, each decided by a program."""
+"""Claims of studies: does a measure over many runs do what was predicted?"""

@@ -1,4 +1,4 @@
-"""What a claim about many runs is: decided by a program as held, refuted, undecided, or not to be told from this grid."""
+"""A claim about many runs, and the verdict on it: held, refuted, undecided, or not decidable on this grid."""
 
 from __future__ import annotations
 
@@ -17,38 +17,35 @@ from pipeline.params.names import suggest
 
 
 class Status(StrEnum):
-    """What a program can say of a claim."""
+    """The verdict on a claim."""
 
     HELD = "held"
     REFUTED = "refuted"
     UNDECIDED = "undecided"
     EXTEND = "extend the grid"
-    FAILED = "failed, as it should"  # a control, which must not hold
-    PASSED = "held, and should not"  # a control: what is claimed beside it proves nothing
+    FAILED = "failed, as it should"  # a control
+    PASSED = "held, and should not"  # a control, so that the claim proves nothing
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a claim, and the numbers that say so."""
+    """The status of a claim, and a sentence with the numbers that decide it."""
 
     status: Status
-    says: str
+    sentence: str
 
 
-# ---------------------------------------------------------------------------------------------------------------- claims
-
-
-class Check(Section):
-    """A claim about results. What it wants to know beside these is in its own fields.
+class Claim(Section):
+    """A claim about a measure on a grid. Its fields are its arguments in a study.
 
     Attributes:
-        measure: of which of the study's measures it speaks; empty where there is one alone.
-        where: about which part of the grid.
-        control: it is the same claim about an arm of which it must not hold, so that one sees that it could fail.
-        seeks_least: it looks for the place where the measure is least, and takes that for the best.
+        measure: one of the study's measures; empty where there is only one.
+        where: the part of the grid that it is about.
+        control: the claim must not hold here, which shows that it could fail.
+        minimizes: it takes the place where the measure is lowest for the best.
     """
 
-    seeks_least: ClassVar[bool] = False
+    minimizes: ClassVar[bool] = False
 
     measure: str = ""
     where: Annotated[dict[str, Label | list[Label]], Field(default_factory=dict)]
@@ -61,42 +58,47 @@ class Check(Section):
             found: every measure of the study by name, or the only one.
 
         Raises:
-            UserError: the grid is none that it could speak about.
+            UserError: the claim does not fit the grid.
         """
         measures = {"": found} if isinstance(found, Results) else found
-        verdict = self.decide(self.of(self.measure, measures), measures)
-        place = " and ".join(f"{name} {_listed(label)}" for name, label in self.where.items())
-        status = CONTROLLED.get(verdict.status, verdict.status) if self.control else verdict.status
-        return Verdict(status, f"with {place} {verdict.says}" if place else verdict.says)
+        verdict = self.decide(self.select(self.measure, measures), measures)
+        place = " and ".join(f"{name} {_joined(label)}" for name, label in self.where.items())
+        status = CONTROL_STATUS.get(verdict.status, verdict.status) if self.control else verdict.status
+        return Verdict(status, f"with {place} {verdict.sentence}" if place else verdict.sentence)
 
-    def of(self, measure: str, measures: Mapping[str, Results]) -> Results:
-        """What there is of a measure in the part of the grid that is spoken about.
+    def select(self, measure: str, measures: Mapping[str, Results]) -> Results:
+        """A measure in the part of the grid that the claim is about.
 
         Raises:
             UserError: the study has no such measure.
         """
         if not measure and len(measures) > 1:
-            raise UserError(f"measure: is missing, for the study has several. Known: {', '.join(measures)}")
+            raise UserError(f"measure: is missing, and the study has several. Known: {', '.join(measures)}")
         if measure and measure not in measures and "" not in measures:
             raise UserError(f"measure: the study does not take '{measure}'. {suggest(measure, tuple(measures))}")
         return measures.get(measure, next(iter(measures.values()))).at(self.where)
 
+    def name(self, measures: Mapping[str, Results]) -> str:
+        """The name of its measure, for a sentence."""
+        return self.measure or next(iter(measures)) or "the measure"
+
     @abstractmethod
     def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
-        """Decide it about the part of the grid that `where` leaves.
+        """Decide it.
 
         Args:
-            measures: all of them, as a whole.
+            results: its measure, in the part of the grid that `where` selects.
+            measures: all measures, on the whole grid.
         """
 
 
-CONTROLLED = {Status.REFUTED: Status.FAILED, Status.EXTEND: Status.FAILED, Status.HELD: Status.PASSED}
+CONTROL_STATUS = {Status.REFUTED: Status.FAILED, Status.EXTEND: Status.FAILED, Status.HELD: Status.PASSED}
 
 
-def _listed(label: Label | list[Label]) -> str:
+def _joined(label: Label | list[Label]) -> str:
     return " or ".join(map(str, label)) if isinstance(label, list) else str(label)
 
 
-def decided(held: bool, refuted: bool) -> Status:
-    """Neither: the interval lies on both sides, and more seeds would make it narrower."""
+def status_of(held: bool, refuted: bool) -> Status:
+    """Undecided where neither is so: the interval lies on both sides, and more seeds would make it narrower."""
     return Status.HELD if held else Status.REFUTED if refuted else Status.UNDECIDED

@@ -1,4 +1,4 @@
-"""Claims about the size of a measure: within which bounds it lies, how far it is above that of another arm, what it follows."""
+"""Claims about the size of a measure: its bounds, its difference between two arms, its ratio to a prediction."""
 
 from __future__ import annotations
 
@@ -10,45 +10,44 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.figures.style import formatted
-from pipeline.lab.studies.claims.base import Check, Status, Verdict, decided
+from pipeline.lab.studies.claims.base import Claim, Status, Verdict, status_of
 from pipeline.lab.studies.claims.results import Interval, Label, Results
 
 
-class Bounded(Check):
-    """At every place the measure lies between two numbers; decided by the 95 % interval of its mean over seeds.
+class Bounds(Claim):
+    """In every cell the measure lies between two numbers, by the 95 % confidence interval of its mean over seeds.
 
-    A training that diverged lies below nothing, and says nothing of what should be large.
+    A training that diverged is above every upper bound, and proves nothing about a lower one.
     """
 
     def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
         low, high = self.bounds()
-        places = [(name, results.interval(values)) for name, values in results.places()]
-        inside = all(low <= spread.low and spread.high <= high for _, spread in places)
-        outside = any(spread.high < low or spread.low > high for _, spread in places)
-        lost = any(spread.low == np.inf for _, spread in places)
-        status = Status.UNDECIDED if lost and high == np.inf else decided(inside, outside)
-        return Verdict(
-            status, f"{self.measure or next(iter(measures)) or 'the measure'} is {_ranged(places, results.values.shape[-1])}"
-        )
+        cells = [(name, results.interval(values)) for name, values in results.places()]
+        inside = all(low <= spread.low and spread.high <= high for _, spread in cells)
+        outside = any(spread.high < low or spread.low > high for _, spread in cells)
+        diverged = any(spread.low == np.inf for _, spread in cells)
+        status = Status.UNDECIDED if diverged and high == np.inf else status_of(inside, outside)
+        return Verdict(status, f"{self.name(measures)} is {_range_text(cells, self.claimed(), results)}")
 
     @abstractmethod
     def bounds(self) -> tuple[float, float]:
-        """Between which numbers."""
+        """The lower and the upper bound."""
+
+    @abstractmethod
+    def claimed(self) -> str:
+        """The bounds in words."""
 
 
-def _ranged(places: list[tuple[str, Interval]], seeds: int) -> str:
-    """The only value with its interval, or the least and the greatest of several, each with its place."""
-    worded = [
-        (spread.mean, f"{formatted(spread.mean)} ({formatted(spread.low)} … {formatted(spread.high)})", name)
-        for name, spread in places
-    ]
-    low, high = min(worded), max(worded)
-    if len(worded) == 1:
-        return f"{low[1]}; {seeds} seeds"
-    return f"{low[1]} at {low[2]} to {high[1]} at {high[2]}; {seeds} seeds"
+def _range_text(cells: list[tuple[str, Interval]], claimed: str, results: Results) -> str:
+    """The value of the only cell, or the lowest and the highest one, with confidence intervals and what was claimed."""
+    low, high = min(cells, key=lambda cell: cell[1].mean), max(cells, key=lambda cell: cell[1].mean)
+    if len(cells) == 1:
+        return f"{formatted(low[1].mean)} ({low[1].text()}; claim: {claimed}; {results.seeds_text})"
+    ends = " to ".join(f"{formatted(spread.mean)} ({spread.text()}) at {name}" for name, spread in (low, high))
+    return f"{ends}; claim: {claimed}; {results.seeds_text}"
 
 
-class AtMost(Bounded):
+class AtMost(Bounds):
     """The measure is at most `value`."""
 
     value: float
@@ -56,8 +55,11 @@ class AtMost(Bounded):
     def bounds(self) -> tuple[float, float]:
         return -np.inf, self.value
 
+    def claimed(self) -> str:
+        return f"at most {formatted(self.value)}"
 
-class AtLeast(Bounded):
+
+class AtLeast(Bounds):
     """The measure is at least `value`."""
 
     value: float
@@ -65,8 +67,11 @@ class AtLeast(Bounded):
     def bounds(self) -> tuple[float, float]:
         return self.value, np.inf
 
+    def claimed(self) -> str:
+        return f"at least {formatted(self.value)}"
 
-class LiesBetween(Bounded):
+
+class LiesBetween(Bounds):
     """The measure lies between two numbers."""
 
     low: float
@@ -75,9 +80,12 @@ class LiesBetween(Bounded):
     def bounds(self) -> tuple[float, float]:
         return self.low, self.high
 
+    def claimed(self) -> str:
+        return f"{formatted(self.low)} to {formatted(self.high)}"
 
-class Exceeds(Check):
-    """At one label of an axis the measure is larger than at another by `by` at least, wherever else; in pairs over seeds.
+
+class Exceeds(Claim):
+    """At one label of an axis the measure is larger than at another by at least `by`, in every cell; in pairs over seeds.
 
     Where one of the two diverged there is no difference, and nothing is decided.
     """
@@ -90,36 +98,35 @@ class Exceeds(Check):
     def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
         more, less = (results.at({self.arm: label}) for label in (self.more, self.less))
         with np.errstate(invalid="ignore"):
-            apart = Results(more.axes, more.values - less.values)
-        places = [(name, apart.interval(values)) for name, values in apart.places()]
-        lost = not np.isfinite(apart.values).all()
-        inside, outside = (
-            all(spread.low >= self.by for _, spread in places),
-            any(spread.high < self.by for _, spread in places),
-        )
+            difference = Results(more.axes, more.values - less.values)
+        cells = [(name, difference.interval(values)) for name, values in difference.places()]
+        inside = all(spread.low >= self.by for _, spread in cells)
+        outside = any(spread.high < self.by for _, spread in cells)
+        diverged = not np.isfinite(difference.values).all()
+        text = _range_text(cells, f"at least {formatted(self.by)}", difference)
         return Verdict(
-            Status.UNDECIDED if lost else decided(inside, outside),
-            f"{self.measure or next(iter(measures)) or 'the measure'} at {self.more} less that at {self.less} is"
-            f" {_ranged(places, apart.values.shape[-1])}",
+            Status.UNDECIDED if diverged else status_of(inside, outside),
+            f"{self.name(measures)} at {self.more} minus that at {self.less} is {text}",
         )
 
 
-class Follows(Check):
-    """At every place the measure is what another one foretells, but for a share of it; by the interval of their quotient."""
+class MatchesPrediction(Claim):
+    """In every cell the measure equals another one that predicts it, up to a share of it; by the interval of their ratio."""
 
-    foretold: str
+    predicted: str
     within: Annotated[float, Field(gt=0, lt=1)]
 
     def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
-        told = self.of(self.foretold, measures)
+        predicted = self.select(self.predicted, measures)
         with np.errstate(divide="ignore", invalid="ignore"):
-            quotient = np.where(told.values == results.values, 1.0, results.values / told.values)
-        quotients = Results(results.axes, quotient, logarithmic=results.logarithmic)
-        places = [(name, quotients.interval(values)) for name, values in quotients.places()]
+            ratio = np.where(predicted.values == results.values, 1.0, results.values / predicted.values)
+        ratios = Results(results.axes, ratio, logarithmic=results.logarithmic)
+        cells = [(name, ratios.interval(values)) for name, values in ratios.places()]
         low, high = 1 - self.within, 1 + self.within
-        inside = all(low <= spread.low and spread.high <= high for _, spread in places)
-        outside = any(spread.high < low or spread.low > high for _, spread in places)
+        inside = all(low <= spread.low and spread.high <= high for _, spread in cells)
+        outside = any(spread.high < low or spread.low > high for _, spread in cells)
+        claimed = f"{formatted(low)} to {formatted(high)}"
         return Verdict(
-            decided(inside, outside),
-            f"{self.measure} divided by {self.foretold} is {_ranged(places, results.values.shape[-1])}",
+            status_of(inside, outside),
+            f"{self.measure} divided by {self.predicted} is {_range_text(cells, claimed, results)}",
         )

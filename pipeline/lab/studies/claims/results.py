@@ -1,4 +1,4 @@
-"""What many runs came to: a measure on a grid of knobs and seeds, its intervals, and where along a knob it is best."""
+"""Results of many runs: a measure on a grid of knobs and seeds, its confidence intervals, and where along a knob it is best."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from pipeline.figures.style import formatted
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
 
 Label = bool | int | float | str
-"""What a place of an axis is called: the value of a knob, or the name of a set of knobs."""
+"""The label of a place on an axis: the value of a knob, or the name of a set of knobs."""
 
 Where = Mapping[str, Label | list[Label]]
-"""For some axes at which of its labels to look; with a list, at some of them, which stay an axis."""
+"""axis -> label to select, or a list of labels, which stay an axis."""
 
 Numbers = Float[np.ndarray, "..."]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What is varied: the name of a knob, or of a choice between sets of knobs, and the labels of its places in order."""
+    """What is varied: the name of a knob, or of a choice between sets of knobs, and the labels of its places, in order."""
 
     name: str
     labels: tuple[Label, ...]
 
     def is_scale(self) -> bool:
-        """Whether the labels are positive numbers that grow, so that a place between them means something."""
+        """Whether the labels are increasing positive numbers, so that a place between them means something."""
         numbers = [label for label in self.labels if isinstance(label, int | float) and label > 0]
         return len(numbers) == len(self.labels) and all(low < high for low, high in itertools.pairwise(numbers))
 
@@ -39,27 +40,36 @@ class Axis:
         """The logarithm, base 2, of each label.
 
         Raises:
-            UserError: they are no scale.
+            UserError: they are not a scale.
         """
         if not self.is_scale():
-            raise UserError(f"{self.name}: has no positive numbers that grow, among which an optimum is looked for")
+            raise UserError(f"{self.name}: has no increasing positive numbers, between which an optimum could lie")
         return [math.log2(float(label)) for label in self.labels]
 
 
 @dataclass(frozen=True)
 class Results:
-    """A measure at every place of a grid and for every seed; inf where the training diverged.
+    """A measure in every cell of a grid, for every seed; inf where the training diverged.
 
     Attributes:
+        values: one dimension for each axis, and one for the seeds.
         logarithmic: it spans decades: means and intervals are those of its logarithm.
     """
 
     axes: tuple[Axis, ...]
-    values: Numbers  # [a place an axis …, seeds]
+    values: Numbers
     logarithmic: bool = False
 
+    @property
+    def seeds(self) -> int:
+        return self.values.shape[-1]
+
+    @property
+    def seeds_text(self) -> str:
+        return f"{self.seeds} seed{'s' * (self.seeds != 1)}"
+
     def at(self, where: Where) -> Results:
-        """What is left where some axes stand at one of their labels, or at some of them.
+        """The part of the grid with some labels.
 
         Raises:
             UserError: there is no such axis, or no such label on it.
@@ -83,19 +93,19 @@ class Results:
         return Results(tuple(axes), values, self.logarithmic)
 
     def places(self) -> Iterator[tuple[str, Float[np.ndarray, " seeds"]]]:
-        """(its labels, a value a seed) of every place."""
+        """(labels, values) of every cell."""
         for place in itertools.product(*(range(len(axis.labels)) for axis in self.axes)):
             names = (f"{axis.name} {axis.labels[at]}" for axis, at in zip(self.axes, place, strict=True))
             yield ", ".join(names), self.values[place]
 
     def interval(self, values: Float[np.ndarray, " seeds"]) -> Interval:
-        """The mean of some seeds and its 95 % interval."""
+        """The mean over seeds and its 95 % confidence interval."""
         if not self.logarithmic or not (np.isfinite(values) & (values > 0)).all():
             return interval(values)
         return Interval(*(math.exp(min(end, 700.0)) for end in interval(np.log(values))))
 
     def lines(self) -> Iterator[tuple[str, Numbers]]:
-        """(its labels, values [last axis, seeds]) of every line across the last axis."""
+        """(labels, values [last axis, seeds]) of every line along the last axis."""
         for place in itertools.product(*(range(len(axis.labels)) for axis in self.axes[:-1])):
             names = (f"{axis.name} {axis.labels[at]}" for axis, at in zip(self.axes[:-1], place, strict=True))
             yield ", ".join(names), self.values[place]
@@ -105,15 +115,21 @@ class Results:
 
 
 class Interval(NamedTuple):
-    """A mean and its 95 % interval."""
+    """A mean and its 95 % confidence interval."""
 
     low: float
     mean: float
     high: float
 
+    def text(self) -> str:
+        """The interval, such as `95 % CI 2.5 to 18.7`; there is none of a single seed, or where a training diverged."""
+        if not math.isfinite(self.low):
+            return "no CI"
+        return f"95 % CI {formatted(self.low)} to {formatted(self.high)}"
+
 
 def interval(values: Float[np.ndarray, " n"]) -> Interval:
-    """Student's interval of a mean; without end for a single value, and all infinite where a training diverged.
+    """Student's confidence interval of a mean; unbounded for a single value, and all infinite where a training diverged.
 
     Source: Student, "The Probable Error of a Mean", 1908.
     """
@@ -127,17 +143,17 @@ def interval(values: Float[np.ndarray, " n"]) -> Interval:
 
 
 class Edge(NamedTuple):
-    """The best value is the first or last that was tried, so that a better one may lie beyond."""
+    """The best value is the first or last one of the grid, so that a better one may lie beyond."""
 
     end: str  # "below" | "above"
 
 
 def optimum(scale: list[float], losses: Float[np.ndarray, " places"]) -> float | Edge:
-    """Where on a scale (log2) the loss is least: the vertex of the parabola that lies closest to the places around the best.
+    """Where on a scale (log2) the loss is lowest: the vertex of a parabola fitted to the places around the best one.
 
-    Around is within a factor of 4 (or its two neighbours, where they are further away): in a flat valley the slopes on both
-    sides tell more of its middle than its bottom does. Never beyond the neighbours; the best place itself where one of them
-    diverged.
+    These are the places within a factor of 4, and always its two neighbours: in a flat valley the slopes on both sides
+    determine its middle better than its bottom does. The vertex is limited to the neighbours; where one of them diverged it is
+    the best place itself.
     """
     best = int(np.argmin(losses))
     if best == 0 or not np.isfinite(losses[best]):
@@ -154,8 +170,8 @@ def optimum(scale: list[float], losses: Float[np.ndarray, " places"]) -> float |
     return scale[best] + float(np.clip(vertex, away[best - 1], away[best + 1]))
 
 
-def best_of_line(scale: list[float], values: Float[np.ndarray, "places seeds"]) -> Float[np.ndarray, " seeds"] | Edge:
-    """Where each seed is best; or the edge that one of them was best at."""
+def best_per_seed(scale: list[float], values: Float[np.ndarray, "places seeds"]) -> Float[np.ndarray, " seeds"] | Edge:
+    """The best place of each seed; or the edge where one of them was best."""
     found = [optimum(scale, losses) for losses in values.T]
     edges = [place for place in found if isinstance(place, Edge)]
     return edges[0] if edges else np.array(found, dtype=np.float64)

@@ -1,9 +1,9 @@
-"""Every claim that a study may make, by its name."""
+"""Every claim that a study can make, by its name."""
 
 from __future__ import annotations
 
-from pipeline.lab.studies.claims.base import Check
-from pipeline.lab.studies.claims.bounds import AtLeast, AtMost, Exceeds, Follows, LiesBetween
+from pipeline.lab.studies.claims.base import Claim
+from pipeline.lab.studies.claims.bounds import AtLeast, AtMost, Exceeds, LiesBetween, MatchesPrediction
 from pipeline.lab.studies.claims.optima import (
     BestAtMost,
     OptimumLiesBetween,
@@ -12,7 +12,7 @@ from pipeline.lab.studies.claims.optima import (
     SensitivityFalls,
 )
 
-CHECKS: dict[str, type[Check]] = {
+CLAIMS: dict[str, type[Claim]] = {
     "optimum_moves_at_most": OptimumMovesAtMost,
     "optimum_moves_at_least": OptimumMovesAtLeast,
     "optimum_lies_between": OptimumLiesBetween,
@@ -21,6 +21,8 @@ CHECKS: dict[str, type[Check]] = {
     "at_least": AtLeast,
     "lies_between": LiesBetween,
     "exceeds": Exceeds,
-    "follows": Follows,
+    "follows": MatchesPrediction,
     "sensitivity_falls": SensitivityFalls,
 }
+
+RENAMED_ARGUMENTS = {"foretold": "predicted"}  # of claims in earlier versions

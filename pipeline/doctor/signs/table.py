@@ -1,0 +1,22 @@
+"""All signs by name, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from pipeline.doctor.signs.attention import ATTENTION
+from pipeline.doctor.signs.base import Sign
+from pipeline.doctor.signs.classifiers import CLASSIFIERS
+from pipeline.doctor.signs.gradients import GRADIENTS
+from pipeline.doctor.signs.layers import LAYERS
+from pipeline.doctor.signs.loss import LOSS
+from pipeline.doctor.signs.samples import SAMPLES
+from pipeline.doctor.signs.start import START
+
+SIGNS: dict[str, Sign] = {
+    **START,
+    **LOSS,
+    **CLASSIFIERS,
+    **GRADIENTS,
+    **LAYERS,
+    **ATTENTION,
+    **SAMPLES,
+}

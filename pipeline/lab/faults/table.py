@@ -1,0 +1,86 @@
+"""All faults by name: bugs that are put into a training on purpose, to test the doctor and for studies."""
+
+from __future__ import annotations
+
+from pipeline.lab.faults import data, model, optimization
+from pipeline.lab.faults.base import Fault
+
+ADAMW = {"train.optimizer": "adamw", "train.lr": 0.005}  # for faults that only it has
+
+FAULTS: dict[str, Fault] = {
+    "rate x30": Fault("the learning rate is thirty times too high", "learning rate too high", factors={"train.lr": 30.0}),
+    "rate /100": Fault("the learning rate is a hundred times too low", "learning rate too low", factors={"train.lr": 0.01}),
+    "no warm-up": Fault(
+        "six post-norm layers, AdamW at six times the learning rate, and no warm-up",
+        "no warm-up",
+        knobs={
+            **ADAMW,
+            "train.lr": 0.03,
+            "train.warmup_ratio": 0.0,
+            "train.schedule": "cosine",
+            "model.residual": "post",
+            "model.depth": 6,
+        },
+    ),
+    "gradients kept": Fault("gradients are never zeroed", "gradients not zeroed", inject=optimization.keeps_gradients),
+    "target is input": Fault("targets are not shifted", "targets not shifted", inject=data.targets_its_inputs),
+    "no mask": Fault("the causal mask is missing", "no causal mask", inject=model.forgets_the_mask),
+    "mask inverted": Fault("the causal mask is inverted", "causal mask inverted", inject=model.inverts_the_mask),
+    "scores x width": Fault(
+        "attention scores are multiplied by the square root of the head width",
+        "wrong attention scale",
+        inject=model.multiplies_scores,
+    ),
+    "weights x10": Fault(
+        "initial weights are ten times too large",
+        "initial weights too large",
+        knobs={"model.init": "fan_in"},
+        inject=model.draws_large_weights,
+    ),
+    "no residuals": Fault(
+        "twelve layers and no residual connections",
+        "no residual connections",
+        knobs={"model.residual": "none", "model.depth": 12, "model.init": "fan_in"},
+    ),
+    "frozen block": Fault(
+        "the middle block was not passed to the optimizer", "frozen layer", inject=optimization.freezes_a_block
+    ),
+    "dead units": Fault(
+        "nine tenths of the ReLU units are dead",
+        "dead units",
+        knobs={"model.activation": "relu", "model.bias": True},
+        inject=model.kills_units,
+    ),
+    "saturated units": Fault(
+        "the inputs of the sigmoids are thirty times too large",
+        "saturating activation",
+        knobs={"model.activation": "sigmoid"},
+        inject=model.saturates_units,
+    ),
+    "dropout in use": Fault(
+        "dropout stays active in evaluation",
+        "dropout on in evaluation",
+        knobs={"model.dropout": 0.2},
+        inject=model.drops_in_use,
+    ),
+    "mean of means": Fault(
+        "micro-batches of unequal size are averaged as if they were equal",
+        "losses averaged wrongly",
+        knobs={"train.accumulation_steps": 4},
+        inject=optimization.averages_means,
+    ),
+    "validation is training": Fault(
+        "the validation text is in the training split",
+        "validation text in the training split",
+        inject=data.validates_on_training_text,
+    ),
+    "labels shuffled": Fault("targets belong to other inputs", "shuffled targets", inject=data.shuffles_targets),
+    "float16 unscaled": Fault(
+        "float16 without a loss scaler",
+        "float16 without loss scaling",
+        knobs={"train.precision": "float16", "train.batch_size": 8},
+        inject=optimization.drops_the_scaler,
+    ),
+    "epsilon 1": Fault("Adam's epsilon is 1", "epsilon too large", knobs={**ADAMW, "train.epsilon": 1.0}),
+    "decay 10": Fault("a weight decay of 10", "weight decay too strong", knobs={**ADAMW, "train.weight_decay": 10.0}),
+}

@@ -1,0 +1,146 @@
+"""The benchmark of the doctor: its runs, its figures, and that a small one ends as the large one does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scipy.stats
+from small import TOP
+
+from pipeline.artifacts.paths import private_folder
+from pipeline.doctor.case import Case
+from pipeline.doctor.diagnose import diagnose
+from pipeline.doctor.signs.base import FITTED
+from pipeline.doctor.signs.table import SIGNS
+from pipeline.lab.doctor import run_case
+from pipeline.lab.doctor.benchmark import Outcome, Rate, cases_of, confusion, diagnosed, error_rates, run_benchmark
+from pipeline.lab.doctor.cases import FITTED_ON, HELD_OUT, RECIPES, TASKS, VARIANTS, BenchmarkRun, benchmark_runs
+from pipeline.lab.doctor.confusion_plot import draw
+from pipeline.lab.doctor.fit_ranges import fitted, lines
+from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.lab.faults.base import nothing
+from pipeline.lab.faults.table import FAULTS
+from pipeline.params.errors import UserError
+from pipeline.params.yaml12 import read_yaml
+
+BASE = read_yaml(TOP / "params.yaml")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone, as the current directory."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(TOP / name, tmp_path)
+    (tmp_path / "pipeline").symlink_to(TOP / "pipeline")
+    (tmp_path / "data/own").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# ------------------------------------------------------------------------------------------------------------ runs
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_fault_runs_once_per_seed_and_recipe_with_valid_knobs(task: str) -> None:
+    runs = list(benchmark_runs({task: TASKS[task]}, seeds=3, healthy=len(VARIANTS)))
+    sick = [(one.fault, one.recipe, one.seed) for one in runs if one.fault]
+    assert sick == [(fault, recipe, seed) for fault in FAULTS for seed, recipe in enumerate(RECIPES, start=1)]
+    well = [one for one in runs if not one.fault]
+    assert len({json.dumps(one.params(BASE).model_dump()) for one in well}) == len(VARIANTS)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_fault_is_put_on_top_of_a_recipe(recipe: str) -> None:
+    healthy, fast = (BenchmarkRun("markov", recipe, 1, fault).params(BASE) for fault in ("", "rate x30"))
+    assert fast.train.lr == pytest.approx(30 * healthy.train.lr)
+    assert healthy.train.lr == RECIPES[recipe]["train.lr"]
+
+
+def test_no_task_is_in_both_halves() -> None:
+    assert sorted((*FITTED_ON, *HELD_OUT)) == sorted(TASKS)
+    assert not set(FITTED_ON) & set(HELD_OUT)
+
+
+# ---------------------------------------------------------------------------------------------------------------- counting
+
+
+@pytest.mark.parametrize(("hits", "of"), [(0, 30), (1, 30), (27, 30), (180, 180)])
+def test_a_rate_has_wilsons_interval(hits: int, of: int) -> None:
+    wanted = scipy.stats.binomtest(hits, of).proportion_ci(0.95, method="wilson")
+    assert Rate(hits, of).interval == pytest.approx((wanted.low, wanted.high), abs=1e-6)
+
+
+def outcome(fault: str, finding: str, *causes: str) -> Outcome:
+    return Outcome(BenchmarkRun("markov", "house", 1, fault), finding, causes, causes[1:], None)
+
+
+def test_found_right_and_false_are_counted() -> None:
+    outcomes = [
+        outcome("rate x30", "unstable", "learning rate too high", "no warm-up"),
+        outcome("rate x30", "unstable", "no warm-up", "dead units", "learning rate too high"),
+        outcome("no mask", "healthy"),
+        outcome("", "healthy"),
+        outcome("", "unstable", "learning rate too high"),
+    ]
+    found = {name: (rate.hits, rate.of) for name, rate in error_rates(outcomes).items()}
+    assert found == {
+        "found": (2, 3),
+        "right cause among the first 2": (1, 3),
+        "the same with the knobs hidden": (1, 3),
+        "false alarms": (1, 2),
+    }
+    assert confusion(outcomes) == {
+        "rate x30": {"learning rate too high": 1, "no warm-up": 1},
+        "no mask": {"healthy": 1},
+        "healthy": {"healthy": 1, "learning rate too high": 1},
+    }
+    figure = draw(confusion(outcomes), "What was found.")
+    assert "no warm-up" in [label.get_text() for label in figure.axes[0].get_xticklabels()]
+
+
+def test_an_unknown_fault_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"there is no 'rate x3'\. Did you mean 'rate x30'"):
+        run_benchmark(BaseParams(BASE), seeds=1, healthy=0, only=["rate x3"])
+
+
+def test_a_bound_lies_between_the_last_healthy_run_and_the_sick_ones() -> None:
+    def case(loss: float) -> Case:
+        levels = {"uniform": 4.0, "unigram": 3.0, "bigram": 2.0}
+        return Case(train={"step": [1.0, 2.0], "loss": [4.0, loss]}, levels=levels)
+
+    well = {BenchmarkRun("markov", "house", number): case(2.0 + 0.1 * number) for number in range(3)}
+    sick = {BenchmarkRun("markov", "house", number, "labels shuffled"): case(3.0) for number in range(4)}
+    found = fitted(well | sick)["beyond_unigram"]
+    assert SIGNS["beyond_unigram"].range.origin == FITTED
+    assert (found.low, found.sick_low) == pytest.approx((0.6, 0.4))
+    assert "beyond_unigram: Range(FITTED, low=0.6, sick_low=0.4)," in list(lines({"beyond_unigram": found}))
+
+
+# ----------------------------------------------------------------------------------------------------------- a small benchmark
+
+
+@pytest.mark.slow
+def test_a_small_benchmark_finds_the_faults_and_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"train.steps": 100, "prepare.generated_chars": 60_000}
+    wanted = [BenchmarkRun("markov", "house", 1, fault, small) for fault in ("", "rate x30", "no mask", "frozen block")]
+    done: list[Any] = []
+    cases = cases_of(wanted, BASE, lambda: done.append(1))
+    assert len(done) == len(wanted)
+    outcomes = {one.run.fault: one for one in diagnosed(cases)}
+    assert not outcomes.pop("").found
+    assert all(one.found and one.right for one in outcomes.values())
+    assert len(list(private_folder("trial").glob("*.json"))) == len(wanted)
+    monkeypatch.setattr(run_case, "run_one", None)  # nothing may be trained again
+    again = {run: run_case.case_of(run, BASE) for run in wanted}
+    assert [diagnose(again[run]) for run in wanted] == [diagnose(cases[run]) for run in wanted]
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.inject is not nothing])
+def test_a_kept_case_depends_on_the_code_of_every_fault(name: str) -> None:
+    file = Path(*FAULTS[name].inject.__module__.split(".")).with_suffix(".py")
+    assert (TOP / file).exists()
+    assert run_case.FAULT_CODE in file.parents
