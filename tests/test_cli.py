@@ -21,16 +21,19 @@ from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 from small import knobs
 from subjects import leave_model, machine, subject
 
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
 from pipeline.corpus.store.text import SplitWriter
+from pipeline.lab import data_catalogue
 from pipeline.lab.chat import SamplingOptions, converse, write
 from pipeline.lab.cli import app, main
 from pipeline.lab.commands import HINTS, RENAMED
-from pipeline.lab.data_catalogue import description, listing
+from pipeline.lab.data_catalogue import DataSet, data_set, description, listing
 from pipeline.lab.setup import environment
+from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 from pipeline.progress import follower
 from pipeline.tokenizers.char import CharTokenizer
