@@ -21,16 +21,19 @@ from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 from small import knobs
 from subjects import leave_model, machine, subject
 
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
 from pipeline.corpus.store.text import SplitWriter
+from pipeline.lab import data_catalogue
 from pipeline.lab.chat import SamplingOptions, converse, write
 from pipeline.lab.cli import app, main
 from pipeline.lab.commands import HINTS, RENAMED
-from pipeline.lab.data_catalogue import description, listing
+from pipeline.lab.data_catalogue import DataSet, data_set, description, listing
 from pipeline.lab.setup import environment
+from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 from pipeline.progress import follower
 from pipeline.tokenizers.char import CharTokenizer
@@ -281,7 +284,7 @@ def test_a_data_set_without_an_entry_is_named_and_the_others_are_listed(
     catalogue = read_yaml(data_catalogue.CATALOGUE)
     del catalogue["vision"]["mnist"], catalogue["vision"]["cifar10"]["split"]
     (tmp_path / "pipeline/lab").mkdir(parents=True)
-    monkeypatch.setattr(data_catalogue, "ROOMS", tmp_path / "pipeline")
+    monkeypatch.setattr(data_catalogue, "PIPELINE", tmp_path / "pipeline")
     monkeypatch.setattr(data_catalogue, "CATALOGUE", tmp_path / "pipeline/lab/catalogue.yaml")
     data_catalogue.CATALOGUE.write_text(yaml.safe_dump(catalogue), encoding="utf-8")
     lines = list(listing())

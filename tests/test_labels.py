@@ -46,7 +46,9 @@ def test_fewer_examples_are_among_the_more_and_another_seed_draws_others() -> No
 
 def test_more_examples_than_there_are_is_all_of_them_and_fewer_than_classes_is_one_line() -> None:
     assert len(choice(max_examples=10_000).places) == len(LABELS)
-    with pytest.raises(UserError, match=r"prepare\.max_examples: 3 leaves some of the 4 classes without an example; 4 or more"):
+    with pytest.raises(
+        UserError, match=r"prepare\.max_examples: 3 leaves some of the 4 classes without an example; use 4 or more"
+    ):
         choice(max_examples=3)
 
 

@@ -200,5 +200,5 @@ def test_the_numbers_of_sums_are_uniform_and_cost_what_the_card_says(tmp_path: P
 
 
 def test_a_split_that_no_pair_of_numbers_falls_to_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"prepare\.digits: no pair of 1 digits falls to the split validation"):
+    with pytest.raises(UserError, match=r"prepare\.digits: no pair of 1 digits falls into the split validation"):
         made("addition", tmp_path, generated_chars=100_000, digits=1, validation_share=0.002)
