@@ -92,7 +92,7 @@ def test_every_plot_names_columns_that_the_curves_have(definitions: dict[str, di
 
 def test_the_columns_of_these_tests_are_those_that_training_writes(tmp_path: Path) -> None:
     leave_run(tmp_path)
-    source = (ROOT / "pipeline" / "engine" / "journal.py").read_text(encoding="utf-8")  # not imported: it needs torch
+    source = (ROOT / "pipeline" / "engine" / "recorder.py").read_text(encoding="utf-8")  # not imported: it needs torch
     for table, curve in (("CURVE", TRAIN_CURVE), ("VALIDATION", VALIDATION_CURVE)):
         (columns,) = re.findall(rf"^{table}_COLUMNS = (\(.*\))$", source, flags=re.MULTILINE)
         assert (tmp_path / curve).read_text(encoding="utf-8").splitlines()[0] == ",".join(ast.literal_eval(columns))
