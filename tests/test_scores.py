@@ -109,7 +109,7 @@ def test_where_the_entropy_is_known_the_summary_says_how_far_above_it_the_model_
 
 def test_the_standings_tell_each_split_from_the_best_on() -> None:
     validation, test = ranking([*MODEL, *OTHERS])
-    assert validation.startswith("bits a byte, validation: ") and test.startswith("bits a byte, test: ")
+    assert validation.startswith("bits per byte, validation: ") and test.startswith("bits per byte, test: ")
     bits = [float(part.split()[-1]) for part in validation.partition(": ")[2].split(", ")]
     assert bits == sorted(bits) and len(bits) == 1 + sum(score.split == "validation" for score in OTHERS)
 
