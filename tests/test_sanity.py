@@ -1,4 +1,4 @@
-"""Sanity checks before the first step: all our networks pass, all planted bugs are found, and nothing is changed."""
+"""The sanity checks before the first step: every network passes, every planted fault is found, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_loss_and_its_parts_are_what_they_are_called(tmp_path: Path) -> None
 
 
 class Pairs(nn.Sequential):
-    """A network that is no GPT: what follows a token hangs on that token alone."""
+    """A network that is not a GPT: the next token depends on the current token alone."""
 
     def forward(self, ids: Tensor, dropout_state: object = None) -> Tensor:
         return super().forward(ids)
@@ -110,7 +110,7 @@ def test_of_weights_that_were_given_the_loss_is_not_judged(tmp_path: Path) -> No
     assert problems(given) == []
 
 
-# ---------------------------------------------------------------------------------------------- of what tells classes
+# ---------------------------------------------------------------------------------------------- classifiers
 
 
 @pytest.mark.parametrize("norm", [*NORMS, *IMAGE_NORMS])
@@ -311,13 +311,13 @@ def test_blocks_run_as_they_are_written_while_they_are_looked_at_and_as_wrapped_
 
 
 def told(params: Any) -> tuple[bool, str]:
-    """Whether one batch was learned by heart, and what was said of it."""
+    """Whether one batch was memorized, and the message."""
     console = Console(file=io.StringIO(), width=100)
     learned = soundness.overfit(params, console)
     return learned, console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_one_batch_is_learned_by_heart_or_it_is_said_that_it_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_batch_is_memorized_or_reported_as_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in (("EXAMPLES", {"language": 4}), ("LENGTH", 16), ("LABELS", 17), ("STEPS", 60)):
         monkeypatch.setattr(soundness, name, size)
     adamw = {"train__optimizer": "adamw", "train__warmup_ratio": 0.0, "train__precision": "float32", "model__width": 64}
@@ -336,7 +336,7 @@ def test_one_batch_is_learned_by_heart_or_it_is_said_that_it_was_not(monkeypatch
         ("vision", "digits", "32 random images, each of one of 10 classes, drawn at random"),
     ],
 )
-def test_what_has_classes_is_learned_by_heart_too_and_not_where_they_are_others_in_every_step(
+def test_a_classifier_memorizes_one_batch_and_not_labels_that_change_in_every_step(
     kind: str, dataset: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "params.yaml").write_bytes((TOP / "params.yaml").read_bytes())
