@@ -45,6 +45,8 @@ def test_what_to_write_instead_has_none_of_the_phrases(phrase: Phrase) -> None:
         ("pipeline/lab/a.py", 'raise Error(\n    "is no file"\n    f" of {x}; y would do")\n', [(2, "is no"), (2, "would do")]),
         ("pipeline/lab/a.py", 'def f():\n    """Known by heart."""  # by heart\n', []),
         ("pipeline/lab/a.py", '@app.command()\ndef f():\n    """Known by heart."""\n', [(3, "by heart")]),
+        ("pipeline/lab/a.py", 'def f(x: Annotated[int, typer.Option()]):\n    """Known by heart."""\n', [(2, "by heart")]),
+        ("pipeline/lab/a/command.py", 'def f():\n    """Known by heart."""\n', [(2, "by heart")]),
         ("pipeline/lab/a.py", 'x: int\n"""Known by heart."""\nkey = "by_heart"\n', []),
     ],
 )  # fmt: skip

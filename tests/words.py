@@ -361,7 +361,11 @@ def breaches(file: Path, *, docstrings: bool = False) -> list[Breach]:
     if file.suffix != ".py":
         return list(_breaches_in(file, text, 1))
     tree = ast.parse(text)
-    found = [breach for line, words in _strings(tree, docstrings=docstrings) for breach in _breaches_in(file, words, line)]
+    found = [
+        breach
+        for line, words in _strings(tree, docstrings=docstrings or file.name == "command.py")
+        for breach in _breaches_in(file, words, line)
+    ]
     caption = caption_of(tree)
     if "pipeline" in file.parts and file.name != "__init__.py" and re.search(r"\?(\s|$)", caption):
         found.append(Breach(file, 1, caption, "a statement that says what is in the file"))
@@ -411,7 +415,10 @@ def _spec(part: ast.expr) -> list[ast.AST]:
 
 def _is_command(node: ast.AST) -> bool:
     """Whether a function is a command, whose docstring `--help` prints."""
-    return any(".command" in ast.unparse(d) or ".callback" in ast.unparse(d) for d in getattr(node, "decorator_list", ()))
+    is_decorated = any(
+        ".command" in ast.unparse(d) or ".callback" in ast.unparse(d) for d in getattr(node, "decorator_list", ())
+    )
+    return is_decorated or (isinstance(node, ast.FunctionDef) and "typer." in ast.unparse(node.args))
 
 
 def files(top: Path, paths: list[Path]) -> list[Path]:
