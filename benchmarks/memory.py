@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.bench import TOP, machine, table
-from pipeline.lab.budget.fake_step import rehearse
+from pipeline.lab.budget.fake_step import fake_step
 from pipeline.lab.budget.fit import card
 from pipeline.lab.budget.timing import measure
 from pipeline.params.errors import UserError
@@ -55,8 +55,8 @@ def main() -> None:
     for shape, (name, way) in itertools.product(SHAPES, WAYS.items()):
         params = knobs_of(shape, way)
         device = card(room / 2**30, params.train.precision)
-        step = rehearse(params, Shape(VOCABULARY), precision=device.precision, on_card=True)
-        fits = device.wants(step.bytes, step.saved) <= room
+        step = fake_step(params, Shape(VOCABULARY), precision=device.precision, on_card=True)
+        fits = device.needed(step.bytes, step.saved) <= room
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         try:

@@ -24,7 +24,7 @@ from benchmarks.bench import ANCHOR, TOP, machine, table
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.generate import stream
 from pipeline.inference.trained import TrainedModel
-from pipeline.lab.export.transformers_text import placed, write
+from pipeline.lab.export.transformers_text import stock_architecture, write
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.parse import parse
 from pipeline.params.schema import Params
@@ -66,7 +66,7 @@ def of_transformers(subject: TrainedModel) -> Callable[[TrainedModel, int], byte
 
     assert isinstance(subject.task, LanguageModelling)
     with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder), subject, *placed(subject.task.model))
+        write(Path(folder), subject, *stock_architecture(subject.task.model))
         theirs: Any = AutoModelForCausalLM.from_pretrained(folder)  # from_pretrained has put it into its evaluation mode
 
     def generate(_: TrainedModel, tokens: int) -> bytes:

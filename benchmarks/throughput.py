@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.bench import ANCHOR, SILENT, TOP, Lab, machine, table
 from pipeline.engine.runtime.runtime import PRECISIONS
-from pipeline.lab.budget.fake_step import rehearse
+from pipeline.lab.budget.fake_step import fake_step
 from pipeline.lab.budget.timing import measure
 from pipeline.lab.stand_ins.data_shape import data_of
 from pipeline.lab.studies.entries import read_entries
@@ -88,7 +88,7 @@ def of_kinds(rounds: int, threads: int, device: str) -> tuple[tuple[str, ...], l
             shape = data_of(params).shape
             speeds[name, precision].append(params.train.batch_size / measure(params, shape).step)
             if (name, precision) not in flops:
-                step = rehearse(params, shape, precision=precision, on_card=device == "cuda")
+                step = fake_step(params, shape, precision=precision, on_card=device == "cuda")
                 flops[name, precision] = sum(step.flops.values()) / params.train.batch_size
     rows: list[tuple[object, ...]] = []
     for (name, precision), found in speeds.items():
@@ -126,7 +126,7 @@ def main() -> None:
                     tokens = lab.params.train.batch_size * lab.params.model.context_length
                     speeds.setdefault((name, precision), []).append(asked.steps * tokens / lab.training_seconds())
                     if (name, precision) not in flops:
-                        step = rehearse(lab.params, Shape(data.vocabulary()), precision=precision, on_card=asked.cuda)
+                        step = fake_step(lab.params, Shape(data.vocabulary()), precision=precision, on_card=asked.cuda)
                         flops[name, precision] = sum(step.flops.values()) / tokens
     peaks = {precision: peak(precision, device, asked.threads) for precision in ("float32", "bfloat16")}
     base = statistics.median(next(iter(speeds.values())))

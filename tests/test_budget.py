@@ -23,9 +23,9 @@ from pipeline.artifacts.paths import TOKENS, meta_of
 from pipeline.artifacts.writing import write_json
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS
 from pipeline.lab.budget import report as budget_page
-from pipeline.lab.budget.estimate import draw_up
+from pipeline.lab.budget.estimate import estimate
 from pipeline.lab.budget.fit import CARDS, CHANGES, GIB, Device, card, changes_to_fit, with_changes
-from pipeline.lab.budget.timing import STEPS, Pace, measure
+from pipeline.lab.budget.timing import STEPS, StepTime, measure
 from pipeline.lab.stand_ins.data_shape import CLASSES, PICTURES, Data, data_of
 from pipeline.params.errors import UserError
 from pipeline.params.load import load
@@ -148,13 +148,13 @@ def test_texts_and_images_that_are_there_are_counted_one_by_one(project: Path) -
 def test_the_page_speaks_of_images_where_there_are_images(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     turned = {"model.norm": "batch", "train.batch_size": 20, "train.steps": 50, "train.validation_points": 0}
     params = with_changes(load(), VISION | turned)
-    budget = draw_up(params, replace(data_of(params), amount=500), for_card=12, clock=False)
+    budget = estimate(params, replace(data_of(params), amount=500), for_card=12, clock=False)
     assert (budget.unit, budget.amount, budget.epochs) == ("example", 1000, 2)
-    assert budget.flops_a_target * 20 == budget.flops_a_step
+    assert budget.flops_per_target * 20 == budget.flops_per_step
     budget_page.show(budget, as_json=False)
     shown = capsys.readouterr().out
     of_images = ("an image", "20 images at once", "28 x 28 x 1 numbers: one of 10 classes")
-    for words in (*of_images, "2.0 times the data", "beside them"):
+    for words in (*of_images, "2.0 times the data", "not trained"):
         assert words in " ".join(shown.split())
     assert not {"tokens", "sequences", "vocabulary"} & set(shown.split())
     said = budget.as_json()
@@ -168,7 +168,7 @@ def test_of_a_text_that_is_longer_than_the_context_no_more_is_counted(
 ) -> None:
     params = with_changes(load(), CLASSIFY | {"model.context_length": length, "model.depth": 1, "train.steps": 10})
     texts = Data(Shape(50, ("a", "b")), 51, "data/tokens", np.array([8, 30]))
-    budget_page.show(draw_up(params, texts, clock=False), as_json=False)
+    budget_page.show(estimate(params, texts, clock=False), as_json=False)
     assert f"of {read} tokens, the longest that is read: one of 2 classes" in " ".join(capsys.readouterr().out.split())
 
 
@@ -176,11 +176,11 @@ def test_of_a_text_that_is_longer_than_the_context_no_more_is_counted(
 def test_short_texts_are_less_work_than_the_longest_and_are_measured_as_they_are(project: Path) -> None:
     params = with_changes(load(), CLASSIFY | {"train.batch_size": 2, "model.depth": 1, "model.width": 16, "train.steps": 400})
     sizes = np.array([8] * 50 + [64])
-    budget = draw_up(params, Data(Shape(50, ("a", "b")), 51, "data/tokens", sizes), clock=False)
+    budget = estimate(params, Data(Shape(50, ("a", "b")), 51, "data/tokens", sizes), clock=False)
     chance = 1 - (50 / 51) ** 2  # that one of the two is the long one
     assert budget.share.work == pytest.approx(chance + (1 - chance) / 8, rel=0.2)
     assert budget.share.targets == 1
-    whole = draw_up(params, Data(Shape(50, ("a", "b")), 51, "data/tokens"), clock=False)
+    whole = estimate(params, Data(Shape(50, ("a", "b")), 51, "data/tokens"), clock=False)
     assert budget.step.flops["forward"] < 0.6 * whole.step.flops["forward"]
     assert measure(params, Shape(50, ("a", "b")), sizes).steps == STEPS
 
@@ -189,11 +189,11 @@ def test_short_texts_are_less_work_than_the_longest_and_are_measured_as_they_are
 
 
 def test_what_a_device_holds_beside_the_tensors_is_counted_in() -> None:
-    assert card(12, "auto").wants(10 * GIB, saved=GIB) == 13 * GIB
-    assert card(12, "auto").wants(0, saved=0) == 2 * GIB
+    assert card(12, "auto").needed(10 * GIB, saved=GIB) == 13 * GIB
+    assert card(12, "auto").needed(0, saved=0) == 2 * GIB
     memory = Device("memory", 16 * GIB, False, "float32")
-    assert memory.wants(10 * GIB, saved=GIB) == 12 * GIB
-    assert memory.wants(GIB, saved=10 * GIB) == 34 * GIB, "a checkpoint is made in memory"
+    assert memory.needed(10 * GIB, saved=GIB) == 12 * GIB
+    assert memory.needed(GIB, saved=10 * GIB) == 34 * GIB, "a checkpoint is made in memory"
 
 
 def excess_of(sizes: dict[str, Callable[[Params], float]], room: float) -> Callable[[Params], int]:
@@ -246,13 +246,13 @@ def test_a_training_that_does_not_fit_is_shown_with_what_would_make_it_fit(capsy
     params = knobs(
         model__width=64, model__context_length=512, train__batch_size=128, model__window=5, train__precision="bfloat16"
     )
-    budget = draw_up(params, Data(Shape(8_000), 10_000, "data/tokens"), for_card=3, clock=False)
-    cards = [verdict.device.room for verdict in budget.verdicts if verdict.device.on_card]
+    budget = estimate(params, Data(Shape(8_000), 10_000, "data/tokens"), for_card=3, clock=False)
+    cards = [verdict.device.memory for verdict in budget.verdicts if verdict.device.on_card]
     assert cards == [3 * GIB, *(gib * GIB for gib in CARDS)]
     assert not budget.verdicts[0].fits
     assert budget.changes
     assert budget.changed
-    assert budget.target.wants(budget.changed.bytes, budget.changed.saved) <= 3 * GIB
+    assert budget.target.needed(budget.changed.bytes, budget.changed.saved) <= 3 * GIB
     budget_page.show(budget, as_json=False)
     shown = capsys.readouterr().out
     assert "does not fit" in shown
@@ -260,7 +260,7 @@ def test_a_training_that_does_not_fit_is_shown_with_what_would_make_it_fit(capsy
         assert f"-S {knob}={value} " in shown
     nothing_helps = replace(budget, changes=None, changed=None)
     budget_page.show(nothing_helps, as_json=False)
-    assert "No change that is known here makes it fit" in capsys.readouterr().out
+    assert "No known change makes it fit" in capsys.readouterr().out
 
 
 # -------------------------------------------------------------------------------------------------------------- the time
@@ -268,7 +268,7 @@ def test_a_training_that_does_not_fit_is_shown_with_what_would_make_it_fit(capsy
 
 def test_the_whole_time_is_that_of_all_steps_and_validations() -> None:
     train = knobs(train__steps=1000, train__validation_points=10).train
-    assert Pace(step=0.5, steps=20, validation=2.0, peak=None).whole(train) == 520
+    assert StepTime(step=0.5, steps=20, validation=2.0, peak=None).total(train) == 520
 
 
 def test_the_pace_is_that_of_twenty_steps_of_the_training_itself() -> None:
@@ -282,11 +282,11 @@ def test_the_pace_is_that_of_twenty_steps_of_the_training_itself() -> None:
 
 def test_work_is_counted_over_the_whole_training() -> None:
     params = knobs(train__steps=100, train__batch_size=4, model__context_length=12, train__validation_points=0)
-    budget = draw_up(params, Data(Shape(11), 600, "data/tokens"), clock=False)
+    budget = estimate(params, Data(Shape(11), 600, "data/tokens"), clock=False)
     assert budget.amount == 100 * 4 * 12
     assert budget.epochs == 8
-    assert budget.flops == 100 * budget.flops_a_step
-    assert budget.flops_a_target * 4 * 12 == budget.flops_a_step
+    assert budget.flops == 100 * budget.flops_per_step
+    assert budget.flops_per_target * 4 * 12 == budget.flops_per_step
     params = with_changes(params, {"train.validation_points": 3, "train.validation_examples": 8})
     validated = replace(budget, params=params)
     assert validated.flops - budget.flops == 3 * 2 * budget.step.flops["forward"]

@@ -91,7 +91,8 @@ def test_losses_are_per_example_and_shown_with_the_accuracy_of_baselines(run: Ru
     [
         (
             0.9,
-            "90.0 % accuracy on the test split (95 % interval: 87.0 … 93.0 %): better than the logistic baseline (80.0 %) by 10.0",
+            "90.0 % accuracy on the test split (95 % interval: 87.0 … 93.0 %): better than the logistic baseline (80.0 %)"
+            " by 10.0 points.",
             True,
         ),
         (0.82, "better than the logistic baseline (80.0 %) by 2.0 points. The difference may be chance", True),

@@ -190,6 +190,6 @@ def test_examples_that_were_trained_on_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_classifier_that_is_asked_for_text_is_refused_in_one_line(project: Callable[..., Path], kind: str) -> None:
     project(kind)
-    with pytest.raises(UserError, match=rf"^task\.kind: a model of kind {kind} classifies and generates no text") as refused:
+    with pytest.raises(UserError, match=rf"^task\.kind: a model of kind {kind} is a classifier and writes no text") as refused:
         write(SamplingOptions(tokens=5, temperature=0.0, top_k=0, top_p=1.0, seed=1), "the")
     assert "\n" not in str(refused.value)

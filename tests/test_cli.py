@@ -20,41 +20,40 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
+import typer.main
 from small import knobs
 from subjects import leave_model, machine, subject
 
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
 from pipeline.corpus.store.text import SplitWriter
-from pipeline.lab import data_catalogue
-from pipeline.lab.chat import SamplingOptions, converse, open_writer, write
-from pipeline.lab.cli import NO_VERBS, main
-from pipeline.lab.data_catalogue import DataSet, data_set, description, listing
+from pipeline.lab.chat import SamplingOptions, converse, write
+from pipeline.lab.cli import app, main
+from pipeline.lab.commands import HINTS, RENAMED
+from pipeline.lab.data_catalogue import description, listing
 from pipeline.lab.setup import environment
-from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 from pipeline.progress import follower
 from pipeline.tokenizers.char import CharTokenizer
 
 TOP = Path(__file__).parents[1]
 DRAW = SamplingOptions(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None)
-VERBS = (
-    "setup",
-    "mend",
-    "sample",
+COMMANDS = (
+    "data",
+    "budget",
+    "check-model",
+    "autotune",
+    "play",
+    "show",
     "look",
+    "sample",
+    "doctor",
     "export",
     "import",
     "env",
-    "tune-device",
-    "play",
-    "budget",
-    "sanity",
-    "data",
-    "check",
-    "show",
-    "doctor",
+    "check-params",
+    "repair",
 )
+HIDDEN = ("setup",)
 
 # `rally ARGUMENTS`, and at the end which modules it has imported
 PROGRAM = """
@@ -96,67 +95,121 @@ def trained(project: Path) -> Path:
 # ------------------------------------------------------------------------------------------------------------------ help
 
 
-@pytest.mark.parametrize("arguments", [("--help",), *((verb, "--help") for verb in VERBS)])
+@pytest.mark.parametrize("arguments", [("--help",), *((command, "--help") for command in (*COMMANDS, *HIDDEN))])
 def test_help_answers_without_what_takes_long_to_import(arguments: tuple[str, ...], outside: Path) -> None:
     done = rally(*arguments)
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ")
-    assert not {"torch", "dvc", "numpy", "rich"} & set(json.loads(Path("imported.json").read_text()))
+    imported = set(json.loads(Path("imported.json").read_text()))
+    assert not {"torch", "dvc", "numpy", "rich", "pipeline.params.schema", "yaml"} & imported
 
 
-def test_help_lists_every_verb_with_a_whole_sentence(outside: Path) -> None:
-    lines = rally("--help").stdout.splitlines()
-    listed = {line.split()[0]: line for line in lines[lines.index("Commands:") + 1 :]}
-    assert tuple(listed) == VERBS
-    assert all(line.endswith(".") and not line.endswith("...") for line in listed.values())
+def test_help_lists_every_command_in_a_panel_with_a_whole_sentence(outside: Path) -> None:
+    panels = rally("--help").stdout.split("\n\n")[3:]
+    assert [panel.splitlines()[0] for panel in panels] == [
+        "Before training:",
+        "Train and compare:",
+        "Look inside:",
+        "Share:",
+        "Set up and repair:",
+    ]
+    lines = [line for panel in panels for line in panel.splitlines()[1:]]
+    assert tuple(line.split()[0] for line in lines) == COMMANDS
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+    assert len({len(line) - len(line[2:].partition(" ")[2].lstrip()) for line in lines}) == 1, "one column in all panels"
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_outside_of_a_project_says_so(verb: str, outside: Path) -> None:
-    done = rally(verb, *(["some/folder"] if verb == "import" else []))
+def test_help_of_a_group_lists_its_commands(outside: Path) -> None:
+    assert "Commands:\n  benchmark  Test the doctor on runs with known faults.\n" in rally("doctor", "--help").stdout
+
+
+def test_every_command_is_tested_here() -> None:
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert set(known) == {*COMMANDS, *HIDDEN}
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *HIDDEN])
+def test_a_command_outside_of_a_project_says_so(command: str, outside: Path) -> None:
+    done = rally(command, *(["some/folder"] if command == "import" else []))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "not inside a Rally project: " in done.stderr
 
 
-def test_a_verb_works_from_any_folder_of_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_works_from_any_folder_of_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "some" / "where").mkdir(parents=True)
     monkeypatch.chdir(project / "some" / "where")
     done = rally("sample", "--prompt", "a")
     assert done.stderr.startswith("models/trained/model.safetensors: there is no trained model here; ")
 
 
-@pytest.mark.parametrize(
-    ("words", "hint"),
-    [
-        (["train"], "`dvc repro train` runs that stage"),
-        (["evaluate"], "`dvc repro evaluate` runs that stage"),
-        (["plot"], "`dvc repro plot` draws plots/report.html, `dvc plots diff` several experiments"),
-        (["report"], "`dvc repro plot` writes plots/report.html"),
-        (["compare", "a", "b"], "`rally show` compares all experiments; two of them `dvc metrics diff ONE OTHER`"),
-        (["shwo"], "Did you mean 'show'?"),
-        (["doctor", "trail"], "Did you mean 'trial'?"),
-    ],
-)
-def test_a_word_that_is_no_verb_is_one_line_with_the_command_that_was_meant(
-    words: list[str], hint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The one line with which `rally WORDS` ends, status 2."""
     monkeypatch.setattr("sys.argv", ["rally", *words])
     with pytest.raises(SystemExit) as ended:
         main()
     out, err = capsys.readouterr()
     assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
-    assert f" {words[-1] if words[0] == 'doctor' else words[0]}: there is no such command. {hint}" in err
+    return err.strip()
 
 
-def test_every_hint_is_of_a_word_that_is_no_verb_and_names_stages_that_there_are() -> None:
-    assert not set(NO_VERBS) & set(VERBS)
-    assert "help" not in NO_VERBS
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("train", "rally train: there is no such command. `dvc repro train` runs that stage"),
+        ("evaluate", "rally evaluate: there is no such command. `dvc repro evaluate` runs that stage"),
+        (
+            "plot",
+            "rally plot: there is no such command. "
+            "`dvc repro plot` draws plots/report.html, `dvc plots diff` several experiments",
+        ),
+        ("report", "rally report: there is no such command. `dvc repro plot` writes plots/report.html"),
+        (
+            "compare a b",
+            "rally compare: there is no such command. "
+            "`rally show` compares all experiments; two of them `dvc metrics diff ONE OTHER`",
+        ),
+        ("doctor bechmark", "rally doctor bechmark: there is no such command. Did you mean 'benchmark'? Known: benchmark"),
+        ("doctor train", "rally doctor train: there is no such command. Known: benchmark"),
+    ],
+)
+def test_a_word_that_is_not_a_command_is_one_line_with_the_command_that_was_meant(
+    words: str, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert refused(words.split(), capsys, monkeypatch) == line
+
+
+def test_a_misspelt_command_is_one_line_with_those_that_there_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = refused(["shwo"], capsys, monkeypatch)
+    assert line.startswith("rally shwo: there is no such command. Did you mean 'show'?")
+    assert "setup" not in line, "which is hidden"
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_name_of_a_command_is_one_line_with_the_new_one(
+    old: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        refused([*old.split(), "dvc", "-S", "seed=2"], capsys, monkeypatch) == f"rally {old} was renamed rally {RENAMED[old]}"
+    )
+
+
+def test_old_names_are_not_commands_and_new_ones_are() -> None:
+    assert set(RENAMED) == {"mend", "check", "sanity", "tune-device", "doctor trial"}
+    assert not set(RENAMED) & {*COMMANDS, *HIDDEN}
+    assert {new.split()[0] for new in RENAMED.values()} <= set(COMMANDS)
+
+
+def test_every_hint_is_of_a_word_that_is_not_a_command_and_names_stages_and_commands_that_there_are() -> None:
+    assert not set(HINTS) & {*COMMANDS, *HIDDEN, *RENAMED}
+    assert "help" not in HINTS
     stages = read_yaml(TOP / "dvc.yaml")["stages"]
-    assert {word for word, hint in NO_VERBS.items() if "{}" in hint} <= set(stages)
-    for hint in NO_VERBS.values():
+    assert {word for word, hint in HINTS.items() if "{}" in hint} <= set(stages)
+    for hint in HINTS.values():
         named = [command.split() for command in hint.split("`")[1::2] if command.startswith("rally ")]
-        assert all(words[1] in VERBS for words in named)
+        assert all(words[1] in COMMANDS for words in named)
 
 
 @pytest.mark.parametrize("words", [["help"], ["doctor", "help"]])
@@ -168,17 +221,20 @@ def test_help_is_a_word_too(words: list[str], capsys: pytest.CaptureFixture[str]
     assert "[OPTIONS] COMMAND [ARGS]..." in capsys.readouterr().out
 
 
-# ----------------------------------------------------------------------------------------------------------------- check
+# ---------------------------------------------------------------------------------------------------------- check-params
 
 
 def test_the_knobs_of_a_command_of_dvcs_are_checked_before_it_runs(project: Path) -> None:
-    assert rally("check", "dvc", "exp", "run", "-n", "x", "-S", "train.lr=3e-4", "--set-param=model.depth=2").returncode == 0
+    assert (
+        rally("check-params", "dvc", "exp", "run", "-n", "x", "-S", "train.lr=3e-4", "--set-param=model.depth=2").returncode
+        == 0
+    )
     for words in (
         ["-S", "model.activation=gellu"],
         ["-Smodel.activation=gellu"],
         ["--set-param", "model.activation=gellu,relu"],
     ):
-        done = rally("check", "dvc", "exp", "run", "--queue", *words)
+        done = rally("check-params", "dvc", "exp", "run", "--queue", *words)
         assert done.returncode == 2
         assert done.stderr.startswith("model.activation: there is no 'gellu'. Did you mean 'gelu'?")
         assert done.stderr.count("\n") == 1
@@ -186,8 +242,8 @@ def test_the_knobs_of_a_command_of_dvcs_are_checked_before_it_runs(project: Path
 
 def test_the_knobs_that_stand_in_params_yaml_are_checked_too(project: Path) -> None:
     file = project / "params.yaml"
-    file.write_text(file.read_text().replace("  depth: ", "  depth: -"))
-    done = rally("check", "dvc", "repro")
+    file.write_text(file.read_text().replace("\n  depth: ", "\n  depth: -", 1))
+    done = rally("check-params", "dvc", "repro")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "model.depth: -" in done.stderr
 
@@ -276,8 +332,8 @@ def test_a_prompt_is_gone_on_with_and_a_seed_repeats_it(trained: Path, capsys: p
     for seed in (1, 1, 2):
         assert write(replace(DRAW, tokens=40, seed=seed), "the cat€")
         out, err = capsys.readouterr()
-        whose, lacks = err.splitlines()
-        assert whose.startswith(
+        warning, lacks = err.splitlines()
+        assert warning.startswith(
             "models/trained: this model is of another run: model.context_length is 128, and was 12 when train ran"
         )
         assert lacks == "The tokenizer lacks characters of this prompt; the model reads 'the cat'."

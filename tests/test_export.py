@@ -1,4 +1,4 @@
-"""An exported model says, in the library transformers, what it says here; and what has no place there is refused by name."""
+"""An exported model says, in the library transformers, what it says here; and what it does not support is refused by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipeline.engine.pretrained.weight_map import BUFFERS, Misfit, pack, unpack
 from pipeline.inference.generate import stream
 from pipeline.inference.trained import TrainedModel
 from pipeline.lab.export.export import export
-from pipeline.lab.export.transformers_text import placed, write
+from pipeline.lab.export.transformers_text import stock_architecture, write
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
@@ -137,20 +137,21 @@ def test_what_features_are_multiplied_by_is_put_into_the_weights(residual: str, 
     changes = {"model__init": "mup", "model__base_width": 4, "model__residual": residual, "model__bias": bias}
     made = subject(tmp_path, **a_model_of("llama", model__heads=4, model__kv_heads=2, **changes))
     assert isinstance(made.model, GPT)
-    name, stock = placed(made.model.knobs)
+    name, stock = stock_architecture(made.model.knobs)
     write(tmp_path / "exported", made, name, stock)
     ids = torch.randint(made.tokenizer.vocabulary, (3, 12), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         torch.testing.assert_close(opened(tmp_path / "exported")(ids).logits, made.model(ids), rtol=0, atol=1e-4)
 
 
-def test_a_tied_head_divided_by_mup_has_no_place() -> None:
+def test_a_tied_head_divided_by_mup_is_not_supported() -> None:
     tied = knobs(**a_model_of("llama", model__init="mup", model__base_width=4, model__tie_embeddings=True)).model
     with pytest.raises(
-        UserError, match=r"^model\.tie_embeddings: true has no place in transformers beside muP's divided logits; false"
+        UserError,
+        match=r"^model\.tie_embeddings: true is not supported by transformers together with muP's divided logits; use false",
     ):
-        placed(tied)
-    placed(tied.model_copy(update={"base_width": tied.width}))
+        stock_architecture(tied)
+    stock_architecture(tied.model_copy(update={"base_width": tied.width}))
 
 
 # ------------------------------------------------------------------------------------------------------ the same tokenizer
@@ -215,29 +216,29 @@ def test_every_knob_of_a_model_has_a_place_everywhere_or_is_named_by_every_archi
 @pytest.mark.parametrize(
     ("changes", "lines"),
     [
-        ({"model__embedding_mixer": "smear"}, ["embedding_mixer: 'smear' has no place in nemotron, …; 'none' would do"]),
+        ({"model__embedding_mixer": "smear"}, ["embedding_mixer: 'smear' is not supported by nemotron, …; use 'none'"]),
         (
             {"model__position": "learned", "model__norm": "rms", "model__activation": "gelu"},
-            ["norm: 'rms' has no place in gpt2, …; 'layer_plain' or 'layer' would do"],
+            ["norm: 'rms' is not supported by gpt2, …; use 'layer_plain' or 'layer'"],
         ),
         (
             {"model__embedding_mixer": "smear", "model__residual": "sandwich", "model__attention": "average"},
             [
-                "embedding_mixer: 'smear' has no place in nemotron, …; 'none' would do",
-                "attention: 'average' has no place in nemotron, …; 'full' would do",
-                "residual: 'sandwich' has no place in nemotron, …; 'pre' would do",
+                "embedding_mixer: 'smear' is not supported by nemotron, …; use 'none'",
+                "attention: 'average' is not supported by nemotron, …; use 'full'",
+                "residual: 'sandwich' is not supported by nemotron, …; use 'pre'",
             ],
         ),
     ],
 )
-def test_each_knob_that_has_no_place_is_one_line(changes: dict[str, Any], lines: list[str]) -> None:
+def test_each_knob_that_is_not_supported_is_one_line(changes: dict[str, Any], lines: list[str]) -> None:
     with pytest.raises(UserError) as refused:
-        placed(knobs(**{"model__embedding_mixer": "none"} | changes).model)
+        stock_architecture(knobs(**{"model__embedding_mixer": "none"} | changes).model)
     wanted = [f"model.{line}".replace("…", "the nearest stock architecture of transformers") for line in lines]
     assert sorted(refused.value.problems) == sorted(wanted)
 
 
-def test_the_default_recipe_has_a_place_but_for_its_mixer() -> None:
+def test_the_default_recipe_is_supported_but_for_its_mixer() -> None:
     assert nearest(knobs().model) == ("nemotron", ["embedding_mixer"])
 
 
@@ -276,5 +277,5 @@ def test_an_export_takes_the_place_of_another_and_of_nothing_else(trained: Train
     Path("own").mkdir()
     export(Path("own"))  # an empty folder
     for name in ("data", "params.yaml"):
-        with pytest.raises(UserError, match=f"^{name}: is there already, and no folder that `rally export` wrote"):
+        with pytest.raises(UserError, match=f"^{name}: exists and was not written by `rally export`"):
             export(Path(name))

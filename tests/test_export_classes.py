@@ -25,12 +25,12 @@ from pipeline.artifacts.writing import write_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
 from pipeline.inference.trained import TrainedModel
 from pipeline.lab.cli import app
-from pipeline.lab.export import onnx_model as onnx_file
+from pipeline.lab.export import onnx_model
 from pipeline.lab.export import transformers_vit as vision_transformer
 from pipeline.lab.export.export import export
-from pipeline.lab.export.transformers_text import placed, write
-from pipeline.lab.export.transformers_vit import HOLDS, lacks
-from pipeline.lab.import_command import adopt
+from pipeline.lab.export.transformers_text import stock_architecture, write
+from pipeline.lab.export.transformers_vit import SUPPORTED, unsupported_knobs
+from pipeline.lab.fine_tuning import fine_tuning_command
 from pipeline.networks.convolution import DOWNSAMPLES
 from pipeline.networks.image_norms import IMAGE_NORMS
 from pipeline.networks.images import NETWORKS
@@ -58,7 +58,7 @@ def a_classifier(folder: Path, name: str, **changes: Any) -> TrainedModel:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_causal_classifier_is_one_of_the_library_s_with_the_same_logits(name: str, tmp_path: Path) -> None:
     made = a_classifier(tmp_path / "made", name)
-    assert placed(made.task.model, classifies=True) == (name, ARCHITECTURES[name])  # type: ignore[attr-defined]
+    assert stock_architecture(made.task.model, classifies=True) == (name, ARCHITECTURES[name])  # type: ignore[attr-defined]
     write(tmp_path / "given", made, name, ARCHITECTURES[name])
     opened = transformers.AutoModelForSequenceClassification
     model, found = opened.from_pretrained(tmp_path / "given", output_loading_info=True)
@@ -92,10 +92,10 @@ def test_the_tokenizer_that_goes_with_it_puts_the_end_behind_each_text_and_pads_
 def test_what_keeps_a_classifier_from_being_one_of_the_library_s_is_named_by_its_knob() -> None:
     plain = {"model__embedding_mixer": "none", "model__bias": True, "task__kind": "classify", "prepare__dataset": "dyck"}
     with pytest.raises(UserError) as refused:
-        placed(knobs(**plain).model, classifies=True)
+        stock_architecture(knobs(**plain).model, classifies=True)
     assert sorted(line.split(":")[0] for line in refused.value.problems) == ["model.bias", "model.causal", "model.pooling"]
     assert (
-        "model.pooling: 'mean' has no place in transformers' sequence classification; 'last' would do" in refused.value.problems
+        "model.pooling: 'mean' is not supported by transformers' sequence classification; use 'last'" in refused.value.problems
     )
 
 
@@ -103,15 +103,15 @@ def test_what_keeps_a_classifier_from_being_one_of_the_library_s_is_named_by_its
 
 
 def a_vision_transformer(**changes: Any) -> dict[str, Any]:
-    held = {f"model__{knob}": values[0] for knob, values in HOLDS.items()}
+    held = {f"model__{knob}": values[0] for knob, values in SUPPORTED.items()}
     return {"task__kind": "vision", "model__patch_size": 1} | held | changes
 
 
-@pytest.mark.parametrize("knob", HOLDS)
+@pytest.mark.parametrize("knob", SUPPORTED)
 def test_a_transformer_over_images_is_the_library_s_with_the_same_logits(knob: str, tmp_path: Path) -> None:
-    for number, value in enumerate(HOLDS[knob]):
+    for number, value in enumerate(SUPPORTED[knob]):
         made = small_subject(tmp_path / f"{number}", **a_vision_transformer(**{f"model__{knob}": value}))
-        assert isinstance(made.task, Vision) and list(lacks(made.task.model, made.task.shape.image)) == []
+        assert isinstance(made.task, Vision) and list(unsupported_knobs(made.task.model, made.task.shape.image)) == []
         (folder := tmp_path / f"{number}/given").mkdir()
         vision_transformer.write(folder, made)
         opened = transformers.AutoModelForImageClassification
@@ -147,8 +147,8 @@ def test_patches_of_several_pixels_and_channels_are_laid_out_as_the_library_s(tm
 
 def test_a_patch_that_does_not_divide_the_image_has_no_place() -> None:
     model = knobs(prepare__dataset="digits", **a_vision_transformer(model__patch_size=4)).model
-    assert list(lacks(model, (6, 5, 1))) == ["patch_size"]
-    assert list(lacks(model, (8, 4, 1))) == []
+    assert list(unsupported_knobs(model, (6, 5, 1))) == ["patch_size"]
+    assert list(unsupported_knobs(model, (8, 4, 1))) == []
 
 
 # ------------------------------------------------------------------------------------------------------------------ ONNX
@@ -173,16 +173,16 @@ def apart(folder: Path, changes: dict[str, Any]) -> float:
     """How far what onnxruntime computes from an exported file is from ours, over more batches than the export itself tries."""
     made = small_subject(folder / "made", **changes)
     (folder / "given").mkdir(parents=True, exist_ok=True)
-    onnx_file.write(folder / "given", made)
+    onnx_model.write(folder / "given", made)
     content = (folder / "given/model.onnx").read_bytes()
-    network, inputs = onnx_file._plain(made)
+    network, inputs = onnx_model._inference_network(made)
     assert float(network(inputs[0]).std()) > 0.01, "a hundred times what they may be apart"
     if made.text_tokenizer is not None:
         generator = torch.Generator().manual_seed(3)
         for rows, places in ((1, 1), (2, 12), (17, 5), (3, 9)):
             ids = torch.randint(made.tokenizer.vocabulary, (rows, places), generator=generator)
             inputs.append(ids.masked_fill(torch.arange(places) > torch.arange(rows)[:, None], -1))
-    return onnx_file.largest_difference(content, network, inputs)
+    return onnx_model.largest_difference(content, network, inputs)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -209,12 +209,12 @@ def test_whatever_network_it_is_an_onnx_file_tells_the_same(tmp_path: Path) -> N
 
 def test_a_file_that_tells_something_else_is_seen(tmp_path: Path) -> None:
     made = small_subject(tmp_path / "made", **QUICK["a linear map"])
-    network, inputs = onnx_file._plain(made)
-    content = onnx_file.exported(network, inputs[0], "images")
-    assert onnx_file.largest_difference(content, network, inputs) < 1e-4
+    network, inputs = onnx_model._inference_network(made)
+    content = onnx_model.exported(network, inputs[0], "images")
+    assert onnx_model.largest_difference(content, network, inputs) < 1e-4
     with torch.no_grad():
         made.model.get_parameter("head.bias").add_(0.01)
-    assert onnx_file.largest_difference(content, network, inputs) == pytest.approx(0.01, rel=0.01)
+    assert onnx_model.largest_difference(content, network, inputs) == pytest.approx(0.01, rel=0.01)
 
 
 # -------------------------------------------------------------------------------------------------------------- the verb
@@ -241,7 +241,7 @@ def test_images_are_exported_with_their_classes_and_a_card_of_their_scores(
     assert {path.name for path in Path("given").iterdir()} == {"classes.json", "model.onnx", "README.md"}
     assert json.loads(Path("given/classes.json").read_text()) == {"classes": [*CLASSES], "image": [6, 5, 1], "input": "images"}
     card = Path("given/README.md").read_text()
-    for words in ("# given", "| share told right, test | 0.9877 |", "a library", "The licence is that of the images"):
+    for words in ("# given", "| accuracy, test | 0.9877 |", "a library", "The licence is that of the images"):
         assert words in card
     example = re.search(r"```python\n(.*?)```", card, re.DOTALL)
     assert example
@@ -249,10 +249,8 @@ def test_images_are_exported_with_their_classes_and_a_card_of_their_scores(
     exec(example[1].replace("print(", "told("), {"told": told.append})  # what the card shows is what works
     zero = (torch.zeros(1, 6, 5, 1) - 50) / 50
     assert told == [[CLASSES[int(made.model(zero).argmax())]]]
-    with pytest.raises(
-        UserError, match=r"^given: holds an ONNX file, which cannot be trained on; a copy of models/trained can$"
-    ):
-        adopt(Path("given"))
+    with pytest.raises(UserError, match=r"^given: holds an ONNX file, which cannot be trained; use a copy of models/trained$"):
+        fine_tuning_command(Path("given"))
 
 
 def test_a_classifier_that_the_library_holds_goes_there_unless_it_is_asked_otherwise(
@@ -261,8 +259,10 @@ def test_a_classifier_that_the_library_holds_goes_there_unless_it_is_asked_other
     trained(tmp_path, monkeypatch, **a_model_of("nemotron") | LAST)
     assert export(Path("given")) == "a NemotronForSequenceClassification, with its tokenizer and a card"
     assert "AutoModelForSequenceClassification" in Path("given/README.md").read_text()
-    with pytest.raises(UserError, match=r"^given: holds an exported classifier, which is not read back; a copy"):
-        adopt(Path("given"))
+    with pytest.raises(
+        UserError, match=r"^given: holds an exported classifier, which cannot be imported; use a copy of models/trained$"
+    ):
+        fine_tuning_command(Path("given"))
 
 
 def test_asked_for_what_cannot_be_it_says_so_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,10 +271,10 @@ def test_asked_for_what_cannot_be_it_says_so_in_a_line(tmp_path: Path, monkeypat
     assert isinstance(done.exception, UserError)
     lines = {line.split(":")[0]: line for line in done.exception.problems}
     assert lines.keys() == {"model.network", "model.pooling", "model.position", "model.patch_size"}
-    wanted = "model.network: 'linear' has no place in transformers' ViTForImageClassification; 'transformer' would do"
+    wanted = "model.network: 'linear' is not supported by transformers' ViTForImageClassification; use 'transformer'"
     assert lines["model.network"] == wanted
-    assert lines["model.patch_size"].endswith("2 has no place in transformers' ViTForImageClassification; 1 would do")
-    monkeypatch.setattr(onnx_file, "PACKAGES", ("onnx", "no_such_package"))
+    assert lines["model.patch_size"].endswith("2 is not supported by transformers' ViTForImageClassification; use 1")
+    monkeypatch.setattr(onnx_model, "PACKAGES", ("onnx", "no_such_package"))
     with pytest.raises(UserError, match=r"^--to onnx: needs the package no_such_package; `pip install -c constraints\.txt"):
         export(Path("given"))
     assert not Path("given").exists()

@@ -34,7 +34,7 @@ from pipeline.engine.setup import build_training
 from pipeline.identity import run_identity, tokenizer_digest
 from pipeline.inference.trained import TrainedModel, open_model, open_snapshots
 from pipeline.lab.export.transformers_text import write
-from pipeline.lab.import_command import adopt
+from pipeline.lab.fine_tuning import fine_tuning_command
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.schema import Params
@@ -583,9 +583,9 @@ def test_the_command_turns_every_knob_that_the_folder_wants(
     made = leave(tmp_path, name, model__bias=False)
     monkeypatch.chdir(tmp_path)
     shutil.copy(TOP / "params.yaml", tmp_path)
-    assert "tokenize.kind=file" not in adopt(Path(kind)).command, "data/tokens has its tokenizer"
+    assert "tokenize.kind=file" not in fine_tuning_command(Path(kind)).command, "data/tokens has its tokenizer"
     (tmp_path / "data").rename(tmp_path / "elsewhere")
-    words = adopt(Path(kind)).command
+    words = fine_tuning_command(Path(kind)).command
     assert words[:3] == ["dvc", "exp", "run"]
     turned = dict(word.split("=", 1) for word in words[4::2])
     assert turned["train.init_from"] == kind

@@ -263,7 +263,7 @@ def seeded(home: Path, files: dict[str, bytes]) -> dict[str, str]:
     """Files as if they had been fetched; name -> sha256."""
     for content in files.values():
         with serving(content) as server:
-            published_images.download.download(server.url, sha256(content), QUIET)
+            published_images.download.download_file(server.url, sha256(content), QUIET)
     return {name: sha256(content) for name, content in files.items()}
 
 
@@ -445,7 +445,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no image": (
         lambda own: (own / "dogs/notes.txt").write_text("wow"),
-        "own/dogs/notes.txt: is not an image of a known format; PNG,",
+        "own/dogs/notes.txt: is not an image of a known format; use one of PNG,",
     ),
     "an image cut short": (
         lambda own: (own / "dogs/2.png").write_bytes((own / "dogs/2.png").read_bytes()[:90]),
@@ -453,16 +453,16 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "one class": (
         lambda own: (own / "dogs").rename(own.parent / "dogs"),
-        "prepare.path: 'own' has one class, 'cats'; put a folder",
+        "prepare.path: 'own' has one class, 'cats'; use a folder",
     ),
     "an empty class": (lambda own: emptied(own / "dogs"), "prepare.path: no image in 'own/dogs'; add some"),
     "no folder": (
         lambda own: own.rename(own.parent / "other"),
-        "prepare.path: 'own' is not a folder; images want a folder with",
+        "prepare.path: 'own' is not a folder; use a folder with one folder for each class",
     ),
     "images without folders": (
         lambda own: [(own / name).rename(own.parent / name) for name in ("cats", "dogs")],
-        "prepare.path: 'own' has no folder; put a folder for each class into one",
+        "prepare.path: 'own' has no folder; use a folder with one folder for each class",
     ),
     "too few for the splits": (
         lambda own: [(own / f"dogs/{number}.png").unlink() for number in range(2, 12)],

@@ -240,11 +240,12 @@ def test_a_queued_experiment_that_fails_has_no_scores_and_a_killed_one_is_named_
             follower.kill()
     table = run(lab, "rally", "show")
     assert "Killed" in row_of(table, "long")
-    killed = "long: was killed, and DVC still calls it running: end it with `dvc queue kill long`"
-    assert killed in table
+    assert "long: was killed, and DVC still calls it running: end it with `dvc queue kill long`" in table
     [away] = (lab / ".dvc/tmp/exps").glob("tmp*")
     shutil.rmtree(away)
-    assert killed in run(lab, "rally", "show", status=1)
+    assert "long: was killed, and DVC still calls it running: end it with `dvc queue kill long`" in run(
+        lab, "rally", "show", status=1
+    )
     run(lab, "dvc", "queue", "kill", "long")
     run(lab, "dvc", "queue", "remove", "long")
     assert "long" not in run(lab, "rally", "show").partition("workspace")[2]
@@ -399,7 +400,7 @@ def test_killed_at_random_moments_the_same_command_ends_bit_by_bit_as_an_unbroke
         kill = os.killpg if attempt % 2 else os.kill  # everybody, or DVC alone, which leaves its stage behind
         kill(process.pid, signal.SIGKILL)
         process.wait()
-        mended += run(lab, "rally", "mend").splitlines()  # as ./run does where it sees a trace of a kill
+        mended += run(lab, "rally", "repair").splitlines()  # as ./run does where it sees a trace of a kill
         resumed += "resuming from the checkpoint" in Path(log.name).read_text()
     said = run(lab, "dvc", *words)
     assert resumed + ("resuming from the checkpoint" in said) > 0

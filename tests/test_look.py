@@ -27,10 +27,10 @@ from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.lab.look import terminal as look_text
-from pipeline.lab.look.activations import Activation, Dissection, dissect, dissected
+from pipeline.lab.look.activations import Activation, PassRecord, record_of, record_pass
 from pipeline.lab.look.diagram import diagram
 from pipeline.lab.look.forward_pass import ForwardPass, look
-from pipeline.lab.look.heads import habits, most_decided
+from pipeline.lab.look.heads import attention_summary, lowest_entropy_head
 from pipeline.lab.look.logit_lens import predictions
 from pipeline.lab.look.request import Request
 from pipeline.lab.look.trace import Trace, trace
@@ -130,7 +130,7 @@ def test_looking_at_any_kind_of_network_changes_nothing_and_what_is_seen_fits_to
     before = attributes_of(model)
     made = seen(model)
     with torch.no_grad():
-        taken = dissected(model, IDS, made)
+        taken = record_of(model, IDS, made)
     assert torch.equal(made["head"].output, plain)
     assert attributes_of(model) == before and torch.is_grad_enabled()
 
@@ -187,15 +187,15 @@ def parts_read_what_was_made_before(made: Trace) -> None:
 
 
 def _even(made: Trace) -> set[str]:
-    return {call.name for call in made.calls if call.kind == "even"}
+    return {call.name for call in made.calls if call.kind == "uniform"}
 
 
-def numbers_are_those_of_the_tensors(made: Trace, taken: Dissection) -> None:
+def numbers_are_those_of_the_tensors(made: Trace, taken: PassRecord) -> None:
     assert [one.name for one in taken.activations] == [call.name for call in made.calls]
     for one, call in zip(taken.activations, made.calls, strict=True):
         numbers = call.output.double().numpy().ravel()
         numbers = numbers[np.isfinite(numbers)]
-        assert (one.shape, one.dtype, one.broken) == (tuple(call.output.shape), "float32", 0)
+        assert (one.shape, one.dtype, one.not_finite) == (tuple(call.output.shape), "float32", 0)
         assert (one.low, one.high) == (numbers.min(), numbers.max())
         assert math.isclose(one.mean, numbers.mean(), abs_tol=1e-12)
         assert math.isclose(one.rms, (numbers**2).mean() ** 0.5, rel_tol=1e-12)
@@ -244,13 +244,15 @@ def test_what_multiplies_a_branch_is_said() -> None:
 # --------------------------------------------------------------------------------------------------- saturated, dead, broken
 
 
-def activation_of(taken: Dissection, name: str) -> Activation:
+def activation_of(taken: PassRecord, name: str) -> Activation:
     return next(one for one in taken.activations if one.name == name)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_saturated_and_dead_are_what_the_readings_of_a_training_call_so(name: str) -> None:
-    one = next((one for one in dissect(network(model__activation=name), IDS, here()).activations if one.dead is not None), None)
+    one = next(
+        (one for one in record_pass(network(model__activation=name), IDS, here()).activations if one.dead is not None), None
+    )
     if name == "identity":  # hands on what it was given, so it is no part of the pass
         assert one is None
         return
@@ -273,7 +275,7 @@ def test_units_that_never_fire_are_dead() -> None:
     with torch.no_grad():
         model.get_parameter("blocks.0.feed_forward.up.bias")[:8] = -1000.0
         model.get_parameter("blocks.0.feed_forward.up.bias")[8:] = 1000.0
-    one = activation_of(dissect(model, IDS, here()), "blocks.0.feed_forward.activation")
+    one = activation_of(record_pass(model, IDS, here()), "blocks.0.feed_forward.activation")
     assert (one.saturated, one.dead, one.zeros) == (None, 8 / 32, 8 / 32)
 
 
@@ -281,9 +283,9 @@ def test_a_network_that_broke_is_shown_as_it_is() -> None:
     model = network()
     with torch.no_grad():
         model.get_parameter("blocks.1.feed_forward.down.weight").fill_(math.nan)
-    taken = dissect(model, IDS, here())
-    assert activation_of(taken, "blocks.1.feed_forward.activation").broken == 0
-    assert activation_of(taken, "blocks.1.feed_forward.down").broken == len(IDS) * 16
+    taken = record_pass(model, IDS, here())
+    assert activation_of(taken, "blocks.1.feed_forward.activation").not_finite == 0
+    assert activation_of(taken, "blocks.1.feed_forward.down").not_finite == len(IDS) * 16
     assert math.isnan(taken.predictions[0].entropy)
 
 
@@ -295,31 +297,31 @@ def test_predictions_are_ranked_and_weighed_as_a_softmax_does() -> None:
     first, last = predictions(logits, [2, 1])
     assert [choice.token for choice in first.top] == [2, 1, 0, 3]
     assert [choice.probability for choice in first.top] == pytest.approx([5 / 8, 2 / 8, 1 / 8, 0])
-    assert first.follows is not None
-    assert (first.follows.token, first.follows.rank) == (1, 2)
-    assert first.follows.surprise == pytest.approx(math.log(4))
+    assert first.actual is not None
+    assert (first.actual.token, first.actual.rank) == (1, 2)
+    assert first.actual.surprise == pytest.approx(math.log(4))
     assert first.entropy == pytest.approx(sum(p * -math.log(p) for p in (5 / 8, 2 / 8, 1 / 8)))
-    assert last.follows is None
+    assert last.actual is None
     assert [choice.token for choice in last.top] == [0, 1, 2, 3], "of equals the lower id comes first"
     assert last.entropy == pytest.approx(math.log(4))
 
 
 def test_the_lens_reads_an_early_stream_by_the_head_and_the_final_norm() -> None:
     model = network(model__norm="rms")
-    taken, made = dissect(model, IDS, here()), seen(model)
+    taken, made = record_pass(model, IDS, here()), seen(model)
     with torch.no_grad():
         logits = model.head(model.final_norm(made["blocks.0"].output))[0].double()
     for prediction, row in zip(taken.lens["block 1"], logits, strict=True):
         assert prediction.top[0].token == int(row.argmax())
         assert prediction.top[0].probability == pytest.approx(float(row.softmax(dim=-1).max()))
-    assert taken.normed and not dissect(network(model__residual="post"), IDS, here()).normed
+    assert taken.normed and not record_pass(network(model__residual="post"), IDS, here()).normed
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures
 
 
 def test_a_diagram_has_a_box_for_each_part_and_an_arrow_for_all_that_it_read() -> None:
-    taken = dissect(network(model__residual="parallel"), IDS, here())
+    taken = record_pass(network(model__residual="parallel"), IDS, here())
     drawn = diagram(taken.within("blocks.0"), "blocks.0", "[1, 7, 16]")
     assert [node.label for node in drawn["nodes"]] == ["input", "norms.0", "attention", "add", "feed_forward", "add_1"]
     assert [node.symbol for node in drawn["nodes"]] == ["", "", "", "+", "", "+"]
@@ -333,10 +335,10 @@ def test_the_habits_of_plain_heads() -> None:
     even = np.tril(np.ones((5, 5))) / np.arange(1, 6)[:, None]
     back = np.eye(5, k=-1)
     back[0, 0] = 1.0
-    assert habits(even)["entropy"] == pytest.approx(1.0)
-    assert habits(back) == pytest.approx({"itself": 0.2, "one back": 1.0, "first": 0.25, "entropy": 0.0})
-    assert most_decided(np.stack([[even, even], [even, back]])) == (2, 2)
-    assert math.isnan(habits(np.ones((1, 1)))["entropy"])
+    assert attention_summary(even)["entropy"] == pytest.approx(1.0)
+    assert attention_summary(back) == pytest.approx({"itself": 0.2, "previous": 1.0, "first": 0.25, "entropy": 0.0})
+    assert lowest_entropy_head(np.stack([[even, even], [even, back]])) == (2, 2)
+    assert math.isnan(attention_summary(np.ones((1, 1)))["entropy"])
 
 
 # ------------------------------------------------------------------------------------------------------------- the verb
@@ -375,39 +377,42 @@ def test_the_toy_text_goes_through_the_trained_model(project: Path) -> None:
     assert whose.startswith(
         "models/trained: this model is of another run: model.context_length is 128, and was 12 when train ran (and "
     )
-    assert notes == ["The context holds 12 tokens: of 35 these are the first."]
+    assert notes == ["The context holds 12 tokens: these are the first of 35."]
 
 
 def test_a_prompt_goes_through_the_snapshot_of_a_step(project: Path) -> None:
     first, last = look(Request("the cat", step="0")), look(Request("the cat", step="last"))
     assert (first.network, last.network) == ("after step 0", "after step 7")
-    assert first.seen.activations[0].rms == pytest.approx(last.seen.activations[0].rms / 3)  # as they were left
+    assert first.record.activations[0].rms == pytest.approx(last.record.activations[0].rms / 3)  # as they were left
     assert look(Request("the €cat")).notes[1:] == ["The tokenizer lacks characters of this prompt; the model reads 'the cat'."]
 
 
 def test_without_a_trained_model_the_network_is_drawn_as_it_would_be_trained(bare: Path) -> None:
     looked = look(Request(ids="3 1, 4", knobs=("model.depth=1", "model.width=32"), vocabulary=10))
-    assert looked.network == "as drawn, untrained (seed 1)"
+    assert looked.network == "at initialization (seed 1)"
     assert looked.words == ["3", "1", "4"]
     fresh = GPT(looked.model, 10, torch.Generator().manual_seed(1))
     with torch.no_grad():
         embedded = fresh.embedding(torch.tensor([3, 1, 4]))
-    assert looked.seen.activations[0].rms == pytest.approx(float(embedded.double().square().mean().sqrt()))
-    assert looked.seen.loss == pytest.approx(math.log(10))  # its head begins at 0
+    assert looked.record.activations[0].rms == pytest.approx(float(embedded.double().square().mean().sqrt()))
+    assert looked.record.loss == pytest.approx(math.log(10))  # its head begins at 0
     assert look(Request(ids="3 1 4")).notes[0].startswith("There is no trained model here (`dvc repro` trains one)")
 
 
 @pytest.mark.parametrize(
     ("asked", "line"),
     [
-        ({"prompt": "a", "ids": "1"}, "--ids: stands in the place of --prompt; one of them would do"),
-        ({"ids": "1 x"}, "--ids: 'x' is no id; whole numbers from 0 on would do"),
-        ({"ids": " "}, '--ids: is empty; token ids would do, such as "3 1 4"'),
-        ({"step": "soon"}, "--step: 'soon' is no step of a training; a number or `last` would do"),
-        ({"step": "3", "untrained": True}, "--step: 3 is of a training; a network that is drawn anew has none"),
+        ({"prompt": "a", "ids": "1"}, "--ids: cannot be combined with --prompt; use one of them"),
+        ({"ids": "1 x"}, "--ids: 'x' is not an id; use whole numbers from 0"),
+        ({"ids": " "}, '--ids: is empty; use token ids, such as "3 1 4"'),
+        ({"step": "soon"}, "--step: 'soon' is not a step; use a number or `last`"),
+        (
+            {"step": "3", "untrained": True},
+            "--step: 3 is a step of a training; an untrained network has none",
+        ),
         (
             {"vocabulary": 5},
-            "--vocabulary: goes with --ids, which need no text; a prompt is read by the tokenizer that is there",
+            "--vocabulary: works only with --ids; the vocabulary of a prompt is that of its tokenizer",
         ),
     ],
 )
@@ -434,18 +439,18 @@ def test_what_is_not_there_to_be_looked_at_is_one_line_before_torch_is_imported(
 
 
 def test_a_step_without_a_snapshot_is_refused_with_the_nearest(project: Path) -> None:
-    with pytest.raises(UserError, match=r"\A--step: no snapshot was kept of step 5; nearest: 3 and 7 \(all: 0, 3, 7; [^\n]*\Z"):
+    with pytest.raises(UserError, match=r"\A--step: there is no snapshot of step 5; nearest: 3 and 7 \(all: 0, 3, 7; [^\n]*\Z"):
         look(Request(step="5"))
     with pytest.raises(UserError, match="nearest: 7 "):
         look(Request(step="1,000"))
-    with pytest.raises(UserError, match=r"\A--prompt: '€' holds nothing that this tokenizer knows; [^\n]*\Z"):
+    with pytest.raises(UserError, match=r"\A--prompt: '€' has no character that this tokenizer knows; [^\n]*\Z"):
         look(Request("€"))
-    with pytest.raises(UserError, match=r"\A--ids: 99 is none of this vocabulary's, 0 .. 14"):
+    with pytest.raises(UserError, match=r"\A--ids: 99 is not in the vocabulary; ids are 0 .. 14"):
         look(Request(ids="1 99"))
     for wrong in ("2", "x.1", "²⋅1", "3.1", "0.1"):
         with pytest.raises(UserError, match=r"\A--head: [^\n]*\Z"):
-            look_text.head_named(wrong, look(Request("the")).maps)
-    assert look_text.head_named("2.1", look(Request("the")).maps) == (2, 1)
+            look_text.parse_head(wrong, look(Request("the")).maps)
+    assert look_text.parse_head("2.1", look(Request("the")).maps) == (2, 1)
 
 
 def test_the_terminal_shows_the_tree_the_next_token_the_lens_and_the_heads(project: Path) -> None:
@@ -457,10 +462,10 @@ def test_the_terminal_shows_the_tree_the_next_token_the_lens_and_the_heads(proje
         r"│ │ ├ q +\[1, 2, 11, 8\] .* project ",
         r"│ ├ add +\[1, 11, 16\] .* mixer, attention ",
         r"└ probabilities +\[1, 11, 15\] ",
-        rf"   1  {re.escape(looked.word(looked.seen.predictions[-1].top[0].token))} ",
+        rf"   1  {re.escape(looked.word(looked.record.predictions[-1].top[0].token))} ",
         r"block 2 ",
         r"2\.2 +0\.\d\d +0\.\d\d ",
-        r"Head 2\.1: rows look at columns",
+        r"Head 2\.1: rows are queries, columns are keys",
     ):
         assert re.search(part, text), part
     assert all(len(line.rstrip()) <= 80 for line in printed(looked, width=80).splitlines())
@@ -470,7 +475,7 @@ def test_of_a_deep_network_the_terminal_unfolds_the_first_block_and_the_last(bar
     small = ("model.depth=9", "model.width=16", "model.heads=2")
     text = printed(look(Request(ids="1 2 3", knobs=small, vocabulary=9)))
     assert text.count("├ feed_forward") == 2
-    assert text.count("(folded; the page shows all)") == 7
+    assert text.count("(collapsed; the page shows all)") == 7
 
 
 def test_nothing_that_a_tokenizer_holds_upsets_a_terminal(bare: Path) -> None:

@@ -102,9 +102,9 @@ def test_what_is_said_of_an_image_is_what_the_network_says_of_it(tmp_path: Path,
         wanted = made.model(made.task.batch("validation", np.array([5])).inputs)[0].softmax(dim=0)
     assert told.probabilities == pytest.approx(wanted.numpy(), rel=1e-4)
     assert told.truth == int(np.load("data/tokens/validation.labels.npy")[5])
-    assert told.given == "held-out image 5"
+    assert told.example == "validation image 5"
     assert [layer.name for layer in told.layers] == ["patches", "block 1", "block 2"]
-    assert "held-out image 5, of the class " in written(told)
+    assert "validation image 5, class " in written(told)
 
 
 def test_an_image_in_a_file_is_looked_at_as_if_it_were_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,14 +136,14 @@ def test_what_is_said_of_a_text_is_what_the_network_says_of_it(tmp_path: Path, m
 def test_the_heads_of_a_place_of_its_own_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(tmp_path, monkeypatch, **NETWORKS["classifier with a place of its own"])
     told = seen(prompt="a cat")
-    assert told.places == ["●", *"a␣cat∎"]
+    assert told.positions == ["●", *"a␣cat∎"]
     assert "● " in written(told)
 
 
 @pytest.mark.parametrize("kind", ["vision", "classify"])
 def test_a_fresh_network_is_looked_at_before_any_training(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(tmp_path, monkeypatch, task__kind=kind)
-    assert "as drawn, untrained" in seen(untrained=True).network
+    assert "at initialization (seed" in seen(untrained=True).network
     assert len(seen(knobs=("model.depth=1",)).layers) == 2
     shutil.rmtree("models/trained")
     assert "no trained model here" in seen().notes[0]
@@ -155,20 +155,24 @@ def test_a_fresh_network_is_looked_at_before_any_training(kind: str, tmp_path: P
 def test_a_snapshot_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(tmp_path, monkeypatch, **NETWORKS["cnn"])
     assert seen(step="3").network == "after step 3"
-    with pytest.raises(UserError, match="no snapshot was kept of step 4"):
+    with pytest.raises(UserError, match="there is no snapshot of step 4"):
         look(Request(step="4"))
 
 
 REFUSED: dict[str, tuple[str, dict[str, str], str]] = {
-    "a text for what looks at images": ("vision", {"prompt": "a"}, "--prompt: this network looks at images; --image"),
-    "ids for what looks at images": ("vision", {"ids": "1"}, "--ids: this network looks at images; --image"),
-    "an image for what reads text": ("classify", {"image": "0"}, "--image: this network reads text; --prompt would do"),
-    "an image beyond the last": ("vision", {"image": "40"}, "--image: there is no 40; held-out images .* are 0 .. 39"),
-    "a file that is not there": ("vision", {"image": "no.png"}, "--image: 'no.png' is no number .* no such file"),
+    "a text for what looks at images": ("vision", {"prompt": "a"}, "--prompt: this network reads images; use --image"),
+    "ids for what looks at images": ("vision", {"ids": "1"}, "--ids: this network reads images; use --image"),
+    "an image for what reads text": ("classify", {"image": "0"}, "--image: this network reads text; use --prompt"),
+    "an image beyond the last": ("vision", {"image": "40"}, "--image: there is no 40; validation images are 0 .. 39"),
+    "a file that is not there": (
+        "vision",
+        {"image": "no.png"},
+        "--image: 'no.png' is neither the number .* nor a file",
+    ),
     "a file that is no image": ("vision", {"image": "params.yaml"}, "params.yaml: is not an image"),
-    "an image of another size": ("vision", {"image": "large.png"}, "large.png is 9 x 9 pixels.*looks at 5 x 6 pixels, grey"),
-    "a text that nobody can read": ("classify", {"prompt": "ÄÖ"}, "--prompt: 'ÄÖ' holds nothing"),
-    "a vocabulary": ("classify", {"ids": "1", "vocabulary": "9"}, "--vocabulary: is for a language model"),
+    "an image of another size": ("vision", {"image": "large.png"}, "large.png is 9 x 9 pixels.*reads 5 x 6 pixels, grey"),
+    "a text that nobody can read": ("classify", {"prompt": "ÄÖ"}, "--prompt: 'ÄÖ' has no character"),
+    "a vocabulary": ("classify", {"ids": "1", "vocabulary": "9"}, "--vocabulary: is for language models"),
 }
 
 
@@ -183,7 +187,7 @@ def test_what_cannot_be_looked_at_is_refused_in_a_line(name: str, tmp_path: Path
 
 
 def test_an_image_and_a_text_at_once_are_refused() -> None:
-    with pytest.raises(UserError, match="--image: stands in the place of a text"):
+    with pytest.raises(UserError, match="--image: cannot be combined with --prompt or --ids"):
         Request(prompt="a", image="1")
 
 
@@ -196,7 +200,7 @@ def test_a_head_is_refused_where_nothing_attends(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert "--head: nothing attends in this network" in capsys.readouterr().err
+    assert "--head: this network has no attention" in capsys.readouterr().err
 
 
 def test_hostile_classes_and_words_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

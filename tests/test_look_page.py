@@ -19,7 +19,7 @@ from subjects import runtime
 from test_look import network
 
 from pipeline.lab.cli import main
-from pipeline.lab.look.activations import dissect
+from pipeline.lab.look.activations import record_pass
 from pipeline.lab.look.forward_pass import ForwardPass
 from pipeline.lab.look.html import page, write
 from pipeline.networks.transformer import GPT
@@ -36,7 +36,7 @@ def looked(model: GPT | None = None, ids: list[int] = IDS) -> ForwardPass:
         "after step 7 <x-evil>",
         ["a note <x-evil>"],
         model.knobs,
-        dissect(model, ids, runtime()),
+        record_pass(model, ids, runtime()),
         lambda token: WORDS[token % 11],
     )
 
@@ -92,14 +92,14 @@ def test_the_page_has_every_activation_and_every_head_and_equal_runs_give_equal_
     source = page(one)
     parsed = Parsed(source)
     ids = {given["id"] for _, given in parsed.elements if given.get("id")}
-    assert {f"a-{activation.name}" for activation in one.seen.activations} <= ids
+    assert {f"a-{activation.name}" for activation in one.record.activations} <= ids
     leads_to = {str(given["href"])[1:] for tag, given in parsed.elements if tag == "a" and "href" in given}
     assert leads_to <= ids
     heads = [given["value"] for tag, given in parsed.elements if tag == "input" and given["name"] == "head"]
     assert heads == ["1.1", "1.2", "2.1", "2.2"]
     assert page(looked()) == source
-    carried = np.frombuffer(base64.b64decode(json.loads(parsed.scripts[0])["maps"]), "<u2").reshape(one.seen.maps.shape)
-    assert np.abs(carried / 65535 - one.seen.maps).max() < 1e-5
+    carried = np.frombuffer(base64.b64decode(json.loads(parsed.scripts[0])["maps"]), "<u2").reshape(one.record.maps.shape)
+    assert np.abs(carried / 65535 - one.record.maps).max() < 1e-5
 
 
 def test_a_network_that_broke_and_a_lone_token_have_a_page_too() -> None:
@@ -108,9 +108,9 @@ def test_a_network_that_broke_and_a_lone_token_have_a_page_too() -> None:
         model.get_parameter("blocks.0.attention.project.weight").fill_(float("nan"))
     source = page(looked(model))
     data = json.loads(Parsed(source).scripts[0])
-    assert data["maps"] is None and data["told"][-1]["entropy"] is None
-    assert "What the network says are no numbers." in source and "96 no number" in source
-    assert "Here the text ends." in page(looked(ids=[4]))
+    assert data["maps"] is None and data["predictions"][-1]["entropy"] is None
+    assert "The probabilities are NaN." in source and "96 not finite" in source
+    assert "The text ends here." in page(looked(ids=[4]))
 
 
 def test_the_page_of_the_default_network_is_under_five_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,8 +136,8 @@ def test_the_verb_writes_the_page_where_it_was_called_from(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
-    assert capsys.readouterr().out == "pass.html: the forward pass on one page\n"
-    assert "as drawn, untrained (seed 1), on 3 tokens" in (here / "pass.html").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == "pass.html: the forward pass as one page\n"
+    assert "at initialization (seed 1), on 3 tokens" in (here / "pass.html").read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------------------------------------------------- in a browser
@@ -185,7 +185,7 @@ def test_a_head_is_chosen_by_the_keyboard_and_its_map_is_shown(browser: Browser)
 
 @in_a_browser
 def test_a_token_is_followed_through_the_maps_the_lens_and_the_next_token(browser: Browser) -> None:
-    told = looked().seen
+    told = looked().record
     assert browser.see(TOKEN) == "5"
     browser.see("document.querySelector('[name=token]:checked').focus()")
     browser.press("ArrowLeft", "ArrowLeft", "ArrowLeft")
@@ -193,9 +193,9 @@ def test_a_token_is_followed_through_the_maps_the_lens_and_the_next_token(browse
     assert browser.see("document.documentElement.style.getPropertyValue('--at')") == "2"
     rows = browser.see("[...document.querySelectorAll('#choices tbody tr')].map((row) => row.cells[2].textContent)")
     assert rows == [str(choice.token) for choice in told.predictions[2].top]
-    follows = told.predictions[2].follows
+    follows = told.predictions[2].actual
     assert follows is not None
-    assert f"rank {follows.rank}," in browser.see("document.querySelector('[data-follows]').textContent")
+    assert f"rank {follows.rank}," in browser.see("document.querySelector('[data-actual]').textContent")
     at = browser.see("[...document.querySelectorAll('#layers .at')].map((cell) => cell.dataset.token)")
     assert at == ["2"] * 4  # the head of its column, and the three layers
     forming = browser.see("[...document.querySelectorAll('#forming tbody tr')].map((row) => row.cells[1].textContent)")
@@ -212,7 +212,7 @@ def test_a_token_is_followed_through_the_maps_the_lens_and_the_next_token(browse
 
 @in_a_browser
 def test_a_probability_is_read_by_keys_and_under_the_pointer(browser: Browser) -> None:
-    maps = looked().seen.maps
+    maps = looked().record.maps
     browser.see("document.querySelector('#heads .large .plot').focus()")
     browser.press("ArrowLeft")  # begins at the followed token
     browser.press("ArrowUp", "ArrowLeft")
@@ -221,11 +221,11 @@ def test_a_probability_is_read_by_keys_and_under_the_pointer(browser: Browser) -
     query, key = int(shown[1]), int(shown[2])
     assert (query, key) == (4, 4) and float(shown[3]) == pytest.approx(maps[0, 0, query, key], abs=1e-4)
     browser.press("ArrowRight")
-    assert browser.see(SAYS).endswith("= hidden")
+    assert browser.see(SAYS).endswith("= masked")
     browser.press("Enter")
     assert browser.see(TOKEN) == "4"
     browser.press("Escape")
-    assert "looks at" in browser.see(SAYS)
+    assert "attends to" in browser.see(SAYS)
     plot = "document.querySelector('#heads .large .plot')"
     browser.see(f"{plot}.scrollIntoView({{block: 'center'}})")
     left, top, width, height = browser.see(

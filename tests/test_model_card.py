@@ -62,4 +62,4 @@ def test_what_is_of_another_run_does_not(lab: Path, change: Callable[[Path], Non
     change(lab)
     told = card("about", MADE_BY)
     assert (LOSS in told, NAME in told) == (scores, data)
-    assert ("They were not at hand" in told) != scores
+    assert ("There were none when this was exported" in told) != scores

@@ -17,7 +17,7 @@ from subjects import leave_model, runtime, small_subject, subject
 
 from pipeline.artifacts.paths import MODEL, READINGS
 from pipeline.inference.trained import TrainedModel, open_snapshots
-from pipeline.lab.look.activations import dissect
+from pipeline.lab.look.activations import record_pass
 from pipeline.lab.notebook import activations, draw, load_model, reading, saved_readings
 from pipeline.params.errors import UserError
 from pipeline.params.load import load
@@ -75,7 +75,7 @@ def test_activations_are_those_of_rally_look(inside: Path) -> None:
     model = load_model()
     seen = activations(model, "the cat")
     ids = [int(token) for token in model.tokenizer.encode("the cat")]
-    looked = {one.name: one for one in dissect(model.model, ids, model.runtime).activations}
+    looked = {one.name: one for one in record_pass(model.model, ids, model.runtime).activations}
     assert list(seen) == list(looked)
     for name, tensor in seen.items():
         assert tuple(tensor.shape) == looked[name].shape
@@ -129,7 +129,7 @@ def test_an_example_that_cannot_be_used_is_one_clear_line(example: str | int | l
 
 
 def test_a_step_and_a_reading_that_are_not_there_are_named_with_those_that_are(inside: Path) -> None:
-    with pytest.raises(UserError, match="no snapshot of step 5 was kept; there are 0, 3, 7"):
+    with pytest.raises(UserError, match="there is no snapshot of step 5; there are 0, 3, 7"):
         load_model(step=5)
     with pytest.raises(UserError, match=r"there is no 'efective_rank'\. Did you mean 'effective_rank'"):
         reading(load_model(), "efective_rank")

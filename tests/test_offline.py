@@ -113,5 +113,5 @@ def test_a_template_of_the_user_s_own_stays(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_repository_it_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no DVC repository"):
+    with pytest.raises(UserError, match="not a DVC repository"):
         install(tmp_path)

@@ -57,10 +57,10 @@ def test_readmes_and_the_users_own_files_beside_the_outs_survive_all_that_remove
     assert {"models/teacher.dvc", "models/teacher/model.safetensors"} < before.keys()
     for words in (
         ["dvc", "repro", "--force", "--quiet"],
-        ["dvc", "exp", "run", "-n", "taught", "-S", "train.teacher=models/teacher", "-S", "train.teacher_weight=0.5", "train"],
-        ["dvc", "exp", "run", "--temp", "-n", "further", "-S", "train.start_from=models/teacher", "train"],
+        ["dvc", "exp", "run", "-n", "taught", "-S", "train.teacher=models/teacher", "-S", "train.distill_weight=0.5", "train"],
+        ["dvc", "exp", "run", "--temp", "-n", "further", "-S", "train.init_from=models/teacher", "train"],
         ["dvc", "exp", "apply", "further"],
-        ["rally", "mend"],
+        ["rally", "repair"],
         ["dvc", "checkout", "--force"],
     ):
         run(lab, *words)

@@ -434,7 +434,7 @@ TABLES: dict[str, Odd] = {
         says="skipped: 2 rows that cannot be used, the first: a.csv, line 26: has 1 fields, but",
         turned=LEAVE,
     ),
-    "an empty cell": Odd({"a.csv": table("x,", "y,a")}, "a.csv, line 26: the label is empty (prepare.on_bad_data=skip goes on"),
+    "an empty cell": Odd({"a.csv": table("x,", "y,a")}, "a.csv, line 26: the label is empty (prepare.on_bad_data=skip skips"),
     "an empty cell, left out": Odd(
         {"a.csv": table(",b", "y,a", "z,")},
         sizes=(21, 2, 2),
@@ -815,7 +815,7 @@ IMAGE: dict[str, Odd] = {
         with_one("wow", "dogs/notes.txt"),
         sizes=OF_18,
         left_out={"faulty_images": 1},
-        says="the first of them: own/dogs/notes.txt: is",
+        says="the first: own/dogs/notes.txt: is",
         turned=LEAVE,
     ),
     "an image cut short": Odd(with_one(png(99)[:90]), "own/cats/x.png: cannot be read, it is damaged or truncated:"),
@@ -919,11 +919,11 @@ IMAGE: dict[str, Odd] = {
     ),
     "a split below another folder": Odd(
         folders(pets__train__cats=9, pets__test__cats=9),
-        "prepare.path: 'own' has one class, 'pets'; put a folder for each class",
+        "prepare.path: 'own' has one class, 'pets'; use a folder with one folder",
     ),
     "a folder for training alone": Odd(
         folders(train__cats=9, train__dogs=9),
-        "prepare.path: 'own' has one class, 'train'; put a folder for each class into one, such as own/cats and"
+        "prepare.path: 'own' has one class, 'train'; use a folder with one folder for each class, such as own/cats and"
         " own/dogs; or use 'own/train', with cats and dogs in it",
     ),
     "splits of one class": Odd(

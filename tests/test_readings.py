@@ -323,7 +323,7 @@ class Probing(StopAfter):
 
     def __init__(self, task: object, folder: Path, runtime: object, steps: tuple[int, ...]) -> None:
         super().__init__()
-        self.known = {"task": task, "reads": load_tokenizer(tokenizer_of(folder)), "runtime": runtime}
+        self.known = {"task": task, "text_tokenizer": load_tokenizer(tokenizer_of(folder)), "runtime": runtime}
         self.steps, self.read = steps, list[dict[str, Reading]]()
 
     def on_step(self, progress: Progress) -> None:

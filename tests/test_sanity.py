@@ -164,7 +164,7 @@ def test_a_classifier_that_looks_ahead_though_it_may_not_is_seen(tmp_path: Path,
 def test_what_mixes_the_examples_of_a_batch_is_seen_where_classes_are_told(kind: str, tmp_path: Path) -> None:
     made = small_subject(tmp_path, task__kind=kind)
     made.model.head.register_forward_hook(lambda module, inputs, output: output - output.mean(dim=0))
-    assert "look for what mixes the batch axis" in "; ".join(problems(numbers_at_start(made.model, made.task)))
+    assert "look for an operation over the batch axis" in "; ".join(problems(numbers_at_start(made.model, made.task)))
 
 
 # ------------------------------------------------------------------------------------------------------------- breaches
@@ -200,14 +200,14 @@ def test_what_mixes_the_examples_of_a_batch_is_seen(tmp_path: Path) -> None:
     progress, task, _ = started(knobs(), tmp_path)
     block = next(module for module in progress.model.modules() if isinstance(module, Block))
     block.register_forward_hook(lambda module, inputs, output: output - output.mean(dim=0))
-    assert "look for what mixes the batch axis" in "; ".join(problems(numbers_at_start(progress.model, task)))
+    assert "look for an operation over the batch axis" in "; ".join(problems(numbers_at_start(progress.model, task)))
 
 
 def test_a_network_that_passes_nothing_on_is_seen(tmp_path: Path) -> None:
     progress, task, _ = started(knobs(), tmp_path)
     block = next(module for module in progress.model.modules() if isinstance(module, Block))
     block.register_forward_hook(lambda module, inputs, output: output.detach() * 0)
-    assert "look for a layer that passes nothing on" in "; ".join(problems(numbers_at_start(progress.model, task)))
+    assert "look for a layer whose output is constant" in "; ".join(problems(numbers_at_start(progress.model, task)))
 
 
 def test_a_cache_that_forgets_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

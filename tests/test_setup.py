@@ -250,7 +250,7 @@ IN_ORDER = {
     ("form", "left", "asked"),
     [
         (form, left, asked)
-        for lefts, asked in ((KILLED, ["mend"]), (IN_ORDER, []))
+        for lefts, asked in ((KILLED, ["repair"]), (IN_ORDER, []))
         for left in lefts.values()
         for form in ("a repository", "a worktree")
         if form == "a repository" or any(name.startswith(".git/") for name in left)
@@ -314,7 +314,7 @@ def test_what_dvc_is_to_do_is_looked_at_before_it_removes_or_overwrites_anything
     with_dvc: Checkout, words: str, folder: str
 ) -> None:
     assert with_dvc.run(*words.split(), cwd=with_dvc.root / folder)[0] == 0
-    assert with_dvc.calls() == ["check", words]
+    assert with_dvc.calls() == ["check-params", words]
     (with_dvc.root / ".venv/bin/rally").write_text("#!/bin/sh\nexit 2\n")
     assert with_dvc.run(*words.split(), cwd=with_dvc.root / folder)[0] == 2
     assert with_dvc.calls() == []
@@ -323,9 +323,9 @@ def test_what_dvc_is_to_do_is_looked_at_before_it_removes_or_overwrites_anything
 @pytest.mark.parametrize("words", ["dvc exp show", "dvc queue status", "dvc push", "echo dvc repro", "dvc"])
 def test_what_changes_nothing_costs_no_look(with_dvc: Checkout, words: str) -> None:
     assert with_dvc.run(*words.split())[0] == 0
-    assert "check" not in with_dvc.calls()
+    assert "check-params" not in with_dvc.calls()
     assert with_dvc.run("dvc", "repro", cwd=with_dvc.home)[0] == 0  # of another project
-    assert "check" not in with_dvc.calls()
+    assert "check-params" not in with_dvc.calls()
 
 
 @pytest.mark.parametrize("fails", [False, True])

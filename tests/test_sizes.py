@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.lab.budget.estimate import ASSUMED_FLOPS, Budget, Verdict, rehearsals
+from pipeline.lab.budget.estimate import ASSUMED_FLOPS, Budget, Verdict, cached_fake_steps
 from pipeline.lab.budget.fit import GIB, Device, card, with_changes
 from pipeline.lab.budget.report import clock
 from pipeline.lab.stand_ins.data_shape import Data
@@ -27,8 +27,8 @@ def budget_of(entry: Entry) -> Budget:
     target = card(gib, "bfloat16") if gib else Device("a CPU", 2 * GIB, False, "float32")
     knobs = with_changes(load(TOP / "params.yaml"), dict(entry.set) | ({} if gib else {"train.precision": "float32"}))
     data = Data(Shape(knobs.tokenize.vocab_size if knobs.tokenize.kind == "bpe" else 65), None, "tokenize.vocab_size")
-    step = rehearsals(data)(knobs, target)
-    return Budget(knobs, data, target, step, [Verdict(target, target.wants(step.bytes, step.saved))], {}, None, None)
+    step = cached_fake_steps(data)(knobs, target)
+    return Budget(knobs, data, target, step, [Verdict(target, target.needed(step.bytes, step.saved))], {}, None, None)
 
 
 def forecast(parameters: int, tokens: int) -> float:

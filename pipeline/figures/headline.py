@@ -129,7 +129,7 @@ def _numbers_of_classes(run: Run) -> list[tuple[str, str]]:
     figures = (
         ("macro F1, test", model.macro_f1),
         ("calibration error, test", model.calibration_error),
-        ("loss (nats per example), test", model.loss),
+        ("nats per example, test", model.loss),
     )
     return numbers + [(what, formatted(value)) for what, value in figures if value is not None]
 
@@ -139,7 +139,7 @@ def _numbers(run: Run) -> list[tuple[str, str]]:
     if (model := run.score("model", "test")) is not None:
         figures = (
             ("bits per byte, test", model.bits_per_byte),
-            ("loss (nats per token), test", model.loss),
+            ("nats per token, test", model.loss),
             ("perplexity, test", model.perplexity),
         )
         numbers += [(what, formatted(value, 4)) for what, value in figures if value is not None]

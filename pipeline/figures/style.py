@@ -141,9 +141,9 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def png(figure: Figure, dpi: int) -> bytes:
-    """The picture as PNG: equal figures give equal bytes, for it names neither its software nor a time."""
+    """The picture as PNG: equal figures give equal bytes, because it names neither its software nor a time."""
     buffer = io.BytesIO()
     with styled(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn; the page has the reader's own fonts
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn; the report uses the fonts of the reader
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

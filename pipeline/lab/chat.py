@@ -1,4 +1,4 @@
-"""The terminal side of sampling: text that appears token by token, and a conversation by prompts."""
+"""`rally sample`: text from the trained model in the terminal, token by token, for one prompt or in a conversation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pipeline.artifacts.paths import MODEL, SAMPLES, private_folder
-from pipeline.artifacts.reading import read_json
-from pipeline.lab.provenance.check import other_run
+import typer
+
+from pipeline.artifacts.paths import private_folder
+from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError, printable
-from pipeline.params.load import load
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import TrainedModel
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How to draw tokens from what the model says.
+    """How tokens are sampled from the model's probabilities.
+
+    Attributes:
+        top_k: sample among the k most probable tokens; 0 for all.
+        top_p: sample among the most probable tokens that hold this share of the probability.
+        seed: None for another one for each text.
 
     Raises:
         UserError: with one line for each number that cannot be used.
@@ -33,7 +38,7 @@ class SamplingOptions:
     temperature: float
     top_k: int
     top_p: float
-    seed: int | None  # None: another one for each text
+    seed: int | None
 
     def __post_init__(self) -> None:
         problems = []
@@ -45,37 +50,54 @@ class SamplingOptions:
             raise UserError(*problems)
 
 
-def open_writer() -> TrainedModel:
-    """The model in models/trained, if it is a language model; a warning on stderr where it is of another run.
+def sample(
+    prompt: Annotated[
+        str | None, typer.Option(help="The beginning of the text. Without it: ask for one prompt after another.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="How many tokens to write.")] = 300,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the most probable token.")] = 0.8,
+    top_k: Annotated[int, typer.Option(min=0, help="Sample among the k most probable tokens; 0 = all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Sample among the most probable tokens that hold this share; 0 < share <= 1.")
+    ] = 1.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed gives the same text. Default: another text each time.")
+    ] = None,
+) -> None:
+    """Write text with the trained model, token by token."""
+    enter_project()
+    options = SamplingOptions(tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    if prompt is None:
+        converse(options)
+    elif not write(options, prompt):
+        sys.exit(130)  # as a shell has it after Ctrl-C
 
-    Raises:
-        UserError: there is none, it is damaged, or it is a classifier.
+
+def write(options: SamplingOptions, prompt: str, subject: TrainedModel | None = None) -> bool:
+    """Print the prompt and its continuation as it is sampled.
+
+    Args:
+        subject: the model; None for the trained one.
+
+    Returns:
+        Whether the text was written to its end, without Ctrl-C.
     """
-    params = load()
-    from pipeline.inference.trained import open_trained
+    from pipeline.lab.trained_model import open_language_model
 
-    trained = open_trained(params.runtime)
-    if line := other_run(params):
-        print(line, file=sys.stderr)
-    if not trained.is_language_model:
-        kind = read_json(MODEL.with_suffix(".json"), "task")["task"]
-        raise UserError(
-            f"task.kind: a model of kind {kind} classifies and generates no text; its worst mistakes are in {SAMPLES}"
-        )
-    return trained
-
-
-def write(draw: SamplingOptions, prompt: str, subject: TrainedModel | None = None) -> bool:
-    """Print the prompt and what the model goes on with, as it comes; whether it was left to its end (no Ctrl-C)."""
-    subject = subject or open_writer()
+    subject = subject or open_language_model()
     from pipeline.inference.generate import stream
 
     prompt = prompt.encode(errors="replace").decode()  # what a terminal passes on need not be text
     if (begin := subject.tokenizer.drop_unknown(prompt)) != prompt:
         print(f"The tokenizer lacks characters of this prompt; the model reads {begin!r}.", file=sys.stderr)
-    seed = secrets.randbits(32) if draw.seed is None else draw.seed
     pieces = stream(
-        subject, prompt, tokens=draw.tokens, temperature=draw.temperature, top_k=draw.top_k, top_p=draw.top_p, seed=seed
+        subject,
+        prompt,
+        tokens=options.tokens,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        seed=secrets.randbits(32) if options.seed is None else options.seed,
     )
     try:
         for piece in itertools.chain([begin], pieces):
@@ -87,17 +109,19 @@ def write(draw: SamplingOptions, prompt: str, subject: TrainedModel | None = Non
     return True
 
 
-def converse(draw: SamplingOptions) -> None:
-    """Ask for a prompt and write, again and again; an empty one or Ctrl-D ends it, Ctrl-C only what is being written."""
-    subject = open_writer()
+def converse(options: SamplingOptions) -> None:
+    """Ask for prompts and write; an empty prompt or Ctrl-D ends the program, Ctrl-C only the text that is being written."""
+    from pipeline.lab.trained_model import open_language_model
+
+    subject = open_language_model()
     if sys.stdin.isatty():
-        print("What shall the text begin with? Ctrl-C stops a text, Ctrl-D or an empty line the program.")
+        print("Type the beginning of a text. Ctrl-C stops the text; Ctrl-D or an empty line ends the program.")
     with _history():
         while prompt := _ask():
             try:
-                write(draw, prompt, subject)
-            except UserError as refusal:
-                print(*map(printable, refusal.problems), sep="\n", file=sys.stderr)
+                write(options, prompt, subject)
+            except UserError as error:
+                print(*map(printable, error.problems), sep="\n", file=sys.stderr)
 
 
 def _ask() -> str:

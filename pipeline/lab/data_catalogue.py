@@ -6,8 +6,11 @@ import functools
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import typer
+
+from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError
 from pipeline.params.names import DATASETS, PIPELINE, names_in, suggest
 from pipeline.params.yaml12 import read_yaml
@@ -25,6 +28,13 @@ class DataSet(NamedTuple):
     source: str
     knobs: str
     split: str
+
+
+def data(name: Annotated[str | None, typer.Argument(help="Describe this one.")] = None) -> None:
+    """List the data sets to learn from, or describe one."""
+    enter_project()
+    for line in description(name) if name else listing():
+        print(line)
 
 
 class MissingEntryError(UserError):

@@ -1,156 +1,26 @@
-"""A model in a folder as the knobs that go on from it: which -S turn params.yaml into what its weights were made for."""
+"""`rally import`: prints the command that fine-tunes a model in a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Annotated
 
-from pipeline.arrays import memory_mapped
-from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import RAW, TOKENS, ends_of, meta_of
-from pipeline.artifacts.reading import read_json
-from pipeline.lab.dvc.overrides import check_overrides, expand_grid, hydra_text
-from pipeline.params.errors import UserError
-from pipeline.params.load import load
-from pipeline.params.schema import Params
+import typer
 
-if TYPE_CHECKING:
-    from pipeline.engine.pretrained.source import PretrainedModel
-    from pipeline.tokenizers.base import Tokenizer
+from pipeline.lab.commands import print_notes
+from pipeline.lab.project import enter_project
+from pipeline.params.errors import printable
 
 
-class Adoption(NamedTuple):
-    """The command that trains on from a model, and what one should know before it is typed."""
+def import_(
+    folder: Annotated[Path, typer.Argument(help="A copy of models/trained, or a folder in Hugging Face's format.")],
+) -> None:
+    """Print the command that fine-tunes a model in a folder."""
+    target = enter_project() / folder
+    from pipeline.lab.dvc.run_dvc import shell_line
+    from pipeline.lab.fine_tuning import fine_tuning_command
 
-    command: list[str]
-    notes: list[str]
-
-
-def adopt(folder: Path) -> Adoption:
-    """The experiment that trains on from a model, with every knob that must be turned for it.
-
-    Its tokenizer is opened and its weights are read here, so that what tokenize or train would refuse is refused at once.
-
-    Raises:
-        UserError: the folder holds no model, or one that our networks or tokenizers cannot hold, or that the data do not fit.
-    """
-    standing = load()
-    from pipeline.engine.pretrained.rally_model import RallyModel
-    from pipeline.engine.pretrained.source import load_network, open_pretrained, required_knobs
-
-    if (folder / "model.onnx").is_file():
-        raise UserError(f"{folder}: holds an ONNX file, which cannot be trained on; a copy of models/trained can")
-    found = open_pretrained(folder)
-    if not isinstance(found, RallyModel) and read_json(folder / "config.json").get("id2label"):
-        raise UserError(f"{folder}: holds an exported classifier, which is not read back; a copy of models/trained can be")
-    if problems := [*_of_another_task(found, standing)]:
-        raise UserError(*problems)
-    turned: dict[str, Any] = {}
-    notes: list[str] = []
-    vocabulary = (
-        _our_tokenizer(found, turned, notes) if isinstance(found, RallyModel) else _their_tokenizer(found, turned, notes)
-    )
-    network = found.network() if isinstance(found, RallyModel) else load_network(found, standing.model, vocabulary)
-    model = standing.model.model_copy(update={"context_length": min(standing.model.context_length, found.length)})
-    knobs = found.model if isinstance(found, RallyModel) else network.knobs
-    assert isinstance(knobs, type(model))
-    if standing.model.context_length > found.length:
-        turned["model.context_length"] = found.length
-    for knob in required_knobs(found, model.context_length):
-        there = getattr(knobs, knob) if knob != "attention" else required_knobs(found, model.context_length)[knob][0]
-        if there != getattr(model, knob) and not (knob == "tie_embeddings" and standing.task.kind == "classify"):
-            turned[f"model.{knob}"] = there
-    turned |= _division(found, model, knobs.width)
-    turned["train.init_from"] = str(folder)
-    settings = [f"{knob}={hydra_text(value)}" for knob, value in turned.items()]
-    check_overrides(expand_grid(settings))
-    return Adoption(["dvc", "exp", "run", *(word for setting in settings for word in ("-S", setting))], notes)
-
-
-def _of_another_task(found: PretrainedModel, standing: Params) -> Iterator[str]:
-    """What keeps the task of params.yaml from beginning with what a model has learned."""
-    kind = standing.task.kind
-    if found.kind == "vision" or kind == "vision":
-        yield (
-            f"{found.folder}: has learned task.kind {found.kind}; no network over images begins with another,"
-            " but it may have one of its own kind for train.teacher"
-        )
-    elif found.kind == "classify" and kind != "classify":
-        yield (
-            f"{found.folder}: tells {len(found.classes)} classes apart, and task.kind is {kind} here;"
-            " turn task.kind and prepare.dataset to what it was trained on first"
-        )
-    elif found.kind == "classify" and meta_of(TOKENS).exists():
-        here = read_json(meta_of(TOKENS)).get("classes", [])
-        if here != list(found.classes):
-            yield f"{found.folder}: tells other classes apart ({len(found.classes)}) than data/tokens has ({len(here)})"
-
-
-def _our_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list[str]) -> int:
-    """See that what it was trained to read will be read; how many ids that has."""
-    file = found.folder / "tokenizer.json"
-    if meta_of(TOKENS).exists() and found.same_tokenizer(TOKENS):
-        return found.vocabulary
-    if file.is_file() and sha256_of(file) == getattr(found, "tokenizer", None):
-        turned |= {"tokenize.kind": "file", "tokenize.path": str(file)}
-        return _opened(file).vocabulary
-    how = f"copy the data/tokens/tokenizer.json of its training to {file}, and ask again"
-    if meta_of(TOKENS).exists():
-        raise UserError(f"{found.folder}: was trained with another tokenizer than that of data/tokens; {how}")
-    notes.append(f"{found.folder}: wants the tokenizer that it was trained with; if your data and knobs make another, {how}")
-    return found.vocabulary
-
-
-def _their_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list[str]) -> int:
-    """Open the tokenizer of a folder of Hugging Face's; how many ids it has."""
-    file = found.folder / "tokenizer.json"
-    if meta_of(TOKENS).exists() and found.same_tokenizer(TOKENS):
-        vocabulary = int(read_json(meta_of(TOKENS), "vocabulary")["vocabulary"])
-    elif not file.is_file():
-        raise UserError(f"{file}: is not there, and nothing else says what the ids of the model mean; transformers saves it so")
-    else:
-        tokenizer = _opened(file)
-        turned |= {"tokenize.kind": "file", "tokenize.path": str(file)}
-        vocabulary = tokenizer.vocabulary
-        if tokenizer.kind == "char":
-            notes.append(f"{file}: knows {vocabulary:,} characters; a text that holds another is refused")
-        if tokenizer.end is None:
-            notes.append(f"{file}: has no token for the end of a document; a text of several documents is refused")
-    if vocabulary > found.vocabulary:
-        raise UserError(f"{file}: has {vocabulary:,} tokens, and the model beside it knows {found.vocabulary:,}")
-    if vocabulary < found.vocabulary:
-        notes.append(
-            f"{found.folder}: {found.vocabulary - vocabulary:,} rows of its embedding are no token's, and are left out"
-        )
-    return vocabulary
-
-
-def _opened(file: Path) -> Tokenizer:
-    """A tokenizer, as the stage tokenize will open it; with an end of documents, where it has one.
-
-    Raises:
-        UserError: it cannot be used, or lacks the end that the documents of data/raw want.
-    """
-    from pipeline.tokenizers.from_file import FileTokenizer
-
-    ends = ends_of(RAW, "train")
-    wanted = ends.exists() and len(memory_mapped(ends)) > 1
-    without = FileTokenizer.learn([], 0, wanted, file)
-    try:
-        return FileTokenizer.learn([], 0, True, file)
-    except UserError:
-        return without
-
-
-def _division(found: PretrainedModel, model: Any, width: int) -> dict[str, Any]:
-    """The knobs by which logits are divided as muP divided them in its training."""
-    from pipeline.networks.inits import width_ratio
-
-    if width_ratio(model.model_copy(update={"width": width})) == found.mup_ratio:
-        return {}
-    return (
-        {"model.init": "gpt2"}
-        if found.mup_ratio == 1
-        else {"model.init": "mup", "model.base_width": round(width / found.mup_ratio)}
-    )
+    command, notes = fine_tuning_command(Path(os.path.relpath(target)) if target.is_relative_to(Path.cwd()) else target)
+    print_notes(map(printable, notes))
+    print(shell_line(command))

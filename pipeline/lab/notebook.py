@@ -39,7 +39,7 @@ def load_model(step: int | None = None) -> TrainedModel:
     """The model that `dvc repro` trained, with its tokenizer and its data, on the device of runtime.device.
 
     Args:
-        step: of a snapshot (train.snapshots says which are kept); None for the end of the training.
+        step: of a snapshot (train.snapshots says which are saved); None for the end of the training.
 
     Returns:
         A TrainedModel: `.model` is the torch module, `.tokenizer` encodes and decodes text, `.batch` is the fixed batch of
@@ -56,7 +56,7 @@ def load_model(step: int | None = None) -> TrainedModel:
 
 
 def activations(model: TrainedModel, example: Input) -> dict[str, Tensor]:
-    """Every intermediate activation of one forward pass, by the name of the part that made it.
+    """Every intermediate activation of one forward pass, by the name of its part.
 
     Args:
         model: from `load_model`.
@@ -64,7 +64,7 @@ def activations(model: TrainedModel, example: Input) -> dict[str, Tensor]:
             as the network takes them: int64 [B, T], or float32 [B, H, W, C] of images.
 
     Returns:
-        Tensors on the CPU, in the order in which they were made. Of a language model also what is not a module's output:
+        Tensors on the CPU, in the order of execution. For a language model also those that are not a module's output:
         `blocks.0.attention.q`, `.k`, `.v` [B, heads, T, features of a head], `.scores` and `.weights` [B, heads, query, key],
         `blocks.0.feed_forward.activation` [B, T, hidden] and the sums of the residual stream, `blocks.0.add`. Last come the
         logits, `head` [B, T, vocabulary] (of a classifier [B, classes]), and `probabilities`, their softmax.
@@ -83,7 +83,7 @@ def activations(model: TrainedModel, example: Input) -> dict[str, Tensor]:
 
 
 def reading(model: TrainedModel, name: str) -> Reading:
-    """A diagnostic of the model at its step: numbers on named axes, with a sentence that says what is healthy.
+    """A diagnostic of the model at its step: values on named axes, with a sentence that says what is healthy.
 
     Args:
         name: an entry of `PROBES` in pipeline/probes/table.py, such as effective_rank, gradient_norm or attention.
@@ -93,7 +93,7 @@ def reading(model: TrainedModel, name: str) -> Reading:
         healthy. A number that is not finite is None.
 
     Raises:
-        UserError: there is no such reading, or it makes no sense for this model.
+        UserError: there is no such reading, or it does not apply to this model.
     """
     if name not in PROBES:
         raise UserError(f"reading: there is no {name!r}. {suggest(name, tuple(PROBES))}")
@@ -135,12 +135,12 @@ def _at_the_end(params: Params) -> TrainedModel:
 
 
 def _snapshot(step: int, params: Params) -> TrainedModel:
-    kept, probe = [], params.probe
+    steps, probe = [], params.probe
     for found in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=probe.sequences, toy_text=probe.toy_text):
         if found.step == step:
             return found
-        kept.append(f"{found.step:,}")
-    raise UserError(f"step: no snapshot of step {step:,} was kept; there are {', '.join(kept)} (train.snapshots says which)")
+        steps.append(f"{found.step:,}")
+    raise UserError(f"step: there is no snapshot of step {step:,}; there are {', '.join(steps)} (train.snapshots says which)")
 
 
 # ------------------------------------------------------------------------------------------------------------- its input
@@ -167,7 +167,7 @@ def _inputs(model: TrainedModel, example: Input) -> Tensor:
 
 
 def _encoded(model: TrainedModel, text: str) -> list[int]:
-    """A text as ids; of a classifier with the end that every text has there."""
+    """A text as ids; for a classifier with the end token that every text has there."""
     known = model.tokenizer.drop_unknown(text)
     if known != text:
         lacking = next((character for character in text if character not in known), text)
@@ -178,7 +178,7 @@ def _encoded(model: TrainedModel, text: str) -> list[int]:
 
 
 def _outputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """What each module of a network makes, by its name, and at the end the probabilities."""
+    """The output of each module of a network by name, and at the end the probabilities."""
     made: dict[str, Tensor] = {}
 
     def keep(name: str, output: object) -> None:

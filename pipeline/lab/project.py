@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pipeline.params.errors import UserError
@@ -17,3 +18,14 @@ def top_folder(start: Path) -> Path:
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
             return folder
     raise UserError(f"{start}: not inside a Rally project: no params.yaml and dvc.yaml here or in any parent folder")
+
+
+def enter_project() -> Path:
+    """Change to the top folder of the project; the folder that the command was called from.
+
+    Raises:
+        UserError: not inside a project.
+    """
+    called_from = Path.cwd()
+    os.chdir(top_folder(called_from))
+    return called_from

@@ -482,9 +482,9 @@ FAMILIES: dict[str, Family] = {
     "paths and patterns": Family("language", own_paths, PREPARE, {"prepare.dataset": "file"}, 40),
     "labelled rows": Family("classify", labelled, PREPARE, {"prepare.dataset": "file"}, 160),
     "own images": Family("vision", own_images, PREPARE, {"prepare.dataset": "file"}, 160),
-    "params.yaml": Family("language", yaml_file, ((RALLY, ("check",)), ("pipeline.prepare", ()))),
-    "values of knobs": Family("language", yaml_values, ((RALLY, ("check",)), ("pipeline.prepare", ())), count=120),
-    "-S": Family("language", overrides, ((RALLY, ("check", "exp", "run", "@overrides")),), count=60),
+    "params.yaml": Family("language", yaml_file, ((RALLY, ("check-params",)), ("pipeline.prepare", ()))),
+    "values of knobs": Family("language", yaml_values, ((RALLY, ("check-params",)), ("pipeline.prepare", ())), count=120),
+    "-S": Family("language", overrides, ((RALLY, ("check-params", "exp", "run", "@overrides")),), count=60),
     "studies": Family("language", studies, ((RALLY, ("play",)),), count=60),
     "tokenizer.json": Family("language", tokenizer_file, (("pipeline.tokenize", ()),), BPE, 120),
     "model folders, safetensors": Family(

@@ -188,7 +188,7 @@ def to_the_end(folder: Path, way: str) -> None:
 
 
 def followed(folder: Path, said: str) -> None:
-    """Do what `rally mend` says is left to be done."""
+    """Do what `rally repair` says is left to be done."""
     for command in re.findall(r"`(git [^`]+)`", said):
         if command.upper() != command and not re.search(r"\b[A-Z]{3,}\b", command.replace("HEAD", "")):
             subprocess.run(["sh", "-c", command], cwd=folder, check=False, capture_output=True)
@@ -221,9 +221,9 @@ def test_killed_through_dvc_the_same_command_ends_in_the_same_bytes_and_nothing_
         moment = moments.uniform(0, took)
         time.sleep(moment)
         kill_all(folder, process)
-        said = run(folder, "rally", "mend")  # as ./run does where it sees a trace of a kill
+        said = run(folder, "rally", "repair")  # as ./run does where it sees a trace of a kill
         followed(folder, said)
-        how = f"{way}, seed {seed}, trial {trial}, killed after {moment:.2f} of {took:.1f} s; mend said {said!r}"
+        how = f"{way}, seed {seed}, trial {trial}, killed after {moment:.2f} of {took:.1f} s; repair said {said!r}"
         try:
             to_the_end(folder, way)
             end, seen = "right", ""

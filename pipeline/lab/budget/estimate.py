@@ -1,4 +1,4 @@
-"""What a training takes, before it runs: parameters, FLOPs, memory, time; whether it fits, and what would make it fit."""
+"""The estimate of a training: parameters, FLOPs, memory, time; whether it fits, and changes that make it fit."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import torch
 
 from pipeline.engine.curricula import settings_at
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.lab.budget.fake_step import Rehearsal, rehearse
+from pipeline.lab.budget.fake_step import FakeStep, fake_step
 from pipeline.lab.budget.fit import CARDS, Device, card, changes_to_fit, with_changes
-from pipeline.lab.budget.timing import Pace, measure
+from pipeline.lab.budget.timing import StepTime, measure
 from pipeline.lab.stand_ins.data_shape import Data
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.params.schema import Params
 from pipeline.tasks.classify import padded_length
 from pipeline.tasks.objective import Objective
 
-ASSUMED_FLOPS = 9e12  # a second, of a 12 GB card in 16 bits; a guess, until one was measured
-TOKENS_A_PARAMETER = 20  # Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022
+ASSUMED_FLOPS = 9e12  # per second, of a 12 GB card in 16 bits; a guess, not measured
+TOKENS_PER_PARAMETER = 20  # Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022
 
 
 @dataclass(frozen=True)
@@ -32,38 +32,38 @@ class Verdict:
     """Whether a training fits on a device.
 
     Attributes:
-        wants: bytes, with what is not tensors and a margin.
+        needed: bytes, with a margin for what are not tensors.
     """
 
     device: Device
-    wants: int
+    needed: int
 
     @property
     def fits(self) -> bool:
-        return self.wants <= self.device.room
+        return self.needed <= self.device.memory
 
 
 @dataclass(frozen=True)
 class Budget:
-    """All that `rally budget` says.
+    """The result of `rally budget`.
 
     Attributes:
-        target: the device that `step` was rehearsed for and that `changes` are to make it fit on.
-        step: one step on it.
+        target: the device of `step`, on which `changes` make it fit.
+        step: one training step on it.
         verdicts: the target first, then the usual cards.
-        changes: knobs that would make it fit on the target, by name; empty where it fits, None where they are not enough.
-        changed: a step with them.
-        pace: measured here; None where it was not.
+        changes: knobs that make it fit on the target, by name; empty if it fits, None if no changes are enough.
+        changed: a training step with them.
+        timing: measured here; None if it was not.
     """
 
     params: Params
     data: Data
     target: Device
-    step: Rehearsal
+    step: FakeStep
     verdicts: list[Verdict]
     changes: Mapping[str, Any] | None
-    changed: Rehearsal | None
-    pace: Pace | None
+    changed: FakeStep | None
+    timing: StepTime | None
 
     @property
     def parameters(self) -> int:
@@ -71,37 +71,37 @@ class Budget:
 
     @property
     def unit(self) -> str:
-        """What is counted: the tokens of a text that goes on, the examples of what has a class."""
+        """The unit of the amounts: tokens of a language model, examples of a classifier."""
         return "example" if self.data.shape.classes else "token"
 
     @property
     def targets(self) -> int:
-        """Of a full step."""
+        """Units learned from in a step of full size."""
         return self.params.train.batch_size * (1 if self.data.shape.classes else self.params.model.context_length)
 
     @property
     def amount(self) -> int:
-        """Tokens, or examples, learned from in the whole training."""
-        return round(self.params.train.steps * self.targets * self.share.targets)
+        """Tokens or examples learned from in the whole training."""
+        return round(self.params.train.steps * self.targets * self.mean_step.targets)
 
     @cached_property
-    def share(self) -> Share:
-        """What a step takes on average."""
+    def mean_step(self) -> MeanStep:
+        """The average step, as a share of the largest."""
         return mean_step(self.params, self.data)
 
     @property
-    def flops_a_step(self) -> int:
+    def flops_per_step(self) -> int:
         return sum(self.step.flops.values())
 
     @property
-    def flops_a_target(self) -> float:
-        return self.flops_a_step / self.targets
+    def flops_per_target(self) -> float:
+        return self.flops_per_step / self.targets
 
     @property
     def flops(self) -> float:
-        """Of the whole training, its validations among it."""
+        """Of the whole training with its validations."""
         train, flops = self.params.train, self.step.flops
-        learning = (flops["forward"] + flops["backward"]) * self.share.work + flops["update"]
+        learning = (flops["forward"] + flops["backward"]) * self.mean_step.work + flops["update"]
         validating = train.validation_points * flops["forward"] * train.validation_examples / train.batch_size
         return train.steps * learning + validating
 
@@ -111,7 +111,7 @@ class Budget:
 
     def as_json(self) -> dict[str, Any]:
         """The numbers by name, units in the names."""
-        train, pace, unit = self.params.train, self.pace, self.unit
+        train, timing, unit = self.params.train, self.timing, self.unit
         per_parameter = {} if self.data.shape.classes else {"tokens_per_parameter": self.amount / self.parameters}
         return {
             "parameters": self.parameters,
@@ -120,8 +120,8 @@ class Budget:
             f"{unit}s": self.amount,
             **per_parameter,
             "epochs": self.epochs,
-            f"flops_per_{unit}": self.flops_a_target,
-            "flops_per_step": self.flops_a_step,
+            f"flops_per_{unit}": self.flops_per_target,
+            "flops_per_step": self.flops_per_step,
             "flops_of_step_by_phase": dict(self.step.flops),
             "flops": self.flops,
             "device": self.target.name,
@@ -132,32 +132,32 @@ class Budget:
             "bytes_kept_for_backward": self.step.kept,
             "bytes_of_optimizer": self.step.state,
             "fits": {verdict.device.name: verdict.fits for verdict in self.verdicts},
-            "bytes_wanted": {verdict.device.name: verdict.wants for verdict in self.verdicts},
+            "bytes_wanted": {verdict.device.name: verdict.needed for verdict in self.verdicts},
             "changes_to_fit": self.changes,
-            "measured": asdict(pace) | {"seconds": pace.whole(train)} if pace else None,
+            "measured": asdict(timing) | {"seconds": timing.total(train)} if timing else None,
             "seconds_at_assumed_speed": self.flops / ASSUMED_FLOPS,
         }
 
 
 @dataclass(frozen=True)
-class Share:
-    """What a step takes on average over a training, as a share of the largest step.
+class MeanStep:
+    """The average step of a training, as a share of the largest step.
 
     Attributes:
-        targets: tokens, or examples with a class, that are learned from.
-        work: places that the network looks at.
+        targets: tokens or examples learned from.
+        work: positions that the network computes, padding included.
     """
 
     targets: float
     work: float
 
 
-def mean_step(params: Params, data: Data) -> Share:
-    """The mean over the training, in which batch and length may grow, and no batch of texts is longer than its longest."""
+def mean_step(params: Params, data: Data) -> MeanStep:
+    """The mean over the training: batch size and length may grow, and a batch of texts is as long as its longest."""
     train = params.train
     grows = train.batch_start < 1 or train.length_start < 1
     if not grows and data.sizes is None:
-        return Share(1.0, 1.0)
+        return MeanStep(1.0, 1.0)
     draw = BatchMaker(params.seed, data.sizes)
     task = MadeUp(params, data.shape, Objective(), draw)
     whole = padded_length(data.longest_read(task.length), task.length) if data.shape.classes else task.length
@@ -169,23 +169,23 @@ def mean_step(params: Params, data: Data) -> Share:
             length = padded_length(int(draw.sizes(dials.batch, dials.length).max()), dials.length)
         targets.append(dials.batch * (1 if data.shape.classes else dials.length / task.length) / train.batch_size)
         work.append(dials.batch * length / (train.batch_size * whole))
-    return Share(statistics.fmean(targets), statistics.fmean(work))
+    return MeanStep(statistics.fmean(targets), statistics.fmean(work))
 
 
-def draw_up(params: Params, data: Data, *, for_card: float | None = None, clock: bool = True) -> Budget:
+def estimate(params: Params, data: Data, *, for_card: float | None = None, clock: bool = True) -> Budget:
     """The budget of a training.
 
     Args:
-        for_card: GiB of the card that it is to fit on; by default the device of params.yaml.
-        clock: measure some steps here, if they fit.
+        for_card: memory in GiB of the card to fit on; by default the device of params.yaml.
+        clock: time some steps here, if they fit.
     """
-    here = device_here(params)
+    here = this_device(params)
     target = card(for_card, params.train.precision) if for_card else here
-    step_of = rehearsals(data)
+    step_of = cached_fake_steps(data)
     verdicts = [_verdict(params, device, step_of) for device in _devices(target, here, params.train.precision)]
 
     def excess(changed: Params) -> int:
-        return _verdict(changed, target, step_of).wants - target.room
+        return _verdict(changed, target, step_of).needed - target.memory
 
     changes = {} if verdicts[0].fits else changes_to_fit(params, excess)
     fits_here = next(verdict.fits for verdict in verdicts if verdict.device == here)
@@ -197,7 +197,7 @@ def draw_up(params: Params, data: Data, *, for_card: float | None = None, clock:
         verdicts=verdicts,
         changes=changes,
         changed=step_of(with_changes(params, changes), target) if changes else None,
-        pace=measure(params, data.shape, data.sizes) if clock and fits_here else None,
+        timing=measure(params, data.shape, data.sizes) if clock and fits_here else None,
     )
 
 
@@ -206,40 +206,40 @@ def _devices(target: Device, here: Device, precision: str) -> list[Device]:
     return list(dict.fromkeys((target, here, *usual)))
 
 
-def _verdict(params: Params, device: Device, step_of: Callable[[Params, Device], Rehearsal]) -> Verdict:
+def _verdict(params: Params, device: Device, step_of: Callable[[Params, Device], FakeStep]) -> Verdict:
     step = step_of(params, device)
-    return Verdict(device, device.wants(step.bytes, step.saved))
+    return Verdict(device, device.needed(step.bytes, step.saved))
 
 
-def rehearsals(data: Data) -> Callable[[Params, Device], Rehearsal]:
-    """Steps by knobs and device, each rehearsed once."""
-    done: dict[tuple[str, str, bool], Rehearsal] = {}
+def cached_fake_steps(data: Data) -> Callable[[Params, Device], FakeStep]:
+    """A function from knobs and device to a fake step, which is computed once for each."""
+    done: dict[tuple[str, str, bool], FakeStep] = {}
 
-    def step_of(params: Params, device: Device) -> Rehearsal:
+    def step_of(params: Params, device: Device) -> FakeStep:
         precision = params.train.precision if params.train.precision != "auto" else device.precision
         key = (params.model_dump_json(), precision, device.on_card)
         if key not in done:
-            done[key] = rehearse(params, data.shape, precision=precision, on_card=device.on_card, longest=data.longest)
+            done[key] = fake_step(params, data.shape, precision=precision, on_card=device.on_card, longest=data.longest)
         return done[key]
 
     return step_of
 
 
-def device_here(params: Params) -> Device:
-    """What the training would run on as params.yaml stands.
+def this_device(params: Params) -> Device:
+    """The device of params.yaml.
 
     Raises:
-        UserError: it is not there.
+        UserError: it does not exist here.
     """
     runtime = Runtime(params.runtime, params.train.precision)
     if runtime.device.type == "cuda":
-        name, room = torch.cuda.get_device_name(), torch.cuda.get_device_properties(runtime.device).total_memory
-        return Device(name, room, True, runtime.precision)
+        name, memory = torch.cuda.get_device_name(), torch.cuda.get_device_properties(runtime.device).total_memory
+        return Device(name, memory, True, runtime.precision)
     return Device("memory here, free now", free_memory(), False, runtime.precision)
 
 
 def free_memory() -> int:
-    """Bytes of this machine's memory that nobody uses, within what the container of this process may have."""
+    """Bytes of free memory of this machine, within the limit of the container."""
     free, limit = psutil.virtual_memory().available, Path("/sys/fs/cgroup/memory.max")
     if limit.exists() and (text := limit.read_text(encoding="utf-8").strip()).isdigit():
         used = Path("/sys/fs/cgroup/memory.current")

@@ -1,4 +1,4 @@
-"""Does it fit? What a device has room for, and the changes that make a training fit, those first that cost the least time."""
+"""The memory of devices, and the changes that make a training fit, those that cost the least time first."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from pipeline.params.parse import parse
 from pipeline.params.schema import Params
 
 GIB = 2**30
-CARDS = (8, 12, 16, 24, 48, 80)  # GiB that cards are sold with
+CARDS = (8, 12, 16, 24, 48, 80)  # GiB of common cards
 
-# What a device holds beside the tensors of a step. On the safe side: what "fits" here must never run out of memory.
+# What a device needs besides the tensors of a step. On the safe side: what "fits" here must never run out of memory.
 CONTEXT = 2 * GIB  # CUDA's context and its libraries: .5 to 2 GiB
-PROCESS = GIB  # Python, torch and what its CPU kernels work with
-FRAGMENTS = 1.1  # allocators keep more than is asked of them
+PROCESS = GIB  # Python, torch and the workspace of its CPU kernels
+FRAGMENTS = 1.1  # allocators reserve more than is requested
 
 
 @dataclass(frozen=True)
 class Device:
-    """Something that a training may run on.
+    """A device that a training may run on.
 
     Attributes:
-        name: as one says it.
-        room: bytes that it has.
-        on_card: a CUDA card, there or not; else the memory of this machine.
-        precision: what `auto` comes to on it.
+        name: as it is shown.
+        memory: bytes.
+        on_card: a CUDA card, which need not exist here; else the memory of this machine.
+        precision: what `auto` means on it.
     """
 
     name: str
-    room: int
+    memory: int
     on_card: bool
     precision: str
 
-    def wants(self, step: int, saved: int) -> int:
-        """Bytes that a training takes from the device.
+    def needed(self, step: int, saved: int) -> int:
+        """Bytes that a training needs on the device.
 
         Args:
             step: bytes at the peak of a step.
-            saved: bytes of what a checkpoint keeps. It is made in memory here: a copy, and a copy of that in a file's form.
+            saved: bytes of a checkpoint, which is made in memory here: a copy, and the file made from it.
         """
         if self.on_card:
             return round(step * FRAGMENTS) + CONTEXT
@@ -49,7 +49,7 @@ class Device:
 
 
 def card(gib: float, precision: str) -> Device:
-    """A CUDA card of so many GiB, whether or not it is there."""
+    """A CUDA card with this memory, which need not exist here."""
     return Device(f"{gib:g} GB card", round(gib * GIB), True, precision if precision != "auto" else "bfloat16")
 
 
@@ -59,55 +59,53 @@ class Change:
 
     Attributes:
         knob: its name in params.yaml.
-        values: the values that are worth a try, the mildest first; none where it is turned already or has no place.
-        costs: what one pays for it, in words.
+        values: the values to try, the mildest first; none if it is set already or not applicable.
+        cost: its price, in words.
     """
 
     knob: str
     values: Callable[[Params], list[Any]]
-    costs: str
+    cost: str
 
 
-def _sixteen_bits(params: Params) -> list[Any]:
+def _16_bit_precision(params: Params) -> list[Any]:
     return ["bfloat16"] if params.train.precision == "float32" else []
 
 
-def _smaller_parts(params: Params) -> list[Any]:
+def _micro_batches(params: Params) -> list[Any]:
     batch, now = params.train.batch_size, params.train.accumulation_steps
     return [parts for parts in range(now + 1, batch + 1) if batch % parts == 0]
 
 
-def _loss_in_pieces(params: Params) -> list[Any]:
+def _chunked_loss(params: Params) -> list[Any]:
     targets = params.train.batch_size // params.train.accumulation_steps * params.model.context_length
-    many = params.task.kind == "language" and targets > 1024  # of classes there are few, and one target an example
+    many = params.task.kind == "language" and targets > 1024  # classes are few, with one target per example
     return [1024] if many and not params.runtime.loss_chunk_size else []
 
 
-def _computed_again(params: Params) -> list[Any]:
+def _recomputed(params: Params) -> list[Any]:
     return ["selective", "block"] if params.runtime.activation_checkpointing == "none" else []
 
 
-def _eight_bits(params: Params) -> list[Any]:
+def _8_bit_state(params: Params) -> list[Any]:
     return [] if params.train.state_8bit else [True]
 
 
-# The cheapest first. Each is tried, not believed: whether it helps is what a rehearsal says.
+# The cheapest first. Whether each helps is decided by a fake step.
 CHANGES: tuple[Change, ...] = (
-    Change("train.precision", _sixteen_bits, "no time (16-bit products are faster); results differ in rounding"),
-    Change("runtime.loss_chunk_size", _loss_in_pieces, "hardly any time; logits are never held all at once"),
-    Change("train.accumulation_steps", _smaller_parts, "hardly any time, while a part still keeps the device busy"),
-    Change(
-        "runtime.activation_checkpointing", _computed_again, "time: parts of the forward pass are computed again in backward"
-    ),
-    Change("train.state_8bit", _eight_bits, "a little time an update; other results, mostly as good"),
+    Change("train.precision", _16_bit_precision, "no time (16-bit products are faster); results differ in rounding"),
+    Change("runtime.loss_chunk_size", _chunked_loss, "hardly any time; logits are never in memory all at once"),
+    Change("train.accumulation_steps", _micro_batches, "hardly any time, as long as a micro-batch keeps the device busy"),
+    Change("runtime.activation_checkpointing", _recomputed, "time: parts of the forward pass are computed again in backward"),
+    Change("train.state_8bit", _8_bit_state, "a little time per update; other results, mostly as good"),
 )
 
 
 def changes_to_fit(params: Params, excess: Callable[[Params], int]) -> dict[str, Any] | None:
-    """A few of CHANGES, from the cheapest on, with which a training fits, by knob; None if all of them are not enough.
+    """A few of CHANGES, the cheapest first, with which a training fits, by knob; None if all of them are not enough.
 
     Args:
-        excess: the bytes by which a training does not fit; 0 or less where it does.
+        excess: the bytes by which a training does not fit; 0 or less if it fits.
     """
     chosen: dict[str, Any] = {}
     over = excess(params)
@@ -127,7 +125,7 @@ def changes_to_fit(params: Params, excess: Callable[[Params], int]) -> dict[str,
 
 
 def _needed(params: Params, chosen: dict[str, Any], excess: Callable[[Params], int]) -> dict[str, Any]:
-    """The changes without those that turn out not to be wanted; the dearest are the first to go."""
+    """The changes without those that turn out to be unnecessary; the most expensive are dropped first."""
     for knob in reversed(list(chosen)):
         without = {name: value for name, value in chosen.items() if name != knob}
         over = _excess_with(params, without, excess)
@@ -137,7 +135,7 @@ def _needed(params: Params, chosen: dict[str, Any], excess: Callable[[Params], i
 
 
 def _excess_with(params: Params, changes: dict[str, Any], excess: Callable[[Params], int]) -> int | None:
-    """How far it is from fitting with these changes; None where knobs forbid each other."""
+    """The excess with these changes; None if knobs exclude each other."""
     try:
         return excess(with_changes(params, changes))
     except ParamsError:
@@ -145,5 +143,5 @@ def _excess_with(params: Params, changes: dict[str, Any], excess: Callable[[Para
 
 
 def with_changes(params: Params, changes: dict[str, Any]) -> Params:
-    """The knobs with some of them turned."""
+    """The knobs with some of them changed."""
     return parse(Params, with_knobs(params.model_dump(), changes))

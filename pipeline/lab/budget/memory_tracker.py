@@ -1,4 +1,4 @@
-"""What a piece of tensor code holds in memory, and what it computes, counted while it runs on tensors without content."""
+"""A tracker of the memory and FLOPs of tensor code that runs on fake tensors."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PARTS = ("weights", "gradients", "optimizer", "batch", "activations", "logits", 
 PHASES = ("forward", "backward", "update")
 
 
-class Ledger(TorchDispatchMode):
-    """Keeps account of every tensor's memory while it lives, and of the FLOPs of every operation.
+class MemoryTracker(TorchDispatchMode):
+    """Tracks the memory of every tensor while it lives, and the FLOPs of every operation.
 
     Args:
-        vocabulary: by which logits, and what is as large, are told from other activations.
+        vocabulary: the last dimension by which logits are recognized.
         granularity: bytes that the allocator rounds up to.
     """
 
@@ -35,7 +35,7 @@ class Ledger(TorchDispatchMode):
         self.restart()
 
     def restart(self) -> None:
-        """Forget the peak and the FLOPs so far, not what is held."""
+        """Reset the peak and the FLOPs, not the memory in use."""
         self.peak, self.flops, self.kept, self.highest = dict.fromkeys(PARTS, 0), Counter[str](), 0, 0
 
     @contextmanager
@@ -46,7 +46,7 @@ class Ledger(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is torch.ops.aten._local_scalar_dense.default:  # a number asked of a tensor without content, as of steps done
+        if func is torch.ops.aten._local_scalar_dense.default:  # a number read from a fake tensor, such as the optimizer's step
             return 1.0 if args[0].is_floating_point() else True if args[0].dtype == torch.bool else 1
         result = func(*args, **kwargs)
         if count := _FLOPS.get(func._overloadpacket):
@@ -75,10 +75,10 @@ class Ledger(TorchDispatchMode):
     def _part(self, tensor: Tensor) -> str:
         if self.current in ("forward", "backward") and tensor.ndim >= 2 and tensor.shape[-1] == self.vocabulary:
             return "logits"
-        return WHOSE[self.current]
+        return PART_OF_PHASE[self.current]
 
     def move(self, tensor: Tensor, part: str) -> None:
-        """Book a tensor elsewhere, now that it is known what it is."""
+        """Move a tensor to another part, now that its role is known."""
         storage = tensor.untyped_storage()
         place = self.owner[storage._cdata]
         size = -(-storage.nbytes() // self.granularity) * self.granularity
@@ -86,8 +86,8 @@ class Ledger(TorchDispatchMode):
         self.now[part] += size
         place[0] = part
 
-    def follow(self, model: nn.Module) -> None:
-        """See what becomes the gradient of a weight."""
+    def track_gradients(self, model: nn.Module) -> None:
+        """Track which tensors become gradients of weights."""
         for weight in (weight for weight in model.parameters() if weight.requires_grad):
             weight.register_post_accumulate_grad_hook(self._has_gradient)
 
@@ -96,7 +96,7 @@ class Ledger(TorchDispatchMode):
         self.move(weight.grad, "gradients")
 
 
-WHOSE = {
+PART_OF_PHASE = {
     "build": "weights",
     "remember": "optimizer",
     "batch": "batch",
@@ -111,7 +111,7 @@ def _attention_on_cpu(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: 
 
 
 def _attention_on_cpu_backward(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
-    # As in the closed form 6N + 12LdT, and as without a fused kernel: its second look at the scores is no progress.
+    # As in the closed form 6N + 12LdT, and as without a fused kernel, which computes the scores a second time.
     return 2 * sdpa_flop_count(query.shape, key.shape, value.shape)
 
 

@@ -1,4 +1,4 @@
-"""A budget as a page for a terminal, or as JSON for a program."""
+"""A budget as tables in a terminal, or as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.lab.budget.estimate import ASSUMED_FLOPS, TOKENS_A_PARAMETER, Budget
+from pipeline.lab.budget.estimate import ASSUMED_FLOPS, TOKENS_PER_PARAMETER, Budget
 from pipeline.lab.budget.fit import CHANGES, GIB
 from pipeline.lab.budget.memory_tracker import PARTS, PHASES
 
@@ -37,9 +37,7 @@ def _size(budget: Budget) -> Table:
     for part, count in budget.step.parameters.items():
         table.add_row(part.replace("_", " "), f"{count:,}", f"{count / budget.parameters:.1%}")
     if budget.step.fixed:
-        table.add_row(
-            "beside them", f"{budget.step.fixed:,}", "that no gradient moves: running means and variances of batch norm"
-        )
+        table.add_row("not trained", f"{budget.step.fixed:,}", "running means and variances of batch norm")
     return table
 
 
@@ -50,63 +48,63 @@ def _memory(budget: Budget) -> Table:
     table = _table(title, "in it", "", "")
     for part in PARTS:
         if held := budget.step.peak[part]:
-            table.add_row(part, size(held), _SAYS[part])
-    table.add_row("kept for backward", size(budget.step.kept), "by the forward pass, whenever the peak is; logits among it")
-    table.add_row("optimizer", size(budget.step.state), "memory in all; a checkpoint keeps it and the weights")
+            table.add_row(part, size(held), _MEANINGS[part])
+    table.add_row("kept for backward", size(budget.step.kept), "by the forward pass, logits included")
+    table.add_row("optimizer", size(budget.step.state), "state in all; a checkpoint holds it and the weights")
     return table
 
 
-_SAYS = {
-    "weights": "float32, whatever the precision",
-    "gradients": "those that are whole at that moment",
-    "optimizer": "what it remembers of the gradients",
+_MEANINGS = {
+    "weights": "float32 in every precision",
+    "gradients": "those complete at that moment",
+    "optimizer": "state",
     "batch": "ids or pixels, and targets",
-    "activations": "made by the forward pass and not yet done with",
-    "logits": "as large as tokens times vocabulary: logits, probabilities, their gradients",
-    "temporaries": "of the backward pass, or of the update",
+    "activations": "made by the forward pass and still needed",
+    "logits": "of size tokens times vocabulary: logits, probabilities, their gradients",
+    "temporaries": "of the backward pass or of the update",
 }
 
 
 def _work(budget: Budget) -> Table:
-    train, pace = budget.params.train, budget.pace
+    train, timing = budget.params.train, budget.timing
     table = _table("\nWork", "", "", "")
-    table.add_row(_one(budget), f"{number(budget.flops_a_target)}FLOPs", _closed(budget))
+    table.add_row(_unit(budget), f"{number(budget.flops_per_target)}FLOPs", _closed_form(budget))
     phases = ", ".join(f"{phase} {number(budget.step.flops[phase])}" for phase in PHASES)
-    table.add_row("a step", f"{number(budget.flops_a_step)}FLOPs", phases)
+    table.add_row("a step", f"{number(budget.flops_per_step)}FLOPs", phases)
     table.add_row(
         "the training", f"{number(budget.flops)}FLOPs", f"{train.steps:,} steps, {train.validation_points} validations"
     )
     table.add_row(_examples(budget) if budget.data.shape.classes else "tokens", number(budget.amount), _amount(budget))
-    if pace:
-        speed = f"{number(budget.flops_a_step / pace.step)}FLOP/s"
+    if timing:
+        speed = f"{number(budget.flops_per_step / timing.step)}FLOP/s"
         at_random = "pixels" if budget.data.shape.image else "ids"
-        table.add_row("a step here", clock(pace.step), f"median of {pace.steps} steps on random {at_random}; {speed}")
+        table.add_row("a step here", clock(timing.step), f"median of {timing.steps} steps on random {at_random}; {speed}")
         if budget.data.shape.classes:
-            table.add_row(f"{_examples(budget)} a second", number(budget.params.train.batch_size / pace.step), "of these steps")
-        table.add_row(
-            "the training here", clock(pace.whole(train)), "with its validations; what comes before and after it apart"
-        )
-        if pace.peak is not None:
-            table.add_row("measured peak", size(pace.peak), "by the allocator, in these steps")
-    assumed = f"if it does {number(ASSUMED_FLOPS)}FLOP/s: a guess that waits for a measurement"
+            table.add_row(
+                f"{_examples(budget)} per second", number(budget.params.train.batch_size / timing.step), "of these steps"
+            )
+        table.add_row("the training here", clock(timing.total(train)), "with its validations, without loading and saving")
+        if timing.peak is not None:
+            table.add_row("measured peak", size(timing.peak), "by the allocator, in these steps")
+    assumed = f"assuming {number(ASSUMED_FLOPS)}FLOP/s, which is a guess"
     table.add_row("on a 12 GB card", clock(budget.flops / ASSUMED_FLOPS), assumed)
     return table
 
 
-def _one(budget: Budget) -> str:
-    """What FLOPs are counted for."""
+def _unit(budget: Budget) -> str:
+    """The unit that FLOPs are counted for."""
     shape = budget.data.shape
     return "an image" if shape.image else "a text" if shape.classes else "a token"
 
 
 def _examples(budget: Budget) -> str:
-    """What a batch is made of."""
+    """What a batch consists of."""
     shape = budget.data.shape
     return "images" if shape.image else "texts" if shape.classes else "sequences"
 
 
-def _closed(budget: Budget) -> str:
-    """What the usual formula says of a language model; of others, what the number is of."""
+def _closed_form(budget: Budget) -> str:
+    """The closed form for a language model; for others, the unit of the number."""
     shape, model = budget.data.shape, budget.params.model
     if shape.image:
         return f"of {' x '.join(map(str, shape.image))} numbers: one of {len(shape.classes)} classes"
@@ -114,35 +112,35 @@ def _closed(budget: Budget) -> str:
         read = budget.data.longest_read(model.context_length)
         return f"of {read} tokens, the longest that is read: one of {len(shape.classes)} classes"
     flops = 6 * budget.step.multiplied + 12 * model.depth * model.width * model.context_length
-    return f"6N + 12LdT says {number(flops)} (N: the {budget.step.multiplied:,} that multiply every token)"
+    return f"closed form 6N + 12LdT: {number(flops)} (N: the {budget.step.multiplied:,} parameters that multiply every token)"
 
 
 def _amount(budget: Budget) -> str:
     said = [] if budget.epochs is None else [f"{budget.epochs:.1f} times the data"]
     if not budget.data.shape.classes:
         per_parameter = budget.amount / budget.parameters
-        said.insert(0, f"{per_parameter:.1f} a parameter ({TOKENS_A_PARAMETER} spend a given compute best)")
+        said.insert(0, f"{per_parameter:.1f} per parameter (compute-optimal: {TOKENS_PER_PARAMETER})")
     return "; ".join(said)
 
 
 def _fit(budget: Budget) -> Table:
-    table = _table("\nFits?", "", "wants", "")
+    table = _table("\nFits?", "", "needs", "")
     for verdict in budget.verdicts:
         style = "green" if verdict.fits else "red"
         word = "fits" if verdict.fits else "does not fit"
-        table.add_row(Text(f"{verdict.device.name} ({size(verdict.device.room)})"), size(verdict.wants), word, style=style)
+        table.add_row(Text(f"{verdict.device.name} ({size(verdict.device.memory)})"), size(verdict.needed), word, style=style)
     return table
 
 
 def _advice(budget: Budget) -> list[str]:
     if budget.changes is None:
         shape = budget.data.shape
-        smaller = "a larger patch, or a smaller width or batch," if shape.image else "a smaller model, length or batch"
-        return [f"\nNo change that is known here makes it fit: {smaller} would ({budget.target.name})."]
+        smaller = "a larger patch, or a smaller width or batch" if shape.image else "a smaller model, length or batch"
+        return [f"\nNo known change makes it fit ({budget.target.name}); use {smaller}."]
     if not budget.changes or budget.changed is None:
         return []
-    costs = {change.knob: change.costs for change in CHANGES}
-    more = sum(budget.changed.flops.values()) / budget.flops_a_step - 1
+    costs = {change.knob: change.cost for change in CHANGES}
+    more = sum(budget.changed.flops.values()) / budget.flops_per_step - 1
     return [
         f"\nTo fit ({budget.target.name}), the cheapest first:",
         *(f"  -S {knob}={value}   {costs[knob]}" for knob, value in budget.changes.items()),
@@ -152,7 +150,7 @@ def _advice(budget: Budget) -> list[str]:
 
 
 def size(count: int) -> str:
-    """Bytes as people say them, in powers of 1,024 as cards are sold."""
+    """Bytes in GB, MB or kB, in powers of 1,024 as for cards."""
     for unit, bytes_of_it in (("GB", GIB), ("MB", 2**20)):
         if count >= bytes_of_it:
             return f"{count / bytes_of_it:,.2f} {unit}"
@@ -160,7 +158,7 @@ def size(count: int) -> str:
 
 
 def number(count: float) -> str:
-    """A large number in three digits, ending in the space or the letter that its unit wants: 1.23 G, 456 ."""
+    """A large number in three digits, ending in a space or a prefix for its unit: 1.23 G, 456 ."""
     for letter, power in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= power:
             return f"{count / power:.3g} {letter}"
@@ -168,7 +166,7 @@ def number(count: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A time as people say it."""
+    """A time in ms, s, min or h."""
     if seconds < 1:
         return f"{seconds * 1000:.1f} ms"
     if seconds < 90:

@@ -1,4 +1,4 @@
-"""How long a training takes on this machine: some of its own steps, on examples drawn at random, by the clock."""
+"""The time of a training on this machine, measured by some of its own steps on random examples."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from pipeline.params.schema import Params
 from pipeline.params.training import Train
 from pipeline.tasks.base import Shape
 
-WARM_UP = 3  # steps that are not counted: kernels are chosen, memory is fetched, caches fill
+WARM_UP = 3  # steps that are not counted: kernels are chosen, memory is allocated, caches fill
 STEPS = 20
-PATIENCE = 60.0  # seconds after which fewer steps have to do, but never fewer than three
+PATIENCE = 60.0  # seconds after which no further step is taken, once there are three
 
 
 @dataclass(frozen=True)
-class Pace:
-    """What was measured, and the whole training that follows from it.
+class StepTime:
+    """The measured time of a step, and of the whole training.
 
     Attributes:
-        step: seconds of a step: the median; where steps are unlike (batch or length grows) the mean.
+        step: seconds per step: the median, or the mean if steps differ (batch size or length grows).
         steps: how many were measured.
-        validation: seconds that the loss on held-out examples takes once; 0 where it is never asked for.
-        peak: bytes at once, as the card's allocator counted them; None on a CPU, which does not count.
+        validation: seconds of one validation; 0 if there is none.
+        peak: bytes at the peak by the card's allocator; None on a CPU, which does not count.
     """
 
     step: float
@@ -41,20 +41,20 @@ class Pace:
     validation: float
     peak: int | None
 
-    def whole(self, train: Train) -> float:
+    def total(self, train: Train) -> float:
         """Seconds of all steps and validations."""
         return train.steps * self.step + train.validation_points * self.validation
 
 
-def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = None) -> Pace:
-    """Take some steps of this very training.
+def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = None) -> StepTime:
+    """Time some steps of this training.
 
     Args:
-        shape: of what there is to read.
-        sizes: how long texts with a class are, where somebody has counted.
+        shape: of the data.
+        sizes: lengths of the texts of a classifier, tokens, if known.
 
     Raises:
-        UserError: the device is not there, or has not enough memory.
+        UserError: the device does not exist here, or has not enough memory.
     """
     runtime = Runtime(params.runtime, params.train.precision)
     teacher = make_teacher(
@@ -69,13 +69,13 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
             progress.step = max(len(times) - WARM_UP, 0) * (params.train.steps - 1) // STEPS
             start = time.perf_counter()
             train_step(progress, task, params.train, params.seed, runtime, lambda: False)
-            float(progress.recent[-1][1])  # which waits for the device
+            float(progress.recent[-1][1])  # waits for the device
             times.append(time.perf_counter() - start)
         start = time.perf_counter()
         if params.train.validation_points:
             validate(progress, task, params.train, runtime, lambda: False)
         validation = time.perf_counter() - start
     peak = torch.cuda.max_memory_allocated() if runtime.device.type == "cuda" else None
-    # A machine is now and then busy, which a median forgives; where dials make steps unlike, only the mean is that of all.
+    # A median ignores moments in which the machine is busy; where schedules make steps differ, only the mean is right.
     typical = statistics.fmean if changing_settings(task, params.train, 0) else statistics.median
-    return Pace(typical(times[WARM_UP:]), len(times) - WARM_UP, validation, peak)
+    return StepTime(typical(times[WARM_UP:]), len(times) - WARM_UP, validation, peak)

@@ -1,4 +1,4 @@
-"""The same function in plainer parts: what a network multiplies its features by is put into the weights before them."""
+"""An equal network without scales: residual gains and muP factors are folded into the weights before them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OUTPUTS = ("attention.output", "feed_forward.down")  # of a block's branches
 
 
 def folded_knobs(model: Model) -> Model:
-    """The knobs of the plainer network; those that cannot be made plainer stay as they are."""
+    """The knobs of the folded network; scales that cannot be folded stay."""
     residual = "pre" if model.residual in ("depth_scaled", "rezero", "layerscale") else model.residual
     divides = model.tie_embeddings and width_ratio(model) != 1  # a tied head would divide embeddings too
     untied = model.init == "mup" and not divides
@@ -22,7 +22,7 @@ def folded_knobs(model: Model) -> Model:
 
 
 def folded(weights: Mapping[str, Tensor], model: Model) -> dict[str, Tensor]:
-    """The weights of the plainer network."""
+    """The weights of the folded network."""
     made = {name: weight for name, weight in weights.items() if ".residual." not in name}
     for layer in range(model.depth):
         for branch, output in enumerate(OUTPUTS):
@@ -31,14 +31,14 @@ def folded(weights: Mapping[str, Tensor], model: Model) -> dict[str, Tensor]:
                     made[name] = _scaled(made[name], _gain(weights, model, layer, branch))
     if (ratio := width_ratio(model)) != 1:
         for name in made:
-            if ".attention.project." in name:  # the queries, which come first; scores are divided by the root once more
+            if ".attention.project." in name:  # the queries, which come first; scores are divided by the square root once more
                 made[name] = torch.cat((made[name][: model.width] / ratio**0.5, made[name][model.width :]))
         made["head.weight"] = made["head.weight"] / ratio
     return made
 
 
 def _gain(weights: Mapping[str, Tensor], model: Model, layer: int, branch: int) -> Tensor:
-    """What a branch's output is multiplied by: one number, or one a feature."""
+    """The factor of a branch's output: one number, or one per feature."""
     match model.residual:
         case "depth_scaled":
             return torch.tensor((len(OUTPUTS) * model.depth) ** -0.5)

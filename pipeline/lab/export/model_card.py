@@ -1,4 +1,4 @@
-"""The README.md of an exported model: how to use it, how well it does, what it learned from, how it was made."""
+"""The model card (README.md) of an exported model: usage, scores, training data, knobs."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ def card(about: str, made_by: Mapping[str, Any]) -> str:
     """The whole card.
 
     Args:
-        about: what the model is and how it is used, from the card's heading on.
-        made_by: what models/trained/model.json says.
+        about: the front matter, the heading and the usage.
+        made_by: the content of models/trained/model.json.
     """
     data, scores = _of_the_model(paths.CARD, paths.RAW), _of_the_model(paths.EVALUATION, paths.EVALUATION)
     knobs = {section: made_by[section] for section in ("seed", "model", "train") if section in made_by}
     return CARD.format(
         about=about.strip(),
         what="images" if made_by.get("image") else "text",
-        scores=_scores(scores) or "They were not at hand when this was exported (`dvc repro evaluate` makes them).",
-        data=_data(data) or "Its card was not at hand when this was exported.",
+        scores=_scores(scores) or "There were none when this was exported (`dvc repro evaluate` makes them).",
+        data=_data(data) or "There was no card of the data when this was exported.",
         step=made_by.get("step", "?"),
         knobs=json.dumps(knobs, indent=1, sort_keys=True),
     )
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether a folder is one that was exported so."""
+def is_exported(folder: Path) -> bool:
+    """Whether a folder was written by `rally export`."""
     card = folder / "README.md"
     return card.is_file() and "\n- rally\n" in card.read_text(encoding="utf-8", errors="replace")
 
 
 def _of_the_model(path: Path, out: Path) -> dict[str, Any]:
-    """What stands in a file, if it is there and of one run with the model, as far as one can know.
+    """The content of a file, if it exists and is not known to be of another run than the model.
 
     Args:
         out: the file, or the folder that holds it, as dvc.yaml names it.
@@ -50,8 +50,8 @@ def _of_the_model(path: Path, out: Path) -> dict[str, Any]:
 
 
 def _scores(scores: Mapping[str, Any]) -> str:
-    told = OF_CLASSES if "classes" in scores else OF_TEXT
-    rows = [f"| {told[key]} | {scores[key]:.4g} |" for key in told if isinstance(scores.get(key), int | float)]
+    labels = OF_CLASSES if "classes" in scores else OF_TEXT
+    rows = [f"| {labels[key]} | {scores[key]:.4g} |" for key in labels if isinstance(scores.get(key), int | float)]
     return "\n".join(["| measured | |", "|---|---|", *rows]) if rows else ""
 
 
@@ -62,35 +62,35 @@ def _data(data: Mapping[str, Any]) -> str:
 
 
 OF_TEXT = {
-    "test_bits_per_byte": "bits a byte, test",
-    "bits_per_byte": "bits a byte, validation",
-    "loss": "nats a token, validation",
-    "accuracy": "share of tokens guessed right, validation",
-    "margin": "bits a byte below the best simple baseline, test",
+    "test_bits_per_byte": "bits per byte, test",
+    "bits_per_byte": "bits per byte, validation",
+    "loss": "nats per token, validation",
+    "accuracy": "accuracy per token, validation",
+    "margin": "bits per byte below the best baseline, test",
 }
 OF_CLASSES = {
-    "test_accuracy": "share told right, test",
-    "accuracy": "share told right, validation",
-    "test_macro_f1": "F1, the mean over the classes, test",
+    "test_accuracy": "accuracy, test",
+    "accuracy": "accuracy, validation",
+    "test_macro_f1": "macro F1, test",
     "test_calibration_error": "calibration error, test",
-    "loss": "nats an example, validation",
-    "margin": "share told right above the best simple baseline, test",
+    "loss": "nats per example, validation",
+    "margin": "accuracy above the best baseline, test",
 }
 
 CARD = """---
 {about}
 
-## How good it is
+## Scores
 
 {scores}
 
-## What it learned from
+## Training data
 
 {data}
 
-The licence is that of the {what}; what it means for a model that learned from it is for whoever shares the model to judge.
+The licence is that of the {what}. Before you share the model, check what it means for a model trained on them.
 
-## How it was made
+## Training
 
 {step} steps, with these knobs:
 

@@ -1,7 +1,7 @@
-"""A network that tells classes as an ONNX file: for whatever reads such files, in whatever language.
+"""A classifier as an ONNX file.
 
-By torch's exporter, which follows the network that is there: no knob is named here, and none is without a place. What it
-writes is run by onnxruntime before anybody gets it.
+It is written by torch's exporter, which traces the network, so every knob is supported. Before it is kept, onnxruntime runs it
+and the logits are compared.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pipeline.tasks.classify import Classification
 from pipeline.tasks.vision import Vision
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # the extra `export`
-APART = 1e-4  # of two logits, at most
-EXAMPLES, PLACES = 9, 7  # of what the exporter is shown; unlike each other, so that it takes neither for the other
+TOLERANCE = 1e-4  # largest difference of two logits
+EXAMPLES, PLACES = 9, 7  # of the exporter's example input; different, so that it does not confuse them
 
 
 def check_packages() -> None:
-    """See that what is needed is there, before anything is opened.
+    """Check that the packages are installed.
 
     Raises:
         UserError: a package is missing.
@@ -45,33 +45,35 @@ def check_packages() -> None:
 
 
 def write(folder: Path, subject: TrainedModel) -> float:
-    """The file, and what one must know to use it; how far its logits are from ours at most.
+    """Write the file and what its use needs; the largest difference of its logits from Rally's.
 
     Raises:
-        UserError: they are too far apart.
+        UserError: the difference is too large.
     """
-    network, inputs = _plain(subject)
+    network, inputs = _inference_network(subject)
     content = exported(network, inputs[0], "images" if subject.text_tokenizer is None else "ids")
     write_bytes(folder / "model.onnx", content)
     write_json(folder / "classes.json", description(subject))
     if subject.text_tokenizer is not None:
         write_json(folder / "tokenizer.json", tokenizer_json(subject.text_tokenizer, closes=True))
         write_json(folder / "tokenizer_config.json", tokenizer_config(subject.text_tokenizer, subject.task.length, closes=True))
-    apart = largest_difference(content, network, inputs)
-    if not apart < APART:
-        raise UserError(f"--to onnx: onnxruntime computes logits that are {apart:.2g} from ours; {APART:g} is allowed")
-    return apart
+    difference = largest_difference(content, network, inputs)
+    if not difference < TOLERANCE:
+        raise UserError(
+            f"--to onnx: the logits of onnxruntime differ from Rally's by {difference:.2g}; at most {TOLERANCE:g} is allowed"
+        )
+    return difference
 
 
-def _plain(subject: TrainedModel) -> tuple[nn.Module, list[Tensor]]:
-    """The network as others use it, and what it is tried on: held-out examples, alone and together, long and short."""
+def _inference_network(subject: TrainedModel) -> tuple[nn.Module, list[Tensor]]:
+    """The network for export, and inputs to compare it on: validation examples, single and batched, long and short."""
     network = subject.model.cpu().eval().requires_grad_(False)
     rows = np.arange(min(subject.task.size("validation"), EXAMPLES))
     if isinstance(subject.task, Vision):
         meta = read_json(meta_of(subject.task.tokens), "mean", "deviation")
         pixels = torch.from_numpy(np.array(subject.task.images("validation")[0][rows]))
         many = pixels[torch.arange(EXAMPLES) % len(pixels)]
-        return OfPixels(network, meta["mean"], meta["deviation"]).eval(), [many, many[:1], many[:4]]
+        return Normalized(network, meta["mean"], meta["deviation"]).eval(), [many, many[:1], many[:4]]
     batch = subject.task.batch("validation", rows).inputs
     most = min(PLACES, subject.task.length)
     many = torch.arange(EXAMPLES * most).view(EXAMPLES, most) % subject.tokenizer.vocabulary
@@ -79,8 +81,8 @@ def _plain(subject: TrainedModel) -> tuple[nn.Module, list[Tensor]]:
     return network, [many, batch, batch[:1], batch[:4, : max(1, batch.shape[1] // 2)], many[1:, :1]]
 
 
-class OfPixels(nn.Module):
-    """A network with what stands before it: bytes of pixels in the mean and the deviation of those that it learned from."""
+class Normalized(nn.Module):
+    """A network that normalizes pixels first, by the mean and the deviation of the training images."""
 
     mean: Tensor
     deviation: Tensor
@@ -96,38 +98,38 @@ class OfPixels(nn.Module):
 
 
 def exported(network: nn.Module, example: Tensor, name: str) -> bytes:
-    """The content of the file: examples in, of any number, and of texts of any length; logits out."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it says at each start that there is no torchvision
+    """The content of the file: from a batch of any size, and texts of any length, to logits."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns at each start that torchvision is missing
     free = {0: torch.export.Dim.DYNAMIC} | ({1: torch.export.Dim.DYNAMIC} if name == "ids" else {})
     named: dict[str, Any] = {"input_names": [name], "output_names": ["logits"], "dynamic_shapes": (free,)}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # what torch thinks of its own words
+        warnings.simplefilter("ignore", FutureWarning)  # about torch's own names
         program = torch.onnx.export(network, (example,), dynamo=True, verbose=False, **named)
-    assert program is not None, "the exporter that follows the network returns what it has made"
+    assert program is not None, "with dynamo=True the exporter returns a program"
     content: bytes = program.model_proto.SerializeToString()
     return content
 
 
 def largest_difference(content: bytes, network: nn.Module, inputs: list[Tensor]) -> float:
-    """Of logits that onnxruntime computes from the file and ours, over some batches."""
+    """The largest difference between the logits of onnxruntime and of the network, over some batches."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    name, apart = session.get_inputs()[0].name, 0.0
+    name, difference = session.get_inputs()[0].name, 0.0
     with torch.no_grad():
         for batch in inputs:
             theirs = session.run(None, {name: batch.numpy()})[0]
-            apart = max(apart, float(np.abs(theirs - network(batch).numpy()).max()))
-    return apart
+            difference = max(difference, float(np.abs(theirs - network(batch).numpy()).max()))
+    return difference
 
 
 def _shape(subject: TrainedModel) -> Shape:
-    assert isinstance(subject.task, Classification | Vision), "what is exported so tells classes"
+    assert isinstance(subject.task, Classification | Vision), "only classifiers are exported to ONNX"
     return subject.task.shape
 
 
 def description(subject: TrainedModel) -> dict[str, Any]:
-    """What a number of the logits means, and what the network wants to be given."""
+    """The classes of the logits, and the form of the input."""
     shape = _shape(subject)
     if subject.text_tokenizer is None:
         return {"classes": list(shape.classes), "input": "images", "image": list(shape.image)}
@@ -135,11 +137,11 @@ def description(subject: TrainedModel) -> dict[str, Any]:
     return {"classes": list(shape.classes), "input": "ids"} | text
 
 
-# ----------------------------------------------------------------------------------------------------------- its card
+# ----------------------------------------------------------------------------------------------------------- the card
 
 
-def about(name: str, subject: TrainedModel) -> str:
-    """The head of its card: what it is, and how it is used."""
+def card_head(name: str, subject: TrainedModel) -> str:
+    """The head of the card: description and usage."""
     shape = _shape(subject)
     form = OF_TEXTS if subject.text_tokenizer is not None else OF_IMAGES
     return form.format(name=name, image=" x ".join(map(str, shape.image)), length=subject.task.length)
@@ -163,8 +165,7 @@ images = numpy.zeros((1, *json.load(open("{name}/classes.json"))["image"]), nump
 print([classes[number] for number in session.run(None, {{"images": images}})[0].argmax(axis=1)])
 ```
 
-It wants pixels as they are, bytes from 0 to 255, of {image} (height, width, channels): to put them in the mean and the
-deviation of those that it learned from is a part of it.
+The input is bytes from 0 to 255 of shape {image} (height, width, channels); the model normalizes them itself.
 """
 
 OF_TEXTS = """library_name: onnx
@@ -181,12 +182,12 @@ A small classifier of texts, trained with Rally and exported to ONNX.
 import json, numpy, onnxruntime, tokenizers
 
 session, classes = onnxruntime.InferenceSession("{name}/model.onnx"), json.load(open("{name}/classes.json"))["classes"]
-tokenizer = tokenizers.Tokenizer.from_file("{name}/tokenizer.json")  # which puts the end behind each text
+tokenizer = tokenizers.Tokenizer.from_file("{name}/tokenizer.json")  # appends the end token to each text
 texts = [tokenizer.encode(text).ids[:{length}] for text in ("a text", "and another one")]
 longest = max(map(len, texts))
-ids = numpy.array([text + [-1] * (longest - len(text)) for text in texts])  # -1 is padding, behind what is shorter
+ids = numpy.array([text + [-1] * (longest - len(text)) for text in texts])  # -1 is padding, after shorter texts
 print([classes[number] for number in session.run(None, {{"ids": ids}})[0].argmax(axis=1)])
 ```
 
-It reads {length} tokens at most; of a longer text it was shown the beginning.
+It reads at most {length} tokens; in training, longer texts were cut at their end.
 """

@@ -1,6 +1,6 @@
-"""What reads text as a stock architecture of the library transformers: a language model, or a sequence classifier.
+"""Export of language models and text classifiers as stock architectures of transformers.
 
-Written without that library: nothing of it is needed here but its names, which engine/pretrained/architectures.py holds.
+The library itself is not needed: engine/pretrained/architectures.py holds its names.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from pipeline.params.model import Model
 from pipeline.tasks.classify import Classification
 
 
-def placed(model: Model, *, classifies: bool = False) -> tuple[str, Architecture]:
-    """(the word of config.json for it, the architecture) that can hold a network.
+def stock_architecture(model: Model, *, classifies: bool = False) -> tuple[str, Architecture]:
+    """(model_type of config.json, the architecture) that can hold a network.
 
     Raises:
-        UserError: none can; a line for each knob that has no place in the one that comes nearest.
+        UserError: none can; with a line for each knob that the nearest architecture does not support.
     """
     if lines := list(problems(model, classifies=classifies)):
         raise UserError(*lines)
@@ -40,33 +40,33 @@ def placed(model: Model, *, classifies: bool = False) -> tuple[str, Architecture
 
 
 def problems(model: Model, *, classifies: bool) -> Iterator[str]:
-    """A line for each knob that has no place in the architecture that comes nearest.
+    """A line for each knob that the nearest architecture does not support.
 
     Args:
-        classifies: as a sequence classifier, whose score looks at the last token, through a matrix without a bias.
+        classifies: as a sequence classifier, whose score reads the last token by a matrix without bias.
     """
-    plainer = folded_knobs(model)
-    name, lacking = nearest(plainer)
+    folded_model = folded_knobs(model)
+    name, lacking = nearest(folded_model)
     for knob in lacking:
         what = f"{name}, the nearest stock architecture of transformers"
-        yield no_place(model, knob, ARCHITECTURES[name].supports[knob], what)
-    if width_ratio(plainer) != 1:
-        yield "model.tie_embeddings: true has no place in transformers beside muP's divided logits; false would do"
+        yield unsupported(model, knob, ARCHITECTURES[name].supports[knob], what)
+    if width_ratio(folded_model) != 1:
+        yield "model.tie_embeddings: true is not supported by transformers together with muP's divided logits; use false"
     for knob, wanted in (("causal", True), ("pooling", "last"), ("bias", False)) if classifies else ():
         if getattr(model, knob) != wanted:
-            yield no_place(model, knob, (wanted,), "transformers' sequence classification")
+            yield unsupported(model, knob, (wanted,), "transformers' sequence classification")
 
 
-def no_place(model: Model, knob: str, holds: tuple[object, ...], what: str) -> str:
-    """A line on a knob whose value has no place in something that holds others."""
+def unsupported(model: Model, knob: str, holds: tuple[object, ...], what: str) -> str:
+    """A line about a knob whose value is not supported, with the values that are."""
     shown, *known = (json.dumps(one).replace('"', "'") for one in (getattr(model, knob), *holds))
     *some, last = known
-    would = f"{', '.join(some)} or {last}" if some else last
-    return f"model.{knob}: {shown} has no place in {what}; {would} would do"
+    supported = f"{', '.join(some)} or {last}" if some else last
+    return f"model.{knob}: {shown} is not supported by {what}; use {supported}"
 
 
 def write(folder: Path, subject: TrainedModel, name: str, stock: Architecture) -> None:
-    """All that the library reads: configurations, weights, tokenizer."""
+    """Write the files that transformers reads: configurations, weights, tokenizer."""
     network, tokenizer = subject.model, subject.tokenizer
     assert isinstance(network, GPT | Classifier)
     classifies, model = isinstance(network, Classifier), folded_knobs(network.knobs)
@@ -75,7 +75,7 @@ def write(folder: Path, subject: TrainedModel, name: str, stock: Architecture) -
     said: dict[str, Any] = {"architectures": [class_of(stock, classifies=classifies)], "model_type": name, "dtype": "float32"}
     pieces = stock.tensors
     if classifies:
-        # The last token that is no padding is looked for by its id, so that padding has one of its own, behind all others.
+        # The last token that is not padding is found by id, so padding gets an id of its own, after all others.
         special["pad_token_id"] = tokenizer.vocabulary
         assert isinstance(subject.task, Classification)
         labels = dict(enumerate(subject.task.shape.classes))
@@ -97,17 +97,17 @@ def write(folder: Path, subject: TrainedModel, name: str, stock: Architecture) -
 
 
 def class_of(stock: Architecture, *, classifies: bool) -> str:
-    """The name of the class that loads it."""
+    """The name of its class in transformers."""
     if not classifies:
         return stock.name
     return stock.name.replace("LMHeadModel", "ForSequenceClassification").replace("ForCausalLM", "ForSequenceClassification")
 
 
-# ----------------------------------------------------------------------------------------------------------- its card
+# ----------------------------------------------------------------------------------------------------------- the card
 
 
-def about(name: str, stock: Architecture, *, classifies: bool) -> str:
-    """The head of its card: what it is, and how it is used."""
+def card_head(name: str, stock: Architecture, *, classifies: bool) -> str:
+    """The head of the card: description and usage."""
     return (CLASSIFIER if classifies else WRITER).format(name=name, architecture=class_of(stock, classifies=classifies))
 
 
@@ -129,7 +129,7 @@ ids = tokenizer("Once upon a time", return_tensors="pt").input_ids
 print(tokenizer.decode(model.generate(ids, max_new_tokens=100)[0]))
 ```
 
-It has seen contexts of `max_position_embeddings` tokens and no longer ones.
+It was trained on contexts of `max_position_embeddings` tokens, not on longer ones.
 """
 
 CLASSIFIER = """library_name: transformers
@@ -150,6 +150,6 @@ batch = tokenizer(["a text", "and another one"], padding=True, return_tensors="p
 print([model.config.id2label[number] for number in model(**batch).logits.argmax(dim=-1).tolist()])
 ```
 
-Each text ends with the end token, which the tokenizer puts there, and short ones are padded on the right. Of a text longer than
-`max_position_embeddings` tokens it was shown the beginning: cut ids there, without another end.
+Each text ends with the end token, which the tokenizer appends; shorter texts are padded on the right. In training, texts longer
+than `max_position_embeddings` tokens were cut there: cut the ids likewise, without another end token.
 """

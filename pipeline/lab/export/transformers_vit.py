@@ -1,4 +1,4 @@
-"""The Vision Transformer as the library transformers has it: which of ours it holds, and what is written of one."""
+"""Export of image transformers as the Vision Transformer of transformers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.engine.pretrained.names import UNGATED, VIT, hidden_of
 from pipeline.engine.pretrained.weight_map import pack
 from pipeline.inference.trained import TrainedModel
 from pipeline.lab.export.fold_scales import folded, folded_knobs
-from pipeline.lab.export.transformers_text import no_place
+from pipeline.lab.export.transformers_text import unsupported
 from pipeline.networks.images import ImageTransformer
 from pipeline.networks.norms import EPSILON
 from pipeline.params.model import Model
@@ -25,11 +25,11 @@ from pipeline.tasks.base import Shape
 from pipeline.tasks.vision import Vision
 
 NAME = "ViTForImageClassification"
-BRIGHTEST = 255.0  # of a byte
+BRIGHTEST = 255.0  # value of a byte
 
-# Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021. Places that are not learned, a norm without weights and layers
-# without biases are learned ones that hold sines, ones and zeros.
-HOLDS: dict[str, tuple[Any, ...]] = {
+# Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021. Fixed positions, norms without weights and layers without biases
+# are exported as learned ones that hold sines, ones and zeros.
+SUPPORTED: dict[str, tuple[Any, ...]] = {
     "network": ("transformer",),
     "pooling": ("first",),
     "causal": ("auto", False),
@@ -44,37 +44,37 @@ HOLDS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def lacks(model: Model, image: tuple[int, ...]) -> Iterator[str]:
-    """The knobs that have no place in it; the sides of its patches must divide those of the image."""
-    plainer = folded_knobs(model)
-    yield from (knob for knob, values in HOLDS.items() if normalized_value(plainer, knob) not in values)
+def unsupported_knobs(model: Model, image: tuple[int, ...]) -> Iterator[str]:
+    """The knobs that it does not support; the patch size must divide the sides of the image."""
+    folded_model = folded_knobs(model)
+    yield from (knob for knob, values in SUPPORTED.items() if normalized_value(folded_model, knob) not in values)
     if any(side % min(model.patch_size, side) for side in image[:2]):
         yield "patch_size"
 
 
 def problems(model: Model, image: tuple[int, ...]) -> Iterator[str]:
-    """A line for each of them."""
-    for knob in lacks(model, image):
+    """A line for each knob that it does not support."""
+    for knob in unsupported_knobs(model, image):
         dividing = tuple(side for side in range(1, model.patch_size) if not any(whole % side for whole in image[:2]))
-        yield no_place(model, knob, HOLDS.get(knob, dividing), f"transformers' {NAME}")
+        yield unsupported(model, knob, SUPPORTED.get(knob, dividing), f"transformers' {NAME}")
 
 
 def write(folder: Path, subject: TrainedModel) -> None:
-    """All that the library reads: two configurations and the weights."""
+    """Write the files that transformers reads: two configurations and the weights."""
     network, task = subject.model, subject.task
     assert isinstance(network, ImageTransformer) and isinstance(task, Vision)
-    places = network.patches.size[0] * network.patches.size[1] + 1  # one of its own, of which the class is read
+    places = network.patches.size[0] * network.patches.size[1] + 1  # one more for the class token
     model, shape = folded_knobs(network.knobs).model_copy(update={"context_length": places}), task.shape
     weights = folded({name: weight.detach().cpu() for name, weight in network.named_parameters()}, network.knobs)
     sides = network.patches.sides
     write_json(folder / "config.json", config(model, shape, sides))
-    packed = laid_out(pack(weights, VIT, model), sides)
+    packed = in_vit_layout(pack(weights, VIT, model), sides)
     write_bytes(folder / "model.safetensors", safetensors.torch.save(packed, {"format": "pt"}))
     write_json(folder / "preprocessor_config.json", preprocessing(read_json(meta_of(task.tokens), "mean", "deviation"), shape))
 
 
-def laid_out(packed: dict[str, Tensor], sides: tuple[int, ...]) -> dict[str, Tensor]:
-    """The three weights that are no rows of ours: one example's places, and a patch's pixels by channel."""
+def in_vit_layout(packed: dict[str, Tensor], sides: tuple[int, ...]) -> dict[str, Tensor]:
+    """The weights with the three whose shapes differ: class token and positions [1, ...], patch projection by channel."""
     places, projection = "vit.embeddings.position_embeddings", "vit.embeddings.patch_embeddings.projection.weight"
     start = "vit.embeddings.cls_token"
     by_channel = packed[projection].unflatten(1, (*sides, -1)).permute(0, 3, 1, 2).contiguous()
@@ -105,7 +105,7 @@ def config(model: Model, shape: Shape, sides: tuple[int, ...]) -> dict[str, Any]
 
 
 def preprocessing(meta: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    """Its preprocessor_config.json: from bytes of pixels to what the network reads."""
+    """Its preprocessor_config.json: from bytes to the input of the network."""
     return {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": False,
@@ -118,8 +118,8 @@ def preprocessing(meta: dict[str, Any], shape: Shape) -> dict[str, Any]:
     }
 
 
-def about(name: str, image: tuple[int, ...]) -> str:
-    """The head of its card: what it is, and how it is used."""
+def card_head(name: str, image: tuple[int, ...]) -> str:
+    """The head of the card: description and usage."""
     return ABOUT.format(name=name, image=" x ".join(map(str, image)))
 
 
@@ -138,11 +138,11 @@ import json, torch
 from transformers import AutoModelForImageClassification
 
 model, scale = AutoModelForImageClassification.from_pretrained("{name}"), json.load(open("{name}/preprocessor_config.json"))
-images = torch.zeros(1, model.config.num_channels, *model.config.image_size)  # bytes of pixels
+images = torch.zeros(1, model.config.num_channels, *model.config.image_size)  # bytes from 0 to 255
 mean, deviation = (torch.tensor(scale[key]).view(-1, 1, 1) for key in ("image_mean", "image_std"))
 logits = model((images * scale["rescale_factor"] - mean) / deviation).logits
 print([model.config.id2label[number] for number in logits.argmax(dim=-1).tolist()])
 ```
 
-It has seen images of {image} (height, width, channels) and of no other size.
+It was trained on images of {image} (height, width, channels), not on other sizes.
 """

@@ -1,4 +1,4 @@
-"""A forward pass, taken apart: every intermediate activation by name, with what can be said of its numbers."""
+"""Every intermediate activation of a forward pass, by name, with statistics of its values."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Activation:
 
     Attributes:
         name, kind, within, inputs, parameters, detail: of the part that made it, as in `trace.Call`.
-        axes: a letter for each dimension: B examples, T tokens, D width, H heads, d features of one, V vocabulary, …
-        mean, rms, low, high: of its numbers (of scores: those that are not masked); rms is the root of the mean square.
-        broken: how many of its numbers are none (NaN, or infinite where nothing is masked).
-        zeros: share of its numbers that are exactly 0.
-        saturated, dead: behind the feed-forward part's activation, as the readings `saturation` and `dead_units` have it, at
-            the tokens of the prompt; None elsewhere, and of what cannot saturate.
+        axes: a letter for each dimension: B examples, T tokens, D width, H heads, d features per head, V vocabulary, …
+        mean, rms, low, high: of its values (of scores: of the unmasked ones); rms is the root mean square.
+        not_finite: how many of its values are NaN, or infinite and not masked.
+        zeros: share of its values that are exactly 0.
+        saturated, dead: shares after the activation function of the MLP, computed at the tokens of the prompt as the readings
+            `saturation` and `dead_units` do; None elsewhere, and for functions that cannot saturate.
         by_token: root mean square at each token.
-        picture: tokens down and features across (heads side by side), of each patch the number that is largest in size.
+        picture: tokens down and features across (heads side by side); of each patch the value of largest magnitude.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Activation:
     rms: float
     low: float
     high: float
-    broken: int
+    not_finite: int
     zeros: float
     saturated: float | None
     dead: float | None
@@ -59,15 +59,15 @@ class Activation:
 
 
 @dataclass(frozen=True)
-class Dissection:
-    """What a network makes of some ids, in all its parts.
+class PassRecord:
+    """All activations, attention maps and predictions of a language model on some ids.
 
     Attributes:
-        activations: in the order in which they came about, each part before what ran in it.
+        activations: in the order of execution, each part before the parts inside it.
         maps: attention probabilities [layer, head, query, key].
-        lens: what the head would say of the stream, by layer ("embedding", "block 1", …) and position.
-        predictions: what the network says at each position.
-        normed: whether a norm stands before the head, through which the lens looks as well.
+        lens: predictions of the head from the residual stream, by layer ("embedding", "block 1", …) and position.
+        predictions: of the network at each position.
+        normed: whether there is a final norm before the head; the lens applies it too.
     """
 
     ids: list[int]
@@ -80,39 +80,39 @@ class Dissection:
 
     @property
     def vocabulary(self) -> int:
-        """How many different tokens there are."""
+        """The vocabulary size."""
         return self.activations[-1].shape[-1]
 
     @property
     def loss(self) -> float | None:
-        """Mean surprise of the tokens that follow one another, nats; None for a single token."""
-        told = [prediction.follows.surprise for prediction in self.predictions if prediction.follows]
-        return sum(told) / len(told) if told else None
+        """Mean loss of the prompt's tokens from the second on, nats per token; None for a single token."""
+        losses = [prediction.actual.surprise for prediction in self.predictions if prediction.actual]
+        return sum(losses) / len(losses) if losses else None
 
     def within(self, name: str) -> list[Activation]:
-        """What came about within a part ("": the network itself)."""
+        """The activations made inside a part ("": the network itself)."""
         return [one for one in self.activations if one.within == name]
 
 
-def dissect(model: GPT, ids: list[int], runtime: Runtime) -> Dissection:
-    """Run a network on some ids, as it is used: no dropout. It stays as it was.
+def record_pass(model: GPT, ids: list[int], runtime: Runtime) -> PassRecord:
+    """Run a network on some ids, without dropout, and record everything. The network stays as it was.
 
     Args:
         ids: at least one, and at most model.context_length.
     """
     with torch.no_grad(), runtime.autocast():
-        return dissected(model, ids, trace(model, torch.tensor([ids], device=runtime.device)))
+        return record_of(model, ids, trace(model, torch.tensor([ids], device=runtime.device)))
 
 
-def dissected(model: GPT, ids: list[int], seen: Trace) -> Dissection:
-    """What can be said of a pass of a network over some ids."""
-    return Dissection(
+def record_of(model: GPT, ids: list[int], trace_: Trace) -> PassRecord:
+    """The record of a traced forward pass."""
+    return PassRecord(
         ids=ids,
-        activations=[_activation(model, call) for call in seen.calls],
-        maps=np.stack([weights[0].float().cpu().numpy() for weights in seen.maps]),
-        lens=lens(model, seen.streams, ids),
-        predictions=predictions(seen["head"].output[0], ids),
-        normed=any(call.name == "final_norm" for call in seen.calls),
+        activations=[_activation(model, call) for call in trace_.calls],
+        maps=np.stack([weights[0].float().cpu().numpy() for weights in trace_.maps]),
+        lens=lens(model, trace_.streams, ids),
+        predictions=predictions(trace_["head"].output[0], ids),
+        normed=any(call.name == "final_norm" for call in trace_.calls),
         parameters=sum(weight.numel() for weight in model.parameters()),
     )
 
@@ -120,21 +120,21 @@ def dissected(model: GPT, ids: list[int], seen: Trace) -> Dissection:
 def _activation(model: GPT, call: Call) -> Activation:
     values = call.output[0].cpu().double()
     masked = torch.isneginf(values) if call.kind == "scores" else torch.zeros_like(values, dtype=torch.bool)
-    there = values[torch.isfinite(values)]
-    at_an_end, at_rest = _resting(model, call)
+    finite = values[torch.isfinite(values)]
+    is_saturated, is_dead = _saturated_and_dead(model, call)
     return Activation(
         **{field: getattr(call, field) for field in ("name", "kind", "within", "inputs", "parameters", "detail")},
         axes=_axes(call),
         shape=tuple(call.output.shape),
         dtype=str(call.output.dtype).removeprefix("torch."),
-        mean=_number(there.mean()),
-        rms=_number(there.square().mean().sqrt()),
-        low=_number(there.min()) if len(there) else math.nan,
-        high=_number(there.max()) if len(there) else math.nan,
-        broken=int((~torch.isfinite(values) & ~masked).sum()),
+        mean=_number(finite.mean()),
+        rms=_number(finite.square().mean().sqrt()),
+        low=_number(finite.min()) if len(finite) else math.nan,
+        high=_number(finite.max()) if len(finite) else math.nan,
+        not_finite=int((~torch.isfinite(values) & ~masked).sum()),
         zeros=float((values == 0).double().mean()),
-        saturated=at_an_end,
-        dead=at_rest,
+        saturated=is_saturated,
+        dead=is_dead,
         by_token=_by_token(values),
         picture=_picture(values),
     )
@@ -162,8 +162,8 @@ def _tokens_first(values: Tensor) -> Float[Tensor, "T F"]:
 
 def _by_token(values: Tensor) -> list[float]:
     flat = _tokens_first(values).clone()
-    there = torch.isfinite(flat)
-    squares = torch.where(there, flat, 0.0).square().sum(dim=1) / there.sum(dim=1).clamp(min=1)
+    finite = torch.isfinite(flat)
+    squares = torch.where(finite, flat, 0.0).square().sum(dim=1) / finite.sum(dim=1).clamp(min=1)
     return [float(size) for size in squares.sqrt()]
 
 
@@ -178,8 +178,8 @@ def _picture(values: Tensor) -> np.ndarray:
     return flat.astype(np.float32)
 
 
-def _resting(model: GPT, call: Call) -> tuple[float | None, float | None]:
-    """(what is saturated, what is dead) behind an activation."""
+def _saturated_and_dead(model: GPT, call: Call) -> tuple[float | None, float | None]:
+    """(share saturated, share dead) after an activation function."""
     owner: Any = model.get_submodule(call.within)
     if not (isinstance(owner, FeedForward) and call.name.endswith(".activation")):
         return None, None

@@ -1,4 +1,4 @@
-"""What a network that tells classes makes of one text or one image, from what goes in to what comes out."""
+"""A classifier's forward pass on one text or image: probabilities, layers, attention, saliency."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 
 from pipeline.artifacts.paths import MODEL, TOKENS, meta_of, tokenizer_of
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.look.request import Request, read_ids, word_of
+from pipeline.lab.look.request import Request, read_ids, token_text
 from pipeline.params.errors import UserError, printable
 from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import TrainedModel
 
-POOLED = "●"  # the place of the pooling, which is no token
+POOLED = "●"  # the position of the pooling, which is not a token
 
 
 @dataclass(frozen=True)
-class LayerSeen:
-    """What stands behind a layer: its shape, its size, and some of its features as maps, where they have places."""
+class LayerOutput:
+    """The output of a layer: its shape, its RMS, and some of its features as maps if they have positions."""
 
     name: str
     shape: tuple[int, ...]
@@ -34,23 +34,25 @@ class LayerSeen:
 
 @dataclass(frozen=True)
 class ClassifierPass:
-    """What was seen.
+    """The result of a classifier's forward pass on one example.
 
     Attributes:
-        network: which it is, in words; `given` is what it was given, in words.
-        probabilities: of each class; `truth` is the number of the right one, where that is known.
-        words: the tokens of a text, as they can stand in a picture; `image` are the pixels of an image.
-        saliency: how much the loss of the class that is said hangs on each token or pixel, as a share of the largest.
+        network: which one, in words.
+        example: the input, in words.
+        probabilities: of each class [classes].
+        truth: the number of the right class; None if unknown.
+        words: the tokens of a text, printable; `image` are the pixels [height, width, channels] of an image.
+        saliency: |∂ loss of the predicted class / ∂ input| of each token or pixel, as a share of the largest.
         maps: attention probabilities [layer, head, query, key] of a text, or [layer, head, row, column] of an image's patches.
     """
 
     network: str
     notes: list[str]
-    given: str
+    example: str
     classes: tuple[str, ...]
     probabilities: np.ndarray
     truth: int | None
-    layers: list[LayerSeen]
+    layers: list[LayerOutput]
     saliency: np.ndarray
     maps: np.ndarray
     parameters: int
@@ -58,59 +60,59 @@ class ClassifierPass:
     image: np.ndarray | None = None
 
     @property
-    def said(self) -> int:
-        """The number of the class that is said."""
+    def predicted(self) -> int:
+        """The number of the predicted class."""
         return int(np.nan_to_num(self.probabilities, nan=-1.0).argmax())
 
     @property
-    def places(self) -> list[str]:
-        """What stands at each place that heads look at: the tokens, behind the place of the pooling where there is one."""
+    def positions(self) -> list[str]:
+        """The labels of the positions that heads attend to: the tokens, after the pooling position if there is one."""
         return [POOLED, *self.words] if len(self.words) < self.maps.shape[-1] else self.words
 
     def ranked(self) -> list[tuple[str, float]]:
-        """Classes and their probabilities, the likeliest first."""
+        """Classes and their probabilities, the most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")
         return [(self.classes[place], float(self.probabilities[place])) for place in order]
 
 
-def look_at(asked: Request, params: Params, subject: TrainedModel, network: str, notes: list[str]) -> ClassifierPass:
-    """Run one example through a network that tells classes.
+def classify_example(request: Request, params: Params, subject: TrainedModel, network: str, notes: list[str]) -> ClassifierPass:
+    """Run one example through a classifier.
 
     Raises:
-        UserError: there is no such image, or nothing in the text that the network can read.
+        UserError: there is no such image, or the tokenizer knows no character of the text.
     """
     from pipeline.tasks.classify import Classification
     from pipeline.tasks.vision import Vision
 
     task = subject.task
     if isinstance(task, Vision):
-        if asked.prompt is not None or asked.ids is not None:
-            option = "--prompt" if asked.prompt is not None else "--ids"
-            raise UserError(f"{option}: this network looks at images; --image with a number or a file would do")
-        pixels, truth, given = _image(asked.image or "0", task)
-        seen = _seen(subject, task.standardised(pixels[None]))
-        return _told(subject, seen, network, notes, given, truth, image=pixels)
-    assert isinstance(task, Classification), "the two kinds that tell classes"
-    if asked.image is not None:
-        raise UserError("--image: this network reads text; --prompt would do")
-    ids = read_ids(asked, params, subject.text_tokenizer, task.shape.vocabulary, task.length, notes)
+        if request.prompt is not None or request.ids is not None:
+            option = "--prompt" if request.prompt is not None else "--ids"
+            raise UserError(f"{option}: this network reads images; use --image with a number or a file")
+        pixels, truth, example = _image(request.image or "0", task)
+        outputs = _outputs(subject, task.standardised(pixels[None]))
+        return _result(subject, outputs, network, notes, example, truth, image=pixels)
+    assert isinstance(task, Classification), "the two kinds of classifiers"
+    if request.image is not None:
+        raise UserError("--image: this network reads text; use --prompt")
+    ids = read_ids(request, params, subject.text_tokenizer, task.shape.vocabulary, task.length, notes)
     end = subject.tokenizer.end
-    if asked.ids is None and end is not None and len(ids) < task.length:
-        ids.append(end)  # as every text has that it learned from
+    if request.ids is None and end is not None and len(ids) < task.length:
+        ids.append(end)  # as in every text of its training
 
     import torch
 
-    words = [word_of(subject.text_tokenizer, token) for token in ids]
-    return _told(subject, _seen(subject, torch.tensor([ids])), network, notes, "│".join(words), None, words=words)
+    words = [token_text(subject.text_tokenizer, token) for token in ids]
+    return _result(subject, _outputs(subject, torch.tensor([ids])), network, notes, "│".join(words), None, words=words)
 
 
-def drawn(params: Params) -> TrainedModel:
-    """The network of params.yaml before any training, over the data that is there.
+def untrained_subject(params: Params) -> TrainedModel:
+    """The network of params.yaml before training, for the data in data/tokens.
 
     Raises:
-        UserError: no such data is there.
+        UserError: there is no data of this kind.
     """
-    if not meta_of(TOKENS).exists() or not _is_of(params):
+    if not meta_of(TOKENS).exists() or not _data_fits(params):
         raise UserError(
             f"{meta_of(TOKENS)}: no data of kind {params.task.kind} is here; `dvc repro tokenize` makes it with these knobs"
         )
@@ -129,35 +131,33 @@ def drawn(params: Params) -> TrainedModel:
     return TrainedModel(model, task, tokenizer, runtime, step=0)
 
 
-def kind_of_trained(params: Params) -> str:
-    """What the trained model was trained for; what params.yaml says where there is none."""
-    describe_shape = MODEL.with_suffix(".json")
-    return str(read_json(describe_shape, "task")["task"]) if describe_shape.exists() else params.task.kind
+def trained_kind(params: Params) -> str:
+    """The task.kind of the trained model; that of params.yaml if there is none."""
+    described = MODEL.with_suffix(".json")
+    return str(read_json(described, "task")["task"]) if described.exists() else params.task.kind
 
 
-def _is_of(params: Params) -> bool:
+def _data_fits(params: Params) -> bool:
     meta = read_json(meta_of(TOKENS))
     return bool(meta.get("classes")) and bool(meta.get("image")) == (params.task.kind == "vision")
 
 
-# ------------------------------------------------------------------------------------------------------ what it is given
+# ------------------------------------------------------------------------------------------------------ the example
 
 
 def _image(named: str, task: object) -> tuple[np.ndarray, int | None, str]:
-    """(pixels, its class where that is known, what it is)."""
+    """(pixels, its class if known, a description)."""
     from pipeline.tasks.vision import Vision
 
     assert isinstance(task, Vision)
     if re.fullmatch(r"[0-9]{1,12}", named):
         images, labels = task.images("validation")
         if (number := int(named)) >= len(images):
-            raise UserError(
-                f"--image: there is no {number:,}; held-out images (of the validation split) are 0 .. {len(images) - 1:,}"
-            )
-        return np.array(images[number]), int(labels[number]), f"held-out image {number:,}"
+            raise UserError(f"--image: there is no {number:,}; validation images are 0 .. {len(images) - 1:,}")
+        return np.array(images[number]), int(labels[number]), f"validation image {number:,}"
     path = Path(named)
     if not path.is_file():
-        raise UserError(f"--image: {named!r} is no number of a held-out image, and there is no such file")
+        raise UserError(f"--image: {named!r} is neither the number of a validation image nor a file")
     from pipeline.corpus.sources.user.image_files import describe_shape, read_pixels
 
     pixels, wanted = read_pixels(path), tuple(task.shape.image)
@@ -165,24 +165,24 @@ def _image(named: str, task: object) -> tuple[np.ndarray, int | None, str]:
         pixels = np.rint(pixels[..., :3].mean(axis=-1, keepdims=True)).astype(np.uint8)
     if pixels.shape != wanted:
         raise UserError(
-            f"--image: {path} is {describe_shape(pixels.shape)}; this network looks at {wanted[1]} x {wanted[0]} pixels,"
-            f" {'grey' if wanted[2] == 1 else 'in colour'}, and so would an image of that size"
+            f"--image: {path} is {describe_shape(pixels.shape)}; this network reads {wanted[1]} x {wanted[0]} pixels,"
+            f" {'grey' if wanted[2] == 1 else 'in colour'}; resize the image"
         )
     return pixels, None, str(path)
 
 
-# -------------------------------------------------------------------------------------------------------- what it makes
+# -------------------------------------------------------------------------------------------------------- the forward pass
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Outputs:
     probabilities: np.ndarray
-    layers: list[LayerSeen]
+    layers: list[LayerOutput]
     maps: np.ndarray
     saliency: np.ndarray
 
 
-def _seen(subject: TrainedModel, inputs: object) -> _Seen:
+def _outputs(subject: TrainedModel, inputs: object) -> _Outputs:
     import torch
 
     from pipeline.probes.attention.maps import maps_of as attention_of
@@ -197,7 +197,7 @@ def _seen(subject: TrainedModel, inputs: object) -> _Seen:
     features = maps_of(subject, trace)
     names = [input_name(subject), *layer_names(subject)] if trace.streams else []
     layers = [
-        LayerSeen(
+        LayerOutput(
             name,
             tuple(stream.shape[1:]),
             float(stream.double().square().mean().sqrt()),
@@ -206,18 +206,18 @@ def _seen(subject: TrainedModel, inputs: object) -> _Seen:
         for place, (name, stream) in enumerate(zip(names, trace.streams, strict=True))
     ]
     logits = trace.logits[0][0].double().cpu()
-    said = logits.nan_to_num().argmax()[None]
-    saliency = input_gradients(subject, inputs, said)[0].numpy()
+    predicted = logits.nan_to_num().argmax()[None]
+    saliency = input_gradients(subject, inputs, predicted)[0].numpy()
     top = np.nanmax(saliency, initial=0.0)
-    return _Seen(logits.softmax(dim=0).numpy(), layers, attention_of(subject, trace), saliency / (top or 1.0))
+    return _Outputs(logits.softmax(dim=0).numpy(), layers, attention_of(subject, trace), saliency / (top or 1.0))
 
 
-def _told(
+def _result(
     subject: TrainedModel,
-    seen: _Seen,
+    outputs: _Outputs,
     network: str,
     notes: list[str],
-    given: str,
+    example: str,
     truth: int | None,
     *,
     words: Sequence[str] = (),
@@ -227,5 +227,5 @@ def _told(
 
     parameters = sum(weight.numel() for weight in subject.model.parameters())
     classes = tuple(map(printable, classes_of(subject)))
-    told = ClassifierPass(network, notes, printable(given), classes, parameters=parameters, truth=truth, **vars(seen))
-    return replace(told, words=list(words), image=image)
+    result = ClassifierPass(network, notes, printable(example), classes, parameters=parameters, truth=truth, **vars(outputs))
+    return replace(result, words=list(words), image=image)

@@ -1,4 +1,4 @@
-"""The network as a picture: its parts in the order in which they ran, an arrow for everything that one read of another."""
+"""The diagram of the network: its parts in the order of execution, with an arrow for each input."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from pipeline.lab.look.activations import Activation
 
 WIDTH, HEIGHT, GAP, LANE, EDGE = 216, 40, 34, 15, 10
-SYMBOLS = {"add": "+", "addcmul": "+", "mul": "×", "div": "÷"}  # of what is an operation and no part of its own
+SYMBOLS = {"add": "+", "addcmul": "+", "mul": "×", "div": "÷"}  # of operations that are not modules
 
 
 @dataclass(frozen=True)
 class Node:
-    """A part in the picture.
+    """A part in the diagram.
 
     Attributes:
-        name: the whole name, to which the picture leads.
-        label, note: what stands in its box.
-        shape: what leaves it.
-        symbol: of an operation, which is drawn as a small circle.
-        top: where it stands.
+        name: the full name, which the box links to.
+        label, note: the text in its box.
+        shape: of its output.
+        symbol: of an operation, drawn as a small circle.
+        top: its y coordinate.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Node:
 
 
 def diagram(parts: Sequence[Activation], within: str, reads: str) -> dict[str, Any]:
-    """Boxes and arrows of what ran within a part.
+    """Boxes and arrows of the parts inside a part.
 
     Args:
-        parts: in their order.
+        parts: in the order of execution.
         within: the name of the part.
-        reads: the shape of what comes in.
+        reads: the shape of the input.
     """
     nodes = [Node("", "input", "", reads, "", EDGE)]
     for part in parts:
@@ -52,11 +52,11 @@ def diagram(parts: Sequence[Activation], within: str, reads: str) -> dict[str, A
     arrows = [
         (place.get(name, 0), place[part.name])
         for part in parts
-        # What comes from outside comes in at the top; what reads nothing (an even look at all) has no arrow.
+        # Inputs from outside enter at the top; a part without inputs (uniform attention) has no arrow.
         for name in dict.fromkeys(one if one in place else "" for one in part.inputs)
     ]
     if parts and not parts[0].inputs:
-        arrows.insert(0, (0, 1))  # the embedding reads the ids, which no part has made
+        arrows.insert(0, (0, 1))  # the embedding reads the ids, which are not the output of a part
     long = [(start, end) for start, end in arrows if end > start + 1]
     lanes = _lanes(long)
     return {
@@ -85,12 +85,12 @@ def _kind(part: Activation, label: str) -> str:
 
 
 def _lanes(arrows: Sequence[tuple[int, int]]) -> list[int]:
-    """For each arrow that goes around others the lane beside the boxes that it runs in, the short ones innermost."""
+    """For each arrow that skips boxes, the lane beside the boxes that it runs in; short arrows get inner lanes."""
     lanes = [0] * len(arrows)
     taken: list[list[tuple[int, int]]] = []
     for number in sorted(range(len(arrows)), key=lambda number: arrows[number][1] - arrows[number][0]):
         start, end = arrows[number]
-        # Two that leave one box may share its lane; others must not touch.
+        # Two arrows that leave one box may share a lane; others must not touch.
         free = (
             lane
             for lane, others in enumerate(taken)
@@ -110,10 +110,10 @@ def _straight(start: Node, end: Node) -> str:
 
 
 def _around(start: Node, end: Node, lane: int) -> str:
-    """From the right side of one to the right side of another, or from the line below where that is no box."""
+    """From the right side of one box to that of another; from the line below if the start is not a box."""
     middle, right, beside = EDGE + WIDTH // 2, EDGE + WIDTH, EDGE + WIDTH + LANE * (lane + 1)
     is_box = start.name and not start.symbol
     leaves, y = (right, start.top + start.height * 2 // 3) if is_box else (middle, start.top + start.height + 6)
-    # It arrives above the middle of a box, so that it can be told from what leaves there.
+    # It arrives above the middle of a box, so that it is not mistaken for an arrow that leaves there.
     arrives, to = (middle + 14, end.top + end.height // 2) if end.symbol else (right + 1, end.top + end.height // 2 - 6)
     return f"M{leaves} {y}H{beside - 6}q6 0 6 6V{to - 6}q0 6 -6 6H{arrives}"

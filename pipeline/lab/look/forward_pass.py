@@ -1,4 +1,4 @@
-"""Which network is looked at, and what it is given: a snapshot or a fresh one; a prompt, the toy text or plain ids."""
+"""The forward pass of `rally look`: opens the network (trained, snapshot, untrained) and runs the requested input."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.paths import MODEL, TOKENS, tokenizer_of
-from pipeline.lab.look.classifier import ClassifierPass, drawn, kind_of_trained, look_at
-from pipeline.lab.look.request import Request, read_ids, word_of
+from pipeline.lab.look.classifier import ClassifierPass, classify_example, trained_kind, untrained_subject
+from pipeline.lab.look.request import Request, read_ids, token_text
 from pipeline.lab.provenance.check import other_run
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.inference.trained import TrainedModel
-    from pipeline.lab.look.activations import Dissection
+    from pipeline.lab.look.activations import PassRecord
     from pipeline.networks.transformer import GPT
     from pipeline.tokenizers.base import Tokenizer
 
@@ -29,127 +29,129 @@ TRAINED = MODEL.with_suffix(".safetensors")
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """What was seen.
+    """The result of a language model's forward pass.
 
     Attributes:
-        network: which it is, in words.
-        notes: what else must be said.
-        word: an id as it can stand in a picture.
+        network: which one, in words.
+        notes: warnings about the network or the input.
+        word: the printable text of an id.
     """
 
     network: str
     notes: list[str]
     model: Model
-    seen: Dissection
+    record: PassRecord
     word: Callable[[int], str]
 
     @property
     def maps(self) -> np.ndarray:
         """Attention probabilities [layer, head, query, key]."""
-        return self.seen.maps
+        return self.record.maps
 
     @property
     def words(self) -> list[str]:
         """The tokens of the prompt."""
-        return [self.word(token) for token in self.seen.ids]
+        return [self.word(token) for token in self.record.ids]
 
 
 @dataclass(frozen=True)
 class _Network:
-    said: str
+    description: str
     model: GPT
     runtime: Runtime
     tokenizer: Tokenizer | None
     vocabulary: int
 
 
-def look(asked: Request) -> ForwardPass | ClassifierPass:
-    """Run what is asked for through the network that is asked for.
+def look(request: Request) -> ForwardPass | ClassifierPass:
+    """Run the requested input through the requested network.
 
     Raises:
-        UserError: there is no such snapshot, or nothing in the prompt that the network can read.
+        UserError: there is no such snapshot, or the tokenizer knows no character of the prompt.
     """
     from pipeline.lab.studies.recipes import params_with
 
-    params, notes = params_with(asked.knobs), list[str]()
-    if (params.task.kind if asked.is_drawn else kind_of_trained(params)) != "language":
-        return _told(asked, params, notes)
-    if asked.image is not None:
-        raise UserError("--image: this network reads text; --prompt would do")
-    network = _network(asked, params, notes)
-    ids = read_ids(asked, params, network.tokenizer, network.vocabulary, network.model.knobs.context_length, notes)
+    params, notes = params_with(request.knobs), list[str]()
+    if (params.task.kind if request.is_untrained else trained_kind(params)) != "language":
+        return _classify(request, params, notes)
+    if request.image is not None:
+        raise UserError("--image: this network reads text; use --prompt")
+    network = _network(request, params, notes)
+    ids = read_ids(request, params, network.tokenizer, network.vocabulary, network.model.knobs.context_length, notes)
 
-    from pipeline.lab.look.activations import dissect
+    from pipeline.lab.look.activations import record_pass
 
     def word(token: int) -> str:
-        return word_of(network.tokenizer, token)
+        return token_text(network.tokenizer, token)
 
-    return ForwardPass(network.said, notes, network.model.knobs, dissect(network.model, ids, network.runtime), word)
+    return ForwardPass(network.description, notes, network.model.knobs, record_pass(network.model, ids, network.runtime), word)
 
 
-def _told(asked: Request, params: Params, notes: list[str]) -> ClassifierPass:
-    """What a network that tells classes makes of what it is given."""
-    if asked.vocabulary is not None:
-        raise UserError("--vocabulary: is for a language model, which needs no data to be drawn; another -S would do")
+def _classify(request: Request, params: Params, notes: list[str]) -> ClassifierPass:
+    """The forward pass of a classifier."""
+    if request.vocabulary is not None:
+        raise UserError("--vocabulary: is for language models; this network is a classifier; leave it out")
     trained = TRAINED.exists()
-    if not asked.is_drawn and not trained and asked.step == "last":
-        notes.append("There is no trained model here (`dvc repro` trains one): this is the network as it is drawn.")
-    if asked.is_drawn or (not trained and asked.step == "last"):
-        return look_at(asked, params, drawn(params), f"as drawn, untrained (seed {params.seed})", notes)
-    made = _trained(asked, params, notes)
-    return look_at(asked, params, made, f"after step {made.step:,}", notes)
+    if not request.is_untrained and not trained and request.step == "last":
+        notes.append("There is no trained model here (`dvc repro` trains one): this is the network at initialization.")
+    if request.is_untrained or (not trained and request.step == "last"):
+        return classify_example(request, params, untrained_subject(params), f"at initialization (seed {params.seed})", notes)
+    subject = _trained(request, params, notes)
+    return classify_example(request, params, subject, f"after step {subject.step:,}", notes)
 
 
 # --------------------------------------------------------------------------------------------------------- the network
 
 
-def _network(asked: Request, params: Params, notes: list[str]) -> _Network:
-    if asked.is_drawn:
-        return _drawn(asked, params)
-    if asked.step == "last" and not TRAINED.exists():
-        notes.append("There is no trained model here (`dvc repro` trains one): this is the network as it is drawn.")
-        return _drawn(asked, params)
-    made = _trained(asked, params, notes)
+def _network(request: Request, params: Params, notes: list[str]) -> _Network:
+    if request.is_untrained:
+        return _untrained(request, params)
+    if request.step == "last" and not TRAINED.exists():
+        notes.append("There is no trained model here (`dvc repro` trains one): this is the network at initialization.")
+        return _untrained(request, params)
+    subject = _trained(request, params, notes)
 
     from pipeline.networks.transformer import GPT
 
-    assert isinstance(made.model, GPT), "the one kind of network that there is"
-    return _Network(f"after step {made.step:,}", made.model, made.runtime, made.tokenizer, made.tokenizer.vocabulary)
+    assert isinstance(subject.model, GPT), "language models are of one kind"
+    return _Network(
+        f"after step {subject.step:,}", subject.model, subject.runtime, subject.tokenizer, subject.tokenizer.vocabulary
+    )
 
 
-def _trained(asked: Request, params: Params, notes: list[str]) -> TrainedModel:
-    """The trained model or a snapshot of it, with a note where it is not of the knobs, code and data that are here."""
+def _trained(request: Request, params: Params, notes: list[str]) -> TrainedModel:
+    """The trained model or a snapshot, with a note if it is not of the knobs, code and data in this folder."""
     from pipeline.inference.trained import open_trained
 
-    made = open_trained(params.runtime) if asked.step == "last" else _snapshot(asked.step, params)
+    subject = open_trained(params.runtime) if request.step == "last" else _snapshot(request.step, params)
     notes += [line] if (line := other_run(params)) else []
-    return made
+    return subject
 
 
 def _snapshot(step: str, params: Params) -> TrainedModel:
-    """The subject at a step at which the training kept it."""
+    """The snapshot of a step."""
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.inference.trained import open_snapshots, open_trained
 
     if not TRAINED.exists():
-        open_trained(params.runtime)  # which says what is missing
+        open_trained(params.runtime)  # raises the error about the missing file
 
-    wanted, kept = int(re.sub("[_,]", "", step)), list[int]()
-    for made in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=1, toy_text=""):
-        if made.step == wanted:
-            return made
-        kept.append(made.step)
-    below, above = [one for one in kept if one < wanted], [one for one in kept if one > wanted]
+    wanted, saved = int(re.sub("[_,]", "", step)), list[int]()
+    for subject in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=1, toy_text=""):
+        if subject.step == wanted:
+            return subject
+        saved.append(subject.step)
+    below, above = [one for one in saved if one < wanted], [one for one in saved if one > wanted]
     nearest = " and ".join(f"{one:,}" for one in (*below[-1:], *above[:1]))
-    every = ", ".join(f"{one:,}" for one in kept)
+    every = ", ".join(f"{one:,}" for one in saved)
     raise UserError(
-        f"--step: no snapshot was kept of step {wanted:,}; nearest: {nearest} (all: {every}; train.snapshots says which)"
+        f"--step: there is no snapshot of step {wanted:,}; nearest: {nearest} (all: {every}; train.snapshots says which)"
     )
 
 
-def _drawn(asked: Request, params: Params) -> _Network:
-    """The network of params.yaml before any training, as the stage train would draw it."""
-    if asked.ids is None and not tokenizer_of(TOKENS).exists():
+def _untrained(request: Request, params: Params) -> _Network:
+    """The network of params.yaml before training, initialized as the stage train does."""
+    if request.ids is None and not tokenizer_of(TOKENS).exists():
         raise _no_text()
 
     import torch
@@ -160,19 +162,19 @@ def _drawn(asked: Request, params: Params) -> _Network:
     from pipeline.networks.transformer import GPT
     from pipeline.tokenizers.table import load as load_tokenizer
 
-    data = data_of(params, asked.vocabulary)
-    there = data.known == str(TOKENS)
-    if asked.ids is None and not there:
+    data = data_of(params, request.vocabulary)
+    is_tokenized = data.known == str(TOKENS)
+    if request.ids is None and not is_tokenized:
         raise _no_text()
     runtime = Runtime(params.runtime)
     model = GPT(params.model, data.vocabulary, torch.Generator().manual_seed(params.seed)).to(runtime.device)
     set_attention_kernel(model, runtime.attention)
-    tokenizer = load_tokenizer(tokenizer_of(TOKENS)) if there else None
-    return _Network(f"as drawn, untrained (seed {params.seed})", model, runtime, tokenizer, data.vocabulary)
+    tokenizer = load_tokenizer(tokenizer_of(TOKENS)) if is_tokenized else None
+    return _Network(f"at initialization (seed {params.seed})", model, runtime, tokenizer, data.vocabulary)
 
 
 def _no_text() -> UserError:
     return UserError(
-        f"{tokenizer_of(TOKENS)}: no text has been tokenized with these knobs; `dvc repro tokenize` does it,"
-        ' and `rally look --ids "3 1 4 1 5"` needs none'
+        f"{tokenizer_of(TOKENS)}: no text has been tokenized with these knobs; run `dvc repro tokenize`,"
+        ' or use token ids: `rally look --ids "3 1 4 1 5"`'
     )

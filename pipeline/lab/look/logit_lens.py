@@ -1,4 +1,4 @@
-"""What does a network say, and how does its answer form from layer to layer?"""
+"""Next-token predictions at each position, and after each layer by the logit lens."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 
 from pipeline.networks.transformer import GPT
 
-TOP = 10  # tokens that are listed, from the likeliest on
+TOP = 10  # tokens listed, the most probable first
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A token as a network judges it.
+class TokenScore:
+    """A token as a prediction of the network scores it.
 
     Attributes:
-        rank: 1 for the likeliest.
+        rank: 1 for the most probable.
         surprise: -ln probability, nats.
     """
 
@@ -33,37 +33,37 @@ class Choice:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of the token to come.
+    """A prediction of the next token.
 
     Attributes:
-        entropy: of the probabilities, nats: 0 is certain, ln V knows nothing.
-        top: the likeliest tokens.
-        follows: the token that really comes next in the text; None at its end.
+        entropy: of the probabilities, nats: 0 is certain, ln V is uniform guessing.
+        top: the most probable tokens.
+        actual: the next token of the text; None at its end.
     """
 
     entropy: float
-    top: tuple[Choice, ...]
-    follows: Choice | None
+    top: tuple[TokenScore, ...]
+    actual: TokenScore | None
 
 
 def predictions(logits: Float[Tensor, "T V"], ids: Sequence[int]) -> list[Prediction]:
-    """What some logits say at each position of a text."""
+    """The predictions of logits at each position of a text."""
     logits = logits.cpu().double()
     surprise = -logits.log_softmax(dim=-1)
-    # A probability of 0 adds nothing, though its surprise is infinite; what is no number stays none.
+    # A probability of 0 adds nothing, though its surprise is infinite; NaN stays NaN.
     parts = torch.where(surprise.isposinf(), 0.0, (-surprise).exp() * surprise)
-    order = logits.sort(dim=-1, descending=True, stable=True).indices  # of equals the lower id first, on every machine
-    told = torch.tensor([*ids[1:], ids[0]])[:, None]  # the last is a stand-in: nothing follows
-    ranks = (order == told.to(order.device)).int().argmax(dim=-1).tolist()
+    order = logits.sort(dim=-1, descending=True, stable=True).indices  # the lower id first among equals, on every machine
+    following = torch.tensor([*ids[1:], ids[0]])[:, None]  # the last is a placeholder: no token follows
+    ranks = (order == following.to(order.device)).int().argmax(dim=-1).tolist()
 
     return [
         Prediction(
             entropy=float(parts[position].sum()),
             top=tuple(
-                _choice(logits, surprise, position, token, rank)
+                _score(logits, surprise, position, token, rank)
                 for rank, token in enumerate(order[position, :TOP].tolist(), start=1)
             ),
-            follows=_choice(logits, surprise, position, ids[position + 1], ranks[position] + 1)
+            actual=_score(logits, surprise, position, ids[position + 1], ranks[position] + 1)
             if position + 1 < len(ids)
             else None,
         )
@@ -71,19 +71,19 @@ def predictions(logits: Float[Tensor, "T V"], ids: Sequence[int]) -> list[Predic
     ]
 
 
-def _choice(logits: Tensor, surprise: Tensor, position: int, token: int, rank: int) -> Choice:
+def _score(logits: Tensor, surprise: Tensor, position: int, token: int, rank: int) -> TokenScore:
     less = float(surprise[position, token])
-    return Choice(token, math.exp(-less), float(logits[position, token]), rank, less)
+    return TokenScore(token, math.exp(-less), float(logits[position, token]), rank, less)
 
 
 def lens(model: GPT, streams: Sequence[Float[Tensor, "1 T D"]], ids: Sequence[int]) -> dict[str, list[Prediction]]:
-    """What the head would say, through the final norm where there is one, if the stream ended after each layer.
+    """The predictions of the head (after the final norm, if there is one) from the residual stream after each layer.
 
-    The last layer's is what the network says itself. Early layers speak another dialect than the head: what shows there is
-    what is already decided, and what does not show need not be missing.
+    Those of the last layer are the network's own. Early layers use other directions than the head reads: a token that shows is
+    already decided, but one that does not show need not be missing.
 
     Args:
-        streams: what enters the first block, and what leaves each.
+        streams: the input of the first block, and the output of each.
 
     Source: nostalgebraist, "interpreting GPT: the logit lens", 2020.
     """

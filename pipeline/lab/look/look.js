@@ -32,15 +32,15 @@
 
   // ------------------------------------------------------------------------------------------------- follow a token
   const next = () => {
-    const told = data.told[token];
+    const prediction = data.predictions[token];
     document.querySelector("[data-word]").textContent = data.words[token];
     document.querySelector("[data-place]").textContent = `(token ${token})`;
-    document.querySelector("[data-entropy]").textContent = told.entropy === null
-      ? "What the network says are no numbers."
-      : `Entropy ${said(told.entropy)} nats: 0 is certain, ${said(data.knows_nothing)} knows nothing.`;
+    document.querySelector("[data-entropy]").textContent = prediction.entropy === null
+      ? "The probabilities are NaN."
+      : `Entropy ${said(prediction.entropy)} nats: 0 is certain, ${said(data.uniform)} is uniform guessing.`;
     const body = document.querySelector("#choices tbody");
     body.replaceChildren();
-    for (const one of told.top) {
+    for (const one of prediction.top) {
       const row = make("tr", null, body);
       make("td", one.rank, row);
       make("code", one.word, make("th", null, row, { scope: "row" }));
@@ -50,11 +50,11 @@
       make("span", share(one.p), bar);
       make("td", said(one.logit), row);
     }
-    const follows = document.querySelector("[data-follows]");
-    follows.replaceChildren(told.follows ? "In the text comes " : "Here the text ends.");
-    if (told.follows) {
-      make("code", told.follows.word, follows);
-      follows.append(`: rank ${told.follows.rank}, probability ${share(told.follows.p)}.`);
+    const actual = document.querySelector("[data-actual]");
+    actual.replaceChildren(prediction.actual ? "The next token of the text is " : "The text ends here.");
+    if (prediction.actual) {
+      make("code", prediction.actual.word, actual);
+      actual.append(`: rank ${prediction.actual.rank}, probability ${share(prediction.actual.p)}.`);
     }
     const forming = document.querySelector("#forming tbody");
     forming.replaceChildren();
@@ -90,13 +90,13 @@
       return;
     }
     if (y < 0) {
-      const looks = data.words.map((_, key) => [weight(token, key), key]).sort((one, other) => other[0] - one[0]).slice(0, 4);
-      output.textContent = `${named(token)} looks at ${looks.filter(([p]) => p > 0).map(([p, key]) => `${named(key)} ${p.toFixed(3)}`).join(", ")}`;
+      const strongest = data.words.map((_, key) => [weight(token, key), key]).sort((one, other) => other[0] - one[0]).slice(0, 4);
+      output.textContent = `${named(token)} attends to ${strongest.filter(([p]) => p > 0).map(([p, key]) => `${named(key)} ${p.toFixed(3)}`).join(", ")}`;
       return;
     }
     const mark = make("div", null, plot, { class: "cell" });
     mark.style.cssText = `left:${(100 * x) / count}%;top:${(100 * y) / count}%;width:${100 / count}%;height:${100 / count}%`;
-    output.textContent = `${layer}.${head}: ${named(y)} → ${named(x)} = ${x > y ? "hidden" : weight(y, x).toFixed(4)}`;
+    output.textContent = `${layer}.${head}: ${named(y)} → ${named(x)} = ${x > y ? "masked" : weight(y, x).toFixed(4)}`;
   };
   const choose = (input) => {
     [layer, head] = input.value.split(".").map(Number);
@@ -131,11 +131,11 @@
     else point(y + go[0], x + go[1]);
   });
 
-  // The tokens stay in sight, so what is jumped to must come to lie below them.
+  // The tokens stay in view, so the target of a link must be scrolled to a position below them.
   const strip = document.getElementById("tokens");
   new ResizeObserver(() => { root.style.scrollPaddingTop = `${strip.offsetHeight + 8}px`; }).observe(strip);
 
-  // A browser may bring back the choices of last time.
+  // A browser may restore earlier choices.
   choose(heads.querySelector("input:checked"));
   follow(Number(document.querySelector("[name=token]:checked").value));
 })();

@@ -1,7 +1,7 @@
-"""What happens in a forward pass: every tensor that a named part of the network makes, from what, and in which order.
+"""A trace of a forward pass: every tensor that a named part of the network outputs, from which inputs, in which order.
 
-Modules are watched by hooks. What is no module (queries, an activation, the sum in which a branch meets its stream) is
-watched where it passes from one to the next, so that a residual, say, is seen as it runs and not as somebody drew it.
+Modules are traced by hooks. Tensors that are not the output of a module (queries, the activation function, the sum of a branch
+and its residual stream) are traced where they pass from one operation to the next, so the trace shows what really ran.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from pipeline.networks.positions import Position
 from pipeline.networks.residuals import Residual
 from pipeline.networks.transformer import GPT, Block, FeedForward
 
-_OPEN = (nn.ModuleList, Residual, Position)  # no parts by themselves: what happens in them is their owner's
+_OPEN = (nn.ModuleList, Residual, Position)  # not parts of their own: their operations belong to their owner
 
 
 @dataclass(frozen=True)
 class Call:
-    """A part of the network that made a tensor.
+    """A part of the network and its output.
 
     Attributes:
-        name: the network's own (blocks.0.attention.project); of what is no module, its owner's and what it is (blocks.0.add).
+        name: of the module (blocks.0.attention.project); otherwise the owner's name and the operation (blocks.0.add).
         kind: its class, or the operation.
-        within: the name of the part that it ran in; "" for the network itself.
-        inputs: the names of the parts that made what it read, from first to last.
-        output: what it made.
-        parameters: how many numbers are learned in it.
-        detail: what else to know, such as the factor of a product.
+        within: the name of the part that contains it; "" for the network itself.
+        inputs: the names of the parts whose outputs it read, in order.
+        output: the tensor.
+        parameters: how many it has.
+        detail: further information, such as the factor of a product.
     """
 
     name: str
@@ -52,8 +52,8 @@ class Trace:
     """A forward pass as it ran.
 
     Attributes:
-        calls: all parts that made something, each before what ran in it. One that hands on what it was given is none of them.
-        streams: what entered the first block, and what left each.
+        calls: all parts, each before those inside it; without those that return their input unchanged.
+        streams: the input of the first block, and the output of each.
         maps: the attention probabilities of each block, [1, H, T, T].
     """
 
@@ -62,7 +62,7 @@ class Trace:
     maps: list[Tensor] = field(default_factory=list)
 
     def within(self, name: str) -> list[Call]:
-        """The parts that ran in a part, in their order."""
+        """The parts inside a part, in the order of execution."""
         return [call for call in self.calls if call.within == name]
 
     def __getitem__(self, name: str) -> Call:
@@ -70,7 +70,7 @@ class Trace:
 
 
 def trace(model: GPT, ids: Tensor) -> Trace:
-    """Run a network on some ids, as it is used, and keep what every part of it makes; the network stays as it was."""
+    """Run a network on some ids and keep the output of every part; the network stays as it was."""
     watch = _Watch(model)
     with torch.no_grad(), watch.taps():
         with watch:
@@ -81,7 +81,7 @@ def trace(model: GPT, ids: Tensor) -> Trace:
 
 
 class _Watch(TorchFunctionMode):
-    """Sees every module and every operation of a pass, and knows of each tensor which parts it comes from."""
+    """Follows every module and operation of a pass, and knows for each tensor which parts it comes from."""
 
     def __init__(self, model: GPT) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class _Watch(TorchFunctionMode):
         self.calls: dict[str, Call] = {}
         self._running: list[tuple[str, nn.Module]] = [("", model)]
         self._sources: dict[int, tuple[str, ...]] = {}
-        self._alive: list[Tensor] = []  # so that no tensor is mistaken for one that lay at its place before
+        self._alive: list[Tensor] = []  # keeps tensors alive, so that no id is used again
 
     # ------------------------------------------------------------------------------------------------------ operations
 
@@ -110,7 +110,7 @@ class _Watch(TorchFunctionMode):
         owner, module = self._running[-1]
         if isinstance(module, GPT | Block) and not any(made[0] is one for one in given):
             self.note(f"{owner}.{operation}".lstrip("."), operation, given, made[0], detail=self._factor(operation, factors))
-        else:  # inside of a part: what comes out of it is no part, but where it came from is not forgotten
+        else:  # inside a part: the result is not a part of its own, but keeps its sources
             self._from(made, sources)
 
     def _of(self, given: Iterable[Tensor]) -> tuple[str, ...]:
@@ -122,24 +122,24 @@ class _Watch(TorchFunctionMode):
             self._alive.append(one)
 
     def _factor(self, operation: str, given: Iterable[Any]) -> str:
-        """By what an operation multiplies or divides: a number, or a learned number or vector."""
-        said = []
+        """The factor of a multiplication or division: a number, or a learned number or vector."""
+        factors = []
         for one in given:
             if isinstance(one, Tensor) and one.numel() > 1 and id(one) not in self._sources:
-                said.append(f"a learned vector {list(one.shape)}")
+                factors.append(f"a learned vector {list(one.shape)}")
             elif isinstance(one, int | float) or (isinstance(one, Tensor) and one.numel() == 1):
-                said.append(f"{float(one):.3g}")
-        return f"{'÷' if 'div' in operation else '×'} {', '.join(said)}" if said else ""
+                factors.append(f"{float(one):.3g}")
+        return f"{'÷' if 'div' in operation else '×'} {', '.join(factors)}" if factors else ""
 
     def note(self, name: str, kind: str, given: Iterable[Tensor], made: Tensor, parameters: int = 0, detail: str = "") -> str:
-        """Keep what a part made; the name it goes by."""
+        """Keep the output of a part; the name it gets."""
         name = self._reserved(name)
         self.calls[name] = Call(name, kind, self._running[-1][0], self._of(given), made, parameters, detail)
         self._from([made], (name,))
         return name
 
     def _reserved(self, name: str) -> str:
-        """A name that is not taken yet (add, then add_1), at this place in the order."""
+        """A name that is not taken yet (add, then add_1), at this position in the order."""
         taken = sum(other == name or other.rpartition("_")[0] == name for other in self.order)
         self.order.append(name if not taken else f"{name}_{taken}")
         return self.order[-1]
@@ -148,7 +148,7 @@ class _Watch(TorchFunctionMode):
 
     @contextlib.contextmanager
     def taps(self) -> Iterator[None]:
-        """A block in which modules, and what passes between their parts, are watched."""
+        """A block in which modules, and tensors between them, are traced."""
         hooks = []
         with contextlib.ExitStack() as taps:
             for name, module in self.model.named_modules():
@@ -181,18 +181,18 @@ class _Watch(TorchFunctionMode):
         if isinstance(module, Block):
             self.trace.streams.append(output)
         if any(output is one for one in given):
-            return  # dropout at rest, no norm, no mixer
+            return  # inactive dropout, no norm, no mixer
         tied = module is self.model.head and self.model.knobs.tie_embeddings
         learned, detail = (0, "the embedding's matrix") if tied else (_parameters(module), "")
         kind, within = type(module).__name__, self._running[-1][0]
         self.calls[name] = Call(name, kind, within, self._of(given), output, learned, detail)
         self._from([output], (name,))
 
-    # ---------------------------------------------------------------------------------------- what passes between modules
+    # ---------------------------------------------------------------------------------------- tensors between modules
 
     def _part(self, name: str, kind: str, function: Callable[..., Tensor], learned: int, x: Tensor, *more: Any) -> Tensor:
-        """What a function makes, noted as a part of the network if it makes something."""
-        self._running.append((name, nn.Identity()))  # what happens in it is its own
+        """The output of a function, kept as a part of the network unless it returns its input."""
+        self._running.append((name, nn.Identity()))  # its operations belong to it
         made = function(x, *more)
         self._running.pop()
         if made is not x:
@@ -209,17 +209,17 @@ class _Watch(TorchFunctionMode):
         v: Tensor,
         bias: Tensor | None = None,
     ) -> Tensor:
-        """What attention mixes, noted with what it is given and what it holds back: scores and probabilities."""
+        """The output of attention, kept with its inputs, scores and probabilities."""
         compares, shared = q is not v, attention.heads // attention.kv_heads
         parts = (("q", "queries", q, 1), ("k", "keys", k, shared)) if compares else ()
         for part, kind, tensor, sharing in (*parts, ("v", "values", v, shared)):
             self._from([tensor], (self.note(f"{name}.{part}", kind, (tensor,), tensor[:, ::sharing]),))
-        asked: tuple[Tensor, ...] = ()
+        request: tuple[Tensor, ...] = ()
         if compares:
-            asked = (attention.masked_scores(q, k, bias),)
-            self.note(f"{name}.scores", "scores", (q, k), asked[0])
+            request = (attention.masked_scores(q, k, bias),)
+            self.note(f"{name}.scores", "scores", (q, k), request[0])
         weights = attention.weights(q, k, bias)
-        self.note(f"{name}.weights", "softmax" if compares else "even", asked, weights)
+        self.note(f"{name}.weights", "softmax" if compares else "uniform", request, weights)
         self.trace.maps.append(weights)
         mixed = mix(q, k, v, bias)
         self.note(f"{name}.mixed", "weighted mean", (weights, v), mixed)
@@ -228,7 +228,7 @@ class _Watch(TorchFunctionMode):
 
 @contextlib.contextmanager
 def _put(owner: nn.Module, attribute: str, value: Any) -> Iterator[None]:
-    """A block in which an object has another attribute of its own."""
+    """A block in which an attribute of an object is replaced."""
     own = vars(owner).get(attribute)
     vars(owner)[attribute] = value
     try:

@@ -46,10 +46,11 @@ def match_of_trained(params: Params) -> Match:
 
 
 def other_run(params: Params) -> str:
-    """A line where models/trained is of other parameters, code or data than are here; "" where it belongs to them."""
+    """A line that says of which other parameters, code or data models/trained is; "" where it belongs to these."""
     match = match_of_trained(params)
-    why = f"{MODEL.parent}: this model is of another run: {match.mismatch}; `dvc repro` trains that of this one"
-    return "" if match else why
+    if match:
+        return ""
+    return f"{MODEL.parent}: this model is of another run: {match.mismatch}; `dvc repro` trains that of this one"
 
 
 def matches_of_commits(names: Iterable[str], paths: Sequence[Path]) -> dict[str, dict[Path, Match]]:

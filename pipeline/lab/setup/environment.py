@@ -1,7 +1,4 @@
-"""What is installed here, on which machine, and how fast it is: lines to paste into a bug report.
-
-They name no folder, no host and no user.
-"""
+"""Versions, machine and speed as lines to paste into a bug report, without names of folders, hosts or users."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ if TYPE_CHECKING:
     from pipeline.engine.runtime.runtime import Runtime
 
 PACKAGES = ("torch", "dvc", "numpy", "pydantic", "PyYAML", "tokenizers", "safetensors", "matplotlib", "rich", "typer")
-SIDES = {"cpu": 1024}  # of the square matrices that are multiplied; elsewhere larger ones, which hide the start of a kernel
-SECONDS = 0.6  # for each precision
+SIDES = {"cpu": 1024}  # of the square matrices; elsewhere 4096, which hides the launch of a kernel
+SECONDS = 0.6  # per precision
 
 
 def report() -> str:
-    """Markdown lines: versions, the machine, and matrix products a second in each precision."""
+    """Markdown lines: versions, the machine, and GFLOP/s of matrix products in each precision."""
     lines = {
         "rally": f"{_installed('rally')}, {_commit()}",
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
@@ -61,7 +58,7 @@ def _output(*command: str) -> str:
 def _processor() -> str:
     try:
         from pipeline.engine.runtime.tuned import processor_name
-    except (ImportError, OSError):  # torch, which _torch_lines complains about
+    except (ImportError, OSError):  # torch cannot be imported, which _torch_lines reports
         return platform.processor() or platform.machine()
     return processor_name()
 
@@ -73,7 +70,7 @@ def _memory_gib() -> float:
 def _torch_lines() -> dict[str, str]:
     try:
         import torch
-    except (ImportError, OSError) as error:  # what a bug report may be about
+    except (ImportError, OSError) as error:  # perhaps the reason for the bug report
         return {"torch": f"cannot be imported: {error}"}
     from pipeline.engine.runtime.runtime import PRECISIONS, Runtime
 
@@ -94,18 +91,18 @@ def _torch_lines() -> dict[str, str]:
 
 def _tuned(runtime: Runtime) -> str:
     if runtime.tuned is None:
-        return "not tuned (`rally tune-device` measures what is fastest)"
+        return "not tuned (`rally autotune` measures what is fastest)"
     return f"tuned on {runtime.tuned.measured_on}"
 
 
 def _gigaflops(device: torch.device, dtype: torch.dtype) -> str:
-    """Measured for SECONDS after one product to warm up; the best of its tenths, for the machine may be busy."""
+    """Measured for SECONDS after a warm-up; the best of ten parts, because the machine may be busy."""
     import torch
 
     try:
         side = SIDES.get(device.type, 4096)
         left, right = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
-        (left @ right)[0, 0].item()  # which waits for the device
+        (left @ right)[0, 0].item()  # waits for the device
     except RuntimeError:
         return "(not supported)"
     best, end = 0.0, time.perf_counter() + SECONDS

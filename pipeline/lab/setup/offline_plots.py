@@ -1,7 +1,7 @@
-"""Make the pages of `dvc plots` open without a network.
+"""A page template that makes the pages of `dvc plots` work offline.
 
-DVC's page loads Vega from one; where there is none, the plots vanish without a word. So each clone gets a page template
-of its own that carries the scripts, built from the package vl-convert-python; it is not in git.
+DVC's page loads Vega over the network; without a network, plots are silently missing. So each clone gets its own template that
+holds the scripts, built from the package vl-convert-python. It is not in git.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pathlib import Path
 from pipeline.artifacts.writing import write_text
 from pipeline.params.errors import UserError
 
-TEMPLATE = "offline/plots.html"  # in .dvc, where DVC looks from: it lives and dies with the setting that names it
+TEMPLATE = "offline/plots.html"  # in .dvc, beside the setting that names it
 
 
 def install(root: Path) -> None:
-    """Build the template for the clone at `root` and tell its DVC to use it; quick where that has been done.
+    """Build the template for the clone at `root` and configure its DVC to use it; quick if that has been done.
 
-    A template that the user has set is left alone.
+    A template that the user has set stays.
 
     Raises:
         UserError: there is no DVC repository at `root`.
     """
     folder = root / ".dvc"
     if not folder.is_dir():
-        raise UserError(f"{root}: is no DVC repository (it has no folder .dvc)")
+        raise UserError(f"{root}: not a DVC repository: it has no folder .dvc")
     set_to = _setting(folder)
     if set_to not in (None, TEMPLATE):
         return
@@ -46,8 +46,8 @@ def install(root: Path) -> None:
 
 
 def template() -> str:
-    """DVC's page of plots with the scripts inside; {plot_divs} and {refresh_tag} are filled in by DVC."""
-    import vl_convert  # 2 s to build the bundle: only when it is needed
+    """DVC's page of plots with the scripts in it; DVC fills in {plot_divs} and {refresh_tag}."""
+    import vl_convert  # building the bundle takes 2 s: only if needed
 
     # DVC writes its plots for Vega-Lite 5.
     version = next((version for version in reversed(vl_convert.get_vegalite_versions()) if version.startswith("5.")), None)
@@ -56,13 +56,13 @@ def template() -> str:
 
 
 def _key() -> str:
-    """What the template is made of: another release, or another page below, makes it anew."""
+    """The sources of the template: with another release, or another page below, it is built again."""
     page = hashlib.sha256(PAGE.encode()).hexdigest()[:12]
     return f"vl-convert-python {importlib.metadata.version('vl-convert-python')}, page {page}"
 
 
 def _setting(folder: Path) -> str | None:
-    """plots.html_template of this clone, read without the half second that starting DVC takes."""
+    """plots.html_template of this clone, read without starting DVC, which takes half a second."""
     config = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         config.read(folder / "config.local", encoding="utf-8")
@@ -84,7 +84,7 @@ PAGE = """<!DOCTYPE html>
 (() => {
   const embed = window.vegaEmbed;
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  // DVC's size is small, its colours are for white paper, and half of the menu leads to the network.
+  // DVC's plots are small and made for a white background, and half of its menu needs the network.
   window.vegaEmbed = (place, spec) => {
     const beside = innerWidth < 900 ? 1 : innerWidth < 1400 ? 2 : 3;
     const size = spec.width === 300 ? { width: Math.max(200, Math.min(620, innerWidth / beside - 220)), height: 300 } : {};

@@ -1,25 +1,25 @@
-"""What every Python of the environment does first: installed beside the package as rally_start.py, imported by rally_path.pth.
+"""The startup hook of the environment's Python: installed as rally_start.py and imported by rally_path.pth at every start.
 
-It imports nothing of ours and next to nothing of Python's, since each stage and each `dvc` passes through here.
+It imports no other module of Rally and almost none of Python's, because every stage and every `dvc` runs it.
 """
 
 import os
 import sys
 
 
-def lead_the_path() -> None:
-    """Stages are started by the shell as `python -m pipeline.<stage>`: let that be the python which dvc stands in.
+def put_environment_on_path() -> None:
+    """Put the environment's folder first on the PATH, activated or not.
 
-    So the environment's folder leads the PATH of children, whether somebody has activated it or not.
+    DVC starts stages by the shell as `python -m pipeline.<stage>`, which must be the python that runs DVC.
     """
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join(dict.fromkeys([os.path.join(sys.prefix, "bin"), *folders]))
 
 
-def keep_dvc_to_the_user() -> None:
-    """Give DVC a folder of the user's own for its site cache, as ./run does: SECURITY.md says why.
+def make_dvc_cache_private() -> None:
+    """Give DVC a private folder for its site cache, as ./run does; SECURITY.md says why.
 
-    DVC makes what is missing of it writable for everybody, so it is made here. Where it cannot be, DVC does what it does.
+    DVC would make a missing folder writable for all users, so it is made here. If that fails, DVC uses its default.
     """
     cache = os.environ.get("RALLY_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "rally"
@@ -32,5 +32,5 @@ def keep_dvc_to_the_user() -> None:
     os.environ["DVC_SITE_CACHE_DIR"] = folder
 
 
-lead_the_path()
-keep_dvc_to_the_user()
+put_environment_on_path()
+make_dvc_cache_private()

@@ -1,4 +1,4 @@
-"""What is fastest here? Ways to run a training, tried in turns by real steps of it."""
+"""Settings of a training (threads, precision, attention kernel), timed in turns with real steps."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 from pipeline.params.schema import Params
 
-ROUNDS = 12  # turns of a setting at most
-HOPELESS = 1.5  # times the least seconds a step: a setting that is so slow gets no further turn
-SURE = 0.75  # share of the turns in which it must have been faster
-LIKELY = {"char": 100, "file": 50_000}  # tokens of a text that has not been looked at
-WORTH = 1.03  # times the speed: less is no reason to leave what `auto` meant
+ROUNDS = 12  # most turns of a setting
+HOPELESS = 1.5  # a setting this many times slower than the fastest gets no further turn
+MIN_WINS = 0.75  # share of the turns in which a setting must beat the default
+ASSUMED_VOCABULARY = {"char": 100, "file": 50_000}  # if nothing has been tokenized yet
+MIN_SPEEDUP = 1.03  # below it, the default stays
 
 
 @dataclass
 class Setting:
-    """A way to run, and the seconds that a step took in each of its turns; `first` is the very first step, which compiles."""
+    """A setting, and the seconds per step of each of its turns; `first` are those of the very first step, which compiles."""
 
     precision: str
     threads: int
@@ -42,14 +42,15 @@ class Setting:
 
     @property
     def middle(self) -> float:
+        """The median over its turns, seconds per step."""
         return statistics.median(self.steps)
 
     def __str__(self) -> str:
         return f"{self.precision}, {self.threads} thread{'s' if self.threads > 1 else ''}, attention {self.attention}"
 
 
-def left_to_auto(params: Params) -> Params:
-    """The same training with nothing fixed of what is measured: what holds for a machine must not hang on one params.yaml."""
+def with_auto_settings(params: Params) -> Params:
+    """The same training with all measured settings at auto, because the result must not depend on one params.yaml."""
     runtime = params.runtime.model_copy(update={"threads": 0, "attention": "auto", "compile": False})
     return params.model_copy(update={"runtime": runtime, "train": params.train.model_copy(update={"precision": "auto"})})
 
@@ -57,13 +58,13 @@ def left_to_auto(params: Params) -> Params:
 # -------------------------------------------------------------------------------------------------------------- settings
 
 
-def candidates(usual: Runtime, *, attends: bool = True) -> Iterator[Setting]:
-    """Every setting that a device can take, uncompiled.
+def candidates(default_runtime: Runtime, *, attends: bool = True) -> Iterator[Setting]:
+    """Every setting of a device, not compiled.
 
     Args:
-        attends: whether the network has attention; where it has none, nothing is found out about its kernels.
+        attends: whether the network has attention; without it, kernels are not compared.
     """
-    device, known = usual.device.type, {"cpu": ["float32", "bfloat16"], "cuda": ["float32", "bfloat16", "float16"]}
+    device, known = default_runtime.device.type, {"cpu": ["float32", "bfloat16"], "cuda": ["float32", "bfloat16", "float16"]}
     precisions = known.get(device, ["float32"])
     if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         precisions.remove("bfloat16")
@@ -75,28 +76,30 @@ def candidates(usual: Runtime, *, attends: bool = True) -> Iterator[Setting]:
         yield Setting(precision, threads, kernel)
 
 
-def like(setting: Setting, runtime: Runtime) -> bool:
-    """Whether a setting is what `auto` means now."""
+def matches(setting: Setting, runtime: Runtime) -> bool:
+    """Whether a setting is the one that `auto` means now."""
     rule: Kernel = "eager" if (runtime.precision, runtime.device.type) == ("bfloat16", "cpu") else "sdpa"
     kernel = rule if runtime.attention == "auto" else runtime.attention
     same = (setting.precision, setting.threads) == (runtime.precision, torch.get_num_threads())
     return same and setting.attention in (kernel, "auto")
 
 
-def choice(settings: Sequence[Setting], default: Setting) -> Setting:
-    """The fastest of those that were tried to the end, if it beats the default by more than noise, and nearly turn by turn."""
+def fastest_setting(settings: Sequence[Setting], default: Setting) -> Setting:
+    """The fastest of the settings that were timed to the end, if it beats the default by more than noise; else the default."""
     turns = max(len(setting.steps) for setting in settings)
     fastest = min((setting for setting in settings if len(setting.steps) == turns), key=lambda setting: setting.middle)
     beaten = [ours < theirs for ours, theirs in zip(fastest.steps, default.steps, strict=False)]
-    is_better = default.middle > WORTH * fastest.middle and sum(beaten) >= SURE * len(beaten)
+    is_better = default.middle > MIN_SPEEDUP * fastest.middle and sum(beaten) >= MIN_WINS * len(beaten)
     return fastest if is_better else default
 
 
-def pays_from(plain: Setting, compiled: Setting) -> int:
-    """How many steps a training must have at least, so that what compiling saves is more than what it takes."""
+def break_even_steps(plain: Setting, compiled: Setting) -> int:
+    """The number of steps from which compiling saves more time than it takes."""
     saved = plain.middle - compiled.middle
     return (
-        min(NEVER, math.ceil((compiled.first - compiled.middle) / saved)) if WORTH * compiled.middle < plain.middle else NEVER
+        min(NEVER, math.ceil((compiled.first - compiled.middle) / saved))
+        if MIN_SPEEDUP * compiled.middle < plain.middle
+        else NEVER
     )
 
 
@@ -104,7 +107,7 @@ def pays_from(plain: Setting, compiled: Setting) -> int:
 
 
 def measure(training: Training, settings: Sequence[Setting], seconds: float, advance: Callable[[float], None]) -> None:
-    """Give every setting its turns, each followed by the next one's, so that whatever else the machine does hits all alike."""
+    """Time the settings in turns, so that other load on the machine affects all of them equally."""
     start, hopeful, turn_seconds = time.perf_counter(), list(settings), seconds / ROUNDS / len(settings)
     for turn in range(ROUNDS):
         for setting in hopeful:
@@ -113,16 +116,16 @@ def measure(training: Training, settings: Sequence[Setting], seconds: float, adv
         advance(min(1.0, over))
         if over > 1 and turn:
             return
-        if turn:  # the best of two: one may have been another program's
+        if turn:  # the better of two: one may have been disturbed
             least = min(min(setting.steps) for setting in hopeful)
             hopeful = [setting for setting in hopeful if min(setting.steps) <= HOPELESS * least]
 
 
 def measure_compiled(params: Params, best: Setting, seconds: float) -> Setting:
-    """The same setting with its blocks compiled.
+    """The same setting with compiled blocks.
 
     Raises:
-        UserError: it cannot be done here.
+        UserError: torch.compile does not work here.
     """
     compiled = Setting(best.precision, best.threads, best.attention, compile=True)
     training = Training(params.model_copy(update={"runtime": params.runtime.model_copy(update={"compile": True})}))
@@ -132,22 +135,22 @@ def measure_compiled(params: Params, best: Setting, seconds: float) -> Setting:
 
 
 class Training:
-    """The training that params.yaml describes, on examples without meaning, whose steps can be taken in any setting."""
+    """The training of params.yaml on random examples, whose steps can be taken in any setting."""
 
     def __init__(self, params: Params) -> None:
         self.params = params
         runtime = Runtime(params.runtime, params.train.precision)
-        data = material(params)
+        data = tuning_data(params)
         self.task = MadeUp(params, data.shape, make_objective(params.train, runtime), BatchMaker(params.seed, data.sizes))
         self.progress = untrained_state(params.seed, self.task, params.model, params.train, runtime)
 
     @property
     def attends(self) -> bool:
-        """Whether the network has attention, whose kernel makes a difference."""
+        """Whether the network has attention."""
         return any(isinstance(module, Attention) for module in self.progress.model.modules())
 
     def take(self, setting: Setting, seconds: float) -> None:
-        """One turn: the median of its steps, after one in which threads start and memory is fetched."""
+        """One turn of a setting: the median of its steps, after a first one in which threads start and memory is allocated."""
         params, progress = self.params, self.progress
         runtime = Runtime(params.runtime.model_copy(update={"threads": setting.threads}), setting.precision)
         set_attention_kernel(progress.model, setting.attention)
@@ -156,23 +159,23 @@ class Training:
         start = time.perf_counter()
         while len(times) < 2 or time.perf_counter() - start < seconds:
             began = time.perf_counter()
-            progress.step = params.train.steps - 1  # where all that grows is grown
+            progress.step = params.train.steps - 1  # the last step, with all schedules at their end
             train_step(progress, self.task, params.train, params.seed, runtime, lambda: False)
-            float(progress.recent.pop()[0])  # which waits for the device
+            float(progress.recent.pop()[0])  # waits for the device
             times.append(time.perf_counter() - began)
         setting.first = setting.first or times[0]
         setting.steps.append(statistics.median(times[1:]))
 
 
-def material(params: Params) -> Data:
-    """What there is to read, or is likely to be where nothing has been tokenized yet: characters are about a hundred.
+def tuning_data(params: Params) -> Data:
+    """The shape of the data, with an assumed vocabulary if nothing has been tokenized yet.
 
     Raises:
-        UserError: the shape hangs on data that has not been looked at.
+        UserError: the shape depends on data that has not been prepared.
     """
     try:
         return data_of(params)
     except UserError:
-        if params.tokenize.kind not in LIKELY or params.task.kind == "vision":
+        if params.tokenize.kind not in ASSUMED_VOCABULARY or params.task.kind == "vision":
             raise
-        return data_of(params, LIKELY[params.tokenize.kind])
+        return data_of(params, ASSUMED_VOCABULARY[params.tokenize.kind])

@@ -42,7 +42,7 @@ def update_ratio(trained: TrainedModel) -> Reading | None:
         trained.step,
         quantity="norm of the step / norm of the weights",
         says="How far one step moves each layer, relative to its weights. Healthy: 1e-4 to 3e-2 (tiny at the end, where the"
-        " learning rate has fallen); over 0.1 a step overwrites what was learned, under 1e-6 nothing moves.",
+        " learning rate has fallen); over 0.1, each step overwrites what was learned, under 1e-6 nothing moves.",
         logarithmic=True,
         about="gradients",
     )

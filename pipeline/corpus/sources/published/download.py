@@ -22,8 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import cache_folder as cache
-from pipeline.artifacts.paths import exclusive_lock
+from pipeline.artifacts.paths import cache_folder, exclusive_lock
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow, say
 
@@ -129,7 +128,7 @@ def open_unpacked(path: Path, name: str) -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def _cache_entry(sha256: str) -> Iterator[Path]:
     """The path in the cache of the file with this checksum, locked for this process. A damaged file there is removed."""
-    folder = cache() / "downloads"
+    folder = cache_folder() / "downloads"
     try:
         place = folder / sha256
         with exclusive_lock(place.with_suffix(".lock")):

@@ -40,7 +40,7 @@ def find_images(knobs: Prepare) -> list[ImageFile]:
             folders are classes or splits.
     """
     folder = Path(knobs.path)
-    expected = f"put a folder for each class into one, such as {folder}/cats and {folder}/dogs"
+    expected = f"use a folder with one folder for each class, such as {folder}/cats and {folder}/dogs"
     if not folder.is_dir():
         raise UserError(f"prepare.path: '{folder}' is not a folder; {expected}")
     folders = _folders_in(folder)

@@ -23,7 +23,7 @@ from pipeline.artifacts.writing import write_json
 from pipeline.engine.pretrained.architectures import ARCHITECTURES
 from pipeline.identity import tokenizer_digest
 from pipeline.lab.export.transformers_text import write
-from pipeline.lab.import_command import adopt
+from pipeline.lab.fine_tuning import fine_tuning_command
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 
@@ -37,7 +37,7 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = "llama", 
 
 
 def turned(folder: str) -> dict[str, str]:
-    return dict(word.split("=", 1) for word in adopt(Path(folder)).command[4::2])
+    return dict(word.split("=", 1) for word in fine_tuning_command(Path(folder)).command[4::2])
 
 
 def save_again(folder: Path) -> None:
@@ -57,7 +57,9 @@ def test_an_export_that_transformers_saved_again_has_the_tokenizer_that_it_had(
     save_again(Path("theirs"))
     assert read_json(Path("theirs/tokenizer.json")) != before
     assert turned("theirs")["tokenize.path"] == "theirs/tokenizer.json", "its characters are read as what they are"
-    assert adopt(Path("theirs")).notes == ["theirs/tokenizer.json: knows 16 characters; a text that holds another is refused"]
+    assert fine_tuning_command(Path("theirs")).notes == [
+        "theirs/tokenizer.json: has 16 characters; a text with any other is an error"
+    ]
     Path("elsewhere").rename("data")
     assert "tokenize.path" not in turned("theirs")
     assert tokenizer_digest(before) == read_json(Path("data/tokens/meta.json"))["hugging_face"]
@@ -77,10 +79,10 @@ def test_a_tokenizer_that_tokenize_would_refuse_is_refused_here(
     project(tmp_path, monkeypatch)
     rewritten("tokenizer.json", change)(Path("theirs"))
     with pytest.raises(UserError, match=rf"^tokenize\.path: theirs/tokenizer\.json: .*{line}"):
-        adopt(Path("theirs"))
+        fine_tuning_command(Path("theirs"))
     Path("theirs/tokenizer.json").unlink()
-    with pytest.raises(UserError, match=r"^theirs/tokenizer\.json: is not there, and nothing else says what the ids"):
-        adopt(Path("theirs"))
+    with pytest.raises(UserError, match=r"^theirs/tokenizer\.json: not found, and without it the ids"):
+        fine_tuning_command(Path("theirs"))
 
 
 def test_rows_beyond_the_tokenizer_are_told_of_and_ids_beyond_the_rows_refused(
@@ -90,24 +92,26 @@ def test_rows_beyond_the_tokenizer_are_told_of_and_ids_beyond_the_rows_refused(
     plain = turned("theirs")
     padded(Path("theirs"), 5)
     assert turned("theirs") == plain
-    assert adopt(Path("theirs")).notes[-1] == "theirs: 5 rows of its embedding are no token's, and are left out"
+    assert (
+        fine_tuning_command(Path("theirs")).notes[-1] == "theirs: 5 rows of its embedding belong to no token and are left out"
+    )
     rewritten("config.json", lambda said: said | {"vocab_size": 3})(Path("theirs"))
-    with pytest.raises(UserError, match=r"^theirs/tokenizer\.json: has 16 tokens, and the model beside it knows 3$"):
-        adopt(Path("theirs"))
+    with pytest.raises(UserError, match=r"^theirs/tokenizer\.json: has 16 tokens, but the model has 3$"):
+        fine_tuning_command(Path("theirs"))
 
 
 def test_a_copy_of_ours_wants_the_tokenizer_that_it_was_trained_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, monkeypatch)
-    found = adopt(Path("ours"))
-    assert [note.partition(";")[0] for note in found.notes] == ["ours: wants the tokenizer that it was trained with"]
+    found = fine_tuning_command(Path("ours"))
+    assert [note.partition(";")[0] for note in found.notes] == ["ours: needs the tokenizer of its training"]
     shutil.copytree("elsewhere", "data")
-    assert adopt(Path("ours")).notes == [] and adopt(Path("ours")).command == found.command
+    assert fine_tuning_command(Path("ours")).notes == [] and fine_tuning_command(Path("ours")).command == found.command
     write_json(Path("data/tokens/tokenizer.json"), {"kind": "byte", "end": None})
     seal_folder(Path("data/tokens"))
     with pytest.raises(
         UserError, match=r"^ours: was trained with another tokenizer than that of data/tokens; copy the data/tokens/"
     ):
-        adopt(Path("ours"))
+        fine_tuning_command(Path("ours"))
     shutil.copy("elsewhere/tokens/tokenizer.json", "ours")
     assert turned("ours")["tokenize.path"] == "ours/tokenizer.json"
 
@@ -129,16 +133,16 @@ def test_a_network_that_divides_its_logits_and_one_whose_window_is_wider_than_ou
 def test_what_train_would_refuse_whatever_the_knobs_is_refused_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, monkeypatch)
     with pytest.raises(UserError, match=r"^train\.init_from: 'models/trained' is this stage's own output"):
-        adopt(Path("models/trained"))
+        fine_tuning_command(Path("models/trained"))
     values = read_yaml(Path("params.yaml"))
     for kind, dataset in (("vision", "digits"), ("classify", "dyck")):
         values["task"]["kind"], values["prepare"]["dataset"] = kind, dataset
         Path("params.yaml").write_text(json.dumps(values))
         if kind == "vision":
             with pytest.raises(
-                UserError, match=r"^theirs: has learned task\.kind language; no network over images begins with"
+                UserError, match=r"^theirs: was trained with task\.kind language; train\.init_from does not work for images"
             ):
-                adopt(Path("theirs"))
+                fine_tuning_command(Path("theirs"))
         else:
             assert turned("theirs")["train.init_from"] == "theirs"
 
@@ -152,7 +156,7 @@ def test_the_command_that_is_printed_runs(tmp_path: Path) -> None:
     padded(lab / "given", 7)
     save_again(lab / "given")
     said = run(lab, "rally", "import", "given")
-    assert re.search("7 rows of its embedding are no token's", said)
+    assert re.search("7 rows of its embedding belong to no token", said)
     command = next(line for line in said.splitlines() if line.startswith("$ dvc exp run "))
     run(lab, *shlex.split(command[2:]), "-S", "train.steps=5", "train")
     assert read_json(lab / "models/trained/model.json", "vocabulary")["vocabulary"] == made.tokenizer.vocabulary

@@ -17,7 +17,7 @@ from small import TOP, knobs, started
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.runtime.tuned import NEVER, Tuned, machine_name, save_tuned, tuned_for
 from pipeline.lab.tuning import tune as tuning
-from pipeline.lab.tuning.timing import Setting, candidates, choice, left_to_auto, pays_from
+from pipeline.lab.tuning.timing import Setting, break_even_steps, candidates, fastest_setting, with_auto_settings
 from pipeline.networks.attention import ATTENTIONS, set_attention_kernel
 from pipeline.params.machine import cores
 from pipeline.params.schema import Params
@@ -107,7 +107,7 @@ def test_the_network_of_a_training_computes_by_the_kernel_that_was_found(tmp_pat
 
 
 def test_what_params_yaml_fixes_is_measured_too_for_auto_is_another_s() -> None:
-    params = left_to_auto(auto(runtime__threads=1, train__precision="float32", runtime__attention="eager"))
+    params = with_auto_settings(auto(runtime__threads=1, train__precision="float32", runtime__attention="eager"))
     settings = list(candidates(Runtime(params.runtime, params.train.precision)))
     assert {setting.precision for setting in settings} == {"float32", "bfloat16"}
     assert {setting.attention for setting in settings} == {"sdpa", "eager"}
@@ -142,26 +142,26 @@ def test_a_network_without_attention_leaves_its_kernel_to_auto(
 
 
 def test_a_setting_that_is_hardly_faster_changes_nothing() -> None:
-    usual, other = Setting("float32", 1, "sdpa", steps=[1.0]), Setting("float32", 1, "eager", steps=[0.98])
-    assert choice([usual, other], usual) is usual
+    default_runtime, other = Setting("float32", 1, "sdpa", steps=[1.0]), Setting("float32", 1, "eager", steps=[0.98])
+    assert fastest_setting([default_runtime, other], default_runtime) is default_runtime
     other.steps = [0.9]
-    assert choice([usual, other], usual) is other
+    assert fastest_setting([default_runtime, other], default_runtime) is other
 
 
 def test_a_setting_that_wins_by_its_median_alone_or_by_few_turns_changes_nothing() -> None:
-    usual, other = Setting("float32", 1, "sdpa"), Setting("float32", 1, "eager")
-    usual.steps, other.steps = [1.0, 4.0, 1.0, 4.0, 4.0], [3.0, 3.0, 3.0, 3.0, 3.0]  # a busy machine
-    assert choice([usual, other], usual) is usual
-    usual.steps, other.steps = [1.0] * 5, [0.1]  # it was given up after a turn, whatever that says
-    assert choice([usual, other], usual) is usual
+    default_runtime, other = Setting("float32", 1, "sdpa"), Setting("float32", 1, "eager")
+    default_runtime.steps, other.steps = [1.0, 4.0, 1.0, 4.0, 4.0], [3.0, 3.0, 3.0, 3.0, 3.0]  # a busy machine
+    assert fastest_setting([default_runtime, other], default_runtime) is default_runtime
+    default_runtime.steps, other.steps = [1.0] * 5, [0.1]  # it was given up after a turn, whatever that says
+    assert fastest_setting([default_runtime, other], default_runtime) is default_runtime
 
 
 def test_compiling_pays_once_it_has_saved_what_it_took() -> None:
     plain = Setting("float32", 1, "sdpa", steps=[1.0])
     compiled = Setting("float32", 1, "sdpa", compile=True, steps=[0.5], first=20.5)
-    assert pays_from(plain, compiled) == 40
+    assert break_even_steps(plain, compiled) == 40
     compiled.steps = [0.99]
-    assert pays_from(plain, compiled) == NEVER
+    assert break_even_steps(plain, compiled) == NEVER
 
 
 @pytest.mark.slow
@@ -190,6 +190,6 @@ def test_a_project_forgets_by_the_command(tmp_path: Path, monkeypatch: pytest.Mo
     from pipeline.lab.cli import app
 
     save_tuned(FOUND, "cpu")
-    done = CliRunner().invoke(app, ["tune-device", "--forget"])
+    done = CliRunner().invoke(app, ["autotune", "--forget"])
     assert done.exit_code == 0, done.output
     assert tuned_for("cpu") is None

@@ -21,7 +21,7 @@ from pipeline.engine.loop import train_step
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import make_objective, untrained_state
-from pipeline.lab.budget.fake_step import rehearse
+from pipeline.lab.budget.fake_step import fake_step
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, set_attention_kernel
@@ -179,7 +179,7 @@ def allocated_peak(params: Params, shape: int | Shape, precision: str, longest: 
 def test_parameters_and_flops_are_exact_and_memory_is_what_a_real_step_allocates(name: str) -> None:
     changes, vocabulary, precision = GRID[name]
     params = knobs(**changes)
-    step = rehearse(params, Shape(vocabulary), precision=precision, on_card=False)
+    step = fake_step(params, Shape(vocabulary), precision=precision, on_card=False)
     assert (sum(step.parameters.values()), step.flops["forward"] + step.flops["backward"]) == counted(params, vocabulary)
     assert step.bytes == pytest.approx(allocated_peak(params, vocabulary, precision), rel=0.05)
 
@@ -189,7 +189,7 @@ def test_parameters_and_flops_are_exact_and_memory_is_what_a_real_step_allocates
 def test_memory_is_what_torchs_tracker_says(name: str) -> None:
     changes, vocabulary, precision = GRID[name]
     params = knobs(**changes)
-    step = rehearse(params, Shape(vocabulary), precision=precision, on_card=False)
+    step = fake_step(params, Shape(vocabulary), precision=precision, on_card=False)
     assert step.bytes == pytest.approx(tracked_peak(params, vocabulary, precision), rel=0.05)
 
 
@@ -237,7 +237,7 @@ def multiplied(params: Params, shape: Shape) -> tuple[int, int]:
 def test_what_has_classes_is_counted_as_exactly_and_held_as_it_is_trained(name: str) -> None:
     changes, of, precision = CLASSES[name]
     params = knobs(**changes)
-    step = rehearse(params, of, precision=precision, on_card=False)
+    step = fake_step(params, of, precision=precision, on_card=False)
     assert (sum(step.parameters.values()), step.flops["forward"] + step.flops["backward"]) == multiplied(params, of)
     assert step.bytes == pytest.approx(allocated_peak(params, of, precision, params.model.context_length), rel=0.05)
     assert step.peak["logits"] == 0
@@ -245,7 +245,7 @@ def test_what_has_classes_is_counted_as_exactly_and_held_as_it_is_trained(name: 
 
 def test_running_means_are_kept_with_the_weights_and_are_no_parameters() -> None:
     plain, batch = (
-        rehearse(knobs(**VISION, model__norm=name), IMAGES, precision="float32", on_card=False) for name in ("none", "batch")
+        fake_step(knobs(**VISION, model__norm=name), IMAGES, precision="float32", on_card=False) for name in ("none", "batch")
     )
     depth, width = SMALL["model"]["depth"], 32
     norms = 2 * depth + 1
@@ -256,7 +256,7 @@ def test_running_means_are_kept_with_the_weights_and_are_no_parameters() -> None
 
 def test_texts_that_are_shorter_than_the_context_take_less() -> None:
     whole, short = (
-        rehearse(knobs(**CLASSIFY), TEXTS, precision="float32", on_card=False, longest=longest) for longest in (None, 30)
+        fake_step(knobs(**CLASSIFY), TEXTS, precision="float32", on_card=False, longest=longest) for longest in (None, 30)
     )
     assert short.flops["forward"] < 0.55 * whole.flops["forward"]
     assert short.bytes == pytest.approx(allocated_peak(knobs(**CLASSIFY), TEXTS, "float32", 30), rel=0.05)
@@ -265,13 +265,13 @@ def test_texts_that_are_shorter_than_the_context_take_less() -> None:
 @pytest.mark.parametrize(("family", "name"), ENTRIES)
 def test_every_entry_of_every_table_is_budgeted_as_it_is_trained(family: str, name: str) -> None:
     params = knobs(**shape(1, 32, 4, 16, 4), **{family: name}, model__dropout=0.2)
-    step = rehearse(params, Shape(65), precision="float32", on_card=False)
+    step = fake_step(params, Shape(65), precision="float32", on_card=False)
     assert step.bytes == pytest.approx(allocated_peak(params, 65, "float32"), rel=0.05)
 
 
 def test_a_loss_in_pieces_holds_the_logits_of_one_piece() -> None:
     whole, pieces = (
-        (rehearse(params, Shape(20_000), precision="float32", on_card=False), allocated_peak(params, 20_000, "float32"))
+        (fake_step(params, Shape(20_000), precision="float32", on_card=False), allocated_peak(params, 20_000, "float32"))
         for params in (knobs(**shape(1, 64, 4, 32, 8, runtime__loss_chunk_size=chunk)) for chunk in (0, 32))
     )
     assert pieces[0].bytes == pytest.approx(pieces[1], rel=0.05)
@@ -285,8 +285,8 @@ def test_a_teacher_is_held_too(tmp_path: Path) -> None:
         {"task": "language", "model": teacher.model.model_dump(), "vocabulary": 65, "tokenizer": "0" * 64, "sha256": "0" * 64},
     )
     taught = knobs(**shape(1, 16, 4, 32, 8), train__teacher=str(tmp_path), train__distill_weight=0.5)
-    alone, with_it = (rehearse(params, Shape(65), precision="float32", on_card=False) for params in (student, taught))
-    weights = 4 * sum(rehearse(teacher, Shape(65), precision="float32", on_card=False).parameters.values())
+    alone, with_it = (fake_step(params, Shape(65), precision="float32", on_card=False) for params in (student, taught))
+    weights = 4 * sum(fake_step(teacher, Shape(65), precision="float32", on_card=False).parameters.values())
     assert with_it.bytes > alone.bytes + weights
     assert with_it.flops["forward"] > 5 * alone.flops["forward"]
 
@@ -299,7 +299,7 @@ def test_what_is_frozen_is_held_without_gradient_memory_or_way_back(tmp_path: Pa
     )
     of = shape(3, 64, 4, 32, 8) | {"task__kind": "classify", "prepare__dataset": "dyck", "train__init_from": str(tmp_path)}
     thawed, frozen = (
-        rehearse(knobs(**of, train__freeze=freeze), TEXTS, precision="float32", on_card=False) for freeze in (False, True)
+        fake_step(knobs(**of, train__freeze=freeze), TEXTS, precision="float32", on_card=False) for freeze in (False, True)
     )
     assert frozen.parameters == {"head": thawed.parameters["head"]}
     assert frozen.fixed + sum(frozen.parameters.values()) == sum(thawed.parameters.values())
@@ -313,7 +313,7 @@ def test_what_is_frozen_is_held_without_gradient_memory_or_way_back(tmp_path: Pa
 def test_what_is_computed_again_is_counted_and_not_held(kind: str) -> None:
     params = knobs(**shape(3, 64, 4, 32, 8, runtime__activation_checkpointing=kind))
     whole = knobs(**shape(3, 64, 4, 32, 8))
-    step, plain = (rehearse(each, Shape(65), precision="float32", on_card=False) for each in (params, whole))
+    step, plain = (fake_step(each, Shape(65), precision="float32", on_card=False) for each in (params, whole))
     assert step.bytes == pytest.approx(allocated_peak(params, 65, "float32"), rel=0.05)
     assert step.flops["forward"] == plain.flops["forward"]
     again = (step.flops["backward"] - plain.flops["backward"]) / plain.flops["forward"]
@@ -323,13 +323,13 @@ def test_what_is_computed_again_is_counted_and_not_held(kind: str) -> None:
 
 def test_a_card_is_spared_the_scores_that_bfloat16_writes_out_on_a_cpu() -> None:
     params = knobs(**shape(1, 32, 2, 512, 2))
-    on_cpu, on_card = (rehearse(params, Shape(65), precision="bfloat16", on_card=on_card).bytes for on_card in (False, True))
+    on_cpu, on_card = (fake_step(params, Shape(65), precision="bfloat16", on_card=on_card).bytes for on_card in (False, True))
     assert on_card < on_cpu - 2 * 2 * 512 * 512
 
 
 def test_a_forward_pass_of_gpt2_takes_the_published_flops() -> None:
     params = knobs(**shape(12, 768, 12, 1024, 1, **GPT2 | {"model__tie_embeddings": True, "model__bias": False}))
-    step = rehearse(params, Shape(50_257), precision="float32", on_card=False)
+    step = fake_step(params, Shape(50_257), precision="float32", on_card=False)
     assert step.flops["forward"] == 291_648_307_200
     assert sum(step.parameters.values()) == 124_337_664
     closed = 1024 * (6 * step.multiplied + 12 * 12 * 768 * 1024)

@@ -1,0 +1,56 @@
+"""`rally doctor` and `rally doctor benchmark`, with their options."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pipeline.lab.commands import CommandGroup, print_notes
+from pipeline.lab.project import enter_project
+
+app = typer.Typer(cls=CommandGroup, help="Say whether the run is healthy and, if not, why.", rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+def doctor(
+    context: typer.Context,
+    all_signs: Annotated[bool, typer.Option("--all", help="Show every sign, the healthy ones too.")] = False,
+) -> None:
+    """Say whether the run is healthy and, if not, why.
+
+    Each finding comes with its evidence, its likeliest causes, and the experiment that would confirm each, as a command to
+    paste. Ends with status 1 if the diagnosis is of other knobs, code or data than those in this folder.
+    """
+    enter_project()
+    if context.invoked_subcommand is None:
+        from pipeline.lab.doctor.show import show
+
+        sys.exit(0 if show(all_signs=all_signs) else 1)
+
+
+@app.command()
+def benchmark(
+    seeds: Annotated[int, typer.Option(min=1, help="Runs with each fault on each task.")] = 3,
+    healthy: Annotated[int, typer.Option(min=0, help="Healthy runs on each task.")] = 10,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", help="Only this fault; repeat it for more. Default: all of them.")
+    ] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Print the ranges that the first half of the tasks suggests.")] = False,
+) -> None:
+    """Test the doctor on runs with known faults.
+
+    Some 400 trainings of language models, most with a fault put in on purpose: less than half an hour on two cores. What was
+    trained is kept, so an interrupted benchmark goes on where it stopped, and one with other thresholds trains nothing.
+    """
+    enter_project()
+    from pipeline.lab.dvc.base_params import base_params
+    from pipeline.params.parse import parse
+    from pipeline.params.schema import Params
+
+    parse(Params, dict((standing := base_params()).sections))
+    print_notes(standing.notes())
+    from pipeline.lab.doctor import benchmark as room
+
+    room.run_benchmark(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)

@@ -1,0 +1,58 @@
+"""`rally play` and its options."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pipeline.lab.commands import SetParam, print_notes
+from pipeline.lab.project import enter_project
+from pipeline.params.errors import UserError
+
+
+def play(
+    name: Annotated[str | None, typer.Argument(help="A study of studies/. Without it: list them.")] = None,
+    set_param: SetParam = None,
+    experiment: Annotated[str | None, typer.Option("-n", "--name", help="The name of the experiment.")] = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Put it in DVC's queue; `dvc queue start` runs it.")] = False,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Start from params.yaml as it is, not from that of the last commit.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and print the command, but do not run it.")] = False,
+) -> None:
+    """Run a study of studies/: one experiment or a whole grid.
+
+    An experiment is a `dvc exp run`, which is checked and printed before it runs. A grid is trained in this process and ends
+    with a verdict. Both start from the knobs of the last commit: uncommitted changes of params.yaml are named and not used.
+    Without a name: list the studies.
+    """
+    enter_project()
+    from pipeline.lab.dvc import run_dvc
+    from pipeline.lab.dvc.base_params import base_params
+    from pipeline.lab.studies import entries, recipes
+
+    if name is None:
+        print(entries.listing(entries.read_entries()))
+        return
+    if (entry := entries.find_entry(name, entries.read_entries())).sweep:
+        if experiment or queue:
+            raise UserError(f"{name}: is a grid, not a single DVC experiment; leave out -n and --queue")
+        base = recipes.apply_entry(base_params(as_is=as_is), entry, set_param or [])
+        from pipeline.lab.studies import report
+
+        print_notes(base.notes(recipes.overridden_knobs(entry, set_param or [])))
+        report.run_study(name, entry.sweep, base, dry_run=dry_run)
+        return
+    base = base_params(as_is=as_is)
+    commands = recipes.experiment_commands(name, set_param or [], experiment=experiment, queue=queue, base=base)
+    print_notes(base.notes(recipes.overridden_knobs(entry, set_param or [])))
+    if dry_run:
+        print(*map(run_dvc.shell_line, commands), sep="\n")
+        return
+    from pipeline.lab.experiments.command_check import check_command
+
+    for command in commands:
+        check_command(command)
+    sys.exit(run_dvc.run_dvc(*commands))
