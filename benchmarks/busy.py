@@ -34,12 +34,12 @@ def measure(threads: int, seconds: float) -> float:
     from pipeline.engine.loop import train_step
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.engine.setup import make_objective, untrained_state
-    from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
+    from pipeline.lab.stand_ins.dummy_task import BatchMaker, DummyTask
     from pipeline.tasks.base import Shape
 
     params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), {"runtime.threads": threads}))
     runtime = Runtime(params.runtime, params.train.precision)
-    task = MadeUp(params, Shape(1024), make_objective(params.train, runtime, None), BatchMaker(params.seed, None))
+    task = DummyTask(params, Shape(1024), make_objective(params.train, runtime, None), BatchMaker(params.seed, None))
     progress = untrained_state(params.seed, task, params.model, params.train, runtime)
 
     def steps() -> int:

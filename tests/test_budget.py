@@ -87,7 +87,7 @@ def test_tokens_of_knobs_that_were_turned_since_are_none_of_the_run(project: Pat
 
 def test_a_vocabulary_that_nobody_knows_yet_is_asked_for_in_one_line(project: Path) -> None:
     characters = with_changes(load(), {"tokenize.kind": "char"})
-    with pytest.raises(UserError, match=r"\Atokenize\.kind: how many tokens 'char' makes hangs on the text; [^\n]*\Z"):
+    with pytest.raises(UserError, match=r"\Atokenize\.kind: the vocabulary size of 'char' depends on the text; [^\n]*\Z"):
         data_of(characters)
     assert data_of(characters, 65).vocabulary == 65
     assert data_of(with_changes(load(), {"tokenize.kind": "byte"})).vocabulary == 257
@@ -106,7 +106,9 @@ def test_of_images_and_texts_with_classes_that_nobody_has_prepared_the_shape_is_
     texts = data_of(with_changes(load(), CLASSIFY | {"prepare.classes": 3}))
     assert (texts.vocabulary, len(texts.shape.classes), texts.sizes) == (1024, 3, None)
     own = with_changes(load(), VISION | {"prepare.dataset": "file"})
-    with pytest.raises(UserError, match=r"\Aprepare\.dataset: nobody knows yet of 'file' how large its images are; `dvc"):
+    with pytest.raises(
+        UserError, match=r"\Aprepare\.dataset: the image size of 'file' is unknown until it is prepared; run `dvc"
+    ):
         data_of(own)
 
 

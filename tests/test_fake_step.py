@@ -22,7 +22,7 @@ from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import make_objective, untrained_state
 from pipeline.lab.budget.fake_step import fake_step
-from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, DummyTask
 from pipeline.networks.activations import ACTIVATIONS
 from pipeline.networks.attention import ATTENTIONS, set_attention_kernel
 from pipeline.networks.convolution import DOWNSAMPLES
@@ -156,7 +156,7 @@ def allocated_peak(params: Params, shape: int | Shape, precision: str, longest: 
     shape = Shape(shape) if isinstance(shape, int) else shape
     runtime = Runtime(params.runtime, precision)
     sizes = None if longest is None else np.array([longest // 2, longest])
-    task = MadeUp(
+    task = DummyTask(
         params,
         shape,
         make_objective(params.train, runtime),
@@ -225,7 +225,7 @@ CLASSES: dict[str, tuple[dict[str, Any], Shape, str]] = {
 
 def multiplied(params: Params, shape: Shape) -> tuple[int, int]:
     """Parameters that learn, and FLOPs of forward and backward by torch's own counter, which sees attention written out."""
-    task = MadeUp(params, shape, Objective(), BatchMaker(1, np.array([40, params.model.context_length])))
+    task = DummyTask(params, shape, Objective(), BatchMaker(1, np.array([40, params.model.context_length])))
     model = task.build(torch.Generator().manual_seed(0))
     set_attention_kernel(model, "eager")
     with FlopCounterMode(display=False) as counter:

@@ -167,7 +167,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
         "gpt2",
         lambda f: (f / "model.safetensors").write_bytes(b"no tensors"),
     ),
-    r"config\.json: model_type: our networks hold no 'lama'\. Did you mean 'llama'\?": (
+    r"config\.json: model_type: 'lama' is not supported\. Did you mean 'llama'\?": (
         "llama",
         rewritten("config.json", lambda said: said | {"model_type": "lama"}),
     ),
@@ -251,7 +251,8 @@ def test_a_head_beside_a_tied_embedding_is_refused_unless_it_is_the_embedding(tm
     assert same(weights(load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)), weights(made.model))
     safetensors.torch.save_file(tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"] + 1}, file)
     with pytest.raises(
-        UserError, match=r"lm_head\.weight is missing, .* or not the embedding although tie_word_embeddings is true"
+        UserError,
+        match=r"lm_head\.weight is missing, .* or is not the embedding: if it is separate, use tie_word_embeddings: false",
     ):
         load_network(open_pretrained(tmp_path / "theirs"), made.model.knobs)
     rewritten("config.json", lambda said: said | {"tie_word_embeddings": False})(tmp_path / "theirs")
@@ -418,11 +419,11 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "whole numbers": (
         weights_of(lambda w: w | {"embedding.weight": w["embedding.weight"].to(torch.int32)}),
-        "is of type I32; only",
+        "has the type I32; only",
     ),
     "eight bits": (
         weights_of(lambda w: w | {"embedding.weight": w["embedding.weight"].to(torch.float8_e4m3fn)}),
-        "is of type F8_E4M3; only",
+        "has the type F8_E4M3; only",
     ),
     "a shape that is turned": (weights_of(lambda w: w | {UP: w[UP].mT.contiguous()}), ANOTHER),
     "a weight too many": (weights_of(lambda w: w | {"more": torch.ones(1)}), ANOTHER),
@@ -435,13 +436,13 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a vocabulary below 0": (lie(vocabulary=-5), r"model\.json: vocabulary: -5 is not an integer from 0"),
     "a vocabulary of 10^12": (lie(vocabulary=10**12), r"model\.json: vocabulary: 1000000000000 is not an integer from 0"),
     "a vocabulary of ten million": (lie(vocabulary=10**7), ANOTHER),
-    "no vocabulary": (lie(vocabulary=0), r"model\.json: vocabulary: 0 is nothing"),
+    "no vocabulary": (lie(vocabulary=0), r"model\.json: vocabulary: 0 is empty"),
     "classes that are a number": (lie(classes=5), r"model\.json: classes: 5 is not a list of names"),
     "classes that are numbers": (lie(classes=[5]), r"model\.json: classes: \[5\] is not a list of names"),
     "an image of two sides": (lie(image=[5, 5]), r"model\.json: image: \[5, 5\] is not height, width and channels"),
     "a task that there is not": (lie(task="other"), r"model\.json: task: there is no 'other'\. Known"),
     "a task that is a list": (lie(task=["language"]), r"model\.json: task: there is no \['language'\]"),
-    "another task": (lie(task="vision"), r"model\.json: classes: \[\] is nothing"),
+    "another task": (lie(task="vision"), r"model\.json: classes: \[\] is empty"),
     "a checksum that is a number": (lie(sha256=5), r"model\.json: sha256: 5 is not 64 hexadecimal digits"),
     "a tokenizer that is a number": (lie(tokenizer=5), r"model\.json: tokenizer: 5 is not 64 hexadecimal digits"),
     "knobs that are a list": (lie(model=[]), r"model\.json: model: \[\] is not a section of knobs"),
@@ -479,17 +480,17 @@ def test_models_that_lie_are_not_opened_either(what: str, tmp_path: Path) -> Non
 
 
 CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
-    "a family that is a list": ({"model_type": ["llama"]}, r"config\.json: model_type: our networks hold no \['llama'\]"),
+    "a family that is a list": ({"model_type": ["llama"]}, r"config\.json: model_type: \['llama'\] is not supported"),
     "a width that is a word": ({"hidden_size": "many"}, r"config\.json: (gives model\.width 'many'|lacks something that)"),
     "a width below 0": ({"hidden_size": -16}, r"width: -16 is below 4"),
     "a width of 16,384": (
         {"hidden_size": 16384, "intermediate_size": 16384, "head_dim": 8192},
-        "its weights are fewer than those",
+        "describes a network with more weights than its files have",
     ),
     "a width of 10^12": ({"hidden_size": 10**12, "intermediate_size": 10**12}, r"width: 1000000000000 is above 16384"),
     "no width": ({"hidden_size": 0}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
     "a vocabulary that is a word": ({"vocab_size": "many"}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
-    "a vocabulary of 10^12": ({"vocab_size": 10**12}, "its weights are fewer than those"),
+    "a vocabulary of 10^12": ({"vocab_size": 10**12}, "describes a network with more weights than its files have"),
     "a context without end": ({"max_position_embeddings": float("inf")}, r"config\.json: lacks something that"),
     "layers that are not a number": (
         {"num_hidden_layers": float("nan")},
@@ -498,7 +499,7 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "an activation that is a list": ({"hidden_act": ["silu"]}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
     "an activation of another kind": (
         {"hidden_act": "relu"},
-        r"config\.json: makes model\.activation 'relu', which has no place",
+        r"config\.json: gives model\.activation 'relu', which is not supported",
     ),
     "angles that are a word": ({"rope_parameters": "none"}, r"config\.json: lacks something that a LlamaForCausalLM needs"),
     "angles of a word": (

@@ -342,7 +342,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "no archive": (lambda: b"<html>", "cannot be unpacked"),
     "a file that is missing": (
         lambda: packed(**without(cifar_members(), "data_batch_4")),
-        "there is no data_batch_4.bin in the archive",
+        "no data_batch_4.bin in the archive",
     ),
     "a file cut short": (
         lambda: packed(**cifar_members() | {"test_batch": cifar_members()["test_batch"][:-1]}),

@@ -240,12 +240,11 @@ def test_a_queued_experiment_that_fails_has_no_scores_and_a_killed_one_is_named_
             follower.kill()
     table = run(lab, "rally", "show")
     assert "Killed" in row_of(table, "long")
-    assert "long: was killed, and DVC still calls it running: end it with `dvc queue kill long`" in table
+    killed = "long: was killed, and DVC still calls it running: end it with `dvc queue kill long`"
+    assert killed in table
     [away] = (lab / ".dvc/tmp/exps").glob("tmp*")
     shutil.rmtree(away)
-    assert "long: was killed, and DVC still calls it running: end it with `dvc queue kill long`" in run(
-        lab, "rally", "show", status=1
-    )
+    assert killed in run(lab, "rally", "show", status=1)
     run(lab, "dvc", "queue", "kill", "long")
     run(lab, "dvc", "queue", "remove", "long")
     assert "long" not in run(lab, "rally", "show").partition("workspace")[2]

@@ -175,7 +175,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no checksum": (edited(sha256=None), r"model\.json: is damaged"),
     "another task": (edited(task="chess"), r"model\.json: task: there is no 'chess'"),
     "other tokens": (edited(tokenizer="0" * 64), r"tokenizer\.json: is not the one that the model was trained with"),
-    "another network": (edited(model=knobs(model__depth=1).model.model_dump()), "holds the weights of another network"),
+    "another network": (edited(model=knobs(model__depth=1).model.model_dump()), "the weights do not match the network"),
     "an unknown knob": (edited(model=knobs().model.model_dump() | {"spin": 1}), r"model\.spin: there is no such knob"),
 }
 

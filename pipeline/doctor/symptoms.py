@@ -20,7 +20,7 @@ class Symptom:
 
 SYMPTOMS: dict[str, Symptom] = {
     "diverged": Symptom(
-        "Training diverged: the loss became NaN or infinite, or rose and did not come back.",
+        "The loss became NaN or infinite, or rose and did not come back.",
         ("nan_loss high", "stopped_early high"),
     ),
     "target leakage": Symptom(
@@ -52,7 +52,7 @@ SYMPTOMS: dict[str, Symptom] = {
         ("gain low", "late_share high", "early_share low", "reach low", "update_ratio low"),
     ),
     "unstable": Symptom(
-        "Training is unstable: the loss or the gradient norm jumps, because steps overshoot.",
+        "The loss or the gradient norm jumps, because steps overshoot.",
         (
             "roughness high",
             "setback high",
@@ -67,7 +67,7 @@ SYMPTOMS: dict[str, Symptom] = {
         ),
     ),
     "overfits": Symptom(
-        "The model memorizes: it does far better on the training data than on the validation split.",
+        "The model memorizes: it is far better on the training data than on the validation split.",
         ("generalization_gap high", "validation_rise high", "copied_length high", "overfitting high"),
     ),
     "misleading scores": Symptom(

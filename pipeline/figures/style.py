@@ -144,6 +144,6 @@ def png(figure: Figure, dpi: int) -> bytes:
     """The picture as PNG: equal figures give equal bytes, because it names neither its software nor a time."""
     buffer = io.BytesIO()
     with styled(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn; the report uses the fonts of the reader
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the report has the font of the reader
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

@@ -35,7 +35,7 @@ def fine_tuning_command(folder: Path) -> FineTuning:
     Raises:
         UserError: the folder holds no model, or one that does not fit Rally's networks or tokenizers, or the data.
     """
-    standing = load()
+    params = load()
     from pipeline.engine.pretrained.rally_model import RallyModel
     from pipeline.engine.pretrained.source import load_network, open_pretrained, required_knobs
 
@@ -44,33 +44,35 @@ def fine_tuning_command(folder: Path) -> FineTuning:
     found = open_pretrained(folder)
     if not isinstance(found, RallyModel) and read_json(folder / "config.json").get("id2label"):
         raise UserError(f"{folder}: holds an exported classifier, which cannot be imported; use a copy of models/trained")
-    if problems := [*_of_another_task(found, standing)]:
+    if problems := [*_of_another_task(found, params)]:
         raise UserError(*problems)
-    turned: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     notes: list[str] = []
     vocabulary = (
-        _our_tokenizer(found, turned, notes) if isinstance(found, RallyModel) else _their_tokenizer(found, turned, notes)
+        _rally_tokenizer(found, overrides, notes)
+        if isinstance(found, RallyModel)
+        else _hugging_face_tokenizer(found, overrides, notes)
     )
-    network = found.network() if isinstance(found, RallyModel) else load_network(found, standing.model, vocabulary)
-    model = standing.model.model_copy(update={"context_length": min(standing.model.context_length, found.length)})
+    network = found.network() if isinstance(found, RallyModel) else load_network(found, params.model, vocabulary)
+    model = params.model.model_copy(update={"context_length": min(params.model.context_length, found.length)})
     knobs = found.model if isinstance(found, RallyModel) else network.knobs
     assert isinstance(knobs, type(model))
-    if standing.model.context_length > found.length:
-        turned["model.context_length"] = found.length
+    if params.model.context_length > found.length:
+        overrides["model.context_length"] = found.length
     for knob in required_knobs(found, model.context_length):
-        there = getattr(knobs, knob) if knob != "attention" else required_knobs(found, model.context_length)[knob][0]
-        if there != getattr(model, knob) and not (knob == "tie_embeddings" and standing.task.kind == "classify"):
-            turned[f"model.{knob}"] = there
-    turned |= _division(found, model, knobs.width)
-    turned["train.init_from"] = str(folder)
-    settings = [f"{knob}={hydra_text(value)}" for knob, value in turned.items()]
+        value = getattr(knobs, knob) if knob != "attention" else required_knobs(found, model.context_length)[knob][0]
+        if value != getattr(model, knob) and not (knob == "tie_embeddings" and params.task.kind == "classify"):
+            overrides[f"model.{knob}"] = value
+    overrides |= _mup_overrides(found, model, knobs.width)
+    overrides["train.init_from"] = str(folder)
+    settings = [f"{knob}={hydra_text(value)}" for knob, value in overrides.items()]
     check_overrides(expand_grid(settings))
     return FineTuning(["dvc", "exp", "run", *(word for setting in settings for word in ("-S", setting))], notes)
 
 
-def _of_another_task(found: PretrainedModel, standing: Params) -> Iterator[str]:
+def _of_another_task(found: PretrainedModel, params: Params) -> Iterator[str]:
     """Why the task of params.yaml cannot be initialized from a model."""
-    kind = standing.task.kind
+    kind = params.task.kind
     if found.kind == "vision" or kind == "vision":
         yield (
             f"{found.folder}: was trained with task.kind {found.kind}; train.init_from does not work for images,"
@@ -87,14 +89,14 @@ def _of_another_task(found: PretrainedModel, standing: Params) -> Iterator[str]:
             yield f"{found.folder}: has other classes ({len(found.classes)}) than data/tokens ({len(here)})"
 
 
-def _our_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list[str]) -> int:
+def _rally_tokenizer(found: PretrainedModel, overrides: dict[str, Any], notes: list[str]) -> int:
     """Make sure that the model gets the tokenizer of its training; the number of ids."""
     file = found.folder / "tokenizer.json"
     if meta_of(TOKENS).exists() and found.same_tokenizer(TOKENS):
         return found.vocabulary
     if file.is_file() and sha256_of(file) == getattr(found, "tokenizer", None):
-        turned |= {"tokenize.kind": "file", "tokenize.path": str(file)}
-        return _opened(file).vocabulary
+        overrides |= {"tokenize.kind": "file", "tokenize.path": str(file)}
+        return _open_tokenizer(file).vocabulary
     how = f"copy the data/tokens/tokenizer.json of its training to {file} and run this again"
     if meta_of(TOKENS).exists():
         raise UserError(f"{found.folder}: was trained with another tokenizer than that of data/tokens; {how}")
@@ -102,7 +104,7 @@ def _our_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list[s
     return found.vocabulary
 
 
-def _their_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list[str]) -> int:
+def _hugging_face_tokenizer(found: PretrainedModel, overrides: dict[str, Any], notes: list[str]) -> int:
     """Open the tokenizer of a Hugging Face folder; the number of ids."""
     file = found.folder / "tokenizer.json"
     if meta_of(TOKENS).exists() and found.same_tokenizer(TOKENS):
@@ -110,8 +112,8 @@ def _their_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list
     elif not file.is_file():
         raise UserError(f"{file}: not found, and without it the ids have no meaning; save it with `save_pretrained`")
     else:
-        tokenizer = _opened(file)
-        turned |= {"tokenize.kind": "file", "tokenize.path": str(file)}
+        tokenizer = _open_tokenizer(file)
+        overrides |= {"tokenize.kind": "file", "tokenize.path": str(file)}
         vocabulary = tokenizer.vocabulary
         if tokenizer.kind == "char":
             notes.append(f"{file}: has {vocabulary:,} characters; a text with any other is an error")
@@ -126,7 +128,7 @@ def _their_tokenizer(found: PretrainedModel, turned: dict[str, Any], notes: list
     return vocabulary
 
 
-def _opened(file: Path) -> Tokenizer:
+def _open_tokenizer(file: Path) -> Tokenizer:
     """A tokenizer as the stage tokenize opens it; with an end token, if it has one.
 
     Raises:
@@ -135,15 +137,15 @@ def _opened(file: Path) -> Tokenizer:
     from pipeline.tokenizers.from_file import FileTokenizer
 
     ends = ends_of(RAW, "train")
-    wanted = ends.exists() and len(memory_mapped(ends)) > 1
-    without = FileTokenizer.learn([], 0, wanted, file)
+    needs_end = ends.exists() and len(memory_mapped(ends)) > 1
+    fallback = FileTokenizer.learn([], 0, needs_end, file)
     try:
         return FileTokenizer.learn([], 0, True, file)
     except UserError:
-        return without
+        return fallback
 
 
-def _division(found: PretrainedModel, model: Any, width: int) -> dict[str, Any]:
+def _mup_overrides(found: PretrainedModel, model: Any, width: int) -> dict[str, Any]:
     """The knobs with which muP divides logits as in its training."""
     from pipeline.networks.inits import width_ratio
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.doctor.causes.base import Cause, Hint, in_attention, in_blocks, in_language, in_layers, knob_is, override
 
 NO_CAUSAL_MASK = Cause(
-    description="The causal mask is missing: attention sees later tokens, among them the target.",
+    description="Attention sees later tokens, among them the target.",
     knob="",
     overrides=override("--page look.html"),
     program="rally look",
@@ -24,7 +24,7 @@ NO_CAUSAL_MASK = Cause(
 )
 
 MASK_INVERTED = Cause(
-    description="The causal mask is inverted: attention sees later tokens and never earlier ones.",
+    description="Attention sees later tokens and never earlier ones.",
     knob="",
     overrides=override("--page look.html"),
     program="rally look",
@@ -60,8 +60,7 @@ WRONG_ATTENTION_SCALE = Cause(
 )
 
 INITIAL_WEIGHTS_TOO_LARGE = Cause(
-    description="The initial weights are too large: the untrained network makes confident predictions, and nearly all of them"
-    " are wrong.",
+    description="The untrained network makes confident predictions, and nearly all of them are wrong.",
     knob="model.init",
     overrides=override("-S model.init=gpt2"),
     expected="If the loss starts at ln V, it was the initialization.",
@@ -78,7 +77,7 @@ INITIAL_WEIGHTS_TOO_LARGE = Cause(
 )
 
 NO_RESIDUALS = Cause(
-    description="No residual connections: every layer mixes the tokens further, until their features are the same (rank"
+    description="Without residual connections every layer mixes the tokens further, until their features are the same (rank"
     " collapse).",
     knob="model.residual",
     overrides=override("-S model.residual=pre"),
@@ -100,7 +99,7 @@ NO_RESIDUALS = Cause(
 )
 
 TOO_DEEP = Cause(
-    description="Too deep for its width: many layers pass on a narrow signal, and each of them degrades it.",
+    description="Many layers pass on a narrow signal, and each of them degrades it.",
     knob="model.depth",
     overrides=lambda case: f"-S model.depth={max(int(case.knob('model.depth', 4)) // 4, 1)}",
     expected="If a quarter of the layers do better, it was too deep.",
@@ -121,8 +120,8 @@ TOO_DEEP = Cause(
 )
 
 DEAD_UNITS = Cause(
-    description="Dead units: hidden units of the feed-forward layers are 0 for every token, so no gradient reaches them and"
-    " they stay dead.",
+    description="Hidden units of the feed-forward layers are 0 for every token, so no gradient reaches them and they stay"
+    " dead.",
     knob="model.activation",
     overrides=override("-S model.activation=gelu"),
     expected="If the share of dead units falls and the loss with it, it was the activation function.",
@@ -139,7 +138,7 @@ DEAD_UNITS = Cause(
 )
 
 SATURATING_ACTIVATION = Cause(
-    description="Saturated units: they are at the flat ends of their activation function, where the gradient almost vanishes.",
+    description="Hidden units are at the flat ends of their activation function, where the gradient almost vanishes.",
     knob="model.activation",
     overrides=override("-S model.activation=gelu"),
     expected="If the gradient reaches the first layers and the loss falls, it was the activation function.",
@@ -155,7 +154,7 @@ SATURATING_ACTIVATION = Cause(
 )
 
 EXAMPLES_LEAK = Cause(
-    description="Leakage across the batch: something is computed over the whole batch, so examples see each other.",
+    description="Batch leakage: something is computed over the whole batch, so examples see each other.",
     knob="",
     overrides=override("-S train.steps=1"),
     expected="If metrics/sanity.json still has an `across_batch` above 0, they do.",
@@ -167,8 +166,7 @@ EXAMPLES_LEAK = Cause(
 )
 
 WRONG_NETWORK = Cause(
-    description="Unsuitable architecture: the network sees each pixel by itself or in patches, where neighbouring pixels"
-    " belong together.",
+    description="The network sees each pixel by itself or in patches, where neighbouring pixels belong together.",
     knob="model.network",
     overrides=override("-S model.network=cnn"),
     expected="If the CNN classifies better, it was the architecture.",

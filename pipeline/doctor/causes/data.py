@@ -26,7 +26,7 @@ TARGETS_NOT_SHIFTED = Cause(
 )
 
 SHUFFLED_TARGETS = Cause(
-    description="Shuffled targets: they do not belong to their inputs, so only the frequency of each token can be learned.",
+    description="Targets do not belong to their inputs, so only the frequency of each token can be learned.",
     knob="",
     overrides=override("--page look.html"),
     program="rally look",
@@ -60,8 +60,8 @@ TOO_LITTLE_TEXT = Cause(
 )
 
 WRONG_LABELS = Cause(
-    description="Wrong labels: they do not belong to their examples, so only class frequencies can be learned; the rest can"
-    " only be memorized.",
+    description="Labels do not belong to their examples, so only class frequencies can be learned; the rest can only be"
+    " memorized.",
     knob="prepare.label_noise",
     overrides=override("-S prepare.label_noise=0.0"),
     expected="If the worst mistakes in metrics/samples.md are classified correctly and labelled wrongly, labels are mixed up.",
@@ -85,7 +85,7 @@ WRONG_LABELS = Cause(
 )
 
 CLASS_IMBALANCE = Cause(
-    description="Class imbalance: one class is so frequent that always predicting it costs little.",
+    description="One class is so frequent that always predicting it costs little.",
     knob="train.class_weights",
     overrides=override("-S train.class_weights=balanced"),
     expected="If more classes are predicted and the macro F1 rises, it was the imbalance.",

@@ -34,8 +34,7 @@ VALIDATION_TEXT_IN_TRAINING = Cause(
 )
 
 WRONG_KV_CACHE = Cause(
-    description="The KV cache is wrong: token by token the model computes something else than in one pass, because positions"
-    " or cached keys are off.",
+    description="Token by token the model computes something else than in one pass: positions or cached keys are off.",
     knob="",
     overrides=override("-S train.steps=1"),
     expected="If metrics/sanity.json still has a large `cache_difference` with untrained weights, it is the cache.",

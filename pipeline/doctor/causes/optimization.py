@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.doctor.causes.base import Cause, Hint, in_classes, knob_above, knob_is, override, scaled
 
 LEARNING_RATE_TOO_HIGH = Cause(
-    description="Learning rate too high: each step goes further than the gradient holds, and overshoots the minimum.",
+    description="Each step goes further than the gradient holds, and overshoots the minimum.",
     knob="train.lr",
     overrides=scaled("train.lr", 0.1, 1e-3),
     expected="If the curve becomes smooth and the loss falls lower, it was the learning rate.",
@@ -34,7 +34,7 @@ LEARNING_RATE_TOO_HIGH = Cause(
 )
 
 LEARNING_RATE_TOO_LOW = Cause(
-    description="Learning rate too low: the steps are so short that training ends before the loss has fallen.",
+    description="The steps are so short that training ends before the loss has fallen.",
     knob="train.lr",
     overrides=scaled("train.lr", 10, 1e-3),
     expected="If the loss falls faster and ends lower, it was the learning rate.",
@@ -56,8 +56,8 @@ LEARNING_RATE_TOO_LOW = Cause(
 )
 
 NO_WARM_UP = Cause(
-    description="No learning rate warm-up: the first steps have full length, while the gradient still changes direction and"
-    " Adam has no estimate of its scale.",
+    description="The learning rate starts at its peak: the first steps have full length, while the gradient still changes"
+    " direction and Adam has no estimate of its scale.",
     knob="train.warmup_ratio",
     overrides=override("-S train.warmup_ratio=0.1"),
     expected="If the loss no longer rises in the first steps, it was the missing warm-up.",
@@ -99,7 +99,7 @@ GRADIENTS_NOT_ZEROED = Cause(
 )
 
 FROZEN_LAYER = Cause(
-    description="A frozen layer: its weights have `requires_grad=False`, or were not passed to the optimizer.",
+    description="A layer is not trained: its weights have `requires_grad=False`, or were not passed to the optimizer.",
     knob="",
     overrides=override("-S train.steps=20"),
     expected="If that layer's update:weight ratio is still 0, it is not trained.",
@@ -125,7 +125,7 @@ LOSSES_AVERAGED_WRONGLY = Cause(
 )
 
 FLOAT16_WITHOUT_SCALING = Cause(
-    description="float16 without loss scaling: gradients below 6e-8 underflow to 0, those above 65,504 overflow to infinity.",
+    description="Gradients below 6e-8 underflow to 0 in float16, those above 65,504 overflow to infinity.",
     knob="train.precision",
     overrides=override("-S train.precision=float32"),
     expected="If the run is healthy then, it was the precision.",
@@ -143,8 +143,8 @@ FLOAT16_WITHOUT_SCALING = Cause(
 )
 
 EPSILON_TOO_LARGE = Cause(
-    description="Adam's epsilon is too large: Adam divides by the size of the gradient plus epsilon, so small gradients give"
-    " small steps.",
+    description="Adam divides by the size of the gradient plus epsilon, so with a large epsilon small gradients give small"
+    " steps.",
     knob="train.epsilon",
     overrides=override("-S train.epsilon=1e-8"),
     expected="If the loss falls faster, it was epsilon.",
@@ -163,7 +163,7 @@ EPSILON_TOO_LARGE = Cause(
 )
 
 WEIGHT_DECAY_TOO_STRONG = Cause(
-    description="Weight decay too strong: it pulls the weights to 0 faster than the gradient can restore them.",
+    description="Weight decay pulls the weights to 0 faster than the gradient can restore them.",
     knob="train.weight_decay",
     overrides=override("-S train.weight_decay=0.1"),
     expected="If the loss falls lower, it was the weight decay.",
@@ -185,8 +185,7 @@ WEIGHT_DECAY_TOO_STRONG = Cause(
 )
 
 BATCH_TOO_SMALL = Cause(
-    description="Batch too small: the gradient of so few examples is mostly noise, and the direction of the steps nearly"
-    " random.",
+    description="The gradient of so few examples is mostly noise, and the direction of the steps nearly random.",
     knob="train.batch_size",
     overrides=lambda case: f"-S train.batch_size={int(case.knob('train.batch_size', 4)) * 8}",
     expected="If the loss falls lower after as many steps, it was the noise; an eighth of the learning rate also helps.",
@@ -209,7 +208,7 @@ CLIPPING_TOO_STRONG = Cause(
 )
 
 TOO_FEW_STEPS = Cause(
-    description="Too few steps: training ended while the loss was still falling.",
+    description="Training ended while the loss was still falling.",
     knob="train.steps",
     overrides=lambda case: f"-S train.steps={int(case.knob('train.steps', 1000)) * 3}",
     expected="If three times the steps end better, they were too few.",

@@ -71,7 +71,7 @@ ATTENTION = {
     ),
     "attention_sink": Sign(
         attention_sink,
-        "Attention sink: heads give {value} of their attention to the first token.",
+        "Heads give {value} of their attention to the first token.",
         Range(RULE + "a softmax leaves some attention on every key that the mask allows", low=1e-8, sick_low=1e-12),
         "attention_sink",
     ),

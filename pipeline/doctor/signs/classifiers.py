@@ -72,7 +72,7 @@ CLASSIFIERS = {
     ),
     "overfitting": Sign(
         overfitting,
-        "Overfitting: the validation loss rose by {value} × ln K after the training loss had come close to zero.",
+        "The validation loss rose by {value} × ln K after the training loss had come close to zero.",
         Range(THUMB, high=0.15, sick_high=0.4),
         "loss",
         CLASSES,

@@ -133,7 +133,7 @@ GRADIENTS = {
     ),
     "gradient_spike": Sign(
         gradient_spike,
-        "Gradient spike: the largest gradient norm of the second half is {value} times the median.",
+        "The largest gradient norm of the second half is {value} times the median.",
         Range(THUMB, high=12.0, sick_high=30.0),
         "updates",
         LANGUAGE,
@@ -146,7 +146,7 @@ GRADIENTS = {
     ),
     "skipped_steps": Sign(
         skipped_steps,
-        "Gradient overflow: {value} of the steps were skipped because float16 overflowed.",
+        "{value} of the steps were skipped because float16 overflowed.",
         Range(THUMB, high=0.02, sick_high=0.2),
         "updates",
     ),
@@ -165,7 +165,7 @@ GRADIENTS = {
     ),
     "update_ratio": Sign(
         update_ratio,
-        "Update-to-weight ratio: a step moves the median layer by up to {value} of its norm.",
+        "A step moves the median layer by up to {value} of its norm.",
         Range(
             FITTED + "; low: Rally's RESULTS B (AdamW: 1e-4 and more; below 1e-6 broken)",
             low=1e-4,
@@ -183,13 +183,13 @@ GRADIENTS = {
     ),
     "decay_share": Sign(
         decay_share,
-        "Weight decay alone makes up {value} of how far a step moves a layer.",
+        "The share of weight decay in how far a step moves a layer is {value}.",
         Range(RULE + "weight decay that makes up half of a step no longer only regularizes", high=0.3, sick_high=0.5),
         "update_ratio",
     ),
     "least_update": Sign(
         least_update,
-        "Frozen layers: the layer that moves least moves {value} times as far as the median layer.",
+        "The layer that moves least moves {value} times as far as the median layer.",
         Range(RULE + "a layer that is trained moves", low=0.01, sick_low=1e-4),
         "update_ratio",
     ),

@@ -46,25 +46,25 @@ def log_partition(case: Case) -> float | None:
 LAYERS = {
     "activation_growth": Sign(
         activation_growth,
-        "Activation growth: features leave the last block {value} times as large as they entered the first.",
+        "Features leave the last block {value} times as large as they entered the first.",
         Range(FITTED + "; low: Rally's RESULTS B", low=0.1, high=110.0, sick_low=1e-3, sick_high=150.0),
         "activation_rms",
     ),
     "effective_rank": Sign(
         effective_rank,
-        "Effective rank: after the last block, tokens (positions in images) differ in {value} directions.",
+        "After the last block, tokens (positions in images) differ in {value} directions.",
         Range("Rally's RESULTS A9: 1.0 without residuals, 16 to 23 of 64 with them", low=2.0, sick_low=1.3),
         "effective_rank",
     ),
     "saturated": Sign(
         saturated,
-        "Saturation: in one block, {value} of the hidden units are at a flat end of their activation.",
+        "In one block, {value} of the hidden units are at a flat end of their activation.",
         Range("Rally's RESULTS B: below 5 % healthy, above 20 % broken", high=0.1, sick_high=0.4),
         "saturation",
     ),
     "dead": Sign(
         dead,
-        "Dead units: in one block, {value} of the hidden units are never active.",
+        "In one block, {value} of the hidden units are never active (dead units).",
         Range("Rally's RESULTS B: below 5 % healthy, above 20 % broken", high=0.1, sick_high=0.3),
         "dead_units",
     ),

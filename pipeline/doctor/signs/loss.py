@@ -157,7 +157,7 @@ LOSS = {
     ),
     "floor_margin": Sign(
         floor_margin,
-        "The loss ends {value} times the source's entropy above that entropy; below 0 the target leaks into the input.",
+        "The final loss exceeds the entropy of the source by {value} of it; below 0 the target leaks into the input.",
         Range(RULE + "no predictor is better than the entropy; 5 % for a short split", low=-0.02, sick_low=-0.05),
         "loss",
         LANGUAGE,
@@ -196,20 +196,20 @@ LOSS = {
     ),
     "peak": Sign(
         peak,
-        "Compared with uniform guessing, the highest training loss is {value} above (as a share of it; negative: below).",
+        "The highest training loss exceeds that of uniform guessing by {value} of it (negative: it is lower).",
         Range(THUMB, high=0.3, sick_high=0.6),
         "loss",
     ),
     "generalization_gap": Sign(
         generalization_gap,
-        "Generalization gap: the validation loss is {value} of the training loss above it (negative: below).",
+        "The validation loss exceeds the training loss by {value} of it (negative: it is lower).",
         Range(THUMB, low=-0.05, high=0.2, sick_low=-0.1, sick_high=0.4),
         "loss",
         LANGUAGE,
     ),
     "dropout_gap": Sign(
         dropout_gap,
-        "With dropout, the validation loss is {value} of the training loss above it; it should be below.",
+        "With dropout, the validation loss exceeds the training loss by {value} of it; it should be lower.",
         Range(THUMB, high=0.05, sick_high=0.2),
         "loss",
         LANGUAGE,

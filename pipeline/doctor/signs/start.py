@@ -60,20 +60,21 @@ START = {
     ),
     "future_leak": Sign(
         future_leak,
-        "Causality check: a prediction changes by {value} with a later token; it must not change.",
+        "A prediction changes by {value} with a later token; it must not change.",
         Range(RULE + "a causal network does not depend on later tokens", high=0.0, sick_high=0.0),
         "attention",
         LANGUAGE,
     ),
     "batch_leak": Sign(
         batch_leak,
-        "Batch check: a prediction changes by {value} with another example of the batch; it must not change.",
+        "A prediction changes by {value} with another example of the batch; it must not change.",
         Range(RULE + "examples of a batch are independent", high=0.0, sick_high=0.0),
         "attention",
     ),
     "cache_difference": Sign(
         cache_difference,
-        "KV cache check: token by token, the logits differ by up to {value} from those of one pass; they should be the same.",
+        "With the KV cache, token by token, the logits differ by up to {value} from those of one pass; they should be the"
+        " same.",
         Range(RULE + "the same function; rounding of float32 stays below 1e-4", high=1e-4, sick_high=1e-2),
         "loss",
         LANGUAGE,

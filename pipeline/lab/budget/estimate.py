@@ -18,7 +18,7 @@ from pipeline.lab.budget.fake_step import FakeStep, fake_step
 from pipeline.lab.budget.fit import CARDS, Device, card, changes_to_fit, with_changes
 from pipeline.lab.budget.timing import StepTime, measure
 from pipeline.lab.stand_ins.data_shape import Data
-from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, DummyTask
 from pipeline.params.schema import Params
 from pipeline.tasks.classify import padded_length
 from pipeline.tasks.objective import Objective
@@ -159,7 +159,7 @@ def mean_step(params: Params, data: Data) -> MeanStep:
     if not grows and data.sizes is None:
         return MeanStep(1.0, 1.0)
     draw = BatchMaker(params.seed, data.sizes)
-    task = MadeUp(params, data.shape, Objective(), draw)
+    task = DummyTask(params, data.shape, Objective(), draw)
     whole = padded_length(data.longest_read(task.length), task.length) if data.shape.classes else task.length
     targets, work = [], []
     for step in range(0, train.steps, max(train.steps // 1000, 1)):

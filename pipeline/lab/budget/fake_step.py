@@ -25,7 +25,7 @@ from pipeline.engine.pretrained.source import candidate_models, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime, Scaler
 from pipeline.engine.setup import make_objective, make_teacher, untrained_state
 from pipeline.lab.budget.memory_tracker import PHASES, MemoryTracker
-from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, DummyTask
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.params.schema import Params
@@ -141,7 +141,7 @@ def multiplied_in(model: nn.Module) -> int:
     return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
 
 
-class FakeTask(MadeUp):
+class FakeTask(DummyTask):
     """A task whose examples have shapes but no data, and which tells the tracker the phase of the step."""
 
     def __init__(

@@ -15,7 +15,7 @@ from pipeline.engine.loop import train_step, validate
 from pipeline.engine.pretrained.source import load_network, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import make_objective, make_teacher, untrained_state
-from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, DummyTask
 from pipeline.params.schema import Params
 from pipeline.params.training import Train
 from pipeline.tasks.base import Shape
@@ -60,7 +60,7 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
     teacher = make_teacher(
         params.train, lambda folder: load_network(open_pretrained(folder), params.model, shape.vocabulary).to(runtime.device)
     )
-    task = MadeUp(params, shape, make_objective(params.train, runtime, teacher), BatchMaker(params.seed, sizes))
+    task = DummyTask(params, shape, make_objective(params.train, runtime, teacher), BatchMaker(params.seed, sizes))
     with runtime.enough_memory():
         progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         times: list[float] = []

@@ -1,1 +1,1 @@
-"""`rally check-model`: is the network sound before it learns?"""
+"""`rally check-model`: is the network sound before it is trained?"""

@@ -1,4 +1,4 @@
-"""Is the network of params.yaml sound? What every training looks at when it starts; and whether it learns one batch."""
+"""`rally check-model`: the sanity checks at the start of every training, and whether the network can memorize one batch."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 
 LENGTH, LABELS, STEPS = 64, 65, 200
-EXAMPLES = {"language": 8, "classify": 64, "vision": 64}  # by kind: each token of a text that goes on has a label
+EXAMPLES = {"language": 8, "classify": 64, "vision": 64}  # by kind; in language models each token has a label
 WIDTH = 60  # characters of a curve in the terminal
 BARS = "▁▂▃▄▅▆▇█"
 
 
 def at_start(params: Params, console: Console) -> bool:
-    """Print the numbers of the fresh network, and what they say; whether it is sound.
+    """Print the numbers of the untrained network, and what they mean; return whether it is sound.
 
     Raises:
-        UserError: nothing has been tokenized yet.
+        UserError: there is no tokenized data yet.
     """
     runtime = Runtime(params.runtime, params.train.precision)
     progress, task = build_training(params.seed, params.task.kind, params.model, params.train, TOKENS, runtime)
@@ -43,10 +43,10 @@ def at_start(params: Params, console: Console) -> bool:
 
 
 def overfit(params: Params, console: Console) -> bool:
-    """Have it learn one batch by heart, draw the curve, and say whether it could.
+    """Train on one batch until it is memorized, draw the loss curve, and say and return whether it was.
 
     Raises:
-        UserError: how large images are hangs on data that has not been looked at.
+        UserError: the size of the images depends on data that has not been prepared.
     """
     kind = params.task.kind
     shape, examples = shape_of(kind, LABELS) if kind == "language" else data_of(params, LABELS).shape, EXAMPLES[kind]
@@ -61,10 +61,10 @@ def overfit(params: Params, console: Console) -> bool:
     if learned:
         console.print(f"learned: {batch}, in {len(losses):,} steps", highlight=False)
     else:
-        why = "the loss stopped being a number" if not math.isfinite(losses[-1]) else f"the loss is {written(losses[-1])}"
+        why = "the loss became NaN or infinite" if not math.isfinite(losses[-1]) else f"the loss is {written(losses[-1])}"
         console.print(
-            f"not learned: {batch}; after {len(losses):,} steps {why}, and not below {LEARNED} nats. Look at train.lr first,"
-            " then for a bug between the loss and the weights",
+            f"not learned: {batch}; after {len(losses):,} steps {why}, not below {LEARNED} nats. Check train.lr first,"
+            " then look for a bug between the loss and the weights",
             highlight=False,
             soft_wrap=True,
         )
@@ -72,7 +72,7 @@ def overfit(params: Params, console: Console) -> bool:
 
 
 def _examples(shape: Shape) -> str:
-    """What the batch is made of, with its labels."""
+    """The examples of the batch and their labels, in words."""
     if shape.image:
         return f"random images, each of one of {len(shape.classes)} classes, drawn at random"
     if shape.classes:
@@ -81,7 +81,7 @@ def _examples(shape: Shape) -> str:
 
 
 def bars(losses: Sequence[float]) -> Iterator[str]:
-    """A curve as a row of bars, from 0 to its highest."""
+    """A curve as a row of bars, from 0 to its maximum."""
     finite = [loss for loss in losses if math.isfinite(loss)]
     highest = max(finite, default=0.0) or 1.0
     columns = min(WIDTH, len(finite))

@@ -1,1 +1,1 @@
-"""Examples of the right shape without content, for steps that are only measured."""
+"""Examples of the right shape with random content, for steps that are only measured."""

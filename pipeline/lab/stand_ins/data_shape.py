@@ -1,4 +1,4 @@
-"""What there is to learn from, as far as a network's size hangs on it: as it was tokenized, or as knobs and data set say."""
+"""The shape of the data that a network's size depends on: as it was tokenized, or as the knobs and the data set imply."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pipeline.tasks.base import Shape
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """What there is to read.
+    """The shape and the size of the data.
 
     Attributes:
-        shape: of it.
-        amount: tokens of the training split, or examples where they have classes; None where nothing has been prepared yet.
-        known: "data/tokens" where they were counted, else the knob that says so.
-        sizes: how long the training texts are that have classes, tokens; None where nobody has counted.
+        shape: of the inputs and classes.
+        amount: tokens of the training split, of a classifier examples; None before the data is prepared.
+        known: "data/tokens" where it was counted there, else the knob that implies it.
+        sizes: lengths of the training texts of a text classifier, tokens; None where unknown.
     """
 
     shape: Shape
@@ -40,22 +40,22 @@ class Data:
         return self.shape.vocabulary
 
     def shape_as_json(self) -> dict[str, Any]:
-        """What of the shape there is, classes by their number."""
+        """The parts of the shape that the data has; of the classes, their number."""
         shape = self.shape
-        told = {"vocabulary": shape.vocabulary, "classes": len(shape.classes), "image": list(shape.image)}
-        return {name: what for name, what in told.items() if what}
+        parts = {"vocabulary": shape.vocabulary, "classes": len(shape.classes), "image": list(shape.image)}
+        return {name: part for name, part in parts.items() if part}
 
     @property
     def longest(self) -> int | None:
-        """Tokens of the longest text, where they were counted."""
+        """Tokens of the longest text, where known."""
         return None if self.sizes is None else int(self.sizes.max())
 
     def longest_read(self, length: int) -> int:
-        """Tokens that a context of so many reads of the longest text."""
+        """Tokens of the longest text that fit into a context of `length`."""
         return min(self.longest or length, length)
 
 
-# What is known of a data set before anybody has prepared it: how many classes, and the size of its images.
+# What is known of a data set before it is prepared: the number of its classes, and the size of its images.
 CLASSES = {"language_id": 20, "dyck": 2}
 PICTURES: dict[str, tuple[int, int, int]] = {
     "digits": (8, 8, 1),
@@ -68,19 +68,22 @@ PICTURES: dict[str, tuple[int, int, int]] = {
 
 
 def data_of(params: Params, vocabulary: int | None = None) -> Data:
-    """What a run would have to read.
+    """The data of a run with these knobs.
 
-    What is in data/tokens counts if it is of the knobs as params.yaml has them: what -S turns in `prepare` or `tokenize`
-    makes other data.
+    data/tokens is used if it was made with the same knobs: overrides of `prepare` or `tokenize` make other data.
 
     Args:
-        vocabulary: how many different tokens, where somebody says so.
+        vocabulary: the vocabulary size, if it is given.
 
     Raises:
-        UserError: the shape hangs on data that has not been looked at.
+        UserError: the shape depends on data that has not been prepared.
     """
-    kind, standing, path = params.task.kind, load(), meta_of(TOKENS)
-    of_this_run = (params.task, params.prepare, params.tokenize) == (standing.task, standing.prepare, standing.tokenize)
+    kind, base_params, path = params.task.kind, load(), meta_of(TOKENS)
+    of_this_run = (params.task, params.prepare, params.tokenize) == (
+        base_params.task,
+        base_params.prepare,
+        base_params.tokenize,
+    )
     if vocabulary is None and path.exists() and of_this_run and not Origin(Workspace()).knobs_changed_since("tokenize"):
         meta = read_json(path, "kind")
         if meta["kind"] == ("pixels" if kind == "vision" else params.tokenize.kind) and bool(meta.get("classes")) == (
@@ -88,7 +91,7 @@ def data_of(params: Params, vocabulary: int | None = None) -> Data:
         ):
             return _counted(meta, kind)
     if kind == "vision":
-        image = PICTURES.get(params.prepare.dataset) or _unknown(params.prepare.dataset, "how large its images are")
+        image = PICTURES.get(params.prepare.dataset) or _unknown(params.prepare.dataset, "the image size")
         return Data(Shape(classes=_names(10), image=image), None, "prepare.dataset")
     known = "tokenize.vocab_size" if params.tokenize.kind == "bpe" else "tokenize.kind"
     known = known if vocabulary is None else "--vocabulary"
@@ -97,7 +100,7 @@ def data_of(params: Params, vocabulary: int | None = None) -> Data:
 
 
 def _counted(meta: dict[str, Any], kind: str) -> Data:
-    """As it lies in data/tokens."""
+    """As counted in data/tokens."""
     if kind == "language":
         return Data(Shape.of(meta), meta["tokens"]["train"], str(TOKENS))
     if kind == "vision":
@@ -113,8 +116,8 @@ def _vocabulary_of(params: Params) -> int:
         case "byte":
             return 257  # with the token that ends a document
     raise UserError(
-        f"tokenize.kind: how many tokens '{params.tokenize.kind}' makes hangs on the text; `dvc repro tokenize` counts them,"
-        " --vocabulary 65 says it"
+        f"tokenize.kind: the vocabulary size of '{params.tokenize.kind}' depends on the text; run `dvc repro tokenize`,"
+        " or give it: --vocabulary 65"
     )
 
 
@@ -125,7 +128,7 @@ def _classes_of(params: Params) -> int:
         case "modular":
             return params.prepare.modulus
         case name:
-            return CLASSES.get(name) or _unknown(name, "how many classes it has")
+            return CLASSES.get(name) or _unknown(name, "the number of classes")
 
 
 def _names(count: int) -> tuple[str, ...]:
@@ -133,4 +136,4 @@ def _names(count: int) -> tuple[str, ...]:
 
 
 def _unknown(dataset: str, what: str) -> Any:
-    raise UserError(f"prepare.dataset: nobody knows yet of '{dataset}' {what}; `dvc repro tokenize` looks")
+    raise UserError(f"prepare.dataset: {what} of '{dataset}' is unknown until it is prepared; run `dvc repro tokenize`")

@@ -1,4 +1,4 @@
-"""A task without its data: the real network, loss and augmentation, on examples of the right shape that mean nothing."""
+"""A task without its data: the real network, loss and augmentation, on random examples of the right shape."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from pipeline.tasks.table import TASKS
 
 
 class BatchMaker:
-    """Where the numbers of made-up examples come from: drawn at random.
+    """Draws the numbers of random examples.
 
     Args:
-        sizes: how long texts with a class are, tokens, one as likely as another; empty = each fills the context.
+        sizes: lengths of texts with a class, tokens, each equally likely; None = each text fills the context.
     """
 
     def __init__(self, seed: int, sizes: Int[np.ndarray, " N"] | None = None) -> None:
         self.generator, self.of_texts = torch.Generator().manual_seed(seed), sizes
 
     def whole(self, below: int, *size: int) -> Tensor:
-        """Whole numbers from 0 .. below - 1, each as likely."""
+        """Whole numbers from 0 .. below - 1, uniformly distributed."""
         return torch.randint(below, size, generator=self.generator)
 
     def real(self, *size: int) -> Tensor:
-        """Numbers of mean 0 and deviation 1, as pixels are when they are standardised."""
+        """Numbers of mean 0 and standard deviation 1, like standardized pixels."""
         return torch.randn(size, generator=self.generator)
 
     def sizes(self, rows: int, length: int) -> Int[np.ndarray, " B"]:
-        """How long each of some texts is, `length` at most."""
+        """The lengths of some texts, `length` at most."""
         if self.of_texts is None:
             return np.full(rows, length)
         return np.minimum(self.of_texts[self.whole(len(self.of_texts), rows).numpy()], length)
 
 
 def windows(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
-    """Ids, each followed by the next."""
+    """Random ids; the targets are the ids shifted by one."""
     ids = draw.whole(shape.vocabulary, rows, length + 1)
     return Batch(ids[:, :-1], ids[:, 1:].clone())
 
 
 def texts(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
-    """Ids up to the end of the longest text, padding behind the others, and a class for each."""
+    """Random ids, padded to the longest text, and a class for each text."""
     sizes = draw.sizes(rows, length)
     longest = padded_length(int(sizes.max()), length)
     ids = draw.whole(shape.vocabulary, rows, longest)
@@ -61,7 +61,7 @@ def texts(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
 
 
 def images(shape: Shape, rows: int, length: int, draw: BatchMaker) -> Batch:
-    """Standardised pixels, and a class for each image."""
+    """Random pixels, standardized, and a class for each image."""
     return Batch(draw.real(rows, *shape.image), draw.whole(len(shape.classes), rows))
 
 
@@ -72,13 +72,13 @@ EXAMPLES: dict[str, Callable[[Shape, int, int, BatchMaker], Batch]] = {
 }
 
 
-class MadeUp:
-    """A task of any kind whose examples are made up when they are wanted.
+class DummyTask:
+    """A task of any kind whose examples are drawn at random when they are needed.
 
     Args:
-        shape: of what there would be to read.
-        objective: what training follows.
-        draw: where the numbers come from.
+        shape: of the data.
+        objective: the loss that training minimizes.
+        draw: draws the numbers.
     """
 
     def __init__(self, params: Params, shape: Shape, objective: Objective, draw: BatchMaker) -> None:

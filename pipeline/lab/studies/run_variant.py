@@ -33,13 +33,13 @@ def run_variant(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Rec
     """
     fault = (FAULTS | SANITY_FAULTS)[variant.fault] if variant.fault else None
     params = fault.overridden(variant.params) if fault else variant.params
-    due = snapshots_due(params.train) if read else set()
+    due = snapshots_due(params.train) if metrics else set()
     run, measured = run_one(
         params,
         tokens,
         fault,
         lambda run: MeasuredSteps(
-            due, lambda: network_numbers(run.progress, run.task, tokens, run.runtime, params.probe, read)
+            due, lambda: network_numbers(run.progress, run.task, tokens, run.runtime, params.probe, metrics)
         ),
     )
     progress, numbers = run.progress, run.sanity | levels_of(tokens)

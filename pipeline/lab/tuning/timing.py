@@ -16,7 +16,7 @@ from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.runtime.tuned import NEVER
 from pipeline.engine.setup import make_objective, untrained_state
 from pipeline.lab.stand_ins.data_shape import Data, data_of
-from pipeline.lab.stand_ins.dummy_task import BatchMaker, MadeUp
+from pipeline.lab.stand_ins.dummy_task import BatchMaker, DummyTask
 from pipeline.networks.attention import Attention, Kernel, set_attention_kernel
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
@@ -141,7 +141,7 @@ class Training:
         self.params = params
         runtime = Runtime(params.runtime, params.train.precision)
         data = tuning_data(params)
-        self.task = MadeUp(params, data.shape, make_objective(params.train, runtime), BatchMaker(params.seed, data.sizes))
+        self.task = DummyTask(params, data.shape, make_objective(params.train, runtime), BatchMaker(params.seed, data.sizes))
         self.progress = untrained_state(params.seed, self.task, params.model, params.train, runtime)
 
     @property

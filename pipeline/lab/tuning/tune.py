@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from pipeline.engine.block_execution import missing_compiler
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.runtime.tuned import NEVER, Tuned, save_tuned
-from pipeline.lab.stand_ins.dummy_task import MadeUp
+from pipeline.lab.stand_ins.dummy_task import DummyTask
 from pipeline.lab.tuning.timing import (
     Setting,
     Training,
@@ -82,14 +82,14 @@ def forget(params: Params) -> None:
     print(f"`auto` means again its default: {next(s for s in candidates(runtime) if matches(s, runtime))}")
 
 
-def _examples(task: MadeUp) -> str:
+def _examples(task: DummyTask) -> str:
     """The examples of a batch, for the record."""
     if task.shape.image:
         return f"images of {' x '.join(map(str, task.shape.image))}"
     return f"{'texts' if task.shape.classes else 'sequences'} of {task.length}"
 
 
-def table(task: MadeUp, batch: int, settings: Sequence[Setting], default: Setting) -> Table:
+def table(task: DummyTask, batch: int, settings: Sequence[Setting], default: Setting) -> Table:
     """Tokens per second (for a classifier: examples) of every setting, the median of its turns; the fastest first, the default
     in bold.
     """

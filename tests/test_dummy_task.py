@@ -10,7 +10,7 @@ import torch
 from small import knobs
 from subjects import OF_KIND, small_subject
 
-from pipeline.lab.stand_ins.dummy_task import EXAMPLES, BatchMaker, MadeUp
+from pipeline.lab.stand_ins.dummy_task import EXAMPLES, BatchMaker, DummyTask
 from pipeline.networks.classifier import PADDING
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
@@ -18,9 +18,9 @@ from pipeline.tasks.objective import Objective
 from pipeline.tasks.table import TASKS
 
 
-def made_up(kind: str, shape: Shape, sizes: np.ndarray | None = None) -> tuple[Params, MadeUp]:
+def made_up(kind: str, shape: Shape, sizes: np.ndarray | None = None) -> tuple[Params, DummyTask]:
     params = knobs(task__kind=kind, **OF_KIND.get(kind, {}))
-    return params, MadeUp(params, shape, Objective(), BatchMaker(1, sizes))
+    return params, DummyTask(params, shape, Objective(), BatchMaker(1, sizes))
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
