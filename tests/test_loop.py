@@ -100,7 +100,7 @@ def test_validation_holds_no_more_sequences_at_once_than_training(tmp_path: Path
 def test_memory_that_runs_out_is_one_line_and_any_other_error_is_itself() -> None:
     runtime = Runtime(knobs().runtime)
     with (
-        pytest.raises(UserError, match=r"train: the network and a batch want more memory .*accumulation"),
+        pytest.raises(UserError, match=r"train: the network and a batch need more memory .*accumulation"),
         runtime.enough_memory(),
     ):
         torch.empty(2**60)
@@ -300,7 +300,7 @@ def test_the_metrics_of_a_float16_training_count_its_skipped_steps(
 def test_a_runtime_asks_for_kernels_that_repeat_themselves_and_loads_no_compiler_for_it() -> None:
     script = (
         "import sys, torch, pipeline.engine.setup\nfrom pipeline.engine.runtime.runtime import Runtime\n"
-        "from pipeline.params import load\n"
+        "from pipeline.params.load import load\n"
         "Runtime(load().runtime)\nprint(torch.are_deterministic_algorithms_enabled(), 'torch._dynamo' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True, text=True, check=True)

@@ -218,13 +218,13 @@ def test_a_cache_that_forgets_is_seen(tmp_path: Path, monkeypatch: pytest.Monkey
         return extend(self, layer, k, v)
 
     monkeypatch.setattr(KVCache, "extend", forgetting)
-    assert "decoding with a cache differs" in found(tmp_path)
+    assert "cached decoding differs" in found(tmp_path)
 
 
 def test_positions_that_begin_anew_after_a_cache_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rotate = RotaryPosition.rotate
     monkeypatch.setattr(RotaryPosition, "rotate", lambda self, x, start: rotate(self, x, 0))
-    assert "decoding with a cache differs" in found(tmp_path, model__position="rotary")
+    assert "cached decoding differs" in found(tmp_path, model__position="rotary")
 
 
 def test_weights_that_are_drawn_too_large_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
