@@ -97,6 +97,14 @@ def test_another_machine_and_a_damaged_file_change_nothing(own_cache: Path) -> N
     assert tuned_for("cpu") == FOUND
 
 
+@pytest.mark.parametrize(("old", "new"), [("library", "sdpa"), ("written", "eager")])
+def test_a_kernel_that_an_earlier_version_measured_has_its_new_name(old: str, new: str, own_cache: Path) -> None:
+    save_tuned(replace(FOUND, attention=new), "cpu")
+    file = own_cache / "tuned.json"
+    file.write_text(file.read_text().replace(f'"{new}"', f'"{old}"'))
+    assert tuned_for("cpu") == replace(FOUND, attention=new)
+
+
 def test_the_network_of_a_training_computes_by_the_kernel_that_was_found(tmp_path: Path) -> None:
     save_tuned(FOUND, "cpu")
     progress, *_ = started(auto(train__precision="bfloat16"), tmp_path)

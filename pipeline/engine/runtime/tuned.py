@@ -19,6 +19,7 @@ from pipeline.artifacts.writing import write_json
 from pipeline.networks.attention import Kernel
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
+from pipeline.params.renamed import with_new_names
 
 NEVER = 10**9  # steps: more than a training can have
 
@@ -67,7 +68,10 @@ def tuned_for(device: str) -> Tuned | None:
     """The settings measured for a device of this machine; None if there are none."""
     try:
         found = read_json(_file()).get(machine_name(device))
-        return Tuned(**found) if found else None
+        if not found:
+            return None
+        kernel = with_new_names({"runtime": {"attention": found.get("attention")}})["runtime"]
+        return Tuned(**found | kernel)
     except (UserError, TypeError):  # no such file, or one of another version: nothing depends on it
         return None
 
