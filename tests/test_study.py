@@ -182,8 +182,8 @@ def test_a_wrong_grid_is_refused_with_its_place(parts: str, problem: str, projec
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["-n", "x"], "lr-sweep: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there"),
-        (["--queue"], "lr-sweep: varies knobs, so it is no experiment of DVC's: -n and --queue have no place there"),
+        (["-n", "x"], "lr-sweep: is a grid, not a single DVC experiment; leave out -n and --queue"),
+        (["--queue"], "lr-sweep: is a grid, not a single DVC experiment; leave out -n and --queue"),
         (["-S", "train.lr=1"], "-S train.lr: the study varies this knob; override another one"),
         (["-S", "seed=4"], "-S seed: the study varies this knob; override another one"),
         (["-S", "train.steps=1,2"], "-S: a knob has several values; add an axis to the study's `vary` instead"),
