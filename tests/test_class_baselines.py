@@ -94,7 +94,7 @@ def test_of_very_many_images_the_nearest_are_sought_among_a_part_and_it_is_said(
     leave_images(tmp_path)
     pixels = {split: np.load(images_of(tmp_path, split)).reshape(-1, 36).astype(float) for split in ("train", "test")}
     count = len(pixels["train"])
-    monkeypatch.setattr(baselines, "COMPARED", 20 * 36)
+    monkeypatch.setattr(baselines, "NEIGHBOUR_PIXELS", 20 * 36)
     told = class_baselines(3, 5, lambda line: None, tmp_path, tmp_path / "cache")
     (found,) = (score for score in told if (score.name, score.split) == ("neighbours", "test"))
     kept = np.arange(20) * count // 20

@@ -33,6 +33,7 @@ from pipeline.lab.cli import app, main
 from pipeline.lab.commands import HINTS, RENAMED
 from pipeline.lab.data_catalogue import DataSet, data_set, description, listing
 from pipeline.lab.setup import environment
+from pipeline.lab.trained_model import open_language_model
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 from pipeline.progress import follower
@@ -379,7 +380,7 @@ def test_ctrl_c_ends_a_text_where_it_is(trained: Path, capsys: pytest.CaptureFix
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    subject = open_writer()
+    subject = open_language_model()
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
         assert not write(replace(DRAW, tokens=1_000_000), "the", subject)
