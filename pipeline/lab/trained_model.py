@@ -15,12 +15,24 @@ if TYPE_CHECKING:
     from pipeline.inference.trained import TrainedModel
 
 
+def check_trained() -> None:
+    """Make sure that there is a trained model, as `open_trained` does, but before torch is imported.
+
+    Raises:
+        UserError: there is none.
+    """
+    weights = MODEL.with_suffix(".safetensors")
+    if not weights.exists():
+        raise UserError(f"{weights}: there is no trained model here; `dvc repro` trains one, `dvc pull` fetches a shared one")
+
+
 def open_language_model() -> TrainedModel:
     """The trained model, if it writes text; with a line on stderr if it is of another run.
 
     Raises:
         UserError: there is no model, it is damaged, or it is a classifier.
     """
+    check_trained()
     params = load()
     from pipeline.inference.trained import open_trained
 

@@ -11,6 +11,7 @@ from pipeline.artifacts.paths import MODEL, TOKENS, tokenizer_of
 from pipeline.lab.look.classifier import ClassifierPass, classify_example, trained_kind, untrained_subject
 from pipeline.lab.look.request import Request, read_ids, token_text
 from pipeline.lab.provenance.check import other_run
+from pipeline.lab.trained_model import check_trained
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.schema import Params
@@ -121,6 +122,7 @@ def _network(request: Request, params: Params, notes: list[str]) -> _Network:
 
 def _trained(request: Request, params: Params, notes: list[str]) -> TrainedModel:
     """The trained model or a snapshot, with a note if it is not of the knobs, code and data in this folder."""
+    check_trained()
     from pipeline.inference.trained import open_trained
 
     subject = open_trained(params.runtime) if request.step == "last" else _snapshot(request.step, params)
@@ -131,10 +133,7 @@ def _trained(request: Request, params: Params, notes: list[str]) -> TrainedModel
 def _snapshot(step: str, params: Params) -> TrainedModel:
     """The snapshot of a step."""
     from pipeline.engine.runtime.runtime import Runtime
-    from pipeline.inference.trained import open_snapshots, open_trained
-
-    if not TRAINED.exists():
-        open_trained(params.runtime)  # raises the error about the missing file
+    from pipeline.inference.trained import open_snapshots
 
     wanted, saved = int(re.sub("[_,]", "", step)), list[int]()
     for subject in open_snapshots(MODEL.parent, Runtime(params.runtime), sequences=1, toy_text=""):
