@@ -148,8 +148,8 @@ def test_a_hub_that_keeps_no_checksum_or_does_not_answer_is_one_line(server: Ser
     ("knob", "value", "line"),
     [
         ("repository", "tales", "prepare.repository: 'tales' is not owner/name of a data set; the data set 'hub' needs one"),
-        ("revision", "main", "prepare.revision: 'main' is not a commit hash of 40 hexadecimal digits (a branch can change); the data set"),
-        ("file", "tales.csv", "prepare.file: 'tales.csv' is not a .txt, .jsonl or .parquet file (or .txt.gz, .jsonl.gz); the data set"),
+        ("revision", "main", "prepare.revision: 'main' is not a commit hash of 40 hexadecimal digits (a branch can change);"),
+        ("file", "tales.csv", "prepare.file: 'tales.csv' is not a .txt, .jsonl or .parquet file (or .txt.gz, .jsonl.gz);"),
     ],
 )
 def test_a_place_that_is_none_is_refused_before_anything_is_asked(knob: str, value: str, line: str) -> None:
