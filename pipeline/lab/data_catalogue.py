@@ -13,7 +13,6 @@ import typer
 from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError
 from pipeline.params.names import DATASETS, PIPELINE, names_in, suggest
-from pipeline.params.yaml12 import read_yaml
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 LEGEND = "local: generated or already installed · package: downloaded once from your package index · network: downloaded once"
@@ -43,6 +42,8 @@ class MissingEntryError(UserError):
 
 @functools.cache  # thirty entries are asked for, of one file
 def _read(path: Path) -> dict[str, Any]:
+    from pipeline.params.yaml12 import read_yaml
+
     return read_yaml(path)
 
 
