@@ -89,14 +89,14 @@ def shape_of(values: Any) -> tuple[int, ...]:
     return (len(values), *(shape_of(values[0]) if values else ())) if isinstance(values, list) else ()
 
 
-def finite(values: Any) -> Any:
+def rounded_or_none(values: Any) -> Any:
     """Nested lists with every number at four significant digits, and None where it is not finite.
 
-    >>> finite([[3.14159, 12345.6], [float("nan"), float("inf")]])
+    >>> rounded_or_none([[3.14159, 12345.6], [float("nan"), float("inf")]])
     [[3.142, 12350.0], [None, None]]
     """
     if isinstance(values, list):
-        return [finite(value) for value in values]
+        return [rounded_or_none(value) for value in values]
     return rounded(float(values), 4) if math.isfinite(values) else None
 
 
@@ -109,7 +109,9 @@ def column(name: str, down: Axis, numbers: Sequence[float], step: int, **said: A
     >>> column("norm", Axis("layer", [1, 2]), [0.5, 0.25], 10, quantity="L2 norm", says="Healthy: below 1.").values
     [[0.5], [0.25]]
     """
-    return Reading(name, "heat", axes=(down, Axis(STEP, [step])), values=finite([[number] for number in numbers]), **said)
+    return Reading(
+        name, "heat", axes=(down, Axis(STEP, [step])), values=rounded_or_none([[number] for number in numbers]), **said
+    )
 
 
 def point(name: str, numbers: Mapping[str, float], step: int, **said: Any) -> Reading:
@@ -119,7 +121,7 @@ def point(name: str, numbers: Mapping[str, float], step: int, **said: Any) -> Re
     ['train', 'validation']
     """
     axes = (Axis("line", list(numbers)), Axis(STEP, [step]))
-    return Reading(name, "lines", axes=axes, values=finite([[number] for number in numbers.values()]), **said)
+    return Reading(name, "lines", axes=axes, values=rounded_or_none([[number] for number in numbers.values()]), **said)
 
 
 def over_training(readings: Sequence[Reading]) -> Reading:

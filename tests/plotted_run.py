@@ -25,7 +25,7 @@ from pipeline.artifacts.paths import (
     VALIDATION_CURVE,
 )
 from pipeline.artifacts.writing import write_json, write_text
-from pipeline.readings import Axis, Reading, finite, save
+from pipeline.readings import Axis, Reading, rounded_or_none, save
 
 TOY = "the cat sat on the mat; the cat sat"
 SAMPLES_TEXT = """# Samples
@@ -195,7 +195,7 @@ def readings() -> tuple[Reading, ...]:
             "root mean square",
             "Size of the residual stream after each block. Healthy: last over first within 0.5 to 4.",
             (steps, blocks),
-            finite(grow),
+            rounded_or_none(grow),
         ),
         Reading(
             "gradient_norm",
@@ -203,17 +203,19 @@ def readings() -> tuple[Reading, ...]:
             "gradient norm (L2)",
             "Gradient of each block on one fixed batch.",
             (steps, blocks),
-            finite([[value / 10 for value in line] for line in grow]),
+            rounded_or_none([[value / 10 for value in line] for line in grow]),
             logarithmic=True,
         ),
-        Reading("attention", "maps", "attention weight", "Who looks at whom; every row sums to 1.", axes, finite(weights)),
+        Reading(
+            "attention", "maps", "attention weight", "Who looks at whom; every row sums to 1.", axes, rounded_or_none(weights)
+        ),
         Reading(
             "weight_drift",
             "heat",
             "change",
             "How far each block has moved.",
             (Axis("block", range_(4)), Axis("step", range_(30))),
-            finite(over),
+            rounded_or_none(over),
         ),
         Reading(
             "embeddings",
@@ -230,7 +232,7 @@ def readings() -> tuple[Reading, ...]:
 def gappy(name: str = "with_gaps") -> Reading:
     """Lines of which one has a hole, one is a lone point and one is not there at all."""
     nan = math.nan
-    values = finite([[1.0, nan, 3.0, 4.0], [nan, 2.0, nan, nan], [nan] * 4])
+    values = rounded_or_none([[1.0, nan, 3.0, 4.0], [nan, 2.0, nan, nan], [nan] * 4])
     return Reading(
         name, "lines", "units", "Gaps stay gaps.", (Axis("kind", ["holed", "lone", "absent"]), Axis("x", [0, 1, 2, 3])), values
     )

@@ -14,7 +14,7 @@ from pipeline.artifacts.checksums import check_sha256, sha256_of
 from pipeline.artifacts.reading import load_json, read_json
 from pipeline.artifacts.writing import atomic_write, rounded, write_json
 from pipeline.params.errors import UserError
-from pipeline.readings import Axis, Reading, finite, load_all, over_training, save
+from pipeline.readings import Axis, Reading, load_all, over_training, rounded_or_none, save
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -109,7 +109,7 @@ def test_rounding_keeps_so_many_significant_digits() -> None:
 
 
 def test_a_reading_comes_back_as_it_was_saved_with_gaps_for_what_is_not_finite(tmp_path: Path) -> None:
-    values = finite([[1.23456789, float("nan")], [float("inf"), 0.0]])
+    values = rounded_or_none([[1.23456789, float("nan")], [float("inf"), 0.0]])
     axes = (Axis("block", ["a", "b"]), Axis("step", [0, 10]))
     reading = Reading("sizes", "heat", "RMS", "healthy is 1", axes, values, logarithmic=True)
     save(reading, tmp_path)
@@ -129,4 +129,4 @@ def test_readings_of_several_steps_become_one_with_a_line_a_step() -> None:
 def test_a_reading_whose_values_do_not_fit_its_axes_is_a_bug() -> None:
     with pytest.raises(AssertionError, match="do not fit"):
         Reading("a", "lines", "", "", (Axis("s", [0]), Axis("x", [0, 1])), [[1, 2, 3]])
-    assert json.dumps(finite([[float("inf")]])) == "[[null]]"
+    assert json.dumps(rounded_or_none([[float("inf")]])) == "[[null]]"

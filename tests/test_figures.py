@@ -36,7 +36,7 @@ from pipeline.figures.sections import SECTIONS
 from pipeline.figures.style import colors, formatted, png, shown, spread, ticks
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
-from pipeline.readings import About, Axis, Form, Reading, finite
+from pipeline.readings import About, Axis, Form, Reading, rounded_or_none
 
 ROOT = Path(__file__).parent.parent
 NAN = math.nan
@@ -135,16 +135,16 @@ def test_a_logarithmic_axis_leaves_out_what_has_no_logarithm() -> None:
 @pytest.mark.parametrize("logarithmic", [False, True])
 def test_a_map_is_drawn_whatever_its_numbers_are(values: list[list[float]], logarithmic: bool) -> None:
     axes = (Axis("block", [0, 1]), Axis("step", [0, 1]))
-    png(draw(Reading("odd", "heat", "share", "Says.", axes, finite(values), logarithmic)), 50)
+    png(draw(Reading("odd", "heat", "share", "Says.", axes, rounded_or_none(values), logarithmic)), 50)
     four = (Axis("layer", [0]), Axis("head", [0]), *axes)
-    png(draw(Reading("odd", "maps", "share", "Says.", four, finite([[values]]), logarithmic)), 50)
+    png(draw(Reading("odd", "maps", "share", "Says.", four, rounded_or_none([[values]]), logarithmic)), 50)
 
 
 def test_maps_carry_the_numbers_that_they_show() -> None:
-    values = finite([[0.1, 0.5, NAN], [1.0, 0.25, 0.7]])
+    values = rounded_or_none([[0.1, 0.5, NAN], [1.0, 0.25, 0.7]])
     norm = scale(values, logarithmic=False)
     places = pixels.cells(values, norm)
-    back = np.frombuffer(base64.b64decode(pixels.text(places)), np.uint8).reshape(2, 3)
+    back = np.frombuffer(base64.b64decode(pixels.base64_text(places)), np.uint8).reshape(2, 3)
     assert (back == 255).tolist() == [[False, False, True], [False, False, False]]
     numbers = 0.1 + back / 254 * 0.9
     assert np.nanmax(np.abs(numbers - np.array(values, float))[back != 255]) <= 0.9 / 254 / 2 + 1e-9

@@ -569,7 +569,7 @@ def test_a_list_of_snapshots_that_lies_is_one_line(one: dict[str, Any], tmp_path
     snapshots = read_json(listed)["snapshots"]
     write_json(listed, {"snapshots": [snapshots[0], snapshots[1] | one]})
     seal_folder(listed.parent)
-    with pytest.raises(UserError, match=r"snapshots\.json: is not a list of snapshots; `dvc repro` makes it again$"):
+    with pytest.raises(UserError, match=r"snapshots\.json: is not a list of snapshots; `dvc repro` creates it again$"):
         [*open_snapshots(tmp_path / "models/trained", runtime(), sequences=1, toy_text="", tokens=tmp_path / "data/tokens")]
 
 

@@ -342,11 +342,11 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "no archive": (lambda: b"<html>", "cannot be unpacked"),
     "a file that is missing": (
         lambda: packed(**without(cifar_members(), "data_batch_4")),
-        "no data_batch_4.bin in the archive",
+        " has no file data_batch_4.bin: it is damaged or another version; delete it, and `dvc repro` downloads it again",
     ),
     "a file cut short": (
         lambda: packed(**cifar_members() | {"test_batch": cifar_members()["test_batch"][:-1]}),
-        "test_batch.bin: 30,729 bytes are not a multiple of the record of 3,073; it is truncated",
+        "test_batch.bin: 30,729 bytes are not a whole number of images (3,073 bytes each): the archive is damaged; delete it",
     ),
     "a label outside": (
         lambda: packed(**cifar_members() | {"test_batch": b"\x0b" + cifar_members()["test_batch"][1:]}),

@@ -898,7 +898,8 @@ IMAGE: dict[str, Odd] = {
     ),
     "splits within some classes": Odd(
         folders(cats__train=9, cats__test=4, dogs=9),
-        "prepare.path: 'own/cats/test/0.png' is in a folder named after a split, and 'own/dogs/0.png' is not",
+        "prepare.path: 'own/cats/test/0.png' is in a folder named after a split, but 'own/dogs/0.png' is not;"
+        " put all images of every class into train/, val/ or test/, or none",
     ),
     "a split beside a class": Odd(
         folders(train__cats=9, train__dogs=9, cat=9),

@@ -9,13 +9,13 @@ import pytest
 from pipeline.doctor.signs.table import SIGNS
 from pipeline.probes.summary import DECADES, NUMBERS, as_metrics, summary
 from pipeline.probes.table import PROBES
-from pipeline.readings import Axis, Reading, finite
+from pipeline.readings import Axis, Reading, rounded_or_none
 
 NAN = math.nan
 
 
 def heat(name: str, ticks: list[str], values: list[list[float]]) -> Reading:
-    return Reading(name, "heat", "", "", (Axis("y", ticks), Axis("step", [0, 5])), finite(values))
+    return Reading(name, "heat", "", "", (Axis("y", ticks), Axis("step", [0, 5])), rounded_or_none(values))
 
 
 READINGS = {
@@ -80,7 +80,7 @@ def test_all_of_them_stand_together_and_what_is_not_there_is_left_out() -> None:
     assert summary(READINGS) == WANTED
     assert summary({}) == {}
     gone = {
-        name: Reading(**{**vars(one), "values": finite([[NAN] * len(line) for line in one.values])})
+        name: Reading(**{**vars(one), "values": rounded_or_none([[NAN] * len(line) for line in one.values])})
         for name, one in READINGS.items()
     }
     assert summary(gone) == {}

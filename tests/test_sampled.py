@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from subjects import TEXT, machine, subject
 
 from pipeline.probes.passes.samples import SEED, TEMPERATURE, TEXTS, sampled_ids
-from pipeline.probes.samples import memorized_length as copying
-from pipeline.probes.samples.memorized_length import copied_length, matched
+from pipeline.probes.samples import copied_length as copying
+from pipeline.probes.samples.copied_length import copied_length, matched
 from pipeline.probes.samples.sample_quality import distinct, documents, sample_quality
 from pipeline.readings import Reading
 from pipeline.tokenizers.byte import ByteTokenizer

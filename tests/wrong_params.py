@@ -167,7 +167,8 @@ WRONG: dict[str, Wrong] = {
     "a cycle that has no climb to fall as long as": knob(
         "train.warmup_ratio",
         0.0,
-        "train.warmup_ratio: 0.0 is not above 0 and at most 0.5; one_cycle decays as long as it warms up",
+        "train.warmup_ratio: 0.0 is not in 0 < warmup_ratio <= 0.5: one_cycle takes as long to decay as to warm up;"
+        " use 0.3, for example",
         train__schedule="one_cycle",
     ),
     "a root of nothing": knob(
@@ -412,20 +413,20 @@ WRONG: dict[str, Wrong] = {
     "a start from what training empties": knob(
         "train.init_from",
         "models/trained/good",
-        "train.init_from: 'models/trained/good' is this stage's own output and is deleted when it starts. Copy it first: "
-        "cp -r models/trained models/teacher",
+        "train.init_from: 'models/trained/good' is this stage's own output and is deleted when it starts. "
+        "Copy the last run's model and name the copy: cp -r models/trained models/copy, then train.init_from=models/copy",
     ),
     "a start from the folder that older clones had the model in": knob(
         "train.init_from",
         "models/",
-        "train.init_from: 'models' is the folder of all models; the last run's is models/trained. Copy it first: "
-        "cp -r models/trained models/teacher",
+        "train.init_from: 'models' is the folder of all models; the last run's is models/trained. "
+        "Copy the last run's model and name the copy: cp -r models/trained models/copy, then train.init_from=models/copy",
     ),
     "a teacher that training empties, by a way round": knob(
         "train.teacher",
         "data/../models/./trained/",
-        "train.teacher: 'models/trained' is this stage's own output and is deleted when it starts. Copy it first: "
-        "cp -r models/trained models/teacher",
+        "train.teacher: 'models/trained' is this stage's own output and is deleted when it starts. "
+        "Copy the last run's model and name the copy: cp -r models/trained models/copy, then train.teacher=models/copy",
     ),
     # text that means something else to DVC, which passes all knobs through OmegaConf at every -S
     "a text that DVC would replace": knob(

@@ -51,7 +51,7 @@ def _balanced(document: str) -> bool:
     return not expected
 
 
-def doubled(documents: Sequence[str]) -> float:
+def repeated_share(documents: Sequence[str]) -> float:
     """The share of the symbols that are in a block of 8 to 32 symbols written twice in a row, in the best choice of such blocks
     that do not overlap. For generated text it is below 1 by the blocks that both ends of a document cut off.
     """
@@ -79,5 +79,5 @@ GRAMMARS: dict[str, Grammar] = {
     "sums": sums,
     "reversed_sums": reversed_sums,
     "brackets": brackets,
-    "doubled": doubled,
+    "doubled": repeated_share,
 }

@@ -58,7 +58,10 @@ def class_baselines(
 
     def measure() -> list[dict[str, Any]]:
         say("measuring the baselines of this data, once: scikit-learn's classifiers …")
-        scores = [*majority(raw, classes), *(on_pixels(raw, classes, neighbours) if images else on_words(raw, classes))]
+        scores = [
+            *majority(raw, classes),
+            *(pixel_baselines(raw, classes, neighbours) if images else word_baselines(raw, classes)),
+        ]
         return [asdict(score) for score in scores]
 
     return [ClassScore(**row) for row in cached_rows(key, measure, cache)]
@@ -92,7 +95,7 @@ def majority(raw: Path, classes: int) -> Iterator[ClassScore]:
 # ---------------------------------------------------------------------------------------------------------------- texts
 
 
-def on_words(raw: Path, classes: int) -> Iterator[ClassScore]:
+def word_baselines(raw: Path, classes: int) -> Iterator[ClassScore]:
     """Logistic regression on TF-IDF of words, pairs of words, and character n-grams of length 1 to 5.
 
     Source: Manning, Raghavan and Schütze, "Introduction to Information Retrieval", 2008 (TF-IDF with sublinear counts);
@@ -126,7 +129,7 @@ def texts(raw: Path, split: str, kept: Sequence[int] | np.ndarray | None = None)
 # --------------------------------------------------------------------------------------------------------------- images
 
 
-def on_pixels(raw: Path, classes: int, neighbours: int) -> Iterator[ClassScore]:
+def pixel_baselines(raw: Path, classes: int, neighbours: int) -> Iterator[ClassScore]:
     """Logistic regression on standardised pixels, and k nearest neighbours."""
     from sklearn.preprocessing import StandardScaler
 

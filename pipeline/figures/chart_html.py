@@ -109,7 +109,7 @@ def grid_view(reading: Reading) -> dict[str, Any]:
         "high": float(norm.vmax or 0.0),
         "logarithmic": isinstance(norm, LogNorm),
         "size": sum(map_.size for line in places for map_ in line),
-        "cells": [pixels.text(map_) for line in places for map_ in line],
+        "cells": [pixels.base64_text(map_) for line in places for map_ in line],
     }
 
 

@@ -156,7 +156,7 @@ def loss(run: Run) -> Chart:
 def learning_rate(run: Run) -> Chart:
     return Chart(
         title="Learning rate",
-        description="The learning rate schedule as it was run.",
+        description="The learning rate during training, at each step of metrics/train.csv.",
         x="step",
         y="learning rate",
         lines=(line_of("learning rate", run.train, "lr"),),
@@ -188,7 +188,7 @@ def schedules(run: Run) -> list[Chart]:
     return [
         Chart(
             title=title,
-            description="A schedule as it was run, at each row of the training curve.",
+            description="The value that this schedule had during training, at each step of metrics/train.csv.",
             x="step",
             y=unit,
             lines=(line_of(column, run.train, column),),

@@ -52,7 +52,7 @@ def picture_uri(picture: npt.NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(image).decode()
 
 
-def text(places: Cells) -> str:
+def base64_text(places: Cells) -> str:
     """A map as base64 of its bytes, row by row."""
     return base64.b64encode(places.tobytes()).decode()
 

@@ -168,7 +168,10 @@ def _described(folder: Path) -> ModelDescription:
     """The network, step and training that model.json describes."""
     described = read_description(folder)
     if "step" not in described.about:
-        raise UserError(f"{folder / 'model.json'}: does not say after which step; `dvc repro` makes it again")
+        raise UserError(
+            f"{folder / 'model.json'}: does not say after which training step its weights were saved;"
+            " `dvc repro` creates it again"
+        )
     return described
 
 
@@ -188,7 +191,7 @@ def _listed_snapshots(path: Path) -> list[tuple[Path, str, int, dict[str, float]
                 found = []
                 break
     if not found:
-        raise UserError(f"{path}: is not a list of snapshots; `dvc repro` makes it again")
+        raise UserError(f"{path}: is not a list of snapshots; `dvc repro` creates it again")
     return found
 
 

@@ -24,7 +24,8 @@ from pipeline.params.entry_point import entry_point
 
 app = typer.Typer(
     cls=CommandGroup,
-    help="What DVC has no command for. Stages and experiments run with `dvc` (dvc repro, dvc exp run -S train.lr=0.01).",
+    help="Estimate, compare, inspect, diagnose and share trainings. To train: `dvc repro` trains the model of params.yaml,"
+    " `dvc exp run -S train.lr=0.01` a variant of it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # plain help answers in half the time

@@ -70,7 +70,9 @@ class Train(Section):
     def sizes_fit(self) -> Train:
         for knob in ("init_from", "teacher"):
             named = os.path.relpath(getattr(self, knob) or ".")
-            copy_it = "Copy it first: cp -r models/trained models/teacher"
+            copy_it = (
+                f"Copy the last run's model and name the copy: cp -r models/trained models/copy, then train.{knob}=models/copy"
+            )
             if Path(named).is_relative_to("models/trained"):
                 raise problem(knob, f"{named!r} is this stage's own output and is deleted when it starts. {copy_it}")
             if named == "models":
@@ -99,7 +101,8 @@ class Train(Section):
         if self.schedule == "one_cycle" and not 0 < self.warmup_ratio <= 0.5:
             raise problem(
                 "warmup_ratio",
-                f"{self.warmup_ratio} is not above 0 and at most 0.5; one_cycle decays as long as it warms up",
+                f"{self.warmup_ratio} is not in 0 < warmup_ratio <= 0.5: one_cycle takes as long to decay as to warm up;"
+                " use 0.3, for example",
             )
         if self.schedule == "inverse_sqrt" and not self.warmup_ratio:
             raise problem("warmup_ratio", "0.0 is too low: inverse_sqrt decays in units of its warm-up. Use more, such as 0.1")

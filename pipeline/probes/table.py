@@ -20,7 +20,7 @@ from pipeline.probes.prediction.embeddings import embeddings
 from pipeline.probes.prediction.log_partition import log_partition
 from pipeline.probes.prediction.loss_by_position import loss_by_position
 from pipeline.probes.prediction.saliency import saliency
-from pipeline.probes.samples.memorized_length import copied_length
+from pipeline.probes.samples.copied_length import copied_length
 from pipeline.probes.samples.sample_quality import sample_quality
 from pipeline.probes.signal.activation_rms import activation_rms
 from pipeline.probes.signal.dead_units import dead_units

@@ -22,7 +22,7 @@ from pipeline.tasks.base import IGNORED, Batch, Loss, Parts, Shape, Unit
 from pipeline.tasks.objective import PLAIN, Objective, Teacher, in_chunks
 
 
-class Excerpt:
+class SelectedParts:
     """Some parts of a token stream, concatenated.
 
     Args:
@@ -36,15 +36,15 @@ class Excerpt:
         self.tokens = int(self._ends[-1])
 
     def positions(self, positions: Int[np.ndarray, "B T"]) -> Int[np.ndarray, "B T"]:
-        """Positions in the whole stream, from positions in the excerpt."""
+        """Positions in the whole stream, from positions in the selected parts."""
         return positions + self._shifts[np.searchsorted(self._ends, positions, side="right")]
 
 
 class LanguageModelling:
     """Windows of a stream of ids, each id predicted from those before it in its window.
 
-    Training windows may start at any token, of the whole split or of an excerpt. A held-out split is covered by windows that
-    do not overlap, so that every token but the first is predicted once; the last window may be shorter.
+    Training windows may start at any token, of the whole split or of some of its parts. A held-out split is covered by
+    windows that do not overlap, so that every token but the first is predicted once; the last window may be shorter.
 
     Args:
         tokens: the folder that the stage tokenize writes.
@@ -59,7 +59,7 @@ class LanguageModelling:
         self.tokens, self.model, self.vocabulary, self.objective = tokens, model, shape.vocabulary, objective
         self._opened: dict[str, np.ndarray] = {}
         self._parts: Parts | None = None
-        self._excerpt: Excerpt | None = None
+        self._selected: SelectedParts | None = None
 
     @property
     def length(self) -> int:
@@ -76,9 +76,9 @@ class LanguageModelling:
         return self._parts
 
     def subset(self, chosen: Bool[np.ndarray, " P"]) -> LanguageModelling:
-        assert self._excerpt is None, "a subset is taken of the whole split"
+        assert self._selected is None, "a subset is taken of the whole split"
         other = copy(self)
-        other._excerpt, other._parts = Excerpt(self.parts().sizes, chosen), self.parts().subset(chosen)
+        other._selected, other._parts = SelectedParts(self.parts().sizes, chosen), self.parts().subset(chosen)
         return other
 
     def ids(self, split: str) -> np.ndarray:
@@ -107,15 +107,15 @@ class LanguageModelling:
 
     def _count(self, split: str) -> int:
         ids = self.ids(split)
-        return self._excerpt.tokens if self._excerpt and split == "train" else len(ids)
+        return self._selected.tokens if self._selected and split == "train" else len(ids)
 
     def batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         assert length is None or split == "train", "held-out windows are whole"
         starts = rows if split == "train" else rows * self.length
         positions, count = starts[:, None] + np.arange((length or self.length) + 1), self._count(split)
         inside = np.minimum(positions, count - 1)
-        if self._excerpt and split == "train":
-            inside = self._excerpt.positions(inside)
+        if self._selected and split == "train":
+            inside = self._selected.positions(inside)
         windows = torch.from_numpy(self.ids(split)[inside].astype(np.int64))
         targets = windows[:, 1:].clone()
         targets[torch.from_numpy(positions[:, 1:] >= count)] = IGNORED

@@ -59,7 +59,10 @@ class ImageWriter:
         """
         empty = [split for split in SPLITS if not sum(map(len, self.labels[split]))]
         if empty:
-            raise UserError(f"prepare: there are no images for {' and '.join(empty)}; use more images or larger shares")
+            raise UserError(
+                f"prepare: there are no images for {' and '.join(empty)};"
+                " use more images, or larger prepare.validation_share and prepare.test_share"
+            )
         images = {split: Concatenated(self.images[split]) for split in SPLITS}
         labels = {split: np.concatenate(self.labels[split]) for split in SPLITS}
         highest = max(int(labels[split].max()) for split in SPLITS)

@@ -171,7 +171,7 @@ class SplitWriter:
         if kind is None and empty:
             raise UserError(
                 f"prepare: {sum(self.bytes.values()):,} bytes of text leave nothing for {' and '.join(empty)};"
-                " use more text or larger shares"
+                " use more text, or larger prepare.validation_share and prepare.test_share"
             )
 
 

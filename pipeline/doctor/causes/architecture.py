@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from pipeline.doctor.causes.base import Cause, Hint, in_attention, in_blocks, in_language, in_layers, knob_is, override
+from pipeline.doctor.causes.base import (
+    Cause,
+    Hint,
+    has_attention,
+    has_hidden_layers,
+    has_residual_stream,
+    is_language,
+    knob_is,
+    override,
+)
 
 NO_CAUSAL_MASK = Cause(
     description="Attention sees later tokens, among them the target.",
@@ -20,7 +29,7 @@ NO_CAUSAL_MASK = Cause(
         "previous_token healthy": 0.5,
         "previous_token low": -1,
     },
-    applies=in_language,
+    applies=is_language,
 )
 
 MASK_INVERTED = Cause(
@@ -39,7 +48,7 @@ MASK_INVERTED = Cause(
         "floor_margin low": 1,
         "cache_difference high": 1,
     },
-    applies=in_language,
+    applies=is_language,
 )
 
 WRONG_ATTENTION_SCALE = Cause(
@@ -56,7 +65,7 @@ WRONG_ATTENTION_SCALE = Cause(
         "start_loss high": -1.5,
         "update_ratio high": -0.5,
     },
-    applies=in_attention,
+    applies=has_attention,
 )
 
 INITIAL_WEIGHTS_TOO_LARGE = Cause(
@@ -95,7 +104,7 @@ NO_RESIDUALS = Cause(
         Hint(2.0, knob_is("model.residual", "none")),
         Hint(-3.0, lambda case: case.knob("model.residual", "none") != "none"),
     ),
-    applies=in_blocks,
+    applies=has_residual_stream,
 )
 
 TOO_DEEP = Cause(
@@ -116,7 +125,7 @@ TOO_DEEP = Cause(
         Hint(2.0, lambda case: case.knob("model.depth", 0) >= 24 and case.knob("model.width", 1024) <= 256),
         Hint(-3.0, lambda case: case.knob("model.depth", 0) < 12),
     ),
-    applies=in_layers,
+    applies=has_hidden_layers,
 )
 
 DEAD_UNITS = Cause(
@@ -134,7 +143,7 @@ DEAD_UNITS = Cause(
         "update_ratio high": -1,
         "gradient_ratio low": -1,
     },
-    applies=in_layers,
+    applies=has_hidden_layers,
 )
 
 SATURATING_ACTIVATION = Cause(
@@ -150,7 +159,7 @@ SATURATING_ACTIVATION = Cause(
         "update_ratio high": -1,
     },
     hints=(Hint(1.0, knob_is("model.activation", "sigmoid", "tanh")),),
-    applies=in_layers,
+    applies=has_hidden_layers,
 )
 
 EXAMPLES_LEAK = Cause(

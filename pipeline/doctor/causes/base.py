@@ -21,24 +21,24 @@ def anywhere(case: Case) -> bool:
     return True
 
 
-def in_language(case: Case) -> bool:
+def is_language(case: Case) -> bool:
     return case.kind == "language"
 
 
-def in_classes(case: Case) -> bool:
+def is_classifier(case: Case) -> bool:
     return case.kind != "language"
 
 
-def in_blocks(case: Case) -> bool:
+def has_residual_stream(case: Case) -> bool:
     """Where there is a residual stream."""
     return case.kind != "vision" or case.knob("model.network") in ("cnn", "transformer")
 
 
-def in_attention(case: Case) -> bool:
+def has_attention(case: Case) -> bool:
     return case.kind != "vision" or case.knob("model.network") == "transformer"
 
 
-def in_layers(case: Case) -> bool:
+def has_hidden_layers(case: Case) -> bool:
     return case.kind != "vision" or case.knob("model.network") != "linear"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.doctor.case import Case
-from pipeline.doctor.causes.base import Cause, Hint, in_classes, in_language, knob_above, knob_is, override
+from pipeline.doctor.causes.base import Cause, Hint, is_classifier, is_language, knob_above, knob_is, override
 
 MOST = 0.6  # share of the most frequent class above which classes are imbalanced
 
@@ -22,7 +22,7 @@ TARGETS_NOT_SHIFTED = Cause(
         "batch_leak high": -3,
         "distinct_2 low": 0.5,
     },
-    applies=in_language,
+    applies=is_language,
 )
 
 SHUFFLED_TARGETS = Cause(
@@ -47,7 +47,7 @@ SHUFFLED_TARGETS = Cause(
         "roughness high": -0.5,
         "decay_share high": -2,
     },
-    applies=in_language,
+    applies=is_language,
 )
 
 TOO_LITTLE_TEXT = Cause(
@@ -56,7 +56,7 @@ TOO_LITTLE_TEXT = Cause(
     overrides=override("-S model.dropout=0.2"),
     expected="If the validation loss falls lower, it was overfitting; fewer steps or more text also help.",
     votes={"generalization_gap high": 2, "validation_rise high": 3, "copied_length high": 1},
-    applies=in_language,
+    applies=is_language,
 )
 
 WRONG_LABELS = Cause(
@@ -81,7 +81,7 @@ WRONG_LABELS = Cause(
         "decay_share high": -2,
     },
     hints=(Hint(2.0, knob_above("prepare.label_noise", 0.3)),),
-    applies=in_classes,
+    applies=is_classifier,
 )
 
 CLASS_IMBALANCE = Cause(
@@ -95,7 +95,7 @@ CLASS_IMBALANCE = Cause(
         Hint(-3.0, lambda case: _most_frequent(case) <= MOST),
         Hint(-3.0, knob_is("train.class_weights", "balanced")),
     ),
-    applies=in_classes,
+    applies=is_classifier,
 )
 
 TOO_FEW_EXAMPLES = Cause(
@@ -105,7 +105,7 @@ TOO_FEW_EXAMPLES = Cause(
     overrides=lambda case: f"-S model.dropout=0.2{' -S train.shift=2' if case.kind == 'vision' else ''}",
     expected="If the validation loss no longer rises, it was overfitting; fewer steps or more examples also help.",
     votes={"overfitting high": 3, "overfitting healthy": -2, "logistic_margin low": 0.5, "beyond_majority low": -1},
-    applies=in_classes,
+    applies=is_classifier,
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.doctor.causes.base import Cause, Hint, in_language, knob_above, override
+from pipeline.doctor.causes.base import Cause, Hint, is_language, knob_above, override
 
 DROPOUT_IN_EVALUATION = Cause(
     description="Dropout is still active in evaluation (`model.eval()` is missing): the validation loss is that of a thinned"
@@ -21,7 +21,7 @@ DROPOUT_IN_EVALUATION = Cause(
         Hint(1.0, knob_above("model.dropout", 0.0)),
         Hint(-8.0, lambda case: not case.knob("model.dropout", 0.1)),
     ),
-    applies=in_language,
+    applies=is_language,
 )
 
 VALIDATION_TEXT_IN_TRAINING = Cause(
@@ -40,5 +40,5 @@ WRONG_KV_CACHE = Cause(
     expected="If metrics/sanity.json still has a large `cache_difference` with untrained weights, it is the cache.",
     votes={"cache_difference high": 2, "future_leak high": -2, "future_leak healthy": 0.5},
     hints=(Hint(-1.5, lambda case: bool(case.knob("model.dropout", 0.0))),),
-    applies=in_language,
+    applies=is_language,
 )

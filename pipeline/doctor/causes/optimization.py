@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.doctor.causes.base import Cause, Hint, in_classes, knob_above, knob_is, override, scaled
+from pipeline.doctor.causes.base import Cause, Hint, is_classifier, knob_above, knob_is, override, scaled
 
 LEARNING_RATE_TOO_HIGH = Cause(
     description="Each step goes further than the gradient holds, and overshoots the minimum.",
@@ -220,5 +220,5 @@ TOO_FEW_STEPS = Cause(
         "reach low": -1,
         "update_ratio high": -2,
     },
-    applies=in_classes,
+    applies=is_classifier,
 )

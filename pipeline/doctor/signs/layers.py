@@ -37,7 +37,7 @@ def dead(case: Case) -> float | None:
     return max(case.at("dead_units", LAST), default=None)
 
 
-def log_partition(case: Case) -> float | None:
+def log_partition_drift(case: Case) -> float | None:
     """How far the mean of ln Z, the denominator of the softmax, has drifted over the snapshots, nats."""
     means = [values[0] for values in case.at_each("log_partition")]
     return max(means) - min(means) if means else None
@@ -69,7 +69,7 @@ LAYERS = {
         "dead_units",
     ),
     "log_partition": Sign(
-        log_partition,
+        log_partition_drift,
         "Logit drift: the log of the softmax denominator (ln Z) drifted by {value} nats.",
         Range("Rally's RESULTS B: a drift below 5", high=5.0, sick_high=20.0),
         "log_partition",

@@ -113,10 +113,10 @@ class SOAP(GroupedOptimizer):
         updates = before if any(side is not None for side in axes) else before + 1  # this one included
         if updates:
             state["mean"].lerp_(gradient, 1 - beta1)
-            state["square"].lerp_(rotated(gradient, axes).square_(), 1 - beta2)
+            state["square"].lerp_(to_eigenbasis(gradient, axes).square_(), 1 - beta2)
             sizes = (state["square"] / (1 - beta2**updates)).sqrt_().add_(self.train.epsilon)
-            step = rotated(state["mean"], axes) / sizes
-            weight.add_(rotated_back(step, axes), alpha=-lr / (1 - beta1**updates))
+            step = to_eigenbasis(state["mean"], axes) / sizes
+            weight.add_(from_eigenbasis(step, axes), alpha=-lr / (1 - beta1**updates))
         self._update_axes(gradient, state, before)
         steps += 1
 
@@ -133,13 +133,13 @@ class SOAP(GroupedOptimizer):
                 axes.copy_(torch.linalg.qr(gram @ axes).Q)
 
 
-def rotated(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
+def to_eigenbasis(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
     """A matrix in the basis of the axes of its outputs and inputs; a side without axes stays as it is."""
     outputs, inputs = axes
     matrix = matrix if outputs is None else outputs.mT @ matrix
     return matrix if inputs is None else matrix @ inputs
 
 
-def rotated_back(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
-    """The inverse of `rotated`."""
-    return rotated(matrix, [None if side is None else side.mT for side in axes])
+def from_eigenbasis(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
+    """The inverse of `to_eigenbasis`."""
+    return to_eigenbasis(matrix, [None if side is None else side.mT for side in axes])

@@ -85,7 +85,7 @@ def load_network(found: PretrainedModel, like: Model, vocabulary: int | None = N
         assert isinstance(network, GPT), "a classifier is opened by RallyModel.network"
         return network.eval().requires_grad_(False)
     errors: list[UserError] = []
-    for knobs in candidate_models(found, like):
+    for knobs in fitting_model_knobs(found, like):
         try:
             network = _empty_network(found, knobs, vocabulary or found.vocabulary)
             found.load_into(network)
@@ -111,7 +111,7 @@ def _empty_network(found: PretrainedModel, knobs: Model, vocabulary: int) -> GPT
     return network
 
 
-def candidate_models(found: PretrainedModel, like: Model) -> Iterator[Model]:
+def fitting_model_knobs(found: PretrainedModel, like: Model) -> Iterator[Model]:
     """The knobs that fit a pretrained model, those with the fewest weights first.
 
     Args:

@@ -20,7 +20,10 @@ def budget(
     vocabulary: Annotated[
         int | None, typer.Option(min=1, help="The vocabulary size, if no text has been tokenized yet.")
     ] = None,
-    clock: Annotated[bool, typer.Option("--measure/--no-measure", help="Time 20 training steps.")] = True,
+    clock: Annotated[
+        bool,
+        typer.Option("--measure/--no-measure", help="Time 20 training steps on this machine; --no-measure only estimates."),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Estimate the memory and time of a training, and where it fits.

@@ -163,12 +163,12 @@ def mean_step(params: Params, data: Data) -> MeanStep:
     whole = padded_length(data.longest_read(task.length), task.length) if data.shape.classes else task.length
     targets, work = [], []
     for step in range(0, train.steps, max(train.steps // 1000, 1)):
-        dials = settings_at(task, train, step)
-        length = dials.length
+        settings = settings_at(task, train, step)
+        length = settings.length
         if data.sizes is not None:
-            length = padded_length(int(draw.sizes(dials.batch, dials.length).max()), dials.length)
-        targets.append(dials.batch * (1 if data.shape.classes else dials.length / task.length) / train.batch_size)
-        work.append(dials.batch * length / (train.batch_size * whole))
+            length = padded_length(int(draw.sizes(settings.batch, settings.length).max()), settings.length)
+        targets.append(settings.batch * (1 if data.shape.classes else settings.length / task.length) / train.batch_size)
+        work.append(settings.batch * length / (train.batch_size * whole))
     return MeanStep(statistics.fmean(targets), statistics.fmean(work))
 
 

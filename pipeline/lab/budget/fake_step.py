@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.engine.loop import train_step
 from pipeline.engine.optimizers.state_storage import quantization_levels
-from pipeline.engine.pretrained.source import candidate_models, open_pretrained
+from pipeline.engine.pretrained.source import fitting_model_knobs, open_pretrained
 from pipeline.engine.runtime.runtime import Runtime, Scaler
 from pipeline.engine.setup import make_objective, make_teacher, untrained_state
 from pipeline.lab.budget.memory_tracker import PHASES, MemoryTracker
@@ -123,7 +123,7 @@ def without_weights(folder: Path, params: Params, shape: Shape, tracker: MemoryT
         UserError: it cannot be read.
     """
     with tracker.phase("build"):
-        network = GPT(next(candidate_models(open_pretrained(folder), params.model)), shape.vocabulary, torch.Generator())
+        network = GPT(next(fitting_model_knobs(open_pretrained(folder), params.model)), shape.vocabulary, torch.Generator())
     return network.eval().requires_grad_(False)
 
 

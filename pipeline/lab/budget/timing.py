@@ -65,7 +65,7 @@ def measure(params: Params, shape: Shape, sizes: Int[np.ndarray, " N"] | None = 
         progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         times: list[float] = []
         while len(times) < WARM_UP + STEPS and not (len(times) >= WARM_UP + 3 and sum(times) > PATIENCE):
-            # Spread over the training, so that what its dials change is in the measurement.
+            # Spread over the training, so that what its schedules change is in the measurement.
             progress.step = max(len(times) - WARM_UP, 0) * (params.train.steps - 1) // STEPS
             start = time.perf_counter()
             train_step(progress, task, params.train, params.seed, runtime, lambda: False)

@@ -16,7 +16,10 @@ app = typer.Typer(cls=CommandGroup, help="Say whether the run is healthy and, if
 @app.callback(invoke_without_command=True)
 def doctor(
     context: typer.Context,
-    all_signs: Annotated[bool, typer.Option("--all", help="Show every sign, the healthy ones too.")] = False,
+    all_signs: Annotated[
+        bool,
+        typer.Option("--all", help="Show every sign (a measured value with its healthy range), not only those out of range."),
+    ] = False,
 ) -> None:
     """Say whether the run is healthy and, if not, why.
 

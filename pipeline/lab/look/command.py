@@ -21,11 +21,19 @@ def look(
         typer.Option(metavar="N|FILE", help="The image: the number of a validation example (default: 0), or a file."),
     ] = None,
     ids: Annotated[str | None, typer.Option(metavar="'3 1 4'", help="Token ids instead of a text.")] = None,
-    step: Annotated[str, typer.Option(help="The step of a snapshot, or last.")] = "last",
-    untrained: Annotated[bool, typer.Option("--untrained", help="Use the network of params.yaml at initialization.")] = False,
+    step: Annotated[
+        str,
+        typer.Option(
+            help="Which snapshot: the step at which it was saved (train.snapshots gives shares of the training), or last."
+        ),
+    ] = "last",
+    untrained: Annotated[
+        bool,
+        typer.Option("--untrained", help="Look at the network of params.yaml before training, with random weights."),
+    ] = False,
     set_param: Annotated[
         list[str] | None,
-        typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="Override a knob of the network at initialization."),
+        typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="Override a knob of params.yaml; implies --untrained."),
     ] = None,
     vocabulary: Annotated[
         int | None, typer.Option(min=1, help="With --ids: the vocabulary size, if no text has been tokenized yet.")
@@ -38,8 +46,9 @@ def look(
 ) -> None:
     """Show everything that happens in one forward pass.
 
-    Of a language model: every intermediate activation by name, the network's diagram with shapes, attention, logit lens, next
-    token. Of a classifier: class probabilities, saliency, layers, heads.
+    Of a language model: every intermediate activation by name, the network's diagram with shapes, attention, the logit lens
+    (what each layer would predict), and the likeliest next tokens. Of a classifier: class probabilities, saliency (which
+    inputs matter), layers, heads.
     """
     called_from = enter_project()
     from pipeline.lab.look.forward_pass import look

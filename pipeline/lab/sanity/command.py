@@ -14,13 +14,18 @@ from pipeline.lab.project import enter_project
 def check_model(
     set_param: SetParam = None,
     overfit: Annotated[
-        bool, typer.Option("--overfit", help="Also overfit one batch with random labels, which takes some seconds.")
+        bool,
+        typer.Option(
+            "--overfit",
+            help="Also check that the network can memorize one batch with random labels, which takes some seconds.",
+        ),
     ] = False,
 ) -> None:
     """Check that the untrained network is sound.
 
-    Initial loss, causal mask, independence of the examples in a batch, equality with and without cache: what every training
-    checks at its start. Ends with status 1 if one of them fails.
+    Its loss must be that of guessing, no prediction may depend on later tokens or on other examples of the batch, and
+    generating with a key/value cache must give the same logits as without. Every training makes these checks at its start.
+    Ends with status 1 if one fails.
     """
     enter_project()
     params = params_with(set_param or [])

@@ -24,9 +24,9 @@ def play(
 ) -> None:
     """Run a study of studies/: one experiment or a whole grid.
 
-    An experiment is a `dvc exp run`, which is checked and printed before it runs. A grid is trained in this process and ends
-    with a verdict. Both start from the knobs of the last commit: uncommitted changes of params.yaml are named and not used.
-    Without a name: list the studies.
+    An experiment is one training, by `dvc exp run`; the command is checked and printed first. A grid is many trainings, over
+    knobs and seeds, in this process; at its end each claim of the study is judged. Both start from params.yaml as last
+    committed: later changes are listed but ignored, unless you give --as-is. Without a name: list the studies.
     """
     enter_project()
     from pipeline.lab.dvc import run_dvc

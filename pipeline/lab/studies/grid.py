@@ -202,12 +202,12 @@ def results(sweep: Sweep, records: Mapping[tuple[int, ...], Record]) -> dict[str
     return found
 
 
-def label_text(label: Label) -> str:
+def axis_value_text(label: Label) -> str:
     """A label as people write it."""
     return f"{label:.4g}" if isinstance(label, float) else str(label)
 
 
-def titles(axes: Sequence[Axis], *, named: bool = False) -> list[str]:
+def cell_titles(axes: Sequence[Axis], *, named: bool = False) -> list[str]:
     """A title for each combination of labels, in the order of the grid; if `named`, with the names of the axes."""
-    words = ([f"{axis.name} {text}" if named else text for text in map(label_text, axis.labels)] for axis in axes)
+    words = ([f"{axis.name} {text}" if named else text for text in map(axis_value_text, axis.labels)] for axis in axes)
     return [", ".join(combination) for combination in itertools.product(*words)]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from pipeline.lab.studies.claims.base import Verdict
 from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
 from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval
-from pipeline.lab.studies.grid import CURVES, Sweep, titles
+from pipeline.lab.studies.grid import CURVES, Sweep, cell_titles
 from pipeline.lab.studies.metrics import MEASURES
 from pipeline.lab.studies.plot import Band, Line, Panel, draw_panels
 from pipeline.lab.studies.record import Record
@@ -38,7 +38,7 @@ def split_panels(whole: Results) -> Iterator[tuple[str, Results]]:
     *outer, across = whole.axes
     lines = outer.pop() if outer else Axis("", ("",))
     values = whole.values.reshape(-1, len(lines.labels), *whole.values.shape[-2:])
-    for title, part in zip(titles(outer, named=True), values, strict=True):
+    for title, part in zip(cell_titles(outer, named=True), values, strict=True):
         yield title, Results((lines, across), part, whole.logarithmic)
 
 
@@ -71,12 +71,12 @@ def _measure_panels(sweep: Sweep, measure: str, found: Mapping[str, Results]) ->
 
 def _lines(panel: Results, *, bests: bool) -> Iterator[Line]:
     lines, across = panel.axes
-    for values, label in zip(panel.values, titles([lines]), strict=True):
+    for values, label in zip(panel.values, cell_titles([lines]), strict=True):
         is_bowl = bests and across.is_scale() and not panel.logarithmic
         best = best_per_seed(across.scale(), values) if is_bowl else Edge("below")
         optimum = None if isinstance(best, Edge) else 2 ** float(best.mean())
         spread = [panel.interval(seeds) for seeds in values]
-        yield Line(label, titles([across]) if not across.is_scale() else across.labels, spread, optimum, values.tolist())
+        yield Line(label, cell_titles([across]) if not across.is_scale() else across.labels, spread, optimum, values.tolist())
 
 
 def _bands(sweep: Sweep, measure: str, across: Axis) -> Iterator[Band]:
@@ -94,7 +94,7 @@ def _bands(sweep: Sweep, measure: str, across: Axis) -> Iterator[Band]:
 def _curves_panel(sweep: Sweep, name: str, records: Mapping[tuple[int, ...], Record]) -> Panel:
     """A line for every cell of the grid: its mean over seeds, from the start of the runs to their end."""
     lines, over = [], "step"
-    for place, title in zip(product(*(range(size) for size in sweep.shape[:-1])), titles(sweep.axes), strict=True):
+    for place, title in zip(product(*(range(size) for size in sweep.shape[:-1])), cell_titles(sweep.axes), strict=True):
         curves = [curve_of(records[(*place, seed)], name) for seed in range(len(sweep.seeds))]
         over, length = curves[0][0], min(len(x) for _, x, _ in curves)
         values = np.array([y[:length] for _, _, y in curves], dtype=np.float64)

@@ -20,7 +20,7 @@ from pipeline.figures.style import formatted, png
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies.claims.base import Status, Verdict
 from pipeline.lab.studies.claims.results import Results
-from pipeline.lab.studies.grid import Sweep, results, titles
+from pipeline.lab.studies.grid import Sweep, cell_titles, results
 from pipeline.lab.studies.metrics import MEASURES
 from pipeline.lab.studies.panels import draw_study, split_panels
 from pipeline.lab.studies.sweep import run_all
@@ -100,7 +100,7 @@ def table(title: str, panel: Results, measure: str) -> Table:
     heading = Text(f"{title}: {measure}, {seeds} seeds" if title else f"{measure}, {seeds} seeds")
     drawn = Table(title=heading, title_justify="left")
     drawn.add_column(Text(across.name), justify="right")
-    for label in titles([lines]):
+    for label in cell_titles([lines]):
         drawn.add_column(Text(f"{lines.name} {label}".strip() or measure), justify="right")
     means = panel.values.mean(axis=-1)
     best = (
@@ -108,7 +108,7 @@ def table(title: str, panel: Results, measure: str) -> Table:
         if MEASURES[measure].higher_is_better
         else means.argmin(axis=1)
     )
-    for at, label in enumerate(titles([across])):
+    for at, label in enumerate(cell_titles([across])):
         cells = [cell(panel, panel.values[line, at], MEASURES[measure].if_missing) for line in range(len(lines.labels))]
         marked = across.is_scale() and not panel.logarithmic
         styles = ["bold" if marked and best[line] == at else "" for line in range(len(cells))]

@@ -38,7 +38,7 @@ def run_variant(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Rec
         params,
         tokens,
         fault,
-        lambda run: MeasuredSteps(
+        lambda run: StepMeasurements(
             due, lambda: network_numbers(run.progress, run.task, tokens, run.runtime, params.probe, metrics)
         ),
     )
@@ -48,7 +48,7 @@ def run_variant(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Rec
     return Record(progress.curve, progress.validations, progress.diverged, numbers, measured.lines(metrics))
 
 
-class MeasuredSteps:
+class StepMeasurements:
     """Measures the network at some steps. Nothing is saved: a training of seconds begins again after Ctrl-C."""
 
     def __init__(self, due: set[int], measure: Callable[[], dict[str, float]]) -> None:

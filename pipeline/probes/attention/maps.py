@@ -12,7 +12,7 @@ from pipeline.networks.images import ImageTransformer
 from pipeline.networks.pooling import FirstPooling
 from pipeline.networks.transformer import AttentionBlock
 from pipeline.probes.passes.forward import Forward, run
-from pipeline.readings import Axis, Reading, finite
+from pipeline.readings import Axis, Reading, rounded_or_none
 
 STAND_IN = 24  # held-out tokens that replace a toy text without a single known character
 POOLED = "●"  # the pooling token
@@ -49,7 +49,7 @@ def attention_maps(trained: TrainedModel) -> Reading | None:
         else "What each token (row) attends to (column): one map per layer and head. Healthy: heads that differ, some of which"
         " attend to the words that the class depends on; if all rows are equal, attention ignores content.",
         axes=(*_heads(maps), Axis("query", tokens), Axis("key", tokens)),
-        values=finite(maps.tolist()),
+        values=rounded_or_none(maps.tolist()),
         about="attention",
     )
 
@@ -82,7 +82,7 @@ def _over_image(trained: TrainedModel) -> Reading:
         says="What each head attends to in a held-out image: the probability of each patch, a map per layer and head."
         " Healthy: heads that differ, and that attend to the object; the same background patches in all of them are sinks.",
         axes=(*_heads(maps), Axis("row", list(range(rows))), Axis("column", list(range(columns)))),
-        values=finite(maps.tolist()),
+        values=rounded_or_none(maps.tolist()),
         about="attention",
     )
 

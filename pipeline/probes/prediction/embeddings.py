@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from pipeline.inference.trained import TrainedModel
 from pipeline.probes.passes.held_out import classes_of, held_out
-from pipeline.readings import Axis, Reading, finite
+from pipeline.readings import Axis, Reading, rounded_or_none
 
 POINTS = 400  # over all classes
 
@@ -37,7 +37,7 @@ def embeddings(trained: TrainedModel) -> Reading | None:
     each = max(1, POINTS // len(names))
     of_class = [places[found.targets.numpy() == number][:each] for number in range(len(names))]
     longest = max(map(len, of_class))
-    values = [[*finite(some.tolist()), *[[None, None]] * (longest - len(some))] for some in of_class]
+    values = [[*rounded_or_none(some.tolist()), *[[None, None]] * (longest - len(some))] for some in of_class]
     return Reading(
         name="embeddings",
         form="points",

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 (its customary name)
 
 from pipeline.inference.trained import TrainedModel
 from pipeline.probes.passes.forward import forward
-from pipeline.readings import Axis, Reading, finite
+from pipeline.readings import Axis, Reading, rounded_or_none
 from pipeline.tasks.base import IGNORED
 
 FIRST = 4  # positions of the first range
@@ -42,7 +42,7 @@ def loss_by_position(trained: TrainedModel) -> Reading | None:
         says="The loss by the number of tokens of context, a line per snapshot. Healthy: it falls to the right, as context"
         " helps; flat, context is not used (or the data has none to use).",
         axes=(Axis("step", [trained.step]), Axis("position", [f"{a + 1}–{b}" for a, b in ranges])),
-        values=finite([means]),
+        values=rounded_or_none([means]),
         about="prediction",
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.engine.input_dependence import recorded_embeddings
 from pipeline.inference.trained import TrainedModel
 from pipeline.probes.passes.held_out import held_out
-from pipeline.readings import Axis, Reading, finite
+from pipeline.readings import Axis, Reading, rounded_or_none
 from pipeline.tasks.vision import Vision
 
 MISTAKES = 6
@@ -59,7 +59,7 @@ def saliency(trained: TrainedModel) -> Reading | None:
             Axis("row", list(range(values.shape[2]))),
             Axis("column", list(range(values.shape[3]))),
         ),
-        values=finite(values.tolist()),
+        values=rounded_or_none(values.tolist()),
         about="prediction",
         span=(0, 1),
     )

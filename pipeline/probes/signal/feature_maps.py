@@ -14,7 +14,7 @@ from pipeline.networks.convolution import ConvolutionBlock, Size, as_map
 from pipeline.networks.images import CNN, ImageTransformer
 from pipeline.probes.passes.forward import Forward, forward
 from pipeline.probes.passes.layers import input_name, layer_names
-from pipeline.readings import Axis, Reading, finite
+from pipeline.readings import Axis, Reading, rounded_or_none
 
 IMAGES = 2
 FEATURES = 8  # of a block
@@ -46,7 +46,7 @@ def feature_maps(trained: TrainedModel) -> Reading | None:
     for image in range(images):
         for name, maps in (named[place] for place in shown):
             rows.append(f"{'AB'[image]} {name}")
-            values.append(finite(enlarged(_chosen(maps[:images])[image], height, width).tolist()))
+            values.append(rounded_or_none(enlarged(_chosen(maps[:images])[image], height, width).tolist()))
     return Reading(
         name="feature_maps",
         form="maps",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pipeline.inference.trained import TrainedModel
 from pipeline.networks.convolution import ConvolutionBlock
 from pipeline.networks.images import CNN, MLP, ImageTransformer, LinearClassifier
-from pipeline.readings import Axis, Reading, finite
+from pipeline.readings import Axis, Reading, rounded_or_none
 from pipeline.tasks.vision import Vision
 
 ACROSS, DOWN = 8, 4  # filters that are shown
@@ -55,7 +55,7 @@ def filters(trained: TrainedModel) -> Reading | None:
             Axis("row", list(range(values.shape[2]))),
             Axis("column", list(range(values.shape[3]))),
         ),
-        values=finite(values.tolist()),
+        values=rounded_or_none(values.tolist()),
         about="signal",
         span=(-1, 1),
     )

@@ -157,7 +157,8 @@ class CifarImages:
         archive = download.download_file(self.url, self.sha256, follow)
         files = (*self.training, self.test)
         *training, test = (
-            parse_cifar(content, name) for name, content in zip(files, archive_members(archive, files, self.name), strict=True)
+            parse_cifar(content, f"{archive}: {name}")
+            for name, content in zip(files, archive_members(archive, files, self.name), strict=True)
         )
         images, labels = (np.concatenate(arrays) for arrays in zip(*training, strict=True))
         writer.add("test", *test)
@@ -177,7 +178,10 @@ def archive_members(archive: Path, names: tuple[str, ...], of: str) -> list[byte
             found = {Path(member.name).name: member for member in tar if member.isfile()}
             return [file.read() for name in names if (file := tar.extractfile(found[name]))]
     except KeyError as missing:
-        raise UserError(f"{of}: no {missing.args[0]} in the archive") from None
+        raise UserError(
+            f"{of}: {archive} has no file {missing.args[0]}: it is damaged or another version;"
+            " delete it, and `dvc repro` downloads it again"
+        ) from None
 
 
 def parse_cifar(content: bytes, name: str) -> tuple[Pixels, Int[np.ndarray, " N"]]:
@@ -188,7 +192,10 @@ def parse_cifar(content: bytes, name: str) -> tuple[Pixels, Int[np.ndarray, " N"
     """
     size = 1 + 3 * 32 * 32
     if not content or len(content) % size:
-        raise UserError(f"{name}: {len(content):,} bytes are not a multiple of the record of {size:,}; it is truncated")
+        raise UserError(
+            f"{name}: {len(content):,} bytes are not a whole number of images ({size:,} bytes each): the archive is damaged;"
+            " delete it, and `dvc repro` downloads it again"
+        )
     table = np.frombuffer(content, np.uint8).reshape(-1, size)
     return table[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), table[:, 0].astype(np.int64)
 

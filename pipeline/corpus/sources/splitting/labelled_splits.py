@@ -68,7 +68,8 @@ def split_by_family(examples: Sequence[Example], classes: Sequence[str], knobs: 
         held = {example.label for example, own in zip(examples, split_of, strict=True) if own == split}
         if missing := [name for name in classes if name not in held]:
             raise UserError(
-                f"prepare: the split {split} has no example of the class '{missing[0]}'; use more text or larger shares"
+                f"prepare: the split {split} has no example of the class '{missing[0]}';"
+                " use more text, or larger prepare.validation_share and prepare.test_share"
             )
     _write_examples(examples, split_of, classes, splits)
 

@@ -90,7 +90,7 @@ def split_named(name: str) -> str | None:
     return SPLIT_NAMES.get(name.casefold())
 
 
-def published_splits(names: Iterable[str], folder: Path) -> dict[str, str] | None:
+def splits_by_name(names: Iterable[str], folder: Path) -> dict[str, str] | None:
     """The split of each file if a folder is laid out by splits, as published data sets are; else None.
 
     Files are in folders named after splits (train/a.txt, test/b.txt), or are named after them (train.csv, wiki.valid.txt,

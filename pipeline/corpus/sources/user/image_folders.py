@@ -110,7 +110,10 @@ def _splits_within(found: list[ImageFile], folder: Path) -> list[ImageFile]:
     if not has_held_out(named.values()):
         return found
     if other := [one.path for one in found if one.path not in named]:
-        raise UserError(f"prepare.path: '{next(iter(named))}' is in a folder named after a split, and '{other[0]}' is not")
+        raise UserError(
+            f"prepare.path: '{next(iter(named))}' is in a folder named after a split, but '{other[0]}' is not;"
+            " put all images of every class into train/, val/ or test/, or none"
+        )
     return [one._replace(split=named[one.path]) for one in found]
 
 

@@ -20,7 +20,7 @@ from pipeline.corpus.sources.splitting.labelled_splits import split_by_class, wr
 from pipeline.corpus.sources.splitting.text import is_encodable, lines_of, read_utf8, with_progress
 from pipeline.corpus.sources.user.bad_data import BadData
 from pipeline.corpus.sources.user.classes import merge_labels, sort_classes
-from pipeline.corpus.sources.user.folder_layout import describe_layout, first_few, missing_splits, published_splits
+from pipeline.corpus.sources.user.folder_layout import describe_layout, first_few, missing_splits, splits_by_name
 from pipeline.corpus.sources.user.labelled_rows import READERS, MissingColumnError, Row, find_files
 from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
@@ -72,7 +72,7 @@ def user_labelled(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
         UserError: there are none, they cannot be read, or there are too few.
     """
     files = find_files(Path(knobs.path))
-    layout = published_splits(files, Path(knobs.path))
+    layout = splits_by_name(files, Path(knobs.path))
     bad_data = BadData(knobs, "rows")
     rows = LabelledRows(splits.folder)
     for name, path in files.items():

@@ -19,8 +19,8 @@ from pipeline.corpus.sources.user.folder_layout import (
     is_user_file,
     missing_splits,
     printable_path,
-    published_splits,
     raise_error,
+    splits_by_name,
 )
 from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
@@ -46,7 +46,7 @@ def user_text(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
         UserError: there are no files, they cannot be read, or there is no text for training.
     """
     files = find_files(knobs)
-    layout = published_splits(files, Path(knobs.path))
+    layout = splits_by_name(files, Path(knobs.path))
     bad_data = BadData(knobs, "files")
     documents, copies = _distinct(files, layout or {}, bad_data, follow)
     skipped = bad_data.report()

@@ -27,24 +27,24 @@ class Bounds(Claim):
         outside = any(spread.high < low or spread.low > high for _, spread in cells)
         diverged = any(spread.low == np.inf for _, spread in cells)
         status = Status.UNDECIDED if diverged and high == np.inf else status_of(inside, outside)
-        return Verdict(status, f"{self.name(measures)} is {_range_text(cells, self.claimed(), results)}")
+        return Verdict(status, f"{self.name(measures)} is {_range_text(cells, self.claim_text(), results)}")
 
     @abstractmethod
     def bounds(self) -> tuple[float, float]:
         """The lower and the upper bound."""
 
     @abstractmethod
-    def claimed(self) -> str:
+    def claim_text(self) -> str:
         """The bounds in words."""
 
 
-def _range_text(cells: list[tuple[str, Interval]], claimed: str, results: Results) -> str:
+def _range_text(cells: list[tuple[str, Interval]], claim_text: str, results: Results) -> str:
     """The value of the only cell, or the lowest and the highest one, with confidence intervals and what was claimed."""
     low, high = min(cells, key=lambda cell: cell[1].mean), max(cells, key=lambda cell: cell[1].mean)
     if len(cells) == 1:
-        return f"{formatted(low[1].mean)} ({low[1].text()}; claim: {claimed}; {results.seeds_text})"
+        return f"{formatted(low[1].mean)} ({low[1].text()}; claim: {claim_text}; {results.seeds_text})"
     ends = " to ".join(f"{formatted(spread.mean)} ({spread.text()}) at {name}" for name, spread in (low, high))
-    return f"{ends}; claim: {claimed}; {results.seeds_text}"
+    return f"{ends}; claim: {claim_text}; {results.seeds_text}"
 
 
 class AtMost(Bounds):
@@ -55,7 +55,7 @@ class AtMost(Bounds):
     def bounds(self) -> tuple[float, float]:
         return -np.inf, self.value
 
-    def claimed(self) -> str:
+    def claim_text(self) -> str:
         return f"at most {formatted(self.value)}"
 
 
@@ -67,7 +67,7 @@ class AtLeast(Bounds):
     def bounds(self) -> tuple[float, float]:
         return self.value, np.inf
 
-    def claimed(self) -> str:
+    def claim_text(self) -> str:
         return f"at least {formatted(self.value)}"
 
 
@@ -80,7 +80,7 @@ class LiesBetween(Bounds):
     def bounds(self) -> tuple[float, float]:
         return self.low, self.high
 
-    def claimed(self) -> str:
+    def claim_text(self) -> str:
         return f"{formatted(self.low)} to {formatted(self.high)}"
 
 
@@ -125,8 +125,8 @@ class MatchesPrediction(Claim):
         low, high = 1 - self.within, 1 + self.within
         inside = all(low <= spread.low and spread.high <= high for _, spread in cells)
         outside = any(spread.high < low or spread.low > high for _, spread in cells)
-        claimed = f"{formatted(low)} to {formatted(high)}"
+        claim_text = f"{formatted(low)} to {formatted(high)}"
         return Verdict(
             status_of(inside, outside),
-            f"{self.measure} divided by {self.predicted} is {_range_text(cells, claimed, results)}",
+            f"{self.measure} divided by {self.predicted} is {_range_text(cells, claim_text, results)}",
         )

@@ -37,7 +37,7 @@ class OptimumMoves(Claim):
         low, high = int(means.argmin()), int(means.argmax())
         moved = Interval(*(float(2**end) for end in interval(optima[high] - optima[low])))  # in pairs, seed by seed
         places = ", ".join(f"{2 ** means[line]:.3g} at {names[line]}" for line in (low, high))
-        factor = f"a factor of {formatted(moved.mean)} ({moved.text()}; claim: {self.claimed()}; {results.seeds_text})"
+        factor = f"a factor of {formatted(moved.mean)} ({moved.text()}; claim: {self.claim_text()}; {results.seeds_text})"
         return Verdict(self.compare(moved), f"the best {results.axes[-1].name} moves by {factor}: {places}")
 
     @abstractmethod
@@ -45,7 +45,7 @@ class OptimumMoves(Claim):
         """The verdict on a factor."""
 
     @abstractmethod
-    def claimed(self) -> str:
+    def claim_text(self) -> str:
         """The factor that is claimed, in words."""
 
 
@@ -55,7 +55,7 @@ class OptimumMovesAtMost(OptimumMoves):
     def compare(self, moved: Interval) -> Status:
         return status_of(moved.high <= self.factor, moved.low > self.factor)
 
-    def claimed(self) -> str:
+    def claim_text(self) -> str:
         return f"at most {formatted(self.factor)}"
 
 
@@ -65,7 +65,7 @@ class OptimumMovesAtLeast(OptimumMoves):
     def compare(self, moved: Interval) -> Status:
         return status_of(moved.low >= self.factor, moved.high < self.factor)
 
-    def claimed(self) -> str:
+    def claim_text(self) -> str:
         return f"at least {formatted(self.factor)}"
 
 
@@ -166,8 +166,8 @@ class SensitivityFalls(Claim):
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = Results((), np.where(first == second, 1.0, first / second), logarithmic=True)
         fell = ratios.interval(ratios.values)
-        claimed = f"at least {formatted(self.factor)}"
-        factor = f"a factor of {formatted(fell.mean)} ({fell.text()}; claim: {claimed}; {results.seeds_text})"
+        claim_text = f"at least {formatted(self.factor)}"
+        factor = f"a factor of {formatted(fell.mean)} ({fell.text()}; claim: {claim_text}; {results.seeds_text})"
         return Verdict(
             status_of(fell.low >= self.factor, fell.high < self.factor),
             f"sensitivity to {results.axes[-1].name} falls by {factor}:"
