@@ -81,7 +81,12 @@ def main() -> None:
         return
     counts, spins = [int(count) for count in asked.busy.split(",")], asked.spin.split(",")
     speeds: dict[tuple[str, int], list[float]] = {each: [] for each in itertools.product(spins, counts)}
-    words = [sys.executable, "-c", "from pipeline.params import door; from benchmarks.busy import main; door(main)()", "--one"]
+    words = [
+        sys.executable,
+        "-c",
+        "from pipeline.params.entry_point import entry_point; from benchmarks.busy import main; entry_point(main)()",
+        "--one",
+    ]
     words += ["--threads", str(asked.threads), "--seconds", str(asked.seconds)]
     for _, (spin, count) in itertools.product(range(asked.rounds), speeds):
         with beside(count):

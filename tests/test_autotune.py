@@ -177,8 +177,9 @@ def test_compiling_pays_once_it_has_saved_what_it_took() -> None:
 def test_compiling_is_measured_where_it_is_asked_for(tmp_path: Path) -> None:
     """In a process of its own: what checks shapes and types while tests run cannot be compiled."""
     program = (
-        "import json, sys\nfrom pipeline.lab import tuning\nfrom pipeline.params import Params, parse\n"
-        "tuning.play(parse(Params, json.loads(sys.argv[1])), compiling=True, seconds=0.1)"
+        "import json, sys\nfrom pipeline.lab.tuning.tune import tune\nfrom pipeline.params.parse import parse\n"
+        "from pipeline.params.schema import Params\n"
+        "tune(parse(Params, json.loads(sys.argv[1])), compiling=True, seconds=0.1)"
     )
     shutil.copy(TOP / "params.yaml", tmp_path)
     words = [sys.executable, "-c", program, json.dumps(auto().model_dump())]

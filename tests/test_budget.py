@@ -180,8 +180,8 @@ def test_short_texts_are_less_work_than_the_longest_and_are_measured_as_they_are
     sizes = np.array([8] * 50 + [64])
     budget = estimate(params, Data(Shape(50, ("a", "b")), 51, "data/tokens", sizes), clock=False)
     chance = 1 - (50 / 51) ** 2  # that one of the two is the long one
-    assert budget.share.work == pytest.approx(chance + (1 - chance) / 8, rel=0.2)
-    assert budget.share.targets == 1
+    assert budget.mean_step.work == pytest.approx(chance + (1 - chance) / 8, rel=0.2)
+    assert budget.mean_step.targets == 1
     whole = estimate(params, Data(Shape(50, ("a", "b")), 51, "data/tokens"), clock=False)
     assert budget.step.flops["forward"] < 0.6 * whole.step.flops["forward"]
     assert measure(params, Shape(50, ("a", "b")), sizes).steps == STEPS

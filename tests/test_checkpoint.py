@@ -368,11 +368,11 @@ def test_other_knobs_start_afresh_and_runtime_knobs_do_not(lab: Path) -> None:
     text = (lab / "params.yaml").read_text()
     (lab / "params.yaml").write_text(text.replace("progress: lines", "progress: none"))
     process = train(lab)
-    assert "going on" in process.communicate(timeout=120)[1]
+    assert "resuming" in process.communicate(timeout=120)[1]
 
     (lab / "params.yaml").write_text(text.replace("steps: 60", "steps: 61"))
     process = train(lab)
-    assert "going on" not in process.communicate(timeout=120)[1]
+    assert "resuming" not in process.communicate(timeout=120)[1]
     assert process.returncode == 0
 
 
