@@ -467,7 +467,7 @@ def test_runs_in_several_processes_are_those_of_one(project: dict[str, Any], mon
     monkeypatch.setattr(sweep, "cores", lambda: 1)
     alone = sweep.run_all(variants, (), advance)
     shutil.rmtree(".rally/sweeps/runs")
-    monkeypatch.setattr(sweep, "WORTH", 4)
+    monkeypatch.setattr(sweep, "STEPS_PER_PROCESS", 4)
     monkeypatch.setattr(sweep, "cores", lambda: 2)
     assert sweep.run_all(variants, (), advance) == alone
     assert told == [8]
