@@ -37,7 +37,7 @@ def page(made: TrainedModel, evaluate: Evaluate, seed: int) -> str:
         options = {"tokens": evaluate.sample_tokens, "top_k": evaluate.top_k, "top_p": evaluate.top_p, "seed": seed}
         return stream(made, prompt, temperature=temperature, **options)
 
-    return samples.page(generate, made.tokenizer.known, evaluate, step=made.step, seed=seed)
+    return samples.page(generate, made.tokenizer.drop_unknown, evaluate, step=made.step, seed=seed)
 
 
 def reference(made: TrainedModel, prompt: str, tokens: int) -> str:
