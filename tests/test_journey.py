@@ -194,7 +194,7 @@ def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) 
     run(lab, "dvc", "exp", "run", "-n", "alone", "-S", "train.lr=0.5", "train")
     table = run(lab, "rally", "show")
     assert (has_scores(table, "alone"), has_scores(table, "workspace"), has_scores(table, "main")) == (False, False, True)
-    assert "evaluate has not run on the models/trained that train left" in table
+    assert "evaluate has not run on the models/trained that train wrote" in table
     said = run(lab, "rally", "sample", "--prompt", "a", "--tokens", "3")
     assert "another run" not in said, "the model is of these knobs"
     subprocess.run(["git", "checkout", "-q", "."], cwd=lab, check=True)  # and no `dvc checkout`

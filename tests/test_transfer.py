@@ -229,7 +229,7 @@ def test_a_frozen_training_resumes_bit_by_bit(tokens: Path, tmp_path: Path) -> N
 
 
 def test_freezing_without_a_start_is_refused() -> None:
-    with pytest.raises(ParamsError, match=r"^train\.freeze: true, and train\.init_from names no folder"):
+    with pytest.raises(ParamsError, match=r"^train\.freeze: true needs pretrained weights: set train\.init_from"):
         knobs(**KINDS["classify"], train__freeze=True)
 
 
@@ -294,7 +294,7 @@ def test_a_tokenizer_of_ours_is_read_from_its_file_as_what_it_is(
 def test_a_tokenizer_of_one_document_has_no_end_for_several(tmp_path: Path) -> None:
     ByteTokenizer.learn([TEXT], 0, has_end=False).save(tmp_path / "tokenizer.json")
     with pytest.raises(
-        UserError, match=r"^tokenize\.path: .* has no token for the end of a document, .* several documents has one$"
+        UserError, match=r"^tokenize\.path: .* has no token for the end of a document, .* several documents needs one$"
     ):
         FileTokenizer.learn([], 0, True, tmp_path)
     assert FileTokenizer.learn([], 0, False, tmp_path).end is None
