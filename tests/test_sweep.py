@@ -29,16 +29,18 @@ from pipeline.figures.style import png
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.sanity_faults import SANITY_FAULTS
 from pipeline.lab.faults.table import FAULTS
-from pipeline.lab.studies import grid, panels, report, sweep
-from pipeline.lab.studies.bench import BENCHES
+from pipeline.lab.studies import grid, report
+from pipeline.lab.studies.benches.plain_stack import signal_and_gradient
+from pipeline.lab.studies.benches.table import BENCHES
 from pipeline.lab.studies.claims.base import Status
 from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval, optimum
 from pipeline.lab.studies.claims.table import CLAIMS
 from pipeline.lab.studies.grid import Sweep, Variant
-from pipeline.lab.studies.metrics import MEASURES, RENAMED_MEASURES
-from pipeline.lab.studies.network_metrics import NETWORK_METRICS, exact_answers, repeat_loss
-from pipeline.lab.studies.plain_stack import signal_and_gradient
-from pipeline.lab.studies.record import Record
+from pipeline.lab.studies.measures.metrics import MEASURES, RENAMED_MEASURES
+from pipeline.lab.studies.measures.network_metrics import NETWORK_METRICS, exact_answers, repeat_loss
+from pipeline.lab.studies.measures.record import Record
+from pipeline.lab.studies.pictures import panels
+from pipeline.lab.studies.runs import sweep
 from pipeline.params.errors import UserError
 from pipeline.params.load import with_knobs
 from pipeline.params.parse import parse

@@ -24,7 +24,7 @@ from pipeline.identity import digest, read_cached, run_identity, write_cached
 from pipeline.inference.trained import TrainedModel
 from pipeline.lab.doctor.cases import MANUAL, BenchmarkRun
 from pipeline.lab.faults.table import FAULTS
-from pipeline.lab.studies.sweep import tokens_folder
+from pipeline.lab.studies.runs.sweep import tokens_folder
 from pipeline.lab.training.run_one import SmallRun, run_one
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import read_yaml

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.lab.studies.bench import BENCHES, Bench
+from pipeline.lab.studies.benches.base import Bench
+from pipeline.lab.studies.benches.table import BENCHES
 from pipeline.lab.studies.claims.base import Claim
 from pipeline.lab.studies.claims.results import Axis, Label, Results
 from pipeline.lab.studies.claims.table import CLAIMS, RENAMED_ARGUMENTS
-from pipeline.lab.studies.metrics import MEASURES, RENAMED_MEASURES
-from pipeline.lab.studies.record import Record
+from pipeline.lab.studies.measures.metrics import MEASURES, RENAMED_MEASURES
+from pipeline.lab.studies.measures.record import Record
 from pipeline.params.errors import ParamsError, UserError
 from pipeline.params.load import with_knobs
 from pipeline.params.names import names_in, suggest

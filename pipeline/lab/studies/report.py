@@ -21,9 +21,9 @@ from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies.claims.base import Status, Verdict
 from pipeline.lab.studies.claims.results import Results
 from pipeline.lab.studies.grid import Sweep, cell_titles, results
-from pipeline.lab.studies.metrics import MEASURES
-from pipeline.lab.studies.panels import draw_study, split_panels
-from pipeline.lab.studies.sweep import run_all
+from pipeline.lab.studies.measures.metrics import MEASURES
+from pipeline.lab.studies.pictures.panels import draw_study, split_panels
+from pipeline.lab.studies.runs.sweep import run_all
 
 RESULTS = Path("results")  # git-ignored: results of this machine, next to those in docs/
 COLOURS = {Status.HELD: "green", Status.FAILED: "green", Status.REFUTED: "red", Status.PASSED: "red"}

@@ -19,8 +19,8 @@ from pipeline.engine.recorder import snapshots_due
 from pipeline.lab.faults.sanity_faults import SANITY_FAULTS
 from pipeline.lab.faults.table import FAULTS
 from pipeline.lab.studies.grid import Variant
-from pipeline.lab.studies.network_metrics import network_numbers
-from pipeline.lab.studies.record import Record
+from pipeline.lab.studies.measures.network_metrics import network_numbers
+from pipeline.lab.studies.measures.record import Record
 from pipeline.lab.training.run_one import run_one
 from pipeline.tasks.base import Shape
 

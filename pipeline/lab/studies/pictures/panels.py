@@ -12,9 +12,9 @@ from pipeline.lab.studies.claims.base import Verdict
 from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
 from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval
 from pipeline.lab.studies.grid import CURVES, Sweep, cell_titles
-from pipeline.lab.studies.metrics import MEASURES
-from pipeline.lab.studies.plot import Band, Line, Panel, draw_panels
-from pipeline.lab.studies.record import Record
+from pipeline.lab.studies.measures.metrics import MEASURES
+from pipeline.lab.studies.measures.record import Record
+from pipeline.lab.studies.pictures.plot import Band, Line, Panel, draw_panels
 
 
 def draw_study(

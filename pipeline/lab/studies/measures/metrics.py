@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.lab.studies.record import (
+from pipeline.lab.studies.measures.record import (
     GENERALIZED,
     MEMORIZED,
     Record,
@@ -71,7 +71,7 @@ MEASURES: dict[str, Measure] = {
     "start_excess": Measure(f"loss at the start - ln V - variance / 2 ({NATS})", number("start_excess")),
     "future": Measure("|gradient| of a prediction with respect to later inputs", number("future")),
     "across_batch": Measure("|gradient| of a prediction with respect to other examples", number("across_batch")),
-    # of the network at the end (probes/summary.py, lab/studies/network_metrics.py)
+    # of the network at the end (probes/summary.py, lab/studies/measures/network_metrics.py)
     "training_accuracy": Measure(
         "training accuracy", number("training_accuracy"), network_metric="training_accuracy", higher_is_better=True
     ),
@@ -124,7 +124,7 @@ MEASURES: dict[str, Measure] = {
         "gradient norm, first block / last", number("gradient_ratio"), network_metric="gradient_ratio", logarithmic=True
     ),
     "repeat_loss": Measure(f"loss on repeated tokens ({NATS})", number("repeat_loss"), network_metric="repeat_loss"),
-    # of a bench (lab/studies/bench.py)
+    # of a bench (lab/studies/benches)
     "signal": Measure("RMS after the last layer / after the first", number("signal"), logarithmic=True),
     "signal_predicted": Measure("(gain / 2)^((layers - 1) / 2)", number("signal_predicted"), logarithmic=True),
     "first_gradient": Measure("gradient norm, first layer / last", number("first_gradient"), logarithmic=True),

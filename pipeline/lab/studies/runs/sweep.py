@@ -21,7 +21,7 @@ from pipeline.artifacts.paths import RAW, TOKENS, private_folder
 from pipeline.artifacts.writing import write_text
 from pipeline.identity import read_cached, run_identity, write_cached
 from pipeline.lab.studies.grid import Variant
-from pipeline.lab.studies.record import Record
+from pipeline.lab.studies.measures.record import Record
 from pipeline.lab.workers import run_in_processes
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
@@ -136,10 +136,10 @@ def record_path(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Pat
     params = variant.params
     described: dict[str, Any] = params.model_dump(include={"seed", "task", "model", "train"})
     described["precision"] = Runtime(params.runtime, params.train.precision).precision
-    described["record"] = [sha256_of(PIPELINE / "lab/training"), sha256_of(PIPELINE / "lab/studies/run_variant.py")]
+    described["record"] = [sha256_of(PIPELINE / "lab/training"), sha256_of(PIPELINE / "lab/studies/runs/run_variant.py")]
     if metrics:
         described |= {"read": metrics, "probe": params.probe.model_dump()}
-        described["readers"] = [sha256_of(PIPELINE / "probes"), sha256_of(PIPELINE / "lab/studies/network_metrics.py")]
+        described["readers"] = [sha256_of(PIPELINE / "probes"), sha256_of(PIPELINE / "lab/studies/measures/network_metrics.py")]
     if variant.fault:
         described |= {"fault": variant.fault, "faults": sha256_of(PIPELINE / "lab/faults")}
     return private_folder("sweeps") / "runs" / f"{run_identity('train', described, {str(TOKENS): tokens})}.json"
@@ -153,7 +153,7 @@ def run_or_read(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Rec
     assert cached is not None
     if (content := read_cached(cached)) is not None:
         return Record(**content)
-    from pipeline.lab.studies.run_variant import run_variant
+    from pipeline.lab.studies.runs.run_variant import run_variant
 
     record = run_variant(variant, tokens, metrics)
     write_cached(cached, asdict(record))

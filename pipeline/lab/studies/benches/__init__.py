@@ -1,0 +1,1 @@
+"""Experiments of studies that are not trainings of the pipeline."""

@@ -1,0 +1,12 @@
+"""The table of benches."""
+
+from __future__ import annotations
+
+from pipeline.lab.studies.benches.base import Bench
+from pipeline.lab.studies.benches.overfit import Overfit
+from pipeline.lab.studies.benches.signal import Signal
+
+BENCHES: dict[str, type[Bench]] = {
+    "signal": Signal,
+    "overfit": Overfit,
+}

@@ -1,0 +1,1 @@
+"""What a study can measure of a run: from its curves, and of the network itself."""

@@ -1,0 +1,1 @@
+"""The picture of a study: panels with lines, dots and the bounds of its claims."""
