@@ -34,6 +34,11 @@ atexit.register(shutil.rmtree, os.environ["RALLY_CACHE"], ignore_errors=True)
 install_import_hook("pipeline", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests begin first: one that begins last keeps one core busy while the other has nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that reaches for the network fails, on every machine."""
