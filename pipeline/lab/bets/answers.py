@@ -62,9 +62,9 @@ def _number(question: Question, text: str, spread: float | None) -> NumberAnswer
     if re.search(r"\d,\d", bare):
         raise UserError(f"{text}: has a comma; write a point before decimals (4.2), and thousands without a mark (4200)")
     if found := _PLUS_MINUS.fullmatch(bare):
-        middle, half = _value(question, text, found[1], found[2] or found[4]), float(found[3])
-        relative = found[4] and question.unit != "%" and not found[2]
-        half = abs(middle) * half / 100 if relative else _value(question, text, found[3], found[4] or found[2])
+        is_share = bool(found[4]) and not found[2] and question.unit != "%"  # of the number before it
+        middle = _value(question, text, found[1], found[2] or ("" if is_share else found[4]))
+        half = abs(middle) * float(found[3]) / 100 if is_share else _value(question, text, found[3], found[4] or found[2])
         if half < 0:
             raise UserError(f"{text}: the part after ± is negative")
         return _checked(question, text, middle - half, middle, middle + half)
@@ -99,7 +99,7 @@ def _lone(question: Question, text: str, value: float, spread: float | None) -> 
     origin = "as wide as your past bets ask for" if spread is not None else "no past bets of yours to take a width from"
     if value == 0:
         raise UserError(f"{text}: leaves the width of your interval open; write one, such as -0.1..0.1")
-    if question.logarithmic:
+    if question.logarithmic and value > 0:
         low, high = value / (1 + width), value * (1 + width)
         return _checked(question, text, low, value, high, f"÷ or × {formatted(1 + width)}: {origin}")
     half = abs(value) * width

@@ -1,4 +1,4 @@
-"""Scores of forecasts, lower is better. Each is proper: one expects the lowest by saying what one believes.
+"""Scores of forecasts, lower is better. Each is proper: the lowest is expected of a forecast that says what is believed.
 
 Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", 2007.
 """
