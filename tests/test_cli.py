@@ -47,6 +47,7 @@ COMMANDS = (
     "check-model",
     "autotune",
     "play",
+    "bet",
     "show",
     "look",
     "sample",
