@@ -20,6 +20,7 @@ from pipeline.lab.studies.measures.record import (
     minus_level,
     number,
     on_validation,
+    reached_at,
     train_loss,
     validation_accuracy,
     validation_loss,
@@ -73,6 +74,20 @@ MEASURES: dict[str, Measure] = {
     "generalized_at": Measure(
         f"step at which validation accuracy reaches {GENERALIZED:.0%}",
         generalized_at,
+        logarithmic=True,
+        if_missing="never",
+        low=0,
+    ),
+    "halfway_at": Measure(
+        "step at which half of the way from the unigram loss to the entropy is done",
+        reached_at(0.5),
+        logarithmic=True,
+        if_missing="never",
+        low=0,
+    ),
+    "reached_at": Measure(
+        "step at which nine tenths of the way from the unigram loss to the entropy are done",
+        reached_at(0.9),
         logarithmic=True,
         if_missing="never",
         low=0,
@@ -162,6 +177,18 @@ MEASURES: dict[str, Measure] = {
         "gradient norm, first block / last", number("gradient_ratio"), network_metric="gradient_ratio", logarithmic=True, low=0
     ),
     "repeat_loss": Measure(f"loss on repeated tokens ({NATS})", number("repeat_loss"), network_metric="repeat_loss", low=0),
+    "late_loss": Measure(
+        f"loss on the second half of each window ({NATS})", number("late_loss"), network_metric="late_loss", low=0
+    ),
+    "common_loss": Measure(
+        f"loss on the most frequent tokens, half of the text ({NATS})",
+        number("common_loss"),
+        network_metric="common_loss",
+        low=0,
+    ),
+    "rare_loss": Measure(
+        f"loss on the other half, the rarer tokens ({NATS})", number("rare_loss"), network_metric="rare_loss", low=0
+    ),
     # of a bench (lab/studies/benches)
     "signal": Measure("RMS after the last layer / after the first", number("signal"), logarithmic=True, low=0),
     "signal_predicted": Measure("(gain / 2)^((layers - 1) / 2)", number("signal_predicted"), logarithmic=True, low=0),
