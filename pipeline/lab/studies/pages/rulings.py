@@ -9,12 +9,6 @@ from pipeline.lab.studies.claims.base import Status, Verdict
 from pipeline.lab.studies.grid import Sweep
 
 Tone = Literal["good", "bad", "open"]
-TONES: dict[Status, Tone] = {
-    Status.HELD: "good",
-    Status.FAILED: "good",
-    Status.REFUTED: "bad",
-    Status.PASSED: "bad",
-}
 
 
 class Ruling(NamedTuple):
@@ -41,8 +35,19 @@ def rulings(name: str, sweep: Sweep, verdicts: Sequence[Verdict]) -> Iterator[Ru
     """
     for (_, claim), verdict in zip(sweep.claims, verdicts, strict=True):
         status = verdict.status.value.upper() if verdict.status is Status.PASSED else verdict.status.value
-        tone = TONES.get(verdict.status, "open")
-        yield Ruling(status, tone, claim.control, verdict.claimed, verdict.found, _advice(name, sweep, verdict))
+        yield Ruling(
+            status, _tone(verdict.status), claim.control, verdict.claimed, verdict.found, _advice(name, sweep, verdict)
+        )
+
+
+def _tone(status: Status) -> Tone:
+    match status:
+        case Status.HELD | Status.FAILED:
+            return "good"
+        case Status.REFUTED | Status.PASSED:
+            return "bad"
+        case _:
+            return "open"
 
 
 def _advice(name: str, sweep: Sweep, verdict: Verdict) -> str:

@@ -18,7 +18,7 @@ from pipeline.lab.studies.pages.tables import StudyTable, tables
 
 WIDTH = 100  # of text, where the terminal is not narrower
 LABEL = 12  # of the column with the names of the parts
-STYLES: dict[Tone, str] = {"good": "bold green", "bad": "bold white on red", "open": "bold yellow"}
+_STYLES: dict[Tone, str] = {"good": "bold green", "bad": "bold white on red", "open": "bold yellow"}
 
 
 def console() -> Console:
@@ -81,7 +81,7 @@ def say_rulings(out: Console, judged: Sequence[Ruling]) -> None:
     out.print()
     for ruling in judged:
         label = "Control" if ruling.control else "Claim"
-        status = Text(ruling.status, STYLES[ruling.tone])
+        status = Text(ruling.status, _STYLES[ruling.tone])
         text = Text.assemble(status, ": ", ruling.claimed)
         more = [Text(line, "dim" if line is not ruling.advice else "yellow") for line in (ruling.found, ruling.advice) if line]
         _say(out, label, text, *more)
