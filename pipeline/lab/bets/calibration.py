@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def _chances(bets: Sequence[Bet]) -> Iterator[tuple[float, bool]]:
 
 
 def _bins(chances: Sequence[tuple[float, bool]]) -> Iterator[Bin]:
-    for at, (low, high) in enumerate(zip(EDGES, EDGES[1:], strict=False)):
+    for at, (low, high) in enumerate(itertools.pairwise(EDGES)):
         some = [(said, right) for said, right in chances if low <= said < high or (at == len(EDGES) - 2 and said == high)]
         if some:
             yield Bin(statistics.fmean(said for said, _ in some), Share(sum(right for _, right in some), len(some)))
@@ -140,7 +141,7 @@ def calibration_lines(found: Calibration) -> Iterator[str]:
             widths.append(f"{percent(found.width)} of the number")
         if found.factor is not None:
             widths.append(f"a factor of {formatted(found.factor)} where numbers span decades")
-        yield f"  Width of the intervals, the median: {', '.join(widths)}. Of two calibrated forecasters the narrower knows more."
+        yield f"  Median width: {', '.join(widths)}. Of two calibrated forecasters the narrower one knows more."
     for one in found.bins:
         yield f"{who}: said about {percent(one.said)}: right {one.right}."
     if found.boldness is not None:

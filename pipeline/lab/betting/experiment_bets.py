@@ -14,16 +14,7 @@ from pipeline.lab.provenance.check import matches_of_commits
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
 
-UNITS = {
-    "loss": "",
-    "bits_per_byte": "",
-    "accuracy": "",
-    "margin": "",
-    "macro_f1": "",
-    "calibration_error": "",
-    "above_entropy": "",
-}
-"""The scores of metrics/evaluate.json that can be bet on."""
+MEASURES = ("loss", "bits_per_byte", "accuracy", "margin", "macro_f1", "calibration_error", "above_entropy")  # of EVALUATION
 
 
 def question_of(name: str, measure: str) -> tuple[Question, Target]:
@@ -35,18 +26,14 @@ def question_of(name: str, measure: str) -> tuple[Question, Target]:
     problems = []
     if not is_valid_name(name):
         problems.append(f"{name}: is not the name of an experiment; write that of dvc exp run -n NAME")
-    if measure not in UNITS:
-        what = (
-            f"there is no '{measure}'. {suggest(measure, tuple(UNITS))}"
-            if measure
-            else f"is missing. Known: {', '.join(UNITS)}"
-        )
-        problems.append(f"--measure: {what}")
+    if not measure:
+        problems.append(f"--measure: is missing. Known: {', '.join(MEASURES)}")
+    elif measure not in MEASURES:
+        problems.append(f"--measure: there is no '{measure}'. {suggest(measure, MEASURES)}")
     if problems:
         raise UserError(*problems)
-    return Question(f"{measure} of the experiment {name}?", "number"), Target(
-        f"exp {name}: {measure}", digest(["exp", name, measure])[:32]
-    )
+    target = Target(f"exp {name}: {measure}", digest(["exp", name, measure])[:32])
+    return Question(f"{measure} of the experiment {name}?", "number"), target
 
 
 def is_known(name: str) -> bool:
