@@ -30,8 +30,8 @@ def bet(
     rally bet lr-sweep yes 80          claim 1 will hold, with 80 %
     rally bet lr-sweep no --claim 2    claim 2 will not
     rally bet lr-sweep 0.01..0.03      the best learning rate: an 80 % interval
-    rally bet exp e1 3.02..3.10 --measure loss
-                                       the loss of the experiment `dvc exp run -n e1` will make
+    rally bet exp wide 3.02..3.10 --measure loss
+                                       the loss of the experiment `dvc exp run -n wide` will make
     rally bet settle                   score the bets whose runs have ended
     rally bet check                    is any line of notebook/bets.jsonl altered or missing?
 

@@ -25,7 +25,7 @@ def question_of(name: str, measure: str) -> tuple[Question, Target]:
     """
     problems = []
     if not is_valid_name(name):
-        problems.append(f"{name}: is not the name of an experiment; write that of dvc exp run -n NAME")
+        problems.append(f"{name}: means something else to git or DVC; use letters, digits, . and -, and not only a to f")
     if not measure:
         problems.append(f"--measure: is missing. Known: {', '.join(MEASURES)}")
     elif measure not in MEASURES:

@@ -56,10 +56,10 @@ def _note_late(bets: Sequence[Bet]) -> None:
 
 def show_problems() -> int:
     """Print what is wrong with the ledger; the exit status: 1 if anything is."""
-    if not read_bets():
+    found = problems()
+    if not found and not read_bets():
         print(NONE_YET)
         return 0
-    found = problems()
     for problem in found:
         print(f"{LEDGER}: {problem}")
     if wrong := sum(not problem.is_note for problem in found):

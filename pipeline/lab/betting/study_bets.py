@@ -63,8 +63,8 @@ def offers(name: str) -> Iterator[Offer]:
     shaped = {measure: _valley(sweep, measure) for measure in sweep.measures}
     for number, (_, claim) in enumerate(sweep.claims, 1):
         claimed = claim.judge(shaped).claimed
-        what = "control, which should fail" if claim.control else "claim"
-        question = Question(f"{what.capitalize()} {number} of {name}: {claimed}. Will it hold?", "yesno")
+        what = f"Claim {number} of {name}{', a control that should fail' if claim.control else ''}"
+        question = Question(f"{what}: {claimed}. Will it hold?", "yesno")
         yield Offer(question, Target(f"study {name}: claim {number}", identity), name, sweep, base, claim=number)
     across = sweep.axes[-1]
     if across.is_scale() and math.prod(sweep.shape[:-2]) == 1:
@@ -83,7 +83,7 @@ def _valley(sweep: Sweep, measure: str) -> Results:
     """Results with a best value inside the grid, of which a claim says what it claims."""
     places = sweep.shape[-2]
     away = (np.arange(places) - (places - 1) / 2) ** 2 * (-1 if MEASURES[measure].higher_is_better else 1)
-    values = np.broadcast_to(away[:, None], sweep.shape).astype(float)
+    values = np.broadcast_to(away[:, None], sweep.shape) + 0.01 * np.arange(len(sweep.seeds))
     return Results(sweep.axes, values, MEASURES[measure].logarithmic, MEASURES[measure].quantity)
 
 
