@@ -118,7 +118,7 @@ def is_inside(answer: Answer, outcome: Outcome) -> bool:
     if not isinstance(answer, NumberAnswer) or not isinstance(outcome.truth, float):
         return False
     slack = 1e-9 * max(abs(answer.low), abs(answer.high), abs(outcome.truth))
-    return answer.low - slack <= outcome.truth <= answer.high + slack
+    return bool(answer.low - slack <= outcome.truth <= answer.high + slack)
 
 
 # -------------------------------------------------------------------------------------------------------------- in words

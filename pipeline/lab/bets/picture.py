@@ -40,13 +40,14 @@ def _draw_intervals(axes: Axes, bets: Sequence[Bet], everyone: Sequence[Calibrat
     axes.axhline(0, color=QUIET, linewidth=1)
     place = 0
     for found in everyone:
-        drawn = False
+        if found.held.count:
+            label = f"{_name(found.who)}: {found.held.hits} of {found.held.count} inside"
+            axes.plot([], [], "o", color=_colour(found.who), markersize=8, linestyle="none", label=label)
         for bet in bets:
             if bet.who == found.who and bet.counts and (away := distance(bet)) is not None:
                 place += 1
                 shown = min(max(away, -FARTHEST), FARTHEST)
                 marker = "o" if shown == away else "^" if away > 0 else "v"
-                label = f"{_name(found.who)}: {found.held.hits} of {found.held.count} inside"
                 axes.plot(
                     [place],
                     [shown],
@@ -56,9 +57,7 @@ def _draw_intervals(axes: Axes, bets: Sequence[Bet], everyone: Sequence[Calibrat
                     markerfacecolor=_colour(found.who) if abs(away) <= 1 else "white",
                     markeredgewidth=2,
                     linestyle="none",
-                    label="" if drawn else label,
                 )
-                drawn = True
     axes.set_xlim(0.2, place + 0.8)
     axes.set_ylim(-FARTHEST - 0.4, FARTHEST + 1.4)
     axes.set_yticks([-3, -2, -1, 0, 1, 2, 3])

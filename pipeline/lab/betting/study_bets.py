@@ -90,31 +90,30 @@ def _valley(sweep: Sweep, measure: str) -> Results:
 # --------------------------------------------------------------------------------------------------------- what came out
 
 
-def settled_truth(bet: Bet) -> tuple[tuple[Truth | None, tuple[float, float] | None] | None, str]:
-    """(truth, its interval) of a bet on a study; None and why, where the study was not played.
-
-    The truth is None where the study decides nothing: the claim is undecided, or the best value lies at an edge of the grid.
-    """
+def settled_truth(bet: Bet) -> tuple[tuple[Truth, tuple[float, float] | None] | None, str]:
+    """(truth, its interval) of a bet on a study; None and why, where the study was not played or decides nothing."""
     name, _, what = bet.target.name.removeprefix("study ").partition(": ")
+    file = RESULTS / f"{name}.json"
     try:
-        found = read_json(RESULTS / f"{name}.json", "axes", "values", "verdicts", "seeds")
+        found = read_json(file, "axes", "values", "verdicts", "seeds")
     except UserError:
         return None, f"has not run; `rally play {name}` runs it"
     if found.get("identity") != bet.target.identity:
-        return None, f"{RESULTS}/{name}.json is of other knobs or seeds; `rally play {name}` runs those of the bet"
+        return None, f"{file} is of other knobs or seeds; `rally play {name}` runs those of the bet"
     if what.startswith("claim "):
-        number = int(what.removeprefix("claim "))
-        return (HELD.get(found["verdicts"][number - 1]["status"]), None), ""
-    return _best(found, what.rpartition(" ")[2]), ""
+        status = found["verdicts"][int(what.removeprefix("claim ")) - 1]["status"]
+        return ((HELD[status], None), "") if status in HELD else (None, f"{status}, so the bet stays open")
+    best = _best(found, what.rpartition(" ")[2])
+    return best, "" if best else "the best value lies at an edge of the grid, so the bet stays open"
 
 
-def _best(found: Mapping[str, Any], measure: str) -> tuple[Truth | None, tuple[float, float] | None]:
+def _best(found: Mapping[str, Any], measure: str) -> tuple[Truth, tuple[float, float] | None] | None:
     across, seeds = found["axes"][-1], len(found["seeds"])
     axis = Axis(across["name"], tuple(across["labels"]))
     values = np.array([np.inf if value is None else value for value in found["values"][measure]], dtype=np.float64)
     values = values.reshape(-1, seeds)
     best = best_per_seed(axis.scale(), -values if MEASURES[measure].higher_is_better else values)
     if isinstance(best, Edge):
-        return None, None
+        return None
     low, mean, high = Results((), best).interval(best)
     return float(2**mean), (float(2**low), float(2**high)) if math.isfinite(low) else None
