@@ -128,7 +128,7 @@ def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
         return (0.1, 1.0) if logarithmic else (0.0, 1.0)
     if logarithmic:
         margin = 3 if panels[0].possible[0] == 0 else 1.4
-        return float(values.min()) / margin, min(float(values.max()) * margin, panels[0].possible[1])
+        return float(values.min()) / (2 if has_minimum else margin), min(float(values.max()) * margin, panels[0].possible[1])
     low, high = float(values.min()), float(np.quantile(values, 0.85) if has_minimum else values.max())
     ends = [end for panel in panels for band in panel.bands for end in (band.low, band.high) if np.isfinite(end)]
     low, high = min([low, *ends]), max([high, *ends])
