@@ -45,7 +45,7 @@ def kept_and_loss(
 
     for _ in range(steps):
         optimizer.zero_grad()
-        loss_on(examples).backward()  # type: ignore[no-untyped-call]
+        loss_on(examples).backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.lab.studies.measures.record import (
+    CHANGING,
+    FREQUENCIES,
     GENERALIZED,
     MEMORIZED,
     Record,
     accuracy_when_memorized,
+    before_generalizing,
     delay,
+    edge_at_start,
     edge_of_stability,
     error_rate,
     generalized_at,
@@ -19,9 +23,13 @@ from pipeline.lab.studies.measures.record import (
     minus_level,
     number,
     on_validation,
+    peak,
+    rise,
+    second_fall,
     train_loss,
     validation_accuracy,
     validation_loss,
+    when_memorized,
 )
 
 
@@ -33,6 +41,7 @@ class Measure:
         quantity: what it is, with its unit.
         compute: it from a record; inf where the training diverged.
         network_metric: of the network that it needs: a number of the probes, or one of network_metrics.py; "" = none.
+        also_needs: another network metric that it needs; "" = none.
         logarithmic: it spans decades.
         higher_is_better: the best value is the highest.
         if_missing: what a run without such a number did.
@@ -41,6 +50,7 @@ class Measure:
     quantity: str
     compute: Callable[[Record], float]
     network_metric: str = ""
+    also_needs: str = ""
     logarithmic: bool = False
     higher_is_better: bool = False
     if_missing: str = "diverged"
@@ -65,6 +75,9 @@ MEASURES: dict[str, Measure] = {
     "generalized_at": Measure(
         f"step at which validation accuracy reaches {GENERALIZED:.0%}", generalized_at, logarithmic=True, if_missing="never"
     ),
+    "rise": Measure("validation error above its lowest so far, at most", rise),
+    "second_fall": Measure("height of the hump of the validation error", second_fall),
+    "peak": Measure("highest training loss / the first", peak, logarithmic=True),
     # at initialization (engine/sanity.py)
     "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", loss_above_uniform),
     "start_predicted": Measure(f"half the logits' variance ({NATS})", lambda record: number("logit_variance")(record) / 2),
@@ -105,6 +118,9 @@ MEASURES: dict[str, Measure] = {
         "largest eigenvalue of the Hessian", number("sharpness"), network_metric="sharpness", logarithmic=True
     ),
     "edge": Measure("sharpness x learning rate / 2, median of the second half", edge_of_stability, network_metric="sharpness"),
+    "edge_at_start": Measure(
+        "sharpness x learning rate / 2 before the first step", edge_at_start, network_metric="sharpness", logarithmic=True
+    ),
     "effective_rank": Measure(
         "effective rank after the last block (directions)", number("effective_rank"), network_metric="effective_rank"
     ),
@@ -124,11 +140,34 @@ MEASURES: dict[str, Measure] = {
         "gradient norm, first block / last", number("gradient_ratio"), network_metric="gradient_ratio", logarithmic=True
     ),
     "repeat_loss": Measure(f"loss on repeated tokens ({NATS})", number("repeat_loss"), network_metric="repeat_loss"),
+    "loss_beyond": Measure(
+        f"loss with twice the context of the training - with as much ({NATS})",
+        number("loss_beyond"),
+        network_metric="loss_beyond",
+    ),
+    "fourier_share": Measure(
+        f"share of the embedding in {FREQUENCIES} frequencies", number("fourier_share"), network_metric="fourier_share"
+    ),
+    "fourier_when_memorized": Measure(
+        f"share in {FREQUENCIES} frequencies when the training examples are memorized",
+        when_memorized("fourier_share"),
+        network_metric="fourier_share",
+        also_needs="training_accuracy",
+        if_missing="never",
+    ),
+    "fourier_before": Measure(
+        f"share in {FREQUENCIES} frequencies before validation accuracy reaches {CHANGING:.0%}",
+        before_generalizing("fourier_share"),
+        network_metric="fourier_share",
+        if_missing="never",
+    ),
     # of a bench (lab/studies/benches)
     "signal": Measure("RMS after the last layer / after the first", number("signal"), logarithmic=True),
     "signal_predicted": Measure("(gain / 2)^((layers - 1) / 2)", number("signal_predicted"), logarithmic=True),
     "first_gradient": Measure("gradient norm, first layer / last", number("first_gradient"), logarithmic=True),
     "overfit_loss": Measure("loss on the one batch (nats per label)", number("overfit_loss")),
+    "features_kept": Measure("features kept (number)", number("features_kept"), higher_is_better=True),
+    "linear_ratio": Measure("loss / that of the best linear network", number("linear_ratio"), logarithmic=True),
 }
 
 RENAMED_MEASURES = {  # of earlier versions
