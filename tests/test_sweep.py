@@ -42,8 +42,10 @@ from pipeline.lab.studies.grid import Sweep, Variant
 from pipeline.lab.studies.measures.metrics import MEASURES, RENAMED_MEASURES
 from pipeline.lab.studies.measures.network_metrics import (
     NETWORK_METRICS,
+    common_tokens,
     exact_answers,
     fourier_share,
+    held_out_surprisals,
     loss_beyond,
     repeat_loss,
 )
@@ -294,6 +296,8 @@ TOLD = {
     "least_error": pytest.approx(0.01),
     "test_error": math.inf,  # of a number that is not there
     "generalized_at": 6,
+    "halfway_at": math.inf,  # its loss stays above the unigram's
+    "reached_at": math.inf,
     "memorized_at": 1,
     "accuracy_when_memorized": 0.1,
     "delay": 6,
@@ -621,6 +625,31 @@ def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> N
         for weight in made.model.parameters():
             weight.zero_()
     assert repeat_loss(made) == pytest.approx(math.log(made.tokenizer.vocabulary), rel=1e-6)
+
+
+def test_the_step_at_which_a_loss_is_reached_lies_between_two_measurements() -> None:
+    rows = [{"step": step, "loss": loss} for step, loss in ((10, 3.5), (20, 2.5), (30, 2.05), (40, 2.0))]
+    record = Record(validations=rows, numbers={"unigram": 3.0, "entropy": 2.0})
+    assert MEASURES["halfway_at"].compute(record) == pytest.approx(20)
+    assert MEASURES["reached_at"].compute(record) == pytest.approx(20 + 10 * (2.5 - 2.1) / (2.5 - 2.05))
+    assert MEASURES["reached_at"].compute(replace(record, validations=rows[:2])) == math.inf
+    with pytest.raises(UserError, match="entropy of this data set is not known"):
+        MEASURES["reached_at"].compute(replace(record, numbers={"unigram": 3.0}))
+
+
+def test_losses_on_a_part_of_the_text_are_those_of_that_part(tmp_path: Path) -> None:
+    made = machine(tmp_path, follows={})  # it is sure that the token 0 follows, always
+    assert isinstance(made.task, LanguageModelling)
+    losses, targets = held_out_surprisals(made)
+    common = common_tokens(made.task)
+    counts = np.bincount(made.task.ids("train"), minlength=made.task.vocabulary)
+    assert counts[common].min() >= counts[~common].max()
+    assert counts[common].sum() >= counts.sum() / 2 > counts[common].sum() - counts[common].min()
+    halves = {name: NETWORK_METRICS[name](made) for name in ("common_loss", "rare_loss", "late_loss")}
+    weight = common[targets].mean()
+    assert halves["common_loss"] * weight + halves["rare_loss"] * (1 - weight) == pytest.approx(losses.mean(), rel=1e-5)
+    assert halves["late_loss"] == pytest.approx(losses[:, losses.shape[1] // 2 :].mean(), rel=1e-5)
+    assert ((losses < 0.01) == (targets == 0)).all()
 
 
 def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project: dict[str, Any]) -> None:

@@ -123,7 +123,7 @@ class Sweep:
 
 PARTS = ("vary", "seeds", "measure", "check")  # of every grid
 
-LANGUAGE_ONLY = frozenset({"exact_answers", "repeat_loss", "loss_beyond"})
+LANGUAGE_ONLY = frozenset({"exact_answers", "repeat_loss", "late_loss", "common_loss", "rare_loss", "loss_beyond"})
 CURVES = ("train_loss", "validation_loss", "validation_accuracy")  # of every training
 SHOWABLE = (*CURVES, *(name for name, measure in MEASURES.items() if measure.network_metric == name))
 

@@ -24,6 +24,7 @@ from pipeline.lab.studies.measures.record import (
     number,
     on_validation,
     peak,
+    reached_at,
     rise,
     second_fall,
     train_loss,
@@ -78,6 +79,18 @@ MEASURES: dict[str, Measure] = {
     "rise": Measure("validation error above its lowest so far, at most", rise),
     "second_fall": Measure("height of the hump of the validation error", second_fall),
     "peak": Measure("highest training loss / the first", peak, logarithmic=True),
+    "halfway_at": Measure(
+        "step at which half of the way from the unigram loss to the entropy is done",
+        reached_at(0.5),
+        logarithmic=True,
+        if_missing="never",
+    ),
+    "reached_at": Measure(
+        "step at which nine tenths of the way from the unigram loss to the entropy are done",
+        reached_at(0.9),
+        logarithmic=True,
+        if_missing="never",
+    ),
     # at initialization (engine/sanity.py)
     "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", loss_above_uniform),
     "start_predicted": Measure(f"half the logits' variance ({NATS})", lambda record: number("logit_variance")(record) / 2),
@@ -161,6 +174,11 @@ MEASURES: dict[str, Measure] = {
         network_metric="fourier_share",
         if_missing="never",
     ),
+    "late_loss": Measure(f"loss on the second half of each window ({NATS})", number("late_loss"), network_metric="late_loss"),
+    "common_loss": Measure(
+        f"loss on the most frequent tokens, half of the text ({NATS})", number("common_loss"), network_metric="common_loss"
+    ),
+    "rare_loss": Measure(f"loss on the other half, the rarer tokens ({NATS})", number("rare_loss"), network_metric="rare_loss"),
     # of a bench (lab/studies/benches)
     "signal": Measure("RMS after the last layer / after the first", number("signal"), logarithmic=True),
     "signal_predicted": Measure("(gain / 2)^((layers - 1) / 2)", number("signal_predicted"), logarithmic=True),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (its customary name)
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.artifacts.paths import tokenizer_of
@@ -25,13 +25,14 @@ from pipeline.probes.attention.induction import repeated
 from pipeline.probes.passes.forward import forward
 from pipeline.probes.summary import NUMBERS, summary
 from pipeline.probes.table import PROBES
-from pipeline.tasks.base import Task
+from pipeline.tasks.base import IGNORED, Task
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tokenizers.table import load
 
 EXAMPLES = 4096  # of a split, evenly spaced, for an accuracy
 BATCH = 512  # of these at once
 QUESTIONS = 512  # for exact_answers
+TOKENS = 32_768  # of the validation split, in evenly spaced windows, for a loss on a part of them
 ITERATIONS = 20  # of the power iteration for sharpness, where params.yaml sets none
 
 
@@ -198,6 +199,56 @@ def fourier_share(subject: TrainedModel) -> float:
     return float(energy.sort(descending=True).values[:FREQUENCIES].sum() / energy.sum())
 
 
+def held_out_surprisals(subject: TrainedModel) -> tuple[Float[np.ndarray, "N T"], Int[np.ndarray, "N T"]]:
+    """The loss on each token of evenly spaced validation windows, in nats, and the tokens themselves."""
+    task = subject.task
+    whole = max(task.size("validation") - 1, 1)  # the last window may be padded
+    rows = np.unique(np.linspace(0, whole - 1, min(whole, TOKENS // task.length)).astype(np.int64))
+    found = []
+    for some in np.array_split(rows, -(-len(rows) // BATCH)):
+        batch = task.batch("validation", some)
+        logits = subject.model(batch.inputs.to(subject.runtime.device)).float()
+        surprisals = F.cross_entropy(logits.transpose(1, 2).cpu(), batch.targets, reduction="none", ignore_index=IGNORED)
+        found.append((surprisals.numpy(), batch.targets.numpy()))
+    return np.concatenate([losses for losses, _ in found]), np.concatenate([targets for _, targets in found])
+
+
+def late_loss(subject: TrainedModel) -> float:
+    """The loss in nats per token on the second half of each window, where every token has half of the context before it.
+
+    The mean over whole windows falls with their length even where context is useless, because the first tokens of a window,
+    which have none, become a smaller share of it.
+
+    Source: Press et al., "Shortformer: Better Language Modeling using Shorter Inputs", 2021 (the early token curse).
+    """
+    losses, _ = held_out_surprisals(subject)
+    return float(losses[:, losses.shape[1] // 2 :].mean())
+
+
+def frequency_loss(*, common: bool) -> Callable[[TrainedModel], float]:
+    """The loss on one half of the text: the most frequent tokens of the training split that make up half of it, or all others.
+
+    Source: Kunstner et al., "Heavy-Tailed Class Imbalance and Why Adam Outperforms Gradient Descent on Language Models", 2024.
+    """
+
+    def loss(subject: TrainedModel) -> float:
+        assert isinstance(subject.task, LanguageModelling), "grid.py refuses it for other tasks"
+        losses, targets = held_out_surprisals(subject)
+        return float(losses[common_tokens(subject.task)[targets] == common].mean())
+
+    return loss
+
+
+def common_tokens(task: LanguageModelling) -> Bool[np.ndarray, " V"]:
+    """Which tokens are common: the fewest that make up half of the training split."""
+    counts = np.bincount(task.ids("train"), minlength=task.vocabulary)
+    order = np.argsort(-counts, kind="stable")
+    before = np.cumsum(counts[order]) - counts[order]  # the tokens that are more frequent than this one
+    common = np.zeros(task.vocabulary, dtype=np.bool_)
+    common[order[before < counts.sum() / 2]] = True
+    return common
+
+
 NETWORK_METRICS: dict[str, Callable[[TrainedModel], float]] = {
     "training_accuracy": accuracy_on("train"),
     "test_accuracy": accuracy_on("test"),
@@ -206,4 +257,7 @@ NETWORK_METRICS: dict[str, Callable[[TrainedModel], float]] = {
     "token_spread": token_spread,
     "loss_beyond": loss_beyond,
     "fourier_share": fourier_share,
+    "late_loss": late_loss,
+    "common_loss": frequency_loss(common=True),
+    "rare_loss": frequency_loss(common=False),
 }

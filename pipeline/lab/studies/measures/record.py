@@ -168,6 +168,29 @@ def peak(record: Record) -> float:
     return math.inf if record.diverged else max(row["loss"] for row in record.curve) / record.curve[0]["loss"]
 
 
+def reached_at(share: float) -> Callable[[Record], float]:
+    """The step at which this share of the way from the unigram loss to the entropy is done, between measurements linearly.
+
+    It takes the validation loss, and is inf where the loss never came so low. Both ends of the way are known to the source of
+    the text, so that texts of different entropy can be compared. A UserError where they are not known.
+    """
+
+    def compute(record: Record) -> float:
+        if "entropy" not in record.numbers:
+            raise UserError("measure: the entropy of this data set is not known; use a generated one")
+        unigram, entropy = record.numbers["unigram"], record.numbers["entropy"]
+        level, before = unigram - share * (unigram - entropy), (0.0, unigram)
+        for row in record.validations:
+            if row["loss"] <= level:
+                step, loss = before
+                done = (loss - level) / (loss - row["loss"]) if loss > level else 1.0
+                return float(step + done * (row["step"] - step))
+            before = row["step"], row["loss"]
+        return math.inf
+
+    return compute
+
+
 # ------------------------------------------------------------------------------------------------------ edge of stability
 
 
