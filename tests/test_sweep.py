@@ -22,7 +22,7 @@ from matplotlib.image import imread
 from rich.console import Console
 from rich.text import Text
 from small import SMALL, TOP, knobs, started
-from subjects import machine, subject
+from subjects import machine, small_subject, subject
 
 from pipeline.artifacts.paths import labels_of
 from pipeline.corpus.sources.generated.modular import SYMBOLS
@@ -48,10 +48,12 @@ from pipeline.lab.studies.measures.network_metrics import (
     held_out_surprisals,
     loss_beyond,
     repeat_loss,
+    squared_error,
 )
 from pipeline.lab.studies.measures.record import Record
 from pipeline.lab.studies.pictures import panels
 from pipeline.lab.studies.runs import sweep
+from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.load import with_knobs
@@ -274,6 +276,7 @@ def test_of_several_measures_a_claim_says_which_it_means() -> None:
 LINES: dict[str, dict[str, Any]] = {
     "training_accuracy": {"over": "step", "x": [0, 1, 8], "y": [0.1, 1.0, 1.0]},
     "sharpness": {"over": "step", "x": [0, 1, 4, 6, 8], "y": [1.0, 90.0, 19.0, 50.0, 20.0]},
+    "squared_error": {"over": "step", "x": [0, 1, 8], "y": [0.25, 0.5, 0.125]},
     "fourier_share": {"over": "step", "x": [0, 1, 4, 8], "y": [0.125, 0.25, 0.5, 0.75]},
 }
 RUN = Record(
@@ -303,7 +306,7 @@ TOLD = {
     "delay": 6,
     "edge": 1.0,
     "edge_at_start": pytest.approx(0.05),
-    "peak": 1.0,
+    "peak": 2.0,
     "rise": pytest.approx(0.24),
     "second_fall": 0.0,
     "fourier_when_memorized": 0.25,
@@ -343,10 +346,18 @@ def test_a_second_fall_is_as_high_as_the_hump_that_it_ends(
     assert MEASURES["second_fall"].compute(record) == pytest.approx(falls_again)
 
 
-def test_a_peak_is_relative_to_the_first_loss_and_infinite_where_it_diverged() -> None:
-    curve = [{"step": step, "loss": loss, "lr": 0.1} for step, loss in enumerate((2.0, 5.0, 1.0))]
-    assert MEASURES["peak"].compute(Record(curve=curve)) == 2.5
-    assert MEASURES["peak"].compute(Record(curve=curve, diverged=True)) == math.inf
+def test_a_peak_is_relative_to_the_first_error_and_infinite_where_it_diverged() -> None:
+    lines = {"squared_error": {"over": "step", "x": [0, 1, 2], "y": [2.0, 5.0, 1.0]}}
+    assert MEASURES["peak"].compute(Record(lines=lines)) == 2.5
+    assert MEASURES["peak"].compute(Record(lines=lines, diverged=True)) == math.inf
+
+
+def test_squared_error_is_what_a_training_by_it_minimizes(tmp_path: Path) -> None:
+    made = small_subject(tmp_path, task__kind="vision", prepare__dataset="digits", train__loss="mse", model__network="mlp")
+    assert made.training_task is not None
+    batch = made.training_batch
+    whole = made.training_task.loss(made.model, batch, DropoutState(0, 0, 0.0, slice(0, len(batch.inputs)), len(batch.inputs)))
+    assert squared_error(made) == pytest.approx(float(whole.minimized.detach()) / batch.count, rel=1e-5)
 
 
 @pytest.mark.parametrize(("name", "least"), [("train_loss", True), ("validation_accuracy", False)])

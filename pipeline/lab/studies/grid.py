@@ -89,7 +89,12 @@ class Sweep:
             chosen = (settings[at] for settings, at in zip(self.knobs, place[:-1], strict=True))
             try:
                 knobs = {knob: value for settings in chosen for knob, value in settings.items()}
-                variants.append(self._variant(place, with_knobs(base, knobs | {"seed": self.seeds[place[-1]]})))
+                variants.append(
+                    self._variant(
+                        place,
+                        with_knobs(base, {"prepare.seed": self.seeds[place[-1]]} | knobs | {"seed": self.seeds[place[-1]]}),
+                    )
+                )
             except ParamsError as error:
                 problems |= dict.fromkeys(error.problems)
         if problems:
@@ -103,7 +108,10 @@ class Sweep:
         ):
             raise ParamsError(f"fault: there is no '{fault}'. {suggest(str(fault), known)}")
         bench = parse(BENCHES[self.bench], own, ("bench",)) if self.bench else None
-        if sections.get("task", {}).get("kind", "language") != "language":
+        kind = sections.get("task", {}).get("kind", "language")
+        if "squared_error" in self.network_metrics and kind == "language":
+            raise ParamsError("measure: squared_error is for classifiers only; use task.kind classify or vision")
+        if kind != "language":
             if fault:
                 raise ParamsError(f"fault: '{fault}' is for language models only; use task.kind language")
             for name in LANGUAGE_ONLY.intersection(self.network_metrics):

@@ -78,7 +78,6 @@ MEASURES: dict[str, Measure] = {
     ),
     "rise": Measure("validation error above its lowest so far, at most", rise),
     "second_fall": Measure("height of the hump of the validation error", second_fall),
-    "peak": Measure("highest training loss / the first", peak, logarithmic=True),
     "halfway_at": Measure(
         "step at which half of the way from the unigram loss to the entropy is done",
         reached_at(0.5),
@@ -131,6 +130,10 @@ MEASURES: dict[str, Measure] = {
         "largest eigenvalue of the Hessian", number("sharpness"), network_metric="sharpness", logarithmic=True
     ),
     "edge": Measure("sharpness x learning rate / 2, median of the second half", edge_of_stability, network_metric="sharpness"),
+    "squared_error": Measure(
+        "mean squared error on training examples", number("squared_error"), network_metric="squared_error", logarithmic=True
+    ),
+    "peak": Measure("highest mean squared error / the first", peak, network_metric="squared_error", logarithmic=True),
     "edge_at_start": Measure(
         "sharpness x learning rate / 2 before the first step", edge_at_start, network_metric="sharpness", logarithmic=True
     ),

@@ -183,6 +183,16 @@ def _long_windows(ids: np.ndarray, length: int, count: int) -> Int[Tensor, "B T"
 
 
 @torch.no_grad()
+def squared_error(subject: TrainedModel) -> float:
+    """The mean squared error over the fixed training examples and the classes: what train.loss mse minimizes, while the curves
+    hold the cross-entropy.
+    """
+    batch = subject.training_batch
+    logits = subject.model(batch.inputs).float()
+    return float((logits - F.one_hot(batch.targets, logits.shape[-1])).square().mean())
+
+
+@torch.no_grad()
 def fourier_share(subject: TrainedModel) -> float:
     """The share of the energy of the numbers' embedding that lies in its 5 strongest frequencies; 0 .. 1.
 
@@ -257,6 +267,7 @@ NETWORK_METRICS: dict[str, Callable[[TrainedModel], float]] = {
     "token_spread": token_spread,
     "loss_beyond": loss_beyond,
     "fourier_share": fourier_share,
+    "squared_error": squared_error,
     "late_loss": late_loss,
     "common_loss": frequency_loss(common=True),
     "rare_loss": frequency_loss(common=False),

@@ -164,8 +164,11 @@ def _errors(record: Record) -> list[float]:
 
 
 def peak(record: Record) -> float:
-    """The highest training loss, divided by the first: 1 where it never climbs above the start; inf where it diverged."""
-    return math.inf if record.diverged else max(row["loss"] for row in record.curve) / record.curve[0]["loss"]
+    """The highest mean squared error of the training, divided by the first: 1 where it never climbs above the start; inf where
+    it diverged.
+    """
+    errors = record.lines.get("squared_error", {"y": []})["y"]
+    return math.inf if record.diverged or not errors else max(errors) / errors[0]
 
 
 def reached_at(share: float) -> Callable[[Record], float]:
