@@ -98,7 +98,8 @@ def test_every_entry_is_told_about_in_the_list(name: str) -> None:
         (
             "run: {say: a}\n",
             "run: say: there is no such part. Did you mean 'says'? "
-            "Known: says, set, costs, reaches, source, predicts, control, vary, seeds, measure, check, bench, shows",
+            "Known: says, set, costs, reaches, source, predicts, control, vary, seeds, measure, check, bench, "
+            "shows, draws, seen",
         ),
         ("run: {says: 5}\n", "run: says: 5 is not text"),
         ("run: {set: fast}\n", "run: set: holds no knobs (train.lr: 0.001 …)"),

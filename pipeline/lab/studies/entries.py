@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FOLDER = Path("studies")
 PARTS = ("says", "set", "costs", "reaches", "source")  # of every entry
 GRID_TEXTS = ("predicts", "control")  # in addition, of an entry that is many runs; its `says` is the question
-GRID_PARTS = ("vary", "seeds", "measure", "check", "bench", "shows")  # the same, for the program
+GRID_PARTS = ("vary", "seeds", "measure", "check", "bench", "shows", "draws", "seen")  # the same, for the program
 LISTED = ("predicts", "control", "costs", "reaches", "source")
 
 

@@ -53,6 +53,8 @@ class Sweep:
         claims: about them, each with its name.
         bench: an entry of BENCHES, where the runs are not trainings.
         shows: curves of the runs to draw: entries of SHOWABLE, or lines of the bench.
+        draws: "seed": each seed draws its own data and split too; "one": all share those of prepare.seed.
+        seen: the seeds whose results were seen when the bounds of the claims were chosen.
     """
 
     axes: tuple[Axis, ...]
@@ -62,6 +64,8 @@ class Sweep:
     claims: tuple[tuple[str, Claim], ...]
     bench: str = ""
     shows: tuple[str, ...] = ()
+    draws: str = "seed"
+    seen: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,6 +134,7 @@ class Sweep:
 # --------------------------------------------------------------------------------------------------------------- reading
 
 PARTS = ("vary", "seeds", "measure", "check")  # of every grid
+DRAWS = ("seed", "one")
 
 LANGUAGE_ONLY = frozenset({"exact_answers", "repeat_loss", "late_loss", "common_loss", "rare_loss", "loss_beyond"})
 CURVES = ("train_loss", "validation_loss", "validation_accuracy")  # of every training
@@ -151,8 +156,13 @@ def read_sweep(parts: Mapping[str, Any]) -> Sweep:
         problems.append("vary: holds no axes (knob: [value, value …], or name: {label: {knob: value}, …})")
     elif any(isinstance(way, dict) and not all(isinstance(knobs, dict) for knobs in way.values()) for way in vary.values()):
         problems.append("vary: a label holds no knobs (name: {label: {knob: value}, …})")
-    if not (isinstance(seeds, list) and seeds and all(type(seed) is int for seed in seeds) and len({*seeds}) == len(seeds)):
-        problems.append(f"seeds: {seeds!r} is not a list of different whole numbers, such as [1, 2, 3]")
+    draws, seen = parts.get("draws", "seed"), parts.get("seen", [])
+    for part, numbers in (("seeds", seeds), ("seen", seen)):
+        whole = isinstance(numbers, list) and all(type(seed) is int for seed in numbers) and len({*numbers}) == len(numbers)
+        if not whole or (part == "seeds" and not numbers):
+            problems.append(f"{part}: {numbers!r} is not a list of different whole numbers, such as [1, 2, 3]")
+    if draws not in DRAWS:
+        problems.append(f"draws: there is no '{draws}'. {suggest(str(draws), DRAWS)}")
     unknown = [measure for measure in measures or [""] if measure not in MEASURES]
     problems += [f"measure: {_no_measure(measure)}" for measure in unknown]
     if bench and bench not in BENCHES:
@@ -163,7 +173,7 @@ def read_sweep(parts: Mapping[str, Any]) -> Sweep:
         raise UserError(*problems)
     axes = tuple(Axis(name, tuple(way)) for name, way in vary.items())
     knobs = tuple(tuple(way.values()) if isinstance(way, dict) else tuple({name: v} for v in way) for name, way in vary.items())
-    sweep = Sweep(axes, knobs, tuple(seeds), tuple(measures), _claims(parts["check"]), bench, tuple(shows))
+    sweep = Sweep(axes, knobs, tuple(seeds), tuple(measures), _claims(parts["check"]), bench, tuple(shows), draws, tuple(seen))
     zeros = {name: Results(axes, np.zeros(sweep.shape)) for name in measures}
     for name, claim in sweep.claims:
         try:
@@ -212,7 +222,7 @@ def results(sweep: Sweep, records: Mapping[tuple[int, ...], Record]) -> dict[str
         values = np.empty(sweep.shape)
         for place, record in records.items():
             values[place] = MEASURES[name].compute(record)
-        found[name] = Results(sweep.axes, values, MEASURES[name].logarithmic)
+        found[name] = Results(sweep.axes, values, MEASURES[name].logarithmic, MEASURES[name].quantity)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -29,10 +29,20 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The status of a claim, and a sentence with the numbers that decide it."""
+    """The status of a claim, and the numbers that decide it.
+
+    Attributes:
+        sentence: what was found and what was claimed, in one sentence that begins with the measure's name.
+        claimed: the claim with its bound, in words.
+        found: the value, its interval and the number of seeds.
+        needed: how many seeds in all would decide it; None where it is decided, or where more seeds would not.
+    """
 
     status: Status
     sentence: str
+    claimed: str = ""
+    found: str = ""
+    needed: int | None = None
 
 
 class Claim(Section):
@@ -64,7 +74,13 @@ class Claim(Section):
         verdict = self.decide(self.select(self.measure, measures), measures)
         place = " and ".join(f"{name} {_joined(label)}" for name, label in self.where.items())
         status = CONTROL_STATUS.get(verdict.status, verdict.status) if self.control else verdict.status
-        return Verdict(status, f"with {place} {verdict.sentence}" if place else verdict.sentence)
+        sentence, claimed = verdict.sentence, verdict.claimed
+        return replace(
+            verdict,
+            status=status,
+            sentence=f"with {place} {sentence}" if place else sentence,
+            claimed=f"{claimed} with {place}" if place else claimed,
+        )
 
     def select(self, measure: str, measures: Mapping[str, Results]) -> Results:
         """A measure in the part of the grid that the claim is about.
@@ -81,6 +97,10 @@ class Claim(Section):
     def name(self, measures: Mapping[str, Results]) -> str:
         """The name of its measure, for a sentence."""
         return self.measure or next(iter(measures)) or "the measure"
+
+    def quantity(self, measures: Mapping[str, Results]) -> str:
+        """What it measures, in words."""
+        return measures.get(self.measure, next(iter(measures.values()))).quantity or self.name(measures)
 
     @abstractmethod
     def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:

@@ -27,7 +27,12 @@ class Bounds(Claim):
         outside = any(spread.high < low or spread.low > high for _, spread in cells)
         diverged = any(spread.low == np.inf for _, spread in cells)
         status = Status.UNDECIDED if diverged and high == np.inf else status_of(inside, outside)
-        return Verdict(status, f"{self.name(measures)} is {_range_text(cells, self.claim_text(), results)}")
+        return Verdict(
+            status,
+            f"{self.name(measures)} is {_range_text(cells, self.claim_text(), results)}",
+            f"{self.quantity(measures)} is {self.claim_text()}",
+            _found_text(cells, results),
+        )
 
     @abstractmethod
     def bounds(self) -> tuple[float, float]:
@@ -45,6 +50,15 @@ def _range_text(cells: list[tuple[str, Interval]], claim_text: str, results: Res
         return f"{formatted(low[1].mean)} ({low[1].text()}; claim: {claim_text}; {results.seeds_text})"
     ends = " to ".join(f"{formatted(spread.mean)} ({spread.text()}) at {name}" for name, spread in (low, high))
     return f"{ends}; claim: {claim_text}; {results.seeds_text}"
+
+
+def _found_text(cells: list[tuple[str, Interval]], results: Results) -> str:
+    """The value of the only cell, or the lowest and the highest one, with confidence intervals and the number of seeds."""
+    low, high = min(cells, key=lambda cell: cell[1].mean), max(cells, key=lambda cell: cell[1].mean)
+    if len(cells) == 1:
+        return f"{formatted(low[1].mean)} ({low[1].text()}, {results.seeds_text})"
+    ends = " to ".join(f"{formatted(spread.mean)} ({spread.text()}) at {name}" for name, spread in (low, high))
+    return f"{ends}, {results.seeds_text}"
 
 
 class AtMost(Bounds):
@@ -107,6 +121,8 @@ class Exceeds(Claim):
         return Verdict(
             Status.UNDECIDED if diverged else status_of(inside, outside),
             f"{self.name(measures)} at {self.more} minus that at {self.less} is {text}",
+            f"{self.quantity(measures)} at {self.more} exceeds that at {self.less} by at least {formatted(self.by)}",
+            _found_text(cells, difference),
         )
 
 
@@ -129,4 +145,7 @@ class MatchesPrediction(Claim):
         return Verdict(
             status_of(inside, outside),
             f"{self.measure} divided by {self.predicted} is {_range_text(cells, claim_text, results)}",
+            f"{self.quantity(measures)} divided by its prediction, {measures[self.predicted].quantity or self.predicted}, "
+            f"is {claim_text}",
+            _found_text(cells, results),
         )

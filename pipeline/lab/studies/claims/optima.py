@@ -38,7 +38,12 @@ class OptimumMoves(Claim):
         moved = Interval(*(float(2**end) for end in interval(optima[high] - optima[low])))  # in pairs, seed by seed
         places = ", ".join(f"{2 ** means[line]:.3g} at {names[line]}" for line in (low, high))
         factor = f"a factor of {formatted(moved.mean)} ({moved.text()}; claim: {self.claim_text()}; {results.seeds_text})"
-        return Verdict(self.compare(moved), f"the best {results.axes[-1].name} moves by {factor}: {places}")
+        return Verdict(
+            self.compare(moved),
+            f"the best {results.axes[-1].name} moves by {factor}: {places}",
+            f"the best {results.axes[-1].name} moves by a factor of {self.claim_text()}",
+            f"a factor of {formatted(moved.mean)} ({moved.text()}, {results.seeds_text}): {places}",
+        )
 
     @abstractmethod
     def compare(self, moved: Interval) -> Status:
@@ -97,6 +102,9 @@ class OptimumLiesBetween(Claim):
             f"the best {results.axes[-1].name} is {formatted(best.mean)} ({best.text()}; claim: {formatted(self.low)} to "
             f"{formatted(self.high)}; {results.seeds_text}), and the better end of the grid is worse by {worse:.1f} standard "
             f"deviations over seeds (claim: at least {formatted(self.ends_worse_by)})",
+            f"the best {results.axes[-1].name} lies between {formatted(self.low)} and {formatted(self.high)}, and both ends of "
+            f"the grid are worse by at least {formatted(self.ends_worse_by)} standard deviations over seeds",
+            f"{formatted(best.mean)} ({best.text()}, {results.seeds_text}); the better end is worse by {worse:.1f}",
         )
 
 
@@ -118,7 +126,8 @@ def best_values(results: Results) -> Float[np.ndarray, "lines seeds"] | Verdict:
         else:
             rows.append(best)
     if beyond:
-        return Verdict(Status.EXTEND, f"the best {across.name} may lie {', '.join(beyond)}")
+        sentence = f"the best {across.name} may lie {', '.join(beyond)}"
+        return Verdict(Status.EXTEND, sentence, f"the best {across.name} can be read off the grid", sentence)
     return np.array(rows)
 
 
@@ -141,6 +150,8 @@ class BestAtMost(Claim):
             status_of(worst.high <= self.value, worst.low > self.value),
             f"the best {self.name(measures)}{f' of {name}' if name else ''} is {formatted(worst.mean)} ({worst.text()}; "
             f"claim: at most {formatted(self.value)}; {results.seeds_text}) {at}",
+            f"the lowest {self.quantity(measures)} is at most {formatted(self.value)}",
+            f"{formatted(worst.mean)} ({worst.text()}, {results.seeds_text}) {at}",
         )
 
 
@@ -172,6 +183,9 @@ class SensitivityFalls(Claim):
             status_of(fell.low >= self.factor, fell.high < self.factor),
             f"sensitivity to {results.axes[-1].name} falls by {factor}:"
             f" {formatted(float(first.mean()))} at {self.worse}, {formatted(float(second.mean()))} at {self.better}",
+            f"the cost of a wrong {results.axes[-1].name} falls by a factor of {claim_text} "
+            f"from {self.arm} {self.worse} to {self.better}",
+            f"a factor of {formatted(fell.mean)} ({fell.text()}, {results.seeds_text})",
         )
 
     def _sensitivity(self, line: Results) -> Float[np.ndarray, " seeds"]:

@@ -54,11 +54,13 @@ class Results:
     Attributes:
         values: one dimension for each axis, and one for the seeds.
         logarithmic: it spans decades: means and intervals are those of its logarithm.
+        quantity: what is measured, in words.
     """
 
     axes: tuple[Axis, ...]
     values: Numbers
     logarithmic: bool = False
+    quantity: str = ""
 
     @property
     def seeds(self) -> int:
@@ -90,7 +92,7 @@ class Results:
                 axes.append(replace(axis, labels=tuple(chosen)))
             else:
                 values = values[(slice(None),) * len(axes) + (0,)]
-        return Results(tuple(axes), values, self.logarithmic)
+        return replace(self, axes=tuple(axes), values=values)
 
     def places(self) -> Iterator[tuple[str, Float[np.ndarray, " seeds"]]]:
         """(labels, values) of every cell."""

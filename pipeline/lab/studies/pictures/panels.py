@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -39,7 +40,7 @@ def split_panels(whole: Results) -> Iterator[tuple[str, Results]]:
     lines = outer.pop() if outer else Axis("", ("",))
     values = whole.values.reshape(-1, len(lines.labels), *whole.values.shape[-2:])
     for title, part in zip(cell_titles(outer, named=True), values, strict=True):
-        yield title, Results((lines, across), part, whole.logarithmic)
+        yield title, replace(whole, axes=(lines, across), values=part)
 
 
 # ------------------------------------------------------------------------------------------------------------- the grid
