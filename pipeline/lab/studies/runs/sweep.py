@@ -104,10 +104,24 @@ def tokens_folder(params: Params) -> Path:
     return _out_of("tokenize", "tokenize", TOKENS, params, {str(RAW): raw})
 
 
+def made_tokens(params: Params) -> Path | None:
+    """The tokens of these parameters if they are made already; nothing is run."""
+    path = Path(params.prepare.path).resolve()
+    raw = _folder_of("prepare", "prepare", params, {"${prepare.path}": path}) / RAW
+    if not raw.exists():
+        return None
+    tokens = _folder_of("tokenize", "tokenize", params, {str(RAW): raw}) / TOKENS
+    return tokens if tokens.exists() else None
+
+
+def _folder_of(stage: str, section: str, params: Params, inputs: Mapping[str, Path]) -> Path:
+    """The private folder of a stage with these parameters and inputs."""
+    return private_folder("sweeps") / stage / run_identity(stage, params.model_dump(include={"task", section}), inputs)
+
+
 def _out_of(stage: str, section: str, out: Path, params: Params, inputs: Mapping[str, Path]) -> Path:
     """An out of a stage, which runs in a private folder with these parameters and inputs."""
-    run = run_identity(stage, params.model_dump(include={"task", section}), inputs)
-    folder = private_folder("sweeps") / stage / run
+    folder = _folder_of(stage, section, params, inputs)
     if not (folder / out).exists():  # an out appears when it is complete
         knobs = params.model_dump()
         knobs["prepare"]["path"] = str(Path(params.prepare.path).resolve())
