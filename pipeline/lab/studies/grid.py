@@ -93,12 +93,7 @@ class Sweep:
             chosen = (settings[at] for settings, at in zip(self.knobs, place[:-1], strict=True))
             try:
                 knobs = {knob: value for settings in chosen for knob, value in settings.items()}
-                variants.append(
-                    self._variant(
-                        place,
-                        with_knobs(base, {"prepare.seed": self.seeds[place[-1]]} | knobs | {"seed": self.seeds[place[-1]]}),
-                    )
-                )
+                variants.append(self._variant(place, with_knobs(base, knobs | {"seed": self.seeds[place[-1]]})))
             except ParamsError as error:
                 problems |= dict.fromkeys(error.problems)
         if problems:
