@@ -33,7 +33,8 @@ from pipeline.lab.studies import grid, report
 from pipeline.lab.studies.benches.plain_stack import signal_and_gradient
 from pipeline.lab.studies.benches.table import BENCHES
 from pipeline.lab.studies.claims.base import Status
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval, optimum
+from pipeline.lab.studies.claims.intervals import interval
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, optimum
 from pipeline.lab.studies.claims.table import CLAIMS
 from pipeline.lab.studies.grid import Sweep, Variant
 from pipeline.lab.studies.measures.metrics import MEASURES, RENAMED_MEASURES
@@ -92,6 +93,17 @@ def steep(times: float, deviation: float = 0.001) -> Results:
     rng = np.random.default_rng(1)
     lines = np.stack([2.5 + 0.5 * times * (one - one.min(axis=0)), 2.5 + 0.5 * (other - other.min(axis=0))])
     return Results((Axis("model.width", (0, 1)), Axis("train.lr", RATES)), lines + deviation * rng.normal(size=lines.shape))
+
+
+def raised(by: float, deviation: float = 0.001) -> Results:
+    """Two lines with their best values at different rates, of which the second is higher by so much."""
+    lines = planted(0.01, 0.05, noise=0.0, deviation=deviation)
+    return replace(lines, values=lines.values + np.array([0.0, by])[:, None, None])
+
+
+def lost(count: int, seeds: int) -> Results:
+    """A place where so many of the seeds diverged."""
+    return Results((Axis("arm", ("a",)),), np.where(np.arange(seeds) < count, math.inf, 0.5)[None])
 
 
 # ------------------------------------------------------------------------------------------------------------ statistics
@@ -182,6 +194,21 @@ PLANTED: dict[str, tuple[dict[str, Any], Any, Any, Any]] = {
         steep(1.5),
         steep(2.0, deviation=0.02),
     ),
+}
+PLANTED |= {
+    "best_below": (
+        {"arm": "model.width", "better": 0, "worse": 1, "by": 0.1},
+        raised(0.2),
+        raised(0.05),
+        raised(0.1, deviation=0.05),
+    ),
+    "differs_at_most": (
+        {"arm": "arm", "more": "more", "less": "less", "by": 0.25},
+        apart(-0.2),
+        apart(-0.3),
+        apart(0.25, noise=0.1),
+    ),
+    "fell_off": ({"above": 1.0, "at_least": 0.5}, lost(12, 12), lost(1, 12), lost(7, 12)),
 }
 OF_OPTIMA = ("optimum_moves_at_most", "optimum_moves_at_least", "optimum_lies_between")
 

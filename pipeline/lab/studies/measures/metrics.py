@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,6 +38,9 @@ class Measure:
         logarithmic: it spans decades.
         higher_is_better: the best value is the highest.
         if_missing: what a run without such a number did.
+        low, high: the range in which it can lie: intervals and bands stay inside. (A loss above a source's entropy may come out
+            below 0, where the sample was easier than the source.)
+        sample: of a share of held-out examples, the number of the record that counts them.
     """
 
     quantity: str
@@ -45,6 +49,9 @@ class Measure:
     logarithmic: bool = False
     higher_is_better: bool = False
     if_missing: str = "diverged"
+    low: float = 0.0
+    high: float = math.inf
+    sample: str = ""
 
 
 NATS = "nats per target"
@@ -53,16 +60,27 @@ MEASURES: dict[str, Measure] = {
     "train_loss": Measure(f"training loss ({NATS})", train_loss),
     "validation_loss": Measure(f"validation loss ({NATS})", validation_loss),
     "excess_loss": Measure(f"validation loss above the source's entropy ({NATS})", minus_level("entropy")),
-    "above_unigram": Measure(f"validation loss above the unigram's ({NATS})", minus_level("unigram")),
-    "validation_accuracy": Measure("validation accuracy", validation_accuracy, higher_is_better=True),
-    "best_accuracy": Measure("best validation accuracy", on_validation("accuracy", max), higher_is_better=True),
+    "above_unigram": Measure(f"validation loss above the unigram's ({NATS})", minus_level("unigram"), low=-math.inf),
+    "validation_accuracy": Measure(
+        "validation accuracy", validation_accuracy, higher_is_better=True, high=1.0, sample="validation_sample"
+    ),
+    "best_accuracy": Measure(
+        "best validation accuracy", on_validation("accuracy", max), higher_is_better=True, high=1.0, sample="validation_sample"
+    ),
     "above_majority": Measure(
         "validation accuracy above that of the majority baseline",
         minus_level("majority", validation_accuracy),
         higher_is_better=True,
+        low=-1.0,
+        high=1.0,
     ),
-    "validation_error": Measure("validation error rate", error_rate(validation_accuracy)),
-    "least_error": Measure("lowest validation error rate of the training", error_rate(on_validation("accuracy", max))),
+    "validation_error": Measure("validation error rate", error_rate(validation_accuracy), high=1.0, sample="validation_sample"),
+    "least_error": Measure(
+        "lowest validation error rate of the training",
+        error_rate(on_validation("accuracy", max)),
+        high=1.0,
+        sample="validation_sample",
+    ),
     "generalized_at": Measure(
         f"step at which validation accuracy reaches {GENERALIZED:.0%}", generalized_at, logarithmic=True, if_missing="never"
     ),
@@ -79,17 +97,26 @@ MEASURES: dict[str, Measure] = {
         if_missing="never",
     ),
     # at initialization (engine/sanity.py)
-    "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", loss_above_uniform),
+    "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", loss_above_uniform, low=-math.inf),
     "start_predicted": Measure(f"half the logits' variance ({NATS})", lambda record: number("logit_variance")(record) / 2),
-    "start_excess": Measure(f"loss at the start - ln V - variance / 2 ({NATS})", number("start_excess")),
+    "start_excess": Measure(f"loss at the start - ln V - variance / 2 ({NATS})", number("start_excess"), low=-math.inf),
     "future": Measure("|gradient| of a prediction with respect to later inputs", number("future")),
     "across_batch": Measure("|gradient| of a prediction with respect to other examples", number("across_batch")),
     # of the network at the end (probes/summary.py, lab/studies/measures/network_metrics.py)
     "training_accuracy": Measure(
-        "training accuracy", number("training_accuracy"), network_metric="training_accuracy", higher_is_better=True
+        "training accuracy", number("training_accuracy"), network_metric="training_accuracy", higher_is_better=True, high=1.0
     ),
-    "test_accuracy": Measure("test accuracy", number("test_accuracy"), network_metric="test_accuracy", higher_is_better=True),
-    "test_error": Measure("test error rate", error_rate(number("test_accuracy")), network_metric="test_accuracy"),
+    "test_accuracy": Measure(
+        "test accuracy",
+        number("test_accuracy"),
+        network_metric="test_accuracy",
+        higher_is_better=True,
+        high=1.0,
+        sample="test_sample",
+    ),
+    "test_error": Measure(
+        "test error rate", error_rate(number("test_accuracy")), network_metric="test_accuracy", high=1.0, sample="test_sample"
+    ),
     "memorized_at": Measure(
         f"step at which training accuracy reaches {MEMORIZED:.1%}",
         memorized_at,
@@ -103,6 +130,8 @@ MEASURES: dict[str, Measure] = {
         network_metric="training_accuracy",
         higher_is_better=True,
         if_missing="never",
+        high=1.0,
+        sample="validation_sample",
     ),
     "delay": Measure(
         "steps until generalizing / steps until memorizing",
@@ -112,7 +141,12 @@ MEASURES: dict[str, Measure] = {
         if_missing="never",
     ),
     "exact_answers": Measure(
-        "exact match on held-out questions", number("exact_answers"), network_metric="exact_answers", higher_is_better=True
+        "exact match on held-out questions",
+        number("exact_answers"),
+        network_metric="exact_answers",
+        higher_is_better=True,
+        high=1.0,
+        sample="questions",
     ),
     "sharpness": Measure(
         "largest eigenvalue of the Hessian", number("sharpness"), network_metric="sharpness", logarithmic=True
@@ -131,7 +165,7 @@ MEASURES: dict[str, Measure] = {
         "largest attention logit", number("attention_logit"), network_metric="attention_logit", logarithmic=True
     ),
     "induction": Measure(
-        "induction score of the best head", number("induction"), network_metric="induction", higher_is_better=True
+        "induction score of the best head", number("induction"), network_metric="induction", higher_is_better=True, high=1.0
     ),
     "gradient_ratio": Measure(
         "gradient norm, first block / last", number("gradient_ratio"), network_metric="gradient_ratio", logarithmic=True

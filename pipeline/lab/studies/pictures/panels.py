@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from pipeline.lab.studies.claims.base import Verdict
 from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval
+from pipeline.lab.studies.claims.intervals import interval
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed
 from pipeline.lab.studies.grid import CURVES, Sweep, cell_titles
 from pipeline.lab.studies.measures.metrics import MEASURES
 from pipeline.lab.studies.measures.record import Record
