@@ -38,9 +38,9 @@ class Measure:
         logarithmic: it spans decades.
         higher_is_better: the best value is the highest.
         if_missing: what a run without such a number did.
-        low, high: the range in which it can lie: intervals and bands stay inside. (A loss above a source's entropy may come out
-            below 0, where the sample was easier than the source.)
-        sample: of a share of held-out examples, the number of the record that counts them.
+        low, high: what it can be, so that no interval and no picture says more. (A loss above a source's entropy can come out
+            below 0 only where the sample was easier than the source.)
+        sample: of a share of held-out examples: the number of the record that counts them.
     """
 
     quantity: str
@@ -49,7 +49,7 @@ class Measure:
     logarithmic: bool = False
     higher_is_better: bool = False
     if_missing: str = "diverged"
-    low: float = 0.0
+    low: float = -math.inf
     high: float = math.inf
     sample: str = ""
 
@@ -57,65 +57,92 @@ class Measure:
 NATS = "nats per target"
 
 MEASURES: dict[str, Measure] = {
-    "train_loss": Measure(f"training loss ({NATS})", train_loss),
-    "validation_loss": Measure(f"validation loss ({NATS})", validation_loss),
-    "excess_loss": Measure(f"validation loss above the source's entropy ({NATS})", minus_level("entropy")),
-    "above_unigram": Measure(f"validation loss above the unigram's ({NATS})", minus_level("unigram"), low=-math.inf),
+    "train_loss": Measure(f"training loss ({NATS})", train_loss, low=0),
+    "validation_loss": Measure(f"validation loss ({NATS})", validation_loss, low=0),
+    "excess_loss": Measure(f"validation loss above the source's entropy ({NATS})", minus_level("entropy"), low=0),
+    "above_unigram": Measure(f"validation loss above the unigram's ({NATS})", minus_level("unigram")),
     "validation_accuracy": Measure(
-        "validation accuracy", validation_accuracy, higher_is_better=True, high=1.0, sample="validation_sample"
+        "validation accuracy", validation_accuracy, higher_is_better=True, low=0, high=1, sample="validation_sample"
     ),
     "best_accuracy": Measure(
-        "best validation accuracy", on_validation("accuracy", max), higher_is_better=True, high=1.0, sample="validation_sample"
+        "best validation accuracy",
+        on_validation("accuracy", max),
+        higher_is_better=True,
+        low=0,
+        high=1,
+        sample="validation_sample",
     ),
     "above_majority": Measure(
         "validation accuracy above that of the majority baseline",
         minus_level("majority", validation_accuracy),
         higher_is_better=True,
-        low=-1.0,
-        high=1.0,
+        low=-1,
+        high=1,
     ),
-    "validation_error": Measure("validation error rate", error_rate(validation_accuracy), high=1.0, sample="validation_sample"),
+    "validation_error": Measure(
+        "validation error rate", error_rate(validation_accuracy), low=0, high=1, sample="validation_sample"
+    ),
     "least_error": Measure(
         "lowest validation error rate of the training",
         error_rate(on_validation("accuracy", max)),
-        high=1.0,
+        low=0,
+        high=1,
         sample="validation_sample",
     ),
     "generalized_at": Measure(
-        f"step at which validation accuracy reaches {GENERALIZED:.0%}", generalized_at, logarithmic=True, if_missing="never"
+        f"step at which validation accuracy reaches {GENERALIZED:.0%}",
+        generalized_at,
+        logarithmic=True,
+        if_missing="never",
+        low=0,
     ),
     "halfway_at": Measure(
         "step at which half of the way from the unigram loss to the entropy is done",
         reached_at(0.5),
         logarithmic=True,
         if_missing="never",
+        low=0,
     ),
     "reached_at": Measure(
         "step at which nine tenths of the way from the unigram loss to the entropy are done",
         reached_at(0.9),
         logarithmic=True,
         if_missing="never",
+        low=0,
     ),
     # at initialization (engine/sanity.py)
-    "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", loss_above_uniform, low=-math.inf),
-    "start_predicted": Measure(f"half the logits' variance ({NATS})", lambda record: number("logit_variance")(record) / 2),
-    "start_excess": Measure(f"loss at the start - ln V - variance / 2 ({NATS})", number("start_excess"), low=-math.inf),
-    "future": Measure("|gradient| of a prediction with respect to later inputs", number("future")),
-    "across_batch": Measure("|gradient| of a prediction with respect to other examples", number("across_batch")),
+    "start_above_uniform": Measure(f"loss at the start above ln V ({NATS})", loss_above_uniform),
+    "start_predicted": Measure(
+        f"half the logits' variance ({NATS})", lambda record: number("logit_variance")(record) / 2, low=0
+    ),
+    "start_excess": Measure(f"loss at the start - ln V - variance / 2 ({NATS})", number("start_excess")),
+    "future": Measure("|gradient| of a prediction with respect to later inputs", number("future"), low=0),
+    "across_batch": Measure("|gradient| of a prediction with respect to other examples", number("across_batch"), low=0),
     # of the network at the end (probes/summary.py, lab/studies/measures/network_metrics.py)
     "training_accuracy": Measure(
-        "training accuracy", number("training_accuracy"), network_metric="training_accuracy", higher_is_better=True, high=1.0
+        "training accuracy",
+        number("training_accuracy"),
+        network_metric="training_accuracy",
+        higher_is_better=True,
+        low=0,
+        high=1,
     ),
     "test_accuracy": Measure(
         "test accuracy",
         number("test_accuracy"),
         network_metric="test_accuracy",
         higher_is_better=True,
-        high=1.0,
+        low=0,
+        high=1,
         sample="test_sample",
     ),
     "test_error": Measure(
-        "test error rate", error_rate(number("test_accuracy")), network_metric="test_accuracy", high=1.0, sample="test_sample"
+        "test error rate",
+        error_rate(number("test_accuracy")),
+        network_metric="test_accuracy",
+        low=0,
+        high=1,
+        sample="test_sample",
     ),
     "memorized_at": Measure(
         f"step at which training accuracy reaches {MEMORIZED:.1%}",
@@ -123,6 +150,7 @@ MEASURES: dict[str, Measure] = {
         network_metric="training_accuracy",
         logarithmic=True,
         if_missing="never",
+        low=0,
     ),
     "accuracy_when_memorized": Measure(
         "validation accuracy when the training examples are memorized",
@@ -130,7 +158,8 @@ MEASURES: dict[str, Measure] = {
         network_metric="training_accuracy",
         higher_is_better=True,
         if_missing="never",
-        high=1.0,
+        low=0,
+        high=1,
         sample="validation_sample",
     ),
     "delay": Measure(
@@ -139,13 +168,15 @@ MEASURES: dict[str, Measure] = {
         network_metric="training_accuracy",
         logarithmic=True,
         if_missing="never",
+        low=0,
     ),
     "exact_answers": Measure(
         "exact match on held-out questions",
         number("exact_answers"),
         network_metric="exact_answers",
         higher_is_better=True,
-        high=1.0,
+        low=0,
+        high=1,
         sample="questions",
     ),
     "sharpness": Measure(
@@ -153,34 +184,47 @@ MEASURES: dict[str, Measure] = {
     ),
     "edge": Measure("sharpness x learning rate / 2, median of the second half", edge_of_stability, network_metric="sharpness"),
     "effective_rank": Measure(
-        "effective rank after the last block (directions)", number("effective_rank"), network_metric="effective_rank"
+        "effective rank after the last block (directions)", number("effective_rank"), network_metric="effective_rank", low=1
     ),
     "token_spread": Measure(
         "distance of tokens from their mean / norm, after the last block",
         number("token_spread"),
         network_metric="token_spread",
         logarithmic=True,
+        low=0,
     ),
     "attention_logit": Measure(
-        "largest attention logit", number("attention_logit"), network_metric="attention_logit", logarithmic=True
+        "largest attention logit", number("attention_logit"), network_metric="attention_logit", logarithmic=True, low=0
     ),
     "induction": Measure(
-        "induction score of the best head", number("induction"), network_metric="induction", higher_is_better=True, high=1.0
+        "induction score of the best head",
+        number("induction"),
+        network_metric="induction",
+        higher_is_better=True,
+        low=0,
+        high=1,
     ),
     "gradient_ratio": Measure(
-        "gradient norm, first block / last", number("gradient_ratio"), network_metric="gradient_ratio", logarithmic=True
+        "gradient norm, first block / last", number("gradient_ratio"), network_metric="gradient_ratio", logarithmic=True, low=0
     ),
-    "repeat_loss": Measure(f"loss on repeated tokens ({NATS})", number("repeat_loss"), network_metric="repeat_loss"),
-    "late_loss": Measure(f"loss on the second half of each window ({NATS})", number("late_loss"), network_metric="late_loss"),
+    "repeat_loss": Measure(f"loss on repeated tokens ({NATS})", number("repeat_loss"), network_metric="repeat_loss", low=0),
+    "late_loss": Measure(
+        f"loss on the second half of each window ({NATS})", number("late_loss"), network_metric="late_loss", low=0
+    ),
     "common_loss": Measure(
-        f"loss on the most frequent tokens, half of the text ({NATS})", number("common_loss"), network_metric="common_loss"
+        f"loss on the most frequent tokens, half of the text ({NATS})",
+        number("common_loss"),
+        network_metric="common_loss",
+        low=0,
     ),
-    "rare_loss": Measure(f"loss on the other half, the rarer tokens ({NATS})", number("rare_loss"), network_metric="rare_loss"),
+    "rare_loss": Measure(
+        f"loss on the other half, the rarer tokens ({NATS})", number("rare_loss"), network_metric="rare_loss", low=0
+    ),
     # of a bench (lab/studies/benches)
-    "signal": Measure("RMS after the last layer / after the first", number("signal"), logarithmic=True),
-    "signal_predicted": Measure("(gain / 2)^((layers - 1) / 2)", number("signal_predicted"), logarithmic=True),
-    "first_gradient": Measure("gradient norm, first layer / last", number("first_gradient"), logarithmic=True),
-    "overfit_loss": Measure("loss on the one batch (nats per label)", number("overfit_loss")),
+    "signal": Measure("RMS after the last layer / after the first", number("signal"), logarithmic=True, low=0),
+    "signal_predicted": Measure("(gain / 2)^((layers - 1) / 2)", number("signal_predicted"), logarithmic=True, low=0),
+    "first_gradient": Measure("gradient norm, first layer / last", number("first_gradient"), logarithmic=True, low=0),
+    "overfit_loss": Measure("loss on the one batch (nats per label)", number("overfit_loss"), low=0),
 }
 
 RENAMED_MEASURES = {  # of earlier versions
