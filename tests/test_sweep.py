@@ -785,7 +785,8 @@ def test_an_old_argument_of_a_claim_is_one_line_that_says_the_new_one() -> None:
             "exceeds",
             PLANTED["exceeds"][0],
             apart(0.5, noise=0.0).at({"model.norm": "rms"}),
-            "it at more minus that at less is 0.5 (95 % CI 0.5 to 0.5, 4 seeds, not in pairs, r = 0.00); claimed: at least 0.25",
+            "it at more minus that at less is 0.5 (95 % CI 0.5 to 0.5, 4 seeds, not in pairs, r = 0.00); "
+            "claimed: at least 0.25",
         ),
         (
             "optimum_moves_at_least",

@@ -24,7 +24,7 @@ def play(
     tell: Annotated[bool, typer.Option("--about", help="Print everything about it, but do not run it.")] = False,
     more_seeds: Annotated[
         list[str] | None,
-        typer.Option("--seeds", help="Further seeds of a grid, such as 4-8: one more look, with wider intervals."),
+        typer.Option("--seeds", help="Further seeds of a grid, such as 4-8: another look, at a price."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="As many seeds that nobody saw: does it hold again?")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask for no prediction.")] = False,
@@ -55,6 +55,7 @@ def play(
         entry = recipes.with_seeds(entry, set_param or [], more_seeds or [], fresh=fresh)
         base = recipes.apply_entry(base_params(as_is=as_is), entry, set_param or [])
         print_notes(base.notes(recipes.overridden_knobs(entry, set_param or [])))
+        assert entry.sweep
         from pipeline.lab.studies import play as player
         from pipeline.lab.studies import report
 

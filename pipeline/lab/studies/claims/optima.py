@@ -1,4 +1,4 @@
-"""Claims about the best value along an axis: where it lies, how far it moves, its result, and the cost of missing it.
+"""Claims about the best value along an axis: where it lies and how far it moves.
 
 Source: Godbole et al., "Deep Learning Tuning Playbook", 2023 (a best value at the edge of the grid decides nothing).
 """
@@ -19,7 +19,7 @@ from pipeline.figures.style import formatted
 from pipeline.lab.studies.claims.base import Claim, Status, Verdict, status_of
 from pipeline.lab.studies.claims.implied import Alternatives, Inequality, Unknown
 from pipeline.lab.studies.claims.intervals import Interval, Pairing, deviation_interval, difference, pairing
-from pipeline.lab.studies.claims.results import Edge, Label, Results, best_per_seed, flat_part
+from pipeline.lab.studies.claims.results import Edge, Results, best_per_seed, flat_part
 from pipeline.params.errors import UserError
 
 NO_AXIS = "where: leaves no axis on which values could be compared"
@@ -134,9 +134,8 @@ class OptimumLiesBetween(Claim):
             f"the best {name} lies between {limits}, and both ends of the grid are worse by at least "
             f"{formatted(self.ends_worse_by)} standard deviations of a seed"
         )
-        at_edge = best_values(results, claimed)
-        if isinstance(at_edge, Verdict):
-            return at_edge
+        if beyond := _edges(results):
+            return _extend(results, beyond, claimed)
         labels, earned = [float(label) for label in results.axes[-1].labels], self.pairing(measures)
         inside, outside, worse, said = [], [], [], []
         for line, values in results.lines():
@@ -215,60 +214,30 @@ def best_values(results: Results, claimed: str) -> Float[np.ndarray, "lines seed
             beyond.append(f"{best.end} {across.labels[0 if best.end == 'below' else -1]}{f' ({name})' if name else ''}")
         else:
             rows.append(best)
-    if beyond:
-        sentence = f"the best {across.name} may lie {', '.join(beyond)}"
-        return Verdict(Status.EXTEND, sentence, claimed, sentence)
-    return np.array(rows)
+    return _extend(results, beyond, claimed) if beyond else np.array(rows)
 
 
-class SensitivityFalls(Claim):
-    """From one arm to the other, the cost of a wrong value on the last axis falls by at least `factor`.
+def _edges(results: Results) -> list[str]:
+    """Where the lowest mean of a line is at an end of the grid.
 
-    The sensitivity is the mean over the axis of min(loss, `cap`), minus the lowest of them. The cap is the loss of a model that
-    has learned nothing, because to be worse than that makes no difference.
-
-    Source: Wortsman et al., "Small-scale proxies for large-scale Transformer training instabilities", 2023.
+    Raises:
+        UserError: there is no axis left, or it is no scale.
     """
+    if not results.axes:
+        raise UserError(NO_AXIS)
+    across, beyond = results.axes[-1], []
+    across.scale()
+    for name, values in results.lines():
+        best = int(np.argmin(values.mean(axis=1)))
+        if best in (0, len(across.labels) - 1):
+            beyond.append(f"{'above' if best else 'below'} {across.labels[best]}{f' ({name})' if name else ''}")
+    return beyond
 
-    minimizes: ClassVar[bool] = True
 
-    arm: str
-    worse: Label
-    better: Label
-    cap: float
-    factor: Annotated[float, Field(gt=1)]
-
-    def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
-        first, second = (self._sensitivity(results.at({self.arm: label})) for label in (self.worse, self.better))
-        earned = self.pairing(measures)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if (first > 0).all() and (second > 0).all():
-                logs = difference(np.log(first), np.log(second), paired=earned.is_earned, alpha=results.basis.alpha)
-                fell = Interval(*(math.exp(min(end, 700.0)) for end in logs))
-            else:
-                ratios = np.where(first == second, 1.0, first / second)
-                fell = results.interval(ratios) if np.isfinite(ratios).all() else Interval(-np.inf, np.inf, np.inf)
-        found = (
-            f"a factor of {formatted(fell.mean)} ({results.text(fell)}, {results.seeds_text}, {earned.text()}), from "
-            f"{formatted(float(first.mean()))} at {self.worse} to {formatted(float(second.mean()))} at {self.better}"
-        )
-        said = f"at least {formatted(self.factor)}"
-        return Verdict(
-            status_of(fell.low >= self.factor, fell.high < self.factor),
-            f"sensitivity to {_last(results)} falls by {found}; claimed: {said}",
-            f"the cost of a wrong {_last(results)} falls by a factor of {said} from {self.arm} {self.worse} to {self.better}",
-            found,
-        )
-
-    def regions(self, cells: Mapping[str, Results]) -> Alternatives:
-        lines = (self.select(self.measure, cells).at({self.arm: label}) for label in (self.worse, self.better))
-        worse, better = (_of_line(f"cost {self.cap}", line.values) for line in lines)
-        return [[Inequality.of({worse: -1.0, better: self.factor}, 0.0)]]
-
-    def _sensitivity(self, line: Results) -> Float[np.ndarray, " seeds"]:
-        capped: Float[np.ndarray, "places seeds"] = np.minimum(line.values, self.cap)
-        cost: Float[np.ndarray, " seeds"] = capped.mean(axis=0) - capped.min(axis=0)
-        return cost
+def _extend(results: Results, beyond: list[str], claimed: str) -> Verdict:
+    """The verdict that the best place may lie beyond the grid."""
+    sentence = f"the best {_last(results)} may lie {', '.join(beyond)}"
+    return Verdict(Status.EXTEND, sentence, claimed, sentence)
 
 
 def _last(results: Results) -> str:

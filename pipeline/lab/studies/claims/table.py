@@ -16,9 +16,8 @@ from pipeline.lab.studies.claims.optima import (
     OptimumLiesBetween,
     OptimumMovesAtLeast,
     OptimumMovesAtMost,
-    SensitivityFalls,
 )
-from pipeline.lab.studies.claims.tuned import BestAtMost, BestBelow
+from pipeline.lab.studies.claims.tuned import BestAtMost, BestBelow, SensitivityFalls
 
 CLAIMS: dict[str, type[Claim]] = {
     "optimum_moves_at_most": OptimumMovesAtMost,

@@ -1,4 +1,4 @@
-"""Claims about arms that are each at their own best value, chosen on other seeds than those that judge it."""
+"""Claims about arms at their own best values, chosen on other seeds than those that judge them, and about the cost of others."""
 
 from __future__ import annotations
 
@@ -153,6 +153,56 @@ class BestBelow(Claim):
             factor, by = (1.0, self.by) if self.by is not None else (self.factor or 1.0, 0.0)
             found.append(Inequality.of({_best(one): factor, _best(other): -1.0}, -(by or 0.0)))
         return [found]
+
+
+class SensitivityFalls(Claim):
+    """From one arm to the other, the cost of a wrong value on the last axis falls by at least `factor`.
+
+    The sensitivity is the mean over the axis of min(loss, `cap`), minus the lowest of them. The cap is the loss of a model that
+    has learned nothing, because to be worse than that makes no difference.
+
+    Source: Wortsman et al., "Small-scale proxies for large-scale Transformer training instabilities", 2023.
+    """
+
+    minimizes: ClassVar[bool] = True
+
+    arm: str
+    worse: Label
+    better: Label
+    cap: float
+    factor: Annotated[float, Field(gt=1)]
+
+    def decide(self, results: Results, measures: Mapping[str, Results]) -> Verdict:
+        first, second = (self._sensitivity(results.at({self.arm: label})) for label in (self.worse, self.better))
+        earned = self.pairing(measures)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if (first > 0).all() and (second > 0).all():
+                logs = difference(np.log(first), np.log(second), paired=earned.is_earned, alpha=results.basis.alpha)
+                fell = Interval(*(math.exp(min(end, 700.0)) for end in logs))
+            else:
+                ratios = np.where(first == second, 1.0, first / second)
+                fell = results.interval(ratios) if np.isfinite(ratios).all() else Interval(-np.inf, np.inf, np.inf)
+        found = (
+            f"a factor of {formatted(fell.mean)} ({results.text(fell)}, {results.seeds_text}, {earned.text()}), from "
+            f"{formatted(float(first.mean()))} at {self.worse} to {formatted(float(second.mean()))} at {self.better}"
+        )
+        said = f"at least {formatted(self.factor)}"
+        return Verdict(
+            status_of(fell.low >= self.factor, fell.high < self.factor),
+            f"sensitivity to {results.axes[-1].name} falls by {found}; claimed: {said}",
+            f"the cost of a wrong {results.axes[-1].name} falls by a factor of {said} from {self.arm} {self.worse} to {self.better}",
+            found,
+        )
+
+    def regions(self, cells: Mapping[str, Results]) -> Alternatives:
+        lines = (self.select(self.measure, cells).at({self.arm: label}) for label in (self.worse, self.better))
+        worse, better = ((f"cost {self.cap}", tuple(int(cell) for cell in line.values.ravel())) for line in lines)
+        return [[Inequality.of({worse: -1.0, better: self.factor}, 0.0)]]
+
+    def _sensitivity(self, line: Results) -> Float[np.ndarray, " seeds"]:
+        capped: Float[np.ndarray, "places seeds"] = np.minimum(line.values, self.cap)
+        cost: Float[np.ndarray, " seeds"] = capped.mean(axis=0) - capped.min(axis=0)
+        return cost
 
 
 def _best(ids: np.ndarray) -> Unknown:
