@@ -24,7 +24,7 @@ from pipeline.lab.studies.claims.results import Axis, Basis, Results
 from pipeline.lab.studies.claims.table import CLAIMS
 from pipeline.params.parse import parse
 
-STUDIES = 500  # simulated for each claim; `python tests/test_error_rates.py 20000` prints the rates of more
+STUDIES = 400  # simulated for each claim; `python tests/test_error_rates.py 20000` prints the rates of more
 WRONG = (Status.HELD, Status.REFUTED)
 FIRST, BOTH = 3, 8  # seeds of the first look, and of both
 TOP = Path(__file__).resolve().parents[1]

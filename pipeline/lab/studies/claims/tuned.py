@@ -1,4 +1,4 @@
-"""Claims about arms at their own best values, chosen on other seeds than those that judge them, and about the cost of others."""
+"""Claims about arms at their own best values, chosen on other seeds than those that judge them, and the cost of a wrong one."""
 
 from __future__ import annotations
 
@@ -186,11 +186,11 @@ class SensitivityFalls(Claim):
             f"a factor of {formatted(fell.mean)} ({results.text(fell)}, {results.seeds_text}, {earned.text()}), from "
             f"{formatted(float(first.mean()))} at {self.worse} to {formatted(float(second.mean()))} at {self.better}"
         )
-        said = f"at least {formatted(self.factor)}"
+        said, across = f"at least {formatted(self.factor)}", results.axes[-1].name
         return Verdict(
             status_of(fell.low >= self.factor, fell.high < self.factor),
-            f"sensitivity to {results.axes[-1].name} falls by {found}; claimed: {said}",
-            f"the cost of a wrong {results.axes[-1].name} falls by a factor of {said} from {self.arm} {self.worse} to {self.better}",
+            f"sensitivity to {across} falls by {found}; claimed: {said}",
+            f"the cost of a wrong {across} falls by a factor of {said} from {self.arm} {self.worse} to {self.better}",
             found,
         )
 
