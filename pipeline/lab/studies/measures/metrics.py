@@ -47,7 +47,9 @@ class Measure:
         logarithmic: it spans decades.
         higher_is_better: the best value is the highest.
         if_missing: what a run without such a number did.
-        low, high: what it can be, so that no interval and no picture says more.
+        low, high: what it can be, so that no interval and no picture says more. (A loss above a source's entropy can come out
+            below 0 only where the sample was easier than the source.)
+        sample: of a share of held-out examples: the number of the record that counts them.
     """
 
     quantity: str
@@ -59,6 +61,7 @@ class Measure:
     if_missing: str = "diverged"
     low: float = -math.inf
     high: float = math.inf
+    sample: str = ""
 
 
 NATS = "nats per target"
@@ -66,10 +69,19 @@ NATS = "nats per target"
 MEASURES: dict[str, Measure] = {
     "train_loss": Measure(f"training loss ({NATS})", train_loss, low=0),
     "validation_loss": Measure(f"validation loss ({NATS})", validation_loss, low=0),
-    "excess_loss": Measure(f"validation loss above the source's entropy ({NATS})", minus_level("entropy")),
+    "excess_loss": Measure(f"validation loss above the source's entropy ({NATS})", minus_level("entropy"), low=0),
     "above_unigram": Measure(f"validation loss above the unigram's ({NATS})", minus_level("unigram")),
-    "validation_accuracy": Measure("validation accuracy", validation_accuracy, higher_is_better=True, low=0, high=1),
-    "best_accuracy": Measure("best validation accuracy", on_validation("accuracy", max), higher_is_better=True, low=0, high=1),
+    "validation_accuracy": Measure(
+        "validation accuracy", validation_accuracy, higher_is_better=True, low=0, high=1, sample="validation_sample"
+    ),
+    "best_accuracy": Measure(
+        "best validation accuracy",
+        on_validation("accuracy", max),
+        higher_is_better=True,
+        low=0,
+        high=1,
+        sample="validation_sample",
+    ),
     "above_majority": Measure(
         "validation accuracy above that of the majority baseline",
         minus_level("majority", validation_accuracy),
@@ -77,9 +89,15 @@ MEASURES: dict[str, Measure] = {
         low=-1,
         high=1,
     ),
-    "validation_error": Measure("validation error rate", error_rate(validation_accuracy), low=0, high=1),
+    "validation_error": Measure(
+        "validation error rate", error_rate(validation_accuracy), low=0, high=1, sample="validation_sample"
+    ),
     "least_error": Measure(
-        "lowest validation error rate of the training", error_rate(on_validation("accuracy", max)), low=0, high=1
+        "lowest validation error rate of the training",
+        error_rate(on_validation("accuracy", max)),
+        low=0,
+        high=1,
+        sample="validation_sample",
     ),
     "generalized_at": Measure(
         f"step at which validation accuracy reaches {GENERALIZED:.0%}",
@@ -122,10 +140,21 @@ MEASURES: dict[str, Measure] = {
         high=1,
     ),
     "test_accuracy": Measure(
-        "test accuracy", number("test_accuracy"), network_metric="test_accuracy", higher_is_better=True, low=0, high=1
+        "test accuracy",
+        number("test_accuracy"),
+        network_metric="test_accuracy",
+        higher_is_better=True,
+        low=0,
+        high=1,
+        sample="test_sample",
     ),
     "test_error": Measure(
-        "test error rate", error_rate(number("test_accuracy")), network_metric="test_accuracy", low=0, high=1
+        "test error rate",
+        error_rate(number("test_accuracy")),
+        network_metric="test_accuracy",
+        low=0,
+        high=1,
+        sample="test_sample",
     ),
     "memorized_at": Measure(
         f"step at which training accuracy reaches {MEMORIZED:.1%}",
@@ -143,6 +172,7 @@ MEASURES: dict[str, Measure] = {
         if_missing="never",
         low=0,
         high=1,
+        sample="validation_sample",
     ),
     "delay": Measure(
         "steps until generalizing / steps until memorizing",
@@ -159,6 +189,7 @@ MEASURES: dict[str, Measure] = {
         higher_is_better=True,
         low=0,
         high=1,
+        sample="questions",
     ),
     "sharpness": Measure(
         "largest eigenvalue of the Hessian", number("sharpness"), network_metric="sharpness", logarithmic=True
