@@ -22,6 +22,11 @@ def play(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and print the command, but do not run it.")] = False,
     tell: Annotated[bool, typer.Option("--about", help="Print everything about it, but do not run it.")] = False,
+    more_seeds: Annotated[
+        list[str] | None,
+        typer.Option("--seeds", help="Further seeds of a grid, such as 4-8: another look, at a price."),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="As many seeds that nobody saw: does it hold again?")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask for no prediction.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page of a grid in a browser.")] = False,
 ) -> None:
@@ -47,8 +52,10 @@ def play(
     if entry.sweep:
         if experiment or queue:
             raise UserError(f"{name}: is a grid, not a single DVC experiment; leave out -n and --queue")
+        entry = recipes.with_seeds(entry, set_param or [], more_seeds or [], fresh=fresh)
         base = recipes.apply_entry(base_params(as_is=as_is), entry, set_param or [])
         print_notes(base.notes(recipes.overridden_knobs(entry, set_param or [])))
+        assert entry.sweep
         from pipeline.lab.studies import play as player
         from pipeline.lab.studies import report
 
@@ -59,6 +66,8 @@ def play(
         if open_page:
             typer.launch(played.page.resolve().as_uri())
         return
+    if more_seeds or fresh:
+        raise UserError(f"{name}: is a single DVC experiment, which has one seed; leave out --seeds and --fresh")
     if open_page:
         raise UserError(f"{name}: is a single DVC experiment, which has no page; `dvc plots show` draws it. Leave out --open")
     base = base_params(as_is=as_is)

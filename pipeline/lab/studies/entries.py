@@ -86,7 +86,8 @@ def read_entries(folder: Path = FOLDER) -> dict[str, Entry]:
                 found.append("another study has an entry of this name")
             sweep = None
             if not found and any(part in values for part in GRID_PARTS):
-                sweep = _sweep({part: values.pop(part) for part in GRID_PARTS if part in values}, found)
+                one_draw = {"draws": "one"} if "prepare.seed" in values["set"] else {}
+                sweep = _sweep({part: values.pop(part) for part in GRID_PARTS if part in values} | one_draw, found)
             problems += [f"{path}: {name}: {problem}" for problem in found]
             if not found:
                 entries[name] = Entry(**values, sweep=sweep, file=path.name)

@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
+from pipeline.lab.studies.claims.intervals import interval
 from pipeline.lab.studies.claims.optima import OptimumMoves
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed
 from pipeline.lab.studies.grid import CURVES, Sweep, cell_titles
 from pipeline.lab.studies.measures.metrics import MEASURES
 from pipeline.lab.studies.measures.record import Record

@@ -10,14 +10,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipeline.arrays import memory_mapped
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import RAW, TOKENS, private_folder
+from pipeline.artifacts.paths import RAW, TOKENS, labels_of, meta_of, private_folder
+from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_text
 from pipeline.identity import read_cached, run_identity, write_cached
 from pipeline.lab.studies.grid import Variant
@@ -41,16 +44,13 @@ def run_all(variants: Sequence[Variant], metrics: tuple[str, ...], advance: Adva
         metrics: of the network, at every snapshot.
         advance: is called after each run.
     """
-    tokens: dict[str, Path] = {}
-    runs = []
-    for variant in variants:
-        data = str((variant.params.task, variant.params.prepare, variant.params.tokenize))
-        if variant.bench is None and data not in tokens:
-            tokens[data] = tokens_folder(variant.params)
-        runs.append((variant, tokens.get(data, TOKENS), metrics))
+    needed = {_data_of(variant.params): variant.params for variant in variants if variant.bench is None}
+    tokens = _made(needed)
+    runs = [(variant, tokens.get(_data_of(variant.params), TOKENS), metrics) for variant in variants]
+    samples = {variant.place: _samples(folder, variant.params) for variant, folder, _ in runs if variant.bench is None}
     records = {}
     for place, record in _each(runs):
-        records[place] = record
+        records[place] = replace(record, numbers={**record.numbers, **samples.get(place, {})})
         advance()
     return records
 
@@ -91,6 +91,37 @@ def _steps(run: Run) -> int:
 
 
 # ------------------------------------------------------------------------------------------------------------------ data
+
+
+def _data_of(params: Params) -> str:
+    """What determines the data of a run."""
+    return str((params.task, params.prepare, params.tokenize))
+
+
+def _made(needed: Mapping[str, Params]) -> dict[str, Path]:
+    """The tokens of each; as many are made at once as there are cores, for each takes two processes of half a second.
+
+    Raises:
+        UserError: a stage failed; it has printed why.
+    """
+    if not needed:
+        return {}
+    first = next(iter(needed.values()))
+    with ThreadPoolExecutor(min(first.runtime.workers or cores(), len(needed))) as pool:
+        return dict(zip(needed, pool.map(tokens_folder, needed.values()), strict=True))
+
+
+def _samples(tokens: Path, params: Params) -> dict[str, float]:
+    """On how many held-out examples a share is measured: those with a class, or questions."""
+    from pipeline.lab.studies.measures.network_metrics import EXAMPLES, QUESTIONS
+
+    if params.task.kind == "language":
+        return {"questions": float(min(read_json(meta_of(tokens))["documents"]["validation"], QUESTIONS))}
+    sizes = {split: len(memory_mapped(labels_of(tokens, split))) for split in ("validation", "test")}
+    return {
+        "validation_sample": float(min(sizes["validation"], params.train.validation_examples)),
+        "test_sample": float(min(sizes["test"], EXAMPLES)),
+    }
 
 
 def tokens_folder(params: Params) -> Path:
