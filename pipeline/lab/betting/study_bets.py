@@ -19,6 +19,7 @@ from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_se
 from pipeline.lab.studies.entries import find_entry, read_entries
 from pipeline.lab.studies.grid import Sweep
 from pipeline.lab.studies.measures.metrics import MEASURES
+from pipeline.lab.studies.prediction import claimed_text
 from pipeline.lab.studies.runs.identity import RESULTS, already_run, study_identity
 from pipeline.params.errors import UserError
 
@@ -60,11 +61,9 @@ def offers(name: str) -> Iterator[Offer]:
         )
     sweep, base = entry.sweep, recipes.apply_entry(base_params(), entry, [])
     identity = study_identity(name, sweep, base)
-    shaped = {measure: _valley(sweep, measure) for measure in sweep.measures}
     for number, (_, claim) in enumerate(sweep.claims, 1):
-        claimed = claim.judge(shaped).claimed
         what = f"Claim {number} of {name}{', a control that should fail' if claim.control else ''}"
-        question = Question(f"{what}: {claimed}. Will it hold?", "yesno")
+        question = Question(f"{what}: {claimed_text(sweep, number)}. Will it hold?", "yesno")
         yield Offer(question, Target(f"study {name}: claim {number}", identity), name, sweep, base, claim=number)
     across = sweep.axes[-1]
     if across.is_scale() and math.prod(sweep.shape[:-2]) == 1:
@@ -77,14 +76,6 @@ def offers(name: str) -> Iterator[Offer]:
 
 def _listed(axis: Axis) -> str:
     return ", ".join(f"{label:g}" if isinstance(label, float) else str(label) for label in axis.labels)
-
-
-def _valley(sweep: Sweep, measure: str) -> Results:
-    """Results with a best value inside the grid, of which a claim says what it claims."""
-    places = sweep.shape[-2]
-    away = (np.arange(places) - (places - 1) / 2) ** 2 * (-1 if MEASURES[measure].higher_is_better else 1)
-    values = np.broadcast_to(away[:, None], sweep.shape) + 0.01 * np.arange(len(sweep.seeds))
-    return Results(sweep.axes, values, MEASURES[measure].logarithmic, MEASURES[measure].quantity)
 
 
 # --------------------------------------------------------------------------------------------------------- what came out
