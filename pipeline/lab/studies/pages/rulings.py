@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from pipeline.lab.studies.claims.base import Status, Verdict
 from pipeline.lab.studies.grid import Sweep
+from pipeline.lab.studies.seeds import deciding_command
 
 Tone = Literal["good", "bad", "open"]
 
@@ -34,7 +35,7 @@ def rulings(name: str, sweep: Sweep, verdicts: Sequence[Verdict]) -> Iterator[Ru
         name: of the study, for the commands.
     """
     for (_, claim), verdict in zip(sweep.claims, verdicts, strict=True):
-        status = verdict.status.value.upper() if verdict.status is Status.PASSED else verdict.status.value
+        status = verdict.title.upper() if verdict.status is Status.PASSED else verdict.title
         yield Ruling(
             status, _tone(verdict.status), claim.control, verdict.claimed, verdict.found, _advice(name, sweep, verdict)
         )
@@ -56,9 +57,7 @@ def _advice(name: str, sweep: Sweep, verdict: Verdict) -> str:
     if verdict.status is Status.EXTEND:
         return "The best value is at the edge of the grid: add values there to `vary`"
     if verdict.status is Status.UNDECIDED and verdict.needed and verdict.needed > len(sweep.seeds):
-        first = max(sweep.seeds) + 1
-        more = first + verdict.needed - len(sweep.seeds) - 1
-        return f"{verdict.needed} seeds in all would decide it: rally play {name} --seeds {first}-{more}"
+        return f"{verdict.needed} seeds in all would decide it: {deciding_command(name, sweep, verdict.needed)}"
     return ""
 
 
