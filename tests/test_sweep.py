@@ -20,15 +20,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 from rich.console import Console
-from small import SMALL, TOP, knobs
-from subjects import machine
+from small import SMALL, TOP, knobs, started
+from subjects import machine, small_subject, subject
 
 from pipeline.artifacts.paths import labels_of
+from pipeline.corpus.sources.generated.modular import SYMBOLS
 from pipeline.figures.style import png
 from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.lab.faults.base import Training
 from pipeline.lab.faults.sanity_faults import SANITY_FAULTS
 from pipeline.lab.faults.table import FAULTS
 from pipeline.lab.studies import grid, play
+from pipeline.lab.studies.benches.autoencoder import kept_and_loss, least_linear_loss
 from pipeline.lab.studies.benches.plain_stack import signal_and_gradient
 from pipeline.lab.studies.benches.table import BENCHES
 from pipeline.lab.studies.claims.base import Status
@@ -42,13 +45,18 @@ from pipeline.lab.studies.measures.network_metrics import (
     NETWORK_METRICS,
     common_tokens,
     exact_answers,
+    fourier_share,
     held_out_surprisals,
+    loss_beyond,
     repeat_loss,
+    squared_error,
 )
 from pipeline.lab.studies.measures.record import Record
 from pipeline.lab.studies.pages import tables, terminal
 from pipeline.lab.studies.pictures import panels
 from pipeline.lab.studies.runs import sweep
+from pipeline.networks.dropout import DropoutState
+from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.load import with_knobs
 from pipeline.params.parse import parse
@@ -296,6 +304,8 @@ def test_of_several_measures_a_claim_says_which_it_means() -> None:
 LINES: dict[str, dict[str, Any]] = {
     "training_accuracy": {"over": "step", "x": [0, 1, 8], "y": [0.1, 1.0, 1.0]},
     "sharpness": {"over": "step", "x": [0, 1, 4, 6, 8], "y": [1.0, 90.0, 19.0, 50.0, 20.0]},
+    "squared_error": {"over": "step", "x": [0, 1, 8], "y": [0.25, 0.5, 0.125]},
+    "fourier_share": {"over": "step", "x": [0, 1, 4, 8], "y": [0.125, 0.25, 0.5, 0.75]},
 }
 RUN = Record(
     curve=[{"step": 4, "loss": 3.0, "lr": 0.1}, {"step": 8, "loss": 2.0, "lr": 0.1}],
@@ -323,6 +333,12 @@ TOLD = {
     "accuracy_when_memorized": 0.1,
     "delay": 6,
     "edge": 1.0,
+    "edge_at_start": pytest.approx(0.05),
+    "peak": 2.0,
+    "rise": pytest.approx(0.24),
+    "second_fall": 0.0,
+    "fourier_when_memorized": 0.25,
+    "fourier_before": 0.5,
     "start_above_uniform": 0.5,
     "start_predicted": 0.25,
 }
@@ -333,6 +349,43 @@ def test_a_training_that_diverged_is_infinitely_bad_by_every_measure(name: str) 
     assert MEASURES[name].compute(RUN) == TOLD.get(name, math.inf)
     assert MEASURES[name].compute(replace(RUN, numbers={**RUN.numbers, name: 7.0})) == TOLD.get(name, 7.0)
     assert MEASURES[name].compute(Record(diverged=True, numbers={"entropy": 0.5, "unigram": 1.5, "majority": 0.5})) == math.inf
+
+
+def of_errors(*errors: float) -> Record:
+    """A run whose validation error took these values."""
+    return Record(validations=[{"step": step, "loss": 1.0, "accuracy": 1 - error} for step, error in enumerate(errors)])
+
+
+@pytest.mark.parametrize(
+    ("errors", "climbs", "falls_again"),
+    [
+        ((0.9, 0.5, 0.25, 0.125), 0.0, 0.0),  # it falls
+        ((0.9, 0.25, 0.5, 0.75), 0.5, 0.0),  # it falls and climbs
+        ((0.9, 0.25, 0.75, 0.5), 0.5, 0.25),  # it falls, climbs, and falls by half of that
+        ((0.9, 0.25, 0.5, 0.125), 0.25, 0.25),  # it falls, climbs, and falls below what it was
+        ((0.9, 0.5, 0.625, 0.5, 0.25, 0.75, 0.5), 0.5, 0.25),  # the higher hump is not the first
+    ],
+)
+def test_a_second_fall_is_as_high_as_the_hump_that_it_ends(
+    errors: tuple[float, ...], climbs: float, falls_again: float
+) -> None:
+    record = of_errors(*errors)
+    assert MEASURES["rise"].compute(record) == pytest.approx(climbs)
+    assert MEASURES["second_fall"].compute(record) == pytest.approx(falls_again)
+
+
+def test_a_peak_is_relative_to_the_first_error_and_infinite_where_it_diverged() -> None:
+    lines = {"squared_error": {"over": "step", "x": [0, 1, 2], "y": [2.0, 5.0, 1.0]}}
+    assert MEASURES["peak"].compute(Record(lines=lines)) == 2.5
+    assert MEASURES["peak"].compute(Record(lines=lines, diverged=True)) == math.inf
+
+
+def test_squared_error_is_what_a_training_by_it_minimizes(tmp_path: Path) -> None:
+    made = small_subject(tmp_path, task__kind="vision", prepare__dataset="digits", train__loss="mse", model__network="mlp")
+    assert made.training_task is not None
+    batch = made.training_batch
+    whole = made.training_task.loss(made.model, batch, DropoutState(0, 0, 0.0, slice(0, len(batch.inputs)), len(batch.inputs)))
+    assert squared_error(made) == pytest.approx(float(whole.minimized.detach()) / batch.count, rel=1e-5)
 
 
 @pytest.mark.parametrize(("name", "least"), [("train_loss", True), ("validation_accuracy", False)])
@@ -558,6 +611,61 @@ def test_an_answer_is_exact_when_all_of_it_is_what_the_text_says(tmp_path: Path)
     assert exact_answers(made) == pytest.approx(1 / 3)
 
 
+def test_fourier_share_is_one_for_five_waves_and_as_small_for_noise_as_chance_makes_it(tmp_path: Path) -> None:
+    numbers = 97
+    text = SYMBOLS[:numbers] + "+="
+    made = subject(tmp_path, CharTokenizer.learn([text], 0, has_end=True), text * 8, model__width=64)
+    weight = made.model.get_parameter("embedding.weight")
+    ids = torch.from_numpy(made.tokenizer.encode(SYMBOLS[:numbers]).astype(np.int64))
+    angles = 2 * math.pi * torch.outer(torch.arange(numbers), torch.tensor([3, 11, 20, 31, 47])) / numbers
+    with torch.no_grad():
+        weight[ids] = torch.randn(numbers, 64, generator=torch.Generator().manual_seed(0))
+        assert 5 / 48 < fourier_share(made) < 0.2
+        weight[ids] = angles.cos() @ torch.randn(5, 64, generator=torch.Generator().manual_seed(1)) + 7.0  # a mean counts not
+    assert fourier_share(made) == pytest.approx(1.0)
+
+
+def test_loss_beyond_compares_the_same_tokens_with_and_without_more_context(tmp_path: Path) -> None:
+    made = subject(tmp_path / "none", model__position="rotary", model__context_length=6)
+    assert isinstance(made.model, GPT) and isinstance(made.task, LanguageModelling)
+    found = loss_beyond(made)
+    assert math.isfinite(found) and abs(found) > 1e-4
+    ids, length = made.task.ids("validation").astype(np.int64), 12
+    whole = GPT(made.model.knobs.model_copy(update={"context_length": length}), made.task.vocabulary, torch.Generator())
+    whole.load_state_dict(made.model.state_dict())
+    differences = []
+    with torch.no_grad():
+        for start in np.linspace(0, len(ids) - length - 1, made.sequences).astype(int):
+            for target in range(start + 7, start + 13):  # with a context of 7 to 12 tokens, and of 4 to 6
+                first = start + 3 if target < start + 10 else start + 6
+                long, short = (
+                    model(torch.from_numpy(ids[begin:target])[None])[0, -1].log_softmax(-1)[ids[target]]
+                    for model, begin in ((whole, start), (made.model, first))
+                )
+                differences.append(float(short - long))
+    assert found == pytest.approx(np.mean(differences), abs=1e-5)
+
+
+def test_more_context_costs_nothing_where_a_window_hides_it(tmp_path: Path) -> None:
+    window = {"model__attention": "window", "model__window": 3, "model__depth": 1, "model__context_length": 8}
+    assert loss_beyond(subject(tmp_path, model__position="rotary", **window)) == pytest.approx(0, abs=1e-5)
+
+
+def test_shuffled_windows_keep_their_tokens_and_lose_their_order(tmp_path: Path) -> None:
+    params = knobs(train__precision="float32")
+    progress, task, _ = started(params, tmp_path)
+    rows = np.arange(4)
+    before, held_out = task.batch("train", rows), task.batch("validation", rows[:1])
+    SANITY_FAULTS["order shuffled"].inject(Training(params, progress, task))
+    after = task.batch("train", rows)
+    assert not torch.equal(after.inputs, before.inputs)
+    assert torch.equal(after.inputs[:, 1:], after.targets[:, :-1])
+    for one, other in ((before, after),):
+        both = [torch.cat((some.inputs, some.targets[:, -1:]), 1).sort(dim=1).values for some in (one, other)]
+        assert torch.equal(*both)
+    assert torch.equal(task.batch("validation", rows[:1]).inputs, held_out.inputs)
+
+
 def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> None:
     made = machine(tmp_path, follows={})  # it is sure that the token 0 follows, always
     assert repeat_loss(made) > 20
@@ -686,6 +794,7 @@ def test_a_bench_is_a_pure_function_of_its_knobs_and_the_seed(name: str) -> None
     small: dict[str, dict[str, Any]] = {
         "signal": {"layers": 3, "width": 16, "examples": 4},
         "overfit": {"examples": 2, "length": 8, "labels": 11, "steps": 4},
+        "superposition": {"features": 4, "dimensions": 2, "examples": 8, "steps": 4},
     }
     bench = parse(BENCHES[name], small[name])
     params = knobs(model__activation="relu", train__precision="float32")
@@ -708,6 +817,23 @@ def test_one_batch_is_learned_by_heart_and_labels_that_change_are_not() -> None:
     assert fresh > 2.5
 
 
+def test_a_linear_autoencoder_does_as_principal_components_and_keeps_the_most_important() -> None:
+    weights = [0.7**at for at in range(8)]
+    for density in (1.0, 0.2):
+        kept, loss = kept_and_loss(0, weights, 3, density, linear=True, steps=600, examples=256, lr=0.02)
+        assert loss == pytest.approx(least_linear_loss(weights, 3, density), rel=0.05)
+        assert [share > 0.5 for share in kept] == [True] * 3 + [False] * 5
+    assert least_linear_loss(weights, 8, 0.2) == 0
+
+
+def test_with_a_relu_the_dense_features_are_kept_as_by_principal_components_and_sparse_ones_beyond() -> None:
+    weights = [0.7**at for at in range(8)]
+    dense, sparse = (kept_and_loss(0, weights, 3, density, False, 600, 256, 0.02) for density in (1.0, 0.02))
+    assert dense[1] == pytest.approx(least_linear_loss(weights, 3, 1.0), rel=0.05)
+    assert sparse[1] < 0.6 * least_linear_loss(weights, 3, 0.02)
+    assert sum(share > 0.5 for share in sparse[0]) > sum(share > 0.5 for share in dense[0]) == 3
+
+
 # ------------------------------------------------------------------------------------------------------- what runs are
 
 
@@ -726,6 +852,12 @@ def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
             {"arm": {"seen": {"task.kind": "vision", "prepare.dataset": "mnist1d"}}},
             {"measure": "exact_answers"},
             "measure: exact_answers is for language models only",
+        ),
+        ({"model.position": ["learned"]}, {"measure": "loss_beyond"}, "model.position: learned ends at the context"),
+        (
+            {"model.depth": [1]},
+            {"measure": "fourier_share"},
+            "measure: fourier_share is of numbers; use prepare.dataset modular",
         ),
         ({"bench.gain": [1.0]}, {}, "bench.gain: these runs are trainings"),
         ({"bench.gian": [1.0]}, {"bench": "signal"}, "bench.gian: there is no such knob. Did you mean 'gain'?"),

@@ -87,7 +87,8 @@ class Sweep:
     @property
     def network_metrics(self) -> tuple[str, ...]:
         """The metrics that need the network itself."""
-        needed = (MEASURES[name].network_metric for name in (*self.measures, *self.shows) if name in MEASURES)
+        asked = [MEASURES[name] for name in (*self.measures, *self.shows) if name in MEASURES]
+        needed = (name for measure in asked for name in (measure.network_metric, measure.also_needs))
         return tuple(dict.fromkeys(filter(None, needed)))
 
     def variants(self, base: Mapping[str, Any]) -> Iterator[Variant]:
@@ -120,11 +121,18 @@ class Sweep:
         ):
             raise ParamsError(f"fault: there is no '{fault}'. {suggest(str(fault), known)}")
         bench = parse(BENCHES[self.bench], own, ("bench",)) if self.bench else None
-        if sections.get("task", {}).get("kind", "language") != "language":
+        kind = sections.get("task", {}).get("kind", "language")
+        if "squared_error" in self.network_metrics and kind == "language":
+            raise ParamsError("measure: squared_error is for classifiers only; use task.kind classify or vision")
+        if kind != "language":
             if fault:
                 raise ParamsError(f"fault: '{fault}' is for language models only; use task.kind language")
             for name in LANGUAGE_ONLY.intersection(self.network_metrics):
                 raise ParamsError(f"measure: {name} is for language models only; use task.kind language")
+        if "loss_beyond" in self.network_metrics and sections.get("model", {}).get("position") == "learned":
+            raise ParamsError("model.position: learned ends at the context of the training, beyond which loss_beyond reads")
+        if "fourier_share" in self.network_metrics and sections.get("prepare", {}).get("dataset") != "modular":
+            raise ParamsError("measure: fourier_share is of numbers; use prepare.dataset modular")
         if own and not bench:
             raise ParamsError(
                 *(f"bench.{knob}: these runs are trainings; name the bench, such as bench: signal" for knob in own)
@@ -137,7 +145,7 @@ class Sweep:
 PARTS = ("vary", "seeds", "measure", "check")  # of every grid
 DRAWS = ("seed", "one")
 
-LANGUAGE_ONLY = frozenset({"exact_answers", "repeat_loss", "late_loss", "common_loss", "rare_loss"})
+LANGUAGE_ONLY = frozenset({"exact_answers", "repeat_loss", "late_loss", "common_loss", "rare_loss", "loss_beyond"})
 CURVES = ("train_loss", "validation_loss", "validation_accuracy")  # of every training
 SHOWABLE = (*CURVES, *(name for name, measure in MEASURES.items() if measure.network_metric == name))
 

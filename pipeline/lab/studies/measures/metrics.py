@@ -7,11 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.lab.studies.measures.record import (
+    CHANGING,
+    FREQUENCIES,
     GENERALIZED,
     MEMORIZED,
     Record,
     accuracy_when_memorized,
+    before_generalizing,
     delay,
+    edge_at_start,
     edge_of_stability,
     error_rate,
     generalized_at,
@@ -20,10 +24,14 @@ from pipeline.lab.studies.measures.record import (
     minus_level,
     number,
     on_validation,
+    peak,
     reached_at,
+    rise,
+    second_fall,
     train_loss,
     validation_accuracy,
     validation_loss,
+    when_memorized,
 )
 
 
@@ -35,6 +43,7 @@ class Measure:
         quantity: what it is, with its unit.
         compute: it from a record; inf where the training diverged.
         network_metric: of the network that it needs: a number of the probes, or one of network_metrics.py; "" = none.
+        also_needs: another network metric that it needs; "" = none.
         logarithmic: it spans decades.
         higher_is_better: the best value is the highest.
         if_missing: what a run without such a number did.
@@ -46,6 +55,7 @@ class Measure:
     quantity: str
     compute: Callable[[Record], float]
     network_metric: str = ""
+    also_needs: str = ""
     logarithmic: bool = False
     higher_is_better: bool = False
     if_missing: str = "diverged"
@@ -96,6 +106,8 @@ MEASURES: dict[str, Measure] = {
         if_missing="never",
         low=0,
     ),
+    "rise": Measure("validation error above its lowest so far, at most", rise, low=0, high=1),
+    "second_fall": Measure("height of the hump of the validation error", second_fall, low=0, high=1),
     "halfway_at": Measure(
         "step at which half of the way from the unigram loss to the entropy is done",
         reached_at(0.5),
@@ -183,6 +195,13 @@ MEASURES: dict[str, Measure] = {
         "largest eigenvalue of the Hessian", number("sharpness"), network_metric="sharpness", logarithmic=True
     ),
     "edge": Measure("sharpness x learning rate / 2, median of the second half", edge_of_stability, network_metric="sharpness"),
+    "squared_error": Measure(
+        "mean squared error on training examples", number("squared_error"), network_metric="squared_error", logarithmic=True
+    ),
+    "peak": Measure("highest mean squared error / the first", peak, network_metric="squared_error", logarithmic=True),
+    "edge_at_start": Measure(
+        "sharpness x learning rate / 2 before the first step", edge_at_start, network_metric="sharpness", logarithmic=True
+    ),
     "effective_rank": Measure(
         "effective rank after the last block (directions)", number("effective_rank"), network_metric="effective_rank", low=1
     ),
@@ -211,6 +230,35 @@ MEASURES: dict[str, Measure] = {
     "late_loss": Measure(
         f"loss on the second half of each window ({NATS})", number("late_loss"), network_metric="late_loss", low=0
     ),
+    "loss_beyond": Measure(
+        f"loss with twice the context of the training - with as much ({NATS})",
+        number("loss_beyond"),
+        network_metric="loss_beyond",
+    ),
+    "fourier_share": Measure(
+        f"share of the embedding in {FREQUENCIES} frequencies",
+        number("fourier_share"),
+        network_metric="fourier_share",
+        low=0,
+        high=1,
+    ),
+    "fourier_when_memorized": Measure(
+        f"share in {FREQUENCIES} frequencies when the training examples are memorized",
+        when_memorized("fourier_share"),
+        network_metric="fourier_share",
+        also_needs="training_accuracy",
+        if_missing="never",
+        low=0,
+        high=1,
+    ),
+    "fourier_before": Measure(
+        f"share in {FREQUENCIES} frequencies before validation accuracy reaches {CHANGING:.0%}",
+        before_generalizing("fourier_share"),
+        network_metric="fourier_share",
+        if_missing="never",
+        low=0,
+        high=1,
+    ),
     "common_loss": Measure(
         f"loss on the most frequent tokens, half of the text ({NATS})",
         number("common_loss"),
@@ -225,6 +273,8 @@ MEASURES: dict[str, Measure] = {
     "signal_predicted": Measure("(gain / 2)^((layers - 1) / 2)", number("signal_predicted"), logarithmic=True, low=0),
     "first_gradient": Measure("gradient norm, first layer / last", number("first_gradient"), logarithmic=True, low=0),
     "overfit_loss": Measure("loss on the one batch (nats per label)", number("overfit_loss"), low=0),
+    "features_kept": Measure("features kept (number)", number("features_kept"), higher_is_better=True, low=0),
+    "linear_ratio": Measure("loss / that of the best linear network", number("linear_ratio"), logarithmic=True, low=0),
 }
 
 RENAMED_MEASURES = {  # of earlier versions
