@@ -336,10 +336,14 @@ def test_a_claim_has_the_colour_of_no_line() -> None:
 
 def test_the_flat_part_is_every_place_that_cannot_be_told_from_the_lowest() -> None:
     far, near, best = [2.0, 2.01, 2.02], [1.03, 0.98, 1.02], [1.0, 1.01, 0.99]
-    assert panels.flat_part(np.array([far, near, best, far])) == range(1, 3)
-    assert panels.flat_part(np.array([far, best, far, near])) == range(1, 2), "what lies behind a wall is another valley"
-    assert not panels.flat_part(np.array([[2.0], [1.0], [2.0]])), "a single seed says nothing of that"
-    assert not panels.flat_part(np.full((3, 2), math.inf))
+
+    def flat(values: Any) -> range:
+        return panels.flat_range(Results((Axis("train.lr", RATES),), np.array(values)), np.array(values))
+
+    assert flat([far, near, best, far]) == range(1, 3)
+    assert flat([far, best, far, near]) == range(1, 2), "what lies behind a wall is another valley"
+    assert not flat([[2.0], [1.0], [2.0]]), "a single seed says nothing of that"
+    assert not flat(np.full((3, 2), math.inf))
     axes = drawn("train_loss", [far, near, best, far], axis=Axis("train.lr", RATES))
     [bar] = [line for line in axes.lines if line.get_linewidth() == 6]
     low, high = bar.get_xdata()

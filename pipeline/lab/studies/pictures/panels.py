@@ -11,9 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
-from pipeline.lab.studies.claims.intervals import interval
 from pipeline.lab.studies.claims.optima import OptimumMoves
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, flat_part
 from pipeline.lab.studies.grid import CURVES, Sweep, cell_titles
 from pipeline.lab.studies.measures.metrics import MEASURES
 from pipeline.lab.studies.measures.record import Record
@@ -96,7 +95,7 @@ def _lines(panel: Results, possible: tuple[float, float], *, bests: bool) -> Ite
         best = best_per_seed(across.scale(), values) if bests else Edge("below")
         optimum = None if isinstance(best, Edge) else 2 ** float(best.mean())
         spread = [_possible(panel.interval(seeds), possible) for seeds in values]
-        flat = flat_part(values) if bests else range(0)
+        flat = flat_range(panel, values) if bests else range(0)
         places = cell_titles([across]) if not across.is_scale() else across.labels
         yield Line(label, places, spread, optimum, values.tolist(), flat=(flat.start, flat.stop - 1) if flat else None)
 
@@ -107,26 +106,20 @@ def _possible(spread: tuple[float, float, float], possible: tuple[float, float])
     return max(low, possible[0]), mean, min(high, possible[1]) if math.isfinite(mean) else high
 
 
-def flat_part(values: np.ndarray) -> range:
-    """The places around the lowest one whose difference to it is not seen: its 95 % interval over seeds contains 0.
-
-    With a single seed there are none.
+def flat_range(panel: Results, values: np.ndarray) -> range:
+    """The places around the lowest one that a verdict would call its flat part; with a single seed there are none.
 
     Args:
-        values: [places, seeds].
+        values: of a line of the panel: [places, seeds].
     """
-    means = values.mean(axis=-1)
-    best = int(means.argmin())
-    if not np.isfinite(means[best]) or values.shape[-1] < 2:
+    level = set(flat_part(panel, values, panel.pairing)) if values.shape[-1] > 1 else set()
+    if not level:
         return range(0)
-
-    def is_level(place: int) -> bool:
-        return bool(np.isfinite(values[place]).all()) and interval(values[place] - values[best]).low <= 0
-
+    best = int(values.mean(axis=-1).argmin())
     first, last = best, best
-    while first > 0 and is_level(first - 1):
+    while first > 0 and first - 1 in level:
         first -= 1
-    while last < len(values) - 1 and is_level(last + 1):
+    while last < len(values) - 1 and last + 1 in level:
         last += 1
     return range(first, last + 1)
 
