@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from pipeline.lab.studies.claims.base import Status, Verdict
+from pipeline.lab.studies.claims.base import MOST, Status, Verdict
 from pipeline.lab.studies.grid import Sweep
 from pipeline.lab.studies.seeds import deciding_command
 
@@ -58,6 +58,8 @@ def _advice(name: str, sweep: Sweep, verdict: Verdict) -> str:
         return "The best value is at the edge of the grid: add values there to `vary`"
     if verdict.status is Status.UNDECIDED and verdict.needed and verdict.needed > len(sweep.seeds):
         return f"{verdict.needed} seeds in all would decide it: {deciding_command(name, sweep, verdict.needed)}"
+    if verdict.status is Status.UNDECIDED and len(sweep.seeds) > 1 and not verdict.needed:
+        return f"The value is so near to the bound, or scatters so much, that {MOST} seeds would not decide it"
     return ""
 
 
@@ -76,8 +78,13 @@ def headline(sweep: Sweep, verdicts: Sequence[Verdict]) -> tuple[Tone, str]:
     tone: Tone = "bad" if wrong else "good" if held + failed == len(judged) else "open"
     if Status.PASSED in controls:
         parts.append("and a control that holds makes the claims worth nothing")
+    if Status.HELD in claims and (standing := {verdict.standing for verdict in verdicts} & STANDINGS.keys()):
+        parts.append(STANDINGS[standing.pop()])
     sentence = "; ".join(parts) + "."
     return tone, sentence[0].upper() + sentence[1:]
+
+
+STANDINGS = {"seen": "on the seeds that its bounds were made with", "fresh": "on fresh seeds"}
 
 
 def _counted(all_: int, some: int, noun: str, done: str) -> str:
