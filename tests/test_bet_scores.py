@@ -164,14 +164,13 @@ def test_a_forecaster_with_a_known_spread_is_found_calibrated(seed: int) -> None
     assert abs(found.below.hits / 200 - 0.5) <= 0.1
 
 
-def test_the_same_forecaster_is_found_calibrated_by_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_gives_the_same_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for number, bet in enumerate(planted(1.0)):
+    bets = planted(1.0, count=30)
+    for number, bet in enumerate(bets):
         assert bet.outcome
         settle(place(bet.question, Target(f"{number}", f"{number}"), bet.answer, already_run=False), bet.outcome.truth)
-    found = calibration("learner", read_bets())
-    assert (found.held, found.below) == (calibration("learner", planted(1.0)).held, calibration("learner", planted(1.0)).below)
-    assert abs(found.held.hits / 200 - 0.8) <= 0.08
+    assert list(calibration_lines(calibration("learner", read_bets()))) == list(calibration_lines(calibration("learner", bets)))
     assert problems() == []
 
 
