@@ -103,7 +103,11 @@ def test_why_does_my_loss_sit_at_seven_and_a_half_with_a_batch_of_three() -> Non
     losses = [loss + float(noise) for loss, noise in zip(falling(10.8, 7.5, 100, 40), rng.normal(0, 0.9, 100), strict=True)]
     levels = {"uniform": math.log(50257), "unigram": 7.45, "bigram": 5.6}
     said = diagnose(run(losses, held_out=[7.6, 7.5, 7.52], levels=levels, knobs=knobs(train__batch_size=3, train__lr=3e-4)))
-    assert {finding.name for finding in said.findings} == {"learns nothing", "worse than counting pairs", "unstable"}  # frequencies alone
+    assert {finding.name for finding in said.findings} == {
+        "learns nothing",
+        "worse than counting pairs",
+        "unstable",
+    }  # frequencies alone
     assert said.causes[0] == "batch too small"
     assert "dvc exp run -S train.batch_size=24" in [cause.command for finding in said.findings for cause in finding.causes]
 

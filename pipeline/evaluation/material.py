@@ -141,7 +141,7 @@ def tokenizer_numbers(tokenizer: Tokenizer, train: Ids) -> dict[str, float]:
     """
     if tokenizer.kind not in LEARNED_KINDS:
         return {}
-    ids = np.asarray(train[:LEARNED])
+    ids = np.asarray(train[:LEARNED]).astype(np.int64)
     text = tokenizer.decode(ids)
     own = BpeTokenizer.learn([text], max(min(tokenizer.vocabulary, LARGEST), SMALLEST), has_end=False)
     count = len(own.encode(text))

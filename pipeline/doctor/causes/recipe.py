@@ -25,11 +25,18 @@ HEAVY: Mapping[str, float] = {  # regularization beyond which little of the data
 }
 GENTLE = 0.5  # of those limits
 NARROW, WIDE = 16, 32  # features
+SEEN = 8  # tokens that a position attends to at least
+LONGEST = 0.97  # momentum
 
 
 def is_heavy(case: Case) -> bool:
     """Whether one kind of regularization is beyond its limit."""
     return any(float(case.knob(knob, 0.0)) > limit for knob, limit in HEAVY.items())
+
+
+def _unknown(case: Case) -> bool:
+    """Whether no knob is known; then what a knob alone makes likely is not."""
+    return not case.knobs
 
 
 def _is_gentle(case: Case) -> bool:
@@ -48,7 +55,7 @@ REGULARIZED_TO_DEATH = Cause(
     overrides=_without_regularization,
     expected="If the loss falls lower without it, it was the regularization; add it again where the model overfits.",
     votes={
-        "gradient_agreement low": 1.5,  # what is minimized is not the loss that is shown
+        "gradient_agreement low": 2.5,  # what is minimized is not the loss that is shown
         "gradient_agreement high": -2,
         "dropout_gap low": 2,
         "beyond_unigram low": 1,
@@ -62,7 +69,7 @@ REGULARIZED_TO_DEATH = Cause(
         "overfitting high": -2,
         "setback high": -1,
     },
-    hints=(Hint(3.0, is_heavy), Hint(-4.0, _is_gentle)),
+    hints=(Hint(3.0, is_heavy), Hint(-4.0, _is_gentle), Hint(-1.0, _unknown)),
 )
 
 AVERAGES_LAG = Cause(
@@ -116,6 +123,7 @@ TOO_SMALL = Cause(
     hints=(
         Hint(2.5, lambda case: case.knob("model.width", NARROW) < NARROW),
         Hint(-4.0, lambda case: case.knob("model.width", 0) >= WIDE),
+        Hint(-1.5, _unknown),
     ),
 )
 
@@ -136,8 +144,9 @@ CONTEXT_TOO_SHORT = Cause(
     expected="If the loss ends lower with four times the context, it was too short.",
     votes={"bigram_share high": 1, "beyond_unigram low": 1, "gain low": 1, "reach low": -2, "setback high": -1},
     hints=(
-        Hint(2.5, lambda case: _visible(case) < 8),
-        Hint(-4.0, lambda case: _visible(case) >= 8),
+        Hint(2.5, lambda case: _visible(case) < SEEN),
+        Hint(-4.0, lambda case: _visible(case) >= SEEN),
+        Hint(-1.5, _unknown),
     ),
     applies=is_language,
 )
@@ -158,7 +167,7 @@ SQUARES_FORGOTTEN = Cause(
     hints=(
         Hint(3.0, lambda case: case.knob("train.beta2", 1.0) < 0.85 and case.knob("train.optimizer") != "lion"),
         Hint(-6.0, lambda case: case.knob("train.beta2", 0.0) >= 0.85 or case.knob("train.optimizer") in ("lion", "sgd")),
-        Hint(-2.0, lambda case: not case.knobs),
+        Hint(-2.0, _unknown),
     ),
 )
 
@@ -178,9 +187,9 @@ MOMENTUM_TOO_LONG = Cause(
         "reach low": -1,
     },
     hints=(
-        Hint(2.5, lambda case: _momentum(case) > 0.97),
-        Hint(-5.0, lambda case: 0 <= _momentum(case) <= 0.97),
-        Hint(-2.0, lambda case: not case.knobs),
+        Hint(2.5, lambda case: _momentum(case) > LONGEST),
+        Hint(-5.0, lambda case: 0 <= _momentum(case) <= LONGEST),
+        Hint(-2.0, _unknown),
     ),
 )
 
@@ -204,7 +213,11 @@ NO_NORMALIZATION = Cause(
         "logistic_margin low": 0.5,
         "reach low": -1,
     },
-    hints=(Hint(2.5, knob_is("model.norm", "none")), Hint(-6.0, lambda case: case.knob("model.norm", "none") != "none")),
+    hints=(
+        Hint(2.5, knob_is("model.norm", "none")),
+        Hint(-6.0, lambda case: case.knob("model.norm", "none") != "none"),
+        Hint(-1.5, _unknown),
+    ),
     applies=has_hidden_layers,
 )
 
@@ -217,8 +230,8 @@ EXPLAINED: tuple[Callable[[Case], bool], ...] = (  # knobs that are enough to le
     knob_is("model.norm", "none"),
     knob_is("model.attention", "average"),
     lambda case: case.knob("model.width", NARROW) < NARROW,
-    lambda case: _visible(case) < 8,
-    lambda case: _momentum(case) > 0.97,
+    lambda case: _visible(case) < SEEN,
+    lambda case: _momentum(case) > LONGEST,
 )
 
 

@@ -165,7 +165,7 @@ LOSS = {
     "bigram_share": Sign(
         bigram_share,
         "The loss ends at {value} times that of the bigram baseline; far below it is too good to be true, above it too bad.",
-        Range(FITTED + "; high: a rule of thumb", low=0.16, high=1.09, sick_low=0.039, sick_high=1.15),
+        Range(FITTED + "; high: a rule of thumb", low=0.16, high=1.1, sick_low=0.039, sick_high=1.16),
         "loss",
         LANGUAGE,
     ),

@@ -78,7 +78,7 @@ RECIPE = {
     "rank_used": Sign(
         rank_used,
         "After the last block, tokens differ in {value} of all directions that the width allows.",
-        Range(THUMB, high=0.55, sick_high=0.7),
+        Range(THUMB, high=0.66, sick_high=0.75),
         "effective_rank",
         LANGUAGE,
     ),

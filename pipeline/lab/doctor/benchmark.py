@@ -64,11 +64,11 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        return bool(self.run.fault) and KNOWN[self.run.fault].cause in self.causes[:NAMED]
+        return bool(self.run.fault and KNOWN[self.run.fault].cause) and KNOWN[self.run.fault].cause in self.causes[:NAMED]
 
     @property
     def right_blind(self) -> bool:
-        return bool(self.run.fault) and KNOWN[self.run.fault].cause in self.blind[:NAMED]
+        return bool(self.run.fault and KNOWN[self.run.fault].cause) and KNOWN[self.run.fault].cause in self.blind[:NAMED]
 
 
 @dataclass(frozen=True)
