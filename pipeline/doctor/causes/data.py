@@ -93,7 +93,14 @@ REPEATED_TEXT = Cause(
     knob="prepare.dedup_threshold",
     overrides=override("-S prepare.dedup_threshold=0.5"),
     expected="If texts are dropped and the overlap of the splits falls, there were near-duplicates.",
-    votes={"repeated high": 3, "repeated healthy": -3, "overlap high": 1.5, "copied_length high": 0.5},
+    votes={
+        "repeated high": 3,
+        "repeated healthy": -5,
+        "overlap high": 1.5,
+        "generalization_gap high": 1,
+        "validation_rise high": 1,
+        "copied_length high": 0.5,
+    },
     applies=is_language,
 )
 
@@ -112,7 +119,7 @@ VOCABULARY_TOO_LARGE = Cause(
     knob="tokenize.vocab_size",
     overrides=override("-S tokenize.kind=bpe -S tokenize.vocab_size=1024"),
     expected="If the bits per byte fall with a smaller vocabulary, it was too large for so little text.",
-    votes={"vocabulary_used low": 2, "vocabulary_used healthy": -3, "generalization_gap high": 0.5},
+    votes={"vocabulary_used low": 2, "vocabulary_used healthy": -3},
     applies=is_language,
 )
 

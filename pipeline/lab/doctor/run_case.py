@@ -70,7 +70,7 @@ def write_foreign(file: Path) -> None:
     """A tokenizer of the names of all Unicode characters, for the fault that uses it on another text."""
     if not file.exists():
         names = (unicodedata.name(chr(code), "") for code in range(0x20000))
-        BpeTokenizer.learn(["\n".join(filter(None, names))], FOREIGN_TOKENS, has_end=False).save(file)
+        BpeTokenizer.learn(["\n".join(filter(None, names))], FOREIGN_TOKENS, has_end=True).save(file)
 
 
 def encode_data_of(runs: Iterable[BenchmarkRun], base_params: Mapping[str, Any]) -> None:
