@@ -92,7 +92,7 @@ SYMPTOMS: dict[str, Symptom] = {
             "overlap high",
             "held_out_error high",
             "accuracy_error high",
-            "early_gap high",
+            "average_gap high",
             "generalization_gap low",
             "dropout_gap low",
             "dropout_gap high",

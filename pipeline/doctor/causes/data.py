@@ -70,7 +70,7 @@ UNLIKE_SPLITS = Cause(
     knob="prepare.validation_share",
     overrides=override("-S prepare.validation_share=0.2"),
     expected="If the difference of the splits stays, mix the documents before they are split.",
-    votes={"split_difference high": 3, "split_difference low": 2, "split_difference healthy": -3, "early_gap high": 1},
+    votes={"split_difference high": 3, "split_difference low": 2, "split_difference healthy": -3},
     applies=is_language,
 )
 
@@ -84,7 +84,6 @@ TOO_LITTLE_HELD_OUT = Cause(
         "held_out_error healthy": -3,
         "accuracy_error high": 3,
         "accuracy_error healthy": -3,
-        "early_gap high": 0.5,
     },
 )
 

@@ -78,9 +78,9 @@ AVERAGES_LAG = Cause(
     overrides=override("-S train.ema=0.0"),
     expected="If the validation loss falls lower, the average was too long for so few steps.",
     votes={
-        "early_gap high": 3,
-        "early_gap healthy": -2,
-        "gradient_agreement high": 1,
+        "average_gap high": 3,
+        "average_gap healthy": -1,
+        "gradient_agreement high": 3,  # that of the newest weights over that of the average
         "gradient_agreement low": 0.5,
         "generalization_gap high": 0.5,
         "split_difference high": -2,

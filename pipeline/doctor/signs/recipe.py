@@ -7,7 +7,7 @@ import statistics
 from pipeline.doctor.case import LAST, Case
 from pipeline.doctor.signs.base import FEW, LANGUAGE, RULE, THUMB, Range, Sign, relative
 
-FEWEST = 2  # measurements of the first pass over the text
+EARLY = 0.25  # of the steps
 
 
 def late_peak(case: Case) -> float | None:
@@ -22,23 +22,25 @@ def late_peak(case: Case) -> float | None:
     return next(step for step, rate in rates if rate >= highest) / rates[-1][0] if highest > 0 and rates[-1][0] else None
 
 
-def early_gap(case: Case) -> float | None:
-    """(validation − training) / training loss, the median over the first pass over the text, which is no memory of it.
+def average_gap(case: Case) -> float | None:
+    """(validation − training) / training loss where averaged weights are evaluated: the median over the first quarter.
 
-    The training loss is that of the three rows around each measurement. Subtracted is by how much the bigram baseline finds
-    the validation text harder.
+    Training has the newest weights, validation their average. Only in the first pass over the text, which is no memory of it.
+    The training loss is that of the three rows around each measurement. Subtracted is by how much the bigram baseline finds the
+    validation text harder. Without averages the sign has no value: a gap then has other reasons.
     """
     tokens, rows = case.material.get("training_tokens"), case.curve("loss")
+    if not case.knob("train.ema", 0.0) or tokens is None or not rows:
+        return None
     counted = dict(zip(case.validation.get("step", ()), case.validation.get("targets", ()), strict=False))
     gaps = []
     for step, loss in case.validation_losses:
-        if tokens is None or not rows or (seen := counted.get(step)) is None or seen > tokens:
+        if (seen := counted.get(step)) is None or seen > tokens or step > EARLY * rows[-1][0]:
             continue
-        near = [value for _, value in sorted(rows, key=lambda row: abs(row[0] - step))[:3]]
-        gap = relative(case, loss - statistics.mean(near), statistics.mean(near))
+        near = statistics.mean(value for _, value in sorted(rows, key=lambda row: abs(row[0] - step))[:3])
+        gap = relative(case, loss - near, near)
         gaps += [] if gap is None else [gap]
-    harder = max(case.material.get("split_difference", 0.0), 0.0)
-    return statistics.median(gaps) - harder if len(gaps) >= FEWEST else None
+    return statistics.median(gaps) - max(case.material.get("split_difference", 0.0), 0.0) if gaps else None
 
 
 def attention_choice(case: Case) -> float | None:
@@ -60,11 +62,11 @@ RECIPE = {
         Range(RULE + "a rate that still rises after half of the steps leaves no time to settle", high=0.4, sick_high=0.6),
         "updates",
     ),
-    "early_gap": Sign(
-        early_gap,
-        "In the first pass over the text, when nothing is memorized, the validation loss exceeded the training loss by {value}"
-        " of it.",
-        Range(THUMB, high=0.03, sick_high=0.05),
+    "average_gap": Sign(
+        average_gap,
+        "Early in the training, the averaged weights' validation loss exceeded the newest weights' training loss by {value} of"
+        " it.",
+        Range(THUMB, high=0.045, sick_high=0.07),
         "loss",
         LANGUAGE,
     ),

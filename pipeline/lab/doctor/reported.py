@@ -1,4 +1,4 @@
-"""Runs on which the doctor was once judged from outside, and what it says of them now: `rally doctor benchmark --reported`.
+"""Runs on which the doctor was once judged from outside, and its diagnosis now: `rally doctor benchmark --reported`.
 
 The list is of 2026-11-30, when the doctor found 9 of the 15 that did harm and named the right cause of 6. Signs and causes were
 since made for those it had missed, so that what it says now is no test.

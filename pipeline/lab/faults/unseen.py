@@ -1,4 +1,4 @@
-"""Faults that the doctor has never seen: they take part in no fit, and are written after its ranges and votes are frozen.
+"""Faults that the doctor has never seen: no range is fitted on them, and they are written after ranges and votes are frozen.
 
 `rally doctor benchmark --unseen` puts each into runs of the held-out tasks and reports them by themselves. An entry is a Fault
 as in table.py, and there are two forms. Knobs alone:
