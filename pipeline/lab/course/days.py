@@ -59,7 +59,7 @@ def open_drills(day: Day, entries: Mapping[str, Entry], base: BaseParams) -> lis
 
 
 def state(drill: Drill, done: Done | None, entries: Mapping[str, Entry], base: BaseParams) -> str:
-    """ "open", "done", or "changed since"."""
+    """Whether a drill is "open", "done", or "changed since"."""
     if done is None:
         return "open"
     return (

@@ -125,9 +125,8 @@ def _run(content: Any, entries: Mapping[str, Entry], problems: list[str]) -> Run
     if (do := values.get("do", "")) and do not in COMPUTATIONS:
         problems.append(f"run.do: there is no '{do}'. {suggest(str(do), tuple(COMPUTATIONS))}")
     quick = _parts(values.get("quick", {}), (), ("seeds", "set"), problems, "quick")
-    for line in values.get("commands", []):
-        if not str(line).startswith(("rally ", "dvc ")):
-            problems.append(f"run.commands: {line!r} is no command of rally or dvc")
+    others = [line for line in values.get("commands", []) if not str(line).startswith(("rally ", "dvc "))]
+    problems += [f"run.commands: {line!r} is no command of rally or dvc" for line in others]
     if problems:
         return None
     return Run(

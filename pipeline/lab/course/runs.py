@@ -35,7 +35,7 @@ def prepared(run: Run, entry: Entry, base: BaseParams, *, quick: bool) -> tuple[
 
 
 def identity_of(drill: Drill, entry: Entry | None, base: BaseParams, *, quick: bool) -> str:
-    """A digest of what answers a drill: the runs of its study, or what it computes; "" for a blind fault, which is never the same."""
+    """A digest of what answers a drill: the runs of its study, or what it computes; "" for a blind fault."""
     if entry:
         sweep, own = prepared(drill.run, entry, base, quick=quick)
         return study_identity(drill.run.play, sweep, own)

@@ -50,7 +50,7 @@ def rungs(base: BaseParams, widths: Sequence[int]) -> Result:
     write_manual(Path(MANUAL))
     own = {**RUNG, **TASKS["manual"]}
     params = small(base, own)
-    vocabulary = int(read_json(meta_of(tokens_folder(params)))["vocab_size"])
+    vocabulary = int(read_json(meta_of(tokens_folder(params)))["vocabulary"])
     arms, sizes = {}, []
     for width in widths:
         knobs = {**params.model_dump(include={"model"})["model"], "width": width}
