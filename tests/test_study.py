@@ -17,11 +17,13 @@ import yaml
 from dvc.utils.hydra import apply_overrides, to_hydra_overrides
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from page_checks import wrong_commands, wrong_knobs
+from pages import Page
 
 from pipeline.lab.dvc import exp_names
 from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.dvc.overrides import KnobValue, hydra_text
-from pipeline.lab.studies import entries, recipes
+from pipeline.lab.studies import entries, listing, recipes
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.parse import parse
@@ -83,11 +85,41 @@ def test_every_grid_says_what_it_predicts_and_has_a_control_that_could_show_it_w
     assert len(entry.sweep.seeds) >= 3
 
 
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_grid_says_what_to_notice_and_which_command_comes_next(name: str) -> None:
+    entry = ENTRIES[name]
+    assert 2 <= len(re.findall(r"[.?!](?= |$)", " ".join(entry.notice.split()))) <= 6, "a few sentences"
+    assert "trap" in entry.notice.lower(), "and the trap in it"
+    page = Page(f"`{entry.next}`")
+    assert [words[:2] for words in page.commands()] == [entry.next.split()[:2]]
+    assert [*wrong_commands(page), *wrong_knobs(page)] == []
+
+
 @pytest.mark.parametrize("name", ENTRIES)
-def test_every_entry_is_told_about_in_the_list(name: str) -> None:
-    told = " ".join(entries.listing(ENTRIES).split())
-    for text in (name, ENTRIES[name].says, ENTRIES[name].costs, ENTRIES[name].reaches, ENTRIES[name].source):
+def test_everything_about_an_entry_can_be_read(name: str) -> None:
+    entry = ENTRIES[name]
+    told = " ".join(listing.about(name, entry).split())
+    for text in (name, entry.says, entry.predicts, entry.control, entry.costs, entry.reaches, entry.notice, entry.next):
         assert " ".join(text.split()) in told
+
+
+def test_the_list_has_every_entry_in_two_lines_under_its_file() -> None:
+    lines = listing.listing(ENTRIES, TOP / "studies").splitlines()
+    for name, entry in ENTRIES.items():
+        at = next(number for number, line in enumerate(lines) if line.startswith(f"  {name}: "))
+        assert lines[at].removesuffix(" …").removeprefix(f"  {name}: ") in entry.question
+        assert lines[at + 1].removesuffix(" …").strip() in entry.costs.replace(", no download", "")
+    assert all(len(line) <= listing.WIDTH for line in lines if line.startswith(" "))
+    headings = [line for line in lines if line and not line.startswith(" ")]
+    assert [re.sub(r".*/(.*)\)", r"\1", line) for line in headings] == sorted({entry.file for entry in ENTRIES.values()})
+    assert len(lines) == 2 * len(ENTRIES) + 2 * len(headings) - 1
+
+
+def test_a_question_is_told_apart_from_its_setting() -> None:
+    entry = ENTRIES["vanishing-gradients"]
+    assert entry.question == "With which activation does the gradient vanish on its way back through sixteen layers?"
+    assert entry.explained.startswith("The slope of a sigmoid is at most a quarter")
+    assert f"{entry.question} {entry.explained}" == entry.says
 
 
 @pytest.mark.parametrize(
@@ -98,7 +130,8 @@ def test_every_entry_is_told_about_in_the_list(name: str) -> None:
         (
             "run: {say: a}\n",
             "run: say: there is no such part. Did you mean 'says'? "
-            "Known: says, set, costs, reaches, source, predicts, control, vary, seeds, measure, check, bench, shows",
+            "Known: says, set, costs, reaches, source, predicts, control, notice, next, "
+            "vary, seeds, measure, check, bench, shows, draws, seen",
         ),
         ("run: {says: 5}\n", "run: says: 5 is not text"),
         ("run: {set: fast}\n", "run: set: holds no knobs (train.lr: 0.001 …)"),
@@ -128,6 +161,8 @@ run:
   source: a
   predicts: a
   control: a
+  notice: a
+  next: a
 """
 
 

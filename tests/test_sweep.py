@@ -20,27 +20,43 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 from rich.console import Console
-from rich.text import Text
-from small import SMALL, TOP, knobs
-from subjects import machine
+from small import SMALL, TOP, knobs, started
+from subjects import machine, small_subject, subject
 
 from pipeline.artifacts.paths import labels_of
+from pipeline.corpus.sources.generated.modular import SYMBOLS
 from pipeline.figures.style import png
 from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.lab.faults.base import Training
 from pipeline.lab.faults.sanity_faults import SANITY_FAULTS
 from pipeline.lab.faults.table import FAULTS
-from pipeline.lab.studies import grid, report
+from pipeline.lab.studies import grid, play
+from pipeline.lab.studies.benches.autoencoder import kept_and_loss, least_linear_loss
 from pipeline.lab.studies.benches.plain_stack import signal_and_gradient
 from pipeline.lab.studies.benches.table import BENCHES
 from pipeline.lab.studies.claims.base import Status
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval, optimum
+from pipeline.lab.studies.claims.intervals import interval
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, optimum
 from pipeline.lab.studies.claims.table import CLAIMS
+from pipeline.lab.studies.entries import Entry
 from pipeline.lab.studies.grid import Sweep, Variant
 from pipeline.lab.studies.measures.metrics import MEASURES, RENAMED_MEASURES
-from pipeline.lab.studies.measures.network_metrics import NETWORK_METRICS, exact_answers, repeat_loss
+from pipeline.lab.studies.measures.network_metrics import (
+    NETWORK_METRICS,
+    common_tokens,
+    exact_answers,
+    fourier_share,
+    held_out_surprisals,
+    loss_beyond,
+    repeat_loss,
+    squared_error,
+)
 from pipeline.lab.studies.measures.record import Record
+from pipeline.lab.studies.pages import tables, terminal
 from pipeline.lab.studies.pictures import panels
 from pipeline.lab.studies.runs import sweep
+from pipeline.networks.dropout import DropoutState
+from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.load import with_knobs
 from pipeline.params.parse import parse
@@ -86,6 +102,17 @@ def steep(times: float, deviation: float = 0.001) -> Results:
     rng = np.random.default_rng(1)
     lines = np.stack([2.5 + 0.5 * times * (one - one.min(axis=0)), 2.5 + 0.5 * (other - other.min(axis=0))])
     return Results((Axis("model.width", (0, 1)), Axis("train.lr", RATES)), lines + deviation * rng.normal(size=lines.shape))
+
+
+def raised(by: float, deviation: float = 0.001) -> Results:
+    """Two lines with their best values at different rates, of which the second is higher by so much."""
+    lines = planted(0.01, 0.05, noise=0.0, deviation=deviation)
+    return replace(lines, values=lines.values + np.array([0.0, by])[:, None, None])
+
+
+def lost(count: int, seeds: int) -> Results:
+    """A place where so many of the seeds diverged."""
+    return Results((Axis("arm", ("a",)),), np.where(np.arange(seeds) < count, math.inf, 0.5)[None])
 
 
 # ------------------------------------------------------------------------------------------------------------ statistics
@@ -177,6 +204,21 @@ PLANTED: dict[str, tuple[dict[str, Any], Any, Any, Any]] = {
         steep(2.0, deviation=0.02),
     ),
 }
+PLANTED |= {
+    "best_below": (
+        {"arm": "model.width", "better": 0, "worse": 1, "by": 0.1},
+        raised(0.2),
+        raised(0.05),
+        raised(0.1, deviation=0.05),
+    ),
+    "differs_at_most": (
+        {"arm": "arm", "more": "more", "less": "less", "by": 0.25},
+        apart(-0.2),
+        apart(-0.3),
+        apart(0.25, noise=0.1),
+    ),
+    "fell_off": ({"above": 1.0, "at_least": 0.5}, lost(12, 12), lost(1, 12), lost(7, 12)),
+}
 OF_OPTIMA = ("optimum_moves_at_most", "optimum_moves_at_least", "optimum_lies_between")
 
 
@@ -217,8 +259,8 @@ def test_a_single_seed_holds_no_claim(name: str) -> None:
 
 def test_ends_that_are_hardly_worse_refute_that_there_is_an_optimum() -> None:
     check = parse(CLAIMS["optimum_lies_between"], {"low": 0.01, "high": 0.04, "ends_worse_by": 5})
-    verdict = check.judge(planted(0.02, deviation=0.2, noise=0.0))
-    assert verdict.status in (Status.REFUTED, Status.EXTEND)
+    verdict = check.judge(planted(0.02, deviation=0.1, noise=0.0, seeds=100))
+    assert verdict.status is Status.REFUTED
 
 
 def test_where_takes_a_part_of_the_grid() -> None:
@@ -262,6 +304,8 @@ def test_of_several_measures_a_claim_says_which_it_means() -> None:
 LINES: dict[str, dict[str, Any]] = {
     "training_accuracy": {"over": "step", "x": [0, 1, 8], "y": [0.1, 1.0, 1.0]},
     "sharpness": {"over": "step", "x": [0, 1, 4, 6, 8], "y": [1.0, 90.0, 19.0, 50.0, 20.0]},
+    "squared_error": {"over": "step", "x": [0, 1, 8], "y": [0.25, 0.5, 0.125]},
+    "fourier_share": {"over": "step", "x": [0, 1, 4, 8], "y": [0.125, 0.25, 0.5, 0.75]},
 }
 RUN = Record(
     curve=[{"step": 4, "loss": 3.0, "lr": 0.1}, {"step": 8, "loss": 2.0, "lr": 0.1}],
@@ -283,10 +327,18 @@ TOLD = {
     "least_error": pytest.approx(0.01),
     "test_error": math.inf,  # of a number that is not there
     "generalized_at": 6,
+    "halfway_at": math.inf,  # its loss stays above the unigram's
+    "reached_at": math.inf,
     "memorized_at": 1,
     "accuracy_when_memorized": 0.1,
     "delay": 6,
     "edge": 1.0,
+    "edge_at_start": pytest.approx(0.05),
+    "peak": 2.0,
+    "rise": pytest.approx(0.24),
+    "second_fall": 0.0,
+    "fourier_when_memorized": 0.25,
+    "fourier_before": 0.5,
     "start_above_uniform": 0.5,
     "start_predicted": 0.25,
 }
@@ -299,10 +351,47 @@ def test_a_training_that_diverged_is_infinitely_bad_by_every_measure(name: str) 
     assert MEASURES[name].compute(Record(diverged=True, numbers={"entropy": 0.5, "unigram": 1.5, "majority": 0.5})) == math.inf
 
 
+def of_errors(*errors: float) -> Record:
+    """A run whose validation error took these values."""
+    return Record(validations=[{"step": step, "loss": 1.0, "accuracy": 1 - error} for step, error in enumerate(errors)])
+
+
+@pytest.mark.parametrize(
+    ("errors", "climbs", "falls_again"),
+    [
+        ((0.9, 0.5, 0.25, 0.125), 0.0, 0.0),  # it falls
+        ((0.9, 0.25, 0.5, 0.75), 0.5, 0.0),  # it falls and climbs
+        ((0.9, 0.25, 0.75, 0.5), 0.5, 0.25),  # it falls, climbs, and falls by half of that
+        ((0.9, 0.25, 0.5, 0.125), 0.25, 0.25),  # it falls, climbs, and falls below what it was
+        ((0.9, 0.5, 0.625, 0.5, 0.25, 0.75, 0.5), 0.5, 0.25),  # the higher hump is not the first
+    ],
+)
+def test_a_second_fall_is_as_high_as_the_hump_that_it_ends(
+    errors: tuple[float, ...], climbs: float, falls_again: float
+) -> None:
+    record = of_errors(*errors)
+    assert MEASURES["rise"].compute(record) == pytest.approx(climbs)
+    assert MEASURES["second_fall"].compute(record) == pytest.approx(falls_again)
+
+
+def test_a_peak_is_relative_to_the_first_error_and_infinite_where_it_diverged() -> None:
+    lines = {"squared_error": {"over": "step", "x": [0, 1, 2], "y": [2.0, 5.0, 1.0]}}
+    assert MEASURES["peak"].compute(Record(lines=lines)) == 2.5
+    assert MEASURES["peak"].compute(Record(lines=lines, diverged=True)) == math.inf
+
+
+def test_squared_error_is_what_a_training_by_it_minimizes(tmp_path: Path) -> None:
+    made = small_subject(tmp_path, task__kind="vision", prepare__dataset="digits", train__loss="mse", model__network="mlp")
+    assert made.training_task is not None
+    batch = made.training_batch
+    whole = made.training_task.loss(made.model, batch, DropoutState(0, 0, 0.0, slice(0, len(batch.inputs)), len(batch.inputs)))
+    assert squared_error(made) == pytest.approx(float(whole.minimized.detach()) / batch.count, rel=1e-5)
+
+
 @pytest.mark.parametrize(("name", "least"), [("train_loss", True), ("validation_accuracy", False)])
 def test_the_best_of_a_table_is_the_largest_where_more_is_better(name: str, least: bool) -> None:
     panel = next(panels.split_panels(planted(0.02)))[1]
-    marked = [isinstance(cell, Text) and cell.style == "bold" for cell in report.table("", panel, name).columns[1].cells]
+    marked = [cells[0].best for _, cells in tables.table("", panel, name).rows]
     means = panel.values.mean(axis=-1)[0]
     assert marked.index(True) == (means.argmin() if least else means.argmax())
 
@@ -313,8 +402,8 @@ def test_a_value_that_is_varied_is_text_and_no_markup() -> None:
     for axes in ((values, rates), (rates, values)):  # as columns, as rows
         panel = Results(axes, np.ones((*(len(axis.labels) for axis in axes), 3)))
         console = Console(file=(file := io.StringIO()), width=400)
-        console.print(report.table("[/i]", panel, "train_loss"))
-        assert all(name in file.getvalue() for name in (*names, "[/i]", "prepare.[b]"))
+        console.print(terminal.rich_table(tables.table("", panel, "train_loss")))
+        assert all(name in file.getvalue() for name in (*names, "prepare.[b]"))
 
 
 def test_the_lowest_place_is_not_the_best_where_higher_is_better() -> None:
@@ -355,6 +444,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return with_knobs(values, KNOBS)
 
 
+ENTRY = Entry(
+    "Is it so? It is.", {}, "2 runs, a second", "a", "a", "It is.", "It is not.", "Look. The trap: none.", "rally play"
+)
+
+
+def played_here(played: Sweep, sections: dict[str, Any]) -> play.Played:
+    return play.play_grid("own", replace(ENTRY, sweep=played), played, BaseParams(sections))
+
+
 def kept() -> dict[str, int]:
     """When each training that is kept was written."""
     return {path.name: path.stat().st_mtime_ns for path in Path(".rally/sweeps/runs").iterdir()}
@@ -366,30 +464,30 @@ def test_a_sweep_trains_what_is_not_yet_kept_and_nothing_else(
 ) -> None:
     parts = PARTS | {"vary": {"arm": PARTS["vary"]["arm"], "train.lr": [0.01, 0.1]}}
     played = grid.read_sweep(parts)
-    report.run_study("own", played, BaseParams(project), dry_run=False)
+    played_here(played, project)
     first, said = kept(), capsys.readouterr().out
     assert len(first) == 8
-    assert "optimum_moves_at_most: " in said
+    assert "Claim       " in said and "the best train.lr" in said
     assert imread("results/own.png").std() > 0.02
 
     next(Path(".rally/sweeps/runs").iterdir()).unlink()  # as an interruption before it would have left things
     found = json.loads(Path("results/own.json").read_text())
     assert {name: found["made_of"]["knobs"][name] for name in project} == project
     assert found["made_of"]["varied"] == [list(PARTS["vary"]["arm"].values()), [{"train.lr": 0.01}, {"train.lr": 0.1}]]
-    report.run_study("own", played, BaseParams(project), dry_run=False)
+    played_here(played, project)
     assert json.loads(Path("results/own.json").read_text()) == found
     second = kept()
     assert set(second) == set(first)
     assert sum(second[run] != first[run] for run in first) == 1
 
-    report.run_study("own", grid.read_sweep(parts | {"seeds": [2, 3]}), BaseParams(project), dry_run=False)
+    played_here(grid.read_sweep(parts | {"seeds": [2, 3]}), project)
     third = kept()
     assert len(third) == 12
     assert {run: third[run] for run in second} == second
 
-    report.run_study("own", played, BaseParams(with_knobs(project, {"train.batch_size": 2})), dry_run=False)
+    played_here(played, with_knobs(project, {"train.batch_size": 2}))
     assert len(kept()) == 20
-    assert len(list(Path(".rally/sweeps/tokenize").iterdir())) == 1  # the data were made once
+    assert len(list(Path(".rally/sweeps/tokenize").iterdir())) == 3  # each seed's data were made once
 
 
 def test_a_kept_training_is_read_as_it_was(project: dict[str, Any]) -> None:
@@ -491,7 +589,7 @@ def test_what_diverges_is_an_outcome(project: dict[str, Any]) -> None:
     wild = with_knobs(project, {"train.lr": 100.0, "model.norm": "none", "model.activation": "relu2", "train.steps": 12})
     variant = Variant((), parse(Params, wild))
     assert sweep.run_or_read(variant, sweep.tokens_folder(variant.params), ()).diverged
-    assert report.cell(sized(1.0), np.array([2.5, math.inf])) == "1 of 2 diverged"
+    assert tables.cell(sized(1.0), np.array([2.5, math.inf])) == "1 of 2 diverged"
 
 
 @pytest.mark.parametrize("name", NETWORK_METRICS)
@@ -513,6 +611,61 @@ def test_an_answer_is_exact_when_all_of_it_is_what_the_text_says(tmp_path: Path)
     assert exact_answers(made) == pytest.approx(1 / 3)
 
 
+def test_fourier_share_is_one_for_five_waves_and_as_small_for_noise_as_chance_makes_it(tmp_path: Path) -> None:
+    numbers = 97
+    text = SYMBOLS[:numbers] + "+="
+    made = subject(tmp_path, CharTokenizer.learn([text], 0, has_end=True), text * 8, model__width=64)
+    weight = made.model.get_parameter("embedding.weight")
+    ids = torch.from_numpy(made.tokenizer.encode(SYMBOLS[:numbers]).astype(np.int64))
+    angles = 2 * math.pi * torch.outer(torch.arange(numbers), torch.tensor([3, 11, 20, 31, 47])) / numbers
+    with torch.no_grad():
+        weight[ids] = torch.randn(numbers, 64, generator=torch.Generator().manual_seed(0))
+        assert 5 / 48 < fourier_share(made) < 0.2
+        weight[ids] = angles.cos() @ torch.randn(5, 64, generator=torch.Generator().manual_seed(1)) + 7.0  # a mean counts not
+    assert fourier_share(made) == pytest.approx(1.0)
+
+
+def test_loss_beyond_compares_the_same_tokens_with_and_without_more_context(tmp_path: Path) -> None:
+    made = subject(tmp_path / "none", model__position="rotary", model__context_length=6)
+    assert isinstance(made.model, GPT) and isinstance(made.task, LanguageModelling)
+    found = loss_beyond(made)
+    assert math.isfinite(found) and abs(found) > 1e-4
+    ids, length = made.task.ids("validation").astype(np.int64), 12
+    whole = GPT(made.model.knobs.model_copy(update={"context_length": length}), made.task.vocabulary, torch.Generator())
+    whole.load_state_dict(made.model.state_dict())
+    differences = []
+    with torch.no_grad():
+        for start in np.linspace(0, len(ids) - length - 1, made.sequences).astype(int):
+            for target in range(start + 7, start + 13):  # with a context of 7 to 12 tokens, and of 4 to 6
+                first = start + 3 if target < start + 10 else start + 6
+                long, short = (
+                    model(torch.from_numpy(ids[begin:target])[None])[0, -1].log_softmax(-1)[ids[target]]
+                    for model, begin in ((whole, start), (made.model, first))
+                )
+                differences.append(float(short - long))
+    assert found == pytest.approx(np.mean(differences), abs=1e-5)
+
+
+def test_more_context_costs_nothing_where_a_window_hides_it(tmp_path: Path) -> None:
+    window = {"model__attention": "window", "model__window": 3, "model__depth": 1, "model__context_length": 8}
+    assert loss_beyond(subject(tmp_path, model__position="rotary", **window)) == pytest.approx(0, abs=1e-5)
+
+
+def test_shuffled_windows_keep_their_tokens_and_lose_their_order(tmp_path: Path) -> None:
+    params = knobs(train__precision="float32")
+    progress, task, _ = started(params, tmp_path)
+    rows = np.arange(4)
+    before, held_out = task.batch("train", rows), task.batch("validation", rows[:1])
+    SANITY_FAULTS["order shuffled"].inject(Training(params, progress, task))
+    after = task.batch("train", rows)
+    assert not torch.equal(after.inputs, before.inputs)
+    assert torch.equal(after.inputs[:, 1:], after.targets[:, :-1])
+    for one, other in ((before, after),):
+        both = [torch.cat((some.inputs, some.targets[:, -1:]), 1).sort(dim=1).values for some in (one, other)]
+        assert torch.equal(*both)
+    assert torch.equal(task.batch("validation", rows[:1]).inputs, held_out.inputs)
+
+
 def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> None:
     made = machine(tmp_path, follows={})  # it is sure that the token 0 follows, always
     assert repeat_loss(made) > 20
@@ -522,10 +675,35 @@ def test_the_loss_on_repeats_is_that_of_second_copies_alone(tmp_path: Path) -> N
     assert repeat_loss(made) == pytest.approx(math.log(made.tokenizer.vocabulary), rel=1e-6)
 
 
+def test_the_step_at_which_a_loss_is_reached_lies_between_two_measurements() -> None:
+    rows = [{"step": step, "loss": loss} for step, loss in ((10, 3.5), (20, 2.5), (30, 2.05), (40, 2.0))]
+    record = Record(validations=rows, numbers={"unigram": 3.0, "entropy": 2.0})
+    assert MEASURES["halfway_at"].compute(record) == pytest.approx(20)
+    assert MEASURES["reached_at"].compute(record) == pytest.approx(20 + 10 * (2.5 - 2.1) / (2.5 - 2.05))
+    assert MEASURES["reached_at"].compute(replace(record, validations=rows[:2])) == math.inf
+    with pytest.raises(UserError, match="entropy of this data set is not known"):
+        MEASURES["reached_at"].compute(replace(record, numbers={"unigram": 3.0}))
+
+
+def test_losses_on_a_part_of_the_text_are_those_of_that_part(tmp_path: Path) -> None:
+    made = machine(tmp_path, follows={})  # it is sure that the token 0 follows, always
+    assert isinstance(made.task, LanguageModelling)
+    losses, targets = held_out_surprisals(made)
+    common = common_tokens(made.task)
+    counts = np.bincount(made.task.ids("train"), minlength=made.task.vocabulary)
+    assert counts[common].min() >= counts[~common].max()
+    assert counts[common].sum() >= counts.sum() / 2 > counts[common].sum() - counts[common].min()
+    halves = {name: NETWORK_METRICS[name](made) for name in ("common_loss", "rare_loss", "late_loss")}
+    weight = common[targets].mean()
+    assert halves["common_loss"] * weight + halves["rare_loss"] * (1 - weight) == pytest.approx(losses.mean(), rel=1e-5)
+    assert halves["late_loss"] == pytest.approx(losses[:, losses.shape[1] // 2 :].mean(), rel=1e-5)
+    assert ((losses < 0.01) == (targets == 0)).all()
+
+
 def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project: dict[str, Any]) -> None:
     played = grid.read_sweep(PARTS)  # a learning rate of 1e10 is among its places
     with pytest.raises(UserError) as caught:
-        report.run_study("own", played, BaseParams(project), dry_run=False)
+        played_here(played, project)
     assert caught.value.problems == ("train.lr: 10000000000.0 is above 100.0",)
     assert not Path(".rally").exists()
 
@@ -545,11 +723,11 @@ def test_every_knob_of_every_place_is_checked_before_anything_is_trained(project
     ids=["lines", "one line", "words", "panels", "all diverged"],
 )
 def test_any_grid_has_a_picture_and_a_table(results: Results) -> None:
-    figure = panels.draw_study(over(results), {"train_loss": results}, {}, [])
+    figure = panels.draw_study(over(results), {"train_loss": results}, {}, "", [])
     assert len(figure.axes) == len(list(panels.split_panels(results)))
     assert imread(io.BytesIO(png(figure, 40)))[..., :3].std() > 0.01
     for title, panel in panels.split_panels(results):
-        assert report.table(title, panel, "train_loss").row_count == len(results.axes[-1].labels)
+        assert len(tables.table(title, panel, "train_loss").rows) == len(results.axes[-1].labels)
 
 
 def over(results: Results, *checks: tuple[str, dict[str, Any]], **more: Any) -> Sweep:
@@ -561,7 +739,7 @@ def over(results: Results, *checks: tuple[str, dict[str, Any]], **more: Any) -> 
 
 def test_the_picture_says_how_far_the_best_moves() -> None:
     results = planted(0.04, 0.01)
-    figure = panels.draw_study(over(results), {"train_loss": results}, {}, [])
+    figure = panels.draw_study(over(results, ("optimum_moves_at_least", {"factor": 2})), {"train_loss": results}, {}, "", [])
     assert any(text.get_text() == "best moves ×4" for text in figure.axes[0].texts)
 
 
@@ -570,7 +748,7 @@ def test_the_picture_shows_where_a_claim_wants_the_dots_and_where_a_control_must
     first, second = results.axes[0].labels
     claims = [("at_most", {"value": 2.0, "where": {"arm": first}})]
     claims += [("at_most", {"value": 2.0, "where": {"arm": second}, "control": True})]
-    [axes] = panels.draw_study(over(results, *claims), {"train_loss": results}, {}, []).axes
+    [axes] = panels.draw_study(over(results, *claims), {"train_loss": results}, {}, "", []).axes
     wanted, unwanted = axes.patches
     assert wanted.get_fill() and not unwanted.get_fill()
     assert [round(patch.get_x() + patch.get_width() / 2) for patch in (wanted, unwanted)] == [0, 1]  # type: ignore[attr-defined]
@@ -581,8 +759,8 @@ def test_the_picture_shows_how_runs_went_beside_where_they_ended() -> None:
     results = sized(1.0, 3.0, seeds=2)
     rows = {place: [{"step": step, "loss": 4.0 - place[0] * step} for step in (1, 2, 3)] for place in np.ndindex(2, 2)}
     records = {place: Record(curve=curve) for place, curve in rows.items()}
-    went, ended = panels.draw_study(over(results, shows=("train_loss",)), {"train_loss": results}, records, []).axes
-    assert [list(line.get_ydata()) for line in went.lines] == [[4.0, 4.0, 4.0], [3.0, 2.0, 1.0]]
+    went, ended = panels.draw_study(over(results, shows=("train_loss",)), {"train_loss": results}, records, "", []).axes
+    assert [list(line.get_ydata()) for line in went.lines] == [[4.0, 4.0, 4.0]] * 2 + [[3.0, 2.0, 1.0]] * 2  # of each seed
     assert len(ended.lines) == 4  # of each place its dots and its mean
 
 
@@ -591,7 +769,7 @@ def test_the_picture_of_what_follows_a_law_has_the_law_in_it() -> None:
     found = {"signal": found["measured"], "signal_predicted": found["predicted"]}
     claim = ("follows", {"measure": "signal", "predicted": "signal_predicted", "within": 0.25})
     scale = {name: replace(whole, axes=(Axis("bench.gain", (1.0, 2.0)),)) for name, whole in found.items()}
-    [axes] = panels.draw_study(over(scale["signal"], claim), scale, {}, []).axes
+    [axes] = panels.draw_study(over(scale["signal"], claim), scale, {}, "", []).axes
     assert axes.lines[1].get_label() == "predicted"
     assert list(axes.lines[1].get_ydata()) == pytest.approx([1.0, 10.0])
 
@@ -616,6 +794,7 @@ def test_a_bench_is_a_pure_function_of_its_knobs_and_the_seed(name: str) -> None
     small: dict[str, dict[str, Any]] = {
         "signal": {"layers": 3, "width": 16, "examples": 4},
         "overfit": {"examples": 2, "length": 8, "labels": 11, "steps": 4},
+        "superposition": {"features": 4, "dimensions": 2, "examples": 8, "steps": 4},
     }
     bench = parse(BENCHES[name], small[name])
     params = knobs(model__activation="relu", train__precision="float32")
@@ -638,6 +817,23 @@ def test_one_batch_is_learned_by_heart_and_labels_that_change_are_not() -> None:
     assert fresh > 2.5
 
 
+def test_a_linear_autoencoder_does_as_principal_components_and_keeps_the_most_important() -> None:
+    weights = [0.7**at for at in range(8)]
+    for density in (1.0, 0.2):
+        kept, loss = kept_and_loss(0, weights, 3, density, linear=True, steps=600, examples=256, lr=0.02)
+        assert loss == pytest.approx(least_linear_loss(weights, 3, density), rel=0.05)
+        assert [share > 0.5 for share in kept] == [True] * 3 + [False] * 5
+    assert least_linear_loss(weights, 8, 0.2) == 0
+
+
+def test_with_a_relu_the_dense_features_are_kept_as_by_principal_components_and_sparse_ones_beyond() -> None:
+    weights = [0.7**at for at in range(8)]
+    dense, sparse = (kept_and_loss(0, weights, 3, density, False, 600, 256, 0.02) for density in (1.0, 0.02))
+    assert dense[1] == pytest.approx(least_linear_loss(weights, 3, 1.0), rel=0.05)
+    assert sparse[1] < 0.6 * least_linear_loss(weights, 3, 0.02)
+    assert sum(share > 0.5 for share in sparse[0]) > sum(share > 0.5 for share in dense[0]) == 3
+
+
 # ------------------------------------------------------------------------------------------------------- what runs are
 
 
@@ -656,6 +852,12 @@ def test_every_fault_can_be_an_arm_of_a_study(name: str) -> None:
             {"arm": {"seen": {"task.kind": "vision", "prepare.dataset": "mnist1d"}}},
             {"measure": "exact_answers"},
             "measure: exact_answers is for language models only",
+        ),
+        ({"model.position": ["learned"]}, {"measure": "loss_beyond"}, "model.position: learned ends at the context"),
+        (
+            {"model.depth": [1]},
+            {"measure": "fourier_share"},
+            "measure: fourier_share is of numbers; use prepare.dataset modular",
         ),
         ({"bench.gain": [1.0]}, {}, "bench.gain: these runs are trainings"),
         ({"bench.gian": [1.0]}, {"bench": "signal"}, "bench.gian: there is no such knob. Did you mean 'gain'?"),
@@ -703,26 +905,27 @@ def test_an_old_argument_of_a_claim_is_one_line_that_says_the_new_one() -> None:
 @pytest.mark.parametrize(
     ("claim", "arguments", "results", "sentence"),
     [
-        ("at_least", {"value": 2}, sized(2.5, noise=0.0), "it is 2.5 (95 % CI 2.5 to 2.5; claim: at least 2; 4 seeds)"),
-        ("at_least", {"value": 2}, sized(2.5, seeds=1), "it is 2.5 (no CI; claim: at least 2; 1 seed)"),
+        ("at_least", {"value": 2}, sized(2.5, noise=0.0), "it is 2.5 (95 % CI 2.5 to 2.5, 4 seeds); claimed: at least 2"),
+        ("at_least", {"value": 2}, sized(2.5, seeds=1), "it is 2.5 (no CI, 1 seed); claimed: at least 2"),
         (
             "lies_between",
             {"low": -1, "high": 9},
             sized(2.0, -0.5, noise=0.0),
-            "it is -0.5 (95 % CI -0.5 to -0.5) at arm arm -0.5 to 2 (95 % CI 2 to 2) at arm arm 2.0; claim: -1 to 9; 4 seeds",
+            "it is -0.5 (95 % CI -0.5 to -0.5) at arm arm -0.5 to 2 (95 % CI 2 to 2) at arm arm 2.0, 4 seeds; claimed: -1 to 9",
         ),
         (
             "exceeds",
             PLANTED["exceeds"][0],
             apart(0.5, noise=0.0).at({"model.norm": "rms"}),
-            "it at more minus that at less is 0.5 (95 % CI 0.5 to 0.5; claim: at least 0.25; 4 seeds)",
+            "it at more minus that at less is 0.5 (95 % CI 0.5 to 0.5, 4 seeds, not in pairs, r = 0.00); "
+            "claimed: at least 0.25",
         ),
         (
             "optimum_moves_at_least",
             {"factor": 4},
             planted(0.04, 0.01, noise=0.0, deviation=0.0),
-            "the best train.lr moves by a factor of 4 (95 % CI 4 to 4; claim: at least 4; 4 seeds): "
-            "0.01 at model.width 1, 0.04 at model.width 0",
+            "the best train.lr moves by a factor of 4 (95 % CI 4 to 4, 4 seeds, not in pairs, r = 0.00): "
+            "0.01 at model.width 1, 0.04 at model.width 0; claimed: at least 4",
         ),
     ],
 )

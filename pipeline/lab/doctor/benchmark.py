@@ -27,7 +27,8 @@ from pipeline.lab.doctor.fit_ranges import fitted, lines
 from pipeline.lab.doctor.run_case import case_of, encode_data_of
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.table import FAULTS
-from pipeline.lab.studies.report import RESULTS, progress_display
+from pipeline.lab.studies.report import progress_display
+from pipeline.lab.studies.runs.identity import RESULTS
 from pipeline.lab.workers import run_in_processes
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores

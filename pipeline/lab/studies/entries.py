@@ -1,8 +1,8 @@
-"""The entries of studies/*.yaml: read, validated, found by name, and listed."""
+"""The entries of studies/*.yaml: read, validated, and found by name."""
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path("studies")
 PARTS = ("says", "set", "costs", "reaches", "source")  # of every entry
-GRID_TEXTS = ("predicts", "control")  # in addition, of an entry that is many runs; its `says` is the question
-GRID_PARTS = ("vary", "seeds", "measure", "check", "bench", "shows")  # the same, for the program
-LISTED = ("predicts", "control", "costs", "reaches", "source")
+GRID_TEXTS = ("predicts", "control", "notice", "next")  # in addition, of an entry that is many runs; its `says` is the question
+GRID_PARTS = ("vary", "seeds", "measure", "check", "bench", "shows", "draws", "seen")  # the same, for the program
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,10 @@ class Entry:
         source: of the settings and of the expected result.
         predicts: of a grid: the expected answer, written before it ran.
         control: of a grid: what must not hold, and what that rules out.
+        notice: of a grid: what to look at in its picture, why it is so, and the trap in it.
+        next: of a grid: the command that a learner would type after it.
         sweep: the grid; None for an experiment, which DVC runs.
+        file: the file of studies/ that it stands in.
     """
 
     says: str
@@ -46,7 +48,24 @@ class Entry:
     source: str
     predicts: str = ""
     control: str = ""
+    notice: str = ""
+    next: str = ""
     sweep: Sweep | None = None
+    file: str = ""
+
+    @property
+    def question(self) -> str:
+        """The sentence of `says` that asks; of an entry that asks nothing its first one."""
+        sentences = self._sentences()
+        return next((sentence for sentence in sentences if sentence.endswith("?")), sentences[0])
+
+    @property
+    def explained(self) -> str:
+        """The rest of `says`: the setting."""
+        return " ".join(sentence for sentence in self._sentences() if sentence != self.question)
+
+    def _sentences(self) -> list[str]:
+        return re.split(r"(?<=[.?!])\s+(?=[A-Z])", " ".join(self.says.split()))
 
 
 def read_entries(folder: Path = FOLDER) -> dict[str, Entry]:
@@ -67,10 +86,11 @@ def read_entries(folder: Path = FOLDER) -> dict[str, Entry]:
                 found.append("another study has an entry of this name")
             sweep = None
             if not found and any(part in values for part in GRID_PARTS):
-                sweep = _sweep({part: values.pop(part) for part in GRID_PARTS if part in values}, found)
+                one_draw = {"draws": "one"} if "prepare.seed" in values["set"] else {}
+                sweep = _sweep({part: values.pop(part) for part in GRID_PARTS if part in values} | one_draw, found)
             problems += [f"{path}: {name}: {problem}" for problem in found]
             if not found:
-                entries[name] = Entry(**values, sweep=sweep)
+                entries[name] = Entry(**values, sweep=sweep, file=path.name)
     if problems:
         raise UserError(*problems)
     return entries
@@ -114,21 +134,3 @@ def find_entry(name: str, entries: Mapping[str, Entry]) -> Entry:
     if name not in entries:
         raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, tuple(entries))}")
     return entries[name]
-
-
-def listing(entries: Mapping[str, Entry]) -> str:
-    """All entries, as a text for the terminal."""
-    return "\n\n".join(
-        "\n".join(
-            (
-                name,
-                _filled(entry.says, 4),
-                *(_filled(f"{word:8} {text}", 13) for word in LISTED if (text := getattr(entry, word))),
-            )
-        )
-        for name, entry in entries.items()
-    )
-
-
-def _filled(text: str, indent: int) -> str:
-    return textwrap.fill(text, 100, initial_indent="    ", subsequent_indent=" " * indent)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from pipeline.lab.studies.benches.base import Bench
 from pipeline.lab.studies.benches.table import BENCHES
 from pipeline.lab.studies.claims.base import Claim
-from pipeline.lab.studies.claims.results import Axis, Label, Results
+from pipeline.lab.studies.claims.results import Axis, Basis, Label, Results
 from pipeline.lab.studies.claims.table import CLAIMS, RENAMED_ARGUMENTS
+from pipeline.lab.studies.controls import implied_controls
 from pipeline.lab.studies.measures.metrics import MEASURES, RENAMED_MEASURES
 from pipeline.lab.studies.measures.record import Record
 from pipeline.params.errors import ParamsError, UserError
@@ -53,6 +54,10 @@ class Sweep:
         claims: about them, each with its name.
         bench: an entry of BENCHES, where the runs are not trainings.
         shows: curves of the runs to draw: entries of SHOWABLE, or lines of the bench.
+        draws: "seed": each seed draws its own data and split too; "one": all share those of prepare.seed.
+        seen: the seeds whose results were seen when the bounds of the claims were chosen.
+        added: the seeds of each further round, as they were asked for.
+        fresh: the seeds are not those of the study; nobody had seen their results.
     """
 
     axes: tuple[Axis, ...]
@@ -62,6 +67,18 @@ class Sweep:
     claims: tuple[tuple[str, Claim], ...]
     bench: str = ""
     shows: tuple[str, ...] = ()
+    draws: str = "seed"
+    seen: tuple[int, ...] = ()
+    added: tuple[str, ...] = ()
+    fresh: bool = False
+
+    @property
+    def basis(self) -> Basis:
+        """What its seeds are worth as evidence."""
+        known = {*self.seeds} & {*self.seen}
+        standing: Literal["", "seen", "fresh"] = "fresh" if self.fresh or (self.seen and not known) else "seen" if known else ""
+        draws: Literal["none", "one", "seed"] = "none" if self.bench else "one" if self.draws == "one" else "seed"
+        return Basis(1 + len(self.added), draws, standing)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,7 +87,8 @@ class Sweep:
     @property
     def network_metrics(self) -> tuple[str, ...]:
         """The metrics that need the network itself."""
-        needed = (MEASURES[name].network_metric for name in (*self.measures, *self.shows) if name in MEASURES)
+        asked = [MEASURES[name] for name in (*self.measures, *self.shows) if name in MEASURES]
+        needed = (name for measure in asked for name in (measure.network_metric, measure.also_needs))
         return tuple(dict.fromkeys(filter(None, needed)))
 
     def variants(self, base: Mapping[str, Any]) -> Iterator[Variant]:
@@ -87,8 +105,9 @@ class Sweep:
         for place in itertools.product(*map(range, self.shape)):
             chosen = (settings[at] for settings, at in zip(self.knobs, place[:-1], strict=True))
             try:
-                knobs = {knob: value for settings in chosen for knob, value in settings.items()}
-                variants.append(self._variant(place, with_knobs(base, knobs | {"seed": self.seeds[place[-1]]})))
+                knobs = {"seed": (seed := self.seeds[place[-1]])} | ({"prepare.seed": seed} if self.draws == "seed" else {})
+                knobs |= {knob: value for settings in chosen for knob, value in settings.items()}
+                variants.append(self._variant(place, with_knobs(base, knobs)))
             except ParamsError as error:
                 problems |= dict.fromkeys(error.problems)
         if problems:
@@ -102,11 +121,18 @@ class Sweep:
         ):
             raise ParamsError(f"fault: there is no '{fault}'. {suggest(str(fault), known)}")
         bench = parse(BENCHES[self.bench], own, ("bench",)) if self.bench else None
-        if sections.get("task", {}).get("kind", "language") != "language":
+        kind = sections.get("task", {}).get("kind", "language")
+        if "squared_error" in self.network_metrics and kind == "language":
+            raise ParamsError("measure: squared_error is for classifiers only; use task.kind classify or vision")
+        if kind != "language":
             if fault:
                 raise ParamsError(f"fault: '{fault}' is for language models only; use task.kind language")
             for name in LANGUAGE_ONLY.intersection(self.network_metrics):
                 raise ParamsError(f"measure: {name} is for language models only; use task.kind language")
+        if "loss_beyond" in self.network_metrics and sections.get("model", {}).get("position") == "learned":
+            raise ParamsError("model.position: learned ends at the context of the training, beyond which loss_beyond reads")
+        if "fourier_share" in self.network_metrics and sections.get("prepare", {}).get("dataset") != "modular":
+            raise ParamsError("measure: fourier_share is of numbers; use prepare.dataset modular")
         if own and not bench:
             raise ParamsError(
                 *(f"bench.{knob}: these runs are trainings; name the bench, such as bench: signal" for knob in own)
@@ -117,8 +143,9 @@ class Sweep:
 # --------------------------------------------------------------------------------------------------------------- reading
 
 PARTS = ("vary", "seeds", "measure", "check")  # of every grid
+DRAWS = ("seed", "one")
 
-LANGUAGE_ONLY = frozenset({"exact_answers", "repeat_loss"})
+LANGUAGE_ONLY = frozenset({"exact_answers", "repeat_loss", "late_loss", "common_loss", "rare_loss", "loss_beyond"})
 CURVES = ("train_loss", "validation_loss", "validation_accuracy")  # of every training
 SHOWABLE = (*CURVES, *(name for name, measure in MEASURES.items() if measure.network_metric == name))
 
@@ -138,8 +165,13 @@ def read_sweep(parts: Mapping[str, Any]) -> Sweep:
         problems.append("vary: holds no axes (knob: [value, value …], or name: {label: {knob: value}, …})")
     elif any(isinstance(way, dict) and not all(isinstance(knobs, dict) for knobs in way.values()) for way in vary.values()):
         problems.append("vary: a label holds no knobs (name: {label: {knob: value}, …})")
-    if not (isinstance(seeds, list) and seeds and all(type(seed) is int for seed in seeds) and len({*seeds}) == len(seeds)):
-        problems.append(f"seeds: {seeds!r} is not a list of different whole numbers, such as [1, 2, 3]")
+    draws, seen = parts.get("draws", "seed"), parts.get("seen", [])
+    for part, numbers in (("seeds", seeds), ("seen", seen)):
+        whole = isinstance(numbers, list) and all(type(seed) is int for seed in numbers) and len({*numbers}) == len(numbers)
+        if not whole or (part == "seeds" and not numbers):
+            problems.append(f"{part}: {numbers!r} is not a list of different whole numbers, such as [1, 2, 3]")
+    if draws not in DRAWS:
+        problems.append(f"draws: there is no '{draws}'. {suggest(str(draws), DRAWS)}")
     unknown = [measure for measure in measures or [""] if measure not in MEASURES]
     problems += [f"measure: {_no_measure(measure)}" for measure in unknown]
     if bench and bench not in BENCHES:
@@ -150,17 +182,19 @@ def read_sweep(parts: Mapping[str, Any]) -> Sweep:
         raise UserError(*problems)
     axes = tuple(Axis(name, tuple(way)) for name, way in vary.items())
     knobs = tuple(tuple(way.values()) if isinstance(way, dict) else tuple({name: v} for v in way) for name, way in vary.items())
-    sweep = Sweep(axes, knobs, tuple(seeds), tuple(measures), _claims(parts["check"]), bench, tuple(shows))
+    sweep = Sweep(axes, knobs, tuple(seeds), tuple(measures), _claims(parts["check"]), bench, tuple(shows), draws, tuple(seen))
+    if any("prepare.seed" in settings for choices in knobs for settings in choices):
+        sweep = replace(sweep, draws="one")
     zeros = {name: Results(axes, np.zeros(sweep.shape)) for name in measures}
     for name, claim in sweep.claims:
         try:
-            claim.judge(zeros)  # whether it fits this grid
+            claim.decide(claim.select(claim.measure, zeros), zeros)  # whether it fits this grid
         except UserError as error:
             problems += [f"check: {name}: {problem}" for problem in error.problems]
             continue
         if claim.minimizes and MEASURES[measure := claim.measure or measures[0]].higher_is_better:
             problems.append(f"check: {name}: takes the lowest value for the best, but a higher {measure} is better")
-    if problems:
+    if problems := problems or implied_controls(axes, measures, sweep.claims):
         raise UserError(*problems)
     return sweep
 
@@ -199,7 +233,10 @@ def results(sweep: Sweep, records: Mapping[tuple[int, ...], Record]) -> dict[str
         values = np.empty(sweep.shape)
         for place, record in records.items():
             values[place] = MEASURES[name].compute(record)
-        found[name] = Results(sweep.axes, values, MEASURES[name].logarithmic)
+        measure = MEASURES[name]
+        sizes = [record.numbers.get(measure.sample, 0) for record in records.values()] if sweep.draws == "one" else [0]
+        about = (measure.logarithmic, measure.quantity, measure.low, measure.high, int(min(sizes)), sweep.basis)
+        found[name] = Results(sweep.axes, values, *about)
     return found
 
 

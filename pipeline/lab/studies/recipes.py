@@ -135,6 +135,19 @@ def apply_entry(base: BaseParams, entry: Entry, overrides: Sequence[str] = ()) -
     return replace(base, sections=with_overrides(with_knobs(base.sections, {**reset, **entry.set}), texts))
 
 
+def with_seeds(entry: Entry, overrides: Sequence[str], added: Sequence[str], *, fresh: bool) -> Entry:
+    """A grid's entry with further or fresh seeds, and with one draw of the data if the user sets its seed.
+
+    Raises:
+        UserError: the seeds cannot be read, or the study has them already.
+    """
+    from pipeline.lab.studies import seeds
+
+    assert entry.sweep
+    sweep = seeds.with_seeds(entry.sweep, added, fresh=fresh)
+    return replace(entry, sweep=replace(sweep, draws="one") if "prepare.seed" in split_overrides(overrides) else sweep)
+
+
 def overridden_knobs(entry: Entry, overrides: Sequence[str]) -> set[str]:
     """The knobs that an entry and the user override, or that the entry varies."""
     varied = entry.sweep.knobs if entry.sweep else ()

@@ -1,64 +1,76 @@
-"""The report of a grid: tables with confidence intervals, a verdict for every claim, a plot, and a JSON file."""
+"""The runs of a grid, their verdicts, and the files that hold them: a picture, a page and a JSON file."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from pipeline.artifacts.writing import rounded, write_bytes, write_json
-from pipeline.figures.style import formatted, png
+from pipeline.artifacts.writing import rounded, write_bytes, write_json, write_text
+from pipeline.figures.style import png
 from pipeline.lab.dvc.base_params import BaseParams
-from pipeline.lab.studies.claims.base import Status, Verdict
+from pipeline.lab.studies.claims.base import Verdict
 from pipeline.lab.studies.claims.results import Results
-from pipeline.lab.studies.grid import Sweep, cell_titles, results
-from pipeline.lab.studies.measures.metrics import MEASURES
-from pipeline.lab.studies.pictures.panels import draw_study, split_panels
+from pipeline.lab.studies.entries import Entry
+from pipeline.lab.studies.grid import Sweep, Variant, results
+from pipeline.lab.studies.measures.record import Record
+from pipeline.lab.studies.pages import page
+from pipeline.lab.studies.pages.rulings import rulings
+from pipeline.lab.studies.pictures.panels import draw_study
+from pipeline.lab.studies.runs.identity import RESULTS, study_identity
 from pipeline.lab.studies.runs.sweep import run_all
-
-RESULTS = Path("results")  # git-ignored: results of this machine, next to those in docs/
-COLOURS = {Status.HELD: "green", Status.FAILED: "green", Status.REFUTED: "red", Status.PASSED: "red"}
+from pipeline.progress import INTERVAL
 
 
-def run_study(name: str, sweep: Sweep, base: BaseParams, *, dry_run: bool) -> None:
-    """Run the grid of a study, print its results, and write them to RESULTS.
+@dataclass(frozen=True)
+class Outcome:
+    """What a grid has given.
+
+    Attributes:
+        found: every measure of it.
+        records: every run, by its place.
+        verdicts: on its claims, in their order.
+    """
+
+    found: Mapping[str, Results]
+    records: Mapping[tuple[int, ...], Record]
+    verdicts: tuple[Verdict, ...]
+
+
+def run_grid(sweep: Sweep, base: BaseParams) -> Outcome:
+    """Run every cell that is not cached, and judge the claims.
 
     Args:
         base: the base parameters, with the overrides of the entry and the user.
-        dry_run: only validate all parameters and count the runs.
 
     Raises:
-        ParamsError: with one line for each knob that cannot be used.
+        ParamsError: with one line for each knob that cannot be used, before anything runs.
     """
-    variants, noun = list(sweep.variants(base.sections)), "runs" if sweep.bench else "trainings"
-    if dry_run:
-        print(f"{len(variants):,} {noun}: {' x '.join(map(str, sweep.shape[:-1]))} cells, {len(sweep.seeds)} seeds")
-        return
-    with progress_display(variants[0].params.runtime.progress, len(variants), noun) as advance:
+    variants = list(sweep.variants(base.sections))
+    with progress_display(variants[0].params.runtime.progress, len(variants), noun(sweep)) as advance:
         records = run_all(variants, sweep.network_metrics, advance)
     found = results(sweep, records)
-    verdicts = [(f"{name}, a control" if claim.control else name, claim.judge(found)) for name, claim in sweep.claims]
-    console = Console()
-    for measure, whole in found.items():
-        for title, panel in split_panels(whole):
-            console.print(table(title, panel, measure))
-    for title, verdict in verdicts:
-        console.print(f"{title}: ", end="", highlight=False, markup=False)
-        console.print(verdict.status.value, style=f"bold {COLOURS.get(verdict.status, 'yellow')}", end="", highlight=False)
-        console.print(f": {verdict.sentence}", highlight=False, markup=False, soft_wrap=True)
-    made_of = base.as_json() | {"varied": [list(map(dict, knobs)) for knobs in sweep.knobs]}
-    write_json(RESULTS / f"{name}.json", as_json(sweep, found, verdicts) | {"made_of": made_of})
-    write_bytes(RESULTS / f"{name}.png", png(draw_study(sweep, found, records, verdicts), dpi=120))
-    console.print(f"{RESULTS / name}.png, {RESULTS / name}.json", highlight=False)
+    return Outcome(found, records, tuple(claim.judge(found) for _, claim in sweep.claims))
+
+
+def noun(sweep: Sweep) -> str:
+    """What its runs are called."""
+    return "runs" if sweep.bench else "trainings"
+
+
+def size_text(sweep: Sweep, variants: Sequence[Variant]) -> str:
+    """How many runs it has, such as `21 trainings: 7 cells, 3 seeds`."""
+    cells = " x ".join(map(str, sweep.shape[:-1]))
+    return f"{len(variants):,} {noun(sweep)}: {cells} cells, {len(sweep.seeds)} seed{'s' * (len(sweep.seeds) != 1)}"
 
 
 @contextlib.contextmanager
@@ -75,58 +87,43 @@ def progress_display(kind: str, count: int, noun: str = "trainings") -> Iterator
             task = bar.add_task("", total=count)
             yield lambda: bar.advance(task)
         return
-    done = 0
+    done, told = 0, time.monotonic()
 
     def advance() -> None:
-        nonlocal done
+        nonlocal done, told
         done += 1
-        if kind != "none" and done * 10 // count > (done - 1) * 10 // count:
+        if kind != "none" and done < count and time.monotonic() - told >= INTERVAL:  # cached runs are done at once
+            told = time.monotonic()
             print(f"{done:,} of {count:,} {noun}", file=sys.stderr, flush=True)
 
     yield advance
 
 
-# --------------------------------------------------------------------------------------------------------------- tables
+# ---------------------------------------------------------------------------------------------------------------- files
 
 
-def table(title: str, panel: Results, measure: str) -> Table:
-    """A row for each place of the last axis, a column for each line: the mean over seeds and its 95 % confidence interval.
+def write_results(name: str, entry: Entry, sweep: Sweep, base: BaseParams, outcome: Outcome, bet: str = "") -> dict[str, Path]:
+    """Write the picture, the page and the numbers of a study to RESULTS.
 
-    Along a scale of numbers the best value is bold.
+    Args:
+        bet: what the learner had predicted and what came of it, in a sentence; "" = nothing.
+
+    Returns:
+        "png", "html", "json" -> the file.
     """
-    lines, across = panel.axes
-    seeds = panel.values.shape[-1]
-    # Text, for a knob's value may look like Rich's markup.
-    heading = Text(f"{title}: {measure}, {seeds} seeds" if title else f"{measure}, {seeds} seeds")
-    drawn = Table(title=heading, title_justify="left")
-    drawn.add_column(Text(across.name), justify="right")
-    for label in cell_titles([lines]):
-        drawn.add_column(Text(f"{lines.name} {label}".strip() or measure), justify="right")
-    means = panel.values.mean(axis=-1)
-    best = (
-        np.where(np.isfinite(means), means, -np.inf).argmax(axis=1)
-        if MEASURES[measure].higher_is_better
-        else means.argmin(axis=1)
-    )
-    for at, label in enumerate(cell_titles([across])):
-        cells = [cell(panel, panel.values[line, at], MEASURES[measure].if_missing) for line in range(len(lines.labels))]
-        marked = across.is_scale() and not panel.logarithmic
-        styles = ["bold" if marked and best[line] == at else "" for line in range(len(cells))]
-        drawn.add_row(Text(label), *map(Text, cells, styles))
-    return drawn
+    files = {kind: RESULTS / f"{name}.{kind}" for kind in ("png", "html", "json")}
+    judged = list(rulings(name, sweep, outcome.verdicts))
+    captions = [f"{ruling.status}: {ruling.claimed}. {ruling.found}" for ruling in judged]
+    drawn = png(draw_study(sweep, outcome.found, outcome.records, entry.question, captions), dpi=120)
+    made_of = base.as_json() | {"varied": [list(map(dict, knobs)) for knobs in sweep.knobs]}
+    numbers = as_json(sweep, outcome) | {"identity": study_identity(name, sweep, base), "made_of": made_of}
+    write_bytes(files["png"], drawn)
+    write_json(files["json"], numbers)
+    write_text(files["html"], page.page(name, entry, sweep, base, outcome.found, outcome.verdicts, drawn, bet))
+    return files
 
 
-def cell(panel: Results, values: np.ndarray, if_missing: str = "diverged") -> str:
-    """2.5310 ± 0.0012; on a logarithmic scale 15,600 (9,200 to 26,000); or how many of the seeds have no number, and why."""
-    if missing := int((~np.isfinite(values)).sum()):
-        return f"{missing} of {len(values)} {if_missing}"
-    low, mean, high = panel.interval(values)
-    if panel.logarithmic:
-        return formatted(mean) + (f" ({formatted(low)} to {formatted(high)})" if len(values) > 1 else "")
-    return f"{mean:.4f}" + (f" ± {(high - low) / 2:.4f}" if len(values) > 1 else "")
-
-
-def as_json(sweep: Sweep, found: Mapping[str, Results], verdicts: Sequence[tuple[str, Verdict]]) -> dict[str, Any]:
+def as_json(sweep: Sweep, outcome: Outcome) -> dict[str, Any]:
     """The numbers of the report; None where a training diverged."""
 
     def flat(values: np.ndarray) -> list[float | None]:
@@ -135,6 +132,15 @@ def as_json(sweep: Sweep, found: Mapping[str, Results], verdicts: Sequence[tuple
     return {
         "axes": [{"name": axis.name, "labels": list(axis.labels)} for axis in sweep.axes],
         "seeds": list(sweep.seeds),
-        "values": {measure: flat(whole.values) for measure, whole in found.items()},  # the seeds changing fastest
-        "verdicts": [{"claim": name, "status": verdict.status.value, "says": verdict.sentence} for name, verdict in verdicts],
+        "values": {measure: flat(whole.values) for measure, whole in outcome.found.items()},  # the seeds changing fastest
+        "verdicts": [
+            {
+                "claim": f"{name}, a control" if claim.control else name,
+                "status": verdict.status.value,
+                "claimed": verdict.claimed,
+                "found": verdict.found,
+                "says": verdict.sentence,
+            }
+            for (name, claim), verdict in zip(sweep.claims, outcome.verdicts, strict=True)
+        ],
     }

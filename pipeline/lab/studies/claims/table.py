@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from pipeline.lab.studies.claims.base import Claim
-from pipeline.lab.studies.claims.bounds import AtLeast, AtMost, Exceeds, LiesBetween, MatchesPrediction
+from pipeline.lab.studies.claims.bounds import (
+    AtLeast,
+    AtMost,
+    DiffersAtMost,
+    Exceeds,
+    FellOff,
+    LiesBetween,
+    MatchesPrediction,
+)
 from pipeline.lab.studies.claims.optima import (
-    BestAtMost,
     OptimumLiesBetween,
     OptimumMovesAtLeast,
     OptimumMovesAtMost,
-    SensitivityFalls,
 )
+from pipeline.lab.studies.claims.tuned import BestAtMost, BestBelow, SensitivityFalls
 
 CLAIMS: dict[str, type[Claim]] = {
     "optimum_moves_at_most": OptimumMovesAtMost,
     "optimum_moves_at_least": OptimumMovesAtLeast,
     "optimum_lies_between": OptimumLiesBetween,
     "best_at_most": BestAtMost,
+    "best_below": BestBelow,
     "at_most": AtMost,
     "at_least": AtLeast,
     "lies_between": LiesBetween,
     "exceeds": Exceeds,
+    "differs_at_most": DiffersAtMost,
+    "fell_off": FellOff,
     "follows": MatchesPrediction,
     "sensitivity_falls": SensitivityFalls,
 }

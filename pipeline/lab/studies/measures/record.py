@@ -88,7 +88,9 @@ def error_rate(accuracy: Callable[[Record], float]) -> Callable[[Record], float]
 # ------------------------------------------------------------------------------------------- memorizing and generalizing
 
 MEMORIZED = 0.999  # the training accuracy from which on the training examples count as memorized
+CHANGING = 0.5  # the validation accuracy from which on the rule is being found
 GENERALIZED = 0.99  # the validation accuracy from which on the rule counts as learned
+FREQUENCIES = 5  # of an embedding, the strongest ones, that fourier_share counts
 
 
 def memorized_at(record: Record) -> float:
@@ -113,7 +115,94 @@ def accuracy_when_memorized(record: Record) -> float:
     return next((row["accuracy"] for row in record.validations if row["step"] >= step), math.inf)
 
 
+def when_memorized(name: str) -> Callable[[Record], float]:
+    """A metric of the network at the first measured step at which the training examples are memorized; inf if never."""
+
+    def compute(record: Record) -> float:
+        step, line = memorized_at(record), record.lines.get(name, {"x": [], "y": []})
+        return next((value for at, value in zip(line["x"], line["y"], strict=True) if at >= step), math.inf)
+
+    return compute
+
+
+def before_generalizing(name: str) -> Callable[[Record], float]:
+    """A metric of the network at the last measured step before validation accuracy reaches CHANGING; inf if it never does."""
+
+    def compute(record: Record) -> float:
+        step = min((row["step"] for row in record.validations if row["accuracy"] >= CHANGING), default=-math.inf)
+        line = record.lines.get(name, {"x": [], "y": []})
+        before = [value for at, value in zip(line["x"], line["y"], strict=True) if at < step]
+        return before[-1] if before else math.inf
+
+    return compute
+
+
+# ------------------------------------------------------------------------------------------------ rises and falls, again
+
+
+def rise(record: Record) -> float:
+    """How far the validation error climbs above its lowest value so far, at most; 0 where it never does."""
+    errors = _errors(record)
+    return max((error - min(errors[: at + 1]) for at, error in enumerate(errors)), default=math.inf)
+
+
+def second_fall(record: Record) -> float:
+    """The height of the highest hump of the validation error: it climbs by this much, and later falls by at least as much.
+
+    0 where it never climbs, or climbs and stays. The noise of the curve alone makes small humps.
+
+    Source: Nakkiran et al., "Deep Double Descent: Where Bigger Models and More Data Hurt", 2020 (double descent over epochs);
+    the formula is Rally's.
+    """
+    errors = _errors(record)
+    humps = (error - max(min(errors[: at + 1]), min(errors[at:])) for at, error in enumerate(errors))
+    return max(humps, default=math.inf)
+
+
+def _errors(record: Record) -> list[float]:
+    return [] if record.diverged else [1 - row["accuracy"] for row in record.validations]
+
+
+def peak(record: Record) -> float:
+    """The highest mean squared error of the training, divided by the first: 1 where it never climbs above the start; inf where
+    it diverged.
+    """
+    errors = record.lines.get("squared_error", {"y": []})["y"]
+    return math.inf if record.diverged or not errors else max(errors) / errors[0]
+
+
+def reached_at(share: float) -> Callable[[Record], float]:
+    """The step at which this share of the way from the unigram loss to the entropy is done, between measurements linearly.
+
+    It takes the validation loss, and is inf where the loss never came so low. Both ends of the way are known to the source of
+    the text, so that texts of different entropy can be compared. A UserError where they are not known.
+    """
+
+    def compute(record: Record) -> float:
+        if "entropy" not in record.numbers:
+            raise UserError("measure: the entropy of this data set is not known; use a generated one")
+        unigram, entropy = record.numbers["unigram"], record.numbers["entropy"]
+        level, before = unigram - share * (unigram - entropy), (0.0, unigram)
+        for row in record.validations:
+            if row["loss"] <= level:
+                step, loss = before
+                done = (loss - level) / (loss - row["loss"]) if loss > level else 1.0
+                return float(step + done * (row["step"] - step))
+            before = row["step"], row["loss"]
+        return math.inf
+
+    return compute
+
+
 # ------------------------------------------------------------------------------------------------------ edge of stability
+
+
+def edge_at_start(record: Record) -> float:
+    """The sharpness before the first step x highest learning rate / 2: above 1 gradient descent cannot stay where it starts."""
+    line = record.lines.get("sharpness", {"x": [], "y": []})
+    if record.diverged or not line["x"]:
+        return math.inf
+    return line["y"][0] * max(row["lr"] for row in record.curve) / 2
 
 
 def edge_of_stability(record: Record) -> float:

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.lab.studies.claims.base import Verdict
 from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, interval
+from pipeline.lab.studies.claims.intervals import interval
+from pipeline.lab.studies.claims.optima import OptimumMoves
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed
 from pipeline.lab.studies.grid import CURVES, Sweep, cell_titles
 from pipeline.lab.studies.measures.metrics import MEASURES
 from pipeline.lab.studies.measures.record import Record
 from pipeline.lab.studies.pictures.plot import Band, Line, Panel, draw_panels
+
+RUNAWAY = 8.0  # a loss that is so many times the lowest one would press the rest flat on a linear axis
 
 
 def draw_study(
     sweep: Sweep,
     found: Mapping[str, Results],
     records: Mapping[tuple[int, ...], Record],
-    verdicts: Sequence[tuple[str, Verdict]],
+    title: str,
+    captions: Sequence[str],
 ) -> Figure:
-    """The plot of a study: the curves of its runs, every measure on the grid, and the verdicts."""
-    sentences = [f"{verdict.status.value.capitalize()}: {verdict.sentence}." for _, verdict in verdicts]
+    """The plot of a study: the curves of its runs, and every measure on the grid.
+
+    Args:
+        title: the question.
+        captions: each claim with its verdict.
+    """
     predictions = {claim.predicted for _, claim in sweep.claims if isinstance(claim, MatchesPrediction)}
     panels = [_curves_panel(sweep, name, records) for name in sweep.shows]
     for measure in found:
         if measure not in predictions:
             panels += _measure_panels(sweep, measure, found)
-    return draw_panels(panels, " ".join(sentences))
+    return draw_panels(panels, title, captions)
 
 
 def split_panels(whole: Results) -> Iterator[tuple[str, Results]]:
@@ -39,7 +49,7 @@ def split_panels(whole: Results) -> Iterator[tuple[str, Results]]:
     lines = outer.pop() if outer else Axis("", ("",))
     values = whole.values.reshape(-1, len(lines.labels), *whole.values.shape[-2:])
     for title, part in zip(cell_titles(outer, named=True), values, strict=True):
-        yield title, Results((lines, across), part, whole.logarithmic)
+        yield title, replace(whole, axes=(lines, across), values=part)
 
 
 # ------------------------------------------------------------------------------------------------------------- the grid
@@ -47,36 +57,78 @@ def split_panels(whole: Results) -> Iterator[tuple[str, Results]]:
 
 def _measure_panels(sweep: Sweep, measure: str, found: Mapping[str, Results]) -> Iterator[Panel]:
     """A measure over the last axis: a panel for each combination of the axes before the last two."""
-    for number, (title, panel) in enumerate(split_panels(found[measure])):
+    whole, kind = found[measure], MEASURES[measure]
+    bounded = any(isinstance(claim, Bounds | Exceeds) for _, claim in sweep.claims)
+    is_bowl = not bounded and not kind.higher_is_better and whole.axes[-1].is_scale() and not whole.logarithmic
+    logarithmic = whole.logarithmic or (is_bowl and _runs_away(whole.values))
+    for number, (title, panel) in enumerate(split_panels(whole)):
         lines, across = panel.axes
-        bounded = any(isinstance(claim, Bounds | Exceeds) for _, claim in sweep.claims)
-        drawn = list(_lines(panel, bests=not bounded and not MEASURES[measure].higher_is_better))
+        drawn = list(_lines(panel, (kind.low, kind.high), bests=is_bowl))
         for _, claim in sweep.claims:
             if isinstance(claim, MatchesPrediction) and claim.measure == measure:
                 predicted = list(split_panels(found[claim.predicted]))[number][1]
-                [line, *_] = _lines(predicted, bests=False)
+                [line, *_] = _lines(predicted, (kind.low, kind.high), bests=False)
                 drawn.append(Line("predicted", line.places, line.spread, predicted=True))
                 break
         yield Panel(
             title,
             tuple(drawn),
             across.name,
-            MEASURES[measure].quantity,
+            kind.quantity,
             lines.name,
             "knob" if across.is_scale() else "categories",
-            panel.logarithmic,
+            logarithmic,
             tuple(_bands(sweep, measure, across)),
+            (kind.low, kind.high),
+            moves=any(isinstance(claim, OptimumMoves) for _, claim in sweep.claims),
         )
 
 
-def _lines(panel: Results, *, bests: bool) -> Iterator[Line]:
+def _runs_away(values: np.ndarray) -> bool:
+    """Whether a loss above its floor spans so much that a linear axis would show its largest values alone."""
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) and finite.min() > 0 and finite.max() > RUNAWAY * finite.min())
+
+
+def _lines(panel: Results, possible: tuple[float, float], *, bests: bool) -> Iterator[Line]:
     lines, across = panel.axes
     for values, label in zip(panel.values, cell_titles([lines]), strict=True):
-        is_bowl = bests and across.is_scale() and not panel.logarithmic
-        best = best_per_seed(across.scale(), values) if is_bowl else Edge("below")
+        best = best_per_seed(across.scale(), values) if bests else Edge("below")
         optimum = None if isinstance(best, Edge) else 2 ** float(best.mean())
-        spread = [panel.interval(seeds) for seeds in values]
-        yield Line(label, cell_titles([across]) if not across.is_scale() else across.labels, spread, optimum, values.tolist())
+        spread = [_possible(panel.interval(seeds), possible) for seeds in values]
+        flat = flat_part(values) if bests else range(0)
+        places = cell_titles([across]) if not across.is_scale() else across.labels
+        yield Line(label, places, spread, optimum, values.tolist(), flat=(flat.start, flat.stop - 1) if flat else None)
+
+
+def _possible(spread: tuple[float, float, float], possible: tuple[float, float]) -> tuple[float, float, float]:
+    """An interval without what the measure cannot be."""
+    low, mean, high = spread
+    return max(low, possible[0]), mean, min(high, possible[1]) if math.isfinite(mean) else high
+
+
+def flat_part(values: np.ndarray) -> range:
+    """The places around the lowest one whose difference to it is not seen: its 95 % interval over seeds contains 0.
+
+    With a single seed there are none.
+
+    Args:
+        values: [places, seeds].
+    """
+    means = values.mean(axis=-1)
+    best = int(means.argmin())
+    if not np.isfinite(means[best]) or values.shape[-1] < 2:
+        return range(0)
+
+    def is_level(place: int) -> bool:
+        return bool(np.isfinite(values[place]).all()) and interval(values[place] - values[best]).low <= 0
+
+    first, last = best, best
+    while first > 0 and is_level(first - 1):
+        first -= 1
+    while last < len(values) - 1 and is_level(last + 1):
+        last += 1
+    return range(first, last + 1)
 
 
 def _bands(sweep: Sweep, measure: str, across: Axis) -> Iterator[Band]:
@@ -92,14 +144,21 @@ def _bands(sweep: Sweep, measure: str, across: Axis) -> Iterator[Band]:
 
 
 def _curves_panel(sweep: Sweep, name: str, records: Mapping[tuple[int, ...], Record]) -> Panel:
-    """A line for every cell of the grid: its mean over seeds, from the start of the runs to their end."""
+    """The curve of every run, from its start to its end, in the colour of its cell.
+
+    Each seed is drawn for itself: of curves that jump at different steps the mean is a slope that no run has.
+    """
     lines, over = [], "step"
     for place, title in zip(product(*(range(size) for size in sweep.shape[:-1])), cell_titles(sweep.axes), strict=True):
         curves = [curve_of(records[(*place, seed)], name) for seed in range(len(sweep.seeds))]
         over, length = curves[0][0], min(len(x) for _, x, _ in curves)
-        values = np.array([y[:length] for _, _, y in curves], dtype=np.float64)
         if length:
-            lines.append(Line(title, curves[0][1][:length], [interval(seeds) for seeds in values.T]))
+            values = np.array([y[:length] for _, _, y in curves], dtype=np.float64)
+            lines.append(
+                Line(
+                    title, curves[0][1][:length], [(mean, mean, mean) for mean in values.mean(axis=0)], seeds=values.T.tolist()
+                )
+            )
     logarithmic = (name in MEASURES and MEASURES[name].logarithmic) or name in ("gradient", "signal")
     kind = ", ".join(axis.name for axis in sweep.axes)
     quantity = MEASURES[name].quantity if name in MEASURES else f"{name}, relative"

@@ -1,7 +1,8 @@
-"""Panels of a grid of runs: lines over a knob with their minima, dots over categories, curves over steps; claims as bands."""
+"""Panels of a grid of runs: lines over a knob with their flat part, dots over categories, curves of runs; claims as bands."""
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from pipeline.figures.forms import add_caption
-from pipeline.figures.style import INK, LINES, QUIET, colors, formatted, short, styled, ticks
+from pipeline.figures.style import INK, QUIET, colors, formatted, short, styled, ticks
 
-CLAIMED = LINES[2]
+CLAIMED = "#BCC3CB"  # grey, which is the colour of no line
 BAND_FACTOR = 1.3  # of a knob's value, to which a band over this value alone extends on both sides
+KEY = "Hatched: where a claim must have the values. Dashed frame: where a control must not have them."
 Spread = Sequence[tuple[float, float, float]]
 """(low, mean, high) at each place; values that are not finite are left out."""
 
@@ -29,9 +30,10 @@ class Line:
     """The values of one arm at each place.
 
     Attributes:
-        seeds: the single values [place][seed], which are shown as dots over categories.
+        seeds: the single values [place][seed], which are shown as dots over categories and as curves of runs.
         best: where between the places its minimum is.
         predicted: it is not a measurement but a prediction.
+        flat: the first and the last place that cannot be told from the lowest one; None = it has no minimum.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Line:
     best: float | None = None
     seeds: Sequence[Sequence[float]] = ()
     predicted: bool = False
+    flat: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Panel:
         kind: what the lines differ in, the title of the legend.
         scale: of the x axis: a knob by its logarithm, categories, or the steps (layers, …) of a run.
         logarithmic: the y axis.
+        possible: what the y axis can show: the range of the measure.
+        moves: the study claims how far the best place moves between the lines.
     """
 
     title: str
@@ -71,14 +76,25 @@ class Panel:
     scale: Literal["knob", "categories", "run"] = "knob"
     logarithmic: bool = False
     bands: tuple[Band, ...] = ()
+    possible: tuple[float, float] = (-math.inf, math.inf)
+    moves: bool = False
 
 
-def draw_panels(panels: Sequence[Panel], sentence: str) -> Figure:
-    """Panels side by side, more than three in two rows; those of one quantity share their scale. Below them a sentence."""
+def draw_panels(panels: Sequence[Panel], title: str, captions: Sequence[str]) -> Figure:
+    """Panels side by side, more than three in two rows; those of one quantity share their scale. Below them the captions."""
     rows = 1 if len(panels) <= 3 else 2
     columns = -(-len(panels) // rows)
+    width = max(9.0, 6.4 * columns)
+    letters = int(width * 11.5)
+    written = [textwrap.fill(f"• {caption}", letters, subsequent_indent="  ") for caption in captions]
+    written += [textwrap.fill(KEY, letters)] if any(panel.bands for panel in panels) else []
+    heading = textwrap.fill(title, int(width * 7))
+    lines = sum(text.count("\n") + 1 for text in written)
     with styled():
-        figure = Figure(figsize=(max(9.0, 6.4 * columns), 6.2 if rows == 1 else 10.4), layout="constrained")
+        height = (5.6 if rows == 1 else 9.8) + 0.3 * (heading.count("\n") + 1) + 0.2 * lines
+        figure = Figure(figsize=(width, height), layout="constrained")
+        if heading:
+            figure.suptitle(heading, x=0.01, ha="left", fontsize=17, fontweight="bold")
         grid = figure.subplots(rows, columns, squeeze=False).flatten()
         for axes, panel in zip(grid, panels, strict=False):
             sharing = [other for other in panels if other.y_label == panel.y_label and other.scale == panel.scale]
@@ -86,13 +102,17 @@ def draw_panels(panels: Sequence[Panel], sentence: str) -> Figure:
             axes.set_ylabel(textwrap.fill(panel.y_label, 44))
             if panel.logarithmic:
                 axes.set_yscale("log")
+            axes.set_ylim(*_limits(sharing))
+            if panel.logarithmic:
+                low, high = axes.get_ylim()
+                few = ticks(low, high, logarithmic=True, most=6)
+                axes.set_yticks(few if len(few) > 1 else [low, high])
                 axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value)))
                 axes.yaxis.set_minor_locator(NullLocator())
-            axes.set_ylim(*_limits(sharing))
             _draw(axes, panel)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
-        add_caption(figure, sentence)
+        figure.supxlabel("\n".join(written), x=0.01, ha="left", fontsize=11, color=QUIET)
         return figure
 
 
@@ -107,12 +127,19 @@ def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
     if not len(values):
         return (0.1, 1.0) if logarithmic else (0.0, 1.0)
     if logarithmic:
-        return float(values.min()) / 3, float(values.max()) * 3
+        margin = 3 if panels[0].possible[0] == 0 else 1.4
+        return float(values.min()) / margin, min(float(values.max()) * margin, panels[0].possible[1])
     low, high = float(values.min()), float(np.quantile(values, 0.85) if has_minimum else values.max())
     ends = [end for panel in panels for band in panel.bands for end in (band.low, band.high) if np.isfinite(end)]
     low, high = min([low, *ends]), max([high, *ends])
     margin = 0.08 * (high - low) or 0.1 * (abs(high) or 1.0)
-    return low - margin, high + margin
+    return _with_edge(low, -margin, panels[0].possible[0]), _with_edge(high, margin, panels[0].possible[1])
+
+
+def _with_edge(end: float, margin: float, possible: float) -> float:
+    """The end of an axis with its margin; past what is possible only so far that a dot at the end is seen whole."""
+    beyond = end + margin
+    return beyond if abs(beyond) == math.inf or (beyond - possible) * margin <= 0 else possible + 0.5 * margin
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
@@ -125,12 +152,15 @@ def _draw(axes: Axes, panel: Panel) -> None:
             is_only = len(panel.lines) == 1  # then the places are the arms, coloured as in the other panels
             palette_of_places = colors(len(places)) if is_only else [color] * len(places)
             _draw_dots(axes, line, [place + offset for place in places], palette_of_places)
+        elif panel.scale == "run":
+            _draw_curves(axes, line, color)
         else:
-            _draw_line(axes, line, list(map(float, line.places)) if panel.scale == "run" else places, color)
+            _draw_line(axes, line, places, color)
+    _draw_flat_parts(axes, panel, places, palette)
     if len(panel.lines) > 1:
         axes.legend(title=short(panel.kind) or None, frameon=False, fontsize=11, title_fontsize=11)
     best = [line.best for line in panel.lines if line.best is not None]
-    if len(best) == len(panel.lines) > 1:
+    if panel.moves and len(best) == len(panel.lines) > 1:
         _mark_move(axes, min(best), max(best))
 
 
@@ -166,9 +196,38 @@ def _draw_line(axes: Axes, line: Line, places: list[float], color: str) -> None:
         mean <= axes.get_ylim()[1]
     )  # bands of others would hide the rest
     axes.fill_between(places, low, high, where=visible.tolist(), color=color, alpha=0.15, linewidth=0)
-    if line.best is not None:
-        axes.plot(line.best, 0.02, marker="^", markersize=11, color=color, transform=axes.get_xaxis_transform())
-        axes.axvline(line.best, color=color, linewidth=1.2, linestyle=(0, (2, 2)))
+
+
+def _draw_curves(axes: Axes, line: Line, color: str) -> None:
+    """The curve of every seed, and a mark at each place where there are few."""
+    places = list(map(float, line.places))
+    for number, values in enumerate(np.array(line.seeds, dtype=np.float64).T):
+        marks = {"marker": "o", "markersize": 3.5} if len(places) <= 40 else {}
+        shown = np.where(np.isfinite(values), values, np.nan)
+        axes.plot(places, shown, color=color, linewidth=1.5, label=line.name if number == 0 else None, **marks)  # type: ignore[arg-type]
+
+
+def _draw_flat_parts(axes: Axes, panel: Panel, places: list[float], palette: Sequence[str]) -> None:
+    """A bar at the bottom for each line, over the places that cannot be told from its lowest one."""
+    named = False
+    for number, (line, color) in enumerate(zip(panel.lines, palette, strict=True)):
+        if line.flat is None or line.best is None:
+            continue
+        first, last = (places[at] for at in line.flat)
+        low, high = (first / BAND_FACTOR**0.5, last * BAND_FACTOR**0.5)
+        axes.plot(
+            [low, high], [0.02 + 0.022 * number] * 2, color=color, linewidth=6, solid_capstyle="butt",
+            transform=axes.get_xaxis_transform(), zorder=4,
+        )  # fmt: skip
+        if panel.moves:
+            axes.axvline(line.best, color=color, linewidth=1.2, linestyle=(0, (2, 2)))
+        elif not named:
+            named = True
+            axes.annotate(
+                "not to be told apart", ((low * high) ** 0.5, 0.035 + 0.022 * len(panel.lines)),
+                xycoords=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=10, color=QUIET,
+                path_effects=[withStroke(linewidth=3, foreground="white")],
+            )  # fmt: skip
 
 
 def _draw_dots(axes: Axes, line: Line, places: list[float], palette: list[str]) -> None:
@@ -186,17 +245,17 @@ def _draw_dots(axes: Axes, line: Line, places: list[float], palette: list[str]) 
 
 
 def _draw_bands(axes: Axes, panel: Panel, places: list[float]) -> None:
-    """The bounds of a claim in green; those of a control, which must not hold, as an empty dashed frame."""
+    """The bounds of a claim hatched in grey; those of a control, which must not hold, as an empty dashed frame."""
     floor, ceiling = axes.get_ylim()
     for band in panel.bands:
-        low, high = max(band.low, floor), min(band.high, ceiling)
+        low, high = max(band.low, floor, panel.possible[0]), min(band.high, ceiling, panel.possible[1])
         if low == high:  # exactly one value
             thick = 0.012 * (ceiling - floor)
             low, high = low - thick, high + thick
         style = (
             {"fill": False, "edgecolor": QUIET, "linestyle": (0, (3, 3)), "linewidth": 1.6}
             if band.control
-            else {"facecolor": CLAIMED, "alpha": 0.18, "linewidth": 0}
+            else {"facecolor": "#F1F3F5", "edgecolor": CLAIMED, "hatch": "///", "linewidth": 0}
         )
         if panel.scale == "categories":
             for at in range(len(places)) if band.at is None else band.at:

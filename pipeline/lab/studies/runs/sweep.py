@@ -10,14 +10,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipeline.arrays import memory_mapped
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import RAW, TOKENS, private_folder
+from pipeline.artifacts.paths import RAW, TOKENS, labels_of, meta_of, private_folder
+from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_text
 from pipeline.identity import read_cached, run_identity, write_cached
 from pipeline.lab.studies.grid import Variant
@@ -41,16 +44,13 @@ def run_all(variants: Sequence[Variant], metrics: tuple[str, ...], advance: Adva
         metrics: of the network, at every snapshot.
         advance: is called after each run.
     """
-    tokens: dict[str, Path] = {}
-    runs = []
-    for variant in variants:
-        data = str((variant.params.task, variant.params.prepare, variant.params.tokenize))
-        if variant.bench is None and data not in tokens:
-            tokens[data] = tokens_folder(variant.params)
-        runs.append((variant, tokens.get(data, TOKENS), metrics))
+    needed = {_data_of(variant.params): variant.params for variant in variants if variant.bench is None}
+    tokens = _made(needed)
+    runs = [(variant, tokens.get(_data_of(variant.params), TOKENS), metrics) for variant in variants]
+    samples = {variant.place: _samples(folder, variant.params) for variant, folder, _ in runs if variant.bench is None}
     records = {}
     for place, record in _each(runs):
-        records[place] = record
+        records[place] = replace(record, numbers={**record.numbers, **samples.get(place, {})})
         advance()
     return records
 
@@ -93,6 +93,37 @@ def _steps(run: Run) -> int:
 # ------------------------------------------------------------------------------------------------------------------ data
 
 
+def _data_of(params: Params) -> str:
+    """What determines the data of a run."""
+    return str((params.task, params.prepare, params.tokenize))
+
+
+def _made(needed: Mapping[str, Params]) -> dict[str, Path]:
+    """The tokens of each; as many are made at once as there are cores, for each takes two processes of half a second.
+
+    Raises:
+        UserError: a stage failed; it has printed why.
+    """
+    if not needed:
+        return {}
+    first = next(iter(needed.values()))
+    with ThreadPoolExecutor(min(first.runtime.workers or cores(), len(needed))) as pool:
+        return dict(zip(needed, pool.map(tokens_folder, needed.values()), strict=True))
+
+
+def _samples(tokens: Path, params: Params) -> dict[str, float]:
+    """On how many held-out examples a share is measured: those with a class, or questions."""
+    from pipeline.lab.studies.measures.network_metrics import EXAMPLES, QUESTIONS
+
+    if params.task.kind == "language":
+        return {"questions": float(min(read_json(meta_of(tokens))["documents"]["validation"], QUESTIONS))}
+    sizes = {split: len(memory_mapped(labels_of(tokens, split))) for split in ("validation", "test")}
+    return {
+        "validation_sample": float(min(sizes["validation"], params.train.validation_examples)),
+        "test_sample": float(min(sizes["test"], EXAMPLES)),
+    }
+
+
 def tokens_folder(params: Params) -> Path:
     """The tokens that the stages prepare and tokenize make with these parameters; cached.
 
@@ -104,10 +135,24 @@ def tokens_folder(params: Params) -> Path:
     return _out_of("tokenize", "tokenize", TOKENS, params, {str(RAW): raw})
 
 
+def made_tokens(params: Params) -> Path | None:
+    """The tokens of these parameters if they are made already; nothing is run."""
+    path = Path(params.prepare.path).resolve()
+    raw = _folder_of("prepare", "prepare", params, {"${prepare.path}": path}) / RAW
+    if not raw.exists():
+        return None
+    tokens = _folder_of("tokenize", "tokenize", params, {str(RAW): raw}) / TOKENS
+    return tokens if tokens.exists() else None
+
+
+def _folder_of(stage: str, section: str, params: Params, inputs: Mapping[str, Path]) -> Path:
+    """The private folder of a stage with these parameters and inputs."""
+    return private_folder("sweeps") / stage / run_identity(stage, params.model_dump(include={"task", section}), inputs)
+
+
 def _out_of(stage: str, section: str, out: Path, params: Params, inputs: Mapping[str, Path]) -> Path:
     """An out of a stage, which runs in a private folder with these parameters and inputs."""
-    run = run_identity(stage, params.model_dump(include={"task", section}), inputs)
-    folder = private_folder("sweeps") / stage / run
+    folder = _folder_of(stage, section, params, inputs)
     if not (folder / out).exists():  # an out appears when it is complete
         knobs = params.model_dump()
         knobs["prepare"]["path"] = str(Path(params.prepare.path).resolve())

@@ -1,0 +1,1 @@
+"""How well does one know beforehand what a run will give?"""

@@ -1,0 +1,1 @@
+"""What a study says to its reader: texts, tables and verdicts, in the terminal and as one HTML page."""

@@ -1,0 +1,85 @@
+"""Tables of a study: the mean over seeds and its 95 % confidence interval, with the measure in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.figures.style import formatted
+from pipeline.lab.studies.claims.results import Results
+from pipeline.lab.studies.grid import cell_titles
+from pipeline.lab.studies.measures.metrics import MEASURES
+from pipeline.lab.studies.pictures.panels import split_panels
+
+MEAN = "mean over seeds (95 % CI)"  # the column where there is one line only
+SKEWED = 0.05  # from which share of its length on an interval is written with both ends, for it is not the mean ± a number
+
+
+class Cell(NamedTuple):
+    """A cell, and whether it is the best of its column along a scale of numbers."""
+
+    text: str
+    best: bool
+
+
+class StudyTable(NamedTuple):
+    """A measure on a panel of the grid: a row for each place of the last axis, a column for each line.
+
+    Attributes:
+        title: the place of the panel on the axes before the last two.
+        quantity, measure: what is measured, in words and as the studies name it.
+        across: the name of the last axis.
+        rows: (label, cells).
+    """
+
+    title: str
+    quantity: str
+    measure: str
+    seeds_text: str
+    across: str
+    columns: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+
+def tables(found: Mapping[str, Results]) -> Iterator[StudyTable]:
+    """Every measure of a study on every panel of its grid."""
+    for measure, whole in found.items():
+        for title, panel in split_panels(whole):
+            yield table(title, panel, measure)
+
+
+def table(title: str, panel: Results, measure: str) -> StudyTable:
+    """A measure on one panel; along a scale of numbers the best mean of each line is marked."""
+    lines, across = panel.axes
+    means = panel.values.mean(axis=-1)
+    best = (
+        np.where(np.isfinite(means), means, -np.inf).argmax(axis=1)
+        if MEASURES[measure].higher_is_better
+        else means.argmin(axis=1)
+    )
+    marked = across.is_scale() and not panel.logarithmic and np.isfinite(means).any()
+    rows = []
+    for at, label in enumerate(cell_titles([across])):
+        texts = [cell(panel, panel.values[line, at], MEASURES[measure].if_missing) for line in range(len(lines.labels))]
+        rows.append((label, [Cell(text, bool(marked and best[line] == at)) for line, text in enumerate(texts)]))
+    columns = [f"{lines.name} {label}".strip() or MEAN for label in cell_titles([lines])]
+    return StudyTable(title, MEASURES[measure].quantity, measure, panel.seeds_text, across.name, columns, rows)
+
+
+def cell(panel: Results, values: np.ndarray, if_missing: str = "diverged") -> str:
+    """2.5310 ± 0.0012; where the interval is not symmetrical 15,600 (9,200 to 26,000); or what runs without a number did."""
+    if missing := int((~np.isfinite(values)).sum()):
+        return f"{missing} of {len(values)} {if_missing}"
+    low, mean, high = panel.interval(values)
+    if len(values) == 1:
+        return formatted(mean, 4)
+    if abs((high - mean) - (mean - low)) > SKEWED * (high - low):
+        return f"{formatted(mean)} ({formatted(low)} to {formatted(high)})"
+    half = (high - low) / 2
+    digits = 1 - math.floor(math.log10(half)) if half > 0 else 0
+    if not half or not 0 <= digits <= 6:
+        return f"{formatted(mean, 4)} ± {formatted(half, 2)}"
+    return f"{mean:,.{digits}f} ± {half:.{digits}f}"

@@ -1,0 +1,58 @@
+"""The identity of a study's runs, for bets: what they are runs of, and whether their outcome can be known already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.reading import read_json
+from pipeline.identity import digest, read_cached
+from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.lab.studies.grid import Sweep, Variant
+from pipeline.lab.studies.runs.sweep import made_tokens, record_path
+from pipeline.params.errors import UserError
+
+RESULTS = Path("results")  # git-ignored: results of this machine, next to those in docs/
+SECTIONS = {"seed", "task", "prepare", "tokenize", "model", "train", "probe"}  # that decide an outcome
+
+
+def study_identity(name: str, sweep: Sweep, base: BaseParams) -> str:
+    """A digest of all runs that decide a study: their knobs, seeds, faults and benches. No torch is needed for it.
+
+    The code is no part of it: who has seen the outcome knows it after a changed line too.
+
+    Args:
+        name: of the study.
+        base: the base parameters, with the overrides of the entry and the user.
+    """
+    return digest([name, sweep.measures, [_described(variant) for variant in sweep.variants(base.sections)]])[:32]
+
+
+def _described(variant: Variant) -> dict[str, Any]:
+    bench = variant.bench
+    return {
+        "place": variant.place,
+        "params": variant.params.model_dump(include=SECTIONS, mode="json"),
+        "fault": variant.fault,
+        "bench": [type(bench).__name__, bench.model_dump(mode="json")] if bench else None,
+    }
+
+
+def already_run(name: str, sweep: Sweep, base: BaseParams) -> bool:
+    """Whether a result of these runs is here, so that their outcome can be known: a cached run, or the results of the study."""
+    try:
+        if read_json(RESULTS / f"{name}.json").get("identity") == study_identity(name, sweep, base):
+            return True
+    except UserError:  # there are none, or an earlier version wrote them
+        pass
+    tokens: dict[str, Path | None] = {}
+    for variant in sweep.variants(base.sections):
+        if variant.bench is not None:
+            return False  # it is not cached
+        data = str((variant.params.task, variant.params.prepare, variant.params.tokenize))
+        if data not in tokens:
+            tokens[data] = made_tokens(variant.params)
+        here = tokens[data]
+        if here and (path := record_path(variant, here, sweep.network_metrics)) and read_cached(path) is not None:
+            return True
+    return False
