@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.lab import chat, data_catalogue, import_command
+from pipeline.lab import chat, data_catalogue, import_command, play_command
 from pipeline.lab.budget import command as budget
 from pipeline.lab.commands import PASS_ON, CommandGroup
 from pipeline.lab.doctor import command as doctor
@@ -18,7 +18,6 @@ from pipeline.lab.look import command as look
 from pipeline.lab.repair import command as repair
 from pipeline.lab.sanity import command as sanity
 from pipeline.lab.setup import command as setup
-from pipeline.lab.studies import command as studies
 from pipeline.lab.tuning import command as tuning
 from pipeline.params.entry_point import entry_point
 
@@ -47,7 +46,7 @@ app.command(rich_help_panel=PANEL)(sanity.check_model)
 app.command(rich_help_panel=PANEL)(tuning.autotune)
 
 PANEL = "Train and compare"
-app.command(rich_help_panel=PANEL)(studies.play)
+app.command(rich_help_panel=PANEL)(play_command.play)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 
 PANEL = "Look inside"

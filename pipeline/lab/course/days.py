@@ -11,14 +11,12 @@ from rich.text import Text
 from pipeline.lab.course.day import Day, Drill
 from pipeline.lab.course.drill import play_drill
 from pipeline.lab.course.progress import Done, read_done
-from pipeline.lab.course.reading import read_course, read_day
+from pipeline.lab.course.reading import DAYS, read_course, read_day
 from pipeline.lab.course.runs import identity_of
 from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.studies.entries import Entry, read_entries
 from pipeline.lab.studies.pages import terminal
 from pipeline.params.errors import UserError
-
-LAST_DAY = 5
 
 
 def play_day(number: int, at: int | None, *, asks: bool, quick: bool, seed: int | None) -> None:
@@ -33,6 +31,8 @@ def play_day(number: int, at: int | None, *, asks: bool, quick: bool, seed: int 
     Raises:
         UserError: there is no such drill, or the day cannot be read.
     """
+    if number not in DAYS:
+        raise UserError(f"day{number}: there is no such day; the course has day1 to day{DAYS[-1]}")
     entries, base = read_entries(), base_params()
     day, out = read_day(number, entries), terminal.console()
     if at is not None and not 1 <= at <= len(day.drills):
@@ -103,7 +103,7 @@ def say_summary(day: Day) -> None:
     out.print(Text(f"\nThe end of day {day.number}", "bold"))
     bets = f"{won} better than the naive guess, {lost} not" if won + lost else "none that count (they are asked in a terminal)"
     remember = [("Remember" if number == 0 else "", _filled(text, done)) for number, text in enumerate(day.remember)]
-    following = f"rally play day{day.number + 1}" if day.number < LAST_DAY else "rally bet (how well you knew beforehand)"
+    following = f"rally play day{day.number + 1}" if day.number < DAYS[-1] else "rally bet (how well you knew beforehand)"
     terminal.say_parts(out, [("Bets", bets), *remember, ("Next", following)])
 
 
