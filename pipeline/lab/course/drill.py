@@ -68,6 +68,7 @@ def _bet_and_run(day: Day, drill: Drill, entries: Mapping[str, Entry], base: Bas
     target = Target(f"{day.name} {drill.name}", identity)
     bet = _bet(drill.question, target, asks, is_known(drill, entry, base, quick=quick))
     begin(target)
+    out.print()
     if drill.run.commands:
         run_commands(drill.run.commands, drill.run.needs)
     found, picture = Found({}), None

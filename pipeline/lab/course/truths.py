@@ -32,7 +32,8 @@ class Outcome(NamedTuple):
         if isinstance(self.truth, tuple):
             return " > ".join(self.truth)
         if isinstance(self.truth, float):
-            return f"{formatted(self.truth, 4)} {unit}".strip()
+            written = f"{self.truth:,.0f}" if 1e3 <= abs(self.truth) < 1e15 else formatted(self.truth, 4)
+            return f"{written} {unit}".strip()
         return self.truth or f"nothing to score ({self.why})"
 
 
@@ -205,6 +206,51 @@ class Moved(Truth):
 
 
 @dataclass(frozen=True)
+class Bests(Truth):
+    """The lowest mean of a measure along an axis, for each label of another: each arm at its own best place."""
+
+    of: str = ""
+    along: str = ""
+    across: str = ""
+
+    def lowest(self, found: Found) -> dict[Label, float]:
+        arms = next((axis for axis in measure_of(found, self.of, {}).axes if axis.name == self.across), None)
+        if arms is None:
+            raise UserError(f"truth: the study does not vary '{self.across}'")
+        means = {label: _along(found, self.of, self.along, {**self.at, self.across: label})[1] for label in arms.labels}
+        return {label: float(np.min(row)) for label, row in means.items()}
+
+
+@dataclass(frozen=True)
+class BestRatio(Bests):
+    """The lowest mean of the first arm divided by that of the second, each at its own best place."""
+
+    first: Label = ""
+    second: Label = ""
+
+    def outcome(self, found: Found) -> Outcome:
+        lowest = self.lowest(found)
+        if unknown := [label for label in (self.first, self.second) if label not in lowest]:
+            raise UserError(f"truth: {self.across} is never {unknown[0]!r}. Known: {', '.join(map(str, lowest))}")
+        ratio = lowest[self.first] / lowest[self.second]
+        return Outcome(ratio) if math.isfinite(ratio) else Outcome(None, why="an arm has no such number")
+
+
+@dataclass(frozen=True)
+class Winner(Bests):
+    """The arm whose lowest mean is lowest."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("choice",)
+
+    def outcome(self, found: Found) -> Outcome:
+        lowest = self.lowest(found)
+        return Outcome(str(min(lowest, key=lowest.__getitem__)))
+
+    def choices(self, found: Found) -> tuple[str, ...]:
+        return tuple(map(str, self.lowest(found)))
+
+
+@dataclass(frozen=True)
 class Order(Truth):
     """The labels of an axis in the order of a measure, the largest first."""
 
@@ -273,6 +319,8 @@ TRUTHS: dict[str, type[Truth]] = {
     "larger": Larger,
     "best": Best,
     "moved": Moved,
+    "best_ratio": BestRatio,
+    "winner": Winner,
     "order": Order,
     "claim": Verdict,
     "computed": Computed,

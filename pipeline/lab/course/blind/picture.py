@@ -8,10 +8,17 @@ from matplotlib.figure import Figure
 
 from pipeline.doctor.case import LEVELS, Case
 from pipeline.figures import forms
-from pipeline.figures.charts import Chart, Line, title_of
+from pipeline.figures.charts import Chart, Line
 from pipeline.readings import Reading
 
-READINGS = ("activation_rms", "gradient_norm", "update_ratio", "attention_entropy", "previous_token", "dead_units")
+READINGS = {  # of layers and heads: title, short label of the axis
+    "activation_rms": ("Size of the features", "root mean square"),
+    "gradient_norm": ("Gradient by layer", "L2 norm"),
+    "update_ratio": ("Length of a step by layer", "step / weights"),
+    "attention_entropy": ("Entropy of attention by head", "of the largest possible"),
+    "previous_token": ("Attention to the token before, by head", "probability"),
+    "dead_units": ("Units that are never active", "share"),
+}
 
 
 def loss_chart(case: Case) -> Chart:
@@ -31,7 +38,7 @@ def gradient_chart(case: Case) -> Chart:
         title="Gradient norm",
         description="",
         x="step",
-        y="L2 norm, before clipping",
+        y="L2 norm",
         lines=(_line("gradient norm", case.curve("gradient_norm")),),
         logarithmic=True,
     )
@@ -40,11 +47,12 @@ def gradient_chart(case: Case) -> Chart:
 def reading_chart(reading: Reading) -> Chart:
     """A reading of layers or heads: a line for each snapshot, over the layers."""
     down, steps = reading.axes
+    title, quantity = READINGS[reading.name]
     return Chart(
-        title=title_of(reading.name),
+        title=title,
         description="",
         x=down.name,
-        y=reading.quantity,
+        y=quantity,
         lines=tuple(
             Line(f"step {step:,}", range(len(down.ticks)), [row[at] for row in reading.values])
             for at, step in enumerate(steps.ticks)
