@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import io
 import json
 import os
 import platform
-import pty
-import select
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +19,7 @@ import typer.main
 import yaml
 from small import knobs
 from subjects import leave_model, machine, subject
+from terminals import RALLY, Terminal, terminals
 
 from pipeline.corpus.sources.table import IMAGES, LABELLED_TEXTS, TEXTS
 from pipeline.corpus.store.text import SplitWriter
@@ -60,18 +56,10 @@ COMMANDS = (
 HIDDEN = ("setup",)
 
 # `rally ARGUMENTS`, and at the end which modules it has imported
-PROGRAM = """
-import atexit, json, sys
-sys.path.insert(0, {top!r})
-atexit.register(lambda: open("imported.json", "w").write(json.dumps(list(sys.modules))))
-from pipeline.lab.cli import main
-main()
-"""
-COMMAND = [sys.executable, "-c", PROGRAM.format(top=str(TOP))]
 
 
 def rally(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+    return subprocess.run([*RALLY, *arguments], capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -389,47 +377,11 @@ def test_ctrl_c_ends_a_text_where_it_is(trained: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out.startswith("the")
 
 
-class Terminal:
-    """A program in a terminal of its own: what is typed, and what it shows."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.pid, self.file = pty.fork()
-        if self.pid == 0:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in a terminal, also where the tests run in the background
-            os.execv(COMMAND[0], [*COMMAND, *arguments])
-        self.unread = ""
-
-    def type(self, keys: str) -> None:
-        time.sleep(0.3)  # a key that comes before readline is ready is lost
-        os.write(self.file, keys.encode())
-
-    def read_until(self, wanted: str, seconds: float = 60) -> str:
-        """What it shows up to the wanted text."""
-        end = time.monotonic() + seconds
-        while wanted not in self.unread:
-            assert time.monotonic() < end, f"{wanted!r} does not come after {self.unread!r}"
-            if select.select([self.file], [], [], 0.1)[0]:
-                self.unread += os.read(self.file, 4096).decode(errors="replace")
-        shown, _, self.unread = self.unread.partition(wanted)
-        return shown + wanted
-
-    def exit_status(self) -> int:
-        with contextlib.suppress(OSError):  # the terminal closes when the program ends
-            while os.read(self.file, 4096):
-                pass
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
 @pytest.fixture
 def terminal() -> Iterator[list[Terminal]]:
     """Terminals that a test opens, ended with it."""
-    opened: list[Terminal] = []
-    yield opened
-    for each in opened:
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(each.pid, signal.SIGKILL)
-            os.waitpid(each.pid, 0)
-        os.close(each.file)
+    with terminals() as opened:
+        yield opened
 
 
 CTRL_C, CTRL_D = "\x03", "\x04"

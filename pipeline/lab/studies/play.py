@@ -16,6 +16,7 @@ from pipeline.lab.studies.entries import Entry, find_entry, read_entries
 from pipeline.lab.studies.grid import Sweep
 from pipeline.lab.studies.pages import terminal
 from pipeline.lab.studies.pages.rulings import rulings
+from pipeline.lab.studies.prediction import ask_prediction, begin_study, settle_predictions
 from pipeline.lab.studies.report import run_grid, size_text, write_results
 from pipeline.params.errors import UserError
 
@@ -82,13 +83,24 @@ def play_grid(name: str, entry: Entry, sweep: Sweep, base: BaseParams, *, asks: 
     """
     runs, out = _runs_text(entry, sweep, base), terminal.console()
     terminal.say_question(out, name, entry)
+    if asks:
+        ask_prediction(name, sweep, base)
+        out.print()
     terminal.say_parts(out, [("Predicted", entry.predicts), ("Control", entry.control), ("Runs", runs)])
+    begin_study(name, sweep, base)
     outcome = run_grid(sweep, base)
     terminal.say_tables(out, outcome.found)
     terminal.say_rulings(out, list(rulings(name, sweep, outcome.verdicts)))
-    files = write_results(name, entry, sweep, base, outcome)
+    bet = settle_predictions(name, sweep, base, outcome.verdicts)
+    files = write_results(name, entry, sweep, base, outcome, bet)
     out.print()
-    after = [("Notice", entry.notice), ("Picture", str(files["png"])), ("Page", str(files["html"])), ("Next", entry.next)]
+    after = [
+        ("Your bet", bet),
+        ("Notice", entry.notice),
+        ("Picture", str(files["png"])),
+        ("Page", str(files["html"])),
+        ("Next", entry.next),
+    ]
     terminal.say_parts(out, after)
     return Played(name, entry, sweep, outcome.found, outcome.verdicts, files["png"], files["html"], files["json"])
 

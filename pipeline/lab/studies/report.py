@@ -114,12 +114,15 @@ def write_results(name: str, entry: Entry, sweep: Sweep, base: BaseParams, outco
     files = {kind: RESULTS / f"{name}.{kind}" for kind in ("png", "html", "json")}
     judged = list(rulings(name, sweep, outcome.verdicts))
     captions = [f"{ruling.status}: {ruling.claimed}. {ruling.found}" for ruling in judged]
-    drawn = png(draw_study(sweep, outcome.found, outcome.records, entry.question, captions), dpi=120)
+    alone, in_page = (
+        png(draw_study(sweep, outcome.found, outcome.records, *texts), dpi=120)
+        for texts in ((entry.question, captions), ("", []))
+    )
     made_of = base.as_json() | {"varied": [list(map(dict, knobs)) for knobs in sweep.knobs]}
     numbers = as_json(sweep, outcome) | {"identity": study_identity(name, sweep, base), "made_of": made_of}
-    write_bytes(files["png"], drawn)
+    write_bytes(files["png"], alone)
     write_json(files["json"], numbers)
-    write_text(files["html"], page.page(name, entry, sweep, base, outcome.found, outcome.verdicts, drawn, bet))
+    write_text(files["html"], page.page(name, entry, sweep, base, outcome.found, outcome.verdicts, in_page, bet))
     return files
 
 

@@ -34,7 +34,7 @@ def page(
     """The whole page; texts are escaped, and only its own script may run.
 
     Args:
-        picture: the PNG.
+        picture: a PNG without title and captions, which the page has.
         bet: what the learner had predicted and what came of it; "" = nothing.
     """
     script = (report.HERE / "report.js").read_text(encoding="utf-8")

@@ -77,11 +77,12 @@ def headline(sweep: Sweep, verdicts: Sequence[Verdict]) -> tuple[Tone, str]:
     tone: Tone = "bad" if wrong else "good" if held + failed == len(judged) else "open"
     if Status.PASSED in controls:
         parts.append("and a control that holds makes the claims worth nothing")
-    return tone, "; ".join(parts) + "."
+    sentence = "; ".join(parts) + "."
+    return tone, sentence[0].upper() + sentence[1:]
 
 
 def _counted(all_: int, some: int, noun: str, done: str) -> str:
-    """The claim held; all 3 claims held; 2 of 3 claims held."""
+    """The claim held, both claims held, all 3 claims held, 2 of 3 claims held."""
     if some == all_:
-        return f"The {noun} {done}" if all_ == 1 else f"All {all_} {noun}s {done}"
+        return f"{('the', 'both')[all_ - 1] if all_ <= 2 else f'all {all_}'} {noun}{'s' * (all_ > 1)} {done}"
     return f"{some} of {all_} {noun}{'s' * (all_ > 1)} {done}"

@@ -83,5 +83,5 @@ def say_rulings(out: Console, judged: Sequence[Ruling]) -> None:
         label = "Control" if ruling.control else "Claim"
         status = Text(ruling.status, _STYLES[ruling.tone])
         text = Text.assemble(status, ": ", ruling.claimed)
-        more = [Text(line, "dim" if line is not ruling.advice else "yellow") for line in (ruling.found, ruling.advice) if line]
+        more = [Text(f"found: {ruling.found}", "dim"), *([Text(ruling.advice, "yellow")] if ruling.advice else [])]
         _say(out, label, text, *more)

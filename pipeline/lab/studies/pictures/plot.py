@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pipeline.figures.style import INK, QUIET, colors, formatted, short, styled, ticks
 
-CLAIMED = "#BCC3CB"  # grey, which is the colour of no line
+CLAIMED = "#AAB2BC"  # grey, which is the colour of no line
 BAND_FACTOR = 1.3  # of a knob's value, to which a band over this value alone extends on both sides
 KEY = "Hatched: where a claim must have the values. Dashed frame: where a control must not have them."
 Spread = Sequence[tuple[float, float, float]]
@@ -128,7 +128,7 @@ def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
         return (0.1, 1.0) if logarithmic else (0.0, 1.0)
     if logarithmic:
         margin = 3 if panels[0].possible[0] == 0 else 1.4
-        return float(values.min()) / margin, min(float(values.max()) * margin, panels[0].possible[1])
+        return float(values.min()) / (2 if has_minimum else margin), min(float(values.max()) * margin, panels[0].possible[1])
     low, high = float(values.min()), float(np.quantile(values, 0.85) if has_minimum else values.max())
     ends = [end for panel in panels for band in panel.bands for end in (band.low, band.high) if np.isfinite(end)]
     low, high = min([low, *ends]), max([high, *ends])
@@ -144,7 +144,8 @@ def _with_edge(end: float, margin: float, possible: float) -> float:
 
 def _draw(axes: Axes, panel: Panel) -> None:
     places = _set_x_axis(axes, panel)
-    palette = colors(len(panel.lines), ordered=panel.scale == "knob")
+    measured = [line for line in panel.lines if not line.predicted]
+    palette = [*colors(len(measured), ordered=panel.scale == "knob"), *[INK] * (len(panel.lines) - len(measured))]
     _draw_bands(axes, panel, places)
     for number, (line, color) in enumerate(zip(panel.lines, palette, strict=True)):
         if panel.scale == "categories":
@@ -188,10 +189,10 @@ def _draw_line(axes: Axes, line: Line, places: list[float], color: str) -> None:
     low, mean, high = np.array(line.spread, dtype=np.float64).T
     shown = np.where(np.isfinite(mean), mean, np.nan)
     if line.predicted:
-        axes.plot(places, shown, color=INK, linewidth=1.4, linestyle=(0, (4, 3)), label=line.name, zorder=4)
+        axes.plot(places, shown, color=color, linewidth=1.4, linestyle=(0, (4, 3)), label=line.name, zorder=4)
         return
     marks = {"marker": "o", "markersize": 4} if len(places) <= 40 else {}
-    axes.plot(places, shown, color=color, label=line.name, **marks)  # type: ignore[arg-type]
+    axes.plot(places, shown, color=color, label=line.name or "measured", **marks)  # type: ignore[arg-type]
     visible: Bool[np.ndarray, " places"] = np.isfinite(high) & (
         mean <= axes.get_ylim()[1]
     )  # bands of others would hide the rest

@@ -17,15 +17,16 @@ SECTIONS = {"seed", "task", "prepare", "tokenize", "model", "train", "probe"}  #
 
 
 def study_identity(name: str, sweep: Sweep, base: BaseParams) -> str:
-    """A digest of all runs that decide a study: their knobs, seeds, faults and benches. No torch is needed for it.
+    """A digest of a study's claims and of all runs that decide them: their knobs, seeds, faults and benches.
 
-    The code is no part of it: who has seen the outcome knows it after a changed line too.
+    No torch is needed for it. The code is not a part of it: who has seen the outcome knows it after a changed line too.
 
     Args:
         name: of the study.
         base: the base parameters, with the overrides of the entry and the user.
     """
-    return digest([name, sweep.measures, [_described(variant) for variant in sweep.variants(base.sections)]])[:32]
+    claims = [[kind, claim.model_dump(mode="json")] for kind, claim in sweep.claims]
+    return digest([name, sweep.measures, claims, [_described(variant) for variant in sweep.variants(base.sections)]])[:32]
 
 
 def _described(variant: Variant) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""Rally in a terminal of its own, for tests that type."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+TOP = Path(__file__).parents[1]
+PROGRAM = """
+import atexit, json, sys
+sys.path.insert(0, {top!r})
+atexit.register(lambda: open("imported.json", "w").write(json.dumps(list(sys.modules))))
+from pipeline.lab.cli import main
+main()
+"""
+RALLY = [sys.executable, "-c", PROGRAM.format(top=str(TOP))]
+
+
+class Terminal:
+    """A program in a terminal of its own: what is typed, and what it shows."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.pid, self.file = pty.fork()
+        if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in a terminal, also where the tests run in the background
+            os.execv(RALLY[0], [*RALLY, *arguments])
+        self.unread = ""
+
+    def type(self, keys: str) -> None:
+        time.sleep(0.3)  # a key that comes before readline is ready is lost
+        os.write(self.file, keys.encode())
+
+    def read_until(self, wanted: str, seconds: float = 60) -> str:
+        """What it shows up to the wanted text."""
+        end = time.monotonic() + seconds
+        while wanted not in self.unread:
+            assert time.monotonic() < end, f"{wanted!r} does not come after {self.unread!r}"
+            if select.select([self.file], [], [], 0.1)[0]:
+                self.unread += os.read(self.file, 4096).decode(errors="replace")
+        shown, _, self.unread = self.unread.partition(wanted)
+        return shown + wanted
+
+    def exit_status(self) -> int:
+        with contextlib.suppress(OSError):  # the terminal closes when the program ends
+            while os.read(self.file, 4096):
+                pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@contextlib.contextmanager
+def terminals() -> Iterator[list[Terminal]]:
+    """Terminals that a test opens, ended with it."""
+    opened: list[Terminal] = []
+    yield opened
+    for each in opened:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(each.pid, signal.SIGKILL)
+            os.waitpid(each.pid, 0)
+        os.close(each.file)
