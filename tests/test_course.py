@@ -28,11 +28,14 @@ from pipeline.lab.course.blind.levels import LEVELS
 from pipeline.lab.course.blind.picture import loss_chart
 from pipeline.lab.course.blind.race import doctors_forecast, telling_signs
 from pipeline.lab.course.blind.terminal import SHOWN, show_run
+from pipeline.lab.course.computations.base import SMALL, small
+from pipeline.lab.course.computations.steps import RADICAL
 from pipeline.lab.course.computations.table import COMPUTATIONS
 from pipeline.lab.course.day import Day, Drill
 from pipeline.lab.course.reading import DAYS, blank_results, read_course, read_day
 from pipeline.lab.course.runs import prepared
-from pipeline.lab.course.truths import TRUTHS, Found, Outcome
+from pipeline.lab.course.truths.base import Found, Outcome
+from pipeline.lab.course.truths.table import TRUTHS
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.table import FAULTS
 from pipeline.lab.studies.claims.results import Axis, Results
@@ -164,6 +167,18 @@ def test_every_computation_answers_a_drill(name: str) -> None:
     assert any(drill.run.do == name for _, drill in DRILLS)
 
 
+@pytest.mark.parametrize("knob", SMALL)
+def test_the_small_training_of_the_computations_sets_knobs_that_exist(knob: str) -> None:
+    section, _, name = knob.partition(".")
+    assert name in read_sections(TOP / "params.yaml")[section]
+
+
+@pytest.mark.parametrize("change", RADICAL)
+def test_every_radical_change_can_be_trained_and_changes_the_recipe(change: str) -> None:
+    base = BaseParams(read_sections(TOP / "params.yaml"))
+    assert (small(base, RADICAL[change]) == small(base, {})) == (change == "as it is")
+
+
 # --------------------------------------------------------------------------------------------------------------- reading
 
 
@@ -273,6 +288,12 @@ def test_a_truth_is_read_from_the_results(name: str, arguments: dict[str, Any], 
     found = TRUTHS[name](**arguments).outcome(PLANTED).truth
     assert found == (pytest.approx(truth) if isinstance(truth, float) else truth)
     assert type(found) is type(truth)
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_a_truth_that_is_told_nothing_is_refused_in_words(name: str) -> None:
+    with pytest.raises(UserError, match=r"^(truth|at): "):
+        TRUTHS[name](**({"number": 3} if name == "claim" else {})).outcome(PLANTED)
 
 
 def test_every_way_to_read_a_truth_is_known_by_the_tests_and_to_a_drill() -> None:

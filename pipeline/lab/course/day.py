@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.lab.bets.question import Question
-from pipeline.lab.course.truths import Truth
+from pipeline.lab.course.truths.base import Truth
 
 Knobs = Mapping[str, Any]
 

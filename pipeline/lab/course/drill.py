@@ -14,7 +14,7 @@ from pipeline.lab.bets.question import Question, Target
 from pipeline.lab.course.day import Day, Drill
 from pipeline.lab.course.progress import Done, note_done, now
 from pipeline.lab.course.runs import computed, identity_of, is_known, play_grid_of, run_commands
-from pipeline.lab.course.truths import Found, Outcome
+from pipeline.lab.course.truths.base import Found, Outcome
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies.entries import Entry
 from pipeline.lab.studies.pages import terminal

@@ -15,7 +15,8 @@ from pipeline.lab.bets.question import Question
 from pipeline.lab.course.blind.levels import LEVELS
 from pipeline.lab.course.computations.table import COMPUTATIONS, promised
 from pipeline.lab.course.day import Day, Drill, Quick, Run
-from pipeline.lab.course.truths import TRUTHS, Found, Truth
+from pipeline.lab.course.truths.base import Found, Truth
+from pipeline.lab.course.truths.table import TRUTHS
 from pipeline.lab.studies.claims.results import Results
 from pipeline.lab.studies.entries import Entry, read_entries
 from pipeline.params.errors import UserError

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.identity import digest
 from pipeline.lab.course.computations.table import COMPUTATIONS
 from pipeline.lab.course.day import Drill, Run
-from pipeline.lab.course.truths import Found
+from pipeline.lab.course.truths.base import Found
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies import recipes
 from pipeline.lab.studies.entries import Entry

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.lab.course.computations.base import Result
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.params.load import with_knobs
 from pipeline.params.parse import parse
 from pipeline.params.schema import Params
+
+if TYPE_CHECKING:
+    from pipeline.networks.transformer import GPT
 
 
 def weights(base: BaseParams, knobs: Mapping[str, Any], vocabulary: int) -> Result:
@@ -44,7 +47,7 @@ def attention_weights(base: BaseParams, knobs: Mapping[str, Any], vocabulary: in
     return Result({"numbers": counts[tokens], "doubled": counts[2 * tokens] / counts[tokens]}, lines)
 
 
-def _built(base: BaseParams, knobs: Mapping[str, Any], vocabulary: int):  # type: ignore[no-untyped-def]  # torch is slow to import
+def _built(base: BaseParams, knobs: Mapping[str, Any], vocabulary: int) -> GPT:
     import torch
 
     from pipeline.networks.attention import set_attention_kernel
@@ -52,5 +55,5 @@ def _built(base: BaseParams, knobs: Mapping[str, Any], vocabulary: int):  # type
 
     params = parse(Params, with_knobs(base.sections, {"task.kind": "language", **knobs}))
     model = GPT(params.model, vocabulary, torch.Generator().manual_seed(params.seed))
-    set_attention_kernel(model, "reference")
+    set_attention_kernel(model, "eager")
     return model

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipeline.figures.style import formatted
 from pipeline.lab.course.computations.base import Result, small, trained
 from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.params.schema import Params
+
+if TYPE_CHECKING:
+    from pipeline.lab.faults.base import Fault
+    from pipeline.lab.training.run_one import SmallRun
 
 
 def accumulation(base: BaseParams, steps: int = 20) -> Result:
@@ -42,7 +48,7 @@ def accumulation(base: BaseParams, steps: int = 20) -> Result:
     return Result({"equal": apart <= 1e-6, "difference": apart, "mean_of_means": norms[1] / norms[0]}, lines)
 
 
-def _run(params, tokens, fault=None):  # type: ignore[no-untyped-def]  # torch is slow to import
+def _run(params: Params, tokens: Path, fault: Fault | None = None) -> SmallRun:
     from pipeline.lab.studies.runs.run_variant import StepMeasurements
     from pipeline.lab.training.run_one import run_one
 
