@@ -77,7 +77,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(TOP / name, tmp_path)
     shutil.copytree(TOP / "studies", tmp_path / "studies")
-    (tmp_path / "data/none").mkdir(parents=True)
+    for name in ("none", "own"):
+        (tmp_path / "data" / name).mkdir(parents=True)
     (tmp_path / "pipeline").symlink_to(TOP / "pipeline")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
