@@ -43,6 +43,7 @@ COMMANDS = (
     "check-model",
     "autotune",
     "play",
+    "bet",
     "show",
     "look",
     "sample",

@@ -326,13 +326,23 @@ def test_a_file_that_the_experiment_brings_must_not_lie_there_unknown_to_git(pro
 
 def test_what_an_experiment_holds_or_applying_leaves_alone_may_be_overwritten(project: Path) -> None:
     knobs = Path("params.yaml").read_text()
-    experiment("one", **{"params.yaml": knobs.replace("seed: 1 ", "seed: 2 ", 1), "metrics/look.json": "{}", "dvc.lock": "1"})
+    experiment(
+        "one",
+        **{
+            "params.yaml": knobs.replace("seed: 1 ", "seed: 2 ", 1),
+            "metrics/look.json": "{}",
+            "dvc.lock": "1",
+            "notebook/bets.jsonl": "",
+        },
+    )
     experiment("two", **{"params.yaml": knobs.replace("seed: 1 ", "seed: 3 ", 1), "metrics/look.json": "{}", "dvc.lock": "2"})
     Path("params.yaml").write_text(knobs.replace("seed: 1 ", "seed: 3 ", 1))  # as `two` left the workspace
     Path("metrics").mkdir()
     Path("metrics/look.json").write_text('{"of": "a plain dvc repro"}')
     Path("dvc.lock").write_text("3")
     Path("new.py").write_text("in no experiment, and stays")
+    Path("notebook").mkdir()
+    Path("notebook/bets.jsonl").write_text("later bets, which come back from .rally\n")
     check_command([*APPLY, "one"])
     Path("params.yaml").write_text(knobs.replace("seed: 1 ", "seed: 4 ", 1))
     assert refused(*APPLY, "one")[0].startswith("params.yaml: would be overwritten")

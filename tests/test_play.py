@@ -96,8 +96,8 @@ Predicted   It does.
 Control     A tanh does not.
 Runs        N runs: N cells, N seeds; a second, no download
 
-gradient norm, first layer / last  first_gradient, N seeds
-model.activation        mean over seeds (N % CI)
+gradient norm, first layer / last  first_gradient, N seeds, mean and N % CI
+model.activation        mean over seeds
 INTERVAL
 INTERVAL
 
@@ -138,11 +138,11 @@ def claim(**arguments: Any) -> tuple[str, Any]:
     return "at_most", parse(CLAIMS["at_most"], {"value": 1.0, **arguments})
 
 
-def judged(*statuses: Status, needed: int | None = None) -> tuple[Sweep, list[Verdict]]:
+def judged(*statuses: Status, needed: int | None = None, standing: str = "") -> tuple[Sweep, list[Verdict]]:
     controls = {Status.FAILED, Status.PASSED}
     claims = tuple(claim(control=status in controls) for status in statuses)
     sweep = Sweep((Axis("arm", ("a",)),), ((),), (1, 2, 3), ("train_loss",), claims)
-    return sweep, [Verdict(status, "", "x is at most 1", "0.5", needed) for status in statuses]
+    return sweep, [Verdict(status, "", "x is at most 1", "0.5", needed, standing) for status in statuses]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,16 @@ def test_all_verdicts_make_one_sentence(statuses: tuple[Status, ...], tone: str,
     found, said = rulings.headline(*judged(*statuses))
     assert found == tone
     assert sentence in said
+
+
+def test_a_verdict_says_on_which_seeds_it_stands() -> None:
+    seen, fresh = (judged(Status.HELD, Status.FAILED, standing=standing) for standing in ("seen", "fresh"))
+    assert [ruling.status for ruling in rulings.rulings("tiny", *seen)] == [
+        "held, on the seeds it was made with",
+        "failed, as it should",
+    ]
+    assert rulings.headline(*seen)[1].endswith("; on the seeds that its bounds were made with.")
+    assert rulings.headline(*fresh)[1].endswith("; on fresh seeds.")
 
 
 def test_a_control_that_held_is_loud() -> None:
@@ -336,15 +346,16 @@ def test_a_claim_has_the_colour_of_no_line() -> None:
 
 def test_the_flat_part_is_every_place_that_cannot_be_told_from_the_lowest() -> None:
     far, near, best = [2.0, 2.01, 2.02], [1.03, 0.98, 1.02], [1.0, 1.01, 0.99]
-    assert panels.flat_part(np.array([far, near, best, far])) == range(1, 3)
-    assert panels.flat_part(np.array([far, best, far, near])) == range(1, 2), "what lies behind a wall is another valley"
-    assert not panels.flat_part(np.array([[2.0], [1.0], [2.0]])), "a single seed says nothing of that"
-    assert not panels.flat_part(np.full((3, 2), math.inf))
-    axes = drawn("train_loss", [far, near, best, far], axis=Axis("train.lr", RATES))
-    [bar] = [line for line in axes.lines if line.get_linewidth() == 6]
-    low, high = bar.get_xdata()
-    assert 0.001 < low < 0.01 and 0.1 < high < 1.0
-    assert "not to be told apart" in [text.get_text() for text in axes.texts]
+    for values, stretches in (
+        ([far, near, best, far], [(0.01, 0.1)]),
+        ([near, far, best, far], [(0.001, 0.001), (0.1, 0.1)]),
+        ([far[:1], near[:1], best[:1], far[:1]], []),  # a single seed says nothing of that
+        ([[math.inf, 1.0]] * 4, []),
+    ):
+        axes = drawn("train_loss", values, axis=Axis("train.lr", RATES))
+        bars = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 6]
+        assert [(round(low * 1.14, 3), round(high / 1.14, 3)) for low, high in bars] == stretches
+        assert ("not to be told apart" in [text.get_text() for text in axes.texts]) == bool(stretches)
 
 
 def test_a_runaway_place_does_not_press_the_rest_flat() -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import typer
 
 from pipeline.lab import chat, data_catalogue, import_command, play_command
+from pipeline.lab.betting import command as betting
 from pipeline.lab.budget import command as budget
-from pipeline.lab.commands import PASS_ON, CommandGroup
+from pipeline.lab.commands import NEGATIVE, PASS_ON, CommandGroup
 from pipeline.lab.doctor import command as doctor
 from pipeline.lab.experiments import command as experiments
 from pipeline.lab.export import command as export
@@ -46,7 +47,12 @@ app.command(rich_help_panel=PANEL)(sanity.check_model)
 app.command(rich_help_panel=PANEL)(tuning.autotune)
 
 PANEL = "Train and compare"
+<<<<<<< HEAD
 app.command(rich_help_panel=PANEL)(play_command.play)
+=======
+app.command(rich_help_panel=PANEL)(studies.play)
+app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
+>>>>>>> main
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 
 PANEL = "Look inside"

@@ -47,6 +47,9 @@ HINTS = {
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Context settings of a command that hands its words on to DVC."""
 
+NEGATIVE = {"ignore_unknown_options": True}
+"""Context settings of a command whose words may be negative numbers."""
+
 SetParam = Annotated[
     list[str] | None,
     typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="Override a knob of params.yaml; repeat it for more."),

@@ -96,11 +96,11 @@ def begin(target: Target) -> None:
         append(content)
 
 
-def settle(bet: Bet, truth: Truth, interval: tuple[float, float] | None = None) -> str:
+def settle(bet: Bet, truth: Truth | None, interval: tuple[float, float] | None = None) -> str:
     """Append what came out, if it was not known, and say how good the bet was.
 
     Args:
-        truth: a number that is not finite (a training diverged) leaves the bet without a score.
+        truth: None, or a number that is not finite (a training diverged), leaves the bet without a score.
         interval: the 95 % confidence interval of a number.
 
     Returns:
@@ -199,9 +199,11 @@ def _is_begun(line: Line, identity: str) -> bool:
     return line.kind == "begun" and line.content["target"]["identity"] == identity
 
 
-def _plain(question: Question, truth: Truth) -> Any:
+def _plain(question: Question, truth: Truth | None) -> Any:
     """A truth for JSON; None for a number that is not finite."""
     match question.kind:
+        case _ if truth is None:
+            return None
         case "number":
             return number if math.isfinite(number := float(truth)) else None  # type: ignore[arg-type]
         case "yesno":

@@ -17,7 +17,7 @@ class Outcome:
     """What came out.
 
     Attributes:
-        truth: None where no number came out, as of a training that diverged: then nothing is scored.
+        truth: None where nothing was decided, or a training diverged: then nothing is scored.
         interval: the 95 % confidence interval of a number.
     """
 
@@ -39,11 +39,14 @@ class Score:
     Attributes:
         name: of the score; lower is better.
         naive: the score of the naive forecaster; None where there is none.
+        scale: the width of the naive forecaster's interval, in the unit of the score. Divided by it, scores of different
+            numbers can be summed: it was known before the truth, and no answer can change it.
     """
 
     name: str
     value: float
     naive: float | None = None
+    scale: float = 1.0
 
 
 def scores_of(question: Question, answer: Answer, outcome: Outcome) -> list[Score]:
@@ -96,7 +99,8 @@ def _of_number(question: Question, answer: NumberAnswer, truth: float, interval:
         for one in (ends, naive)
     )
     assert own[0] is not None and own[1] is not None
-    return [Score("CRPS", own[0], other[0]), Score("interval", own[1], other[1])]
+    scale = (naive[2] - naive[0]) / unit if naive else 1.0
+    return [Score("CRPS", own[0], other[0], scale), Score("interval", own[1], other[1], scale)]
 
 
 def _around(middle: float) -> tuple[float, float, float]:
@@ -114,7 +118,7 @@ def is_inside(answer: Answer, outcome: Outcome) -> bool:
     if not isinstance(answer, NumberAnswer) or not isinstance(outcome.truth, float):
         return False
     slack = 1e-9 * max(abs(answer.low), abs(answer.high), abs(outcome.truth))
-    return answer.low - slack <= outcome.truth <= answer.high + slack
+    return bool(answer.low - slack <= outcome.truth <= answer.high + slack)
 
 
 # -------------------------------------------------------------------------------------------------------------- in words
@@ -125,7 +129,7 @@ def outcome_text(question: Question, answer: Answer, outcome: Outcome) -> str:
     truth = outcome.truth
     match answer:
         case _ if truth is None:
-            return "no number came out, so the bet is not scored."
+            return "nothing was decided, so the bet is not scored."
         case NumberAnswer() if isinstance(truth, float):
             ends = f" ({formatted(outcome.interval[0], 4)} … {formatted(outcome.interval[1], 4)})" if outcome.interval else ""
             where = "inside" if is_inside(answer, outcome) else "below it" if truth < answer.low else "above it"

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.lab.bets.ledger import LEDGER
 from pipeline.lab.dvc.git import git, git_paths, join_names
 from pipeline.lab.dvc.queue import queued_tasks
 from pipeline.params.errors import UserError
@@ -32,7 +33,8 @@ def check_apply(experiment: str) -> None:
         return  # DVC says that there is none
     changed = git_paths("diff", "--name-only", "--relative", "--no-renames", "-z", "HEAD")
     brought = git_paths("diff", "--name-only", "--relative", "-z", "--no-renames", "--diff-filter=A", "HEAD", commit)
-    there = [path for path in dict.fromkeys([*changed, *brought]) if Path(path).is_file() and path not in (CONFIG, REMADE)]
+    restored = (CONFIG, REMADE, str(LEDGER))
+    there = [path for path in dict.fromkeys([*changed, *brought]) if Path(path).is_file() and path not in restored]
     problems = []
     if lost := _kept_nowhere(there, commit):
         problems.append(

@@ -209,6 +209,7 @@ def fourier_share(subject: TrainedModel) -> float:
     return float(energy.sort(descending=True).values[:FREQUENCIES].sum() / energy.sum())
 
 
+@torch.no_grad()
 def held_out_surprisals(subject: TrainedModel) -> tuple[Float[np.ndarray, "N T"], Int[np.ndarray, "N T"]]:
     """The loss on each token of evenly spaced validation windows, in nats, and the tokens themselves."""
     task = subject.task

@@ -34,7 +34,7 @@ def rulings(name: str, sweep: Sweep, verdicts: Sequence[Verdict]) -> Iterator[Ru
         name: of the study, for the commands.
     """
     for (_, claim), verdict in zip(sweep.claims, verdicts, strict=True):
-        status = verdict.status.value.upper() if verdict.status is Status.PASSED else verdict.status.value
+        status = verdict.title.upper() if verdict.status is Status.PASSED else verdict.title
         yield Ruling(
             status, _tone(verdict.status), claim.control, verdict.claimed, verdict.found, _advice(name, sweep, verdict)
         )
@@ -77,8 +77,13 @@ def headline(sweep: Sweep, verdicts: Sequence[Verdict]) -> tuple[Tone, str]:
     tone: Tone = "bad" if wrong else "good" if held + failed == len(judged) else "open"
     if Status.PASSED in controls:
         parts.append("and a control that holds makes the claims worth nothing")
+    if Status.HELD in claims and (standing := {verdict.standing for verdict in verdicts} & STANDINGS.keys()):
+        parts.append(STANDINGS[standing.pop()])
     sentence = "; ".join(parts) + "."
     return tone, sentence[0].upper() + sentence[1:]
+
+
+STANDINGS = {"seen": "on the seeds that its bounds were made with", "fresh": "on fresh seeds"}
 
 
 def _counted(all_: int, some: int, noun: str, done: str) -> str:

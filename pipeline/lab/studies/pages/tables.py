@@ -1,4 +1,4 @@
-"""Tables of a study: the mean over seeds and its 95 % confidence interval, with the measure in words."""
+"""Tables of a study: the mean over seeds and its confidence interval, with the measure in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pipeline.lab.studies.grid import cell_titles
 from pipeline.lab.studies.measures.metrics import MEASURES
 from pipeline.lab.studies.pictures.panels import split_panels
 
-MEAN = "mean over seeds (95 % CI)"  # the column where there is one line only
 SKEWED = 0.05  # from which share of its length on an interval is written with both ends, for it is not the mean ± a number
 
 
@@ -31,6 +30,7 @@ class StudyTable(NamedTuple):
     Attributes:
         title: the place of the panel on the axes before the last two.
         quantity, measure: what is measured, in words and as the studies name it.
+        level: of the intervals.
         across: the name of the last axis.
         rows: (label, cells).
     """
@@ -39,6 +39,7 @@ class StudyTable(NamedTuple):
     quantity: str
     measure: str
     seeds_text: str
+    level: str
     across: str
     columns: list[str]
     rows: list[tuple[str, list[Cell]]]
@@ -65,8 +66,9 @@ def table(title: str, panel: Results, measure: str) -> StudyTable:
     for at, label in enumerate(cell_titles([across])):
         texts = [cell(panel, panel.values[line, at], MEASURES[measure].if_missing) for line in range(len(lines.labels))]
         rows.append((label, [Cell(text, bool(marked and best[line] == at)) for line, text in enumerate(texts)]))
-    columns = [f"{lines.name} {label}".strip() or MEAN for label in cell_titles([lines])]
-    return StudyTable(title, MEASURES[measure].quantity, measure, panel.seeds_text, across.name, columns, rows)
+    level = f"{100 * (1 - panel.basis.alpha):.4g} % CI"
+    columns = [f"{lines.name} {label}".strip() or "mean over seeds" for label in cell_titles([lines])]
+    return StudyTable(title, MEASURES[measure].quantity, measure, panel.seeds_text, level, across.name, columns, rows)
 
 
 def cell(panel: Results, values: np.ndarray, if_missing: str = "diverged") -> str:

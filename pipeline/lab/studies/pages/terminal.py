@@ -61,7 +61,7 @@ def say_tables(out: Console, found: Mapping[str, Results]) -> None:
     for one in tables(found):
         out.print()
         heading = f"{one.title}: {one.quantity}" if one.title else one.quantity
-        out.print(Text.assemble((heading, "bold"), (f"  {one.measure}, {one.seeds_text}", "dim")))
+        out.print(Text.assemble((heading, "bold"), (f"  {one.measure}, {one.seeds_text}, mean and {one.level}", "dim")))
         out.print(rich_table(one))
 
 

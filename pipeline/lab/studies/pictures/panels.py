@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
-from pipeline.lab.studies.claims.intervals import interval
+from pipeline.lab.studies.claims.intervals import Pairing
 from pipeline.lab.studies.claims.optima import OptimumMoves
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed
+from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, flat_part
 from pipeline.lab.studies.grid import CURVES, Sweep, cell_titles
 from pipeline.lab.studies.measures.metrics import MEASURES
 from pipeline.lab.studies.measures.record import Record
@@ -63,11 +63,11 @@ def _measure_panels(sweep: Sweep, measure: str, found: Mapping[str, Results]) ->
     logarithmic = whole.logarithmic or (is_bowl and _runs_away(whole.values))
     for number, (title, panel) in enumerate(split_panels(whole)):
         lines, across = panel.axes
-        drawn = list(_lines(panel, (kind.low, kind.high), bests=is_bowl))
+        drawn = list(_lines(panel, (kind.low, kind.high), whole.pairing if is_bowl else None))
         for _, claim in sweep.claims:
             if isinstance(claim, MatchesPrediction) and claim.measure == measure:
                 predicted = list(split_panels(found[claim.predicted]))[number][1]
-                [line, *_] = _lines(predicted, (kind.low, kind.high), bests=False)
+                [line, *_] = _lines(predicted, (kind.low, kind.high))
                 drawn.append(Line("predicted", line.places, line.spread, predicted=True))
                 break
         yield Panel(
@@ -90,45 +90,26 @@ def _runs_away(values: np.ndarray) -> bool:
     return bool(len(finite) and finite.min() > 0 and finite.max() > RUNAWAY * finite.min())
 
 
-def _lines(panel: Results, possible: tuple[float, float], *, bests: bool) -> Iterator[Line]:
+def _lines(panel: Results, possible: tuple[float, float], bowl: Pairing | None = None) -> Iterator[Line]:
+    """The lines of a panel.
+
+    Args:
+        bowl: they have a lowest place; how seeds are compared to tell others from it.
+    """
     lines, across = panel.axes
+    places = cell_titles([across]) if not across.is_scale() else across.labels
     for values, label in zip(panel.values, cell_titles([lines]), strict=True):
-        best = best_per_seed(across.scale(), values) if bests else Edge("below")
+        best = best_per_seed(across.scale(), values) if bowl else Edge("below")
         optimum = None if isinstance(best, Edge) else 2 ** float(best.mean())
         spread = [_possible(panel.interval(seeds), possible) for seeds in values]
-        flat = flat_part(values) if bests else range(0)
-        places = cell_titles([across]) if not across.is_scale() else across.labels
-        yield Line(label, places, spread, optimum, values.tolist(), flat=(flat.start, flat.stop - 1) if flat else None)
+        flat = tuple(flat_part(panel, values, bowl)) if bowl and panel.seeds > 1 else ()
+        yield Line(label, places, spread, optimum, values.tolist(), flat=flat)
 
 
 def _possible(spread: tuple[float, float, float], possible: tuple[float, float]) -> tuple[float, float, float]:
     """An interval without what the measure cannot be."""
     low, mean, high = spread
     return max(low, possible[0]), mean, min(high, possible[1]) if math.isfinite(mean) else high
-
-
-def flat_part(values: np.ndarray) -> range:
-    """The places around the lowest one whose difference to it is not seen: its 95 % interval over seeds contains 0.
-
-    With a single seed there are none.
-
-    Args:
-        values: [places, seeds].
-    """
-    means = values.mean(axis=-1)
-    best = int(means.argmin())
-    if not np.isfinite(means[best]) or values.shape[-1] < 2:
-        return range(0)
-
-    def is_level(place: int) -> bool:
-        return bool(np.isfinite(values[place]).all()) and interval(values[place] - values[best]).low <= 0
-
-    first, last = best, best
-    while first > 0 and is_level(first - 1):
-        first -= 1
-    while last < len(values) - 1 and is_level(last + 1):
-        last += 1
-    return range(first, last + 1)
 
 
 def _bands(sweep: Sweep, measure: str, across: Axis) -> Iterator[Band]:

@@ -20,6 +20,7 @@ from pipeline.figures.style import INK, QUIET, colors, formatted, short, styled,
 
 CLAIMED = "#AAB2BC"  # grey, which is the colour of no line
 BAND_FACTOR = 1.3  # of a knob's value, to which a band over this value alone extends on both sides
+BAR = {"linewidth": 6, "solid_capstyle": "butt", "zorder": 4}
 KEY = "Hatched: where a claim must have the values. Dashed frame: where a control must not have them."
 Spread = Sequence[tuple[float, float, float]]
 """(low, mean, high) at each place; values that are not finite are left out."""
@@ -33,7 +34,7 @@ class Line:
         seeds: the single values [place][seed], which are shown as dots over categories and as curves of runs.
         best: where between the places its minimum is.
         predicted: it is not a measurement but a prediction.
-        flat: the first and the last place that cannot be told from the lowest one; None = it has no minimum.
+        flat: the places that may be the lowest one, as indices; none where it has no minimum.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Line:
     best: float | None = None
     seeds: Sequence[Sequence[float]] = ()
     predicted: bool = False
-    flat: tuple[int, int] | None = None
+    flat: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,26 +210,28 @@ def _draw_curves(axes: Axes, line: Line, color: str) -> None:
 
 
 def _draw_flat_parts(axes: Axes, panel: Panel, places: list[float], palette: Sequence[str]) -> None:
-    """A bar at the bottom for each line, over the places that cannot be told from its lowest one."""
-    named = False
-    for number, (line, color) in enumerate(zip(panel.lines, palette, strict=True)):
-        if line.flat is None or line.best is None:
-            continue
-        first, last = (places[at] for at in line.flat)
-        low, high = (first / BAND_FACTOR**0.5, last * BAND_FACTOR**0.5)
-        axes.plot(
-            [low, high], [0.02 + 0.022 * number] * 2, color=color, linewidth=6, solid_capstyle="butt",
-            transform=axes.get_xaxis_transform(), zorder=4,
-        )  # fmt: skip
-        if panel.moves:
+    """A bar at the bottom for each line, over the places that may be its lowest one."""
+    flat = [(line, color) for line, color in zip(panel.lines, palette, strict=True) if line.flat]
+    for number, (line, color) in enumerate(flat):
+        for first, last in _stretches(line.flat):
+            ends = [places[first] / BAND_FACTOR**0.5, places[last] * BAND_FACTOR**0.5]
+            height = 0.02 + 0.022 * number
+            axes.plot(ends, [height] * 2, color=color, **BAR, transform=axes.get_xaxis_transform())  # type: ignore[arg-type]
+        if panel.moves and line.best is not None:
             axes.axvline(line.best, color=color, linewidth=1.2, linestyle=(0, (2, 2)))
-        elif not named:
-            named = True
-            axes.annotate(
-                "not to be told apart", ((low * high) ** 0.5, 0.035 + 0.022 * len(panel.lines)),
-                xycoords=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=10, color=QUIET,
-                path_effects=[withStroke(linewidth=3, foreground="white")],
-            )  # fmt: skip
+    if flat and not panel.moves:
+        first, last = _stretches(flat[0][0].flat)[0]
+        middle = (places[first] * places[last]) ** 0.5
+        axes.annotate(
+            "not to be told apart", (middle, 0.015 + 0.022 * len(flat)), xycoords=axes.get_xaxis_transform(),
+            ha="center", va="bottom", fontsize=10, color=QUIET, path_effects=[withStroke(linewidth=3, foreground="white")],
+        )  # fmt: skip
+
+
+def _stretches(places: Sequence[int]) -> list[tuple[int, int]]:
+    """The first and last of each stretch of places that lie side by side."""
+    starts = [place for place in places if place - 1 not in places]
+    return [(start, next(end for end in range(start, max(places) + 1) if end + 1 not in places)) for start in starts]
 
 
 def _draw_dots(axes: Axes, line: Line, places: list[float], palette: list[str]) -> None:

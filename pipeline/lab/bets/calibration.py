@@ -1,0 +1,151 @@
+"""How well a forecaster knows what it knows: coverage of its intervals, reliability of its probabilities, sharpness, skill."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.evaluation.class_metrics import interval as wilson
+from pipeline.figures.style import formatted
+from pipeline.lab.bets.bet import Bet
+from pipeline.lab.bets.outcomes import is_inside, scores_of
+from pipeline.lab.bets.question import LEVEL, ChoiceAnswer, NumberAnswer, YesNoAnswer, percent
+from pipeline.lab.bets.scores import skill
+
+FEWEST = 10  # scored bets: of fewer a picture says nothing
+EDGES = (0.0, 0.55, 0.65, 0.75, 0.85, 1.0)  # of the bins of probabilities
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of how many, with Wilson's 95 % interval."""
+
+    hits: int
+    count: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson(self.hits, self.count) if self.count else (0.0, 1.0)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.hits} of {self.count} ({low:.0%} to {high:.0%})"
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Bets whose most probable answer had about the same probability.
+
+    Attributes:
+        said: the mean of these probabilities.
+        right: how many of these answers came out.
+    """
+
+    said: float
+    right: Share
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A forecaster's scored bets together; late ones are not among them.
+
+    Attributes:
+        who: the learner, or a part of the lab.
+        held: how many 80 % intervals held the truth.
+        below: how many truths lay below the median that was said.
+        bins: of the probabilities.
+        width: the median width of the intervals, relative to the number; of logarithmic ones high / low.
+        boldness: the mean probability of the most probable answer.
+        skills: of each kind of question 1 - score / the naive forecaster's score, and over how many bets.
+    """
+
+    who: str
+    count: int
+    held: Share
+    below: Share
+    bins: tuple[Bin, ...]
+    width: float | None
+    factor: float | None
+    boldness: float | None
+    skills: dict[str, tuple[float, int]]
+
+
+def calibration(who: str, bets: Sequence[Bet]) -> Calibration:
+    """The calibration of one forecaster."""
+    counted = [bet for bet in bets if bet.counts and bet.who == who]
+    numbers = [(bet, bet.answer, bet.outcome) for bet in counted if isinstance(bet.answer, NumberAnswer) and bet.outcome]
+    relative = [(a.high - a.low) / abs(a.median) for bet, a, _ in numbers if not bet.question.logarithmic and a.median]
+    factors = [a.high / a.low for bet, a, _ in numbers if bet.question.logarithmic]
+    chances = list(_chances(counted))
+    return Calibration(
+        who,
+        len(counted),
+        Share(sum(is_inside(answer, outcome) for _, answer, outcome in numbers), len(numbers)),
+        Share(
+            sum(isinstance(outcome.truth, float) and outcome.truth < answer.median for _, answer, outcome in numbers),
+            len(numbers),
+        ),
+        tuple(_bins(chances)),
+        statistics.median(relative) if relative else None,
+        statistics.median(factors) if factors else None,
+        statistics.fmean(said for said, _ in chances) if chances else None,
+        dict(_skills(counted)),
+    )
+
+
+def _chances(bets: Sequence[Bet]) -> Iterator[tuple[float, bool]]:
+    """Of each choice, and of each yes or no: the probability of the most probable answer, and whether it came out."""
+    for bet in bets:
+        match bet.answer, bet.outcome and bet.outcome.truth:
+            case YesNoAnswer(probability), bool(truth):
+                yield max(probability, 1 - probability), truth == (probability >= 0.5)
+            case ChoiceAnswer(probabilities), str(truth):
+                label = max(probabilities, key=lambda name: probabilities[name])
+                yield probabilities[label], label == truth
+
+
+def _bins(chances: Sequence[tuple[float, bool]]) -> Iterator[Bin]:
+    for at, (low, high) in enumerate(itertools.pairwise(EDGES)):
+        some = [(said, right) for said, right in chances if low <= said < high or (at == len(EDGES) - 2 and said == high)]
+        if some:
+            yield Bin(statistics.fmean(said for said, _ in some), Share(sum(right for _, right in some), len(some)))
+
+
+def _skills(bets: Sequence[Bet]) -> Iterator[tuple[str, tuple[float, int]]]:
+    """Skill by kind of question, of the sums of scores: a mean of single skills would reward other answers than honest ones."""
+    for kind in ("number", "choice", "order", "yesno"):
+        pairs = []
+        for bet in bets:
+            if bet.question.kind == kind and bet.outcome and (scores := scores_of(bet.question, bet.answer, bet.outcome)):
+                first = scores[0]
+                pairs += [(first.value / first.scale, first.naive / first.scale)] if first.naive is not None else []
+        if pairs and (found := skill(sum(own for own, _ in pairs), sum(naive for _, naive in pairs))) is not None:
+            yield kind, (found, len(pairs))
+
+
+# -------------------------------------------------------------------------------------------------------------- in words
+
+
+def calibration_lines(found: Calibration) -> Iterator[str]:
+    """What the bets of a forecaster say together, as lines."""
+    who = "You" if found.who == "learner" else f"The {found.who}"
+    if found.held.count:
+        low, high = found.held.interval
+        verdict = "too narrow" if high < LEVEL else "too wide" if low > LEVEL else f"which does not contradict {percent(LEVEL)}"
+        yield f"{who}: {percent(LEVEL)} intervals held {found.held}, {verdict}."
+        yield f"  Truths below the median: {found.below}; half of them should be."
+        widths = []
+        if found.width is not None:
+            widths.append(f"{percent(found.width)} of the number")
+        if found.factor is not None:
+            widths.append(f"a factor of {formatted(found.factor)} where numbers span decades")
+        yield f"  Median width: {', '.join(widths)}. Of two calibrated forecasters the narrower one knows more."
+    for one in found.bins:
+        yield f"{who}: said about {percent(one.said)}: right {one.right}."
+    if found.boldness is not None:
+        yield f"  Mean probability of the most probable answer: {percent(found.boldness)}."
+    names = {"number": "numbers (CRPS)", "choice": "choices (Brier)", "order": "orders (Kendall)", "yesno": "yes or no (Brier)"}
+    for kind, (value, count) in found.skills.items():
+        yield f"{who}: skill in {names[kind]} {value:+.2f} over {count}; 0 = a naive forecaster, 1 = perfect."
