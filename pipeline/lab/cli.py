@@ -47,12 +47,8 @@ app.command(rich_help_panel=PANEL)(sanity.check_model)
 app.command(rich_help_panel=PANEL)(tuning.autotune)
 
 PANEL = "Train and compare"
-<<<<<<< HEAD
 app.command(rich_help_panel=PANEL)(play_command.play)
-=======
-app.command(rich_help_panel=PANEL)(studies.play)
 app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
->>>>>>> main
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 
 PANEL = "Look inside"
