@@ -127,7 +127,7 @@ def _run(content: Any, entries: Mapping[str, Entry], problems: list[str]) -> Run
         problems.append(f"run.do: there is no '{do}'. {suggest(str(do), tuple(COMPUTATIONS))}")
     quick = _parts(values.get("quick", {}), (), ("seeds", "set"), problems, "quick")
     others = [line for line in values.get("commands", []) if not str(line).startswith(("rally ", "dvc "))]
-    problems += [f"run.commands: {line!r} is no command of rally or dvc" for line in others]
+    problems += [f"run.commands: {line!r} is not a command of rally or dvc" for line in others]
     if problems:
         return None
     return Run(

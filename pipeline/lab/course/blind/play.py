@@ -12,7 +12,8 @@ from pipeline.figures.style import png
 from pipeline.identity import digest
 from pipeline.lab.bets.ask import ask
 from pipeline.lab.bets.bet import Bet, begin, place, settle
-from pipeline.lab.bets.question import ChoiceAnswer, Question, Target
+from pipeline.lab.bets.question import Answer, ChoiceAnswer, Question, Target, percent
+from pipeline.lab.bets.scores import brier_of_choice
 from pipeline.lab.course.blind.draw import Draw, draw
 from pipeline.lab.course.blind.picture import picture
 from pipeline.lab.course.blind.race import blind_case, doctors_forecast, telling_signs
@@ -70,7 +71,8 @@ def play_blind(base: BaseParams, level: int, number: int | None = None, *, asks:
         forecast = ChoiceAnswer(doctors_forecast(case, drawn.choices))
         doctors = place(question, target, forecast, already_run=False, who="doctor")
         begin(target)
-        said = [settle(one, drawn.truth) for one in (bet, doctors)]
+        said = [settle(bet, drawn.truth), race_text(answer, forecast, drawn.truth)]
+        settle(doctors, drawn.truth)
     else:
         out.print(f"\n{ASKED} {' · '.join(drawn.choices)}")
         begin(target)
@@ -81,3 +83,11 @@ def play_blind(base: BaseParams, level: int, number: int | None = None, *, asks:
         out.print(line[:1].upper() + line[1:])
     out.print(f"This run again: rally play blind --level {level} --seed {drawn.number}")
     return Played(drawn, identity, bet, said[0] if said else "")
+
+
+def race_text(learner: Answer, doctor: ChoiceAnswer, truth: str) -> str:
+    """Who was closer."""
+    assert isinstance(learner, ChoiceAnswer), "a blind fault is a choice"
+    own, other = (brier_of_choice(one.probabilities, truth) for one in (learner, doctor))
+    ahead = "you are ahead" if own < other else "the doctor is ahead" if other < own else "a draw"
+    return f"The doctor gave it {percent(round(doctor.probabilities[truth], 2))}: Brier score {other:.2f}, so {ahead}."

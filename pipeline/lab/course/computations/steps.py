@@ -94,7 +94,7 @@ def range_test(base: BaseParams, knobs: Mapping[str, Any], low: float = 1e-5, hi
         (Line("loss", logs, losses),),
     )
     lines = [f"the smoothed loss is lowest, {losses[lowest]:.3f}, at a learning rate of {formatted(turn)}"]
-    lines += [f"a tenth of it, {formatted(turn / 10)}, is the usual choice where one has nothing better"]
+    lines += [f"a tenth of it, {formatted(turn / 10)}, is the usual choice where nothing better is known"]
     return Result({"turn": turn}, lines, forms.chart(chart))
 
 
