@@ -49,6 +49,8 @@ def settle_predictions(name: str, sweep: Sweep, base: BaseParams, verdicts: Sequ
                 case _:
                     said = bet.answer.text(bet.question)
                     sentences.append(f"you said {said}; claim {number} is {verdict.status.value}, so the bet stays open.")
+    if any(bet.target.identity == identity and "claim" not in bet.target.name for bet in open_bets()):
+        sentences.append("`rally bet settle` scores your other bets on it.")
     return " ".join(map(sentence_case, sentences))
 
 
