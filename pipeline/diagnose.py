@@ -21,7 +21,7 @@ def main() -> None:
     """Diagnose the run: healthy, or its symptoms, their likely causes, and the experiment that would confirm each."""
     params = load()
 
-    from pipeline.doctor.case import Case, confusion, levels
+    from pipeline.doctor.case import Case, confusion, levels, material
     from pipeline.doctor.diagnose import diagnose
 
     evaluation = reading.read_json(paths.EVALUATION)
@@ -32,6 +32,7 @@ def main() -> None:
         progress=reading.read_json(paths.TRAIN_METRICS),
         sanity=reading.read_json(paths.SANITY),
         levels=levels(evaluation),
+        material=material(evaluation),
         confusion=confusion(evaluation),
         readings={reading.name: reading for reading in load_all()},
         knobs=params.model_dump(include={"prepare", "model", "train", "probe"}),

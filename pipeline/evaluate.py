@@ -44,6 +44,7 @@ def _text(params: Params, trained: TrainedModel, meta: dict[str, Any]) -> None:
     """A language model: bits per byte, and samples."""
     from pipeline.evaluation.baselines import HELD_OUT, baselines, entropy, predicted_bytes
     from pipeline.evaluation.contamination import overlaps
+    from pipeline.evaluation.material import material
     from pipeline.evaluation.samples import page
     from pipeline.evaluation.scores import ranking, score, summary
     from pipeline.inference.generate import stream
@@ -56,7 +57,8 @@ def _text(params: Params, trained: TrainedModel, meta: dict[str, Any]) -> None:
             scores.append(score(trained, split, size, advance))
     to_beat, evaluate = baselines(params.evaluate.ngram_order, say), params.evaluate
     print(*ranking([*scores, *to_beat]), sep="\n")
-    found = summary(scores, to_beat, entropy(), meta["test_is_validation"]) | {"splits": overlaps(paths.TOKENS, HELD_OUT)}
+    found = summary(scores, to_beat, entropy(), meta["test_is_validation"])
+    found |= {"splits": overlaps(paths.TOKENS, HELD_OUT), "material": material(trained.task.length)}
     writing.write_json(paths.EVALUATION, found)
 
     def generate(prompt: str, temperature: float) -> Iterator[str]:
@@ -82,6 +84,7 @@ def _classes(params: Params, trained: TrainedModel, meta: dict[str, Any]) -> Non
     from pipeline.evaluation.class_baselines import class_baselines
     from pipeline.evaluation.class_metrics import ClassScore
     from pipeline.evaluation.class_scores import class_ranking, class_summary, examples_shared, predictions_of
+    from pipeline.evaluation.label_noise import label_noise
     from pipeline.progress import follower, say
 
     follow, predictions, names = follower(params.runtime.progress), {}, meta["classes"]
@@ -90,7 +93,8 @@ def _classes(params: Params, trained: TrainedModel, meta: dict[str, Any]) -> Non
             predictions[split] = predictions_of(trained, split, advance)
     to_beat = class_baselines(len(names), params.evaluate.neighbours, say)
     print(*class_ranking([*(ClassScore.of("model", *found) for found in predictions.items()), *to_beat]), sep="\n")
-    found = class_summary(predictions, to_beat, names, meta["test_is_validation"]) | {"splits": examples_shared()}
+    found = class_summary(predictions, to_beat, names, meta["test_is_validation"])
+    found |= {"splits": examples_shared(), "material": label_noise(len(names), say)}
     worst = mistakes.worst(predictions[mistakes.SPLIT], params.evaluate.worst_mistakes)
     writing.write_json(paths.EVALUATION, found)
     writing.write_text(paths.SAMPLES, mistakes.page(predictions[mistakes.SPLIT], worst, names))

@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from pipeline.lab.cli import app
 from pipeline.lab.dvc.overrides import check_overrides, expand_grid, hydra_text
+from pipeline.lab.play_command import course_part
 from pipeline.lab.studies.entries import Entry, read_entries
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections
@@ -126,6 +127,8 @@ def _refused_by_rally(words: list[str]) -> str:
             read = command.make_context(name, list(words)).params
     except Exception as error:  # of a click that typer keeps to itself; --help ends with one too
         return getattr(error, "format_message", str)() if getattr(error, "exit_code", 0) else ""
+    if name == "play" and course_part(read["name"] or ""):
+        return ""
     if name in ("play", "budget") and (study := read["name"]) and not _stands_for(study) and study not in _studies():
         return f"there is no study '{study}'. {suggest(study, tuple(_studies()))}"
     return ""

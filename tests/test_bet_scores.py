@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from pipeline.figures.style import png
 from pipeline.lab.bets import scores
-from pipeline.lab.bets.bet import Bet
+from pipeline.lab.bets.bet import Bet, place, read_bets, settle
 from pipeline.lab.bets.calibration import Calibration, Share, calibration, calibration_lines
+from pipeline.lab.bets.ledger import problems
 from pipeline.lab.bets.outcomes import Outcome, is_inside, scores_of
 from pipeline.lab.bets.picture import distance, draw_calibration
 from pipeline.lab.bets.question import Answer, ChoiceAnswer, NumberAnswer, OrderAnswer, Question, Target, YesNoAnswer
@@ -161,6 +162,16 @@ def test_a_forecaster_with_a_known_spread_is_found_calibrated(seed: int) -> None
     assert abs(found.held.hits / 200 - 0.8) <= 0.08
     assert "which does not contradict 80 %" in next(calibration_lines(found))
     assert abs(found.below.hits / 200 - 0.5) <= 0.1
+
+
+def test_the_ledger_gives_the_same_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    bets = planted(1.0, count=30)
+    for number, bet in enumerate(bets):
+        assert bet.outcome
+        settle(place(bet.question, Target(f"{number}", f"{number}"), bet.answer, already_run=False), bet.outcome.truth)
+    assert list(calibration_lines(calibration("learner", read_bets()))) == list(calibration_lines(calibration("learner", bets)))
+    assert problems() == []
 
 
 @pytest.mark.parametrize(("width", "verdict"), [(0.4, "too narrow"), (2.5, "too wide")])

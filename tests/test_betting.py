@@ -15,7 +15,7 @@ from pipeline.lab.bets.ledger import LEDGER
 from pipeline.lab.bets.question import NumberAnswer, Question, Target, YesNoAnswer
 from pipeline.lab.betting import experiment_bets
 from pipeline.lab.betting.shown import PICTURE
-from pipeline.lab.betting.study_bets import offers, settled_truth
+from pipeline.lab.betting.study_bets import offers, offers_of, settled_truth
 from pipeline.lab.cli import main
 from pipeline.lab.studies.claims.base import Status
 from pipeline.lab.studies.entries import read_entries
@@ -24,7 +24,7 @@ from pipeline.lab.studies.runs.identity import RESULTS
 from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).parents[1]
-SWEEPS = [name for name, entry in read_entries(TOP / "studies").items() if entry.sweep]
+SWEEPS = {name: entry for name, entry in read_entries(TOP / "studies").items() if entry.sweep}
 
 
 @pytest.fixture
@@ -96,8 +96,8 @@ def test_a_study_says_what_can_be_bet_on(rally: Rally) -> None:
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_claim_of_every_study_can_be_bet_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(TOP)
-    found = list(offers(name))
-    sweep = read_entries()[name].sweep
+    found = list(offers_of(name, SWEEPS[name]))
+    sweep = SWEEPS[name].sweep
     assert sweep and [offer.claim for offer in found if offer.claim] == list(range(1, len(sweep.claims) + 1))
     assert len({offer.target for offer in found}) == len(found)
     assert len({offer.target.identity for offer in found}) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -13,17 +14,30 @@ from small import TOP
 
 from pipeline.artifacts.paths import private_folder
 from pipeline.doctor.case import Case
+from pipeline.doctor.causes.table import CAUSES
 from pipeline.doctor.diagnose import diagnose
 from pipeline.doctor.signs.base import FITTED
 from pipeline.doctor.signs.table import SIGNS
-from pipeline.lab.doctor import run_case
-from pipeline.lab.doctor.benchmark import Outcome, Rate, cases_of, confusion, diagnosed, error_rates, run_benchmark
-from pipeline.lab.doctor.cases import FITTED_ON, HELD_OUT, RECIPES, TASKS, VARIANTS, BenchmarkRun, benchmark_runs
+from pipeline.lab.doctor import reported, run_case
+from pipeline.lab.doctor.benchmark import (
+    Outcome,
+    Rate,
+    cases_of,
+    confusion,
+    diagnosed,
+    error_rates,
+    run_benchmark,
+    run_unseen,
+    table_of,
+)
+from pipeline.lab.doctor.cases import FITTED_ON, HELD_OUT, KNOWN, RECIPES, TASKS, VARIANTS, BenchmarkRun, benchmark_runs
 from pipeline.lab.doctor.confusion_plot import draw
 from pipeline.lab.doctor.fit_ranges import fitted, lines
+from pipeline.lab.doctor.reported import REPORTED, Reported, verdict
 from pipeline.lab.dvc.base_params import BaseParams
-from pipeline.lab.faults.base import nothing
+from pipeline.lab.faults.base import Fault, nothing
 from pipeline.lab.faults.table import FAULTS
+from pipeline.lab.faults.unseen import UNSEEN
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 
@@ -139,8 +153,54 @@ def test_a_small_benchmark_finds_the_faults_and_is_kept(project: Path, monkeypat
     assert [diagnose(again[run]) for run in wanted] == [diagnose(cases[run]) for run in wanted]
 
 
-@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.inject is not nothing])
-def test_a_kept_case_depends_on_the_code_of_every_fault(name: str) -> None:
-    file = Path(*FAULTS[name].inject.__module__.split(".")).with_suffix(".py")
-    assert (TOP / file).exists()
-    assert run_case.FAULT_CODE in file.parents
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_kept_case_depends_on_the_code_of_its_fault_alone(name: str) -> None:
+    files = run_case.code_of(name)
+    assert all((TOP / file).exists() for file in files)
+    assert Path("pipeline/lab/faults/base.py") in files
+    inject = KNOWN[name].inject
+    assert inject is nothing or Path(inspect.unwrap(inject).__code__.co_filename) in [TOP / file for file in files]
+
+
+# ------------------------------------------------------------------------------------------- runs that take no part in the fit
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_a_reported_run_has_valid_knobs_and_causes_that_exist(name: str) -> None:
+    one = REPORTED[name]
+    assert one.run().params(BASE)
+    assert set(one.right) <= set(CAUSES)
+    assert one.before in ("healthy", "right", "found", "silent")
+
+
+def test_what_is_said_of_a_reported_run_is_judged() -> None:
+    healthy, sick = Reported("gpt", (), "right"), Reported("gpt", ("shuffled targets",), "silent")
+    flat = Case(levels={"uniform": 4.0, "unigram": 3.0, "bigram": 2.0}, validation={"step": [1.0], "loss": [3.0]})
+    assert verdict(sick, flat)[2] == "right"
+    assert verdict(Reported("gpt", ("dead units",), "silent"), flat)[2] == "found"
+    assert verdict(healthy, flat)[2] == "alarm"
+    fine = Case(levels=flat.levels, validation={"step": [1.0], "loss": [2.0]})
+    assert [verdict(one, fine)[2] for one in (healthy, sick)] == ["right", "silent"]
+    assert reported.table_of({"one head": fine}).row_count == 1
+
+
+def test_unseen_faults_take_part_in_no_fit_and_without_any_the_benchmark_says_so() -> None:
+    runs = benchmark_runs(TASKS, seeds=3, healthy=2)
+    assert not {one.fault for one in runs} & set(UNSEEN)
+    if not UNSEEN:
+        with pytest.raises(UserError, match=r"unseen\.py has no faults yet"):
+            run_unseen(BaseParams(BASE), seeds=1, healthy=0)
+
+
+def test_an_unseen_fault_is_counted_and_never_right_without_a_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KNOWN, "odd", Fault("something odd", ""))
+    monkeypatch.setitem(KNOWN, "long memory", Fault("momentum .999", "momentum too long", knobs={"train.momentum": 0.999}))
+    runs = list(benchmark_runs(HELD_OUT, 1, 1, ["odd", "long memory"]))
+    assert [one.fault for one in runs] == ["odd", "long memory", ""] * len(HELD_OUT)
+    assert BenchmarkRun("markov", "house", 1, "long memory").params(BASE).train.momentum == 0.999
+    outcomes = [
+        Outcome(runs[0], "unstable", ("",), ("",), None),
+        Outcome(runs[1], "unstable", ("momentum too long",), (), None),
+    ]
+    assert [(one.found, one.right) for one in outcomes] == [(True, False), (True, True)]
+    assert table_of("unseen", outcomes).row_count == 2

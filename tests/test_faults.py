@@ -13,8 +13,9 @@ from pipeline.doctor.causes.table import CAUSES
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import fit, train_step, validate
 from pipeline.engine.runtime.runtime import Runtime
-from pipeline.lab.faults.base import Training
+from pipeline.lab.faults.base import Fault, Training
 from pipeline.lab.faults.table import FAULTS
+from pipeline.lab.faults.unseen import UNSEEN
 from pipeline.params.schema import Params
 from pipeline.tasks.base import IGNORED, Batch
 from pipeline.tasks.lm import LanguageModelling
@@ -24,11 +25,11 @@ HEALTHY = {"train__batch_size": 8, "train__optimizer": "adamw", "train__lr": 0.0
 
 def begun(folder: Path, fault: str, *, spoilt: bool = True, **changes: object) -> tuple[Training, Runtime]:
     """A training with the fault's knobs; without the rest of it on request."""
-    params = FAULTS[fault].overridden(knobs(**{**HEALTHY, **changes}))
+    params = known(fault).overridden(knobs(**{**HEALTHY, **changes}))
     progress, task, runtime = started(params, folder)
     training = Training(params, progress, task)
     if spoilt:
-        FAULTS[fault].inject(training)
+        known(fault).inject(training)
     return training, runtime
 
 
@@ -38,11 +39,15 @@ def trace(training: Training, runtime: Runtime) -> list[object]:
     return [progress.curve, progress.validations, progress.stopped]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+def known(name: str) -> Fault:
+    return (FAULTS | UNSEEN)[name]
+
+
+@pytest.mark.parametrize("name", [*FAULTS, *UNSEEN])
 def test_a_fault_is_described_sets_known_knobs_and_changes_the_training(tmp_path: Path, name: str) -> None:
-    fault = FAULTS[name]
+    fault = known(name)
     assert fault.description
-    assert fault.cause in CAUSES
+    assert fault.cause in CAUSES or (name in UNSEEN and not fault.cause)
     healthy = knobs(**HEALTHY)
     overridden = fault.overridden(healthy)
     by_knobs = trace(*begun(tmp_path, name, spoilt=False))
@@ -119,6 +124,22 @@ def test_targets_are_inputs_or_belong_to_others(tmp_path: Path) -> None:
 def test_the_validation_text_is_a_piece_of_the_training_text(tmp_path: Path) -> None:
     task = begun(tmp_path, "validation is training")[0].task
     assert np.array_equal(task.ids("validation"), task.ids("train")[: len(task.ids("validation"))])
+
+
+def test_a_text_is_shortened_repeated_or_damaged_and_the_other_split_is_not(tmp_path: Path) -> None:
+    plain = begun(tmp_path, "noisy text", spoilt=False)[0].task
+    few, again, noisy = (begun(tmp_path, name)[0].task for name in ("200 held out", "text repeated", "noisy text"))
+    assert len(few.ids("validation")) == len(plain.ids("validation")) // 2
+    assert np.array_equal(few.ids("train"), plain.ids("train"))
+    quarter = len(plain.ids("train")) // 4
+    assert np.array_equal(again.ids("train")[quarter : 2 * quarter], plain.ids("train")[:quarter])
+    same = (noisy.ids("train") == plain.ids("train")).mean()
+    assert same == pytest.approx(0.7 + 0.3 / len(np.unique(plain.ids("train"))), abs=0.08)
+    assert np.array_equal(noisy.ids("validation"), plain.ids("validation"))
+
+
+def test_the_unseen_and_the_known_faults_have_names_of_their_own() -> None:
+    assert not set(UNSEEN) & set(FAULTS)
 
 
 @pytest.mark.parametrize(("name", "sees_later", "sees_earlier"), [("no mask", True, True), ("mask inverted", True, False)])

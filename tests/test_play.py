@@ -368,6 +368,25 @@ def test_a_runaway_place_does_not_press_the_rest_flat() -> None:
     )
 
 
+def test_a_valley_with_a_bound_somewhere_keeps_its_flat_part() -> None:
+    valley = [[0.6, 0.62], [0.05, 0.051], [0.03, 0.032], [5.0, 6.0]]
+    best = ("optimum_lies_between", {"low": 0.01, "high": 0.1, "ends_worse_by": 1})
+    control = ("at_most", {"value": 0.04, "where": {"train.lr": 0.001}, "control": True})
+    axes = drawn("excess_loss", valley, best, control, axis=Axis("train.lr", RATES))
+    assert any(line.get_linewidth() == 6 for line in axes.lines) and axes.get_yscale() == "log"
+
+
+def test_a_claim_about_one_of_several_lines_has_its_colour() -> None:
+    axes = (Axis("arm", ("a", "b")), Axis("train.lr", RATES))
+    bound = parse(CLAIMS["at_most"], {"value": 2.0, "where": {"arm": "b", "train.lr": 0.1}})
+    sweep = Sweep(axes, ((), ()), (1, 2), ("train_loss",), (("at_most", bound),))
+    results = Results(axes, np.arange(16.0).reshape(2, 4, 2))
+    [picture] = panels.draw_study(sweep, {"train_loss": results}, {}, "", []).axes
+    first, second = (line.get_color() for line in picture.lines[:2])
+    assert first != second
+    assert [patch.get_edgecolor() for patch in picture.patches] == [to_rgba(second)]
+
+
 def test_a_curve_is_drawn_for_every_seed() -> None:
     place = {
         (0, seed): Record(curve=[{"step": step, "loss": float(step > 3 + seed)} for step in range(8)]) for seed in range(3)

@@ -26,6 +26,7 @@ class Case:
             far as they are known; and "overlap", the share of the split that occurs in the training text word for word. Of a
             classifier: "accuracy" of the model, of the most frequent class ("majority") and of logistic regression
             ("logistic"), 0 .. 1.
+        material: numbers of the data themselves, by name; see evaluation/material.py and evaluation/label_noise.py.
         confusion: the confusion matrix of a classifier on the validation split: rows are true classes, columns predicted.
         readings: metrics/readings, by name.
         knobs: the sections of params.yaml.
@@ -37,6 +38,7 @@ class Case:
     progress: Mapping[str, Any] = field(default_factory=dict)
     sanity: Mapping[str, float] = field(default_factory=dict)
     levels: Mapping[str, float] = field(default_factory=dict)
+    material: Mapping[str, float] = field(default_factory=dict)
     confusion: Sequence[Sequence[float]] = ()
     readings: Mapping[str, Reading] = field(default_factory=dict)
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -100,6 +102,11 @@ def levels(evaluation: Mapping[str, Any]) -> dict[str, float]:
         return accuracies | {"accuracy": evaluation["accuracy"]} | shared
     losses = {score["name"]: score["loss"] for score in scores if "loss" in score}
     return {name: losses[name] for name in LEVELS if name in losses} | shared
+
+
+def material(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """What metrics/evaluate.json says of the data themselves: see Case.material."""
+    return {row["name"]: row["value"] for row in evaluation.get("material", ())}
 
 
 def confusion(evaluation: Mapping[str, Any]) -> Sequence[Sequence[float]]:

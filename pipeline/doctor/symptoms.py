@@ -49,7 +49,23 @@ SYMPTOMS: dict[str, Symptom] = {
     ),
     "learns slowly": Symptom(
         "The loss was still falling clearly when training ended.",
-        ("gain low", "late_share high", "early_share low", "reach low", "update_ratio low"),
+        ("gain low", "late_share high", "early_share low", "reach low", "update_ratio low", "late_peak high"),
+    ),
+    "worse than counting pairs": Symptom(
+        "A table of how often each token follows each other one (bigram) predicts better.",
+        ("bigram_share high", "rank_used high"),
+    ),
+    "doubtful data": Symptom(
+        "The data are at odds with what is to be learned from them.",
+        (
+            "contradicted high",
+            "repeated high",
+            "token_excess high",
+            "vocabulary_used low",
+            "documents_per_window high",
+            "split_difference low",
+            "split_difference high",
+        ),
     ),
     "unstable": Symptom(
         "The loss or the gradient norm jumps, because steps overshoot.",
@@ -74,7 +90,11 @@ SYMPTOMS: dict[str, Symptom] = {
         "The losses shown are not those of the model on unseen text.",
         (
             "overlap high",
+            "held_out_error high",
+            "accuracy_error high",
+            "average_gap high",
             "generalization_gap low",
+            "dropout_gap low",
             "dropout_gap high",
             "cache_difference high",
             "gradient_agreement low",
@@ -94,6 +114,7 @@ SYMPTOMS: dict[str, Symptom] = {
             "gradient_ratio low",
             "gradient_ratio high",
             "attention_entropy low",
+            "attention_choice low",
         ),
     ),
     "poor samples": Symptom(

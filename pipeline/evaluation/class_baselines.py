@@ -95,8 +95,8 @@ def majority(raw: Path, classes: int) -> Iterator[ClassScore]:
 # ---------------------------------------------------------------------------------------------------------------- texts
 
 
-def word_baselines(raw: Path, classes: int) -> Iterator[ClassScore]:
-    """Logistic regression on TF-IDF of words, pairs of words, and character n-grams of length 1 to 5.
+def word_vectors(most: int) -> Any:
+    """TF-IDF of the most frequent words and pairs of words, and of as many character n-grams of length 1 to 5; to be fitted.
 
     Source: Manning, Raghavan and Schütze, "Introduction to Information Retrieval", 2008 (TF-IDF with sublinear counts);
     Wang and Manning, "Baselines and Bigrams", 2012 (hard to beat on short texts).
@@ -104,12 +104,15 @@ def word_baselines(raw: Path, classes: int) -> Iterator[ClassScore]:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_union
 
-    most = min(FEATURES, WEIGHTS // classes)
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD, sublinear_tf=True, max_features=most)
     characters = TfidfVectorizer(analyzer="char", ngram_range=(1, 5), sublinear_tf=True, max_features=most)
-    vectors = make_union(words, characters)
-    true = labels(raw, "train")
-    kept = _spread(len(true), EXAMPLES)
+    return make_union(words, characters)
+
+
+def word_baselines(raw: Path, classes: int) -> Iterator[ClassScore]:
+    """Logistic regression on `word_vectors`."""
+    vectors, true = word_vectors(min(FEATURES, WEIGHTS // classes)), labels(raw, "train")
+    kept = spread(len(true), EXAMPLES)
     train = vectors.fit_transform(list(texts(raw, "train", kept))).tocsr()
     held_out = [vectors.transform(list(texts(raw, split))).tocsr() for split in HELD_OUT]
     note = "on TF-IDF of words and characters" + _fitted_on(len(kept), len(true))
@@ -134,10 +137,10 @@ def pixel_baselines(raw: Path, classes: int, neighbours: int) -> Iterator[ClassS
     from sklearn.preprocessing import StandardScaler
 
     true = labels(raw, "train")
-    kept = _spread(len(true), _images_within(raw, PIXELS))
-    pixels = _flat(raw, "train", kept)
+    kept = spread(len(true), _images_within(raw, PIXELS))
+    pixels = flat_images(raw, "train", kept)
     scaler = StandardScaler().fit(pixels)
-    train, held_out = scaler.transform(pixels), [scaler.transform(_flat(raw, split)) for split in HELD_OUT]
+    train, held_out = scaler.transform(pixels), [scaler.transform(flat_images(raw, split)) for split in HELD_OUT]
     note = "on standardised pixels" + _fitted_on(len(kept), len(true))
     yield from _logistic(train, true[kept], held_out, raw, classes, PIXEL_C, note)
     yield from _nearest(raw, true, classes, neighbours)
@@ -147,13 +150,13 @@ def _nearest(raw: Path, true: Int[np.ndarray, " N"], classes: int, neighbours: i
     """Source: Cover and Hart, "Nearest Neighbor Pattern Classification", 1967 (Euclidean distance of the raw pixels)."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    kept = _spread(len(true), _images_within(raw, NEIGHBOUR_PIXELS))
+    kept = spread(len(true), _images_within(raw, NEIGHBOUR_PIXELS))
     neighbours = min(neighbours, len(kept))
-    nearest = KNeighborsClassifier(neighbours, algorithm="brute").fit(_flat(raw, "train", kept), true[kept])
+    nearest = KNeighborsClassifier(neighbours, algorithm="brute").fit(flat_images(raw, "train", kept), true[kept])
     note = f"the {neighbours} nearest by pixels{_fitted_on(len(kept), len(true))}"
     for split in HELD_OUT:
         with np.errstate(divide="ignore"):
-            votes = _of_all_classes(np.log(nearest.predict_proba(_flat(raw, split))), nearest.classes_, classes)
+            votes = _of_all_classes(np.log(nearest.predict_proba(flat_images(raw, split))), nearest.classes_, classes)
         score = ClassScore.of("neighbours", split, ClassPredictions(votes, labels(raw, split)), note)
         yield replace(score, loss=None)  # a class without votes would have an infinite loss
 
@@ -164,7 +167,7 @@ def _images_within(raw: Path, most: int) -> int:
     return int(max(most // (images.size // len(images)), 1))
 
 
-def _flat(raw: Path, split: str, kept: Int[np.ndarray, " n"] | slice = slice(None)) -> Float[np.ndarray, "n P"]:
+def flat_images(raw: Path, split: str, kept: Int[np.ndarray, " n"] | slice = slice(None)) -> Float[np.ndarray, "n P"]:
     """The pixels of some images, a row each. float32 represents bytes exactly, and distances are summed in float64."""
     images: UInt8[np.ndarray, "n H W C"] = memory_mapped(images_of(raw, split))[kept]
     return images.reshape(len(images), -1).astype(np.float32)
@@ -221,7 +224,7 @@ def _of_all_classes(
     return whole
 
 
-def _spread(count: int, most: int) -> Int[np.ndarray, " n"]:
+def spread(count: int, most: int) -> Int[np.ndarray, " n"]:
     """The indices of at most this many examples, evenly spread."""
     return np.arange(min(count, most)) * count // min(count, most)
 

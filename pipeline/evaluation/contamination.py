@@ -30,9 +30,9 @@ def overlap(training: npt.NDArray[np.unsignedinteger] | Sequence[int], held_out:
     known, new = np.asarray(training[:SEARCHED]), np.asarray(held_out)
     if len(known) < WINDOW or len(new) < WINDOW:
         return 0.0
-    hashes = _hashes(new)
-    some = hashes[np.linspace(0, len(hashes) - 1, min(WINDOWS, len(hashes))).astype(np.int64)]
-    return float(np.isin(some, _hashes(known)).mean())
+    every = hashes(new)
+    some = every[np.linspace(0, len(every) - 1, min(WINDOWS, len(every))).astype(np.int64)]
+    return float(np.isin(some, hashes(known)).mean())
 
 
 def overlaps(tokens: Path, splits: Iterable[str]) -> list[dict[str, str | float]]:
@@ -42,8 +42,8 @@ def overlaps(tokens: Path, splits: Iterable[str]) -> list[dict[str, str | float]
     return [{"split": split, "overlap": rounded(share)} for split, share in found.items()]
 
 
-def _hashes(ids: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint64]:
-    """The hash of every window: the sum over its tokens of (id + 1) · BASE^place, modulo 2^64."""
+def hashes(ids: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint64]:
+    """The hash of every window of WINDOW tokens: the sum over its tokens of (id + 1) · BASE^place, modulo 2^64."""
     found = np.zeros(len(ids) - WINDOW + 1, np.uint64)
     with np.errstate(over="ignore"):
         for place in range(WINDOW):

@@ -46,6 +46,19 @@ def chart(*panels: Chart) -> Figure:
         return figure
 
 
+def panels(charts: Sequence[Chart], columns: int) -> Figure:
+    """Many charts of lines, row by row."""
+    rows = math.ceil(len(charts) / columns)
+    with styled():
+        figure = Figure(figsize=(8 * columns, 3.6 * rows), layout="constrained")
+        every = np.ravel(figure.subplots(rows, columns, squeeze=False))
+        for axes, panel in zip(every, charts, strict=False):
+            _draw_chart(axes, panel)
+        for axes in every[len(charts) :]:
+            axes.set_axis_off()
+        return figure
+
+
 def _draw_chart(axes: Axes, panel: Chart) -> None:
     across, up = panel.x_limits(), panel.y_limits()
     axes.set(title=panel.title, xlabel=short(panel.x, 60), ylabel=short(panel.y, 40))

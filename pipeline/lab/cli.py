@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.lab import chat, data_catalogue, import_command
+from pipeline.lab import chat, data_catalogue, import_command, play_command
 from pipeline.lab.betting import command as betting
 from pipeline.lab.budget import command as budget
 from pipeline.lab.commands import NEGATIVE, PASS_ON, CommandGroup
@@ -19,7 +19,6 @@ from pipeline.lab.look import command as look
 from pipeline.lab.repair import command as repair
 from pipeline.lab.sanity import command as sanity
 from pipeline.lab.setup import command as setup
-from pipeline.lab.studies import command as studies
 from pipeline.lab.tuning import command as tuning
 from pipeline.params.entry_point import entry_point
 
@@ -48,7 +47,7 @@ app.command(rich_help_panel=PANEL)(sanity.check_model)
 app.command(rich_help_panel=PANEL)(tuning.autotune)
 
 PANEL = "Train and compare"
-app.command(rich_help_panel=PANEL)(studies.play)
+app.command(rich_help_panel=PANEL)(play_command.play)
 app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 

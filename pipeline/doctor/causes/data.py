@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.doctor.case import Case
 from pipeline.doctor.causes.base import Cause, Hint, is_classifier, is_language, knob_above, knob_is, override
+from pipeline.doctor.causes.recipe import explained_by_a_knob
 
 MOST = 0.6  # share of the most frequent class above which classes are imbalanced
 
@@ -46,7 +47,87 @@ SHUFFLED_TARGETS = Cause(
         "stopped_early high": -1,
         "roughness high": -0.5,
         "decay_share high": -2,
+        "split_difference high": -1,
+        "token_excess high": -1,
     },
+    hints=(Hint(-2.5, explained_by_a_knob),),
+    applies=is_language,
+)
+
+DAMAGED_TEXT = Cause(
+    description="Part of the training text or of its targets is noise, which nothing can predict; validation is clean.",
+    knob="",
+    overrides=override("--page look.html"),
+    program="rally look",
+    expected="If training examples hold what no reader would expect, the text is damaged.",
+    votes={"generalization_gap low": 2, "split_difference low": 2, "dropout_gap low": 0.5, "gradient_agreement high": 0.5},
+    hints=(Hint(-2.0, explained_by_a_knob),),
+    applies=is_language,
+)
+
+UNLIKE_SPLITS = Cause(
+    description="The validation text is of another kind than the training text; its loss does not tell what was learned.",
+    knob="prepare.validation_share",
+    overrides=override("-S prepare.validation_share=0.2"),
+    expected="If the difference of the splits stays, mix the documents before they are split.",
+    votes={"split_difference high": 3, "split_difference low": 2, "split_difference healthy": -3},
+    applies=is_language,
+)
+
+TOO_LITTLE_HELD_OUT = Cause(
+    description="The validation split is so small that its score is mostly chance.",
+    knob="prepare.validation_share",
+    overrides=override("-S prepare.validation_share=0.3"),
+    expected="If the score changes by more than a few hundredths of it, it was chance.",
+    votes={
+        "held_out_error high": 3,
+        "held_out_error healthy": -3,
+        "accuracy_error high": 3,
+        "accuracy_error healthy": -3,
+    },
+)
+
+REPEATED_TEXT = Cause(
+    description="The training text says the same things many times over, so there is less to learn from than it seems.",
+    knob="prepare.dedup_threshold",
+    overrides=override("-S prepare.dedup_threshold=0.5"),
+    expected="If texts are dropped and the overlap of the splits falls, there were near-duplicates.",
+    votes={
+        "repeated high": 3,
+        "repeated healthy": -5,
+        "overlap high": 1.5,
+        "generalization_gap high": 1,
+        "validation_rise high": 1,
+        "copied_length high": 0.5,
+    },
+    applies=is_language,
+)
+
+FOREIGN_TOKENIZER = Cause(
+    description="The tokenizer was learned on other text: it spends its tokens on words that do not occur here, and cuts those"
+    " that do into small pieces, so that a context holds less.",
+    knob="tokenize.kind",
+    overrides=override("-S tokenize.kind=bpe"),
+    expected="If the bits per byte fall, it was the tokenizer; losses per token cannot be compared.",
+    votes={"token_excess high": 3, "token_excess healthy": -3, "vocabulary_used low": 1.5},
+    applies=is_language,
+)
+
+VOCABULARY_TOO_LARGE = Cause(
+    description="Most tokens of the vocabulary never occur in the training text, so nothing is learned about them.",
+    knob="tokenize.vocab_size",
+    overrides=override("-S tokenize.kind=bpe -S tokenize.vocab_size=1024"),
+    expected="If the bits per byte fall with a smaller vocabulary, it was too large for so little text.",
+    votes={"vocabulary_used low": 2, "vocabulary_used healthy": -3},
+    applies=is_language,
+)
+
+SHORT_DOCUMENTS = Cause(
+    description="Documents are much shorter than the context, the rest of which is other documents, unrelated to them.",
+    knob="model.context_length",
+    overrides=lambda case: f"-S model.context_length={max(int(case.knob('model.context_length', 128)) // 4, 16)}",
+    expected="If a quarter of the context does as well in less time, the rest was not used.",
+    votes={"documents_per_window high": 2.5, "documents_per_window healthy": -3, "context_gain low": 1},
     applies=is_language,
 )
 
@@ -67,7 +148,9 @@ WRONG_LABELS = Cause(
     expected="If the worst mistakes in metrics/samples.md are classified correctly and labelled wrongly, labels are mixed up.",
     votes={
         "beyond_majority low": 2,
-        "beyond_majority healthy": -2,
+        "beyond_majority healthy": -1,
+        "contradicted high": 4,
+        "contradicted healthy": -2,
         "logistic_margin low": 0.5,
         "reach healthy": 1,
         "reach low": -3,

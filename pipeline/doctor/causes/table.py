@@ -8,7 +8,7 @@ is named first.
 
 from __future__ import annotations
 
-from pipeline.doctor.causes import architecture, data, evaluation, optimization
+from pipeline.doctor.causes import architecture, data, evaluation, optimization, recipe
 from pipeline.doctor.causes.base import Cause
 
 CAUSES: dict[str, Cause] = {
@@ -29,6 +29,22 @@ CAUSES: dict[str, Cause] = {
     "dropout on in evaluation": evaluation.DROPOUT_IN_EVALUATION,
     "losses averaged wrongly": optimization.LOSSES_AVERAGED_WRONGLY,
     "validation text in the training split": evaluation.VALIDATION_TEXT_IN_TRAINING,
+    "regularized to death": recipe.REGULARIZED_TO_DEATH,
+    "averages lag": recipe.AVERAGES_LAG,
+    "ends before the warm-up": recipe.ENDS_BEFORE_WARM_UP,
+    "attention ignores content": recipe.CONTENT_IGNORED,
+    "too small to learn it": recipe.TOO_SMALL,
+    "context too short": recipe.CONTEXT_TOO_SHORT,
+    "no normalization": recipe.NO_NORMALIZATION,
+    "squared gradients forgotten": recipe.SQUARES_FORGOTTEN,
+    "momentum too long": recipe.MOMENTUM_TOO_LONG,
+    "tokenizer of another text": data.FOREIGN_TOKENIZER,
+    "vocabulary too large": data.VOCABULARY_TOO_LARGE,
+    "too little held-out text": data.TOO_LITTLE_HELD_OUT,
+    "validation text unlike training text": data.UNLIKE_SPLITS,
+    "text repeats itself": data.REPEATED_TEXT,
+    "documents shorter than the context": data.SHORT_DOCUMENTS,
+    "damaged training text": data.DAMAGED_TEXT,
     "shuffled targets": data.SHUFFLED_TARGETS,
     "float16 without loss scaling": optimization.FLOAT16_WITHOUT_SCALING,
     "epsilon too large": optimization.EPSILON_TOO_LARGE,

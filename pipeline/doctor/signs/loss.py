@@ -164,8 +164,8 @@ LOSS = {
     ),
     "bigram_share": Sign(
         bigram_share,
-        "The loss ends at {value} times that of the bigram baseline; far below it is too good to be true.",
-        Range(FITTED, low=0.16, sick_low=0.039),
+        "The loss ends at {value} times that of the bigram baseline; far below it is too good to be true, above it too bad.",
+        Range(FITTED + "; high: a rule of thumb", low=0.16, high=1.1, sick_low=0.039, sick_high=1.16),
         "loss",
         LANGUAGE,
     ),
@@ -210,7 +210,7 @@ LOSS = {
     "dropout_gap": Sign(
         dropout_gap,
         "With dropout, the validation loss exceeds the training loss by {value} of it; it should be lower.",
-        Range(THUMB, high=0.05, sick_high=0.2),
+        Range(THUMB, low=-0.08, high=0.05, sick_low=-0.15, sick_high=0.2),
         "loss",
         LANGUAGE,
     ),

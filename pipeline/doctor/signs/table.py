@@ -8,12 +8,16 @@ from pipeline.doctor.signs.classifiers import CLASSIFIERS
 from pipeline.doctor.signs.gradients import GRADIENTS
 from pipeline.doctor.signs.layers import LAYERS
 from pipeline.doctor.signs.loss import LOSS
+from pipeline.doctor.signs.material import MATERIAL
+from pipeline.doctor.signs.recipe import RECIPE
 from pipeline.doctor.signs.samples import SAMPLES
 from pipeline.doctor.signs.start import START
 
 SIGNS: dict[str, Sign] = {
+    **MATERIAL,
     **START,
     **LOSS,
+    **RECIPE,
     **CLASSIFIERS,
     **GRADIENTS,
     **LAYERS,

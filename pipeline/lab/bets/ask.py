@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 
 from pipeline.lab.bets.answers import FORMS, parse_answer
 from pipeline.lab.bets.bet import past_spread
 from pipeline.lab.bets.question import Answer, Question
 from pipeline.params.errors import UserError, printable
+
+WIDTH = 100  # characters
 
 
 def ask(question: Question) -> Answer | None:
@@ -18,11 +22,12 @@ def ask(question: Question) -> Answer | None:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
-    print(printable(question.text))
+    width = min(WIDTH, shutil.get_terminal_size().columns)
+    print(textwrap.fill(printable(question.text), width))
     for number, label in enumerate(question.choices, 1):
         print(f"  {number}  {printable(label)}")
     unit = f", in {question.unit}" if question.unit else ""
-    print(f"Your bet{unit}: {FORMS[question.kind]}. Enter = no bet.")
+    print(textwrap.fill(f"Your bet{unit}: {FORMS[question.kind]}. Enter = no bet.", width))
     spread = past_spread(question.logarithmic) if question.kind == "number" else None
     while True:
         try:

@@ -6,6 +6,7 @@ The next line follows both. What stood before what is decided by this tree, not 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+KEPT = 10_000  # lines that were read, so that a ledger is parsed once
 PARTS = {  # of each kind of line, besides those of all: kind, n, follows
     "made": ("when", "who", "target", "question", "answer", "already_run"),
     "begun": ("when", "target"),
@@ -150,11 +152,13 @@ class Chain:
         report(line, f"{what} before it {'was' if gap == 1 else 'were'} removed")
 
 
+@functools.lru_cache(KEPT)
 def sha256_of_text(text: str) -> str:
     """By which the next line names this one."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@functools.lru_cache(KEPT)
 def content_of(text: str) -> dict[str, Any]:
     """What a line says; empty if it is not a line of a ledger."""
     try:

@@ -16,7 +16,7 @@ from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.studies import recipes
 from pipeline.lab.studies.claims.base import Status
 from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed
-from pipeline.lab.studies.entries import find_entry, read_entries
+from pipeline.lab.studies.entries import Entry, find_entry, read_entries
 from pipeline.lab.studies.grid import Sweep
 from pipeline.lab.studies.measures.metrics import MEASURES
 from pipeline.lab.studies.prediction import claimed_text
@@ -54,11 +54,18 @@ def offers(name: str) -> Iterator[Offer]:
     Raises:
         UserError: there is no such study, or it is a single training.
     """
-    entry = find_entry(name, read_entries())
+    yield from offers_of(name, find_entry(name, read_entries()))
+
+
+def offers_of(name: str, entry: Entry) -> Iterator[Offer]:
+    """The same of an entry that was read.
+
+    Raises:
+        UserError: it is a single training.
+    """
     if entry.sweep is None:
-        raise UserError(
-            f"{name}: is a single training, not a grid; bet on its score: rally bet exp {name} LOW..HIGH --measure loss"
-        )
+        example = f"rally bet exp {name} LOW..HIGH --measure loss"
+        raise UserError(f"{name}: is a single training, not a grid; bet on its score: {example}")
     sweep, base = entry.sweep, recipes.apply_entry(base_params(), entry, [])
     identity = study_identity(name, sweep, base)
     for number, (_, claim) in enumerate(sweep.claims, 1):

@@ -21,12 +21,15 @@ from pipeline.artifacts.writing import write_bytes, write_json
 from pipeline.doctor.case import Case
 from pipeline.doctor.diagnose import diagnose
 from pipeline.figures.style import png
-from pipeline.lab.doctor.cases import FITTED_ON, HELD_OUT, TASKS, BenchmarkRun, benchmark_runs
+from pipeline.lab.doctor import reported
+from pipeline.lab.doctor.cases import FITTED_ON, HELD_OUT, KNOWN, TASKS, BenchmarkRun, benchmark_runs
 from pipeline.lab.doctor.confusion_plot import draw
 from pipeline.lab.doctor.fit_ranges import fitted, lines
+from pipeline.lab.doctor.reported import REPORTED
 from pipeline.lab.doctor.run_case import case_of, encode_data_of
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.table import FAULTS
+from pipeline.lab.faults.unseen import UNSEEN
 from pipeline.lab.studies.report import progress_display
 from pipeline.lab.studies.runs.identity import RESULTS
 from pipeline.lab.workers import run_in_processes
@@ -62,11 +65,11 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        return bool(self.run.fault) and FAULTS[self.run.fault].cause in self.causes[:NAMED]
+        return bool(self.run.fault and KNOWN[self.run.fault].cause) and KNOWN[self.run.fault].cause in self.causes[:NAMED]
 
     @property
     def right_blind(self) -> bool:
-        return bool(self.run.fault) and FAULTS[self.run.fault].cause in self.blind[:NAMED]
+        return bool(self.run.fault and KNOWN[self.run.fault].cause) and KNOWN[self.run.fault].cause in self.blind[:NAMED]
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,33 @@ def run_benchmark(base_params: BaseParams, *, seeds: int, healthy: int, only: Se
     console.print(f"{RESULTS / 'doctor-benchmark.png'}, {RESULTS / 'doctor-benchmark.json'}")
 
 
+def run_unseen(base_params: BaseParams, *, seeds: int, healthy: int) -> None:
+    """Run the faults of lab/faults/unseen.py on the held-out tasks, with healthy runs, and print the results by themselves.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not UNSEEN:
+        raise UserError("--unseen: pipeline/lab/faults/unseen.py has no faults yet; its docstring shows how to write one")
+    runs = list(benchmark_runs(HELD_OUT, seeds, healthy, UNSEEN))
+    with progress_display(base_params.sections["runtime"]["progress"], len(runs)) as advance:
+        outcomes = diagnosed(cases_of(runs, base_params.sections, advance))
+    console = Console(highlight=False)
+    console.print(table_of(f"unseen faults: {', '.join(HELD_OUT)}", outcomes))
+    for name, rate in error_rates(outcomes).items():
+        console.print(f"{name}: {rate}")
+    write_json(RESULTS / "doctor-unseen.json", {"made_of": base_params.as_json(), "unseen": as_json(outcomes)})
+    console.print(f"{RESULTS / 'doctor-unseen.json'}")
+
+
+def run_reported(base_params: BaseParams) -> None:
+    """Run the trainings of reported.py once each, and print what the doctor says of them."""
+    runs = {one.run(): name for name, one in REPORTED.items()}
+    with progress_display(base_params.sections["runtime"]["progress"], len(runs)) as advance:
+        cases = cases_of(runs, base_params.sections, advance)
+    Console(highlight=False).print(reported.table_of({runs[run]: case for run, case in cases.items()}))
+
+
 # ----------------------------------------------------------------------------------------------------------------- running
 
 
@@ -183,7 +213,7 @@ def error_rates(outcomes: Sequence[Outcome]) -> dict[str, Rate]:
 def confusion(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
     """How often each cause was named first, for each fault, and for healthy runs."""
     counted: dict[str, dict[str, int]] = {}
-    for one in sorted(outcomes, key=lambda one: [*FAULTS, ""].index(one.run.fault)):
+    for one in sorted(outcomes, key=lambda one: [*KNOWN, ""].index(one.run.fault)):
         row = counted.setdefault(one.run.fault or "healthy", {})
         named = one.causes[0] if one.causes else one.finding
         row[named] = row.get(named, 0) + 1
@@ -195,12 +225,12 @@ def table_of(title: str, outcomes: Sequence[Outcome]) -> Table:
     table = Table(
         "fault", "harm, nats", "found", "right first", f"right in top {NAMED}", "knobs hidden", "else named first", title=title
     )
-    for fault in [*FAULTS, ""]:
+    for fault in [*KNOWN, ""]:
         rows = [one for one in outcomes if one.run.fault == fault]
         if not rows:
             continue
         harms = [one.harm for one in rows if one.harm is not None]
-        right = FAULTS[fault].cause if fault else "healthy"
+        right = KNOWN[fault].cause if fault else "healthy"
         named = [one.causes[0] if one.causes else one.finding for one in rows]
         others = [name for name in dict.fromkeys(named) if name != right]
         table.add_row(

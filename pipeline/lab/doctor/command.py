@@ -41,14 +41,21 @@ def benchmark(
         list[str] | None, typer.Option("--fault", help="Only this fault; repeat it for more. Default: all of them.")
     ] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Print the ranges that the first half of the tasks suggests.")] = False,
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="Only the faults of lab/faults/unseen.py, which no range was fitted on.")
+    ] = False,
+    reported: Annotated[
+        bool, typer.Option("--reported", help="Only the runs on which the doctor was once judged from outside, once each.")
+    ] = False,
 ) -> None:
     """Test the doctor on runs with known faults.
 
-    Some 400 trainings of language models, most with a fault put in on purpose: less than half an hour on two cores. What was
+    Some 600 trainings of language models, most with a fault put in on purpose: three quarters of an hour on two cores. What was
     trained is kept, so an interrupted benchmark goes on where it stopped, and one with other thresholds trains nothing.
     """
     enter_project()
     from pipeline.lab.dvc.base_params import base_params
+    from pipeline.params.errors import UserError
     from pipeline.params.parse import parse
     from pipeline.params.schema import Params
 
@@ -56,4 +63,11 @@ def benchmark(
     print_notes(standing.notes())
     from pipeline.lab.doctor import benchmark as room
 
-    room.run_benchmark(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)
+    if unseen + reported + bool(fit or fault) > 1:
+        raise UserError("--unseen, --reported, --fit and --fault are different tests; give one")
+    if unseen:
+        room.run_unseen(standing, seeds=seeds, healthy=healthy)
+    elif reported:
+        room.run_reported(standing)
+    else:
+        room.run_benchmark(standing, seeds=seeds, healthy=healthy, only=fault or [], fit=fit)

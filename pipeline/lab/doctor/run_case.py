@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import TOKENS, private_folder, tokenizer_of
+from pipeline.artifacts.paths import TOKENS, meta_of, private_folder, tokenizer_of
+from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_text
 from pipeline.doctor.case import Case
 from pipeline.engine.checkpoint import Progress
@@ -20,10 +22,11 @@ from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.update_norms import UpdateNorms
 from pipeline.evaluation.baselines import entropy, ngram_scores
 from pipeline.evaluation.contamination import overlap
+from pipeline.evaluation.material import Text, tokenizer_numbers
 from pipeline.identity import digest, read_cached, run_identity, write_cached
 from pipeline.inference.trained import TrainedModel
-from pipeline.lab.doctor.cases import MANUAL, BenchmarkRun
-from pipeline.lab.faults.table import FAULTS
+from pipeline.lab.doctor.cases import KNOWN, MANUAL, BenchmarkRun
+from pipeline.lab.faults.table import FOREIGN
 from pipeline.lab.studies.runs.sweep import tokens_folder
 from pipeline.lab.training.run_one import SmallRun, run_one
 from pipeline.params.schema import Params
@@ -31,9 +34,12 @@ from pipeline.params.yaml12 import read_yaml
 from pipeline.probes.table import readings_of
 from pipeline.readings import from_json
 from pipeline.tasks.lm import LanguageModelling
+from pipeline.tokenizers.bpe import BpeTokenizer
 from pipeline.tokenizers.table import load as load_tokenizer
 
-FAULT_CODE, DRIVER = Path("pipeline/lab/faults"), Path("pipeline/lab/training")
+FAULT_BASE, DRIVER = Path("pipeline/lab/faults/base.py"), Path("pipeline/lab/training")
+MATERIAL_CODE = tuple(f"pipeline/evaluation/{name}.py" for name in ("contamination", "material", "ngrams"))
+FOREIGN_TOKENS = 512
 
 
 class SnapshotWeights:
@@ -60,17 +66,31 @@ def write_manual(folder: Path) -> None:
         write_text(file, "\n".join(text for _, text in sorted(topics.items())))
 
 
+def write_foreign(file: Path) -> None:
+    """A tokenizer of the names of all Unicode characters, for the fault that uses it on another text."""
+    if not file.exists():
+        names = (unicodedata.name(chr(code), "") for code in range(0x20000))
+        BpeTokenizer.learn(["\n".join(filter(None, names))], FOREIGN_TOKENS, has_end=True).save(file)
+
+
 def encode_data_of(runs: Iterable[BenchmarkRun], base_params: Mapping[str, Any]) -> None:
     """Encode the data of all runs, before many processes need it at once."""
-    write_manual(Path(MANUAL))
+    _write_inputs()
     needed = (run.params(base_params) for run in runs)
     for params in {str((params.prepare, params.tokenize)): params for params in needed}.values():
         tokens_folder(params)
 
 
+def _write_inputs() -> None:
+    """What is read by runs and does not come with Rally."""
+    write_manual(Path(MANUAL))
+    write_foreign(Path(FOREIGN))
+
+
 def case_of(run: BenchmarkRun, base_params: Mapping[str, Any]) -> Case:
     """The case of a run: as it was kept, or trained now."""
     params = run.params(base_params)
+    _write_inputs()
     tokens = tokens_folder(params)
     file = private_folder("trial") / f"{_identity(params, run.fault, tokens)}.json"
     if (kept := read_cached(file)) is not None:
@@ -86,13 +106,19 @@ def _identity(params: Params, fault: str, tokens: Path) -> str:
     trained = run_identity("train", described, {str(TOKENS): tokens})
     stages = read_yaml(Path("dvc.yaml"))["stages"]
     code = sorted(dep for dep in stages["probe"]["deps"] if str(dep).startswith("pipeline"))
-    probed = {dep: sha256_of(Path(dep)) for dep in [*code, "pipeline/evaluation/contamination.py"]}
-    spoilt = [fault, sha256_of(FAULT_CODE)] if fault else []
+    probed = {dep: sha256_of(Path(dep)) for dep in [*code, *MATERIAL_CODE]}
+    spoilt = [fault, *map(sha256_of, code_of(fault))] if fault else []
     return digest({"trained": trained, "driver": sha256_of(DRIVER), "probed": probed, "spoilt": spoilt})[:32]
 
 
+def code_of(fault: str) -> list[Path]:
+    """The files that spoil a training, besides its knobs."""
+    module = Path(*KNOWN[fault].inject.__module__.split(".")).with_suffix(".py")
+    return list(dict.fromkeys((FAULT_BASE, module)))
+
+
 def _train(params: Params, fault: str, tokens: Path) -> Case:
-    run, snapshots = run_one(params, tokens, FAULTS[fault] if fault else None, lambda run: SnapshotWeights(run.params))
+    run, snapshots = run_one(params, tokens, KNOWN[fault] if fault else None, lambda run: SnapshotWeights(run.params))
     progress, task = run.progress, run.task
     assert isinstance(task, LanguageModelling)
     readings = readings_of(_subjects(run, task, snapshots, tokens))
@@ -103,6 +129,7 @@ def _train(params: Params, fault: str, tokens: Path) -> Case:
         progress=metrics_of(progress, task.unit),
         sanity=run.sanity,
         levels=_levels(tokens) | {"overlap": overlap(task.ids("train"), task.ids("validation"))},
+        material=_material(task, tokens),
         readings=readings,
         knobs=params.model_dump(include={"model", "train", "probe"}),
     )
@@ -134,6 +161,14 @@ def _levels(tokens: Path) -> dict[str, float]:
         losses = {score.name: score.loss for score in scores if score.split == "validation"}
         write_cached(file, losses)
     return {name: float(loss) for name, loss in losses.items()}
+
+
+def _material(task: LanguageModelling, tokens: Path) -> dict[str, float]:
+    """The numbers of the splits as the training sees them, with its fault."""
+    meta = read_json(meta_of(tokens))
+    train, validation = task.ids("train"), task.ids("validation")
+    text = Text(train, validation, meta["vocabulary"], task.length, meta["documents"]["train"])
+    return text.numbers() | tokenizer_numbers(load_tokenizer(tokenizer_of(tokens)), train)
 
 
 def _of_json(content: dict[str, Any]) -> Case:

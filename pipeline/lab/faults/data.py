@@ -1,4 +1,4 @@
-"""Faults in the data: targets that are not shifted or not theirs, and validation text from the training split."""
+"""Faults in the data: targets that are not shifted or not theirs, noise, repetition, and validation text of the wrong kind."""
 
 from __future__ import annotations
 
@@ -43,3 +43,23 @@ def validates_on_training_text(training: Training) -> None:
     """The validation split is a piece of the training split."""
     validation = training.task.ids("validation")
     training.task._opened["validation"] = training.task.ids("train")[: len(validation)]
+
+
+def shortens_validation(training: Training) -> None:
+    """The validation split has 200 tokens, of a short text half of it."""
+    ids = training.task.ids("validation")
+    training.task._opened["validation"] = ids[: min(200, len(ids) // 2)]
+
+
+def repeats_text(training: Training) -> None:
+    """The training split is its first 2,000 tokens (of a short text a quarter of it), again and again."""
+    ids = training.task.ids("train")
+    training.task._opened["train"] = np.resize(ids[: min(2000, len(ids) // 4)], len(ids))
+
+
+def damages_text(training: Training) -> None:
+    """Three in ten tokens of the training split are drawn at random."""
+    rng, ids = np.random.default_rng(0), np.array(training.task.ids("train"))
+    damaged = rng.random(len(ids)) < 0.3
+    ids[damaged] = rng.choice(np.unique(ids), damaged.sum())
+    training.task._opened["train"] = ids

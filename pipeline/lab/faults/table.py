@@ -5,6 +5,8 @@ from __future__ import annotations
 from pipeline.lab.faults import data, model, optimization
 from pipeline.lab.faults.base import Fault
 
+FOREIGN = ".rally/trial/foreign/tokenizer.json"  # a tokenizer learned on the names of all Unicode characters: capitals
+
 ADAMW = {"train.optimizer": "adamw", "train.lr": 0.005}  # for faults that only it has
 
 FAULTS: dict[str, Fault] = {
@@ -82,5 +84,29 @@ FAULTS: dict[str, Fault] = {
         inject=optimization.drops_the_scaler,
     ),
     "epsilon 1": Fault("Adam's epsilon is 1", "epsilon too large", knobs={**ADAMW, "train.epsilon": 1.0}),
+    "dropout .9": Fault("nine tenths of the features are dropped", "regularized to death", knobs={"model.dropout": 0.9}),
+    "smoothing .7": Fault("a label smoothing of .7", "regularized to death", knobs={"train.label_smoothing": 0.7}),
+    "ema .999": Fault("the average of all weights since the start is evaluated", "averages lag", knobs={"train.ema": 0.999}),
+    "rises to the end": Fault(
+        "a warm-up as long as the training",
+        "ends before the warm-up",
+        knobs={"train.warmup_ratio": 1.0, "train.cooldown_ratio": 0.0},
+    ),
+    "width 8": Fault("layers of eight features", "too small to learn it", knobs={"model.width": 8}),
+    "even attention": Fault(
+        "attention weighs all earlier tokens alike",
+        "attention ignores content",
+        knobs={"model.attention": "average", "model.kv_heads": 0},
+    ),
+    "foreign tokenizer": Fault(
+        "a tokenizer that was learned on the names of all Unicode characters",
+        "tokenizer of another text",
+        knobs={"tokenize.kind": "file", "tokenize.path": FOREIGN},
+    ),
+    "200 held out": Fault("a validation split of 200 tokens", "too little held-out text", inject=data.shortens_validation),
+    "text repeated": Fault(
+        "the training text is 2,000 tokens, again and again", "text repeats itself", inject=data.repeats_text
+    ),
+    "noisy text": Fault("three in ten training tokens are random", "damaged training text", inject=data.damages_text),
     "decay 10": Fault("a weight decay of 10", "weight decay too strong", knobs={**ADAMW, "train.weight_decay": 10.0}),
 }

@@ -7,7 +7,8 @@ leave none, the control fails as soon as the claims hold, and rules out nothing.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,10 +68,13 @@ def _cells_below(unknown: Unknown) -> tuple[int, ...]:
 
 def _excludes(claims: Sequence[Alternatives], control: Alternatives, ranges: Ranges) -> bool:
     """Whether the control cannot hold, or only with a claim exactly on its bound where else it would have room."""
-    alone = list(_combinations(claims))
-    both = list(_combinations([*claims, control]))
-    if len(both) > MOST_COMBINATIONS:
+    lowest = [_one_of(one) for one in set().union(*map(_unknowns, [*claims, control])) if _cells_below(one)]
+    if _count([*claims, control, *lowest]) > MOST_COMBINATIONS:
+        lowest = []  # then the lowest of a line is only known to be at most each of it, which excludes less
+    if _count([*claims, control, *lowest]) > MOST_COMBINATIONS:
         return False
+    alone = list(itertools.product(*claims, *lowest))
+    both = list(itertools.product(*claims, control, *lowest))
     room = [_room(parts, None, ranges) for parts in both]
     if all(found is None for found in room):
         return any(_room(parts, None, ranges) is not None for parts in alone)
@@ -81,8 +85,13 @@ def _excludes(claims: Sequence[Alternatives], control: Alternatives, ranges: Ran
     )
 
 
-def _combinations(claims: Sequence[Alternatives]) -> Iterator[tuple[list[Inequality], ...]]:
-    return itertools.islice(itertools.product(*claims), MOST_COMBINATIONS + 1)
+def _one_of(lowest: Unknown) -> Alternatives:
+    """The lowest of some cells is not below all of them."""
+    return [[Inequality.of({cell: 1.0, lowest: -1.0}, 0.0)] for cell in _cells_below(lowest)]
+
+
+def _count(claims: Sequence[Alternatives]) -> int:
+    return math.prod(map(len, claims))
 
 
 def _room(parts: Sequence[list[Inequality]], eased: int | None, ranges: Ranges) -> float | None:

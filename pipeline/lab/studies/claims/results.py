@@ -199,7 +199,7 @@ class Results:
 
     def text(self, spread: Interval) -> str:
         """An interval, such as `95 % CI 2.5 to 18.7`; there is none of a single seed, or where a training diverged."""
-        if not math.isfinite(spread.low):
+        if self.seeds < 2 or not math.isfinite(spread.low):
             return "no CI"
         return f"{100 * (1 - self.basis.alpha):.4g} % CI {formatted(spread.low)} to {formatted(spread.high)}"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from pipeline.lab.studies.claims.base import Status, Verdict
+from pipeline.lab.studies.claims.base import MOST, Status, Verdict
 from pipeline.lab.studies.grid import Sweep
+from pipeline.lab.studies.seeds import deciding_command
 
 Tone = Literal["good", "bad", "open"]
 
@@ -56,9 +57,9 @@ def _advice(name: str, sweep: Sweep, verdict: Verdict) -> str:
     if verdict.status is Status.EXTEND:
         return "The best value is at the edge of the grid: add values there to `vary`"
     if verdict.status is Status.UNDECIDED and verdict.needed and verdict.needed > len(sweep.seeds):
-        first = max(sweep.seeds) + 1
-        more = first + verdict.needed - len(sweep.seeds) - 1
-        return f"{verdict.needed} seeds in all would decide it: rally play {name} --seeds {first}-{more}"
+        return f"{verdict.needed} seeds in all would decide it: {deciding_command(name, sweep, verdict.needed)}"
+    if verdict.status is Status.UNDECIDED and len(sweep.seeds) > 1 and not verdict.needed:
+        return f"The value is so near to the bound, or scatters so much, that {MOST} seeds would not decide it"
     return ""
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
 from pipeline.lab.studies.claims.intervals import Pairing
 from pipeline.lab.studies.claims.optima import OptimumMoves
-from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, flat_part
+from pipeline.lab.studies.claims.results import Axis, Edge, Label, Results, best_per_seed, flat_part
 from pipeline.lab.studies.grid import CURVES, Sweep, cell_titles
 from pipeline.lab.studies.measures.metrics import MEASURES
 from pipeline.lab.studies.measures.record import Record
@@ -59,7 +59,8 @@ def _measure_panels(sweep: Sweep, measure: str, found: Mapping[str, Results]) ->
     """A measure over the last axis: a panel for each combination of the axes before the last two."""
     whole, kind = found[measure], MEASURES[measure]
     bounded = any(isinstance(claim, Bounds | Exceeds) for _, claim in sweep.claims)
-    is_bowl = not bounded and not kind.higher_is_better and whole.axes[-1].is_scale() and not whole.logarithmic
+    minimized = any(claim.minimizes and (claim.measure or sweep.measures[0]) == measure for _, claim in sweep.claims)
+    is_bowl = (minimized or not bounded) and not kind.higher_is_better and whole.axes[-1].is_scale() and not whole.logarithmic
     logarithmic = whole.logarithmic or (is_bowl and _runs_away(whole.values))
     for number, (title, panel) in enumerate(split_panels(whole)):
         lines, across = panel.axes
@@ -78,7 +79,7 @@ def _measure_panels(sweep: Sweep, measure: str, found: Mapping[str, Results]) ->
             lines.name,
             "knob" if across.is_scale() else "categories",
             logarithmic,
-            tuple(_bands(sweep, measure, across)),
+            tuple(_bands(sweep, measure, lines, across)),
             (kind.low, kind.high),
             moves=any(isinstance(claim, OptimumMoves) for _, claim in sweep.claims),
         )
@@ -112,13 +113,14 @@ def _possible(spread: tuple[float, float, float], possible: tuple[float, float])
     return max(low, possible[0]), mean, min(high, possible[1]) if math.isfinite(mean) else high
 
 
-def _bands(sweep: Sweep, measure: str, across: Axis) -> Iterator[Band]:
+def _bands(sweep: Sweep, measure: str, lines: Axis, across: Axis) -> Iterator[Band]:
     """The bounds of the claims about a measure, and the places where they apply."""
     for _, claim in sweep.claims:
         if isinstance(claim, Bounds) and (claim.measure or sweep.measures[0]) == measure:
             where = claim.where.get(across.name, list(across.labels))
             chosen = where if isinstance(where, list) else [where]
-            yield Band(*claim.bounds(), tuple(across.labels.index(label) for label in chosen), claim.control)
+            line = lines.labels.index(claim.where[lines.name]) if isinstance(claim.where.get(lines.name, []), Label) else None
+            yield Band(*claim.bounds(), tuple(across.labels.index(label) for label in chosen), claim.control, line)
 
 
 # ------------------------------------------------------------------------------------------------------------ the curves

@@ -48,12 +48,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Band:
-    """The bounds of a claim. `at`: only over these places; `control`: the claim must not hold."""
+    """The bounds of a claim. `at`: only over these places; `control`: the claim must not hold; `line`: it is about this one."""
 
     low: float
     high: float
     at: tuple[int, ...] | None = None
     control: bool = False
+    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
     places = _set_x_axis(axes, panel)
     measured = [line for line in panel.lines if not line.predicted]
     palette = [*colors(len(measured), ordered=panel.scale == "knob"), *[INK] * (len(panel.lines) - len(measured))]
-    _draw_bands(axes, panel, places)
+    _draw_bands(axes, panel, places, palette)
     for number, (line, color) in enumerate(zip(panel.lines, palette, strict=True)):
         if panel.scale == "categories":
             offset = 0.5 * ((number + 0.5) / len(panel.lines) - 0.5)
@@ -248,18 +249,22 @@ def _draw_dots(axes: Axes, line: Line, places: list[float], palette: list[str]) 
             )  # fmt: skip
 
 
-def _draw_bands(axes: Axes, panel: Panel, places: list[float]) -> None:
-    """The bounds of a claim hatched in grey; those of a control, which must not hold, as an empty dashed frame."""
+def _draw_bands(axes: Axes, panel: Panel, places: list[float], palette: Sequence[str]) -> None:
+    """The bounds of a claim hatched in grey; those of a control, which must not hold, as an empty dashed frame.
+
+    Where there are several lines, a claim about one of them has its colour.
+    """
     floor, ceiling = axes.get_ylim()
     for band in panel.bands:
         low, high = max(band.low, floor, panel.possible[0]), min(band.high, ceiling, panel.possible[1])
         if low == high:  # exactly one value
             thick = 0.012 * (ceiling - floor)
             low, high = low - thick, high + thick
+        own = palette[band.line] if band.line is not None and len(panel.lines) > 1 else None
         style = (
-            {"fill": False, "edgecolor": QUIET, "linestyle": (0, (3, 3)), "linewidth": 1.6}
+            {"fill": False, "edgecolor": own or QUIET, "linestyle": (0, (3, 3)), "linewidth": 1.6}
             if band.control
-            else {"facecolor": "#F1F3F5", "edgecolor": CLAIMED, "hatch": "///", "linewidth": 0}
+            else {"facecolor": "#F1F3F5", "edgecolor": own or CLAIMED, "hatch": "///", "linewidth": 0}
         )
         if panel.scale == "categories":
             for at in range(len(places)) if band.at is None else band.at:

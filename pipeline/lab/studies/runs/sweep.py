@@ -132,7 +132,7 @@ def tokens_folder(params: Params) -> Path:
     """
     path = Path(params.prepare.path).resolve()
     raw = _out_of("prepare", "prepare", RAW, params, {"${prepare.path}": path})
-    return _out_of("tokenize", "tokenize", TOKENS, params, {str(RAW): raw})
+    return _out_of("tokenize", "tokenize", TOKENS, params, {str(RAW): raw, **_tokenizer_of(params)})
 
 
 def made_tokens(params: Params) -> Path | None:
@@ -141,8 +141,13 @@ def made_tokens(params: Params) -> Path | None:
     raw = _folder_of("prepare", "prepare", params, {"${prepare.path}": path}) / RAW
     if not raw.exists():
         return None
-    tokens = _folder_of("tokenize", "tokenize", params, {str(RAW): raw}) / TOKENS
+    tokens = _folder_of("tokenize", "tokenize", params, {str(RAW): raw, **_tokenizer_of(params)}) / TOKENS
     return tokens if tokens.exists() else None
+
+
+def _tokenizer_of(params: Params) -> dict[str, Path]:
+    """The tokenizer that was learned elsewhere, if one is used."""
+    return {"${tokenize.path}": Path(params.tokenize.path).resolve()} if params.tokenize.kind == "file" else {}
 
 
 def _folder_of(stage: str, section: str, params: Params, inputs: Mapping[str, Path]) -> Path:
@@ -155,7 +160,8 @@ def _out_of(stage: str, section: str, out: Path, params: Params, inputs: Mapping
     folder = _folder_of(stage, section, params, inputs)
     if not (folder / out).exists():  # an out appears when it is complete
         knobs = params.model_dump()
-        knobs["prepare"]["path"] = str(Path(params.prepare.path).resolve())
+        for section_of_path, path in (("prepare", params.prepare.path), ("tokenize", params.tokenize.path)):
+            knobs[section_of_path]["path"] = str(Path(path).resolve())
         write_text(folder / "params.yaml", yaml.safe_dump(knobs, sort_keys=False, allow_unicode=True))
         for name, source in (("dvc.yaml", Path("dvc.yaml")), ("pipeline", PIPELINE), (str(RAW), inputs.get(str(RAW)))):
             if source is not None:

@@ -1,7 +1,8 @@
-"""`rally play` and its options."""
+"""`rally play` and its options: a study of studies/, a day of the course, a blind fault."""
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
@@ -13,7 +14,9 @@ from pipeline.params.errors import UserError
 
 
 def play(
-    name: Annotated[str | None, typer.Argument(help="A study of studies/. Without it: list them.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A study of studies/, or course, day1, day1.3 or blind. Without it: list them.")
+    ] = None,
     set_param: SetParam = None,
     experiment: Annotated[str | None, typer.Option("-n", "--name", help="The name of the experiment.")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="Put it in DVC's queue; `dvc queue start` runs it.")] = False,
@@ -28,6 +31,9 @@ def play(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="As many seeds that nobody saw: does it hold again?")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask for no prediction.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Of the course: fewer seeds.")] = False,
+    level: Annotated[int, typer.Option(min=1, max=5, help="Of a blind fault: that of day 1 to 5.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of a blind fault: the number of the run.")] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page of a grid in a browser.")] = False,
 ) -> None:
     """Run a study of studies/: one experiment or a whole grid.
@@ -36,8 +42,16 @@ def play(
     knobs and seeds, in this process: it asks for your prediction, runs, judges each claim, and says what to notice and what
     comes next, here and on a page (results/NAME.html). Both start from params.yaml as last committed: later changes are listed
     but ignored, unless you give --as-is. Without a name: list the studies.
+
+    `rally play course` shows the five days of the course, `rally play day1` plays the first from where you stopped, and
+    `rally play blind` trains a run that may be broken, for you to say how.
     """
     enter_project()
+    if name and (course := course_part(name)):
+        if set_param or experiment or queue or as_is or dry_run or tell or more_seeds or fresh or open_page:
+            raise UserError(f"{name}: is a part of the course, which takes --yes, --quick and --seed alone; leave out the rest")
+        play_course(course, asks=not yes, quick=quick, level=level, seed=seed)
+        return
     from pipeline.lab.dvc import run_dvc
     from pipeline.lab.dvc.base_params import base_params
     from pipeline.lab.studies import entries, listing, recipes
@@ -81,3 +95,35 @@ def play(
     for command in commands:
         check_command(command)
     sys.exit(run_dvc.run_dvc(*commands))
+
+
+def course_part(name: str) -> tuple[str, ...] | None:
+    """("course",), ("blind",), ("day", "1") or ("day", "1", "3"); None for a study.
+
+    >>> course_part("day1.3"), course_part("lr-sweep")
+    (('day', '1', '3'), None)
+    """
+    if name in ("course", "blind"):
+        return (name,)
+    found = re.fullmatch(r"day(\d{1,3})(?:\.(\d{1,3}))?", name)
+    return ("day", *(number for number in found.groups() if number)) if found else None
+
+
+def play_course(part: tuple[str, ...], *, asks: bool, quick: bool, level: int, seed: int | None) -> None:
+    """Play a part of the course.
+
+    Raises:
+        UserError: there is no such day or drill.
+    """
+    from pipeline.lab.course import days
+
+    match part:
+        case ("course",):
+            days.say_course()
+        case ("blind",):
+            from pipeline.lab.course.blind.play import play_blind
+            from pipeline.lab.dvc.base_params import base_params
+
+            play_blind(base_params(), level, seed, asks=asks)
+        case (_, day, *drill):
+            days.play_day(int(day), int(drill[0]) if drill else None, asks=asks, quick=quick, seed=seed)

@@ -1,0 +1,1 @@
+"""What a drill computes itself, where no study answers its question."""

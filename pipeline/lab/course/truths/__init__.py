@@ -1,0 +1,1 @@
+"""Where the truth of a bet is read: no author writes it down."""
