@@ -69,9 +69,9 @@ def test_every_experiment_can_be_played(name: str, project: Path) -> None:
 def test_every_place_of_every_grid_can_be_trained(name: str, project: Path) -> None:
     entry = ENTRIES[name]
     assert entry.sweep
-    variants = list(entry.sweep.variants(recipes.apply_entry(base_params(), entry, ["train.steps=7"]).sections))
+    variants = list(entry.sweep.variants(recipes.apply_entry(base_params(), entry, ["train.log_points=7"]).sections))
     assert len({variant.place for variant in variants}) == math.prod(entry.sweep.shape)
-    assert {variant.params.train.steps for variant in variants} == {7}
+    assert {variant.params.train.log_points for variant in variants} == {7}
     assert len({str(variant[1:]) for variant in variants}) == len(variants)
 
 

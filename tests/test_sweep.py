@@ -679,7 +679,7 @@ def test_the_step_at_which_a_loss_is_reached_lies_between_two_measurements() -> 
     rows = [{"step": step, "loss": loss} for step, loss in ((10, 3.5), (20, 2.5), (30, 2.05), (40, 2.0))]
     record = Record(validations=rows, numbers={"unigram": 3.0, "entropy": 2.0})
     assert MEASURES["halfway_at"].compute(record) == pytest.approx(20)
-    assert MEASURES["reached_at"].compute(record) == pytest.approx(20 + 10 * (2.5 - 2.1) / (2.5 - 2.05))
+    assert MEASURES["reached_at"].compute(record) == pytest.approx(20 + 10 * (2.5 - 2.2) / (2.5 - 2.05))
     assert MEASURES["reached_at"].compute(replace(record, validations=rows[:2])) == math.inf
     with pytest.raises(UserError, match="entropy of this data set is not known"):
         MEASURES["reached_at"].compute(replace(record, numbers={"unigram": 3.0}))

@@ -48,9 +48,13 @@ def about(name: str, entry: Entry) -> str:
     return "\n".join(
         (
             name,
-            textwrap.fill(" ".join(entry.says.split()), WIDTH, initial_indent="    ", subsequent_indent="    "),
+            textwrap.fill(
+                " ".join(entry.says.split()), WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+            ),
             *(
-                textwrap.fill(f"{word:9}{text}", WIDTH, initial_indent="    ", subsequent_indent=" " * 13)
+                textwrap.fill(
+                    f"{word:9}{text}", WIDTH, initial_indent="    ", subsequent_indent=" " * 13, break_on_hyphens=False
+                )
                 for word, text in parts
             ),
         )

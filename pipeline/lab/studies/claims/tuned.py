@@ -141,7 +141,7 @@ class BestBelow(Claim):
         if self.by is not None:
             return results.difference(worse, better, earned, among)
         if (better <= 0).any() or (worse <= 0).any():
-            return Interval(-np.inf, float(worse.mean() / better.mean()), np.inf)
+            return Interval(-np.inf, float(worse.mean() / better.mean()) if better.any() else np.inf, np.inf)
         logs = difference(np.log(worse), np.log(better), paired=earned.is_earned, alpha=results.basis.alpha / among)
         return Interval(*(math.exp(min(end, 700.0)) for end in logs))
 

@@ -116,8 +116,8 @@ MEASURES: dict[str, Measure] = {
         low=0,
     ),
     "reached_at": Measure(
-        "step at which nine tenths of the way from the unigram loss to the entropy are done",
-        reached_at(0.9),
+        "step at which four fifths of the way from the unigram loss to the entropy are done",
+        reached_at(0.8),
         logarithmic=True,
         if_missing="never",
         low=0,
