@@ -43,6 +43,7 @@ def leave_data(folder: Path, tokenizer: Tokenizer, text: str = TEXT * 8, entropy
     tokenizer.save(folder / "data/tokens/tokenizer.json")
     counts = {"tokens": tokens, "bytes": sizes, "first_token_bytes": first, "entropy_nats_per_byte": entropy}
     counts["test_is_validation"] = False
+    counts["documents"] = dict.fromkeys(tokens, 1)
     write_json(folder / "data/tokens/meta.json", {"vocabulary": tokenizer.vocabulary, **counts})
     return folder
 
