@@ -29,7 +29,7 @@ from pipeline.lab.course.blind.picture import loss_chart
 from pipeline.lab.course.blind.race import doctors_forecast, telling_signs
 from pipeline.lab.course.blind.terminal import SHOWN, show_run
 from pipeline.lab.course.computations.base import SMALL, small
-from pipeline.lab.course.computations.steps import ORDERS, RADICAL, SUMS
+from pipeline.lab.course.computations.steps import RADICAL
 from pipeline.lab.course.computations.table import COMPUTATIONS
 from pipeline.lab.course.day import Day, Drill
 from pipeline.lab.course.reading import DAYS, blank_results, read_course, read_day
@@ -43,7 +43,6 @@ from pipeline.lab.studies.entries import read_entries
 from pipeline.lab.studies.pages import terminal
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections
-from pipeline.params.names import names_in
 from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).parents[1]
@@ -169,7 +168,7 @@ def test_every_computation_answers_a_drill(name: str) -> None:
     assert any(drill.run.do == name for _, drill in DRILLS)
 
 
-@pytest.mark.parametrize("knob", [*SMALL, *SUMS])
+@pytest.mark.parametrize("knob", SMALL)
 def test_the_small_training_of_the_computations_sets_knobs_that_exist(knob: str) -> None:
     section, _, name = knob.partition(".")
     assert name in read_sections(TOP / "params.yaml")[section]
@@ -179,11 +178,6 @@ def test_the_small_training_of_the_computations_sets_knobs_that_exist(knob: str)
 def test_every_radical_change_can_be_trained_and_changes_the_recipe(change: str) -> None:
     base = BaseParams(read_sections(TOP / "params.yaml"))
     assert (small(base, RADICAL[change]) == small(base, {})) == (change == "as it is")
-
-
-@pytest.mark.parametrize("order", ORDERS.values())
-def test_the_orders_of_the_examples_are_curricula(order: str) -> None:
-    assert order in names_in("engine/curricula.py:CURRICULA") or order == "none"
 
 
 # --------------------------------------------------------------------------------------------------------------- reading

@@ -48,37 +48,6 @@ def accumulation(base: BaseParams, steps: int = 20) -> Result:
     return Result({"equal": apart <= 1e-6, "difference": apart, "mean_of_means": norms[1] / norms[0]}, lines)
 
 
-SUMS: Mapping[str, Any] = {
-    "prepare.dataset": "addition",
-    "prepare.digits": 4,
-    "prepare.min_digits": 1,
-    "prepare.reversed": True,
-    "train.steps": 400,
-    "train.lr": 0.005,
-    "train.curriculum_start": 0.1,
-    "train.curriculum_growth": 0.5,
-    "train.ramp": "linear",
-}
-ORDERS = {"all at once": "none", "easy first": "easy_first", "hard first": "hard_first", "shuffled": "shuffled"}
-
-
-def order_of_examples(base: BaseParams, seeds: tuple[int, ...] = (1, 2, 3)) -> Result:
-    """Sums of one to four digits in four orders: by how much the shuffled order, which opens as fast, ends above the easy one.
-
-    Source: Wu et al., "When Do Curricula Work?", 2021 (the shuffled order is theirs).
-    """
-    from pipeline.lab.studies.measures.record import validation_loss
-
-    arms = {name: {**SUMS, "train.curriculum": order} for name, order in ORDERS.items()}
-    losses = {name: [validation_loss(record) for record in found] for name, found in trained(base, arms, seeds).items()}
-    lines = [
-        f"{name:12} {', '.join(f'{loss:.3f}' for loss in row)}  mean {sum(row) / len(row):.3f}" for name, row in losses.items()
-    ]
-    gains = [shuffled - easy for shuffled, easy in zip(losses["shuffled"], losses["easy first"], strict=True)]
-    lines += [f"shuffled less easy first, seed by seed: {', '.join(f'{gain:+.3f}' for gain in gains)}"]
-    return Result({"gain": sum(gains) / len(gains)}, lines)
-
-
 def _run(params: Params, tokens: Path, fault: Fault | None = None) -> SmallRun:
     from pipeline.lab.studies.runs.run_variant import StepMeasurements
     from pipeline.lab.training.run_one import run_one

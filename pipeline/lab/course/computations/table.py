@@ -23,6 +23,5 @@ COMPUTATIONS: dict[str, Computation] = {
     "observations": Computation(week.observations, {"held": 100.0}),
     "rungs": Computation(week.rungs, {"fall": 1.0, "last": 2.0, "forecast": 2.0}),
     "understanding": Computation(week.understanding, {"inside": 80.0}),
-    "order of examples": Computation(steps.order_of_examples, {"gain": 0.1}),
     "radical changes": Computation(steps.radical_changes, {"worst": "no norms", "least": "one head", "harmless": 1}),
 }
