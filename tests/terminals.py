@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import select
 import signal
 import sys
@@ -38,14 +39,15 @@ class Terminal:
         os.write(self.file, keys.encode())
 
     def read_until(self, wanted: str, seconds: float = 60) -> str:
-        """What it shows up to the wanted text."""
+        """What it shows up to the wanted text, which may be wrapped at its spaces."""
         end = time.monotonic() + seconds
-        while wanted not in self.unread:
+        wrapped = re.compile(r"\s+".join(map(re.escape, wanted.split(" "))))
+        while not (found := wrapped.search(self.unread)):
             assert time.monotonic() < end, f"{wanted!r} does not come after {self.unread!r}"
             if select.select([self.file], [], [], 0.1)[0]:
                 self.unread += os.read(self.file, 4096).decode(errors="replace")
-        shown, _, self.unread = self.unread.partition(wanted)
-        return shown + wanted
+        shown, self.unread = self.unread[: found.end()], self.unread[found.end() :]
+        return shown
 
     def exit_status(self) -> int:
         with contextlib.suppress(OSError):  # the terminal closes when the program ends

@@ -253,14 +253,18 @@ def with_control(claims: list[dict[str, Any]], control: dict[str, Any]) -> dict[
     return PARTS | {"check": [*claims, {name: {**arguments, "control": True}}]}
 
 
+def entry_with(sweep: grid.Sweep) -> entries.Entry:
+    return entries.Entry("a question", {}, "nothing", "nothing", "none", sweep=sweep)
+
+
 @pytest.mark.parametrize(("claims", "control"), [row[1:] for row in IMPLIED], ids=[row[0] for row in IMPLIED])
 def test_a_control_that_the_claims_exclude_is_refused_with_the_claim_that_does(
     claims: list[dict[str, Any]], control: dict[str, Any]
 ) -> None:
     with pytest.raises(UserError) as caught:
-        grid.read_sweep(with_control(claims, control))
+        entries.find_entry("own", {"own": entry_with(grid.read_sweep(with_control(claims, control)))})
     [problem] = caught.value.problems
-    assert problem.startswith(f"check: the control {next(iter(control))} (")
+    assert problem.startswith(f"studies: own: check: the control {next(iter(control))} (")
     assert f"cannot hold where {next(iter(claims[0]))} (" in problem
 
 
@@ -275,9 +279,11 @@ def test_a_control_that_the_claims_exclude_is_refused_with_the_claim_that_does(
     ],
 )
 def test_a_control_that_could_hold_is_a_control(claims: list[dict[str, Any]], control: dict[str, Any]) -> None:
-    assert grid.read_sweep(with_control(claims, control)).claims[-1][1].control
+    own = entry_with(grid.read_sweep(with_control(claims, control)))
+    assert entries.find_entry("own", {"own": own}) is own
 
 
 def test_no_study_has_a_control_that_its_claims_imply() -> None:
-    read = entries.read_entries(TOP / entries.FOLDER)  # which refuses them
-    assert sum(claim.control for entry in read.values() if entry.sweep for _, claim in entry.sweep.claims) > 10
+    read = entries.read_entries(TOP / entries.FOLDER)
+    sweeps = [entries.find_entry(name, read).sweep for name in read]  # which refuses them
+    assert sum(claim.control for sweep in sweeps if sweep for _, claim in sweep.claims) > 10

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.stats
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.evaluation.contamination import WINDOW
 from pipeline.evaluation.label_noise import FEWEST, FOLDS, contradicted, standardised
-from pipeline.evaluation.material import LEARNED_KINDS, Text, likeness, repeated, student, tokenizer_numbers
+from pipeline.evaluation.material import LEARNED_KINDS, Text, likeness, repeated, tokenizer_numbers
 from pipeline.tokenizers.bpe import BpeTokenizer
 from pipeline.tokenizers.byte import ByteTokenizer
 from pipeline.tokenizers.char import CharTokenizer
@@ -58,11 +55,6 @@ def test_the_error_of_a_short_split_is_the_spread_of_the_losses_of_short_splits(
     longer = likeness(train, chain(16 * tokens, 1), 12, length)["held_out_error"]
     assert longer == pytest.approx(np.mean(found) / 4, rel=0.25), "as one over the square root of the size"
     assert likeness(train, chain(2, 1), 12, length) == {}
-
-
-@given(st.integers(3, 10_000))
-def test_the_quantile_of_student_is_within_a_hundredth(freedom: int) -> None:
-    assert student(freedom) == pytest.approx(scipy.stats.t.ppf(0.975, freedom), rel=0.01)
 
 
 def test_a_tokenizer_of_other_text_wastes_tokens_and_its_vocabulary() -> None:

@@ -32,6 +32,7 @@ BASE = read_sections(TOP / "params.yaml")
 NAMES = knob_names(Params)
 OLD_VALUES = [(knob, old, new) for knob, values in RENAMED_VALUES.items() for old, new in values.items()]
 ENTRY = dict.fromkeys(("says", "costs", "reaches", "source", "predicts", "control"), "a")
+TEXTS = {"notice": "a", "next": "rally play"}  # of a grid alone
 GRID = {"seeds": [1, 2], "measure": "train_loss", "check": [{"optimum_moves_at_most": {"factor": 2}}]}
 
 
@@ -78,7 +79,7 @@ def by_study(knob: str, value: Any) -> None:
 
 def by_axis(knob: str, value: Any) -> None:
     grid = {**GRID, "vary": {"arm": {"one": {knob: value}, "other": {}}, "train.lr": [0.01, 0.1]}}
-    Path("studies/own.yaml").write_text(yaml.safe_dump({"own": {**ENTRY, "set": {}, **grid}}))
+    Path("studies/own.yaml").write_text(yaml.safe_dump({"own": {**ENTRY, **TEXTS, "set": {}, **grid}}))
     sweep = read_entries()["own"].sweep
     assert sweep
     sweep.variants(BASE)

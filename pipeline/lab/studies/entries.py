@@ -129,8 +129,14 @@ def find_entry(name: str, entries: Mapping[str, Entry]) -> Entry:
     """The entry of this name.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is a grid with a control that cannot fail. (To find that out for every grid that is read
+            would double the time of commands.)
     """
     if name not in entries:
         raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, tuple(entries))}")
+    if sweep := entries[name].sweep:
+        from pipeline.lab.studies.controls import implied_controls
+
+        if problems := implied_controls(sweep.axes, sweep.measures, sweep.claims):
+            raise UserError(*(f"{entries[name].file or FOLDER}: {name}: {problem}" for problem in problems))
     return entries[name]

@@ -14,7 +14,6 @@ from pipeline.lab.studies.benches.table import BENCHES
 from pipeline.lab.studies.claims.base import Claim
 from pipeline.lab.studies.claims.results import Axis, Basis, Label, Results
 from pipeline.lab.studies.claims.table import CLAIMS, RENAMED_ARGUMENTS
-from pipeline.lab.studies.controls import implied_controls
 from pipeline.lab.studies.measures.metrics import MEASURES, RENAMED_MEASURES
 from pipeline.lab.studies.measures.record import Record
 from pipeline.params.errors import ParamsError, UserError
@@ -194,7 +193,7 @@ def read_sweep(parts: Mapping[str, Any]) -> Sweep:
             continue
         if claim.minimizes and MEASURES[measure := claim.measure or measures[0]].higher_is_better:
             problems.append(f"check: {name}: takes the lowest value for the best, but a higher {measure} is better")
-    if problems := problems or implied_controls(axes, measures, sweep.claims):
+    if problems:
         raise UserError(*problems)
     return sweep
 
