@@ -264,7 +264,7 @@ def test_each_skill_names_the_naive_guess() -> None:
 SPOILT = Question("?", "choice", choices=("no causal mask", "inverted mask", "healthy", "labels shifted by one"))
 GUESSED = ChoiceAnswer({"no causal mask": 0.75, "inverted mask": 0.2, "healthy": 0.03, "labels shifted by one": 0.02})
 NETS = Question("?", "order", choices=("relu", "tanh", "sigmoid"))
-EVERY_KIND = [
+EVERY_KIND: list[tuple[Target, Question, Answer, float | str | bool | tuple[str, ...]]] = [
     (Target("study loss-at-start: loss", ""), LOSS, NumberAnswer(4.1, 4.2, 4.3), 4.264),
     (Target("day1 attention-weights", ""), Question("?", "number", "weights"), NumberAnswer(2e6, 3e6, 4e6), 4_998_400.0),
     (Target("blind fault 123456 of level 1", ""), SPOILT, GUESSED, "labels shifted by one"),
