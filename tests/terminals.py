@@ -27,11 +27,13 @@ RALLY = [sys.executable, "-c", PROGRAM.format(top=str(TOP))]
 class Terminal:
     """A program in a terminal of its own: what is typed, and what it shows."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, program: str = "") -> None:
+        """Rally with these arguments, or another program in Python."""
+        command = [sys.executable, "-c", program] if program else [*RALLY, *arguments]
         self.pid, self.file = pty.fork()
         if self.pid == 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in a terminal, also where the tests run in the background
-            os.execv(RALLY[0], [*RALLY, *arguments])
+            os.execv(command[0], command)
         self.unread = ""
 
     def type(self, keys: str) -> None:

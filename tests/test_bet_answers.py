@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.lab.bets.answers import FORMS, parse_answer
+from pipeline.lab.bets.answers import FORMS, example_of, form_of, parse_answer
 from pipeline.lab.bets.question import (
     ANSWERS,
     ChoiceAnswer,
@@ -28,6 +29,7 @@ LOSS = Question("How high is the loss?", "number", "nats")
 RATE = Question("Which learning rate is best?", "number", logarithmic=True)
 SHARE = Question("How many are right?", "number", "%")
 BARE = Question("What share is right?", "number")
+COUNT = Question("How many weights?", "number", "weights", naive=1e6)
 NETS = Question("Which learns?", "choice", choices=("relu", "tanh", "sigmoid", "silu"))
 SIZES = Question("Which batch?", "choice", choices=("8", "16", "64"))
 FAULTS = Question("Which fault?", "choice", choices=("no mask", "no residuals", "healthy"))
@@ -69,6 +71,18 @@ def rounded(values: dict[str, float]) -> dict[str, float]:
         (SHARE, "75%..85%", 75, 80, 85),
         (BARE, "75..85 %", 0.75, 0.8, 0.85),
         (BARE, "80%", 0.6, 0.8, 1.0),
+        (BARE, "30%..80%", 0.3, 0.55, 0.8),
+        (LOSS, "4.16 to 4.3", 4.16, 4.23, 4.3),
+        (COUNT, "5M ± 0.1M", 4.9e6, 5e6, 5.1e6),
+        (COUNT, "5M ± 100k weights", 4.9e6, 5e6, 5.1e6),
+        (COUNT, "5M ± 2 %", 4.9e6, 5e6, 5.1e6),
+        (COUNT, "5M ± 1000", 4999000, 5e6, 5001000),
+        (COUNT, "4.9..5.1M", 4.9e6, 5e6, 5.1e6),
+        (COUNT, "500..1M", 500, 500250, 1e6),
+        (COUNT, "4.9e6 - 5.1e6", 4.9e6, 5e6, 5.1e6),
+        (COUNT, "2k-3k", 2e3, 2.5e3, 3e3),
+        (COUNT, "4k", 3e3, 4e3, 5e3),
+        (COUNT, "1.2e6", 0.9e6, 1.2e6, 1.5e6),
     ],
 )
 def test_a_number_is_understood(question: Question, text: str, low: float, median: float, high: float) -> None:
@@ -141,10 +155,10 @@ def test_a_yes_or_no_is_understood(text: str, probability: float) -> None:
 @pytest.mark.parametrize(
     ("question", "text", "says"),
     [
-        (LOSS, "", f"no answer; {FORMS['number']}"),
-        (LOSS, "high", f"high: is not a number of nats; {FORMS['number']}"),
-        (LOSS, "4.2 bits", f"4.2 bits: is not a number of nats; {FORMS['number']}"),
-        (LOSS, "nan", f"nan: is not a number of nats; {FORMS['number']}"),
+        (LOSS, "", f"no answer; {form_of(LOSS)}"),
+        (LOSS, "high", f"high: is not a number of nats; {form_of(LOSS)}"),
+        (LOSS, "4.2 bits", f"4.2 bits: is not a number of nats; {form_of(LOSS)}"),
+        (LOSS, "nan", f"nan: is not a number of nats; {form_of(LOSS)}"),
         (LOSS, "1e999", "1e999: is too large for a number"),
         (LOSS, "4.3..4.1", "4.3..4.1: ends below its beginning; write 4.1..4.3"),
         (LOSS, "4,2", "4,2: has a comma; write a point before decimals (4.2), and thousands without a mark (4200)"),
@@ -187,8 +201,8 @@ def test_what_is_not_an_answer_is_told_why(question: Question, text: str, says: 
 @pytest.mark.parametrize(
     ("question", "text", "assumed"),
     [
-        (LOSS, "4", "± 25 %: no past bets of yours to take a width from"),
-        (RATE, "4", "÷ or × 1.25: no past bets of yours to take a width from"),
+        (LOSS, "4", "± 25 %: you gave no width, and this is the usual one"),
+        (RATE, "4", "÷ or × 1.25: you gave no width, and this is the usual one"),
         (NETS, "relu", "80 %: you gave no probability"),
         (WILL, "y", "80 %: you gave no probability"),
         (WILL, "70", "70 % for yes: you gave a probability alone"),
@@ -202,7 +216,28 @@ def test_what_was_assumed_is_said(question: Question, text: str, assumed: str) -
 
 def test_a_lone_number_gets_the_width_of_the_past() -> None:
     answer = parse_answer(LOSS, "4", 0.5)
-    assert answer == NumberAnswer(2, 4, 6, "± 50 %: as wide as your past bets ask for")
+    assert answer == NumberAnswer(2, 4, 6, "± 50 %: you gave no width, and your past numbers alone missed by about so much")
+
+
+@pytest.mark.parametrize(
+    ("question", "example"),
+    [
+        (COUNT, "2M..3M or 2.5M ± 0.5M weights"),
+        (replace(COUNT, naive=2560), "2k..3k or 2.5k ± 0.5k weights"),
+        (replace(COUNT, naive=60_000, unit="numbers"), "20k..30k or 25k ± 5k"),
+        (replace(LOSS, naive=4.159), "2..3 or 2.5 ± 0.5 nats"),
+        (replace(LOSS, naive=-0.1), "-0.2..0.3 or 0.1 ± 0.2 nats"),
+        (replace(RATE, naive=0.001), "0.002..0.003 or 0.0025 ± 0.0005"),
+        (replace(SHARE, naive=100), "20%..30% or 25% ± 5%"),
+        (BARE, "2..3 or 2.5 ± 0.5"),
+    ],
+)
+def test_the_example_has_the_size_and_unit_of_the_question_and_is_an_answer_to_it(question: Question, example: str) -> None:
+    assert example_of(question) == example
+    interval, _, around = example.removesuffix(question.unit).partition(" or ")
+    one, other = parse_answer(question, interval), parse_answer(question, f"{around}{question.unit.strip('%')}")
+    assert isinstance(one, NumberAnswer) and isinstance(other, NumberAnswer)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high)) or question.naive == -0.1
 
 
 EXAMPLES = {"number": (LOSS, "4.2"), "choice": (NETS, "relu 60 tanh 30"), "order": (RANKED, "t r s"), "yesno": (WILL, "n")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from pathlib import Path
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from pipeline.figures.style import png
 from pipeline.lab.bets import scores
 from pipeline.lab.bets.bet import Bet, place, read_bets, settle
 from pipeline.lab.bets.calibration import Calibration, Share, calibration, calibration_lines
 from pipeline.lab.bets.ledger import problems
+from pipeline.lab.bets.listing import bets_table
 from pipeline.lab.bets.outcomes import Outcome, is_inside, scores_of
 from pipeline.lab.bets.picture import distance, draw_calibration
 from pipeline.lab.bets.question import Answer, ChoiceAnswer, NumberAnswer, OrderAnswer, Question, Target, YesNoAnswer
@@ -223,6 +226,81 @@ def test_a_no_and_a_choice_are_read_by_their_most_probable_answer() -> None:
     )
     assert [(one.said, one.right.hits, one.right.count) for one in found.bins] == [(0.7, 0, 1), (0.9, 1, 1)]
     assert found.boldness == pytest.approx(0.8)
+
+
+def test_intervals_that_the_program_chose_are_counted_apart() -> None:
+    given = NumberAnswer(1.5, 2, 2.5, "you gave no width")
+    bets = [scored(LOSS, NumberAnswer(1, 2, 3), 2.2), scored(LOSS, given, 9.0), scored(LOSS, given, 1.9)]
+    found = calibration("learner", bets)
+    assert (found.held, found.given, found.below) == (Share(1, 1), Share(1, 2), Share(1, 3))
+    assert found.width == 1, "of the own one"
+    assert found.skills["number"][1] == 3, "their numbers were the learner's"
+    told = list(calibration_lines(found))
+    assert any("numbers without a width" in line and "1 of 2" in line and "counted apart" in line for line in told)
+    assert len(draw_calibration(bets).axes[0].lines) == 3, "its line, the legend's dot, and one bet"
+
+
+def test_each_skill_names_the_naive_guess() -> None:
+    ranked = Question("?", "order", choices=("a", "b"))
+    bets = [
+        scored(LOSS, NumberAnswer(1, 2, 3), 2.2),
+        scored(Question("?", "choice", choices=("a", "b")), ChoiceAnswer({"a": 0.7, "b": 0.3}), "a"),
+        scored(Question("?", "yesno"), YesNoAnswer(0.7), truth=True),
+        Bet("", "learner", Target("", ""), ranked, OrderAnswer(("a", "b")), "", False, Outcome(("a", "b"))),
+    ]
+    told = [line for line in calibration_lines(calibration("learner", bets)) if "skill" in line]
+    naive = (
+        "the question's own, ± 25 %.",
+        "the same probability for each label.",
+        "any order, half of all pairs right.",
+        "50 %.",
+    )
+    assert len(told) == 4 and all(line.endswith(f"the naive guess: {guess}") for line, guess in zip(told, naive, strict=True))
+
+
+# ---------------------------------------------------------------------------------------------------------------- the table
+
+
+SPOILT = Question("?", "choice", choices=("no causal mask", "inverted mask", "healthy", "labels shifted by one"))
+GUESSED = ChoiceAnswer({"no causal mask": 0.75, "inverted mask": 0.2, "healthy": 0.03, "labels shifted by one": 0.02})
+NETS = Question("?", "order", choices=("relu", "tanh", "sigmoid"))
+EVERY_KIND: list[tuple[Target, Question, Answer, float | str | bool | tuple[str, ...]]] = [
+    (Target("study loss-at-start: loss", ""), LOSS, NumberAnswer(4.1, 4.2, 4.3), 4.264),
+    (Target("day1 attention-weights", ""), Question("?", "number", "weights"), NumberAnswer(2e6, 3e6, 4e6), 4_998_400.0),
+    (Target("blind fault 123456 of level 1", ""), SPOILT, GUESSED, "labels shifted by one"),
+    (Target("day1 gradient-by-activation", ""), NETS, OrderAnswer(("relu", "tanh", "sigmoid")), ("tanh", "relu", "sigmoid")),
+    (Target("day1 gradient-order", ""), NETS, OrderAnswer(("relu", "tanh", "sigmoid")), ("relu", "tanh", "sigmoid")),
+    (Target("study lr-sweep: claim 1", ""), Question("?", "yesno"), YesNoAnswer(0.7), True),
+]
+
+
+def listed(width: int) -> list[str]:
+    bets = [
+        Bet("", "learner", target, question, answer, "2026-12-01T00:00:00Z", False, Outcome(truth))
+        for target, question, answer, truth in EVERY_KIND
+    ]
+    console = Console(width=width, file=io.StringIO())
+    console.print(bets_table(bets, width))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [200, 100, 80, 60, 40])
+def test_the_table_of_bets_breaks_no_word(width: int) -> None:
+    lines = listed(width)
+    assert max(map(len, lines)) <= width
+    words = " ".join(lines).split()
+    for target, _, _, _ in EVERY_KIND:
+        for word in target.name.removeprefix("study ").split():
+            assert word in words
+    for word in ("4.998e6", "sigmoid", "shifted", "2026-12-01", "outside", "inverted"):
+        assert word in words
+
+
+def test_the_table_says_inside_or_outside_of_numbers_and_right_or_wrong_of_the_rest() -> None:
+    ends = [" ".join(line.split()) for line in listed(200) if "2026-12-01" in line]
+    said = ("4.264 inside", "4.998e6 outside", "by one wrong", "wrong, 2 of 3 pairs right", "sigmoid right", "yes right")
+    assert len(ends) == len(said) and all(line.endswith(words) for line, words in zip(ends, said, strict=True))
+    assert "no causal mask 75 %, inverted mask 20 %, … " in "\n".join(listed(200))
 
 
 def test_late_bets_and_those_of_others_are_not_counted() -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from terminals import Terminal, terminals
 
 from pipeline.lab.bets.answers import parse_answer
 from pipeline.lab.bets.ask import ask
-from pipeline.lab.bets.bet import Bet, begin, open_bets, past_spread, place, read_bets, settle
+from pipeline.lab.bets.bet import Bet, begin, has_begun, open_bets, past_spread, place, read_bets, settle
 from pipeline.lab.bets.ledger import LEDGER, OWN, problems
 from pipeline.lab.bets.question import OrderAnswer, Question, Target, YesNoAnswer
 
@@ -82,7 +83,7 @@ def test_a_bet_on_a_number_is_told_what_came_of_it(project: Path) -> None:
         "you said 4.2 ± 0.1 nats; it was 4.264 nats (4.254 … 4.274): inside. Your 80 % intervals so far held 1 of 1."
     )
     second = bet("5..6", target=Target("another", "def"))
-    assert settle(second, 4.264).endswith("it was 4.264 nats: below it. Your 80 % intervals so far held 1 of 2.")
+    assert settle(second, 4.264).endswith("it was 4.264 nats: outside, below it. Your 80 % intervals so far held 1 of 2.")
 
 
 @pytest.mark.parametrize(
@@ -149,12 +150,37 @@ def test_of_two_bets_on_the_same_the_last_before_the_runs_counts(project: Path) 
     assert [one.late for one in read_bets()] == [False, False, True]
 
 
-def test_the_past_gives_a_lone_number_its_width(project: Path) -> None:
-    for at, truth in enumerate((4.1, 4.2, 4.4, 5.0)):
-        assert past_spread(logarithmic=False) is None, "of three bets no width would have held 80 %"
-        settle(bet("4 ± 1", target=Target(f"{at}", f"{at}")), truth)
-    assert past_spread(logarithmic=False) == pytest.approx(0.25), "the widest of four: 80 % of five, rounded up, is four"
+def alone(truths: Sequence[float], question: Question = LOSS, said: str = "4") -> None:
+    """Numbers without a width that were said, and what came out."""
+    for at, truth in enumerate(truths):
+        settle(bet(said, question, Target(f"{said} {at}", f"{said} {at}")), truth)
+
+
+def test_past_numbers_without_a_width_give_the_next_its_width_little_by_little(project: Path) -> None:
+    settle(bet("4 ± 1", target=Target("own width", "own width")), 40.0)
+    alone((4.1, 4.2, 4.4, 4.4))
+    assert past_spread(logarithmic=False) is None, "four are too few"
+    settle(bet("4", target=Target("fifth", "fifth")), 4.8)
+    assert past_spread(logarithmic=False) == pytest.approx(0.25 + 0.5 * (0.2 - 0.25)), "half of the way to the widest of five"
     assert past_spread(logarithmic=True) is None, "which is another kind"
+
+
+@pytest.mark.parametrize(("logarithmic", "most"), [(False, 0.5), (True, 1.0)])
+def test_a_number_that_missed_by_far_does_not_make_the_next_width_absurd(logarithmic: bool, most: float, project: Path) -> None:
+    question = replace(LOSS, logarithmic=logarithmic)
+    settle(bet("0.05", question, Target("far", "far")), 0.0015)
+    assert past_spread(logarithmic) is None
+    for _ in range(6):
+        alone([400.0] * 8, question)
+        spread = past_spread(logarithmic)
+        assert spread is not None and 0.25 < spread <= most
+
+
+def test_a_width_that_the_program_chose_is_not_counted_among_the_learners_intervals(project: Path) -> None:
+    settle(bet("4..5"), 4.2)
+    told = settle(bet("4", target=Target("another", "def")), 4.2)
+    assert told.endswith("inside. The width was not yours, so it does not count among your 80 % intervals.")
+    assert settle(bet("4..5", target=Target("third", "ghi")), 9.0).endswith("Your 80 % intervals so far held 1 of 2.")
 
 
 # ---------------------------------------------------------------------------------------------------------- late or altered
@@ -342,54 +368,104 @@ def test_nobody_is_asked_where_there_is_no_terminal(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == ""
 
 
-def on_a_terminal(question: Question, typed: str) -> str:
-    """What a person at a terminal reads, who types this; at the end the answer."""
-    leader, follower = pty.openpty()
+@pytest.fixture
+def opened() -> Iterator[list[Terminal]]:
+    with terminals() as some:
+        yield some
+
+
+def asking(opened: list[Terminal], question: Question, before: str = "", late: bool = False) -> Terminal:
+    """A terminal on which somebody is asked, after other commands; at the end the answer."""
     program = f"""
+import sys, time
+sys.path.insert(0, {str(TOP)!r})
 from pipeline.lab.bets.ask import ask
+from pipeline.lab.bets.prompt import wants_more
 from pipeline.lab.bets.question import Question
-print("answer:", ask({question!r}))
+{before}
+print("answer:", ask({question!r}, late={late}), "END")
 """
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(TOP)},
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        close_fds=True,
-    )
-    os.close(follower)
-    os.write(leader, typed.encode())
-    read = b""
-    while True:
-        try:
-            piece = os.read(leader, 4096)
-        except OSError:
-            break
-        if not piece:
-            break
-        read += piece
-    process.wait()
-    os.close(leader)
-    return read.decode().replace("\r\n", "\n")
+    opened.append(shell := Terminal(program=program))
+    return shell
 
 
-def test_a_wrong_answer_is_told_why_and_asked_again(project: Path) -> None:
-    screen = on_a_terminal(WILL, "maybe\ny 70\n")
-    assert "maybe: is neither yes nor no; write y or n" in screen
-    assert screen.count("> ") == 2
-    assert screen.endswith("Noted: yes, with 70 %.\nanswer: YesNoAnswer(probability=0.7, assumed='')\n")
+def told(shell: Terminal, until: str = "END") -> str:
+    return shell.read_until(until).replace("\r\n", "\n")
 
 
-@pytest.mark.parametrize("typed", ["\n", "\x04"])
-def test_enter_and_the_end_of_the_input_are_no_bet(typed: str, project: Path) -> None:
-    assert on_a_terminal(RANKED, typed).endswith("answer: None\n")
+def test_a_wrong_answer_is_told_why_and_asked_again(project: Path, opened: list[Terminal]) -> None:
+    shell = asking(opened, WILL)
+    told(shell, "> ")
+    shell.type("maybe\r")
+    assert "maybe: is neither yes nor no; write y or n" in told(shell, "> ")
+    shell.type("y 70\r")
+    assert "Noted: yes, with 70 %.\nanswer: YesNoAnswer(probability=0.7, assumed='')" in told(shell)
 
 
-def test_choices_are_numbered(project: Path) -> None:
-    screen = on_a_terminal(RANKED, "2 > 1 > 3\n")
+@pytest.mark.parametrize("typed", ["\r", "\x04"])
+def test_enter_and_the_end_of_the_input_are_no_bet_and_that_is_said(typed: str, project: Path, opened: list[Terminal]) -> None:
+    shell = asking(opened, WILL)
+    told(shell, "> ")
+    shell.type(typed)
+    assert "No bet.\nanswer: None" in told(shell)
+
+
+@pytest.mark.parametrize(("typed", "line", "status"), [("q\r", "Stopped; no bet.", 0), ("\x03", "Stopped.", 130)])
+def test_q_and_ctrl_c_leave_with_one_line(typed: str, line: str, status: int, project: Path, opened: list[Terminal]) -> None:
+    shell = asking(opened, WILL)
+    told(shell, "> ")
+    shell.type(typed)
+    assert line in told(shell, line)
+    assert shell.exit_status() == status
+
+
+def test_what_was_typed_while_something_computed_answers_nothing(project: Path, opened: list[Terminal]) -> None:
+    shell = asking(opened, WILL, before="print('computing', flush=True); input(); time.sleep(2)")
+    told(shell, "computing")
+    shell.type("\r\rn 99\r")  # the first Enter begins the computation
+    told(shell, "Enter = no bet.")
+    told(shell, "> ")
+    shell.type("y 70\r")
+    assert "YesNoAnswer(probability=0.7" in told(shell)
+
+
+def test_between_drills_only_enter_and_q_count(project: Path, opened: list[Terminal]) -> None:
+    shell = asking(opened, WILL, before="print('first', wants_more('on? ')); print('second', wants_more('on? '))")
+    told(shell, "on? ")
+    shell.type("0.05\r")
+    assert "Enter goes on, q stops." in told(shell, "on? ")
+    shell.type("\r")
+    assert "first True" in told(shell, "on? ")
+    shell.type("q\r")
+    assert "second False" in told(shell, "> ")
+
+
+def test_that_a_bet_cannot_count_is_said_before_the_question(project: Path, opened: list[Terminal]) -> None:
+    before = " ".join(told(asking(opened, WILL, late=True), WILL.text).split())
+    assert "a bet on them is scored apart and does not count." in before
+
+
+def test_it_is_known_that_runs_have_begun(project: Path) -> None:
+    bet("4", target=Target("another", "def"))
+    assert not has_begun(STUDY)
+    begin(STUDY)
+    assert has_begun(STUDY) and not has_begun(Target("another", "def"))
+
+
+def test_choices_are_numbered(project: Path, opened: list[Terminal]) -> None:
+    shell = asking(opened, RANKED)
+    screen = told(shell, "Enter = no bet.")
     assert "  1  relu\n  2  tanh\n  3  sigmoid\n" in screen
-    assert screen.endswith(f"answer: {OrderAnswer(('tanh', 'relu', 'sigmoid'))}\n")
+    told(shell, "> ")
+    shell.type("2 > 1 > 3\r")
+    assert f"answer: {OrderAnswer(('tanh', 'relu', 'sigmoid'))}" in told(shell)
+
+
+def test_a_question_without_a_unit_names_none(project: Path, opened: list[Terminal]) -> None:
+    for unit, invitation in (("", "Your bet: write"), ("numbers", "Your bet: write"), ("nats", "Your bet, in nats: write")):
+        screen = told(asking(opened, replace(LOSS, unit=unit)), "Enter = no bet.")
+        assert invitation in screen
+        assert "you expect the truth inside 8 times of 10" in " ".join(screen.split())
 
 
 def test_the_answer_of_a_bet_is_read_as_it_was_given(project: Path) -> None:

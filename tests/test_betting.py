@@ -148,7 +148,7 @@ def test_a_number_is_a_bet_on_the_best_value(rally: Rally) -> None:
     told = rally("lr-sweep", "0.01..0.03")
     assert told.startswith("At which train.lr is validation loss above the source's entropy")
     assert "Noted: 0.01 … 0.03, an 80 % interval." in told
-    assert "÷ or × 1.25: no past bets of yours to take a width from" in rally("lr-sweep", "0.01")
+    assert "÷ or × 1.25: you gave no width, and this is the usual one" in rally("lr-sweep", "0.01")
 
 
 # ------------------------------------------------------------------------------------------------------------- experiments
@@ -231,8 +231,8 @@ def test_without_bets_it_says_how_to_begin(rally: Rally) -> None:
 def test_below_ten_scored_bets_there_is_no_picture(rally: Rally) -> None:
     scored(9)
     told = rally()
-    assert "9 scored bets: 10 are needed before a picture says anything" in told
-    assert told.count("Brier") > 9
+    assert "9 scored bets with a width or a probability: 10 are needed before a picture says anything" in told
+    assert (told.count(" right \n"), told.count(" wrong \n")) == (6, 3), told
     assert not PICTURE.exists()
 
 

@@ -431,6 +431,23 @@ def test_the_first_drill_takes_a_bet_at_a_terminal_and_scores_it(project: Path, 
     shell.read_until("rally play day1.2")
     assert shell.exit_status() == 0
     assert "count-weights          4,998,400 weights, bet won" in rally("play", "course").stdout
+    opened.append(again := Terminal("play", "day1.1"))
+    before = " ".join(again.read_until("How many weights").split())
+    assert "a bet on them is scored apart and does not count" in before
+
+
+@pytest.mark.parametrize(("key", "line", "status"), [("q\r", "Stopped; no bet.", 0), ("\x03", "Stopped.", 130)])
+def test_q_or_ctrl_c_instead_of_a_bet_ends_the_day_and_says_where_it_goes_on(
+    key: str, line: str, status: int, project: Path, opened: list[Terminal]
+) -> None:
+    opened.append(shell := Terminal("play", "day1"))
+    shell.read_until("Enter = no bet.")
+    shell.read_until("> ")
+    shell.type(key)
+    shown = shell.read_until("Next: rally play day1.1 (count-weights)")
+    assert line in shown and "Traceback" not in shown
+    assert shell.exit_status() == status
+    assert "✓" not in rally("play", "course").stdout
 
 
 @pytest.mark.slow

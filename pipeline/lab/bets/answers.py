@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 from pipeline.figures.style import formatted
 from pipeline.lab.bets.question import Answer, ChoiceAnswer, NumberAnswer, OrderAnswer, Question, YesNoAnswer, percent
@@ -13,10 +14,14 @@ from pipeline.params.names import suggest
 ALONE = 0.8  # the probability of a label, a yes or a no that is given without one
 WIDTH = 0.25  # relative half width of a number's interval, where nothing is known of the learner
 
+SCALES = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9}  # of letters behind a number
+UNSAID = "numbers"  # a unit that says nothing
+
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_PLUS_MINUS = re.compile(rf"({_NUMBER})(%?)(?:±|\+-|\+/-|-\+)({_NUMBER})(%?)")
-_RANGE = re.compile(rf"({_NUMBER})(%?)(?:\.\.+|…|to|(?<=[\d.%])-)({_NUMBER})(%?)")
-_LONE = re.compile(rf"({_NUMBER})(%?)")
+_MARK = rf"([%{''.join(SCALES)}]?)"
+_PLUS_MINUS = re.compile(rf"({_NUMBER}){_MARK}(?:±|\+-|\+/-|-\+)({_NUMBER}){_MARK}")
+_RANGE = re.compile(rf"({_NUMBER}){_MARK}(?:\.\.+|…|to|(?<=[\d.%{''.join(SCALES)}])-)({_NUMBER}){_MARK}")
+_LONE = re.compile(rf"({_NUMBER}){_MARK}")
 _SHARE = re.compile(r"(\d+\.?\d*|\.\d+)%?")
 
 
@@ -31,7 +36,7 @@ def parse_answer(question: Question, text: str, spread: float | None = None) -> 
     """
     text = " ".join(text.split())
     if not text:
-        raise UserError(f"no answer; {FORMS[question.kind]}")
+        raise UserError(f"no answer; {form_of(question)}")
     match question.kind:
         case "number":
             return _number(question, text, spread)
@@ -44,12 +49,38 @@ def parse_answer(question: Question, text: str, spread: float | None = None) -> 
 
 
 FORMS = {
-    "number": "write an 80 % interval such as 4.1..4.3 or 4.2 ± 0.1, or a number alone",
+    "number": "write an 80 % interval such as {}, or a number alone",
     "choice": "write a label, if you like with its probability in percent: relu 70, or several: relu 60 tanh 30",
     "order": "write all labels, the largest first: relu > tanh > sigmoid",
     "yesno": "write y or n, if you like with its probability in percent: y 70",
 }
 """Of each kind of question, how it is answered."""
+
+
+def form_of(question: Question) -> str:
+    """How a question is answered."""
+    return FORMS[question.kind].format(example_of(question))
+
+
+def example_of(question: Question) -> str:
+    """An interval as an example, in two forms. Its digits are the same for every question, and only its size is that of the
+    naive guess: it shows how a number of this size is written, and nothing of the answer.
+
+    >>> example_of(Question("", "number", "weights", naive=1e6)), example_of(Question("", "number"))
+    ('2M..3M or 2.5M ± 0.5M weights', '2..3 or 2.5 ± 0.5')
+    """
+    unit = "" if question.unit in ("", "%", UNSAID) else f" {question.unit}"
+    naive = question.naive if isinstance(question.naive, int | float) else 0.0
+    if naive < 0:
+        return f"-0.2..0.3 or 0.1 ± 0.2{unit}"  # of either sign
+    power = math.floor(math.log10(naive)) if naive else 0
+    power = min(power, 1) if question.unit == "%" else power
+    mark, scale = "%" if question.unit == "%" else "", 1.0
+    for letter in ("k", "M", "B"):
+        if 10.0**power >= SCALES[letter]:
+            mark, scale = letter, SCALES[letter]
+    low, middle, high, half = (f"{digits * 10.0**power / scale:.6g}{mark}" for digits in (2, 2.5, 3, 0.5))
+    return f"{low}..{high} or {middle} ± {half}{unit}"
 
 
 # --------------------------------------------------------------------------------------------------------------- numbers
@@ -62,41 +93,57 @@ def _number(question: Question, text: str, spread: float | None) -> NumberAnswer
     if re.search(r"\d,\d", bare):
         raise UserError(f"{text}: has a comma; write a point before decimals (4.2), and thousands without a mark (4200)")
     if found := _PLUS_MINUS.fullmatch(bare):
-        is_share = bool(found[4]) and not found[2] and question.unit != "%"  # of the number before it
-        middle = _value(question, text, found[1], found[2] or ("" if is_share else found[4]))
-        half = abs(middle) * float(found[3]) / 100 if is_share else _value(question, text, found[3], found[4] or found[2])
+        is_share = found[4] == "%" and found[2] != "%" and question.unit != "%"  # of the number before it
+        if is_share:
+            middle = _value(question, text, found[1], found[2])
+            half = abs(middle) * float(found[3]) / 100
+        else:
+            middle, half = _pair(question, text, found, makes_sense=lambda middle, half: half <= abs(middle))
         if half < 0:
             raise UserError(f"{text}: the part after ± is negative")
         return _checked(question, text, middle - half, middle, middle + half)
     if found := _RANGE.fullmatch(bare):
-        low, high = (_value(question, text, found[at], found[2] or found[4]) for at in (1, 3))
+        low, high = _pair(question, text, found, makes_sense=lambda low, high: low <= high)
         if low > high:
-            raise UserError(f"{text}: ends below its beginning; write {found[3]}..{found[1]}")
+            raise UserError(f"{text}: ends below its beginning; write {found[3]}{found[4]}..{found[1]}{found[2]}")
         middle = math.sqrt(low * high) if question.logarithmic and low > 0 else (low + high) / 2
         return _checked(question, text, low, middle, high)
     if found := _LONE.fullmatch(bare):
         return _lone(question, text, _value(question, text, found[1], found[2]), spread)
-    raise UserError(f"{text}: is not a number{_of(question)}; {FORMS['number']}")
+    raise UserError(f"{text}: is not a number{_of(question)}; {form_of(question)}")
+
+
+def _pair(
+    question: Question, text: str, found: re.Match[str], makes_sense: Callable[[float, float], bool]
+) -> tuple[float, float]:
+    """Both numbers. A mark that only one has is of both (2..3M), unless that makes no sense (500..1M)."""
+    first, second = found[2] or found[4], found[4] or found[2]
+    shared = _value(question, text, found[1], first), _value(question, text, found[3], second)
+    if "%" in (first, second) or makes_sense(*shared):
+        return shared
+    return _value(question, text, found[1], found[2]), _value(question, text, found[3], found[4])
 
 
 def _of(question: Question) -> str:
     return f" of {question.unit}" if question.unit not in ("", "%") else ""
 
 
-def _value(question: Question, text: str, digits: str, percent_sign: str) -> float:
+def _value(question: Question, text: str, digits: str, mark: str) -> float:
     """A number in the unit of the question."""
-    value = float(digits)
-    if percent_sign and question.unit not in ("", "%"):
+    value = float(digits) * SCALES.get(mark, 1.0)
+    if mark == "%" and question.unit not in ("", "%"):
         raise UserError(f"{text}: is in percent, and the answer is in {question.unit}")
     if not math.isfinite(value):
         raise UserError(f"{text}: is too large for a number")
-    return value / 100 if percent_sign and question.unit == "" else value
+    return value / 100 if mark == "%" and question.unit == "" else value
 
 
 def _lone(question: Question, text: str, value: float, spread: float | None) -> NumberAnswer:
-    """A number alone, with the interval that the learner's own bets earn it."""
+    """A number alone, with an interval around it that the program chooses."""
     width = WIDTH if spread is None else spread
-    origin = "as wide as your past bets ask for" if spread is not None else "no past bets of yours to take a width from"
+    origin = "you gave no width, and this is the usual one"
+    if spread is not None:
+        origin = "you gave no width, and your past numbers alone missed by about so much"
     if value == 0:
         raise UserError(f"{text}: leaves the width of your interval open; write one, such as -0.1..0.1")
     if question.logarithmic and value > 0:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from pipeline.lab.bets.answers import WIDTH
 from pipeline.lab.bets.chain import Chain, Line
 from pipeline.lab.bets.ledger import append, read_chain
 from pipeline.lab.bets.outcomes import Outcome, is_inside, outcome_of, outcome_text
@@ -25,8 +26,9 @@ from pipeline.lab.bets.question import (
 
 Who = Literal["learner", "ladder", "plan", "doctor"]
 ID_DIGITS = 12
-FEWEST_PAST = 4  # bets; with fewer no width would have held 80 % of them
+FEWEST_PAST = 5  # numbers alone; with fewer one miss would decide
 PAST_SHARE = 0.8
+WIDEST = {False: 0.5, True: 1.0}  # relative half width by "logarithmic": ± 50 %, ÷ or × 2
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Bet:
     def counts(self) -> bool:
         """Whether it is part of the calibration."""
         return not self.late and self.outcome is not None and self.outcome.truth is not None
+
+    @property
+    def counts_as_interval(self) -> bool:
+        """Whether it is part of the calibration of intervals: its width was chosen by who bet."""
+        return self.counts and isinstance(self.answer, NumberAnswer) and self.answer.has_own_width
 
 
 def place(question: Question, target: Target, answer: Answer, *, already_run: bool, who: Who = "learner") -> Bet:
@@ -96,6 +103,11 @@ def begin(target: Target) -> None:
         append(content)
 
 
+def has_begun(target: Target) -> bool:
+    """Whether the runs of a target began here: a bet on them would be late."""
+    return any(_is_begun(line, target.identity) for line in read_chain().sound())
+
+
 def settle(bet: Bet, truth: Truth | None, interval: tuple[float, float] | None = None) -> str:
     """Append what came out, if it was not known, and say how good the bet was.
 
@@ -125,7 +137,9 @@ def _so_far(bet: Bet, bets: Sequence[Bet]) -> str:
     """What the bets of the same one say together, or why this one is not among them."""
     if bet.late:
         return " The bet was late (its runs had begun), so it does not count."
-    numbers = [one for one in bets if one.counts and one.who == bet.who and one.question.kind == "number"]
+    numbers = [one for one in bets if one.counts_as_interval and one.who == bet.who]
+    if isinstance(bet.answer, NumberAnswer) and not bet.answer.has_own_width and bet.counts:
+        return " The width was not yours, so it does not count among your 80 % intervals."
     if bet.question.kind != "number" or not numbers:
         return ""
     held = sum(is_inside(one.answer, one.outcome) for one in numbers)  # type: ignore[arg-type]
@@ -173,10 +187,11 @@ def _bets(chain: Chain) -> list[Bet]:
 
 
 def past_spread(logarithmic: bool, bets: Sequence[Bet] | None = None) -> float | None:
-    """The relative half width that would have held 80 % of the learner's numbers so far; None where there are too few.
+    """The relative half width for the learner's next number alone; None where too few such numbers were scored.
 
-    It is the distance between median and truth that ranks ceil(0.8 (n + 1))th of n, relative to the median; of a logarithmic
-    number the factor between them, less 1.
+    Of n such numbers it takes the distance between number and truth that ranks ceil(0.8 (n + 1))th, relative to the number; of
+    logarithmic ones the factor between them, less 1. At most WIDEST of it counts, and it moves the usual width by the share
+    n / (n + FEWEST_PAST) only: a few numbers say little, and one absurd miss must not make all later intervals absurd.
 
     Source: Papadopoulos et al., "Inductive Confidence Machines for Regression", 2002.
     """
@@ -184,15 +199,19 @@ def past_spread(logarithmic: bool, bets: Sequence[Bet] | None = None) -> float |
     for bet in read_bets() if bets is None else bets:
         if bet.counts and bet.who == "learner" and bet.question.logarithmic == logarithmic:
             answer, truth = bet.answer, bet.outcome.truth  # type: ignore[union-attr]
-            if isinstance(answer, NumberAnswer) and isinstance(truth, float) and answer.median:
+            if not isinstance(answer, NumberAnswer) or answer.has_own_width:
+                continue
+            if isinstance(truth, float) and answer.median:
                 ratio = truth / answer.median
                 if not logarithmic:
                     distances.append(abs(ratio - 1))
                 elif ratio > 0:
                     distances.append(max(ratio, 1 / ratio) - 1)
-    if len(distances) < FEWEST_PAST:
+    count = len(distances)
+    if count < FEWEST_PAST:
         return None
-    return sorted(distances)[math.ceil(PAST_SHARE * (len(distances) + 1)) - 1]
+    past = min(sorted(distances)[math.ceil(PAST_SHARE * (count + 1)) - 1], WIDEST[logarithmic])
+    return WIDTH + count / (count + FEWEST_PAST) * (past - WIDTH)
 
 
 def _is_begun(line: Line, identity: str) -> bool:

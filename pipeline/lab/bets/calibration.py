@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from pipeline.evaluation.class_metrics import interval as wilson
 from pipeline.figures.style import formatted
+from pipeline.lab.bets.answers import WIDTH
 from pipeline.lab.bets.bet import Bet
-from pipeline.lab.bets.outcomes import is_inside, scores_of
+from pipeline.lab.bets.outcomes import is_inside, is_right, scores_of
 from pipeline.lab.bets.question import LEVEL, ChoiceAnswer, NumberAnswer, YesNoAnswer, percent
 from pipeline.lab.bets.scores import skill
 
@@ -53,7 +54,8 @@ class Calibration:
 
     Attributes:
         who: the learner, or a part of the lab.
-        held: how many 80 % intervals held the truth.
+        held: how many 80 % intervals held the truth; of those whose width was chosen by who bet.
+        given: the same of the intervals that the program put around numbers given alone.
         below: how many truths lay below the median that was said.
         bins: of the probabilities.
         width: the median width of the intervals, relative to the number; of logarithmic ones high / low.
@@ -64,6 +66,7 @@ class Calibration:
     who: str
     count: int
     held: Share
+    given: Share
     below: Share
     bins: tuple[Bin, ...]
     width: float | None
@@ -71,18 +74,26 @@ class Calibration:
     boldness: float | None
     skills: dict[str, tuple[float, int]]
 
+    @property
+    def drawn(self) -> int:
+        """How many bets a picture can show."""
+        return self.held.count + sum(one.right.count for one in self.bins)
+
 
 def calibration(who: str, bets: Sequence[Bet]) -> Calibration:
     """The calibration of one forecaster."""
     counted = [bet for bet in bets if bet.counts and bet.who == who]
     numbers = [(bet, bet.answer, bet.outcome) for bet in counted if isinstance(bet.answer, NumberAnswer) and bet.outcome]
-    relative = [(a.high - a.low) / abs(a.median) for bet, a, _ in numbers if not bet.question.logarithmic and a.median]
-    factors = [a.high / a.low for bet, a, _ in numbers if bet.question.logarithmic]
+    own = [(bet, answer) for bet, answer, _ in numbers if answer.has_own_width]
+    inside = [(answer.has_own_width, is_inside(answer, outcome)) for _, answer, outcome in numbers]
+    relative = [(a.high - a.low) / abs(a.median) for bet, a in own if not bet.question.logarithmic and a.median]
+    factors = [a.high / a.low for bet, a in own if bet.question.logarithmic]
     chances = list(_chances(counted))
     return Calibration(
         who,
         len(counted),
-        Share(sum(is_inside(answer, outcome) for _, answer, outcome in numbers), len(numbers)),
+        Share(inside.count((True, True)), len(own)),
+        Share(inside.count((False, True)), len(numbers) - len(own)),
         Share(
             sum(isinstance(outcome.truth, float) and outcome.truth < answer.median for _, answer, outcome in numbers),
             len(numbers),
@@ -99,11 +110,10 @@ def _chances(bets: Sequence[Bet]) -> Iterator[tuple[float, bool]]:
     """Of each choice, and of each yes or no: the probability of the most probable answer, and whether it came out."""
     for bet in bets:
         match bet.answer, bet.outcome and bet.outcome.truth:
-            case YesNoAnswer(probability), bool(truth):
-                yield max(probability, 1 - probability), truth == (probability >= 0.5)
-            case ChoiceAnswer(probabilities), str(truth):
-                label = max(probabilities, key=lambda name: probabilities[name])
-                yield probabilities[label], label == truth
+            case YesNoAnswer(probability), bool():
+                yield max(probability, 1 - probability), bool(is_right(bet.answer, bet.outcome))  # type: ignore[arg-type]
+            case ChoiceAnswer(probabilities), str():
+                yield max(probabilities.values()), bool(is_right(bet.answer, bet.outcome))  # type: ignore[arg-type]
 
 
 def _bins(chances: Sequence[tuple[float, bool]]) -> Iterator[Bin]:
@@ -135,17 +145,29 @@ def calibration_lines(found: Calibration) -> Iterator[str]:
         low, high = found.held.interval
         verdict = "too narrow" if high < LEVEL else "too wide" if low > LEVEL else f"which does not contradict {percent(LEVEL)}"
         yield f"{who}: {percent(LEVEL)} intervals held {found.held}, {verdict}."
-        yield f"  Truths below the median: {found.below}; half of them should be."
         widths = []
         if found.width is not None:
             widths.append(f"{percent(found.width)} of the number")
         if found.factor is not None:
             widths.append(f"a factor of {formatted(found.factor)} where numbers span decades")
         yield f"  Median width: {', '.join(widths)}. Of two calibrated forecasters the narrower one knows more."
+    if found.given.count:
+        yield f"{who}: numbers without a width: the interval that was put around them held {found.given}; counted apart."
+    if found.below.count:
+        yield f"  Truths below the number that was said (the middle of an interval): {found.below}; half of them should be."
     for one in found.bins:
         yield f"{who}: said about {percent(one.said)}: right {one.right}."
     if found.boldness is not None:
         yield f"  Mean probability of the most probable answer: {percent(found.boldness)}."
-    names = {"number": "numbers (CRPS)", "choice": "choices (Brier)", "order": "orders (Kendall)", "yesno": "yes or no (Brier)"}
     for kind, (value, count) in found.skills.items():
-        yield f"{who}: skill in {names[kind]} {value:+.2f} over {count}; 0 = a naive forecaster, 1 = perfect."
+        what, naive = NAIVE[kind]
+        yield f"{who}: skill in {what} {value:+.2f} over {count}; 1 = perfect, 0 = as good as the naive guess: {naive}."
+
+
+NAIVE = {
+    "number": ("numbers", f"the question's own, ± {percent(WIDTH)}"),
+    "choice": ("choices", "the same probability for each label"),
+    "order": ("orders", "any order, half of all pairs right"),
+    "yesno": ("yes or no", "50 %"),
+}
+"""Of each kind of question what its bets are called, and the naive guess."""

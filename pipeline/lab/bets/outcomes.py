@@ -121,6 +121,19 @@ def is_inside(answer: Answer, outcome: Outcome) -> bool:
     return bool(answer.low - slack <= outcome.truth <= answer.high + slack)
 
 
+def is_right(answer: Answer, outcome: Outcome) -> bool | None:
+    """Whether the most probable answer, or the whole order, came out; None of numbers, and where nothing was decided."""
+    match answer, outcome.truth:
+        case YesNoAnswer(probability), bool(truth):
+            return truth == (probability >= 0.5)
+        case ChoiceAnswer(probabilities), str(truth):
+            return truth == max(probabilities, key=lambda label: probabilities[label])
+        case OrderAnswer(order), tuple(truth):
+            return order == truth
+        case _:
+            return None
+
+
 # -------------------------------------------------------------------------------------------------------------- in words
 
 
@@ -132,7 +145,8 @@ def outcome_text(question: Question, answer: Answer, outcome: Outcome) -> str:
             return "nothing was decided, so the bet is not scored."
         case NumberAnswer() if isinstance(truth, float):
             ends = f" ({formatted(outcome.interval[0], 4)} … {formatted(outcome.interval[1], 4)})" if outcome.interval else ""
-            where = "inside" if is_inside(answer, outcome) else "below it" if truth < answer.low else "above it"
+            side = "below" if truth < answer.low else "above"
+            where = "inside" if is_inside(answer, outcome) else f"outside, {side} it"
             unit = f" {question.unit}" if question.unit else ""
             return f"it was {formatted(truth, 4)}{unit}{ends}: {where}."
         case ChoiceAnswer() if isinstance(truth, str):

@@ -44,7 +44,7 @@ def _draw_intervals(axes: Axes, bets: Sequence[Bet], everyone: Sequence[Calibrat
             label = f"{_name(found.who)}: {found.held.hits} of {found.held.count} inside"
             axes.plot([], [], "o", color=_colour(found.who), markersize=8, linestyle="none", label=label)
         for bet in bets:
-            if bet.who == found.who and bet.counts and (away := distance(bet)) is not None:
+            if bet.who == found.who and bet.counts_as_interval and (away := distance(bet)) is not None:
                 place += 1
                 shown = min(max(away, -FARTHEST), FARTHEST)
                 marker = "o" if shown == away else "^" if away > 0 else "v"

@@ -66,6 +66,11 @@ class NumberAnswer:
     high: float
     assumed: str = ""
 
+    @property
+    def has_own_width(self) -> bool:
+        """Whether the learner chose the interval: only such ones say how well someone knows what they know."""
+        return not self.assumed
+
     def text(self, question: Question) -> str:
         """4.2 ± 0.1 nats."""
         unit = f" {question.unit}" if question.unit else ""

@@ -25,7 +25,7 @@ def show_bets() -> None:
     if not bets:
         print(NONE_YET)
         return
-    console.print(bets_table(bets))
+    console.print(bets_table(bets, console.width))
     for problem in problems():
         if not problem.is_note:
             print(f"{LEDGER}: {problem}")
@@ -34,14 +34,15 @@ def show_bets() -> None:
     for one in found:
         print(*_about(one.count, [*calibration_lines(one)]), sep="\n")
     _note_late(bets)
-    if any(one.count >= FEWEST for one in found):
+    if any(one.drawn >= FEWEST for one in found):
         write_bytes(PICTURE, png(draw_calibration(bets), dpi=120))
         print(f"Picture: {PICTURE}")
     else:
-        most = max(one.count for one in found)
+        most = max(one.drawn for one in found)
         print(
-            f"{most} scored bet{'s' * (most != 1)}: {FEWEST} are needed before a picture says anything"
-            f" (8 of 10 hits can come of 49 % as well as of 94 %)."
+            f"{most} scored bet{'s' * (most != 1)} with a width or a probability: {FEWEST} are needed before a picture says"
+            f" anything. Even then chance is large: who is right half of the time, and who nine times of ten, may both be"
+            f" right 8 times of 10."
         )
 
 

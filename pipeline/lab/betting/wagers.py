@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.lab.bets.answers import FORMS, parse_answer
-from pipeline.lab.bets.ask import understood
+from pipeline.lab.bets.answers import form_of, parse_answer
+from pipeline.lab.bets.ask import APART, understood
 from pipeline.lab.bets.bet import Bet, open_bets, past_spread, place, settle
 from pipeline.lab.bets.question import Question, Target
 from pipeline.lab.betting import experiment_bets
@@ -14,8 +14,11 @@ from pipeline.params.errors import UserError
 
 
 def questions_of(study: str) -> Iterator[str]:
-    """What can be bet on in a study, and the commands."""
-    for offer in offers(study):
+    """What can be bet on in a study, and the commands; before them, whether a bet can still count."""
+    found = list(offers(study))
+    if any(offer.is_known() for offer in found[:1]):
+        yield APART
+    for offer in found:
         example = "yes 80" if offer.question.kind == "yesno" else "LOW..HIGH"
         option = f" --claim {offer.claim}" if offer.claim > 1 else f" --measure {offer.measure}" if offer.measure else ""
         yield f"{offer.question.text}\n    rally bet {study} {example}{option}"
@@ -56,7 +59,7 @@ def bet_on_experiment(name: str, text: str, measure: str) -> str:
     question, target = experiment_bets.question_of(name, measure)
     if not text:
         raise UserError(
-            f"rally bet exp {name}: no answer; {FORMS['number']}: rally bet exp {name} 3.02..3.10 --measure {measure}"
+            f"rally bet exp {name}: no answer; {form_of(question)}: rally bet exp {name} 3.02..3.10 --measure {measure}"
         )
     known = experiment_bets.is_known(name)
     return _placed(question, target, text, already_run=known, how=f"dvc exp run -n {name} …, then rally bet settle")

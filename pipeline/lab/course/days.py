@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 
 from rich.text import Text
 
+from pipeline.lab.bets.prompt import Stopped, is_terminal, wants_more
 from pipeline.lab.course.day import Day, Drill
 from pipeline.lab.course.drill import play_drill
 from pipeline.lab.course.progress import Done, read_done
@@ -34,22 +34,31 @@ def play_day(number: int, at: int | None, *, asks: bool, quick: bool, seed: int 
     if number not in DAYS:
         raise UserError(f"day{number}: there is no such day; the course has day1 to day{DAYS[-1]}")
     entries, base = read_entries(), base_params()
-    day, out = read_day(number, entries), terminal.console()
+    day = read_day(number, entries)
     if at is not None and not 1 <= at <= len(day.drills):
         raise UserError(f"{day.name}.{at}: there is no such drill; {day.name} has {len(day.drills)}")
     chosen = [day.drills[at - 1]] if at is not None else open_drills(day, entries, base)
     if at is None:
         _say_day(day, len(chosen), quick)
     for drill in chosen:
-        play_drill(day, drill, entries, base, asks=asks, quick=quick, number=seed)
+        try:
+            play_drill(day, drill, entries, base, asks=asks, quick=quick, number=seed)
+        except (Stopped, KeyboardInterrupt) as ended:
+            begin = "" if isinstance(ended, Stopped) else "\nStopped. "
+            _say_next(day, drill, begin)
+            raise
         left = open_drills(day, entries, base)
         if drill is not chosen[-1] and asks and not _goes_on(left[0] if left else None):
             break
     if left := open_drills(day, entries, base):
-        following = left[0]
-        out.print(f"\nNext: rally play {day.name}.{day.drills.index(following) + 1} ({following.name})", soft_wrap=True)
+        _say_next(day, left[0], "\n")
     elif at is None or at == len(day.drills):
         say_summary(day)
+
+
+def _say_next(day: Day, drill: Drill, before: str) -> None:
+    at = day.drills.index(drill) + 1
+    terminal.console().print(f"{before}Next: rally play {day.name}.{at} ({drill.name})", soft_wrap=True)
 
 
 def open_drills(day: Day, entries: Mapping[str, Entry], base: BaseParams) -> list[Drill]:
@@ -69,12 +78,9 @@ def state(drill: Drill, done: Done | None, entries: Mapping[str, Entry], base: B
 
 def _goes_on(following: Drill | None) -> bool:
     """Whether the learner wants the next drill."""
-    if following is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if following is None or not is_terminal():
         return True
-    try:
-        return not input(f"\nEnter: next drill ({following.name}); q: stop here > ").strip().lower().startswith("q")
-    except EOFError:
-        return False
+    return wants_more(f"\nEnter: next drill ({following.name}); q: stop here > ")
 
 
 # ------------------------------------------------------------------------------------------------------------------ texts

@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.text import Text
 
 from pipeline.lab.bets.ask import ask
-from pipeline.lab.bets.bet import Bet, begin, place, read_bets, settle
+from pipeline.lab.bets.bet import Bet, begin, has_begun, place, read_bets, settle
 from pipeline.lab.bets.outcomes import scores_of
+from pipeline.lab.bets.prompt import is_terminal
 from pipeline.lab.bets.question import Question, Target
 from pipeline.lab.course.day import Day, Drill
 from pipeline.lab.course.progress import Done, note_done, now
@@ -39,6 +40,7 @@ def play_drill(
 
     Raises:
         UserError: a knob cannot be used, or a run failed.
+        Stopped: the learner leaves instead of betting.
     """
     out = terminal.console()
     at = day.drills.index(drill) + 1
@@ -66,7 +68,7 @@ def _bet_and_run(day: Day, drill: Drill, entries: Mapping[str, Entry], base: Bas
     entry, out = entries.get(drill.run.play), terminal.console()
     identity = identity_of(drill, entry, base, quick=quick)
     target = Target(f"{day.name} {drill.name}", identity)
-    bet = _bet(drill.question, target, asks, is_known(drill, entry, base, quick=quick))
+    bet = _bet(drill.question, target, asks, known=is_known(drill, entry, base, quick=quick))
     begin(target)
     out.print()
     if drill.run.commands:
@@ -85,24 +87,15 @@ def _bet_and_run(day: Day, drill: Drill, entries: Mapping[str, Entry], base: Bas
     return Done(identity, quick, now(), bet.id if bet else "", text, _is_won(_as_it_stands(bet) if bet else None), said)
 
 
-def _bet(question: Question, target: Target, asks: bool, known: bool) -> Bet | None:
+def _bet(question: Question, target: Target, asks: bool, *, known: bool) -> Bet | None:
     """The learner's bet; the question is printed in any case."""
     out = terminal.console()
-    answer = ask(question) if asks else None
+    answer = ask(question, late=known or has_begun(target)) if asks else None
     if answer is None:
-        if not asks or not _is_asked():
+        if not asks or not is_terminal():
             out.print(question.text)
         return None
-    if known:
-        out.print("These runs are here already, so that this bet will not count.")
     return place(question, target, answer, already_run=known)
-
-
-def _is_asked() -> bool:
-    """Whether `ask` has printed the question."""
-    import sys
-
-    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _settled(bet: Bet | None, outcome: Outcome) -> str:

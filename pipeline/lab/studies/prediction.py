@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.lab.bets.ask import ask
-from pipeline.lab.bets.bet import begin, open_bets, place, settle
+from pipeline.lab.bets.bet import begin, has_begun, open_bets, place, settle
 from pipeline.lab.bets.question import Question, Target
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies.claims.base import Status, Verdict
@@ -21,13 +21,17 @@ def ask_prediction(name: str, sweep: Sweep, base: BaseParams) -> None:
     """Ask whether the main claim of a study, its first, will hold, and note the answer as a bet.
 
     Nobody is asked where there is no terminal, or where the outcome is here already.
+
+    Raises:
+        Stopped: the learner leaves instead of betting.
     """
     number = next(number for number, (_, claim) in enumerate(sweep.claims, 1) if not claim.control)
     if already_run(name, sweep, base):
         return
     question = Question(f"Will this hold? {sentence_case(claimed_text(sweep, number))}.", "yesno")
-    if answer := ask(question):
-        place(question, Target(f"study {name}: claim {number}", study_identity(name, sweep, base)), answer, already_run=False)
+    target = Target(f"study {name}: claim {number}", study_identity(name, sweep, base))
+    if answer := ask(question, late=has_begun(target)):
+        place(question, target, answer, already_run=False)
 
 
 def begin_study(name: str, sweep: Sweep, base: BaseParams) -> None:

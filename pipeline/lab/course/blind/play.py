@@ -11,7 +11,7 @@ from pipeline.doctor.diagnose import diagnose
 from pipeline.figures.style import png
 from pipeline.identity import digest
 from pipeline.lab.bets.ask import ask
-from pipeline.lab.bets.bet import Bet, begin, place, settle
+from pipeline.lab.bets.bet import Bet, begin, has_begun, place, settle
 from pipeline.lab.bets.question import Answer, ChoiceAnswer, Question, Target, percent
 from pipeline.lab.bets.scores import brier_of_choice
 from pipeline.lab.course.blind.draw import Draw, draw
@@ -53,6 +53,7 @@ def play_blind(base: BaseParams, level: int, number: int | None = None, *, asks:
 
     Raises:
         UserError: memory ran out.
+        Stopped: the learner leaves instead of betting.
     """
     drawn = draw(level, secrets.randbelow(NUMBERS) if number is None else number)
     encode_data_of([drawn.run], base.sections)
@@ -64,7 +65,7 @@ def play_blind(base: BaseParams, level: int, number: int | None = None, *, asks:
     question = Question(ASKED, "choice", choices=drawn.choices)
     identity = digest(["blind", level, drawn.number, drawn.choices])[:32]
     target = Target(f"blind fault {drawn.number} of level {level}", identity)
-    answer = ask(question) if asks else None
+    answer = ask(question, late=has_begun(target)) if asks else None
     said, bet = list[str](), None
     if answer is not None:
         bet = place(question, target, answer, already_run=False)
