@@ -211,7 +211,7 @@ def test_a_cell_has_as_many_digits_as_its_interval(values: list[float], logarith
 
 def test_at_a_terminal_the_learner_is_asked_before_the_prediction_is_shown(project: Path, opened: list[Terminal]) -> None:
     opened.append(shell := Terminal("play", "tiny"))
-    asked = shell.read_until("Enter = no bet.")
+    asked = " ".join(shell.read_until("Enter = no bet.").split())
     assert "Does a sigmoid shrink it?" in asked
     assert "Will this hold? Gradient norm, first layer / last is at most 0.1 with model.activation sigmoid." in asked
     assert "It does." not in asked and "A tanh does not." not in asked
