@@ -180,6 +180,8 @@ def test_a_width_that_the_program_chose_is_not_counted_among_the_learners_interv
     settle(bet("4..5"), 4.2)
     told = settle(bet("4", target=Target("another", "def")), 4.2)
     assert told.endswith("inside. The width was not yours, so it does not count among your 80 % intervals.")
+    far = bet("650k", replace(LOSS, logarithmic=True, unit="weights"), Target("fourth", "jkl"))
+    assert settle(far, 5e6).startswith("you said 650,000 weights (520,000 … 812,500); it was 5e6 weights: outside, above it.")
     assert settle(bet("4..5", target=Target("third", "ghi")), 9.0).endswith("Your 80 % intervals so far held 1 of 2.")
 
 

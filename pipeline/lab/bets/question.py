@@ -72,11 +72,12 @@ class NumberAnswer:
         return not self.assumed
 
     def text(self, question: Question) -> str:
-        """4.2 ± 0.1 nats."""
+        """Such as `4.2 ± 0.1 nats`; a number alone that spans decades first: `650,000 weights (520,000 … 812,500)`."""
         unit = f" {question.unit}" if question.unit else ""
         middle = math.sqrt(self.low * self.high) if question.logarithmic else (self.low + self.high) / 2
         if question.logarithmic or not math.isclose(middle, self.median, rel_tol=1e-9, abs_tol=1e-12):
-            return f"{formatted(self.low, 4)} … {formatted(self.high, 4)}{unit}"
+            ends = f"{formatted(self.low, 4)} … {formatted(self.high, 4)}"
+            return f"{ends}{unit}" if self.has_own_width else f"{formatted(self.median, 4)}{unit} ({ends})"
         return f"{formatted(self.median, 5)} ± {formatted((self.high - self.low) / 2)}{unit}"
 
 
