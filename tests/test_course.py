@@ -464,8 +464,12 @@ def test_a_blind_fault_is_named_at_a_terminal_and_the_doctor_races(project: Path
     assert shell.exit_status() == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("day", COURSE, ids=named)
+LONG = (2, 3, 4)  # days of six to twelve minutes of computing, too long for every check
+
+
+@pytest.mark.parametrize(
+    "day", [pytest.param(day, marks=pytest.mark.campaign if day.number in LONG else pytest.mark.slow) for day in COURSE], ids=named
+)
 def test_a_day_is_played_to_its_end_in_a_pipe(day: Day, project: Path) -> None:
     done = rally("play", day.name, "--yes", "--quick", "--seed", "1")
     assert done.returncode == 0, done.stderr
