@@ -80,8 +80,9 @@ def cell(panel: Results, values: np.ndarray, if_missing: str = "diverged") -> st
         return formatted(mean, 4)
     if abs((high - mean) - (mean - low)) > SKEWED * (high - low):
         return f"{formatted(mean)} ({formatted(low)} to {formatted(high)})"
-    half = (high - low) / 2
-    digits = 1 - math.floor(math.log10(half)) if half > 0 else 0
-    if not half or not 0 <= digits <= 6:
+    if not (half := (high - low) / 2):  # a number that the seeds do not change, such as a prediction
+        return formatted(mean, 4)
+    digits = 1 - math.floor(math.log10(half))
+    if not 0 <= digits <= 6:
         return f"{formatted(mean, 4)} ± {formatted(half, 2)}"
     return f"{mean:,.{digits}f} ± {half:.{digits}f}"
