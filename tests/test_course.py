@@ -414,8 +414,10 @@ def test_the_map_shows_every_drill_and_what_is_done(project: Path) -> None:
         (["day1.99"], "day1.99: there is no such drill; day1 has 9"),
         (
             ["day1", "-S", "seed=1"],
-            "day1: is a part of the course, which takes --yes, --quick and --seed alone; leave out the rest",
+            "day1: is a part of the course, which takes --yes, --quick, --details, --level and --seed; leave out the rest",
         ),
+        (["dayone"], "dayone: there is no such day. Did you mean 'day1'? The course has day1 to day5"),
+        (["blind", "--level", "12"], "--level 12: there is no such level; use 1 to 5, one for each day of the course"),
     ],
 )
 def test_a_part_of_the_course_that_is_not_there_is_one_line(words: list[str], problem: str, project: Path) -> None:

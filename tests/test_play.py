@@ -106,6 +106,7 @@ Claim       held: gradient norm, first layer / last is at most N with model.acti
 Control     failed, as it should: gradient norm, first layer / last is at most N with
             model.activation tanh
             found: N (N % CI N to N, N seeds)
+            A control is a claim that must fail here: it shows that the test can say no.
 
 Notice      Look at the slope. The trap: there is none.
 Picture     results/tiny.png

@@ -125,12 +125,15 @@ def _sweep(parts: dict[str, Any], problems: list[str]) -> Sweep | None:
         return None
 
 
-def find_entry(name: str, entries: Mapping[str, Entry]) -> Entry:
+def find_entry(name: str, entries: Mapping[str, Entry], others: tuple[str, ...] = ()) -> Entry:
     """The entry of this name.
+
+    Args:
+        others: names that the command takes besides.
 
     Raises:
         UserError: there is none.
     """
     if name not in entries:
-        raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, tuple(entries))}")
+        raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, (*others, *entries))}")
     return entries[name]
