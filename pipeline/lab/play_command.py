@@ -54,7 +54,7 @@ def play(
     if name and (course := course_part(name)):
         if set_param or experiment or queue or as_is or dry_run or tell or more_seeds or fresh or open_page:
             raise UserError(
-                f"{name}: is a part of the course, which takes --yes, --quick, --details, --level and --seed; leave out the rest"
+                f"{name}: is a part of the course, which takes --yes, --quick, --details, --level, --seed; leave out the rest"
             )
         play_course(course, asks=not yes, quick=quick, details=details, level=level, seed=seed)
         return
@@ -115,9 +115,8 @@ def course_part(name: str) -> tuple[str, ...] | None:
     if name in ("course", "blind"):
         return (name,)
     if re.fullmatch(r"day\D.*", name):
-        raise UserError(
-            f"{name}: there is no such day. Did you mean '{DAY_WORDS.get(name[3:].strip(' -_'), 'day1')}'? The course has day1 to day5"
-        )
+        near = DAY_WORDS.get(name[3:].strip(" -_"), "day1")
+        raise UserError(f"{name}: there is no such day. Did you mean '{near}'? The course has day1 to day5")
     found = re.fullmatch(r"day(\d{1,3})(?:\.(\d{1,3}))?", name)
     return ("day", *(number for number in found.groups() if number)) if found else None
 
