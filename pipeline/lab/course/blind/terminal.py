@@ -130,7 +130,7 @@ READINGS = {  # what a reading is, for someone who has not seen it before; in th
     "future_leak": "change of a prediction with a later token",
     "start_loss": "loss before the first step, above that of guessing (nats)",
     "attention_entropy_start": "evenness of attention before training (1: all tokens alike)",
-    "floor_margin": "final loss above the least possible, as a share of it",
+    "floor_margin": "final loss above the least possible (below 0: too good)",
     "beyond_unigram": "use of context (0: frequencies alone, 1: all that is known)",
     "overlap": "share of the validation text that the training text holds",
     "nan_loss": "the loss became infinite (1: yes)",
@@ -155,7 +155,7 @@ READINGS = {  # what a reading is, for someone who has not seen it before; in th
     "previous_token": "attention to the token before, highest of any head",
     "attention_sink": "attention to the first token, mean of heads",
     "batch_leak": "change of a prediction with another example of the batch",
-    "cache_difference": "token by token against all at once: difference",
+    "cache_difference": "difference between token by token and all at once",
 }
 
 TASKS = {
