@@ -140,7 +140,7 @@ READINGS = {  # what a reading is, for someone who has not seen it before; in th
     "generalization_gap": "validation loss above training loss, as a share of it",
     "dropout_gap": "the same, where dropout is in use",
     "gradient_growth": "gradient norm at the end / early",
-    "gradient_agreement": "gradient norm as recorded / computed anew",
+    "gradient_agreement": "gradient norm as recorded / computed again",
     "update_ratio": "length of a step / of the weights, median layer",
     "reach": "length of all steps together / of the weights, median layer",
     "decay_share": "share of weight decay in a step",
