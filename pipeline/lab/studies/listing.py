@@ -14,21 +14,20 @@ from pipeline.lab.studies.entries import FOLDER, Entry
 
 WIDTH = 100  # of text, where the terminal is not narrower
 COURSE = """\
-The course: five days, each with a question before every run. `rally play course` shows it, `rally play day1` begins it, and
-`rally play blind` trains a run that may be broken, for you to say how. Below are all studies: `rally play NAME` plays one.
-"""
+The course: five days, with a question before every run (`rally play course` shows it)
+  rally play day1: begins it, or goes on where you stopped
+  rally play blind: a run that may be broken, for you to say how"""
 PARTS = ("predicts", "control", "costs", "reaches", "notice", "source", "next")  # of an entry, as they are told
 
 
 def listing(entries: Mapping[str, Entry], folder: Path = FOLDER) -> str:
     """The course, then every entry with its question and its cost, under the heading of its file."""
     wide = width()
-    course = textwrap.fill(" ".join(COURSE.split()), wide, break_on_hyphens=False)
     files = (
         "\n".join([heading(folder / file, wide), *(line for name, entry in some for line in _lines(name, entry, wide))])
         for file, some in groupby(entries.items(), key=lambda item: item[1].file)
     )
-    return "\n\n".join([course, *files])
+    return "\n\n".join([COURSE, *files])
 
 
 def width() -> int:
