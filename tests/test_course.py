@@ -27,7 +27,7 @@ from pipeline.lab.course.blind.draw import DEPTHS, OFFERED, draw
 from pipeline.lab.course.blind.levels import LEVELS
 from pipeline.lab.course.blind.picture import loss_chart
 from pipeline.lab.course.blind.race import doctors_forecast, telling_signs
-from pipeline.lab.course.blind.terminal import SHOWN, show_run
+from pipeline.lab.course.blind.terminal import READINGS, show_run, shown_at
 from pipeline.lab.course.computations.base import SMALL, small
 from pipeline.lab.course.computations.steps import RADICAL
 from pipeline.lab.course.computations.table import COMPUTATIONS
@@ -348,13 +348,13 @@ LEAKING = Case(
 )
 
 
-def test_the_report_of_a_blind_run_says_nothing_of_ranges_findings_or_the_fault(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_of_a_blind_run_says_nothing_of_findings_or_the_fault(capsys: pytest.CaptureFixture[str]) -> None:
     drawn = next(one for one in (draw(1, number) for number in range(100)) if one.run.fault == "no mask")
     show_run(terminal.console(), drawn, LEAKING, seen := diagnose(LEAKING))
     shown = capsys.readouterr().out
     assert "Losses of simpler models: uniform 3.47" in " ".join(shown.split())
-    assert "3.1 with a later token" in " ".join(shown.split())
-    for word in ("ealthy", "sick", "odd", seen.finding, drawn.run.fault, FAULTS["no mask"].cause):
+    assert "change of a prediction with a later token 3.1 up to 0" in " ".join(shown.split())
+    for word in ("sick", "odd", seen.finding, drawn.run.fault, FAULTS["no mask"].cause):
         assert word not in shown
     assert isinstance(chart := loss_chart(LEAKING), Chart) and len(chart.levels) == 4
 
@@ -362,7 +362,8 @@ def test_the_report_of_a_blind_run_says_nothing_of_ranges_findings_or_the_fault(
 def test_the_signs_that_a_blind_run_shows_exist() -> None:
     from pipeline.doctor.signs.table import SIGNS
 
-    assert {name for names in SHOWN.values() for name in names} <= set(SIGNS)
+    assert set(READINGS) <= set(SIGNS)
+    assert all(len(shown_at(level)) >= 8 for level in LEVELS)
 
 
 def test_the_doctor_bets_on_what_it_has_found_and_can_name_the_signs() -> None:
@@ -408,8 +409,10 @@ def test_the_map_shows_every_drill_and_what_is_done(project: Path) -> None:
         (["day1.99"], "day1.99: there is no such drill; day1 has 9"),
         (
             ["day1", "-S", "seed=1"],
-            "day1: is a part of the course, which takes --yes, --quick and --seed alone; leave out the rest",
+            "day1: is a part of the course, which takes --yes, --quick, --details, --level, --seed; leave out the rest",
         ),
+        (["dayone"], "dayone: there is no such day. Did you mean 'day1'? The course has day1 to day5"),
+        (["blind", "--level", "12"], "--level 12: there is no such level; use 1 to 5, one for each day of the course"),
     ],
 )
 def test_a_part_of_the_course_that_is_not_there_is_one_line(words: list[str], problem: str, project: Path) -> None:
@@ -468,7 +471,9 @@ LONG = (2, 3, 4)  # days of six to twelve minutes of computing, too long for eve
 
 
 @pytest.mark.parametrize(
-    "day", [pytest.param(day, marks=pytest.mark.campaign if day.number in LONG else pytest.mark.slow) for day in COURSE], ids=named
+    "day",
+    [pytest.param(day, marks=pytest.mark.campaign if day.number in LONG else pytest.mark.slow) for day in COURSE],
+    ids=named,
 )
 def test_a_day_is_played_to_its_end_in_a_pipe(day: Day, project: Path) -> None:
     done = rally("play", day.name, "--yes", "--quick", "--seed", "1")

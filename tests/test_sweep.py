@@ -905,20 +905,26 @@ def test_an_old_argument_of_a_claim_is_one_line_that_says_the_new_one() -> None:
 @pytest.mark.parametrize(
     ("claim", "arguments", "results", "sentence"),
     [
-        ("at_least", {"value": 2}, sized(2.5, noise=0.0), "it is 2.5 (95 % CI 2.5 to 2.5, 4 seeds); claimed: at least 2"),
+        ("at_least", {"value": 2}, sized(2.5, noise=0.0), "it is exactly 2.5 (4 seeds); claimed: at least 2"),
         ("at_least", {"value": 2}, sized(2.5, seeds=1), "it is 2.5 (no CI, 1 seed); claimed: at least 2"),
         (
             "lies_between",
             {"low": -1, "high": 9},
+            Results((Axis("arm", ("a", "b")),), np.zeros((2, 3))),
+            "it is exactly 0 at both places (3 seeds); claimed: -1 to 9",
+        ),
+        (
+            "lies_between",
+            {"low": -1, "high": 9},
             sized(2.0, -0.5, noise=0.0),
-            "it is -0.5 (95 % CI -0.5 to -0.5) at arm arm -0.5 to 2 (95 % CI 2 to 2) at arm arm 2.0, 4 seeds; claimed: -1 to 9",
+            "it is lowest -0.5 (95 % CI -0.5 to -0.5) at arm arm -0.5, highest 2 (95 % CI 2 to 2) at arm arm 2.0; 4 seeds; "
+            "claimed: -1 to 9",
         ),
         (
             "exceeds",
             PLANTED["exceeds"][0],
             apart(0.5, noise=0.0).at({"model.norm": "rms"}),
-            "it at more minus that at less is 0.5 (95 % CI 0.5 to 0.5, 4 seeds, not in pairs, r = 0.00); "
-            "claimed: at least 0.25",
+            "it at more minus that at less is exactly 0.5 (4 seeds, not in pairs, r = 0.00); claimed: at least 0.25",
         ),
         (
             "optimum_moves_at_least",

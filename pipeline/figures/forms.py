@@ -50,7 +50,7 @@ def panels(charts: Sequence[Chart], columns: int) -> Figure:
     """Many charts of lines, row by row."""
     rows = math.ceil(len(charts) / columns)
     with styled():
-        figure = Figure(figsize=(8 * columns, 3.6 * rows), layout="constrained")
+        figure = Figure(figsize=(8 * columns, 5 * rows), layout="constrained")
         every = np.ravel(figure.subplots(rows, columns, squeeze=False))
         for axes, panel in zip(every, charts, strict=False):
             _draw_chart(axes, panel)

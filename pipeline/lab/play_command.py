@@ -12,6 +12,9 @@ from pipeline.lab.commands import SetParam, print_notes
 from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError
 
+COURSE = ("course", "day1", "day2", "day3", "day4", "day5", "blind")
+DAY_WORDS = {"one": "day1", "two": "day2", "three": "day3", "four": "day4", "five": "day5"}
+
 
 def play(
     name: Annotated[
@@ -32,7 +35,8 @@ def play(
     fresh: Annotated[bool, typer.Option("--fresh", help="As many seeds that nobody saw: does it hold again?")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask for no prediction.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Of the course: fewer seeds.")] = False,
-    level: Annotated[int, typer.Option(min=1, max=5, help="Of a blind fault: that of day 1 to 5.")] = 1,
+    details: Annotated[bool, typer.Option("--details", help="Of the course: also intervals, claims and controls.")] = False,
+    level: Annotated[int, typer.Option(help="Of a blind fault: 1 to 5, that of day 1 to 5.")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="Of a blind fault: the number of the run.")] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page of a grid in a browser.")] = False,
 ) -> None:
@@ -49,8 +53,10 @@ def play(
     enter_project()
     if name and (course := course_part(name)):
         if set_param or experiment or queue or as_is or dry_run or tell or more_seeds or fresh or open_page:
-            raise UserError(f"{name}: is a part of the course, which takes --yes, --quick and --seed alone; leave out the rest")
-        play_course(course, asks=not yes, quick=quick, level=level, seed=seed)
+            raise UserError(
+                f"{name}: is a part of the course, which takes --yes, --quick, --details, --level, --seed; leave out the rest"
+            )
+        play_course(course, asks=not yes, quick=quick, details=details, level=level, seed=seed)
         return
     from pipeline.lab.dvc import run_dvc
     from pipeline.lab.dvc.base_params import base_params
@@ -59,7 +65,7 @@ def play(
     if name is None:
         print(listing.listing(entries.read_entries()))
         return
-    entry = entries.find_entry(name, entries.read_entries())
+    entry = entries.find_entry(name, entries.read_entries(), COURSE)
     if tell:
         print(listing.about(name, entry))
         return
@@ -100,20 +106,26 @@ def play(
 def course_part(name: str) -> tuple[str, ...] | None:
     """("course",), ("blind",), ("day", "1") or ("day", "1", "3"); None for a study.
 
+    Raises:
+        UserError: the number of the day is in words.
+
     >>> course_part("day1.3"), course_part("lr-sweep")
     (('day', '1', '3'), None)
     """
     if name in ("course", "blind"):
         return (name,)
+    if re.fullmatch(r"day\D.*", name):
+        near = DAY_WORDS.get(name[3:].strip(" -_"), "day1")
+        raise UserError(f"{name}: there is no such day. Did you mean '{near}'? The course has day1 to day5")
     found = re.fullmatch(r"day(\d{1,3})(?:\.(\d{1,3}))?", name)
     return ("day", *(number for number in found.groups() if number)) if found else None
 
 
-def play_course(part: tuple[str, ...], *, asks: bool, quick: bool, level: int, seed: int | None) -> None:
+def play_course(part: tuple[str, ...], *, asks: bool, quick: bool, details: bool, level: int, seed: int | None) -> None:
     """Play a part of the course.
 
     Raises:
-        UserError: there is no such day or drill.
+        UserError: there is no such day, drill or level.
     """
     from pipeline.lab.course import days
 
@@ -121,9 +133,15 @@ def play_course(part: tuple[str, ...], *, asks: bool, quick: bool, level: int, s
         case ("course",):
             days.say_course()
         case ("blind",):
+            from pipeline.lab.course.blind.levels import LEVELS
+
+            if level not in LEVELS:
+                raise UserError(
+                    f"--level {level}: there is no such level; use 1 to {max(LEVELS)}, one for each day of the course"
+                )
             from pipeline.lab.course.blind.play import play_blind
             from pipeline.lab.dvc.base_params import base_params
 
             play_blind(base_params(), level, seed, asks=asks)
         case (_, day, *drill):
-            days.play_day(int(day), int(drill[0]) if drill else None, asks=asks, quick=quick, seed=seed)
+            days.play_day(int(day), int(drill[0]) if drill else None, asks=asks, quick=quick, details=details, seed=seed)

@@ -19,13 +19,14 @@ from pipeline.lab.studies.pages import terminal
 from pipeline.params.errors import UserError
 
 
-def play_day(number: int, at: int | None, *, asks: bool, quick: bool, seed: int | None) -> None:
+def play_day(number: int, at: int | None, *, asks: bool, quick: bool, details: bool, seed: int | None) -> None:
     """Play a day from its first open drill on, or one drill of it.
 
     Args:
         at: the number of a drill; None = go on.
         asks: ask for bets, and whether to go on, where there is a terminal.
         quick: the short form of every run.
+        details: show intervals, claims and controls.
         seed: the number of the blind fault.
 
     Raises:
@@ -42,7 +43,7 @@ def play_day(number: int, at: int | None, *, asks: bool, quick: bool, seed: int 
         _say_day(day, len(chosen), quick)
     for drill in chosen:
         try:
-            play_drill(day, drill, entries, base, asks=asks, quick=quick, number=seed)
+            play_drill(day, drill, entries, base, asks=asks, quick=quick, details=details, number=seed)
         except (Stopped, KeyboardInterrupt) as ended:
             begin = "" if isinstance(ended, Stopped) else "\nStopped. "
             _say_next(day, drill, begin)
@@ -121,7 +122,7 @@ def _filled(text: str, done: Mapping[str, Done]) -> str:
 def say_course() -> None:
     """Print the map: every drill of every day, and what is done."""
     entries, base, done = read_entries(), base_params(), read_done()
-    out = terminal.console()
+    out, following, begun = terminal.console(), "", False
     for day in read_course():
         out.print(Text(f"Day {day.number}: {day.title}  (about {day.minutes['whole']:g} CPU minutes)", "bold"))
         for at, drill in enumerate(day.drills, start=1):
@@ -131,4 +132,10 @@ def say_course() -> None:
             more = "" if one is None else f"{one.outcome}{'' if one.won is None else ', bet won' if one.won else ', bet lost'}"
             said = " · ".join(part for part in ("" if word == "done" else word if one else "", more) if part)
             out.print(f"  {mark} {day.name}.{at} {drill.name:22} {said}".rstrip(), soft_wrap=True)
-    out.print("\nrally play day1 goes on where you stopped; rally play day1.3 plays one drill; rally play blind one more run.")
+        if not following and open_drills(day, entries, base):
+            following, begun = day.name, any(drill.name in done for drill in day.drills)
+    if not following:
+        out.print("\nAll days are done. rally play blind --level 5 trains one more run; rally bet shows how well you knew.")
+        return
+    word = "goes on where you stopped" if begun else "begins the course" if following == "day1" else "is the next day"
+    out.print(f"\nrally play {following} {word}; rally play {following}.3 plays one drill; rally play blind one more run.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from rich.text import Text
 
@@ -14,7 +13,7 @@ from pipeline.lab.bets.prompt import is_terminal
 from pipeline.lab.bets.question import Question, Target
 from pipeline.lab.course.day import Day, Drill
 from pipeline.lab.course.progress import Done, note_done, now
-from pipeline.lab.course.runs import computed, identity_of, is_known, play_grid_of, run_commands
+from pipeline.lab.course.runs import Answer, computed, identity_of, is_known, play_grid_of, run_commands
 from pipeline.lab.course.truths.base import Found, Outcome
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies.entries import Entry
@@ -29,6 +28,7 @@ def play_drill(
     *,
     asks: bool,
     quick: bool,
+    details: bool = False,
     number: int | None = None,
 ) -> Done:
     """Play a drill and remember that it was done.
@@ -36,6 +36,7 @@ def play_drill(
     Args:
         asks: whether to ask for a bet where there is a terminal.
         quick: the short form of its runs.
+        details: show every table with its intervals, and every claim.
         number: of a blind fault; None = drawn.
 
     Raises:
@@ -45,11 +46,22 @@ def play_drill(
     out = terminal.console()
     at = day.drills.index(drill) + 1
     out.print(Text(f"\n{day.name}.{at}  {drill.name}  ({at} of {len(day.drills)})", "bold cyan"))
-    done = _blind(drill, base, asks, number) if drill.run.blind else _bet_and_run(day, drill, entries, base, asks, quick)
+    if drill.run.blind:
+        done, answer = _blind(drill, base, asks, number), None
+    else:
+        done, answer = _bet_and_run(day, drill, entries, base, asks, quick)
     entry = entries.get(drill.run.play)
+    parts = [("Notice", drill.notice or (entry.notice if entry else ""))]
+    if answer:
+        answer.say()
+        if answer.say_details and details:
+            answer.say_details()
+        parts.append(("Picture", drill.look or (str(answer.picture) if answer.picture else "")))
     out.print()
-    notice = drill.notice or (entry.notice if entry else "")
-    terminal.say_parts(out, [("Notice", notice), ("Then", drill.then)])
+    terminal.say_parts(out, parts)
+    if answer and answer.say_details and not details:
+        terminal.say_command(out, "Details", f"rally play {day.name}.{at} --details (intervals, every claim and its control)")
+    terminal.say_command(out, "Then", drill.then)
     note_done(drill.name, done)
     return done
 
@@ -63,7 +75,9 @@ def _blind(drill: Drill, base: BaseParams, asks: bool, number: int | None) -> Do
     return Done("", False, now(), bet.id if bet else "", outcome, _is_won(bet), played.said)
 
 
-def _bet_and_run(day: Day, drill: Drill, entries: Mapping[str, Entry], base: BaseParams, asks: bool, quick: bool) -> Done:
+def _bet_and_run(
+    day: Day, drill: Drill, entries: Mapping[str, Entry], base: BaseParams, asks: bool, quick: bool
+) -> tuple[Done, Answer | None]:
     assert drill.question and drill.truth
     entry, out = entries.get(drill.run.play), terminal.console()
     identity = identity_of(drill, entry, base, quick=quick)
@@ -73,18 +87,13 @@ def _bet_and_run(day: Day, drill: Drill, entries: Mapping[str, Entry], base: Bas
     out.print()
     if drill.run.commands:
         run_commands(drill.run.commands, drill.run.needs)
-    found, picture = Found({}), None
-    if entry:
-        found, picture = play_grid_of(drill.run, entry, base, quick=quick)
-    elif drill.run.do:
-        found, picture = computed(drill, base)
-    outcome = drill.truth.outcome(found)
-    said = _settled(bet, outcome)
-    text = outcome.text(drill.question.unit)
+    answer = play_grid_of(drill, entry, base, quick=quick) if entry else computed(drill, base) if drill.run.do else None
+    outcome = drill.truth.outcome(answer.found if answer else Found({}))
+    said, text = _settled(bet, outcome), outcome.text(drill.question.unit)
     out.print()
-    shown = f"{text}{_interval(outcome)}"
-    terminal.say_parts(out, [("It was", shown), ("Your bet", said), ("Picture", drill.look or _path(picture))])
-    return Done(identity, quick, now(), bet.id if bet else "", text, _is_won(_as_it_stands(bet) if bet else None), said)
+    terminal.say_parts(out, [("It was", text), ("Your bet", said)])
+    done = Done(identity, quick, now(), bet.id if bet else "", text, _is_won(_as_it_stands(bet) if bet else None), said)
+    return done, answer
 
 
 def _bet(question: Question, target: Target, asks: bool, *, known: bool) -> Bet | None:
@@ -93,7 +102,7 @@ def _bet(question: Question, target: Target, asks: bool, *, known: bool) -> Bet 
     answer = ask(question, late=known or has_begun(target)) if asks else None
     if answer is None:
         if not asks or not is_terminal():
-            out.print(question.text)
+            terminal.say_text(out, question.text)
         return None
     return place(question, target, answer, already_run=known)
 
@@ -119,15 +128,3 @@ def _is_won(bet: Bet | None) -> bool | None:
         return None
     scores = scores_of(bet.question, bet.answer, bet.outcome)
     return None if not scores or scores[0].naive is None else scores[0].value < scores[0].naive
-
-
-def _interval(outcome: Outcome) -> str:
-    from pipeline.figures.style import formatted
-
-    if outcome.interval is None:
-        return ""
-    return f" (95 % interval over seeds: {formatted(outcome.interval[0], 4)} … {formatted(outcome.interval[1], 4)})"
-
-
-def _path(picture: Path | None) -> str:
-    return str(picture) if picture else ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.identity import digest
 from pipeline.lab.course.computations.table import COMPUTATIONS
@@ -15,6 +16,7 @@ from pipeline.lab.course.day import Drill, Run
 from pipeline.lab.course.truths.base import Found
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies import recipes
+from pipeline.lab.studies.claims.results import Results
 from pipeline.lab.studies.entries import Entry
 from pipeline.lab.studies.grid import Sweep
 from pipeline.lab.studies.runs.identity import RESULTS, already_run, study_identity
@@ -50,33 +52,68 @@ def is_known(drill: Drill, entry: Entry | None, base: BaseParams, *, quick: bool
     return already_run(drill.run.play, sweep, own)
 
 
-def play_grid_of(run: Run, entry: Entry, base: BaseParams, *, quick: bool) -> tuple[Found, Path]:
-    """Run a study, print its tables and verdicts, write its files; what it found, and its picture."""
+@dataclass(frozen=True)
+class Answer:
+    """What a run gave for a drill.
+
+    Attributes:
+        found: what a truth is read from.
+        picture: its file, where there is one.
+        say: prints the part that answers the question.
+        say_details: prints all tables with their intervals, and the verdict on every claim; None where there is no more.
+    """
+
+    found: Found
+    picture: Path | None
+    say: Callable[[], None]
+    say_details: Callable[[], None] | None = None
+
+
+def play_grid_of(drill: Drill, entry: Entry, base: BaseParams, *, quick: bool) -> Answer:
+    """Run the study of a drill and write its files."""
     from pipeline.lab.studies.pages import terminal
     from pipeline.lab.studies.pages.rulings import rulings
     from pipeline.lab.studies.report import run_grid, size_text, write_results
 
-    sweep, own = prepared(run, entry, base, quick=quick)
-    out = terminal.console()
-    terminal.say_parts(out, [("Predicted", entry.predicts), ("Runs", size_text(sweep, list(sweep.variants(own.sections))))])
+    assert drill.truth
+    sweep, own = prepared(drill.run, entry, base, quick=quick)
+    out, name = terminal.console(), drill.run.play
+    terminal.say_parts(out, [("Runs", size_text(sweep, list(sweep.variants(own.sections))))])
     outcome = run_grid(sweep, own)
-    terminal.say_tables(out, outcome.found)
-    terminal.say_rulings(out, list(rulings(run.play, sweep, outcome.verdicts)))
-    files = write_results(run.play, entry, sweep, own, outcome)
-    return Found(outcome.found, [verdict.status.value for verdict in outcome.verdicts]), files["png"]
+    files = write_results(name, entry, sweep, own, outcome)
+    judged = list(rulings(name, sweep, outcome.verdicts))
+    measure = drill.truth.measure(sweep)
+    part = within(outcome.found[measure], drill.truth.at)
+
+    def say_details() -> None:
+        terminal.say_parts(out, [("Predicted", entry.predicts), ("Control", entry.control)])
+        terminal.say_tables(out, outcome.found)
+        terminal.say_rulings(out, judged)
+
+    found = Found(outcome.found, [verdict.status.value for verdict in outcome.verdicts])
+    return Answer(found, files["png"], lambda: terminal.say_means(out, {measure: part}), say_details)
 
 
-def computed(drill: Drill, base: BaseParams) -> tuple[Found, Path | None]:
-    """Compute the answer of a drill, print it, and write its picture if it has one."""
+def within(whole: Results, at: Mapping[str, Any]) -> Results:
+    """A measure without the panels that a drill does not ask about; rows and columns stay, to compare with."""
+    panels = [axis.name for axis in whole.axes[:-2]]
+    return whole.at({name: label if isinstance(label, list) else [label] for name, label in at.items() if name in panels})
+
+
+def computed(drill: Drill, base: BaseParams) -> Answer:
+    """Compute the answer of a drill, and write its picture if it has one."""
     result = COMPUTATIONS[drill.run.do].run(base, **drill.run.arguments)
-    print(*result.lines, sep="\n")
-    if result.picture is None:
-        return Found({}, (), result.values), None
-    from pipeline.artifacts.writing import write_bytes
-    from pipeline.figures.style import png
 
-    write_bytes(file := RESULTS / f"{drill.name}.png", png(result.picture, dpi=100))
-    return Found({}, (), result.values), file
+    def say() -> None:
+        print("", *result.lines, sep="\n")
+
+    file = None
+    if result.picture is not None:
+        from pipeline.artifacts.writing import write_bytes
+        from pipeline.figures.style import png
+
+        write_bytes(file := RESULTS / f"{drill.name}.png", png(result.picture, dpi=100))
+    return Answer(Found({}, (), result.values), file, say)
 
 
 def run_commands(lines: Sequence[str], needs: str) -> None:

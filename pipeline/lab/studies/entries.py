@@ -125,15 +125,18 @@ def _sweep(parts: dict[str, Any], problems: list[str]) -> Sweep | None:
         return None
 
 
-def find_entry(name: str, entries: Mapping[str, Entry]) -> Entry:
+def find_entry(name: str, entries: Mapping[str, Entry], others: tuple[str, ...] = ()) -> Entry:
     """The entry of this name.
+
+    Args:
+        others: names that the command takes besides.
 
     Raises:
         UserError: there is none, or it is a grid with a control that cannot fail. (To find that out for every grid that is read
             would double the time of commands.)
     """
     if name not in entries:
-        raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, tuple(entries))}")
+        raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, (*others, *entries))}")
     if sweep := entries[name].sweep:
         from pipeline.lab.studies.controls import implied_controls
 

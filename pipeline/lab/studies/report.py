@@ -27,7 +27,7 @@ from pipeline.lab.studies.pages import page
 from pipeline.lab.studies.pages.rulings import rulings
 from pipeline.lab.studies.pictures.panels import draw_study
 from pipeline.lab.studies.runs.identity import RESULTS, study_identity
-from pipeline.lab.studies.runs.sweep import run_all
+from pipeline.lab.studies.runs.sweep import make_data, run_all
 from pipeline.progress import INTERVAL
 
 
@@ -56,21 +56,24 @@ def run_grid(sweep: Sweep, base: BaseParams) -> Outcome:
         ParamsError: with one line for each knob that cannot be used, before anything runs.
     """
     variants = list(sweep.variants(base.sections))
-    with progress_display(variants[0].params.runtime.progress, len(variants), noun(sweep)) as advance:
+    make_data(variants)  # before the bar of the runs, for the stages have bars of their own
+    with progress_display(variants[0].params.runtime.progress, len(variants), noun(variants)) as advance:
         records = run_all(variants, sweep.network_metrics, advance)
     found = results(sweep, records)
     return Outcome(found, records, tuple(claim.judge(found) for _, claim in sweep.claims))
 
 
-def noun(sweep: Sweep) -> str:
-    """What its runs are called."""
-    return "runs" if sweep.bench else "trainings"
+def noun(variants: Sequence[Variant]) -> str:
+    """What its runs are called: networks where they are looked at but not trained."""
+    if any(variant.bench for variant in variants):
+        return "runs"
+    return "trainings" if any(variant.params.train.steps > 1 for variant in variants) else "networks"
 
 
 def size_text(sweep: Sweep, variants: Sequence[Variant]) -> str:
     """How many runs it has, such as `21 trainings: 7 cells, 3 seeds`."""
     cells = " x ".join(map(str, sweep.shape[:-1]))
-    return f"{len(variants):,} {noun(sweep)}: {cells} cells, {len(sweep.seeds)} seed{'s' * (len(sweep.seeds) != 1)}"
+    return f"{len(variants):,} {noun(variants)}: {cells} cells, {len(sweep.seeds)} seed{'s' * (len(sweep.seeds) != 1)}"
 
 
 @contextlib.contextmanager

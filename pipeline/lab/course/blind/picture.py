@@ -66,10 +66,17 @@ def reading_chart(reading: Reading) -> Chart:
 def picture(case: Case, title: str) -> Figure:
     """Curves and readings in one figure."""
     charts = [loss_chart(case), gradient_chart(case)]
-    charts += [reading_chart(case.readings[name]) for name in READINGS if name in case.readings]
+    charts += [
+        reading_chart(case.readings[name]) for name in READINGS if name in case.readings and _varies(case.readings[name])
+    ]
     figure = forms.panels(charts, columns=2)
     figure.suptitle(title, x=0.01, ha="left", fontsize=15)
     return figure
+
+
+def _varies(reading: Reading) -> bool:
+    """Whether there is anything to see: a share that is 0 everywhere makes an empty panel."""
+    return len({value for row in reading.values for value in row}) > 1
 
 
 def _line(name: str, points: Sequence[tuple[float, float]]) -> Line:

@@ -17,7 +17,7 @@ from pipeline.lab.bets.scores import brier_of_choice
 from pipeline.lab.course.blind.draw import Draw, draw
 from pipeline.lab.course.blind.picture import picture
 from pipeline.lab.course.blind.race import blind_case, doctors_forecast, telling_signs
-from pipeline.lab.course.blind.terminal import show_answer, show_run
+from pipeline.lab.course.blind.terminal import show_answer, show_run, shown_at
 from pipeline.lab.doctor.run_case import case_of, encode_data_of
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.table import FAULTS
@@ -75,13 +75,14 @@ def play_blind(base: BaseParams, level: int, number: int | None = None, *, asks:
         said = [settle(bet, drawn.truth), race_text(answer, forecast, drawn.truth)]
         settle(doctors, drawn.truth)
     else:
-        out.print(f"\n{ASKED} {' · '.join(drawn.choices)}")
+        out.print()
+        terminal.say_text(out, f"{ASKED} {' · '.join(drawn.choices)}")
         begin(target)
     fault = FAULTS[drawn.run.fault] if drawn.run.fault else None
-    telling = telling_signs(seen, fault.cause) if fault else ()
-    show_answer(out, drawn.truth, fault.description if fault else "", seen, telling)
+    telling = telling_signs(seen, fault.cause, shown_at(level)) if fault else ()
+    show_answer(out, level, drawn.truth, fault.description if fault else "", seen, telling)
     for line in said:
-        out.print(line[:1].upper() + line[1:])
+        terminal.say_text(out, line[:1].upper() + line[1:])
     out.print(f"This run again: rally play blind --level {level} --seed {drawn.number}")
     return Played(drawn, identity, bet, said[0] if said else "")
 

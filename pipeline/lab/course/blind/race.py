@@ -35,9 +35,9 @@ def doctors_forecast(case: Case, choices: Sequence[str]) -> dict[str, float]:
     return {name: healthy if name == HEALTHY else (1 - healthy) * weights[name] / whole for name in choices}
 
 
-def telling_signs(diagnosis: Diagnosis, cause: str, most: int = 3) -> tuple[str, ...]:
-    """The signs that are out of range and speak most for a cause, strongest first."""
-    by_name = {sign.name: sign for sign in diagnosis.signs}
+def telling_signs(diagnosis: Diagnosis, cause: str, among: Sequence[str] | None = None, most: int = 3) -> tuple[str, ...]:
+    """The signs that are out of range and speak most for a cause, strongest first; only those that were shown, if given."""
+    by_name = {sign.name: sign for sign in diagnosis.signs if among is None or sign.name in among}
     points = {
         sign: vote * by_name[sign].weight
         for sign, side, vote in CAUSES[cause].parsed_votes()

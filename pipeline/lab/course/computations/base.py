@@ -92,13 +92,14 @@ def trained(base: BaseParams, arms: Mapping[str, Mapping[str, Any]], seeds: Sequ
     """The records of small trainings, for each arm one per seed; kept like those of a study, so that none is trained twice."""
     from pipeline.lab.studies.grid import Variant
     from pipeline.lab.studies.report import progress_display
-    from pipeline.lab.studies.runs.sweep import run_all
+    from pipeline.lab.studies.runs.sweep import make_data, run_all
 
     variants = [
         Variant((row, column), small(base, {**knobs, "seed": seed}))
         for row, knobs in enumerate(arms.values())
         for column, seed in enumerate(seeds)
     ]
+    make_data(variants)
     with progress_display(variants[0].params.runtime.progress, len(variants)) as advance:
         records = run_all(variants, (), advance)
     return {arm: [records[row, column] for column in range(len(seeds))] for row, arm in enumerate(arms)}

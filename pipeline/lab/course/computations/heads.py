@@ -11,7 +11,7 @@ from pipeline.lab.dvc.base_params import BaseParams
 
 
 def previous_token_heads(base: BaseParams, knobs: Mapping[str, Any], text: str) -> Result:
-    """The head that attends most to the token just before, before and after a training on Python's manual."""
+    """The head that attends most to the token just before, in a text, before and after a training on Python's manual."""
     from pipeline.artifacts.paths import tokenizer_of
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.figures import forms
@@ -28,7 +28,7 @@ def previous_token_heads(base: BaseParams, knobs: Mapping[str, Any], text: str) 
     write_manual(Path(MANUAL))
     params = small(base, {**TASKS["manual"], **knobs})
     tokens = tokens_folder(params)
-    shares, maps, words = dict[int, list[float]](), list[Any](), list[str]()
+    shares, random, maps, words = dict[int, list[float]](), dict[int, list[float]](), list[Any](), list[str]()
 
     class AtTheEnds:
         """Reads the heads before the first step and after the last."""
@@ -43,8 +43,10 @@ def previous_token_heads(base: BaseParams, knobs: Mapping[str, Any], text: str) 
             subject = TrainedModel(progress.model, self.run.task, tokenizer, plain, progress.step, params.probe.sequences, text)
             found, seen = previous_token(subject), attention_maps(subject)
             assert found and seen, "a language model with attention has both"
-            shares[progress.step] = [float(row[0]) for row in found.values]
+            random[progress.step] = [float(row[0]) for row in found.values]
             maps.append(seen.values[0])
+            rows = range(1, len(seen.axes[-1].ticks))
+            shares[progress.step] = [sum(float(one[row][row - 1]) for row in rows) / len(rows) for one in seen.values[0]]
             words[:] = [str(word) for word in seen.axes[-1].ticks]
 
         def interrupted(self) -> bool:
@@ -63,7 +65,9 @@ def previous_token_heads(base: BaseParams, knobs: Mapping[str, Any], text: str) 
         about="attention",
         span=(0, 1),
     )
-    lines = [f"attention to the token just before, by head, at step {step}: " + ", ".join(f"{share:.2f}" for share in row)
-             for step, row in shares.items()]  # fmt: skip
+    lines = ["Attention to the letter just before, mean over the letters", f"{'':34}{'  '.join(map('head {}'.format, heads))}"]
+    for where, found in (("in this text", shares), ("in random letters", random)):
+        for step, row in found.items():
+            lines.append(f"{where:20}step {step:<9}" + "  ".join(f"{share:8.2f}" for share in row))
     best = max(range(len(last)), key=last.__getitem__)
     return Result({"share": last[best], "before": max(first), "head": heads[best]}, lines, forms.draw(drawn))

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.figures.style import formatted
 from pipeline.lab.studies.claims.results import Axis, Results
+from pipeline.lab.studies.grid import Sweep
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
 
@@ -65,6 +66,10 @@ class Truth(ABC):
         Raises:
             UserError: the study has no such measure, axis, label or claim.
         """
+
+    def measure(self, sweep: Sweep) -> str:
+        """The measure of a study that answers."""
+        return str(getattr(self, "of", "") or next(iter(sweep.measures)))
 
     def choices(self, found: Found) -> tuple[str, ...]:
         """The labels that the study itself offers; () where the drill must name them."""

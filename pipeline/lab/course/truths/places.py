@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.lab.course.truths.base import Found, Outcome, Truth, mean_of, measure_of, number, single
 from pipeline.lab.studies.claims.results import Label, Results
+from pipeline.lab.studies.grid import Sweep
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
 
@@ -84,6 +85,9 @@ class Verdict(Truth):
         if not 1 <= self.number <= len(found.statuses):
             raise UserError(f"truth: there is no claim {self.number}; the study has {len(found.statuses)}")
         return Outcome(found.statuses[self.number - 1] == "held")
+
+    def measure(self, sweep: Sweep) -> str:
+        return sweep.claims[self.number - 1][1].measure or super().measure(sweep)
 
 
 @dataclass(frozen=True)

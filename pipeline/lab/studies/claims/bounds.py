@@ -34,10 +34,13 @@ def found_text(cells: list[Cell], results: Results, how: str = "") -> str:
     """The value of the only cell, or the lowest and the highest one, with confidence intervals and the number of seeds."""
     low, high = min(cells, key=lambda cell: cell[1].mean), max(cells, key=lambda cell: cell[1].mean)
     about = f"{results.seeds_text}{how}"
+    if np.isfinite(low[1].low) and low[1].low == high[1].high:  # every seed gives the same number everywhere
+        where = "" if len(cells) == 1 else " at both places" if len(cells) == 2 else f" at all {len(cells)} places"
+        return f"exactly {formatted(low[1].mean)}{where} ({about})"
     if len(cells) == 1:
         return f"{formatted(low[1].mean)} ({results.text(low[1])}, {about})"
-    ends = " to ".join(f"{formatted(cell[1].mean)} ({results.text(cell[1])}) at {cell[0]}" for cell in (low, high))
-    return f"{ends}, {about}"
+    ends = [f"{formatted(cell[1].mean)} ({results.text(cell[1])}) at {cell[0]}" for cell in (low, high)]
+    return f"lowest {ends[0]}, highest {ends[1]}; {about}"
 
 
 class Bounds(Claim):

@@ -45,26 +45,30 @@ class StudyTable(NamedTuple):
     rows: list[tuple[str, list[Cell]]]
 
 
-def tables(found: Mapping[str, Results]) -> Iterator[StudyTable]:
-    """Every measure of a study on every panel of its grid."""
+def tables(found: Mapping[str, Results], *, means: bool = False) -> Iterator[StudyTable]:
+    """Every measure of a study on every panel of its grid.
+
+    Args:
+        means: without intervals.
+    """
     for measure, whole in found.items():
         for title, panel in split_panels(whole):
-            yield table(title, panel, measure)
+            yield table(title, panel, measure, means=means)
 
 
-def table(title: str, panel: Results, measure: str) -> StudyTable:
+def table(title: str, panel: Results, measure: str, *, means: bool = False) -> StudyTable:
     """A measure on one panel; along a scale of numbers the best mean of each line is marked."""
     lines, across = panel.axes
-    means = panel.values.mean(axis=-1)
+    centres, of_cell = panel.values.mean(axis=-1), mean_cell if means else cell
     best = (
-        np.where(np.isfinite(means), means, -np.inf).argmax(axis=1)
+        np.where(np.isfinite(centres), centres, -np.inf).argmax(axis=1)
         if MEASURES[measure].higher_is_better
-        else means.argmin(axis=1)
+        else centres.argmin(axis=1)
     )
-    marked = across.is_scale() and not panel.logarithmic and np.isfinite(means).any()
+    marked = across.is_scale() and not panel.logarithmic and np.isfinite(centres).any()
     rows = []
     for at, label in enumerate(cell_titles([across])):
-        texts = [cell(panel, panel.values[line, at], MEASURES[measure].if_missing) for line in range(len(lines.labels))]
+        texts = [of_cell(panel, panel.values[line, at], MEASURES[measure].if_missing) for line in range(len(lines.labels))]
         rows.append((label, [Cell(text, bool(marked and best[line] == at)) for line, text in enumerate(texts)]))
     level = f"{100 * (1 - panel.basis.alpha):.4g} % CI"
     columns = [f"{lines.name} {label}".strip() or "mean over seeds" for label in cell_titles([lines])]
@@ -75,13 +79,21 @@ def cell(panel: Results, values: np.ndarray, if_missing: str = "diverged") -> st
     """2.5310 ± 0.0012; where the interval is not symmetrical 15,600 (9,200 to 26,000); or what runs without a number did."""
     if missing := int((~np.isfinite(values)).sum()):
         return f"{missing} of {len(values)} {if_missing}"
-    low, mean, high = panel.interval(values)
     if len(values) == 1:
-        return formatted(mean, 4)
+        return mean_cell(panel, values, if_missing)
+    low, mean, high = panel.interval(values)
     if abs((high - mean) - (mean - low)) > SKEWED * (high - low):
         return f"{formatted(mean)} ({formatted(low)} to {formatted(high)})"
-    half = (high - low) / 2
-    digits = 1 - math.floor(math.log10(half)) if half > 0 else 0
-    if not half or not 0 <= digits <= 6:
+    if not (half := (high - low) / 2):  # a number that the seeds do not change, such as a prediction
+        return formatted(mean, 4)
+    digits = 1 - math.floor(math.log10(half))
+    if not 0 <= digits <= 6:
         return f"{formatted(mean, 4)} ± {formatted(half, 2)}"
     return f"{mean:,.{digits}f} ± {half:.{digits}f}"
+
+
+def mean_cell(panel: Results, values: np.ndarray, if_missing: str = "diverged") -> str:
+    """The mean alone: 2.531."""
+    if missing := int((~np.isfinite(values)).sum()):
+        return f"{missing} of {len(values)} {if_missing}"
+    return formatted(panel.interval(values).mean, 4)

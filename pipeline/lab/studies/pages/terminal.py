@@ -30,10 +30,21 @@ def console() -> Console:
 def say_question(out: Console, name: str, entry: Entry) -> None:
     """Its question, and its setting."""
     for text in (Text(name, "bold cyan"), Text(entry.question, "bold"), Text(entry.explained)):
-        for line in text.wrap(out, out.width) if text else ():
-            line.rstrip()
-            out.print(line, soft_wrap=True)
+        say_text(out, text)
     out.print()
+
+
+def say_text(out: Console, text: Text | str) -> None:
+    """A paragraph; no line ends in blanks."""
+    whole = Text(text) if isinstance(text, str) else text
+    for line in whole.wrap(out, out.width) if whole else ():
+        line.rstrip()
+        out.print(line, soft_wrap=True)
+
+
+def say_command(out: Console, label: str, line: str) -> None:
+    """A command on one line, however long, so that it can be copied."""
+    out.print(Text.assemble((label.ljust(LABEL), "dim"), line), soft_wrap=True)
 
 
 def say_parts(out: Console, parts: Iterable[tuple[str, str | Text]]) -> None:
@@ -65,6 +76,15 @@ def say_tables(out: Console, found: Mapping[str, Results]) -> None:
         out.print(rich_table(one))
 
 
+def say_means(out: Console, found: Mapping[str, Results]) -> None:
+    """A measure without its intervals, for someone who wants one number out of it."""
+    for one in tables(found, means=True):
+        heading = f"{one.title}: {one.quantity}" if one.title else one.quantity
+        out.print()
+        out.print(Text.assemble((heading, "bold"), (f"  mean of {one.seeds_text}", "dim")), soft_wrap=True)
+        out.print(rich_table(one))
+
+
 def rich_table(one: StudyTable) -> Table:
     """The table for a terminal; Text, because the value of a knob may look like Rich's markup."""
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -85,3 +105,8 @@ def say_rulings(out: Console, judged: Sequence[Ruling]) -> None:
         text = Text.assemble(status, ": ", ruling.claimed)
         more = [Text(f"found: {ruling.found}", "dim"), *([Text(ruling.advice, "yellow")] if ruling.advice else [])]
         _say(out, label, text, *more)
+    if any(ruling.control for ruling in judged):
+        _say(out, "", Text(CONTROL, "dim"))
+
+
+CONTROL = "A control is a claim that must fail here: it shows that the test can say no."

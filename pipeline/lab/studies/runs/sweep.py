@@ -44,8 +44,7 @@ def run_all(variants: Sequence[Variant], metrics: tuple[str, ...], advance: Adva
         metrics: of the network, at every snapshot.
         advance: is called after each run.
     """
-    needed = {_data_of(variant.params): variant.params for variant in variants if variant.bench is None}
-    tokens = _made(needed)
+    tokens = make_data(variants)
     runs = [(variant, tokens.get(_data_of(variant.params), TOKENS), metrics) for variant in variants]
     samples = {variant.place: _samples(folder, variant.params) for variant, folder, _ in runs if variant.bench is None}
     records = {}
@@ -98,12 +97,14 @@ def _data_of(params: Params) -> str:
     return str((params.task, params.prepare, params.tokenize))
 
 
-def _made(needed: Mapping[str, Params]) -> dict[str, Path]:
-    """The tokens of each; as many are made at once as there are cores, for each takes two processes of half a second.
+def make_data(variants: Sequence[Variant]) -> dict[str, Path]:
+    """The tokens by what determines them; as many are made at once as there are cores, for each takes two processes of half a
+    second.
 
     Raises:
         UserError: a stage failed; it has printed why.
     """
+    needed = {_data_of(variant.params): variant.params for variant in variants if variant.bench is None}
     if not needed:
         return {}
     first = next(iter(needed.values()))
