@@ -23,6 +23,7 @@ from pages import Page
 from pipeline.lab.dvc import exp_names
 from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.dvc.overrides import KnobValue, hydra_text
+from pipeline.lab.play_command import COURSE
 from pipeline.lab.studies import entries, listing, recipes
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections, with_knobs
@@ -474,7 +475,7 @@ def test_a_name_that_is_not_there_gets_a_suggestion(project: Path) -> None:
     done = rally("play", "nanogpt-cup")
     assert (done.returncode, done.stderr) == (
         2,
-        f"studies: there is no 'nanogpt-cup'. Did you mean 'nanogpt-cpu'? Known: {', '.join(ENTRIES)}\n",
+        f"studies: there is no 'nanogpt-cup'. Did you mean 'nanogpt-cpu'? Known: {', '.join((*COURSE, *ENTRIES))}\n",
     )
 
 
