@@ -483,4 +483,4 @@ def test_a_day_is_played_to_its_end_in_a_pipe(day: Day, project: Path) -> None:
 
 
 def test_all_days_are_read_at_once(project: Path) -> None:
-    assert [day.number for day in read_course()] == list(DAYS)
+    assert [day.number for day in read_course(ENTRIES)] == list(DAYS)

@@ -123,7 +123,7 @@ def say_course() -> None:
     """Print the map: every drill of every day, and what is done."""
     entries, base, done = read_entries(), base_params(), read_done()
     out, following, begun = terminal.console(), "", False
-    for day in read_course():
+    for day in read_course(entries):
         out.print(Text(f"Day {day.number}: {day.title}  (about {day.minutes['whole']:g} CPU minutes)", "bold"))
         for at, drill in enumerate(day.drills, start=1):
             one = done.get(drill.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from pipeline.lab.course.day import Day, Drill, Quick, Run
 from pipeline.lab.course.truths.base import Found, Truth
 from pipeline.lab.course.truths.table import TRUTHS
 from pipeline.lab.studies.claims.results import Results
-from pipeline.lab.studies.entries import Entry, read_entries
+from pipeline.lab.studies.entries import Entry
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
 from pipeline.params.yaml12 import read_yaml
@@ -33,7 +32,7 @@ OF_RUN = ("play", "seeds", "quick", "blind", "commands", "needs", "do", "with")
 KINDS = ("number", "choice", "order", "yesno")
 
 
-def read_day(number: int, entries: Mapping[str, Entry] | None = None, folder: Path = FOLDER) -> Day:
+def read_day(number: int, entries: Mapping[str, Entry], folder: Path = FOLDER) -> Day:
     """A day of the course.
 
     Raises:
@@ -41,7 +40,6 @@ def read_day(number: int, entries: Mapping[str, Entry] | None = None, folder: Pa
     """
     path = folder / f"day{number}.yaml"
     content, problems = read_yaml(path), list[str]()
-    known = read_entries() if entries is None else entries
     values = _parts(content, OF_DAY, (), problems, "a day")
     for part, words in (("minutes", ("whole", "quick")), ("card", ("says", "command"))):
         if part in values:
@@ -49,7 +47,7 @@ def read_day(number: int, entries: Mapping[str, Entry] | None = None, folder: Pa
     drills = []
     for at, one in enumerate(values.get("drills") or [], start=1):
         found = list[str]()
-        drill = _drill(one, known, found)
+        drill = _drill(one, entries, found)
         name = one.get("name", at) if isinstance(one, dict) else at
         problems += [f"{name}: {problem}" for problem in found]
         if drill and not found:
@@ -72,14 +70,16 @@ def read_day(number: int, entries: Mapping[str, Entry] | None = None, folder: Pa
     )
 
 
-@functools.cache
-def read_course() -> tuple[Day, ...]:
+def read_course(entries: Mapping[str, Entry]) -> tuple[Day, ...]:
     """All days.
+
+    Args:
+        entries: those of studies/, which drills play.
 
     Raises:
         UserError: with one line for each problem of any day.
     """
-    days, problems, entries = [], list[str](), read_entries()
+    days, problems = [], list[str]()
     for number in DAYS:
         try:
             days.append(read_day(number, entries))
