@@ -16,9 +16,9 @@ from plotted_run import HOSTILE, change, classified, leave_classified
 from pipeline.artifacts.paths import EVALUATION, MISTAKES
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
-from pipeline.figures import classes
 from pipeline.figures.charts import loss
-from pipeline.figures.class_pictures import class_pictures
+from pipeline.figures.classes import numbers
+from pipeline.figures.classes.pictures import class_pictures
 from pipeline.figures.headline import headline
 from pipeline.figures.heatmap_png import picture_uri
 from pipeline.figures.pictures import pictures
@@ -81,7 +81,7 @@ def test_the_page_shows_every_mistake_and_all_that_was_counted(run: Run, knobs: 
 def test_losses_are_per_example_and_shown_with_the_accuracy_of_baselines(run: Run) -> None:
     assert loss(run).y == "loss (nats per example)"
     assert {"logistic", "majority"} == {name for name, _ in loss(run).levels}
-    chart = classes.accuracy(run)
+    chart = numbers.accuracy(run)
     assert chart.lines[0].y[-1] == run.validation["accuracy"][-1]
     assert ("logistic", 0.8) in chart.levels
 
@@ -137,10 +137,10 @@ def test_very_many_classes_are_a_map_and_few_are_a_table(
 
 def test_bins_of_few_examples_are_left_out_and_one_alone_is_no_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = one(tmp_path, monkeypatch)
-    chart = classes.reliability(run)
+    chart = numbers.reliability(run)
     assert chart is not None
     assert list(chart.lines[0].x) == [0.7, 0.99]
-    assert classes.reliability(one(tmp_path, monkeypatch, reliability={"test": [[0.7, 0.6, 3], [0.9, 1.0, 90]]})) is None
+    assert numbers.reliability(one(tmp_path, monkeypatch, reliability={"test": [[0.7, 0.6, 3], [0.9, 1.0, 90]]})) is None
 
 
 def test_a_classifier_that_diverged_is_drawn_with_what_is_left(
@@ -192,8 +192,8 @@ def test_a_picture_on_the_page_has_the_pixels_of_the_example() -> None:
 
 def test_an_image_is_seen_in_its_greys_or_colours_and_a_row_of_pixels_as_a_curve() -> None:
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
-    assert np.array_equal(classes.visible(grey)[..., 2], grey[..., 0])
+    assert np.array_equal(numbers.visible(grey)[..., 2], grey[..., 0])
     colours = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    assert classes.visible(colours) is colours
+    assert numbers.visible(colours) is colours
     row = np.array([[[0], [255], [128]]], np.uint8)
-    assert classes.visible(row)[..., 0].tolist() == [[0, 255, 0], [0, 0, 255], [255, 0, 0]]
+    assert numbers.visible(row)[..., 0].tolist() == [[0, 255, 0], [0, 0, 255], [255, 0, 0]]

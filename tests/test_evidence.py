@@ -11,9 +11,9 @@ import pytest
 import scipy.stats
 from small import TOP
 
+from pipeline.lab.statistics.intervals import deviation_interval, difference, pairing, share_interval, wilson
 from pipeline.lab.studies import entries, grid, seeds
 from pipeline.lab.studies.claims.base import Status
-from pipeline.lab.studies.claims.intervals import deviation_interval, difference, pairing, share_interval, wilson
 from pipeline.lab.studies.claims.results import Axis, Basis, Results, chosen_on_other_seeds, flat_part
 from pipeline.lab.studies.claims.table import CLAIMS
 from pipeline.params.errors import UserError

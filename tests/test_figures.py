@@ -33,7 +33,8 @@ from pipeline.figures.report import page
 from pipeline.figures.run import Run, read_run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.sections import SECTIONS
-from pipeline.figures.style import colors, formatted, png, shown, spread, ticks
+from pipeline.figures.style import colors, png, spread, ticks
+from pipeline.figures.words import formatted, shown
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 from pipeline.readings import About, Axis, Form, Reading, rounded_or_none

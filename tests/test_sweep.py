@@ -30,12 +30,12 @@ from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.base import Training
 from pipeline.lab.faults.sanity_faults import SANITY_FAULTS
 from pipeline.lab.faults.table import FAULTS
+from pipeline.lab.statistics.intervals import interval
 from pipeline.lab.studies import grid, play
 from pipeline.lab.studies.benches.autoencoder import kept_and_loss, least_linear_loss
 from pipeline.lab.studies.benches.plain_stack import signal_and_gradient
 from pipeline.lab.studies.benches.table import BENCHES
 from pipeline.lab.studies.claims.base import Status
-from pipeline.lab.studies.claims.intervals import interval
 from pipeline.lab.studies.claims.results import Axis, Edge, Results, best_per_seed, optimum
 from pipeline.lab.studies.claims.table import CLAIMS
 from pipeline.lab.studies.entries import Entry

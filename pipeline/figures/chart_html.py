@@ -11,7 +11,8 @@ from pipeline.figures import charts
 from pipeline.figures import heatmap_png as pixels
 from pipeline.figures.charts import Chart, Line
 from pipeline.figures.forms import scale
-from pipeline.figures.style import MANY, colors, formatted, shown, spread, ticks
+from pipeline.figures.style import MANY, colors, spread, ticks
+from pipeline.figures.words import formatted, shown
 from pipeline.readings import Axis, Reading
 
 POINTS = 600  # of a line: more than it has pixels would only make the file large

@@ -9,7 +9,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pipeline.figures.forms import add_caption
-from pipeline.figures.style import INK, QUIET, formatted, short, styled
+from pipeline.figures.style import INK, QUIET, styled
+from pipeline.figures.words import formatted, short
 
 Sign = Mapping[str, Any]
 """As metrics/doctor.json has it: name, value, low, high, status, says, picture."""

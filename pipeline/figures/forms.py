@@ -17,7 +17,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from pipeline.figures import charts
 from pipeline.figures.charts import Chart
 from pipeline.figures.scatter import clouds
-from pipeline.figures.style import INK, MANY, QUIET, colors, formatted, heat, short, shown, spread, styled, ticks
+from pipeline.figures.style import INK, MANY, QUIET, colors, heat, spread, styled, ticks
+from pipeline.figures.words import formatted, short, shown
 from pipeline.readings import Axis, Reading
 
 LABEL = 0.052  # height of the label of a line, as a share of the axes

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.figures.classes import interval, percent
+from pipeline.figures.classes.numbers import interval, percent
 from pipeline.figures.run import Run
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 
 
 @dataclass(frozen=True)

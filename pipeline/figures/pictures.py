@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from pipeline.figures import charts, class_pictures, doctor
+from pipeline.figures import charts, doctor
+from pipeline.figures.classes import pictures as class_pictures
 from pipeline.figures.forms import add_caption, chart, draw
 from pipeline.figures.run import Run
-from pipeline.figures.style import png, score_color, short, styled
+from pipeline.figures.style import png, score_color, styled
+from pipeline.figures.words import short
 
 
 def pictures(run: Run, dpi: int) -> dict[str, bytes]:

@@ -10,15 +10,17 @@ from typing import Any
 
 import jinja2
 
-from pipeline.figures import charts, classes, doctor
+from pipeline.figures import charts, doctor
 from pipeline.figures import scatter as clouds
 from pipeline.figures.chart_html import chart_view, grid_view
-from pipeline.figures.class_page import accuracy_bar, class_view
+from pipeline.figures.classes import numbers
+from pipeline.figures.classes.page import accuracy_bar, class_view
 from pipeline.figures.headline import headline
 from pipeline.figures.run import Run
 from pipeline.figures.samples import inline, read_samples
 from pipeline.figures.sections import by_section
-from pipeline.figures.style import formatted, heat, shown
+from pipeline.figures.style import heat
+from pipeline.figures.words import formatted, shown
 from pipeline.readings import Reading
 
 HERE = Path(__file__).parent
@@ -32,10 +34,10 @@ def page(run: Run, knobs: Knobs) -> str:
     """The whole page. Everything that comes from a run is escaped, and only the script of the page may run."""
     environment = templates(HERE)
     environment.filters.update(
-        number=formatted, shown=shown, inline=inline, knob=_knob, percent=classes.percent, interval=classes.interval
+        number=formatted, shown=shown, inline=inline, knob=_knob, percent=numbers.percent, interval=numbers.interval
     )
     script = (HERE / "report.js").read_text(encoding="utf-8")
-    accuracy = [classes.accuracy(run)] if run.classes else []
+    accuracy = [numbers.accuracy(run)] if run.classes else []
     curves = [charts.loss(run), *accuracy, charts.learning_rate(run), charts.gradient_norm(run), *charts.schedules(run)]
     return environment.get_template("report.html.jinja").render(
         headline=headline(run, knobs),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.figures import charts
-from pipeline.figures.style import colors, shown
+from pipeline.figures.style import colors
+from pipeline.figures.words import shown
 from pipeline.readings import Reading
 
 Point = tuple[float, float]

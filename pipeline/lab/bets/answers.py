@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 from pipeline.lab.bets.question import Answer, ChoiceAnswer, NumberAnswer, OrderAnswer, Question, YesNoAnswer, percent
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.evaluation.class_metrics import interval as wilson
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 from pipeline.lab.bets.answers import WIDTH
 from pipeline.lab.bets.bet import Bet
 from pipeline.lab.bets.outcomes import is_inside, is_right, scores_of

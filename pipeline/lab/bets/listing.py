@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 from pipeline.lab.bets import scores
 from pipeline.lab.bets.bet import Bet
 from pipeline.lab.bets.outcomes import is_inside, is_right

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 from pipeline.lab.bets import scores
 from pipeline.lab.bets.answers import WIDTH
 from pipeline.lab.bets.question import Answer, ChoiceAnswer, NumberAnswer, OrderAnswer, Question, YesNoAnswer, percent

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.artifacts.writing import rounded
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 
 Kind = Literal["number", "choice", "order", "yesno"]
 Truth = float | str | bool | Sequence[str]

@@ -14,7 +14,7 @@ from rich.text import Text
 from pipeline.artifacts.paths import DIAGNOSIS
 from pipeline.artifacts.reading import read_json
 from pipeline.figures.doctor import BAND, healthy, place, words
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 from pipeline.lab.provenance.check import match_here
 
 STYLES = {"healthy": "green", "odd": "yellow", "sick": "bold red"}

@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from pipeline.artifacts.writing import write_text
 from pipeline.figures import heatmap_png as pixels
 from pipeline.figures import report
-from pipeline.figures.style import formatted, short
+from pipeline.figures.words import formatted, short
 from pipeline.lab.look.classifier import ClassifierPass, LayerOutput
 
 HERE = Path(__file__).parent

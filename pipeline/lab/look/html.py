@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from pipeline.artifacts.writing import write_text
 from pipeline.figures import heatmap_png as pixels
 from pipeline.figures import report
-from pipeline.figures.style import formatted, short
+from pipeline.figures.words import formatted, short
 from pipeline.lab.look.activations import Activation
 from pipeline.lab.look.diagram import diagram
 from pipeline.lab.look.forward_pass import ForwardPass

@@ -12,7 +12,7 @@ from pipeline.artifacts.paths import NONE, TOKENS
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.sanity import formatted, numbers_at_start, problems
 from pipeline.engine.setup import build_training
-from pipeline.figures.style import formatted as written
+from pipeline.figures.words import formatted as written
 from pipeline.lab.sanity.overfit import LEARNED, losses_on_one_batch, shape_of
 from pipeline.lab.stand_ins.data_shape import data_of
 from pipeline.params.schema import Params

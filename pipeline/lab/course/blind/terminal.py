@@ -14,7 +14,7 @@ from pipeline.doctor.case import LEVELS, Case
 from pipeline.doctor.causes.table import CAUSES
 from pipeline.doctor.diagnose import Diagnosis, SignValue
 from pipeline.figures.doctor import healthy, words
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 from pipeline.lab.course.blind.draw import Draw
 from pipeline.lab.course.blind.levels import LEVELS as LEVELS_OF_FAULTS
 from pipeline.lab.faults.table import FAULTS

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 from pipeline.lab.course.computations.base import Result, small, trained
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.params.schema import Params

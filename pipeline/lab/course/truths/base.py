@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 from pipeline.lab.studies.claims.results import Axis, Results
 from pipeline.lab.studies.grid import Sweep
 from pipeline.params.errors import UserError

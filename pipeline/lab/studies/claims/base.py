@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
+from pipeline.lab.statistics.intervals import Pairing
 from pipeline.lab.studies.claims.implied import Alternatives
-from pipeline.lab.studies.claims.intervals import Pairing
 from pipeline.lab.studies.claims.results import Label, Results
 from pipeline.params.errors import UserError
 from pipeline.params.knobs import Section

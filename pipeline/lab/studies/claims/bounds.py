@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, model_validator
 
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
+from pipeline.lab.statistics.intervals import Interval, share_interval
 from pipeline.lab.studies.claims.base import Claim, Status, Verdict, status_of
 from pipeline.lab.studies.claims.implied import Alternatives, Inequality
-from pipeline.lab.studies.claims.intervals import Interval, share_interval
 from pipeline.lab.studies.claims.results import Label, Results
 
 Cell = tuple[str, Interval, Interval]

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
+from pipeline.lab.statistics.intervals import Interval, Pairing, deviation_interval, difference, pairing
 from pipeline.lab.studies.claims.base import Claim, Status, Verdict, status_of
 from pipeline.lab.studies.claims.implied import Alternatives, Inequality, Unknown
-from pipeline.lab.studies.claims.intervals import Interval, Pairing, deviation_interval, difference, pairing
 from pipeline.lab.studies.claims.results import Edge, Results, best_per_seed, flat_part
 from pipeline.params.errors import UserError
 

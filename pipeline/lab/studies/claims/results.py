@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.figures.style import formatted
-from pipeline.lab.studies.claims.intervals import ALPHA, Interval, Pairing, difference, interval, joined, pairing, wilson
+from pipeline.figures.words import formatted
+from pipeline.lab.statistics.intervals import ALPHA, Interval, Pairing, difference, interval, joined, pairing, wilson
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
 

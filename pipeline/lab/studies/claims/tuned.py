@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, model_validator
 
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
+from pipeline.lab.statistics.intervals import Interval, Pairing, difference
 from pipeline.lab.studies.claims.base import Claim, Status, Verdict, status_of
 from pipeline.lab.studies.claims.implied import Alternatives, Inequality, Unknown
-from pipeline.lab.studies.claims.intervals import Interval, Pairing, difference
 from pipeline.lab.studies.claims.results import Label, Results, chosen_on_other_seeds, flat_part
 from pipeline.params.errors import UserError
 

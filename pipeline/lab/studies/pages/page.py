@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.figures import report
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.dvc.git import short_hash
 from pipeline.lab.studies.claims.base import Verdict

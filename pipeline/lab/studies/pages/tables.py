@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.figures.style import formatted
+from pipeline.figures.words import formatted
 from pipeline.lab.studies.claims.results import Results
 from pipeline.lab.studies.grid import cell_titles
 from pipeline.lab.studies.measures.metrics import MEASURES

@@ -10,8 +10,8 @@ from itertools import product
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipeline.lab.statistics.intervals import Pairing
 from pipeline.lab.studies.claims.bounds import Bounds, Exceeds, MatchesPrediction
-from pipeline.lab.studies.claims.intervals import Pairing
 from pipeline.lab.studies.claims.optima import OptimumMoves
 from pipeline.lab.studies.claims.results import Axis, Edge, Label, Results, best_per_seed, flat_part
 from pipeline.lab.studies.grid import CURVES, Sweep, cell_titles

@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from pipeline.figures.style import INK, QUIET, colors, formatted, short, styled, ticks
+from pipeline.figures.style import INK, QUIET, colors, styled, ticks
+from pipeline.figures.words import formatted, short
 
 CLAIMED = "#AAB2BC"  # grey, which is the colour of no line
 BAND_FACTOR = 1.3  # of a knob's value, to which a band over this value alone extends on both sides

@@ -10,11 +10,12 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.figures import classes
-from pipeline.figures.classes import ClassRow, Mistake, percent
+from pipeline.figures.classes import numbers
+from pipeline.figures.classes.numbers import ClassRow, Mistake, percent
 from pipeline.figures.forms import add_caption, chart
 from pipeline.figures.run import Run
-from pipeline.figures.style import INK, LINES, QUIET, formatted, score_color, short, styled
+from pipeline.figures.style import INK, LINES, QUIET, score_color, styled
+from pipeline.figures.words import formatted, short
 
 DRAWN = 30  # classes in a picture of bars
 PICTURED = 24  # mistakes in a picture of images; of quotes fewer
@@ -23,14 +24,14 @@ QUOTED = 10
 
 def class_pictures(run: Run) -> dict[str, Figure]:
     """Every picture that has something to show."""
-    drawn = {"accuracy": chart(classes.accuracy(run))}
-    if (reliability := classes.reliability(run)) is not None:
+    drawn = {"accuracy": chart(numbers.accuracy(run))}
+    if (reliability := numbers.reliability(run)) is not None:
         drawn["reliability"] = chart(reliability)
-    if (counts := classes.confusion(run)) is not None:
+    if (counts := numbers.confusion(run)) is not None:
         drawn["confusion"] = confusion(counts, run.classes)
-    if rows := classes.per_class(run):
+    if rows := numbers.per_class(run):
         drawn["classes"] = per_class(rows[:DRAWN], len(rows))
-    if worst := classes.mistakes(run):
+    if worst := numbers.mistakes(run):
         drawn["mistakes"] = images(worst[:PICTURED]) if worst[0].pixels is not None else quotes(worst[:QUOTED])
     return drawn
 
@@ -59,14 +60,14 @@ def scores(run: Run, split: str) -> Figure:
 
 
 def confusion(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
-    """Counts on the colours of their shares of the true class (see `classes.strength`)."""
-    count, shown = len(names), classes.strength(classes.shares(counts))
+    """Counts on the colours of their shares of the true class (see `numbers.strength`)."""
+    count, shown = len(names), numbers.strength(numbers.shares(counts))
     side = min(9.0, max(4.2, 0.62 * count + 1.6))
     with styled(grid=False):
         figure = Figure(figsize=(side + 0.6, side + 0.5), layout="constrained")
         axes = figure.subplots()
         axes.imshow(shown, cmap="Blues", vmin=0, vmax=1)
-        if count <= classes.MOST_NUMBERED:
+        if count <= numbers.MOST_NUMBERED:
             size = min(12.0, 150 / count)
             for row, column in np.ndindex(counts.shape):
                 if counts[row, column]:
@@ -79,7 +80,7 @@ def confusion(counts: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
         rotated = count > 12 or max(map(len, words)) > 4
         axes.set_xticks(places, words, rotation=90 if rotated else 0, fontsize=min(12, 240 / count + 4))
         axes.set_yticks(places, words, fontsize=min(12, 240 / count + 4))
-        axes.set(title=f"Confusion matrix, {classes.SPLIT} split", xlabel="predicted class", ylabel="true class")
+        axes.set(title=f"Confusion matrix, {numbers.SPLIT} split", xlabel="predicted class", ylabel="true class")
         axes.tick_params(length=0)
         _bare(axes)
         add_caption(figure, "Examples of each true class (row) by predicted class (column). Dark: a large share of the row.")
@@ -107,7 +108,7 @@ def per_class(rows: Sequence[ClassRow], of: int) -> Figure:
                 f"{row.f1:.3f}  of {row.count:,}", (1.03, place), va="center", color=QUIET, annotation_clip=False, fontsize=12
             )
         axes.set_yticks(range(len(rows)), [short(row.name) for row in rows])
-        axes.set(title=f"F1 by class, {classes.SPLIT} split", xlim=(0, 1.24), ylim=(len(rows) - 0.5, -0.5))
+        axes.set(title=f"F1 by class, {numbers.SPLIT} split", xlim=(0, 1.24), ylim=(len(rows) - 0.5, -0.5))
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
         axes.tick_params(axis="y", length=0)
         _bare(axes)
@@ -132,7 +133,7 @@ def images(worst: Sequence[Mistake]) -> Figure:
             axes.set_axis_off()
         for axes, one in zip(panels.flat, worst, strict=False):
             assert one.pixels is not None
-            axes.imshow(classes.visible(one.pixels), interpolation="nearest")
+            axes.imshow(numbers.visible(one.pixels), interpolation="nearest")
             title = f"{short(one.true, 12)} → {short(one.predicted, 12)}" if one.wrong else short(one.true, 14)
             axes.set_title(
                 f"{title}\n{percent(one.probability)}",

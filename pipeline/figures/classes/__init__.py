@@ -1,0 +1,1 @@
+"""What does a classifier get right, and what wrong?"""

@@ -1,0 +1,1 @@
+"""How sure is a number, and is a difference more than noise?"""
