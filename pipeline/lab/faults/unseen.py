@@ -45,7 +45,7 @@ UNSEEN: dict[str, Fault] = {
         inject=unseen_data.numbers_validation_anew,
     ),
     "schedule x8": Fault(
-        "the schedule of the learning rate is called eight times a step",
+        "the schedule of the learning rate is called eight times per step",
         "learning rate too low",
         inject=unseen_optimization.runs_ahead,
     ),
