@@ -192,7 +192,7 @@ def test_a_bet_on_an_experiment_is_scored_by_what_dvc_runs_and_one_after_it_is_l
     run(folder, "dvc", "exp", "run", "-n", "narrow", "-S", "model.width=16", "-S", "train.steps=20", "evaluate")
     assert (folder / LEDGER).read_bytes() == placed
     loss = json.loads((folder / EVALUATION).read_text())["loss"]
-    assert f"it was {formatted(loss)}" in run(folder, "rally", "bet", "settle")
+    assert f"it was {formatted(loss, 4)}" in run(folder, "rally", "bet", "settle")
     assert "no bet is open" in run(folder, "rally", "bet", "settle")
     listed = run(folder, "rally", "bet")
     assert "exp narrow: loss" in listed and "You: 80 % intervals held 1 of 1" in listed

@@ -317,6 +317,21 @@ def test_an_outcome_is_said_as_people_say_it(outcome: Outcome, unit: str, text: 
     assert outcome.text(unit) == text
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_the_heads_of_all_layers_are_listed_and_drawn(depth: int, project: Path) -> None:
+    knobs = {"model.depth": depth, "model.heads": 2, "model.width": 16, "train.steps": 2, "train.log_points": 1}
+    found = COMPUTATIONS["previous-token heads"].run(
+        BaseParams(read_sections(Path("params.yaml"))), {**knobs, "train.validation_points": 0}, "the value of the"
+    )
+    names = [f"{layer}.{head}" for layer in range(1, depth + 1) for head in (1, 2)]
+    assert found.lines[1].split() == ["layer.head", *names]
+    shares = [[float(share) for share in line.split()[-len(names) :]] for line in found.lines[2:]]
+    assert len(shares) == 4 and all(0 < share < 1 for row in shares for share in row)
+    assert found.values["head"] == names[int(np.argmax(shares[1]))] or len(set(shares[1])) < len(names)
+    assert found.values["share"] == pytest.approx(max(shares[1]), abs=0.005)
+    assert found.picture is not None and len([axes for axes in found.picture.axes if axes.images]) == 2 * len(names)
+
+
 # ------------------------------------------------------------------------------------------------------- the blind fault
 
 
@@ -394,9 +409,9 @@ def test_the_map_shows_every_drill_and_what_is_done(project: Path) -> None:
     assert "✓" not in before
     done = rally("play", "day1.2", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "It was      655,360 numbers" in done.stdout
+    assert "It was      655,360 attention weights" in done.stdout
     assert "Next: rally play day1.1 (count-weights)" in done.stdout
-    assert "✓ day1.2 attention-weights      655,360 numbers" in rally("play", "course").stdout
+    assert "✓ day1.2 attention-weights      655,360 attention weights" in rally("play", "course").stdout
     file = project / "studies/course/day1.yaml"
     file.write_text(file.read_text().replace("tokens: 256", "tokens: 128"))
     assert "! day1.2 attention-weights      changed since" in rally("play", "course").stdout
