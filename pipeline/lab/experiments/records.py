@@ -17,6 +17,10 @@ SEEDS = ("seed",)
 """The knobs that repeat a variant without making another one of it."""
 
 
+HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1", "margin"})
+"""The scores of which more is better; of all others less is."""
+
+
 class State(StrEnum):
     """How far an experiment came."""
 

@@ -1,0 +1,50 @@
+"""The commands that queue what a comparison lacks: more seeds of a variant, or more values of a knob."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from shlex import quote
+
+from pipeline.lab.comparison.comparable import WITHOUT_EFFECT
+from pipeline.lab.dvc.overrides import hydra_text
+from pipeline.lab.experiments.records import SEEDS, Group, Knob
+
+QUEUE = "./run dvc exp run --queue"
+
+
+def more_seeds(first: Group, second: Group, metric: str, needed: int, base: Mapping[str, Knob]) -> str:
+    """A line for each of two variants that has fewer seeds than needed: it queues the others, common ones first.
+
+    Args:
+        base: the knobs of params.yaml; a variant is given by those that differ from them.
+    """
+    lines = []
+    for mine, other in ((first, second), (second, first)):
+        there = {one.seed for one in mine.experiments}
+        scored = mine.values(metric).keys()
+        lacks = needed - len(scored)
+        theirs = sorted(other.values(metric).keys() - there)
+        new = (seed for seed in range(1, needed + len(there) + 2) if seed not in there and seed not in theirs)
+        seeds = [*theirs, *new][: max(0, lacks)]
+        if seeds:
+            lines.append(queue_line(mine, {"seed": sorted(seeds)}, base))
+    return "\n".join(lines)
+
+
+def queue_line(group: Group, values: Mapping[str, Sequence[Knob]], base: Mapping[str, Knob]) -> str:
+    """The command that queues a variant with several values of some knobs."""
+    own = {
+        name: value
+        for name, value in group.knobs.items()
+        if name not in values and name not in SEEDS and base.get(name, value) != value and not name.startswith(WITHOUT_EFFECT)
+    }
+    words = [f"{name}={_text(value)}" for name, value in own.items()]
+    words += [f"{name}={','.join(_text(value) for value in some)}" for name, some in values.items()]
+    last = _text(next(iter(values.values()))[-1]) if values else ""
+    name = re.sub(r"[^A-Za-z0-9-]+", "-", f"{group.name}-{next(iter(values)).rpartition('.')[2]}{last}").strip("-")
+    return " ".join([QUEUE, "-n", name, *(part for word in words for part in ("-S", quote(word)))])
+
+
+def _text(value: Knob | tuple[Knob, ...]) -> str:
+    return "null" if value is None else hydra_text(list(value) if isinstance(value, tuple) else value)
