@@ -17,6 +17,7 @@ from pipeline.lab.statistics.intervals import Interval
 TREES, REPEATS = 300, 20
 ROWS_PER_KNOB = 10  # variants
 LEAST_R2 = 0.3
+LARGEST_SCALE = 3.0  # what a forest makes weaker than to a third is too weak to be measured
 TOGETHER = 0.7  # knobs that correlate more than this over the variants, and never vary alone, cannot be told apart
 DECADE = 10.0  # a number whose largest value is so many times its smallest is on a logarithmic scale
 
@@ -28,9 +29,9 @@ def importance(groups: Sequence[Group], metric: str) -> Importance:
 
     Each row is a variant: the mean over its seeds. A share is found by permutation: the values of one knob (of two, for what
     they have only together) are shuffled among the rows, and each row is predicted by the trees that have not learned from it.
-    If the shuffled knobs add f to a prediction, then its squared error rises by 2 cov(y, f), and it moves by 2 var(f); cov(y, f)² / var(f) is the variance of y that f explains. A forest makes weak knobs weaker still, which this
-    quotient undoes, as the rise alone does not. Intervals hold the middle 90 % of REPEATS shuffles, so not the error of the
-    variants themselves.
+    If the shuffled knobs add f to a prediction, then its squared error rises by 2 cov(y, f), and it moves by 2 var(f). A forest
+    makes weak knobs weaker still; cov(y, f) / var(f) is by how much, and cov(y, f)² / var(f) the variance of y that f explains.
+    Intervals hold the middle 90 % of REPEATS shuffles, so not the error of the variants themselves.
 
     Sources: Breiman, "Random Forests", 2001 (out-of-bag permutation); Hutter, Hoos and Leyton-Brown, "An Efficient Approach for
     Assessing Hyperparameter Importance", 2014 (shares of main effects and of pairs).
@@ -158,11 +159,14 @@ def _shares(
     moved = _predicted(trees, held_out, np.stack(copies)).reshape(REPEATS, len(sets), -1)
     rise = ((scores - moved) ** 2).mean(axis=-1) - ((scores - found) ** 2).mean()
     change = ((moved - found) ** 2).mean(axis=-1)
-    lost = np.divide(np.maximum(rise, 0.0) ** 2, 2 * change, out=np.zeros_like(rise), where=change > 0)
-    pairs = np.stack([np.maximum(lost[:, j] + lost[:, k] - lost[:, count + p], 0) for p, (j, k) in enumerate(both)], axis=1)
-    alone = lost[:, :count].copy()
+    # The rise is a sum over what the knobs do alone and together, so it says what two have only together.
+    pairs = np.stack([np.maximum(rise[:, j] + rise[:, k] - rise[:, count + p], 0) for p, (j, k) in enumerate(both)], axis=1)
+    alone, scale = rise[:, :count].copy(), np.zeros((REPEATS, count))
+    np.divide(rise[:, :count], change[:, :count], out=scale, where=change[:, :count] > 0)
+    scale = np.clip(scale, 0.0, LARGEST_SCALE)
     for p, (j, k) in enumerate(both):
         alone[:, [j, k]] -= pairs[:, [p]] / 2
-    alone = np.maximum(alone, 0.0)
+        pairs[:, p] *= scale[:, [j, k]].mean(axis=1)
+    alone = np.maximum(alone, 0.0) * scale
     whole = np.maximum(alone.sum(axis=1, keepdims=True), 1e-300)
     return alone / whole, pairs / whole
