@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
-from compared import KNOBS, variant
 from jaxtyping import Float
+from seeded import KNOBS, variant
 
 from pipeline.lab.comparison.compare import compare
 from pipeline.lab.comparison.comparison import Comparison, Difference, Ruling

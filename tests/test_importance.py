@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compared import variant
 from jaxtyping import Float
+from seeded import variant
 
 from pipeline.lab.comparison.importance import TREES, importance
 from pipeline.lab.comparison.interactions import interactions

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.figures.words import formatted
-from pipeline.lab.experiments.records import HIGHER_IS_BETTER, Group, Knob, State
+from pipeline.lab.experiments.records import HIGHER_IS_BETTER, PER_TOKEN, Group, Knob, State
 
 WITHOUT_EFFECT = ("runtime.", "evaluate.", "probe.", "plot.")
 """Sections of params.yaml that do not change what is trained: runtime by rounding alone."""
 
 TRAINING_DATA = ("prepare.label_noise", "prepare.max_examples")
 """Knobs of the data that leave held-out examples as they are."""
-
-PER_TOKEN = ("loss", "test_loss", "accuracy", "test_accuracy", "above_entropy", "test_above_entropy", "perplexity")
-"""Scores of a language model that are per token."""
 
 TOKENIZER_TOLERANCE = 1e-4  # relative; bytes per token, from numbers of six digits, that differ by less are of one tokenizer
 
@@ -52,6 +49,11 @@ def differing(first: Group, second: Group) -> dict[str, tuple[Knob, Knob]]:
     return {name: (first.knobs[name], second.knobs[name]) for name in some or both}
 
 
+def same_code(first: Group, second: Group) -> bool:
+    """Whether both were trained by the same code, as far as it is known."""
+    return first.experiments[0].code == second.experiments[0].code
+
+
 def why_not(first: Group, second: Group, metric: str) -> str:
     """The reason why these two cannot be compared in this metric; "" where they can be."""
     knobs = differing(first, second)
@@ -62,7 +64,7 @@ def why_not(first: Group, second: Group, metric: str) -> str:
             return f"other data: {_told('prepare.dataset', knobs)}"
         what = "another draw of the data" if data == ["prepare.seed"] else "other held-out examples"
         return f"{what}: {', '.join(_told(name, knobs) for name in data)}"
-    if metric in PER_TOKEN and _is_language(first) and (tokens := tokens_differ((first, second))):
+    if metric.removeprefix("test_") in PER_TOKEN and _is_language(first) and (tokens := tokens_differ((first, second))):
         return f"{metric} is per token, and {tokens}; bits_per_byte can be compared"
     for one in (first, second):
         if not one.values(metric):

@@ -12,6 +12,7 @@ from pipeline.lab.comparison.comparable import (
     differing,
     diverged,
     minimizes,
+    same_code,
     tokens_differ,
     unequal_tuning,
     unfinished,
@@ -99,7 +100,7 @@ def _pairs(groups: Sequence[Group], metric: str, pairs: Pairs) -> Iterator[tuple
         knobs = differing(first, second)
         if pairs == "all":
             yield first, second
-        elif len(knobs) == 1 and first.values(metric) and second.values(metric):
+        elif len(knobs) == 1 and same_code(first, second) and first.values(metric) and second.values(metric):
             (one, other), *_ = knobs.values()
             swap = isinstance(one, int | float) and isinstance(other, int | float) and other < one
             yield (second, first) if swap else (first, second)
@@ -245,7 +246,8 @@ def _notes(
     tested = sum(one.p is not None for one in differences)
     if tested > 1:
         yield f"{tested} differences: p and intervals are corrected, so that any of them is wrong in at most 5 % (Holm)"
-    commits = {one.baseline or one.commit for group in groups for one in group.experiments} - {""}
-    if len(commits) > 1:
-        names = " ".join(sorted(commit[:8] for commit in commits)[:2])
-        yield f"they began at {len(commits)} commits, whose code may differ: `git diff --stat {names} -- pipeline`"
+    if any(not same_code(groups[0], group) for group in groups):
+        commits = dict.fromkeys(one.baseline or one.commit for group in groups for one in group.experiments)
+        names = [commit[:8] for commit in commits if commit][:2]
+        which = f": `git diff --stat {' '.join(names)} -- pipeline dvc.yaml`" if len(names) > 1 else ""
+        yield f"the code differs too, not only knobs{which}"

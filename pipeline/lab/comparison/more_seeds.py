@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from shlex import quote
@@ -46,5 +48,11 @@ def queue_line(group: Group, values: Mapping[str, Sequence[Knob]], base: Mapping
     return " ".join([QUEUE, "-n", name, *(part for word in words for part in ("-S", quote(word)))])
 
 
-def _text(value: Knob | tuple[Knob, ...]) -> str:
-    return "null" if value is None else hydra_text(list(value) if isinstance(value, tuple) else value)
+def _text(value: Knob) -> str:
+    """The value of a knob for -S; a list is kept as its text."""
+    if value is None:
+        return "null"
+    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+        with contextlib.suppress(ValueError, SyntaxError):
+            return hydra_text(ast.literal_eval(value))
+    return hydra_text(value)

@@ -9,12 +9,10 @@ from pathlib import Path
 from pipeline.lab.comparison.compare import compare
 from pipeline.lab.comparison.shown import as_json as json_of
 from pipeline.lab.comparison.shown import lines_of
-from pipeline.lab.experiments.read import read_experiments
+from pipeline.lab.experiments.read import WORKSPACE, read_experiments
 from pipeline.lab.experiments.records import Experiment, Group, grouped
-from pipeline.lab.provenance.origin import flatten
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
-from pipeline.params.yaml12 import read_yaml
 
 PAGE = Path("results/compare.html")
 SHORTEST_HASH = 4  # digits
@@ -26,7 +24,8 @@ def compare_named(names: Sequence[str], metric: str | None, *, one_knob: bool, a
     Raises:
         UserError: there is no such experiment, or there are fewer than two variants.
     """
-    among = grouped(_experiments(names))
+    experiments = _experiments(names)
+    among = grouped(experiments)
     groups = [_named(name, among) for name in names] if names else [one for one in among if _is_scored(one)]
     groups = [group for place, group in enumerate(groups) if all(group is not other for other in groups[:place])]
     if names and len(groups) < 2:
@@ -34,7 +33,7 @@ def compare_named(names: Sequence[str], metric: str | None, *, one_knob: bool, a
             "differ in their seeds alone, so they are one variant" if len(set(names)) > 1 else "a comparison needs two"
         )
         raise UserError(f"{same}; `rally show` lists all")
-    base = flatten(read_yaml(Path("params.yaml")))
+    base = next((one.knobs for one in experiments if one.name == WORKSPACE), {})
     found = compare(groups, metric, "all" if names and not one_knob else "one knob", among=among, base=base)
     if as_json:
         print(json.dumps(json_of(found), indent=2))

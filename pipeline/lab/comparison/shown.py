@@ -42,6 +42,8 @@ def _block(one: Difference) -> Iterator[str]:
     yield f"{one.first.name} → {one.second.name}"
     for name, (old, new) in list(one.knobs.items())[:MOST_KNOBS]:
         yield from _wrapped("knob", f"{name} {formatted_knob(old)} → {formatted_knob(new)}")
+    if not one.knobs:
+        yield from _wrapped("knobs", "equal; the code differs")
     if len(one.knobs) > MOST_KNOBS:
         yield from _wrapped("", f"and {len(one.knobs) - MOST_KNOBS} more knobs")
     if one.ruling is not Ruling.NOT_COMPARABLE or one.gap:
