@@ -271,10 +271,10 @@ def test_an_undecided_difference_says_how_many_seeds_would_tell_and_queues_them(
     assert one.needed is not None and one.needed > 3 and one.visible is not None and one.visible > 0.1
     ours, theirs = one.command.splitlines()
     seeds = ",".join(str(seed) for seed in range(4, one.needed + 1))
-    assert ours == f"./run dvc exp run --queue -n a-seed{one.needed} -S seed={seeds}"
+    assert ours == f"./run dvc exp run --queue -n a-seeds4to{one.needed} -S seed={seeds}"
     others = ",".join(str(seed) for seed in (3, *range(5, one.needed + 1)))
     assert theirs == (
-        f"./run dvc exp run --queue -n b-seed{one.needed} -S train.lr=0.01 -S train.optimizer=adamw -S seed={others}"
+        f"./run dvc exp run --queue -n b-seeds3to{one.needed} -S train.lr=0.01 -S train.optimizer=adamw -S seed={others}"
     )
     assert f"{one.needed - 3} more seeds each would tell" in one.reason
 
@@ -289,9 +289,15 @@ def test_one_seed_each_says_nothing_of_noise() -> None:
     one = only(compare([variant("a", [2.0]), variant("b", [1.0, 1.1], train__lr=0.01)], base=KNOBS))
     assert (one.ruling, one.needed, one.p) == (Ruling.UNDECIDED, 3, None)
     assert one.command.splitlines() == [
-        "./run dvc exp run --queue -n a-seed3 -S seed=2,3",
+        "./run dvc exp run --queue -n a-seeds2to3 -S seed=2,3",
         "./run dvc exp run --queue -n b-seed3 -S train.lr=0.01 -S seed=3",
     ]
+
+
+def test_seeds_that_wait_are_not_queued_again() -> None:
+    waiting = variant("b", {1: 1.0}, waits=[2, 3], train__lr=0.01)
+    one = only(compare([variant("a", [2.0, 2.1, 2.2]), waiting], base=KNOBS))
+    assert (one.ruling, one.needed, one.command) == (Ruling.UNDECIDED, 3, "")
 
 
 def test_of_variants_with_diverged_seeds_the_rest_does_not_win() -> None:
@@ -361,7 +367,7 @@ def test_a_tuned_arm_is_not_better_than_one_that_was_not_tuned() -> None:
     assert one.ruling is Ruling.NOT_COMPARABLE
     assert one.gap is not None
     assert "train.lr was tried at 3 values for muon0.03, which has the best of them, and at 1 for adamw0.03" in one.reason
-    assert one.command == ("./run dvc exp run --queue -n adamw0-03-lr0-1 -S train.optimizer=adamw -S train.lr=0.01,0.1")
+    assert one.command == ("./run dvc exp run --queue -n adamw0-03-lr0-01to0-1 -S train.optimizer=adamw -S train.lr=0.01,0.1")
 
 
 def test_unequal_tuning_is_not_named_where_it_does_not_explain_the_lead() -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from shlex import quote
 
-from pipeline.lab.comparison.comparable import WITHOUT_EFFECT
+from pipeline.lab.comparison.comparable import WITHOUT_EFFECT, unfinished
 from pipeline.lab.dvc.overrides import hydra_text
 from pipeline.lab.experiments.records import SEEDS, Group, Knob
 
@@ -16,7 +16,7 @@ QUEUE = "./run dvc exp run --queue"
 
 
 def more_seeds(first: Group, second: Group, metric: str, needed: int, base: Mapping[str, Knob]) -> str:
-    """A line for each of two variants that has fewer seeds than needed: it queues the others, common ones first.
+    """A line for each of two variants that has, or awaits, fewer seeds than needed: it queues the others, common ones first.
 
     Args:
         base: the knobs of params.yaml; a variant is given by those that differ from them.
@@ -25,7 +25,7 @@ def more_seeds(first: Group, second: Group, metric: str, needed: int, base: Mapp
     for mine, other in ((first, second), (second, first)):
         there = {one.seed for one in mine.experiments}
         scored = mine.values(metric).keys()
-        lacks = needed - len(scored)
+        lacks = needed - len(scored) - unfinished(mine)
         theirs = sorted(other.values(metric).keys() - there)
         new = (seed for seed in range(1, needed + len(there) + 2) if seed not in there and seed not in theirs)
         seeds = [*theirs, *new][: max(0, lacks)]
@@ -43,8 +43,10 @@ def queue_line(group: Group, values: Mapping[str, Sequence[Knob]], base: Mapping
     }
     words = [f"{name}={_text(value)}" for name, value in own.items()]
     words += [f"{name}={','.join(_text(value) for value in some)}" for name, some in values.items()]
-    last = _text(next(iter(values.values()))[-1]) if values else ""
-    name = re.sub(r"[^A-Za-z0-9-]+", "-", f"{group.name}-{next(iter(values)).rpartition('.')[2]}{last}").strip("-")
+    (knob, some), *_ = values.items()
+    short = f"{knob.rpartition('.')[2]}{'s' * (knob in SEEDS and len(some) > 1)}"
+    ends = "to".join(dict.fromkeys((_text(some[0]), _text(some[-1]))))  # DVC adds -1, -2, … to the name of each of several
+    name = re.sub(r"[^A-Za-z0-9-]+", "-", f"{group.name}-{short}{ends}").strip("-")
     return " ".join([QUEUE, "-n", name, *(part for word in words for part in ("-S", quote(word)))])
 
 

@@ -25,8 +25,8 @@ def compare_named(names: Sequence[str], metric: str | None, *, one_knob: bool, a
         UserError: there is no such experiment, or there are fewer than two variants.
     """
     experiments = _experiments(names)
-    among = grouped(experiments)
-    groups = [_named(name, among) for name in names] if names else [one for one in among if _is_scored(one)]
+    among = grouped(one for one in experiments if one.name != WORKSPACE or not _is_copy(one, experiments))
+    groups = [_named(name, experiments, among) for name in names] if names else [one for one in among if _is_scored(one)]
     groups = [group for place, group in enumerate(groups) if all(group is not other for other in groups[:place])]
     if names and len(groups) < 2:
         same = f"{' and '.join(dict.fromkeys(names))}: " + (
@@ -62,14 +62,19 @@ def _is_scored(group: Group) -> bool:
     return any(one.scores for one in group.experiments)
 
 
-def _named(name: str, among: Sequence[Group]) -> Group:
+def _is_copy(workspace: Experiment, experiments: Sequence[Experiment]) -> bool:
+    """Whether the working tree has what an experiment or the commit has, which have better names."""
+    same = [one for one in experiments if one is not workspace and one.knobs == workspace.knobs and one.code == workspace.code]
+    return any(one.has_result or not workspace.has_result for one in same)
+
+
+def _named(name: str, experiments: Sequence[Experiment], among: Sequence[Group]) -> Group:
     """The variant to which an experiment belongs, by its name or the first digits of its commit."""
-    for is_it in (
-        lambda one: one.name == name,
-        lambda one: len(name) >= SHORTEST_HASH and one.commit.startswith(name),
-    ):
-        for group in among:
-            if any(is_it(one) for one in group.experiments):
-                return group
-    known = tuple(one.name for group in among for one in group.experiments)
-    raise UserError(f"{name}: there is no such experiment or branch. {suggest(name, known)}")
+    found = [one for one in experiments if one.name == name]
+    if len(name) >= SHORTEST_HASH:
+        found += [one for one in experiments if one.commit.startswith(name)]
+    if not found:
+        known = tuple(dict.fromkeys(one.name for one in experiments))
+        raise UserError(f"{name}: there is no such experiment or branch. {suggest(name, known)}")
+    (own, *_) = grouped(found[:1])
+    return next(group for group in among if group.knobs == own.knobs and group.experiments[0].code == found[0].code)
