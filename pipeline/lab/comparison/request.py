@@ -43,8 +43,11 @@ def compare_named(names: Sequence[str], metric: str | None, *, one_knob: bool, a
         import webbrowser
 
         from pipeline.lab.comparison.page.page import write_page
+        from pipeline.lab.experiments.curves import curves_of
 
-        path = write_page(found, among, PAGE)
+        shown = [one for group in found.groups for one in group.experiments]
+        curves = {one.name: curve for one, curve in zip(shown, curves_of(shown), strict=True)}
+        path = write_page(found, among, PAGE, curves)
         if not as_json:
             print(f"\nPage: {path}")
         webbrowser.open(path.resolve().as_uri())
