@@ -40,7 +40,7 @@ def compare_named(names: Sequence[str], metric: str | None, *, one_knob: bool, a
     else:
         print(*lines_of(found), sep="\n")
     if open_page:
-        import webbrowser
+        import typer
 
         from pipeline.lab.comparison.page.page import write_page
         from pipeline.lab.experiments.curves import curves_of
@@ -50,7 +50,7 @@ def compare_named(names: Sequence[str], metric: str | None, *, one_knob: bool, a
         path = write_page(found, among, PAGE, curves)
         if not as_json:
             print(f"\nPage: {path}")
-        webbrowser.open(path.resolve().as_uri())
+        typer.launch(path.resolve().as_uri())
 
 
 def _experiments(names: Sequence[str]) -> list[Experiment]:
