@@ -45,6 +45,7 @@ COMMANDS = (
     "play",
     "bet",
     "show",
+    "compare",
     "look",
     "sample",
     "doctor",
@@ -158,9 +159,8 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         ),
         ("report", "rally report: there is no such command. `dvc repro plot` writes plots/report.html"),
         (
-            "compare a b",
-            "rally compare: there is no such command. "
-            "`rally show` compares all experiments; two of them `dvc metrics diff ONE OTHER`",
+            "diff a b",
+            "rally diff: there is no such command. `rally compare ONE OTHER` says whether they differ, or only their seeds",
         ),
         ("doctor bechmark", "rally doctor bechmark: there is no such command. Did you mean 'benchmark'? Known: benchmark"),
         ("doctor train", "rally doctor train: there is no such command. Known: benchmark"),

@@ -30,7 +30,7 @@ HINTS = {
     **dict.fromkeys(("run", "repro", "reproduce", "resume"), "`dvc repro` trains, and goes on where it stopped"),
     **dict.fromkeys(("plot", "plots"), "`dvc repro plot` draws plots/report.html, `dvc plots diff` several experiments"),
     "report": "`dvc repro plot` writes plots/report.html",
-    **dict.fromkeys(("compare", "diff"), "`rally show` compares all experiments; two of them `dvc metrics diff ONE OTHER`"),
+    **dict.fromkeys(("diff", "vs", "versus"), "`rally compare ONE OTHER` says whether they differ, or only their seeds"),
     **dict.fromkeys(("list", "ls", "exp", "experiments", "table", "status"), "`rally show` lists all experiments"),
     **dict.fromkeys(("study", "studies", "sweep", "grid", "recipe"), "`rally play` lists studies, `rally play NAME` runs one"),
     **dict.fromkeys(("generate", "write", "chat", "prompt", "infer", "predict"), "`rally sample` writes text with the model"),

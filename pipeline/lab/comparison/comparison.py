@@ -33,6 +33,7 @@ class Difference:
             where it is decided, or where no number helps.
         command: what queues the seeds that are missing; "" where none are.
         reason: why the ruling is what it is, in words; of what is not comparable, why not.
+        visible: the true difference that these seeds would find in four of five comparisons.
     """
 
     first: Group
@@ -48,6 +49,7 @@ class Difference:
     needed: int | None = None
     command: str = ""
     reason: str = ""
+    visible: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class Importance:
     """Which knobs explain a metric over many variants, by permutation on a forest; or the reason why that cannot be known.
 
     Attributes:
-        shares: knob -> (low, mean, high) of its share of the explained variance, largest first; they sum to 1.
+        rows: variants, each the mean over its seeds.
+        shares: knob -> (low, mean, high) of its share of the explained variance, largest first; their means sum to 1. Half of
+            what two knobs have only together is in the share of each.
         pairs: two knobs -> the share that they have only together.
         r2: the forest's out-of-bag R².
         refused: why there are no shares; "" where there are.

@@ -119,11 +119,14 @@ class Pairing(NamedTuple):
         return f"{'in pairs' if self.is_earned else 'not in pairs'}, r = {self.r:.2f}"
 
 
-def pairing(values: Float[np.ndarray, "places seeds"]) -> Pairing:
+def pairing(values: Float[np.ndarray, "places seeds"], errors: float = 1.5) -> Pairing:
     """Whether these values are compared in pairs; places where a training diverged, or where all seeds are equal, do not count.
 
     The bound is one and a half standard errors: to choose the pairs at every r above 0 would make one interval in thirty wrong
     instead of one in forty.
+
+    Args:
+        errors: the bound, in standard errors of r.
     """
     kept = values[np.isfinite(values).all(axis=-1)]
     seeds = kept.shape[-1]
@@ -135,4 +138,4 @@ def pairing(values: Float[np.ndarray, "places seeds"]) -> Pairing:
         return Pairing(0.0, False)
     scores = (kept[varying] - kept[varying].mean(axis=-1, keepdims=True)) / spread[varying]
     r = float((places**2 * (scores.mean(axis=0) ** 2).mean() - places) / (places * (places - 1)))
-    return Pairing(r, r > 1.5 / math.sqrt((seeds - 1) * places * (places - 1) / 2))
+    return Pairing(r, r > errors / math.sqrt((seeds - 1) * places * (places - 1) / 2))
