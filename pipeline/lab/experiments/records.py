@@ -16,6 +16,18 @@ Knob = bool | int | float | str | None
 SEEDS = ("seed",)
 """The knobs that repeat a variant without making another one of it."""
 
+METRICS = ("accuracy", "loss", "bits_per_byte", "margin", "macro_f1", "calibration_error", "above_entropy")
+"""The scores that variants are compared by, in the order of their columns; `dvc metrics diff` has all."""
+
+HIGHER_IS_BETTER = frozenset({"accuracy", "test_accuracy", "macro_f1", "margin"})
+"""The scores of which more is better; of all others less is."""
+
+PER_TOKEN = ("accuracy", "loss", "above_entropy")
+"""The scores of a language model that are means over tokens, so that they do not compare across tokenizers."""
+
+HEALTHY = ("", "healthy", "unknown")
+"""The findings of the doctor that name no symptom."""
+
 
 class State(StrEnum):
     """How far an experiment came."""
@@ -38,8 +50,11 @@ class Experiment:
         knobs: all of them, flat, such as "train.lr".
         scores: of metrics/evaluate.json, only those that were measured with these knobs, this code and data.
         finding: the first one of the doctor, "healthy", or "" where there is none.
-        diverged: its loss became infinite; a diverged run has no scores.
+        diverged: its loss became infinite, or it was stopped because it rose and did not come back. It has no scores: those
+            of the weights at which it was stopped say nothing about the variant.
         missing: why it has no scores, with the remedy; "" where it has them.
+        undiagnosed: why a finding that is there is not of this run, with the remedy; "" otherwise.
+        code: a digest of the code of the stages and of dvc.yaml; "" where it is not known.
     """
 
     name: str
@@ -52,10 +67,22 @@ class Experiment:
     finding: str = ""
     diverged: bool = False
     missing: str = ""
+    undiagnosed: str = ""
+    code: str = ""
 
     @property
     def seed(self) -> int:
         return int(self.knobs.get("seed") or 0)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether something was measured, be it that it diverged."""
+        return bool(self.scores) or self.diverged
+
+    @property
+    def sick(self) -> bool:
+        """Whether it diverged, or the doctor named a symptom."""
+        return self.diverged or self.finding not in HEALTHY
 
     @property
     def task(self) -> str:
@@ -95,14 +122,20 @@ class Group:
 
 
 def grouped(experiments: Iterable[Experiment]) -> list[Group]:
-    """Experiments that differ in SEEDS alone as one group each, in the order of their first ones.
+    """Experiments of the same code that differ in SEEDS alone as one group each, in the order of their first ones.
 
-    The same seed twice is one value: of experiments with equal knobs, the last that is done.
+    The same seed twice is one value: of experiments with equal knobs the last of those that came farthest.
     """
-    found: dict[tuple[tuple[str, Knob], ...], dict[int, Experiment]] = {}
+    found: dict[tuple[str, tuple[tuple[str, Knob], ...]], dict[int, Experiment]] = {}
     for one in experiments:
-        key = tuple(sorted((name, value) for name, value in one.knobs.items() if name not in SEEDS))
+        key = (one.code, tuple(sorted((name, value) for name, value in one.knobs.items() if name not in SEEDS)))
         same = found.setdefault(key, {})
-        if one.seed not in same or one.state is State.DONE:
+        if one.seed not in same or _progress(one) >= _progress(same[one.seed]):
             same[one.seed] = one
-    return [Group(tuple(same[seed] for seed in sorted(same)), dict(key)) for key, same in found.items()]
+    return [Group(tuple(same[seed] for seed in sorted(same)), dict(key[1])) for key, same in found.items()]
+
+
+def _progress(experiment: Experiment) -> int:
+    """How much an experiment says about its variant: the more, the larger."""
+    order = (State.KILLED, State.FAILED, State.DONE, State.QUEUED, State.RUNNING)  # done, and without a result
+    return len(order) if experiment.has_result else order.index(experiment.state)
