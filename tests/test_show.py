@@ -50,6 +50,8 @@ def test_of_one_seed_twice_the_one_with_a_result_counts(state: State) -> None:
     empty, full = one("empty", state=state), one("full", loss=1.0)
     for order in ([empty, full], [full, empty]):
         assert [exp.name for exp in grouped(order)[0].experiments] == ["full"]
+    here = Experiment("workspace", "", "", State.DONE, None, full.knobs, {"loss": 2.0})
+    assert [grouped(order)[0].name for order in ([full, here], [here, full])] == ["full", "full"]
     later = [one("early", loss=1.0), one("late", loss=2.0)]
     assert grouped(later)[0].values("loss") == {1: 2.0}
     assert notes.about_groups(grouped(later), later) == [
@@ -152,6 +154,7 @@ def test_in_a_narrow_terminal_the_least_important_columns_go(capsys: pytest.Capt
     wide, narrow = (printed(capsys, groups, width) for width in (200, 80))
     assert set(wide[0].split()) - set(narrow[0].split()) == {"above_entropy", "margin", "sick"}
     assert len(wide) == len(narrow) and max(map(len, narrow)) <= 80
+    assert printed(capsys, groups, 60)[0].split() == ["Experiment", "seeds", "bits_per_byte", "finding", "lr"]
 
 
 def test_of_other_tokenizers_only_bits_per_byte_compare() -> None:
