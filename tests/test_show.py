@@ -450,7 +450,9 @@ def test_states_can_be_hidden_and_commits_counted(variants_of_lr: Path, capsys: 
 STAGE = """
 stages:
   train:
-    cmd: grep -q 'lr: 666' params.yaml && exit 1; mkdir -p metrics; echo '{"loss": 1.5}' > metrics/evaluate.json
+    cmd: >-
+      if grep -q 'lr. 666' params.yaml; then exit 1; fi;
+      mkdir -p metrics; echo '{"loss" : 1.5}' > metrics/evaluate.json
     params: [seed, train]
     metrics:
       - metrics/evaluate.json:
