@@ -45,6 +45,7 @@ COMMANDS = (
     "play",
     "bet",
     "show",
+    "duel",
     "look",
     "sample",
     "doctor",

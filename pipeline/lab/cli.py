@@ -13,6 +13,7 @@ from pipeline.lab.betting import command as betting
 from pipeline.lab.budget import command as budget
 from pipeline.lab.commands import NEGATIVE, PASS_ON, CommandGroup
 from pipeline.lab.doctor import command as doctor
+from pipeline.lab.duel import command as duel
 from pipeline.lab.experiments import command as experiments
 from pipeline.lab.export import command as export
 from pipeline.lab.look import command as look
@@ -50,6 +51,7 @@ PANEL = "Train and compare"
 app.command(rich_help_panel=PANEL)(play_command.play)
 app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
+app.command(rich_help_panel=PANEL)(duel.duel)
 
 PANEL = "Look inside"
 app.command(rich_help_panel=PANEL)(look.look)
