@@ -22,7 +22,9 @@ def duel(
     at_least: Annotated[float, typer.Option("--at-least", help="The smallest gain worth keeping, in units of the metric.")] = 0,
     least: Annotated[int, typer.Option("--least", help="Pairs before the first look, at least 3.")] = 3,
     most: Annotated[int, typer.Option("--most", help="Pairs at most, up to 20.")] = 10,
-    draws: Annotated[str, typer.Option("--draws", help="seed: each seed draws its own data and split; one: all share one.")] = "seed",
+    draws: Annotated[
+        str, typer.Option("--draws", help="seed: each seed draws its own data and split; one: all share them.")
+    ] = "seed",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would train and what that costs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it begins.")] = False,
@@ -46,8 +48,6 @@ def duel(
 
     options = Options(at_least, least, most)
     file = called_from / patch if patch else None
-    raise typer.Exit(
-        run_duel(
-            set_param or [], file, metric, options, draws, dry_run=dry_run, as_json=as_json, asks=not (yes or as_json or dry_run)
-        )
-    )
+    asks = not (yes or as_json or dry_run)
+    status = run_duel(set_param or [], file, metric, options, draws, dry_run=dry_run, as_json=as_json, asks=asks)
+    raise typer.Exit(status)

@@ -110,14 +110,15 @@ def begin(challenge: Challenge, options: Options, runner: Runner) -> Duel:
 def standing_of(pairs: Sequence[Pair], metric: str, options: Options) -> Standing:
     """Where a duel stands after some pairs.
 
-    A challenger that diverges where the champion does not is discarded at once. A pair in which the champion diverges counts for
-    neither: of equals both would lose as many pairs, so the rule stays true.
+    A challenger that diverges where the champion does not is discarded at once. A pair in which the champion diverges counts
+    for neither. Both can only make it harder for an equal challenger to be kept.
     """
-    gains = [gain for pair in pairs if (gain := pair.gain(metric)) is not None]
+    found = (pair.gain(metric) for pair in pairs)
+    gains = np.array([gain for gain in found if gain is not None], dtype=np.float64)
     if lost := [pair.seed for pair in pairs if pair.challenger is None and pair.champion is not None]:
-        gain = rule.gain_interval(np.array(gains, dtype=np.float64))
-        return Standing(Verdict.DISCARD, gain, f"the challenger diverged with seed {lost[0]}, and the champion did not")
-    standing = judge(np.array(gains, dtype=np.float64), options)
+        reason = f"the challenger diverged with seed {lost[0]}, and the champion did not"
+        return Standing(Verdict.DISCARD, rule.gain_interval(gains), reason)
+    standing = judge(gains, options)
     if left := [str(pair.seed) for pair in pairs if pair.champion is None]:
         reason = f"{standing.reason} (not counted, because the champion diverged: seed {', '.join(left)})"
         return Standing(standing.verdict, standing.gain, reason)

@@ -25,7 +25,7 @@ def read_log() -> list[Line]:
     """
     if not LOG.exists():
         return []
-    found = []
+    found = list[Line]()
     for number, text in enumerate(LOG.read_bytes().decode("utf-8", "replace").split("\n"), 1):
         if not text:
             continue

@@ -35,9 +35,10 @@ def train(params: Params, tokens: Path) -> dict[str, Any]:
         tokens: the folder of the encoded data.
 
     Returns:
-        "scores": loss in nats per target, accuracy, of language models bits_per_byte; none where it diverged. "seconds": the time
-        that it took. "future": the largest |gradient| of a prediction by later inputs; 0 where nothing is causal. "code": the
-        code that trained it.
+        "scores": loss in nats per target, accuracy, of language models bits_per_byte; none where it diverged.
+        "seconds": the time that it took.
+        "future": the largest |gradient| of a prediction by later inputs; 0 where nothing is causal.
+        "code": the code that trained it.
     """
     begun = time.perf_counter()
     record = run_variant(Variant((0,), params), tokens, ())

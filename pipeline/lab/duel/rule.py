@@ -1,7 +1,7 @@
 """The sequential test of a duel, as pure numbers: after each pair of trainings keep, discard, or go on.
 
-A gain is how much better the challenger is than the champion with the same seed. The t statistic of the gains (Student's: mean /
-its standard error) is compared with two bounds. A duel of equals is kept in at most 5 %, however often one looks: the bounds
+A gain is how much better the challenger is than the champion with the same seed. The t statistic of the gains (their mean / its
+standard error) is compared with two bounds. A duel of equals is kept in at most 5 %, however often one looks: the bounds
 spend this error look by look, whatever the largest number of pairs is. So a duel may stop early, and an undecided one may go on
 with more pairs. The lower bound is only there to stop sooner: who goes on below it keeps the error rate.
 

@@ -12,7 +12,7 @@ from pipeline.artifacts.paths import exclusive_lock, private_folder
 from pipeline.lab.bets.prompt import is_terminal, wants_more
 from pipeline.lab.commands import print_notes
 from pipeline.lab.duel import log, shown
-from pipeline.lab.duel.fight import Duel, begin, seconds_of
+from pipeline.lab.duel.fight import Duel, begin, seconds_of, standing_of
 from pipeline.lab.duel.patch import committed_tree, exported, read_patch
 from pipeline.lab.duel.rule import Options, Standing, Verdict
 from pipeline.lab.duel.runs import Pair, Runner

@@ -1,4 +1,4 @@
-"""The two sides of a duel: the last commit, and the same with other knobs or other code. What changes the yardstick is refused."""
+"""The two sides of a duel: the last commit, and the same with other knobs or code. What changes the yardstick is refused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import NONE, RAW, TOKENS
 from pipeline.identity import digest, run_identity
+from pipeline.lab.duel.patch import Patch, may_change
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.dvc.git import join_names
 from pipeline.lab.dvc.overrides import check_overrides, expand_grid
-from pipeline.lab.duel.patch import Patch, may_change
 from pipeline.lab.studies.recipes import split_overrides
 from pipeline.params.errors import UserError
 from pipeline.params.load import with_knobs
@@ -88,7 +88,7 @@ def challenge(base: BaseParams, overrides: Sequence[str], patch: Patch | None, m
     grid = expand_grid(overrides) if overrides else [[]]
     if len(grid) > 1:
         raise UserError(f"-S: these are {len(grid)} challengers (a knob has several values); one duel for each")
-    champion, [challenger] = parse(Params, base.sections), check_overrides(grid, base.sections)
+    champion, [challenger] = parse(Params, dict(base.sections)), check_overrides(grid, base.sections)
     champion = champion.model_copy(update={"runtime": challenger.runtime})
     before, after = (dict(_flat(params.model_dump())) for params in (champion, challenger))
     knobs = {name: value for name, value in after.items() if value != before[name]}
@@ -107,9 +107,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
             yield f"{above}{name}", value
 
 
-def _check_change(
-    knobs: Mapping[str, Any], patch: Patch | None, sections: Mapping[str, Any], overrides: Sequence[str]
-) -> None:
+def _check_change(knobs: Mapping[str, Any], patch: Patch | None, sections: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """Refuse a challenger that changes the yardstick, or nothing.
 
     Raises:
