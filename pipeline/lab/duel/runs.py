@@ -87,9 +87,16 @@ class Runner:
         runtime = self.challenge.champion.runtime
         at_once = 2 if runtime.threads == 1 and (runtime.workers or cores()) > 1 else 1
 
+        missing = {side for side in SIDES if read_cached(self.kept(side, seed)) is None}
+        # One after the other, for both sides mostly have the same data.
+        tokens = {side: tokens_folder(self.challenge.params(side, seed)) for side in SIDES if side in missing}
+
         def result(side: str) -> dict[str, Any]:
-            found = self._result(side, seed)
-            advance()
+            if side in missing:
+                self._train(side, seed, tokens[side])
+                advance()
+            found = read_cached(self.kept(side, seed))
+            assert found, "a training that succeeds keeps its result"
             return found
 
         with ThreadPoolExecutor(at_once) as pool:
@@ -105,35 +112,33 @@ class Runner:
         values = [value if value is not None and math.isfinite(value) else None for value in values]
         return Pair(seed, values[0], values[1], (champion["seconds"], challenger["seconds"]))
 
-    def _result(self, side: str, seed: int) -> dict[str, Any]:
-        """The kept result of a training, or that of one now."""
-        kept = self.kept(side, seed)
-        if (found := read_cached(kept)) is None:
-            params = self.challenge.params(side, seed)
-            self._train(side, seed, {"params": params.model_dump(), "tokens": str(tokens_folder(params).resolve())}, kept)
-            found = read_cached(kept)
-            assert found is not None and found["code"] == str(self.folders[side] / "pipeline"), "trained by other code"
-        return found
-
-    def _train(self, side: str, seed: int, request: dict[str, Any], kept: Path) -> None:
+    def _train(self, side: str, seed: int, tokens: Path) -> None:
         """Train in a process with the code of a side.
 
         Raises:
             UserError: the process failed; it has printed why.
         """
-        folder = self.folders[side]
+        folder, kept = self.folders[side], self.kept(side, seed)
+        request = {
+            "params": self.challenge.params(side, seed).model_dump(),
+            "tokens": str(tokens.resolve()),
+            "kept": str(kept.resolve()),
+            "parent": os.getpid(),
+        }
         paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
         done = subprocess.run(
             [sys.executable, "-P", "-m", "pipeline.lab.duel.one_run"],  # -P: not with the code of the working directory
-            input=json.dumps(request | {"kept": str(kept.resolve()), "parent": os.getpid()}, default=str),
+            input=json.dumps(request, default=str),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
         )
-        if done.returncode or read_cached(kept) is None:
+        found = read_cached(kept)
+        if done.returncode or found is None:
             lines = done.stderr.strip().splitlines()
             print_notes(lines[-20:])
             last = lines[-1] if lines else f"it ended with status {done.returncode}, probably out of memory"
             raise UserError(f"the {side} failed with seed {seed}: {last}")
+        assert found["code"] == str(folder / "pipeline"), "it was trained with other code"
