@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.artifacts.writing import rounded
 from pipeline.lab.duel import log, rule
 from pipeline.lab.duel.rule import Options, Standing, Verdict, judge
-from pipeline.lab.duel.runs import SIDES, Pair, Runner
+from pipeline.lab.duel.runs import DIGITS, SIDES, Pair, Runner
 from pipeline.lab.duel.sides import Challenge
 
 
@@ -127,7 +127,7 @@ def standing_of(pairs: Sequence[Pair], metric: str, options: Options) -> Standin
 
 def _number(value: float | None) -> float | None:
     """A number for JSON; None where there is none, or it is not finite."""
-    return rounded(value, 8) if value is not None and math.isfinite(value) else None
+    return rounded(value, DIGITS) if value is not None and math.isfinite(value) else None
 
 
 def code_note(changed: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.paths import private_folder
+from pipeline.artifacts.writing import rounded
 from pipeline.identity import digest, read_cached
 from pipeline.lab.commands import print_notes
 from pipeline.lab.duel.sides import METRICS, Challenge, identity
@@ -22,6 +23,7 @@ from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
 
 SIDES = ("champion", "challenger")
+DIGITS = 8  # of a score, here and in the log, so that both give the same verdict
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Runner:
                 )
         metric = self.challenge.metric
         values = [found["scores"].get(metric) for found in (champion, challenger)]
-        values = [value if value is not None and math.isfinite(value) else None for value in values]
+        values = [rounded(value, DIGITS) if value is not None and math.isfinite(value) else None for value in values]
         return Pair(seed, values[0], values[1], (champion["seconds"], challenger["seconds"]))
 
     def _train(self, side: str, seed: int, tokens: Path) -> None:
