@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,9 @@ from pipeline.lab.duel import log, rule
 from pipeline.lab.duel.rule import Options, Standing, Verdict, judge
 from pipeline.lab.duel.runs import DIGITS, SIDES, Pair, Runner
 from pipeline.lab.duel.sides import Challenge
+from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.lab.dvc.git import join_names
+from pipeline.params.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -130,18 +133,24 @@ def _number(value: float | None) -> float | None:
     return rounded(value, DIGITS) if value is not None and math.isfinite(value) else None
 
 
-def code_note(changed: Sequence[str]) -> list[str]:
-    """A line for the user where the code that is being edited differs from that of the duel."""
-    if not changed:
-        return []
-    return [f"{', '.join(changed)}: edited since the last commit; both sides start from the code of the commit"]
+def unused_changes(base: BaseParams, overridden: Collection[str]) -> list[str]:
+    """Lines for the user where params.yaml or the code differs from the last commit, from which both sides start.
+
+    Args:
+        overridden: knobs that the challenger sets itself.
+    """
+    lines = []
+    if knobs := [f"{knob} {here}" for knob, (here, _) in base.changed_knobs.items() if knob not in overridden]:
+        lines.append(f"params.yaml: {join_names(knobs)} is in no commit and not used; give it with -S to challenge with it")
+    if base.changed_code:
+        lines.append(f"{join_names(base.changed_code)}: edited since the last commit; both sides start from that commit's code")
+    return lines
 
 
 def seconds_of(challenge: Challenge) -> float | None:
     """About how long one training of each side takes here, together; None where it cannot be foretold without the data."""
     from pipeline.lab.budget.timing import measure
     from pipeline.lab.stand_ins.data_shape import data_of
-    from pipeline.params.errors import UserError
 
     total = 0.0
     for params in (challenge.champion, challenge.challenger):

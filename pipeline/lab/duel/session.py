@@ -12,7 +12,7 @@ from pipeline.artifacts.paths import exclusive_lock, private_folder
 from pipeline.lab.bets.prompt import is_terminal, wants_more
 from pipeline.lab.commands import print_notes
 from pipeline.lab.duel import log, shown
-from pipeline.lab.duel.fight import Duel, begin, code_note, seconds_of, standing_of
+from pipeline.lab.duel.fight import Duel, begin, seconds_of, standing_of, unused_changes
 from pipeline.lab.duel.patch import committed_tree, exported, read_patch
 from pipeline.lab.duel.rule import Options, Standing, Verdict
 from pipeline.lab.duel.runs import Pair, Runner
@@ -50,7 +50,7 @@ def run_duel(
     base = base_params()
     posed = challenge(base, overrides, read_patch(patch) if patch else None, metric, draws)
     out = sys.stderr if as_json else sys.stdout
-    print_notes([note for note in base.notes() if not note.startswith("the code")] + code_note(base.changed_code))
+    print_notes(unused_changes(base, posed.knobs))
     trees = (committed_tree(), *([posed.patch.tree] if posed.patch else []))
     with exclusive_lock(private_folder("duel") / "lock", _refuse), exported(*trees) as folders:
         duel = begin(posed, options, Runner.of(posed, folders[0], folders[-1]))
