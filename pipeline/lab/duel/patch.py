@@ -94,7 +94,9 @@ def _problems(name: str, mode: str, inside: str, tree: str) -> Iterator[str]:
         return
     file = name.removeprefix(inside)
     if not may_change(file):
-        why = next((why for part, why in CLOSED.items() if _below(file, (part,))), "is no part of a network or its training")
+        why = next(
+            (why for part, why in CLOSED.items() if _below(file, (part,))), "belongs neither to a network nor to its training"
+        )
         yield f"touches {file}, which {why}; a challenger may change {', '.join(OPEN)}"
     elif mode not in ("100644", "000000") or not file.endswith(".py"):
         yield f"touches {file}, which would be no plain Python file; a challenger may change these alone"

@@ -127,7 +127,7 @@ def _check_change(knobs: Mapping[str, Any], patch: Patch | None, sections: Mappi
     if patch or any(name.split(".")[0] not in UNUSED for name in knobs):
         return
     if knobs:
-        raise UserError(f"{join_names([*knobs])}: no training and no score of a duel depends on it; give a knob that matters")
+        raise UserError(f"{join_names([*knobs])}: a duel neither trains nor scores with it; give a knob that does")
     if not overrides:
         raise UserError("rally duel: has no challenger; give knobs (-S train.lr=0.03) or a patch (--patch change.diff)")
     told = [name for name in split_overrides(overrides) if not name.startswith("runtime")]
