@@ -133,7 +133,7 @@ def _check_change(knobs: Mapping[str, Any], patch: Patch | None, sections: Mappi
     told = [name for name in split_overrides(overrides) if not name.startswith("runtime")]
     if told:
         raise UserError(f"{join_names(told)}: is so in the last commit already, so the challenger is the champion")
-    raise UserError("runtime: describes the machine, not the model; the same network on another machine is no challenger")
+    raise UserError("runtime: describes the machine, not the model; on another machine the network is the same")
 
 
 def _check_metric(metric: str, champion: Params, *, tokens_differ: bool) -> None:
