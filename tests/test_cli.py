@@ -46,6 +46,7 @@ COMMANDS = (
     "bet",
     "show",
     "compare",
+    "duel",
     "look",
     "sample",
     "doctor",

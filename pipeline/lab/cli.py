@@ -14,6 +14,7 @@ from pipeline.lab.budget import command as budget
 from pipeline.lab.commands import NEGATIVE, PASS_ON, CommandGroup
 from pipeline.lab.comparison import command as comparison
 from pipeline.lab.doctor import command as doctor
+from pipeline.lab.duel import command as duel
 from pipeline.lab.experiments import command as experiments
 from pipeline.lab.export import command as export
 from pipeline.lab.look import command as look
@@ -52,6 +53,7 @@ app.command(rich_help_panel=PANEL)(play_command.play)
 app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 app.command(rich_help_panel=PANEL)(comparison.compare)
+app.command(rich_help_panel=PANEL)(duel.duel)
 
 PANEL = "Look inside"
 app.command(rich_help_panel=PANEL)(look.look)
