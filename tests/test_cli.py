@@ -45,6 +45,7 @@ COMMANDS = (
     "play",
     "bet",
     "show",
+    "claims",
     "look",
     "sample",
     "doctor",

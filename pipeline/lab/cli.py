@@ -11,6 +11,7 @@ import typer
 from pipeline.lab import chat, data_catalogue, import_command, play_command
 from pipeline.lab.betting import command as betting
 from pipeline.lab.budget import command as budget
+from pipeline.lab.claim_files import command as claim_files
 from pipeline.lab.commands import NEGATIVE, PASS_ON, CommandGroup
 from pipeline.lab.doctor import command as doctor
 from pipeline.lab.experiments import command as experiments
@@ -50,6 +51,7 @@ PANEL = "Train and compare"
 app.command(rich_help_panel=PANEL)(play_command.play)
 app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
+app.add_typer(claim_files.app, name="claims", rich_help_panel=PANEL)
 
 PANEL = "Look inside"
 app.command(rich_help_panel=PANEL)(look.look)
