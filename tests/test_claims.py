@@ -242,7 +242,7 @@ def test_a_file_without_a_study_and_a_damaged_one_are_listed_and_stop_nothing(pr
     found = {one.name: one for one in listing.standings(Project())}
     assert found["gone"].reasons == (Reason("claim", ("there is no study gone",)),)
     assert "question: field required; `git checkout" in found["broken"].reasons[0].text()
-    assert "line 1: is not YAML" in found["worse"].reasons[0].text()
+    assert ": is not YAML" in found["worse"].reasons[0].text()
     assert "are not 2 places with 2 seeds each" in found["short"].reasons[0].text()
     assert not found["tiny"].is_stale
     assert not listing.passes(list(found.values()))
