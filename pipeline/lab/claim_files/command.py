@@ -23,7 +23,7 @@ def claims(
     """List what was claimed and whether it still stands.
 
     Each file of notebook/claims holds a claim, the numbers that it was judged on, and digests of the code, data and knobs that
-    made them. The numbers are judged anew, and the digests compared; nothing is trained. A claim is stale where code, data,
+    made them. The numbers are judged again, and the digests compared; nothing is trained. A claim is stale where code, data,
     knobs or bounds have changed since.
     """
     enter_project()

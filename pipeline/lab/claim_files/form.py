@@ -18,7 +18,7 @@ from pipeline.params.yaml12 import MAX_BYTES, Yaml12Loader
 FOLDER = Path("notebook/claims")
 TAG = "tag:yaml.org,2002:"
 WIDTH = 120  # characters of a line
-HEAD = "# Written by `rally claims`, which judges the values anew: change the study, not this file.\n"
+HEAD = "# Written by `rally claims`, which judges the values again: change the study, not this file.\n"
 
 Held = Literal["held", "refuted", "undecided", "edge"]
 Kind = Literal["explored", "confirmed"]

@@ -57,8 +57,8 @@ def say(found: Sequence[Standing], missing: Sequence[str]) -> None:
     if not console.is_terminal:
         console = Console(width=FILE_WIDTH)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("claim", "status", "kind", "seeds", "what it says, or why it is stale"):
-        table.add_column(heading, no_wrap=heading in ("claim", "status", "kind"), overflow="fold")
+    for heading in ("name", "status", "kind", "seeds", "the claim, or why it is stale"):
+        table.add_column(heading, no_wrap=heading in ("name", "status", "kind"), overflow="fold")
     for one in found:
         seeds = str(len(one.file.scope.seeds)) if one.file else ""
         table.add_row(one.name, one.status, one.file.kind if one.file else "", seeds, Text(_about(one)))
