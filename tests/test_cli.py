@@ -47,6 +47,7 @@ COMMANDS = (
     "show",
     "compare",
     "duel",
+    "claims",
     "look",
     "sample",
     "doctor",

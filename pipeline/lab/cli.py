@@ -11,6 +11,7 @@ import typer
 from pipeline.lab import chat, data_catalogue, import_command, play_command
 from pipeline.lab.betting import command as betting
 from pipeline.lab.budget import command as budget
+from pipeline.lab.claim_files import command as claim_files
 from pipeline.lab.commands import NEGATIVE, PASS_ON, CommandGroup
 from pipeline.lab.comparison import command as comparison
 from pipeline.lab.doctor import command as doctor
@@ -54,6 +55,7 @@ app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 app.command(rich_help_panel=PANEL)(comparison.compare)
 app.command(rich_help_panel=PANEL)(duel.duel)
+app.add_typer(claim_files.app, name="claims", rich_help_panel=PANEL)
 
 PANEL = "Look inside"
 app.command(rich_help_panel=PANEL)(look.look)
