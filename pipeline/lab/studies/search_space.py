@@ -155,11 +155,12 @@ def read_search(content: Any, parts: Mapping[str, Any]) -> Search:
     for part, least in (("fresh", 2), ("batch", 1)):
         if not (type(counts[part]) is int and least <= counts[part] < FIRST_FRESH):
             problems.append(f"search.{part}: {counts[part]!r} is not a whole number from {least} to {FIRST_FRESH - 1}")
+    measures = parts.get("measure")
+    if isinstance(measures, list) and len(measures) != 1:
+        problems.append(f"measure: a search is for the best value of one measure, not {len(measures)}; name one")
     if problems:
         raise UserError(*problems)
     sweep = read_sweep({"vary": {"score": [*SCORES], "sampler": [*SAMPLERS]}, **parts})
-    if len(sweep.measures) != 1:
-        raise UserError(f"measure: a search is for the best value of one measure, not {len(sweep.measures)}; name one")
     check_seeds(sweep.seeds)
     return Search(tuple(filter(None, space)), budget, counts["fresh"], counts["batch"], sweep)
 

@@ -70,21 +70,26 @@ def allowance(search: Search, identity: str, params_at: Callable[[Values], Param
             raise UserError(f"search.budget.minutes: {amount:g} are too few for a single run; use more, or train.steps lower")
         return Allowance(kept["runs"])
     costs = Costs(search, lambda values: _flops(params_at(values), shape))
-    cheapest = min(map(costs.of, search.corners()))
-    if cheapest > amount:
+    if (cheapest := costs.cheapest) > amount:
         raise UserError(f"search.budget.flops: {amount:.3g} are too few for a single run, which takes {cheapest:.3g}; use more")
     return Allowance(min(int(amount / cheapest) if cheapest else MAX_RUNS, MAX_RUNS), amount, costs.of)
 
 
 class Costs:
-    """The FLOPs of each point, estimated once for all points that differ only in knobs which cost nothing, such as train.lr."""
+    """The FLOPs of each point, estimated once for all points that differ only in knobs which cost nothing, such as train.lr.
+
+    Attributes:
+        cheapest: the least at a corner of the space.
+        counted: the knobs that change the cost.
+    """
 
     def __init__(self, search: Search, estimate: Callable[[Values], float]) -> None:
         self.estimate, self.known = estimate, dict[str, float]()
         first, *others = search.corners()
-        base = estimate(first)
-        costly = (knob for other in others for knob in other if other[knob] != first[knob] and estimate(other) != base)
-        self.counted = frozenset(costly)
+        base, at_corners = estimate(first), list(map(estimate, others))
+        self.cheapest = min(base, *at_corners)
+        changes = ((other, flops) for other, flops in zip(others, at_corners, strict=True) if flops != base)
+        self.counted = frozenset(knob for other, _ in changes for knob in other if other[knob] != first[knob])
 
     def of(self, values: Values) -> float:
         key = str([(knob, values[knob]) for knob in sorted(self.counted)])
@@ -94,10 +99,11 @@ class Costs:
 
 
 def _flops(params: Params, shape: Shape) -> float:
-    from pipeline.lab.budget.estimate import estimate
+    from pipeline.lab.budget.estimate import Budget, cached_fake_steps, this_device
     from pipeline.lab.stand_ins.data_shape import Data
 
-    return estimate(params, Data(shape, None, str(TOKENS)), clock=False).flops
+    device, data = this_device(params), Data(shape, None, str(TOKENS))
+    return Budget(params, data, device, cached_fake_steps(data)(params, device), [], None, None, None).flops
 
 
 def _seconds(params: Params, shape: Shape) -> float:

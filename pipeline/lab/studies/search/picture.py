@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -100,7 +101,8 @@ def _draw_knob(axes: Axes, knob: Parameter, tried: Sequence[Tried]) -> None:
     axes.legend(frameon=False, fontsize=11)
 
 
-def _place(knob: Parameter, value: float, shift: float) -> float:
+def _place(knob: Parameter, value: Any, shift: float) -> float:
+    """Where a value of a knob lies on the x axis."""
     return knob.values.index(value) + shift if isinstance(knob, Choice) else float(value)
 
 

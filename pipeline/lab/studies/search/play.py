@@ -1,4 +1,4 @@
-"""A search played for a learner: question, prediction, control, runs, winners, their fresh scores, verdicts, what comes next."""
+"""A search played for a learner: question, prediction, runs, winners with their fresh scores, verdicts, what comes next."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def play_search(name: str, entry: Entry, search: Search, base: BaseParams, *, as
     )
     out.print(result.winners_table(search, tried))
     out.print()
-    terminal.say_parts(out, [("Too good", f"{sampler}: {said}") for sampler, said in result.too_good(found)])
+    terminal.say_parts(out, [("Too good", f"{sampler}: {said}") for sampler, said in result.too_good(search, found)])
     terminal.say_parts(out, [("Edge", said) for said in result.at_edges(search, tried)])
     terminal.say_rulings(out, list(rulings(name, search.sweep, verdicts)))
     bet = settle_predictions(name, identity, verdicts)

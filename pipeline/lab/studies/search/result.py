@@ -48,18 +48,20 @@ def scores(search: Search, tried: Sequence[Tried], held_out: int = 0) -> Results
     return Results(search.sweep.axes, values, *about)
 
 
-def too_good(found: Results) -> Iterator[tuple[str, str]]:
-    """(sampler, by how much the best found was too good, in a sentence): the fresh score minus the one found."""
+def too_good(search: Search, found: Results) -> Iterator[tuple[str, str]]:
+    """(sampler, by how much the best found was too good, in a sentence), for each sampler."""
+    sign = -1 if MEASURES[search.measure].higher_is_better else 1
     pairs = found.pairing
     for sampler in SAMPLERS:
         best, again = (found.at({"score": score, "sampler": sampler}).values for score in SCORES)
         if not (np.isfinite(best).all() and np.isfinite(again).all()):
             yield sampler, "a winner diverged, among the searches or on fresh seeds"
             continue
-        apart = found.difference(again, best, pairs)
-        share = f" ({abs(apart.mean) / abs(again.mean()):.0%} of it)" if again.mean() else ""
-        over = f"{found.text(apart)}, {found.seeds_text}"
-        yield sampler, f"the fresh score minus the one found is {formatted(apart.mean)}{share}; {over}"
+        apart = found.difference(sign * again, sign * best, pairs)
+        share = f", {100 * abs(apart.mean) / abs(again.mean()):.0f} % of it" if again.mean() else ""
+        word = "better" if apart.mean >= 0 else "worse"
+        by = f"by {formatted(abs(apart.mean))}{share}"
+        yield sampler, f"the best found is {word} than its fresh score {by} ({found.text(apart)}, {found.seeds_text})"
 
 
 def winners_table(search: Search, tried: Sequence[Tried]) -> Table:
@@ -89,8 +91,8 @@ def at_edges(search: Search, tried: Sequence[Tried]) -> list[str]:
         count = sum(knob.is_at_edge(one.winner.values[knob.name]) for one in tried)
         if 2 * count >= len(tried):
             sentences.append(
-                f"{knob.name}: {count} of {len(tried)} winners lie at an end of its range ({knob.text()}): a better value may lie"
-                " beyond"
+                f"{knob.name}: {count} of {len(tried)} winners lie at an end of its range ({knob.text()}): a better value"
+                " may lie beyond"
             )
     return sentences
 

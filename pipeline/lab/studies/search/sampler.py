@@ -1,14 +1,15 @@
 """The samplers of a search: which points to try next, given how good those before were.
 
-Each asks for the same points again, if it is told the same losses: so a search that was stopped goes on from the kept runs of its
-points, without a database of its own.
+Each asks for the same points again, if it is told the same losses: so a search that was stopped goes on from the kept runs of
+its points, without a database of its own.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 
-class Sampler(Protocol):
+class Sampler(ABC):
     """Asked for points in turn, and told their losses."""
 
+    @abstractmethod
     def ask(self, count: int) -> list[Values]:
         """The next points."""
-        ...
 
+    @abstractmethod
     def tell(self, losses: Sequence[float]) -> None:
         """The losses of the points that were asked for last, in their order; lower is better, inf for one that diverged."""
-        ...
 
 
-class RandomSampler:
+class RandomSampler(Sampler):
     """Points that are drawn alone, evenly over the scale of each knob: the control of a search.
 
     Source: Bergstra and Bengio, "Random Search for Hyper-Parameter Optimization", 2012.
@@ -48,7 +49,7 @@ class RandomSampler:
         pass
 
 
-class TpeSampler:
+class TpeSampler(Sampler):
     """Optuna's tree-structured Parzen estimator, asked and told.
 
     Optuna sees a share of the way from low to high, 0 to 1: the scale of each knob and its digits are Rally's own, the same as
@@ -73,7 +74,7 @@ class TpeSampler:
             for knob in space
         }
         self.study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
-        self.asked = list[Trial]()
+        self.asked: list[Trial] = []
 
     def ask(self, count: int) -> list[Values]:
         self.asked = [self.study.ask(self.distributions) for _ in range(count)]
