@@ -73,11 +73,12 @@ class Entry:
         return self.search.sweep if self.search else self.sweep
 
     @property
-    def varied(self) -> set[str]:
+    def varied(self) -> frozenset[str]:
         """The knobs that it varies."""
         if self.search:
-            return {knob.name for knob in self.search.space}
-        return {knob for settings in self.sweep.knobs for knobs in settings for knob in knobs} if self.sweep else set()
+            return frozenset(knob.name for knob in self.search.space)
+        knobs = self.sweep.knobs if self.sweep else ()
+        return frozenset(knob for settings in knobs for labelled in settings for knob in labelled)
 
     def _sentences(self) -> list[str]:
         return re.split(r"(?<=[.?!])\s+(?=[A-Z])", " ".join(self.says.split()))

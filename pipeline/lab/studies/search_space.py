@@ -194,7 +194,7 @@ def _parameter(name: str, way: Any, problems: list[str]) -> Parameter | None:
     if scale not in SCALES:
         problems.append(f"{where}.scale: there is no '{scale}'. {suggest(str(scale), SCALES)}")
     elif not all(type(end) in (int, float) and math.isfinite(end) for end in (low, high)) or low >= high:
-        problems.append(f"{where}: {low!r} to {high!r} is no range; use two numbers, the lower one first")
+        problems.append(f"{where}: {low!r} to {high!r} is not a range; use two numbers, the lower one first")
     elif scale == "log" and low <= 0:
         problems.append(f"{where}.low: {low!r} has no logarithm; use a number above 0, or scale: linear")
     else:

@@ -105,7 +105,8 @@ def run_searches(
     while running:
         asked: list[tuple[int, list[Values]]] = []
         for at in tuple(running):
-            one, points = tried[at], []
+            one = tried[at]
+            points: list[Values] = []
             for values in samplers[at].ask(min(search.batch, allowed.runs - len(one.trials))):
                 if not allowed.admits(len(one.trials) + len(points), one.spent, values):
                     running.remove(at)
