@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.lab import chat, data_catalogue, import_command, play_command
+from pipeline.lab import budget_command, chat, data_catalogue, import_command, play_command
 from pipeline.lab.betting import command as betting
 from pipeline.lab.budget import command as budget
 from pipeline.lab.claim_files import command as claim_files
@@ -45,7 +45,7 @@ def main() -> None:
 
 PANEL = "Before training"
 app.command(rich_help_panel=PANEL)(data_catalogue.data)
-app.command(rich_help_panel=PANEL)(budget.budget)
+app.command(rich_help_panel=PANEL)(budget_command.budget)
 app.command(rich_help_panel=PANEL)(sanity.check_model)
 app.command(rich_help_panel=PANEL)(tuning.autotune)
 
