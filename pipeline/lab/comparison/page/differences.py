@@ -1,0 +1,172 @@
+"""The differences of a comparison, one row each: what differs, the interval around 0, the ruling in words, what would decide it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pipeline.figures.words import formatted
+from pipeline.lab.comparison.comparison import Comparison, Difference, Ruling
+from pipeline.lab.comparison.page.answer import Tone
+from pipeline.lab.comparison.page.variants import Key, Variant, chance_text, change_text, counted, key, knob_text, signed
+from pipeline.lab.statistics.intervals import Interval
+
+MOST = 150  # rows of the page
+OPEN = 12  # rows that are not folded away
+WIDE = 0.8  # the share of intervals that the drawing has room for; longer ones leave it
+ORDER = (Ruling.BETTER, Ruling.WORSE, Ruling.UNDECIDED, Ruling.NOT_COMPARABLE)
+
+
+class Row(NamedTuple):
+    """A difference as it is written.
+
+    Attributes:
+        change: the knobs that differ.
+        low, mean, high: places on the drawing in percent, 50 = no difference; None without an interval.
+        cut_low, cut_high: whether the interval goes on beyond the drawing.
+        gap: the difference of the means with its interval, in words.
+        facts: probability, p-value, pairing, seeds.
+        advice: what would decide it; "" = nothing is open.
+    """
+
+    tone: Tone
+    change: str
+    first: str
+    second: str
+    ruling: str
+    low: float | None
+    mean: float | None
+    high: float | None
+    cut_low: bool
+    cut_high: bool
+    gap: str
+    facts: list[str]
+    reason: str
+    advice: str
+    command: str
+
+
+class Rows(NamedTuple):
+    """The rows of the page, the decided ones first.
+
+    Attributes:
+        reach: the number at the ends of the drawing.
+        hidden: how many have no room.
+        open: those that would be decided soonest, the best variant's before others.
+    """
+
+    rows: list[Row]
+    reach: float
+    hidden: int
+    open: list[Row]
+
+
+def rows(comparison: Comparison, named: Mapping[Key, Variant]) -> Rows:
+    """The differences of a comparison: decided ones from the largest down, then undecided ones from the nearest to a decision.
+
+    Args:
+        named: the variants of the page, the best of the comparison first.
+    """
+    best = next(iter(named), None)
+    reach = _reach([one.gap for one in comparison.differences if one.gap is not None])
+
+    def rank(one: Difference) -> tuple[int, float]:
+        size = abs(one.gap.mean) if one.gap is not None else 0.0
+        if one.ruling in (Ruling.BETTER, Ruling.WORSE):
+            return 0, -size
+        return ORDER.index(one.ruling), float(one.needed or math.inf)
+
+    ordered = sorted(comparison.differences, key=rank)
+    undecided = sorted(
+        (one for one in ordered if one.ruling is Ruling.UNDECIDED),
+        key=lambda one: (best not in (key(one.first), key(one.second)), one.needed or math.inf),
+    )
+    shown = _fair(ordered)
+    return Rows(
+        [_row(one, named, reach) for one in shown],
+        reach,
+        len(ordered) - len(shown),
+        [_row(one, named, reach) for one in undecided[:3]],
+    )
+
+
+def _fair(ordered: Sequence[Difference]) -> list[Difference]:
+    """At most MOST of them: where they do not all fit, half of the room is for those that are still open."""
+    if len(ordered) <= MOST:
+        return list(ordered)
+    decided = [one for one in ordered if one.ruling in (Ruling.BETTER, Ruling.WORSE)]
+    others = [one for one in ordered if one.ruling not in (Ruling.BETTER, Ruling.WORSE)]
+    room = max(MOST // 2, MOST - len(others))
+    return decided[:room] + others[: MOST - min(room, len(decided))]
+
+
+def _reach(gaps: Sequence[Interval]) -> float:
+    """How far the drawing reaches to each side of 0."""
+    ends = sorted(max(abs(gap.low), abs(gap.high)) for gap in gaps if math.isfinite(gap.low) and math.isfinite(gap.high))
+    means = [abs(gap.mean) for gap in gaps if math.isfinite(gap.mean)]
+    within = ends[math.ceil(WIDE * len(ends)) - 1] if ends else 1.5 * max(means, default=0.0)
+    return 1.05 * within or 1.0
+
+
+def _row(one: Difference, named: Mapping[Key, Variant], reach: float) -> Row:
+    labels = [named[key(group)].label if key(group) in named else group.name for group in (one.first, one.second)]
+    tone: Tone = {Ruling.BETTER: "good", Ruling.WORSE: "bad"}.get(one.ruling, "open")  # type: ignore[assignment]
+    low, mean, high = _places(one.gap, reach)
+    return Row(
+        tone=tone,
+        change=change_text(one.knobs),
+        first=labels[0],
+        second=labels[1],
+        ruling=_ruling(one, labels[1]),
+        low=low,
+        mean=mean,
+        high=high,
+        cut_low=one.gap is not None and one.gap.low < -reach,
+        cut_high=one.gap is not None and one.gap.high > reach,
+        gap=_gap(one.gap),
+        facts=_facts(one),
+        reason=one.reason,
+        advice=_advice(one),
+        command=one.command,
+    )
+
+
+def _ruling(one: Difference, second: str) -> str:
+    """Such as "0.01 is better"; where several knobs differ the variant is named instead."""
+    if one.ruling in (Ruling.UNDECIDED, Ruling.NOT_COMPARABLE):
+        return str(one.ruling.value).capitalize()
+    what = f"{(name := next(iter(one.knobs))).rpartition('.')[2]} {knob_text(one.knobs[name][1])}" if len(one.knobs) == 1 else second
+    return f"{what} is {one.ruling.value}"
+
+
+def _places(gap: Interval | None, reach: float) -> tuple[float | None, float | None, float | None]:
+    if gap is None or math.isnan(gap.mean):
+        return None, None, None
+    low, mean, high = (50 + 50 * max(-1.0, min(1.0, end / reach)) for end in gap)
+    return low, mean, high
+
+
+def _gap(gap: Interval | None) -> str:
+    if gap is None or not math.isfinite(gap.mean):
+        return ""
+    if not (math.isfinite(gap.low) and math.isfinite(gap.high)):
+        return f"{signed(gap.mean)}, without an interval: one seed has no spread"
+    return f"{signed(gap.mean)} ({signed(gap.low)} to {signed(gap.high)})"
+
+
+def _facts(one: Difference) -> list[str]:
+    facts = [f"P(better) {chance_text(one.better)}"] if one.better is not None else []
+    if (p := one.p if one.adjusted is None else one.adjusted) is not None:
+        facts.append(f"p {'< 0.001' if p < 0.001 else f'= {formatted(p, 2)}'}{'' if one.adjusted is None else ' (Holm)'}")
+    counts = [len(group.values(one.metric)) for group in (one.first, one.second)]
+    facts.append(f"{counts[0]} and {counts[1]} seeds" if counts[0] != counts[1] else f"{counted(counts[0], 'seed')} each")
+    return facts + ([one.pairing.text()] if one.pairing is not None else [])
+
+
+def _advice(one: Difference) -> str:
+    if one.ruling is not Ruling.UNDECIDED:
+        return ""
+    if one.needed:
+        return f"About {counted(one.needed, 'seed')} each in all would decide it, if the difference is as large as it looks"
+    return "" if one.command else "No number of seeds that is worth running would decide it"
