@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 
 from pipeline.figures.words import formatted
 from pipeline.lab.comparison.comparison import Comparison, Difference, Importance, Ruling
-from pipeline.lab.comparison.page.variants import Variant, chance_text, counted, key, spread_text
+from pipeline.lab.comparison.page.variants import Variant, chance_text, counted, digits_of, key, signed, spread_text
+from pipeline.lab.statistics.intervals import Interval
 
 Tone = Literal["good", "bad", "open"]
 LUCKY = 8  # from so many variants on, the page says that the best of them owes something to luck
@@ -18,12 +19,14 @@ class Answer(NamedTuple):
     """The first thing on the page.
 
     Attributes:
+        lead: the numbers behind the verdict.
         sentences: below the verdict.
         numbers: (name, value), for the row of boxes.
     """
 
     tone: Tone
     verdict: str
+    lead: str
     sentences: list[str]
     numbers: list[tuple[str, str]]
 
@@ -39,7 +42,7 @@ class Faced(NamedTuple):
 
     difference: Difference
     won: bool | None
-    lead: tuple[float, float, float] | None
+    lead: Interval | None
     chance: float | None
 
 
@@ -50,7 +53,7 @@ def answer(comparison: Comparison, ordered: Sequence[Variant]) -> Answer:
         ordered: the variants of the comparison, the best first.
     """
     scored = [one for one in ordered if one.mean is not None]
-    tone, verdict = _verdict(comparison, ordered, scored)
+    tone, verdict, lead = _verdict(comparison, ordered, scored)
     sentences = [*_on_differences(comparison), *_on_others(comparison, scored), *_on_knobs(comparison.importance)]
     broken = [one for one in ordered if one.diverged]
     if broken and scored:
@@ -59,52 +62,46 @@ def answer(comparison: Comparison, ordered: Sequence[Variant]) -> Answer:
         sentences.append(
             f"The best of {len(scored)} looks better than it is, because luck helped to choose it: repeat it with new seeds."
         )
-    return Answer(tone, verdict, sentences, _numbers(comparison, ordered, scored))
+    return Answer(tone, verdict, lead, sentences, _numbers(comparison, ordered, scored))
 
 
-def _verdict(comparison: Comparison, ordered: Sequence[Variant], scored: Sequence[Variant]) -> tuple[Tone, str]:
+def _verdict(comparison: Comparison, ordered: Sequence[Variant], scored: Sequence[Variant]) -> tuple[Tone, str, str]:
+    """The tone, the sentence, and the numbers behind it."""
     metric, most = comparison.metric, "lowest" if comparison.minimizes else "highest"
     if not scored:
         if any(one.diverged for one in ordered):
-            return "bad", f"Every variant with a result diverged, so none has a {metric} to compare."
-        return "open", f"No variant has a {metric} yet, so there is nothing to compare."
+            return "bad", f"Every variant with a result diverged, so none has a {metric} to compare.", ""
+        return "open", f"No variant has a {metric} yet, so there is nothing to compare.", ""
     best = scored[0]
-    has = f"{spread_text(best.spread)} over {counted(best.seeds, 'seed')}"
+    has = f"{metric} {spread_text(best.spread)} over {counted(best.seeds, 'seed')}"
     if len(scored) == 1:
-        why = "it is the only variant" if len(ordered) == 1 else "no other variant has one that is finite"
-        return "open", f"{best.label} has a {metric} of {has}. There is nothing to compare it with: {why}."
+        why = "it is the only variant" if len(ordered) == 1 else f"no other variant has a finite {metric}"
+        return "open", f"There is nothing to compare {best.named} with: {why}.", f"{has[0].upper()}{has[1:]}."
     following = scored[1]
     faced = next((one for one in _faced(comparison, best) if key(following.group) in _keys(one.difference)), None)
-    leads = f"{best.label} has the {most} {metric}, {has}"
+    leads, after = f"{best.named} has the {most} {metric}", f"the next, {following.named}"
+    has = f"{has[0].upper()}{has[1:]}; {_lead(faced, best, following)}"
     if faced is None:
-        gap = abs((following.mean or 0.0) - (best.mean or 0.0))
-        return "open", (
-            f"{leads}. The next is {following.label}, {formatted(gap)} {_worse(comparison)}; whether that is chance was not "
-            f"asked, because this pair was not compared."
-        )
+        return "open", f"{leads}. It was not compared with {after}, so its lead may be chance.", f"{has}."
     if faced.difference.ruling is Ruling.NOT_COMPARABLE:
         reason = faced.difference.reason.rstrip(".")
-        return "open", f"{leads}, but it cannot be compared with {following.label}, the next{': ' if reason else ''}{reason}."
+        return "open", f"{leads}, but cannot be compared with {after}{': ' if reason else ''}{reason}.", f"{has}."
+    chance = f"; the chance that it is the better one is {chance_text(faced.chance)}" if faced.chance is not None else ""
     if faced.won:
-        return "good", f"{best.label} is the best of {len(scored)}: its {metric} is {has}, {_lead(comparison, faced)} the next, {following.label}. That is decided."
-    chance = f" The chance that it is the better one is {chance_text(faced.chance)}." if faced.chance is not None else ""
-    return "open", f"{leads}, but whether it is better than {following.label}, the next, is undecided: it is {_lead(comparison, faced)} it.{chance}"
+        return "good", f"Decided: {best.named} is the best of {len(scored)}, ahead of {after}.", f"{has}{chance}."
+    return "open", f"Undecided: {leads}, but may be no better than {after}.", f"{has}{chance}."
 
 
-def _lead(comparison: Comparison, faced: Faced) -> str:
-    """How far a variant is ahead: 0.042 below (95 % interval: 0.02 to 0.06)."""
-    side = "below" if comparison.minimizes else "above"
-    if faced.lead is None or not math.isfinite(faced.lead[1]):
-        return f"{side}"
+def _lead(faced: Faced | None, best: Variant, following: Variant) -> str:
+    """How far a variant is ahead: ahead by 0.042 (95 % interval: 0.020 to 0.064)."""
+    if faced is None or faced.lead is None or not math.isfinite(faced.lead.mean):
+        return f"ahead by {formatted(abs((following.mean or 0.0) - (best.mean or 0.0)))}, without an interval"
     low, mean, high = faced.lead
     if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{formatted(mean)} (no interval: one seed) {side}"
-    ends = f"{'−' * (low < 0)}{formatted(abs(low))} to {formatted(high)}"
-    return f"{formatted(mean)} (95 % interval: {ends}) {side}"
-
-
-def _worse(comparison: Comparison) -> str:
-    return "higher" if comparison.minimizes else "lower"
+        return f"ahead by {formatted(mean)}, without an interval: one seed each has no spread"
+    digits = digits_of(faced.lead)
+    texts = [signed(end, digits).removeprefix("+") for end in (mean, low, high)]
+    return f"ahead by {texts[0]} (95 % interval: {texts[1]} to {texts[2]})"
 
 
 def _keys(difference: Difference) -> set[object]:
@@ -124,7 +121,7 @@ def _faced(comparison: Comparison, variant: Variant) -> Iterator[Faced]:
         lead = None
         if one.gap is not None:
             low, mean, high = one.gap
-            lead = (-high, -mean, -low) if turned else (low, mean, high)
+            lead = Interval(-high, -mean, -low) if turned else one.gap
         chance = None if one.better is None else one.better if is_second else 1 - one.better
         yield Faced(one, won, lead, chance)
 
@@ -135,7 +132,9 @@ def _on_differences(comparison: Comparison) -> Iterator[str]:
         return
     decided = sum(one in (Ruling.BETTER, Ruling.WORSE) for one in rulings)
     parts = [f"{decided} decided"]
-    parts += [f"{count} {ruling.value}" for ruling in (Ruling.UNDECIDED, Ruling.NOT_COMPARABLE) if (count := rulings.count(ruling))]
+    parts += [
+        f"{count} {ruling.value}" for ruling in (Ruling.UNDECIDED, Ruling.NOT_COMPARABLE) if (count := rulings.count(ruling))
+    ]
     yield f"Of {counted(len(rulings), 'difference')} between two variants: {', '.join(parts)}."
 
 

@@ -40,9 +40,9 @@ for (const figure of document.querySelectorAll("[data-curves]")) {
     }
     const width = stage.clientWidth;
     const height = Math.max(260, Math.min(420, width * 0.45));
-    const longest = Math.max(...shown.map((line) => data.variants[line.variant].name.length));
+    const longest = Math.max(...shown.map((line) => data.variants[line.variant].brief.length));
     const labelled = width > 640 && shown.length <= 14;
-    const box = { left: 56, right: labelled ? Math.min(220, longest * 7 + 16) : 12, top: 24, bottom: 40 };
+    const box = { left: 56, right: labelled ? Math.min(0.3 * width, longest * 7.4 + 16) : 12, top: 24, bottom: 40 };
     const across = reach(points.map((point) => point.step), byX);
     if (!byX) [across.low, across.high] = [Math.min(...points.map((p) => p.step)), Math.max(...points.map((p) => p.step))];
     const up = reach(points.flatMap((point) => [point.low, point.high]), byY);
@@ -66,17 +66,18 @@ for (const figure of document.querySelectorAll("[data-curves]")) {
     if (labelled) {
       // Names at the ends, as near to their lines as they may be without lying on each other.
       const ends = shown.map((line) => ({ line, y: y(line.points.at(-1).mean) })).sort((a, b) => a.y - b.y);
+      const room = Math.floor((box.right - 10) / 7.3); // letters
       let least = box.top;
       for (const end of ends) {
         end.y = Math.max(end.y, least);
         least = end.y + HEIGHT + 3;
       }
-      let most = height - box.bottom + HEIGHT / 2;
+      let most = height - box.bottom;
       for (const end of ends.reverse()) {
         end.y = Math.min(end.y, most);
         most = end.y - HEIGHT - 3;
-        const { name } = data.variants[end.line.variant];
-        add("text", svg, { class: "end tone", style: style(end.line.variant), x: width - box.right + 8, y: end.y + HEIGHT / 3 }, name.length > 29 ? `${name.slice(0, 28)}…` : name);
+        const { brief } = data.variants[end.line.variant];
+        add("text", svg, { class: "end tone", style: style(end.line.variant), x: width - box.right + 8, y: end.y + HEIGHT / 3 }, brief.length > room ? `${brief.slice(0, room - 1)}…` : brief);
       }
     }
     const places = [...new Set(points.map((point) => point.step))].sort((a, b) => a - b);
@@ -95,7 +96,7 @@ for (const figure of document.querySelectorAll("[data-curves]")) {
       const near = line.points.reduce((best, point) => (Math.abs(point.step - step) < Math.abs(best.step - step) ? point : best));
       if (Math.abs(x(near.step) - x(step)) > 12) continue; // it has no value near here
       const range = line.low ? ` (${written(near.low)} to ${written(near.high)})` : "";
-      rows.push([near.mean, style(line.variant), `${written(near.mean)}${range}  ${data.variants[line.variant].name}`]);
+      rows.push([near.mean, style(line.variant), `${written(near.mean)}${range}  ${data.variants[line.variant].brief}`]);
     }
     rows.sort((a, b) => (data.minimizes ? a[0] - b[0] : b[0] - a[0]));
     tip(stage, x(step), `step ${written(step)}`, rows.slice(0, 14).map((row) => row.slice(1)));
@@ -131,10 +132,10 @@ for (const figure of document.querySelectorAll("[data-curves]")) {
     draw();
   };
   for (const variant of there) {
-    const { name, what } = data.variants[variant];
-    const chip = add("button", chips, { type: "button", class: "tone", title: what ? `${name}: ${what}` : name });
+    const { name, brief } = data.variants[variant];
+    const chip = add("button", chips, { type: "button", class: "tone", title: name });
     add("path", add("svg", chip, { viewBox: "0 0 27 11", "aria-hidden": "true" }), { class: "curve", d: "M1 5.5H26" });
-    add("span", chip, {}, name);
+    add("span", chip, {}, brief);
     chip.addEventListener("click", () => { swap(variant, !slots.has(variant)); press(); });
     chipOf.set(variant, chip);
   }

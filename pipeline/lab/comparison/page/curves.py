@@ -15,6 +15,7 @@ Columns = Mapping[str, Sequence[float | None]]
 """The columns of an experiment's curve, such as step, loss and validation_loss."""
 
 POINTS = 300  # of a line
+FEWEST = 80  # with fewer a quantity is left out, unless it is the first
 NUMBERS = 110_000  # in all lines together, so that the page stays small
 FIRST = ("validation_loss", "loss", "validation_accuracy", "accuracy")  # what is worth its room most, in this order
 ASIDE = ("step", "targets", "clipped", "epoch")  # columns that are no curve
@@ -38,9 +39,9 @@ class Curve(NamedTuple):
     high: list[float]
     stops: bool
 
-    def numbers(self) -> int:
-        """How many the page holds of it."""
-        return len(self.mean) + len(self.low) + len(self.high)
+    def numbers(self, most: int = POINTS) -> int:
+        """How many the page holds of it with at most so many points."""
+        return min(most, len(self.mean)) * (3 if self.low else 1)
 
 
 def curves_of(shown: Sequence[Variant], curves: Mapping[str, Columns]) -> list[Curve]:
@@ -55,12 +56,11 @@ def curves_of(shown: Sequence[Variant], curves: Mapping[str, Columns]) -> list[C
     for column in columns:
         found = [curve for place, some in enumerate(of_variants) if (curve := _curve(place, column, some)) is not None]
         room = NUMBERS - sum(curve.numbers() for curve in kept)
-        if column != columns[0] and room < sum(curve.numbers() for curve in found):
-            break  # the first ones are there, whole
         most = POINTS
-        while most > 30 and sum(_thin(curve, most).numbers() for curve in found) > room:
+        while most > FEWEST and sum(curve.numbers(most) for curve in found) > room:
             most = int(0.8 * most)
-        kept += [_thin(curve, most) for curve in found]
+        if column == columns[0] or sum(curve.numbers(most) for curve in found) <= room:
+            kept += [_thin(curve, most) for curve in found]
     return kept
 
 

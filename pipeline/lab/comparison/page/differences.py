@@ -1,4 +1,4 @@
-"""The differences of a comparison, one row each: what differs, the interval around 0, the ruling in words, what would decide it."""
+"""The differences of a comparison, one row each: what differs, the interval around 0, the ruling, and what would decide it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,24 @@ from typing import NamedTuple
 from pipeline.figures.words import formatted
 from pipeline.lab.comparison.comparison import Comparison, Difference, Ruling
 from pipeline.lab.comparison.page.answer import Tone
-from pipeline.lab.comparison.page.variants import Key, Variant, chance_text, change_text, counted, key, knob_text, signed
+from pipeline.lab.comparison.page.variants import (
+    Key,
+    Variant,
+    chance_text,
+    change_text,
+    counted,
+    digits_of,
+    key,
+    knob_text,
+    signed,
+)
 from pipeline.lab.statistics.intervals import Interval
 
 MOST = 150  # rows of the page
 OPEN = 12  # rows that are not folded away
-WIDE = 0.8  # the share of intervals that the drawing has room for; longer ones leave it
-ORDER = (Ruling.BETTER, Ruling.WORSE, Ruling.UNDECIDED, Ruling.NOT_COMPARABLE)
+WIDE = 5.0  # times the middle one of all intervals' ends: how far the drawing reaches at most
+DECIDED = (Ruling.BETTER, Ruling.WORSE)
+ORDER = (*DECIDED, Ruling.UNDECIDED, Ruling.NOT_COMPARABLE)
 
 
 class Row(NamedTuple):
@@ -23,10 +34,11 @@ class Row(NamedTuple):
 
     Attributes:
         change: the knobs that differ.
-        low, mean, high: places on the drawing in percent, 50 = no difference; None without an interval.
+        low, mean, high: places on the drawing in percent, 50 = no difference; None without an interval, or beyond the drawing.
         cut_low, cut_high: whether the interval goes on beyond the drawing.
         gap: the difference of the means with its interval, in words.
-        facts: probability, p-value, pairing, seeds.
+        chance: that the second is better, in words; "" = not known.
+        facts: the same, the p-value, seeds, pairing.
         advice: what would decide it; "" = nothing is open.
     """
 
@@ -41,6 +53,7 @@ class Row(NamedTuple):
     cut_low: bool
     cut_high: bool
     gap: str
+    chance: str
     facts: list[str]
     reason: str
     advice: str
@@ -48,12 +61,12 @@ class Row(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The rows of the page, the decided ones first.
+    """The rows of the page: those of the best variant before others, the decided ones of each first.
 
     Attributes:
         reach: the number at the ends of the drawing.
         hidden: how many have no room.
-        open: those that would be decided soonest, the best variant's before others.
+        open: three that are undecided: the best against the next, then others of the best, the soonest decided first.
     """
 
     rows: list[Row]
@@ -63,26 +76,32 @@ class Rows(NamedTuple):
 
 
 def rows(comparison: Comparison, named: Mapping[Key, Variant]) -> Rows:
-    """The differences of a comparison: decided ones from the largest down, then undecided ones from the nearest to a decision.
+    """The differences of a comparison.
+
+    Those of the best variant come before others; decided ones from the largest down, then undecided ones from the nearest to a
+    decision.
 
     Args:
         named: the variants of the page, the best of the comparison first.
     """
-    best = next(iter(named), None)
+    first_two = list(named)[:2]
     reach = _reach([one.gap for one in comparison.differences if one.gap is not None])
 
-    def rank(one: Difference) -> tuple[int, float]:
+    def leading(one: Difference) -> int:
+        """-3: the best against the next; -2: the best against another; 0: without the best."""
+        pair = (key(one.first), key(one.second))
+        return -2 * (first_two[0] in pair) - (len(first_two) > 1 and set(pair) == set(first_two)) if first_two else 0
+
+    def rank(one: Difference) -> tuple[bool, int, float]:
         size = abs(one.gap.mean) if one.gap is not None else 0.0
-        if one.ruling in (Ruling.BETTER, Ruling.WORSE):
-            return 0, -size
-        return ORDER.index(one.ruling), float(one.needed or math.inf)
+        is_decided = one.ruling in DECIDED
+        return leading(one) == 0, 0 if is_decided else ORDER.index(one.ruling), -size if is_decided else one.needed or math.inf
 
     ordered = sorted(comparison.differences, key=rank)
     undecided = sorted(
-        (one for one in ordered if one.ruling is Ruling.UNDECIDED),
-        key=lambda one: (best not in (key(one.first), key(one.second)), one.needed or math.inf),
+        (one for one in ordered if one.ruling is Ruling.UNDECIDED), key=lambda one: (leading(one), one.needed or math.inf)
     )
-    shown = _fair(ordered)
+    shown = sorted(_fair(ordered), key=rank)
     return Rows(
         [_row(one, named, reach) for one in shown],
         reach,
@@ -95,8 +114,8 @@ def _fair(ordered: Sequence[Difference]) -> list[Difference]:
     """At most MOST of them: where they do not all fit, half of the room is for those that are still open."""
     if len(ordered) <= MOST:
         return list(ordered)
-    decided = [one for one in ordered if one.ruling in (Ruling.BETTER, Ruling.WORSE)]
-    others = [one for one in ordered if one.ruling not in (Ruling.BETTER, Ruling.WORSE)]
+    decided = [one for one in ordered if one.ruling in DECIDED]
+    others = [one for one in ordered if one.ruling not in DECIDED]
     room = max(MOST // 2, MOST - len(others))
     return decided[:room] + others[: MOST - min(room, len(decided))]
 
@@ -105,7 +124,7 @@ def _reach(gaps: Sequence[Interval]) -> float:
     """How far the drawing reaches to each side of 0."""
     ends = sorted(max(abs(gap.low), abs(gap.high)) for gap in gaps if math.isfinite(gap.low) and math.isfinite(gap.high))
     means = [abs(gap.mean) for gap in gaps if math.isfinite(gap.mean)]
-    within = ends[math.ceil(WIDE * len(ends)) - 1] if ends else 1.5 * max(means, default=0.0)
+    within = min(ends[-1], WIDE * ends[len(ends) // 2]) if ends else 1.5 * max(means, default=0.0)
     return 1.05 * within or 1.0
 
 
@@ -125,6 +144,7 @@ def _row(one: Difference, named: Mapping[Key, Variant], reach: float) -> Row:
         cut_low=one.gap is not None and one.gap.low < -reach,
         cut_high=one.gap is not None and one.gap.high > reach,
         gap=_gap(one.gap),
+        chance=chance_text(one.better) if one.better is not None else "",
         facts=_facts(one),
         reason=one.reason,
         advice=_advice(one),
@@ -136,7 +156,11 @@ def _ruling(one: Difference, second: str) -> str:
     """Such as "0.01 is better"; where several knobs differ the variant is named instead."""
     if one.ruling in (Ruling.UNDECIDED, Ruling.NOT_COMPARABLE):
         return str(one.ruling.value).capitalize()
-    what = f"{(name := next(iter(one.knobs))).rpartition('.')[2]} {knob_text(one.knobs[name][1])}" if len(one.knobs) == 1 else second
+    what = (
+        f"{(name := next(iter(one.knobs))).rpartition('.')[2]} {knob_text(one.knobs[name][1])}"
+        if len(one.knobs) == 1
+        else second
+    )
     return f"{what} is {one.ruling.value}"
 
 
@@ -144,7 +168,7 @@ def _places(gap: Interval | None, reach: float) -> tuple[float | None, float | N
     if gap is None or math.isnan(gap.mean):
         return None, None, None
     low, mean, high = (50 + 50 * max(-1.0, min(1.0, end / reach)) for end in gap)
-    return low, mean, high
+    return low, mean if abs(gap.mean) <= reach else None, high
 
 
 def _gap(gap: Interval | None) -> str:
@@ -152,7 +176,8 @@ def _gap(gap: Interval | None) -> str:
         return ""
     if not (math.isfinite(gap.low) and math.isfinite(gap.high)):
         return f"{signed(gap.mean)}, without an interval: one seed has no spread"
-    return f"{signed(gap.mean)} ({signed(gap.low)} to {signed(gap.high)})"
+    digits = digits_of(gap)
+    return f"{signed(gap.mean, digits)} ({signed(gap.low, digits)} to {signed(gap.high, digits)})"
 
 
 def _facts(one: Difference) -> list[str]:

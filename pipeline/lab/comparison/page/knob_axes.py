@@ -15,7 +15,8 @@ from pipeline.lab.experiments.records import Knob
 
 DECADE = 10.0  # from this ratio of the ends on an axis is logarithmic
 FEW = 8  # values that can each have a tick and a name beside its colour
-EDGE = 0.06  # the room at both ends of an axis, as a share of it
+EDGE = 0.06  # the least room at both ends of an axis of numbers, as a share of it
+EDGE_OF_ALL = 0.3  # the same, divided by the number of values: fewer values have wider columns of variants
 
 
 class KnobAxis(NamedTuple):
@@ -58,26 +59,30 @@ def _axis(name: str, short_name: str, given: Sequence[Knob]) -> KnobAxis:
     numbers = [_number(texts[label]) for label in labels]
     scale = _scale(numbers)
     if scale == "steps":
-        spots = [place / max(1, len(labels) - 1) for place in range(len(labels))]
+        spots = [(place + 0.5) / len(labels) for place in range(len(labels))]
         every = -(-len(labels) // FEW)
         marks = [(spots[place], short(labels[place], 12)) for place in range(0, len(labels), every)]
     else:
         known = [number for number in numbers if number is not None]
         low, high, is_log = known[0], known[-1], scale == "logarithmic"
-        spots = [_share(number, low, high, is_log) for number in known]
-        marks = (
-            list(zip(spots, labels, strict=True))
-            if len(labels) <= FEW and min(np.diff(spots)) > 0.5 / FEW
-            else [(_share(tick, low, high, is_log), knob_text(tick)) for tick in ticks(low, high, is_log)]
-        )
+        edge = max(EDGE, EDGE_OF_ALL / len(labels))
+
+        def spot(number: float) -> float:
+            share = math.log(number / low) / math.log(high / low) if is_log else (number - low) / (high - low)
+            return edge + (1 - 2 * edge) * share
+
+        spots = [spot(number) for number in known]
+        has_room = len(labels) <= FEW and min(np.diff(spots)) > 0.5 / FEW
+        marked = known if has_room else ticks(low, high, is_log)
+        marks = [(spot(number), knob_text(number)) for number in marked]
     ordered = all(number is not None for number in numbers)
     light, dark = _colors(len(labels), ordered)
     return KnobAxis(
         name,
         short_name,
         scale,
-        [(_inset(place), label) for place, label in marks],
-        [None if at is None else _inset(spots[at]) for at in values],
+        [(round(place, 4), label) for place, label in marks],
+        [None if at is None else round(spots[at], 4) for at in values],
         values,
         [short(label, 40) for label in labels],
         light,
@@ -106,12 +111,12 @@ def _number(value: Knob) -> float | None:
 
 
 def _scale(numbers: Sequence[float | None]) -> str:
-    """A scale of decades is logarithmic; one with a 0 before the decades, such as 0, 0.01, 0.1, is one of steps."""
+    """Decades and equal ratios are logarithmic; with a 0 before them, as in 0, 0.01, 0.1, the values are steps."""
     known = [number for number in numbers if number is not None]
     if len(known) < len(numbers) or len(known) < 2:
         return "steps"
     positive = [number for number in known if number > 0]
-    spans = len(positive) > 1 and positive[-1] >= DECADE * positive[0]
+    spans = len(positive) > 1 and (positive[-1] >= DECADE * positive[0] or _is_geometric(known))
     if not spans:
         return "linear"
     if len(positive) == len(known):
@@ -119,9 +124,9 @@ def _scale(numbers: Sequence[float | None]) -> str:
     return "steps" if len(known) <= 2 * FEW else "linear"
 
 
-def _share(value: float, low: float, high: float, logarithmic: bool) -> float:
-    return math.log(value / low) / math.log(high / low) if logarithmic else (value - low) / (high - low)
-
-
-def _inset(place: float) -> float:
-    return round(EDGE + (1 - 2 * EDGE) * place, 4)
+def _is_geometric(known: Sequence[float]) -> bool:
+    """Whether each value is the same multiple of the one before, such as 32, 64, 128."""
+    if len(known) < 3 or known[0] <= 0:
+        return False
+    ratios = np.diff(np.log(known))
+    return bool(np.ptp(ratios) < 0.01 * ratios.mean())

@@ -59,7 +59,7 @@ for (const choices of document.querySelectorAll("[data-knob-choices]")) {
     order.sort((a, b) => (by.value === "" ? 0 : knobs[by.value].values[a] - knobs[by.value].values[b]) || a - b);
     for (const place of order) same.set(knob.places[place], [...(same.get(knob.places[place]) || []), place]);
     const columns = [...same.keys()].sort((a, b) => a - b);
-    const gap = Math.min(...columns.slice(1).map((share, place) => x(share) - x(columns[place])), 60);
+    const gap = Math.min(...columns.slice(1).map((share, place) => x(share) - x(columns[place])), 140);
     const left = new Map();
     for (const [share, places] of same) places.forEach((place, index) => left.set(place, x(share) + (places.length > 1 ? (index / (places.length - 1) - 0.5) * Math.min(0.55 * gap, 7 * places.length) : 0)));
 
@@ -93,7 +93,10 @@ for (const choices of document.querySelectorAll("[data-knob-choices]")) {
     stage.at = -1;
   };
 
-  const clear = () => document.querySelectorAll("#knobs .tip").forEach((element) => element.remove()) || document.querySelectorAll("#knobs .at").forEach((element) => element.classList.remove("at"));
+  const clear = () => {
+    document.querySelectorAll("#knobs .tip").forEach((element) => element.remove());
+    document.querySelectorAll("#knobs .at").forEach((element) => element.classList.remove("at"));
+  };
   const read = (stage, index) => {
     clear();
     if (!stage.read || !stage.read.length) return "";

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.artifacts.writing import write_text
 from pipeline.figures import report
+from pipeline.figures.samples import inline
 from pipeline.figures.style import LINES, LINES_ON_DARK
 from pipeline.figures.words import formatted
 from pipeline.lab.comparison.comparison import Comparison, Importance
@@ -17,19 +18,18 @@ from pipeline.lab.comparison.page.answer import answer
 from pipeline.lab.comparison.page.curves import Columns, Curve, curve_data, curves_of
 from pipeline.lab.comparison.page.knob_axes import KnobAxis, knob_axes
 from pipeline.lab.comparison.page.table import table
-from pipeline.lab.comparison.page.variants import Variant, counted, key, knob_text, varied, variants
+from pipeline.lab.comparison.page.variants import Variant, counted, key, knob_text, variants, varied
 from pipeline.lab.experiments.records import Group
 
 HERE = Path(__file__).parent
 MOST_VARIANTS = 400  # of the table and the pictures
 MOST_KNOBS = 12  # columns of the table
+BRIEF = 44  # letters of the values that name a variant in the pictures, if no two variants have the same
 MOST_PANELS = 9  # pictures of the scores over a knob
 SCRIPTS = ("charts.js", "curves.js", "knobs.js", "table.js")
 
 
-def write_page(
-    comparison: Comparison, among: Sequence[Group], path: Path, curves: Mapping[str, Columns] | None = None
-) -> Path:
+def write_page(comparison: Comparison, among: Sequence[Group], path: Path, curves: Mapping[str, Columns] | None = None) -> Path:
     """Write the page of a comparison.
 
     Args:
@@ -63,7 +63,7 @@ def page(comparison: Comparison, among: Sequence[Group] = (), curves: Mapping[st
     scripts = [(report.HERE / "report.js").read_text(encoding="utf-8")]
     scripts.append("\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS))
     environment = report.templates(HERE)
-    environment.filters.update(number=formatted, knob=knob_text, percent=_percent)
+    environment.filters.update(number=formatted, percent=_percent, inline=inline)
     return environment.get_template("page.html.jinja").render(
         comparison=comparison,
         answer=answer(comparison, compared),
@@ -124,13 +124,14 @@ def _data(
 ) -> dict[str, Any]:
     """What the scripts draw; JSON has no infinity, so what is not finite is null."""
     compared_groups = {id(one.group) for one in compared}
+    brief = len({one.what for one in shown}) == len(shown) and all(0 < len(one.what) <= BRIEF for one in shown)
     return {
         "metric": comparison.metric,
         "minimizes": comparison.minimizes,
         "variants": [
             {
                 "name": one.label,
-                "what": one.what,
+                "brief": one.what if brief else one.label,
                 "scores": [_finite(score) for score in one.scores],
                 "mean": _finite(one.mean),
                 "low": _finite(one.spread.low) if one.spread else None,
@@ -178,10 +179,11 @@ def _notes(
         if aside := sorted(columns - {"step", "targets", "clipped", "epoch"}):
             yield f"Curves without room on the page, or without a value: {', '.join(aside)}."
         if any(curve.stops for curve in kept):
-            yield "A mean over seeds ends where the first seed ended or diverged, for the mean of the others would be another one."
+            yield "A mean over seeds ends where one of them ended or diverged, because the others have another mean."
     if scoreless := [one for one in everyone if one.spread is None]:
         names = ", ".join(one.label for one in scoreless[:5]) + (" and others" if len(scoreless) > 5 else "")
-        yield f"{counted(len(scoreless), 'variant')} without a {comparison.metric} {_is(len(scoreless))} in no picture: {names}."
+        many = counted(len(scoreless), "variant")
+        yield f"{many} without a {comparison.metric} {_is(len(scoreless))} in no picture: {names}."
         yield from dict.fromkeys(e.missing for one in scoreless[:5] for e in one.group.experiments if e.missing)
     yield "Pictures of readings are not here: `dvc exp apply NAME`, then `plots/report.html`, has those of one experiment."
 

@@ -37,6 +37,11 @@ class Variant:
     diverged: int
 
     @property
+    def named(self) -> str:
+        """Its name and what it is."""
+        return f"{self.label} ({self.what})" if self.what else self.label
+
+    @property
     def mean(self) -> float | None:
         """The mean over seeds; None where there is none, or where a seed diverged."""
         return self.spread.mean if self.spread is not None and math.isfinite(self.spread.mean) else None
@@ -137,15 +142,22 @@ def spread_text(spread: Interval | None, scores: Sequence[float] = ()) -> str:
     half = (spread.high - spread.low) / 2
     if not math.isfinite(half) or not half:
         return formatted(spread.mean, 4)
-    digits = 1 - math.floor(math.log10(half))
-    if not 0 <= digits <= 6:
+    if (digits := digits_of(spread)) is None:
         return f"{formatted(spread.mean, 4)} ± {formatted(half, 2)}"
     return f"{spread.mean:,.{digits}f} ± {half:.{digits}f}"
 
 
-def signed(value: float) -> str:
-    """A difference with its sign, and a true minus."""
-    return ("+" if value > 0 else "−" if value < 0 else "") + formatted(abs(value))
+def digits_of(spread: Interval) -> int | None:
+    """How many decimals an interval has use for: two digits of half its width; None where they would be very many or none."""
+    half = (spread.high - spread.low) / 2
+    digits = 1 - math.floor(math.log10(half)) if math.isfinite(half) and half > 0 else -1
+    return digits if 0 <= digits <= 6 else None
+
+
+def signed(value: float, digits: int | None = None) -> str:
+    """A difference with its sign, and a true minus; with so many decimals, if they are given."""
+    size = formatted(abs(value)) if digits is None else f"{abs(value):,.{digits}f}"
+    return ("+" if value > 0 else "−" if value < 0 else "") + size
 
 
 def chance_text(chance: float) -> str:
