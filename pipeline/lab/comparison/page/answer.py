@@ -172,6 +172,9 @@ def _numbers(comparison: Comparison, ordered: Sequence[Variant], scored: Sequenc
     if comparison.differences:
         decided = sum(one.ruling in (Ruling.BETTER, Ruling.WORSE) for one in comparison.differences)
         numbers.append(("differences decided", f"{decided:,} of {len(comparison.differences):,}"))
+    if comparison.importance and not comparison.importance.refused and comparison.importance.shares:
+        name, share = next(iter(comparison.importance.shares.items()))
+        numbers.append(("matters most", f"{name.rpartition('.')[2]} {formatted(100 * share.mean, 2)} %"))
     if broken := sum(one.diverged for one in ordered):
         numbers.append(("diverged experiments", f"{broken:,}"))
     return numbers

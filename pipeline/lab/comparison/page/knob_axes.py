@@ -60,7 +60,7 @@ def _axis(name: str, short_name: str, given: Sequence[Knob]) -> KnobAxis:
     scale = _scale(numbers)
     if scale == "steps":
         spots = [(place + 0.5) / len(labels) for place in range(len(labels))]
-        every = -(-len(labels) // FEW)
+        every = max(1, -(-len(labels) // FEW))
         marks = [(spots[place], short(labels[place], 12)) for place in range(0, len(labels), every)]
     else:
         known = [number for number in numbers if number is not None]

@@ -20,6 +20,7 @@ from pipeline.lab.comparison.page.knob_axes import KnobAxis, knob_axes
 from pipeline.lab.comparison.page.table import table
 from pipeline.lab.comparison.page.variants import Variant, counted, key, knob_text, variants, varied
 from pipeline.lab.experiments.records import Group
+from pipeline.lab.statistics.intervals import Interval
 
 HERE = Path(__file__).parent
 MOST_VARIANTS = 400  # of the table and the pictures
@@ -91,24 +92,21 @@ def _importance(importance: Importance | None) -> dict[str, Any] | None:
     """The bars of the knobs in percent, the longest interval as wide as the room; or why there are none."""
     if importance is None:
         return None
-    bars = []
-    for name, share in importance.shares.items():
-        low, mean, high = (min(1.0, max(0.0, end)) for end in share)
-        bars.append({"name": name, "low": low, "mean": mean, "high": high})
-    most = max((bar["high"] for bar in bars), default=1.0) or 1.0
+    bars = [(name, Interval(*(min(1.0, max(0.0, end)) for end in share))) for name, share in importance.shares.items()]
     pairs = sorted(importance.pairs.items(), key=lambda pair: -pair[1])
     return {
-        "bars": [{**bar, "scale": 100 / most} for bar in bars],
+        "bars": bars,
+        "scale": 100 / (max((bar.high for _, bar in bars), default=0.0) or 1.0),
         "pairs": [(" and ".join(names), share) for names, share in pairs if share >= 0.01],
         "of": importance,
-        "refused": importance.refused or ("" if bars else "there are no shares"),
+        "refused": importance.refused or ("" if bars else "There are no shares."),
     }
 
 
 def _shares(importance: Importance | None, axes: Sequence[KnobAxis]) -> list[str]:
     """What stands below the name of each knob's picture."""
     shares = importance.shares if importance and not importance.refused else {}
-    return [f"explains {_percent(shares[axis.name].mean)} of the differences" if axis.name in shares else "" for axis in axes]
+    return [f"explains {_percent(shares[axis.name].mean)}" if axis.name in shares else "" for axis in axes]
 
 
 def _percent(share: float) -> str:

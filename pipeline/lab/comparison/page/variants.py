@@ -96,21 +96,21 @@ def _variant(group: Group, metric: str, knobs: Sequence[str], is_twin: bool) -> 
 
 def key(group: Group) -> Key:
     """What makes a group the variant that it is."""
-    return tuple(sorted((name, _comparable(value)) for name, value in group.knobs.items() if name not in SEEDS))
-
-
-def _comparable(value: Knob) -> Knob:
-    return value if isinstance(value, bool | int | float | str | None) else repr(value)
+    return tuple(sorted(item for item in group.knobs.items() if item[0] not in SEEDS))
 
 
 def varied(groups: Sequence[Group], first: Iterable[str] = ()) -> list[str]:
     """The knobs that have two values or more, those of `first` before the others."""
     names = dict.fromkeys(name for group in groups for name in group.knobs if name not in SEEDS)
-    differ = [
-        name for name in names if len({(type(v), v) for g in groups if (v := _comparable(g.knobs.get(name))) is not None}) > 1
-    ]
+    differ = [name for name in names if len(_values(groups, name)) > 1]
     leading = [name for name in first if name in differ]
     return leading + [name for name in differ if name not in leading]
+
+
+def _values(groups: Sequence[Group], knob: str) -> set[tuple[bool, Knob]]:
+    """The different values of a knob, of those that have it; True is not 1."""
+    given = (group.knobs.get(knob) for group in groups)
+    return {(isinstance(value, bool), value) for value in given if value is not None}
 
 
 def short_names(knobs: Sequence[str]) -> dict[str, str]:
