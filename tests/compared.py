@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -89,6 +90,7 @@ def neighbours(groups: Sequence[Group]) -> list[Difference]:
     return [compared(a, b) for a, b in pairs if sum(a.knobs[name] != b.knobs[name] for name in a.knobs) == 1]
 
 
+@functools.cache
 def sweep() -> tuple[Comparison, dict[str, dict[str, list[float | None]]]]:
     """200 experiments: the best learning rate falls with the width, the position matters little, and some diverge."""
     generator = np.random.default_rng(15)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from pipeline.figures.chart_html import thinned
 from pipeline.lab.comparison.page.variants import Variant
@@ -94,36 +95,35 @@ def _columns(tables: Sequence[Columns]) -> list[str]:
 
 def _curve(variant: int, column: str, tables: Sequence[Columns]) -> Curve | None:
     """The mean over seeds at the steps that all of them have, as far as all are finite."""
-    seeds = [dict(_points(table, column)) for table in tables]
-    seeds = [seed for seed in seeds if seed]
+    seeds = [points for table in tables if len((points := _points(table, column))[0])]
     if not seeds:
         return None
-    steps = sorted(set.intersection(*(set(seed) for seed in seeds)))
-    values = np.array([[seed[step] for step in steps] for seed in seeds])
-    broken = np.flatnonzero(~np.isfinite(values).all(axis=0)) if steps else np.array([], int)
+    steps = functools.reduce(np.intersect1d, [own for own, _ in seeds])
+    values = np.array([found[np.searchsorted(own, steps)] for own, found in seeds])
+    broken = np.flatnonzero(~np.isfinite(values).all(axis=0))
     count = int(broken[0]) if len(broken) else len(steps)
     if not count:
         return None
-    values, last = values[:, :count], max(max(seed) for seed in seeds)
-    many = len(seeds) > 1
+    values, many = values[:, :count], len(seeds) > 1
     return Curve(
         variant,
         column,
         len(seeds),
-        steps[:count],
+        steps[:count].tolist(),
         values.mean(axis=0).tolist(),
         values.min(axis=0).tolist() if many else [],
         values.max(axis=0).tolist() if many else [],
-        steps[count - 1] < last,
+        bool(steps[count - 1] < max(own[-1] for own, _ in seeds)),
     )
 
 
-def _points(table: Columns, column: str) -> Iterator[tuple[float, float]]:
-    """(step, value) where there is a value; one that is not a number counts as infinite."""
+def _points(table: Columns, column: str) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """The steps that have a value, in their order, and the values; infinite ones and NaN are among them."""
     values = table.get(column, ())
-    for step, value in zip(table.get("step", range(len(values))), values, strict=False):
-        if step is not None and value is not None:
-            yield float(step), float(value) if math.isfinite(value) else math.inf
+    pairs = zip(table.get("step", range(len(values))), values, strict=False)
+    given = np.array([pair for pair in pairs if None not in pair], float).reshape(-1, 2)
+    steps, first = np.unique(given[:, 0], return_index=True)
+    return steps, given[first, 1]
 
 
 def _thin(curve: Curve, most: int) -> Curve:

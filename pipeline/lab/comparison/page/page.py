@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import jinja2
 
 from pipeline.artifacts.writing import write_text
 from pipeline.figures import report
@@ -63,9 +66,7 @@ def page(comparison: Comparison, among: Sequence[Group] = (), curves: Mapping[st
     styles = [(folder / name).read_text(encoding="utf-8") for folder, name in ((report.HERE, "report.css"), (HERE, "page.css"))]
     scripts = [(report.HERE / "report.js").read_text(encoding="utf-8")]
     scripts.append("\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS))
-    environment = report.templates(HERE)
-    environment.filters.update(number=formatted, percent=_percent, inline=inline)
-    return environment.get_template("page.html.jinja").render(
+    return _template().render(
         comparison=comparison,
         answer=answer(comparison, compared),
         rows=rows,
@@ -86,6 +87,13 @@ def page(comparison: Comparison, among: Sequence[Group] = (), curves: Mapping[st
         scripts=scripts,
         hashes=[report.script_hash(script) for script in scripts],
     )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = report.templates(HERE)
+    environment.filters.update(number=formatted, percent=_percent, inline=inline)
+    return environment.get_template("page.html.jinja")
 
 
 def _importance(importance: Importance | None) -> dict[str, Any] | None:
