@@ -131,14 +131,8 @@ def _thin(curve: Curve, most: int) -> Curve:
     kept = {step for step, _ in thinned(list(zip(curve.steps, curve.mean, strict=True)), most)} | {curve.steps[-1]}
     at = [place for place, step in enumerate(curve.steps) if step in kept]
 
-    def rounded(values: Sequence[float], digits: int = 5) -> list[float]:
-        return [_short(float(f"{values[place]:.{digits}g}")) for place in at] if values else []
+    def rounded(values: Sequence[float]) -> list[float]:
+        return [float(f"{values[place]:.5g}") for place in at] if values else []
 
-    return curve._replace(
-        steps=rounded(curve.steps, 12), mean=rounded(curve.mean), low=rounded(curve.low), high=rounded(curve.high)
-    )
-
-
-def _short(value: float) -> float:
-    """A whole number without ".0" in JSON."""
-    return int(value) if value.is_integer() and abs(value) < 1e15 else value
+    steps: list[float] = [int(step) if step.is_integer() else step for step in curve.steps if step in kept]
+    return curve._replace(steps=steps, mean=rounded(curve.mean), low=rounded(curve.low), high=rounded(curve.high))
