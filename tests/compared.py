@@ -47,7 +47,7 @@ def compared(first: Group, second: Group, minimizes: bool = True) -> Difference:
     one, other = first.array("loss"), second.array("loss")
     knobs = {name: (first.knobs[name], second.knobs[name]) for name in first.knobs if first.knobs[name] != second.knobs[name]}
     if not (np.isfinite(one).all() and np.isfinite(other).all() and len(one) and len(other)):
-        return Difference(first, second, "loss", knobs, Ruling.NOT_COMPARABLE, reason="A seed diverged, so there is no mean.")
+        return Difference(first, second, "loss", knobs, Ruling.NOT_COMPARABLE, reason="a seed diverged, so there is no mean")
     n = min(len(one), len(other))
     gap = difference(other[:n], one[:n], paired=False)
     if n == 1:
@@ -59,8 +59,8 @@ def compared(first: Group, second: Group, minimizes: bool = True) -> Difference:
             Ruling.UNDECIDED,
             gap,
             needed=3,
-            command="rally duel --seeds 2-3",
-            reason="One seed each.",
+            command="./run dvc exp run --queue -S seed=2,3",
+            reason="one seed each does not say how much a seed moves loss",
         )
     decided = gap.low > 0 or gap.high < 0
     deviation = (gap.high - gap.low) / 4 or 1e-9
@@ -79,8 +79,8 @@ def compared(first: Group, second: Group, minimizes: bool = True) -> Difference:
         min(1.0, 2.5 * min(below, 1 - below)),
         below if minimizes else 1 - below,
         needed,
-        "" if decided else f"rally duel {first.name} {second.name} --seeds {n + 1}-{needed}",
-        "" if decided else "The interval holds 0.",
+        "" if decided else f"./run dvc exp run --queue -n {second.name}-more -S seed={n + 1},{needed}",
+        "" if decided else f"{needed} seeds each would tell, if it is as large as it looks",
     )
 
 

@@ -100,7 +100,7 @@ def test_an_undecided_comparison_says_so_first_and_gives_the_command_that_would_
     assert said.verdict.startswith("Undecided: v1-s1 (lr 1) has the lowest loss, but may be no better than the next")
     assert "interval: −0." in said.lead
     text = Parsed(page(one)).text
-    assert f"About {one.differences[0].needed} seeds each in all would decide it" in text
+    assert f"{one.differences[0].needed} seeds each would tell, if it is as large as it looks." in text
     assert one.differences[0].command in text
     assert text.index("Undecided: ") < text.index("Undecided, and what would decide it") < text.index("P(better)")
 
@@ -124,10 +124,51 @@ def test_what_cannot_be_answered_is_said_in_words(comparison: Comparison, verdic
 
 def test_what_is_not_comparable_has_its_reason() -> None:
     plain = of([2.0, 2.1], [2.2, 2.3])
-    apart = replace(plain.differences[0], ruling=Ruling.NOT_COMPARABLE, gap=None, needed=None, command="", reason="Other data.")
+    apart = replace(
+        plain.differences[0],
+        ruling=Ruling.NOT_COMPARABLE,
+        gap=None,
+        needed=None,
+        command="",
+        reason="other data: toy and shakespeare",
+    )
     said = answer(one := replace(plain, differences=(apart,)), ordered(one))
-    assert said.verdict.endswith("but cannot be compared with the next, v2-s1 (lr 2): Other data.")
+    assert said.verdict.endswith("but cannot be compared with the next, v2-s1 (lr 2): other data: toy and shakespeare.")
     assert Parsed(page(one)).text.count("Not comparable") == 1
+
+
+def test_what_a_command_would_make_comparable_stands_with_what_is_undecided() -> None:
+    plain = of([2.0, 2.01], [2.3, 2.31])
+    command = "./run dvc exp run --queue -n a -S seed=3\n./run dvc exp run --queue -n b -S seed=3"
+    untuned = replace(plain.differences[0], ruling=Ruling.NOT_COMPARABLE, command=command, reason="lr was tuned for one alone")
+    source = page(replace(plain, differences=(untuned,)))
+    text = Parsed(source).text
+    assert text.index("Undecided, and what would decide it") < text.index("Lr was tuned for one alone.") < text.index(command)
+    assert text.count(command) == 2, "here, and in the row of the difference"
+
+
+def test_a_seed_that_diverged_without_a_score_takes_its_variant_from_the_best() -> None:
+    lost = replace(experiment("v1-s3", {"train.lr": 1, "seed": 3}, math.inf), scores={})
+    made = [*variant("v1", {"train.lr": 1}, [1.0, 1.1]), lost, *variant("v2", {"train.lr": 2}, [2.0, 2.1])]
+    one = Comparison(tuple(grouped(made)), "loss", True, (), None, ())
+    assert [(each.label, each.mean, each.diverged, each.seeds) for each in ordered(one)] == [
+        ("v2-s1", 2.05, 0, 2),
+        ("v1-s1", None, 1, 3),
+    ]
+    text = Parsed(page(one)).text
+    assert "1 of 3 diverged" in text and "1 variant diverged with at least one seed and cannot be the best" in text
+
+
+def test_variants_of_other_data_and_knobs_that_change_no_training_are_left_out() -> None:
+    def made(name: str, data: str, lr: float, workers: int) -> list[Group]:
+        return grouped(variant(name, {"prepare.dataset": data, "train.lr": lr, "runtime.workers": workers}, [2.0, 2.1]))
+
+    groups = (*made("a", "toy", 0.1, 1), *made("b", "toy", 0.2, 2))
+    twin = replace(groups[0], experiments=tuple(replace(one, commit="b" * 40) for one in groups[0].experiments))
+    text = Parsed(page(Comparison(groups, "loss", True, (), None, ()), (*made("c", "other", 0.1, 1), twin, *groups))).text
+    assert "c-s1" not in text and "1 variant of other tasks or data is left out." in text
+    assert "train.lr" in text and "workers" not in text
+    assert "a-s1 (c0ffee0)" in text and f"a-s1 ({'b' * 7})" in text, "of other code, with equal knobs"
 
 
 def test_one_seed_has_no_interval_and_the_page_says_so() -> None:
@@ -142,9 +183,9 @@ def test_the_knob_that_matters_is_named_or_why_that_is_not_known() -> None:
     assert "The knob that matters most is model.width: it explains 58 % of the differences (51 to 66 %)." in text
     assert "0.016 at 32, 0.008 at 64, 0.004 at 128, 0.002 at 256" in text
     assert "train.lr and model.width 9 %" in text and "model.width and model.position" not in text
-    refused = replace(whole, importance=Importance("loss", 12, {}, {}, None, "12 rows are too few for 3 knobs."))
+    refused = replace(whole, importance=Importance("loss", 12, {}, {}, None, "12 variants of 3 knobs: 24 are needed"))
     text = Parsed(page(refused)).text
-    assert text.count("12 rows are too few for 3 knobs") == 2
+    assert text.count("12 variants of 3 knobs: 24 are needed") == 2
     assert "How much of the differences" not in text
 
 

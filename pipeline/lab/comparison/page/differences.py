@@ -18,6 +18,7 @@ from pipeline.lab.comparison.page.variants import (
     digits_of,
     key,
     knob_text,
+    sentence,
     signed,
 )
 from pipeline.lab.statistics.intervals import Interval
@@ -39,7 +40,8 @@ class Row(NamedTuple):
         gap: the difference of the means with its interval, in words.
         chance: that the second is better, in words; "" = not known.
         facts: the same, the p-value, seeds, pairing.
-        advice: what would decide it; "" = nothing is open.
+        reason: of what is not open.
+        advice: what would decide what is open, in words; `command` queues it.
     """
 
     tone: Tone
@@ -66,7 +68,7 @@ class Rows(NamedTuple):
     Attributes:
         reach: the number at the ends of the drawing.
         hidden: how many have no room.
-        open: three that are undecided: the best against the next, then others of the best, the soonest decided first.
+        open: three that more experiments would decide: the best against the next, then others of the best, the soonest first.
     """
 
     rows: list[Row]
@@ -98,15 +100,13 @@ def rows(comparison: Comparison, named: Mapping[Key, Variant]) -> Rows:
         return leading(one) == 0, 0 if is_decided else ORDER.index(one.ruling), -size if is_decided else one.needed or math.inf
 
     ordered = sorted(comparison.differences, key=rank)
-    undecided = sorted(
-        (one for one in ordered if one.ruling is Ruling.UNDECIDED), key=lambda one: (leading(one), one.needed or math.inf)
-    )
+    still = sorted(filter(_is_open, ordered), key=lambda one: (leading(one), one.needed or math.inf))
     shown = sorted(_fair(ordered), key=rank)
     return Rows(
         [_row(one, named, reach) for one in shown],
         reach,
         len(ordered) - len(shown),
-        [_row(one, named, reach) for one in undecided[:3]],
+        [_row(one, named, reach) for one in still[:3]],
     )
 
 
@@ -132,6 +132,7 @@ def _row(one: Difference, named: Mapping[Key, Variant], reach: float) -> Row:
     labels = [named[key(group)].label if key(group) in named else group.name for group in (one.first, one.second)]
     tone: Tone = {Ruling.BETTER: "good", Ruling.WORSE: "bad"}.get(one.ruling, "open")  # type: ignore[assignment]
     low, mean, high = _places(one.gap, reach)
+    is_open = _is_open(one)
     return Row(
         tone=tone,
         change=change_text(one.knobs),
@@ -146,8 +147,8 @@ def _row(one: Difference, named: Mapping[Key, Variant], reach: float) -> Row:
         gap=_gap(one.gap),
         chance=chance_text(one.better) if one.better is not None else "",
         facts=_facts(one),
-        reason=one.reason,
-        advice=_advice(one),
+        reason="" if is_open else sentence(one.reason),
+        advice=_advice(one) if is_open else "",
         command=one.command,
     )
 
@@ -189,9 +190,15 @@ def _facts(one: Difference) -> list[str]:
     return facts + ([one.pairing.text()] if one.pairing is not None else [])
 
 
+def _is_open(one: Difference) -> bool:
+    """Whether more experiments would decide it: it is undecided, or something is missing that a command brings."""
+    return one.ruling is Ruling.UNDECIDED or bool(one.ruling is Ruling.NOT_COMPARABLE and one.command)
+
+
 def _advice(one: Difference) -> str:
-    if one.ruling is not Ruling.UNDECIDED:
-        return ""
+    """The reason, which says what is missing, or else the number of seeds."""
+    if one.reason:
+        return sentence(one.reason)
     if one.needed:
-        return f"About {counted(one.needed, 'seed')} each in all would decide it, if the difference is as large as it looks"
-    return "" if one.command else "No number of seeds that is worth running would decide it"
+        return f"About {counted(one.needed, 'seed')} each in all would decide it, if the difference is as large as it looks."
+    return "" if one.command else "No number of seeds that is worth running would decide it."

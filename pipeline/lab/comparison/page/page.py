@@ -21,7 +21,7 @@ from pipeline.lab.comparison.page.answer import answer
 from pipeline.lab.comparison.page.curves import Columns, Curve, curve_data, curves_of
 from pipeline.lab.comparison.page.knob_axes import KnobAxis, knob_axes
 from pipeline.lab.comparison.page.table import table
-from pipeline.lab.comparison.page.variants import Variant, counted, key, knob_text, variants, varied
+from pipeline.lab.comparison.page.variants import Variant, counted, key, knob_text, sentence, variants, varied
 from pipeline.lab.experiments.records import Group
 from pipeline.lab.statistics.intervals import Interval
 
@@ -52,9 +52,8 @@ def write_page(comparison: Comparison, among: Sequence[Group], path: Path, curve
 
 def page(comparison: Comparison, among: Sequence[Group] = (), curves: Mapping[str, Columns] | None = None) -> str:
     """The whole page: names and values are escaped, and only its own scripts may run."""
-    important = list(comparison.importance.shares) if comparison.importance else []
-    groups = [*comparison.groups, *among]
-    all_knobs = varied(groups, important)
+    groups, elsewhere = _alike(comparison, among)
+    all_knobs = varied(groups, _named_knobs(comparison))
     knobs = all_knobs[:MOST_KNOBS]
     everyone = variants(groups, comparison.metric, comparison.minimizes, knobs)
     own = {key(group) for group in comparison.groups}
@@ -82,11 +81,32 @@ def page(comparison: Comparison, among: Sequence[Group] = (), curves: Mapping[st
         shares=_shares(comparison.importance, axes),
         curves=kept,
         data=_data(comparison, shown, compared, axes, kept),
-        notes=[*comparison.notes, *_notes(comparison, everyone, shown, all_knobs, rows.hidden, kept, curves or {})],
+        notes=[
+            *map(sentence, comparison.notes),
+            *_notes(comparison, everyone, shown, all_knobs, rows.hidden, kept, curves or {}),
+            *([f"{counted(elsewhere, 'variant')} of other tasks or data {_is(elsewhere)} left out."] if elsewhere else []),
+        ],
         style="\n".join(styles),
         scripts=scripts,
         hashes=[report.script_hash(script) for script in scripts],
     )
+
+
+def _alike(comparison: Comparison, among: Sequence[Group]) -> tuple[list[Group], int]:
+    """The groups of the comparison and those of the same tasks and data, each once; how many others there are."""
+    unique = {key(group): group for group in (*among, *comparison.groups)}
+    own = {key(group) for group in comparison.groups}
+    of = {(one.task, one.data) for group in comparison.groups for one in group.experiments[:1]}
+    found = [
+        group for name, group in unique.items() if name in own or (group.experiments[0].task, group.experiments[0].data) in of
+    ]
+    return found, len(unique) - len(found)
+
+
+def _named_knobs(comparison: Comparison) -> list[str]:
+    """The knobs that the comparison itself speaks of, the most telling first."""
+    shares = list(comparison.importance.shares) if comparison.importance else []
+    return [*shares, *(name for one in comparison.differences for name in one.knobs)]
 
 
 @functools.cache
@@ -107,7 +127,7 @@ def _importance(importance: Importance | None) -> dict[str, Any] | None:
         "scale": 100 / (max((bar.high for _, bar in bars), default=0.0) or 1.0),
         "pairs": [(" and ".join(names), share) for names, share in pairs if share >= 0.01],
         "of": importance,
-        "refused": importance.refused or ("" if bars else "There are no shares."),
+        "refused": sentence(importance.refused) or ("" if bars else "There are no shares."),
     }
 
 

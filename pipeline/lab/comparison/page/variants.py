@@ -13,8 +13,11 @@ from pipeline.figures.words import formatted
 from pipeline.lab.experiments.records import SEEDS, Group, Knob, State
 from pipeline.lab.statistics.intervals import Interval, interval
 
-Key = tuple[tuple[str, Knob], ...]
-"""The knobs of a variant, as one value that can be looked up."""
+Key = tuple[str, str]
+"""What tells a variant from others: the commit and the name of its first experiment."""
+
+WITHOUT_EFFECT = ("runtime.", "evaluate.", "probe.", "plot.")
+"""Sections of params.yaml that do not change what is trained."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +68,14 @@ class Variant:
         return ", ".join(dict.fromkeys(one.finding for one in self.group.experiments if one.finding))
 
 
-def variants(groups: Iterable[Group], metric: str, minimizes: bool, knobs: Sequence[str]) -> list[Variant]:
+def variants(groups: Sequence[Group], metric: str, minimizes: bool, knobs: Sequence[str]) -> list[Variant]:
     """Groups as variants, the best first; those that diverged or have no score come last.
 
     Args:
         knobs: those that vary, the most telling first.
     """
-    unique = {key(group): group for group in groups}
-    taken = Counter(group.name for group in unique.values())
-    found = [_variant(group, metric, knobs, taken[group.name] > 1) for group in unique.values()]
+    taken = Counter(group.name for group in groups)
+    found = [_variant(group, metric, knobs, taken[group.name] > 1) for group in groups]
     sign = 1 if minimizes else -1
 
     def rank(one: Variant) -> tuple[int, float]:
@@ -95,16 +97,16 @@ def _variant(group: Group, metric: str, knobs: Sequence[str], is_twin: bool) -> 
 
 
 def key(group: Group) -> Key:
-    """What makes a group the variant that it is."""
-    return tuple(sorted(item for item in group.knobs.items() if item[0] not in SEEDS))
+    """See Key."""
+    return group.experiments[0].commit, group.experiments[0].name
 
 
 def varied(groups: Sequence[Group], first: Iterable[str] = ()) -> list[str]:
-    """The knobs that have two values or more, those of `first` before the others."""
+    """The knobs that have two values or more, those of `first` before the others, which must also change what is trained."""
     names = dict.fromkeys(name for group in groups for name in group.knobs if name not in SEEDS)
     differ = [name for name in names if len(_values(groups, name)) > 1]
-    leading = [name for name in first if name in differ]
-    return leading + [name for name in differ if name not in leading]
+    leading = [name for name in dict.fromkeys(first) if name in differ]
+    return leading + [name for name in differ if name not in leading and not name.startswith(WITHOUT_EFFECT)]
 
 
 def _values(groups: Sequence[Group], knob: str) -> set[tuple[bool, Knob]]:
@@ -167,6 +169,13 @@ def chance_text(chance: float) -> str:
     if chance < 0.001:
         return "under 0.1 %"
     return f"{formatted(100 * chance, 3 if chance > 0.99 or chance < 0.1 else 2)} %"
+
+
+def sentence(text: str) -> str:
+    """A line of a comparison as a sentence: a capital where it begins with a word, not with a name, and a full stop."""
+    first = text.partition(" ")[0]
+    text = text[0].upper() + text[1:] if first.isalpha() and first.islower() else text
+    return text if not text or text[-1] in ".:?!" else f"{text}."
 
 
 def counted(count: int, noun: str) -> str:
