@@ -119,7 +119,9 @@ def test_what_cannot_be_answered_is_said_in_words(comparison: Comparison, verdic
     said = answer(comparison, ordered(comparison))
     assert verdict in said.verdict
     assert said.tone in ("open", "bad")
-    assert verdict in Parsed(page(comparison)).text
+    text = Parsed(page(comparison)).text
+    assert verdict in text
+    assert (said.command == "rally compare v1-s1 v2-s1") == ("not compared" in verdict) == ("rally compare" in text)
 
 
 def test_what_is_not_comparable_has_its_reason() -> None:

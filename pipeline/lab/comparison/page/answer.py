@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from shlex import quote
 from typing import Literal, NamedTuple
 
 from pipeline.figures.words import formatted
@@ -20,6 +21,7 @@ class Answer(NamedTuple):
 
     Attributes:
         lead: the numbers behind the verdict.
+        command: what answers it, where the comparison did not ask; "" = nothing.
         sentences: below the verdict.
         numbers: (name, value), for the row of boxes.
     """
@@ -27,6 +29,7 @@ class Answer(NamedTuple):
     tone: Tone
     verdict: str
     lead: str
+    command: str
     sentences: list[str]
     numbers: list[tuple[str, str]]
 
@@ -54,6 +57,7 @@ def answer(comparison: Comparison, ordered: Sequence[Variant]) -> Answer:
     """
     scored = [one for one in ordered if one.mean is not None]
     tone, verdict, lead = _verdict(comparison, ordered, scored)
+    command = "" if len(scored) < 2 or _between(comparison, scored) else _ask(scored)
     sentences = [*_on_differences(comparison), *_on_others(comparison, scored), *_on_knobs(comparison.importance)]
     broken = [one for one in ordered if one.diverged]
     if broken and scored:
@@ -62,7 +66,7 @@ def answer(comparison: Comparison, ordered: Sequence[Variant]) -> Answer:
         sentences.append(
             f"The best of {len(scored)} looks better than it is, because luck helped to choose it: repeat it with new seeds."
         )
-    return Answer(tone, verdict, lead, sentences, _numbers(comparison, ordered, scored))
+    return Answer(tone, verdict, lead, command, sentences, _numbers(comparison, ordered, scored))
 
 
 def _verdict(comparison: Comparison, ordered: Sequence[Variant], scored: Sequence[Variant]) -> tuple[Tone, str, str]:
@@ -78,7 +82,7 @@ def _verdict(comparison: Comparison, ordered: Sequence[Variant], scored: Sequenc
         why = "it is the only variant" if len(ordered) == 1 else f"no other variant has a finite {metric}"
         return "open", f"There is nothing to compare {best.named} with: {why}.", f"{has[0].upper()}{has[1:]}."
     following = scored[1]
-    faced = next((one for one in _faced(comparison, best) if key(following.group) in _keys(one.difference)), None)
+    faced = _between(comparison, scored)
     leads, after = f"{best.named} has the {most} {metric}", f"the next, {following.named}"
     has = f"{has[0].upper()}{has[1:]}; {_lead(faced, best, following)}"
     if faced is None:
@@ -86,10 +90,23 @@ def _verdict(comparison: Comparison, ordered: Sequence[Variant], scored: Sequenc
     if faced.difference.ruling is Ruling.NOT_COMPARABLE:
         reason = faced.difference.reason.rstrip(".")
         return "open", f"{leads}, but cannot be compared with {after}{': ' if reason else ''}{reason}.", f"{has}."
-    chance = f"; the chance that it is the better one is {chance_text(faced.chance)}" if faced.chance is not None else ""
+    alone = "taken alone, " if len(comparison.differences) > 1 else ""
+    chance = f"; {alone}the chance that it is the better one is {chance_text(faced.chance)}" if faced.chance is not None else ""
     if faced.won:
         return "good", f"Decided: {best.named} is the best of {len(scored)}, ahead of {after}.", f"{has}{chance}."
     return "open", f"Undecided: {leads}, but may be no better than {after}.", f"{has}{chance}."
+
+
+def _between(comparison: Comparison, scored: Sequence[Variant]) -> Faced | None:
+    """The difference of the best and the next; None where there is none."""
+    return next((one for one in _faced(comparison, scored[0]) if key(scored[1].group) in _keys(one.difference)), None)
+
+
+def _ask(scored: Sequence[Variant]) -> str:
+    """What compares the best two; of two experiments with one name, by their commits."""
+    firsts = [one.group.experiments[0] for one in scored[:2]]
+    names = [one.name if of.label == one.name else one.commit[:8] for of, one in zip(scored, firsts, strict=False)]
+    return f"rally compare {' '.join(map(quote, names))}"
 
 
 def _lead(faced: Faced | None, best: Variant, following: Variant) -> str:
@@ -174,7 +191,5 @@ def _numbers(comparison: Comparison, ordered: Sequence[Variant], scored: Sequenc
         numbers.append(("differences decided", f"{decided:,} of {len(comparison.differences):,}"))
     if comparison.importance and not comparison.importance.refused and comparison.importance.shares:
         name, share = next(iter(comparison.importance.shares.items()))
-        numbers.append(("matters most", f"{name.rpartition('.')[2]} {formatted(100 * share.mean, 2)} %"))
-    if broken := sum(one.diverged for one in ordered):
-        numbers.append(("diverged experiments", f"{broken:,}"))
+        numbers.append((f"matters most: {formatted(100 * share.mean, 2)} %", name.rpartition(".")[2]))
     return numbers

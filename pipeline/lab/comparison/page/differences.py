@@ -38,9 +38,9 @@ class Row(NamedTuple):
         low, mean, high: places on the drawing in percent, 50 = no difference; None without an interval, or beyond the drawing.
         cut_low, cut_high: whether the interval goes on beyond the drawing.
         gap: the difference of the means with its interval, in words.
-        chance: that the second is better, in words; "" = not known.
-        facts: the same, the p-value, seeds, pairing.
-        reason: of what is not open.
+        chance: that the second is better, in a sentence; "" = not known.
+        facts: the same in short, the p-value, seeds, pairing; of what is decided also the reason.
+        reason: why it is not comparable.
         advice: what would decide what is open, in words; `command` queues it.
     """
 
@@ -145,9 +145,9 @@ def _row(one: Difference, named: Mapping[Key, Variant], reach: float) -> Row:
         cut_low=one.gap is not None and one.gap.low < -reach,
         cut_high=one.gap is not None and one.gap.high > reach,
         gap=_gap(one.gap),
-        chance=chance_text(one.better) if one.better is not None else "",
+        chance=_chance(one),
         facts=_facts(one),
-        reason="" if is_open else sentence(one.reason),
+        reason="" if is_open or one.ruling in DECIDED else sentence(one.reason),
         advice=_advice(one) if is_open else "",
         command=one.command,
     )
@@ -181,13 +181,28 @@ def _gap(gap: Interval | None) -> str:
     return f"{signed(gap.mean, digits)} ({signed(gap.low, digits)} to {signed(gap.high, digits)})"
 
 
+def _chance(one: Difference) -> str:
+    """That the second is better, in a sentence, with the correction for many differences."""
+    if one.better is None:
+        return ""
+    text = f"the chance that the second is better is {chance_text(one.better)}"
+    if one.adjusted is None or one.adjusted == one.p:
+        return f"{text[0].upper()}{text[1:]}."
+    return f"Taken alone, {text}; corrected for all differences, {_p(one.adjusted)}."
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {formatted(p, 2)}"
+
+
 def _facts(one: Difference) -> list[str]:
     facts = [f"P(better) {chance_text(one.better)}"] if one.better is not None else []
     if (p := one.p if one.adjusted is None else one.adjusted) is not None:
-        facts.append(f"p {'< 0.001' if p < 0.001 else f'= {formatted(p, 2)}'}{'' if one.adjusted is None else ' (Holm)'}")
+        facts.append(f"{_p(p)}{'' if one.adjusted is None else ' (Holm)'}")
     counts = [len(group.values(one.metric)) for group in (one.first, one.second)]
     facts.append(f"{counts[0]} and {counts[1]} seeds" if counts[0] != counts[1] else f"{counted(counts[0], 'seed')} each")
-    return facts + ([one.pairing.text()] if one.pairing is not None else [])
+    facts += ["in pairs" if one.pairing.is_earned else "not in pairs"] if one.pairing is not None else []
+    return facts + ([one.reason] if one.ruling in DECIDED and one.reason else [])
 
 
 def _is_open(one: Difference) -> bool:

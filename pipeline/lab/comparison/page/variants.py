@@ -168,7 +168,7 @@ def chance_text(chance: float) -> str:
         return "over 99.9 %"
     if chance < 0.001:
         return "under 0.1 %"
-    return f"{formatted(100 * chance, 3 if chance > 0.99 or chance < 0.1 else 2)} %"
+    return f"{formatted(100 * chance, 3 if chance > 0.99 else 2)} %"
 
 
 def sentence(text: str) -> str:
