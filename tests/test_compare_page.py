@@ -26,7 +26,7 @@ from pipeline.lab.experiments.records import Group, Knob, grouped
 
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 HOSTILE = "</script><x-evil a=\"1\" b='2'>&amp;{{x}}-->"
-LONG = "a-name-" + "of-many-letters-" * 12
+LONG = "a" + "nameofmanyletters" * 12
 
 
 class Parsed(html.parser.HTMLParser):
