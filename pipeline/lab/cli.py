@@ -10,7 +10,6 @@ import typer
 
 from pipeline.lab import budget_command, chat, data_catalogue, import_command, play_command
 from pipeline.lab.betting import command as betting
-from pipeline.lab.budget import command as budget
 from pipeline.lab.claim_files import command as claim_files
 from pipeline.lab.commands import NEGATIVE, PASS_ON, CommandGroup
 from pipeline.lab.comparison import command as comparison
