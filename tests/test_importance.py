@@ -20,7 +20,7 @@ from pipeline.lab.comparison.interactions import interactions
 from pipeline.lab.experiments.records import Group
 
 TOP = Path(__file__).resolve().parents[1]
-DRAWS = 3  # `python tests/test_importance.py 100` prints the rates of more
+DRAWS = 2  # `python tests/test_importance.py 100` prints the rates of more
 SHARES = {"train.lr": 0.7, "train.optimizer": 0.2, "model.depth": 0.1}
 RATES, OPTIMIZERS, DEPTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), ("adamw", "lion", "muon", "sgd", "soap"), (2, 4, 6, 8)
 Column = Float[np.ndarray, " rows"]
