@@ -16,7 +16,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Groups, scores and experiments as one JSON object.")] = False,
     all_commits: Annotated[bool, typer.Option("-A", "--all-commits", help="The experiments of all commits.")] = False,
 ) -> None:
-    """Show the experiments in one table, the seeds of a variant as one row.
+    """Show experiments, the seeds of one variant in a row.
 
     Those of this commit, or those named. A score is the mean over its seeds with a 95 % confidence interval. It is shown only
     beside the knobs, code and data that it was measured with; a line below the table says what is not shown, and why. --rev,
