@@ -1,4 +1,4 @@
-"""What the studies say today, read without checking every part, and how it differs from a claim file. No torch."""
+"""What the studies say today, read without checking every part, and how it differs from a claim file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Digests of what a claim rests on: the code that its runs are made by, their knobs and data, the measures, the statistics.
 
-No torch. Of trainings the code is that of the stages prepare, tokenize and train (their deps in dvc.yaml, as run_identity has
+Of trainings the code is that of the stages prepare, tokenize and train (their deps in dvc.yaml, as run_identity has
 them), and what the record of a run is made by besides. Of a bench it is every module that its own one imports.
 """
 

@@ -1,4 +1,4 @@
-"""The form of a claim file, notebook/claims/NAME.yaml: its parts, and how it is read and written. No torch."""
+"""The form of a claim file, notebook/claims/NAME.yaml: its parts, and how it is read and written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A claim file judged by today's statistics: the verdict on each check, and the status of the whole. No torch."""
+"""A claim file judged by today's statistics: the verdict on each check, and the status of the whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of claims: what each says today, and what of it is stale. No torch."""
+"""The list of claims: what each says today, and what of it is stale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A claim file made or written again: its kind, and the history of what was changed of it. No torch."""
+"""A claim file made or written again: its kind, and the history of what was changed of it."""
 
 from __future__ import annotations
 

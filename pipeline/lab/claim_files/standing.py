@@ -1,4 +1,4 @@
-"""Where a claim file stands today: what its values say, and what of all that it rests on is another now. No torch."""
+"""Where a claim file stands today: what its values say, and what of all that it rests on is another now."""
 
 from __future__ import annotations
 
