@@ -185,6 +185,8 @@ def repository(folder: Path, *, whole: bool = False) -> Path:
         shutil.copy(TOP / name, folder)
     stages = {name: {"deps": stage["deps"]} for name, stage in read_yaml(TOP / "dvc.yaml")["stages"].items()}
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False), encoding="utf-8")
+    if whole:
+        shutil.copy(TOP / "dvc.yaml", folder)
     for name in ("data/none/README.md", "data/own/README.md", "tests/test_duel.py"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("a file\n", encoding="utf-8")
