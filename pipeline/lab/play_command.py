@@ -40,7 +40,7 @@ def play(
     seed: Annotated[int | None, typer.Option(min=0, help="Of a blind fault: the number of the run.")] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page of a grid in a browser.")] = False,
 ) -> None:
-    """Run a study of studies/: one experiment, a whole grid, or a search.
+    """Run a study of studies/: an experiment, a grid or a search.
 
     An experiment is one training, by `dvc exp run`; the command is checked and printed first. A grid is many trainings, over
     knobs and seeds, in this process: it asks for your prediction, runs, judges each claim, and says what to notice and what
