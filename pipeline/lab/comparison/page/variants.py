@@ -10,14 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.figures.words import formatted
+from pipeline.lab.comparison.comparable import WITHOUT_EFFECT
 from pipeline.lab.experiments.records import SEEDS, Group, Knob, State
 from pipeline.lab.statistics.intervals import Interval, interval
 
 Key = tuple[str, str]
 """What tells a variant from others: the commit and the name of its first experiment."""
-
-WITHOUT_EFFECT = ("runtime.", "evaluate.", "probe.", "plot.")
-"""Sections of params.yaml that do not change what is trained."""
 
 
 @dataclass(frozen=True)
