@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from pipeline.artifacts.paths import program_names
 from pipeline.lab.dvc.git import GitRepository
 from pipeline.lab.dvc.processes import is_running, processes_in
 
 QUEUE = Path(".dvc/tmp/exps/celery")  # a message for each task, a file for each result
 RUNS = Path(".dvc/tmp/exps/run")  # a folder each, with the process that runs it (.json) and what it runs (.run)
+TEMPORARY_RUNS = Path(".dvc/tmp/exps/standalone/run")  # the same of `dvc exp run --temp`
+ENDED_WELL = 3  # DVC's number for the state of a run; those below have not ended
 RUN_TASK = "dvc.repo.experiments.queue.tasks.run_exp"  # the kind of task that runs an experiment
 
 
@@ -41,17 +45,51 @@ class QueuedTask:
 
 def queued_tasks(root: Path = Path()) -> Iterator[QueuedTask]:
     """The experiments that wait in DVC's queue, or that a worker has taken and not ended."""
+    return (task for task, is_done in _tasks(root) if not is_done)
+
+
+def failed_tasks(root: Path = Path()) -> Iterator[QueuedTask]:
+    """The experiments of the queue that ended without a result: they failed, or `dvc queue kill` ended them."""
+    for task, is_done in _tasks(root):
+        if is_done and not _noted(root / RUNS / task.revision / f"{task.revision}.run").get("result_hash"):
+            yield task
+
+
+def _tasks(root: Path) -> Iterator[tuple[QueuedTask, bool]]:
+    """(task, whether it ended) of all that DVC's queue holds."""
     done = {path.name.removeprefix("celery-task-meta-") for path in (root / QUEUE / "result").glob("celery-task-meta-*")}
     for folder in ("in", "processed"):
         for path in sorted((root / QUEUE / "broker" / folder).glob("*.msg"), key=lambda path: path.name):
             with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # half written, or damaged
                 message = json.loads(path.read_bytes())
                 headers = message["headers"]
-                if headers["task"] != RUN_TASK or headers["id"] in done:
+                if headers["task"] != RUN_TASK:
                     continue
                 arguments, named, *_ = json.loads(base64.b64decode(message["body"]))
                 entry: dict[str, Any] = named.get("entry_dict") or arguments[0]
-                yield QueuedTask(entry["name"] or "", entry["stash_rev"], entry.get("baseline_rev", ""), folder == "in")
+                task = QueuedTask(entry["name"] or "", entry["stash_rev"], entry.get("baseline_rev", ""), folder == "in")
+                yield task, headers["id"] in done
+
+
+def runs_outside_the_queue(root: Path = Path()) -> Iterator[QueuedTask]:
+    """The experiments that `dvc exp run` runs in the working tree (their revision is ""), or with --temp in a folder."""
+    here = _noted(root / RUNS / "workspace/workspace.run")
+    pid = _noted(root / RUNS / "workspace/workspace.json").get("pid")
+    if here and here.get("status", ENDED_WELL) < ENDED_WELL and isinstance(pid, int) and psutil.pid_exists(pid):
+        yield QueuedTask(here.get("name") or "", "", here.get("baseline_rev", ""), waits=False)
+    for file in sorted((root / TEMPORARY_RUNS).glob("*/*.run")):
+        noted = _noted(file)
+        if noted.get("status", ENDED_WELL) <= ENDED_WELL and Path(noted.get("root_dir", "")).exists():
+            yield QueuedTask(noted.get("name") or "", file.stem, noted.get("baseline_rev", ""), waits=False)
+
+
+def _noted(file: Path) -> dict[str, Any]:
+    """What DVC noted about a run; nothing where it did not, or where the file is damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def was_killed(revision: str, root: Path = Path()) -> bool:
@@ -81,24 +119,6 @@ def is_dvc_running(root: Path = Path()) -> bool:
     return any("dvc" in program_names(words) for words, _ in processes_in(root.resolve()))
 
 
-def lost_experiments(error: str, root: Path = Path()) -> list[str]:
-    """Names of killed experiments whose folder is gone, because of which DVC fails to show any experiment.
-
-    Args:
-        error: DVC's message, which names the folder.
-    """
-    names = []
-    for file in sorted((root / RUNS).glob("*/*.run")):
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            is_lost = content["root_dir"] in error and not Path(content["root_dir"]).exists()
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if is_lost and was_killed(file.stem, root):
-            names.append(content.get("name") or file.stem[:7])
-    return names
-
-
 @dataclass(frozen=True)
 class Experiment:
     """An experiment of any commit."""
@@ -109,15 +129,10 @@ class Experiment:
 
 
 def experiments(root: Path = Path()) -> Iterator[Experiment]:
-    """The experiments that ended well, that wait, and that failed."""
-    git = GitRepository(root)
-    for line in git.raw("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
+    """The experiments that ended well."""
+    for line in GitRepository(root).raw("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
         if found := re.fullmatch(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38,62})/(.+)", line):
             yield Experiment(found[1], found[4], found[2] + found[3])
-    for stash in ("stash", "failed"):  # DVC keeps each in the reflog
-        for line in git.raw("log", "-g", "--format=%H %gs", f"refs/exps/celery/{stash}", "--").splitlines():
-            if found := re.fullmatch(r"(\w+) .*dvc-exp:\w*:(\w+):(.*)", line):
-                yield Experiment(found[1], found[3], found[2])
 
 
 def commit_of(name: str, root: Path = Path()) -> str:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from pipeline.lab.project import enter_project
 
 
-def show(context: typer.Context) -> None:
-    """Show all experiments in one table, grouped by task.
+def show(
+    context: typer.Context,
+    each: Annotated[bool, typer.Option("--each", help="Every experiment in a row of its own.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Groups, scores and experiments as one JSON object.")] = False,
+    all_commits: Annotated[bool, typer.Option("-A", "--all-commits", help="The experiments of all commits.")] = False,
+) -> None:
+    """Show the experiments of this commit, or those named: the seeds of a variant as one row.
 
-    Those of this commit; -A shows those of all commits. A score whose knobs are not those of its row is shown as a dash, and a
-    line below the table says why. The table is made from `dvc exp show`, which is printed; other options are passed on to it.
+    A score is the mean over its seeds with a 95 % confidence interval. It is shown only beside the knobs, code and data that it
+    was measured with; a line below the table says what is not shown, and why. --rev, -n, -a, -T, --hide-queued, --hide-failed,
+    --hide-workspace, --sort-by and --sort-order are those of `dvc exp show`; with --csv or --md its own table is printed.
     """
     enter_project()
-    from pipeline.lab.experiments import table
+    from pipeline.lab.experiments.show import show
 
-    sys.exit(table.show(context.args))
+    sys.exit(show(context.args, each=each, as_json=as_json, all_commits=all_commits))
 
 
 def check_params(context: typer.Context) -> None:
