@@ -46,6 +46,7 @@ COMMANDS = (
     "bet",
     "show",
     "compare",
+    "compile",
     "look",
     "sample",
     "doctor",

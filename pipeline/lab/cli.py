@@ -20,6 +20,7 @@ from pipeline.lab.look import command as look
 from pipeline.lab.repair import command as repair
 from pipeline.lab.sanity import command as sanity
 from pipeline.lab.setup import command as setup
+from pipeline.lab.summary import command as summary
 from pipeline.lab.tuning import command as tuning
 from pipeline.params.entry_point import entry_point
 
@@ -52,6 +53,7 @@ app.command(rich_help_panel=PANEL)(play_command.play)
 app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 app.command(rich_help_panel=PANEL)(comparison.compare)
+app.command("compile", rich_help_panel=PANEL)(summary.compile_)
 
 PANEL = "Look inside"
 app.command(rich_help_panel=PANEL)(look.look)
