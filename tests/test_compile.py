@@ -232,9 +232,7 @@ def test_a_missed_forecast_of_an_experiment_asks_for_two_more_seeds() -> None:
 
 
 def test_at_most_five_steps_and_of_no_kind_more_than_two() -> None:
-    steps = [
-        Step(kind, f"{kind.name} {number}", "1 run", "why", number < 3, number) for kind in Kind for number in range(4)
-    ]
+    steps = [Step(kind, f"{kind.name} {number}", "1 run", "why", number < 3, number) for kind in Kind for number in range(4)]
     found = ranked(steps)
     assert len(found) == MOST
     assert max(sum(one.kind is kind for one in found) for kind in Kind) == MOST_OF_A_KIND
@@ -244,7 +242,9 @@ def test_at_most_five_steps_and_of_no_kind_more_than_two() -> None:
 
 
 def test_the_cost_counts_the_runs_of_all_lines() -> None:
-    assert cost_of("./run dvc exp run -S seed=1,2\n./run dvc exp run -S train.lr=0.1 -S seed=4", 1500) == "3 runs of 1,500 steps"
+    assert (
+        cost_of("./run dvc exp run -S seed=1,2\n./run dvc exp run -S train.lr=0.1 -S seed=4", 1500) == "3 runs of 1,500 steps"
+    )
     assert cost_of("./run dvc exp run -S 'prepare.mixture=[a,b]' -S seed=4") == "1 run"
 
 
@@ -260,7 +260,7 @@ def real_base() -> dict[str, Knob]:
 def whole(base: Mapping[str, Knob]) -> Notebook:
     """A notebook with something for every rule, of knobs that params.yaml has."""
     made = [
-        *rates({0.01: HIGH, 0.03: MIDDLE, 0.1: LOW}, **{"train__weight_decay": 0.1}),
+        *rates({0.01: HIGH, 0.03: MIDDLE, 0.1: LOW}, train__weight_decay=0.1),
         variant("both", NEAR, train__lr=0.1, model__depth=6, train__weight_decay=0.2),
         variant("lost|one", [2.5], diverged=[2, 3], train__lr=0.3, model__depth=6),
     ]
@@ -273,7 +273,10 @@ def whole(base: Mapping[str, Knob]) -> Notebook:
     return Notebook(
         settings,
         [grid(verdicts=(("at_most", "undecided", "loss is at most 1"), ("at_most, a control", "held, and should not", "x")))],
-        [ClaimLine("grokking", "held", "explored", 3, "it comes late"), ClaimLine("old", "refuted", "", 3, "x", "stale: code (a)")],
+        [
+            ClaimLine("grokking", "held", "explored", 3, "it comes late"),
+            ClaimLine("old", "refuted", "", 3, "x", "stale: code (a)"),
+        ],
         [bet(1.0, 2.0, 4.5), bet(1.0, 2.0, 1.5), bet(1.0, 2.0, 1.5, outcome=None)],
         [replace(OVERFITS, experiment="lr0.1", knob="train.ema_decay", command="dvc exp run -S train.weight_decay=0.4")],
         finding_counts(real),
@@ -309,17 +312,34 @@ def test_a_page_has_all_parts_and_equal_notebooks_give_equal_bytes(project: dict
     found = whole(project)
     text = markdown(document(found, next_steps(found)))
     again = whole(project)
-    turned = replace(again, settings=settings_of(
-        [one for setting in reversed(again.settings) for group in reversed(setting.groups) for one in group.experiments],
-        None,
-        project,
-    ))
+    turned = replace(
+        again,
+        settings=settings_of(
+            [one for setting in reversed(again.settings) for group in reversed(setting.groups) for one in group.experiments],
+            None,
+            project,
+        ),
+    )
     assert markdown(document(turned, next_steps(turned))) == text, "whatever the order in which they are read"
     for part in (
-        "## What was played", "## Differences", "## Which knob mattered", "## Interactions", "## Claims, bets and findings",
-        "## What to try next", "lost\\|one", "2 of 3", "Not known: ", "no difference seen; so many seeds would have seen ±",
-        "| old | refuted |", "stale: code (a)", "outside", "| overfits | 1 |", "| diverged | 2 |", "held, and should not",
-        "1. ", "Cost: 3 runs of 1,500 steps",
+        "## What was played",
+        "## Differences",
+        "## Which knob mattered",
+        "## Interactions",
+        "## Claims, bets and findings",
+        "## What to try next",
+        "lost\\|one",
+        "2 of 3",
+        "Not known: ",
+        "no difference seen; so many seeds would have seen ±",
+        "| old | refuted |",
+        "stale: code (a)",
+        "outside",
+        "| overfits | 1 |",
+        "| diverged | 2 |",
+        "held, and should not",
+        "1. ",
+        "Cost: 3 runs of 1,500 steps",
     ):
         assert part in text, part
     assert text.endswith("\n") and "2026" not in text

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pipeline.figures.words import formatted
 from pipeline.lab.comparison.comparison import Ruling
 from pipeline.lab.experiments.variants import score_of, score_text
+from pipeline.lab.statistics.intervals import Interval
 from pipeline.lab.summary.beliefs import beliefs
 from pipeline.lab.summary.document import Block, Commands, Document, Section, Table
 from pipeline.lab.summary.findings import differences, importance, interactions
@@ -14,7 +15,6 @@ from pipeline.lab.summary.records import Grid, Notebook
 from pipeline.lab.summary.settings import Setting
 from pipeline.lab.summary.step import Step
 from pipeline.lab.summary.variants import common_text, variant_table
-from pipeline.lab.statistics.intervals import Interval
 
 TITLE = "What my experiments say"
 MOST_PLACES = 40  # of a grid; its own page has all

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts.reading import read_json
-from pipeline.lab.dvc.base_params import base_params
 from pipeline.lab.statistics.intervals import Interval, interval
 from pipeline.lab.studies.claims.results import Results
 from pipeline.lab.studies.entries import Entry, read_entries
