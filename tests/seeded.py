@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from jaxtyping import Float
+
 from pipeline.lab.experiments.records import Experiment, Group, Knob, State, grouped
 
 KNOBS: Mapping[str, Knob] = {
@@ -22,7 +25,7 @@ KNOBS: Mapping[str, Knob] = {
 
 def variant(
     name: str,
-    values: Sequence[float] | Mapping[int, float],
+    values: Sequence[float] | Mapping[int, float] | Float[np.ndarray, " seeds"],
     metric: str = "bits_per_byte",
     *,
     diverged: Sequence[int] = (),
@@ -37,7 +40,7 @@ def variant(
         diverged, waits: more seeds, without a score.
         also: other scores, equal in all seeds.
     """
-    scores = dict(values) if isinstance(values, Mapping) else dict(enumerate(values, 1))
+    scores = dict(values) if isinstance(values, Mapping) else dict(enumerate(map(float, values), 1))
     own = {knob.replace("__", "."): value for knob, value in knobs.items()}
     made = []
     for place, seed in enumerate(sorted({*scores, *diverged, *waits})):

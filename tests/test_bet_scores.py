@@ -17,12 +17,13 @@ from rich.console import Console
 from pipeline.figures.style import png
 from pipeline.lab.bets import scores
 from pipeline.lab.bets.bet import Bet, place, read_bets, settle
-from pipeline.lab.bets.calibration import Calibration, Share, calibration, calibration_lines
+from pipeline.lab.bets.calibration import Calibration, calibration, calibration_lines
 from pipeline.lab.bets.ledger import problems
 from pipeline.lab.bets.listing import bets_table
 from pipeline.lab.bets.outcomes import Outcome, is_inside, scores_of
 from pipeline.lab.bets.picture import distance, draw_calibration
 from pipeline.lab.bets.question import Answer, ChoiceAnswer, NumberAnswer, OrderAnswer, Question, Target, YesNoAnswer
+from pipeline.lab.statistics.share import Share
 
 NORMAL = NormalDist()
 TENTH = -NORMAL.inv_cdf(0.1)  # 1.2816: the half of an 80 % interval, in standard deviations
@@ -310,9 +311,9 @@ def test_late_bets_and_those_of_others_are_not_counted() -> None:
     assert calibration("doctor", bets).held == Share(0, 1)
 
 
-def test_a_share_has_wilsons_interval() -> None:
+def test_a_share_is_told_with_its_interval() -> None:
     assert str(Share(8, 10)) == "8 of 10 (49% to 94%)"
-    assert Share(0, 0).interval == (0.0, 1.0)
+    assert str(Share(0, 0)) == "0 of 0 (0% to 100%)"
 
 
 def test_the_distance_of_a_truth_is_in_half_widths_of_its_side() -> None:

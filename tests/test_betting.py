@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_journey import clone, run
 
+from pipeline.artifacts.paths import EVALUATION
+from pipeline.figures.words import formatted
 from pipeline.lab.bets.bet import Bet, begin, open_bets, place, read_bets, settle
 from pipeline.lab.bets.ledger import LEDGER
 from pipeline.lab.bets.question import NumberAnswer, Question, Target, YesNoAnswer
@@ -177,6 +180,26 @@ def test_a_bet_on_a_score_of_an_experiment_is_settled_by_it(rally: Rally) -> Non
     assert value == 3.06 or "dvc.lock" in why
     assert "Late: it has begun or ended" in rally("exp", "wide", "3", "--measure", "loss")
     assert experiment_bets.is_known("wide") and not experiment_bets.is_known("narrow")
+
+
+@pytest.mark.slow
+def test_a_bet_on_an_experiment_is_scored_by_what_dvc_runs_and_one_after_it_is_late(tmp_path: Path) -> None:
+    folder = clone(tmp_path)
+    bet = ("rally", "bet", "exp", "narrow", "1..9", "--measure", "loss")
+    assert "Next: dvc exp run -n narrow …, then rally bet settle" in run(folder, *bet)
+    assert "exp narrow: loss: has not run" in run(folder, "rally", "bet", "settle")
+    placed = (folder / LEDGER).read_bytes()
+    run(folder, "dvc", "exp", "run", "-n", "narrow", "-S", "model.width=16", "-S", "train.steps=20", "evaluate")
+    assert (folder / LEDGER).read_bytes() == placed
+    loss = json.loads((folder / EVALUATION).read_text())["loss"]
+    assert f"it was {formatted(loss, 4)}" in run(folder, "rally", "bet", "settle")
+    assert "no bet is open" in run(folder, "rally", "bet", "settle")
+    listed = run(folder, "rally", "bet")
+    assert "exp narrow: loss" in listed and "You: 80 % intervals held 1 of 1" in listed
+    assert "Late: it has begun or ended" in run(folder, *bet)
+    run(folder, "rally", "bet", "settle")
+    listed = run(folder, "rally", "bet")
+    assert "1 bet was late (the runs had begun) and not counted." in listed and "held 1 of 1" in listed
 
 
 # ------------------------------------------------------------------------------------------------------------------ errors

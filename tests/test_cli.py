@@ -46,6 +46,8 @@ COMMANDS = (
     "bet",
     "show",
     "compare",
+    "duel",
+    "claims",
     "compile",
     "look",
     "sample",

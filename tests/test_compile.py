@@ -100,7 +100,7 @@ def test_a_metric_that_nothing_has_is_refused_and_one_that_some_have_decides_the
     groups = [variant("a", LOW, also={"loss": 1.0}), variant("b", [0.9, 0.8], "accuracy", task__kind="vision")]
     experiments = [one for group in groups for one in group.experiments]
     assert [one.metric for one in settings_of(experiments, "loss", KNOBS)] == ["loss", "accuracy"]
-    with pytest.raises(UserError, match="--metric los: there is no such score.*loss"):
+    with pytest.raises(UserError, match=r"--metric los: there is no such score.*loss"):
         settings_of(experiments, "los", KNOBS)
 
 
@@ -238,7 +238,7 @@ def test_at_most_five_steps_and_of_no_kind_more_than_two() -> None:
     assert max(sum(one.kind is kind for one in found) for kind in Kind) == MOST_OF_A_KIND
     assert [one.command for one in found[:3]] == ["EDGE 2", "EDGE 1", "UNDECIDED 2"], "about the best first, then by kind"
     assert ranked(reversed(steps)) == found
-    assert [one.kind for one in ranked(steps, lambda command: "EDGE" not in command)][0] is Kind.UNDECIDED
+    assert ranked(steps, lambda command: "EDGE" not in command)[0].kind is Kind.UNDECIDED
 
 
 def test_the_cost_counts_the_runs_of_all_lines() -> None:

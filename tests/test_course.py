@@ -23,7 +23,7 @@ from pipeline.figures.charts import Chart
 from pipeline.lab.bets.outcomes import Outcome as Scored
 from pipeline.lab.bets.outcomes import scores_of
 from pipeline.lab.bets.question import Answer, ChoiceAnswer, NumberAnswer, OrderAnswer, Question, YesNoAnswer
-from pipeline.lab.course.blind.draw import DEPTHS, OFFERED, draw
+from pipeline.lab.course.blind.draw import DEPTH, OFFERED, draw
 from pipeline.lab.course.blind.levels import LEVELS
 from pipeline.lab.course.blind.picture import loss_chart
 from pipeline.lab.course.blind.race import doctors_forecast, telling_signs
@@ -317,6 +317,21 @@ def test_an_outcome_is_said_as_people_say_it(outcome: Outcome, unit: str, text: 
     assert outcome.text(unit) == text
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_the_heads_of_all_layers_are_listed_and_drawn(depth: int, project: Path) -> None:
+    knobs = {"model.depth": depth, "model.heads": 2, "model.width": 16, "train.steps": 2, "train.log_points": 1}
+    found = COMPUTATIONS["previous-token heads"].run(
+        BaseParams(read_sections(Path("params.yaml"))), {**knobs, "train.validation_points": 0}, "the value of the"
+    )
+    names = [f"{layer}.{head}" for layer in range(1, depth + 1) for head in (1, 2)]
+    assert found.lines[1].split() == ["layer.head", *names]
+    shares = [[float(share) for share in line.split()[-len(names) :]] for line in found.lines[2:]]
+    assert len(shares) == 4 and all(0 < share < 1 for row in shares for share in row)
+    assert found.values["head"] == names[int(np.argmax(shares[1]))] or len(set(shares[1])) < len(names)
+    assert found.values["share"] == pytest.approx(max(shares[1]), abs=0.005)
+    assert found.picture is not None and len([axes for axes in found.picture.axes if axes.images]) == 2 * len(names)
+
+
 # ------------------------------------------------------------------------------------------------------- the blind fault
 
 
@@ -332,7 +347,7 @@ def test_a_draw_can_be_repeated_and_its_depth_gives_nothing_away() -> None:
     sections = read_sections(TOP / "params.yaml")
     assert vars(draw(4, 11).run) == vars(draw(4, 11).run) and draw(4, 11).choices == draw(4, 11).choices
     depths = {one.truth: one.run.params(sections).model.depth for one in (draw(4, number) for number in range(60))}
-    assert set(depths.values()) <= set(DEPTHS)
+    assert len(depths) > 3 and set(depths.values()) == {DEPTH}
 
 
 def test_every_fault_can_be_drawn_on_some_day() -> None:
@@ -394,9 +409,9 @@ def test_the_map_shows_every_drill_and_what_is_done(project: Path) -> None:
     assert "✓" not in before
     done = rally("play", "day1.2", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "It was      655,360 numbers" in done.stdout
+    assert "It was      655,360 attention weights" in done.stdout
     assert "Next: rally play day1.1 (count-weights)" in done.stdout
-    assert "✓ day1.2 attention-weights      655,360 numbers" in rally("play", "course").stdout
+    assert "✓ day1.2 attention-weights      655,360 attention weights" in rally("play", "course").stdout
     file = project / "studies/course/day1.yaml"
     file.write_text(file.read_text().replace("tokens: 256", "tokens: 128"))
     assert "! day1.2 attention-weights      changed since" in rally("play", "course").stdout

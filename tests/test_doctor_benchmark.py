@@ -21,7 +21,6 @@ from pipeline.doctor.signs.table import SIGNS
 from pipeline.lab.doctor import reported, run_case
 from pipeline.lab.doctor.benchmark import (
     Outcome,
-    Rate,
     cases_of,
     confusion,
     diagnosed,
@@ -38,6 +37,7 @@ from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.base import Fault, nothing
 from pipeline.lab.faults.table import FAULTS
 from pipeline.lab.faults.unseen import UNSEEN
+from pipeline.lab.statistics.share import Share
 from pipeline.params.errors import UserError
 from pipeline.params.yaml12 import read_yaml
 
@@ -83,9 +83,9 @@ def test_no_task_is_in_both_halves() -> None:
 
 
 @pytest.mark.parametrize(("hits", "of"), [(0, 30), (1, 30), (27, 30), (180, 180)])
-def test_a_rate_has_wilsons_interval(hits: int, of: int) -> None:
+def test_a_share_has_wilsons_interval(hits: int, of: int) -> None:
     wanted = scipy.stats.binomtest(hits, of).proportion_ci(0.95, method="wilson")
-    assert Rate(hits, of).interval == pytest.approx((wanted.low, wanted.high), abs=1e-6)
+    assert Share(hits, of).interval == pytest.approx((wanted.low, wanted.high), abs=1e-12)
 
 
 def outcome(fault: str, finding: str, *causes: str) -> Outcome:
@@ -100,7 +100,7 @@ def test_found_right_and_false_are_counted() -> None:
         outcome("", "healthy"),
         outcome("", "unstable", "learning rate too high"),
     ]
-    found = {name: (rate.hits, rate.of) for name, rate in error_rates(outcomes).items()}
+    found = {name: (rate.hits, rate.count) for name, rate in error_rates(outcomes).items()}
     assert found == {
         "found": (2, 3),
         "right cause among the first 2": (1, 3),

@@ -1,4 +1,4 @@
-"""The table of experiments: tasks apart, what compares in one column, and the knobs that differ."""
+"""The table of experiments, each in a row: what compares in one column, whose numbers they are, what was killed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,11 @@ from pathlib import Path
 import pytest
 from recorded import FINDING, SCORES, leave_recorded_run, set_knobs, write
 
-from pipeline.lab.dvc.queue import lost_experiments, was_killed
-from pipeline.lab.experiments.table import (
-    MAX_VALUE,
-    by_task,
-    columns,
-    dvc_output,
-    print_table,
-    remove_per_token,
-    remove_stale_numbers,
-)
+from pipeline.lab.dvc.queue import was_killed
+from pipeline.lab.experiments.notes import missing_numbers, without_per_token
+from pipeline.lab.experiments.read import FAILED, read_experiments
+from pipeline.lab.experiments.records import Experiment, State
+from pipeline.lab.experiments.table import MAX_VALUE, by_task, columns, print_table, row_of, uniform
 
 SECTIONS = ("seed", "task", "prepare", "train", "model")
 
@@ -28,14 +23,14 @@ SECTIONS = ("seed", "task", "prepare", "train", "model")
 def row(name: str, kind: str, data: str, **values: str) -> dict[str, str]:
     measured = {"loss": "1.23456789", "accuracy": "0.5", "bits_per_byte": "", "test_accuracy": "0.1", "margin": "-0.0125"}
     knobs = {"seed": "1", "task.kind": kind, "prepare.dataset": data, "train.lr": "0.03", "model.depth": "3"}
-    return {"Experiment": name, "rev": "abc", "Created": "2026-11-25T22:57:07", **measured, **knobs, **values}
+    return {"Experiment": name, "Created": "2026-11-25T22:57:07", **measured, **knobs, **values}
 
 
 ROWS = [
-    {**row("", "vision", "digits"), "rev": "workspace", "Created": ""},
+    {**row("workspace", "vision", "digits"), "Created": ""},
     row("plays", "language", "shakespeare", bits_per_byte="2.1"),
     row("digits", "vision", "digits"),
-    row("slow", "language", "shakespeare", bits_per_byte="!", **{"train.lr": "0.001"}),
+    row("slow", "language", "shakespeare", bits_per_byte="", **{"train.lr": "0.001"}),
 ]
 
 
@@ -60,7 +55,7 @@ def test_task_and_data_come_first_then_what_was_measured_then_the_knobs_that_dif
 
 
 def test_the_experiments_of_a_task_stand_together_in_dvcs_order() -> None:
-    assert [[one["Experiment"] for one in some] for some in by_task(ROWS)] == [["", "digits"], ["plays", "slow"]]
+    assert [[one["Experiment"] for one in some] for some in by_task(ROWS)] == [["workspace", "digits"], ["plays", "slow"]]
 
 
 def test_the_table_has_one_column_a_quantity_whatever_the_task(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,93 +120,68 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return leave_recorded_run(tmp_path)
 
 
-def workspace() -> dict[str, str]:
-    return {**row("", "language", "markov", finding="healthy"), "rev": "workspace"}
-
-
-NUMBERS = ("loss", "accuracy", "margin", "finding")
+def here() -> Experiment:
+    [found] = read_experiments(["workspace"])
+    return found
 
 
 def test_the_numbers_of_these_knobs_stay(lab: Path) -> None:
-    rows = [workspace()]
-    assert remove_stale_numbers(rows) == []
-    assert rows == [workspace()]
+    assert (dict(here().scores), here().finding, missing_numbers([here()])) == ({"loss": 1.0}, "healthy", [])
 
 
 def test_the_numbers_of_other_knobs_go_and_a_line_says_why_and_what_to_type(lab: Path) -> None:
     set_knobs(lab, seed=2)
-    rows = [workspace()]
-    assert remove_stale_numbers(rows) == [
+    assert missing_numbers([here()]) == [
         "workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes new ones"
     ]
-    assert {rows[0][name] for name in NUMBERS} == {"-"}
-    assert rows[0]["train.lr"] == "0.03", "a knob stays"
+    assert (dict(here().scores), here().finding) == ({}, "")
+    assert here().knobs["train.lr"] == 1e-05, "a knob stays"
 
 
 def test_a_finding_goes_where_it_alone_is_of_another_run(lab: Path) -> None:
     write(lab, FINDING, '{"finding": "other"}')
-    rows = [workspace()]
-    assert remove_stale_numbers(rows) == [
+    assert missing_numbers([here()]) == [
         f"workspace: no finding: {FINDING} is not what diagnose wrote; `dvc repro` makes new ones"
     ]
-    assert rows[0]["finding"] == "-"
-    assert rows[0]["loss"] == workspace()["loss"]
+    assert (dict(here().scores), here().finding) == ({"loss": 1.0}, "")
 
 
 def test_both_go_for_their_own_reasons(lab: Path) -> None:
     write(lab, FINDING, '{"finding": "other"}')
-    write(lab, SCORES, "{}")
-    lines = remove_stale_numbers([workspace()])
-    assert [line.split(":")[1] for line in lines] == [" no scores", " no finding"]
+    write(lab, SCORES, '{"loss": 2.0}')
+    assert [line.split(":")[1] for line in missing_numbers([here()])] == [" no scores", " no finding"]
 
 
-@pytest.mark.parametrize("state", ["Failed", "Queued", "Running"])
-def test_what_has_not_ended_well_has_no_numbers(lab: Path, state: str) -> None:
-    names = [f"try-{number}" for number in range(7)] if state == "Failed" else ["only"]
-    rows = [row(name, "language", "markov", State=state, finding="healthy", rev="workspace") for name in names]
-    [line] = remove_stale_numbers(rows)
-    assert {one[name] for one in rows for name in NUMBERS} == {"-"}
-    assert line == (
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"loss": "a", "findings": 3}'])
+def test_what_is_no_result_is_none(lab: Path, content: str) -> None:
+    write(lab, FINDING, content)
+    write(lab, SCORES, content)
+    assert (dict(here().scores), here().finding, here().diverged) == ({}, "", False)
+
+
+def ended(name: str, state: State, missing: str = "", **scores: float) -> Experiment:
+    return Experiment(name, name, "base", state, None, {"seed": 1, "task.kind": "language"}, scores, missing=missing)
+
+
+def test_many_with_one_reason_are_one_line() -> None:
+    failed = [ended(name, State.FAILED, FAILED.replace("NAME", name)) for name in (f"try-{number}" for number in range(7))]
+    assert missing_numbers(failed) == [
         "try-0, try-1, try-2, try-3 and 3 more: failed, so it has no scores: `dvc queue logs try-0` says why,"
         " `dvc queue remove try-0` removes it"
-        if state == "Failed"
-        else "only: has no scores before it ends"
-    )
-
-
-def test_what_waits_and_has_no_numbers_needs_no_word(lab: Path) -> None:
-    empty = dict.fromkeys((*NUMBERS, "bits_per_byte"), "")
-    assert remove_stale_numbers([row("waits", "language", "markov", State="Queued", **empty)]) == []
-
-
-def test_losses_per_token_of_different_tokenizers_do_not_stand_in_one_column() -> None:
-    bpe = {"loss": "3.46574", "bits_per_byte": "2.0", "above_entropy": "0.3"}  # 2.5 bytes per token
-    rows = [
-        row("char", "language", "x", loss="1.38629", bits_per_byte="2.0"),
-        row("bpe", "language", "x", **bpe),
-        row("digits", "vision", "digits"),
-        row("diverged", "language", "x", loss="", bits_per_byte=""),
     ]
-    [line] = remove_per_token(rows)
-    assert "a token is 1 to 2.5 bytes" in line
-    assert [[one[name] for name in ("accuracy", "loss", "bits_per_byte")] for one in rows] == [
-        ["-", "-", "2.0"],
-        ["-", "-", "2.0"],
-        ["0.5", "1.23456789", ""],
-        ["-", "", ""],
-    ]
-    assert rows[1]["above_entropy"] == "-"
-    assert rows[0]["margin"] == "-0.0125", "bits per byte, which compare"
+
+
+def test_the_row_of_an_experiment_has_its_state_scores_and_knobs() -> None:
+    rows = uniform([row_of(ended("waits", State.QUEUED)), row_of(ended("done", State.DONE, loss=1.5))])
+    assert [(one["State"], one["loss"], one["seed"]) for one in rows] == [("Queued", "", "1"), ("", "1.5", "1")]
 
 
 def test_losses_of_one_tokenizer_compare() -> None:
-    rows = [
-        row(name, "language", "x", loss=f"{loss:.6g}", bits_per_byte=f"{loss / 0.693147 / 2.71234:.6g}")
+    same = [
+        ended(name, State.DONE, loss=float(f"{loss:.6g}"), bits_per_byte=float(f"{loss / 0.693147 / 2.71234:.6g}"))
         for name, loss in (("one", 3.45678), ("two", 0.0123456), ("three", 11.9))
     ]
-    before = [dict(one) for one in rows]
-    assert remove_per_token(rows) == []
-    assert rows == before
+    assert without_per_token([*same, ended("diverged", State.DONE)]) == ([*same, ended("diverged", State.DONE)], [])
 
 
 # --------------------------------------------------------------------------------------------------------- what was killed
@@ -238,25 +208,6 @@ def test_an_experiment_is_gone_where_its_process_is_another_or_none(tmp_path: Pa
         assert was_killed(REVISION[:7], tmp_path), content
 
 
-def test_what_was_killed_is_named_with_the_way_out(lab: Path) -> None:
-    leave_process(lab, REVISION, os.getpid())
-    rows = [row("long", "language", "markov", State="Running", rev=REVISION[:7])]
-    [line] = remove_stale_numbers(rows)
-    assert rows[0]["State"] == "Killed"
-    assert {rows[0][name] for name in ("loss", "accuracy")} == {"-"}
-    assert line.startswith("long: was killed")
-    assert "`dvc queue kill long`" in line
-
-
-def test_where_a_killed_experiment_keeps_dvc_from_showing_any_it_is_named(tmp_path: Path) -> None:
-    leave_process(tmp_path, REVISION, os.getpid())
-    said = f"ERROR: failed to show experiments - directory '{tmp_path}/away/.dvc' does not exist"
-    assert lost_experiments(said, tmp_path) == ["long"]
-    assert lost_experiments("ERROR: something else", tmp_path) == []
-    (tmp_path / "away").mkdir()
-    assert lost_experiments(said, tmp_path) == []
-
-
 @pytest.mark.slow
 def test_an_experiment_is_there_as_long_as_its_process_or_a_dvc_is(tmp_path: Path) -> None:
     waits = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
@@ -277,39 +228,3 @@ def test_an_experiment_is_there_as_long_as_its_process_or_a_dvc_is(tmp_path: Pat
         assert not was_killed(REVISION[:7], tmp_path)
         process.communicate()
     assert was_killed(REVISION[:7], tmp_path)
-
-
-DVC = """
-import pathlib, sys
-if "queue-worker" in sys.argv:
-    print(flush=True)
-    sys.stdin.read()
-else:
-    tries = pathlib.Path("tries")
-    tries.write_text(tries.read_text() + "." if tries.exists() else ".")
-    if len(tries.read_text()) < 3:
-        sys.exit("ERROR: a folder of the queue went while it was read")
-    print("Experiment,rev")
-"""
-
-
-@pytest.mark.slow
-def test_beside_a_worker_a_dvc_that_fails_is_asked_again_and_otherwise_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)  # where `python -m dvc` finds this one first
-    write(tmp_path, "dvc/__init__.py", "")
-    write(tmp_path, "dvc/__main__.py", DVC)
-    command = ["dvc", "exp", "show"]
-    assert dvc_output(command) == (1, "")
-    assert capsys.readouterr().err == "ERROR: a folder of the queue went while it was read\n"
-    assert Path("tries").read_text() == "."
-    Path("tries").unlink()
-    worker = [sys.executable, "dvc", "exp", "queue-worker"]
-    with subprocess.Popen(worker, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        process.stdout.readline()
-        assert dvc_output(command) == (0, "Experiment,rev\n")
-        process.communicate()
-    assert Path("tries").read_text() == "..."
-    assert capsys.readouterr().err == "", "what went well in the end needs no word"

@@ -154,7 +154,7 @@ def test_an_experiment_runs_what_its_knob_reaches_and_nothing_before_it(lab: Pat
     ran_here = [one for row in shown for group in row["experiments"] or [] for one in group["revs"]]
     names = {one["name"] for one in ran_here}
     assert {"slow", "dots"} <= names
-    table = run(lab, "rally", "show")
+    table = run(lab, "rally", "show", "--each")
     columns = table.split("Created")[1].split("\n")[0]
     assert "lr" in columns
     assert "bits_per_byte" in columns
@@ -187,10 +187,10 @@ def test_every_knob_of_the_data_makes_other_data_though_the_run_cache_forgets_it
 
 
 def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) -> None:
-    assert all(has_scores(run(lab, "rally", "show"), name) for name in ("workspace", "main"))
+    assert all(has_scores(run(lab, "rally", "show", "--each"), name) for name in ("workspace", "main"))
     first = run(lab, "rally", "doctor")
     set_knobs(lab, {"seed": 2})
-    table = run(lab, "rally", "show")
+    table = run(lab, "rally", "show", "--each")
     assert "workspace: no scores: seed is 2, and was 1 when train ran; `dvc repro` makes new ones" in table
     assert (has_scores(table, "workspace"), has_scores(table, "main")) == (False, True)
     told = run(lab, "rally", "doctor", status=1)
@@ -200,7 +200,7 @@ def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) 
     assert run(lab, "rally", "doctor") == first
 
     run(lab, "dvc", "exp", "run", "-n", "alone", "-S", "train.lr=0.5", "train")
-    table = run(lab, "rally", "show")
+    table = run(lab, "rally", "show", "--each")
     assert (has_scores(table, "alone"), has_scores(table, "workspace"), has_scores(table, "main")) == (False, False, True)
     assert "evaluate has not run on the models/trained that train wrote" in table
     said = run(lab, "rally", "sample", "--prompt", "a", "--tokens", "3")
@@ -208,18 +208,18 @@ def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) 
     subprocess.run(["git", "checkout", "-q", "."], cwd=lab, check=True)  # and no `dvc checkout`
     said = run(lab, "rally", "sample", "--prompt", "a", "--tokens", "3")
     assert "models/trained: this model is of another run: models/trained is not what train wrote; `dvc repro` trains" in said
-    assert has_scores(run(lab, "rally", "show"), "workspace"), "they are of the committed knobs, as dvc.lock says"
+    assert has_scores(run(lab, "rally", "show", "--each"), "workspace"), "they are of the committed knobs, as dvc.lock says"
 
     code = lab / "pipeline/evaluation/scores.py"
     code.write_text(code.read_text() + "# other\n")
-    table = run(lab, "rally", "show")
+    table = run(lab, "rally", "show", "--each")
     assert "pipeline/evaluation has changed since evaluate ran" in table
     assert (has_scores(table, "workspace"), has_scores(table, "main")) == (False, True)
     commit(lab)
-    table = run(lab, "rally", "show")
+    table = run(lab, "rally", "show", "--each")
     assert not has_scores(table, "main"), "a commit whose scores are of other code"
     assert "1 experiment of other commits: `rally show -A`" in table
-    everywhere = run(lab, "rally", "show", "-A")
+    everywhere = run(lab, "rally", "show", "--each", "-A")
     assert "alone" in everywhere
     assert "experiments of other commits" not in everywhere
     assert len([line for line in everywhere.splitlines() if line.strip().startswith("language")]) == 4
@@ -228,7 +228,7 @@ def test_no_score_stands_beside_knobs_code_or_data_that_it_is_not_of(lab: Path) 
 def test_a_queued_experiment_that_fails_has_no_scores_and_a_killed_one_is_named_with_the_way_out(lab: Path) -> None:
     run(lab, "dvc", "exp", "run", "--queue", "-n", "fails", "-S", "model.heads=16", "-S", "model.width=48")
     run(lab, "dvc", "exp", "run", "--run-all")
-    table = run(lab, "rally", "show")
+    table = run(lab, "rally", "show", "--each")
     assert "Failed" in row_of(table, "fails")
     assert not has_scores(table, "fails")
     assert "fails: failed, so it has no scores: `dvc queue logs fails`" in table
@@ -238,24 +238,23 @@ def test_a_queued_experiment_that_fails_has_no_scores_and_a_killed_one_is_named_
     with subprocess.Popen(words, cwd=lab, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as follower:
         try:
             until(lambda: any(lab.glob(".dvc/tmp/exps/tmp*/metrics/train.json")) and bool(at_work(lab, "run/*")))
-            table = run(lab, "rally", "show")
+            table = run(lab, "rally", "show", "--each")
             assert "Running" in row_of(table, "long")
             assert not has_scores(table, "long")
-            assert "long: has no scores before it ends" in table
         finally:
             for process in (*at_work(lab, "celery"), *at_work(lab, "run/*")):
                 os.kill(process, signal.SIGKILL)
             follower.kill()
-    table = run(lab, "rally", "show")
+    table = run(lab, "rally", "show", "--each")
     assert "Killed" in row_of(table, "long")
     killed = "long: was killed, and DVC still calls it running: end it with `dvc queue kill long`"
     assert killed in table
     [away] = (lab / ".dvc/tmp/exps").glob("tmp*")
     shutil.rmtree(away)
-    assert killed in run(lab, "rally", "show", status=1)
+    assert killed in run(lab, "rally", "show", "--each"), "also where its folder is gone, where DVC shows nothing"
     run(lab, "dvc", "queue", "kill", "long")
     run(lab, "dvc", "queue", "remove", "long")
-    assert "long" not in run(lab, "rally", "show").partition("workspace")[2]
+    assert "long" not in run(lab, "rally", "show", "--each").partition("workspace")[2]
 
 
 def at_work(folder: Path, where: str) -> list[int]:
@@ -297,7 +296,7 @@ def test_experiments_of_three_tasks_stand_apart_and_what_compares_in_one_column(
     assert measured.keys() == {"main", *CLASSIFIERS}
     assert all({"accuracy", "loss", "margin"} <= numbers.keys() for numbers in measured.values())
     assert [name for name, numbers in measured.items() if "bits_per_byte" in numbers] == ["main"]
-    lines = [line.split() for line in run(lab, "rally", "show").splitlines() if line.strip()]
+    lines = [line.split() for line in run(lab, "rally", "show", "--each").splitlines() if line.strip()]
     heading = next(line for line in lines if line[:3] == ["task", "data", "Experiment"])
     assert {"accuracy", "loss", "bits_per_byte"} < set(heading)
     kinds = [line[0] for line in lines if line[0] in ("language", "classify", "vision")]

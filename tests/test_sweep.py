@@ -54,6 +54,7 @@ from pipeline.lab.studies.measures.network_metrics import (
 from pipeline.lab.studies.measures.record import Record
 from pipeline.lab.studies.pages import tables, terminal
 from pipeline.lab.studies.pictures import panels
+from pipeline.lab.studies.pictures.plot import Line, Panel, draw_panels
 from pipeline.lab.studies.runs import sweep
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
@@ -772,6 +773,27 @@ def test_the_picture_of_what_follows_a_law_has_the_law_in_it() -> None:
     [axes] = panels.draw_study(over(scale["signal"], claim), scale, {}, "", []).axes
     assert axes.lines[1].get_label() == "predicted"
     assert list(axes.lines[1].get_ydata()) == pytest.approx([1.0, 10.0])
+    [axes] = panels.draw_study(over(found["signal"], claim), found, {}, "", []).axes  # over words
+    bars = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert [list(bar.get_ydata()) for bar in bars] == [pytest.approx([mean] * 2) for mean in (1.0, 10.0)]
+    assert [text.get_text() for text in axes.get_legend().get_texts()].count("predicted") == 1  # type: ignore[union-attr]
+
+
+def test_a_prediction_has_no_seeds_and_is_drawn_over_every_kind_of_axis() -> None:
+    spread = [(1.0, 2.0, 3.0), (2.0, 3.0, 4.0), (math.inf, math.inf, math.inf)]
+    for scale, places in (("knob", (1, 2, 3)), ("categories", ("a", "b", "c")), ("run", (1, 2, 3))):
+        lines = (Line("", places, spread, seeds=[[2.0], [3.0], [math.inf]]), Line("law", places, spread, predicted=True))
+        [axes] = draw_panels([Panel("", lines, "", "", scale=scale)], "", []).axes  # type: ignore[arg-type]
+        seen = [line for line in axes.lines if line.get_linestyle() == "--"]
+        assert [y for line in seen for y in line.get_ydata() if math.isfinite(y)][-1] == 3.0, scale
+
+
+def test_an_axis_may_have_many_words() -> None:
+    words = tuple(f"word {number}" for number in range(80))
+    [axes] = draw_panels(
+        [Panel("", (Line("", words, [(1.0, 1.0, 1.0)] * 80, seeds=[[1.0]] * 80),), "", "", scale="categories")], "", []
+    ).axes
+    assert len(axes.get_xticks()) == 80
 
 
 # ------------------------------------------------------------------------------------------- experiments without a training

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.lab import chat, data_catalogue, import_command, play_command
+from pipeline.lab import budget_command, chat, data_catalogue, import_command, play_command
 from pipeline.lab.betting import command as betting
-from pipeline.lab.budget import command as budget
+from pipeline.lab.claim_files import command as claim_files
 from pipeline.lab.commands import NEGATIVE, PASS_ON, CommandGroup
 from pipeline.lab.comparison import command as comparison
 from pipeline.lab.doctor import command as doctor
+from pipeline.lab.duel import command as duel
 from pipeline.lab.experiments import command as experiments
 from pipeline.lab.export import command as export
 from pipeline.lab.look import command as look
@@ -44,7 +45,7 @@ def main() -> None:
 
 PANEL = "Before training"
 app.command(rich_help_panel=PANEL)(data_catalogue.data)
-app.command(rich_help_panel=PANEL)(budget.budget)
+app.command(rich_help_panel=PANEL)(budget_command.budget)
 app.command(rich_help_panel=PANEL)(sanity.check_model)
 app.command(rich_help_panel=PANEL)(tuning.autotune)
 
@@ -53,6 +54,8 @@ app.command(rich_help_panel=PANEL)(play_command.play)
 app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 app.command(rich_help_panel=PANEL)(comparison.compare)
+app.command(rich_help_panel=PANEL)(duel.duel)
+app.add_typer(claim_files.app, name="claims", rich_help_panel=PANEL)
 app.command("compile", rich_help_panel=PANEL)(summary.compile_)
 
 PANEL = "Look inside"

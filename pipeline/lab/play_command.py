@@ -40,12 +40,13 @@ def play(
     seed: Annotated[int | None, typer.Option(min=0, help="Of a blind fault: the number of the run.")] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page of a grid in a browser.")] = False,
 ) -> None:
-    """Run a study of studies/: one experiment or a whole grid.
+    """Run a study of studies/: one experiment, a whole grid, or a search.
 
     An experiment is one training, by `dvc exp run`; the command is checked and printed first. A grid is many trainings, over
     knobs and seeds, in this process: it asks for your prediction, runs, judges each claim, and says what to notice and what
-    comes next, here and on a page (results/NAME.html). Both start from params.yaml as last committed: later changes are listed
-    but ignored, unless you give --as-is. Without a name: list the studies.
+    comes next, here and on a page (results/NAME.html). A search looks for the best values of some knobs, beside a random
+    search with the same budget, and scores the best found again on fresh seeds. All start from params.yaml as last committed:
+    later changes are listed but ignored, unless you give --as-is. Without a name: list the studies.
 
     `rally play course` shows the five days of the course, `rally play day1` plays the first from where you stopped, and
     `rally play blind` trains a run that may be broken, for you to say how.
@@ -85,6 +86,24 @@ def play(
         played = player.play_grid(name, entry, entry.sweep, base, asks=not yes)
         if open_page:
             typer.launch(played.page.resolve().as_uri())
+        return
+    if entry.search:
+        if experiment or queue:
+            raise UserError(f"{name}: is a search, not a single DVC experiment; leave out -n and --queue")
+        entry = recipes.with_seeds(entry, set_param or [], more_seeds or [], fresh=fresh)
+        base = recipes.apply_entry(base_params(as_is=as_is), entry, set_param or [])
+        print_notes(base.notes(recipes.overridden_knobs(entry, set_param or [])))
+        from pipeline.lab.studies.search import budget
+        from pipeline.lab.studies.search import play as searcher
+
+        assert entry.search
+        if dry_run:
+            searcher.check(entry.search, base)
+            print(f"{budget.budget_text(entry.search)}; {entry.costs}")
+            return
+        found = searcher.play_search(name, entry, entry.search, base, asks=not yes)
+        if open_page:
+            typer.launch(found.resolve().as_uri())
         return
     if more_seeds or fresh:
         raise UserError(f"{name}: is a single DVC experiment, which has one seed; leave out --seeds and --fresh")

@@ -24,7 +24,11 @@ PICTURES_KILLED = 9  # operations of plot at which it is killed: a run takes sec
 
 
 def judged(server: Server, job: Job, stage: str, expected: dict[str, str]) -> tuple[str, str]:
-    """(how a trial ends, what was seen) where the same command runs once more after its kills."""
+    """(how a trial ends, what was seen) where the same command runs once more after its kills.
+
+    Other bytes come before what was left behind. A checkpoint's name holds the checksum of its content: a resumed training that
+    has other numbers than the killed one never writes the file again that the kill left in part, and so does not remove it.
+    """
     folder = Path(job.folder)
     forget(stage, folder)
     done = server.run(Job(job.main, job.folder))
@@ -32,11 +36,11 @@ def judged(server: Server, job: Job, stage: str, expected: dict[str, str]) -> tu
         return "hung", done.said
     if done.status:
         return ("tracebacks" if done.crashed else "lost"), done.said[-500:]
-    if left := leftovers(folder):
-        return "corrupt", f"left behind: {left}"
     found = made_by(stage, folder)
-    wrong = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
-    return ("silent", f"other bytes: {wrong}") if wrong else ("right", "")
+    if wrong := [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]:
+        return "silent", f"other bytes: {wrong}"
+    left = leftovers(folder)
+    return ("corrupt", f"left behind: {left}") if left else ("right", "")
 
 
 def chosen(operations: list[str], stage: str) -> list[int]:

@@ -7,32 +7,16 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.evaluation.class_metrics import interval as wilson
 from pipeline.figures.words import formatted
 from pipeline.lab.bets.answers import WIDTH
 from pipeline.lab.bets.bet import Bet
 from pipeline.lab.bets.outcomes import is_inside, is_right, scores_of
 from pipeline.lab.bets.question import LEVEL, ChoiceAnswer, NumberAnswer, YesNoAnswer, percent
 from pipeline.lab.bets.scores import skill
+from pipeline.lab.statistics.share import Share
 
 FEWEST = 10  # scored bets: of fewer a picture says nothing
 EDGES = (0.0, 0.55, 0.65, 0.75, 0.85, 1.0)  # of the bins of probabilities
-
-
-@dataclass(frozen=True)
-class Share:
-    """How many of how many, with Wilson's 95 % interval."""
-
-    hits: int
-    count: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson(self.hits, self.count) if self.count else (0.0, 1.0)
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.hits} of {self.count} ({low:.0%} to {high:.0%})"
 
 
 @dataclass(frozen=True)

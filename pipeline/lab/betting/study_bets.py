@@ -63,6 +63,8 @@ def offers_of(name: str, entry: Entry) -> Iterator[Offer]:
     Raises:
         UserError: it is a single training.
     """
+    if entry.search:
+        raise UserError(f"{name}: is a search, not a grid; `rally play {name}` asks what you expect")
     if entry.sweep is None:
         example = f"rally bet exp {name} LOW..HIGH --measure loss"
         raise UserError(f"{name}: is a single training, not a grid; bet on its score: {example}")

@@ -50,7 +50,7 @@ def _lines(rows: Sequence[Group], tuned: str, changed: str, varied: Sequence[str
         key = repr([row.knobs.get(name) for name in rest])
         settings.setdefault(key, {}).setdefault(row.knobs[changed], {})[row.knobs[tuned]] = row
     for of_changed in settings.values():
-        lines = {value: line for value, line in of_changed.items() if len(line) >= FEWEST_VALUES}
+        lines: dict[Knob, Line] = {value: line for value, line in of_changed.items() if len(line) >= FEWEST_VALUES}
         if len(lines) > 1:
             yield lines
 

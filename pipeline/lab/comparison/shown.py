@@ -16,6 +16,7 @@ LABEL = 9  # characters
 WIDTH = 80  # of a line that is not a command
 MOST_KNOBS = 6  # named in a block
 MOST_SHARES = 8
+LEAST_PAIR = 0.05  # of what is explained; less is not worth a line
 
 
 def lines_of(comparison: Comparison) -> Iterator[str]:
@@ -96,9 +97,9 @@ def _importance(found: Importance) -> Iterator[str]:
     for name, share in list(found.shares.items())[:MOST_SHARES]:
         ends = f"({percent(max(0.0, share.low))} … {percent(share.high)})"
         yield from _wrapped("", f"{name} {percent(share.mean)} {ends}")
-    for (one, other), share in found.pairs.items():
-        if share >= 0.05:
-            yield from _wrapped("", f"{one} and {other} only together: {percent(share)}")
+    for (one, other), both in found.pairs.items():
+        if both >= LEAST_PAIR:
+            yield from _wrapped("", f"{one} and {other} only together: {percent(both)}")
 
 
 def _wrapped(label: str, text: str) -> list[str]:

@@ -6,7 +6,6 @@ votes were fitted on half of the tasks; the other half is held out, and gives th
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import statistics
@@ -30,6 +29,7 @@ from pipeline.lab.doctor.run_case import case_of, encode_data_of
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.table import FAULTS
 from pipeline.lab.faults.unseen import UNSEEN
+from pipeline.lab.statistics.share import Share
 from pipeline.lab.studies.report import progress_display
 from pipeline.lab.studies.runs.identity import RESULTS
 from pipeline.lab.workers import run_in_processes
@@ -72,33 +72,6 @@ class Outcome:
         return bool(self.run.fault and KNOWN[self.run.fault].cause) and KNOWN[self.run.fault].cause in self.blind[:NAMED]
 
 
-@dataclass(frozen=True)
-class Rate:
-    """A share of hits, with Wilson's 95 % interval.
-
-    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
-    """
-
-    hits: int
-    of: int
-
-    @property
-    def share(self) -> float:
-        return self.hits / self.of if self.of else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        if not self.of:
-            return 0.0, 1.0
-        z, n, p = 1.959964, self.of, self.share
-        middle, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-        return max((middle - half) / (1 + z**2 / n), 0.0), min((middle + half) / (1 + z**2 / n), 1.0)
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.share:.1%} ({low:.0%} … {high:.0%}; {self.hits} of {self.of})"
-
-
 def run_benchmark(base_params: BaseParams, *, seeds: int, healthy: int, only: Sequence[str], fit: bool = False) -> None:
     """Run the benchmark, print its results, and write them to FOUND.
 
@@ -127,7 +100,7 @@ def run_benchmark(base_params: BaseParams, *, seeds: int, healthy: int, only: Se
         outcomes = diagnosed({run: case for run, case in cases.items() if run.task in tasks})
         console.print(table_of(f"{half}: {', '.join(tasks)}", outcomes))
         for name, rate in error_rates(outcomes).items():
-            console.print(f"{name}: {rate}")
+            console.print(f"{name}: {rate.in_percent()}")
         results[half] = as_json(outcomes)
     write_json(RESULTS / "doctor-benchmark.json", results)
     write_bytes(RESULTS / "doctor-benchmark.png", png(draw(confusion(outcomes), sentence(outcomes)), dpi=120))
@@ -148,7 +121,7 @@ def run_unseen(base_params: BaseParams, *, seeds: int, healthy: int) -> None:
     console = Console(highlight=False)
     console.print(table_of(f"unseen faults: {', '.join(HELD_OUT)}", outcomes))
     for name, rate in error_rates(outcomes).items():
-        console.print(f"{name}: {rate}")
+        console.print(f"{name}: {rate.in_percent()}")
     write_json(RESULTS / "doctor-unseen.json", {"made_of": base_params.as_json(), "unseen": as_json(outcomes)})
     console.print(f"{RESULTS / 'doctor-unseen.json'}")
 
@@ -198,15 +171,15 @@ def diagnosed(cases: Mapping[BenchmarkRun, Case]) -> list[Outcome]:
     return outcomes
 
 
-def error_rates(outcomes: Sequence[Outcome]) -> dict[str, Rate]:
+def error_rates(outcomes: Sequence[Outcome]) -> dict[str, Share]:
     """How often faults are found and explained, and how often healthy runs raise an alarm."""
     sick = [one for one in outcomes if one.run.fault]
     healthy = [one for one in outcomes if not one.run.fault]
     return {
-        "found": Rate(sum(one.found for one in sick), len(sick)),
-        f"right cause among the first {NAMED}": Rate(sum(one.right for one in sick), len(sick)),
-        "the same with the knobs hidden": Rate(sum(one.right_blind for one in sick), len(sick)),
-        "false alarms": Rate(sum(one.found for one in healthy), len(healthy)),
+        "found": Share(sum(one.found for one in sick), len(sick)),
+        f"right cause among the first {NAMED}": Share(sum(one.right for one in sick), len(sick)),
+        "the same with the knobs hidden": Share(sum(one.right_blind for one in sick), len(sick)),
+        "false alarms": Share(sum(one.found for one in healthy), len(healthy)),
     }
 
 
@@ -256,7 +229,7 @@ def sentence(outcomes: Sequence[Outcome]) -> str:
 def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The rates and the confusion table."""
     shown = {
-        name: {"hits": rate.hits, "of": rate.of, "interval": list(rate.interval)}
+        name: {"hits": rate.hits, "of": rate.count, "interval": list(rate.interval)}
         for name, rate in error_rates(outcomes).items()
     }
     return {"rates": shown, "first named": confusion(outcomes)}

@@ -75,22 +75,24 @@ def write_foreign(file: Path) -> None:
 
 def encode_data_of(runs: Iterable[BenchmarkRun], base_params: Mapping[str, Any]) -> None:
     """Encode the data of all runs, before many processes need it at once."""
-    _write_inputs()
     needed = (run.params(base_params) for run in runs)
     for params in {str((params.prepare, params.tokenize)): params for params in needed}.values():
+        _write_inputs(params)
         tokens_folder(params)
 
 
-def _write_inputs() -> None:
-    """What is read by runs and does not come with Rally."""
-    write_manual(Path(MANUAL))
-    write_foreign(Path(FOREIGN))
+def _write_inputs(params: Params) -> None:
+    """What a run reads that does not come with Rally; to learn the foreign tokenizer takes a second, and one fault needs it."""
+    if params.prepare.path == MANUAL:
+        write_manual(Path(MANUAL))
+    if params.tokenize.path == FOREIGN:
+        write_foreign(Path(FOREIGN))
 
 
 def case_of(run: BenchmarkRun, base_params: Mapping[str, Any]) -> Case:
     """The case of a run: as it was kept, or trained now."""
     params = run.params(base_params)
-    _write_inputs()
+    _write_inputs(params)
     tokens = tokens_folder(params)
     file = private_folder("trial") / f"{_identity(params, run.fault, tokens)}.json"
     if (kept := read_cached(file)) is not None:

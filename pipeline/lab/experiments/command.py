@@ -1,4 +1,4 @@
-"""`rally show` and `rally check-params`, which hand their words on to DVC."""
+"""`rally show` and `rally check-params`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Groups, scores and experiments as one JSON object.")] = False,
     all_commits: Annotated[bool, typer.Option("-A", "--all-commits", help="The experiments of all commits.")] = False,
 ) -> None:
-    """Show the experiments of this commit, or those named: the seeds of a variant as one row.
+    """Show experiments, the seeds of one variant in a row.
 
-    A score is the mean over its seeds with a 95 % confidence interval. It is shown only beside the knobs, code and data that it
-    was measured with; a line below the table says what is not shown, and why. --rev, -n, -a, -T, --hide-queued, --hide-failed,
-    --hide-workspace, --sort-by and --sort-order are those of `dvc exp show`; with --csv or --md its own table is printed.
+    Those of this commit, or those named. A score is the mean over its seeds with a 95 % confidence interval. It is shown only
+    beside the knobs, code and data that it was measured with; a line below the table says what is not shown, and why. --rev,
+    -n, -a, -T, --hide-queued, --hide-failed, --hide-workspace, --sort-by and --sort-order are those of `dvc exp show`; with
+    --csv or --md its own table is printed.
     """
     enter_project()
     from pipeline.lab.experiments.show import show

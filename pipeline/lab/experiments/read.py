@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -68,12 +68,14 @@ def read_experiments(revisions: Sequence[str] = (), *, all_commits: bool = False
     listed = list(every_entry())
     head = queue.commit_of("HEAD")
     if revisions:
-        wanted = [entry for word in revisions for entry in _named(word, listed, head)]
+        blocks = [_named(word, listed, head) for word in revisions]
     else:
         baselines = [head, *(entry.baseline for entry in listed)] if all_commits else [head]
-        wanted = [entry for commit in dict.fromkeys(baselines) for entry in _with_experiments(commit, listed)]
-        wanted.insert(1 if head else 0, Entry(WORKSPACE, "", "", State.DONE))
-    return _read(dict.fromkeys(wanted))
+        blocks = [_with_experiments(commit, listed) for commit in dict.fromkeys(baselines)]
+        blocks[0].insert(1 if head else 0, Entry(WORKSPACE, "", "", State.DONE))
+    read = _read({entry for block in blocks for entry in block})
+    ordered = (entry for block in blocks for entry in _newest_first(block, read))
+    return [read[entry] for entry in dict.fromkeys(ordered)]
 
 
 def every_entry() -> Iterator[Entry]:
@@ -111,21 +113,19 @@ def _with_experiments(commit: str, listed: Sequence[Entry]) -> list[Entry]:
 # ------------------------------------------------------------------------------------------------------------ their files
 
 
-def _read(entries: Iterable[Entry]) -> list[Experiment]:
-    entries = list(entries)
-    ended = [entry.commit for entry in entries if entry.commit and entry.state is State.DONE]
-    matches = matches_of_commits(ended, [EVALUATION, DIAGNOSIS])
-    names, found = _names_of_commits(), list[Experiment]()
+def _read(entries: Collection[Entry]) -> dict[Entry, Experiment]:
+    matches = matches_of_commits(
+        [entry.commit for entry in entries if entry.commit and entry.state is State.DONE], [EVALUATION, DIAGNOSIS]
+    )
+    names = _names_of_commits()
     with GitObjects() as objects:
-        read = [_experiment(entry, objects, names, matches.get(entry.commit, {})) for entry in entries]
-    for _, block in groupby(read, lambda one: (one.baseline, one.state)):
-        found += sorted(block, key=_age)
-    return found
+        return {entry: _experiment(entry, objects, names, matches.get(entry.commit, {})) for entry in entries}
 
 
-def _age(one: Experiment) -> float:
-    """The newest first; commits stay in their order."""
-    return -one.created.timestamp() if one.baseline and one.created else 0.0
+def _newest_first(block: Iterable[Entry], read: Mapping[Entry, Experiment]) -> Iterator[Entry]:
+    """The entries of a commit: of each state the newest first; itself stays where it is."""
+    for _, some in groupby(block, lambda entry: (entry.baseline, entry.state)):
+        yield from sorted(some, key=lambda entry: -created.timestamp() if (created := read[entry].created) else 0.0)
 
 
 def _names_of_commits() -> dict[str, str]:

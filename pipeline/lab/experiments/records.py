@@ -130,7 +130,8 @@ def grouped(experiments: Iterable[Experiment]) -> list[Group]:
     for one in experiments:
         key = (one.code, tuple(sorted((name, value) for name, value in one.knobs.items() if name not in SEEDS)))
         same = found.setdefault(key, {})
-        if one.seed not in same or _progress(one) >= _progress(same[one.seed]):
+        is_later = bool(one.commit)  # the working tree stands for a commit or an experiment only where it came farther
+        if one.seed not in same or (_progress(one), is_later) >= (_progress(same[one.seed]), True):
             same[one.seed] = one
     return [Group(tuple(same[seed] for seed in sorted(same)), dict(key[1])) for key, same in found.items()]
 

@@ -53,8 +53,10 @@ def print_table(rows: Sequence[Row], sections: Sequence[str], width: int, texts:
     """
     names, console = columns(rows, sections, texts), Console(width=FILE_WIDTH)
     # Of a classifier the accuracy says more, of a language model the loss and the bits per byte.
-    last = "accuracy" if all(row.get("task.kind", "") == "language" for row in rows) else "loss"
-    for spare in (*DROPPED_FIRST, last):
+    last: tuple[str, ...] = ("accuracy",) if all(row.get("task.kind", "") == "language" for row in rows) else ("loss",)
+    if "seeds" in names:  # which says how many are done; loss is bits per byte in another unit
+        last += ("State", "loss", "finding") if "bits_per_byte" in names else ("State", "finding")
+    for spare in (*DROPPED_FIRST, *last):
         if console.measure(table(rows, names)).maximum > width and spare in names:
             names.remove(spare)
     console.print(table(rows, names), soft_wrap=True)

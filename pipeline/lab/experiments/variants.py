@@ -17,6 +17,7 @@ from pipeline.lab.statistics.intervals import Interval, interval
 
 SHARES = ("accuracy", "macro_f1", "calibration_error")  # from 0 to 1
 POSITIVE = ("loss", "bits_per_byte")
+NOTHING = 1e-9  # relative; the rounding errors of a mean of equal numbers
 MAX_DECIMALS = 6  # the scores have six digits
 
 
@@ -54,7 +55,9 @@ def score_text(score: Score | None) -> str:
     if score.n == 1:
         return f"{mean:.4g}"
     half = max(mean - low, high - mean)
-    decimals = min(MAX_DECIMALS, max(0, 1 - math.floor(math.log10(half)))) if half else 4
+    if half < NOTHING * abs(mean) or not half:
+        return f"{mean:.4g} ± 0"
+    decimals = min(MAX_DECIMALS, max(0, 1 - math.floor(math.log10(half))))
     if math.isclose(mean - low, high - mean, rel_tol=1e-6, abs_tol=1e-12):
         return f"{mean:.{decimals}f} ± {half:.{decimals}f}"
     return f"{mean:.{decimals}f} ({low:.{decimals}f} … {high:.{decimals}f})"

@@ -16,16 +16,17 @@ from pipeline.params.yaml12 import read_yaml
 
 if TYPE_CHECKING:
     from pipeline.lab.studies.grid import Sweep
+    from pipeline.lab.studies.search_space import Search
 
 FOLDER = Path("studies")
 PARTS = ("says", "set", "costs", "reaches", "source")  # of every entry
 GRID_TEXTS = ("predicts", "control", "notice", "next")  # in addition, of an entry that is many runs; its `says` is the question
-GRID_PARTS = ("vary", "seeds", "measure", "check", "bench", "shows", "draws", "seen")  # the same, for the program
+GRID_PARTS = ("vary", "seeds", "measure", "check", "bench", "shows", "draws", "seen", "search")  # the same, for the program
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A named experiment, or a grid of many small runs.
+    """A named experiment, a grid of many small runs, or a search.
 
     Attributes:
         says: what it teaches; of a grid the question.
@@ -37,7 +38,8 @@ class Entry:
         control: of a grid: what must not hold, and what that rules out.
         notice: of a grid: what to look at in its picture, why it is so, and the trap in it.
         next: of a grid: the command that a learner would type after it.
-        sweep: the grid; None for an experiment, which DVC runs.
+        sweep: the grid; None for an experiment, which DVC runs, and for a search.
+        search: the search; it has the texts of a grid.
         file: the file of studies/ that it stands in.
     """
 
@@ -51,6 +53,7 @@ class Entry:
     notice: str = ""
     next: str = ""
     sweep: Sweep | None = None
+    search: Search | None = None
     file: str = ""
 
     @property
@@ -63,6 +66,19 @@ class Entry:
     def explained(self) -> str:
         """The rest of `says`: the setting."""
         return " ".join(sentence for sentence in self._sentences() if sentence != self.question)
+
+    @property
+    def scored(self) -> Sweep | None:
+        """The grid of its scores: its own, or that of a search."""
+        return self.search.sweep if self.search else self.sweep
+
+    @property
+    def varied(self) -> frozenset[str]:
+        """The knobs that it varies."""
+        if self.search:
+            return frozenset(knob.name for knob in self.search.space)
+        knobs = self.sweep.knobs if self.sweep else ()
+        return frozenset(knob for settings in knobs for labelled in settings for knob in labelled)
 
     def _sentences(self) -> list[str]:
         return re.split(r"(?<=[.?!])\s+(?=[A-Z])", " ".join(self.says.split()))
@@ -84,13 +100,13 @@ def read_entries(folder: Path = FOLDER) -> dict[str, Entry]:
             found = _problems(name, values)
             if name in entries:
                 found.append("another study has an entry of this name")
-            sweep = None
+            made: dict[str, Any] = {}
             if not found and any(part in values for part in GRID_PARTS):
                 one_draw = {"draws": "one"} if "prepare.seed" in values["set"] else {}
-                sweep = _sweep({part: values.pop(part) for part in GRID_PARTS if part in values} | one_draw, found)
+                made = _many_runs({part: values.pop(part) for part in GRID_PARTS if part in values} | one_draw, found)
             problems += [f"{path}: {name}: {problem}" for problem in found]
             if not found:
-                entries[name] = Entry(**values, sweep=sweep, file=path.name)
+                entries[name] = Entry(**values, **made, file=path.name)
     if problems:
         raise UserError(*problems)
     return entries
@@ -115,14 +131,18 @@ def _problems(name: Any, values: Any) -> list[str]:
     return problems
 
 
-def _sweep(parts: dict[str, Any], problems: list[str]) -> Sweep | None:
+def _many_runs(parts: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """The grid or the search, under its name in an entry."""
     from pipeline.lab.studies.grid import read_sweep  # numpy is slow to import
+    from pipeline.lab.studies.search_space import read_search
 
     try:
-        return read_sweep(parts)
+        if "search" in parts:
+            return {"search": read_search(parts.pop("search"), parts)}
+        return {"sweep": read_sweep(parts)}
     except UserError as error:
         problems += error.problems
-        return None
+        return {}
 
 
 def find_entry(name: str, entries: Mapping[str, Entry], others: tuple[str, ...] = ()) -> Entry:
@@ -137,7 +157,7 @@ def find_entry(name: str, entries: Mapping[str, Entry], others: tuple[str, ...] 
     """
     if name not in entries:
         raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, (*others, *entries))}")
-    if sweep := entries[name].sweep:
+    if sweep := entries[name].scored:
         from pipeline.lab.studies.controls import implied_controls
 
         if problems := implied_controls(sweep.axes, sweep.measures, sweep.claims):

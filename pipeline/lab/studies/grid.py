@@ -106,14 +106,19 @@ class Sweep:
             try:
                 knobs = {"seed": (seed := self.seeds[place[-1]])} | ({"prepare.seed": seed} if self.draws == "seed" else {})
                 knobs |= {knob: value for settings in chosen for knob, value in settings.items()}
-                variants.append(self._variant(place, with_knobs(base, knobs)))
+                variants.append(self.variant(place, with_knobs(base, knobs)))
             except ParamsError as error:
                 problems |= dict.fromkeys(error.problems)
         if problems:
             raise ParamsError(*problems)
         return iter(variants)
 
-    def _variant(self, place: tuple[int, ...], sections: dict[str, Any]) -> Variant:
+    def variant(self, place: tuple[int, ...], sections: dict[str, Any]) -> Variant:
+        """A run with these sections of parameters, validated.
+
+        Raises:
+            ParamsError: with one line for each knob that cannot be used.
+        """
         own, fault = sections.pop("bench", {}), sections.pop("fault", "")
         if fault and fault not in (
             known := (*names_in("lab/faults/table.py:FAULTS"), *names_in("lab/faults/sanity_faults.py:SANITY_FAULTS"))

@@ -18,6 +18,7 @@ from pipeline.lab.studies.pages import terminal
 from pipeline.lab.studies.pages.rulings import rulings
 from pipeline.lab.studies.prediction import ask_prediction, begin_study, settle_predictions
 from pipeline.lab.studies.report import run_grid, size_text, write_results
+from pipeline.lab.studies.runs.identity import already_run, study_identity
 from pipeline.params.errors import UserError
 
 QUICK_SEEDS = 3  # the fewest that give an interval worth reading: Student's factor is 4.3, of two seeds 12.7
@@ -67,7 +68,8 @@ def play_study(
     """
     entry = find_entry(name, read_entries())
     if entry.sweep is None:
-        raise UserError(f"{name}: is a single DVC experiment, not a grid; `rally play {name}` runs it")
+        kind = "search" if entry.search else "single DVC experiment"
+        raise UserError(f"{name}: is a {kind}, not a grid; `rally play {name}` runs it")
     chosen = tuple(seeds) if seeds else entry.sweep.seeds
     sweep = replace(entry.sweep, seeds=chosen[:QUICK_SEEDS] if quick else chosen)
     base = recipes.apply_entry(base_params(as_is=as_is), entry, overrides)
@@ -83,15 +85,16 @@ def play_grid(name: str, entry: Entry, sweep: Sweep, base: BaseParams, *, asks: 
     """
     runs, out = _runs_text(entry, sweep, base), terminal.console()
     terminal.say_question(out, name, entry)
+    identity = study_identity(name, sweep, base)
     if asks:
-        ask_prediction(name, sweep, base)
+        ask_prediction(name, sweep, identity, is_known=already_run(name, sweep, base))
         out.print()
     terminal.say_parts(out, [("Predicted", entry.predicts), ("Control", entry.control), ("Runs", runs)])
-    begin_study(name, sweep, base)
+    begin_study(name, identity)
     outcome = run_grid(sweep, base)
     terminal.say_tables(out, outcome.found)
     terminal.say_rulings(out, list(rulings(name, sweep, outcome.verdicts)))
-    bet = settle_predictions(name, sweep, base, outcome.verdicts)
+    bet = settle_predictions(name, identity, outcome.verdicts)
     files = write_results(name, entry, sweep, base, outcome, bet)
     out.print()
     after = [

@@ -9,39 +9,40 @@ import numpy as np
 from pipeline.lab.bets.ask import ask
 from pipeline.lab.bets.bet import begin, has_begun, open_bets, place, settle
 from pipeline.lab.bets.question import Question, Target
-from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies.claims.base import Status, Verdict
 from pipeline.lab.studies.claims.results import Results
 from pipeline.lab.studies.grid import Sweep
 from pipeline.lab.studies.measures.metrics import MEASURES
-from pipeline.lab.studies.runs.identity import already_run, study_identity
 
 
-def ask_prediction(name: str, sweep: Sweep, base: BaseParams) -> None:
+def ask_prediction(name: str, sweep: Sweep, identity: str, *, is_known: bool) -> None:
     """Ask whether the main claim of a study, its first, will hold, and note the answer as a bet.
 
     Nobody is asked where there is no terminal, or where the outcome is here already.
+
+    Args:
+        identity: of the runs that decide it.
+        is_known: the outcome is here.
 
     Raises:
         Stopped: the learner leaves instead of betting.
     """
     number = next(number for number, (_, claim) in enumerate(sweep.claims, 1) if not claim.control)
-    if already_run(name, sweep, base):
+    if is_known:
         return
     question = Question(f"Will this hold? {sentence_case(claimed_text(sweep, number))}.", "yesno")
-    target = Target(f"study {name}: claim {number}", study_identity(name, sweep, base))
+    target = Target(f"study {name}: claim {number}", identity)
     if answer := ask(question, late=has_begun(target)):
         place(question, target, answer, already_run=False)
 
 
-def begin_study(name: str, sweep: Sweep, base: BaseParams) -> None:
+def begin_study(name: str, identity: str) -> None:
     """Note that the runs of a study begin: a bet that comes later is late."""
-    begin(Target(f"study {name}", study_identity(name, sweep, base)))
+    begin(Target(f"study {name}", identity))
 
 
-def settle_predictions(name: str, sweep: Sweep, base: BaseParams, verdicts: Sequence[Verdict]) -> str:
+def settle_predictions(name: str, identity: str, verdicts: Sequence[Verdict]) -> str:
     """What came of every open bet on a claim of a study, in one text; "" where there is none."""
-    identity = study_identity(name, sweep, base)
     sentences = []
     for number, verdict in enumerate(verdicts, 1):
         for bet in open_bets(Target(f"study {name}: claim {number}", identity)):

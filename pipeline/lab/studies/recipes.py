@@ -35,7 +35,7 @@ def experiment_commands(
         UserError: there is no such entry, or a knob or name cannot be used.
     """
     entry = find_entry(name, read_entries())
-    assert entry.sweep is None, "a grid is not a DVC experiment"
+    assert entry.scored is None, "neither a grid nor a search is a DVC experiment"
     grid = expand_grid(_all_overrides(overrides, entry, base))
     check_overrides(grid)
     if len(grid) > 1 and not queue:
@@ -118,7 +118,7 @@ def params_with(overrides: Sequence[str], name: str | None = None) -> Params:
 
 
 def apply_entry(base: BaseParams, entry: Entry, overrides: Sequence[str] = ()) -> BaseParams:
-    """The base parameters of a grid with the entry's overrides and the user's (train.steps=50), which win.
+    """The base parameters of a grid or a search with the entry's overrides and the user's (train.steps=50), which win.
 
     Raises:
         UserError: one of the user's cannot be read, has several values, or is of a knob that the entry varies.
@@ -126,29 +126,35 @@ def apply_entry(base: BaseParams, entry: Entry, overrides: Sequence[str] = ()) -
     users = split_overrides(overrides)
     [texts, *more] = expand_grid([f"{knob}={value}" for knob, value in users.items()]) if users else [[]]
     if more:
-        raise UserError("-S: a knob has several values; add an axis to the study's `vary` instead")
-    assert entry.sweep
-    varied = {knob for settings in entry.sweep.knobs for knobs in settings for knob in knobs} | {"seed"}
-    if twice := [knob for knob in users if knob in varied]:
+        part = "search" if entry.search else "vary"
+        raise UserError(f"-S: a knob has several values; add it to the study's `{part}` instead")
+    assert entry.scored
+    if twice := [knob for knob in users if knob in {*entry.varied, "seed"}]:
         raise UserError(*(f"-S {knob}: the study varies this knob; override another one" for knob in twice))
     reset = reset_overrides(entry, users, base.sections)
     return replace(base, sections=with_overrides(with_knobs(base.sections, {**reset, **entry.set}), texts))
 
 
 def with_seeds(entry: Entry, overrides: Sequence[str], added: Sequence[str], *, fresh: bool) -> Entry:
-    """A grid's entry with further or fresh seeds, and with one draw of the data if the user sets its seed.
+    """The entry of a grid or a search with further or fresh seeds, and with one draw of the data if the user sets its seed.
 
     Raises:
         UserError: the seeds cannot be read, or the study has them already.
     """
     from pipeline.lab.studies import seeds
 
-    assert entry.sweep
-    sweep = seeds.with_seeds(entry.sweep, added, fresh=fresh)
-    return replace(entry, sweep=replace(sweep, draws="one") if "prepare.seed" in split_overrides(overrides) else sweep)
+    assert entry.scored
+    sweep = seeds.with_seeds(entry.scored, added, fresh=fresh)
+    if "prepare.seed" in split_overrides(overrides):
+        sweep = replace(sweep, draws="one")
+    if entry.search:
+        from pipeline.lab.studies.search_space import check_seeds
+
+        check_seeds(sweep.seeds)
+        return replace(entry, search=replace(entry.search, sweep=sweep))
+    return replace(entry, sweep=sweep)
 
 
 def overridden_knobs(entry: Entry, overrides: Sequence[str]) -> set[str]:
     """The knobs that an entry and the user override, or that the entry varies."""
-    varied = entry.sweep.knobs if entry.sweep else ()
-    return {*entry.set, *split_overrides(overrides), *(knob for settings in varied for knobs in settings for knob in knobs)}
+    return {*entry.set, *split_overrides(overrides), *entry.varied}

@@ -138,6 +138,8 @@ def as_json(sweep: Sweep, outcome: Outcome) -> dict[str, Any]:
     return {
         "axes": [{"name": axis.name, "labels": list(axis.labels)} for axis in sweep.axes],
         "seeds": list(sweep.seeds),
+        "rounds": sweep.basis.rounds,
+        "held_out": {measure: whole.held_out for measure, whole in outcome.found.items()},
         "values": {measure: flat(whole.values) for measure, whole in outcome.found.items()},  # the seeds changing fastest
         "verdicts": [
             {

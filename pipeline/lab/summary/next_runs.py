@@ -193,8 +193,8 @@ def confounded(setting: Setting, base: Mapping[str, Knob]) -> Iterator[Step]:
         value = next(one.knobs[knob] for one in scored if repr(one.knobs.get(knob)) == usual)
         command = queue_line(best, {knob: [value], "seed": _seeds(best, setting.metric)}, base)
         reason = (
-            f"{best.name} is the best, and `{knob}` {formatted_knob(best.knobs[knob])} belongs to it, but no two variants differ in"
-            f" `{knob}` alone: this is {best.name} with {formatted_knob(value)}"
+            f"{best.name} is the best, and `{knob}` {formatted_knob(best.knobs[knob])} belongs to it, but no two variants differ"
+            f" in `{knob}` alone: this is {best.name} with {formatted_knob(value)}"
         )
         yield _step(Kind.CONFOUNDED, command, best, reason, urgency=sum(others.values()))
 

@@ -28,7 +28,8 @@ def previous_token_heads(base: BaseParams, knobs: Mapping[str, Any], text: str) 
     write_manual(Path(MANUAL))
     params = small(base, {**TASKS["manual"], **knobs})
     tokens = tokens_folder(params)
-    shares, random, maps, words = dict[int, list[float]](), dict[int, list[float]](), list[Any](), list[str]()
+    shares, random, maps = dict[int, list[float]](), dict[int, list[float]](), list[Any]()
+    heads, words = list[str](), list[str]()
 
     class AtTheEnds:
         """Reads the heads before the first step and after the last."""
@@ -44,17 +45,17 @@ def previous_token_heads(base: BaseParams, knobs: Mapping[str, Any], text: str) 
             found, seen = previous_token(subject), attention_maps(subject)
             assert found and seen, "a language model with attention has both"
             random[progress.step] = [float(row[0]) for row in found.values]
-            maps.append(seen.values[0])
+            maps.append([one for layer in seen.values for one in layer])
             rows = range(1, len(seen.axes[-1].ticks))
-            shares[progress.step] = [sum(float(one[row][row - 1]) for row in rows) / len(rows) for one in seen.values[0]]
+            shares[progress.step] = [sum(float(one[row][row - 1]) for row in rows) / len(rows) for one in maps[-1]]
             words[:] = [str(word) for word in seen.axes[-1].ticks]
+            heads[:] = [f"{layer}.{head}" for layer in seen.axes[0].ticks for head in seen.axes[1].ticks]
 
         def interrupted(self) -> bool:
             return False
 
     run_one(params, tokens, None, AtTheEnds)
     first, last = shares[0], shares[params.train.steps]
-    heads = [f"1.{head + 1}" for head in range(len(last))]
     drawn = Reading(
         "attention",
         "maps",
@@ -65,7 +66,8 @@ def previous_token_heads(base: BaseParams, knobs: Mapping[str, Any], text: str) 
         about="attention",
         span=(0, 1),
     )
-    lines = ["Attention to the letter just before, mean over the letters", f"{'':34}{'  '.join(map('head {}'.format, heads))}"]
+    lines = ["Attention to the letter just before, mean over the letters"]
+    lines += [f"{'layer.head':34}" + "  ".join(f"{head:>8}" for head in heads)]
     for where, found in (("in this text", shares), ("in random letters", random)):
         for step, row in found.items():
             lines.append(f"{where:20}step {step:<9}" + "  ".join(f"{share:8.2f}" for share in row))

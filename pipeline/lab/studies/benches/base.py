@@ -19,9 +19,11 @@ class Bench(Section):
 
     Attributes:
         lines: names of the curves that it records, which `shows` of a study can draw.
+        reads: the sections and knobs of params.yaml that it uses besides the seed.
     """
 
     lines: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[str, ...]] = ("task", "model", "train")
 
     @abstractmethod
     def run(self, params: Params) -> Record:

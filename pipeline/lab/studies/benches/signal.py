@@ -25,6 +25,7 @@ class Signal(Bench):
     """
 
     lines = ("signal", "gradient")
+    reads = ("model.activation",)
 
     layers: Annotated[int, Field(ge=2, le=256)] = 16
     width: Annotated[int, Field(ge=8, le=4096)] = 512

@@ -24,6 +24,7 @@ class Superposition(Bench):
     """
 
     lines = ("kept",)
+    reads = ()
 
     features: Annotated[int, Field(ge=2, le=1024)] = 20
     dimensions: Annotated[int, Field(ge=1, le=1024)] = 5

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from pipeline.lab.statistics.intervals import Pairing
+from pipeline.lab.statistics.intervals import Interval, Pairing
 from pipeline.lab.studies.claims.implied import Alternatives
 from pipeline.lab.studies.claims.results import Label, Results
 from pipeline.params.errors import UserError
@@ -40,6 +40,8 @@ class Verdict:
         found: the value, its interval and the number of seeds.
         needed: how many seeds in all would decide it; None where it is decided, or where more seeds would not.
         standing: of the seeds: "seen" when the bounds were chosen, "fresh", or "".
+        effect: the number that decides it, with its interval: of several places the one that comes nearest to refuting it.
+        place: where that is; "" where there is only one.
     """
 
     status: Status
@@ -48,6 +50,8 @@ class Verdict:
     found: str = ""
     needed: int | None = None
     standing: str = ""
+    effect: Interval | None = None
+    place: str = ""
 
     @property
     def title(self) -> str:

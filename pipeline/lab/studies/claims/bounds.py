@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -28,6 +28,26 @@ def status_over(cells: list[Cell], low: float, high: float) -> Status:
     """Held where every cell lies between two numbers, refuted where one of them lies outside."""
     inside = all(low <= spread.low and spread.high <= high for _, spread, _ in cells)
     return status_of(inside, any(wide.high < low or wide.low > high for _, _, wide in cells))
+
+
+class Decisive(TypedDict):
+    """Two fields of a verdict."""
+
+    effect: Interval
+    place: str
+
+
+def nearest(cells: list[Cell], low: float, high: float) -> Decisive:
+    """The cell whose interval lies least inside two numbers, or farthest outside: its interval, and where there are several its
+    labels.
+    """
+
+    def inside(cell: Cell) -> float:
+        below = cell[1].low - low if low > -np.inf else np.inf
+        return min(below, high - cell[1].high if high < np.inf else np.inf)
+
+    name, spread, _ = min(cells, key=inside)
+    return {"effect": spread, "place": name if len(cells) > 1 else ""}
 
 
 def found_text(cells: list[Cell], results: Results, how: str = "") -> str:
@@ -60,6 +80,7 @@ class Bounds(Claim):
             f"{self.name(measures)} is {found}; claimed: {self.claim_text()}",
             f"{self.quantity(measures)} is {self.claim_text()}",
             found,
+            **nearest(cells, low, high),
         )
 
     def regions(self, cells: Mapping[str, Results]) -> Alternatives:
@@ -141,6 +162,7 @@ class Differs(Claim):
             f"{self.name(measures)} at {self.more} minus that at {self.less} is {found}; claimed: {said}",
             claimed,
             found,
+            **nearest(cells, low, high),
         )
 
     def regions(self, cells: Mapping[str, Results]) -> Alternatives:
@@ -201,6 +223,7 @@ class MatchesPrediction(Claim):
             f"{self.measure} divided by {self.predicted} is {found}; claimed: {said}",
             f"{self.quantity(measures)} divided by its prediction, {foretold}, is {said}",
             found,
+            **nearest(cells, low, high),
         )
 
     def regions(self, cells: Mapping[str, Results]) -> Alternatives:
@@ -247,6 +270,7 @@ class FellOff(Claim):
             f"the share of seeds with {self.name(measures)} {what} is {found}; claimed: {said}",
             f"the share of seeds with {self.quantity(measures)} {what} is {said}",
             found,
+            **nearest(cells, low, high),
         )
 
     def regions(self, cells: Mapping[str, Results]) -> Alternatives:

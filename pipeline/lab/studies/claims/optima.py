@@ -56,6 +56,7 @@ class OptimumMoves(Claim):
             f"the best {_last(results)} moves by {found}; claimed: {self.claim_text()}",
             claimed,
             found,
+            effect=farthest,
         )
 
     def _places(self, cells: Mapping[str, Results]) -> list[Unknown]:
@@ -138,6 +139,7 @@ class OptimumLiesBetween(Claim):
             return _extend(results, beyond, claimed)
         labels, earned = [float(label) for label in results.axes[-1].labels], self.pairing(measures)
         inside, outside, worse, said = [], [], [], []
+        spans = list[tuple[Interval, str]]()
         for line, values in results.lines():
             flat = flat_part(results, values, earned)
             best = int(np.argmin(values.mean(axis=1)))
@@ -145,10 +147,12 @@ class OptimumLiesBetween(Claim):
             inside.append(all(within))
             outside.append(not any(within))
             worse.append(self._ends(results, values, best, earned))
+            spans.append((Interval(labels[flat[0]], labels[best], labels[flat[-1]]), line))
             ends = formatted(labels[flat[0]]), formatted(labels[flat[-1]])
             where = f"{formatted(labels[best])} alone" if len(flat) == 1 else f"any from {ends[0]} to {ends[1]}"
             said.append(f"{where}{f' ({line})' if line else ''}")
         least = min(worse)
+        span, place = min(spans, key=lambda one: min(one[0].low / self.low, self.high / one[0].high))
         found = (
             f"{', '.join(said)} ({results.seeds_text}, {earned.text()}); the better end of the grid is worse by "
             f"{formatted(least.mean)} standard deviations (at least {formatted(least.low)})"
@@ -161,6 +165,8 @@ class OptimumLiesBetween(Claim):
             f"the best {name} is {found}; claimed: between {limits}, ends worse by {formatted(self.ends_worse_by)}",
             claimed,
             found,
+            effect=span,
+            place=place,
         )
 
     def _ends(self, results: Results, values: Float[np.ndarray, "places seeds"], best: int, earned: Pairing) -> Interval:

@@ -49,6 +49,8 @@ class BestAtMost(Claim):
             f"the best {self.name(measures)}{f' of {name}' if name else ''} is {found}; claimed: {said}",
             f"the lowest {self.quantity(measures)} is {said}",
             found,
+            effect=worst,
+            place=name,
         )
 
     def regions(self, cells: Mapping[str, Results]) -> Alternatives:
@@ -125,6 +127,8 @@ class BestBelow(Claim):
             f"{self.name(measures)} {where} by {found}; claimed: {bound_text}",
             f"{self.quantity(measures)} {where} by {bound_text}",
             found,
+            effect=spread,
+            place=name,
         )
 
     def _compare(
@@ -192,6 +196,7 @@ class SensitivityFalls(Claim):
             f"sensitivity to {across} falls by {found}; claimed: {said}",
             f"the cost of a wrong {across} falls by a factor of {said} from {self.arm} {self.worse} to {self.better}",
             found,
+            effect=fell,
         )
 
     def regions(self, cells: Mapping[str, Results]) -> Alternatives:

@@ -22,6 +22,7 @@ from pipeline.figures.words import formatted, short
 CLAIMED = "#AAB2BC"  # grey, which is the colour of no line
 BAND_FACTOR = 1.3  # of a knob's value, to which a band over this value alone extends on both sides
 BAR = {"linewidth": 6, "solid_capstyle": "butt", "zorder": 4}
+DASHED = {"linewidth": 1.4, "linestyle": (0, (4, 3)), "zorder": 4}  # of a prediction
 KEY = "Hatched: where a claim must have the values. Dashed frame: where a control must not have them."
 Spread = Sequence[tuple[float, float, float]]
 """(low, mean, high) at each place; values that are not finite are left out."""
@@ -156,7 +157,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
             is_only = len(panel.lines) == 1  # then the places are the arms, coloured as in the other panels
             palette_of_places = colors(len(places)) if is_only else [color] * len(places)
             _draw_dots(axes, line, [place + offset for place in places], palette_of_places)
-        elif panel.scale == "run":
+        elif panel.scale == "run" and not line.predicted:
             _draw_curves(axes, line, color)
         else:
             _draw_line(axes, line, places, color)
@@ -175,7 +176,7 @@ def _set_x_axis(axes: Axes, panel: Panel) -> list[float]:
         return list(map(float, labels))
     if panel.scale == "categories":
         places = list(map(float, range(len(labels))))
-        axes.set_xticks(places, [textwrap.fill(str(label), min(16, 60 // len(labels))) for label in labels])
+        axes.set_xticks(places, [textwrap.fill(str(label), min(16, 60 // len(labels) or 1)) for label in labels])
         axes.set_xlim(-0.6, len(labels) - 0.4)
         axes.grid(visible=False, axis="x")
         return places
@@ -192,7 +193,7 @@ def _draw_line(axes: Axes, line: Line, places: list[float], color: str) -> None:
     low, mean, high = np.array(line.spread, dtype=np.float64).T
     shown = np.where(np.isfinite(mean), mean, np.nan)
     if line.predicted:
-        axes.plot(places, shown, color=color, linewidth=1.4, linestyle=(0, (4, 3)), label=line.name, zorder=4)
+        axes.plot(places, shown, color=color, label=line.name, **DASHED)  # type: ignore[arg-type]
         return
     marks = {"marker": "o", "markersize": 4} if len(places) <= 40 else {}
     axes.plot(places, shown, color=color, label=line.name or "measured", **marks)  # type: ignore[arg-type]
@@ -237,11 +238,14 @@ def _stretches(places: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _draw_dots(axes: Axes, line: Line, places: list[float], palette: list[str]) -> None:
-    """A dot for every seed, and their mean as a bar with its value."""
-    for number, (place, values, color) in enumerate(zip(places, line.seeds, palette, strict=True)):
+    """A dot for every seed, and their mean as a bar with its value; a prediction has no seeds: a dashed bar at each place."""
+    for number, (place, (_, mean, _), color) in enumerate(zip(places, line.spread, palette, strict=True)):
         label = line.name if number == 0 else None
+        if line.predicted:
+            axes.plot([place - 0.18, place + 0.18], [mean, mean], color=color, label=label, **DASHED)  # type: ignore[arg-type]
+            continue
+        values = line.seeds[number]
         axes.plot([place] * len(values), values, "o", color=color, alpha=0.75, markersize=8, linestyle="", label=label)
-        mean = line.spread[number][1]
         if np.isfinite(mean):
             axes.plot([place - 0.18, place + 0.18], [mean, mean], color=color, linewidth=3)
             axes.annotate(

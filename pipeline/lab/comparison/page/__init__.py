@@ -1,0 +1,1 @@
+"""What does a comparison look like on one page that works offline?"""

@@ -1,0 +1,1 @@
+"""Is this change better than what is there, by more than chance?"""

@@ -1,0 +1,94 @@
+"""A search played for a learner: question, prediction, runs, winners with their fresh scores, verdicts, what comes next."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rich.text import Text
+
+from pipeline.artifacts.reading import read_json
+from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.lab.studies.entries import Entry
+from pipeline.lab.studies.pages import terminal
+from pipeline.lab.studies.pages.rulings import rulings
+from pipeline.lab.studies.prediction import ask_prediction, begin_study, settle_predictions
+from pipeline.lab.studies.report import progress_display
+from pipeline.lab.studies.runs.identity import RESULTS
+from pipeline.lab.studies.search import result
+from pipeline.lab.studies.search.budget import budget_text
+from pipeline.lab.studies.search.run import Trainings, run_searches, samplers_of, search_identity
+from pipeline.lab.studies.search_space import Search
+from pipeline.params.errors import UserError
+
+
+def play_search(name: str, entry: Entry, search: Search, base: BaseParams, *, asks: bool = False) -> Path:
+    """Play a search and tell it on the terminal.
+
+    Args:
+        asks: ask the learner for a prediction first, if there is a terminal.
+
+    Returns:
+        Its page.
+
+    Raises:
+        UserError: Optuna is not installed, or a knob cannot be used; before anything runs.
+    """
+    samplers = samplers_of(search)
+    check(search, base)
+    identity, out = search_identity(name, search, base), terminal.console()
+    terminal.say_question(out, name, entry)
+    if asks:
+        ask_prediction(name, search.sweep, identity, is_known=is_known(name, identity))
+        out.print()
+    costs = re.sub(r"^[\d,]+ (runs|trainings), ", "", entry.costs)
+    runs = f"{budget_text(search)}; {costs}"
+    terminal.say_parts(out, [("Predicted", entry.predicts), ("Control", entry.control), ("Runs", runs)])
+    begin_study(name, identity)
+    trainings = Trainings(search, base)
+    allowed = trainings.allowance(identity)
+    count = len(samplers) * (allowed.runs + search.fresh)
+    with progress_display(base.sections["runtime"]["progress"], count) as advance:
+        trainings.advance = advance
+        tried = run_searches(search, samplers, trainings.score, allowed, higher_is_better=trainings.measure.higher_is_better)
+    found = result.scores(search, tried, trainings.held_out)
+    verdicts = [claim.judge({search.measure: found}) for _, claim in search.sweep.claims]
+    terminal.say_tables(out, {search.measure: found})
+    out.print()
+    out.print(
+        Text.assemble(("the best point of each search", "bold"), (f"  fresh: {search.fresh} seeds, mean and 95 % CI", "dim"))
+    )
+    out.print(result.winners_table(search, tried))
+    out.print()
+    terminal.say_parts(out, [("Too good", f"{sampler}: {said}") for sampler, said in result.too_good(search, found)])
+    terminal.say_parts(out, [("Edge", said) for said in result.at_edges(search, tried)])
+    terminal.say_rulings(out, list(rulings(name, search.sweep, verdicts)))
+    bet = settle_predictions(name, identity, verdicts)
+    files = result.write_search(name, entry, search, base, tried, found, verdicts, bet)
+    out.print()
+    after = [
+        ("Your bet", bet),
+        ("Notice", entry.notice),
+        ("Picture", str(files["png"])),
+        ("Page", str(files["html"])),
+        ("Next", entry.next),
+    ]
+    terminal.say_parts(out, after)
+    return files["html"]
+
+
+def check(search: Search, base: BaseParams) -> None:
+    """Check that every end of a range and every choice can be used.
+
+    Raises:
+        ParamsError: with one line for each that cannot.
+    """
+    Trainings(search, base).check_space()
+
+
+def is_known(name: str, identity: str) -> bool:
+    """Whether the outcome of these searches is here."""
+    try:
+        return read_json(RESULTS / f"{name}.json").get("identity") == identity
+    except UserError:  # there is none, or an earlier version wrote it
+        return False
