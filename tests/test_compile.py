@@ -72,7 +72,9 @@ def test_tasks_and_data_are_settings_of_their_own_each_with_its_metric() -> None
 
 def test_seeds_are_one_variant_and_the_best_stands_first_unless_a_seed_diverged() -> None:
     found = setting(
-        variant("worse", HIGH, train__lr=0.1), variant("lost", [1.9, 1.9], diverged=[3], train__lr=0.3), variant("best", LOW)
+        variant("worse", HIGH, train__lr=0.1),
+        variant("lost", [1.9, 1.9, 1.9], diverged=[4], train__lr=0.3),
+        variant("best", LOW),
     )
     assert [one.name for one in found.groups] == ["lost", "best", "worse"]
     assert found.best is found.groups[1]
@@ -114,6 +116,9 @@ def test_the_best_value_at_an_edge_is_extended_and_one_inside_is_not() -> None:
     assert "is the best of the 3 values" in step.reason and "largest" in step.reason
     inside = setting(*rates({0.01: HIGH, 0.03: LOW, 0.1: MIDDLE}))
     assert not list(edges(inside, KNOBS))
+    two = setting(*rates({0.03: HIGH, 0.1: LOW}))
+    assert [one.kind for one in edges(two, KNOBS)] == [Kind.EDGE]
+    assert not list(edges(setting(*rates({0.03: LOW, 0.1: NEAR})), KNOBS)), "of two that do not differ neither is an edge"
     words = setting(variant("a", LOW, train__optimizer="adamw"), variant("b", HIGH))
     assert not list(edges(words, KNOBS)), "names have no edge"
     beyond_lost = setting(*rates({0.01: HIGH, 0.03: MIDDLE, 0.1: LOW}), variant("far", [], diverged=[1], train__lr=0.3))
@@ -174,7 +179,7 @@ OVERFITS = Treatment("b", "overfits", "too_little_decay", "train.weight_decay", 
 
 
 def test_a_finding_is_looked_into_once_on_the_variant_itself() -> None:
-    groups = [variant("a", HIGH), variant("b", LOW, train__lr=0.1, train__weight_decay=0.1)]
+    groups = [variant("a", HIGH, train__weight_decay=0.1), variant("b", LOW, train__lr=0.1, train__weight_decay=0.1)]
     (step,) = treated(setting(*groups), [OVERFITS, replace(OVERFITS, experiment="b-seed2")], KNOBS)
     assert "-S train.lr=0.1 -S train.weight_decay=0.2" in step.command, "with its other knobs"
     assert step.kind is Kind.FINDING and step.about_best and "overfits in b" in step.reason
@@ -261,8 +266,9 @@ def whole(base: Mapping[str, Knob]) -> Notebook:
     """A notebook with something for every rule, of knobs that params.yaml has."""
     made = [
         *rates({0.01: HIGH, 0.03: MIDDLE, 0.1: LOW}, train__weight_decay=0.1),
-        variant("both", NEAR, train__lr=0.1, model__depth=6, train__weight_decay=0.2),
-        variant("lost|one", [2.5], diverged=[2, 3], train__lr=0.3, model__depth=6),
+        variant("near", NEAR, train__lr=0.1, train__weight_decay=0.3),
+        variant("both", MIDDLE, train__lr=0.1, model__depth=6, train__weight_decay=0.2),
+        variant("lost|one", [2.5, 2.6, 2.5], diverged=[4, 5], train__lr=0.3, model__depth=6),
     ]
     real = [
         replace(one, knobs={**base, **one.knobs, "train.steps": 1500}, finding="overfits" if one.name == "lr0.1" else "")
@@ -329,7 +335,7 @@ def test_a_page_has_all_parts_and_equal_notebooks_give_equal_bytes(project: dict
         "## Claims, bets and findings",
         "## What to try next",
         "lost\\|one",
-        "2 of 3",
+        "2 of 5",
         "Not known: ",
         "no difference seen; so many seeds would have seen ±",
         "| old | refuted |",

@@ -124,10 +124,11 @@ def next_section(steps: Sequence[Step]) -> Section:
         return Section("What to try next", "next", ("No rule proposes anything. `rally play` lists studies.",))
     parts: list[tuple[str, tuple[Block, ...]]] = []
     for number, one in enumerate(steps, 1):
-        why = one.reason[0].upper() + one.reason[1:] if not one.reason.startswith("`") else one.reason
-        parts.append((f"{number}. {HEADINGS[one.kind]}", (f"{why}. Cost: {one.cost}.", Commands(one.command))))
-    return Section("What to try next", "next", (), tuple(parts))
+        parts.append((f"{number}. {HEADINGS[one.kind]}", (one.why, Commands(one.command))))
+    return Section("What to try next", "next", (DURATION,), tuple(parts))
 
+
+DURATION = "`rally budget` with the `-S` options of a step, its seeds left out, says how long one run takes on your machine."
 
 HEADINGS = (
     "The best value is at an edge: extend",

@@ -50,11 +50,10 @@ def surprises(notebook: Notebook) -> Iterator[Step]:
         if command:
             truth = bet.outcome.truth if bet.outcome else None
             who = "you" if bet.who == "learner" else f"the {bet.who}"
+            away = f"{formatted(widths, 2)} of its widths" if math.isfinite(widths) else "any number of its widths"
             reason = (
                 f"{who} said {bet.answer.text(bet.question)} for {bet.target.name}, and it was"
-                f" {formatted(truth if isinstance(truth, float) else None)},"
-                f" {formatted(widths, 2) if math.isfinite(widths) else 'infinitely many'} intervals away: does it come out"
-                " again?"
+                f" {formatted(truth if isinstance(truth, float) else None)}, {away} outside: see whether that comes out again"
             )
             yield Step(Kind.SURPRISE, command, cost, reason, urgency=widths)
 

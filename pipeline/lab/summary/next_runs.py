@@ -53,13 +53,15 @@ def edges(setting: Setting, base: Mapping[str, Knob]) -> Iterator[Step]:
     """The best variant has the largest or smallest value of a knob that was tried with its other knobs."""
     if (best := setting.best) is None:
         return
-    for knob in setting.varied:
+    for knob in (name for name in setting.varied if name in best.knobs):
         line = sorted(
             number for value in line_of(best, knob, setting.groups, setting.metric) if (number := _number(value)) is not None
         )
         at = _number(best.knobs.get(knob))
         if at is None or len(line) < (2 if knob in TUNED else FEWEST_VALUES) or at not in (line[0], line[-1]):
             continue
+        if len(line) == 2 and not _is_decided(setting, best, knob):
+            continue  # of two values that do not differ neither is an edge
         upwards = at == line[-1]
         if (value := beyond(line if upwards else line[::-1], whole=isinstance(best.knobs[knob], int))) is None:
             continue
@@ -72,6 +74,14 @@ def edges(setting: Setting, base: Mapping[str, Knob]) -> Iterator[Step]:
             f" {best.name}, and the {which} of them: the best one may lie beyond"
         )
         yield _step(Kind.EDGE, command, best, reason, urgency=len(line))
+
+
+def _is_decided(setting: Setting, best: Group, knob: str) -> bool:
+    """Whether the best variant is better than another value of one knob beyond doubt."""
+    return any(
+        set(one.knobs) == {knob} and best in (one.first, one.second) and one.ruling in (Ruling.BETTER, Ruling.WORSE)
+        for one in setting.differences
+    )
 
 
 def _is_farther(one: Group, best: Group, knob: str, at: float, *, upwards: bool) -> bool:
@@ -193,7 +203,7 @@ def confounded(setting: Setting, base: Mapping[str, Knob]) -> Iterator[Step]:
         value = next(one.knobs[knob] for one in scored if repr(one.knobs.get(knob)) == usual)
         command = queue_line(best, {knob: [value], "seed": _seeds(best, setting.metric)}, base)
         reason = (
-            f"{best.name} is the best, and `{knob}` {formatted_knob(best.knobs[knob])} belongs to it, but no two variants differ"
+            f"{best.name} is the best, with `{knob}` {formatted_knob(best.knobs[knob])}, but no two variants differ"
             f" in `{knob}` alone: this is {best.name} with {formatted_knob(value)}"
         )
         yield _step(Kind.CONFOUNDED, command, best, reason, urgency=sum(others.values()))

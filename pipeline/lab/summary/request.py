@@ -80,7 +80,7 @@ def say(found: Notebook, steps: Sequence[Step]) -> None:
         terminal.say_text(out, sentence)
     for number, one in enumerate(steps, 1):
         out.print()
-        terminal.say_parts(out, [(f"Next {number}", f"{HEADINGS[one.kind]}. {one.reason}. Cost: {one.cost}.")])
+        terminal.say_parts(out, [(f"Next {number}", f"{HEADINGS[one.kind]}. {one.why}")])
         for line in one.command.splitlines():
             terminal.say_command(out, "", line)
     out.print()

@@ -47,6 +47,11 @@ class Step:
     about_best: bool = True
     urgency: float = 0.0
 
+    @property
+    def why(self) -> str:
+        """The reason and the cost as sentences."""
+        return f"{self.reason[:1].upper()}{self.reason[1:]}. Cost: {self.cost}."
+
 
 def ranked(steps: Iterable[Step], accepts: Callable[[str], bool] = lambda command: True) -> list[Step]:
     """The MOST steps that could change a conclusion most: about the best variant before others, then by kind.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipeline.lab.comparison.comparable import diverged, formatted_knob, unfinished, without_scores
 from pipeline.lab.comparison.comparison import Ruling
 from pipeline.lab.experiments.records import Group
-from pipeline.lab.experiments.variants import findings_text, name_of, score_of, score_text
+from pipeline.lab.experiments.variants import findings_text, score_of, score_text
 from pipeline.lab.summary.document import Table
 from pipeline.lab.summary.settings import Setting
 
@@ -26,7 +26,7 @@ def _row(setting: Setting, group: Group) -> tuple[str, ...]:
     score = score_text(score_of(group, setting.metric)) or f"– ({without_scores(group)})"
     share = f"{lost} of {scored + lost}" if lost else "0"
     return (
-        name_of(group),
+        group.name,
         knobs_text(setting, group),
         seeds,
         score,
