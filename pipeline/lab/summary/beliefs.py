@@ -35,7 +35,7 @@ def _claims(claims: Sequence[ClaimLine]) -> Iterator[Block]:
     stale = sum(bool(one.stale) for one in claims)
     yield f"{len(claims)} claim{'s' * (len(claims) != 1)}: {words}; {stale} of them stale."
     rows = tuple((one.name, one.status, one.kind, str(one.seeds), one.stale or one.says) for one in claims)
-    yield Table(("claim", "status", "kind", "seeds", "what it says, or why it is stale"), rows, frozenset({3}))
+    yield Table(("claim", "status", "kind", "seeds", "the claim, or why it is stale"), rows, frozenset({3}))
     if first := next((one.name for one in claims if one.stale), ""):
         yield f"`rally claims replay {first}` makes again what is stale."
 

@@ -43,7 +43,7 @@ def _number(value: Knob) -> float | None:
 
 
 def _seeds(group: Group, metric: str) -> list[Knob]:
-    return sorted(group.values(metric))  # type: ignore[arg-type]
+    return [*sorted(group.values(metric))]
 
 
 # ------------------------------------------------------------------------------------------------------------------ edge
