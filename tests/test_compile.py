@@ -137,6 +137,8 @@ def test_undecided_with_few_seeds_asks_for_more_and_a_decided_or_long_repeated_o
     (step,) = open_questions(setting(variant("a", LOW), variant("b", [2.14, 2.09, 2.17], train__lr=0.1)))
     assert step.kind is Kind.UNDECIDED and "seed=" in step.command and "3 each of" in step.reason
     assert not list(open_questions(setting(variant("a", LOW), variant("b", HIGH, train__lr=0.1))))
+    equal = setting(variant("a", [2.1, 2.1, 2.1]), variant("b", [2.1, 2.1, 2.1], train__lr=0.1))
+    assert not list(open_questions(equal)), "no number of seeds tells"
     many = setting(variant("a", LOW * 3), variant("b", [2.14, 2.09, 2.17] * 3, train__lr=0.1))
     assert many.differences[0].ruling is Ruling.UNDECIDED
     assert not list(open_questions(many)), "nine seeds each"
@@ -244,6 +246,11 @@ def test_at_most_five_steps_and_of_no_kind_more_than_two() -> None:
     assert [one.command for one in found[:3]] == ["EDGE 2", "EDGE 1", "UNDECIDED 2"], "about the best first, then by kind"
     assert ranked(reversed(steps)) == found
     assert ranked(steps, lambda command: "EDGE" not in command)[0].kind is Kind.UNDECIDED
+
+
+def test_no_two_steps_queue_the_same_experiment() -> None:
+    steps = [Step(Kind.UNDECIDED, f"shared\nline {number}", "1 run", "why") for number in range(2)]
+    assert [one.command for one in ranked(steps)] == ["shared\nline 0"]
 
 
 def test_the_cost_counts_the_runs_of_all_lines() -> None:

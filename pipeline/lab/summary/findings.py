@@ -50,6 +50,8 @@ def ruling(one: Difference) -> str:
             return f"{one.first.name} is better"
         case Ruling.NOT_COMPARABLE:
             return f"not comparable: {one.reason}"
+        case _ if one.gap and one.gap.low == one.gap.high == 0:
+            return "no difference: equal scores"
         case _ if one.visible is None:
             return f"undecided: {one.reason}"
         case _:

@@ -118,6 +118,8 @@ def open_questions(setting: Setting) -> Iterator[Step]:
         seeds = [len(group.values(one.metric)) for group in (one.first, one.second)]
         if one.ruling is not Ruling.UNDECIDED or not one.needed or not one.command or min(seeds) > FEW_SEEDS:
             continue
+        if one.gap and not one.gap.mean:
+            continue  # equal scores: no number of seeds tells
         about_best = setting.best is one.first or setting.best is one.second
         changed = ", ".join(f"`{name}` {formatted_knob(old)} → {formatted_knob(new)}" for name, (old, new) in one.knobs.items())
         have = " and ".join(map(str, seeds)) if seeds[0] != seeds[1] else f"{seeds[0]} each"
@@ -203,8 +205,8 @@ def confounded(setting: Setting, base: Mapping[str, Knob]) -> Iterator[Step]:
         value = next(one.knobs[knob] for one in scored if repr(one.knobs.get(knob)) == usual)
         command = queue_line(best, {knob: [value], "seed": _seeds(best, setting.metric)}, base)
         reason = (
-            f"{best.name} is the best, with `{knob}` {formatted_knob(best.knobs[knob])}, but no two variants differ"
-            f" in `{knob}` alone: this is {best.name} with {formatted_knob(value)}"
+            f"no two variants differ in `{knob}` alone, and the best one, {best.name}, has"
+            f" {formatted_knob(best.knobs[knob])}: this is the same with {formatted_knob(value)}"
         )
         yield _step(Kind.CONFOUNDED, command, best, reason, urgency=sum(others.values()))
 

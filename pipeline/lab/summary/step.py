@@ -64,8 +64,10 @@ def ranked(steps: Iterable[Step], accepts: Callable[[str], bool] = lambda comman
     for one in ordered:
         if len(chosen) == MOST:
             break
-        alike = sum(other.kind is one.kind for other in chosen)
-        if alike < MOST_OF_A_KIND and all(one.command != other.command for other in chosen) and accepts(one.command):
+        taken = {line for other in chosen for line in other.command.splitlines()}
+        if sum(other.kind is one.kind for other in chosen) == MOST_OF_A_KIND or taken & {*one.command.splitlines()}:
+            continue  # two steps with a line in common would queue it twice
+        if accepts(one.command):
             chosen.append(one)
     return chosen
 
@@ -91,5 +93,5 @@ def cost_of(command: str, steps: object = None) -> str:
         steps: train.steps of the variant.
     """
     count = runs_of(command)
-    each = f" of {steps:,} steps" if isinstance(steps, int) and steps else ""
+    each = f" of {steps:,} step{'s' * (steps != 1)}" if isinstance(steps, int) and steps else ""
     return f"{count} run{'s' * (count != 1)}{each}"
