@@ -55,8 +55,8 @@ app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 app.command(rich_help_panel=PANEL)(comparison.compare)
 app.command(rich_help_panel=PANEL)(duel.duel)
-app.add_typer(claim_files.app, name="claims", rich_help_panel=PANEL)
 app.command("compile", rich_help_panel=PANEL)(summary.compile_)
+app.add_typer(claim_files.app, name="claims", rich_help_panel=PANEL)
 
 PANEL = "Look inside"
 app.command(rich_help_panel=PANEL)(look.look)
