@@ -47,6 +47,7 @@ COMMANDS = (
     "show",
     "compare",
     "duel",
+    "compile",
     "claims",
     "look",
     "sample",

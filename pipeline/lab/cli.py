@@ -21,6 +21,7 @@ from pipeline.lab.look import command as look
 from pipeline.lab.repair import command as repair
 from pipeline.lab.sanity import command as sanity
 from pipeline.lab.setup import command as setup
+from pipeline.lab.summary import command as summary
 from pipeline.lab.tuning import command as tuning
 from pipeline.params.entry_point import entry_point
 
@@ -54,6 +55,7 @@ app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 app.command(rich_help_panel=PANEL)(comparison.compare)
 app.command(rich_help_panel=PANEL)(duel.duel)
+app.command("compile", rich_help_panel=PANEL)(summary.compile_)
 app.add_typer(claim_files.app, name="claims", rich_help_panel=PANEL)
 
 PANEL = "Look inside"
