@@ -68,7 +68,7 @@ trained:
     train.log_points: 2
     train.validation_points: 1
     train.validation_examples: 8
-    train.snapshots: 0
+    train.snapshots: [1.0]
     runtime.threads: 1
     runtime.workers: 1
     runtime.progress: none

@@ -478,6 +478,7 @@ def patched(project: Path, file: str, old: str, new: str) -> str:
 
 LOOP = "pipeline/engine/loop.py"
 CLIP = ("norm + 1e-6", "norm + 1e-5")
+HALF_RATE = ("step(learning_rate(share_done, train))", "step(0.5 * learning_rate(share_done, train))")
 
 
 def test_a_patch_is_a_challenger_and_leaves_no_trace(project: Path, duel: Rally, trainings: Trainings) -> None:
@@ -584,8 +585,7 @@ def environment() -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_duel_of_a_patch_that_was_killed_ends_with_the_line_that_it_would_have_had(project: Path) -> None:
-    change = patched(project, "pipeline/networks/norms.py", "1e-6", "1e-2") if _has("networks/norms.py", "1e-6") else ""
-    change = change or patched(project, LOOP, "norm + 1e-6", "2 * norm + 1e-6")
+    change = patched(project, LOOP, *HALF_RATE)
     begun = subprocess.Popen([*COMMAND, "--patch", change], env=environment(), start_new_session=True)
     kept = project / ".rally/duel/runs"
     while len([*kept.glob("*.json")]) < 3:
@@ -606,13 +606,9 @@ def test_a_duel_of_a_patch_that_was_killed_ends_with_the_line_that_it_would_have
     assert line["values"]["champion"] != line["values"]["challenger"], "the patch was at work"
 
 
-def _has(file: str, text: str) -> bool:
-    return text in (TOP / "pipeline" / file).read_text(encoding="utf-8")
-
-
 @pytest.mark.slow
 def test_a_patch_that_fails_is_told_with_its_last_line(project: Path) -> None:
-    done = duels("--patch", patched(project, LOOP, "norm + 1e-6", "norm + nothing"))
+    done = duels("--patch", patched(project, LOOP, HALF_RATE[0], "step(nothing)"))
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "the challenger failed with seed 2: NameError: name 'nothing' is not defined"
     assert not LOG.exists()
