@@ -18,7 +18,7 @@ def compile_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Compile all observations: what they say together, and what to try next.
+    """Compile all observations, and say what to try next.
 
     Variants of each task with their seeds, all differences corrected together, which knob mattered, claims with their status,
     bets and findings; then at most five commands with cost and reason. Trains nothing. Writes results/report.html, and
