@@ -87,6 +87,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.html", "*.css", "*.js", "*.png")
     shutil.copytree(TOP / "pipeline", tmp_path / "pipeline", ignore=ignored)
     (tmp_path / "studies").mkdir()
+    (tmp_path / "data/own").mkdir(parents=True)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(TOP / name, tmp_path / name)
     (tmp_path / "studies/tiny.yaml").write_text(TINY + TRAINED)

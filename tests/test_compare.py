@@ -18,6 +18,7 @@ import scipy.stats
 from jaxtyping import Float
 from seeded import KNOBS, variant
 
+from pipeline.lab.comparison.comparable import line_of
 from pipeline.lab.comparison.compare import compare
 from pipeline.lab.comparison.comparison import Comparison, Difference, Ruling
 from pipeline.lab.comparison.shown import as_json, lines_of
@@ -361,6 +362,18 @@ def tuned(*rates: float, gap: float, optimizer: str = "muon") -> list[Group]:
         )
         for place, rate in enumerate(rates)
     ]
+
+
+def test_equal_scores_need_no_number_of_seeds() -> None:
+    same = {1: 1.0, 2: 1.0, 3: 1.0}
+    found = evidence(same, same)
+    assert found is not None and found.needed() is None
+
+
+def test_a_variant_of_an_older_commit_may_lack_the_knob() -> None:
+    older = variant("older", [1.0, 1.1])
+    older = Group(older.experiments, {name: value for name, value in older.knobs.items() if name != "train.lr"})
+    assert line_of(older, "train.lr", [variant("new", [1.0, 1.2], train__lr=0.1)], "bits_per_byte") == {}
 
 
 def test_a_tuned_arm_is_not_better_than_one_that_was_not_tuned() -> None:

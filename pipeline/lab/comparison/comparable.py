@@ -179,6 +179,7 @@ def line_of(group: Group, knob: str, among: Sequence[Group], metric: str) -> dic
     """The values of a knob that were tried with all other knobs as in a group -> mean score."""
     found = {}
     for one in (*among, group):
-        if (one is group or set(differing(one, group)) == {knob}) and (values := one.array(metric)).size:
+        is_on = knob in one.knobs and (one is group or set(differing(one, group)) == {knob})  # an older commit may lack it
+        if is_on and (values := one.array(metric)).size:
             found[one.knobs[knob]] = float(values.mean())
     return found

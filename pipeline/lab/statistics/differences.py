@@ -67,6 +67,8 @@ class Evidence:
 
     def needed(self, alpha: float = ALPHA) -> int | None:
         """How many seeds each, in all, find a true difference of this size in POWER of all comparisons; None = too many."""
+        if not self.gap:
+            return None
         one, other = self.seeds
         paired = self.pairing.is_earned
         spread = self.error * (math.sqrt(one) if paired else 1 / math.sqrt(1 / one + 1 / other))
@@ -131,7 +133,7 @@ def _correlation(first: Values, second: Values, others: Sequence[Values], common
     return Pairing(found.r, found.is_earned and saved < spent)
 
 
-def lent(own: float, freedom: int, others: Sequence[Float[np.ndarray, " n"]]) -> tuple[float, float, int]:
+def lent(own: float, freedom: int, others: Sequence[Float[np.ndarray, " _"]]) -> tuple[float, float, int]:
     """What other variants say about the variance of a seed: (degrees of freedom that they lend, variance, how many lend).
 
     They lend more, the more alike their variances are, at most as many degrees of freedom as the two arms have themselves, and
