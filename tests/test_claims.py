@@ -451,12 +451,12 @@ def test_the_list_needs_no_torch_and_its_check_fails_on_what_is_stale_or_refuted
 
 MISSING = dict.fromkeys(
     (
-        "reversed-addition", "fourier-sums", "activations", "dropout-schedule", "induction-heads", "fake-copying",
-        "icl-from-data", "positions-beyond", "curriculum", "mnist1d-order", "edge-of-stability", "label-noise-double-descent",
-        "epoch-wise-descent", "catapult", "muon-at-its-best", "adam-and-rare-tokens", "depth-without-residuals", "clipping",
-        "warmup-adamw", "decay-times-rate", "critical-batch", "context-length", "qk-norm", "mup-transfer", "superposition",
+        "reversed-addition", "fourier-sums", "activations", "dropout-schedule", "icl-from-data", "positions-beyond",
+        "curriculum", "superposition", "mnist1d-order", "edge-of-stability", "label-noise-double-descent",
+        "epoch-wise-descent", "catapult", "muon-at-its-best", "adam-and-rare-tokens", "clipping", "warmup-adamw",
+        "decay-times-rate", "critical-batch", "context-length", "mup-transfer",
     ),
-    "is being played on fresh seeds",
+    "not yet played on fresh seeds",
 )  # fmt: skip
 """Shipped studies without a claim file, each with the reason."""
 
@@ -470,3 +470,29 @@ def test_every_shipped_study_has_a_readable_claim_file_or_a_reason_why_not(monke
         assert file.checks and file.scope.seeds and all(MISSING.values())
         assert Digests().paths(file.runs), name
     assert {name for name in studies if name not in form.names()} == set(MISSING), "a study with a file is not missing"
+
+
+def fresh_table() -> list[str]:
+    """The rows of the table "On fresh seeds" in docs/studies.md: `python tests/test_claims.py` prints them."""
+    rows = []
+    for name in sorted(definitions()):
+        if name not in form.names():
+            rows.append(f"| {name} | not yet | | | | |")
+            continue
+        file = form.read(name)
+        seeds = f"{file.scope.seeds[0]} to {file.scope.seeds[-1]}"
+        counts = [sum(check.verdict == verdict for check in file.checks) for verdict in ("held", "refuted", "undecided")]
+        failed = sum(check.verdict == "failed, as it should" for check in file.controls)
+        said = " | ".join(str(count or "–") for count in counts)
+        rows.append(f"| {name} | {seeds} | {said} | {failed} of {len(file.controls)} |")
+    return rows
+
+
+def test_the_page_of_the_studies_says_what_fresh_seeds_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(TOP)
+    page = Path("docs/studies.md").read_text(encoding="utf-8").splitlines()
+    assert [row for row in fresh_table() if row not in page] == [], "`python tests/test_claims.py` prints the table"
+
+
+if __name__ == "__main__":
+    print(*fresh_table(), sep="\n")
