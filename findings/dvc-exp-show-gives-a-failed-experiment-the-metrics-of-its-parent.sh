@@ -42,7 +42,8 @@ git add -A && git commit -qm "rate 1 scores 101"
 dvc exp run -q --queue -n too-high -S rate=9
 dvc queue start -q
 for _ in $(seq 120); do
-    if dvc queue status | grep -q Failed; then break; fi
+    status=$(dvc queue status)
+    if [[ $status == *Failed* ]]; then break; fi
     sleep 1
 done
 dvc queue stop -q --kill || true
