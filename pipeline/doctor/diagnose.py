@@ -124,16 +124,8 @@ def diagnose(case: Case) -> Diagnosis:
         suspects = _suspects(evidence, {name: scores[name] for name in scores if name in grounded}, likely)
         weight = (scores[suspects[0]] if suspects else 0.0) + 0.01 * sum(sign.weight for sign in evidence)
         named = tuple(_cause_score(cause, CAUSES[cause], scores[cause], case) for cause in suspects)
-        findings.append(
-            Finding(
-                name,
-                weight,
-                symptom.description + ("" if named else UNEXPLAINED),
-                tuple(sign.name for sign in evidence),
-                evidence[0].picture,
-                named,
-            )
-        )
+        says = symptom.description if named else symptom.description + UNEXPLAINED
+        findings.append(Finding(name, weight, says, tuple(sign.name for sign in evidence), evidence[0].picture, named))
     findings.sort(key=lambda finding: -finding.weight)
     return Diagnosis(tuple(findings), tuple(values.values()))
 

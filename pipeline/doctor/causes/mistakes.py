@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.doctor.causes.base import Cause, Hint, is_language, knob_is, override
 
 SCHEDULE_NOT_FOLLOWED = Cause(
-    description="The optimizer does not use the learning rate that is recorded: the scheduler is called more often than once per"
+    description="The optimizer does not use the learning rate that is recorded: the scheduler is called more than once per"
     " step, or its rate does not reach the optimizer.",
     knob="",
     overrides=override("-S train.schedule=constant -S train.warmup_ratio=0.0"),
@@ -84,7 +84,7 @@ SOFTMAX_BEFORE_LOSS = Cause(
 )
 
 GRADIENT_CUT_OFF = Cause(
-    description="The graph is cut: a `detach()`, `no_grad()` or `.data` on the way keeps the gradient from the layers before it,"
+    description="The graph is cut: a `detach()`, `no_grad()` or `.data` on the way keeps the gradient from the layers before,"
     " which only weight decay still moves.",
     knob="",
     overrides=override("-S train.steps=20"),

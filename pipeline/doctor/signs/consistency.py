@@ -6,6 +6,7 @@ without a gradient, a curve that starts again, noise that repeats itself.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 
@@ -56,8 +57,8 @@ def first_pass_gap(case: Case) -> float | None:
 
     What was not read before cannot have been memorized, so the two agree, unless they are not the same loss of the same kind of
     text. The training loss is that of the rows around each measurement. Subtracted is by how much the bigram baseline finds the
-    validation text harder, and what so short a split leaves to chance. Text that occurs twice counts once. Without a value where
-    averaged weights are evaluated; see average_gap.
+    validation text harder, and what so short a split leaves to chance. Text that occurs twice counts once. No value where
+    averaged weights are evaluated: see average_gap.
     """
     tokens, rows = case.material.get("training_tokens"), case.curve("loss")
     if tokens is None or not rows or case.knob("train.ema", 0.0):
@@ -104,7 +105,7 @@ def unreached(case: Case) -> float | None:
 
 
 def unigram_distance(case: Case) -> float | None:
-    """|final loss − unigram loss| / (unigram loss − the best known loss): 0 where token frequencies were learned, and no more."""
+    """|final loss − unigram loss| / (unigram loss − the best known loss): 0 where frequencies were learned, and no more."""
     share = beyond_unigram(case)
     return None if share is None else abs(share)
 
@@ -132,7 +133,7 @@ def autocorrelation(case: Case) -> float | None:
         part = losses[start : start + LOCAL]
         slope, level = statistics.linear_regression(range(LOCAL), part)
         rest = [loss - level - slope * at for at, loss in enumerate(part)]
-        together += sum(here * after for here, after in zip(rest, rest[1:], strict=False))
+        together += sum(here * after for here, after in itertools.pairwise(rest))
         alone += sum(here**2 for here in rest)
     return together / alone if alone > 0 else None
 
