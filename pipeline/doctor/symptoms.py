@@ -74,7 +74,7 @@ SYMPTOMS: dict[str, Symptom] = {
             "roughness high",
             "setback high",
             "jump high",
-            "autocorrelation high",
+            "wandering high",
             "peak high",
             "gradient_growth high",
             "gradient_spike high",

@@ -97,7 +97,7 @@ GRADIENTS_NOT_ZEROED = Cause(
         "stopped_early high": 1,
         "setback high": 1,
         "clipped_steps high": 0.5,
-        "autocorrelation high": -1,
+        "wandering high": -1,
         "first_pass_gap high": -2,
     },
 )

@@ -120,22 +120,21 @@ def jump(case: Case) -> float | None:
     return max(rises) / case.uniform_loss if rises and case.uniform_loss and len(losses) >= 2 * FEW else None
 
 
-def autocorrelation(case: Case) -> float | None:
-    """The correlation of each row of the training loss with the next, in the second half, once straight lines are subtracted.
+def wandering(case: Case) -> float | None:
+    """√(covariance of a row of the training loss with the next), as a share of the loss: the part of its noise that lasts.
 
-    Batches that are drawn independently have independent noise. A line per sixteen rows is subtracted, so that the trend of the
-    loss does not count.
+    In the second half, less a straight line for every sixteen rows, so that the trend of the loss does not count. Batches that
+    are drawn independently have independent noise, whose covariance is 0.
     """
     losses = [loss for _, loss in case.curve("loss")]
     losses = losses[len(losses) // 2 :]
-    together = alone = 0.0
+    products = []
     for start in range(0, len(losses) - LOCAL + 1, LOCAL):
         part = losses[start : start + LOCAL]
         slope, level = statistics.linear_regression(range(LOCAL), part)
         rest = [loss - level - slope * at for at, loss in enumerate(part)]
-        together += sum(here * after for here, after in itertools.pairwise(rest))
-        alone += sum(here**2 for here in rest)
-    return together / alone if alone > 0 else None
+        products += [here * after for here, after in itertools.pairwise(rest)]
+    return relative(case, math.sqrt(max(statistics.mean(products), 0.0)), statistics.mean(losses)) if products else None
 
 
 CONSISTENCY = {
@@ -188,10 +187,10 @@ CONSISTENCY = {
         "loss",
         LANGUAGE,
     ),
-    "autocorrelation": Sign(
-        autocorrelation,
-        "The noise of the training loss repeats itself: a row's correlation with the next is {value}.",
-        Range("healthy runs up to .32" + KEPT, high=0.4, sick_high=0.6),
+    "wandering": Sign(
+        wandering,
+        "The noise of the training loss lasts longer than a row: this part of it is {value} of the loss.",
+        Range("healthy runs up to .015" + KEPT, high=0.02, sick_high=0.03),
         "loss",
         LANGUAGE,
     ),
