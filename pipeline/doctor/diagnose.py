@@ -170,13 +170,16 @@ def _has_strong_evidence(cause: Cause, values: Mapping[str, SignValue]) -> bool:
 
 
 def _has_own_evidence(cause: Cause, case: Case, values: Mapping[str, SignValue]) -> bool:
-    """Whether a sign out of its range, or a knob, speaks for a cause, besides that little was learned."""
+    """Whether a sign out of its range, or a knob, speaks for a cause, besides that little was learned.
+
+    A sign has to go along with it (a point), a knob to do more: many healthy runs have no warm-up.
+    """
     cast = (
-        values[sign].side == side
+        vote * values[sign].weight
         for sign, side, vote in cause.parsed_votes()
-        if vote > 0 and side != "healthy" and sign in values and f"{sign} {side}" not in OUTCOMES
+        if side != "healthy" and sign in values and values[sign].side == side and f"{sign} {side}" not in OUTCOMES
     )
-    return any(cast) or any(hint.vote > 0 and hint.holds(case) for hint in cause.hints)
+    return any(points >= 1 for points in cast) or any(hint.vote > 1 and hint.holds(case) for hint in cause.hints)
 
 
 def _suspects(evidence: list[SignValue], scores: Mapping[str, float], likely: Set[str]) -> list[str]:

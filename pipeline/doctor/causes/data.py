@@ -144,7 +144,7 @@ TOO_LITTLE_TEXT = Cause(
         "generalization_gap high": 2,
         "validation_rise high": 3,
         "copied_length high": 1,
-        "first_pass_gap high": -4,  # nothing can be memorized that was not read before
+        "first_pass_gap high": -5,  # nothing can be memorized that was not read before
         "split_difference high": -3,
         "jump high": -3,
     },
