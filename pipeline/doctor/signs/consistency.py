@@ -14,7 +14,7 @@ from pipeline.doctor.case import Case
 from pipeline.doctor.signs.base import FEW, LANGUAGE, RULE, Range, Sign, relative
 from pipeline.doctor.signs.loss import beyond_unigram
 
-KEPT = " (70 healthy and 216 faulty runs, none of them new to whoever chose the bounds)"
+KEPT = " (70 healthy and 216 faulty runs, all of them known when the bounds were chosen)"
 AT_PEAK = 0.05  # of the highest rate; below it a step is too short to be measured against the rate
 NEAR = 3  # rows of the training curve, before and after a jump, or around a measurement on the validation split
 LOCAL = 16  # rows in which the trend of the loss counts as a straight line
@@ -113,11 +113,15 @@ def unigram_distance(case: Case) -> float | None:
 def jump(case: Case) -> float | None:
     """By how much the lowest of three rows of the training loss is above the highest of the three before, in ln V, at most.
 
-    Noise of single rows does not get there; the loss of other weights does.
+    Less two standard deviations of the noise of a row, by the median distance of rows from the mean of their neighbours (of
+    normal noise, this median is .83 of the standard deviation).
     """
     losses = [loss for _, loss in case.curve("loss")]
-    rises = [min(losses[at : at + NEAR]) - max(losses[at - NEAR : at]) for at in range(NEAR, len(losses) - NEAR + 1)]
-    return max(rises) / case.uniform_loss if rises and case.uniform_loss and len(losses) >= 2 * FEW else None
+    if len(losses) < 2 * FEW or not case.uniform_loss:
+        return None
+    rises = (min(losses[at : at + NEAR]) - max(losses[at - NEAR : at]) for at in range(NEAR, len(losses) - NEAR + 1))
+    off = [abs(here - (before + after) / 2) for before, here, after in zip(losses, losses[1:], losses[2:], strict=False)]
+    return (max(rises) - 2 * statistics.median(off) / 0.83) / case.uniform_loss
 
 
 def wandering(case: Case) -> float | None:
@@ -182,8 +186,8 @@ CONSISTENCY = {
     ),
     "jump": Sign(
         jump,
-        "The training loss once jumped up by {value} of that of uniform guessing, and stayed there for some rows.",
-        Range("healthy runs up to .027" + KEPT, high=0.04, sick_high=0.05),
+        "Beyond its noise, the training loss once jumped up by {value} of that of uniform guessing, and stayed there.",
+        Range("healthy runs below 0" + KEPT, high=0.01, sick_high=0.02),
         "loss",
         LANGUAGE,
     ),
