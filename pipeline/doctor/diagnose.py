@@ -25,8 +25,8 @@ SHOWN = 3  # causes of a finding
 STRONG = 2.0  # points of a single sign for which a fault in the code is named before a knob
 OUTCOMES = ("gain low", "beyond_unigram low", "bigram_share high")  # that little was learned, which any cause may bring about
 UNEXPLAINED = (
-    " No cause of the list has evidence of its own. If the loss still falls, train for longer; if not, look at the loss function,"
-    " the targets and the data, with `rally look` and `rally check-model --overfit`."
+    " No cause of the list has evidence of its own. If the loss still falls, train for longer; if not, look at the loss"
+    " function, the targets and the data, with `rally look` and `rally check-model --overfit`."
 )
 WEIGHTS = {"healthy": 1.0, "odd": 0.5, "sick": 1.0}
 
