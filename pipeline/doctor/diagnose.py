@@ -23,6 +23,11 @@ from pipeline.doctor.symptoms import SYMPTOMS
 HEALTHY, UNKNOWN = "healthy", "unknown"
 SHOWN = 3  # causes of a finding
 STRONG = 2.0  # points of a single sign for which a fault in the code is named before a knob
+OUTCOMES = ("gain low", "beyond_unigram low", "bigram_share high")  # that little was learned, which any cause may bring about
+UNEXPLAINED = (
+    " No cause of the list has evidence of its own. If the loss still falls, train for longer; if not, look at the loss"
+    " function, the targets and the data, with `rally look` and `rally check-model --overfit`."
+)
 WEIGHTS = {"healthy": 1.0, "odd": 0.5, "sick": 1.0}
 
 
@@ -104,6 +109,7 @@ def diagnose(case: Case) -> Diagnosis:
     """The diagnosis of a run, from as much of it as there is."""
     values = read_signs(case)
     scores = votes(case, values)
+    grounded = {name for name, cause in CAUSES.items() if _has_own_evidence(cause, case, values)}
     likely = {name for name, cause in CAUSES.items() if cause.knob or _has_strong_evidence(cause, values)}
     findings = []
     for name, symptom in SYMPTOMS.items():
@@ -115,12 +121,11 @@ def diagnose(case: Case) -> Diagnosis:
         if not any(sign.status == "sick" for sign in evidence) and len(evidence) < 2:
             continue
         evidence.sort(key=lambda sign: sign.status != "sick")  # stable: the order of the table within each
-        suspects = _suspects(evidence, scores, likely)
+        suspects = _suspects(evidence, {name: scores[name] for name in scores if name in grounded}, likely)
         weight = (scores[suspects[0]] if suspects else 0.0) + 0.01 * sum(sign.weight for sign in evidence)
         named = tuple(_cause_score(cause, CAUSES[cause], scores[cause], case) for cause in suspects)
-        findings.append(
-            Finding(name, weight, symptom.description, tuple(sign.name for sign in evidence), evidence[0].picture, named)
-        )
+        says = symptom.description if named else symptom.description + UNEXPLAINED
+        findings.append(Finding(name, weight, says, tuple(sign.name for sign in evidence), evidence[0].picture, named))
     findings.sort(key=lambda finding: -finding.weight)
     return Diagnosis(tuple(findings), tuple(values.values()))
 
@@ -162,6 +167,19 @@ def _has_strong_evidence(cause: Cause, values: Mapping[str, SignValue]) -> bool:
         (vote * values[sign].weight, side == values[sign].side) for sign, side, vote in cause.parsed_votes() if sign in values
     )
     return any(points >= STRONG for points, counts in cast if counts)
+
+
+def _has_own_evidence(cause: Cause, case: Case, values: Mapping[str, SignValue]) -> bool:
+    """Whether a sign out of its range, or a knob, speaks for a cause, besides that little was learned.
+
+    A sign has to go along with it (a point), a knob to do more: many healthy runs have no warm-up.
+    """
+    cast = (
+        vote * values[sign].weight
+        for sign, side, vote in cause.parsed_votes()
+        if side != "healthy" and sign in values and values[sign].side == side and f"{sign} {side}" not in OUTCOMES
+    )
+    return any(points >= 1 for points in cast) or any(hint.vote > 1 and hint.holds(case) for hint in cause.hints)
 
 
 def _suspects(evidence: list[SignValue], scores: Mapping[str, float], likely: Set[str]) -> list[str]:

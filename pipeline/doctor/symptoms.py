@@ -39,7 +39,8 @@ SYMPTOMS: dict[str, Symptom] = {
         ("start_excess high", "start_loss high", "attention_entropy_start low"),
     ),
     "learns nothing": Symptom(
-        "No better than predicting by token (or class) frequency.", ("beyond_unigram low", "beyond_majority low")
+        "No better than predicting by token (or class) frequency.",
+        ("beyond_unigram low", "unigram_distance low", "beyond_majority low"),
     ),
     "predicts one class": Symptom(
         "The model predicts the same class, or few classes, for nearly every example.", ("predicted_classes low",)
@@ -72,6 +73,8 @@ SYMPTOMS: dict[str, Symptom] = {
         (
             "roughness high",
             "setback high",
+            "jump high",
+            "wandering high",
             "peak high",
             "gradient_growth high",
             "gradient_spike high",
@@ -81,6 +84,10 @@ SYMPTOMS: dict[str, Symptom] = {
             "attention_logit high",
             "log_partition high",
         ),
+    ),
+    "does not add up": Symptom(
+        "What was recorded contradicts the knobs, or itself: the run is not what it is said to be.",
+        ("schedule_followed low", "targets_counted low", "first_pass_gap high", "probability_range low"),
     ),
     "overfits": Symptom(
         "The model memorizes: it is far better on the training data than on the validation split.",
@@ -108,6 +115,7 @@ SYMPTOMS: dict[str, Symptom] = {
             "saturated high",
             "effective_rank low",
             "least_update low",
+            "unreached high",
             "decay_share high",
             "activation_growth low",
             "activation_growth high",

@@ -33,7 +33,8 @@ SHUFFLED_TARGETS = Cause(
     program="rally look",
     expected="If the targets are not the inputs shifted by one, they are mixed up.",
     votes={
-        "beyond_unigram low": 2,
+        "unigram_distance low": 2,  # with mixed-up targets a model gets to the frequencies, and not a step beyond them
+        "beyond_unigram low": 0.5,
         "gain low": 0.5,
         "reach healthy": 1,
         "reach low": -3,
@@ -49,6 +50,9 @@ SHUFFLED_TARGETS = Cause(
         "decay_share high": -2,
         "split_difference high": -1,
         "token_excess high": -1,
+        "schedule_followed low": -3,
+        "probability_range low": -3,
+        "targets_counted low": -2,
     },
     hints=(Hint(-2.5, explained_by_a_knob),),
     applies=is_language,
@@ -136,7 +140,14 @@ TOO_LITTLE_TEXT = Cause(
     knob="model.dropout",
     overrides=override("-S model.dropout=0.2"),
     expected="If the validation loss falls lower, it was overfitting; fewer steps or more text also help.",
-    votes={"generalization_gap high": 2, "validation_rise high": 3, "copied_length high": 1},
+    votes={
+        "generalization_gap high": 2,
+        "validation_rise high": 3,
+        "copied_length high": 1,
+        "first_pass_gap high": -5,  # nothing can be memorized that was not read before
+        "split_difference high": -3,
+        "jump high": -3,
+    },
     applies=is_language,
 )
 

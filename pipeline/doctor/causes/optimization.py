@@ -52,6 +52,8 @@ LEARNING_RATE_TOO_LOW = Cause(
         "start_loss high": -3,
         "effective_rank low": -1,
         "gradient_agreement high": -2,
+        "unreached high": -4,
+        "schedule_followed low": -4,
     },
 )
 
@@ -95,6 +97,8 @@ GRADIENTS_NOT_ZEROED = Cause(
         "stopped_early high": 1,
         "setback high": 1,
         "clipped_steps high": 0.5,
+        "wandering high": -1,
+        "first_pass_gap high": -2,
     },
 )
 
@@ -115,6 +119,7 @@ LOSSES_AVERAGED_WRONGLY = Cause(
         "gradient_agreement high": 3,
         "gradient_agreement healthy": -2,
         "generalization_gap low": 2,
+        "targets_counted low": 1,
         "gradient_growth high": -1,
         "stopped_early high": -1,
     },

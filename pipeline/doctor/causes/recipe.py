@@ -68,6 +68,8 @@ REGULARIZED_TO_DEATH = Cause(
         "update_ratio high": -1,
         "overfitting high": -2,
         "setback high": -1,
+        "split_difference high": -2,
+        "first_pass_gap high": -2,  # it makes the training loss higher, not that of validation
     },
     hints=(Hint(3.0, is_heavy), Hint(-4.0, _is_gentle), Hint(-1.0, _unknown)),
 )

@@ -8,7 +8,7 @@ is named first.
 
 from __future__ import annotations
 
-from pipeline.doctor.causes import architecture, data, evaluation, optimization, recipe
+from pipeline.doctor.causes import architecture, data, evaluation, mistakes, optimization, recipe
 from pipeline.doctor.causes.base import Cause
 
 CAUSES: dict[str, Cause] = {
@@ -46,6 +46,13 @@ CAUSES: dict[str, Cause] = {
     "documents shorter than the context": data.SHORT_DOCUMENTS,
     "damaged training text": data.DAMAGED_TEXT,
     "shuffled targets": data.SHUFFLED_TARGETS,
+    "learning-rate schedule not followed": mistakes.SCHEDULE_NOT_FOLLOWED,
+    "targets shifted twice": mistakes.SHIFTED_TWICE,
+    "padding counted in the loss": mistakes.PADDING_COUNTED,
+    "training examples not shuffled": mistakes.NOT_SHUFFLED,
+    "softmax before the loss": mistakes.SOFTMAX_BEFORE_LOSS,
+    "gradient cut off": mistakes.GRADIENT_CUT_OFF,
+    "resumed from old weights": mistakes.OLD_WEIGHTS,
     "float16 without loss scaling": optimization.FLOAT16_WITHOUT_SCALING,
     "epsilon too large": optimization.EPSILON_TOO_LARGE,
     "weight decay too strong": optimization.WEIGHT_DECAY_TOO_STRONG,

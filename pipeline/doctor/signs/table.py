@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.doctor.signs.attention import ATTENTION
 from pipeline.doctor.signs.base import Sign
 from pipeline.doctor.signs.classifiers import CLASSIFIERS
+from pipeline.doctor.signs.consistency import CONSISTENCY
 from pipeline.doctor.signs.gradients import GRADIENTS
 from pipeline.doctor.signs.layers import LAYERS
 from pipeline.doctor.signs.loss import LOSS
@@ -17,6 +18,7 @@ SIGNS: dict[str, Sign] = {
     **MATERIAL,
     **START,
     **LOSS,
+    **CONSISTENCY,
     **RECIPE,
     **CLASSIFIERS,
     **GRADIENTS,

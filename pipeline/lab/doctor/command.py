@@ -50,7 +50,7 @@ def benchmark(
 ) -> None:
     """Test the doctor on runs with known faults.
 
-    Some 600 trainings of language models, most with a fault put in on purpose: three quarters of an hour on two cores. What was
+    Some 800 trainings of language models, most with a fault put in on purpose: an hour on two cores. What was
     trained is kept, so an interrupted benchmark goes on where it stopped, and one with other thresholds trains nothing.
     """
     enter_project()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.lab.faults import data, model, optimization
+from pipeline.lab.faults import data, model, optimization, reported_data, reported_model, reported_optimization
 from pipeline.lab.faults.base import Fault
 
 FOREIGN = ".rally/trial/foreign/tokenizer.json"  # a tokenizer learned on the names of all Unicode characters: capitals
@@ -109,4 +109,45 @@ FAULTS: dict[str, Fault] = {
     ),
     "noisy text": Fault("three in ten training tokens are random", "damaged training text", inject=data.damages_text),
     "decay 10": Fault("a weight decay of 10", "weight decay too strong", knobs={**ADAMW, "train.weight_decay": 10.0}),
+    # The ten of the frozen test of 2026-12-01; the causes in brackets were then the closest that the doctor had.
+    "shifted twice": Fault(  # (targets not shifted)
+        "the loader and the loss both shift the targets", "targets shifted twice", inject=reported_data.shifts_twice
+    ),
+    "padding counts": Fault(  # (documents shorter than the context)
+        "short texts are padded to the context, and padding counts in the loss",
+        "padding counted in the loss",
+        inject=reported_data.counts_padding,
+    ),
+    "windows in order": Fault(  # (too little training text)
+        "the windows of a batch differ by one token each, and are read in order",
+        "training examples not shuffled",
+        inject=reported_data.reads_in_order,
+    ),
+    "ids renumbered": Fault(
+        "the vocabulary of the validation split is in another order",
+        "validation text unlike training text",
+        inject=reported_data.numbers_validation_anew,
+    ),
+    "schedule x8": Fault(  # (learning rate too low)
+        "the schedule of the learning rate is called eight times per step",
+        "learning-rate schedule not followed",
+        inject=reported_optimization.runs_ahead,
+    ),
+    "betas swapped": Fault(
+        "the two decays of Adam are swapped", "momentum too long", knobs={**ADAMW, "train.beta1": 0.999, "train.beta2": 0.9}
+    ),
+    "old weights": Fault(  # (none)
+        "a resume takes the oldest checkpoint instead of the newest",
+        "resumed from old weights",
+        inject=reported_optimization.resumes_from_old_weights,
+    ),
+    "stream detached": Fault(  # (frozen layer)
+        "the input of the last block is detached", "gradient cut off", inject=reported_model.detaches_the_stream
+    ),
+    "softmax twice": Fault(  # (saturating activation)
+        "the loss takes probabilities for logits", "softmax before the loss", inject=reported_model.normalizes_outputs_twice
+    ),
+    "heads viewed": Fault(
+        "heads are split off without a transpose", "no causal mask", inject=reported_model.views_heads_as_positions
+    ),
 }

@@ -1,4 +1,4 @@
-"""The faults that the doctor has never seen: each changes what it says it changes, in a training of a tiny network."""
+"""The faults of the frozen test of 2026-12-01: each changes what it says it changes, in a training of a tiny network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.engine.loop import train_step
 from pipeline.engine.sampler import batch_of
 from pipeline.engine.schedules import learning_rate
 from pipeline.lab.faults.base import Training
-from pipeline.lab.faults.unseen import UNSEEN
+from pipeline.lab.faults.table import FAULTS
 from pipeline.tasks.base import IGNORED, Batch
 
 HEALTHY = {"train__batch_size": 8, "train__optimizer": "adamw", "train__lr": 0.01, "train__precision": "float32"}
@@ -22,11 +22,11 @@ LIVELY = {"model__init": "fan_in", "model__embedding_mixer": "none"}  # logits t
 
 def begun(folder: Path, name: str, *, spoilt: bool = True, **changes: object) -> Training:
     """A training with the knobs of the fault; without the rest of it on request."""
-    params = UNSEEN[name].overridden(knobs(**{**HEALTHY, **changes}))
+    params = FAULTS[name].overridden(knobs(**{**HEALTHY, **changes}))
     progress, task, _ = started(params, folder)
     training = Training(params, progress, task)
     if spoilt:
-        UNSEEN[name].inject(training)
+        FAULTS[name].inject(training)
     return training
 
 
@@ -86,14 +86,14 @@ def test_a_schedule_called_eight_times_a_step_ends_after_an_eighth_of_the_traini
     optimizer = training.progress.optimizer
     # Again, over an optimizer that only writes down its rate.
     optimizer.step = rates.append
-    UNSEEN["schedule x8"].inject(training)
+    FAULTS["schedule x8"].inject(training)
     for training.progress.step in (0, 1, 2, 9):
         optimizer.step(1.0)
     assert rates == [train.lr, learning_rate(0.5, train), 0.0, 0.0]
 
 
 def test_swapped_betas_average_a_thousand_gradients_and_ten_squares() -> None:
-    train = UNSEEN["betas swapped"].overridden(knobs()).train
+    train = FAULTS["betas swapped"].overridden(knobs()).train
     assert (train.optimizer, train.beta1, train.beta2) == ("adamw", 0.999, 0.9)
 
 
