@@ -417,8 +417,14 @@ def test_a_damaged_log_is_named_before_anything_is_trained(duel: Rally, training
 
 
 SOUND = {part: {} for part in log.PARTS} | {
-    **{"date": "2026-01-01", "metric": "loss", "draws": "seed", "verdict": "keep", "seeds": [2]},
-    **{"champion": {"identity": "a"}, "challenger": {"identity": "b"}, "values": {"champion": [1.5], "challenger": [None]}},
+    "date": "2026-01-01",
+    "metric": "loss",
+    "draws": "seed",
+    "verdict": "keep",
+    "seeds": [2],
+    "champion": {"identity": "a"},
+    "challenger": {"identity": "b"},
+    "values": {"champion": [1.5], "challenger": [None]},
 }
 
 
