@@ -232,6 +232,12 @@ def task(name: str, revision: str, folder: str = "in", *, done: bool = False, re
         write(Path(), str(RUNS / revision / f"{revision}.run"), json.dumps({"name": name, "result_hash": result}))
 
 
+@pytest.mark.parametrize("name", ["", " ", "nope", "HEAD~5", "--all"])
+def test_a_name_that_stands_for_nothing_is_one_line_that_says_what_to_use(lab: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"^\S.*of this name\. There is no experiment yet; `dvc exp run"):
+        read_experiments([name])
+
+
 def test_files_of_another_shape_do_not_hide_the_other_experiments(lab: Path) -> None:
     for name, finding, loss in (
         *(("none", {"finding": None, "findings": None}, 2.0), ("number", {"finding": 5, "findings": 5}, 3.0)),

@@ -101,8 +101,9 @@ def _named(word: str, listed: Sequence[Entry], head: str) -> list[Entry]:
         alone = [entry for entry in listed if entry.commit == commit]
         return alone or _with_experiments(commit, listed)
     known = tuple(dict.fromkeys(entry.name for entry in listed))
+    instead = suggest(word, known) if known else "There is no experiment yet; `dvc exp run -S train.lr=0.01` makes one"
     raise UserError(
-        f"{word if word.strip() else repr(word)}: there is no experiment, branch, tag or commit of this name. {suggest(word, known)}"
+        f"{word if word.strip() else repr(word)}: there is no experiment, branch, tag or commit of this name. {instead}"
     )
 
 
