@@ -433,6 +433,7 @@ def test_a_claim_has_a_name_that_is_a_file_of_its_folder(name: str, project: Pat
         ("", "", "is empty"),
         ("", "- 1", "holds no claim"),
         ("  seeds: [101, 102]", "  seeds: [101, 101]", r"scope.seeds: \[101, 101\] are not one seed or more, each once"),
+        ("  measure: [first_gradient]", "  measure: []", "runs.measure: names no measure"),
         ("  seeds: [101, 102]", "  seeds: []", r"scope.seeds: \[\] are not one seed or more"),
     ],
 )
@@ -446,6 +447,14 @@ def test_a_file_of_another_shape_is_listed_with_its_reason(old: str, new: str, s
         form.read("tiny")
     [reason] = standing("tiny").reasons
     assert reason.kind == "file"
+
+
+def test_a_folder_or_a_path_is_no_claim(project: Path) -> None:
+    planted("tiny")
+    with pytest.raises(UserError, match=r"there is no '\.\./claims/tiny'"):
+        form.read("../claims/tiny")
+    form.path_of("odd").mkdir()
+    assert "odd.yaml: is not a file" in standing("odd").reasons[0].text()
 
 
 def test_a_study_of_another_shape_is_left_out(project: Path) -> None:

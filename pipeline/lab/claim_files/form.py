@@ -173,9 +173,10 @@ def read(name: str) -> ClaimFile:
         UserError: there is none of this name, or it is not one.
     """
     path = path_of(name)
-    if not path.is_file():
-        known = names()
+    if name not in (known := names()):
         raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, known) if known else '`rally claims add` makes one'}")
+    if not path.is_file():
+        raise UserError(f"{path}: is not a file; remove it")
     if path.stat().st_size > MAX_BYTES:
         raise UserError(f"{path}: has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
     restore = f"`git checkout {path}` restores it"
@@ -194,6 +195,8 @@ def read(name: str) -> ClaimFile:
         raise UserError(f"{path}: {where}: {first['msg'].lower()}; {restore}") from None
     if not found.scope.seeds or len({*found.scope.seeds}) < len(found.scope.seeds):
         raise UserError(f"{path}: scope.seeds: {found.scope.seeds} are not one seed or more, each once; {restore}")
+    if not found.runs.measure:
+        raise UserError(f"{path}: runs.measure: names no measure; {restore}")
     for measure in found.runs.measure:
         rows = found.values.get(measure, [])
         if len(rows) != found.places or any(len(row) != len(found.scope.seeds) for row in rows):
