@@ -421,7 +421,7 @@ def test_what_cannot_be_claimed_on_experiments_is_one_line(arms: list[str], chec
 
 @pytest.mark.parametrize("name", ["", "../out", "a b", "a/b", ".a", "-x", "a" * 101])
 def test_a_claim_has_a_name_that_is_a_file_of_its_folder(name: str, project: Path) -> None:
-    with pytest.raises(UserError, match="is no name of a claim"):
+    with pytest.raises(UserError, match="is not a name of a claim"):
         adding.add_experiments(name, ["a", "b"], ["exceeds: {measure: loss, more: a, less: b, by: 0.02}"])
     with pytest.raises(UserError, match="is a control, which must not hold"):
         adding.add_experiments("mine", ["a", "b"], ["at_most: {measure: loss, value: 2, control: true}"])

@@ -149,7 +149,7 @@ def add_experiments(name: str, arms: Sequence[str], checks: Sequence[str]) -> Cl
     from pipeline.lab.experiments.read import read_experiments
 
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) or len(name) > LONGEST_NAME:
-        raise UserError(f"{name!r}: is no name of a claim; use letters, digits, - and _, at most {LONGEST_NAME}")
+        raise UserError(f"{name!r}: is not a name of a claim; use letters, digits, - and _, at most {LONGEST_NAME}")
     if name in Project().studies:
         raise UserError(f"{name}: is a study; give the claim on experiments another name")
     if len({*arms}) < 2:
