@@ -419,6 +419,60 @@ def test_what_cannot_be_claimed_on_experiments_is_one_line(arms: list[str], chec
     assert line in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["", "../out", "a b", "a/b", ".a", "-x", "a" * 101])
+def test_a_claim_has_a_name_that_is_a_file_of_its_folder(name: str, project: Path) -> None:
+    with pytest.raises(UserError, match="is not a name of a claim"):
+        adding.add_experiments(name, ["a", "b"], ["exceeds: {measure: loss, more: a, less: b, by: 0.02}"])
+    with pytest.raises(UserError, match="is a control, which must not hold"):
+        adding.add_experiments("mine", ["a", "b"], ["at_most: {measure: loss, value: 2, control: true}"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("", "", "is empty"),
+        ("", "- 1", "holds no claim"),
+        ("  seeds: [101, 102]", "  seeds: [101, 101]", r"scope.seeds: \[101, 101\] are not one seed or more, each once"),
+        ("  measure: [first_gradient]", "  measure: []", "runs.measure: names no measure"),
+        ("  seeds: [101, 102]", "  seeds: []", r"scope.seeds: \[\] are not one seed or more"),
+    ],
+)
+def test_a_file_of_another_shape_is_listed_with_its_reason(old: str, new: str, says: str, project: Path) -> None:
+    planted("tiny", lambda place, seed: 0.1 + 0.001 * seed)
+    path = form.path_of("tiny")
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1) if old else new, encoding="utf-8")
+    with pytest.raises(UserError, match=says):
+        form.read("tiny")
+    [reason] = standing("tiny").reasons
+    assert reason.kind == "file"
+
+
+def test_a_folder_or_a_path_is_no_claim(project: Path) -> None:
+    planted("tiny")
+    with pytest.raises(UserError, match=r"there is no '\.\./claims/tiny'"):
+        form.read("../claims/tiny")
+    form.path_of("odd").mkdir()
+    assert "odd.yaml: is not a file" in standing("odd").reasons[0].text()
+
+
+def test_a_study_of_another_shape_is_left_out(project: Path) -> None:
+    parts = {"set": "{}", "vary": "{train.lr: [1]}", "check": "[]", "seeds": "[1]", "measure": "loss"}
+    known = {*definitions()}
+    for part, wrong in (
+        ("set", "null"),
+        ("set", "[1]"),
+        ("set", "{5: 3}"),
+        ("vary", "[1]"),
+        ("vary", "null"),
+        ("check", "[5]"),
+    ):
+        entry = ", ".join(f"{word}: {value}" for word, value in (parts | {part: wrong}).items())
+        (project / "studies/odd.yaml").write_text(f"odd: {{{entry}}}\n")
+        assert {*definitions()} == known, (part, wrong)
+
+
 def test_what_is_no_claim_is_one_line() -> None:
     for text, line in (("loss < 2", "is not a claim, such as"), ("exeeds: {by: 1}", "Did you mean 'exceeds'?")):
         with pytest.raises(UserError, match=line.replace("?", r"\?")):

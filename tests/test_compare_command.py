@@ -25,9 +25,10 @@ ALL = (HERE, *(one for group in (BASE, SLOW, DEEP, WAITS) for one in group.exper
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(revisions: Sequence[str] = ()) -> list[Experiment]:
-        return [one for one in ALL if one.name in revisions] if revisions else list(ALL)
+        return [one for one in ALL if one.name in (*revisions, "slow")] if revisions else list(ALL)
 
     monkeypatch.setattr(request, "read_experiments", read)
+    monkeypatch.setattr(request, "commit_of", lambda name: SLOW.experiments[0].commit if name == "HEAD~1" else "")
 
 
 def asked(
@@ -49,6 +50,7 @@ def test_each_name_stands_for_the_variant_with_all_its_seeds(capsys: pytest.Capt
     assert asked(capsys, "base-seed3", "slow") == [["base", "slow", "better"]]
     assert asked(capsys, WORKSPACE, "slow-seed2") == [["base", "slow", "better"]]
     assert asked(capsys, BASE.experiments[1].commit[:12], "slow") == [["base", "slow", "better"]]
+    assert asked(capsys, "base", "HEAD~1") == [["base", "slow", "better"]], "as `rally show` takes it"
     assert len(asked(capsys, "base", "slow", "deep")) == 3
     assert len(asked(capsys, "base", "slow", "deep", one_knob=True)) == 2
 

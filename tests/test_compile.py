@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -20,10 +21,11 @@ from pipeline.lab.comparison.comparison import Comparison, Interaction, Ruling
 from pipeline.lab.dvc.overrides import check_overrides, expand_grid, params_overrides
 from pipeline.lab.experiments.records import Group, Knob
 from pipeline.lab.statistics.intervals import ALPHA, Interval
+from pipeline.lab.studies.entries import read_entries
 from pipeline.lab.summary.compose import document
 from pipeline.lab.summary.document import markdown
 from pipeline.lab.summary.gather import finding_counts, in_order, treatment
-from pipeline.lab.summary.grids import grid_of
+from pipeline.lab.summary.grids import grid_of, played_grids
 from pipeline.lab.summary.next_plays import missed_by, surprises, undecided_claims
 from pipeline.lab.summary.next_runs import confounded, edges, experiments_to_run, open_questions, retuned, treated
 from pipeline.lab.summary.page import html
@@ -196,6 +198,9 @@ def test_the_cause_of_a_diagnosis_is_the_first_with_a_command() -> None:
     assert treatment("a", content) == [Treatment("a", "slow", "rate", "train.lr", "dvc exp run -S train.lr=0.1")]
     for nothing in (None, b"", b"[]", b'{"findings": []}', b'{"findings": [{"name": "slow", "causes": []}]}'):
         assert treatment("a", nothing) == []
+    for command in (5, ["a"], 'dvc exp run -S "a'):
+        odd = {"findings": [{"name": 3, "causes": [{"name": 2, "command": command}]}]}
+        assert treatment("a", json.dumps(odd).encode()) == []
 
 
 def grid(**changed: object) -> Grid:
@@ -393,6 +398,33 @@ def test_a_study_is_read_from_its_results() -> None:
     inside = found.places[0].values["excess_loss"]
     assert inside and inside.low < 0.1 < inside.mean < 0.2 < inside.high
     assert found.places[1].values["excess_loss"] is None and not found.is_known
+
+
+def test_results_that_cannot_be_read_are_named_and_others_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.lab.summary.grids.read_entries", lambda: read_entries(TOP / "studies"))
+    sound: dict[str, Any] = {"axes": [{"name": "train.lr", "labels": [0.1]}], "seeds": [1], "values": {}, "verdicts": []}
+    (tmp_path / "grokking.json").write_text(json.dumps(sound))
+    (tmp_path / "compare.json").write_text("[]")  # not a study's
+    assert [one.name for one in played_grids(tmp_path)[0]] == ["grokking"] and not played_grids(tmp_path)[1]
+    for damage in (
+        *({"seeds": None}, {"axes": [5]}, {"axes": [{"name": "a", "labels": []}], "values": {"loss": [1.0]}}),
+        *(
+            {"values": {"loss": [1.0, 2.0, "x"]}},
+            {"values": []},
+            {"verdicts": [{}]},
+            {"held_out": 5, "values": {"loss": [1.0]}},
+        ),
+    ):
+        (tmp_path / "lr-sweep.json").write_text(json.dumps(sound | damage))
+        grids, [line] = played_grids(tmp_path)
+        assert len(grids) == 1 and "lr-sweep.json is damaged" in line and "`rally play lr-sweep`" in line, damage
+    (tmp_path / "lr-sweep.json").write_text(json.dumps(sound)[:-9])
+    assert len(played_grids(tmp_path)[1]) == 1
+
+
+def test_a_command_with_a_line_break_in_a_knob_is_not_proposed() -> None:
+    line = "./run dvc exp run --queue -n a -S 'model.norm=a\nb'"
+    assert not accepts(line) and cost_of(line)
 
 
 def test_an_empty_notebook_says_what_to_play_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

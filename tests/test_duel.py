@@ -416,6 +416,55 @@ def test_a_damaged_log_is_named_before_anything_is_trained(duel: Rally, training
     assert status == 2 and "notebook/duels.jsonl: line 1 is not that of a duel" in duel.err and not trainings.done
 
 
+SOUND = {part: {} for part in log.PARTS} | {
+    "date": "2026-01-01",
+    "metric": "loss",
+    "draws": "seed",
+    "verdict": "keep",
+    "seeds": [2],
+    "champion": {"identity": "a"},
+    "challenger": {"identity": "b"},
+    "values": {"champion": [1.5], "challenger": [None]},
+}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"seeds": None},
+        {"seeds": ["2"]},
+        {"seeds": []},
+        {"champion": 5},
+        {"challenger": {}},
+        {"date": 2026},
+        {"values": [1.5]},
+        {"values": {"champion": [1.5]}},
+        {"values": {"champion": [1.5], "challenger": ["1.5"]}},
+        {"values": {"champion": [1.5], "challenger": [math.nan]}},
+        {"values": {"champion": [1.5], "challenger": [10**400]}},
+    ],
+)
+def test_a_line_of_the_log_of_another_shape_is_named(
+    damage: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    LOG.parent.mkdir()
+    LOG.write_text(f"{json.dumps(SOUND)}\n", encoding="utf-8")
+    assert log.read_log() == [SOUND]
+    LOG.write_text(f"{json.dumps(SOUND)}\n{json.dumps(SOUND | damage)}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 2 is not that of a duel"):
+        log.read_log()
+
+
+def test_a_new_line_leaves_the_bytes_before_it_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    LOG.parent.mkdir()
+    before = json.dumps(SOUND | {"date": "?"}).encode().replace(b"?", b"\xff")  # no UTF-8
+    LOG.write_bytes(before)
+    log.append(SOUND)
+    assert LOG.read_bytes() == before + b"\n" + json.dumps(SOUND).encode() + b"\n"
+
+
 # -------------------------------------------------------------------------------------------------------------- refusals
 
 

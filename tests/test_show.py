@@ -157,6 +157,11 @@ def test_in_a_narrow_terminal_the_least_important_columns_go(capsys: pytest.Capt
     assert printed(capsys, groups, 60)[0].split() == ["Experiment", "seeds", "bits_per_byte", "finding", "lr"]
 
 
+@pytest.mark.parametrize("seed", ["abc", None, float("nan"), float("inf"), "[1, 2]"])
+def test_a_seed_that_is_no_number_counts_as_0(seed: Knob) -> None:
+    assert Experiment("a", "a", "", State.DONE, None, {"seed": seed}).seed == 0
+
+
 def test_of_other_tokenizers_only_bits_per_byte_compare() -> None:
     mixed = [
         one("char", loss=1.38629, bits_per_byte=2.0, accuracy=0.5),
@@ -225,6 +230,26 @@ def task(name: str, revision: str, folder: str = "in", *, done: bool = False, re
         (QUEUE / "result").mkdir(exist_ok=True)
         (QUEUE / "result" / f"celery-task-meta-{name}").write_text("{}")
         write(Path(), str(RUNS / revision / f"{revision}.run"), json.dumps({"name": name, "result_hash": result}))
+
+
+@pytest.mark.parametrize("name", ["", " ", "nope", "HEAD~5", "--all"])
+def test_a_name_that_stands_for_nothing_is_one_line_that_says_what_to_use(lab: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"^\S.*of this name\. There is no experiment yet; `dvc exp run"):
+        read_experiments([name])
+
+
+def test_files_of_another_shape_do_not_hide_the_other_experiments(lab: Path) -> None:
+    for name, finding, loss in (
+        *(("none", {"finding": None, "findings": None}, 2.0), ("number", {"finding": 5, "findings": 5}, 3.0)),
+        *(("words", {"finding": "", "findings": ["a"]}, 4.0), ("huge", {"finding": "healthy"}, 10**400)),
+    ):
+        commit = commit_of(lab, {"loss": loss}, finding, train__lr=0.5)
+        head = git("rev-parse", "HEAD")
+        git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", commit)
+    found = {exp.name: (exp.finding, dict(exp.scores), exp.diverged) for exp in read_experiments()}
+    assert found["none"] == ("", {"loss": 2.0}, False) and found["number"] == ("", {"loss": 3.0}, False)
+    assert found["words"] == ("", {"loss": 4.0}, False)
+    assert found["huge"] == ("healthy", {}, True), "a float cannot hold it"
 
 
 def test_every_state_is_told_apart_and_only_what_is_done_has_scores(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:

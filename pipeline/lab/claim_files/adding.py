@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import rounded
 from pipeline.lab.claim_files import form
+from pipeline.lab.claim_files.definition import is_control
 from pipeline.lab.claim_files.digests import STUDIES, Digests, torch_version
 from pipeline.lab.claim_files.form import ClaimFile
 from pipeline.lab.claim_files.judging import claim_of
@@ -34,6 +36,7 @@ from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
 from pipeline.params.yaml12 import Yaml12Loader
 
+LONGEST_NAME = 100  # characters
 MEASURED = (STUDIES / "measures/record.py", STUDIES / "measures/metrics.py")
 
 
@@ -145,16 +148,21 @@ def add_experiments(name: str, arms: Sequence[str], checks: Sequence[str]) -> Cl
     """
     from pipeline.lab.experiments.read import read_experiments
 
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) or len(name) > LONGEST_NAME:
+        raise UserError(f"{name!r}: is not a name of a claim; use letters, digits, - and _, at most {LONGEST_NAME}")
     if name in Project().studies:
         raise UserError(f"{name}: is a study; give the claim on experiments another name")
     if len({*arms}) < 2:
         raise UserError(f"--from {','.join(arms)}: names fewer than two experiments; a claim compares them")
     if not checks:
         raise UserError("--check: is missing; such as --check 'exceeds: {measure: loss, more: A, less: B, by: 0.02}'")
+    claims = [read_check(text) for text in checks]
+    if all(is_control(check) for check in claims):
+        raise UserError("--check: is a control, which must not hold; give a claim with it, which must")
     there = read_experiments()
     if not {*arms} <= {one.name for one in there}:
         there = read_experiments(arms)
-    file = claim_on(there, arms, [read_check(text) for text in checks], form.read(name) if name in form.names() else None)
+    file = claim_on(there, arms, claims, form.read(name) if name in form.names() else None)
     form.write(name, file)
     return file
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline.lab.claim_files.form import ClaimFile, Runs
 from pipeline.lab.dvc.base_params import NOT_FROM_COMMIT
@@ -16,6 +16,9 @@ from pipeline.lab.studies.entries import FOLDER, GRID_PARTS, Entry
 
 DATA = ("task", "prepare", "tokenize")
 """The sections that determine the data."""
+
+
+CHECKS = TypeAdapter(list[dict[str, dict[str, Any]]])
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,13 @@ def definitions() -> dict[str, Definition]:
     for path in sorted(FOLDER.glob("*.yaml")):
         for name, values in (parse_mapping(path.read_bytes()) or {}).items():
             if isinstance(values, dict) and {"vary", "check", "seeds", "measure", "set"} <= values.keys():
-                with contextlib.suppress(ValidationError):
+                with contextlib.suppress(ValidationError, AttributeError, TypeError):
                     found[str(name)] = _definition(f"{path.as_posix()}#{name}", values)
     return found
 
 
 def _definition(place: str, values: Mapping[str, Any]) -> Definition:
+    checks = CHECKS.validate_python(values["check"])
     texts = {part: value for part, value in values.items() if part not in GRID_PARTS and part in Entry.__dataclass_fields__}
     vary = values["vary"]
     knobs = {knob: value for knob, value in values["set"].items() if knob.split(".")[0] not in NOT_FROM_COMMIT}
@@ -72,7 +76,7 @@ def _definition(place: str, values: Mapping[str, Any]) -> Definition:
         seeds=values["seeds"],
         seen=values.get("seen", []),
     )
-    return Definition(place, Entry(**{"says": "", "costs": "", "reaches": "", "source": "", **texts}), runs, values["check"])
+    return Definition(place, Entry(**{"says": "", "costs": "", "reaches": "", "source": "", **texts}), runs, checks)
 
 
 def varied_knobs(vary: Mapping[str, Any]) -> set[str]:

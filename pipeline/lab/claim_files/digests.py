@@ -61,6 +61,8 @@ class Digests:
 
     def paths(self, runs: Runs) -> dict[str, list[Path]]:
         """The code that the values of a grid are made by: a file or room -> what counts of it."""
+        if runs.bench and runs.bench not in BENCHES:
+            return {}
         if runs.bench:
             rooms: dict[str, list[Path]] = {}
             for path in sorted(self.closure(Path(*BENCHES[runs.bench].__module__.split(".")).with_suffix(".py"))):

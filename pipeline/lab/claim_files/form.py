@@ -173,9 +173,10 @@ def read(name: str) -> ClaimFile:
         UserError: there is none of this name, or it is not one.
     """
     path = path_of(name)
-    if not path.is_file():
-        known = names()
+    if name not in (known := names()):
         raise UserError(f"{FOLDER}: there is no '{name}'. {suggest(name, known) if known else '`rally claims add` makes one'}")
+    if not path.is_file():
+        raise UserError(f"{path}: is not a file; remove it")
     if path.stat().st_size > MAX_BYTES:
         raise UserError(f"{path}: has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
     restore = f"`git checkout {path}` restores it"
@@ -184,12 +185,18 @@ def read(name: str) -> ClaimFile:
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         raise UserError(f"{path}{f', line {mark.line + 1}' if mark else ''}: is not YAML; {restore}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: {'is empty' if content is None else 'holds no claim'}; {restore}")
     try:
         found = ClaimFile.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(f"{path}: {where}: {first['msg'].lower()}; {restore}") from None
+    if not found.scope.seeds or len({*found.scope.seeds}) < len(found.scope.seeds):
+        raise UserError(f"{path}: scope.seeds: {found.scope.seeds} are not one seed or more, each once; {restore}")
+    if not found.runs.measure:
+        raise UserError(f"{path}: runs.measure: names no measure; {restore}")
     for measure in found.runs.measure:
         rows = found.values.get(measure, [])
         if len(rows) != found.places or any(len(row) != len(found.scope.seeds) for row in rows):

@@ -82,5 +82,5 @@ def _about(one: Standing) -> str:
     if one.reasons:
         return "; ".join(reason.text() for reason in one.reasons)
     assert one.today
-    check = next((check for check in one.today.checks if check.verdict != "held"), one.today.checks[0])
-    return f"{check.says}{f' ({one.note})' if one.note else ''}"
+    telling = [check for check in one.today.checks if check.verdict != "held"] + [*one.today.checks, *one.today.controls]
+    return f"{telling[0].says if telling else 'claims nothing'}{f' ({one.note})' if one.note else ''}"

@@ -123,7 +123,7 @@ class Project:
         gone, changed = [], dict[str, None]()
         for arm, commits in experiments.items():
             for commit in commits:
-                if not (lock := git.raw("show", f"{commit}:./{LOCK}")):
+                if not (lock := git.raw("show", "--end-of-options", f"{commit}:./{LOCK}")):
                     gone.append(f"{arm}: commit {short_hash(commit)} is not in this clone")
                 for run in parse_stages(lock.encode(), recorded_run).values():
                     code = [entry for entry in run.deps if entry["path"].startswith("pipeline/")]

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.lab.comparison.compare import compare
 from pipeline.lab.comparison.shown import as_json as json_of
 from pipeline.lab.comparison.shown import lines_of
+from pipeline.lab.dvc.queue import commit_of
 from pipeline.lab.experiments.read import WORKSPACE, read_experiments
 from pipeline.lab.experiments.records import Experiment, Group, grouped
 from pipeline.params.errors import UserError
@@ -72,10 +73,12 @@ def _is_copy(workspace: Experiment, experiments: Sequence[Experiment]) -> bool:
 
 
 def _named(name: str, experiments: Sequence[Experiment], among: Sequence[Group]) -> Group:
-    """The variant to which an experiment belongs, by its name or the first digits of its commit."""
+    """The variant to which an experiment belongs, by its name, the first digits of its commit, or another name of it in git."""
     found = [one for one in experiments if one.name == name]
     if len(name) >= SHORTEST_HASH:
         found += [one for one in experiments if one.commit.startswith(name)]
+    if not found and (commit := commit_of(name)):
+        found = [one for one in experiments if one.commit == commit]
     if not found:
         known = tuple(dict.fromkeys(one.name for one in experiments))
         raise UserError(f"{name}: there is no such experiment or branch. {suggest(name, known)}")

@@ -101,7 +101,10 @@ def _named(word: str, listed: Sequence[Entry], head: str) -> list[Entry]:
         alone = [entry for entry in listed if entry.commit == commit]
         return alone or _with_experiments(commit, listed)
     known = tuple(dict.fromkeys(entry.name for entry in listed))
-    raise UserError(f"{word}: there is no experiment, branch, tag or commit of this name. {suggest(word, known)}")
+    instead = suggest(word, known) if known else "There is no experiment yet; `dvc exp run -S train.lr=0.01` makes one"
+    raise UserError(
+        f"{word if word.strip() else repr(word)}: there is no experiment, branch, tag or commit of this name. {instead}"
+    )
 
 
 def _with_experiments(commit: str, listed: Sequence[Entry]) -> list[Entry]:
@@ -181,8 +184,9 @@ def _result(files: FileTree, matches: Mapping[Path, Match], remedy: str) -> _Res
     why = {path: matches[path].mismatch for path, content in ((EVALUATION, evaluation), (DIAGNOSIS, diagnosis)) if content}
     finding, symptoms = "", list[str]()
     if diagnosis and not why[DIAGNOSIS]:
-        finding = str(diagnosis.get("finding", ""))
-        symptoms = [str(one.get("name")) for one in diagnosis.get("findings", ()) if isinstance(one, dict)]
+        finding = word if isinstance(word := diagnosis.get("finding"), str) else ""
+        found = named if isinstance(named := diagnosis.get("findings"), list) else []
+        symptoms = [str(one.get("name")) for one in found if isinstance(one, dict)]
     undiagnosed = why.get(DIAGNOSIS, "")
     undiagnosed = f"no finding: {undiagnosed}; {remedy}" if undiagnosed and undiagnosed != why.get(EVALUATION) else ""
     if not evaluation:
@@ -202,7 +206,11 @@ def _remedy(entry: Entry) -> str:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that a float holds; JSON has larger whole numbers."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _json(content: bytes | None) -> dict[str, Any]:

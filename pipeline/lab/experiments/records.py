@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,7 +73,9 @@ class Experiment:
 
     @property
     def seed(self) -> int:
-        return int(self.knobs.get("seed") or 0)
+        """0 where it is no number: no training of this code can have had such a seed."""
+        value = self.knobs.get("seed")
+        return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
 
     @property
     def has_result(self) -> bool:

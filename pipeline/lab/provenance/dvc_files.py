@@ -62,7 +62,7 @@ def parse_stages(content: bytes | None, parse: Callable[[dict[str, Any]], T]) ->
     stages = (parse_mapping(content) or {}).get("stages")
     try:
         return {name: parse(stage) for name, stage in stages.items()} if isinstance(stages, dict) else {}
-    except (AttributeError, KeyError, TypeError):  # no mapping, path or list where there should be one
+    except (AttributeError, KeyError, StopIteration, TypeError):  # no mapping, path or list where there should be one
         return {}
 
 

@@ -6,6 +6,7 @@ Its scores make a grid like that of any study, found and fresh score by sampler,
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -20,6 +21,8 @@ Values = Mapping[str, Any]
 SCORES = ("found", "fresh")  # of a winner: that by which it was chosen, and that on seeds which had no part in the choice
 SAMPLERS = ("tpe", "random")
 FIRST_FRESH = 1000  # the seed from which on seeds are fresh, a block of so many for each search
+MAX_RUNS = 100_000  # of a search
+LARGEST = sys.float_info.max
 DIGITS = 4  # significant ones of a value, so that a point can be typed as it is told
 EDGE = 0.05  # from the end of a range, as a share of it: so near to it a better value may lie beyond
 
@@ -183,6 +186,8 @@ def _parameter(name: str, way: Any, problems: list[str]) -> Parameter | None:
         problems.append(f"{where}: the seed is nothing to search for: its best value would be luck; leave it out")
         return None
     if isinstance(way, list) and len(way) > 1:
+        if len({*map(repr, way)}) < len(way):
+            problems.append(f"{where}: {way!r} has a value twice; name each once")
         return Choice(name, tuple(way))
     if not isinstance(way, dict) or not {"low", "high"} <= way.keys():
         problems.append(f"{where}: {way!r} is not {{low: 1.0e-4, high: 0.1, scale: log}}, nor a list of two values or more")
@@ -193,13 +198,18 @@ def _parameter(name: str, way: Any, problems: list[str]) -> Parameter | None:
     low, high, scale = way["low"], way["high"], way.get("scale", "log")
     if scale not in SCALES:
         problems.append(f"{where}.scale: there is no '{scale}'. {suggest(str(scale), SCALES)}")
-    elif not all(type(end) in (int, float) and math.isfinite(end) for end in (low, high)) or low >= high:
+    elif not all(_is_number(end) for end in (low, high)) or low >= high or math.isinf(float(high) - float(low)):
         problems.append(f"{where}: {low!r} to {high!r} is not a range; use two numbers, the lower one first")
     elif scale == "log" and low <= 0:
         problems.append(f"{where}.low: {low!r} has no logarithm; use a number above 0, or scale: linear")
     else:
         return Range(name, low, high, scale, whole=type(low) is int and type(high) is int)
     return None
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that a float holds; YAML has larger whole ones."""
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST
 
 
 def _budget(content: Any, problems: list[str]) -> Budget:
@@ -209,6 +219,8 @@ def _budget(content: Any, problems: list[str]) -> Budget:
     [(unit, amount)] = content.items()
     if unit not in UNITS:
         problems.append(f"search.budget: there is no '{unit}'. {suggest(str(unit), UNITS)}")
-    elif not (type(amount) in (int, float) and 0 < amount < math.inf) or (unit == "runs" and type(amount) is not int):
+    elif not (_is_number(amount) and amount > 0) or (unit == "runs" and type(amount) is not int):
         problems.append(f"search.budget.{unit}: {amount!r} is not a {'whole ' * (unit == 'runs')}number above 0")
+    elif unit == "runs" and amount > MAX_RUNS:
+        problems.append(f"search.budget.runs: {amount!r} are more than {MAX_RUNS}; use fewer")
     return Budget(unit, amount)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -35,16 +36,17 @@ def notebook(*, all_commits: bool, since: str, metric: str | None) -> Notebook:
     """
     experiments = in_order(_experiments(all_commits, since))
     base = base_knobs()
+    grids, damaged = played_grids()
     failed = [one.name for one in experiments if one.state is State.FAILED]
     return Notebook(
         settings=settings_of(experiments, metric, base),
-        grids=played_grids(),
+        grids=grids,
         claims=claim_lines(),
         bets=read_bets(),
         treatments=treatments(experiments),
         finding_counts=finding_counts(experiments),
         base=base,
-        notes=[f"{join_names(failed)} failed; `dvc queue logs {failed[0]}` says why"] if failed else [],
+        notes=[*([f"{join_names(failed)} failed; `dvc queue logs {failed[0]}` says why"] if failed else []), *damaged],
     )
 
 
@@ -118,11 +120,12 @@ def treatments(experiments: Sequence[Experiment]) -> list[Treatment]:
 
 def treatment(name: str, content: bytes | None) -> list[Treatment]:
     """The likeliest cause of the first finding of a diagnosis that has a command; none where there is none."""
-    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
+    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         first = json.loads(content or b"{}")["findings"][0]
         for cause in first["causes"]:
             if cause["command"]:
-                return [Treatment(name, first["name"], cause["name"], cause.get("knob") or "", cause["command"])]
+                shlex.split(cause["command"])  # an error where it cannot be typed
+                return [Treatment(name, str(first["name"]), str(cause["name"]), str(cause.get("knob") or ""), cause["command"])]
     return []
 
 

@@ -20,18 +20,19 @@ from pipeline.lab.summary.records import Grid, Place
 from pipeline.params.errors import UserError
 
 
-def played_grids(folder: Path = RESULTS) -> list[Grid]:
-    """Every study with results here, by name; other files in the folder are passed over."""
-    found = {path.stem: content for path in sorted(folder.glob("*.json")) if (content := _content(path))}
-    entries = read_entries() if found else {}
-    return [grid_of(name, content, entries.get(name)) for name, content in found.items()]
-
-
-def _content(path: Path) -> dict[str, Any] | None:
-    try:
-        return read_json(path, "axes", "values", "verdicts", "seeds")
-    except UserError:
-        return None
+def played_grids(folder: Path = RESULTS) -> tuple[list[Grid], list[str]]:
+    """(every study with results here, by name; what cannot be read, in words); other files in the folder are passed over."""
+    grids, damaged = list[Grid](), list[str]()
+    paths = sorted(folder.glob("*.json"))
+    entries = read_entries() if paths else {}
+    for path in paths:
+        entry = entries.get(path.stem)
+        try:
+            grids.append(grid_of(path.stem, read_json(path, "axes", "values", "verdicts", "seeds"), entry))
+        except (UserError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            if entry and entry.sweep:
+                damaged.append(f"{path} is damaged, or of another version; `rally play {path.stem}` writes it again")
+    return grids, damaged
 
 
 def grid_of(name: str, content: Mapping[str, Any], entry: Entry | None) -> Grid:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.writing import write_text
+from pipeline.lab.commands import print_notes
 from pipeline.lab.comparison.shown import as_json as comparison_json
 from pipeline.lab.summary.compose import HEADINGS, answers, document
 from pipeline.lab.summary.document import markdown
@@ -16,7 +16,7 @@ from pipeline.lab.summary.gather import notebook
 from pipeline.lab.summary.next_plays import plays
 from pipeline.lab.summary.next_runs import experiments_to_run
 from pipeline.lab.summary.records import Notebook
-from pipeline.lab.summary.step import Step, ranked
+from pipeline.lab.summary.step import Step, ranked, words_of
 from pipeline.params.errors import UserError
 
 REPORT, PAGE = Path("notebook/report.md"), Path("results/report.html")
@@ -33,6 +33,7 @@ def compile_all(*, all_commits: bool, since: str, metric: str | None, as_json: b
     """
     found = notebook(all_commits=all_commits, since=since, metric=metric)
     steps = next_steps(found)
+    print_notes(found.notes)
     if found.is_empty:
         print(json.dumps(json_of(found, steps), indent=2, ensure_ascii=False) if as_json else EMPTY)
         return
@@ -61,12 +62,14 @@ def accepts(command: str) -> bool:
     from pipeline.lab.dvc.overrides import check_overrides, expand_grid, params_overrides
 
     for line in command.splitlines():
-        words = shlex.split(line)
+        words = words_of(line)
         overrides = [words[at + 1] for at, word in enumerate(words[:-1]) if word in ("-S", "--set-param")]
         try:
             if overrides:
                 check_overrides(expand_grid(params_overrides(overrides)))
         except UserError:
+            return False
+        if not words:
             return False
     return True
 

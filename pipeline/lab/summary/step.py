@@ -80,10 +80,18 @@ def runs_of(command: str) -> int:
     """
     count = 0
     for line in command.splitlines():
-        words = shlex.split(line)
+        words = words_of(line)
         values = [words[at + 1].partition("=")[2] for at, word in enumerate(words[:-1]) if word in ("-S", "--set-param")]
         count += math.prod(len(re.findall(r"(?:\[[^\]]*\]|'[^']*'|\"[^\"]*\"|[^,])+", value)) or 1 for value in values)
     return count
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a line of a command; none where a quote stays open, because the value of a knob holds a line break."""
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return []
 
 
 def cost_of(command: str, steps: object = None) -> str:

@@ -11,12 +11,10 @@ from typing import Any
 from pipeline.artifacts.paths import TOKENS, meta_of, private_folder
 from pipeline.artifacts.reading import read_json
 from pipeline.identity import read_cached, write_cached
-from pipeline.lab.studies.search_space import Search, Values
+from pipeline.lab.studies.search_space import MAX_RUNS, Search, Values
 from pipeline.params.errors import UserError
 from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
-
-MAX_RUNS = 100_000  # of a search, where only FLOPs limit it: so that one that costs nothing ends
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def allowance(search: Search, identity: str, params_at: Callable[[Values], Param
     if unit == "minutes":
         path = private_folder("sweeps") / "searches" / f"{identity}.json"
         if (kept := read_cached(path)) is None:
-            kept = {"runs": int(60 * amount / _seconds(params_at(search.middle()), shape))}
+            kept = {"runs": int(min(60 * amount / _seconds(params_at(search.middle()), shape), MAX_RUNS))}
             write_cached(path, kept)
         if not kept["runs"]:
             raise UserError(f"search.budget.minutes: {amount:g} are too few for a single run; use more, or train.steps lower")
