@@ -21,6 +21,7 @@ from seeded import KNOBS, variant
 from pipeline.lab.comparison.comparable import line_of
 from pipeline.lab.comparison.compare import compare
 from pipeline.lab.comparison.comparison import Comparison, Difference, Ruling
+from pipeline.lab.comparison.more_seeds import shared_knobs
 from pipeline.lab.comparison.shown import as_json, lines_of
 from pipeline.lab.experiments.records import Group
 from pipeline.lab.statistics.differences import evidence, holm, lent
@@ -368,6 +369,17 @@ def test_equal_scores_need_no_number_of_seeds() -> None:
     same = {1: 1.0, 2: 1.0, 3: 1.0}
     found = evidence(same, same)
     assert found is not None and found.needed() is None
+
+
+def test_a_command_names_every_knob_in_which_experiments_differ_whatever_params_yaml_holds() -> None:
+    groups = [variant("main", [1.0], train__weight_decay=0.1), variant("decay", [1.1], train__weight_decay=0.3)]
+    found = compare(groups, among=groups)
+    (one,) = found.differences
+    ours, theirs = one.command.splitlines()
+    assert "train.weight_decay=0.1" in ours and "train.weight_decay=0.3" in theirs
+    assert "train.lr" not in one.command, "all experiments share it"
+    without = [*groups[0].experiments, *variant("older", [1.0]).experiments]
+    assert shared_knobs(without)["train.weight_decay"] is None, "an older commit has no such knob"
 
 
 def test_a_variant_of_an_older_commit_may_lack_the_knob() -> None:

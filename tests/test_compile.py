@@ -20,6 +20,7 @@ from pipeline.lab.cli import app
 from pipeline.lab.comparison.comparison import Comparison, Interaction, Ruling
 from pipeline.lab.dvc.overrides import check_overrides, expand_grid, params_overrides
 from pipeline.lab.experiments.records import Group, Knob
+from pipeline.lab.provenance.origin import flatten
 from pipeline.lab.statistics.intervals import ALPHA, Interval
 from pipeline.lab.studies.entries import read_entries
 from pipeline.lab.summary.compose import document
@@ -34,6 +35,7 @@ from pipeline.lab.summary.request import EMPTY, accepts, compile_all, json_of, n
 from pipeline.lab.summary.settings import Setting, settings_of
 from pipeline.lab.summary.step import MOST, MOST_OF_A_KIND, Kind, Step, cost_of, ranked
 from pipeline.params.errors import UserError
+from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).resolve().parents[1]
 SMALL = {"train.steps": 100}
@@ -269,9 +271,9 @@ def test_the_cost_counts_the_runs_of_all_lines() -> None:
 
 
 def real_base() -> dict[str, Knob]:
-    from pipeline.lab.summary.gather import base_knobs
-
-    return base_knobs()
+    """The knobs of params.yaml; a list as one text."""
+    knobs = flatten(read_yaml(TOP / "params.yaml"))
+    return {name: value if isinstance(value, Knob) else str(value) for name, value in knobs.items()}
 
 
 def whole(base: Mapping[str, Knob]) -> Notebook:

@@ -22,7 +22,7 @@ from pipeline.lab.comparison.comparable import (
 from pipeline.lab.comparison.comparison import Comparison, Difference, Ruling
 from pipeline.lab.comparison.importance import importance
 from pipeline.lab.comparison.interactions import interactions
-from pipeline.lab.comparison.more_seeds import more_seeds, queue_line
+from pipeline.lab.comparison.more_seeds import more_seeds, queue_line, shared_knobs
 from pipeline.lab.experiments.records import Group, Knob
 from pipeline.lab.statistics.differences import MOST_SEEDS, Evidence, evidence, holm
 from pipeline.lab.statistics.intervals import ALPHA
@@ -48,7 +48,7 @@ def compare(
         metric: what decides; by default bits_per_byte, loss or accuracy.
         among: all variants that there are. Those of the same data say how much a seed moves a score, whether seeds correlate,
             and how many values of a knob were tried; they are not compared.
-        base: the knobs of params.yaml, from which the commands for more seeds start.
+        base: the knobs that the commands for more seeds need not name (`shared_knobs`); None = those that `among` share.
 
     Raises:
         UserError: there are fewer than two variants, or nothing has such a score.
@@ -61,10 +61,7 @@ def compare(
         )
     metric = _metric(groups, metric)
     if base is None:
-        base = {
-            name: value if all(one.knobs.get(name) == value for one in among) else None
-            for name, value in groups[0].knobs.items()
-        }
+        base = shared_knobs(one for group in among for one in group.experiments)
     chosen = list(_pairs(groups, metric, pairs))
     differences = _judged(chosen, metric, among, base)
     alike = [one for one in among if one.values(metric) and not why_not(groups[0], one, metric)]

@@ -5,21 +5,35 @@ from __future__ import annotations
 import ast
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from shlex import quote
 
 from pipeline.lab.comparison.comparable import WITHOUT_EFFECT, unfinished
 from pipeline.lab.dvc.overrides import hydra_text
-from pipeline.lab.experiments.records import SEEDS, Group, Knob
+from pipeline.lab.experiments.records import SEEDS, Experiment, Group, Knob
 
 QUEUE = "./run dvc exp run --queue"
+
+
+def shared_knobs(experiments: Iterable[Experiment]) -> dict[str, Knob]:
+    """The knobs that all of these share, by which a command need not name them; None for those in which they differ.
+
+    A command that relied on params.yaml would queue another variant once an experiment or a checkout has changed that file.
+    """
+    all_knobs = [one.knobs for one in experiments]
+    names = dict.fromkeys(name for knobs in all_knobs for name in knobs)
+    first = all_knobs[0] if all_knobs else {}
+    return {
+        name: first[name] if all(name in knobs and knobs[name] == first.get(name) for knobs in all_knobs) else None
+        for name in names
+    }
 
 
 def more_seeds(first: Group, second: Group, metric: str, needed: int, base: Mapping[str, Knob]) -> str:
     """A line for each of two variants that has, or awaits, fewer seeds than needed: it queues the others, common ones first.
 
     Args:
-        base: the knobs of params.yaml; a variant is given by those that differ from them.
+        base: knobs that need not be named (`shared_knobs`); a variant is given by those that differ from them.
     """
     lines = []
     for mine, other in ((first, second), (second, first)):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.lab.comparison.compare import compare
+from pipeline.lab.comparison.more_seeds import shared_knobs
 from pipeline.lab.comparison.shown import as_json as json_of
 from pipeline.lab.comparison.shown import lines_of
 from pipeline.lab.dvc.queue import commit_of
@@ -34,7 +35,7 @@ def compare_named(names: Sequence[str], metric: str | None, *, one_knob: bool, a
             "differ in their seeds alone, so they are one variant" if len(set(names)) > 1 else "a comparison needs two"
         )
         raise UserError(f"{same}; `rally show` lists all")
-    base = next((one.knobs for one in experiments if one.name == WORKSPACE), {})
+    base = shared_knobs(experiments)
     found = compare(groups, metric, "all" if names and not one_knob else "one knob", among=among, base=base)
     if as_json:
         print(json.dumps(json_of(found), indent=2))

@@ -54,7 +54,8 @@ def _block(one: Difference) -> Iterator[str]:
     yield from _wrapped("ruling", ruling_text(one))
     if one.better is not None and one.p is not None:
         adjusted = f", corrected {_p(one.adjusted)}" if one.adjusted not in (None, one.p) else ""
-        yield from _wrapped("sure?", f"P({one.second.name} is better) = {percent(one.better)}, p = {_p(one.p)}{adjusted}")
+        chance = f"P({one.second.name} is better) {_equals(percent(one.better))}"
+        yield from _wrapped("sure?", f"{chance}, p = {_p(one.p)}{adjusted}")
     if one.ruling is Ruling.UNDECIDED and one.visible is not None:
         yield from _wrapped("seen", f"so many seeds find a difference of {formatted(one.visible)} in 4 of 5 comparisons")
     label = "next"
@@ -87,6 +88,11 @@ def _p(number: float | None) -> str:
 def percent(share: float) -> str:
     """A probability in percent; never quite 0 or 100."""
     return "> 99.9 %" if share > 0.999 else "< 0.1 %" if share < 0.001 else f"{formatted(100 * share)} %"
+
+
+def _equals(text: str) -> str:
+    """`= 97.4 %`, or `> 99.9 %` as it is."""
+    return text if text[0] in "<>" else f"= {text}"
 
 
 def _importance(found: Importance) -> Iterator[str]:

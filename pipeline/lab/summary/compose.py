@@ -57,7 +57,7 @@ def _answer(setting: Setting) -> str:
     others = [one for one in setting.differences if setting.best in (one.first, one.second)]
     beaten = sum(one.ruling in (Ruling.BETTER, Ruling.WORSE) for one in others)
     if others:
-        text += f"; of {len(others)} variant{'s' * (len(others) != 1)} one knob away it is better than {beaten} beyond doubt"
+        text += f"; it is surely better than {beaten or 'none'} of the {len(others)} that differ from it in one knob"
     return f"{text}."
 
 
@@ -108,7 +108,7 @@ def _interval_text(found: Interval | None) -> str:
 
 def _section(title: str, name: str, notebook: Notebook, blocks: Callable[[Setting], Iterator[Block]]) -> Section:
     parts = tuple((one.title, found) for one in notebook.settings if (found := tuple(blocks(one))))
-    none = () if parts else ("Nothing to say: it takes two variants of one task and data that have scores.",)
+    none = () if parts else ("Nothing to say yet: it takes more variants of one task and data, of two seeds and more.",)
     tested = sum(one.p is not None for setting in notebook.settings for one in setting.differences)
     if name == "differences" and tested > 1:
         none = (*none, HOLM.format(tested))

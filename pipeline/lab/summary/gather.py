@@ -11,17 +11,16 @@ from pathlib import Path
 
 from pipeline.artifacts.paths import DIAGNOSIS
 from pipeline.lab.bets.bet import read_bets
+from pipeline.lab.comparison.more_seeds import shared_knobs
 from pipeline.lab.dvc import queue
 from pipeline.lab.dvc.git import GitRepository, join_names
 from pipeline.lab.experiments.read import WORKSPACE, every_entry, read_experiments
-from pipeline.lab.experiments.records import HEALTHY, Experiment, Knob, State
+from pipeline.lab.experiments.records import HEALTHY, Experiment, State
 from pipeline.lab.provenance.commits import Commit, GitObjects
-from pipeline.lab.provenance.origin import flatten
 from pipeline.lab.summary.grids import played_grids
 from pipeline.lab.summary.records import ClaimLine, Notebook, Treatment
 from pipeline.lab.summary.settings import settings_of
 from pipeline.params.errors import UserError
-from pipeline.params.load import read_sections
 
 
 def notebook(*, all_commits: bool, since: str, metric: str | None) -> Notebook:
@@ -35,7 +34,7 @@ def notebook(*, all_commits: bool, since: str, metric: str | None) -> Notebook:
         UserError: there is no such commit or score.
     """
     experiments = in_order(_experiments(all_commits, since))
-    base = base_knobs()
+    base = shared_knobs(one for one in experiments if one.commit)  # without the working tree, which changes no conclusion
     grids, damaged = played_grids()
     failed = [one.name for one in experiments if one.state is State.FAILED]
     return Notebook(
@@ -48,12 +47,6 @@ def notebook(*, all_commits: bool, since: str, metric: str | None) -> Notebook:
         base=base,
         notes=[*([f"{join_names(failed)} failed; `dvc queue logs {failed[0]}` says why"] if failed else []), *damaged],
     )
-
-
-def base_knobs() -> dict[str, Knob]:
-    """The knobs of params.yaml; a list as one text."""
-    knobs = flatten(read_sections(Path("params.yaml")))
-    return {name: value if isinstance(value, Knob) else str(value) for name, value in knobs.items()}
 
 
 def _experiments(all_commits: bool, since: str) -> list[Experiment]:

@@ -89,7 +89,7 @@ class Notebook:
     """What was played and found.
 
     Attributes:
-        base: the knobs of params.yaml, from which commands start.
+        base: the knobs that commands need not name, as all experiments share them.
         finding_counts: symptom -> in how many experiments the doctor named it first, the most frequent first.
     """
 
