@@ -211,7 +211,7 @@ def _score(one: Experiment, measure: str) -> float:
     if one.diverged:
         return math.inf
     if not one.scores:
-        raise UserError(f"{one.name}: has no scores: {one.missing or 'it has not ended'}")
+        raise UserError(f"{one.name}: {one.missing or 'has no scores before it ends'}")
     if measure not in one.scores:
         raise UserError(f"{one.name}: has no score '{measure}'. {suggest(measure, tuple(one.scores))}")
     return rounded(one.scores[measure])

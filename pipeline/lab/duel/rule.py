@@ -103,7 +103,8 @@ def judge(gains: Float[np.ndarray, " n"], options: Options) -> Standing:
     if t >= KEEP_ABOVE[n - FIRST]:
         return Standing(Verdict.KEEP, gain, f"the interval of the gain is above {worth}")
     if t <= DISCARD_BELOW[n - FIRST]:
-        return Standing(Verdict.DISCARD, gain, "a gain worth having would have shown by now")
+        is_worse = gain.high < 0
+        return Standing(Verdict.DISCARD, gain, "it is worse" if is_worse else "a gain worth having would have shown by now")
     return Standing(Verdict.UNDECIDED, gain, f"the interval of the gain holds {worth}")
 
 
