@@ -222,7 +222,7 @@ def test_a_wrong_grid_is_refused_with_its_place(parts: str, problem: str, projec
         (["--queue"], "lr-sweep: is a grid, not a single DVC experiment; leave out -n and --queue"),
         (["-S", "train.lr=1"], "-S train.lr: the study varies this knob; override another one"),
         (["-S", "seed=4"], "-S seed: the study varies this knob; override another one"),
-        (["-S", "train.steps=1,2"], "-S: a knob has several values; add an axis to the study's `vary` instead"),
+        (["-S", "train.steps=1,2"], "-S: a knob has several values; add it to the study's `vary` instead"),
         (["-S", "train.stepps=1"], "train.stepps: there is no such knob. Did you mean 'train.steps'? "),
     ],
 )
