@@ -1,4 +1,4 @@
-"""Time of `rally show` and of `dvc exp show` with many experiments, the first time and again.
+"""Time of `rally show`, `rally compare` and `dvc exp show` with many experiments, the first time and again.
 
     python -m benchmarks.experiments [--count 200] [--dvc]
 
@@ -39,7 +39,7 @@ def main() -> None:
         folder = Path(name, "lab")
         run_first(folder)
         multiply(folder, asked.count)
-        commands = {"rally show": [*python, "pipeline.lab.cli", "show"]}
+        commands = {f"rally {name}": [*python, "pipeline.lab.cli", name] for name in ("show", "compare")}
         commands |= {"dvc exp show --json": [*python, "dvc", "exp", "show", "--json"]} if asked.dvc else {}
         for command, words in commands.items():
             for when in ("first", "again"):
