@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 import math
 import re
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
 from compared import compared, curve, experiment, neighbours, sweep, variant
+from parsed import Parsed
 
 from pipeline.lab.comparison.comparison import Comparison, Importance, Ruling
 from pipeline.lab.comparison.page.answer import answer
@@ -27,33 +27,6 @@ from pipeline.lab.experiments.records import Group, Knob, grouped
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 HOSTILE = "</script><x-evil a=\"1\" b='2'>&amp;{{x}}-->"
 LONG = "a" + "nameofmanyletters" * 12
-
-
-class Parsed(html.parser.HTMLParser):
-    """A page taken apart: its elements, its scripts, and its text."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.text = ""
-        self._within = ""
-        self.feed(source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._within = tag
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._within = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._within == "script":
-            self.scripts[-1] += data
-        elif self._within != "style":
-            self.text += data
 
 
 def of(*losses: Sequence[float | None], knob: str = "train.lr", minimizes: bool = True) -> Comparison:

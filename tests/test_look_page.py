@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html.parser
 import json
 import re
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from browser import CHROMIUM, Browser
+from parsed import Parsed
 from subjects import runtime
 from test_look import network
 
@@ -39,33 +39,6 @@ def looked(model: GPT | None = None, ids: list[int] = IDS) -> ForwardPass:
         record_pass(model, ids, runtime()),
         lambda token: WORDS[token % 11],
     )
-
-
-class Parsed(html.parser.HTMLParser):
-    """A page taken apart: its elements, what it would run, and its text."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.text = ""
-        self._within = ""
-        self.feed(source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._within = tag
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._within = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._within == "script":
-            self.scripts[-1] += data
-        elif self._within != "style":
-            self.text += data
 
 
 def test_what_comes_from_a_run_is_text_and_only_the_pages_own_scripts_may_run() -> None:

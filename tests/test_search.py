@@ -26,9 +26,11 @@ from pipeline.lab.stand_ins.data_shape import Data
 from pipeline.lab.studies import play as grids
 from pipeline.lab.studies import recipes
 from pipeline.lab.studies.entries import Entry, find_entry, read_entries
+from pipeline.lab.studies.runs import identity
 from pipeline.lab.studies.search import budget, picture, play, result, run, sampler
 from pipeline.lab.studies.search.budget import Allowance, Costs
 from pipeline.lab.studies.search.run import Task, Trial, Tried, loss_of, run_searches
+from pipeline.lab.studies.search.sampler import SAMPLER_TYPES
 from pipeline.lab.studies.search_space import SAMPLERS, Choice, Range, Search, Values, read_search
 from pipeline.params.errors import ParamsError, UserError
 from pipeline.params.load import read_sections, with_knobs
@@ -59,6 +61,16 @@ def random_samplers(made: Search) -> list[sampler.Sampler]:
 
 
 # ---------------------------------------------------------------------------------------------------------------- the space
+
+
+@pytest.mark.parametrize("name", SAMPLER_TYPES)
+def test_every_sampler_is_one_that_a_study_may_name_and_asks_for_points_of_the_space(name: str) -> None:
+    assert name in SAMPLERS
+    if name == "tpe":
+        pytest.importorskip("optuna")
+    points = SAMPLER_TYPES[name]([Range("lr", 1e-4, 1.0, "log")], 1).ask(2)
+    assert len(points) == 2
+    assert all(1e-4 <= float(point["lr"]) <= 1.0 for point in points)
 
 
 def test_a_range_is_even_on_its_scale_and_its_values_can_be_typed() -> None:
@@ -393,9 +405,9 @@ def test_a_search_is_told_side_by_side_with_its_control_and_goes_on_from_kept_ru
         assert one["fresh"][0] != one["found"]
     assert imread("results/small-search.png").std() > 0.02
     assert "1e-3 to" not in page.read_text() and "0.001 to 100, log" in page.read_text()
-    assert play.is_known("small-search", run.search_identity("small-search", made, base))
+    assert identity.has_results("small-search", run.search_identity("small-search", made, base))
     other = replace(made, sweep=replace(made.sweep, seeds=(3,)))
-    assert not play.is_known("small-search", run.search_identity("small-search", other, base))
+    assert not identity.has_results("small-search", run.search_identity("small-search", other, base))
 
     next(Path(".rally/sweeps/runs").iterdir()).unlink()  # as if it had been killed before that run
     again = run_searches(made, run.samplers_of(made), run.Trainings(made, base).score, Allowance(3))

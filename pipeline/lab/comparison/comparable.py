@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.figures.words import formatted
-from pipeline.lab.experiments.records import HIGHER_IS_BETTER, PER_TOKEN, Group, Knob, State
+from pipeline.lab.experiments.records import (
+    HIGHER_IS_BETTER,
+    PER_TOKEN,
+    TOKENIZER_TOLERANCE,
+    Group,
+    Knob,
+    State,
+    bytes_per_token,
+)
 
 WITHOUT_EFFECT = ("runtime.", "evaluate.", "probe.", "plot.")
 """Sections of params.yaml that do not change what is trained: runtime by rounding alone."""
 
 TRAINING_DATA = ("prepare.label_noise", "prepare.max_examples")
 """Knobs of the data that leave held-out examples as they are."""
-
-TOKENIZER_TOLERANCE = 1e-4  # relative; bytes per token, from numbers of six digits, that differ by less are of one tokenizer
 
 TUNED = (
     "train.lr",
@@ -108,13 +113,11 @@ def _is_language(group: Group) -> bool:
 def tokens_differ(groups: Sequence[Group]) -> str:
     """In words how the tokens of language models differ; "" where they do not.
 
-    Loss and bits per byte are one number in two units, so that their ratio is the mean number of bytes per token; where a group
-    has not both, the tokenizer's knobs are compared.
+    Where a group has not both loss and bits per byte, the tokenizer's knobs are compared.
     """
     sizes = []
     for group in groups:
-        pairs = [(one.scores.get("loss", 0.0), one.scores.get("bits_per_byte", 0.0)) for one in group.experiments]
-        found = [loss / bits / math.log(2) for loss, bits in pairs if loss > 0 and bits > 0]
+        found = [size for one in group.experiments if (size := bytes_per_token(one.scores)) is not None]
         sizes.append(float(np.mean(found)) if found else None)
     known = [size for size in sizes if size is not None]
     if len(known) == len(groups):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pipeline.lab.experiments.read import UNSCORED, WAITS, Entry
-from pipeline.lab.experiments.records import PER_TOKEN, Experiment, Group
+from pipeline.lab.experiments.records import PER_TOKEN, TOKENIZER_TOLERANCE, Experiment, Group, bytes_per_token
 
-TOKENIZER_TOLERANCE = 1e-4  # relative; bytes per token, from numbers of six digits, that differ by less are of one tokenizer
 MAX_NAMES = 4  # experiments named in a line
 
 
@@ -32,10 +30,9 @@ def _line(names: Sequence[str], why: str) -> str:
 def without_per_token(experiments: Sequence[Experiment]) -> tuple[list[Experiment], list[str]]:
     """The experiments without numbers per token where tokenizers differ, and a line that says so.
 
-    They do not compare, as prices in two currencies do not. Loss and bits per byte are one number in two units, so their ratio
-    is the mean number of bytes per token.
+    They do not compare, as prices in two currencies do not.
     """
-    sizes = [size for one in experiments if _is_text(one) and (size := _bytes_per_token(one.scores))]
+    sizes = [size for one in experiments if _is_text(one) and (size := bytes_per_token(one.scores))]
     if not sizes or max(sizes) <= min(sizes) * (1 + TOKENIZER_TOLERANCE):
         return list(experiments), []
     kept = [
@@ -52,11 +49,6 @@ def without_per_token(experiments: Sequence[Experiment]) -> tuple[list[Experimen
 
 def _is_text(one: Experiment) -> bool:
     return one.task in ("language", "")
-
-
-def _bytes_per_token(scores: Mapping[str, float]) -> float | None:
-    loss, bits = scores.get("loss", 0.0), scores.get("bits_per_byte", 0.0)
-    return loss / bits / math.log(2) if loss > 0 and bits > 0 else None
 
 
 def hidden(entries: Iterable[Entry], experiments: Iterable[Experiment], head: str) -> list[str]:

@@ -26,6 +26,9 @@ HIGHER_IS_BETTER = frozenset({"accuracy", "test_accuracy", "macro_f1", "margin"}
 PER_TOKEN = ("accuracy", "loss", "above_entropy")
 """The scores of a language model that are means over tokens, so that they do not compare across tokenizers."""
 
+TOKENIZER_TOLERANCE = 1e-4
+"""Relative: bytes per token, from numbers of six digits, that differ by less are of one tokenizer."""
+
 HEALTHY = ("", "healthy", "unknown")
 """The findings of the doctor that name no symptom."""
 
@@ -143,3 +146,12 @@ def _progress(experiment: Experiment) -> int:
     """How much an experiment says about its variant: the more, the larger."""
     order = (State.KILLED, State.FAILED, State.DONE, State.QUEUED, State.RUNNING)  # done, and without a result
     return len(order) if experiment.has_result else order.index(experiment.state)
+
+
+def bytes_per_token(scores: Mapping[str, float]) -> float | None:
+    """The mean number of bytes per token of a language model: its loss over its bits per byte, one number in two units.
+
+    None where it has not both.
+    """
+    loss, bits = scores.get("loss", 0.0), scores.get("bits_per_byte", 0.0)
+    return loss / bits / math.log(2) if loss > 0 and bits > 0 else None

@@ -63,6 +63,11 @@ class Entry:
         return next((sentence for sentence in sentences if sentence.endswith("?")), sentences[0])
 
     @property
+    def price(self) -> str:
+        """Its costs without the number of runs, which is counted."""
+        return re.sub(r"^[\d,]+ (runs|trainings), ", "", self.costs)
+
+    @property
     def explained(self) -> str:
         """The rest of `says`: the setting."""
         return " ".join(sentence for sentence in self._sentences() if sentence != self.question)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,19 +95,10 @@ def play_grid(name: str, entry: Entry, sweep: Sweep, base: BaseParams, *, asks: 
     terminal.say_rulings(out, list(rulings(name, sweep, outcome.verdicts)))
     bet = settle_predictions(name, identity, outcome.verdicts)
     files = write_results(name, entry, sweep, base, outcome, bet)
-    out.print()
-    after = [
-        ("Your bet", bet),
-        ("Notice", entry.notice),
-        ("Picture", str(files["png"])),
-        ("Page", str(files["html"])),
-        ("Next", entry.next),
-    ]
-    terminal.say_parts(out, after)
+    terminal.say_end(out, entry, bet, files)
     return Played(name, entry, sweep, outcome.found, outcome.verdicts, files["png"], files["html"], files["json"])
 
 
 def _runs_text(entry: Entry, sweep: Sweep, base: BaseParams) -> str:
     """How many runs there are, and what they cost."""
-    costs = re.sub(r"^[\d,]+ (runs|trainings), ", "", entry.costs)
-    return f"{size_text(sweep, list(sweep.variants(base.sections)))}; {costs}"
+    return f"{size_text(sweep, list(sweep.variants(base.sections)))}; {entry.price}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -65,6 +66,23 @@ def _say(out: Console, label: str, *texts: Text) -> None:
         before = Text(label if number == 0 else "", "dim") if indented else Text()
         before.pad_right(LABEL - len(before) if indented else 0)
         out.print(Text.assemble(before, line), soft_wrap=True)
+
+
+def say_end(out: Console, entry: Entry, bet: str, files: Mapping[str, Path]) -> None:
+    """What stands below the verdicts of a play: the bet, what to notice, its files, the next command.
+
+    Args:
+        files: what the play has written, by its ending.
+    """
+    out.print()
+    after = [
+        ("Your bet", bet),
+        ("Notice", entry.notice),
+        ("Picture", str(files["png"])),
+        ("Page", str(files["html"])),
+        ("Next", entry.next),
+    ]
+    say_parts(out, after)
 
 
 def say_tables(out: Console, found: Mapping[str, Results]) -> None:

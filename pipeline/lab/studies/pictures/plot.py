@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pipeline.figures.style import INK, QUIET, colors, styled, ticks
 from pipeline.figures.words import formatted, short
+from pipeline.lab.studies.pictures.frame import framed
 
 CLAIMED = "#AAB2BC"  # grey, which is the colour of no line
 BAND_FACTOR = 1.3  # of a knob's value, to which a band over this value alone extends on both sides
@@ -86,21 +87,10 @@ class Panel:
 
 def draw_panels(panels: Sequence[Panel], title: str, captions: Sequence[str]) -> Figure:
     """Panels side by side, more than three in two rows; those of one quantity share their scale. Below them the captions."""
-    rows = 1 if len(panels) <= 3 else 2
-    columns = -(-len(panels) // rows)
-    width = max(9.0, 6.4 * columns)
-    letters = int(width * 11.5)
-    written = [textwrap.fill(f"• {caption}", letters, subsequent_indent="  ") for caption in captions]
-    written += [textwrap.fill(KEY, letters)] if any(panel.bands for panel in panels) else []
-    heading = textwrap.fill(title, int(width * 7))
-    lines = sum(text.count("\n") + 1 for text in written)
     with styled():
-        height = (5.6 if rows == 1 else 9.8) + 0.3 * (heading.count("\n") + 1) + 0.2 * lines
-        figure = Figure(figsize=(width, height), layout="constrained")
-        if heading:
-            figure.suptitle(heading, x=0.01, ha="left", fontsize=17, fontweight="bold")
-        grid = figure.subplots(rows, columns, squeeze=False).flatten()
-        for axes, panel in zip(grid, panels, strict=False):
+        key = KEY if any(panel.bands for panel in panels) else ""
+        figure, grid = framed(len(panels), title, captions, key)
+        for axes, panel in zip(grid, panels, strict=True):
             sharing = [other for other in panels if other.y_label == panel.y_label and other.scale == panel.scale]
             axes.set(title=panel.title, xlabel=short(panel.x_label, 60))
             axes.set_ylabel(textwrap.fill(panel.y_label, 44))
@@ -114,9 +104,6 @@ def draw_panels(panels: Sequence[Panel], title: str, captions: Sequence[str]) ->
                 axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value)))
                 axes.yaxis.set_minor_locator(NullLocator())
             _draw(axes, panel)
-        for axes in grid[len(panels) :]:
-            axes.set_axis_off()
-        figure.supxlabel("\n".join(written), x=0.01, ha="left", fontsize=11, color=QUIET)
         return figure
 
 

@@ -39,13 +39,18 @@ def _described(variant: Variant) -> dict[str, Any]:
     }
 
 
+def has_results(name: str, identity: str) -> bool:
+    """Whether the results of a play with this identity are here."""
+    try:
+        return bool(read_json(RESULTS / f"{name}.json").get("identity") == identity)
+    except UserError:  # there are none, or an earlier version wrote them
+        return False
+
+
 def already_run(name: str, sweep: Sweep, base: BaseParams) -> bool:
     """Whether a result of these runs is here, so that their outcome can be known: a cached run, or the results of the study."""
-    try:
-        if read_json(RESULTS / f"{name}.json").get("identity") == study_identity(name, sweep, base):
-            return True
-    except UserError:  # there are none, or an earlier version wrote them
-        pass
+    if has_results(name, study_identity(name, sweep, base)):
+        return True
     tokens: dict[str, Path | None] = {}
     for variant in sweep.variants(base.sections):
         if variant.bench is not None:

@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from pipeline.figures.style import QUIET, colors, styled, ticks
 from pipeline.figures.words import formatted
 from pipeline.lab.studies.measures.metrics import MEASURES
+from pipeline.lab.studies.pictures.frame import framed
 from pipeline.lab.studies.search.run import Tried
 from pipeline.lab.studies.search_space import SAMPLERS, Choice, Parameter, Search
 
@@ -29,27 +30,13 @@ def draw_search(search: Search, tried: Sequence[Tried], title: str, captions: Se
         title: the question.
         captions: each claim with its verdict.
     """
-    panels = 1 + len(search.space)
-    rows = 1 if panels <= 3 else 2
-    columns = -(-panels // rows)
-    width = max(9.0, 6.4 * columns)
-    written = [textwrap.fill(f"• {caption}", int(width * 11.5), subsequent_indent="  ") for caption in captions]
-    heading = textwrap.fill(title, int(width * 7))
-    lines = sum(text.count("\n") + 1 for text in written)
     with styled():
-        height = (5.6 if rows == 1 else 9.8) + 0.3 * (heading.count("\n") + 1) + 0.2 * lines
-        figure = Figure(figsize=(width, height), layout="constrained")
-        if heading:
-            figure.suptitle(heading, x=0.01, ha="left", fontsize=17, fontweight="bold")
-        first, *others = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
+        figure, (first, *others) = framed(1 + len(search.space), title, captions, share_y=True)
         _draw_best(first, search, tried)
         first.set_ylabel(textwrap.fill(MEASURES[search.measure].quantity, 44))
-        for axes, knob in zip(others, search.space, strict=False):
+        for axes, knob in zip(others, search.space, strict=True):
             _draw_knob(axes, knob, tried)
-        for axes in others[len(search.space) :]:
-            axes.set_axis_off()
         _set_y_axis(first, search, tried)
-        figure.supxlabel("\n".join(written), x=0.01, ha="left", fontsize=11, color=QUIET)
     return figure
 
 

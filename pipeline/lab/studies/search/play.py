@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from rich.text import Text
 
-from pipeline.artifacts.reading import read_json
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies.entries import Entry
 from pipeline.lab.studies.pages import terminal
 from pipeline.lab.studies.pages.rulings import rulings
 from pipeline.lab.studies.prediction import ask_prediction, begin_study, settle_predictions
 from pipeline.lab.studies.report import progress_display
-from pipeline.lab.studies.runs.identity import RESULTS
+from pipeline.lab.studies.runs.identity import has_results
 from pipeline.lab.studies.search import result
 from pipeline.lab.studies.search.budget import budget_text
 from pipeline.lab.studies.search.run import Trainings, run_searches, samplers_of, search_identity
 from pipeline.lab.studies.search_space import Search
-from pipeline.params.errors import UserError
 
 
 def play_search(name: str, entry: Entry, search: Search, base: BaseParams, *, asks: bool = False) -> Path:
@@ -39,10 +36,9 @@ def play_search(name: str, entry: Entry, search: Search, base: BaseParams, *, as
     identity, out = search_identity(name, search, base), terminal.console()
     terminal.say_question(out, name, entry)
     if asks:
-        ask_prediction(name, search.sweep, identity, is_known=is_known(name, identity))
+        ask_prediction(name, search.sweep, identity, is_known=has_results(name, identity))
         out.print()
-    costs = re.sub(r"^[\d,]+ (runs|trainings), ", "", entry.costs)
-    runs = f"{budget_text(search)}; {costs}"
+    runs = f"{budget_text(search)}; {entry.price}"
     terminal.say_parts(out, [("Predicted", entry.predicts), ("Control", entry.control), ("Runs", runs)])
     begin_study(name, identity)
     trainings = Trainings(search, base)
@@ -65,15 +61,7 @@ def play_search(name: str, entry: Entry, search: Search, base: BaseParams, *, as
     terminal.say_rulings(out, list(rulings(name, search.sweep, verdicts)))
     bet = settle_predictions(name, identity, verdicts)
     files = result.write_search(name, entry, search, base, tried, found, verdicts, bet)
-    out.print()
-    after = [
-        ("Your bet", bet),
-        ("Notice", entry.notice),
-        ("Picture", str(files["png"])),
-        ("Page", str(files["html"])),
-        ("Next", entry.next),
-    ]
-    terminal.say_parts(out, after)
+    terminal.say_end(out, entry, bet, files)
     return files["html"]
 
 
@@ -84,11 +72,3 @@ def check(search: Search, base: BaseParams) -> None:
         ParamsError: with one line for each that cannot.
     """
     Trainings(search, base).check_space()
-
-
-def is_known(name: str, identity: str) -> bool:
-    """Whether the outcome of these searches is here."""
-    try:
-        return read_json(RESULTS / f"{name}.json").get("identity") == identity
-    except UserError:  # there is none, or an earlier version wrote it
-        return False

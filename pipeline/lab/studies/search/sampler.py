@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,4 +102,7 @@ def check_packages() -> None:
         )
 
 
-SAMPLER_TYPES = {"tpe": TpeSampler, "random": RandomSampler}  # by the names of search_space.SAMPLERS
+SAMPLER_TYPES: Mapping[str, Callable[[Sequence[Parameter], int], Sampler]] = {
+    "tpe": TpeSampler,
+    "random": RandomSampler,
+}  # by the names of search_space.SAMPLERS
