@@ -1,4 +1,4 @@
-"""What every test stands on: one thread, no network, no settings of the user's, and shapes and types checked as code runs."""
+"""What every test stands on: one thread, no network and no settings of the user's; and what `pytest --shapes` is."""
 
 from __future__ import annotations
 
@@ -31,11 +31,25 @@ hypothesis.settings.load_profile("rally")
 os.environ["RALLY_CACHE"] = tempfile.mkdtemp(prefix="rally-tests-")  # what the user downloaded and tuned is none of a test's
 atexit.register(shutil.rmtree, os.environ["RALLY_CACHE"], ignore_errors=True)
 
-install_import_hook("pipeline", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shapes", action="store_true", help="check shapes and types as code runs; the tests marked `shapes` only"
+    )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Before the first import of Rally: the checks double the time of a test, so the usual run does without them."""
+    if config.getoption("shapes"):
+        install_import_hook("pipeline", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest tests begin first: one that begins last keeps one core busy while the other has nothing left to do."""
+    if config.getoption("shapes"):
+        others = [item for item in items if item.get_closest_marker("shapes") is None]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
     items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
 

@@ -21,6 +21,8 @@ from pipeline.probes.attention.logit import attention_logit
 from pipeline.probes.attention.sink import attention_sink
 from pipeline.readings import Reading
 
+pytestmark = pytest.mark.shapes
+
 PLAIN = {"model__embedding_mixer": "none", "model__position": "none", "model__norm": "none"}
 HEADS = ("1.1", "1.2", "2.1", "2.2")
 

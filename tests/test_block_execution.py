@@ -18,6 +18,8 @@ from pipeline.engine.runtime.tuned import NEVER
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 
+pytestmark = pytest.mark.shapes
+
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 

@@ -15,6 +15,8 @@ from pipeline.artifacts.paths import images_of
 from pipeline.evaluation import class_baselines as baselines
 from pipeline.evaluation.class_baselines import class_baselines, labels, majority, texts
 
+pytestmark = pytest.mark.shapes
+
 
 @pytest.fixture
 def said() -> list[str]:

@@ -14,6 +14,8 @@ from sklearn.calibration import calibration_curve
 
 from pipeline.evaluation.class_metrics import BINS, ClassPredictions, ClassScore, best_first, interval
 
+pytestmark = pytest.mark.shapes
+
 CLOSE = 1e-12
 
 

@@ -32,6 +32,8 @@ from pipeline.probes.signal.filters import filters
 from pipeline.readings import Reading
 from pipeline.tasks.vision import Vision
 
+pytestmark = pytest.mark.shapes
+
 VISION = {"task__kind": "vision"}
 CLASSIFY = {"task__kind": "classify"}
 

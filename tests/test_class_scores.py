@@ -24,6 +24,8 @@ from pipeline.evaluation.class_scores import class_ranking, class_summary, examp
 from pipeline.lab.chat import SamplingOptions, write
 from pipeline.params.errors import UserError
 
+pytestmark = pytest.mark.shapes
+
 KINDS = ("classify", "vision")
 
 

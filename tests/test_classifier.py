@@ -29,6 +29,8 @@ from pipeline.tasks.base import Shape
 from pipeline.tasks.classify import Classification
 from pipeline.tasks.objective import Objective, class_weights
 
+pytestmark = pytest.mark.shapes
+
 LENGTH = 12
 MIXING = ("attention", "position", "embedding_mixer", "norm")  # what looks, or could, at more than one place
 OF_TEXTS: dict[str, Any] = {family: FAMILIES[family] for family in MIXING} | {"pooling": POOLINGS}

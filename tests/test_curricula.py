@@ -23,6 +23,8 @@ from pipeline.params.schema import Params
 from pipeline.tasks.base import Shape
 from pipeline.tasks.lm import LanguageModelling
 
+pytestmark = pytest.mark.shapes
+
 DIALS: dict[str, dict[str, Any]] = {
     "length": {"model__context_length": 24, "train__length_start": 0.3, "train__length_growth": 1.0},
     "length of as many tokens": {"model__context_length": 24, "train__length_start": 0.3, "train__length_keeps": "tokens"},

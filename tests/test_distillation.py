@@ -22,6 +22,8 @@ from pipeline.tasks.base import IGNORED, Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.objective import PLAIN, Objective, Teacher
 
+pytestmark = pytest.mark.shapes
+
 NOISE = DropoutState(seed=1, step=3, progress=0.25, rows=slice(0, 4), batch=4)
 
 

@@ -19,6 +19,8 @@ from pipeline.corpus.store.image_duplicates import digests, duplicate_groups
 from pipeline.corpus.store.image_similarity import CELL_TOLERANCE, PIXEL_TOLERANCE
 from pipeline.corpus.store.images import channel_statistics
 
+pytestmark = pytest.mark.shapes
+
 Pixels = np.ndarray
 
 

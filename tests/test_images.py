@@ -30,6 +30,8 @@ from pipeline.tasks.augmentation import Augmentation, cut_out, flipped, mixed_up
 from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.objective import Objective
 
+pytestmark = pytest.mark.shapes
+
 IMAGE = (7, 5, 3)
 OUTPUTS = 4
 

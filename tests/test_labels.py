@@ -11,6 +11,8 @@ from small import knobs
 from pipeline.corpus.store.labels import TrainingSelection, select_training
 from pipeline.params.errors import UserError
 
+pytestmark = pytest.mark.shapes
+
 LABELS = np.repeat([0, 1, 2, 3], [500, 300, 200, 20])
 CLASSES = ["ape", "bee", "cat", "dog"]
 

@@ -39,6 +39,8 @@ from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.tokenizers.char import CharTokenizer
 
+pytestmark = pytest.mark.shapes
+
 TOP = Path(__file__).parents[1]
 IDS = [3, 1, 4, 1, 5, 9, 2]
 

@@ -25,6 +25,8 @@ from pipeline.tasks.base import IGNORED, Shape, Task, Unit
 from pipeline.tasks.lm import LanguageModelling
 from pipeline.tasks.table import TASKS
 
+pytestmark = pytest.mark.shapes
+
 
 def test_a_clipped_gradient_has_the_norm_of_the_limit_and_the_log_says_how_large_it_was(tmp_path: Path) -> None:
     params = knobs(train__grad_clip=0.01, train__optimizer="sgd", train__momentum=0.0, train__lr=1.0, train__weight_decay=0.0)

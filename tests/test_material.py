@@ -13,6 +13,8 @@ from pipeline.tokenizers.bpe import BpeTokenizer
 from pipeline.tokenizers.byte import ByteTokenizer
 from pipeline.tokenizers.char import CharTokenizer
 
+pytestmark = pytest.mark.shapes
+
 WORDS = ["the", "cat", "sat", "upon", "a", "mat", "and", "looked", "at", "every", "dog", "that", "went", "by"]
 
 

@@ -13,6 +13,8 @@ from pipeline.networks.roles import Role, role_of
 from pipeline.networks.transformer import GPT
 from pipeline.params.model import Model
 
+pytestmark = pytest.mark.shapes
+
 KINDS: tuple[UpdateKind, ...] = ("entrywise", "relative", "gradient", "orthogonal")
 IDS = torch.randint(VOCABULARY, (8, 12), generator=torch.Generator().manual_seed(1))
 

@@ -9,6 +9,8 @@ from torch import Tensor
 from pipeline.tasks.base import IGNORED
 from pipeline.tasks.objective import PLAIN, Objective
 
+pytestmark = pytest.mark.shapes
+
 ADDED = {
     "plain": PLAIN,
     "smoothed": Objective(label_smoothing=0.1),

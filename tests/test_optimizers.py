@@ -14,6 +14,8 @@ from pipeline.engine.optimizers.base import GroupedOptimizer, Optimizer
 from pipeline.engine.optimizers.matrix import orthogonalized
 from pipeline.engine.optimizers.table import OPTIMIZERS
 
+pytestmark = pytest.mark.shapes
+
 SHAPES = {
     "embedding.weight": (7, 6),
     "blocks.0.attention.project.weight": (18, 6),

@@ -15,6 +15,8 @@ from pipeline.engine.sampler import batch_of
 from pipeline.tasks.base import Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
 
+pytestmark = pytest.mark.shapes
+
 
 def prefetch_threads() -> int:
     return sum(thread.name.startswith("prefetch") for thread in threading.enumerate())

@@ -32,6 +32,8 @@ from pipeline.probes.table import PROBES, readings_of
 from pipeline.readings import STEP, About, Reading, load_all, over_training, save
 from pipeline.tokenizers.byte import ByteTokenizer
 
+pytestmark = pytest.mark.shapes
+
 TABLES = {
     "activation": names_in("networks/activations.py:ACTIVATIONS"),
     "residual": names_in("networks/residuals.py:RESIDUALS"),

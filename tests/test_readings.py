@@ -40,6 +40,8 @@ from pipeline.readings import Reading
 from pipeline.tasks.objective import Objective
 from pipeline.tokenizers.table import load as load_tokenizer
 
+pytestmark = pytest.mark.shapes
+
 
 def numbers(reading: Reading | None) -> dict[str, float]:
     """A reading of one snapshot: what stands at each layer, head or line."""

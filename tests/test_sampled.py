@@ -21,6 +21,8 @@ from pipeline.readings import Reading
 from pipeline.tokenizers.byte import ByteTokenizer
 from pipeline.tokenizers.char import CharTokenizer
 
+pytestmark = pytest.mark.shapes
+
 
 def numbers(reading: Reading | None) -> dict[str, float]:
     assert reading is not None

@@ -35,6 +35,8 @@ from pipeline.networks.transformer import Block
 from pipeline.tasks.base import Batch, Shape
 from pipeline.tasks.lm import LanguageModelling
 
+pytestmark = pytest.mark.shapes
+
 
 def at_start(folder: Path, **changes: Any) -> dict[str, float]:
     """The numbers of a fresh network."""

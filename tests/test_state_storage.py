@@ -15,6 +15,8 @@ from pipeline.engine.optimizers.state_storage import CpuState, Float32State, Int
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.params.schema import Params
 
+pytestmark = pytest.mark.shapes
+
 SHAPES = {"embedding.weight": (70, 64), "blocks.0.attention.project.weight": (96, 64), "blocks.0.norms.0.weight": (64,)}
 
 

@@ -24,6 +24,8 @@ from pipeline.networks.pooling import POOLINGS
 from pipeline.params.schema import Params
 from pipeline.tasks.table import TASKS
 
+pytestmark = pytest.mark.shapes
+
 CLASSIFY, VISION = KINDS["classify"], KINDS["vision"]
 OF_IMAGES = ("activation", "norm", "residual", "init", "dropout_schedule")  # families that a CNN has
 ENTRIES = [

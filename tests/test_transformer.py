@@ -16,6 +16,8 @@ from pipeline.networks.positions import POSITIONS, RotaryPosition, slopes
 from pipeline.networks.roles import Role, role_of
 from pipeline.networks.transformer import GPT
 
+pytestmark = pytest.mark.shapes
+
 GPT2 = {
     "model__embedding_mixer": "none",
     "model__position": "learned",
