@@ -15,13 +15,14 @@ from browser import CHROMIUM, Browser
 from compared import compared, curve, experiment, neighbours, sweep, variant
 from parsed import Parsed
 
+from pipeline.figures.words import knob_text
 from pipeline.lab.comparison.comparison import Comparison, Importance, Ruling
 from pipeline.lab.comparison.page.answer import answer
 from pipeline.lab.comparison.page.curves import POINTS, curves_of
 from pipeline.lab.comparison.page.differences import MOST, rows
 from pipeline.lab.comparison.page.knob_axes import knob_axes
 from pipeline.lab.comparison.page.page import page, write_page
-from pipeline.lab.comparison.page.variants import Variant, key, knob_text, variants, varied
+from pipeline.lab.comparison.page.variants import Variant, key, variants, varied
 from pipeline.lab.experiments.records import Group, Knob, grouped
 
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
@@ -218,7 +219,7 @@ def test_a_missing_value_has_no_place_on_an_axis() -> None:
     )
     (axis,) = knob_axes(["k"], variants(groups, "loss", True, ["k"]))
     assert axis.places[2] is None and axis.values == [0, 1, None]
-    assert [knob_text(value) for value in (None, True, "", 3e-4, 65536)] == ["–", "true", '""', "3e-4", "65,536"]
+    assert [knob_text(value) for value in (None, True, "", 3e-4, 65536)] == ["–", "true", '""', "3e-4", "65536"]
 
 
 def test_a_curve_is_the_mean_over_seeds_and_their_range_as_far_as_all_of_them_go() -> None:

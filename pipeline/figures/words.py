@@ -19,6 +19,23 @@ def formatted(number: float | None, digits: int = 3) -> str:
     return written.rstrip("0").rstrip(".") if "." in written else written
 
 
+def knob_text(value: object, digits: int = 6) -> str:
+    """The value of a knob as it is typed in params.yaml; a missing one is a dash, and an empty text shows its quotes.
+
+    >>> knob_text(False), knob_text(4096), knob_text(3e-4), knob_text([1, 2.0]), knob_text(""), knob_text(None)
+    ('false', '4096', '3e-4', '1, 2', '""', '–')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return formatted(value, digits).replace(",", "")
+    if isinstance(value, list | tuple):
+        return ", ".join(knob_text(one, digits) for one in value)
+    return str(value) or '""'
+
+
 def shown(word: str) -> str:
     """A word or token with what would be invisible in it made visible: line ends, and spaces at its edges."""
     inside = word.strip(" ")

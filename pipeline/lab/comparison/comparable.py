@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.figures.words import formatted
+from pipeline.figures.words import formatted, knob_text
 from pipeline.lab.experiments.records import (
     HIGHER_IS_BETTER,
     PER_TOKEN,
@@ -78,14 +78,8 @@ def why_not(first: Group, second: Group, metric: str) -> str:
 
 
 def _told(name: str, knobs: Mapping[str, tuple[Knob, Knob]]) -> str:
-    first, second = (value if isinstance(value, str) else formatted_knob(value) for value in knobs[name])
+    first, second = (knob_text(value) for value in knobs[name])
     return f"{name} {first} and {second}"
-
-
-def formatted_knob(value: Knob) -> str:
-    """The value of a knob as people write it."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return formatted(float(value), 6).replace(",", "") if is_number and value is not None else str(value)
 
 
 def without_scores(group: Group) -> str:

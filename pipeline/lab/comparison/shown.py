@@ -6,8 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.figures.words import formatted
-from pipeline.lab.comparison.comparable import formatted_knob
+from pipeline.figures.words import formatted, knob_text
 from pipeline.lab.comparison.compare import signed
 from pipeline.lab.comparison.comparison import Comparison, Difference, Importance, Ruling
 from pipeline.lab.experiments.records import Group
@@ -30,7 +29,7 @@ def lines_of(comparison: Comparison) -> Iterator[str]:
         yield ""
         yield from _importance(comparison.importance)
     for moved in comparison.interactions:
-        best = ", ".join(f"{formatted_knob(best)} at {formatted_knob(value)}" for value, best in moved.best.items())
+        best = ", ".join(f"{knob_text(best)} at {knob_text(value)}" for value, best in moved.best.items())
         yield from _wrapped("", f"Tune {moved.tuned} again when you change {moved.changed}: its best value moves ({best}).")
     if comparison.notes:
         yield ""
@@ -42,7 +41,7 @@ def _block(one: Difference) -> Iterator[str]:
     """One difference: names, knobs, means, gap, ruling, and what to do next."""
     yield f"{one.first.name} → {one.second.name}"
     for name, (old, new) in list(one.knobs.items())[:MOST_KNOBS]:
-        yield from _wrapped("knob", f"{name} {formatted_knob(old)} → {formatted_knob(new)}")
+        yield from _wrapped("knob", f"{name} {knob_text(old)} → {knob_text(new)}")
     if not one.knobs:
         yield from _wrapped("knobs", "equal; the code differs")
     if len(one.knobs) > MOST_KNOBS:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.figures.words import formatted
-from pipeline.lab.comparison.comparable import formatted_knob
+from pipeline.figures.words import formatted, knob_text
 from pipeline.lab.comparison.compare import signed
 from pipeline.lab.comparison.comparison import Difference, Ruling
 from pipeline.lab.comparison.shown import percent
@@ -35,7 +34,7 @@ def _place(one: Difference) -> tuple[int, float, str, str]:
 
 
 def _row(one: Difference) -> tuple[str, ...]:
-    change = ", ".join(f"`{name}` {formatted_knob(old)} → {formatted_knob(new)}" for name, (old, new) in one.knobs.items())
+    change = ", ".join(f"`{name}` {knob_text(old)} → {knob_text(new)}" for name, (old, new) in one.knobs.items())
     gap = f"{signed(one.gap.mean)} ({signed(one.gap.low)} … {signed(one.gap.high)})" if one.gap else "–"
     p = "–" if one.adjusted is None else "< 0.001" if one.adjusted < 0.001 else formatted(one.adjusted, 2)
     return change or "the code", f"{one.first.name} → {one.second.name}", gap, p, ruling(one)
@@ -83,7 +82,7 @@ def interactions(setting: Setting) -> Iterator[Block]:
     if setting.comparison is None:
         return
     for moved in setting.comparison.interactions:
-        best = ", ".join(f"{formatted_knob(value)} at {formatted_knob(where)}" for where, value in moved.best.items())
+        best = ", ".join(f"{knob_text(value)} at {knob_text(where)}" for where, value in moved.best.items())
         yield f"Tune `{moved.tuned}` again when you change `{moved.changed}`: its best value moves ({best})."
     if not setting.comparison.interactions:
         yield "None seen. It takes lines of three values of one knob at two values of another."

@@ -8,7 +8,8 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.lab.comparison.comparable import TUNED, formatted_knob, line_of, unfinished
+from pipeline.figures.words import knob_text
+from pipeline.lab.comparison.comparable import TUNED, line_of, unfinished
 from pipeline.lab.comparison.comparable import differing as differing_knobs
 from pipeline.lab.comparison.comparison import Difference, Interaction, Ruling
 from pipeline.lab.comparison.more_seeds import queue_line
@@ -70,7 +71,7 @@ def edges(setting: Setting, base: Mapping[str, Knob]) -> Iterator[Step]:
         command = queue_line(best, {knob: [value], "seed": _seeds(best, setting.metric)}, base)
         which = "largest" if upwards else "smallest"
         reason = (
-            f"`{knob}` {formatted_knob(best.knobs[knob])} is the best of the {len(line)} values tried with the other knobs of"
+            f"`{knob}` {knob_text(best.knobs[knob])} is the best of the {len(line)} values tried with the other knobs of"
             f" {best.name}, and the {which} of them: the best one may lie beyond"
         )
         yield _step(Kind.EDGE, command, best, reason, urgency=len(line))
@@ -121,7 +122,7 @@ def open_questions(setting: Setting) -> Iterator[Step]:
         if one.gap and not one.gap.mean:
             continue  # equal scores: no number of seeds tells
         about_best = setting.best is one.first or setting.best is one.second
-        changed = ", ".join(f"`{name}` {formatted_knob(old)} → {formatted_knob(new)}" for name, (old, new) in one.knobs.items())
+        changed = ", ".join(f"`{name}` {knob_text(old)} → {knob_text(new)}" for name, (old, new) in one.knobs.items())
         have = " and ".join(map(str, seeds)) if seeds[0] != seeds[1] else f"{seeds[0]} each"
         reason = f"{changed} is undecided with {have} of {one.needed} seeds, which would tell if it is as large as it looks"
         yield _step(Kind.UNDECIDED, one.command, one.second, reason, about_best=about_best, urgency=_doubt(one))
@@ -145,10 +146,10 @@ def retuned(setting: Setting, base: Mapping[str, Knob]) -> Iterator[Step]:
         if not values:
             continue
         command = queue_line(group, {moved.tuned: values, "seed": _seeds(group, setting.metric)}, base)
-        at = ", ".join(f"{formatted_knob(value)} at {formatted_knob(where)}" for where, value in moved.best.items())
+        at = ", ".join(f"{knob_text(value)} at {knob_text(where)}" for where, value in moved.best.items())
         reason = (
             f"the best `{moved.tuned}` moves with `{moved.changed}` ({at}): tune it again with `{moved.changed}`"
-            f" {formatted_knob(group.knobs.get(moved.changed))}"
+            f" {knob_text(group.knobs.get(moved.changed))}"
         )
         yield _step(Kind.INTERACTION, command, group, reason)
 
@@ -206,7 +207,7 @@ def confounded(setting: Setting, base: Mapping[str, Knob]) -> Iterator[Step]:
         command = queue_line(best, {knob: [value], "seed": _seeds(best, setting.metric)}, base)
         reason = (
             f"no two variants differ in `{knob}` alone, and the best one, {best.name}, has"
-            f" {formatted_knob(best.knobs[knob])}: this is the same with {formatted_knob(value)}"
+            f" {knob_text(best.knobs[knob])}: this is the same with {knob_text(value)}"
         )
         yield _step(Kind.CONFOUNDED, command, best, reason, urgency=sum(others.values()))
 

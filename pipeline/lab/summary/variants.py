@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.lab.comparison.comparable import diverged, formatted_knob, unfinished, without_scores
+from pipeline.figures.words import knob_text
+from pipeline.lab.comparison.comparable import diverged, unfinished, without_scores
 from pipeline.lab.comparison.comparison import Ruling
 from pipeline.lab.experiments.records import Group
 from pipeline.lab.experiments.variants import findings_text, score_of, score_text
@@ -40,13 +41,13 @@ def knobs_text(setting: Setting, group: Group) -> str:
     """The knobs in which a variant is unlike the most of its setting."""
     common = setting.common()
     unlike = [name for name in common if name in group.knobs and group.knobs[name] != common[name]]
-    return ", ".join(f"`{name}` {formatted_knob(group.knobs[name])}" for name in unlike) or "as most"
+    return ", ".join(f"`{name}` {knob_text(group.knobs[name])}" for name in unlike) or "as most"
 
 
 def common_text(setting: Setting) -> str:
     """What "as most" is; "" where nothing was varied."""
     common = setting.common()
-    words = [f"`{name}` {formatted_knob(value)}" for name, value in list(common.items())[:MOST_KNOBS]]
+    words = [f"`{name}` {knob_text(value)}" for name, value in list(common.items())[:MOST_KNOBS]]
     more = f" and {len(common) - MOST_KNOBS} more" if len(common) > MOST_KNOBS else ""
     return f"As most: {', '.join(words)}{more}." if words else ""
 

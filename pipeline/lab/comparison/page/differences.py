@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.figures.words import formatted
+from pipeline.figures.words import formatted, knob_text
 from pipeline.lab.comparison.comparison import Comparison, Difference, Ruling
 from pipeline.lab.comparison.page.answer import Tone
 from pipeline.lab.comparison.page.variants import (
@@ -17,7 +17,6 @@ from pipeline.lab.comparison.page.variants import (
     counted,
     digits_of,
     key,
-    knob_text,
     sentence,
     signed,
 )

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.figures.style import LINES, LINES_ON_DARK, colors, ticks
-from pipeline.figures.words import short
-from pipeline.lab.comparison.page.variants import Variant, knob_text, short_names
+from pipeline.figures.words import knob_text, short
+from pipeline.lab.comparison.page.variants import Variant, short_names
 from pipeline.lab.experiments.records import Knob
 
 DECADE = 10.0  # from this ratio of the ends on an axis is logarithmic

@@ -14,14 +14,14 @@ from pipeline.artifacts.writing import write_text
 from pipeline.figures import report
 from pipeline.figures.samples import inline
 from pipeline.figures.style import LINES, LINES_ON_DARK
-from pipeline.figures.words import formatted
+from pipeline.figures.words import formatted, knob_text
 from pipeline.lab.comparison.comparison import Comparison, Importance
 from pipeline.lab.comparison.page import differences
 from pipeline.lab.comparison.page.answer import answer
 from pipeline.lab.comparison.page.curves import Columns, Curve, curve_data, curves_of
 from pipeline.lab.comparison.page.knob_axes import KnobAxis, knob_axes
 from pipeline.lab.comparison.page.table import table
-from pipeline.lab.comparison.page.variants import Variant, counted, key, knob_text, sentence, variants, varied
+from pipeline.lab.comparison.page.variants import Variant, counted, key, sentence, variants, varied
 from pipeline.lab.experiments.records import Group
 from pipeline.lab.statistics.intervals import Interval
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.figures.words import formatted
-from pipeline.lab.comparison.page.variants import Variant, knob_text, short_names, spread_text
+from pipeline.figures.words import formatted, knob_text
+from pipeline.lab.comparison.page.variants import Variant, short_names, spread_text
 from pipeline.lab.statistics.intervals import Interval
 
 OTHERS = 4  # further scores that have a column

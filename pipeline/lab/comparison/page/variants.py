@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.figures.words import formatted
+from pipeline.figures.words import formatted, knob_text
 from pipeline.lab.comparison.comparable import WITHOUT_EFFECT
 from pipeline.lab.experiments.records import SEEDS, Group, Knob, State
 from pipeline.lab.statistics.intervals import Interval, interval
@@ -117,17 +117,6 @@ def short_names(knobs: Sequence[str]) -> dict[str, str]:
     """The names without their sections, where that leaves no two alike."""
     last = Counter(name.rpartition(".")[2] for name in knobs)
     return {name: tail if last[tail := name.rpartition(".")[2]] == 1 else name for name in knobs}
-
-
-def knob_text(value: Knob) -> str:
-    """A value as in params.yaml; a missing one is a dash, and an empty text shows its quotes."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return formatted(value, 6)
-    return str(value) or '""'
 
 
 def change_text(knobs: Mapping[str, tuple[Knob, Knob]]) -> str:

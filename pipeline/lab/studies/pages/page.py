@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline.figures import report
-from pipeline.figures.words import formatted
+from pipeline.figures.words import knob_text
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.dvc.git import short_hash
 from pipeline.lab.studies.claims.base import Verdict
@@ -77,12 +76,3 @@ def _knobs(entry: Entry, sweep: Sweep, base: BaseParams) -> Iterator[tuple[str, 
         if isinstance(values, dict):
             chosen = sorted(values, key=lambda knob: f"{section}.{knob}" not in entry.set)
             yield section, [(knob, knob_text(values[knob])) for knob in chosen]
-
-
-def knob_text(value: Any) -> str:
-    """A value as in params.yaml."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ", ".join(map(knob_text, value))
-    return formatted(value, 6) if isinstance(value, float) else str(value)

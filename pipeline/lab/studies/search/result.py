@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pipeline.artifacts.writing import rounded, write_bytes, write_json, write_text
 from pipeline.figures.style import png
-from pipeline.figures.words import formatted
+from pipeline.figures.words import formatted, knob_text
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.studies.claims.base import Verdict
 from pipeline.lab.studies.claims.results import Axis, Results
@@ -72,16 +72,10 @@ def winners_table(search: Search, tried: Sequence[Tried]) -> Table:
     measure = MEASURES[search.measure]
     for one in tried:
         again = Results((), np.array(one.fresh), measure.logarithmic, low=measure.low, high=measure.high)
-        point = [knob_text(one.winner.values[knob.name]) for knob in search.space]
+        point = [knob_text(one.winner.values[knob.name], 4) for knob in search.space]
         words = (str(one.seed), one.sampler, *point, formatted(one.winner.value), cell(again, again.values, measure.if_missing))
         drawn.add_row(*map(Text, words))
     return drawn
-
-
-def knob_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return formatted(value, 4) if isinstance(value, float) else str(value)
 
 
 def at_edges(search: Search, tried: Sequence[Tried]) -> list[str]:
