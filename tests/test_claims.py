@@ -287,17 +287,17 @@ def test_the_status_of_a_claim_is_that_of_its_checks_and_its_controls(
 def test_a_changed_bound_needs_no_run_and_makes_the_claim_explored_until_fresh_seeds_confirm_it(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert played().kind == "explored", "these are the seeds that the study was made with"
+    assert played().kind == "exploratory", "these are the seeds that the study was made with"
     fresh = replay.replay("tiny", fresh=True).file
-    assert (fresh.kind, fresh.scope.seeds, fresh.scope.looked_at) == ("confirmed", [3, 4], [1, 2])
+    assert (fresh.kind, fresh.scope.seeds, fresh.scope.looked_at) == ("confirmatory", [3, 4], [1, 2])
     change("studies/tiny.yaml", "value: 0.5", "value: 0.4")
     with monkeypatch.context() as patch:
         patch.setattr(replay, "run", lambda *_: pytest.fail("something ran"))
         changed = replay.replay("tiny").file
-    assert (changed.kind, changed.values) == ("explored", fresh.values)
+    assert (changed.kind, changed.values) == ("exploratory", fresh.values)
     assert changed.history[-1] == Change(at="", changed="check 1: at_most.value", before=0.5, after=0.4, seen=True)
     again = replay.replay("tiny", fresh=True).file
-    assert (again.kind, again.scope.seeds, again.scope.looked_at) == ("confirmed", [5, 6], [1, 2, 3, 4])
+    assert (again.kind, again.scope.seeds, again.scope.looked_at) == ("confirmatory", [5, 6], [1, 2, 3, 4])
     assert again.history[-1].changed == "seeds of the values" and not again.history[-1].seen
     assert [line.changed for line in again.history] == ["seeds of the values", "check 1: at_most.value", "seeds of the values"]
 
@@ -394,7 +394,7 @@ HIGH = [experiment(f"high-{seed}", 1e-3, seed, loss=1.9 + 0.001 * seed, accuracy
 def test_a_claim_on_experiments_is_judged_over_the_seeds_that_all_have() -> None:
     check = adding.read_check("exceeds: {measure: loss, more: low-1, less: high-1, by: 0.02}")
     file = adding.claim_on([*LOW, *HIGH], ["low-1", "high-1"], [check])
-    assert (file.status, file.kind, file.scope.seeds) == ("held", "explored", [1, 2, 3])
+    assert (file.status, file.kind, file.scope.seeds) == ("held", "exploratory", [1, 2, 3])
     assert file.predicts == "loss at low-1 exceeds that at high-1 by at least 0.02"
     assert file.values == {"loss": [[2.001, 2.002, 2.003], [1.901, 1.902, 1.903]]}
     assert file.rests_on.experiments["high-1"] == ["high-1-commit", "high-2-commit", "high-3-commit"]
@@ -488,7 +488,7 @@ def test_the_list_needs_no_torch_and_its_check_fails_on_what_is_stale_or_refuted
     planted("tiny", lambda place, seed: (0.1 if place == 0 else 1.0) + 0.001 * seed)
     status, found = listed("--check")
     [one] = found["claims"]
-    assert (status, one["name"], one["status"], one["kind"], one["stale"]) == (0, "tiny", "held", "confirmed", [])
+    assert (status, one["name"], one["status"], one["kind"], one["stale"]) == (0, "tiny", "held", "confirmatory", [])
     assert found["without_file"] == ["trained"]
     change("studies/tiny.yaml", "value: 0.5", "value: 0.4")
     status, found = listed("--check")

@@ -294,7 +294,7 @@ def whole(base: Mapping[str, Knob]) -> Notebook:
         settings,
         [grid(verdicts=(("at_most", "undecided", "loss is at most 1"), ("at_most, a control", "held, and should not", "x")))],
         [
-            ClaimLine("grokking", "held", "explored", 3, "it comes late"),
+            ClaimLine("grokking", "held", "exploratory", 3, "it comes late"),
             ClaimLine("old", "refuted", "", 3, "x", "stale: code (a)"),
         ],
         [bet(1.0, 2.0, 4.5), bet(1.0, 2.0, 1.5), bet(1.0, 2.0, 1.5, outcome=None)],

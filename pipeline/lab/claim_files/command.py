@@ -54,9 +54,9 @@ def add(
 ) -> None:
     """Write the claim file of a study that was played, or of experiments.
 
-    A study's claims, and the numbers of results/NAME.json, become notebook/claims/NAME.yaml. They are confirmed if nobody had
-    seen the seeds before (`rally play NAME --fresh`), else explored. With --from and --check, a claim of your own about scores
-    of experiments, in the words of a study's `check`.
+    A study's claims, and the numbers of results/NAME.json, become notebook/claims/NAME.yaml. They are confirmatory if nobody
+    had seen the seeds before (`rally play NAME --fresh`), else exploratory. With --from and --check, a claim of your own about
+    scores of experiments, in the words of a study's `check`.
     """
     enter_project()
     from pipeline.lab.claim_files import adding, form

@@ -21,7 +21,7 @@ WIDTH = 120  # characters of a line
 HEAD = "# Written by `rally claims`, which judges the values again: change the study, not this file.\n"
 
 Held = Literal["held", "refuted", "undecided", "edge"]
-Kind = Literal["explored", "confirmed"]
+Kind = Literal["exploratory", "confirmatory"]
 
 
 class Part(BaseModel):
@@ -129,7 +129,7 @@ class ClaimFile(Part):
     Attributes:
         question, predicts: what is asked, and what is claimed, in words.
         status: held where all checks hold and all controls fail as they should.
-        kind: confirmed on seeds that nobody had seen since the last change of the claim, or explored.
+        kind: confirmatory if nobody had seen the seeds at the last change of the claim, else exploratory.
         held_out: of a share, how many examples all seeds share.
         values: measure -> for each place of the grid, the last axis changing fastest, the value of each seed.
     """

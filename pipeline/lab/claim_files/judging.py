@@ -53,7 +53,7 @@ def results_of(file: ClaimFile) -> dict[str, Results]:
     axes = tuple(Axis(name, tuple(way)) for name, way in file.runs.vary.items())
     shape = (*(len(axis.labels) for axis in axes), len(file.scope.seeds))
     draws: Literal["none", "one", "seed"] = "none" if file.runs.bench else "one" if file.runs.draws == "one" else "seed"
-    basis = Basis(file.scope.rounds, draws, "fresh" if file.kind == "confirmed" else "seen")
+    basis = Basis(file.scope.rounds, draws, "fresh" if file.kind == "confirmatory" else "seen")
     found = {}
     for name in file.runs.measure:
         values = np.array(file.values[name], dtype=np.float64).reshape(shape)

@@ -84,18 +84,18 @@ def _history(
 ) -> tuple[list[Change], Kind]:
     """What was changed of a claim, one line each, and its kind.
 
-    A claim is confirmed on seeds of which no value was known at its last change. One whose seeds were known when it was changed
-    stays explored until it is judged on others.
+    A claim is confirmatory on seeds of which no value was known at its last change. One whose seeds were known when it was
+    changed stays exploratory until it is judged on others.
     """
     if old is None:
-        return [], "explored" if own & {*seeds} else "confirmed"
+        return [], "exploratory" if own & {*seeds} else "confirmatory"
     seen = bool({*seeds} & {*old.scope.seeds, *old.scope.looked_at})
     lines = [Change(at=at, changed=one.name, before=one.before, after=one.after, seen=seen) for one in changes]
     if [*seeds] != old.scope.seeds:
         lines.append(Change(at=at, changed="seeds of the values", before=old.scope.seeds, after=[*seeds], seen=seen))
     if not lines:
         return old.history, old.kind
-    return [*old.history, *lines], "explored" if seen else "confirmed"
+    return [*old.history, *lines], "exploratory" if seen else "confirmatory"
 
 
 def of_experiments(
@@ -107,7 +107,7 @@ def of_experiments(
     statistics: str,
     torch: str,
 ) -> ClaimFile:
-    """The file of a claim on experiments of DVC; always explored, for whoever writes the claim has seen the scores.
+    """The file of a claim on experiments of DVC; always exploratory, for whoever writes the claim has seen the scores.
 
     Args:
         arms: the name of each arm -> the commits of its experiments.
@@ -121,7 +121,7 @@ def of_experiments(
         question=f"What do the experiments {', '.join(arms)} say?",
         predicts="",
         status="undecided",
-        kind="explored",
+        kind="exploratory",
         checks=[_open(check) for check in checks if not is_control(check)],
         controls=[_open(check) for check in checks if is_control(check)],
         history=[*old.history] if old else [],
