@@ -25,7 +25,7 @@ from pipeline.lab.statistics.intervals import ALPHA, Interval
 from pipeline.lab.studies.entries import read_entries
 from pipeline.lab.summary.compose import document
 from pipeline.lab.summary.document import markdown
-from pipeline.lab.summary.gather import finding_counts, in_order, treatment
+from pipeline.lab.summary.gather import duel_lines, finding_counts, in_order, treatment
 from pipeline.lab.summary.grids import grid_of, played_grids
 from pipeline.lab.summary.next_plays import missed_by, surprises, undecided_claims
 from pipeline.lab.summary.next_runs import confounded, edges, experiments_to_run, open_questions, retuned, treated
@@ -304,6 +304,26 @@ def whole(base: Mapping[str, Knob]) -> Notebook:
     )
 
 
+def test_each_duel_stands_there_once_with_its_last_verdict() -> None:
+    sides = {
+        "champion": {"commit": "83ca61d0" * 5, "identity": "a"},
+        "challenger": {"knobs": {"train.lr": 0.03}, "patch": None, "identity": "b"},
+    }
+    first = {"date": "2026-12-01T10:00:00Z", "metric": "loss", "draws": "data", "seeds": [3, 4], "verdict": "undecided"}
+    gain = {"mean": 0.02, "low": -0.01, "high": 0.05}
+    later = {**first, "date": "2026-12-02T10:00:00Z", "seeds": [3, 4, 5], "verdict": "keep"}
+    patch = {"patch": {"sha256": "0", "files": ["pipeline/engine/loop.py"]}, "identity": "c"}
+    other = {**first, "challenger": patch, "gain": {"mean": None, "low": None, "high": None}}
+    found = duel_lines([{**sides, **first, "gain": gain}, {**sides, **other}, {**sides, **later, "gain": gain}])
+    assert [(one.change, one.pairs, one.verdict) for one in found] == [
+        ("train.lr 0.03", 3, "keep"),
+        ("patch of pipeline/engine/loop.py", 2, "undecided"),
+    ]
+    text = markdown(document(Notebook(duels=found), []))
+    assert "train.lr 0.03" in text
+    assert "0.02 (-0.01 … 0.05)" in text
+
+
 @pytest.fixture
 def project(monkeypatch: pytest.MonkeyPatch) -> dict[str, Knob]:
     monkeypatch.chdir(TOP)
@@ -346,7 +366,7 @@ def test_a_page_has_all_parts_and_equal_notebooks_give_equal_bytes(project: dict
         "## Differences",
         "## Which knob mattered",
         "## Interactions",
-        "## Claims, bets and findings",
+        "## Claims, bets, duels and findings",
         "## What to try next",
         "lost\\|one",
         "2 of 5",

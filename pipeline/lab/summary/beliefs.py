@@ -1,4 +1,4 @@
-"""What is believed and how well: claims with their status, bets with their results, and what the doctor found how often."""
+"""What is believed and how well: claims with their status, bets and duels with their results, the doctor's findings."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from pipeline.figures.words import formatted
 from pipeline.lab.bets.bet import Bet
 from pipeline.lab.bets.listing import result_text, said_text, truth_text
 from pipeline.lab.bets.outcomes import is_inside, scores_of
+from pipeline.lab.statistics.intervals import Interval
 from pipeline.lab.summary.document import Block, Section, Table
-from pipeline.lab.summary.records import ClaimLine, Notebook
+from pipeline.lab.summary.records import ClaimLine, DuelLine, Notebook
 
 MOST_BETS = 30  # the last ones
 
 
 def beliefs(notebook: Notebook) -> Section:
-    """Claims, bets and findings."""
+    """Claims, bets, duels and findings."""
     parts: list[tuple[str, tuple[Block, ...]]] = []
     if notebook.claims:
         parts.append(("Claims", tuple(_claims(notebook.claims))))
     if notebook.bets:
         parts.append(("Bets", tuple(_bets(notebook.bets))))
+    if notebook.duels:
+        parts.append(("Duels", (_duels(notebook.duels),)))
     if notebook.finding_counts:
         rows = tuple((name.replace("_", " "), str(count)) for name, count in notebook.finding_counts.items())
         parts.append(("What the doctor found", (Table(("first finding", "runs"), rows, frozenset({1})),)))
     none = () if parts else ("No claims, bets or findings yet: `rally bet` and `rally claims` keep them.",)
-    return Section("Claims, bets and findings", "beliefs", none, tuple(parts))
+    return Section("Claims, bets, duels and findings", "beliefs", none, tuple(parts))
 
 
 def _claims(claims: Sequence[ClaimLine]) -> Iterator[Block]:
@@ -55,6 +58,20 @@ def _bets(bets: Sequence[Bet]) -> Iterator[Block]:
     yield Table(("who", "about", "said", "was", "result", "score"), rows)
     if len(bets) > MOST_BETS:
         yield f"These are the last {MOST_BETS}; `rally bet` lists all."
+
+
+def _duels(duels: Sequence[DuelLine]) -> Table:
+    rows = tuple(
+        (one.date, one.champion, one.change, one.metric, str(one.pairs), _gain(one.gain), one.verdict) for one in duels
+    )
+    return Table(("day", "champion", "challenger", "metric", "pairs", "gain", "verdict"), rows, frozenset({4, 5}))
+
+
+def _gain(gain: Interval | None) -> str:
+    if gain is None:
+        return "–"
+    low, mean, high = (formatted(number) for number in gain)
+    return f"{mean} ({low} … {high})"
 
 
 def _score(bet: Bet) -> str:

@@ -10,15 +10,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipeline.artifacts.paths import DIAGNOSIS
+from pipeline.figures.words import knob_text
 from pipeline.lab.bets.bet import read_bets
 from pipeline.lab.comparison.more_seeds import shared_knobs
+from pipeline.lab.duel.log import Line, read_log
 from pipeline.lab.dvc import queue
-from pipeline.lab.dvc.git import GitRepository, join_names
+from pipeline.lab.dvc.git import GitRepository, join_names, short_hash
 from pipeline.lab.experiments.read import WORKSPACE, every_entry, read_experiments
 from pipeline.lab.experiments.records import HEALTHY, Experiment, State
 from pipeline.lab.provenance.commits import Commit, GitObjects
+from pipeline.lab.statistics.intervals import Interval
 from pipeline.lab.summary.grids import played_grids
-from pipeline.lab.summary.records import ClaimLine, Notebook, Treatment
+from pipeline.lab.summary.records import ClaimLine, DuelLine, Notebook, Treatment
 from pipeline.lab.summary.settings import settings_of
 from pipeline.params.errors import UserError
 
@@ -36,12 +39,18 @@ def notebook(*, all_commits: bool, since: str, metric: str | None) -> Notebook:
     experiments = in_order(_experiments(all_commits, since))
     base = shared_knobs(one for one in experiments if one.commit)  # without the working tree, which changes no conclusion
     grids, damaged = played_grids()
+    duels = list[DuelLine]()
+    try:
+        duels = duel_lines(read_log())
+    except UserError as error:
+        damaged = [*damaged, str(error)]
     failed = [one.name for one in experiments if one.state is State.FAILED]
     return Notebook(
         settings=settings_of(experiments, metric, base),
         grids=grids,
         claims=claim_lines(),
         bets=read_bets(),
+        duels=duels,
         treatments=treatments(experiments),
         finding_counts=finding_counts(experiments),
         base=base,
@@ -122,7 +131,30 @@ def treatment(name: str, content: bytes | None) -> list[Treatment]:
     return []
 
 
-# --------------------------------------------------------------------------------------------------------------- claims
+# --------------------------------------------------------------------------------------------------------- duels, claims
+
+
+def duel_lines(log: Iterable[Line]) -> list[DuelLine]:
+    """The last duel of each two sides, in the order of the log: a duel that went on has a line for each time."""
+    last = {json.dumps([line[part] for part in ("champion", "challenger", "metric", "draws")]): line for line in log}
+    return [_duel_line(line) for line in last.values()]
+
+
+def _duel_line(line: Line) -> DuelLine:
+    challenger = line["challenger"]
+    changes = [f"{name} {knob_text(value)}" for name, value in (challenger.get("knobs") or {}).items()]
+    changes += [f"patch of {name}" for name in (challenger.get("patch") or {}).get("files", ())]
+    gain = line["gain"] if isinstance(line["gain"], dict) else {}
+    ends = [gain.get(name) for name in ("low", "mean", "high")]
+    return DuelLine(
+        line["date"][:10],
+        short_hash(str(line["champion"].get("commit", ""))),
+        ", ".join(changes),
+        line["metric"],
+        len(line["seeds"]),
+        Interval(*map(float, ends)) if all(isinstance(end, int | float) for end in ends) else None,
+        line["verdict"],
+    )
 
 
 def claim_lines() -> list[ClaimLine]:

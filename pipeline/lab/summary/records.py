@@ -1,4 +1,4 @@
-"""All that a page is compiled from, read and ready: it is the same for the terminal, the page, markdown and JSON."""
+"""All that a page is compiled from, read and ready: the same for the terminal, the page, markdown and JSON."""
 
 from __future__ import annotations
 
@@ -67,6 +67,25 @@ class ClaimLine:
 
 
 @dataclass(frozen=True)
+class DuelLine:
+    """A line of notebook/duels.jsonl.
+
+    Attributes:
+        date: the day.
+        change: what the challenger has that its champion had not.
+        gain: mean and interval of the pairs, in units of the metric; None where no pair has both scores.
+    """
+
+    date: str
+    champion: str
+    change: str
+    metric: str
+    pairs: int
+    gain: Interval | None
+    verdict: str
+
+
+@dataclass(frozen=True)
 class Treatment:
     """The experiment that the doctor proposes for the first finding of a run.
 
@@ -100,6 +119,7 @@ class Notebook:
     treatments: Sequence[Treatment] = ()
     finding_counts: Mapping[str, int] = field(default_factory=dict)
     base: Mapping[str, Knob] = field(default_factory=dict)
+    duels: Sequence[DuelLine] = ()
     notes: Sequence[str] = ()
 
     @property

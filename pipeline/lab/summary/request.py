@@ -112,6 +112,7 @@ def json_of(found: Notebook, steps: Sequence[Step]) -> dict[str, Any]:
             }
             for one in found.grids
         ],
+        "duels": [vars(one) for one in found.duels],
         "claims": [vars(one) for one in found.claims],
         "bets": {
             "placed": len(found.bets),
