@@ -779,6 +779,19 @@ def test_the_picture_of_what_follows_a_law_has_the_law_in_it() -> None:
     assert [text.get_text() for text in axes.get_legend().get_texts()].count("predicted") == 1  # type: ignore[union-attr]
 
 
+def test_each_line_has_its_own_prediction_in_its_colour() -> None:
+    two = Results((Axis("bench.kind", ("a", "b")), Axis("bench.gain", (1.0, 2.0))), np.array([[[1.0], [2.0]], [[3.0], [4.0]]]))
+    found = {"signal": replace(two, values=two.values + 0.1), "signal_predicted": two}
+    claim = ("follows", {"measure": "signal", "predicted": "signal_predicted", "within": 0.25})
+    [axes] = panels.draw_study(over(found["signal"], claim), found, {}, "", []).axes
+    first, second, *predicted = axes.lines
+    assert [(line.get_label(), list(line.get_ydata())) for line in predicted] == [
+        ("predicted, a", [1.0, 2.0]),
+        ("predicted, b", [3.0, 4.0]),
+    ]
+    assert [line.get_color() for line in predicted] == [first.get_color(), second.get_color()]
+
+
 def test_a_prediction_has_no_seeds_and_is_drawn_over_every_kind_of_axis() -> None:
     spread = [(1.0, 2.0, 3.0), (2.0, 3.0, 4.0), (math.inf, math.inf, math.inf)]
     for scale, places in (("knob", (1, 2, 3)), ("categories", ("a", "b", "c")), ("run", (1, 2, 3))):

@@ -68,8 +68,7 @@ def _measure_panels(sweep: Sweep, measure: str, found: Mapping[str, Results]) ->
         for _, claim in sweep.claims:
             if isinstance(claim, MatchesPrediction) and claim.measure == measure:
                 predicted = list(split_panels(found[claim.predicted]))[number][1]
-                [line, *_] = _lines(predicted, (kind.low, kind.high))
-                drawn.append(Line("predicted", line.places, line.spread, predicted=True))
+                drawn += _predictions(list(_lines(predicted, (kind.low, kind.high))))
                 break
         yield Panel(
             title,
@@ -105,6 +104,13 @@ def _lines(panel: Results, possible: tuple[float, float], bowl: Pairing | None =
         spread = [_possible(panel.interval(seeds), possible) for seeds in values]
         flat = tuple(flat_part(panel, values, bowl)) if bowl and panel.seeds > 1 else ()
         yield Line(label, places, spread, optimum, values.tolist(), flat=flat)
+
+
+def _predictions(lines: Sequence[Line]) -> list[Line]:
+    """A prediction for each line, or one for all where it is the same."""
+    if len({repr(line.spread) for line in lines}) == 1:
+        return [Line("predicted", lines[0].places, lines[0].spread, predicted=True)]
+    return [Line(f"predicted, {line.name}", line.places, line.spread, predicted=True) for line in lines]
 
 
 def _possible(spread: tuple[float, float, float], possible: tuple[float, float]) -> tuple[float, float, float]:

@@ -136,7 +136,8 @@ def _with_edge(end: float, margin: float, possible: float) -> float:
 def _draw(axes: Axes, panel: Panel) -> None:
     places = _set_x_axis(axes, panel)
     measured = [line for line in panel.lines if not line.predicted]
-    palette = [*colors(len(measured), ordered=panel.scale == "knob"), *[INK] * (len(panel.lines) - len(measured))]
+    own, rest = colors(len(measured), ordered=panel.scale == "knob"), len(panel.lines) - len(measured)
+    palette = [*own, *(own if rest == len(measured) > 1 else [INK] * rest)]  # a prediction of each line has its colour
     _draw_bands(axes, panel, places, palette)
     for number, (line, color) in enumerate(zip(panel.lines, palette, strict=True)):
         if panel.scale == "categories":
