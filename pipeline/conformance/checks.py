@@ -1,0 +1,148 @@
+"""All checks of a training that has just been built, and the reading that holds their numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+
+from pipeline.artifacts.paths import NONE
+from pipeline.conformance import network as parts
+from pipeline.conformance import plain_network
+from pipeline.conformance.plain_training import OPTIMIZERS, rate
+from pipeline.conformance.recorded import draws_anywhere, mean_loss, validation_windows
+from pipeline.conformance.steps import CheckedSteps
+from pipeline.conformance.text import StoredText, fed, order, unlike_stored
+from pipeline.engine.checkpoint import Progress
+from pipeline.engine.loop import validate
+from pipeline.engine.runtime.runtime import Runtime
+from pipeline.engine.sampler import batch_of
+from pipeline.engine.sanity import is_classification
+from pipeline.engine.schedules import learning_rate
+from pipeline.networks.transformer import GPT
+from pipeline.params.model import Model
+from pipeline.params.training import Train
+from pipeline.readings import Axis, Reading
+from pipeline.tasks.base import Batch, Task
+from pipeline.tasks.lm import LanguageModelling
+
+Numbers = dict[str, float]
+WHOLE_STEPS = 2  # steps at the start with whole batches
+SHORT_STEPS = 10  # further steps, spread over the training, each with SHORT examples
+SHORT = 2
+DRAWN = 24  # steps whose batches are drawn to see where their windows stand
+SEQUENCES = 2  # examples on which the parts of the network are compared
+EVALUATED = 8  # examples of the validation split
+ERRORS = (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError, AssertionError)
+FEW_NUMBERS = 1e9  # weights · tokens of a batch beyond which the steps are not checked: minutes on a CPU
+
+
+def check(
+    progress: Progress, task: Task, model: Model, train: Train, seed: int, runtime: Runtime
+) -> tuple[Numbers, list[str]]:
+    """The numbers of all checks that apply to a training before its first step, and why the others do not.
+
+    The training is used up: its weights are moved, and steps are made.
+    """
+    numbers: Numbers = {}
+    skipped: list[str] = []
+    if str(NONE) != train.teacher:
+        return {}, ["all checks: there is no second implementation of distillation"]
+    network = progress.model
+
+    def take(what: str, measure: Callable[[], Numbers]) -> None:
+        try:
+            numbers.update(measure())
+        except ERRORS as error:  # whatever a user's code does here, the stage goes on
+            skipped.append(f"{what}: {type(error).__name__}: {error}".splitlines()[0])
+
+    if str(NONE) == train.init_from:
+        take("initial weights", lambda: parts.initial_spread(network, model))
+    take("schedule", lambda: schedule(train))
+    if isinstance(task, LanguageModelling):
+        take("text", lambda: unlike_stored(task))
+        take("batches", lambda: batches(progress, task, train, seed))
+    examples = _examples(task)
+    with parts.moved_weights(network):
+        if isinstance(task, LanguageModelling) and not plain_network.is_known(model):
+            skipped.append(f"network: there is no second implementation of {model.embedding_mixer} or {model.norm}")
+        else:
+            take("network", lambda: parts.parts(network, examples.inputs, model))
+            if isinstance(network, GPT):
+                take("backward", lambda: parts.backward(network, examples.inputs, examples.targets, model))
+        take("modes", lambda: parts.modes(network, examples.inputs, model, train, seed))
+    if train.mixup:
+        skipped.append("steps: there is no second implementation of mixup")
+    else:
+        take("steps", lambda: steps(progress, task, model, train, seed, runtime))
+        if train.optimizer not in OPTIMIZERS or train.state_8bit:
+            skipped.append(f"updates: there is no second implementation of {train.optimizer}")
+    if isinstance(task, LanguageModelling):
+        take("evaluation", lambda: evaluation(progress, task, train, runtime))
+    return {name: value if math.isfinite(value) else 99.0 for name, value in numbers.items()}, skipped
+
+
+def schedule(train: Train) -> Numbers:
+    """schedule: the largest difference of the schedule from its closed form at twenty points, as a share of the peak."""
+    points = [point / 20 for point in range(20)]
+    return {"schedule": max(abs(learning_rate(point, train) - rate(point, train)) for point in points) / train.lr}
+
+
+def _examples(task: Task) -> Batch:
+    size = task.size("train")
+    return task.batch("train", np.arange(SEQUENCES) * (size - 1) // SEQUENCES)
+
+
+def batches(progress: Progress, task: LanguageModelling, train: Train, seed: int) -> Numbers:
+    """What the batches of steps that are spread over the training hold, and where they stand in the text."""
+    text, began = StoredText(task, "train"), progress.step
+    held = np.asarray(task.ids("train"))
+    drawn = {}
+    for step in np.unique(np.linspace(0, train.steps - 1, DRAWN).astype(int)):
+        progress.step = int(step)
+        drawn[int(step)] = batch_of(task, train, seed, int(step))
+    progress.step = began
+    found = fed(drawn.values(), text, held)
+    if draws_anywhere(task, train) and found["inputs"] == 0:
+        places = {step: [text.start_of(row) for row in batch.inputs.numpy()] for step, batch in drawn.items()}
+        if all(place >= 0 for places_of in places.values() for place in places_of):
+            found |= order(places.__getitem__, places, task.length, len(text.ids) - task.length)
+    return found
+
+
+def steps(progress: Progress, task: Task, model: Model, train: Train, seed: int, runtime: Runtime) -> Numbers:
+    """The differences of checked steps: whole ones at the start, short ones over the rest of the training."""
+    parts.move(progress.model)
+    weights = task.objective.class_weights if is_classification(task) else ()  # type: ignore[attr-defined]
+    checked = CheckedSteps(progress, task, model, train, seed, runtime, weights)
+    last = train.steps - 1
+    at = [*range(min(WHOLE_STEPS, train.steps)), *(round(last * (n + 0.5) / SHORT_STEPS) for n in range(SHORT_STEPS))]
+    for number, step in enumerate(sorted(set(at))):
+        progress.step = step
+        batch = batch_of(task, train, seed, step)
+        checked.run(step, batch if number < WHOLE_STEPS else batch.part(slice(0, min(SHORT, len(batch.inputs)))))
+    found = checked.numbers | checked.evaluated()
+    changes = (max(0.0, checked.late.get(name, 0.0) - checked.early.get(name, 0.0) - LATER) for name in checked.late)
+    return found | {"late": max(changes, default=0.0)}
+
+
+LATER = 0.02
+
+
+def evaluation(progress: Progress, task: LanguageModelling, train: Train, runtime: Runtime) -> Numbers:
+    """validation: of the measured validation loss from the plain one of the stored text, relative."""
+    few = train.model_copy(update={"validation_examples": EVALUATED})
+    found, _ = validate(progress, task, few, runtime, lambda: False)
+    with progress.optimizer.eval_weights():
+        wanted = mean_loss(progress.model, *validation_windows(task, few))
+    return {"validation": abs(found - wanted) / max(wanted, 0.05)}
+
+
+def as_reading(numbers: Mapping[str, float]) -> Reading:
+    """The numbers as a reading, so that the stages after it and the report have them."""
+    axes = (Axis("check", list(numbers)), Axis("number", ["difference"]))
+    says = "Each part of a training step against a plain second implementation. Healthy: 0 up to rounding."
+    values = [[float(f"{value:.4g}")] for value in numbers.values()]
+    return Reading("checked_steps", "heat", "relative difference", says, axes, values)

@@ -1,0 +1,138 @@
+"""Checks of the data: what is held in memory and fed to the network, against the tokens on disk; and the order of windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from pipeline.arrays import memory_mapped
+from pipeline.artifacts.paths import tokens_of
+from pipeline.tasks.base import Batch
+from pipeline.tasks.lm import LanguageModelling
+
+Numbers = dict[str, float]
+SHIFTS = (-1, 0, 2, 3)  # wrong distances from input to target that are named
+MOST = 2_000_000  # tokens of a split that are compared and searched
+
+
+class StoredText:
+    """The tokens of a split, read from disk a second time."""
+
+    def __init__(self, task: LanguageModelling, split: str) -> None:
+        self.ids = np.asarray(memory_mapped(tokens_of(task.tokens, split))[:MOST]).astype(np.uint32)
+        self.bytes = self.ids.tobytes()
+
+    def start_of(self, window: np.ndarray) -> int:
+        """Where a window stands in the text; −1 if it does not."""
+        wanted, at = window.astype(np.uint32).tobytes(), -1
+        while True:
+            at = self.bytes.find(wanted, at + 1)
+            if at < 0 or at % 4 == 0:
+                return at // 4 if at >= 0 else -1
+
+
+def unlike_stored(task: LanguageModelling) -> Numbers:
+    """The share of each split in memory that is not what stands on disk; a split of another length is all unlike."""
+    found = {}
+    for name, split in (("text", "train"), ("held_out_text", "validation")):
+        held, stored = np.asarray(task.ids(split)), memory_mapped(tokens_of(task.tokens, split))
+        same = len(held) == len(stored)
+        found[name] = float((held[:MOST] != stored[:MOST]).mean()) if same else 1.0
+    return found
+
+
+def fed(batches: Iterable[Batch], text: StoredText, in_memory: np.ndarray) -> Numbers:
+    """Inputs and targets of training batches, against the text.
+
+    inputs: the share of windows that stand neither in the stored text nor in that in memory.
+    targets: the share of targets that are not the token after their input in the window.
+    shift: the distance at which nearly all targets are found instead (0: the input itself, 2: the token after the next);
+        1 where targets are right or at no distance.
+    padded: the share of windows of which the last quarter or more is one token.
+    permuted: 1 where a wrong batch of targets has the right tokens in another order, else 0.
+    """
+    windows = wrong = missing = targets = padded = 0
+    at_shift, permuted = dict.fromkeys(SHIFTS, 0), 0
+    counted = dict.fromkeys(SHIFTS, 0)
+    held = in_memory[:MOST].astype(np.uint32).tobytes()
+    for batch in batches:
+        inputs, given = batch.inputs.numpy(), batch.targets.numpy()
+        for row, own in zip(inputs, given, strict=True):
+            windows += 1
+            missing += text.start_of(row) < 0 and row.astype(np.uint32).tobytes() not in held
+            right = row[1:]  # the last target has no input to be compared with
+            wrong += int((own[:-1] != right).sum())
+            targets += len(right)
+            for shift in SHIFTS:
+                a, b = (own[max(0, -shift) : len(own) - max(0, shift)], row[max(0, shift) : len(row) + min(0, shift)])
+                at_shift[shift] += int((a == b).sum())
+                counted[shift] += len(a)
+            padded += int(_constant_tail(row) >= len(row) // 4)
+        permuted += bool((given[:, :-1] != inputs[:, 1:]).mean() > 0.05) and _same_tokens(given, inputs)
+    shares = {shift: at_shift[shift] / max(counted[shift], 1) for shift in SHIFTS}
+    best = max(SHIFTS, key=lambda shift: shares[shift])
+    share = wrong / max(targets, 1)
+    return {
+        "inputs": missing / max(windows, 1),
+        "targets": share,
+        "shift": float(best) if share > 0.05 and shares[best] > 0.95 else 1.0,
+        "permuted": float(permuted > 0),
+        "padded": padded / max(windows, 1),
+    }
+
+
+def _constant_tail(row: np.ndarray) -> int:
+    """How many tokens at the end of a window are the same."""
+    other = np.flatnonzero(row != row[-1])
+    return len(row) - 1 - int(other[-1]) if len(other) else len(row)
+
+
+def _same_tokens(given: np.ndarray, inputs: np.ndarray) -> bool:
+    """Whether the counts of the targets' tokens are those of the inputs, but for one token in each window."""
+    if (given < 0).any():
+        return False
+    top = int(max(given.max(), inputs.max())) + 1
+    off = np.abs(np.bincount(given.ravel(), minlength=top) - np.bincount(inputs.ravel(), minlength=top)).sum()
+    return bool(off <= 2 * len(given))
+
+
+def order(starts: Callable[[int], list[int]], steps: Iterable[int], length: int, size: int) -> Numbers:
+    """How surprising the places of the windows are, if they were drawn at random: −log₁₀ of the smallest of four p-values.
+
+    Uniform over the text (Kolmogorov's bound), independent of the step (rank correlation, normal approximation), not beside one
+    another in a batch, not the same as others (both by Chernoff's bound).
+
+    Args:
+        starts: the places of the windows of a step.
+        size: how many places there are.
+    """
+    by_step = [(step, starts(step)) for step in steps]
+    every = np.array([start for _, found in by_step for start in found])
+    at = np.array([step for step, found in by_step for _ in found])
+    count = len(every)
+    if count < 16 or size < 4 * length:
+        return {}
+    near = sum(abs(a - b) < length for _, found in by_step for a, b in zip(found, found[1:], strict=False))
+    pairs = count - len(by_step)
+    ranked = np.sort(every) / size
+    distance = max(np.max(np.arange(1, count + 1) / count - ranked), np.max(ranked - np.arange(count) / count))
+    ties = count - len(np.unique(every))
+    surprises = [
+        max(2 * count * float(distance) ** 2 - math.log(2), 0.0),
+        _too_many(near, pairs, min(2 * length / size, 0.5)),
+        _too_many(ties, count, min(count / size, 0.5)),
+    ]
+    if len(by_step) > 2 and len(np.unique(every)) > 1:
+        correlation = float(np.corrcoef(at.argsort().argsort(), every.argsort().argsort())[0, 1])
+        surprises.append(correlation**2 * (count - 1) / 2)
+    return {"order": max(surprises) / math.log(10)}
+
+
+def _too_many(hits: int, of: int, share: float) -> float:
+    """−ln of a bound on the chance of so many hits, each with probability `share`."""
+    if not of or hits / of <= share:
+        return 0.0
+    found = min(hits / of, 1 - 1e-9)
+    return of * (found * math.log(found / share) + (1 - found) * math.log((1 - found) / (1 - share)))
