@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-
 from pipeline.artifacts.paths import NONE
 from pipeline.conformance import network as parts
 from pipeline.conformance import plain_network
 from pipeline.conformance.plain_training import OPTIMIZERS, rate
-from pipeline.conformance.recorded import draws_anywhere, mean_loss, validation_windows
+from pipeline.conformance.recorded import drawn_starts, draws_anywhere, mean_loss, validation_windows
 from pipeline.conformance.steps import CheckedSteps
-from pipeline.conformance.text import StoredText, fed, order, unlike_stored
+from pipeline.conformance.text import StoredText, fed, places, unlike_stored
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import validate
 from pipeline.engine.runtime.runtime import Runtime
@@ -29,9 +29,11 @@ from pipeline.tasks.base import Batch, Task
 from pipeline.tasks.lm import LanguageModelling
 
 Numbers = dict[str, float]
+CHECKED_STEPS = "checked_steps"  # the name of the reading
 WHOLE_STEPS = 2  # steps at the start with whole batches
-SHORT_STEPS = 10  # further steps, spread over the training, each with SHORT examples
-SHORT = 2
+FIRST = 6  # steps from the first that are checked; further ones are spread over the training
+SHORT = 2  # examples of every other step
+LATER = 0.02  # by which a difference is larger in later steps than in the first ones, if it counts
 DRAWN = 24  # steps whose batches are drawn to see where their windows stand
 SEQUENCES = 2  # examples on which the parts of the network are compared
 EVALUATED = 8  # examples of the validation split
@@ -39,9 +41,7 @@ ERRORS = (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeEr
 FEW_NUMBERS = 1e9  # weights · tokens of a batch beyond which the steps are not checked: minutes on a CPU
 
 
-def check(
-    progress: Progress, task: Task, model: Model, train: Train, seed: int, runtime: Runtime
-) -> tuple[Numbers, list[str]]:
+def check(progress: Progress, task: Task, model: Model, train: Train, seed: int, runtime: Runtime) -> tuple[Numbers, list[str]]:
     """The numbers of all checks that apply to a training before its first step, and why the others do not.
 
     The training is used up: its weights are moved, and steps are made.
@@ -66,13 +66,15 @@ def check(
         take("batches", lambda: batches(progress, task, train, seed))
     examples = _examples(task)
     with parts.moved_weights(network):
-        if isinstance(task, LanguageModelling) and not plain_network.is_known(model):
+        take("modes", lambda: parts.modes(network, examples.inputs, model, train, seed))
+        if numbers.get("repeatable"):
+            skipped.append("network: its answer changes from one pass to the next")
+        elif isinstance(task, LanguageModelling) and not plain_network.is_known(model):
             skipped.append(f"network: there is no second implementation of {model.embedding_mixer} or {model.norm}")
         else:
             take("network", lambda: parts.parts(network, examples.inputs, model))
             if isinstance(network, GPT):
                 take("backward", lambda: parts.backward(network, examples.inputs, examples.targets, model))
-        take("modes", lambda: parts.modes(network, examples.inputs, model, train, seed))
     if train.mixup:
         skipped.append("steps: there is no second implementation of mixup")
     else:
@@ -99,36 +101,49 @@ def batches(progress: Progress, task: LanguageModelling, train: Train, seed: int
     """What the batches of steps that are spread over the training hold, and where they stand in the text."""
     text, began = StoredText(task, "train"), progress.step
     held = np.asarray(task.ids("train"))
-    drawn = {}
-    for step in np.unique(np.linspace(0, train.steps - 1, DRAWN).astype(int)):
-        progress.step = int(step)
-        drawn[int(step)] = batch_of(task, train, seed, int(step))
+    drawn, likely = {}, {}
+    for step in map(int, np.unique(np.linspace(0, train.steps - 1, DRAWN).astype(int))):
+        progress.step = step
+        drawn[step] = batch_of(task, train, seed, step)
+        likely[step] = drawn_starts(seed, step, train.batch_size, len(text.ids) - task.length)
     progress.step = began
-    found = fed(drawn.values(), text, held)
-    if draws_anywhere(task, train) and found["inputs"] == 0:
-        places = {step: [text.start_of(row) for row in batch.inputs.numpy()] for step, batch in drawn.items()}
-        if all(place >= 0 for places_of in places.values() for place in places_of):
-            found |= order(places.__getitem__, places, task.length, len(text.ids) - task.length)
-    return found
+    found = fed([(batch, likely[step]) for step, batch in drawn.items()], text, held)
+    if not draws_anywhere(task, train) or found["inputs"]:
+        return found
+    stand = {
+        step: [text.only_start_of(row, place) for row, place in zip(batch.inputs.numpy(), likely[step], strict=False)]
+        for step, batch in drawn.items()
+    }
+    if sum(place < 0 for found_at in stand.values() for place in found_at) > len(drawn):
+        return found  # too many stand nowhere, or at several places
+    known = {step: [place for place in found_at if place >= 0] for step, found_at in stand.items()}
+    return found | places(known, task.length, len(text.ids) - task.length)
 
 
 def steps(progress: Progress, task: Task, model: Model, train: Train, seed: int, runtime: Runtime) -> Numbers:
     """The differences of checked steps: whole ones at the start, short ones over the rest of the training."""
     parts.move(progress.model)
     weights = task.objective.class_weights if is_classification(task) else ()  # type: ignore[attr-defined]
+    fixed = [not weight.requires_grad for weight in progress.model.parameters()]
     checked = CheckedSteps(progress, task, model, train, seed, runtime, weights)
-    last = train.steps - 1
-    at = [*range(min(WHOLE_STEPS, train.steps)), *(round(last * (n + 0.5) / SHORT_STEPS) for n in range(SHORT_STEPS))]
-    for number, step in enumerate(sorted(set(at))):
+    for number, step in enumerate(_checked(train.steps)):
         progress.step = step
         batch = batch_of(task, train, seed, step)
-        checked.run(step, batch if number < WHOLE_STEPS else batch.part(slice(0, min(SHORT, len(batch.inputs)))))
+        with contextlib.suppress(*(ERRORS if number else ())):  # one that cannot be made does not lose the others
+            checked.run(step, batch if number < WHOLE_STEPS else batch.part(slice(0, min(SHORT, len(batch.inputs)))))
     found = checked.numbers | checked.evaluated()
     changes = (max(0.0, checked.late.get(name, 0.0) - checked.early.get(name, 0.0) - LATER) for name in checked.late)
-    return found | {"late": max(changes, default=0.0)}
+    found["late"] = max(changes, default=0.0)
+    if not train.freeze:
+        found["still"] = max(found.get("still", 0.0), sum(fixed) / len(fixed))
+    return found
 
 
-LATER = 0.02
+def _checked(steps: int) -> list[int]:
+    """Which steps are checked: the first ones, those around each quarter of the training, and some in between."""
+    quarters = [quarter * steps // 4 + off for quarter in (1, 2, 3) for off in (-1, 0)]
+    between = [round((steps - 1) * share) for share in (0.1, 0.4, 0.6, 0.9, 1.0)]
+    return sorted({step for step in (*range(FIRST), *quarters, *between) if 0 <= step < steps})
 
 
 def evaluation(progress: Progress, task: LanguageModelling, train: Train, runtime: Runtime) -> Numbers:
@@ -145,4 +160,4 @@ def as_reading(numbers: Mapping[str, float]) -> Reading:
     axes = (Axis("check", list(numbers)), Axis("number", ["difference"]))
     says = "Each part of a training step against a plain second implementation. Healthy: 0 up to rounding."
     values = [[float(f"{value:.4g}")] for value in numbers.values()]
-    return Reading("checked_steps", "heat", "relative difference", says, axes, values)
+    return Reading(CHECKED_STEPS, "heat", "relative difference", says, axes, values)

@@ -48,13 +48,16 @@ def moved_weights(network: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def move(network: nn.Module) -> None:
-    """Move all weights that are trained a little, so that none is 0 and no gain is 1."""
+    """Move all weights that are trained a little, so that none is 0 and no gain is 1; small matrices to unit size."""
     generator = torch.Generator().manual_seed(0)
     for weight in network.parameters():
         if not weight.requires_grad:
             continue
-        size = float(weight.square().mean().sqrt()) or (weight.shape[-1] ** -0.5 if weight.ndim > 1 else MOVED) / MOVED
-        noise = torch.empty(weight.shape).normal_(std=MOVED * size, generator=generator)
+        size = float(weight.square().mean().sqrt())
+        unit = weight.shape[-1] ** -0.5 if weight.ndim > 1 else 1.0
+        # What is far below unit size is brought up to it, since attention and activations with small inputs are nearly linear.
+        std = MOVED * max(size, unit) if weight.ndim < 2 or size > unit / 2 else unit
+        noise = torch.empty(weight.shape).normal_(std=std, generator=generator)
         weight += noise.to(weight)
 
 
@@ -67,12 +70,12 @@ def parts(network: nn.Module, inputs: Tensor, model: Model) -> Numbers:
     attention, feed_forward, norm: of the output, given the input that the part had.
     residual: of a block's output given its input, where its parts are right.
     embedding, output: of the first block's input; of the logits given the last features.
-    structure: 1 where a weight that the knobs call for is missing.
+    structure: 1 where a weight that the knobs call for is missing, or one is there that they do not call for.
     """
     with torch.no_grad():
-        calls = _recorded(network, inputs)
+        calls = _recorded(network, inputs, model.residual == "post")
     weights = {name: weight.detach().double().cpu() for name, weight in network.named_parameters()}
-    found: Numbers = {}
+    found: Numbers = {"structure": float(("head.weight" in weights) == model.tie_embeddings)}
     try:
         with torch.no_grad():
             for kind, difference in _differences(network, inputs, calls, weights, model):
@@ -123,12 +126,16 @@ def _sharper(
             yield "attention_scale", power
 
 
-def _recorded(network: nn.Module, inputs: Tensor) -> dict[str, tuple[tuple[Any, ...], Tensor]]:
-    """(arguments, output) of each part that is compared, by its name, in one pass in evaluation."""
+def _recorded(network: nn.Module, inputs: Tensor, post: bool) -> dict[str, tuple[tuple[Any, ...], Tensor]]:
+    """(arguments, output) of each part that is compared, by its name, in one pass in evaluation.
+
+    Args:
+        post: blocks end with a norm, so that there is none after the last.
+    """
     calls: dict[str, tuple[tuple[Any, ...], Tensor]] = {}
     hooks = []
     for name, module in network.named_modules():
-        is_norm = name == "final_norm" or (".norms." in name and name.count(".") == 3)
+        is_norm = (name == "final_norm" and not post) or (".norms." in name and name.count(".") == 3)
         if isinstance(module, Attention | FeedForward | AttentionBlock) or is_norm:
 
             def record(module: nn.Module, given: tuple[Any, ...], out: Tensor, name: str = name) -> None:

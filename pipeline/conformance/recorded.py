@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pipeline.arrays import memory_mapped
 from pipeline.artifacts.paths import tokens_of
 from pipeline.conformance.plain_training import cross_entropy
+from pipeline.inference.trained import TrainedModel
 from pipeline.networks.dropout import DropoutState
 from pipeline.params.training import Train
 from pipeline.tasks.lm import LanguageModelling
@@ -42,10 +43,14 @@ def validation_windows(task: LanguageModelling, train: Train) -> tuple[Tensor, T
 
 
 def drawn_windows(task: LanguageModelling, train: Train, seed: int, step: int) -> tuple[Tensor, Tensor]:
-    """The training batch of a step: windows at places drawn uniformly by Philox, its key (seed, step)."""
+    """The training batch of a step: windows at places drawn at random."""
     ids = memory_mapped(tokens_of(task.tokens, "train"))
-    generator = np.random.Generator(np.random.Philox(key=[seed, step]))
-    return windows(ids, generator.integers(0, len(ids) - task.length, size=train.batch_size), task.length)
+    return windows(ids, drawn_starts(seed, step, train.batch_size, len(ids) - task.length), task.length)
+
+
+def drawn_starts(seed: int, step: int, count: int, size: int) -> np.ndarray:
+    """Places of the windows of a step: 0 .. size − 1, drawn uniformly by Philox, its key (seed, step)."""
+    return np.random.Generator(np.random.Philox(key=[seed, step])).integers(0, size, size=count)
 
 
 @torch.no_grad()
@@ -84,12 +89,20 @@ class RecordedLosses:
     validations: Rows
     numbers: Numbers = field(default_factory=dict)
 
+    def watched(self, snapshots: Iterable[TrainedModel]) -> Iterator[TrainedModel]:
+        """The same snapshots, each compared on its way."""
+        for snapshot in snapshots:
+            self.see(snapshot.model, snapshot.step)
+            yield snapshot
+
     def see(self, network: nn.Module, step: int) -> None:
         """Compare the rows at a step with the weights of a network."""
         measured = [row for row in self.validations if row["step"] == step]
         wanted = {row["step"] for row in self.validations} & {round(share * self.train.steps) for share in self.train.snapshots}
         if measured and step in sorted(wanted)[-LATEST:]:
-            self._keep("recorded_validation", measured[-1]["loss"], mean_loss(network, *validation_windows(self.task, self.train)))
+            self._keep(
+                "recorded_validation", measured[-1]["loss"], mean_loss(network, *validation_windows(self.task, self.train))
+            )
         if self.train.ema or self.train.optimizer == "schedule_free" or not draws_anywhere(self.task, self.train):
             return
         before = 0.0

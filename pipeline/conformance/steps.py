@@ -23,6 +23,7 @@ from pipeline.params.training import Train
 from pipeline.tasks.base import Batch, Loss, Task
 
 Numbers = dict[str, float]
+NOTHING = 9.0  # in place of the logarithm of 0
 STILL = 2e-5  # of a weight's norm: shorter steps are compared with this, since float32 rounds them
 KINDS: dict[str, UpdateKind] = {"sgd": "gradient", "muon": "orthogonal"}  # how muP scales their rates
 
@@ -175,6 +176,8 @@ class CheckedSteps:
         floors = {name: STILL * float(old[name].norm()) + 1e-9 for name in moved}
         long = [name for name in wanted if float(wanted[name].norm()) > 10 * floors[name]]
         still = [name for name in long if not moved[name].any()]
+        if long and len(still) == len(long):  # no weight moved: the rate is 0
+            return {"update": 0.0, "rate": NOTHING, "still": 0.0}
         factors = [
             float((moved[name] * wanted[name]).sum() / wanted[name].square().sum()) for name in long if name not in still
         ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -24,11 +25,23 @@ class StoredText:
         self.ids = np.asarray(memory_mapped(tokens_of(task.tokens, split))[:MOST]).astype(np.uint32)
         self.bytes = self.ids.tobytes()
 
-    def start_of(self, window: np.ndarray) -> int:
-        """Where a window stands in the text; −1 if it does not."""
-        wanted, at = window.astype(np.uint32).tobytes(), -1
+    def holds(self, window: np.ndarray, likely: int = -1) -> bool:
+        """Whether a window stands in the text; fast where it does at a likely place."""
+        if likely >= 0 and np.array_equal(self.ids[likely : likely + len(window)], window):
+            return True
+        return self._after(window, -1) >= 0
+
+    def only_start_of(self, window: np.ndarray, likely: int = -1) -> int:
+        """Where a window stands in the text: at a likely place, or at the only one; −1 if there is none, or more than one."""
+        if likely >= 0 and np.array_equal(self.ids[likely : likely + len(window)], window):
+            return likely
+        first = self._after(window, -1)
+        return first if first >= 0 and self._after(window, first) < 0 else -1
+
+    def _after(self, window: np.ndarray, start: int) -> int:
+        wanted, at = window.astype(np.uint32).tobytes(), 4 * start + 3
         while True:
-            at = self.bytes.find(wanted, at + 1)
+            at = self.bytes.find(wanted, at + 1) if at >= 0 else self.bytes.find(wanted)
             if at < 0 or at % 4 == 0:
                 return at // 4 if at >= 0 else -1
 
@@ -43,8 +56,8 @@ def unlike_stored(task: LanguageModelling) -> Numbers:
     return found
 
 
-def fed(batches: Iterable[Batch], text: StoredText, in_memory: np.ndarray) -> Numbers:
-    """Inputs and targets of training batches, against the text.
+def fed(batches: Iterable[tuple[Batch, np.ndarray]], text: StoredText, in_memory: np.ndarray) -> Numbers:
+    """Inputs and targets of training batches, each with the places where its windows likely stand, against the text.
 
     inputs: the share of windows that stand neither in the stored text nor in that in memory.
     targets: the share of targets that are not the token after their input in the window.
@@ -57,11 +70,12 @@ def fed(batches: Iterable[Batch], text: StoredText, in_memory: np.ndarray) -> Nu
     at_shift, permuted = dict.fromkeys(SHIFTS, 0), 0
     counted = dict.fromkeys(SHIFTS, 0)
     held = in_memory[:MOST].astype(np.uint32).tobytes()
-    for batch in batches:
+    for batch, places in batches:
         inputs, given = batch.inputs.numpy(), batch.targets.numpy()
-        for row, own in zip(inputs, given, strict=True):
+        likely = [*places, *[-1] * len(inputs)][: len(inputs)]
+        for row, own, place in zip(inputs, given, likely, strict=True):
             windows += 1
-            missing += text.start_of(row) < 0 and row.astype(np.uint32).tobytes() not in held
+            missing += not text.holds(row, place) and row.astype(np.uint32).tobytes() not in held
             right = row[1:]  # the last target has no input to be compared with
             wrong += int((own[:-1] != right).sum())
             targets += len(right)
@@ -98,36 +112,34 @@ def _same_tokens(given: np.ndarray, inputs: np.ndarray) -> bool:
     return bool(off <= 2 * len(given))
 
 
-def order(starts: Callable[[int], list[int]], steps: Iterable[int], length: int, size: int) -> Numbers:
-    """How surprising the places of the windows are, if they were drawn at random: −log₁₀ of the smallest of four p-values.
+def places(starts: Mapping[int, list[int]], length: int, size: int) -> Numbers:
+    """How surprising the places of the windows are if they were drawn at random: −log₁₀ of a bound on the chance of each.
 
-    Uniform over the text (Kolmogorov's bound), independent of the step (rank correlation, normal approximation), not beside one
-    another in a batch, not the same as others (both by Chernoff's bound).
+    spread: they are not uniform over the text (Kolmogorov). neighbours: those of a batch stand beside one another, or move on
+    with the step (Chernoff; rank correlation, normal approximation). again: the same windows come again (Chernoff).
 
     Args:
-        starts: the places of the windows of a step.
+        starts: the places of the windows of each step.
         size: how many places there are.
     """
-    by_step = [(step, starts(step)) for step in steps]
-    every = np.array([start for _, found in by_step for start in found])
-    at = np.array([step for step, found in by_step for _ in found])
+    every = np.array([start for found in starts.values() for start in found])
+    at = np.array([step for step, found in starts.items() for _ in found])
     count = len(every)
     if count < 16 or size < 4 * length:
         return {}
-    near = sum(abs(a - b) < length for _, found in by_step for a, b in zip(found, found[1:], strict=False))
-    pairs = count - len(by_step)
+    near = sum(abs(a - b) < length for found in starts.values() for a, b in itertools.pairwise(found))
     ranked = np.sort(every) / size
     distance = max(np.max(np.arange(1, count + 1) / count - ranked), np.max(ranked - np.arange(count) / count))
     ties = count - len(np.unique(every))
-    surprises = [
-        max(2 * count * float(distance) ** 2 - math.log(2), 0.0),
-        _too_many(near, pairs, min(2 * length / size, 0.5)),
-        _too_many(ties, count, min(count / size, 0.5)),
-    ]
-    if len(by_step) > 2 and len(np.unique(every)) > 1:
-        correlation = float(np.corrcoef(at.argsort().argsort(), every.argsort().argsort())[0, 1])
-        surprises.append(correlation**2 * (count - 1) / 2)
-    return {"order": max(surprises) / math.log(10)}
+    trend = 0.0
+    if len(starts) > 2 and len(np.unique(every)) > 1:
+        trend = float(np.corrcoef(at.argsort().argsort(), every.argsort().argsort())[0, 1]) ** 2 * (count - 1) / 2
+    found = {
+        "spread": max(2 * count * float(distance) ** 2 - math.log(2), 0.0),
+        "neighbours": max(_too_many(near, count - len(starts), min(2 * length / size, 0.5)), trend),
+        "again": _too_many(ties, count, min(count / size, 0.5)),
+    }
+    return {name: surprise / math.log(10) for name, surprise in found.items()}
 
 
 def _too_many(hits: int, of: int, share: float) -> float:
