@@ -115,7 +115,7 @@ def _same_tokens(given: np.ndarray, inputs: np.ndarray) -> bool:
 def places(starts: Mapping[int, list[int]], length: int, size: int) -> Numbers:
     """How surprising the places of the windows are if they were drawn at random: −log₁₀ of a bound on the chance of each.
 
-    spread: they are not uniform over the text (Kolmogorov). neighbours: those of a batch stand beside one another, or move on
+    spread: they are not uniform over the text (Kolmogorov). neighbours: those of a batch follow one another, or move on
     with the step (Chernoff; rank correlation, normal approximation). again: the same windows come again (Chernoff).
 
     Args:

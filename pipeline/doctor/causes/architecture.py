@@ -20,6 +20,8 @@ NO_CAUSAL_MASK = Cause(
     program="rally look",
     expected="If the attention maps are filled above their diagonal, the mask is missing.",
     votes={
+        "attention_off high": 1,
+        "attention_off healthy": -3,
         "future_leak high": 3,
         "future_leak healthy": -4,
         "batch_leak healthy": 0.5,
@@ -39,6 +41,9 @@ MASK_INVERTED = Cause(
     program="rally look",
     expected="If the attention maps are empty below their diagonal, the mask is inverted.",
     votes={
+        "attention_off high": 1,
+        "attention_off healthy": -3,
+        "previous_token healthy": -2,
         "future_leak high": 2.5,
         "future_leak healthy": -4,
         "batch_leak healthy": 0.5,
@@ -58,6 +63,8 @@ WRONG_ATTENTION_SCALE = Cause(
     overrides=override("-S model.qk_norm=true"),
     expected="If untrained heads then attend almost uniformly, the scores were too large.",
     votes={
+        "attention_sharper high": 4,
+        "attention_off healthy": -3,
         "attention_entropy_start low": 3,
         "attention_entropy_start healthy": -1,
         "attention_logit high": 1,
@@ -74,6 +81,7 @@ INITIAL_WEIGHTS_TOO_LARGE = Cause(
     overrides=override("-S model.init=gpt2"),
     expected="If the loss starts at ln V, it was the initialization.",
     votes={
+        "initial_size high": 2,
         "start_loss high": 3,
         "start_loss healthy": -2,
         "start_excess high": 1,
@@ -135,6 +143,7 @@ DEAD_UNITS = Cause(
     overrides=override("-S model.activation=gelu"),
     expected="If the share of dead units falls and the loss with it, it was the activation function.",
     votes={
+        "initial_spread_off high": 0.5,
         "beyond_majority low": -1,
         "dead high": 3,
         "dead healthy": -3,
@@ -152,6 +161,7 @@ SATURATING_ACTIVATION = Cause(
     overrides=override("-S model.activation=gelu"),
     expected="If the gradient reaches the first layers and the loss falls, it was the activation function.",
     votes={
+        "initial_spread_off high": 0.5,
         "saturated high": 3,
         "saturated healthy": -2,
         "gradient_ratio low": 0.5,

@@ -91,6 +91,8 @@ GRADIENTS_NOT_ZEROED = Cause(
     overrides=override("-S train.steps=20 -S train.log_points=20"),
     expected="If the gradient norm grows with every step, `optimizer.zero_grad()` is missing.",
     votes={
+        "gradient_kept high": 4,
+        "gradient_off healthy": -3,
         "gradient_agreement high": 4,
         "gradient_agreement healthy": -3,
         "gradient_growth high": 1.5,
@@ -107,7 +109,7 @@ FROZEN_LAYER = Cause(
     knob="",
     overrides=override("-S train.steps=20"),
     expected="If that layer's update:weight ratio is still 0, it is not trained.",
-    votes={"least_update low": 3, "least_update healthy": -3},
+    votes={"weights_still high": 3, "weights_still healthy": -1, "least_update low": 3, "least_update healthy": -3},
 )
 
 LOSSES_AVERAGED_WRONGLY = Cause(
@@ -116,6 +118,8 @@ LOSSES_AVERAGED_WRONGLY = Cause(
     overrides=override("-S train.accumulation_steps=1"),
     expected="If the training loss changes, micro-batches of unequal size are averaged as if they were equal.",
     votes={
+        "minimized_loss_off high": 2.5,
+        "minimized_loss_off healthy": -3,
         "gradient_agreement high": 3,
         "gradient_agreement healthy": -2,
         "generalization_gap low": 2,
