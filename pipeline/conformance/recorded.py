@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pipeline.arrays import memory_mapped
 from pipeline.artifacts.paths import tokens_of
 from pipeline.conformance.plain_training import cross_entropy
+from pipeline.engine.recorder import snapshots_due
 from pipeline.inference.trained import TrainedModel
 from pipeline.networks.dropout import DropoutState
 from pipeline.params.training import Train
@@ -98,7 +99,7 @@ class RecordedLosses:
     def see(self, network: nn.Module, step: int) -> None:
         """Compare the rows at a step with the weights of a network."""
         measured = [row for row in self.validations if row["step"] == step]
-        wanted = {row["step"] for row in self.validations} & {round(share * self.train.steps) for share in self.train.snapshots}
+        wanted = {row["step"] for row in self.validations} & snapshots_due(self.train)
         if measured and step in sorted(wanted)[-LATEST:]:
             self._keep(
                 "recorded_validation", measured[-1]["loss"], mean_loss(network, *validation_windows(self.task, self.train))

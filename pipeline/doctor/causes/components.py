@@ -10,7 +10,7 @@ BATCHES_NOT_STORED = Cause(
     knob="",
     overrides=override("--page look.html"),
     program="rally look",
-    expected="If a decoded batch is no piece of the text, look at what happens between disk and batch.",
+    expected="If a decoded batch is not a piece of the text, look at what happens between disk and batch.",
     votes={
         "text_unlike high": 3,
         "windows_unlike high": 3,
@@ -55,7 +55,13 @@ NETWORK_NOT_OF_KNOBS = Cause(
     overrides=override("--page look.html"),
     program="rally look",
     expected="The evidence names the part (attention, feed-forward, norm, residual, embedding, output); look there.",
-    votes={"network_off high": 3, "not_thinned high": 3, "initial_spread_off high": 2, "unrepeatable high": 1},
+    votes={
+        "network_off high": 3,
+        "not_thinned high": 3,
+        "initial_spread_off high": 2,
+        "unrepeatable high": 1,
+        **dict.fromkeys((f"{part}_off high" for part in ("feed_forward", "norm", "residual", "embedding", "mode")), 0.5),
+    },
 )
 
 EVALUATION_NOT_OF_MODEL = Cause(

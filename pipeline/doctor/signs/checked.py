@@ -25,7 +25,7 @@ WHOLE = Range(RULE + "none", high=0.0, sick_high=0.0)
 
 PARTS = ("attention", "feed_forward", "norm", "residual", "embedding", "output", "forward", "structure", "mode")
 
-ONLY_EVIDENCE = ("padded_windows",)  # which text may have by nature: it raises no symptom
+ELSEWHERE = ("padded_windows", "target_distance")  # text may have long runs by nature; a distance can be too small, too
 
 
 def one(name: str) -> Callable[[Case], float | None]:
