@@ -132,8 +132,8 @@ def steps(progress: Progress, task: Task, model: Model, train: Train, seed: int,
         with contextlib.suppress(*(ERRORS if number else ())):  # one that cannot be made does not lose the others
             checked.run(step, batch if number < WHOLE_STEPS else batch.part(slice(0, min(SHORT, len(batch.inputs)))))
     found = checked.numbers | checked.evaluated()
-    changes = (max(0.0, checked.late.get(name, 0.0) - checked.early.get(name, 0.0) - LATER) for name in checked.late)
-    found["late"] = max(changes, default=0.0)
+    changes = (value - LATER for name, value in checked.late.items() if checked.early.get(name, 0.0) < LATER)
+    found["late"] = max(0.0, *changes)
     if not train.freeze:
         found["still"] = max(found.get("still", 0.0), sum(fixed) / len(fixed))
     return found

@@ -19,10 +19,12 @@ from pipeline.params.training import Train
 
 Numbers = dict[str, float]
 
+NO_RESIDUAL = {"residual": "none"}
 MOVED = 0.1  # of its size, by which a weight is moved at random, so that every path of the network passes something on
 SMALL = 1e-4  # of the whole gradient, below which that of one weight counts as rounding
+SAME = 1e-3  # relative difference below which an output is that of a known mistake
 CHANCE = 5.0  # standard deviations by which the spread of initial weights may differ from the knob's
-SHARPER = {"squared": 1.0, "root": 0.5}  # powers of the head width by which scores are commonly wrong
+SHARPER = (1.0, 0.5)  # powers of the head width by which scores are commonly wrong
 
 
 def relative(found: Tensor, wanted: Tensor, least: float = 1e-12) -> float:
@@ -70,6 +72,8 @@ def parts(network: nn.Module, inputs: Tensor, model: Model) -> Numbers:
     attention, feed_forward, norm: of the output, given the input that the part had.
     residual: of a block's output given its input, where its parts are right.
     embedding, output: of the first block's input; of the logits given the last features.
+    unmasked, inverted, attention_scale, norm_missing, residual_missing, probabilities: where a part that is wrong does what a
+        common mistake would do, 1 (for the scale: a power of the head width).
     structure: 1 where a weight that the knobs call for is missing, or one is there that they do not call for.
     """
     with torch.no_grad():
@@ -98,32 +102,48 @@ def _differences(
             mask = given[3] if len(given) > 3 else None
             wanted = plain.attention(weights, name, x, model, causal=causal, real=mask)
             yield "attention", relative(out, wanted)
-            if relative(out, wanted) > 1e-2:
-                yield from _sharper(weights, name, x, out, model, causal, mask)
+            if relative(out, wanted) > SAME:
+                yield from _known_mistakes(weights, name, x, out, model, causal, mask)
         elif isinstance(module, FeedForward):
             yield "feed_forward", relative(out, plain.feed_forward(weights, name, x, model))
         elif isinstance(module, AttentionBlock):
             mask = given[4] if len(given) > 4 else None
             layer = int(name.split(".")[1])
-            yield "residual", relative(out, plain.block(weights, layer, x, model, causal=causal, real=mask))
+            off = relative(out, plain.block(weights, layer, x, model, causal=causal, real=mask))
+            yield "residual", off
+            if off > SAME and model.residual == "pre":
+                without = plain.block(weights, layer, x, model.model_copy(update=NO_RESIDUAL), causal=causal, real=mask)
+                yield "residual_missing", float(relative(out, without) < SAME)
         else:
-            yield "norm", relative(out, plain.norm(weights, name, x, model))
+            off = relative(out, plain.norm(weights, name, x, model))
+            yield "norm", off
+            yield "norm_missing", float(off > SAME and relative(out, x) < SAME)
     if isinstance(network, GPT):
         stream = calls["blocks.0"][0][0]
         yield "embedding", relative(stream, plain.embedded(weights, inputs.cpu(), model))
         features = calls[f"blocks.{model.depth - 1}"][1].double().cpu()
-        logits = network(inputs)
-        yield "output", relative(logits, plain.output(weights, plain.final(weights, features, model), model))
+        logits = network(inputs).double().cpu()
+        off = relative(logits, plain.output(weights, plain.final(weights, features, model), model))
+        yield "output", off
+        sums = logits.sum(-1)
+        yield "probabilities", float(off > SAME and bool((logits >= 0).all()) and relative(sums, torch.ones_like(sums)) < SAME)
 
 
-def _sharper(
+def _known_mistakes(
     weights: plain.Weights, name: str, x: Tensor, out: Tensor, model: Model, causal: bool, mask: Tensor | None
 ) -> Iterator[tuple[str, float]]:
-    """By how many powers of the head width the scores are too large, where nothing else is wrong with the attention."""
-    for power in SHARPER.values():
-        factor = (model.width // model.heads) ** power
-        if relative(out, plain.attention(weights, name, x, model, causal=causal, real=mask, sharper=factor)) < 1e-3:
+    """The common mistake that an attention layer's output is exactly that of, if it is one."""
+
+    def is_that_of(**mistake: Any) -> bool:
+        given = {"causal": causal, "real": mask, **mistake}
+        return relative(out, plain.attention(weights, name, x, model, **given)) < SAME
+
+    for power in SHARPER:
+        if is_that_of(sharper=(model.width // model.heads) ** power):
             yield "attention_scale", power
+    if causal:
+        yield "unmasked", float(is_that_of(causal=False))
+        yield "inverted", float(is_that_of(inverted=True))
 
 
 def _recorded(network: nn.Module, inputs: Tensor, post: bool) -> dict[str, tuple[tuple[Any, ...], Tensor]]:

@@ -66,19 +66,29 @@ def rotated(x: Tensor, model: Model) -> Tensor:
 
 
 def attention(
-    weights: Weights, name: str, x: Tensor, model: Model, *, causal: bool, real: Tensor | None = None, sharper: float = 1.0
+    weights: Weights,
+    name: str,
+    x: Tensor,
+    model: Model,
+    *,
+    causal: bool,
+    real: Tensor | None = None,
+    sharper: float = 1.0,
+    inverted: bool = False,
 ) -> Tensor:
     """Attention over [B, T, D].
 
     Args:
         real: [B, T], False where a token is padding.
         sharper: a factor on the scores; 1 in what the knobs describe.
+        inverted: look at later positions instead of earlier ones, a mistake that is common enough to be named.
     """
     batch, length, _ = x.shape
     d, heads = model.width // model.heads, model.heads
     kv = model.kv_heads or heads
     place = torch.arange(length)
     visible = place[None, :] <= place[:, None] if causal else torch.ones(length, length, dtype=torch.bool)
+    visible = visible.T if inverted else visible
     if model.attention == "window":
         visible = visible & ((place[None, :] - place[:, None]).abs() < model.window)
     if real is not None:

@@ -45,9 +45,11 @@ class CheckedSteps:
     minimized: of the sum that is minimized from the plain one, with what the knobs add to it; relative.
     gradient: of the gradients that reach the optimizer from those of the plain loss, after clipping; the worst weight's.
     kept: the share of the gradient before that is in this one; healthy: 0.
-    gradient_scale: their factor, where they differ by nothing else; 1.
+    gradient_scale: |ln| of their factor, where they differ by nothing else; else 0.
     update: of how far the worst weight moved from the plain optimizer's step, whatever the length of the whole step.
     rate: |ln| of the factor by which all weights moved farther than the plain step at the schedule's rate.
+    faster, slower: the same of a factor above 1, and below.
+    extra_decay: the share of itself that a weight loses in a step beyond its decay, where nothing else is wrong; else 0.
     still: the share of weights that did not move though they should.
     average: of the weights that are evaluated from the plain average of those after each step.
 
@@ -148,7 +150,11 @@ class CheckedSteps:
             norm = self.train.grad_clip
         off = max(relative(seen.gradients[name], wanted[name], max(SMALL * norm, 1e-12)) for name in wanted)
         rest = {name: seen.gradients[name] - wanted[name] for name in wanted}
-        found = {"gradient": off, "kept": 0.0}
+        found = {"gradient": off, "kept": 0.0, "gradient_scale": 0.0}
+        factor = sum(float((seen.gradients[name] * wanted[name]).sum()) for name in wanted) / max(norm, 1e-12) ** 2
+        if off > 1e-2 and factor > 0:
+            scaled = (relative(seen.gradients[n], factor * wanted[n], max(factor * SMALL * norm, 1e-12)) for n in wanted)
+            found["gradient_scale"] = abs(math.log(factor)) if max(scaled) < 1e-2 else 0.0
         if off > 1e-2 and self.before and (size := _norm(self.before)):
             along = sum(float((rest[name] * self.before[name]).sum()) for name in rest) / size**2
             if _norm({name: rest[name] - along * self.before[name] for name in rest}) < 0.2 * _norm(rest):
@@ -177,7 +183,7 @@ class CheckedSteps:
         long = [name for name in wanted if float(wanted[name].norm()) > 10 * floors[name]]
         still = [name for name in long if not moved[name].any()]
         if long and len(still) == len(long):  # no weight moved: the rate is 0
-            return {"update": 0.0, "rate": NOTHING, "still": 0.0}
+            return {"update": 0.0, "rate": NOTHING, "slower": NOTHING, "still": 0.0}
         factors = [
             float((moved[name] * wanted[name]).sum() / wanted[name].square().sum()) for name in long if name not in still
         ]
@@ -186,11 +192,18 @@ class CheckedSteps:
         factor = factor if alike else 1.0  # otherwise it is not one rate that is wrong
         kept = [name for name in wanted if name not in still]
         off = max((relative(moved[n], factor * wanted[n], max(factor * floors[n], floors[n])) for n in kept), default=0.0)
-        return {
-            "update": off,
-            "rate": abs(math.log(factor)) if abs(factor - 1) > 0.01 else 0.0,
-            "still": len(still) / max(len(long), 1),
-        }
+        rate_off = math.log(factor) if abs(factor - 1) > 0.01 else 0.0
+        found = {"update": off, "rate": abs(rate_off), "faster": max(rate_off, 0.0), "slower": max(-rate_off, 0.0)}
+        extra = self._extra_decay(moved, wanted, old) if off > 0.03 else 0.0
+        return found | {"still": len(still) / max(len(long), 1), "extra_decay": extra}
+
+    def _extra_decay(self, moved: dict[str, Tensor], wanted: dict[str, Tensor], old: dict[str, Tensor]) -> float:
+        """The share of the weights by which a step shrinks them beyond the knob's decay, where it is otherwise right."""
+        rest = {name: moved[name] - wanted[name] for name in moved if old[name].ndim > 1}
+        weights = {name: old[name].double() for name in rest}
+        share = -sum(float((rest[name] * weights[name]).sum()) for name in rest) / max(_norm(weights), 1e-12) ** 2
+        left = _norm({name: rest[name] + share * weights[name] for name in rest})
+        return max(share, 0.0) if left < 0.3 * _norm(rest) else 0.0
 
     def evaluated(self) -> Numbers:
         """average: of the weights in evaluation from those of the knob train.ema, the worst weight's."""

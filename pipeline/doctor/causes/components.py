@@ -14,7 +14,7 @@ BATCHES_NOT_STORED = Cause(
     votes={
         "text_unlike high": 3,
         "windows_unlike high": 3,
-        "targets_unlike high": 2.5,
+        "targets_unlike high": 3,
         "windows_spread high": 2,
         "windows_again high": 2,
     },
@@ -76,6 +76,9 @@ EVALUATION_NOT_OF_MODEL = Cause(
         "average_off high": 3,
         "held_out_unlike high": 2,
         "unrepeatable high": 1,
+        "targets_unlike high": -4.5,  # which then concerns both splits, and what they are cut into
+        "windows_unlike high": -4.5,
+        "logged_loss_off high": -4.5,
     },
 )
 

@@ -86,7 +86,13 @@ SOFTMAX_BEFORE_LOSS = Cause(
     overrides=override("--overfit"),
     program="rally check-model",
     expected="If the network cannot memorize one batch, look at what its last layer returns.",
-    votes={"output_off high": 1, "output_off healthy": -2, "probability_range low": 4, "probability_range healthy": -4},
+    votes={
+        "probabilities high": 2,
+        "output_off high": 1,
+        "output_off healthy": -2,
+        "probability_range low": 4,
+        "probability_range healthy": -4,
+    },
     applies=is_language,
 )
 

@@ -10,6 +10,7 @@ LEARNING_RATE_TOO_HIGH = Cause(
     overrides=scaled("train.lr", 0.1, 1e-3),
     expected="If the curve becomes smooth and the loss falls lower, it was the learning rate.",
     votes={
+        "moves_faster high": 2,
         "predicted_classes low": 1,
         "beyond_majority low": 0.5,
         "logistic_margin low": 0.5,
@@ -39,6 +40,7 @@ LEARNING_RATE_TOO_LOW = Cause(
     overrides=scaled("train.lr", 10, 1e-3),
     expected="If the loss falls faster and ends lower, it was the learning rate.",
     votes={
+        "moves_slower high": 2,
         "predicted_classes low": -1,
         "beyond_majority low": 0.5,
         "logistic_margin low": 0.5,
@@ -177,6 +179,7 @@ WEIGHT_DECAY_TOO_STRONG = Cause(
     overrides=override("-S train.weight_decay=0.1"),
     expected="If the loss falls lower, it was the weight decay.",
     votes={
+        "extra_decay high": 8,
         "beyond_majority low": 0.5,
         "predicted_classes low": 0.5,
         "logistic_margin low": 0.5,
@@ -213,7 +216,7 @@ CLIPPING_TOO_STRONG = Cause(
     knob="train.grad_clip",
     overrides=scaled("train.grad_clip", 10, 1.0),
     expected="If the loss does not jump, the limit was too low; if it does, the learning rate is too high.",
-    votes={"clipped_steps high": 2, "reach low": 1},
+    votes={"gradient_scaled high": 1.5, "clipped_steps high": 2, "reach low": 1},
 )
 
 TOO_FEW_STEPS = Cause(

@@ -138,6 +138,38 @@ CHECKED = {
         PICTURE,
     ),
     "attention_off": Sign(one("attention"), "An attention layer differs from a plain one by {value}.", ROUNDED, PICTURE),
+    "mask_missing": Sign(
+        one("unmasked"),
+        "An attention layer is that of a network without a mask (1 = yes; here {value}).",
+        WHOLE,
+        PICTURE,
+        LANGUAGE,
+    ),
+    "mask_inverted": Sign(
+        one("inverted"), "An attention layer looks at later positions alone (1 = yes; here {value}).", WHOLE, PICTURE, LANGUAGE
+    ),
+    "norm_missing": Sign(one("norm_missing"), "A norm changes nothing (1 = yes; here {value}).", WHOLE, PICTURE),
+    "residual_missing": Sign(
+        one("residual_missing"), "A block does not add its input to its output (1 = yes; here {value}).", WHOLE, PICTURE
+    ),
+    "probabilities": Sign(
+        one("probabilities"), "The logits are probabilities (1 = yes; here {value}).", WHOLE, PICTURE, LANGUAGE
+    ),
+    "gradient_scaled": Sign(
+        one("gradient_scale"), "The gradient is that of the loss but for a factor, whose |ln| is {value}.", MOVED, PICTURE
+    ),
+    "moves_faster": Sign(
+        one("faster"), "All weights move farther than the schedule says: ln of the factor is {value}.", MOVED, PICTURE
+    ),
+    "moves_slower": Sign(
+        one("slower"), "All weights move less than the schedule says: −ln of the factor is {value}.", MOVED, PICTURE
+    ),
+    "extra_decay": Sign(
+        one("extra_decay"),
+        "Beyond their decay, weights lose {value} of themselves in a step.",
+        Range(RULE + "none, but for rounding", high=1e-5, sick_high=1e-4),
+        PICTURE,
+    ),
     "attention_sharper": Sign(
         one("attention_scale"),
         "The attention is that of scores which are too large by the head width to the power of {value}.",
