@@ -31,7 +31,7 @@ from pipeline.tasks.lm import LanguageModelling
 Numbers = dict[str, float]
 CHECKED_STEPS = "checked_steps"  # the name of the reading
 WHOLE_STEPS = 2  # steps at the start with whole batches
-FIRST = 6  # steps from the first that are checked; further ones are spread over the training
+FIRST = 4  # steps from the first that are checked; further ones are spread over the training
 SHORT = 2  # examples of every other step
 LATER = 0.02  # by which a difference is larger in later steps than in the first ones, if it counts
 DRAWN = 24  # steps whose batches are drawn to see where their windows stand

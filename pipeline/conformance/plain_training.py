@@ -111,11 +111,14 @@ def is_hidden_matrix(name: str, w: Tensor) -> bool:
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """All singular values brought near 1: five times x <- a x + (b xxᵀ + c (xxᵀ)²) x, of the matrix by its norm."""
+    """All singular values brought near 1: five times x <- a x + (b xxᵀ + c (xxᵀ)²) x, of the matrix by its norm.
+
+    In float32, which is enough where all singular values come out near 1, and takes half the time.
+    """
     a, b, c = NEWTON_SCHULZ
-    x = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (x.norm() + 1e-7)
+    x = (matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix).double()
+    x = (x / (x.norm() + 1e-7)).float()
     for _ in range(5):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if matrix.shape[0] > matrix.shape[1] else x
+    return (x.mT if matrix.shape[0] > matrix.shape[1] else x).to(matrix.dtype)

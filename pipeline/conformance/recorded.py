@@ -21,9 +21,10 @@ from pipeline.tasks.lm import LanguageModelling
 
 Numbers = dict[str, float]
 Rows = Sequence[Mapping[str, float]]
+SHORT = 8192  # tokens of a measurement on the validation split
 AT_A_TIME = 32  # windows
-BATCHES = 4  # of a row of the curve that are computed again
-LATEST = 2  # snapshots with a measurement on the validation split that are computed again, the last among them
+BATCHES = 2  # of a row of the curve that are computed again
+LATEST = 3  # snapshots at which rows are computed again; of the validation loss, those before the last only where it is short
 
 
 def windows(ids: np.ndarray, starts: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
@@ -100,11 +101,14 @@ class RecordedLosses:
         """Compare the rows at a step with the weights of a network."""
         measured = [row for row in self.validations if row["step"] == step]
         wanted = {row["step"] for row in self.validations} & snapshots_due(self.train)
-        if measured and step in sorted(wanted)[-LATEST:]:
+        cheap = self.train.validation_examples * self.task.length <= SHORT
+        if measured and step in sorted(wanted)[-(LATEST if cheap else 1) :]:
             self._keep(
                 "recorded_validation", measured[-1]["loss"], mean_loss(network, *validation_windows(self.task, self.train))
             )
         if self.train.ema or self.train.optimizer == "schedule_free" or not draws_anywhere(self.task, self.train):
+            return
+        if step not in sorted(snapshots_due(self.train))[-LATEST:]:
             return
         before = 0.0
         for row in self.curve:
