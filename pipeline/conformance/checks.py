@@ -69,8 +69,8 @@ def check(progress: Progress, task: Task, model: Model, train: Train, seed: int,
         take("modes", lambda: parts.modes(network, examples.inputs, model, train, seed))
         if numbers.get("repeatable"):
             skipped.append("network: its answer changes from one pass to the next")
-        elif isinstance(task, LanguageModelling) and not plain_network.is_known(model):
-            skipped.append(f"network: there is no second implementation of {model.embedding_mixer} or {model.norm}")
+        elif not plain_network.is_known(model, mixed=isinstance(task, LanguageModelling)):
+            skipped.append(f"network: there is no second implementation of {model.embedding_mixer} or of {model.norm}")
         else:
             take("network", lambda: parts.parts(network, examples.inputs, model))
             if isinstance(network, GPT):
@@ -98,7 +98,10 @@ def _examples(task: Task) -> Batch:
 
 
 def batches(progress: Progress, task: LanguageModelling, train: Train, seed: int) -> Numbers:
-    """What the batches of steps that are spread over the training hold, and where they stand in the text."""
+    """What the batches of steps that are spread over the training hold, and where they stand in the text.
+
+    undrawn: the share of windows that are not those that the seed and the step draw.
+    """
     text, began = StoredText(task, "train"), progress.step
     held = np.asarray(task.ids("train"))
     drawn, likely = {}, {}
@@ -110,10 +113,10 @@ def batches(progress: Progress, task: LanguageModelling, train: Train, seed: int
     found = fed([(batch, likely[step]) for step, batch in drawn.items()], text, held)
     if not draws_anywhere(task, train) or found["inputs"]:
         return found
-    stand = {
-        step: [text.only_start_of(row, place) for row, place in zip(batch.inputs.numpy(), likely[step], strict=False)]
-        for step, batch in drawn.items()
-    }
+    rows = {step: list(zip(batch.inputs.numpy(), likely[step], strict=False)) for step, batch in drawn.items()}
+    elsewhere = [not text.is_at(row, int(place)) for pairs in rows.values() for row, place in pairs]
+    found["undrawn"] = sum(elsewhere) / len(elsewhere)
+    stand = {step: [text.only_start_of(row, int(place)) for row, place in pairs] for step, pairs in rows.items()}
     if sum(place < 0 for found_at in stand.values() for place in found_at) > len(drawn):
         return found  # too many stand nowhere, or at several places
     known = {step: [place for place in found_at if place >= 0] for step, found_at in stand.items()}
@@ -130,11 +133,12 @@ def steps(progress: Progress, task: Task, model: Model, train: Train, seed: int,
         progress.step = step
         batch = batch_of(task, train, seed, step)
         with contextlib.suppress(*(ERRORS if number else ())):  # one that cannot be made does not lose the others
-            checked.run(step, batch if number < WHOLE_STEPS else batch.part(slice(0, min(SHORT, len(batch.inputs)))))
+            whole = number < WHOLE_STEPS
+            checked.run(step, batch if whole else batch.part(slice(0, min(SHORT, len(batch.inputs)))), whole=whole)
     found = checked.numbers | checked.evaluated()
     changes = (value - LATER for name, value in checked.late.items() if checked.early.get(name, 0.0) < LATER)
     found["late"] = max(0.0, *changes)
-    if not train.freeze:
+    if not train.freeze and model.norm != "batch":  # whose running means have no gradient
         found["still"] = max(found.get("still", 0.0), sum(fixed) / len(fixed))
     return found
 

@@ -19,9 +19,9 @@ KNOWN_MIXERS = ("none", "smear", "convolution")
 OUTPUTS_ADD_UP = ("pre", "post", "parallel")  # kinds of residual whose branches an init may start at 0
 
 
-def is_known(model: Model) -> bool:
-    """Whether a network with these knobs is written out here."""
-    return model.embedding_mixer in KNOWN_MIXERS and model.norm in ("layer", "layer_plain", "rms", "dyt", "none")
+def is_known(model: Model, *, mixed: bool) -> bool:
+    """Whether the parts of a network with these knobs are written out here, with `mixed` its embedding mixer too."""
+    return (model.embedding_mixer in KNOWN_MIXERS or not mixed) and model.norm in ("layer", "layer_plain", "rms", "dyt", "none")
 
 
 def linear(weights: Weights, name: str, x: Tensor) -> Tensor:

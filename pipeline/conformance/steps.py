@@ -82,13 +82,12 @@ class CheckedSteps:
         """Whether the optimizer is written out a second time."""
         return self.train.optimizer in OPTIMIZERS and not self.train.state_8bit
 
-    def run(self, step: int, batch: Batch) -> None:
-        """A step of the training, numbered `step`, on a batch."""
+    def run(self, step: int, batch: Batch, *, whole: bool) -> None:
+        """A step of the training, numbered `step`, on its whole batch, or on a few examples of it as one micro-batch."""
         self.progress.step = step
         old = {name: w.detach().clone() for name, w in self.named.items()}
-        size, train = len(batch.inputs), self.train
-        if size != train.batch_size:  # fewer examples than in training, as one micro-batch
-            train = train.model_copy(update={"batch_size": size, "accumulation_steps": 1})
+        few = {"batch_size": len(batch.inputs), "accumulation_steps": 1, "batch_start": 1.0, "length_keeps": "examples"}
+        train = self.train if whole else self.train.model_copy(update=few)
         with self._watched() as seen:
             train_step(self.progress, self.task, train, self.seed, self.runtime, lambda: False, batch)
         found = self._losses(seen, old) | self._updates(seen, old, step)

@@ -25,15 +25,17 @@ class StoredText:
         self.ids = np.asarray(memory_mapped(tokens_of(task.tokens, split))[:MOST]).astype(np.uint32)
         self.bytes = self.ids.tobytes()
 
+    def is_at(self, window: np.ndarray, place: int) -> bool:
+        """Whether a window stands at a place."""
+        return place >= 0 and np.array_equal(self.ids[place : place + len(window)], window)
+
     def holds(self, window: np.ndarray, likely: int = -1) -> bool:
         """Whether a window stands in the text; fast where it does at a likely place."""
-        if likely >= 0 and np.array_equal(self.ids[likely : likely + len(window)], window):
-            return True
-        return self._after(window, -1) >= 0
+        return self.is_at(window, likely) or self._after(window, -1) >= 0
 
     def only_start_of(self, window: np.ndarray, likely: int = -1) -> int:
         """Where a window stands in the text: at a likely place, or at the only one; −1 if there is none, or more than one."""
-        if likely >= 0 and np.array_equal(self.ids[likely : likely + len(window)], window):
+        if self.is_at(window, likely):
             return likely
         first = self._after(window, -1)
         return first if first >= 0 and self._after(window, first) < 0 else -1
@@ -75,7 +77,7 @@ def fed(batches: Iterable[tuple[Batch, np.ndarray]], text: StoredText, in_memory
         likely = [*places, *[-1] * len(inputs)][: len(inputs)]
         for row, own, place in zip(inputs, given, likely, strict=True):
             windows += 1
-            missing += not text.holds(row, place) and row.astype(np.uint32).tobytes() not in held
+            missing += not text.holds(row, int(place)) and row.astype(np.uint32).tobytes() not in held
             right = row[1:]  # the last target has no input to be compared with
             wrong += int((own[:-1] != right).sum())
             targets += len(right)

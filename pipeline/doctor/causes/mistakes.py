@@ -61,6 +61,7 @@ NOT_SHUFFLED = Cause(
     expected="If the examples of a batch overlap or follow one another, they are not shuffled.",
     votes={
         "windows_neighbours high": 4,
+        "windows_undrawn high": 1,
         "windows_neighbours healthy": -3,
         "windows_spread high": 1.5,
         "windows_again high": 1,

@@ -82,6 +82,9 @@ CHECKED = {
         PICTURE,
         LANGUAGE,
     ),
+    "windows_undrawn": Sign(
+        one("undrawn"), "Of the windows, {value} are not those that the seed and the step draw.", EXACT, PICTURE, LANGUAGE
+    ),
     "windows_spread": Sign(
         one("spread"), "That windows lie so unevenly in the text has a chance of 1 in 10^{value}.", RARE, PICTURE, LANGUAGE
     ),
