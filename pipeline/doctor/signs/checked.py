@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from pipeline.doctor.case import Case
 from pipeline.doctor.signs.base import LANGUAGE, RULE, THUMB, Range, Sign
+from pipeline.doctor.signs.gradients import update_ratio
 
 PICTURE = "checked_steps"
 EXACT = Range(RULE + "what is stored is what is used", high=0.001, sick_high=0.01)
@@ -23,6 +24,7 @@ MOVED = Range(
 RARE = Range(RULE + "windows drawn at random are less likely than one in a hundred million", high=6.0, sick_high=8.0)
 WHOLE = Range(RULE + "none", high=0.0, sick_high=0.0)
 
+STEPS = 5.0  # update ratios by which the loss of a row may change
 PARTS = ("attention", "feed_forward", "norm", "residual", "embedding", "output", "forward", "structure", "mode")
 
 ELSEWHERE = ("padded_windows", "target_distance")  # text may have long runs by nature; a distance can be too small, too
@@ -46,6 +48,12 @@ def largest(*names: str) -> Callable[[Case], float | None]:
 def not_thinned(case: Case) -> float | None:
     """1 where features are to be dropped in training and are not."""
     return None if (thinned := case.checked("thinned")) is None else 1 - thinned
+
+
+def recorded_loss(case: Case) -> float | None:
+    """recorded_loss of the checks, less what the few steps in between may change: five times their largest update ratio."""
+    off, ratio = case.checked("recorded_loss"), update_ratio(case)
+    return None if off is None else max(off - STEPS * (ratio or 0.0), 0.0)
 
 
 CHECKED = {
@@ -226,9 +234,10 @@ CHECKED = {
         LANGUAGE,
     ),
     "recorded_loss_off": Sign(
-        one("recorded_loss"),
-        "The training loss that was recorded is off that of the snapshot's weights on the batches drawn by {value} of it.",
-        Range(THUMB + "; healthy runs up to .03", high=0.08, sick_high=0.15),
+        recorded_loss,
+        "The training loss that was recorded is off that of the snapshot's weights on the batches drawn by {value} of it, more"
+        " than the steps in between explain.",
+        Range(THUMB + "; healthy runs up to .03", high=0.12, sick_high=0.25),
         PICTURE,
         LANGUAGE,
     ),
