@@ -264,6 +264,21 @@ def _decay(training: Training) -> None:
         weight.mul_(0.95)
 
 
+def _other_text_from_half(training: Training) -> None:
+    """From half of the training on, the windows are read backwards."""
+    half = training.params.train.steps // 2
+
+    def wrap(batch: Callable[..., Batch]) -> Callable[..., Batch]:
+        def turned(split: str, rows: np.ndarray, length: int | None = None) -> Batch:
+            whole = batch(split, rows, length)
+            late = training.progress.step >= half and split == "train"
+            return Batch(whole.targets.flip(1), whole.inputs.flip(1)) if late else whole
+
+        return turned
+
+    wrap_method(training.task, "batch", wrap)
+
+
 PLANTED: dict[str, tuple[Callable[[Training], None], str, str]] = {
     "targets one too early": (
         batches(lambda b: Batch(b.inputs, torch.cat((b.inputs[:, :1], b.targets[:, :-1]), 1))),
@@ -292,6 +307,7 @@ PLANTED: dict[str, tuple[Callable[[Training], None], str, str]] = {
     "a hook on a weight": (_hook, "backward", "gradient not that of the loss"),
     "twice the rate": (_rate_twice, "rate", "learning-rate schedule not followed"),
     "a third of the rate from half-way": (_rate_from_half, "late", "changed during training"),
+    "other text from half-way": (_other_text_from_half, "late_batches", "changed during training"),
     "more decay than the knob's": (after_steps(_decay), "extra_decay", "update not that of the optimizer"),
     "layers that do not move": (_half_frozen, "still", "frozen layer"),
     "another weight is evaluated": (_validation_scaled, "average", "evaluation not of the trained model"),

@@ -100,6 +100,7 @@ def _examples(task: Task) -> Batch:
 def batches(progress: Progress, task: LanguageModelling, train: Train, seed: int) -> Numbers:
     """What the batches of steps that are spread over the training hold, and where they stand in the text.
 
+    late_batches: the share of windows or targets that are wrong, where those of the first eighth of the training are not.
     undrawn: the share of windows that are not those that the seed and the step draw.
     """
     text, began = StoredText(task, "train"), progress.step
@@ -111,6 +112,9 @@ def batches(progress: Progress, task: LanguageModelling, train: Train, seed: int
         likely[step] = drawn_starts(seed, step, train.batch_size, len(text.ids) - task.length)
     progress.step = began
     found = fed([(batch, likely[step]) for step, batch in drawn.items()], text, held)
+    begun = fed([(batch, likely[step]) for step, batch in drawn.items() if step <= train.steps / 8], text, held)
+    late = max(found[name] for name in ("inputs", "targets"))
+    found["late_batches"] = late if max(begun["inputs"], begun["targets"]) == 0 else 0.0
     if not draws_anywhere(task, train) or found["inputs"]:
         return found
     rows = {step: list(zip(batch.inputs.numpy(), likely[step], strict=False)) for step, batch in drawn.items()}

@@ -47,7 +47,7 @@ UPDATE_NOT_OPTIMIZERS = Cause(
     knob="train.optimizer",
     overrides=override("-S train.optimizer=sgd -S train.steps=20"),
     expected="If plain SGD passes the check, it is the optimizer; if not, something else changes the weights.",
-    votes={"update_off high": 3, "weights_still high": 1, "rate_off high": 0.5},
+    votes={"update_off high": 3, "weights_still high": 1, "rate_off high": 2},
 )
 
 NETWORK_NOT_OF_KNOBS = Cause(
@@ -89,15 +89,5 @@ CHANGED_ON_THE_WAY = Cause(
     knob="",
     overrides=override("-S train.steps=40 -S train.snapshots=[0.0,0.25,0.5,0.75,1.0]"),
     expected="If the curve breaks at the same share of the training, look for what depends on the step.",
-    votes={
-        "late_change high": 3,
-        "recorded_loss_off high": 3,
-        "minimized_loss_off high": -1,
-        "targets_unlike high": -2,
-        "windows_unlike high": -2,
-        "text_unlike high": -2,
-        "windows_undrawn high": -2,
-        "update_ratio high": -1,
-        "unrepeatable high": -2,
-    },
+    votes={"late_change high": 3, "recorded_loss_off high": 3, "minimized_loss_off high": -1, "unrepeatable high": -2},
 )

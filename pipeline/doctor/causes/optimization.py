@@ -10,7 +10,7 @@ LEARNING_RATE_TOO_HIGH = Cause(
     overrides=scaled("train.lr", 0.1, 1e-3),
     expected="If the curve becomes smooth and the loss falls lower, it was the learning rate.",
     votes={
-        "moves_faster high": 2,
+        "moves_faster high": 1.5,
         "predicted_classes low": 1,
         "beyond_majority low": 0.5,
         "logistic_margin low": 0.5,
@@ -40,7 +40,7 @@ LEARNING_RATE_TOO_LOW = Cause(
     overrides=scaled("train.lr", 10, 1e-3),
     expected="If the loss falls faster and ends lower, it was the learning rate.",
     votes={
-        "moves_slower high": 2,
+        "moves_slower high": 1.5,
         "predicted_classes low": -1,
         "beyond_majority low": 0.5,
         "logistic_margin low": 0.5,

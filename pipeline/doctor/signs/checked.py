@@ -24,6 +24,8 @@ MOVED = Range(
 RARE = Range(RULE + "windows drawn at random are less likely than one in a hundred million", high=6.0, sick_high=8.0)
 WHOLE = Range(RULE + "none", high=0.0, sick_high=0.0)
 
+SAME = 0.01
+FROM_THE_START = ("text", "inputs", "targets", "undrawn", "loss")  # checks
 STEPS = 5.0  # update ratios by which the loss of a row may change
 PARTS = ("attention", "feed_forward", "norm", "residual", "embedding", "output", "forward", "structure", "mode")
 
@@ -51,8 +53,13 @@ def not_thinned(case: Case) -> float | None:
 
 
 def recorded_loss(case: Case) -> float | None:
-    """recorded_loss of the checks, less what the few steps in between may change: five times their largest update ratio."""
+    """recorded_loss of the checks, less what the few steps in between may change: five times their largest update ratio.
+
+    No value where the loss or the batches are wrong from the start, which explains it.
+    """
     off, ratio = case.checked("recorded_loss"), update_ratio(case)
+    if any((case.checked(name) or 0.0) > SAME for name in FROM_THE_START) and not case.checked("late_batches"):
+        return None
     return None if off is None else max(off - STEPS * (ratio or 0.0), 0.0)
 
 
@@ -242,7 +249,7 @@ CHECKED = {
         LANGUAGE,
     ),
     "late_change": Sign(
-        one("late"),
+        largest("late", "late_batches"),
         "A part that was right in the first steps is off by {value} in later ones.",
         MOVED,
         PICTURE,
