@@ -114,6 +114,12 @@ def test_the_plain_network_computes_what_every_entry_does(tmp_path: Path, knob: 
         )
 
 
+@pytest.mark.parametrize("name", plain_network.FUNCTIONS)
+def test_a_plain_activation_is_that_of_the_table(name: str) -> None:
+    x = torch.linspace(-4, 4, 33, dtype=torch.float64)
+    torch.testing.assert_close(plain_network.FUNCTIONS[name](x), ACTIVATIONS[name].function(x))
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_schedule_is_its_closed_form(schedule: str) -> None:
     warm = 0.0 if schedule == "exponential" else 0.2
