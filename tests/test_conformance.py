@@ -31,6 +31,7 @@ from pipeline.networks.norms import NORMS
 from pipeline.networks.positions import POSITIONS
 from pipeline.networks.residuals import RESIDUALS
 from pipeline.tasks.base import IGNORED, Batch, Loss
+from pipeline.tasks.lm import LanguageModelling
 
 GPT = {"train__optimizer": "adamw", "train__lr": 0.003, "model__norm": "layer", "model__position": "learned"}
 GPT |= {"model__init": "gpt2", "model__bias": True, "model__activation": "gelu", "train__epsilon": 1e-8}
@@ -43,6 +44,7 @@ def checked(folder: Path, inject: Callable[[Training], None] | None = None, **ch
     params = knobs(**{"train__precision": "float32", "train__steps": 24, **changes})
     progress, task, runtime = started(params, folder)
     if inject:
+        assert isinstance(task, LanguageModelling)
         inject(Training(params, progress, task))
     numbers, skipped = check(progress, task, params.model, params.train, params.seed, runtime)
     assert not any("Error" in line for line in skipped), skipped
@@ -143,7 +145,7 @@ def batches(change: Callable[[Batch], Batch]) -> Callable[[Training], None]:
     return lambda training: wrap_method(training.task, "batch", lambda batch: lambda *a, **k: change(batch(*a, **k)))
 
 
-def gradients(change: Callable[[nn.Parameter], None]) -> Callable[[Training], None]:
+def gradients(change: Callable[[Any], object]) -> Callable[[Training], None]:
     """Gradients are changed after the backward pass."""
 
     def inject(training: Training) -> None:
@@ -208,7 +210,11 @@ def _rate_from_half(training: Training) -> None:
 
 
 def _attention(change: Callable[[Any], None]) -> Callable[[Training], None]:
-    return lambda training: [change(attention) for attention in training.attentions] and None
+    def inject(training: Training) -> None:
+        for attention in training.attentions:
+            change(attention)
+
+    return inject
 
 
 def _no_positions(training: Training) -> None:
@@ -259,6 +265,12 @@ def _put_back(training: Training, kept: dict[str, torch.Tensor], _: None) -> Non
     for name, weight in training.network.named_parameters():
         if name in kept:
             weight.data.copy_(kept[name])
+
+
+def _weights_of_a_third(training: Training) -> None:
+    for weight in training.network.parameters():
+        if weight.ndim > 1:
+            weight.data.mul_(1 / 3)
 
 
 def _hook(training: Training) -> None:
@@ -327,7 +339,7 @@ PLANTED: dict[str, tuple[Callable[[Training], None], str, str]] = {
         "wrong attention scale",
     ),
     "initial weights of a third": (
-        lambda training: [w.data.mul_(1 / 3) for w in training.network.parameters() if w.ndim > 1] and None,
+        _weights_of_a_third,
         "initial_spread",
         "network not that of its knobs",
     ),
@@ -351,6 +363,7 @@ def test_a_planted_deviation_is_found_where_it_is(tmp_path: Path, name: str) -> 
 def test_what_a_training_recorded_is_what_its_weights_give(tmp_path: Path) -> None:
     params = knobs(train__precision="float32", train__log_points=24, train__steps=24, train__snapshots=[0.0, 0.5, 1.0], **GPT)
     progress, task, runtime = started(params, tmp_path)
+    assert isinstance(task, LanguageModelling)
     weights: dict[int, dict[str, torch.Tensor]] = {}
 
     class Keep:

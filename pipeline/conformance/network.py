@@ -60,7 +60,7 @@ def move(network: nn.Module) -> None:
         # What is far below unit size is brought up to it, since attention and activations with small inputs are nearly linear.
         std = MOVED * max(size, unit) if weight.ndim < 2 or size > unit / 2 else unit
         noise = torch.empty(weight.shape).normal_(std=std, generator=generator)
-        weight += noise.to(weight)
+        weight.add_(noise.to(weight))
 
 
 # ------------------------------------------------------------------------------------------------------------------ parts

@@ -67,4 +67,4 @@ class TrainedCheck:
 def _rows(path: Path) -> Rows:
     columns = read_curve(path)
     rows = zip(*columns.values(), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows if None not in row]  # type: ignore[misc]
+    return [dict(zip(columns, row, strict=True)) for row in rows if None not in row]
