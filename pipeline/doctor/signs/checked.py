@@ -86,7 +86,7 @@ CHECKED = {
     "target_distance": Sign(
         one("shift"),
         "Targets are {value} tokens after their inputs.",
-        Range(RULE + "the next token is 1 after", low=1.0, high=1.0, sick_low=1.0, sick_high=1.0),
+        Range(RULE + "the next token is 1 after", low=0.5, high=1.5, sick_low=0.5, sick_high=1.5),
         PICTURE,
         LANGUAGE,
     ),
