@@ -18,26 +18,34 @@ from pipeline.readings import save
 
 @entry_point
 def main() -> None:
-    """Run every probe of the table on every snapshot."""
+    """Run every probe of the table on every snapshot, and check the first steps of its training once more."""
     params = load()
 
+    from pipeline.conformance.checks import CHECKED_STEPS, as_reading
+    from pipeline.conformance.trained import TrainedCheck
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.inference.trained import open_snapshots
     from pipeline.probes.summary import as_metrics
     from pipeline.probes.table import readings_of
     from pipeline.progress import follower
 
-    knobs, follow = params.probe, follower(params.runtime.progress)
+    knobs, follow, runtime = params.probe, follower(params.runtime.progress), Runtime(params.runtime)
     subjects = open_snapshots(
         paths.MODEL.parent,
-        Runtime(params.runtime),
+        runtime,
         sequences=knobs.sequences,
         toy_text=knobs.toy_text,
         sharpness_iterations=knobs.sharpness_iterations,
     )
     sizes = [file.stat().st_size for file in paths.SNAPSHOTS.glob("*.safetensors")]
+    check = TrainedCheck(paths.MODEL.parent, paths.TOKENS, runtime)
     with follow("reading snapshots", sum(sizes)) as advance:
-        readings = readings_of(subjects, lambda: advance(sum(sizes) // len(sizes)))
+        readings = readings_of(check.watched(subjects), lambda: advance(sum(sizes) // len(sizes)))
+    numbers, skipped = check.numbers()
+    for line in skipped:
+        print(f"not checked: {line}")
+    if numbers:
+        readings[CHECKED_STEPS] = as_reading(numbers)
     for reading in readings.values():
         save(reading)
     checksums.seal("probe")

@@ -21,7 +21,17 @@ from tests.module_graph import (
 )
 
 # Layers, from the lowest up: a room may import rooms of lower layers, not those of its own.
-LAYERS = {"networks": 1, "tasks": 2, "engine": 3, "inference": 4, "evaluation": 5, "probes": 5, "doctor": 5, "lab": 6}
+LAYERS = {
+    "networks": 1,
+    "tasks": 2,
+    "engine": 3,
+    "inference": 4,
+    "conformance": 5,
+    "evaluation": 5,
+    "probes": 5,
+    "doctor": 5,
+    "lab": 6,
+}
 # Rooms outside the layers: what each may import besides itself and BASE, and the lowest layer that may import it.
 SIDE = {"tokenizers": ((), 4), "corpus": (("tokenizers",), 5), "figures": ((), 6)}
 # What every room may import; each of these may import those before it.

@@ -83,6 +83,12 @@ class Case:
         column = [row[snapshot] for row in found.values if -len(row) <= snapshot < len(row)]
         return [float(value) for value in column if value is not None]
 
+    def checked(self, name: str) -> float | None:
+        """The number of a check of the checked steps (pipeline/conformance); None where it was not made."""
+        found = self.readings.get("checked_steps")
+        numbers = dict(zip(found.axes[0].ticks, found.values, strict=True)) if found else {}
+        return None if name not in numbers or numbers[name][0] is None else float(numbers[name][0])
+
     def at_each(self, reading: str) -> list[list[float]]:
         """The numbers of a reading at each snapshot that has any."""
         every = (self.at(reading, snapshot) for snapshot in range(len(self.snapshots(reading))))

@@ -17,6 +17,7 @@ from pipeline.doctor.case import Case
 from pipeline.doctor.causes.base import Cause
 from pipeline.doctor.causes.table import CAUSES
 from pipeline.doctor.signs.base import Side, Sign, Status
+from pipeline.doctor.signs.checked import CHECKED
 from pipeline.doctor.signs.table import SIGNS
 from pipeline.doctor.symptoms import SYMPTOMS
 
@@ -126,7 +127,8 @@ def diagnose(case: Case) -> Diagnosis:
         named = tuple(_cause_score(cause, CAUSES[cause], scores[cause], case) for cause in suspects)
         says = symptom.description if named else symptom.description + UNEXPLAINED
         findings.append(Finding(name, weight, says, tuple(sign.name for sign in evidence), evidence[0].picture, named))
-    findings.sort(key=lambda finding: -finding.weight)
+    # What a check has found is a fact, and comes before what symptoms make likely.
+    findings.sort(key=lambda finding: (not CHECKED.keys() & set(finding.evidence), -finding.weight))
     return Diagnosis(tuple(findings), tuple(values.values()))
 
 
@@ -183,14 +185,22 @@ def _has_own_evidence(cause: Cause, case: Case, values: Mapping[str, SignValue])
 
 
 def _suspects(evidence: list[SignValue], scores: Mapping[str, float], likely: Set[str]) -> list[str]:
-    """The likeliest causes that the evidence supports; faults in the code without strong evidence come last."""
+    """The likeliest causes that the evidence supports: first those that a check speaks for, last faults in the code without
+    strong evidence.
+    """
     sides = {(sign.name, sign.side) for sign in evidence}
     supported = [
         name
         for name, cause in CAUSES.items()
         if scores.get(name, 0.0) > 0 and any((sign, side) in sides and vote > 0 for sign, side, vote in cause.parsed_votes())
     ]
-    return sorted(supported, key=lambda name: (name not in likely, -scores[name]))[:SHOWN]
+    localized = {name for name in supported if _is_localized(CAUSES[name], sides)}
+    return sorted(supported, key=lambda name: (name not in localized, name not in likely, -scores[name]))[:SHOWN]
+
+
+def _is_localized(cause: Cause, sides: Set[tuple[str, str]]) -> bool:
+    """Whether a check of the evidence speaks for a cause."""
+    return any(sign in CHECKED and (sign, side) in sides and vote > 0 for sign, side, vote in cause.parsed_votes())
 
 
 def _cause_score(name: str, cause: Cause, weight: float, case: Case) -> CauseScore:

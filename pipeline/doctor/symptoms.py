@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.doctor.signs.checked import CHECKED, ELSEWHERE
+
 
 @dataclass(frozen=True)
 class Symptom:
@@ -64,6 +66,7 @@ SYMPTOMS: dict[str, Symptom] = {
             "token_excess high",
             "vocabulary_used low",
             "documents_per_window high",
+            "padded_windows high",
             "split_difference low",
             "split_difference high",
         ),
@@ -87,7 +90,15 @@ SYMPTOMS: dict[str, Symptom] = {
     ),
     "does not add up": Symptom(
         "What was recorded contradicts the knobs, or itself: the run is not what it is said to be.",
-        ("schedule_followed low", "targets_counted low", "first_pass_gap high", "probability_range low"),
+        (
+            *(f"{name} high" for name in CHECKED if name not in ELSEWHERE),
+            "target_distance low",
+            "target_distance high",
+            "schedule_followed low",
+            "targets_counted low",
+            "first_pass_gap high",
+            "probability_range low",
+        ),
     ),
     "overfits": Symptom(
         "The model memorizes: it is far better on the training data than on the validation split.",

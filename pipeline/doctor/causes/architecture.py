@@ -20,6 +20,10 @@ NO_CAUSAL_MASK = Cause(
     program="rally look",
     expected="If the attention maps are filled above their diagonal, the mask is missing.",
     votes={
+        "mask_missing high": 2,
+        "mask_inverted high": -1,
+        "attention_off high": 1,
+        "attention_off healthy": -3,
         "future_leak high": 3,
         "future_leak healthy": -4,
         "batch_leak healthy": 0.5,
@@ -39,6 +43,8 @@ MASK_INVERTED = Cause(
     program="rally look",
     expected="If the attention maps are empty below their diagonal, the mask is inverted.",
     votes={
+        "mask_inverted high": 4,
+        "attention_off healthy": -3,
         "future_leak high": 2.5,
         "future_leak healthy": -4,
         "batch_leak healthy": 0.5,
@@ -58,6 +64,8 @@ WRONG_ATTENTION_SCALE = Cause(
     overrides=override("-S model.qk_norm=true"),
     expected="If untrained heads then attend almost uniformly, the scores were too large.",
     votes={
+        "attention_sharper high": 4,
+        "attention_off healthy": -3,
         "attention_entropy_start low": 3,
         "attention_entropy_start healthy": -1,
         "attention_logit high": 1,
@@ -74,6 +82,7 @@ INITIAL_WEIGHTS_TOO_LARGE = Cause(
     overrides=override("-S model.init=gpt2"),
     expected="If the loss starts at ln V, it was the initialization.",
     votes={
+        "initial_size high": 2,
         "start_loss high": 3,
         "start_loss healthy": -2,
         "start_excess high": 1,
@@ -92,6 +101,7 @@ NO_RESIDUALS = Cause(
     overrides=override("-S model.residual=pre"),
     expected="If it then does better than token (or class) frequencies, it was the missing residual connections.",
     votes={
+        "residual_missing high": 7,
         "predicted_classes low": 1,
         "beyond_majority low": 1,
         "logistic_margin low": 0.5,
@@ -135,6 +145,8 @@ DEAD_UNITS = Cause(
     overrides=override("-S model.activation=gelu"),
     expected="If the share of dead units falls and the loss with it, it was the activation function.",
     votes={
+        "feed_forward_off high": 1,
+        "initial_spread_off high": 0.5,
         "beyond_majority low": -1,
         "dead high": 3,
         "dead healthy": -3,
@@ -152,6 +164,8 @@ SATURATING_ACTIVATION = Cause(
     overrides=override("-S model.activation=gelu"),
     expected="If the gradient reaches the first layers and the loss falls, it was the activation function.",
     votes={
+        "feed_forward_off high": 1,
+        "initial_spread_off high": 0.5,
         "saturated high": 3,
         "saturated healthy": -2,
         "gradient_ratio low": 0.5,
@@ -168,6 +182,7 @@ EXAMPLES_LEAK = Cause(
     overrides=override("-S train.steps=1"),
     expected="If metrics/sanity.json still has an `across_batch` above 0, they do.",
     votes={
+        "network_off high": 1,
         "batch_leak high": 3,
         "batch_leak healthy": -3,
         "future_leak high": -2,

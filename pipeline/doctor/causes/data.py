@@ -16,6 +16,8 @@ TARGETS_NOT_SHIFTED = Cause(
     program="rally look",
     expected="If the most likely next token is the current token everywhere, targets are not shifted.",
     votes={
+        "target_distance low": 4,
+        "targets_unlike healthy": -4,
         "floor_margin low": 3,
         "bigram_share low": 2,
         "future_leak healthy": 1.5,
@@ -33,6 +35,11 @@ SHUFFLED_TARGETS = Cause(
     program="rally look",
     expected="If the targets are not the inputs shifted by one, they are mixed up.",
     votes={
+        "targets_permuted high": 3,
+        "targets_unlike high": 1.5,
+        "targets_unlike healthy": -4,
+        "target_distance low": -4,
+        "target_distance high": -4,
         "unigram_distance low": 2,  # with mixed-up targets a model gets to the frequencies, and not a step beyond them
         "beyond_unigram low": 0.5,
         "gain low": 0.5,
@@ -64,7 +71,15 @@ DAMAGED_TEXT = Cause(
     overrides=override("--page look.html"),
     program="rally look",
     expected="If training examples hold what no reader would expect, the text is damaged.",
-    votes={"generalization_gap low": 2, "split_difference low": 2, "dropout_gap low": 0.5, "gradient_agreement high": 0.5},
+    votes={
+        "text_unlike high": 1.5,
+        "windows_unlike high": 1.5,
+        "targets_unlike high": 1,
+        "generalization_gap low": 2,
+        "split_difference low": 2,
+        "dropout_gap low": 0.5,
+        "gradient_agreement high": 0.5,
+    },
     hints=(Hint(-2.0, explained_by_a_knob),),
     applies=is_language,
 )
@@ -74,7 +89,7 @@ UNLIKE_SPLITS = Cause(
     knob="prepare.validation_share",
     overrides=override("-S prepare.validation_share=0.2"),
     expected="If the difference of the splits stays, mix the documents before they are split.",
-    votes={"split_difference high": 3, "split_difference low": 2, "split_difference healthy": -3},
+    votes={"held_out_unlike high": 1, "split_difference high": 3, "split_difference low": 2, "split_difference healthy": -3},
     applies=is_language,
 )
 
@@ -84,6 +99,7 @@ TOO_LITTLE_HELD_OUT = Cause(
     overrides=override("-S prepare.validation_share=0.3"),
     expected="If the score changes by more than a few hundredths of it, it was chance.",
     votes={
+        "held_out_unlike high": 2.5,
         "held_out_error high": 3,
         "held_out_error healthy": -3,
         "accuracy_error high": 3,
@@ -97,6 +113,8 @@ REPEATED_TEXT = Cause(
     overrides=override("-S prepare.dedup_threshold=0.5"),
     expected="If texts are dropped and the overlap of the splits falls, there were near-duplicates.",
     votes={
+        "text_unlike high": 1,
+        "windows_again high": 2,
         "repeated high": 3,
         "repeated healthy": -5,
         "overlap high": 1.5,
@@ -141,6 +159,8 @@ TOO_LITTLE_TEXT = Cause(
     overrides=override("-S model.dropout=0.2"),
     expected="If the validation loss falls lower, it was overfitting; fewer steps or more text also help.",
     votes={
+        "windows_spread high": 1.5,
+        "windows_again high": 1.5,
         "generalization_gap high": 2,
         "validation_rise high": 3,
         "copied_length high": 1,

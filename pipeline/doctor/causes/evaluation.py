@@ -11,6 +11,8 @@ DROPOUT_IN_EVALUATION = Cause(
     overrides=override("-S model.dropout=0.0"),
     expected="If the validation loss falls by more than the training loss, dropout was active in both.",
     votes={
+        "unrepeatable high": 3,
+        "unrepeatable healthy": -3,
         "batch_leak high": 2,
         "cache_difference high": 1.5,
         "future_leak high": 1,
@@ -30,7 +32,7 @@ VALIDATION_TEXT_IN_TRAINING = Cause(
     knob="prepare.validation_share",
     overrides=override("-S prepare.validation_share=0.2"),
     expected="If the overlap stays, the splits share documents.",
-    votes={"overlap high": 3, "overlap healthy": -3, "copied_length high": 0.5},
+    votes={"held_out_unlike high": 1, "overlap high": 3, "overlap healthy": -3, "copied_length high": 0.5},
 )
 
 WRONG_KV_CACHE = Cause(

@@ -10,7 +10,7 @@ SCHEDULE_NOT_FOLLOWED = Cause(
     knob="",
     overrides=override("-S train.schedule=constant -S train.warmup_ratio=0.0"),
     expected="If the update:weight ratio then stays the same to the end and the loss ends lower, it was the schedule.",
-    votes={"schedule_followed low": 4, "schedule_followed healthy": -4},
+    votes={"rate_off high": 4, "rate_off healthy": -2, "schedule_followed low": 4, "schedule_followed healthy": -4},
 )
 
 SHIFTED_TWICE = Cause(
@@ -21,6 +21,8 @@ SHIFTED_TWICE = Cause(
     program="rally look",
     expected="If the most likely next token is that after the next, targets are shifted twice.",
     votes={
+        "target_distance high": 4,
+        "targets_unlike healthy": -3,
         "targets_counted low": 2.5,
         "targets_counted healthy": -3,
         "beyond_unigram low": 0.5,
@@ -39,6 +41,8 @@ PADDING_COUNTED = Cause(
     program="rally look",
     expected="If training examples hold padding, repetition or prompts whose targets count, mask them in the loss.",
     votes={
+        "padded_windows high": 3,
+        "padded_windows healthy": -2,
         "first_pass_gap high": 3,
         "first_pass_gap healthy": -3,
         "split_difference high": -3,
@@ -56,6 +60,11 @@ NOT_SHUFFLED = Cause(
     program="rally look",
     expected="If the examples of a batch overlap or follow one another, they are not shuffled.",
     votes={
+        "windows_neighbours high": 4,
+        "windows_undrawn high": 1,
+        "windows_neighbours healthy": -3,
+        "windows_spread high": 1.5,
+        "windows_again high": 1,
         "wandering high": 2,
         "wandering healthy": -0.5,
         "first_pass_gap high": 1,
@@ -78,7 +87,13 @@ SOFTMAX_BEFORE_LOSS = Cause(
     overrides=override("--overfit"),
     program="rally check-model",
     expected="If the network cannot memorize one batch, look at what its last layer returns.",
-    votes={"probability_range low": 4, "probability_range healthy": -4},
+    votes={
+        "probabilities high": 2,
+        "output_off high": 1,
+        "output_off healthy": -2,
+        "probability_range low": 4,
+        "probability_range healthy": -4,
+    },
     applies=is_language,
 )
 
@@ -88,7 +103,7 @@ GRADIENT_CUT_OFF = Cause(
     knob="",
     overrides=override("-S train.steps=20"),
     expected="If layers still have a gradient of exactly 0, the graph is cut between them and the first that has one.",
-    votes={"unreached high": 4, "unreached healthy": -4},
+    votes={"backward_off high": 2, "unreached high": 4, "unreached healthy": -4},
     hints=(Hint(-8.0, knob_is("train.freeze", True)),),
 )
 
@@ -98,6 +113,7 @@ OLD_WEIGHTS = Cause(
     overrides=override("-S seed=2"),
     expected="If a training without an interruption does not jump, look at which checkpoint the resume took.",
     votes={
+        "late_change high": 1,
         "jump high": 3,
         "jump healthy": -3,
         "first_pass_gap high": -2,

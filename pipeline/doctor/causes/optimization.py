@@ -10,6 +10,7 @@ LEARNING_RATE_TOO_HIGH = Cause(
     overrides=scaled("train.lr", 0.1, 1e-3),
     expected="If the curve becomes smooth and the loss falls lower, it was the learning rate.",
     votes={
+        "moves_faster high": 1.5,
         "predicted_classes low": 1,
         "beyond_majority low": 0.5,
         "logistic_margin low": 0.5,
@@ -39,6 +40,7 @@ LEARNING_RATE_TOO_LOW = Cause(
     overrides=scaled("train.lr", 10, 1e-3),
     expected="If the loss falls faster and ends lower, it was the learning rate.",
     votes={
+        "moves_slower high": 1.5,
         "predicted_classes low": -1,
         "beyond_majority low": 0.5,
         "logistic_margin low": 0.5,
@@ -91,6 +93,8 @@ GRADIENTS_NOT_ZEROED = Cause(
     overrides=override("-S train.steps=20 -S train.log_points=20"),
     expected="If the gradient norm grows with every step, `optimizer.zero_grad()` is missing.",
     votes={
+        "gradient_kept high": 4,
+        "gradient_off healthy": -3,
         "gradient_agreement high": 4,
         "gradient_agreement healthy": -3,
         "gradient_growth high": 1.5,
@@ -107,7 +111,7 @@ FROZEN_LAYER = Cause(
     knob="",
     overrides=override("-S train.steps=20"),
     expected="If that layer's update:weight ratio is still 0, it is not trained.",
-    votes={"least_update low": 3, "least_update healthy": -3},
+    votes={"weights_still high": 3, "weights_still healthy": -1, "least_update low": 3, "least_update healthy": -3},
 )
 
 LOSSES_AVERAGED_WRONGLY = Cause(
@@ -116,6 +120,8 @@ LOSSES_AVERAGED_WRONGLY = Cause(
     overrides=override("-S train.accumulation_steps=1"),
     expected="If the training loss changes, micro-batches of unequal size are averaged as if they were equal.",
     votes={
+        "minimized_loss_off high": 2.5,
+        "minimized_loss_off healthy": -3,
         "gradient_agreement high": 3,
         "gradient_agreement healthy": -2,
         "generalization_gap low": 2,
@@ -173,6 +179,7 @@ WEIGHT_DECAY_TOO_STRONG = Cause(
     overrides=override("-S train.weight_decay=0.1"),
     expected="If the loss falls lower, it was the weight decay.",
     votes={
+        "extra_decay high": 8,
         "beyond_majority low": 0.5,
         "predicted_classes low": 0.5,
         "logistic_margin low": 0.5,
@@ -209,7 +216,7 @@ CLIPPING_TOO_STRONG = Cause(
     knob="train.grad_clip",
     overrides=scaled("train.grad_clip", 10, 1.0),
     expected="If the loss does not jump, the limit was too low; if it does, the learning rate is too high.",
-    votes={"clipped_steps high": 2, "reach low": 1},
+    votes={"gradient_scaled high": 1.5, "clipped_steps high": 2, "reach low": 1},
 )
 
 TOO_FEW_STEPS = Cause(

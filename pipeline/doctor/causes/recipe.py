@@ -134,7 +134,7 @@ CONTENT_IGNORED = Cause(
     knob="model.attention",
     overrides=override("-S model.attention=full"),
     expected="If heads then prefer some tokens and the loss ends lower, it was the attention.",
-    votes={"attention_choice low": 4, "attention_choice healthy": -4, "context_gain low": 0.5},
+    votes={"attention_off high": 1, "attention_choice low": 4, "attention_choice healthy": -4, "context_gain low": 0.5},
     hints=(Hint(1.0, knob_is("model.attention", "average")),),
     applies=has_attention,
 )
@@ -201,6 +201,7 @@ NO_NORMALIZATION = Cause(
     overrides=override("-S model.norm=layer_plain"),
     expected="If the run is healthy then, the norms were missing.",
     votes={
+        "norm_missing high": 10,
         "activation_growth high": 1.5,
         "activation_growth low": 1.5,
         "gradient_ratio low": 1,

@@ -8,7 +8,7 @@ is named first.
 
 from __future__ import annotations
 
-from pipeline.doctor.causes import architecture, data, evaluation, mistakes, optimization, recipe
+from pipeline.doctor.causes import architecture, components, data, evaluation, mistakes, optimization, recipe
 from pipeline.doctor.causes.base import Cause
 
 CAUSES: dict[str, Cause] = {
@@ -53,6 +53,13 @@ CAUSES: dict[str, Cause] = {
     "softmax before the loss": mistakes.SOFTMAX_BEFORE_LOSS,
     "gradient cut off": mistakes.GRADIENT_CUT_OFF,
     "resumed from old weights": mistakes.OLD_WEIGHTS,
+    "batches not the stored text": components.BATCHES_NOT_STORED,
+    "loss not the cross-entropy of its targets": components.LOSS_NOT_CROSS_ENTROPY,
+    "gradient not that of the loss": components.GRADIENT_NOT_OF_LOSS,
+    "update not that of the optimizer": components.UPDATE_NOT_OPTIMIZERS,
+    "network not that of its knobs": components.NETWORK_NOT_OF_KNOBS,
+    "evaluation not of the trained model": components.EVALUATION_NOT_OF_MODEL,
+    "changed during training": components.CHANGED_ON_THE_WAY,
     "float16 without loss scaling": optimization.FLOAT16_WITHOUT_SCALING,
     "epsilon too large": optimization.EPSILON_TOO_LARGE,
     "weight decay too strong": optimization.WEIGHT_DECAY_TOO_STRONG,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.doctor.signs.attention import ATTENTION
 from pipeline.doctor.signs.base import Sign
+from pipeline.doctor.signs.checked import CHECKED
 from pipeline.doctor.signs.classifiers import CLASSIFIERS
 from pipeline.doctor.signs.consistency import CONSISTENCY
 from pipeline.doctor.signs.gradients import GRADIENTS
@@ -15,6 +16,7 @@ from pipeline.doctor.signs.samples import SAMPLES
 from pipeline.doctor.signs.start import START
 
 SIGNS: dict[str, Sign] = {
+    **CHECKED,
     **MATERIAL,
     **START,
     **LOSS,

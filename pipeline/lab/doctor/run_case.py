@@ -15,10 +15,13 @@ from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import TOKENS, meta_of, private_folder, tokenizer_of
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_text
+from pipeline.conformance.checks import CHECKED_STEPS, as_reading, check
+from pipeline.conformance.recorded import RecordedLosses
 from pipeline.doctor.case import Case
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.recorder import metrics_of, snapshots_due
 from pipeline.engine.runtime.runtime import Runtime
+from pipeline.engine.setup import build_training
 from pipeline.engine.update_norms import UpdateNorms
 from pipeline.evaluation.baselines import entropy, ngram_scores
 from pipeline.evaluation.contamination import overlap
@@ -26,6 +29,7 @@ from pipeline.evaluation.material import Text, tokenizer_numbers
 from pipeline.identity import digest, read_cached, run_identity, write_cached
 from pipeline.inference.trained import TrainedModel
 from pipeline.lab.doctor.cases import KNOWN, MANUAL, BenchmarkRun
+from pipeline.lab.faults.base import Training
 from pipeline.lab.faults.table import FOREIGN
 from pipeline.lab.studies.runs.sweep import tokens_folder
 from pipeline.lab.training.run_one import SmallRun, run_one
@@ -123,8 +127,10 @@ def _train(params: Params, fault: str, tokens: Path) -> Case:
     run, snapshots = run_one(params, tokens, KNOWN[fault] if fault else None, lambda run: SnapshotWeights(run.params))
     progress, task = run.progress, run.task
     assert isinstance(task, LanguageModelling)
-    readings = readings_of(_subjects(run, task, snapshots, tokens))
+    recorded = RecordedLosses(task, params.train, params.seed, run.progress.curve, run.progress.validations)
+    readings = readings_of(recorded.watched(_subjects(run, task, snapshots, tokens)))
     readings.pop("attention", None)
+    readings[CHECKED_STEPS] = as_reading(_checked(params, fault, tokens) | recorded.numbers)
     return Case(
         train=_columns(progress.curve),
         validation=_columns(progress.validations),
@@ -135,6 +141,17 @@ def _train(params: Params, fault: str, tokens: Path) -> Case:
         readings=readings,
         knobs=params.model_dump(include={"model", "train", "probe"}),
     )
+
+
+def _checked(params: Params, fault: str, tokens: Path) -> dict[str, float]:
+    """The numbers of the checked steps: of a second training with the same fault, at its beginning."""
+    runtime = Runtime(params.runtime)
+    progress, task = build_training(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
+    assert isinstance(task, LanguageModelling)
+    if fault:
+        KNOWN[fault].inject(Training(params, progress, task))
+    numbers, _ = check(progress, task, params.model, params.train, params.seed, runtime)
+    return numbers
 
 
 def _subjects(run: SmallRun, task: LanguageModelling, snapshots: SnapshotWeights, tokens: Path) -> Iterator[TrainedModel]:

@@ -1,0 +1,124 @@
+"""The rest of a training step a second time: schedule, loss, optimizers, average of the weights. Plain, and in float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from pipeline.params.training import Train
+
+OPTIMIZERS = ("adamw", "adam", "sgd", "lion", "muon")  # those that are written out here
+SCHEDULES = ("constant", "linear", "cosine", "trapezoid", "inverse_sqrt", "exponential", "one_cycle")
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al., "Muon", 2024
+
+
+def rate(done: float, train: Train) -> float:
+    """The learning rate after a share of the training, in closed form."""
+    warm, floor = train.warmup_ratio, train.min_lr_ratio
+    if done < warm:
+        return train.lr * done / warm
+    left, after = 1 - done, (done - warm) / (1 - warm) if warm < 1 else 1.0
+    match train.schedule:
+        case "linear":
+            share = left / (1 - warm)
+        case "cosine":
+            share = math.cos(math.pi * after / 2) ** 2
+        case "trapezoid":
+            share = min(1.0, left / train.cooldown_ratio) if train.cooldown_ratio and warm < 1 else 1.0
+        case "inverse_sqrt":
+            share = math.sqrt(warm / done)
+        case "exponential":
+            return train.lr * floor ** (1 - after) if floor < 1 else train.lr
+        case "one_cycle":
+            share = 1 - 0.9 * (done - warm) / warm if done < 2 * warm else 0.1 * left / (1 - 2 * warm)
+        case _:
+            share = 1.0
+    return train.lr * (floor + (1 - floor) * share)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """log Σ exp z − z[target], nats, of each target that counts (not below 0)."""
+    counts = targets >= 0
+    z = logits.double()[counts]
+    return torch.logsumexp(z, dim=-1) - z[torch.arange(len(z)), targets[counts]]
+
+
+def objective(logits: Tensor, targets: Tensor, train: Train, class_weights: tuple[float, ...] = ()) -> Tensor:
+    """What is minimized, summed over the targets that count: with label smoothing, z-loss, class weights or squared error."""
+    counts = targets >= 0
+    z, right = logits.double()[counts], targets[counts]
+    log_z = torch.logsumexp(z, dim=-1)
+    if train.loss == "mse":
+        wanted = torch.zeros_like(z)
+        wanted[torch.arange(len(z)), right] = 1.0
+        costs = ((z - wanted) ** 2).mean(-1)
+    else:
+        smooth = train.label_smoothing
+        costs = log_z - (1 - smooth) * z[torch.arange(len(z)), right] - smooth * z.mean(-1)
+    if class_weights:
+        costs = costs * torch.tensor(class_weights, dtype=z.dtype)[right]
+    return (costs + train.z_loss * log_z**2).sum()
+
+
+class PlainOptimizer:
+    """The update of one step after the other, of each weight by its formula; keeps the averages that the formulas need.
+
+    Args:
+        multipliers: the factor on the learning rate of a weight; 1 where it has none.
+    """
+
+    def __init__(self, train: Train, multipliers: Mapping[str, float]) -> None:
+        self.train, self.multipliers, self.steps = train, multipliers, 0
+        self.mean: dict[str, Tensor] = {}
+        self.square: dict[str, Tensor] = {}
+
+    def changes(self, weights: Mapping[str, Tensor], gradients: Mapping[str, Tensor], lr: float) -> dict[str, Tensor]:
+        """What is added to each weight in this step."""
+        self.steps += 1
+        return {name: self._change(name, weights[name].double(), gradients[name].double(), lr) for name in weights}
+
+    def _change(self, name: str, w: Tensor, g: Tensor, lr: float) -> Tensor:
+        train, lr = self.train, lr * self.multipliers.get(name, 1.0)
+        decay = train.weight_decay if w.ndim >= 2 else 0.0  # vectors are not decayed
+        m = self.mean.get(name, torch.zeros_like(g))
+        if train.optimizer == "sgd":
+            self.mean[name] = m = train.momentum * m + g
+            return -lr * decay * w - lr * (g + train.momentum * m if train.nesterov else m)
+        if train.optimizer == "lion":
+            self.mean[name] = train.beta2 * m + (1 - train.beta2) * g
+            return -lr * decay * w - lr * torch.sign(train.beta1 * m + (1 - train.beta1) * g)
+        if train.optimizer == "muon":
+            if is_hidden_matrix(name, w):
+                self.mean[name] = m = train.momentum * m + (1 - train.momentum) * g
+                ahead = (1 - train.momentum) * g + train.momentum * m
+                return -lr * decay * w - lr * max(1.0, w.shape[0] / w.shape[1]) ** 0.5 * orthogonal(ahead)
+            lr *= train.adamw_lr_ratio
+        if train.optimizer == "adam":
+            g, decay = g + decay * w, 0.0
+        v = self.square.get(name, torch.zeros_like(g))
+        self.mean[name] = m = train.beta1 * m + (1 - train.beta1) * g
+        self.square[name] = v = train.beta2 * v + (1 - train.beta2) * g**2
+        m_hat, v_hat = m / (1 - train.beta1**self.steps), v / (1 - train.beta2**self.steps)
+        return -lr * decay * w - lr * m_hat / (v_hat.sqrt() + train.epsilon)
+
+
+def is_hidden_matrix(name: str, w: Tensor) -> bool:
+    """Whether Muon updates a weight as a matrix: those of the hidden layers, not embeddings, positions, head."""
+    return w.ndim == 2 and name.split(".")[0] not in ("embedding", "position", "mixer", "pooling", "head")
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """All singular values brought near 1: five times x <- a x + (b xxᵀ + c (xxᵀ)²) x, of the matrix by its norm.
+
+    In float32, which is enough where all singular values come out near 1, and takes half the time.
+    """
+    a, b, c = NEWTON_SCHULZ
+    x = (matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix).double()
+    x = (x / (x.norm() + 1e-7)).float()
+    for _ in range(5):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.mT if matrix.shape[0] > matrix.shape[1] else x).to(matrix.dtype)
