@@ -126,6 +126,17 @@ def test_an_arm_whose_best_is_at_the_edge_can_be_better_but_not_worse() -> None:
     assert "of falling may lie beyond the grid" in verdict.sentence
 
 
+def test_an_interval_that_is_clear_of_the_bound_and_decides_nothing_says_why() -> None:
+    steady, scattered = 0.01 * RNG.normal(size=4), np.array([-0.9, 0.9, -0.9, 0.9])
+    better = [4.0 + steady, 1.0 + steady, 1.5 + steady, 4.0 + steady]
+    worse = [4.0 + steady, 1.5 + steady, 2.0 + scattered, 4.0 + steady]  # the third may be its best
+    results = Results((Axis("arm", ("a", "b")), Axis("train.lr", (0.01, 0.02, 0.04, 0.08))), np.array([better, worse]))
+    verdict = judged("best_below", {"arm": "arm", "better": "a", "worse": "b", "by": 0.4}, results)
+    assert verdict.status is Status.UNDECIDED
+    assert verdict.effect.low > 0.4
+    assert "against every place that may be the best of b" in verdict.sentence
+
+
 @pytest.mark.parametrize(
     ("claim", "given"), [("best_below", {"arm": "arm", "better": "a", "worse": "b"}), ("fell_off", {"above": 1.0})]
 )

@@ -118,6 +118,8 @@ class BestBelow(Claim):
         if edges and status is Status.UNDECIDED:
             status = Status.EXTEND
             found += f"; a better {across.name} of {' and '.join(sorted(edges))} may lie beyond the grid"
+        elif status is Status.UNDECIDED and spread.low >= bound:  # the interval alone would say yes
+            found += f"; against every place that may be the best of {self.worse}, it is not clear of the bound"
         bound_text = (
             f"at least {formatted(self.by)}" if self.by is not None else f"a factor of at least {formatted(self.factor or 1.0)}"
         )
