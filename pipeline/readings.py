@@ -175,6 +175,8 @@ def read_curve(path: Path) -> Curve:
         raise UserError(f"{path}: is damaged (not a table of numbers); {how_to_restore(path)}") from None
 
 
-def _number(text: str) -> float | None:
+def _number(text: str | None) -> float | None:
+    if text is None:  # the row is short; an empty cell is a gap
+        raise ValueError("a row has fewer cells than the header")
     value = float(text or "nan")
     return value if math.isfinite(value) else None
