@@ -239,6 +239,7 @@ def once_through(lab: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_same_command_ends_where_an_unbroken_run_does(lab: Path, unbroken: dict[str, str]) -> None:
     assert {
         "models/trained/model.safetensors",

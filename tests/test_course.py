@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from pipeline.figures.charts import Chart
 from pipeline.lab.bets.outcomes import Outcome as Scored
 from pipeline.lab.bets.outcomes import scores_of
 from pipeline.lab.bets.question import Answer, ChoiceAnswer, NumberAnswer, OrderAnswer, Question, YesNoAnswer
+from pipeline.lab.cli import main
 from pipeline.lab.course.blind.draw import DEPTH, OFFERED, draw
 from pipeline.lab.course.blind.levels import LEVELS
 from pipeline.lab.course.blind.picture import loss_chart
@@ -400,7 +403,13 @@ def plain(shown: str) -> str:
 
 
 def rally(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pipeline.lab.cli", *words], capture_output=True, text=True, check=False)
+    """A command in this process, which has imported what the command imports."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["rally", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return subprocess.CompletedProcess(words, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def test_the_map_shows_every_drill_and_what_is_done(project: Path) -> None:
@@ -491,7 +500,8 @@ LONG = (2, 3, 4, 5)  # days of two to twelve minutes of computing, too long for 
     ids=named,
 )
 def test_a_day_is_played_to_its_end_in_a_pipe(day: Day, project: Path) -> None:
-    done = rally("play", day.name, "--yes", "--quick", "--seed", "1")
+    words = [sys.executable, "-m", "pipeline.lab.cli", "play", day.name, "--yes", "--quick", "--seed", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"The end of day {day.number}" in done.stdout
     assert done.stdout.count("It was ") == sum(drill.question is not None for drill in day.drills)

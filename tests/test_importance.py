@@ -86,6 +86,7 @@ def rates(draws: int, *, with_random: bool = True) -> dict[str, float]:
     return {**found, "noise refused": float(np.mean(refused))}
 
 
+@pytest.mark.slow
 def test_planted_shares_are_recovered_and_noise_is_refused() -> None:
     # In another process, where shapes are not checked.
     command = [sys.executable, str(Path(__file__).resolve()), str(DRAWS), "a grid"]

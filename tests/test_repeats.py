@@ -41,6 +41,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_learns_to_copy_within_200_steps_or_says_why_not(name: str, tokens: Path) -> None:
     size = {"model__depth": 1, "model__width": 32, "model__heads": 1, "model__context_length": 64, "train__batch_size": 32}
