@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +25,6 @@ from pipeline.lab.statistics.differences import evidence, holm, lent
 from pipeline.lab.statistics.intervals import quantile
 from pipeline.params.errors import UserError
 
-TOP = Path(__file__).resolve().parents[1]
 DRAWS = 100  # of each kind; `python tests/test_compare.py 2000` prints the rates of more
 DECIDED = (Ruling.BETTER, Ruling.WORSE)
 LOW, HIGH = [2.10, 2.11, 2.12, 2.11, 2.10], [2.30, 2.31, 2.29, 2.33, 2.30]
@@ -134,12 +130,7 @@ def rates(draws: int) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def called_different() -> dict[str, float]:
-    # In another process, where shapes are not checked, which takes most of the time.
-    command = [sys.executable, str(Path(__file__).resolve()), str(DRAWS)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(TOP)}, check=False)
-    assert done.returncode == 0, done.stderr
-    rows: dict[str, float] = json.loads(done.stdout)
-    return rows
+    return rates(DRAWS)
 
 
 @pytest.mark.parametrize("name", [name for name, planted in PLANTED.items() if planted.least is None])

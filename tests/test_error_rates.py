@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from pipeline.params.parse import parse
 STUDIES = 400  # simulated for each claim; `python tests/test_error_rates.py 20000` prints the rates of more
 WRONG = (Status.HELD, Status.REFUTED)
 FIRST, BOTH = 3, 8  # seeds of the first look, and of both
-TOP = Path(__file__).resolve().parents[1]
 RATES = tuple(2.0**power for power in range(-8, -1))
 Values = Float[np.ndarray, "..."]
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +16,6 @@ from pipeline.lab.comparison.importance import TREES, importance
 from pipeline.lab.comparison.interactions import interactions
 from pipeline.lab.experiments.records import Group
 
-TOP = Path(__file__).resolve().parents[1]
 DRAWS = 2  # `python tests/test_importance.py 100` prints the rates of more
 SHARES = {"train.lr": 0.7, "train.optimizer": 0.2, "model.depth": 0.1}
 RATES, OPTIMIZERS, DEPTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), ("adamw", "lion", "muon", "sgd", "soap"), (2, 4, 6, 8)
@@ -88,11 +84,7 @@ def rates(draws: int, *, with_random: bool = True) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_planted_shares_are_recovered_and_noise_is_refused() -> None:
-    # In another process, where shapes are not checked.
-    command = [sys.executable, str(Path(__file__).resolve()), str(DRAWS), "a grid"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(TOP)}, check=False)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = rates(DRAWS, with_random=False)
     assert found["70/20/10 within 10 points, a grid"] == 1.0
     assert found["noise refused"] == 1.0
 
