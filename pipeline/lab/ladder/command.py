@@ -47,7 +47,7 @@ def ladder(
 
     Several sizes are trained at each of several compute budgets, each run with its own full schedule. Parabolas give the best
     size of each budget, and all runs together L = E + A/N^alpha + B/D^beta. The largest budget is held out: its forecast is
-    written to the ledger of bets before it runs, and scored after it. Runs are kept: a second start trains only what is missing.
+    written to the ledger of bets before it runs, and scored after it. Runs are kept: a second start trains what is missing.
     """  # noqa: D301 (typer's mark for lines that stay)
     called_from = enter_project()
     if count not in ("all", "blocks"):
@@ -55,11 +55,12 @@ def ladder(
     if points:
         if set_param or add or branched or as_is or dry_run:
             raise UserError("--points: nothing is trained; leave out -S, --add, --branched, --as-is and --dry-run")
-        from pipeline.lab.ladder.play import fit_points
         from pipeline.lab.scaling.points import read_points
         from pipeline.lab.scaling.published import fetch_points
 
         found = fetch_points() if points == PUBLISHED else read_points(called_from / points)
+        from pipeline.lab.ladder.play import fit_points  # after the file was read: it imports torch
+
         fit_points(points, found, entropy=entropy, leave_out=leave_out, at=at, as_json=as_json)
         return
     if entropy is not None or leave_out or at:

@@ -51,12 +51,14 @@ class Ladder:
 
 def read_ladders() -> dict[str, Ladder]:
     """Every ladder of the file, by its name."""
-    return {name: _ladder(name, parts) for name, parts in read_yaml(FILE).items()}
+    content = read_yaml(FILE)
+    return {name: _ladder(name, parts, content) for name, parts in content.items()}
 
 
-def _ladder(name: str, parts: Mapping[str, Any]) -> Ladder:
+def _ladder(name: str, parts: Mapping[str, Any], content: Mapping[str, Any]) -> Ladder:
     rungs = tuple(_rung(rung) for rung in parts["rungs"])
-    about = (parts["says"], parts["measured"], parts["known"], parts["set"])
+    knobs = {**(content[parts["like"]]["set"] if "like" in parts else {}), **parts["set"]}
+    about = (parts["says"], parts["measured"], parts["known"], knobs)
     return Ladder(name, *about, rungs, _rung(parts["top"]), tuple(parts["seeds"]))
 
 

@@ -102,7 +102,7 @@ def law_lines(fit: Fit, points: Sequence[Point]) -> list[str]:
         said.append(f"{letter} {formatted(numbers[letter], 4)} ({formatted(low)} to {formatted(high)})")
     of = "the excess" if fit.known else "the loss"
     return [
-        f"L = E + A/N^alpha + B/D^beta, fitted to {len(points)} points; 80 % intervals of {len(fit.again)} bootstraps over runs",
+        f"L = E + A/N^alpha + B/D^beta, fitted to {len(points)} points; 80 % intervals from {len(fit.again)} bootstraps",
         "; ".join(said),
         f"a run lies {fit.spread:.1%} of {of} around the law (standard deviation, by the median)",
     ]

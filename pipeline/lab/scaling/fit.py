@@ -10,9 +10,10 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.optimize import minimize
 
 from pipeline.lab.scaling.law import Law
@@ -27,7 +28,11 @@ KEPT = 3  # best minima of the fit, from which each bootstrap starts
 SEED = 20220329  # of the bootstrap
 
 Vector = Float[np.ndarray, " n"]
-Objective = Callable[[Vector], tuple[float, Vector]]
+Numbers = Float[np.ndarray, " k"]
+"""ln A, alpha, ln B, beta and, where the entropy is fitted, ln E."""
+
+Places = Int[np.ndarray, " m"]
+Objective = Callable[[Any], tuple[float, Any]]
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,10 @@ def fit_law(points: Sequence[Point], entropy: float | None = None, *, bootstraps
     check_enough(points)
     if entropy is not None and (below := sum(point.loss <= entropy for point in points)):
         raise UserError(
-            f"{below} of {len(points)} losses are not above the entropy of {entropy:.4f} nats per token; is it that of this text?"
+            f"{below} of {len(points)} losses are not above the entropy of {entropy:.4f} nats per token; use that of this text"
         )
     solve = _Solver(points, entropy)
-    minima = solve.minima(range(len(points)), solve.starts())
+    minima = solve.minima(np.arange(len(points)), solve.starts())
     law = solve.law(minima[0])
     rng = np.random.default_rng(SEED)
     again = []
@@ -84,8 +89,8 @@ def fit_law(points: Sequence[Point], entropy: float | None = None, *, bootstraps
 class _Solver:
     """Fits to subsets of the points.
 
-    The numbers that are sought are ln A, alpha, ln B, beta and, if it is unknown, ln E; A and B at the mean of the logarithms
-    of N and D, so that factors and exponents hardly depend on each other and no start depends on units.
+    A and B are those at the means of ln N and ln D, so that factors and exponents hardly depend on each other, and no start
+    depends on units.
     """
 
     def __init__(self, points: Sequence[Point], entropy: float | None) -> None:
@@ -96,7 +101,7 @@ class _Solver:
         self.target = np.log(loss if entropy is None else loss - entropy)
         self.delta = DELTA if entropy is None else DELTA_OF_EXCESS
 
-    def starts(self) -> list[Vector]:
+    def starts(self) -> list[Numbers]:
         lowest = math.exp(float(self.target.min()))
         exponents = (0.2, 0.4, 0.8)
         if self.entropy is not None:
@@ -109,23 +114,24 @@ class _Solver:
             starts.append(np.array([terms[0], alpha, terms[1], beta, math.log(share * lowest)]))
         return starts
 
-    def minima(self, chosen: Sequence[int] | Vector, starts: Sequence[Vector]) -> list[Vector]:
+    def minima(self, chosen: Places, starts: Sequence[Numbers]) -> list[Numbers]:
         """The minima that the starts lead to, the lowest first."""
-        objective = self._objective(np.asarray(chosen))
+        objective = self._objective(chosen)
         bounds = [(None, None), EXPONENTS, (None, None), EXPONENTS, (None, None)][: len(starts[0])]
         options = {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-12, "gtol": 1e-8}
         found = [minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options) for start in starts]
         return [one.x for one in sorted(found, key=lambda one: float(one.fun))]
 
-    def residuals(self, numbers: Vector) -> Vector:
+    def residuals(self, numbers: Numbers) -> Vector:
         """Of all points: the logarithm of what was measured minus that of the law."""
-        return self.target - np.logaddexp.reduce(self._terms(numbers, slice(None)), axis=0)
+        return self.target - np.logaddexp.reduce(self._terms(numbers, np.arange(len(self.target))), axis=0)
 
-    def _terms(self, numbers: Vector, chosen: slice | Vector) -> Vector:
+    def _terms(self, numbers: Numbers, chosen: Places) -> Float[np.ndarray, "terms m"]:
+        """The logarithms of the terms of the law."""
         terms = [numbers[0] - numbers[1] * self.size[chosen], numbers[2] - numbers[3] * self.tokens[chosen]]
         return np.stack([*terms, np.full_like(terms[0], numbers[4])] if len(numbers) == 5 else terms)
 
-    def _objective(self, chosen: Vector) -> Objective:
+    def _objective(self, chosen: Places) -> Objective:
         """The sum of Huber's loss, in units of delta squared, and its gradient.
 
         In these units it is about as large as the number of points. Hoffmann et al. averaged a loss of 1e-6, and the solver
@@ -133,8 +139,9 @@ class _Solver:
         """
         size, tokens, target = self.size[chosen], self.tokens[chosen], self.target[chosen]
 
-        def objective(numbers: Vector) -> tuple[float, Vector]:
-            terms = self._terms(numbers, chosen)
+        def objective(numbers: Any) -> tuple[float, Any]:  # called ten thousand times: no shapes are checked
+            rows = [numbers[0] - numbers[1] * size, numbers[2] - numbers[3] * tokens]
+            terms = np.stack([*rows, np.full_like(size, numbers[4])] if len(numbers) == 5 else rows)
             whole = np.logaddexp.reduce(terms, axis=0)
             shares = np.exp(terms - whole)
             off = (whole - target) / self.delta
@@ -146,7 +153,7 @@ class _Solver:
 
         return objective
 
-    def law(self, numbers: Vector) -> Law:
+    def law(self, numbers: Numbers) -> Law:
         alpha, beta = float(numbers[1]), float(numbers[3])
         return Law(
             entropy=float(np.exp(numbers[4])) if self.entropy is None else self.entropy,

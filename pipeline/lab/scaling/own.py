@@ -59,7 +59,8 @@ def advice_here(params: Params, flops: float) -> tuple[Advice, str]:
 
 
 def advice_text(params: Params, flops: float) -> str:
-    """The advice in a few words, such as `published fits, far below their smallest run: 28 (22 to 41) at 5e16 FLOPs`."""
+    """The advice in a few words: `best at 5e16 FLOPs: 28 (22 to 41), say published fits, far below their smallest run`."""
     found, who = advice_here(params, flops)
     low, middle, high = (formatted(number, 2) for number in (found.low, found.tokens_per_parameter, found.high))
-    return f"{who}: {middle} ({low} to {high}) at {formatted(flops, 2)} FLOPs"
+    says = "says" if who.startswith("your ladder") else "say"
+    return f"best at {formatted(flops, 2)} FLOPs: {middle} ({low} to {high}), {says} {who}"
