@@ -70,7 +70,8 @@ def _draw_sizes(
 
 
 def _draw_top(axes: Axes, top: Sequence[tuple[Forecasted, Point]], base: float) -> None:
-    for at, (_, point) in enumerate(top):
+    for at, (one, point) in enumerate(top):
+        axes.plot([point.size] * 2, [one.said.low - base, one.said.high - base], color=LINES[0], linewidth=6, alpha=0.35)
         label = f"{point.flops:.2g}, held out" if at == 0 else None
         axes.plot([point.size], [point.loss - base], "D", color=LINES[1], markersize=8, markeredgecolor="white", label=label)
 
