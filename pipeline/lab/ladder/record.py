@@ -22,7 +22,7 @@ LETTERS = ("E", "A", "B", "alpha", "beta")
 def fit_json(fit: Fit) -> dict[str, Any]:
     """The law with the 80 % intervals of its numbers."""
     law = {letter: rounded(number) for letter, number in fit.law.numbers().items()}
-    intervals = {letter: [rounded(end) for end in fit.interval(lambda one, at=letter: one.numbers()[at])] for letter in LETTERS}
+    intervals = {letter: [rounded(end) for end in fit.interval_of(letter)] for letter in LETTERS}
     return {
         "law": law,
         "interval_80": intervals,

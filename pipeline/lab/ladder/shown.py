@@ -83,7 +83,7 @@ def minima_lines(ladder: Ladder | None, minima: Sequence[Minimum], widths: Seque
             continue
         how = ""
         if ladder and widths:
-            more = widths[at][0] // 2 if one.edge == "smallest" else widths[at][-1] * 3 // 2
+            more = widths[at][0] * 2 // 3 if one.edge == "smallest" else widths[at][-1] * 3 // 2
             how = f": rally ladder {ladder.name} --add {one.flops:.3g}:{more // 4 * 4}"
         yield f"{best}, the {one.edge} that was tried, so a better one may lie beyond; extend{how}"
     if (slope := exponent(minima)) is not None:
@@ -98,7 +98,7 @@ def law_lines(fit: Fit, points: Sequence[Point]) -> list[str]:
         if letter == "E" and fit.known:
             said.append(f"E {numbers[letter]:.4f} (known)")
             continue
-        low, high = fit.interval(lambda law, at=letter: law.numbers()[at])
+        low, high = fit.interval_of(letter)
         said.append(f"{letter} {formatted(numbers[letter], 4)} ({formatted(low)} to {formatted(high)})")
     of = "the excess" if fit.known else "the loss"
     return [

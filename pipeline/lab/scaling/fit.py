@@ -52,6 +52,10 @@ class Fit:
     known: bool
     spread: float
 
+    def interval_of(self, letter: str) -> tuple[float, float]:
+        """The 80 % interval of a number of the law, by its letter."""
+        return self.interval(lambda law: law.numbers()[letter])
+
     def interval(self, of: Callable[[Law], float], level: float = 0.8) -> tuple[float, float]:
         """Between which quantiles of the bootstrap a number lies."""
         values = [of(law) for law in self.again]

@@ -93,9 +93,10 @@ def _interval(
     for _ in range(BOOTSTRAPS):
         again = np.polyfit(logs, fitted + rng.choice(residuals, len(logs)), 2)
         place = _vertex(again)
-        # Of a parabola that opens downward the lowest point is one of the ends.
-        ends = [logs.min(), logs.max()]
-        places.append(place if math.isfinite(place) else min(ends, key=lambda end, again=again: float(np.polyval(again, end))))
+        if not math.isfinite(place):  # of a parabola that opens downward the lowest point is one of the ends
+            first, last = np.polyval(again, [logs.min(), logs.max()])
+            place = float(logs.min() if first < last else logs.max())
+        places.append(place)
     low, high = np.quantile(np.clip(places, logs.min(), logs.max()), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(np.exp(low)), float(np.exp(high))
 
