@@ -80,14 +80,14 @@ def play_ladder(
     climbed = climb.climb_rungs(runs, count, entropy, train, display)
     shown.show_climbed(out, ladder, climbed)
     forecasts = climb.forecast_top(name, runs, climbed)
-    write_ladder(name, record.ladder_json(ladder, replace(climbed, top=forecasts)))
+    write_ladder(name, record.ladder_json(ladder, replace(climbed, top=forecasts), overrides))
     out.print(
         f"\nforecasts of the top rung, written before it runs ({ladder.top.flops:.2g} FLOPs):", highlight=False, soft_wrap=True
     )
     out.print(shown.forecast_table(forecasts, climbed))
     scored = climb.climb_top(name, forecasts, train, display)
     climbed = replace(climbed, top=scored)
-    content = record.ladder_json(ladder, climbed)
+    content = record.ladder_json(ladder, climbed, overrides)
     write_ladder(name, content)
     out.print("\nthe top rung, run and scored:")
     out.print(shown.forecast_table(scored, climbed))

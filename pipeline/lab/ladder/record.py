@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.artifacts.writing import rounded
@@ -45,12 +46,17 @@ def minimum_json(one: Minimum) -> dict[str, Any]:
     return {"flops": rounded(one.flops), "size": rounded(one.size), "loss": rounded(one.loss), "edge": one.edge, **interval}
 
 
-def ladder_json(ladder: Ladder, climbed: Climbed) -> dict[str, Any]:
-    """Everything about a ladder that can be used without training it again."""
+def ladder_json(ladder: Ladder, climbed: Climbed, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Everything about a ladder that can be used without training it again.
+
+    Args:
+        overrides: the user's, each "train.lr=0.001".
+    """
     points = climbed.points
     flops = [run.flops for run in (*climbed.runs, *(one.run for one in climbed.top))]
     return {
         "says": ladder.says,
+        "overrides": list(overrides),
         "data": data_key(climbed.runs[0].variant.params),
         "count": climbed.count,
         "entropy": None if climbed.entropy is None else rounded(climbed.entropy),
