@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ from jaxtyping import Float
 
 from pipeline.lab.scaling.points import Point, columns
 
-GRID = 2001  # sizes among which the best one is looked for, evenly in the logarithm
+GRID = 401  # sizes among which the best one is looked for, evenly in the logarithm
+PASSES = 2  # the second among those around the best of the first
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,12 @@ class Best:
 
 def best_use(law: Law, flops: float, cost: Cost = Cost()) -> Best:
     """The size with the lowest loss among all that cost so many FLOPs."""
-    middle = (flops / (20 * cost.factor)) ** (1 / (1 + cost.exponent))  # 20 tokens per parameter
-    sizes = np.exp(np.linspace(np.log(middle) - 12, np.log(middle) + 12, GRID))
-    with np.errstate(over="ignore"):
-        losses = law.loss(sizes, cost.tokens(sizes, flops))
-    at = int(np.argmin(losses))
-    return Best(float(sizes[at]), float(cost.tokens(sizes, flops)[at]), float(losses[at]))
+    center, width = math.log(flops / (20 * cost.factor)) / (1 + cost.exponent), 12.0  # at 20 tokens per parameter
+    for _ in range(PASSES):
+        logs = np.linspace(center - width, center + width, GRID)
+        with np.errstate(over="ignore"):
+            losses = law.loss(np.exp(logs), cost.tokens(np.exp(logs), flops))
+        at = int(np.argmin(losses))
+        center, width = float(logs[at]), 2 * width / GRID
+    size = np.exp(logs)
+    return Best(float(size[at]), float(cost.tokens(size, flops)[at]), float(losses[at]))
