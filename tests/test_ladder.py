@@ -301,7 +301,7 @@ def test_a_tiny_ladder_is_climbed_resumed_and_branched(
     assert content == json.loads(LEDGER.read_text())["ladders"]["tiny"]
     assert len(content["runs"]) == 9 and len({run["record"] for run in content["runs"]}) == 9
     for run in content["runs"]:
-        assert 0.5 < run["flops"] / min((1e6, 3e6, 1e7), key=lambda flops, run=run: abs(flops - run["flops"])) < 1.5
+        assert any(0.9 < run["flops"] / flops < 1.1 for flops in (1e6, 3e6, 1e7))
         assert run["sizes"]["blocks"] < run["sizes"]["all"] and run["loss"] > content["entropy"]
     assert content["fit"]["entropy_is_known"] and content["fit"]["law"]["E"] == content["entropy"]
     assert [one["width"] for one in content["top"]] == [8, 12]

@@ -46,7 +46,7 @@ def around_best(law: Law, budgets: Sequence[float], noise: float, seeds: int = 1
     """Points of six sizes around the best one of each budget."""
     shares = np.array([0.3, 0.5, 0.8, 1.2, 2.0, 3.2])
     groups = [
-        drawn(law, shares * best_use(law, flops).size, flops, noise, seed=first + at, seeds=seeds)
+        drawn(law, (shares * best_use(law, flops).size).tolist(), flops, noise, seed=first + at, seeds=seeds)
         for at, flops in enumerate(budgets)
     ]
     return [point for group in groups for point in group]
@@ -99,7 +99,7 @@ def test_a_known_entropy_narrows_the_intervals(rungs: list[Point], fixed: Fit) -
     assert fixed.law.entropy == SMALL.entropy and not free.known
     assert all(law.entropy == SMALL.entropy for law in fixed.again)
     for letter in ("alpha", "beta"):
-        (low, high), (lower, higher) = (one.interval(lambda law, at=letter: law.numbers()[at]) for one in (fixed, free))
+        (low, high), (lower, higher) = (one.interval_of(letter) for one in (fixed, free))
         assert high - low < higher - lower, letter
     place = np.array([5e5]), np.array([1e7])  # a hundred times the compute
     (low, high), (lower, higher) = (one.interval(lambda law: float(law.excess(*place)[0])) for one in (fixed, free))
