@@ -161,7 +161,19 @@ def test_the_page_speaks_of_images_where_there_are_images(project: Path, capsys:
     assert not {"tokens", "sequences", "vocabulary"} & set(shown.split())
     said = budget.as_json()
     assert (said["examples"], said["classes"], said["image"]) == (1000, 10, [28, 28, 1])
-    assert not {"tokens", "tokens_per_parameter", "vocabulary"} & set(said)
+    assert not {"tokens", "tokens_per_parameter", "tokens_per_parameter_advised", "vocabulary"} & set(said)
+
+
+def test_tokens_per_parameter_stand_beside_what_fits_advise(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenized("bpe")
+    budget = estimate(load(), data_of(load()), for_card=12, clock=False)
+    said = budget.as_json()["tokens_per_parameter_advised"]
+    assert said["interval_80"][0] < said["median"] < said["interval_80"][1]
+    assert said["by"] == "published fits, far below their smallest run"
+    budget_page.show(budget, as_json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{budget.amount / budget.parameters:.1f} per parameter" in shown
+    assert "say published fits, far below their smallest run" in shown
 
 
 @pytest.mark.parametrize(("length", "read"), [(16, 16), (64, 30)])

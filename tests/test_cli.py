@@ -47,6 +47,7 @@ COMMANDS = (
     "show",
     "compare",
     "duel",
+    "ladder",
     "compile",
     "claims",
     "look",

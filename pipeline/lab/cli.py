@@ -17,6 +17,7 @@ from pipeline.lab.doctor import command as doctor
 from pipeline.lab.duel import command as duel
 from pipeline.lab.experiments import command as experiments
 from pipeline.lab.export import command as export
+from pipeline.lab.ladder import command as ladder
 from pipeline.lab.look import command as look
 from pipeline.lab.repair import command as repair
 from pipeline.lab.sanity import command as sanity
@@ -55,6 +56,7 @@ app.command(rich_help_panel=PANEL, context_settings=NEGATIVE)(betting.bet)
 app.command(rich_help_panel=PANEL, context_settings=PASS_ON)(experiments.show)
 app.command(rich_help_panel=PANEL)(comparison.compare)
 app.command(rich_help_panel=PANEL)(duel.duel)
+app.command(rich_help_panel=PANEL)(ladder.ladder)
 app.command("compile", rich_help_panel=PANEL)(summary.compile_)
 app.add_typer(claim_files.app, name="claims", rich_help_panel=PANEL)
 

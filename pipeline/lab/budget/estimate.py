@@ -17,6 +17,7 @@ from pipeline.engine.runtime.runtime import Runtime
 from pipeline.lab.budget.fake_step import FakeStep, fake_step
 from pipeline.lab.budget.fit import CARDS, Device, card, changes_to_fit, with_changes
 from pipeline.lab.budget.timing import StepTime, measure
+from pipeline.lab.scaling.own import advice_here
 from pipeline.lab.stand_ins.data_shape import Data
 from pipeline.lab.stand_ins.dummy_task import BatchMaker, DummyTask
 from pipeline.params.schema import Params
@@ -24,7 +25,6 @@ from pipeline.tasks.classify import padded_length
 from pipeline.tasks.objective import Objective
 
 ASSUMED_FLOPS = 9e12  # per second, of a 12 GB card in 16 bits; a guess, not measured
-TOKENS_PER_PARAMETER = 20  # Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,16 @@ class Budget:
     def epochs(self) -> float | None:
         return self.amount / self.data.amount if self.data.amount else None
 
+    def _tokens_per_parameter(self) -> dict[str, Any]:
+        """Of this training, and what fits advise for its FLOPs."""
+        found, who = advice_here(self.params, self.flops)
+        advised = {"by": who, "median": found.tokens_per_parameter, "interval_80": [found.low, found.high]}
+        return {"tokens_per_parameter": self.amount / self.parameters, "tokens_per_parameter_advised": advised}
+
     def as_json(self) -> dict[str, Any]:
         """The numbers by name, units in the names."""
         train, timing, unit = self.params.train, self.timing, self.unit
-        per_parameter = {} if self.data.shape.classes else {"tokens_per_parameter": self.amount / self.parameters}
+        per_parameter = {} if self.data.shape.classes else self._tokens_per_parameter()
         return {
             "parameters": self.parameters,
             "parameters_by_part": dict(self.step.parameters),

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.lab.budget.estimate import ASSUMED_FLOPS, TOKENS_PER_PARAMETER, Budget
+from pipeline.lab.budget.estimate import ASSUMED_FLOPS, Budget
 from pipeline.lab.budget.fit import CHANGES, GIB
 from pipeline.lab.budget.memory_tracker import PARTS, PHASES
+from pipeline.lab.scaling.own import advice_text
 
 
 def show(budget: Budget, *, as_json: bool) -> None:
@@ -75,6 +76,8 @@ def _work(budget: Budget) -> Table:
         "the training", f"{number(budget.flops)}FLOPs", f"{train.steps:,} steps, {train.validation_points} validations"
     )
     table.add_row(_examples(budget) if budget.data.shape.classes else "tokens", number(budget.amount), _amount(budget))
+    if not budget.data.shape.classes:
+        table.add_row("", "", advice_text(budget.params, budget.flops))
     if timing:
         speed = f"{number(budget.flops_per_step / timing.step)}FLOP/s"
         at_random = "pixels" if budget.data.shape.image else "ids"
@@ -119,7 +122,7 @@ def _amount(budget: Budget) -> str:
     said = [] if budget.epochs is None else [f"{budget.epochs:.1f} times the data"]
     if not budget.data.shape.classes:
         per_parameter = budget.amount / budget.parameters
-        said.insert(0, f"{per_parameter:.1f} per parameter (compute-optimal: {TOKENS_PER_PARAMETER})")
+        said.insert(0, f"{per_parameter:.1f} per parameter")
     return "; ".join(said)
 
 

@@ -1,0 +1,1 @@
+"""What will a larger run give?"""

@@ -1,0 +1,188 @@
+"""`rally ladder`: what it costs, its runs, its law, its forecasts, and the files that it leaves; or the law of given points."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.artifacts.writing import write_bytes
+from pipeline.figures.style import png
+from pipeline.lab.commands import print_notes
+from pipeline.lab.dvc.base_params import BaseParams, base_params
+from pipeline.lab.dvc.overrides import expand_grid, with_overrides
+from pipeline.lab.ladder import climb, record, shown
+from pipeline.lab.ladder.ladders import Ladder, find_ladder, with_sizes
+from pipeline.lab.ladder.picture import draw_ladder
+from pipeline.lab.ladder.runs import entropy_of, runs_of, seconds_of, train_all
+from pipeline.lab.scaling.fit import fit_law
+from pipeline.lab.scaling.isoflops import by_budget, minimum
+from pipeline.lab.scaling.law import cost_of
+from pipeline.lab.scaling.own import LEDGER, write_ladder
+from pipeline.lab.scaling.points import Point
+from pipeline.lab.studies.pages import terminal
+from pipeline.lab.studies.report import progress_display
+from pipeline.lab.studies.runs.identity import RESULTS
+from pipeline.params.errors import UserError
+from pipeline.params.load import with_knobs
+
+OWN_KNOBS = ("model.width", "train.steps", "seed")  # which a ladder varies
+
+
+def play_ladder(
+    name: str,
+    overrides: Sequence[str] = (),
+    *,
+    added: Sequence[str] = (),
+    count: str = "all",
+    branched: bool = False,
+    as_is: bool = False,
+    dry_run: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Climb a ladder and tell it on the terminal.
+
+    Args:
+        overrides: each "train.lr=0.001"; they win over the ladder's.
+        added: further sizes, each FLOPS:WIDTH.
+        count: what N counts: "all" or "blocks".
+        branched: decay from one plateau for each width and seed, instead of full runs.
+        dry_run: only say what it costs.
+
+    Raises:
+        UserError: there is no such ladder, or a knob cannot be used.
+    """
+    ladder = with_sizes(find_ladder(name), added)
+    base = _base(ladder, overrides, as_is=as_is)
+    runs = runs_of(ladder, base)
+    out = Console(stderr=True) if as_json else terminal.console()
+    for line in shown.cost_lines(ladder, runs, seconds_of(runs)):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    if dry_run:
+        return
+
+    @contextlib.contextmanager
+    def display(number: int) -> Iterator[Callable[[], None]]:
+        with progress_display(base.sections["runtime"]["progress"], number) as advance:
+            yield advance
+
+    train = train_all
+    if branched:
+        from pipeline.lab.ladder.branches import train_branched
+
+        train = train_branched
+    entropy = entropy_of(runs[0].data) if ladder.known else None
+    climbed = climb.climb_rungs(runs, count, entropy, train, display)
+    shown.show_climbed(out, ladder, climbed)
+    forecasts = climb.forecast_top(name, runs, climbed)
+    write_ladder(name, record.ladder_json(ladder, replace(climbed, top=forecasts), overrides))
+    out.print(
+        f"\nforecasts of the top rung, written before it runs ({ladder.top.flops:.2g} FLOPs):", highlight=False, soft_wrap=True
+    )
+    out.print(shown.forecast_table(forecasts, climbed))
+    scored = climb.climb_top(name, forecasts, train, display)
+    climbed = replace(climbed, top=scored)
+    content = record.ladder_json(ladder, climbed, overrides)
+    write_ladder(name, content)
+    out.print("\nthe top rung, run and scored:")
+    out.print(shown.forecast_table(scored, climbed))
+    for one in scored:
+        for sentence in one.scored:
+            out.print(f"width {one.run.width}: {sentence}", highlight=False, markup=False, soft_wrap=True)
+    out.print()
+    for flops in (ladder.rungs[-1].flops, ladder.top.flops):
+        out.print(shown.advice_line(climbed.fit, climbed.cost, flops), highlight=False, soft_wrap=True)
+    picture = RESULTS / f"ladder-{name}.png"
+    write_bytes(picture, _picture(ladder, climbed))
+    out.print(f"\n{picture}, {LEDGER}", highlight=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(content, indent=1))
+
+
+def _base(ladder: Ladder, overrides: Sequence[str], *, as_is: bool) -> BaseParams:
+    """The base parameters with the ladder's knobs and the user's.
+
+    Raises:
+        UserError: one of the user's cannot be read, has several values, or is one that the ladder varies.
+    """
+    base = base_params(as_is=as_is)
+    [texts, *more] = expand_grid(overrides) if overrides else [[]]
+    if more:
+        raise UserError("-S: a knob has several values; a ladder takes one")
+    names = [text.partition("=")[0] for text in texts]
+    if own := [name for name in names if name in OWN_KNOBS]:
+        raise UserError(*(f"-S {name}: the ladder varies this knob; override another one" for name in own))
+    print_notes(base.notes({*ladder.knobs, *names, *OWN_KNOBS}))
+    return replace(base, sections=with_overrides(with_knobs(base.sections, ladder.knobs), texts))
+
+
+def _picture(ladder: Ladder, climbed: climb.Climbed) -> bytes:
+    rungs = sorted({run.rung for run in climbed.runs})
+    groups = [
+        climb.points_of(
+            [run for run in climbed.runs if run.rung == rung],
+            [loss for run, loss in zip(climbed.runs, climbed.losses, strict=True) if run.rung == rung],
+            climbed.count,
+        )
+        for rung in rungs
+    ]
+    top = [(one, one.run.point(one.loss, climbed.count)) for one in climbed.top if one.loss is not None]
+    captions = shown.law_lines(climbed.fit, climbed.points)[1:2]
+    inside = [one.is_inside for one in climbed.top if one.is_inside is not None]
+    captions.append(f"{sum(inside)} of {len(inside)} held-out runs inside the 80 % interval that was written before they ran")
+    figure = draw_ladder(
+        ladder.says, captions, [group for group in groups if group], climbed.minima, climbed.fit, climbed.cost, top
+    )
+    return png(figure, dpi=120)
+
+
+# ---------------------------------------------------------------------------------------------------------- given points
+
+
+def fit_points(
+    name: str, points: Sequence[Point], *, entropy: float | None, leave_out: int, at: float | None, as_json: bool
+) -> None:
+    """Fit points that were measured elsewhere, and say what the law advises, with and without the highest losses.
+
+    Args:
+        name: of the points.
+        leave_out: how many of the highest losses are left out of the second fit.
+        at: FLOPs for which advice is given; by default those of the cheapest and of the dearest point.
+
+    Raises:
+        UserError: they are too few or too close.
+    """
+    out = Console(stderr=True) if as_json else terminal.console()
+    if leave_out >= len(points):
+        raise UserError(f"--leave-out {leave_out}: there are {len(points)} points; leave out fewer")
+    cost = cost_of(points)
+    computes = [at] if at else [min(point.flops for point in points), max(point.flops for point in points)]
+    content: dict[str, Any] = {"points": name}
+    kept = sorted(points, key=lambda point: point.loss)[: len(points) - leave_out]
+    chosen = [("all", list(points)), *([("without_highest", kept)] if leave_out else [])]
+    for label, some in chosen:
+        fit = fit_law(some, entropy)
+        what = "all points" if label == "all" else f"without the {leave_out} highest losses"
+        out.print(f"\n{name}, {what}:", highlight=False, markup=False, soft_wrap=True)
+        for line in (*shown.law_lines(fit, some), *(shown.advice_line(fit, cost, flops) for flops in computes)):
+            out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        computed = min(point.flops for point in some), max(point.flops for point in some)
+        content[label] = record.fit_json(fit) | {"points": len(some), "advice": record.advice_json(fit, cost, *computed)}
+    groups = by_budget(kept)
+    minima = [minimum(group) for group in groups]
+    out.print()
+    for line in shown.minima_lines(None, minima):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    content["minima"] = [record.minimum_json(one) for one in minima]
+    picture = RESULTS / f"ladder-{Path(name).stem}.png"
+    if groups:
+        title, captions = f"The points of {Path(name).name}", shown.law_lines(fit, kept)[:2]
+        write_bytes(picture, png(draw_ladder(title, captions, groups, minima, fit, cost), dpi=120))
+        out.print(f"\n{picture}", highlight=False, markup=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(content, indent=1))
