@@ -105,7 +105,7 @@ def _rates(rates: list[float], again: int) -> Stage:
         options=[Option(label=f"{rate:g}", set={"train.lr": rate}) for rate in rates],
         again=again,
         seeds=[2, 3] if again else [],
-        extends="train.lr",
+        extends="train.lr" if len(rates) > 2 else "",  # of two, the better one is always at an end
     )
 
 
