@@ -25,11 +25,11 @@ def read_expected(path: Path) -> dict[str, Any]:
         UserError: it cannot be read, or was altered into something that no run can be compared with.
     """
     if not path.is_file():
-        raise UserError(f"plan.path: there is no file {path}; `rally plan run` writes it, and data/none is no plan")
+        raise UserError(f"plan.path: there is no file {path}; `rally plan run` writes it, and data/none means none")
     content = read_yaml(path)
     rows = content.get("checkpoints") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
-        raise UserError(f"{path}: has no list `checkpoints`; `git checkout {path}` brings it back, data/none is no plan")
+        raise UserError(f"{path}: has no list `checkpoints`; `git checkout {path}` brings it back, data/none means none")
     if problems := [f"{path}: checkpoint {number}: {what}" for number, row in enumerate(rows, 1) for what in problems_of(row)]:
         raise UserError(*problems)
     return dict(content)
@@ -42,12 +42,12 @@ def problems_of(row: Any) -> Iterator[str]:
         return
     yield from (f"has no part {part!r}. {suggest(str(part), PARTS)}" for part in row if part not in PARTS)
     if not re.fullmatch(PLACES, str(row.get("at"))):
-        yield f"at: {row.get('at')!r} is no place in a run; use step 100, 25 % or end"
+        yield f"at: {row.get('at')!r} is not a place in a run; use step 100, 25 % or end"
     if row.get("what") not in NUMBERS:
         yield f"what: there is no {row.get('what')!r}. {suggest(str(row.get('what')), tuple(NUMBERS))}"
     yield from _problems_of_baselines(row.get("plus", {}))
     if not isinstance(row.get("missed", ""), str):
-        yield f"missed: {row['missed']!r} is no text"
+        yield f"missed: {row['missed']!r} is not a text"
     bounds = [row[end] for end in ("low", "high") if row.get(end) is not None]
     if not bounds or not all(is_number(bound) for bound in bounds):
         yield "low and high: at least one of them must be a finite number, and neither anything else"
@@ -63,7 +63,7 @@ def _problems_of_baselines(plus: Any) -> Iterator[str]:
         if level not in LEVELS:
             yield f"plus: there is no baseline {level!r}. {suggest(str(level), LEVELS)}"
         if not is_number(share) or not 0 <= share <= 1:
-            yield f"plus: {share!r} is no share; use 0 to 1"
+            yield f"plus: {share!r} is not a share; use 0 to 1"
 
 
 def is_number(value: Any) -> bool:

@@ -224,7 +224,10 @@ def _signs() -> Iterator[tuple[str, Sign]]:
     }
     for name, when in about.items():
         text = f"Of the plan's checkpoints {when}, {{value}} were missed."
-        yield name, Sign(missed_in(name), text, Range(RULE + "written before the run", high=0.0, sick_high=0.0), "loss", LANGUAGE)
+        yield (
+            name,
+            Sign(missed_in(name), text, Range(RULE + "written before the run", high=0.0, sick_high=0.0), "loss", LANGUAGE),
+        )
 
 
 PLAN = dict(_signs())
@@ -240,6 +243,7 @@ NUMBERS: dict[str, Callable[[Case], float | None]] = {
     "training_loss": training_loss,
     "validation_loss": final_loss,
     "gap": gap,
+    "generalization_gap": loss.generalization_gap,
     "overlap": start.overlap,
     "clipped_steps": gradients.clipped_steps,
     "skipped_steps": gradients.skipped_steps,

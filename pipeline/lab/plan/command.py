@@ -21,11 +21,15 @@ def plan(
     context: typer.Context,
     card: Annotated[float | None, typer.Option("--card", metavar="GB", help="The memory of the card.")] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="For this machine's CPU instead of a card.")] = False,
-    hours: Annotated[float | None, typer.Option("--hours", help="Of the longest run; all runs take about three times that.")] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", help="Of the longest run; all runs take about three times that.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="NAME", help="The text. Default: tinystories, on a CPU that of params.yaml.")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Write it to notebook/plans/NAME.yaml; its runs are NAME-01, ….")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Write it to notebook/plans/NAME.yaml; its runs are NAME-01, ….")
+    ] = None,
     clock: Annotated[
         bool, typer.Option("--measure/--no-measure", help="Time 20 steps of each size, if the machine is this one.")
     ] = True,
@@ -109,7 +113,7 @@ def _list(*, as_json: bool) -> None:
     elif names:
         print(*(f"{form.path_of(one)}: `rally plan show {one}`" for one in names), sep="\n")
     else:
-        print("There is no plan yet; `rally plan --card 12 --hours 2 --name first` makes one, --cpu in place of --card one without.")
+        print("There is no plan yet; `rally plan --card 12 --hours 2 --name first` makes one; without a card: --cpu.")
 
 
 def _problems(card: float | None, *, cpu: bool, hours: float | None) -> list[str]:
@@ -120,9 +124,9 @@ def _problems(card: float | None, *, cpu: bool, hours: float | None) -> list[str
     elif not cpu and card is None:
         problems.append("--card: is missing; give its memory in GB (--card 12), or --cpu")
     elif card is not None and not LEAST_CARD <= card <= MOST_HOURS:
-        problems.append(f"--card {card:g}: is no memory of a card in GB; use {LEAST_CARD:g} or more, such as 12")
+        problems.append(f"--card {card:g}: cannot be the memory of a card in GB; use {LEAST_CARD:g} or more, such as 12")
     if hours is None:
         problems.append("--hours: is missing; give those of the longest run, such as 2")
     elif not 0 < hours <= MOST_HOURS:
-        problems.append(f"--hours {hours:g}: is no time of a run; use more than 0, at most {MOST_HOURS:g}, such as 2")
+        problems.append(f"--hours {hours:g}: cannot be the time of a run; use more than 0, at most {MOST_HOURS:g}, such as 2")
     return problems

@@ -13,7 +13,7 @@ from pipeline.lab.plan import menu
 from pipeline.lab.plan.form import Plan, Tier
 from pipeline.lab.plan.law import VOCABULARY, Law, law
 from pipeline.lab.plan.material import Material, material
-from pipeline.lab.plan.shapes import EPOCHS, Net, Sized, nearest, nets, ranked, vocabulary_for
+from pipeline.lab.plan.shapes import EPOCHS, Net, Sized, nearest, nets, ranked, tokens_in, vocabulary_for
 from pipeline.lab.plan.speed import Speed, assumed, measured_seconds
 from pipeline.lab.stand_ins.data_shape import Data
 from pipeline.params.errors import UserError
@@ -77,7 +77,9 @@ def draft(wish: Wish, base: Mapping[str, Any]) -> Plan:
         vocabulary=makes.vocabulary,
         levels=dict(text.levels),
         speed=makes.speed.source,
-        law=fit.source if fit.is_of(text.name, makes.vocabulary) else f"{fit.source}, which is of another text: only its slope is used",
+        law=fit.source
+        if fit.is_of(text.name, makes.vocabulary)
+        else f"{fit.source}, which is of another text: only its slope is used",
         base=makes.base_knobs,
         point=point,
         game=game,
@@ -219,18 +221,22 @@ def _is_here(gib: float | None) -> bool:
 def _notes(wish: Wish, makes: _Maker, last: Tier, fit: Law) -> Iterator[str]:
     """What fits no budget, and what is a guess."""
     seconds, net = wish.hours * 3600, makes.net
-    if makes.on_card:
-        big = replace(nearest(BIG, net, nets(makes.vocabulary, on_card=True)), length=net.length)
-        one = [seconds / makes.speed.seconds(big.flops_per_token * 1e6, big.depth, big.width, 0, f) for f in (makes.speed.low, makes.speed.high)]
-        few, many = (1e6 * count / big.parameters for count in one)
+    big = replace(nearest(BIG, net, nets(makes.vocabulary, on_card=True)), length=net.length)
+    if makes.on_card and last.parameters < big.parameters / 1.5:
+        few, middle, many = (
+            tokens_in(big, seconds, replace(makes.speed, low=one, high=one)) / big.parameters
+            for one in (makes.speed.low, makes.speed.middle, makes.speed.high)
+        )
+        there, here = fit.loss(big.parameters, middle * big.parameters), fit.loss(last.parameters, last.tokens)
         yield (
-            f"{big.parameters / 1e6:.0f} M weights do not fit into {wish.hours:g} hours: they would see {few:.1f} to {many:.1f} tokens each"
-            " (published fits: 20 to 56 spend a given compute best at this size), and end worse than the set"
+            f"{big.parameters / 1e6:.0f} M weights do not fit into {wish.hours:g} hours: they would see {few:.1f} to {many:.1f}"
+            f" tokens each and end at {there:.2f}, where the set ends at {here:.2f}. Published fits spend a given compute best at"
+            " 20 to 56 tokens per weight"
         )
     if makes.text.tokens is None:
         yield f"how many tokens {makes.text.name} has is not known before it is tokenized; read it {EPOCHS:g} times at most"
     elif last.tokens >= 0.99 * EPOCHS * makes.text.tokens:
-        yield f"the text is the limit, not the time: it is read {EPOCHS:g} times, and more would be learned by heart"
+        yield f"the text is the limit, not the time: it is read {EPOCHS:g} times, and more of it would be memorized"
     if not makes.measures:
         yield "times are a range until steps are measured: make the plan again on the machine that will run it"
-    yield "the rate is carried from the point to the larger sizes as it is (Muon); the game stage is there to catch it if that fails"
+    yield "the learning rate is carried from the point to the larger sizes as it is (Muon); stage confirm shows where that fails"

@@ -21,7 +21,7 @@ UNKNOWN = (0.35, 0.6, 0.9)  # of ln V: where small runs of this lab on plays, st
 def forecast(plan: Plan, run: Run, done: Sequence[tuple[Run, float]]) -> Interval:
     """The validation loss of a run at its end, nats per token.
 
-    From the last run of the plan that is most like it, by the slope of the law; without one from the law, if it is of these data;
+    From the run of the plan that is most like it, by the slope of the law; without one from the law, if it is of these data;
     else from the baselines of the text, or ln V, which is hardly more than a guess and says so.
     """
     fit = law()

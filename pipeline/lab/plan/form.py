@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,8 +57,8 @@ class Option(Section):
     """
 
     label: Annotated[str, Field(min_length=1)]
-    set: Knobs = {}
-    times: dict[str, Positive] = {}
+    set: Knobs = Field(default_factory=dict)
+    times: dict[str, Positive] = Field(default_factory=dict)
     time_scale: Annotated[float, Field(ge=0)] | None = None
 
 
@@ -79,9 +78,9 @@ class Stage(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
     question: str
     tier: str
-    options: list[Option] = []
+    options: list[Option] = Field(default_factory=list)
     again: Annotated[int, Field(ge=0)] = 0
-    seeds: list[Annotated[int, Field(ge=0)]] = []
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
     wins_by: Annotated[float, Field(ge=0)] | None = None
     extends: str = ""
     of: str = ""
@@ -132,7 +131,7 @@ class Plan(Section):
             raise problem("stages", f"two have one name: {', '.join(names)}")
         for at, stage in enumerate(self.stages):
             if stage.of and stage.of not in names[:at]:
-                raise problem("stages", f"{stage.name} takes the best of '{stage.of}', which is no stage before it")
+                raise problem("stages", f"{stage.name} takes the best of '{stage.of}', which is not a stage before it")
         return self
 
     def tier(self, name: str) -> Tier:
@@ -208,4 +207,4 @@ def read(name: str) -> Plan:
 
 def plans() -> list[str]:
     """The names of all plans, in order."""
-    return sorted(file.stem for file in FOLDER.glob("*.yaml")) if os.path.isdir(FOLDER) else []
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))

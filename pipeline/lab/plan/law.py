@@ -43,9 +43,7 @@ class Law:
         return self.dataset == dataset and self.vocabulary in (0, vocabulary)
 
 
-SIZES = Law(
-    0.46, 135.0, 0.347, 606.0, 0.367, ERROR, "the fit of studies/sizes.yaml, with a plain ± 0.15", DATASET, VOCABULARY
-)
+SIZES = Law(0.46, 135.0, 0.347, 606.0, 0.367, ERROR, "the fit of studies/sizes.yaml, with a plain ± 0.15", DATASET, VOCABULARY)
 
 
 def law() -> Law:

@@ -21,7 +21,7 @@ from pipeline.params.schema import Params
 
 FOR_CARDS = "tinystories"
 OF_THE_USER = {"path", "repository", "url", "sha256", "mixture"}  # knobs without which some data sets are nothing
-# Tokens of the training split, about, with the vocabulary of a plan: 2.2 GB of stories at 4 bytes a token; the plays as counted.
+# Tokens of the training split, about: 2.2 GB of stories at 4 bytes per token; the plays as counted.
 KNOWN = {"tinystories": 480e6, "tinystories_clean": 480e6, "shakespeare": 1.3e6}
 
 

@@ -119,7 +119,7 @@ def _batch(point: Tier) -> Stage:
         tokens = sequences * point.set["model.context_length"]
         options.append(
             Option(
-                label=f"{tokens // 1024}k tokens a step",
+                label=f"{tokens // 1024}k tokens per step",
                 set={
                     "train.batch_size": sequences,
                     "train.accumulation_steps": parts,
@@ -130,9 +130,7 @@ def _batch(point: Tier) -> Stage:
                 times={"train.lr": round(factor**0.5, 4)},
             )
         )
-    return Stage(
-        name="batch", question="How many tokens a step? (equal tokens; lr with the square root)", tier="point", options=options
-    )
+    return Stage(name="batch", question="How many tokens per step? (equal tokens in all)", tier="point", options=options)
 
 
 def _decay() -> Stage:

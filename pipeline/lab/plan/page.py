@@ -67,7 +67,10 @@ def table(rows: list[list[str]], right: tuple[int, ...] = (), indent: str = "  "
     """Columns as wide as their widest cell; those of `right` end flush."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = [cell.rjust(width) if at in right else cell.ljust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         yield indent + "   ".join(cells)
 
 
@@ -84,7 +87,7 @@ def _head(plan: Plan) -> Iterator[str]:
 
 def _sizes(plan: Plan) -> Iterator[str]:
     yield from ("", "Sizes")
-    rows = [["", "weights", "layers x width", "context", "steps", "tokens", "a weight", "memory", "a run takes"]]
+    rows = [["", "weights", "layers x width", "context", "steps", "tokens", "per weight", "memory", "time per run"]]
     for name in TIERS:
         tier, knobs = plan.tier(name), plan.tier(name).set
         each = tier.tokens / tier.parameters
@@ -105,7 +108,7 @@ def _sizes(plan: Plan) -> Iterator[str]:
     changes = {knob: value for knob, value in plan.set.set.items() if knob.startswith("runtime.")}
     more = "; the set also needs " + ", ".join(f"{knob}={value}" for knob, value in changes.items()) if changes else ""
     yield from wrapped(
-        f"{_batch(plan.set)} tokens a step, in {plan.base['train.precision']}; memory by `rally budget`, which leaves 8 % free{more}.",
+        f"{_batch(plan.set)} tokens per step, in {plan.base['train.precision']}; memory by `rally budget`, 8 % free{more}.",
         "  ",
     )
 
@@ -125,7 +128,14 @@ def _search(plan: Plan) -> Iterator[str]:
         rows.append([f"{at}.", stage.name, stage.tier, f"{runs} run{'s' * (runs > 1)}", f"{share:.0%}", tried(stage)])
     widths = [max(len(row[at]) for row in rows) for at in range(5)]
     for row in rows:
-        start = "  " + "  ".join(cell.rjust(width) if at == 4 else cell.ljust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=False))) + "  "
+        start = (
+            "  "
+            + "  ".join(
+                cell.rjust(width) if at == 4 else cell.ljust(width)
+                for at, (cell, width) in enumerate(zip(row, widths, strict=False))
+            )
+            + "  "
+        )
         yield from wrapped(row[5], start)
 
 
@@ -210,6 +220,7 @@ MEANINGS: dict[str, str] = {
     "training_loss": "training loss",
     "validation_loss": "validation loss",
     "gap": "validation - training loss",
+    "generalization_gap": "validation / training loss - 1",
     "clipped_steps": "share of steps clipped",
     "skipped_steps": "share of steps skipped",
     "gradient_agreement": "gradient norm / computed afresh",

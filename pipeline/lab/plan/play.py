@@ -14,15 +14,19 @@ from pipeline.lab.betting import experiment_bets
 from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.dvc.overrides import hydra_text
 from pipeline.lab.dvc.run_dvc import run_dvc, shell_line
+from pipeline.lab.experiments.command_check import check_command
 from pipeline.lab.plan.checkpoints import Interval, as_json, checkpoints
 from pipeline.lab.plan.forecast import forecast
 from pipeline.lab.plan.form import Plan, run_file
 from pipeline.lab.plan.shown import done_lines, outcome_lines, title
 from pipeline.lab.plan.standing import loss_of, standing
 from pipeline.lab.plan.steps import Course, Run
+from pipeline.params.errors import UserError
 
 MEASURE = "loss"
-HEAD = "# What {name} must be: written before it began, compared by the stage diagnose (plan.path). `rally plan show` has the rest.\n"
+HEAD = (
+    "# What {name} must be, written before it began: the stage diagnose compares it (plan.path), `rally plan show` lists it.\n"
+)
 
 
 def run_next(plan: Plan, *, dry_run: bool = False) -> int:
@@ -32,7 +36,7 @@ def run_next(plan: Plan, *, dry_run: bool = False) -> int:
         The exit status of DVC; 0 where nothing is left to do.
 
     Raises:
-        UserError: an experiment has the name of a run, and other knobs.
+        UserError: an experiment has the name of a run, and other knobs; the card of the plan is not here.
     """
     course, base = standing(plan), base_params()
     run = course.next
@@ -45,6 +49,8 @@ def run_next(plan: Plan, *, dry_run: bool = False) -> int:
     if dry_run:
         print(shell_line(words))
         return 0
+    _check_machine(plan)
+    check_command(words)
     write_expected(run, expected)
     _bet(run, expected)
     if status := run_dvc(words):
@@ -54,11 +60,30 @@ def run_next(plan: Plan, *, dry_run: bool = False) -> int:
     return 0
 
 
+def _check_machine(plan: Plan) -> None:
+    """Raise a UserError if a plan for a card would run on a CPU, where it would take days."""
+    if plan.card is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        raise UserError(
+            f"{plan.name}: is for a {plan.card:g} GB card, and there is none here; `rally plan --cpu --hours 0.2` plans without"
+        )
+
+
 def command(run: Run, base: BaseParams) -> list[str]:
     """The `dvc exp run` of a run; knobs of params.yaml that differ from the last commit are reset, as for a study."""
     reset = {knob: there for knob, (_, there) in base.changed_knobs.items()}
     knobs = {**reset, **run.knobs, "plan.path": run_file(run.plan, run.number).as_posix()}
-    return ["dvc", "exp", "run", "-n", run.name, *(word for knob, value in knobs.items() for word in ("-S", f"{knob}={hydra_text(value)}"))]
+    return [
+        "dvc",
+        "exp",
+        "run",
+        "-n",
+        run.name,
+        *(word for knob, value in knobs.items() for word in ("-S", f"{knob}={hydra_text(value)}")),
+    ]
 
 
 def expected_json(run: Run, expected: Interval) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The network for some hours on a machine, found by search: every depth, width and length, by the loss that the law forecasts."""
+"""The network for some hours on a machine: a search of every depth, width and length by the loss that the law forecasts."""
 
 from __future__ import annotations
 

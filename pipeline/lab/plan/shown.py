@@ -29,7 +29,9 @@ def lines_of(plan: Plan, course: Course) -> Iterator[str]:
         for run, loss in course.done:
             judged = checkpoints_of(run)
             held = sum(bool(one.get("held")) for one in judged)
-            rows.append([run.name, run.stage, run.arm, f"{run.seed}", _loss(loss), f"{held} of {len(judged)} held" if judged else "–"])
+            rows.append(
+                [run.name, run.stage, run.arm, f"{run.seed}", _loss(loss), f"{held} of {len(judged)} held" if judged else "–"]
+            )
             missed += list(missed_lines(run, judged))
         yield from ("", *table(rows, right=(3, 4)))
         yield from (["", "Missed", *missed] if missed else ["", "No checkpoint was missed."])
@@ -92,10 +94,17 @@ def as_json(plan: Plan) -> dict[str, Any]:
             for run, loss in course.done
         ],
         "outcomes": [
-            {"stage": one.stage, "winner": one.winner, "note": one.note, "arms": {label: _finite(losses) for label, losses in one.arms.items()}}
+            {
+                "stage": one.stage,
+                "winner": one.winner,
+                "note": one.note,
+                "arms": {label: _finite(losses) for label, losses in one.arms.items()},
+            }
             for one in course.outcomes
         ],
-        "next": {"run": following.name, "stage": following.stage, "arm": following.arm, "knobs": dict(following.knobs)} if following else None,
+        "next": {"run": following.name, "stage": following.stage, "arm": following.arm, "knobs": dict(following.knobs)}
+        if following
+        else None,
     }
 
 

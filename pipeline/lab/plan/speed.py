@@ -30,7 +30,7 @@ class Speed:
     Attributes:
         low, high: FLOP/s of a wide network.
         on_card: a card, which waits for kernels to be started where matrices are small.
-        measured: seconds per step of some shapes, by (depth, width, length, sequences per step); empty where nothing was measured.
+        measured: seconds per step of some shapes, by (depth, width, length, sequences per step); empty: none was measured.
     """
 
     low: float

@@ -37,8 +37,8 @@ def loss_of(run: Run) -> float | None:
         return None
     if other := _other_knobs(run, commit):
         raise UserError(
-            f"{run.name}: is an experiment with other knobs than this run of the plan ({other}); `dvc exp rename {run.name} NAME`"
-            " makes room for it"
+            f"{run.name}: is an experiment with other knobs than this run of the plan ({other});"
+            f" `dvc exp rename {run.name} NAME` makes room for it"
         )
     loss = _json_of(commit, EVALUATION.as_posix()).get("loss")
     return float(loss) if isinstance(loss, int | float) and math.isfinite(loss) else math.inf

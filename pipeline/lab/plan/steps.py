@@ -194,9 +194,7 @@ class _Walker:
             best, note = first, f"{best.label} is better by {first.mean - best.mean:.3f} nats, which {by:.3f} can be by chance"
         elif len(arms) == 1:
             note = "the only one"
-        self.course.outcomes.append(
-            Outcome(stage.name, {arm.label: tuple(arm.losses) for arm in arms}, best.label, note)
-        )
+        self.course.outcomes.append(Outcome(stage.name, {arm.label: tuple(arm.losses) for arm in arms}, best.label, note))
         if stage.name in ("check", "set"):
             return
         if _is_short(stage):
