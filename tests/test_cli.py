@@ -40,9 +40,9 @@ DRAW = SamplingOptions(tokens=20, temperature=0.8, top_k=0, top_p=1.0, seed=None
 COMMANDS = (
     "data",
     "budget",
-    "plan",
     "check-model",
     "autotune",
+    "plan",
     "play",
     "bet",
     "show",

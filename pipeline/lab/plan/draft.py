@@ -10,10 +10,10 @@ from typing import Any
 from pipeline.lab.budget.estimate import cached_fake_steps, free_memory
 from pipeline.lab.budget.fit import Device, card, changes_to_fit, with_changes
 from pipeline.lab.plan import menu
-from pipeline.lab.plan.form import Plan, Tier
+from pipeline.lab.plan.form import Option, Plan, Tier
 from pipeline.lab.plan.law import VOCABULARY, Law, law
 from pipeline.lab.plan.material import Material, material
-from pipeline.lab.plan.shapes import EPOCHS, Net, Sized, nearest, nets, ranked, tokens_in, vocabulary_for
+from pipeline.lab.plan.shapes import EPOCHS, Net, Sized, nearest, nets, ranked, same_size, tokens_in, vocabulary_for
 from pipeline.lab.plan.speed import Speed, assumed, measured_seconds
 from pipeline.lab.stand_ins.data_shape import Data
 from pipeline.params.errors import UserError
@@ -60,7 +60,8 @@ def draft(wish: Wish, base: Mapping[str, Any]) -> Plan:
         UserError: it can do nothing in this time or memory, or the data set cannot be used.
     """
     on_card = wish.card is not None
-    text, speed, fit = material(wish.data, base, on_card=on_card), assumed(wish.card), law()
+    text, speed = material(wish.data, base, on_card=on_card), assumed(wish.card)
+    fit = law(text.name)
     seconds = wish.hours * 3600
     best = _best(seconds, text, speed, fit)
     makes = _Maker(wish, base, text, speed, best)
@@ -68,7 +69,7 @@ def draft(wish: Wish, base: Mapping[str, Any]) -> Plan:
     point = makes.tier(makes.point, max(allowance, 1.0))
     game = makes.tier(makes.game, max(menu.game_seconds(seconds), 1.0))
     last = makes.tier(best.net, seconds)
-    stages = menu.stages(seconds, makes, point)
+    stages = menu.stages(seconds, point, makes.others(), on_card=on_card)
     return Plan(
         name=wish.name,
         hours=wish.hours,
@@ -124,6 +125,11 @@ class _Maker:
             "model.heads": net.heads,
             "model.context_length": net.length,
         }
+
+    def others(self) -> list[Option]:
+        """A deeper and a wider shape of about the size of the point."""
+        near = same_size(self.point, on_card=self.on_card)
+        return [Option(label=f"{net.depth} x {net.width}", set=self.knobs_of(net)) for net in near]
 
     def params(self, knobs: Mapping[str, Any]) -> Params:
         """All knobs of a run with some set.
@@ -221,17 +227,17 @@ def _is_here(gib: float | None) -> bool:
 def _notes(wish: Wish, makes: _Maker, last: Tier, fit: Law) -> Iterator[str]:
     """What fits no budget, and what is a guess."""
     seconds, net = wish.hours * 3600, makes.net
-    big = replace(nearest(BIG, net, nets(makes.vocabulary, on_card=True)), length=net.length)
-    if makes.on_card and last.parameters < big.parameters / 1.5:
+    if makes.on_card and last.parameters < BIG / 1.5:
+        big, speed = nearest(BIG, net, nets(makes.vocabulary, on_card=True)), makes.speed
         few, middle, many = (
-            tokens_in(big, seconds, replace(makes.speed, low=one, high=one)) / big.parameters
-            for one in (makes.speed.low, makes.speed.middle, makes.speed.high)
+            tokens_in(big, seconds, replace(speed, low=one, high=one)) / big.parameters
+            for one in (speed.low, speed.middle, speed.high)
         )
         there, here = fit.loss(big.parameters, middle * big.parameters), fit.loss(last.parameters, last.tokens)
         yield (
-            f"{big.parameters / 1e6:.0f} M weights do not fit into {wish.hours:g} hours: they would see {few:.1f} to {many:.1f}"
-            f" tokens each and end at {there:.2f}, where the set ends at {here:.2f}. Published fits spend a given compute best at"
-            " 20 to 56 tokens per weight"
+            f"{big.parameters / 1e6:.0f} M weights do not fit into {wish.hours:g} hours: they would see {few:.1f} to"
+            f" {many:.1f} tokens each and end at {there:.2f}, where the set ends at {here:.2f}. Published"
+            " fits spend a given compute best at 20 to 56 tokens per weight"
         )
     if makes.text.tokens is None:
         yield f"how many tokens {makes.text.name} has is not known before it is tokenized; read it {EPOCHS:g} times at most"
@@ -239,4 +245,4 @@ def _notes(wish: Wish, makes: _Maker, last: Tier, fit: Law) -> Iterator[str]:
         yield f"the text is the limit, not the time: it is read {EPOCHS:g} times, and more of it would be memorized"
     if not makes.measures:
         yield "times are a range until steps are measured: make the plan again on the machine that will run it"
-    yield "the learning rate is carried from the point to the larger sizes as it is (Muon); stage confirm shows where that fails"
+    yield "the learning rate is carried from the point to the larger sizes (Muon); stage confirm shows where that fails"

@@ -24,7 +24,7 @@ def forecast(plan: Plan, run: Run, done: Sequence[tuple[Run, float]]) -> Interva
     From the run of the plan that is most like it, by the slope of the law; without one from the law, if it is of these data;
     else from the baselines of the text, or ln V, which is hardly more than a guess and says so.
     """
-    fit = law()
+    fit = law(plan.data["prepare.dataset"])
     ended = [(other, loss) for other, loss in done if math.isfinite(loss)]
     size, tokens = plan.tier(run.tier).parameters, tokens_of(run)
     is_of_law = fit.is_of(plan.data["prepare.dataset"], plan.vocabulary) and tokens > size

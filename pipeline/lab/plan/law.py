@@ -46,9 +46,10 @@ class Law:
 SIZES = Law(0.46, 135.0, 0.347, 606.0, 0.367, ERROR, "the fit of studies/sizes.yaml, with a plain ± 0.15", DATASET, VOCABULARY)
 
 
-def law() -> Law:
-    """The law of notebook/ladder.json if there is one that can be read, else that of studies/sizes.yaml."""
-    return _of_ladder() or SIZES
+def law(dataset: str) -> Law:
+    """The law for a text: that of notebook/ladder.json, unless only the one of studies/sizes.yaml is of this text."""
+    own = _of_ladder()
+    return SIZES if own is None or (dataset == SIZES.dataset and own.dataset != dataset) else own
 
 
 def _of_ladder() -> Law | None:

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.lab.plan.form import Option, Stage, Tier
-from pipeline.lab.plan.shapes import Net, same_size
 
 SET_SHARE, GAME_SHARE = 0.35, 0.15  # of the time of all runs; the rest is for the search at the point
 POINT_RUNS, GAME_RUNS = 27, 6  # of the full menu
 SHORT, SHORTEST = 45 * 60.0, 120.0  # seconds of the longest run, below which a plan has the short menu, and the shortest
 SHORT_POINT, SHORT_GAME = 0.12, 0.2  # of the longest run, that a run has in the short menus
 CHECK_STEPS = 200
-
-
-class Maker(Protocol):
-    """What the menu has to know of the sizes."""
-
-    net: Net
-    point: Net
-    on_card: bool
-
-    def knobs_of(self, net: Net) -> dict[str, Any]:
-        """The knobs of a shape."""
 
 
 def point_seconds(seconds: float) -> float:
@@ -50,8 +38,12 @@ def recorded(steps: int) -> dict[str, Any]:
     }
 
 
-def stages(seconds: float, makes: Maker, point: Tier) -> Iterator[Stage]:
-    """The stages of a plan whose longest run has so many seconds."""
+def stages(seconds: float, point: Tier, others: list[Option], *, on_card: bool) -> Iterator[Stage]:
+    """The stages of a plan whose longest run has so many seconds.
+
+    Args:
+        others: shapes of about the size of the point.
+    """
     rates = [0.005, 0.01, 0.02, 0.04, 0.08]
     if seconds < SHORTEST:
         yield _rates([0.01, 0.03], again=0)
@@ -62,13 +54,14 @@ def stages(seconds: float, makes: Maker, point: Tier) -> Iterator[Stage]:
         yield _confirm(2, [2])
     else:
         yield _check(point)
-        if makes.on_card:
+        if on_card:
             yield _precision(point)
         yield _rates(rates, again=3)
         yield _batch(point)
         yield _decay()
         yield _schedule()
-        yield _shape(makes)
+        if others:
+            yield _shape(others)
         yield _stability()
         yield _confirm(2, [4, 5, 6])
     yield Stage(name="set", question="Does the forecast hold at the size that it was made for?", tier="set")
@@ -151,12 +144,8 @@ def _schedule() -> Stage:
     return Stage(name="schedule", question="Which warm-up and which decay of the rate?", tier="point", options=options)
 
 
-def _shape(makes: Maker) -> Stage:
-    options = [
-        Option(label=f"{net.depth} x {net.width}", set=makes.knobs_of(net))
-        for net in same_size(makes.point, on_card=makes.on_card)
-    ]
-    return Stage(name="shape", question="Deeper or wider at about the same size?", tier="point", options=options)
+def _shape(others: list[Option]) -> Stage:
+    return Stage(name="shape", question="Deeper or wider at about the same size?", tier="point", options=others)
 
 
 def _stability() -> Stage:
