@@ -179,7 +179,8 @@ class _Maker:
             step = self.step_of(changed, self.device)
             return self.device.needed(step.bytes, step.saved) - room
 
-        changes = changes_to_fit(params, excess) if excess(params) > 0 else {}
+        hopeless = self.device.needed(0, 0) >= room  # what any process needs
+        changes = None if hopeless else changes_to_fit(params, excess) if excess(params) > 0 else {}
         if changes is None:
             raise UserError(
                 f"{self.device.name}: too little memory for any useful run, by `rally budget`; use a larger card, or --cpu"

@@ -71,7 +71,7 @@ def table(rows: list[list[str]], right: tuple[int, ...] = (), indent: str = "  "
             cell.rjust(width) if at in right else cell.ljust(width)
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        yield indent + "   ".join(cells)
+        yield indent + "  ".join(cells)
 
 
 def _head(plan: Plan) -> Iterator[str]:
