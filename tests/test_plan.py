@@ -435,6 +435,12 @@ def test_a_run_that_was_stopped_has_missed_what_it_did_not_reach() -> None:
     assert {"step 100", "step 1000", "end"} <= {at for at, _ in missed(case)}
 
 
+def test_a_run_with_other_knobs_than_the_plan_says_is_not_compared() -> None:
+    case = with_loss(healthy(), lambda at, loss: 4.6)
+    assert missed(replace(case, plan={**case.plan, "knobs": {"train.steps": 1500}})) == missed(case) != set()
+    assert judged(replace(case, plan={**case.plan, "knobs": {"train.steps": 1501}})) == []
+
+
 def test_a_checkpoint_whose_baseline_is_unknown_is_not_judged() -> None:
     case = healthy()
     known = {name: value for name, value in case.levels.items() if name != "bigram"}
@@ -495,6 +501,9 @@ def test_a_checkpoint_that_was_edited_into_something_impossible_is_refused(
 def test_a_file_without_checkpoints_is_refused(project: Path) -> None:
     with pytest.raises(UserError, match="there is no file"):
         read_expected(Path("none.yaml"))
+    Path("knobs.yaml").write_text(yaml.safe_dump({"knobs": 3, "checkpoints": [{"at": "end", "what": "dead", "high": 0.3}]}))
+    with pytest.raises(UserError, match="knobs: 3 is not"):
+        read_expected(Path("knobs.yaml"))
     Path("empty.yaml").write_text("{}")
     with pytest.raises(UserError, match="has no list"):
         read_expected(Path("empty.yaml"))

@@ -30,6 +30,8 @@ def read_expected(path: Path) -> dict[str, Any]:
     rows = content.get("checkpoints") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{path}: has no list `checkpoints`; `git checkout {path}` brings it back, data/none means none")
+    if not isinstance(content.get("knobs", {}), dict):
+        raise UserError(f"{path}: knobs: {content['knobs']!r} is not knobs with their values; leave it out for any run")
     if problems := [f"{path}: checkpoint {number}: {what}" for number, row in enumerate(rows, 1) for what in problems_of(row)]:
         raise UserError(*problems)
     return dict(content)

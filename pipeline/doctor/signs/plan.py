@@ -86,7 +86,12 @@ def checkpoints_of(plan: Mapping[str, Any]) -> list[Checkpoint]:
 
 
 def judged(case: Case) -> list[Judged]:
-    """Every checkpoint that can be judged: of a number that the run has, at a step that it reached or should have reached."""
+    """Every checkpoint that can be judged: of a number that the run has, at a step that it reached or should have reached.
+
+    None of a run with other knobs than the plan's: -S accumulates in params.yaml, so plan.path may be left from an earlier one.
+    """
+    if any(case.knob(name, value) != value for name, value in case.plan.get("knobs", {}).items()):
+        return []
     cuts: dict[str, Case | None] = {}
     found = []
     levels = case.levels | ({"uniform": case.uniform_loss} if case.uniform_loss is not None else {})

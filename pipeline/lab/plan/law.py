@@ -69,7 +69,8 @@ def _of_ladder() -> Law | None:
     data = content.get("data") or content.get("dataset") or ""
     dataset = data.get("dataset", "") if isinstance(data, Mapping) else data
     vocabulary = _number(content, "vocabulary", "vocab_size") or 0
-    return Law(*numbers, half, f"your own ladder, {LADDER}", str(dataset), int(vocabulary))
+    floor, a, alpha, b, beta = numbers
+    return Law(floor, a, alpha, b, beta, half, f"your own ladder, {LADDER}", str(dataset), int(vocabulary))
 
 
 _KEYS = {"floor": ("E",), "a": ("A",), "alpha": ("alpha",), "b": ("B",), "beta": ("beta",)}

@@ -93,6 +93,7 @@ def expected_json(run: Run, expected: Interval) -> dict[str, Any]:
         "run": run.name,
         "stage": run.stage,
         "arm": run.arm,
+        "knobs": {knob: value for knob, value in run.knobs.items() if knob.startswith(("model.", "train."))},
         "forecast": {"measure": MEASURE, **numbers, "because": expected.because},
         "checkpoints": [as_json(one) for one in checkpoints(run.knobs["train.steps"], expected)],
     }
