@@ -313,16 +313,28 @@ def test_without_any_run_or_law_a_forecast_is_wide_and_says_why(first: Plan) -> 
 
 
 def test_the_law_is_that_of_the_own_ladder_where_there_is_one_for_the_text(project: Path) -> None:
-    assert law("shakespeare") is SIZES
+    assert law("markov") is SIZES
     LADDER.parent.mkdir()
-    own = {"law": {"E": 1.0, "A": 10.0, "alpha": 0.3, "B": 20.0, "beta": 0.3}, "data": "shakespeare", "error": 0.05}
-    LADDER.write_text(json.dumps(own))
-    assert law("shakespeare").loss(1e6, 1e6) == pytest.approx(1.0 + 30 / 1e6**0.3)
-    assert "own ladder" in law("shakespeare").source and law("shakespeare").error == 0.05
+    numbers = {"E": 1.0, "A": 10.0, "alpha": 0.3, "B": 20.0, "beta": 0.3}
+    own = {"count": "all", "data": {"dataset": "markov", "tokenizer": "char"}, "entropy": 1.0, "fit": {"law": numbers}}
+    own["top"] = [{"forecast": [1.9, 2.0, 2.2]}]
+    LADDER.write_text(json.dumps({"ladders": {"mine": own}}))
+    found = law("markov")
+    assert found.loss(1e6, 1e6) == pytest.approx(1.0 + 30 / 1e6**0.3)
+    assert "own ladder 'mine'" in found.source and found.error == pytest.approx(0.15)
+    assert found.is_of("markov", 32, {"entropy": 1.01}) and not found.is_of("markov", 32, {"entropy": 2.5})
     assert law("tinystories") is SIZES, "the ladder is of another text"
-    for broken in ("no json", "[]", "{}", json.dumps({"law": {"E": 1.0, "A": -1}})):
+    LADDER.write_text(json.dumps({"ladders": {"mine": {**own, "data": {"dataset": "markov", "tokenizer": "bpe"}}}}))
+    assert not law("markov").is_of("markov", 1024, {}), "losses of two vocabularies cannot be compared"
+    wrong = (
+        {},
+        {"ladders": 3},
+        {"ladders": {"mine": {**own, "fit": {"law": numbers | {"A": -1}}}}},
+        {"ladders": {"mine": {**own, "count": "blocks"}}},
+    )
+    for broken in ("no json", "[]", *map(json.dumps, wrong)):
         LADDER.write_text(broken)
-        assert law("shakespeare") is SIZES
+        assert law("markov") is SIZES
 
 
 # ----------------------------------------------------------------------------------------------------------- checkpoints

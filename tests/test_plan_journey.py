@@ -16,12 +16,10 @@ def test_a_toy_plan_runs_to_its_end_and_meets_its_checkpoints(tmp_path: Path) ->
     words = ["rally", "plan", "--cpu", "--hours", "0.001", "--data", "markov", "--no-measure", "--name", "toy"]
     assert "Next: rally plan run toy" in run(folder, *words)
     plan = (folder / "notebook/plans/toy.yaml").read_bytes()
-    assert "is in use" in run(folder, *words, status=2)
-    assert "$ dvc exp run -n toy-01 " in run(folder, "rally", "plan", "run", "toy", "--dry-run")
     for number in (1, 2, 3):
         said = run(folder, "rally", "plan", "run", "toy")
+        assert f"$ dvc exp run -n toy-{number:02d} " in said
         assert f"toy-{number:02d}: loss" in said and "the plan said" in said
-    assert "all runs are done" in run(folder, "rally", "plan", "run", "toy")
     shown = json.loads(run(folder, "rally", "plan", "show", "toy", "--json"))
     assert [one["run"] for one in shown["done"]] == ["toy-01", "toy-02", "toy-03"]
     assert [one["stage"] for one in shown["outcomes"]] == ["lr", "set"] and shown["next"] is None

@@ -79,7 +79,7 @@ def draft(wish: Wish, base: Mapping[str, Any]) -> Plan:
         levels=dict(text.levels),
         speed=makes.speed.source,
         law=fit.source
-        if fit.is_of(text.name, makes.vocabulary)
+        if fit.is_of(text.name, makes.vocabulary, text.levels)
         else f"{fit.source}, which is of another text: only its slope is used",
         base=makes.base_knobs,
         point=point,

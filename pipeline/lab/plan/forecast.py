@@ -27,7 +27,7 @@ def forecast(plan: Plan, run: Run, done: Sequence[tuple[Run, float]]) -> Interva
     fit = law(plan.data["prepare.dataset"])
     ended = [(other, loss) for other, loss in done if math.isfinite(loss)]
     size, tokens = plan.tier(run.tier).parameters, tokens_of(run)
-    is_of_law = fit.is_of(plan.data["prepare.dataset"], plan.vocabulary) and tokens > size
+    is_of_law = fit.is_of(plan.data["prepare.dataset"], plan.vocabulary, plan.levels) and tokens > size
     if ended:
         like, loss = _most_like(run, ended)
         if not is_of_law or (like.tier == run.tier and abs(math.log(tokens_of(like) / tokens)) < NEAR):

@@ -11,6 +11,8 @@ from typing import Any
 
 LADDER = Path("notebook/ladder.json")
 ERROR = 0.15  # nats: what the fit of studies/sizes.yaml is good for at best
+Z80 = 1.2816  # standard deviations from the middle of a normal distribution to the ends of its 80 % interval
+SAME = 0.05  # nats: entropies that differ by less are of one text
 DATASET, VOCABULARY = "tinystories", 4096  # that it is for
 
 
@@ -21,7 +23,8 @@ class Law:
     Attributes:
         error: half of the 80 % interval of a forecast, nats.
         source: in words.
-        dataset, vocabulary: what it was fitted on; 0: unknown.
+        dataset, vocabulary: what it was fitted on; 0: that of its characters, -1: unknown.
+        entropy: of its text, if known: another one is another text.
     """
 
     floor: float
@@ -33,54 +36,69 @@ class Law:
     source: str
     dataset: str
     vocabulary: int
+    entropy: float | None = None
 
     def loss(self, parameters: float, tokens: float) -> float:
         """The loss of a network that was trained on so many tokens, with a schedule of its own."""
         return self.floor + self.a / parameters**self.alpha + self.b / tokens**self.beta
 
-    def is_of(self, dataset: str, vocabulary: int) -> bool:
-        """Whether it forecasts losses of these data."""
-        return self.dataset == dataset and self.vocabulary in (0, vocabulary)
+    def is_of(self, dataset: str, vocabulary: int, levels: Mapping[str, float]) -> bool:
+        """Whether it forecasts losses of these data.
+
+        Args:
+            levels: losses of baselines, as far as they are known.
+        """
+        same = self.entropy is None or abs(levels.get("entropy", self.entropy) - self.entropy) < SAME
+        return self.dataset == dataset and self.vocabulary in (0, vocabulary) and same
 
 
 SIZES = Law(0.46, 135.0, 0.347, 606.0, 0.367, ERROR, "the fit of studies/sizes.yaml, with a plain ± 0.15", DATASET, VOCABULARY)
 
 
 def law(dataset: str) -> Law:
-    """The law for a text: that of notebook/ladder.json, unless only the one of studies/sizes.yaml is of this text."""
-    own = _of_ladder()
-    return SIZES if own is None or (dataset == SIZES.dataset and own.dataset != dataset) else own
+    """The law for a text: that of your own ladder on it, if notebook/ladder.json has one, else that of studies/sizes.yaml."""
+    return _of_ladder(dataset) or SIZES
 
 
-def _of_ladder() -> Law | None:
-    """What `rally ladder` found; None where it has not run, or found no law."""
+def _of_ladder(dataset: str) -> Law | None:
+    """What `rally ladder` found on a text; None where it has not run on it, or cannot be read."""
     try:
         content = json.loads(LADDER.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(content, Mapping):
-        return None
-    found = content.get("law") or content.get("fit") or content
-    named = {name: _number(found, *keys) for name, keys in _KEYS.items()}
-    numbers = [value for value in named.values() if value is not None]
-    if len(numbers) < len(named) or not all(value > 0 for value in numbers[1:]):
-        return None
-    half = _number(content, "error", "half_width") or ERROR
-    data = content.get("data") or content.get("dataset") or ""
-    dataset = data.get("dataset", "") if isinstance(data, Mapping) else data
-    vocabulary = _number(content, "vocabulary", "vocab_size") or 0
-    floor, a, alpha, b, beta = numbers
-    return Law(floor, a, alpha, b, beta, half, f"your own ladder, {LADDER}", str(dataset), int(vocabulary))
-
-
-_KEYS = {"floor": ("E",), "a": ("A",), "alpha": ("alpha",), "b": ("B",), "beta": ("beta",)}
-
-
-def _number(found: Any, *keys: str) -> float | None:
-    """The first of some keys that holds a finite number, or the middle of one that is given with an interval."""
-    for key in keys:
-        value = found.get(key) if isinstance(found, Mapping) else None
-        value = value.get("value", value.get("median")) if isinstance(value, Mapping) else value
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
+    for name, ladder in _inside(content, "ladders").items():
+        numbers = [_number(_inside(ladder, "fit", "law").get(letter)) for letter in ("E", "A", "alpha", "B", "beta")]
+        floor, *others = (number for number in numbers if number is not None) if None not in numbers else (None,)
+        is_of = _inside(ladder, "data").get("dataset") == dataset and ladder.get("count") == "all"
+        if not is_of or floor is None or not all(number > 0 for number in others):
+            continue
+        a, alpha, b, beta = others
+        # Of two BPE vocabularies losses per token differ; a ladder does not say which it had.
+        vocabulary = -1 if _inside(ladder, "data").get("tokenizer") == "bpe" else 0
+        entropy = _number(ladder.get("entropy"))
+        source = f"your own ladder {name!r} ({LADDER})"
+        return Law(floor, a, alpha, b, beta, _half(ladder), source, dataset, vocabulary, entropy)
     return None
+
+
+def _half(ladder: Mapping[str, Any]) -> float:
+    """Half of the 80 % interval of a ladder's forecasts of its largest runs, the widest of them, but no less than a seed makes."""
+    seed = Z80 * (_number(_inside(ladder, "fit").get("spread_of_a_run")) or 0.0)
+    tops = ladder.get("top")
+    said = [one.get("forecast") for one in tops if isinstance(one, Mapping)] if isinstance(tops, list) else []
+    ends = [(_number(one[0]), _number(one[-1])) for one in said if isinstance(one, list) and one]
+    halves = [(high - low) / 2 for low, high in ends if low is not None and high is not None]
+    return max(*halves, seed) if halves else ERROR
+
+
+def _inside(content: Any, *names: str) -> Mapping[str, Any]:
+    """A mapping within others; empty where it is missing or something else."""
+    for name in names:
+        content = content.get(name) if isinstance(content, Mapping) else None
+    return content if isinstance(content, Mapping) else {}
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None
