@@ -82,7 +82,7 @@ def _of_ladder(dataset: str) -> Law | None:
 
 
 def _half(ladder: Mapping[str, Any]) -> float:
-    """Half of the 80 % interval of a ladder's forecasts of its largest runs, the widest of them, but no less than a seed makes."""
+    """Half of the 80 % interval of forecasts of a ladder's largest runs, the widest, but no less than a seed makes."""
     seed = Z80 * (_number(_inside(ladder, "fit").get("spread_of_a_run")) or 0.0)
     tops = ladder.get("top")
     said = [one.get("forecast") for one in tops if isinstance(one, Mapping)] if isinstance(tops, list) else []

@@ -40,6 +40,9 @@ def run_next(plan: Plan, *, dry_run: bool = False) -> int:
     """
     course, base = standing(plan), base_params()
     run = course.next
+    # Those of a run whose command was killed after its experiment was made.
+    for line in settle_open({done.name: loss for done, loss in course.done}):
+        print(line)
     if run is None:
         print(f"{plan.name}: all runs are done; `rally plan show {plan.name}` says what was found")
         return 0
@@ -121,11 +124,8 @@ def _bet(run: Run, expected: Interval) -> None:
 
 def settle_open(names: Mapping[str, float]) -> list[str]:
     """Score the forecasts of runs that have ended, by name; a line for each that was open."""
-    lines = []
-    for name, loss in names.items():
-        _, target = experiment_bets.question_of(name, MEASURE)
-        lines += [settle(bet, loss) for bet in open_bets(target) if bet.who == "plan"]
-    return lines
+    ended = {experiment_bets.question_of(name, MEASURE)[1]: loss for name, loss in names.items()}
+    return [settle(bet, ended[bet.target]) for bet in open_bets() if bet.who == "plan" and bet.target in ended]
 
 
 def _tell(plan: Plan, run: Run, before: Course) -> None:
