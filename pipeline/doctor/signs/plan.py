@@ -94,7 +94,9 @@ def judged(case: Case) -> list[Judged]:
         return []
     cuts: dict[str, Case | None] = {}
     found = []
-    levels = case.levels | ({"uniform": case.uniform_loss} if case.uniform_loss is not None else {})
+    levels = dict(case.levels)
+    if case.uniform_loss is not None:
+        levels["uniform"] = case.uniform_loss
     for one in checkpoints_of(case.plan):
         if one.at not in cuts:
             cuts[one.at] = cut(case, one.at)

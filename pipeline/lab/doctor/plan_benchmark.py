@@ -14,7 +14,7 @@ from pipeline.artifacts.writing import write_json
 from pipeline.doctor.case import Case
 from pipeline.doctor.signs.plan import Judged, judged
 from pipeline.lab.doctor.benchmark import cases_of
-from pipeline.lab.doctor.cases import HELD_OUT, RECIPES, SMALL, BenchmarkRun, benchmark_runs
+from pipeline.lab.doctor.cases import HELD_OUT, RECIPES, BenchmarkRun, benchmark_runs
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.faults.table import FAULTS
 from pipeline.lab.plan.checkpoints import Interval, as_json, checkpoints
@@ -60,7 +60,7 @@ def run_plan_benchmark(base_params: BaseParams, *, healthy: int) -> None:
 
 def missed(run: BenchmarkRun, case: Case) -> Seen:
     """The checkpoints by step 100 that a run missed; a run that was stopped before has missed those that it did not reach."""
-    rows = [as_json(one) for one in checkpoints(SMALL["train.steps"], UNKNOWN) if one.at.startswith("step ")]
+    rows = [as_json(one) for one in checkpoints(case.knob("train.steps"), UNKNOWN) if one.at.startswith("step ")]
     found = judged(replace(case, plan={"checkpoints": rows}))
     return Seen(run, tuple(one for one in found if not one.held))
 

@@ -84,5 +84,6 @@ def _counted(name: str, knobs: Mapping[str, Any], tokens: Path) -> Material:
     """As it stands in tokens that are made."""
     meta = read_json(meta_of(tokens))
     scores = [*ngram_scores(2, tokens), *entropy(tokens)]
-    levels = {score.name: round(float(score.loss), 4) for score in scores if score.split == "validation"}
+    losses = {score.name: score.loss for score in scores if score.split == "validation"}
+    levels = {baseline: round(float(loss), 4) for baseline, loss in losses.items() if loss is not None}
     return Material(name, knobs, meta["vocabulary"], meta["tokens"]["train"], True, levels)
