@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run button): start again as dvc.yaml does
     os.chdir(Path(__file__).absolute().parents[1])
@@ -36,11 +37,21 @@ def main() -> None:
         confusion=confusion(evaluation),
         readings={reading.name: reading for reading in load_all()},
         knobs=params.model_dump(include={"prepare", "model", "train", "probe"}),
+        plan=_expected(params.plan.path),
     )
     diagnosis = diagnose(case)
     writing.write_json(paths.DIAGNOSIS, diagnosis.as_json())
     checksums.seal("diagnose")
     print(f"{paths.DIAGNOSIS}: {diagnosis.finding}; `rally doctor` says more")
+
+
+def _expected(path: str) -> dict[str, Any]:
+    """What the file of a plan says that this run must be; empty where there is no plan."""
+    if Path(path) == paths.NONE:
+        return {}
+    from pipeline.doctor.plan_file import read_expected
+
+    return read_expected(Path(path))
 
 
 if __name__ == "__main__":

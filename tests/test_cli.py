@@ -42,6 +42,7 @@ COMMANDS = (
     "budget",
     "check-model",
     "autotune",
+    "plan",
     "play",
     "bet",
     "show",

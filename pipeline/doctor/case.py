@@ -30,6 +30,7 @@ class Case:
         confusion: the confusion matrix of a classifier on the validation split: rows are true classes, columns predicted.
         readings: metrics/readings, by name.
         knobs: the sections of params.yaml.
+        plan: what the run must be, from the file that plan.path names; empty without a plan. See signs/plan.py.
     """
 
     kind: str = "language"
@@ -42,6 +43,7 @@ class Case:
     confusion: Sequence[Sequence[float]] = ()
     readings: Mapping[str, Reading] = field(default_factory=dict)
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
     def knob(self, name: str, default: Any = None) -> Any:
         """The value of a knob such as "train.lr"; `default` where it is unknown."""

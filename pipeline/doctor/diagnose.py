@@ -18,6 +18,7 @@ from pipeline.doctor.causes.base import Cause
 from pipeline.doctor.causes.table import CAUSES
 from pipeline.doctor.signs.base import Side, Sign, Status
 from pipeline.doctor.signs.checked import CHECKED
+from pipeline.doctor.signs.plan import Judged, judged
 from pipeline.doctor.signs.table import SIGNS
 from pipeline.doctor.symptoms import SYMPTOMS
 
@@ -81,10 +82,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The findings of a run in order of weight, and every sign that has a value."""
+    """The findings of a run in order of weight, every sign that has a value, and the checkpoints of its plan, if it has one."""
 
     findings: tuple[Finding, ...]
     signs: tuple[SignValue, ...]
+    checkpoints: tuple[Judged, ...] = ()
 
     @property
     def finding(self) -> str:
@@ -103,7 +105,8 @@ class Diagnosis:
         signs = [{name: value for name, value in asdict(sign).items() if name != "side"} for sign in self.signs]
         findings = [asdict(finding) | {"weight": rounded(finding.weight, 3)} for finding in self.findings]
         listed = [finding | {"evidence": list(finding["evidence"]), "causes": list(finding["causes"])} for finding in findings]
-        return {"finding": self.finding, "findings": listed, "signs": signs}
+        plan = {"checkpoints": [one.as_json() for one in self.checkpoints]} if self.checkpoints else {}
+        return {"finding": self.finding, "findings": listed, "signs": signs, **plan}
 
 
 def diagnose(case: Case) -> Diagnosis:
@@ -122,14 +125,15 @@ def diagnose(case: Case) -> Diagnosis:
         if not any(sign.status == "sick" for sign in evidence) and len(evidence) < 2:
             continue
         evidence.sort(key=lambda sign: sign.status != "sick")  # stable: the order of the table within each
-        suspects = _suspects(evidence, {name: scores[name] for name in scores if name in grounded}, likely)
+        seen = [sign for sign in values.values() if sign.side != "healthy"] if symptom.by_all_signs else evidence
+        suspects = _suspects(seen, {name: scores[name] for name in scores if name in grounded}, likely)
         weight = (scores[suspects[0]] if suspects else 0.0) + 0.01 * sum(sign.weight for sign in evidence)
         named = tuple(_cause_score(cause, CAUSES[cause], scores[cause], case) for cause in suspects)
         says = symptom.description if named else symptom.description + UNEXPLAINED
         findings.append(Finding(name, weight, says, tuple(sign.name for sign in evidence), evidence[0].picture, named))
     # What a check has found is a fact, and comes before what symptoms make likely.
     findings.sort(key=lambda finding: (not CHECKED.keys() & set(finding.evidence), -finding.weight))
-    return Diagnosis(tuple(findings), tuple(values.values()))
+    return Diagnosis(tuple(findings), tuple(values.values()), tuple(judged(case)))
 
 
 def read_signs(case: Case) -> dict[str, SignValue]:

@@ -14,10 +14,12 @@ class Symptom:
     Attributes:
         description: one sentence for a learner.
         raised_by: "sign side": one of them that is sick raises it, or two that are odd.
+        by_all_signs: its causes are those of all signs that are out of their ranges, not only of those that raise it.
     """
 
     description: str
     raised_by: tuple[str, ...]
+    by_all_signs: bool = False
 
 
 SYMPTOMS: dict[str, Symptom] = {
@@ -138,5 +140,10 @@ SYMPTOMS: dict[str, Symptom] = {
     ),
     "poor samples": Symptom(
         "The samples repeat themselves, or context does not help the model.", ("distinct_2 low", "context_gain low")
+    ),
+    "off plan": Symptom(
+        "The run missed a checkpoint that its plan had set before it began; `rally plan show` lists them.",
+        ("off_plan_start high", "off_plan_early high", "off_plan_curve high", "off_plan_end high"),
+        by_all_signs=True,
     ),
 }

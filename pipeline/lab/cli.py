@@ -19,6 +19,7 @@ from pipeline.lab.experiments import command as experiments
 from pipeline.lab.export import command as export
 from pipeline.lab.ladder import command as ladder
 from pipeline.lab.look import command as look
+from pipeline.lab.plan import command as plan
 from pipeline.lab.repair import command as repair
 from pipeline.lab.sanity import command as sanity
 from pipeline.lab.setup import command as setup
@@ -47,6 +48,7 @@ def main() -> None:
 PANEL = "Before training"
 app.command(rich_help_panel=PANEL)(data_catalogue.data)
 app.command(rich_help_panel=PANEL)(budget_command.budget)
+app.add_typer(plan.app, name="plan", rich_help_panel=PANEL)
 app.command(rich_help_panel=PANEL)(sanity.check_model)
 app.command(rich_help_panel=PANEL)(tuning.autotune)
 

@@ -10,7 +10,7 @@ from pipeline.params.data import Prepare, Task, Tokenize
 from pipeline.params.knobs import Section, Seed, format_value, problem
 from pipeline.params.model import Model
 from pipeline.params.names import DATASETS, names_in
-from pipeline.params.stages import Evaluate, Plot, Probe, Runtime
+from pipeline.params.stages import Evaluate, Plan, Plot, Probe, Runtime
 from pipeline.params.training import Train
 
 LABELLED, TEXTS, IMAGES = ("classify", "vision"), ("language", "classify"), ("vision",)
@@ -47,6 +47,7 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
     probe: Probe
+    plan: Plan
     plot: Plot
     runtime: Runtime
 

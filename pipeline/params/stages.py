@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.knobs import Section, problem
+from pipeline.params.knobs import Folder, Section, problem
 from pipeline.params.names import KnownName
 
 
@@ -25,6 +25,10 @@ class Probe(Section):
     sequences: Annotated[int, Field(ge=1, le=4096)]
     toy_text: Annotated[str, Field(min_length=1)]
     sharpness_iterations: Annotated[int, Field(ge=0, le=1000)]
+
+
+class Plan(Section):
+    path: Folder
 
 
 class Plot(Section):

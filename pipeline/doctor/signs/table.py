@@ -11,6 +11,7 @@ from pipeline.doctor.signs.gradients import GRADIENTS
 from pipeline.doctor.signs.layers import LAYERS
 from pipeline.doctor.signs.loss import LOSS
 from pipeline.doctor.signs.material import MATERIAL
+from pipeline.doctor.signs.plan import PLAN
 from pipeline.doctor.signs.recipe import RECIPE
 from pipeline.doctor.signs.samples import SAMPLES
 from pipeline.doctor.signs.start import START
@@ -27,4 +28,5 @@ SIGNS: dict[str, Sign] = {
     **LAYERS,
     **ATTENTION,
     **SAMPLES,
+    **PLAN,
 }

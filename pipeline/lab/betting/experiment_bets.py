@@ -38,7 +38,7 @@ def question_of(name: str, measure: str) -> tuple[Question, Target]:
 
 def is_known(name: str) -> bool:
     """Whether an experiment of this name has ended, or runs here."""
-    return bool(_commit_of(name)) or (is_dvc_running() and name in _begun())
+    return bool(commit_of(name)) or (is_dvc_running() and name in _begun())
 
 
 def _begun() -> set[str]:
@@ -55,7 +55,7 @@ def _begun() -> set[str]:
 def score_of(target: str) -> tuple[float | None, str]:
     """The score that a bet is on; None and why, where it is not known."""
     name, _, measure = target.removeprefix("exp ").partition(": ")
-    if not (commit := _commit_of(name)):
+    if not (commit := commit_of(name)):
         return None, f"has not run; `dvc exp run -n {name}` runs it"
     match = matches_of_commits([commit], [EVALUATION])[commit][EVALUATION]
     if not match:
@@ -69,7 +69,7 @@ def score_of(target: str) -> tuple[float | None, str]:
     return float(value), ""
 
 
-def _commit_of(name: str) -> str:
+def commit_of(name: str) -> str:
     """The commit of an experiment that ended, one of HEAD first; "" where there is none."""
     head = (git("rev-parse", "HEAD") or "").strip()
     lines = (git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or "").splitlines()

@@ -47,6 +47,9 @@ def benchmark(
     reported: Annotated[
         bool, typer.Option("--reported", help="Only the runs on which the doctor was once judged from outside, once each.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only the checkpoints of `rally plan`: how many of 20 faults miss one by step 100.")
+    ] = False,
 ) -> None:
     """Test the doctor on runs with known faults.
 
@@ -63,9 +66,13 @@ def benchmark(
     print_notes(standing.notes())
     from pipeline.lab.doctor import benchmark as room
 
-    if unseen + reported + bool(fit or fault) > 1:
-        raise UserError("--unseen, --reported, --fit and --fault are different tests; give one")
-    if unseen:
+    if unseen + reported + plan + bool(fit or fault) > 1:
+        raise UserError("--unseen, --reported, --plan, --fit and --fault are different tests; give one")
+    if plan:
+        from pipeline.lab.doctor.plan_benchmark import run_plan_benchmark
+
+        run_plan_benchmark(standing, healthy=healthy)
+    elif unseen:
         room.run_unseen(standing, seeds=seeds, healthy=healthy)
     elif reported:
         room.run_reported(standing)

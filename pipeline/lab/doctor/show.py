@@ -46,6 +46,10 @@ def show(*, all_signs: bool) -> bool:
     explained: set[str] = set()
     for finding in diagnosis["findings"]:
         print_finding(console, finding, by_name, explained)
+    for one in diagnosis.get("checkpoints", ()):
+        if not one["held"]:
+            line = f"· checkpoint at {one['at']} missed: {words(one['what'])} {formatted(one['value'])}. {one['missed']}"
+            console.print(Padding(Text(line), (0, 0, 0, 2)))
     listed = diagnosis["signs"] if all_signs else [sign for sign in diagnosis["signs"] if sign["status"] != "healthy"]
     if listed:
         console.print(signs(listed))

@@ -111,6 +111,7 @@ def _untracked_inputs(checked: Sequence[Params], copied: Sequence[str]) -> list[
     for params in checked:
         datasets = params.prepare.mixture if params.prepare.dataset == "mixture" else [params.prepare.dataset]
         named |= {params.train.init_from: "train.init_from", params.train.teacher: "train.teacher"}
+        named |= {params.plan.path: "plan.path"}
         named |= {params.prepare.path: "prepare.path"} if "file" in datasets else {}
         named |= {params.tokenize.path: "tokenize.path"} if params.tokenize.kind == "file" else {}
     problems = []

@@ -1,0 +1,1 @@
+"""What to run tomorrow on the card at hand, for how long, and when to stop?"""

@@ -1,0 +1,210 @@
+"""The file of a plan, notebook/plans/NAME.yaml: written once, read as strictly as params.yaml."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, model_validator
+
+from pipeline.artifacts.writing import write_text
+from pipeline.lab.dvc.exp_names import is_valid_name, name_problem
+from pipeline.params.errors import UserError
+from pipeline.params.knobs import Section, problem
+from pipeline.params.names import suggest
+from pipeline.params.parse import parse
+from pipeline.params.yaml12 import read_yaml
+
+FOLDER = Path("notebook/plans")
+TIERS = ("point", "game", "set")
+HEAD = """# A plan of experiments by `rally plan`. It does not change: what was done is read from the experiments themselves.
+#   rally plan show {name}    what is done, what held, what is next
+#   rally plan run {name}     the next run
+"""
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Knobs = dict[str, Any]
+
+
+class Tier(Section):
+    """A size of network, and how long it is trained.
+
+    Attributes:
+        set: knob -> value.
+        tokens: that it reads.
+        bytes: of memory that `rally budget` says it needs.
+        seconds: of a run: at the fastest, in the middle, at the slowest; equal where measured.
+    """
+
+    set: Knobs
+    parameters: Count
+    tokens: Count
+    steps: Count
+    bytes: Count
+    seconds: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+
+
+class Option(Section):
+    """A variant that a stage tries.
+
+    Attributes:
+        set: knob -> value.
+        times: knob -> factor on what was found so far.
+        time_scale: of the weight decay, as a share of the run: 1 / (lr · weight decay · steps); 0: no decay. None: not set.
+    """
+
+    label: Annotated[str, Field(min_length=1)]
+    set: Knobs = Field(default_factory=dict)
+    times: dict[str, Positive] = Field(default_factory=dict)
+    time_scale: Annotated[float, Field(ge=0)] | None = None
+
+
+class Stage(Section):
+    """A question of the search, answered before the next one is asked.
+
+    Attributes:
+        options: what is tried. What was found so far is one of the arms, unless the stage has no predecessor.
+        again: how many of the best are run with further seeds.
+        seeds: those seeds.
+        wins_by: nats by which an option must be better to be taken; None: the noise between seeds, where it is known.
+        extends: the knob whose range is widened once where the best value is at an end of it; "": none.
+        of: a stage whose best options are the arms, in place of `options`, at another size.
+        best: of them, how many.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
+    question: str
+    tier: str
+    options: list[Option] = Field(default_factory=list)
+    again: Annotated[int, Field(ge=0)] = 0
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    wins_by: Annotated[float, Field(ge=0)] | None = None
+    extends: str = ""
+    of: str = ""
+    best: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def it_can_be_done(self) -> Stage:
+        if self.tier not in TIERS:
+            raise problem("tier", f"there is no size '{self.tier}'. {suggest(self.tier, TIERS)}")
+        if not self.options and not self.of and self.name not in ("check", "set"):
+            raise problem("options", "is empty, so that nothing is tried; give one, or leave the stage out")
+        return self
+
+
+class Plan(Section):
+    """A plan.
+
+    Attributes:
+        hours: of the longest run.
+        card: GB of memory; None: a CPU.
+        data: knob -> value.
+        levels: losses of baselines in nats per token, by name, as far as they were known.
+        speed: where the times come from, in words.
+        law: where the forecasts come from, in words.
+        base: knob -> value of every run.
+        notes: what fits no budget, and other things to know.
+    """
+
+    name: str
+    hours: Positive
+    card: Positive | None
+    data: Knobs
+    vocabulary: Count
+    levels: dict[str, float]
+    speed: str
+    law: str
+    base: Knobs
+    point: Tier
+    game: Tier
+    set: Tier
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    notes: list[str]
+
+    @model_validator(mode="after")
+    def stages_are_distinct_and_end(self) -> Plan:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise problem("stages", f"two have one name: {', '.join(names)}")
+        for at, stage in enumerate(self.stages):
+            if stage.of and stage.of not in names[:at]:
+                raise problem("stages", f"{stage.name} takes the best of '{stage.of}', which is not a stage before it")
+        return self
+
+    def tier(self, name: str) -> Tier:
+        """One of its three sizes."""
+        return {"point": self.point, "game": self.game, "set": self.set}[name]
+
+
+def path_of(name: str) -> Path:
+    """The file of a plan."""
+    return FOLDER / f"{name}.yaml"
+
+
+def run_file(plan: str, number: int) -> Path:
+    """The file of one of its runs: what it must be, for the doctor."""
+    return FOLDER / plan / f"{number:02d}.yaml"
+
+
+def check_name(name: str) -> None:
+    """Raise a UserError if a plan cannot be called so: its experiments are named after it."""
+    if not is_valid_name(name) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
+        raise UserError(f"--name: {name_problem(name)}")
+
+
+def check_free(name: str) -> None:
+    """Raise a UserError if a new plan cannot be called so."""
+    check_name(name)
+    path = path_of(name)
+    if path.exists() or path.with_suffix("").exists():
+        raise UserError(f"--name {name}: is in use ({path}); use another name, or remove it and its folder of runs")
+
+
+def write(plan: Plan) -> Path:
+    """Write a new plan.
+
+    Raises:
+        UserError: the name is in use.
+    """
+    check_free(plan.name)
+    path = path_of(plan.name)
+    write_text(path, HEAD.format(name=plan.name) + yaml_text(plan))
+    return path
+
+
+def yaml_text(plan: Plan) -> str:
+    """A plan as YAML, without what is as usual."""
+    content = plan.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def read(name: str) -> Plan:
+    """The plan of a name.
+
+    Raises:
+        UserError: there is none, or its file was altered into something that cannot be done.
+    """
+    check_name(name)
+    path = path_of(name)
+    if not path.is_file():
+        known = tuple(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+        there = suggest(name, known) if known else "there is none yet; `rally plan --card 12 --hours 2` makes one"
+        raise UserError(f"{name}: there is no plan of this name. {there}")
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no plan; `git checkout {path}` brings it back")
+    try:
+        plan = parse(Plan, content)
+    except UserError as error:
+        raise UserError(*(f"{path}: {line}" for line in error.problems)) from None
+    if plan.name != name:
+        raise UserError(f"{path}: its name is {plan.name!r}, not that of the file; its experiments have the one or the other")
+    return plan
+
+
+def plans() -> list[str]:
+    """The names of all plans, in order."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
