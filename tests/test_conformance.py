@@ -12,8 +12,8 @@ import torch
 from small import KINDS, knobs, started
 from torch import nn
 
-from pipeline.conformance import plain_network
 from pipeline.conformance.checks import as_reading, check
+from pipeline.conformance.plain_network import FUNCTIONS, logits
 from pipeline.conformance.plain_training import SCHEDULES, PlainOptimizer, rate
 from pipeline.conformance.recorded import RecordedLosses
 from pipeline.doctor.case import Case
@@ -111,15 +111,13 @@ def test_the_plain_network_computes_what_every_entry_does(tmp_path: Path, knob: 
     ids = task.batch("train", np.arange(3)).inputs
     with moved_weights(progress.model), torch.no_grad():
         weights = {name: weight.double() for name, weight in progress.model.named_parameters()}
-        torch.testing.assert_close(
-            progress.model(ids).double(), plain_network.logits(weights, ids, params.model), rtol=1e-4, atol=1e-4
-        )
+        torch.testing.assert_close(progress.model(ids).double(), logits(weights, ids, params.model), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", plain_network.FUNCTIONS)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_plain_activation_is_that_of_the_table(name: str) -> None:
     x = torch.linspace(-4, 4, 33, dtype=torch.float64)
-    torch.testing.assert_close(plain_network.FUNCTIONS[name](x), ACTIVATIONS[name].function(x))
+    torch.testing.assert_close(FUNCTIONS[name](x), ACTIVATIONS[name].function(x))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
