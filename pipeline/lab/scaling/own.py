@@ -22,9 +22,14 @@ def read_ladders() -> dict[str, Any]:
     """Every ladder by its name; empty where there is none.
 
     Raises:
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, or holds something else.
     """
-    return dict(read_json(LEDGER, "ladders")["ladders"]) if LEDGER.exists() else {}
+    if not LEDGER.exists():
+        return {}
+    ladders = read_json(LEDGER, "ladders")["ladders"]
+    if not isinstance(ladders, dict) or not all(isinstance(one, dict) for one in ladders.values()):
+        raise UserError(f"{LEDGER}: holds no ladders; `git checkout {LEDGER}` brings them back, or remove the file")
+    return ladders
 
 
 def write_ladder(name: str, content: Mapping[str, Any]) -> None:
@@ -51,7 +56,7 @@ def advice_here(params: Params, flops: float) -> tuple[Advice, str]:
             low, high = content["compute"]
             if content["data"] == data_key(params) and low / REACH <= flops <= high * REACH and content["advice"]:
                 return between([Advice(*row) for row in content["advice"]], flops), f"your ladder {name}"
-        except (KeyError, TypeError, ValueError):
+        except (ArithmeticError, KeyError, TypeError, ValueError):
             continue
     found = between(TABLE, flops)
     where = "far below their smallest run" if flops < SMALLEST / 3 else "far above their largest" if flops > 3 * LARGEST else ""
