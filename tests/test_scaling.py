@@ -234,10 +234,11 @@ def test_a_ladder_of_this_text_is_asked_first_and_published_fits_otherwise(
     assert set(own.read_ladders()) == {"mine", "other"}
     for broken in ("[]", "{}", '{"ladders": [1]}', '{"ladders": {"mine": null}}'):
         own.LEDGER.write_text(broken)
-        with pytest.raises(UserError, match="notebook/ladder.json: "):
+        with pytest.raises(UserError, match=r"notebook/ladder\.json: "):
             own.read_ladders()
-    own.LEDGER.write_text(json.dumps({"ladders": {"mine": content | {"advice": [table[0], table[0]]}}}))
-    assert "published" in own.advice_text(params, 1e11), "no advice lies between a row and itself"
+    for rows in ([table[0], table[0]], [], table[:1], [[1e9, 10, 8, math.nan], table[1]], [[1e9, 10], table[1]], [1, 2]):
+        own.LEDGER.write_text(json.dumps({"ladders": {"mine": content | {"advice": rows}}}))
+        assert "published" in own.advice_text(params, 1e11), "this is no table of advice"
     own.LEDGER.write_text("{")
     assert "published" in own.advice_text(params, 1e11), "a damaged file is no reason not to estimate"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +56,19 @@ def advice_here(params: Params, flops: float) -> tuple[Advice, str]:
     for name, content in ladders.items():
         try:
             low, high = content["compute"]
-            if content["data"] == data_key(params) and low / REACH <= flops <= high * REACH and content["advice"]:
+            if content["data"] == data_key(params) and low / REACH <= flops <= high * REACH and _can_advise(content["advice"]):
                 return between([Advice(*row) for row in content["advice"]], flops), f"your ladder {name}"
         except (ArithmeticError, KeyError, TypeError, ValueError):
             continue
     found = between(TABLE, flops)
     where = "far below their smallest run" if flops < SMALLEST / 3 else "far above their largest" if flops > 3 * LARGEST else ""
     return found, f"published fits{', ' + where if where else ''}"
+
+
+def _can_advise(rows: Sequence[Sequence[float]]) -> bool:
+    """Whether a table is one: of finite numbers above 0, the FLOPs rising; an edited one may be anything."""
+    rises = all(one[0] < other[0] for one, other in pairwise(rows))
+    return len(rows) > 1 and rises and all(0 < number < math.inf for row in rows for number in row)
 
 
 def advice_text(params: Params, flops: float) -> str:
