@@ -234,7 +234,7 @@ def test_what_is_no_plan_is_not_listed_and_nothing_is_written_over_it(project: P
             form.read(name)
     form.FOLDER.rename("plans")
     form.FOLDER.write_text("x")
-    with pytest.raises(UserError, match="notebook/plans: is no folder"):
+    with pytest.raises(UserError, match="notebook/plans: is not a folder"):
         form.check_free("first")
 
 

@@ -37,7 +37,7 @@ def plan(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Plan experiments for the card at hand: sizes, search, times, checkpoints.
+    """Plan experiments for the card at hand.
 
     \b
     rally plan --card 12 --hours 2 --name first    print the plan, and write it

@@ -199,7 +199,7 @@ def check_free(name: str) -> None:
     if path.exists() or path.is_symlink() or path.with_suffix("").exists():
         raise UserError(f"--name {name}: is in use ({path}); use another name, or remove it and its folder of runs")
     if FOLDER.exists() and not FOLDER.is_dir():
-        raise UserError(f"{FOLDER}: is no folder, and plans are written there; move it away")
+        raise UserError(f"{FOLDER}: is not a folder, and plans are written there; move it away")
 
 
 def write(plan: Plan) -> Path:
