@@ -122,12 +122,18 @@ def test_a_size_is_added_to_the_budget_that_it_names() -> None:
     [
         (("zip",), "there is no 'zip'. Did you mean 'zipf'?"),
         (("--add", "64"), "--add 64: is not FLOPS:WIDTH, such as 8e+09:64"),
+        (("--add", "0:64"), "--add 0:64: is not FLOPS:WIDTH"),
+        (("--add", "...:64"), "--add ...:64: is not FLOPS:WIDTH"),
         (("--add", "1e3:64"), "ladder zipf has no budget of 1000 FLOPs; its budgets: 8e+09,"),
         (("--count", "some"), "--count some: is neither all nor blocks"),
         (("-S", "model.width=8"), "-S model.width: the ladder varies this knob; override another one"),
         (("-S", "train.lr=0.1,0.2"), "-S: a knob has several values; a ladder takes one"),
         (("--at", "1e12"), "--entropy, --leave-out and --at: are of --points"),
         (("--points", "x.csv", "--branched"), "--points: nothing is trained; leave out"),
+        (("--points", ""), "--points: is empty; name a CSV file, or chinchilla"),
+        (("plays", "--points", "x.csv"), "rally ladder plays --points: a ladder and a file; leave one out"),
+        (("-S", "train.lr=banana"), "train.lr: 'banana' is not a number"),
+        (("--points", "."), "Is a directory"),
         (("--points", "x.csv"), "x.csv: No such file or directory"),
     ],
 )
@@ -139,7 +145,7 @@ def test_what_cannot_be_used_is_one_line_and_exit_status_2(
     monkeypatch.chdir(tmp_path)
     assert rally(monkeypatch, "ladder", *words) == 2
     error = capsys.readouterr().err
-    assert said in error and "Traceback" not in error
+    assert said in error and "Traceback" not in error and error.count(said) == 1
     assert not (tmp_path / ".rally").exists(), "nothing was begun"
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.doctor.plan_file import read_expected
 from pipeline.doctor.signs.plan import NUMBERS, PLAN, Checkpoint, cut, full_rate_steps, judged
 from pipeline.lab.bets.bet import read_bets
 from pipeline.lab.bets.question import NumberAnswer
+from pipeline.lab.cli import main
 from pipeline.lab.dvc.base_params import BaseParams
 from pipeline.lab.plan import form, play, standing
 from pipeline.lab.plan import page as pages
@@ -28,11 +30,12 @@ from pipeline.lab.plan.command import _problems
 from pipeline.lab.plan.draft import HEAD_ROOM, Wish, draft
 from pipeline.lab.plan.forecast import forecast, tokens_of
 from pipeline.lab.plan.form import Plan
-from pipeline.lab.plan.law import LADDER, SIZES, law
+from pipeline.lab.plan.law import SIZES, law, trouble
 from pipeline.lab.plan.page import MEANINGS
 from pipeline.lab.plan.shapes import Net, nearest, nets, ranked
 from pipeline.lab.plan.speed import assumed
 from pipeline.lab.plan.steps import Course, Run, course_of, runs_at_most
+from pipeline.lab.scaling.own import LEDGER as LADDER
 from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.parse import parse
@@ -117,11 +120,40 @@ def test_times_too_short_and_cards_too_small_are_refused() -> None:
         (None, False, 2.0, "--card: is missing"),
         (12.0, True, 2.0, "give one"),
         (math.nan, False, 2.0, "--card nan"),
+        (5000.0, False, 2.0, "--card 5000: cannot be the memory of a card in GB; use 1 to 1000"),
+        (12.0, False, math.inf, "--hours inf"),
     ],
 )
 def test_wrong_options_are_refused_in_a_line(card: float | None, cpu: bool, hours: float | None, said: str) -> None:
     [problem] = _problems(card, cpu=cpu, hours=hours)
     assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--name", "x"), "--card: is missing"),
+        (("--data", "tinystories"), "--hours: is missing"),
+        (("--card", "12", "show", "first"), "rally plan show: is of a written plan, without --card"),
+        (("show", "../x"), "there is no plan '../x'. There is none yet; `rally plan --card 12 --hours 2 --name first`"),
+        (("show", "x" * 300), "there is no plan"),
+        (("run", ""), "there is no plan ''"),
+        (("--card", "12", "--hours", "2", "--name", "x" * 300), "use up to 40 letters"),
+        (("--card", "12", "--hours", "2", "--data", ""), "--data: there is no text ''"),
+    ],
+)
+def test_a_wrong_command_ends_with_status_2_and_writes_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(TOP / name, project)
+    monkeypatch.setattr("sys.argv", ["rally", "plan", *words])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
+    assert not form.FOLDER.exists()
 
 
 # -------------------------------------------------------------------------------------------------------------- the file
@@ -137,6 +169,12 @@ def test_a_plan_comes_back_from_its_file_as_it_was(first: Plan, project: Path) -
     assert "rally plan run first" in path.read_text()
 
 
+def with_option(plan: dict[str, Any], **changes: object) -> list[dict[str, Any]]:
+    """The stages with the first option of the first one changed."""
+    check, *others = plan["stages"]
+    return [check | {"options": [check["options"][0] | changes]}, *others]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -148,6 +186,15 @@ def test_a_plan_comes_back_from_its_file_as_it_was(first: Plan, project: Path) -
         (lambda plan: plan | {"stages": [*plan["stages"], plan["stages"][0]]}, "two have one name"),
         (lambda plan: plan | {"stages": [{"name": "x", "question": "?", "tier": "huge", "options": []}]}, "huge"),
         (lambda plan: plan | {"stages": [{"name": "x", "question": "?", "tier": "game", "of": "lr"}]}, "not a stage before"),
+        (lambda plan: plan | {"data": {}}, "data: has no prepare.dataset"),
+        (lambda plan: plan | {"point": plan["point"] | {"set": {}}}, "point.set: has no model.depth"),
+        (
+            lambda plan: plan | {"set": plan["set"] | {"set": plan["set"]["set"] | {"train.batch_size": 0}}},
+            "whole number above 0",
+        ),
+        (lambda plan: plan | {"stages": with_option(plan, set={"train.steps": [1]})}, "train.steps is [1]; use a whole number"),
+        (lambda plan: plan | {"stages": with_option(plan, label="\x1b[31m")}, "stages.0.options.0.label"),
+        (lambda plan: plan | {"stages": [plan["stages"][0] | {"again": 10**9}]}, "again: 1000000000 is above 100"),
     ],
 )
 def test_a_plan_that_was_edited_into_something_impossible_is_refused(
@@ -161,7 +208,7 @@ def test_a_plan_that_was_edited_into_something_impossible_is_refused(
 
 
 def test_an_unknown_plan_is_named_with_those_that_are_there(first: Plan, project: Path) -> None:
-    with pytest.raises(UserError, match="there is none yet"):
+    with pytest.raises(UserError, match="There is none yet"):
         form.read("frist")
     form.write(first)
     with pytest.raises(UserError, match="Did you mean 'first'"):
@@ -169,9 +216,26 @@ def test_an_unknown_plan_is_named_with_those_that_are_there(first: Plan, project
     form.path_of("first").write_text("- a list")
     with pytest.raises(UserError, match="holds no plan"):
         form.read("first")
-    for name in ("../x", "a b", "e1", "x.lock"):
+    for name in ("../x", "a b", "e1", "x.lock", "01", "é", "x" * 41):
         with pytest.raises(UserError, match="--name"):
             form.check_free(name)
+
+
+def test_what_is_no_plan_is_not_listed_and_nothing_is_written_over_it(project: Path) -> None:
+    form.FOLDER.mkdir(parents=True)
+    form.path_of("folder").mkdir()
+    form.path_of("link").symlink_to("nowhere")
+    form.path_of("odd name").write_text("x")
+    assert form.plans() == []
+    for name in ("folder", "link"):
+        with pytest.raises(UserError, match="is in use"):
+            form.check_free(name)
+        with pytest.raises(UserError, match="There is none yet"):
+            form.read(name)
+    form.FOLDER.rename("plans")
+    form.FOLDER.write_text("x")
+    with pytest.raises(UserError, match="notebook/plans: is not a folder"):
+        form.check_free("first")
 
 
 # -------------------------------------------------------------------------------------------------------------- the page
@@ -332,9 +396,15 @@ def test_the_law_is_that_of_the_own_ladder_where_there_is_one_for_the_text(proje
         {"ladders": {"mine": {**own, "fit": {"law": numbers | {"A": -1}}}}},
         {"ladders": {"mine": {**own, "count": "blocks"}}},
     )
-    for broken in ("no json", "[]", *map(json.dumps, wrong)):
+    for broken in ("no json", "[]", "[" * 100_000, '{"ladders": {"x": 1}}', *map(json.dumps, wrong)):
         LADDER.write_text(broken)
         assert law("markov") is SIZES
+        assert trouble().startswith("notebook/ladder.json") == (broken not in map(json.dumps, wrong[2:])), "damage is said"
+    for number in ({"alpha": 400.0}, {"A": 10**400}, {"E": -3.0}):
+        LADDER.write_text(json.dumps({"ladders": {"mine": {**own, "fit": {"law": numbers | number}}}}))
+        assert law("markov") is SIZES, "no run has such a law"
+    LADDER.unlink()
+    assert trouble() == ""
 
 
 # ----------------------------------------------------------------------------------------------------------- checkpoints

@@ -117,7 +117,7 @@ def test_too_few_points_or_too_little_compute_is_refused(rungs: list[Point]) -> 
     with pytest.raises(UserError, match=r"span a factor of 5 in compute: an exponent cannot be read"):
         check_enough([point for point in rungs if point.flops < 1e11])
     one_size = [Point(2e3, point.tokens, point.flops, point.loss) for point in rungs]
-    with pytest.raises(UserError, match=r"fewer than 3 different values of the size; vary it"):
+    with pytest.raises(UserError, match=r"fewer than 3 different values of the size; a law needs more"):
         fit_law(one_size)
 
 
@@ -232,6 +232,13 @@ def test_a_ladder_of_this_text_is_asked_first_and_published_fits_otherwise(
     assert "published" in own.advice_text(knobs(prepare__dataset="repeats"), 1e11), "another text"
     own.write_ladder("other", content | {"data": {}})
     assert set(own.read_ladders()) == {"mine", "other"}
+    for broken in ("[]", "{}", '{"ladders": [1]}', '{"ladders": {"mine": null}}'):
+        own.LEDGER.write_text(broken)
+        with pytest.raises(UserError, match=r"notebook/ladder\.json: "):
+            own.read_ladders()
+    for rows in ([table[0], table[0]], [], table[:1], [[1e9, 10, 8, math.nan], table[1]], [[1e9, 10], table[1]], [1, 2]):
+        own.LEDGER.write_text(json.dumps({"ladders": {"mine": content | {"advice": rows}}}))
+        assert "published" in own.advice_text(params, 1e11), "this is no table of advice"
     own.LEDGER.write_text("{")
     assert "published" in own.advice_text(params, 1e11), "a damaged file is no reason not to estimate"
 
@@ -263,10 +270,22 @@ def test_tokens_and_flops_stand_in_for_each_other() -> None:
         (table("size,loss", *ROWS), "has no column for the flops or tokens (it has: size, loss); name one 'Training FLOP'"),
         (table("flops,loss", *ROWS), "has no column for the size"),
         (table("size,flops,loss", *ROWS[:5]), "has 5 rows; a law has up to five numbers, use 8 rows or more"),
-        (table("size,flops,loss", *ROWS, (2e8, -1e18, 3.5)), "row 10: flops is '-1e+18'; use a number above 0"),
-        (table("size,flops,loss", *ROWS, (2e8, 1e18, "nan")), "row 10: loss is 'nan'; use a number above 0"),
-        (table("size,flops,loss", *ROWS, (2e8,)), "row 10: flops is ''; use a number above 0"),
-        ("", "has no column for the size (it has: nothing)"),
+        (table("size,flops,loss", *ROWS, (2e8, -1e18, 3.5)), "line 10: flops is '-1e+18'; use a number above 0"),
+        (table("size,flops,loss", *ROWS, (2e8, 1e18, "nan")), "line 10: loss is 'nan'; use a number above 0"),
+        (table("size,flops,loss", *ROWS, (2e8,)), "line 10: flops is ''; use a number above 0"),
+        (
+            table("a,b", *ROWS),
+            "no column for the size and the loss and the flops or tokens (it has: a, b); name one 'Model Size'",
+        ),
+        (table("size,flops,loss", (), *ROWS, (2e8, 1e18, "3,5")), "line 11: has 4 cells, the head 3; write decimals with a"),
+        (table("size,flops,loss", *ROWS, (1e200, 1e18, 3.5)), "line 10: size is '1e+200'; use 1 to 1e+15"),
+        (table("size,flops,loss", *ROWS, (2e8, 1e18, 1e300)), "line 10: loss is '1e+300'; use 1e-09 to 1000"),
+        (table("size,flops,loss", *ROWS, (2e8, 1e18, "inf")), "line 10: loss is 'inf'; use 1e-09 to 1000"),
+        (table('size,"flops,loss', *ROWS), "has no column for the loss and the flops or tokens (it has: size, flops,loss 2"),
+        (table("size,flops,loss", *[(2e8, 1e18, 3.5)] * 10_001), "has 10,001 rows; use at most 10,000"),
+        (table("size,flops,loss", *ROWS), "span a factor of 1 in compute"),
+        ("size,flops,loss\n" + "x" * (1 << 24), "has more than 16,777,216 bytes"),
+        ("\n\n", "is empty; use a head such as params,tokens,loss"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line_and_exit_status_2(
@@ -370,4 +389,4 @@ def test_points_are_fitted_with_and_without_the_highest_losses(
     assert (said["all"]["points"], said["without_highest"]["points"]) == (36, 35)
     assert said["all"]["entropy_is_known"] and said["all"]["law"]["E"] == 3.37
     assert "at 1e+12 FLOPs: " in err and "without the 1 highest losses" in err
-    assert (tmp_path / "ladder-mine.png").stat().st_size > 10_000
+    assert (tmp_path / "points-mine.png").stat().st_size > 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -10,11 +11,13 @@ from pipeline.lab.commands import SetParam
 from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError
 
-PUBLISHED = "chinchilla"
+PUBLISHED, DEFAULT = "chinchilla", "zipf"
 
 
 def ladder(
-    name: Annotated[str, typer.Argument(help="zipf, plays or card; `rally ladder list` describes them.")] = "zipf",
+    name: Annotated[
+        str, typer.Argument(help="zipf, plays or card; `rally ladder list` describes them.", show_default="zipf")
+    ] = "",
     set_param: SetParam = None,
     add: Annotated[
         list[str] | None, typer.Option("--add", metavar="FLOPS:WIDTH", help="Try this width at that budget too.")
@@ -26,15 +29,24 @@ def ladder(
         bool, typer.Option("--branched", help="Branch the decays of all budgets from one plateau for each width.")
     ] = False,
     points: Annotated[
-        str, typer.Option("--points", metavar="FILE", help="Fit these points instead (CSV), or chinchilla: fetched.")
-    ] = "",
+        str | None,
+        typer.Option(
+            "--points",
+            metavar="FILE",
+            help="Fit the runs of this CSV file (columns params, tokens or flops, loss); chinchilla: the published ones.",
+        ),
+    ] = None,
     entropy: Annotated[float | None, typer.Option(min=0, help="Of --points: E, where it is known, nats per token.")] = None,
     leave_out: Annotated[int, typer.Option(min=0, help="Of --points: a second fit without so many highest losses.")] = 0,
-    at: Annotated[float | None, typer.Option("--at", min=1, metavar="FLOPS", help="Of --points: give advice here.")] = None,
+    at: Annotated[
+        float | None, typer.Option("--at", min=1, max=1e30, metavar="FLOPS", help="Of --points: advise on this compute.")
+    ] = None,
     as_is: Annotated[
         bool, typer.Option("--as-is", help="Start from params.yaml as it is, not from that of the last commit.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would train and what that costs.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would train and what it costs; makes the text.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Forecast a larger run from smaller ones, then check it.
@@ -52,7 +64,11 @@ def ladder(
     called_from = enter_project()
     if count not in ("all", "blocks"):
         raise UserError(f"--count {count}: is neither all nor blocks")
-    if points:
+    if points is not None:
+        if not points:
+            raise UserError("--points: is empty; name a CSV file, or chinchilla")
+        if name:
+            raise UserError(f"rally ladder {name} --points: a ladder and a file; leave one out")
         if set_param or add or branched or as_is or dry_run:
             raise UserError("--points: nothing is trained; leave out -S, --add, --branched, --as-is and --dry-run")
         from pipeline.lab.scaling.points import read_points
@@ -68,11 +84,23 @@ def ladder(
     from pipeline.lab.ladder.ladders import read_ladders
 
     if name == "list":
+        if as_json:
+            print(
+                json.dumps([{"name": one.name, "says": one.says, "measured": one.measured} for one in read_ladders().values()])
+            )
+            return
         for one in read_ladders().values():
             print(f"{one.name:<8}{one.says}; {one.measured}")
         return
     from pipeline.lab.ladder.play import play_ladder
 
     play_ladder(
-        name, set_param or [], added=add or [], count=count, branched=branched, as_is=as_is, dry_run=dry_run, as_json=as_json
+        name or DEFAULT,
+        set_param or [],
+        added=add or [],
+        count=count,
+        branched=branched,
+        as_is=as_is,
+        dry_run=dry_run,
+        as_json=as_json,
     )

@@ -88,8 +88,8 @@ def with_sizes(ladder: Ladder, added: Sequence[str]) -> Ladder:
         UserError: one of them cannot be read, or names no budget of the ladder.
     """
     for text in added:
-        found = re.fullmatch(r"([\d.]+(?:[eE]\+?\d+)?):(\d{1,5})", text)
-        if not found:
+        found = re.fullmatch(r"(\d+(?:\.\d*)?(?:[eE]\+?\d+)?):(\d{1,5})", text, re.ASCII)
+        if not found or float(found[1]) <= 0:
             raise UserError(f"--add {text}: is not FLOPS:WIDTH, such as {ladder.rungs[0].flops:g}:64")
         flops, width = float(found[1]), int(found[2])
         at = [rung for rung in (*ladder.rungs, ladder.top) if 1 / SAME < rung.flops / flops < SAME]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +24,8 @@ from pipeline.lab.ladder.runs import entropy_of, runs_of, seconds_of, train_all
 from pipeline.lab.scaling.fit import fit_law
 from pipeline.lab.scaling.isoflops import by_budget, minimum
 from pipeline.lab.scaling.law import cost_of
-from pipeline.lab.scaling.own import LEDGER, write_ladder
-from pipeline.lab.scaling.points import Point
+from pipeline.lab.scaling.own import LEDGER, read_ladders, write_ladder
+from pipeline.lab.scaling.points import Point, check_enough
 from pipeline.lab.studies.pages import terminal
 from pipeline.lab.studies.report import progress_display
 from pipeline.lab.studies.runs.identity import RESULTS
@@ -55,15 +56,20 @@ def play_ladder(
         dry_run: only say what it costs.
 
     Raises:
-        UserError: there is no such ladder, or a knob cannot be used.
+        UserError: there is no such ladder, a knob cannot be used, or notebook/ladder.json is damaged.
     """
     ladder = with_sizes(find_ladder(name), added)
+    read_ladders()  # damage is said now, and not when the runs are done
     base = _base(ladder, overrides, as_is=as_is)
     runs = runs_of(ladder, base)
     out = Console(stderr=True) if as_json else terminal.console()
     for line in shown.cost_lines(ladder, runs, seconds_of(runs)):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     if dry_run:
+        words = ["rally", "ladder", name, *(word for text in overrides for word in ("-S", text))]
+        words += [word for text in added for word in ("--add", text)] + ["--count", count] * (count != "all")
+        words += ["--branched"] * branched + ["--as-is"] * as_is
+        out.print(f"Nothing was trained. Next: {shlex.join(words)}", highlight=False, markup=False, soft_wrap=True)
         return
 
     @contextlib.contextmanager
@@ -160,10 +166,15 @@ def fit_points(
     out = Console(stderr=True) if as_json else terminal.console()
     if leave_out >= len(points):
         raise UserError(f"--leave-out {leave_out}: there are {len(points)} points; leave out fewer")
-    cost = cost_of(points)
+    check_enough(points)
     computes = [at] if at else [min(point.flops for point in points), max(point.flops for point in points)]
     content: dict[str, Any] = {"points": name}
+    cost = cost_of(points)
     kept = sorted(points, key=lambda point: point.loss)[: len(points) - leave_out]
+    try:
+        check_enough(kept)
+    except UserError as error:
+        raise UserError(f"--leave-out {leave_out}: leaves too little: {error}") from None
     chosen = [("all", list(points)), *([("without_highest", kept)] if leave_out else [])]
     for label, some in chosen:
         fit = fit_law(some, entropy)
@@ -179,7 +190,7 @@ def fit_points(
     for line in shown.minima_lines(None, minima):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     content["minima"] = [record.minimum_json(one) for one in minima]
-    picture = RESULTS / f"ladder-{Path(name).stem}.png"
+    picture = RESULTS / f"points-{Path(name).stem}.png"  # not that of a ladder of the same name
     if groups:
         title, captions = f"The points of {Path(name).name}", shown.law_lines(fit, kept)[:2]
         write_bytes(picture, png(draw_ladder(title, captions, groups, minima, fit, cost), dpi=120))

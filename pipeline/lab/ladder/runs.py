@@ -85,14 +85,16 @@ def runs_of(ladder: Ladder, base: BaseParams) -> list[Run]:
         UserError: a budget pays for too few steps.
     """
     widths = sorted({width for rung in (*ladder.rungs, ladder.top) for width in rung.widths})
-    by_width, problems = dict[int, Params](), dict[str, None]()
+    by_width, problems = dict[int, Params](), dict[str, list[int]]()
     for width in widths:
         try:
             by_width[width] = parse(Params, with_knobs(base.sections, {"model.width": width, "train.steps": 2}))
         except ParamsError as error:
-            problems |= dict.fromkeys(f"at width {width}: {problem}" for problem in error.problems)
+            for problem in error.problems:
+                problems.setdefault(problem, []).append(width)
     if problems:
-        raise ParamsError(*problems)
+        some = ((said, "" if at == widths else f"at width {', '.join(map(str, at))}: ") for said, at in problems.items())
+        raise ParamsError(*(f"{where}{said}" for said, where in some))
     [(_, data)] = make_data([Variant((0,), next(iter(by_width.values())))]).items()
     shape = Shape.of(read_json(meta_of(data)))
     steps = {width: _step(params, shape) for width, params in by_width.items()}

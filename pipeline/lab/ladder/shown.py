@@ -30,12 +30,12 @@ def cost_lines(ladder: Ladder, runs: Sequence[Run], seconds: float) -> list[str]
     """What a ladder is and costs, before it starts."""
     done = sum(run.is_done for run in runs)
     budgets = ", ".join(f"{rung.flops:.2g}" for rung in ladder.rungs)
-    left = f"{done} are kept, {len(runs) - done} to train" if done else f"{len(runs)} to train"
-    time = f": about {clock(seconds)} of one core, as 20 steps of each width here take" if seconds else ""
+    left = f"; {done} are here already, {len(runs) - done} to train" if done else ""
+    time = f"; about {clock(seconds)} on this machine, timed on 20 steps of each width" if seconds else ""
     return [
         f"{ladder.name}: {ladder.says}",
         f"{len(ladder.rungs)} rungs of {budgets} FLOPs, and the top of {ladder.top.flops:.2g}, which is held out",
-        f"{len(runs)} trainings, each with its own full schedule; {left}{time}",
+        f"{len(runs)} trainings, each with its own full schedule{left}{time}",
     ]
 
 

@@ -12,8 +12,8 @@ from pipeline.lab.commands import CommandGroup
 from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError
 
-app = typer.Typer(cls=CommandGroup, help="Plan experiments for the card at hand.", rich_markup_mode=None)
-LEAST_CARD, MOST_HOURS = 1.0, 1000.0
+app = typer.Typer(cls=CommandGroup, rich_markup_mode=None)
+LEAST_CARD, MOST_CARD, MOST_HOURS = 1.0, 1000.0, 1000.0
 
 
 @app.callback(invoke_without_command=True)
@@ -22,35 +22,42 @@ def plan(
     card: Annotated[float | None, typer.Option("--card", metavar="GB", help="The memory of the card.")] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="For this machine's CPU instead of a card.")] = False,
     hours: Annotated[
-        float | None, typer.Option("--hours", help="Of the longest run; all runs take about three times that.")
+        float | None,
+        typer.Option("--hours", metavar="HOURS", help="Of the longest run; all runs take three to four times that."),
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="NAME", help="The text. Default: tinystories, on a CPU that of params.yaml.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Write it to notebook/plans/NAME.yaml; its runs are NAME-01, ….")
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Write it to notebook/plans/NAME.yaml; its runs are NAME-01, …."),
     ] = None,
     clock: Annotated[
         bool, typer.Option("--measure/--no-measure", help="Time 20 steps of each size, if the machine is this one.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Plan experiments for the card at hand: sizes, search, times, checkpoints.
+    """Plan experiments for the card at hand.
 
     \b
     rally plan --card 12 --hours 2 --name first    print the plan, and write it
     rally plan --cpu --hours 0.2 --name small      the same game without a card
     rally plan run first                           the next run, as an experiment of DVC
     rally plan show first                          what is done, what held, what is next
+    rally plan                                     the plans that there are
 
     Finds the network that learns most in the hours and fits the memory (as `rally budget` estimates it), two smaller ones to
     search with, the order of the search, and what every run must be at steps 0, 1, 10, 100 and 1,000, at 10, 25 and 50 % and at
     the end, with what to do where it is not. Without --name nothing is written.
     """  # noqa: D301 (typer's mark for lines that stay)
     enter_project()
+    given = {"--card": card, "--cpu": cpu or None, "--hours": hours, "--data": data, "--name": name}
+    options = [option for option, value in given.items() if value is not None]
     if context.invoked_subcommand is not None:
+        if options:
+            raise UserError(f"rally plan {context.invoked_subcommand}: is of a written plan, without {', '.join(options)}")
         return
-    if card is None and not cpu and hours is None:
+    if not options:
         _list(as_json=as_json)
         return
     problems = _problems(card, cpu=cpu, hours=hours)
@@ -113,7 +120,7 @@ def _list(*, as_json: bool) -> None:
     elif names:
         print(*(f"{form.path_of(one)}: `rally plan show {one}`" for one in names), sep="\n")
     else:
-        print("There is no plan yet; `rally plan --card 12 --hours 2 --name first` makes one; without a card: --cpu.")
+        print(f"There is no plan yet; {form.HOW_TO_MAKE}.")
 
 
 def _problems(card: float | None, *, cpu: bool, hours: float | None) -> list[str]:
@@ -123,8 +130,10 @@ def _problems(card: float | None, *, cpu: bool, hours: float | None) -> list[str
         problems.append("--card and --cpu: name two machines; give one")
     elif not cpu and card is None:
         problems.append("--card: is missing; give its memory in GB (--card 12), or --cpu")
-    elif card is not None and not LEAST_CARD <= card <= MOST_HOURS:
-        problems.append(f"--card {card:g}: cannot be the memory of a card in GB; use {LEAST_CARD:g} or more, such as 12")
+    elif card is not None and not LEAST_CARD <= card <= MOST_CARD:
+        problems.append(
+            f"--card {card:g}: cannot be the memory of a card in GB; use {LEAST_CARD:g} to {MOST_CARD:g}, such as 12"
+        )
     if hours is None:
         problems.append("--hours: is missing; give those of the longest run, such as 2")
     elif not 0 < hours <= MOST_HOURS:

@@ -11,7 +11,7 @@ from pipeline.lab.budget.estimate import cached_fake_steps, free_memory
 from pipeline.lab.budget.fit import Device, card, changes_to_fit, with_changes
 from pipeline.lab.plan import menu
 from pipeline.lab.plan.form import Option, Plan, Tier
-from pipeline.lab.plan.law import VOCABULARY, Law, law
+from pipeline.lab.plan.law import VOCABULARY, Law, law, trouble
 from pipeline.lab.plan.material import Material, material
 from pipeline.lab.plan.shapes import EPOCHS, Net, Sized, nearest, nets, ranked, same_size, tokens_in, vocabulary_for
 from pipeline.lab.plan.speed import Speed, assumed, measured_seconds
@@ -31,6 +31,7 @@ FEWEST_STEPS = 20
 ROW = 5  # steps of a row of metrics/train.csv, so that steps 10 and 100 can be seen
 SECONDS_OF_STAGES = 20.0  # that an experiment takes besides its training
 BIG = 50e6  # weights, that people ask for
+SAME_LOSS = 0.02  # nats: forecasts that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -235,8 +236,9 @@ def _notes(wish: Wish, makes: _Maker, last: Tier, fit: Law) -> Iterator[str]:
             for one in (speed.low, speed.middle, speed.high)
         )
         there, here = fit.loss(big.parameters, middle * big.parameters), fit.loss(last.parameters, last.tokens)
+        no_use = "do not fit into" if there - here >= SAME_LOSS else "gain nothing in"
         yield (
-            f"{big.parameters / 1e6:.0f} M weights do not fit into {wish.hours:g} hours: they would see {few:.1f} to"
+            f"{big.parameters / 1e6:.0f} M weights {no_use} {wish.hours:g} hours: they would see {few:.1f} to"
             f" {many:.1f} tokens each and end at {there:.2f}, where the set ends at {here:.2f}. Published"
             " fits spend a given compute best at 20 to 56 tokens per weight"
         )
@@ -244,6 +246,8 @@ def _notes(wish: Wish, makes: _Maker, last: Tier, fit: Law) -> Iterator[str]:
         yield f"how many tokens {makes.text.name} has is not known before it is tokenized; read it {EPOCHS:g} times at most"
     elif last.tokens >= 0.99 * EPOCHS * makes.text.tokens:
         yield f"the text is the limit, not the time: it is read {EPOCHS:g} times, and more of it would be memorized"
+    if damaged := trouble():
+        yield f"your own ladders were not asked: {damaged}"
     if not makes.measures:
         yield "times are a range until steps are measured: make the plan again on the machine that will run it"
     yield "the learning rate is carried from the point to the larger sizes (Muon); stage confirm shows where that fails"

@@ -10,19 +10,32 @@ import yaml
 from pydantic import Field, model_validator
 
 from pipeline.artifacts.writing import write_text
-from pipeline.lab.dvc.exp_names import is_valid_name, name_problem
-from pipeline.params.errors import UserError
+from pipeline.lab.dvc.exp_names import is_valid_name
+from pipeline.params.errors import UserError, printable
 from pipeline.params.knobs import Section, problem
 from pipeline.params.names import suggest
 from pipeline.params.parse import parse
 from pipeline.params.yaml12 import read_yaml
 
 FOLDER = Path("notebook/plans")
+LONGEST_NAME = 40
+MOST_RUNS = 100  # of one kind in a stage
+# Knobs from which times, forecasts and checkpoints are computed: every size has all of them.
+COUNTED = (
+    "model.depth",
+    "model.width",
+    "model.context_length",
+    "train.batch_size",
+    "train.accumulation_steps",
+    "train.steps",
+)
 TIERS = ("point", "game", "set")
 HEAD = """# A plan of experiments by `rally plan`. It does not change: what was done is read from the experiments themselves.
 #   rally plan show {name}    what is done, what held, what is next
 #   rally plan run {name}     the next run
 """
+
+HOW_TO_MAKE = "`rally plan --card 12 --hours 2 --name first` makes one, --cpu in place of --card 12 one without a card"
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -46,6 +59,13 @@ class Tier(Section):
     bytes: Count
     seconds: Annotated[list[Positive], Field(min_length=3, max_length=3)]
 
+    @model_validator(mode="after")
+    def its_run_can_be_computed(self) -> Tier:
+        if missing := [knob for knob in COUNTED if knob not in self.set]:
+            raise problem("set", f"has no {missing[0]}")
+        _check_counts(self.set)
+        return self
+
 
 class Option(Section):
     """A variant that a stage tries.
@@ -56,10 +76,22 @@ class Option(Section):
         time_scale: of the weight decay, as a share of the run: 1 / (lr · weight decay · steps); 0: no decay. None: not set.
     """
 
-    label: Annotated[str, Field(min_length=1)]
+    label: Annotated[str, Field(pattern=r"^[ -~]{1,60}$")]
     set: Knobs = Field(default_factory=dict)
     times: dict[str, Positive] = Field(default_factory=dict)
     time_scale: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def its_counts_can_be_computed(self) -> Option:
+        _check_counts(self.set)
+        return self
+
+
+def _check_counts(knobs: Knobs) -> None:
+    """Refuse a value of COUNTED that is no whole number above 0."""
+    for knob in COUNTED:
+        if type(value := knobs.get(knob, 1)) is not int or value < 1:
+            raise problem("set", f"{knob} is {value!r}; use a whole number above 0")
 
 
 class Stage(Section):
@@ -79,12 +111,12 @@ class Stage(Section):
     question: str
     tier: str
     options: list[Option] = Field(default_factory=list)
-    again: Annotated[int, Field(ge=0)] = 0
+    again: Annotated[int, Field(ge=0, le=MOST_RUNS)] = 0
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
     wins_by: Annotated[float, Field(ge=0)] | None = None
     extends: str = ""
     of: str = ""
-    best: Annotated[int, Field(ge=0)] = 0
+    best: Annotated[int, Field(ge=0, le=MOST_RUNS)] = 0
 
     @model_validator(mode="after")
     def it_can_be_done(self) -> Stage:
@@ -126,6 +158,8 @@ class Plan(Section):
 
     @model_validator(mode="after")
     def stages_are_distinct_and_end(self) -> Plan:
+        if not isinstance(self.data.get("prepare.dataset"), str):
+            raise problem("data", "has no prepare.dataset")
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise problem("stages", f"two have one name: {', '.join(names)}")
@@ -149,18 +183,23 @@ def run_file(plan: str, number: int) -> Path:
     return FOLDER / plan / f"{number:02d}.yaml"
 
 
-def check_name(name: str) -> None:
-    """Raise a UserError if a plan cannot be called so: its experiments are named after it."""
-    if not is_valid_name(name) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
-        raise UserError(f"--name: {name_problem(name)}")
+def can_be_named(name: str) -> bool:
+    """Whether a plan can be called so: its file and its experiments are named after it."""
+    return len(name) <= LONGEST_NAME and is_valid_name(name) and bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name))
 
 
 def check_free(name: str) -> None:
     """Raise a UserError if a new plan cannot be called so."""
-    check_name(name)
+    if not can_be_named(name):
+        raise UserError(
+            f"--name: '{printable(name[:LONGEST_NAME])}' cannot name experiments; use up to {LONGEST_NAME} letters, digits and"
+            " -, a letter first, and not only a to f and digits"
+        )
     path = path_of(name)
-    if path.exists() or path.with_suffix("").exists():
+    if path.exists() or path.is_symlink() or path.with_suffix("").exists():
         raise UserError(f"--name {name}: is in use ({path}); use another name, or remove it and its folder of runs")
+    if FOLDER.exists() and not FOLDER.is_dir():
+        raise UserError(f"{FOLDER}: is not a folder, and plans are written there; move it away")
 
 
 def write(plan: Plan) -> Path:
@@ -187,19 +226,20 @@ def read(name: str) -> Plan:
     Raises:
         UserError: there is none, or its file was altered into something that cannot be done.
     """
-    check_name(name)
     path = path_of(name)
-    if not path.is_file():
-        known = tuple(sorted(file.stem for file in FOLDER.glob("*.yaml")))
-        there = suggest(name, known) if known else "there is none yet; `rally plan --card 12 --hours 2` makes one"
-        raise UserError(f"{name}: there is no plan of this name. {there}")
+    if not can_be_named(name) or not path.is_file():
+        known = tuple(plans())
+        there = suggest(name, known) if known else f"There is none yet; {HOW_TO_MAKE}"
+        raise UserError(f"rally plan: there is no plan '{printable(name[:LONGEST_NAME])}'. {there}")
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no plan; `git checkout {path}` brings it back")
     try:
         plan = parse(Plan, content)
     except UserError as error:
-        raise UserError(*(f"{path}: {line}" for line in error.problems)) from None
+        # A plan is parsed as params.yaml is, whose words for what is missing are of that file.
+        there, here = "params.yaml must contain every knob", f"`git checkout {path}` brings it back"
+        raise UserError(*(f"{path}: {line.replace(there, here)}" for line in error.problems)) from None
     if plan.name != name:
         raise UserError(f"{path}: its name is {plan.name!r}, not that of the file; its experiments have the one or the other")
     return plan
@@ -207,4 +247,4 @@ def read(name: str) -> Plan:
 
 def plans() -> list[str]:
     """The names of all plans, in order."""
-    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+    return sorted(file.stem for file in FOLDER.glob("*.yaml") if can_be_named(file.stem) and file.is_file())

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-LADDER = Path("notebook/ladder.json")
+from pipeline.lab.scaling.own import LEDGER, read_ladders
+from pipeline.params.errors import UserError
+
+LARGEST = (1e30, 10.0)  # of A and B, of alpha and beta: beyond it a law was edited by hand
 ERROR = 0.15  # nats: what the fit of studies/sizes.yaml is good for at best
 Z80 = 1.2816  # standard deviations from the middle of a normal distribution to the ends of its 80 % interval
 SAME = 0.05  # nats: entropies that differ by less are of one text
@@ -60,23 +61,32 @@ def law(dataset: str) -> Law:
     return _of_ladder(dataset) or SIZES
 
 
+def trouble() -> str:
+    """Why the lab's own ladders could not be asked, in a line; "" where they could, or where there are none."""
+    try:
+        read_ladders()
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def _of_ladder(dataset: str) -> Law | None:
     """What `rally ladder` found on a text; None where it has not run on it, or cannot be read."""
     try:
-        content = json.loads(LADDER.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        ladders = read_ladders()
+    except UserError:
         return None
-    for name, ladder in _inside(content, "ladders").items():
+    for name, ladder in ladders.items():
         numbers = [_number(_inside(ladder, "fit", "law").get(letter)) for letter in ("E", "A", "alpha", "B", "beta")]
         floor, *others = (number for number in numbers if number is not None) if None not in numbers else (None,)
         is_of = _inside(ladder, "data").get("dataset") == dataset and ladder.get("count") == "all"
-        if not is_of or floor is None or not all(number > 0 for number in others):
+        if not is_of or floor is None or floor < 0 or not all(0 < number < LARGEST[at % 2] for at, number in enumerate(others)):
             continue
         a, alpha, b, beta = others
         # Of two BPE vocabularies losses per token differ; a ladder does not say which it had.
         vocabulary = -1 if _inside(ladder, "data").get("tokenizer") == "bpe" else 0
         entropy = _number(ladder.get("entropy"))
-        source = f"your own ladder {name!r} ({LADDER})"
+        source = f"your own ladder {name!r} ({LEDGER})"
         return Law(floor, a, alpha, b, beta, _half(ladder), source, dataset, vocabulary, entropy)
     return None
 
@@ -100,5 +110,10 @@ def _inside(content: Any, *names: str) -> Mapping[str, Any]:
 
 def _number(value: Any) -> float | None:
     """A finite number, or None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

@@ -57,7 +57,7 @@ def material(name: str | None, base: Mapping[str, Any], *, on_card: bool) -> Mat
     """
     known, own = names_in("corpus/sources/table.py:TEXTS"), base["prepare"]["dataset"]
     is_language = base["task"]["kind"] == "language"
-    name = name or (FOR_CARDS if on_card or not is_language else own)
+    name = (FOR_CARDS if on_card or not is_language else own) if name is None else name
     if name not in known:
         raise UserError(f"--data: there is no text '{name}'. {suggest(name, known)}")
     needs = data_set("language", name).knobs

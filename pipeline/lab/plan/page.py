@@ -28,7 +28,8 @@ def page(plan: Plan, *, written: bool = True) -> str:
     """
     lines = [line.rstrip() for part in (_head, _sizes, _search, _checks, _notes) for line in part(plan)]
     following = f"Next: rally plan run {plan.name}   (`git add {path_of(plan.name)}` keeps the plan)"
-    return "\n".join([*lines, "", following if written else "Nothing was written; --name NAME does it, so that it can be run."])
+    unwritten = f"Nothing was written. Next: the same command with --name {plan.name}, then rally plan run {plan.name}"
+    return "\n".join([*lines, "", following if written else unwritten])
 
 
 def seconds_of_run(plan: Plan, stage: Stage) -> list[float]:
@@ -82,11 +83,11 @@ def _head(plan: Plan) -> Iterator[str]:
         f" {plan.hours:g} h, all {runs} runs together {span(seconds_in_all(plan))}."
     )
     yield from wrapped(f"Speed: {plan.speed}.")
-    yield from wrapped(f"Losses are forecast by {plan.law}.")
+    yield from wrapped(f"Losses, in nats per token, are forecast by {plan.law}.")
 
 
 def _sizes(plan: Plan) -> Iterator[str]:
-    yield from ("", "Sizes")
+    yield from ("", "Sizes: point for the search, game to confirm its best rates, set for the long run")
     rows = [["", "weights", "layers x width", "context", "steps", "tokens", "per weight", "memory", "time per run"]]
     for name in TIERS:
         tier, knobs = plan.tier(name), plan.tier(name).set
@@ -108,7 +109,8 @@ def _sizes(plan: Plan) -> Iterator[str]:
     changes = {knob: value for knob, value in plan.set.set.items() if knob.startswith("runtime.")}
     more = "; the set also needs " + ", ".join(f"{knob}={value}" for knob, value in changes.items()) if changes else ""
     yield from wrapped(
-        f"{_batch(plan.set)} tokens per step, in {plan.base['train.precision']}; memory by `rally budget`, 8 % free{more}.",
+        f"{_batch(plan.set)} tokens per step, in {plan.base['train.precision']}; memory by `rally budget`, at"
+        f" least 8 % free{more}.",
         "  ",
     )
 
@@ -154,7 +156,11 @@ def tried(stage: Stage) -> str:
 
 def _checks(plan: Plan) -> Iterator[str]:
     expected = end_forecast(plan)
-    yield from ("", "Checkpoints of every run; along the curve and at the end here those of the set")
+    yield ""
+    yield from wrapped(
+        "Checkpoints: what every run must be at a step, else what to do (losses in nats per token; V: the vocabulary; from 10 %"
+        " on: those of the set)"
+    )
     rows = [[one.at, MEANINGS[one.what], bounds(one, plan), one.missed] for one in checkpoints(plan.set.steps, expected)]
     rows = [["at", "must be", "", "if not"], *rows]
     widths = [max(len(row[at]) for row in rows) for at in range(3)]

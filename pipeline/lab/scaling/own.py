@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,14 @@ def read_ladders() -> dict[str, Any]:
     """Every ladder by its name; empty where there is none.
 
     Raises:
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, or holds something else.
     """
-    return dict(read_json(LEDGER, "ladders")["ladders"]) if LEDGER.exists() else {}
+    if not LEDGER.exists():
+        return {}
+    ladders = read_json(LEDGER, "ladders")["ladders"]
+    if not isinstance(ladders, dict) or not all(isinstance(one, dict) for one in ladders.values()):
+        raise UserError(f"{LEDGER}: holds no ladders; `git checkout {LEDGER}` brings them back, or remove the file")
+    return ladders
 
 
 def write_ladder(name: str, content: Mapping[str, Any]) -> None:
@@ -49,13 +56,19 @@ def advice_here(params: Params, flops: float) -> tuple[Advice, str]:
     for name, content in ladders.items():
         try:
             low, high = content["compute"]
-            if content["data"] == data_key(params) and low / REACH <= flops <= high * REACH and content["advice"]:
+            if content["data"] == data_key(params) and low / REACH <= flops <= high * REACH and _can_advise(content["advice"]):
                 return between([Advice(*row) for row in content["advice"]], flops), f"your ladder {name}"
-        except (KeyError, TypeError, ValueError):
+        except (ArithmeticError, KeyError, TypeError, ValueError):
             continue
     found = between(TABLE, flops)
     where = "far below their smallest run" if flops < SMALLEST / 3 else "far above their largest" if flops > 3 * LARGEST else ""
     return found, f"published fits{', ' + where if where else ''}"
+
+
+def _can_advise(rows: Sequence[Sequence[float]]) -> bool:
+    """Whether a table is one: of finite numbers above 0, the FLOPs rising; an edited one may be anything."""
+    rises = all(one[0] < other[0] for one, other in pairwise(rows))
+    return len(rows) > 1 and rises and all(0 < number < math.inf for row in rows for number in row)
 
 
 def advice_text(params: Params, flops: float) -> str:
