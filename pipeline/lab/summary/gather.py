@@ -145,14 +145,14 @@ def _duel_line(line: Line) -> DuelLine:
     changes = [f"{name} {knob_text(value)}" for name, value in (challenger.get("knobs") or {}).items()]
     changes += [f"patch of {name}" for name in (challenger.get("patch") or {}).get("files", ())]
     gain = line["gain"] if isinstance(line["gain"], dict) else {}
-    ends = [gain.get(name) for name in ("low", "mean", "high")]
+    ends = [float(end) for name in ("low", "mean", "high") if isinstance(end := gain.get(name), int | float)]
     return DuelLine(
         line["date"][:10],
         short_hash(str(line["champion"].get("commit", ""))),
         ", ".join(changes),
         line["metric"],
         len(line["seeds"]),
-        Interval(*map(float, ends)) if all(isinstance(end, int | float) for end in ends) else None,
+        Interval(*ends) if len(ends) == 3 else None,
         line["verdict"],
     )
 
