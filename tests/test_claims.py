@@ -504,14 +504,9 @@ def test_the_list_needs_no_torch_and_its_check_fails_on_what_is_stale_or_refuted
 # ------------------------------------------------------------------------------------------------------- the shipped claims
 
 MISSING = dict.fromkeys(
-    (
-        "reversed-addition", "fourier-sums", "activations", "dropout-schedule", "icl-from-data", "positions-beyond",
-        "curriculum", "superposition", "mnist1d-order", "edge-of-stability", "label-noise-double-descent",
-        "epoch-wise-descent", "catapult", "muon-at-its-best", "adam-and-rare-tokens", "clipping", "warmup-adamw",
-        "decay-times-rate", "critical-batch", "context-length", "mup-transfer",
-    ),
+    ("reversed-addition", "fourier-sums", "icl-from-data", "positions-beyond", "epoch-wise-descent"),
     "not yet played on fresh seeds",
-)  # fmt: skip
+)
 """Shipped studies without a claim file, each with the reason."""
 
 
