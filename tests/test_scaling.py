@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from pipeline.lab.scaling.fit import Fit, fit_law
 from pipeline.lab.scaling.forecast import Advice, advice, between, forecast, seeds_spread
 from pipeline.lab.scaling.isoflops import by_budget, exponent, minimum
 from pipeline.lab.scaling.law import Cost, Law, best_use, cost_of
-from pipeline.lab.scaling.points import COLUMNS, FEWEST, Point, check_enough, parse_points, read_points
+from pipeline.lab.scaling.points import COLUMNS, FEWEST, RANGES, Point, check_enough, parse_points, read_points
 from pipeline.lab.scaling.published import PUBLISHED
 from pipeline.params.errors import UserError
 
@@ -256,6 +257,19 @@ def test_every_name_of_a_column_is_understood(column: str) -> None:
         head = {"size": "N", "flops": "C", "tokens": "D", "loss": "loss"} | {column: name.upper()}
         point = parse_points(table(",".join(head.values()), *[(1e6, 6e14, 1e8, 3.0)] * FEWEST), "x.csv")[0]
         assert point == Point(1e6, 1e8, 6e14, 3.0)
+
+
+@pytest.mark.parametrize("column", RANGES)
+def test_a_number_beyond_its_range_is_refused_with_the_range(column: str) -> None:
+    least, most = RANGES[column]
+    row = {"size": 1e6, "flops": 6e14, "tokens": 1e8, "loss": 3.0}
+    for value, is_taken in ((least, True), (most, True), (least / 2, False), (most * 2, False)):
+        text = table(",".join(row), *[(row | {column: value}).values()] * FEWEST)
+        if is_taken:
+            assert getattr(parse_points(text, "x.csv")[0], column) == value
+            continue
+        with pytest.raises(UserError, match=re.escape(f"use {least:g} to {most:g}")):
+            parse_points(text, "x.csv")
 
 
 def test_tokens_and_flops_stand_in_for_each_other() -> None:
