@@ -9,7 +9,7 @@ from pipeline.figures.words import formatted
 from pipeline.lab.bets.bet import Bet
 from pipeline.lab.bets.listing import result_text, said_text, truth_text
 from pipeline.lab.bets.outcomes import is_inside, scores_of
-from pipeline.lab.statistics.intervals import Interval
+from pipeline.lab.duel.shown import gain_text
 from pipeline.lab.summary.document import Block, Section, Table
 from pipeline.lab.summary.records import ClaimLine, DuelLine, Notebook
 
@@ -62,16 +62,10 @@ def _bets(bets: Sequence[Bet]) -> Iterator[Block]:
 
 def _duels(duels: Sequence[DuelLine]) -> Table:
     rows = tuple(
-        (one.date, one.champion, one.change, one.metric, str(one.pairs), _gain(one.gain), one.verdict) for one in duels
+        (one.date, one.champion, one.change, one.metric, str(one.pairs), gain_text(one.gain) if one.gain else "–", one.verdict)
+        for one in duels
     )
     return Table(("day", "champion", "challenger", "metric", "pairs", "gain", "verdict"), rows, frozenset({4, 5}))
-
-
-def _gain(gain: Interval | None) -> str:
-    if gain is None:
-        return "–"
-    low, mean, high = (formatted(number) for number in gain)
-    return f"{mean} ({low} … {high})"
 
 
 def _score(bet: Bet) -> str:
