@@ -18,9 +18,10 @@ from pipeline.lab.commands import print_notes
 from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.dvc.overrides import expand_grid, with_overrides
 from pipeline.lab.ladder import climb, record, shown
+from pipeline.lab.ladder.floor import floor_of
 from pipeline.lab.ladder.ladders import Ladder, find_ladder, with_sizes
 from pipeline.lab.ladder.picture import draw_ladder
-from pipeline.lab.ladder.runs import entropy_of, runs_of, seconds_of, train_all
+from pipeline.lab.ladder.runs import runs_of, seconds_of, train_all
 from pipeline.lab.scaling.fit import fit_law
 from pipeline.lab.scaling.isoflops import by_budget, minimum
 from pipeline.lab.scaling.law import cost_of
@@ -82,7 +83,7 @@ def play_ladder(
         from pipeline.lab.ladder.branches import train_branched
 
         train = train_branched
-    entropy = entropy_of(runs[0].data) if ladder.known else None
+    entropy = floor_of(runs[0].variant.params, runs[0].data) if ladder.known else None
     climbed = climb.climb_rungs(runs, count, entropy, train, display)
     shown.show_climbed(out, ladder, climbed)
     forecasts = climb.forecast_top(name, runs, climbed)
