@@ -44,9 +44,9 @@ def _of_chain(rows: Floats, params: Params, data: Path) -> float:
     """
     task = LanguageModelling(data, params.model, Shape.of(read_json(meta_of(data))))
     batch = task.batch("validation", validation_examples(task.size("validation"), params.train.validation_examples))
-    ids = load(tokenizer_of(data)).encode(ALPHABET[: len(rows)].decode())  # of each symbol
-    symbols = np.full(task.vocabulary, -1)
-    symbols[ids] = np.arange(len(ids))
+    tokenizer = load(tokenizer_of(data))
+    pieces = [tokenizer.token_bytes(token) for token in range(task.vocabulary)]
+    symbols = np.array([ALPHABET.index(piece) if piece else -1 for piece in pieces])  # the end of a text is none
     known = batch.targets.numpy() != IGNORED
     before, after = symbols[batch.inputs.numpy()[known]], symbols[batch.targets.numpy()[known]]
     assert min(before.min(), after.min()) >= 0, "each token is a symbol of the chain"

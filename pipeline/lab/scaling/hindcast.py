@@ -1,7 +1,7 @@
 """How far a law misses the next budget, seen on the last one: the law of all budgets before it is asked for it. No torch.
 
-A bootstrap knows what the noise of runs leaves open; it does not know that the law may have the wrong form. The miss of the same
-forecast one rung below does.
+A bootstrap knows what the noise of runs leaves open, not that the law may have the wrong form. The miss of the same forecast,
+one rung below, shows both.
 """
 
 from __future__ import annotations
