@@ -400,6 +400,18 @@ def test_a_tiny_ladder_is_climbed_resumed_and_branched(
     }, "the same bytes as full runs"
 
 
+def test_a_dry_run_downloads_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = TINY | {"set": {**TINY["set"], "prepare.dataset": "tinystories"}}
+    (project / "ladders.yaml").write_text(yaml.safe_dump({"tiny": tiny}), encoding="utf-8")
+    git("add", "-A")
+    git("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "first")
+    monkeypatch.setattr("pipeline.lab.ladder.play.runs_of", lambda *_: pytest.fail("this would make the data"))
+    assert rally(monkeypatch, "ladder", "tiny", "--dry-run") == 0
+    assert "Its text, tinystories (2.2 GB), is not here yet" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.slow
 def test_a_budget_that_pays_for_too_few_steps_is_refused(project: Path) -> None:
     ladder = replace(find_ladder("tiny"), top=Rung(3e7, (8, 512)))

@@ -17,10 +17,12 @@ class PlanGroup(CommandGroup):
     """`rally plan`, which knows that the name of a plan is no command."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        from pipeline.lab.plan import form
+        if args[0] not in self.commands:
+            enter_project()
+            from pipeline.lab.plan import form
 
-        if args[0] not in self.commands and args[0] in form.plans():
-            raise UserError(f"rally plan {args[0]}: is a plan; `rally plan show {args[0]}` or `rally plan run {args[0]}`")
+            if args[0] in form.plans():
+                raise UserError(f"rally plan {args[0]}: is a plan; use `rally plan show {args[0]}` or `rally plan run {args[0]}`")
         return super().resolve_command(ctx, args)
 
 
