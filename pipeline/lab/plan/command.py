@@ -14,7 +14,7 @@ from pipeline.params.errors import UserError
 
 
 class PlanGroup(CommandGroup):
-    """`rally plan`, which knows that the name of a plan is no command."""
+    """`rally plan`, which tells the name of a plan from a command."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in self.commands:
