@@ -22,7 +22,9 @@ class PlanGroup(CommandGroup):
             from pipeline.lab.plan import form
 
             if args[0] in form.plans():
-                raise UserError(f"rally plan {args[0]}: is a plan; use `rally plan show {args[0]}` or `rally plan run {args[0]}`")
+                raise UserError(
+                    f"rally plan {args[0]}: is a plan; use `rally plan show {args[0]}` or `rally plan run {args[0]}`"
+                )
         return super().resolve_command(ctx, args)
 
 
