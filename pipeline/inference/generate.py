@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from pipeline.inference.flat import FlatGPT, covers
 from pipeline.inference.trained import TrainedModel
 from pipeline.networks.attention import KVCache
 from pipeline.networks.transformer import GPT
@@ -89,10 +90,13 @@ def _continuation(trained: TrainedModel, ids: list[int], choice: Callable[[Tenso
         raise UserError(f"models/trained: a {type(model).__name__} does not generate text")
     length = model.knobs.context_length
     context, cache = ids[-length:], model.new_cache(1)
-    unread = context
+    unread, flat = context, FlatGPT(model) if covers(model, trained.runtime) else None
     while True:
         with _one_thread():
-            logits = _next_logits(trained, model, torch.tensor([unread], device=trained.runtime.device), cache)[0]
+            if flat and len(unread) == 1 and cache.length:
+                logits = torch.from_numpy(flat.logits(unread[0], cache))
+            else:
+                logits = _next_logits(trained, model, torch.tensor([unread], device=trained.runtime.device), cache)[0]
             if not math.isfinite(float(logits.sum())):
                 raise UserError("models/trained: the logits are not finite (training diverged), so no text can be generated")
             token = choice(logits)
