@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts.writing import write_json
-from pipeline.evaluation.baselines import HELD_OUT, Score, baselines, entropy, ngram_scores, xz_score
+from pipeline.evaluation.baselines import HELD_OUT, Score, baselines, entropy, ngram_scores, xz_scores
+from pipeline.evaluation.cache import Rows, cached_rows
 from pipeline.evaluation.ngrams import predictions
 from pipeline.params.errors import UserError
 
@@ -207,6 +208,21 @@ def test_a_damaged_cache_entry_is_measured_anew(data: Path, damage: str) -> None
     assert entry.read_text() == whole
 
 
+def test_all_clones_of_a_user_share_what_depends_on_the_data_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured_by: list[str] = []
+
+    def rows(clone: str) -> Rows:
+        (tmp_path / clone).mkdir(exist_ok=True)
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path / clone))
+        return cached_rows(["key"], lambda: [{"by": measured_by.append(clone) or clone}])
+
+    monkeypatch.setenv("RALLY_CACHE", str(tmp_path / "cache"))
+    assert [rows("one"), rows("other")] == [[{"by": "one"}]] * 2 and measured_by == ["one"]
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RALLY_CACHE", str(tmp_path / "file"))  # no folder can be made there
+    assert [rows("other"), rows("other")] == [[{"by": "other"}]] * 2 and measured_by == ["one", "other"]
+
+
 def test_other_data_or_another_order_is_another_cache_entry(data: Path) -> None:
     first = measured(data)
     assert measured(data, order=2) != first
@@ -221,12 +237,12 @@ def test_xz_may_use_the_training_text_when_that_helps(tmp_path: Path) -> None:
     alone = len(lzma.compress(held_out, preset=9)) * 8 / len(held_out)
     (tmp_path / "test.txt").write_bytes(held_out)
     (tmp_path / "train.txt").write_bytes(held_out)
-    same = xz_score(tmp_path, "test")
+    [same] = xz_scores(tmp_path, ("test",))
     assert same.bits_per_byte < 0.1 * alone
     assert same.note == "after the training text"
     (tmp_path / "train.txt").write_bytes(np.random.default_rng(1).bytes(20_000))  # nothing to learn from but bad habits
     (tmp_path / "test.txt").write_bytes(b"a" * 3000)
-    other = xz_score(tmp_path, "test")
+    [other] = xz_scores(tmp_path, ("test",))
     assert other.bits_per_byte < 0.25
     assert other.note == "alone"
     assert other.loss is None
@@ -236,7 +252,7 @@ def test_xz_of_a_large_text_reads_as_much_of_it_as_it_says(tmp_path: Path, monke
     monkeypatch.setattr("pipeline.evaluation.baselines.COMPRESSED", 1000)
     (tmp_path / "train.txt").write_bytes(b"x" * 5000 + b"abc" * 300)
     (tmp_path / "test.txt").write_bytes(b"abc" * 333 + b"!" + np.random.default_rng(1).bytes(5000))
-    found = xz_score(tmp_path, "test")
+    [found] = xz_scores(tmp_path, ("test",))
     assert found.bytes == 1000
     assert found.bits_per_byte < 1
     assert found.note.endswith(", 1,000 bytes of each at most")

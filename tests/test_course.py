@@ -26,7 +26,7 @@ from pipeline.lab.bets.outcomes import Outcome as Scored
 from pipeline.lab.bets.outcomes import scores_of
 from pipeline.lab.bets.question import Answer, ChoiceAnswer, NumberAnswer, OrderAnswer, Question, YesNoAnswer
 from pipeline.lab.cli import main
-from pipeline.lab.course.blind.draw import DEPTH, OFFERED, draw
+from pipeline.lab.course.blind.draw import OFFERED, depth_of, draw
 from pipeline.lab.course.blind.levels import LEVELS
 from pipeline.lab.course.blind.picture import loss_chart
 from pipeline.lab.course.blind.race import doctors_forecast, telling_signs
@@ -346,11 +346,12 @@ def test_one_draw_in_five_is_healthy_and_the_right_answer_can_always_be_given(le
     assert {one.run.fault for one in drawn} == {"", *LEVELS[level]}
 
 
-def test_a_draw_can_be_repeated_and_its_depth_gives_nothing_away() -> None:
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_draw_can_be_repeated_and_its_depth_gives_nothing_away(level: int) -> None:
     sections = read_sections(TOP / "params.yaml")
-    assert vars(draw(4, 11).run) == vars(draw(4, 11).run) and draw(4, 11).choices == draw(4, 11).choices
-    depths = {one.truth: one.run.params(sections).model.depth for one in (draw(4, number) for number in range(60))}
-    assert len(depths) > 3 and set(depths.values()) == {DEPTH}
+    assert vars(draw(level, 11).run) == vars(draw(level, 11).run) and draw(level, 11).choices == draw(level, 11).choices
+    depths = {one.truth: one.run.params(sections).model.depth for one in (draw(level, number) for number in range(60))}
+    assert len(depths) > 3 and set(depths.values()) == {depth_of(level)}
 
 
 def test_every_fault_can_be_drawn_on_some_day() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import shutil
@@ -18,6 +19,9 @@ import pytest
 import yaml
 from small import TOP, knobs
 
+from pipeline.artifacts.paths import meta_of, tokenizer_of, tokens_of
+from pipeline.artifacts.writing import write_json
+from pipeline.corpus.sources.generated.markov import ALPHABET, entropy_rate, sample_chain
 from pipeline.identity import read_cached
 from pipeline.lab.bets.bet import open_bets, read_bets
 from pipeline.lab.bets.question import NumberAnswer
@@ -26,9 +30,11 @@ from pipeline.lab.dvc.base_params import base_params
 from pipeline.lab.ladder import climb, ladders, shown
 from pipeline.lab.ladder.branches import NEEDED, check_branches, decay_begins, train_branched
 from pipeline.lab.ladder.climb import climb_rungs, climb_top, forecast_top
+from pipeline.lab.ladder.floor import CHAINS, floor_of
 from pipeline.lab.ladder.ladders import Ladder, Rung, find_ladder, read_ladders, with_sizes
 from pipeline.lab.ladder.runs import COUNTS, Run, runs_of, train_all
 from pipeline.lab.scaling.fit import fit_law
+from pipeline.lab.scaling.forecast import forecast
 from pipeline.lab.scaling.law import Law, best_use
 from pipeline.lab.scaling.own import LEDGER
 from pipeline.lab.studies.grid import Variant
@@ -36,6 +42,7 @@ from pipeline.params.errors import UserError
 from pipeline.params.load import read_sections, with_knobs
 from pipeline.params.parse import parse
 from pipeline.params.schema import Params
+from pipeline.tokenizers.char import CharTokenizer
 
 SMALL = Law(3.37, 60.0, 0.75, 80.0, 0.6)
 TINY: dict[str, Any] = {
@@ -104,8 +111,34 @@ def test_every_ladder_has_what_a_law_needs_and_knobs_that_can_be_used(name: str)
     for width in {width for rung in (*ladder.rungs, ladder.top) for width in rung.widths}:
         params = parse(Params, with_knobs(read_sections(TOP / "params.yaml"), {**ladder.knobs, "model.width": width}))
         check_branches(params)
-    assert ladder.known == (params.prepare.dataset in ("zipf_bigram", "markov"))
+    assert ladder.known == (params.prepare.dataset in CHAINS)
     assert ladder.says and ladder.measured
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_the_lowest_loss_is_that_of_the_rule_on_the_very_examples_that_are_validated(name: str, tmp_path: Path) -> None:
+    params = knobs(
+        prepare__dataset=name,
+        prepare__alphabet_size=4,
+        prepare__seed=5,
+        tokenize__kind="char",
+        model__context_length=7,
+        train__validation_examples=5,
+    )
+    rows = CHAINS[name](params.prepare)
+    text = b"".join(sample_chain(rows, 100, np.random.default_rng(1))).decode()
+    tokenizer = CharTokenizer.learn([text[::-1]], 0, has_end=False)
+    write_json(meta_of(tmp_path), {"vocabulary": tokenizer.vocabulary})
+    tokenizer.save(tokenizer_of(tmp_path))
+    np.save(tokens_of(tmp_path, "validation"), tokenizer.encode(text).astype(np.uint8))
+
+    windows = [text[start : start + 8] for start in range(0, 99, 7)]  # each one's first symbol has no target
+    chosen = [windows[round(at)] for at in (0, 3.4, 7, 10.4, 14)]
+    pairs = [pair for window in chosen for pair in itertools.pairwise(window)]
+    known = {symbol: place for place, symbol in enumerate(ALPHABET.decode())}
+    expected = -sum(math.log(rows[known[one], known[other]]) for one, other in pairs) / len(pairs)
+    assert floor_of(params, tmp_path) == pytest.approx(expected, rel=1e-12)
+    assert abs(expected - entropy_rate(rows)) > 0.01, "the entropy of the chain is another number"
 
 
 def test_a_size_is_added_to_the_budget_that_it_names() -> None:
@@ -219,6 +252,33 @@ def test_the_forecast_stands_in_the_ledger_before_the_top_runs_and_is_scored_aft
     assert scored.scored[0].startswith("the ladder said ")
     assert forecast_top("planted", runs, below)[0].said == pytest.approx(scored.said), "it is not forecast again"
     assert len(read_bets()) == 1
+
+
+def bent(runs: Sequence[Run], advance: Callable[[], None]) -> dict[int, float]:
+    """Losses of no law: beyond some size a network can say all that there is to say, as on a chain of 64 symbols."""
+    found = {}
+    for at, run in enumerate(runs):
+        size, tokens = run.sizes["all"], run.tokens
+        of_size = SMALL.size_factor / size**SMALL.size_exponent * math.exp(-size / 30_000)
+        found[at] = SMALL.entropy + of_size + SMALL.token_factor / tokens**SMALL.token_exponent
+    return found
+
+
+def test_the_interval_holds_the_error_of_the_laws_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Run, "is_done", property(lambda run: False))
+    runs = planted([1e10, 5e10, 2.5e11, 1.25e12], 6e12, tmp_path)
+    below = climb_rungs(runs, "all", SMALL.entropy, bent, quiet)
+    assert below.tested is not None and below.tested.recency > 0, "the near rungs tell more"
+    assert below.tested.error > 2 * below.fit.spread
+    top = runs[-1]
+    form = (below.tested.error_at(top.flops), below.tested.sizes)
+    size, tokens, truth = float(top.sizes["all"]), float(top.tokens), bent([top], lambda: None)[0]
+    (low, _, high), (lower, _, higher) = (forecast(below.fit, size, tokens, form=given) for given in (None, form))
+    assert lower < low and high < higher
+    assert lower <= truth <= higher
+    said = shown.tested_line(below.tested, known=True)
+    assert said.startswith("without the last rung, the law misses its 5 sizes by") and "to the power" in said
 
 
 def test_a_forecast_of_a_run_that_is_here_is_late(
@@ -338,6 +398,18 @@ def test_a_tiny_ladder_is_climbed_resumed_and_branched(
     assert {run.record.name: read_cached(run.record) for run in runs} == {
         path.name: json.loads(text)["content"] for path, text in kept.items()
     }, "the same bytes as full runs"
+
+
+def test_a_dry_run_downloads_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = TINY | {"set": {**TINY["set"], "prepare.dataset": "tinystories"}}
+    (project / "ladders.yaml").write_text(yaml.safe_dump({"tiny": tiny}), encoding="utf-8")
+    git("add", "-A")
+    git("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "first")
+    monkeypatch.setattr("pipeline.lab.ladder.play.runs_of", lambda *_: pytest.fail("this would make the data"))
+    assert rally(monkeypatch, "ladder", "tiny", "--dry-run") == 0
+    assert "Its text, tinystories (2.2 GB), is not here yet" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from pipeline.evaluation import contamination
 from pipeline.evaluation.contamination import WINDOW
 from pipeline.evaluation.label_noise import FEWEST, FOLDS, contradicted, standardised
 from pipeline.evaluation.material import LEARNED_KINDS, Text, likeness, repeated, tokenizer_numbers
@@ -119,3 +120,22 @@ def test_of_one_class_or_few_examples_nothing_is_said() -> None:
     assert contradicted(examples, np.zeros_like(labels), 1.0) is None
     few = FOLDS * FEWEST - 1
     assert contradicted(examples[:few], labels[:few], 1.0) is None
+
+
+def test_the_hash_of_a_window_is_its_polynomial() -> None:
+    ids = np.random.default_rng(0).integers(0, 300, 60).astype(np.uint16)
+    expected = []
+    for start in range(60 - WINDOW + 1):
+        value = 0
+        for token in ids[start : start + WINDOW]:
+            value = (value * contamination.BASE + int(token) + 1) % 2**64
+        expected.append(value)
+    assert contamination.hashes(ids).tolist() == expected
+
+
+def test_a_window_is_found_wherever_the_blocks_of_the_search_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = np.random.default_rng(0).integers(0, 50, 400).astype(np.uint8)
+    monkeypatch.setattr(contamination, "BLOCK", 7)
+    for start in (0, 3, 6, 7, 400 - WINDOW):
+        assert contamination.overlap(known, known[start : start + WINDOW]) == 1.0
+        assert contamination.overlap(np.delete(known, start + 20), known[start : start + WINDOW]) == 0.0

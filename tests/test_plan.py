@@ -31,7 +31,7 @@ from pipeline.lab.plan.draft import HEAD_ROOM, Wish, draft
 from pipeline.lab.plan.forecast import forecast, tokens_of
 from pipeline.lab.plan.form import Plan
 from pipeline.lab.plan.law import SIZES, law, trouble
-from pipeline.lab.plan.page import MEANINGS
+from pipeline.lab.plan.page import MEANINGS, span
 from pipeline.lab.plan.shapes import Net, nearest, nets, ranked
 from pipeline.lab.plan.speed import assumed
 from pipeline.lab.plan.steps import Course, Run, course_of, runs_at_most
@@ -167,6 +167,24 @@ def test_a_plan_comes_back_from_its_file_as_it_was(first: Plan, project: Path) -
         form.write(first)
     assert form.read("first") == first
     assert "rally plan run first" in path.read_text()
+
+
+def test_the_name_of_a_plan_in_place_of_a_command_is_answered_with_the_commands(
+    first: Plan, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(TOP / name, project)
+    form.write(first)
+    monkeypatch.setattr("sys.argv", ["rally", "plan", "first"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert "is a plan; use `rally plan show first` or `rally plan run first`" in capsys.readouterr().err
+
+
+def test_a_range_of_times_has_one_unit() -> None:
+    assert span([4000.0, 8000.0, 13320.0]) == "1.1 h to 3.7 h"
+    assert span([8000.0] * 3) == "2.2 h"
 
 
 def with_option(plan: dict[str, Any], **changes: object) -> list[dict[str, Any]]:

@@ -16,8 +16,9 @@ from small import knobs
 
 from pipeline.lab.cli import main
 from pipeline.lab.scaling import own, published
-from pipeline.lab.scaling.fit import Fit, fit_law
+from pipeline.lab.scaling.fit import Fit, fit_law, law_of
 from pipeline.lab.scaling.forecast import Advice, advice, between, forecast, seeds_spread
+from pipeline.lab.scaling.hindcast import hindcast
 from pipeline.lab.scaling.isoflops import by_budget, exponent, minimum
 from pipeline.lab.scaling.law import Cost, Law, best_use, cost_of
 from pipeline.lab.scaling.points import COLUMNS, FEWEST, RANGES, Point, check_enough, parse_points, read_points
@@ -128,6 +129,28 @@ def test_a_loss_below_the_known_entropy_is_refused(rungs: list[Point]) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- forecasts
+
+
+def test_a_law_of_the_right_form_misses_the_last_budget_by_the_noise_alone(rungs: list[Point]) -> None:
+    found = hindcast(rungs, SMALL.entropy)
+    assert found is not None and found.error < 0.06, "runs have a noise of 0.02, and the exponents are of two budgets"
+    assert (found.sizes, found.last, found.factor) == (6, pytest.approx(2.5e11), pytest.approx(5))
+    assert found.error_at(2.5e11 * 25) == pytest.approx(2 * found.error), "twice as far in the logarithm"
+    assert found.error_at(3e11) == found.error, "near the last budget it is not less"
+
+
+def test_too_few_budgets_are_not_hindcast(rungs: list[Point]) -> None:
+    assert hindcast(rungs, None) is None, "with E to be fitted two budgets say too little of a third"
+    assert hindcast([point for point in rungs if point.flops < 1e11], SMALL.entropy) is None
+
+
+def test_a_recent_fit_is_closer_to_the_near_budgets(rungs: list[Point]) -> None:
+    moved = [point._replace(loss=point.loss + 0.02) if point.flops < 2e10 else point for point in rungs]
+    plain, recent = (law_of(moved, SMALL.entropy, recency) for recency in (0.0, 2.0))
+    last = [point for point in moved if point.flops > 1e11]
+    place = np.array([point.size for point in last]), np.array([point.tokens for point in last])
+    off = [float(np.abs(law.loss(*place) - [point.loss for point in last]).mean()) for law in (plain, recent)]
+    assert off[1] < 0.8 * off[0]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from pipeline.artifacts.writing import rounded
@@ -110,8 +111,7 @@ def validate(
     Raises:
         Interrupted: a stop was requested.
     """
-    size = task.size("validation")
-    examples = np.unique(np.linspace(0, size - 1, min(size, train.validation_examples)).astype(np.int64))
+    examples = validation_examples(task.size("validation"), train.validation_examples)
     total, count, correct = 0.0, 0, 0
     micro_batch_size = runtime.micro_batch_size(train, task.length, task.length)
     with progress.optimizer.eval_weights(), torch.inference_mode():
@@ -124,6 +124,15 @@ def validate(
             assert loss.correct is not None, "tasks count correct targets whenever they are not training"
             total, count, correct = total + float(loss.total), count + batch.count, correct + int(loss.correct)
     return total / count, correct / count
+
+
+def validation_examples(size: int, count: int) -> Int[np.ndarray, " n"]:
+    """Which of the `size` examples of the validation split are validated on: at most `count`, spread evenly.
+
+    >>> validation_examples(9, 3)
+    array([0, 4, 8])
+    """
+    return np.unique(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
 
 
 def _clip(gradients: list[Tensor], limit: float) -> tuple[Tensor, Tensor]:

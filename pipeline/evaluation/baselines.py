@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import lzma
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.evaluation.cache import Rows, cached_rows
 
 HELD_OUT = ("validation", "test")
 COUNTED = 20_000_000  # training tokens that n-grams count at most, the last ones: 3 GB of memory, half a minute
+COMPRESSORS = 2  # at once; each takes up to 200 MB
 COMPRESSED = 16 * 2**20  # bytes that xz reads at most of the training text, and of the held-out text: a minute
 
 
@@ -81,14 +83,14 @@ def baselines(
         order: the length of the longest n-grams.
         say: prints a line for the user when it will take a while.
         tokens, raw: the outs of the stages tokenize and prepare.
-        cache: folder of the scores, by default in this clone.
+        cache: folder of the scores; see cached_rows.
     """
     code = [sha256_of(Path(file)) for file in (__file__, ngrams.__file__)]
     key = [order, np.__version__, *code, sha256_of(tokens), sha256_of(raw)]
 
     def measure() -> Rows:
         say("measuring the baselines of this data, once: n-grams and xz …")
-        return [asdict(score) for score in (*ngram_scores(order, tokens), *(xz_score(raw, split) for split in HELD_OUT))]
+        return [asdict(score) for score in (*ngram_scores(order, tokens), *xz_scores(raw))]
 
     return [Score(**row) for row in cached_rows(key, measure, cache)]
 
@@ -137,16 +139,20 @@ def ngram_scores(order: int, tokens: Path) -> Iterator[Score]:
         yield score.with_note(f"the best of 3 to {order}-grams") if len(longer) > 1 else score
 
 
-def xz_score(raw: Path, split: str) -> Score:
-    """`xz -9` of the text of a split: alone, or what it adds to the training text before it; whichever is smaller."""
-    train, text = (text_of(raw, name) for name in ("train", split))
-    before, here = _last_bytes(train), _first_bytes(text)
-    # Text that repeats the training text can add nothing measurable; the least cost is a byte.
-    alone, added = _compressed(here), max(_compressed(before + here) - _compressed(before), 1)
-    note = "after the training text" if added < alone else "alone"
-    if max(train.stat().st_size, text.stat().st_size) > COMPRESSED:
-        note += f", {COMPRESSED:,} bytes of each at most"
-    return Score("xz -9", split, min(alone, added) * 8 * math.log(2), max(len(here), 1), note=note)
+def xz_scores(raw: Path, splits: Sequence[str] = HELD_OUT) -> list[Score]:
+    """`xz -9` of the text of each split: alone, or what it adds to the training text before it; whichever is smaller."""
+    train, texts = text_of(raw, "train"), [text_of(raw, split) for split in splits]
+    before, ends = _last_bytes(train), [_first_bytes(text) for text in texts]
+    with ThreadPoolExecutor(COMPRESSORS) as pool:  # lzma lets other threads run
+        read, *sizes = pool.map(_compressed, [before, *(before + here for here in ends), *ends])
+    scores = []
+    for split, text, here, both, alone in zip(splits, texts, ends, sizes[: len(splits)], sizes[len(splits) :], strict=True):
+        added = max(both - read, 1)  # text that repeats the training text can add nothing measurable; the least cost is a byte
+        note = "after the training text" if added < alone else "alone"
+        if max(train.stat().st_size, text.stat().st_size) > COMPRESSED:
+            note += f", {COMPRESSED:,} bytes of each at most"
+        scores.append(Score("xz -9", split, min(alone, added) * 8 * math.log(2), max(len(here), 1), note=note))
+    return scores
 
 
 def _compressed(text: bytes) -> int:

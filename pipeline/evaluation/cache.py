@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.paths import private_folder
+from pipeline.artifacts.paths import cache_folder, private_folder
 from pipeline.identity import digest, read_cached, write_cached
+from pipeline.params.errors import UserError
 
 Rows = list[dict[str, Any]]
 
@@ -16,13 +17,22 @@ def cached_rows(key: Any, measure: Callable[[], Rows], cache: Path | None = None
     """Rows of numbers, measured where they are not in the cache.
 
     Args:
-        key: everything that they depend on; it can be written as JSON.
+        key: everything that they depend on, by content; it can be written as JSON.
         measure: makes them.
-        cache: a folder, by default in this clone.
+        cache: a folder; by default that of all clones and experiments of this user, or this clone's where that is read-only.
     """
-    entry = (cache or private_folder("baselines")) / f"{digest(key)}.json"
-    if (kept := read_cached(entry)) is not None:
-        return kept["scores"]
+    folders = [cache] if cache else [cache_folder() / "baselines", private_folder("baselines")]
+    entries = [folder / f"{digest(key)}.json" for folder in folders]
+    for entry in entries:
+        if (kept := read_cached(entry)) is not None:
+            return kept["scores"]
     rows = measure()
-    write_cached(entry, {"scores": rows})
+    for entry in entries:
+        try:
+            write_cached(entry, {"scores": rows})
+        except (OSError, UserError):
+            if entry is entries[-1]:
+                raise
+        else:
+            break
     return rows

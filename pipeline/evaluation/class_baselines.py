@@ -49,7 +49,7 @@ def class_baselines(
         neighbours: k of the k nearest neighbours, for images.
         say: prints a line for the user when it will take a while.
         raw: the out of the stage prepare.
-        cache: folder of the scores, by default in this clone.
+        cache: folder of the scores; see cached_rows.
     """
     code = [sha256_of(Path(file)) for file in (__file__, str(measures.__file__))]
     check_labels(raw, classes)

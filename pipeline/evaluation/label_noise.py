@@ -36,7 +36,7 @@ def label_noise(
         classes: the number of classes.
         say: prints a line for the user when it will take a while.
         raw: the out of the stage prepare.
-        cache: folder of the number, by default in this clone.
+        cache: folder of the number; see cached_rows.
     """
     code = [sha256_of(Path(file)) for file in (__file__, str(class_baselines.__file__))]
 

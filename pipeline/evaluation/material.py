@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,9 @@ def material(length: int, tokens: Path = TOKENS, cache: Path | None = None) -> l
 
     Args:
         length: tokens of a window.
-        cache: folder of the numbers, by default in this clone.
+        cache: folder of the numbers; see cached_rows.
     """
-    code = [sha256_of(Path(file)) for file in (__file__, contamination.__file__, ngrams.__file__)]
+    code = [version("tokenizers"), *(sha256_of(Path(file)) for file in (__file__, contamination.__file__, ngrams.__file__))]
 
     def measure() -> list[dict[str, Any]]:
         meta = read_json(meta_of(tokens))

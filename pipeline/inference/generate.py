@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float, Int
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from pipeline.inference.flat import FlatGPT, covers
 from pipeline.inference.trained import TrainedModel
 from pipeline.networks.attention import KVCache
 from pipeline.networks.transformer import GPT
@@ -89,17 +91,23 @@ def _continuation(trained: TrainedModel, ids: list[int], choice: Callable[[Tenso
         raise UserError(f"models/trained: a {type(model).__name__} does not generate text")
     length = model.knobs.context_length
     context, cache = ids[-length:], model.new_cache(1)
-    unread = context
-    while True:
-        with _one_thread():
-            logits = _next_logits(trained, model, torch.tensor([unread], device=trained.runtime.device), cache)[0]
-            if not math.isfinite(float(logits.sum())):
-                raise UserError("models/trained: the logits are not finite (training diverged), so no text can be generated")
-            token = choice(logits)
-        yield token
-        context, unread = [*context[-length + 1 :], token], [token]
-        if cache.length == length:
-            unread, cache = context[-(length // 2) :], model.new_cache(1)
+    unread, flat = context, FlatGPT(model) if covers(model, trained.runtime) else None
+    with _one_thread_of_numpy():
+        while True:
+            with _one_thread():
+                if flat and len(unread) == 1 and cache.length:
+                    logits = torch.from_numpy(flat.logits(unread[0], cache))
+                else:
+                    logits = _next_logits(trained, model, torch.tensor([unread], device=trained.runtime.device), cache)[0]
+                if not math.isfinite(float(logits.sum())):
+                    raise UserError(
+                        "models/trained: the logits are not finite (training diverged), so no text can be generated"
+                    )
+                token = choice(logits)
+            yield token
+            context, unread = [*context[-length + 1 :], token], [token]
+            if cache.length == length:
+                unread, cache = context[-(length // 2) :], model.new_cache(1)
 
 
 def _next_logits(trained: TrainedModel, model: GPT, unread: Int[Tensor, "B t"], cache: KVCache) -> Float[Tensor, "B V"]:
@@ -118,6 +126,11 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _one_thread_of_numpy() -> contextlib.AbstractContextManager[object]:
+    """The same for numpy, whose second thread would spin while it waits."""
+    return ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 
 def choose(logits: Float[Tensor, " V"], temperature: float, top_k: int, top_p: float, generator: torch.Generator) -> int:

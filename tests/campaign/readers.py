@@ -54,10 +54,10 @@ def _texts(split: str) -> Any:
 
 
 def _baseline_texts() -> Any:
-    from pipeline.evaluation.baselines import xz_score
+    from pipeline.evaluation.baselines import xz_scores
     from pipeline.evaluation.contamination import overlaps
 
-    return xz_score(paths.RAW, "validation"), overlaps(paths.TOKENS, ("validation", "test"))
+    return xz_scores(paths.RAW, ("validation",)), overlaps(paths.TOKENS, ("validation", "test"))
 
 
 def _array(path: Path) -> Any:

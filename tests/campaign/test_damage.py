@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -127,18 +128,19 @@ def test_damage_to_what_a_killed_training_left_costs_time_alone(
 def test_damage_to_cached_baselines_costs_time_alone(
     kind: str, server: Server, finished: Callable[[str], Path], tmp_path: Path, tally: Tally
 ) -> None:
-    folder = copied(finished(kind), tmp_path / "lab")
+    folder, kept_in = copied(finished(kind), tmp_path / "lab"), Path(os.environ["RALLY_CACHE"]) / "baselines"
+    shutil.rmtree(kept_in, ignore_errors=True)
     assert server.run(Job("pipeline.evaluate", str(folder))).status == 0
     expected = made_by("evaluate", folder)
-    kept = {path.name: path.read_bytes() for path in (folder / ".rally/baselines").iterdir()}
+    kept = {path.name: path.read_bytes() for path in kept_in.iterdir()}
     assert kept
     for trial in range(scaled(100)):
         for name, content in kept.items():
-            shutil.rmtree(folder / ".rally/baselines", ignore_errors=True)
-            (folder / ".rally/baselines").mkdir(parents=True)
+            shutil.rmtree(kept_in, ignore_errors=True)
+            kept_in.mkdir(parents=True)
             changed, what = damaged(content, random.Random(f"{kind} {trial}"))
-            (folder / ".rally/baselines" / name).write_bytes(changed)
+            (kept_in / name).write_bytes(changed)
             done = server.run(Job("pipeline.evaluate", str(folder), memory=MEMORY, seconds=60))
             end, seen = judged(done, "evaluate", folder, expected)
-            tally.add("damage: .rally/baselines", end, f"{kind}, trial {trial} ({what}): {seen}")
+            tally.add("damage: cached baselines", end, f"{kind}, trial {trial} ({what}): {seen}")
     tally.check()

@@ -168,10 +168,18 @@ def number(count: float) -> str:
     return f"{count:.3g} "
 
 
-def clock(seconds: float) -> str:
-    """A time in ms, s, min or h."""
-    if seconds < 1:
+def clock(seconds: float, like: float | None = None) -> str:
+    """A time in ms, s, min or h.
+
+    Args:
+        like: the time whose unit it has, as the other end of a range does; None = its own.
+
+    >>> clock(4000), clock(4000, like=13000)
+    ('66.7 min', '1.1 h')
+    """
+    of = seconds if like is None else like
+    if of < 1:
         return f"{seconds * 1000:.1f} ms"
-    if seconds < 90:
+    if of < 90:
         return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min" if of < 5400 else f"{seconds / 3600:.1f} h"

@@ -12,6 +12,7 @@ from pipeline.lab.ladder.bets import begin_run, bet_on, settle_run
 from pipeline.lab.ladder.runs import Run
 from pipeline.lab.scaling.fit import Fit, fit_law
 from pipeline.lab.scaling.forecast import Forecast, forecast, seeds_spread
+from pipeline.lab.scaling.hindcast import Hindcast, hindcast
 from pipeline.lab.scaling.isoflops import Minimum, minimum
 from pipeline.lab.scaling.law import Cost, cost_of
 from pipeline.lab.scaling.points import Point
@@ -56,10 +57,11 @@ class Climbed:
 
     Attributes:
         count: what N counts, an entry of COUNTS.
-        entropy: E, where it is known.
+        entropy: E, where it is known: the loss of the text's own rule on the validation examples.
         runs, losses: those below the top; inf where one diverged.
         minima: of each budget.
         fit: of the runs below the top.
+        tested: how far the law of the rungs before it misses the last rung; None where the rungs are too few.
         top: its runs, each with its forecast.
     """
 
@@ -70,6 +72,7 @@ class Climbed:
     minima: Sequence[Minimum]
     fit: Fit
     cost: Cost
+    tested: Hindcast | None = None
     top: Sequence[Forecasted] = field(default=())
 
     @property
@@ -95,15 +98,16 @@ def climb_rungs(runs: Sequence[Run], count: str, entropy: float | None, train: T
     losses = [found[at] for at in range(len(below))]
     points = points_of(below, losses, count)
     lost = len(below) - len(points)
+    tested = hindcast(points, entropy)
     try:
-        fit = fit_law(points, entropy)
+        fit = fit_law(points, entropy, recency=tested.recency if tested else 0.0)
     except UserError as error:
         why = f" ({lost} of {len(below)} runs diverged)" if lost else ""
         raise UserError(*(f"{problem}{why}" for problem in error.problems)) from None
     rungs = sorted({run.rung for run in below})
     groups = [points_of(*_of_rung(below, losses, rung), count) for rung in rungs]
     minima = [minimum(group) for group in groups if group]
-    return Climbed(count, entropy, below, losses, minima, fit, cost_of(points))
+    return Climbed(count, entropy, below, losses, minima, fit, cost_of(points), tested)
 
 
 def _of_rung(runs: Sequence[Run], losses: Sequence[float], rung: int) -> tuple[list[Run], list[float]]:
@@ -117,7 +121,8 @@ def forecast_top(name: str, runs: Sequence[Run], climbed: Climbed) -> list[Forec
     naive = min(point.loss for point in climbed.points)
     forecasts = []
     for run in top:
-        said = forecast(climbed.fit, float(run.sizes[climbed.count]), float(run.tokens), spread)
+        form = (climbed.tested.error_at(run.flops), climbed.tested.sizes) if climbed.tested else None
+        said = forecast(climbed.fit, float(run.sizes[climbed.count]), float(run.tokens), spread, form)
         bet = bet_on(name, run, said, naive)
         # The forecast that counts is the one that stands in the ledger.
         if isinstance(bet.answer, NumberAnswer):

@@ -15,12 +15,14 @@ from rich.console import Console
 from pipeline.artifacts.writing import write_bytes
 from pipeline.figures.style import png
 from pipeline.lab.commands import print_notes
+from pipeline.lab.data_catalogue import data_set
 from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.dvc.overrides import expand_grid, with_overrides
 from pipeline.lab.ladder import climb, record, shown
+from pipeline.lab.ladder.floor import floor_of
 from pipeline.lab.ladder.ladders import Ladder, find_ladder, with_sizes
 from pipeline.lab.ladder.picture import draw_ladder
-from pipeline.lab.ladder.runs import entropy_of, runs_of, seconds_of, train_all
+from pipeline.lab.ladder.runs import runs_of, seconds_of, train_all
 from pipeline.lab.scaling.fit import fit_law
 from pipeline.lab.scaling.isoflops import by_budget, minimum
 from pipeline.lab.scaling.law import cost_of
@@ -29,8 +31,11 @@ from pipeline.lab.scaling.points import Point, check_enough
 from pipeline.lab.studies.pages import terminal
 from pipeline.lab.studies.report import progress_display
 from pipeline.lab.studies.runs.identity import RESULTS
+from pipeline.lab.studies.runs.sweep import made_tokens
 from pipeline.params.errors import UserError
 from pipeline.params.load import with_knobs
+from pipeline.params.parse import parse
+from pipeline.params.schema import Params
 
 OWN_KNOBS = ("model.width", "train.steps", "seed")  # which a ladder varies
 
@@ -61,8 +66,11 @@ def play_ladder(
     ladder = with_sizes(find_ladder(name), added)
     read_ladders()  # damage is said now, and not when the runs are done
     base = _base(ladder, overrides, as_is=as_is)
-    runs = runs_of(ladder, base)
     out = Console(stderr=True) if as_json else terminal.console()
+    if dry_run and (missing := _missing_text(base)):
+        out.print(f"{ladder.name}: {ladder.says}\n{missing}", highlight=False, markup=False, soft_wrap=True)
+        return
+    runs = runs_of(ladder, base)
     for line in shown.cost_lines(ladder, runs, seconds_of(runs)):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     if dry_run:
@@ -82,7 +90,7 @@ def play_ladder(
         from pipeline.lab.ladder.branches import train_branched
 
         train = train_branched
-    entropy = entropy_of(runs[0].data) if ladder.known else None
+    entropy = floor_of(runs[0].variant.params, runs[0].data) if ladder.known else None
     climbed = climb.climb_rungs(runs, count, entropy, train, display)
     shown.show_climbed(out, ladder, climbed)
     forecasts = climb.forecast_top(name, runs, climbed)
@@ -125,6 +133,18 @@ def _base(ladder: Ladder, overrides: Sequence[str], *, as_is: bool) -> BaseParam
         raise UserError(*(f"-S {name}: the ladder varies this knob; override another one" for name in own))
     print_notes(base.notes({*ladder.knobs, *names, *OWN_KNOBS}))
     return replace(base, sections=with_overrides(with_knobs(base.sections, ladder.knobs), texts))
+
+
+def _missing_text(base: BaseParams) -> str:
+    """What to say of a text that must be downloaded before a step can be timed; "" where it is here, or is made here."""
+    params = parse(Params, with_knobs(base.sections, {"train.steps": 2}))
+    entry = data_set(params.task.kind, params.prepare.dataset)
+    if entry.source == "local" or made_tokens(params) is not None:
+        return ""
+    return (
+        f"Its text, {params.prepare.dataset} ({entry.size}), is not here yet, so nothing can be timed; "
+        "without --dry-run it is downloaded, and Ctrl-C ends the ladder before or after any run"
+    )
 
 
 def _picture(ladder: Ladder, climbed: climb.Climbed) -> bytes:

@@ -75,6 +75,7 @@ def ladder_json(ladder: Ladder, climbed: Climbed, overrides: Sequence[str] = ())
             for run, loss in zip(climbed.runs, climbed.losses, strict=True)
         ],
         "fit": fit_json(climbed.fit),
+        "hindcast": None if climbed.tested is None else {k: rounded(v) for k, v in climbed.tested._asdict().items()},
         "flops_per_token": {"factor": rounded(climbed.cost.factor), "exponent": rounded(climbed.cost.exponent)},
         "minima": [minimum_json(one) for one in climbed.minima],
         "exponent_of_minima": None if (slope := exponent(climbed.minima)) is None else rounded(slope),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import read_json
@@ -154,11 +153,3 @@ def train_all(runs: Sequence[Run], advance: Advance) -> dict[int, float]:
     places = {run.variant.place: at for at, run in enumerate(runs)}
     records: dict[tuple[int, ...], Record] = run_all([run.variant for run in runs], (), advance)
     return {places[place]: validation_loss(record) for place, record in records.items()}
-
-
-def entropy_of(data: Path) -> float | None:
-    """The entropy of the validation text in nats per token, where the generator's is known."""
-    meta: Mapping[str, Any] = read_json(meta_of(data))
-    if (known := meta.get("entropy_nats_per_byte")) is None:
-        return None
-    return float(known * meta["bytes"]["validation"] / meta["tokens"]["validation"])

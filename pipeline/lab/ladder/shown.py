@@ -17,6 +17,7 @@ from pipeline.lab.ladder.ladders import Ladder
 from pipeline.lab.ladder.runs import Run
 from pipeline.lab.scaling.fit import Fit
 from pipeline.lab.scaling.forecast import advice
+from pipeline.lab.scaling.hindcast import FEWEST_BUDGETS, Hindcast
 from pipeline.lab.scaling.isoflops import Minimum, exponent
 from pipeline.lab.scaling.law import Cost
 from pipeline.lab.scaling.points import Point
@@ -108,6 +109,20 @@ def law_lines(fit: Fit, points: Sequence[Point]) -> list[str]:
     ]
 
 
+def tested_line(tested: Hindcast | None, *, known: bool) -> str:
+    """How far the law of the budgets before it misses the last one."""
+    if tested is None:
+        return (
+            "how far the law itself is off is not known, and not in the intervals: the last rung is forecast by the others "
+            f"where there are {FEWEST_BUDGETS[known]} rungs or more"
+        )
+    of = "the excess" if known else "the loss"
+    said = f"without the last rung, the law misses its {tested.sizes} sizes by {math.expm1(tested.error):.0%} of {of}"
+    if not tested.recency:
+        return said
+    return f"{said}, and least if a run counts as its compute to the power {formatted(tested.recency)}; so it does here"
+
+
 def advice_line(fit: Fit, cost: Cost, flops: float) -> str:
     """How many tokens to train each parameter on, at some compute."""
     found = advice(fit, cost, flops)
@@ -141,5 +156,5 @@ def show_climbed(out: Console, ladder: Ladder, climbed: Climbed) -> None:
     for line in minima_lines(ladder, climbed.minima, [rung.widths for rung in ladder.rungs]):
         out.print(Text(line), soft_wrap=True)
     out.print()
-    for line in law_lines(climbed.fit, climbed.points):
+    for line in (*law_lines(climbed.fit, climbed.points), tested_line(climbed.tested, known=climbed.fit.known)):
         out.print(Text(line), soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,23 @@ from pipeline.lab.commands import CommandGroup
 from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError
 
-app = typer.Typer(cls=CommandGroup, rich_markup_mode=None)
+
+class PlanGroup(CommandGroup):
+    """`rally plan`, which tells the name of a plan from a command."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands:
+            enter_project()
+            from pipeline.lab.plan import form
+
+            if args[0] in form.plans():
+                raise UserError(
+                    f"rally plan {args[0]}: is a plan; use `rally plan show {args[0]}` or `rally plan run {args[0]}`"
+                )
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=PlanGroup, rich_markup_mode=None)
 LEAST_CARD, MOST_CARD, MOST_HOURS = 1.0, 1000.0, 1000.0
 
 

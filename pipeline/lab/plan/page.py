@@ -49,7 +49,7 @@ def seconds_in_all(plan: Plan) -> list[float]:
 def span(seconds: list[float]) -> str:
     """Such as 2.0 h, or 1.1 to 3.7 h where it is a range."""
     low, middle, high = seconds
-    return clock(middle) if math.isclose(low, high) else f"{clock(low)} to {clock(high)}"
+    return clock(middle) if math.isclose(low, high) else f"{clock(low, like=high)} to {clock(high)}"
 
 
 def end_forecast(plan: Plan) -> Interval:

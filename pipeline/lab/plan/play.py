@@ -49,11 +49,11 @@ def run_next(plan: Plan, *, dry_run: bool = False) -> int:
     expected, words = forecast(plan, run, course.done), command(run, base)
     print(title(run))
     print(f"Forecast: {forecast_text(expected)}")
+    check_command(words)
     if dry_run:
         print(shell_line(words))
         return 0
     _check_machine(plan)
-    check_command(words)
     write_expected(run, expected)
     _bet(run, expected)
     if status := run_dvc(words):

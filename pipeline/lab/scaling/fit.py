@@ -63,11 +63,15 @@ class Fit:
         return float(low), float(high)
 
 
-def fit_law(points: Sequence[Point], entropy: float | None = None, *, bootstraps: int = BOOTSTRAPS) -> Fit:
+def fit_law(
+    points: Sequence[Point], entropy: float | None = None, *, recency: float = 0.0, bootstraps: int = BOOTSTRAPS
+) -> Fit:
     """The law of some points.
 
     Args:
         entropy: E in nats per token, where it is known; None = it is fitted too.
+        recency: a point counts as its compute to this power. 0, as published: all alike; above it, the nearest budgets decide,
+            because a law of a wrong form is best where it was fitted.
 
     Raises:
         UserError: the points are too few or too close (see `check_enough`), or a loss lies below the entropy.
@@ -77,7 +81,7 @@ def fit_law(points: Sequence[Point], entropy: float | None = None, *, bootstraps
         raise UserError(
             f"{below} of {len(points)} losses are not above the entropy of {entropy:.4f} nats per token; use that of this text"
         )
-    solve = _Solver(points, entropy)
+    solve = _Solver(points, entropy, recency)
     minima = solve.minima(np.arange(len(points)), solve.starts())
     law = solve.law(minima[0])
     rng = np.random.default_rng(SEED)
@@ -85,9 +89,27 @@ def fit_law(points: Sequence[Point], entropy: float | None = None, *, bootstraps
     for _ in range(bootstraps):
         drawn = rng.integers(0, len(points), len(points))
         again.append(solve.law(solve.minima(drawn, minima[:KEPT])[0]))
-    residuals = solve.residuals(minima[0])
-    spread = float(1.4826 * np.median(np.abs(residuals)) * math.sqrt(len(points) / max(len(points) - len(minima[0]), 1)))
+    middle = _median(np.abs(solve.residuals(minima[0])), solve.weights)
+    spread = 1.4826 * middle * math.sqrt(len(points) / max(len(points) - len(minima[0]), 1))
     return Fit(law, tuple(again), entropy is not None, spread)
+
+
+def law_of(points: Sequence[Point], entropy: float | None, recency: float) -> Law:
+    """The law alone, of any number of points (see `fit_law`)."""
+    solve = _Solver(points, entropy, recency)
+    return solve.law(solve.minima(np.arange(len(points)), solve.starts())[0])
+
+
+def _median(values: Vector, weights: Vector) -> float:
+    """The weighted median: the mean of the smallest values whose weights are at least, and more than, a half of all.
+
+    >>> _median(np.array([3.0, 1.0, 2.0, 9.0]), np.ones(4)), _median(np.array([1.0, 2.0, 9.0]), np.array([1.0, 1.0, 4.0]))
+    (2.5, 9.0)
+    """
+    order = np.argsort(values)
+    shares = np.cumsum(weights[order]) / weights.sum()
+    at = [int(np.searchsorted(shares, 0.5 - tolerance)) for tolerance in (1e-9, -1e-9)]
+    return float(values[order][at].mean())
 
 
 class _Solver:
@@ -97,8 +119,9 @@ class _Solver:
     depends on units.
     """
 
-    def __init__(self, points: Sequence[Point], entropy: float | None) -> None:
-        size, tokens, _, loss = columns(points)
+    def __init__(self, points: Sequence[Point], entropy: float | None, recency: float) -> None:
+        size, tokens, flops, loss = columns(points)
+        self.weights = (flops / flops.max()) ** recency
         self.entropy = entropy
         self.mean_size, self.mean_tokens = float(np.log(size).mean()), float(np.log(tokens).mean())
         self.size, self.tokens = np.log(size) - self.mean_size, np.log(tokens) - self.mean_tokens
@@ -141,7 +164,7 @@ class _Solver:
         In these units it is about as large as the number of points. Hoffmann et al. averaged a loss of 1e-6, and the solver
         took that for the minimum.
         """
-        size, tokens, target = self.size[chosen], self.tokens[chosen], self.target[chosen]
+        size, tokens, target, weights = (rows[chosen] for rows in (self.size, self.tokens, self.target, self.weights))
 
         def objective(numbers: Any) -> tuple[float, Any]:  # called ten thousand times: no shapes are checked
             rows = [numbers[0] - numbers[1] * size, numbers[2] - numbers[3] * tokens]
@@ -149,8 +172,8 @@ class _Solver:
             whole = np.logaddexp.reduce(terms, axis=0)
             shares = np.exp(terms - whole)
             off = (whole - target) / self.delta
-            slope = np.clip(off, -1, 1)
-            value = float(np.where(np.abs(off) <= 1, off**2 / 2, np.abs(off) - 0.5).sum())
+            slope = weights * np.clip(off, -1, 1)
+            value = float((weights * np.where(np.abs(off) <= 1, off**2 / 2, np.abs(off) - 0.5)).sum())
             parts = [slope * shares[0], -slope * shares[0] * size, slope * shares[1], -slope * shares[1] * tokens]
             parts += [slope * shares[2]] if len(numbers) == 5 else []
             return value, np.array([part.sum() for part in parts]) / self.delta

@@ -25,18 +25,23 @@ class Forecast(NamedTuple):
     high: float
 
 
-def forecast(fit: Fit, size: float, tokens: float, seeds_spread: float = 0.0) -> Forecast:
+def forecast(
+    fit: Fit, size: float, tokens: float, seeds_spread: float = 0.0, form: tuple[float, int] | None = None
+) -> Forecast:
     """The loss that a run of this size and length will have, by the law.
 
     Args:
         seeds_spread: of runs that differ in their seed alone (see `seeds_spread`); the spread around the law is used if it is
             larger, because it holds the seeds' and what the law misses.
+        form: how far the law's form is to be off at this budget, in the logarithm, and from how many sizes this is known (see
+            `Hindcast`): so many degrees of freedom has its Student distribution. None = not known, so left out.
     """
     rng, spread = np.random.default_rng(SEED), max(fit.spread, seeds_spread)
     at = np.array([size]), np.array([tokens])
     values = []
     for law in fit.again:
-        noise = np.exp(rng.normal(0, spread, DRAWS))
+        off = form[0] * rng.standard_t(form[1], DRAWS) if form else 0.0
+        noise = np.exp(rng.normal(0, spread, DRAWS) + off)
         base = law.entropy if fit.known else 0.0
         values.append(base + (law.loss(*at) - base) * noise)
     low, median, high = np.quantile(np.concatenate(values), [0.1, 0.5, 0.9])

@@ -12,7 +12,8 @@ from pipeline.probes.passes.samples import TEXTS, sampled_ids
 from pipeline.readings import Reading, point
 from pipeline.tasks.lm import LanguageModelling
 
-SEARCHED = 4_000_000  # training tokens: a quarter of a second
+SEARCHED = 4_000_000  # training tokens: a tenth of a second
+TABLE = 1 << 22  # numbers of n-grams, below which they are looked up in a table: 32 MB
 
 
 def copied_length(trained: TrainedModel) -> Reading | None:
@@ -64,16 +65,16 @@ def matched(rows: Int[np.ndarray, "B T"], train: Int[np.ndarray, " N"]) -> Int[n
     known = np.zeros_like(rows)  # the number of the n-gram that begins at each place
     places = np.arange(len(train))  # of the training text, at which an n-gram begins that the rows have
     numbers = np.zeros(len(train), np.int64)
-    base = int(max(rows.max(initial=0), train.max(initial=0))) + 1
+    base, most = int(max(rows.max(initial=0), train.max(initial=0))) + 1, 1  # most: n-grams of the last length
     for size in range(1, length + 1):
         inside = places + size <= len(train)
         places, numbers = places[inside], numbers[inside]
         theirs = numbers * base + train[places + size - 1]
         ours = known[:, : length - size + 1] * base + rows[:, size - 1 :]
-        grams = np.unique(ours)
-        found = np.searchsorted(grams, theirs).clip(max=len(grams) - 1)
-        there = grams[found] == theirs
-        places, numbers = places[there], found[there]
+        most, grams = most * base, np.unique(ours)
+        found = _places(grams, theirs, most)
+        there = found >= 0
+        places, numbers, most = places[there], found[there], len(grams)
         if not len(places):
             return lengths
         in_train = np.zeros(len(grams), bool)
@@ -81,3 +82,17 @@ def matched(rows: Int[np.ndarray, "B T"], train: Int[np.ndarray, " N"]) -> Int[n
         known = np.searchsorted(grams, ours)
         lengths[:, : length - size + 1] += in_train[known]
     return lengths
+
+
+def _places(grams: Int[np.ndarray, " G"], sought: Int[np.ndarray, " N"], limit: int) -> Int[np.ndarray, " N"]:
+    """The place of each sought number among sorted ones; -1 where it is not among them.
+
+    Args:
+        limit: all numbers are below it. A small one allows a table, which is ten times as fast as bisection.
+    """
+    if limit <= TABLE:
+        table = np.full(limit, -1)
+        table[grams] = np.arange(len(grams))
+        return table[sought]
+    found = np.searchsorted(grams, sought).clip(max=len(grams) - 1)
+    return np.where(grams[found] == sought, found, -1)

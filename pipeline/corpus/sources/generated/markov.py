@@ -98,9 +98,27 @@ def _write_chain(rows: Floats, knobs: Prepare, splits: SplitWriter, follow: Foll
             splits.write(split, b"", [0])
 
 
+def dirichlet_rows(knobs: Prepare) -> Floats:
+    """A few successors of each symbol are likely, most are rare."""
+    return np.random.default_rng(knobs.seed).dirichlet(np.full(knobs.alphabet_size, 0.3), size=knobs.alphabet_size)
+
+
+def zipf_rows(knobs: Prepare) -> Floats:
+    """The successors of each symbol have odds 1, 1/2, 1/3, …, in an order of its own."""
+    law = zipf_law(knobs.alphabet_size)
+    rng = np.random.default_rng(knobs.seed)
+    return np.stack([law[rng.permutation(knobs.alphabet_size)] for _ in range(knobs.alphabet_size)])
+
+
+def zipf_law(count: int) -> Floats:
+    """Zipf's law over so many symbols."""
+    law = 1 / np.arange(1, count + 1)
+    return law / law.sum()
+
+
 def markov(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
-    """A Markov chain whose rows are drawn from a Dirichlet distribution: a few successors are likely, most are rare."""
-    rows = np.random.default_rng(knobs.seed).dirichlet(np.full(knobs.alphabet_size, 0.3), size=knobs.alphabet_size)
+    """A Markov chain whose rows are drawn from a Dirichlet distribution."""
+    rows = dirichlet_rows(knobs)
     _write_chain(rows, knobs, splits, follow)
     rule = f"a Markov chain of {knobs.alphabet_size} symbols, each row of its matrix drawn from Dirichlet(0.3)"
     says = f"exact: the entropy rate of the chain. Without context, a symbol has {entropy(stationary(rows)):.4f} nats"
@@ -109,14 +127,11 @@ def markov(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
 
 def zipf_bigram(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
     """A Markov chain in which the successors of every symbol follow Zipf's law, in an order of its own for each symbol."""
-    law = 1 / np.arange(1, knobs.alphabet_size + 1)
-    law /= law.sum()
-    rng = np.random.default_rng(knobs.seed)
-    rows = np.stack([law[rng.permutation(knobs.alphabet_size)] for _ in range(knobs.alphabet_size)])
+    rows = zipf_rows(knobs)
     _write_chain(rows, knobs, splits, follow)
     rule = f"a chain of {knobs.alphabet_size} symbols; the successors of each, in an order of its own, have odds 1, 1/2, 1/3, …"
     says = f"exact: the entropy of Zipf's law. Without context, a symbol has {entropy(stationary(rows)):.4f} nats"
-    return generated_card("zipf_bigram", rule, entropy(law), says, STREAMS)
+    return generated_card("zipf_bigram", rule, entropy(zipf_law(knobs.alphabet_size)), says, STREAMS)
 
 
 # ----------------------------------------------------------------------------------------------------------------- repeats

@@ -17,16 +17,23 @@ from pipeline.params.schema import Params
 
 HEALTHY_SHARE = 0.2  # of the draws
 OFFERED = 6  # causes
-DEPTH = 4  # whatever the fault, so that it gives nothing away; with three nobody could see that residuals are missing
+NEEDS_DEPTH = "no residuals"  # with three blocks nobody could see that they are missing
+
+
+def depth_of(level: int) -> int:
+    """Blocks of every run of a level, whatever its fault, so that the number gives nothing away. A block costs a second."""
+    return 4 if NEEDS_DEPTH in LEVELS[level] else 3
 
 
 @dataclass(frozen=True, eq=False)
 class BlindRun(BenchmarkRun):
-    """A run of the doctor's benchmark that is as deep as all other draws."""
+    """A run of the doctor's benchmark that is as deep as all others of its level."""
+
+    level: int = 1
 
     def params(self, base_params: Mapping[str, Any]) -> Params:
         params = super().params(base_params)
-        return parse(Params, with_knobs(params.model_dump(), {"model.depth": DEPTH}))
+        return parse(Params, with_knobs(params.model_dump(), {"model.depth": depth_of(self.level)}))
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ def draw(level: int, number: int) -> Draw:
     chance, faults = random.Random(f"{level}/{number}"), LEVELS[level]  # noqa: S311 (no secret)
     fault = "" if chance.random() < HEALTHY_SHARE else chance.choice(faults)
     task, recipe = chance.choice(list(TASKS)), chance.choice(list(RECIPES))
-    run = BlindRun(task, recipe, chance.randrange(1_000, 1_000_000), fault)
+    run = BlindRun(task, recipe, chance.randrange(1_000, 1_000_000), fault, level=level)
     others = [name for name in faults if name != fault]
     offered = {*chance.sample(others, OFFERED - bool(fault)), *([fault] if fault else [])}
     return Draw(level, number, run, (HEALTHY, *(FAULTS[name].cause for name in FAULTS if name in offered)))
