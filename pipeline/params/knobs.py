@@ -34,6 +34,16 @@ def problem(knob: str, text: str) -> PydanticCustomError:
     return PydanticCustomError("between", "{text}", {"knob": knob, "text": text})
 
 
+def _is_a_power_of_two(number: int) -> int:
+    if number & (number - 1):
+        below = 1 << (number.bit_length() - 1)
+        raise PydanticCustomError("power", "{text}", {"text": f"{number} is not a power of two; use {below} or {2 * below}"})
+    return number
+
+
+PowerOfTwo = Annotated[int, Field(ge=1, le=1024), AfterValidator(_is_a_power_of_two)]
+
+
 def divisor(number: int, near: int) -> int:
     """The divisor of a number that is nearest to another number, the smaller of two: 4 for 12 near 5."""
     return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: abs(d - near))

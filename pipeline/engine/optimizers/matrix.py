@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -49,15 +50,28 @@ class Muon(GroupedOptimizer):
         torch._foreach_lerp_(velocity, gradients, 1 - momentum)
         lookahead = torch._foreach_lerp(gradients, velocity, momentum)  # Nesterov momentum
         decay_weights(group, lr)
-        # Matrices of the same shape are orthogonalized as one batch: few large products instead of many small ones.
-        shapes: dict[torch.Size, list[int]] = {}
-        for place, weight in enumerate(group.weights):
-            shapes.setdefault(weight.shape, []).append(place)
-        for shape, places in shapes.items():
-            directions = orthogonalized(torch.stack([lookahead[place] for place in places]))
+        batches = list(self._batches(group.weights))
+        shapes = [torch.Size((len(places), *group.weights[places[0]].shape)) for places in batches]
+        computed = self.company.each(
+            shapes, lambda batch: orthogonalized(torch.stack([lookahead[place] for place in batches[batch]]))
+        )
+        for (_, outputs, inputs), places, directions in zip(shapes, batches, computed, strict=True):
             # A tall matrix has more outputs than inputs: this keeps the update of each output equally large.
-            scaled_lr = lr * max(1.0, shape[0] / shape[1]) ** 0.5
+            scaled_lr = lr * max(1.0, outputs / inputs) ** 0.5
             torch._foreach_add_([group.weights[place] for place in places], list(directions.unbind()), alpha=-scaled_lr)
+
+    def _batches(self, weights: list[Tensor]) -> Iterator[list[int]]:
+        """The places of matrices that are orthogonalized together: few large products instead of many small ones.
+
+        They have the same shape. Those of a shape are a batch for each slot, so that processes can share them: a product
+        may round differently in a batch of another size, and so the number of processes must not matter here.
+        """
+        shapes: dict[torch.Size, list[int]] = {}
+        for place, weight in enumerate(weights):
+            shapes.setdefault(weight.shape, []).append(place)
+        for places in shapes.values():
+            parts = min(self.train.slots, len(places))
+            yield from (places[len(places) * part // parts : len(places) * (part + 1) // parts] for part in range(parts))
 
 
 def orthogonalized(matrices: Float[Tensor, "N R C"], iterations: int = 5) -> Float[Tensor, "N R C"]:
