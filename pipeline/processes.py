@@ -193,5 +193,6 @@ def _start(place: Place, folder: Path) -> subprocess.Popen[bytes]:
 
 def _end_with_the_first() -> None:
     """End this process once the pipe from the first one is closed, which happens also if that one is killed."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not sys.stdin, whose lock Python would want when this process ends by itself
+        pass
     os._exit(1)

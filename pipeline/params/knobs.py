@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -37,11 +37,16 @@ def problem(knob: str, text: str) -> PydanticCustomError:
 def _is_a_power_of_two(number: int) -> int:
     if number & (number - 1):
         below = 1 << (number.bit_length() - 1)
-        raise PydanticCustomError("power", "{text}", {"text": f"{number} is not a power of two; use {below} or {2 * below}"})
+        raise PydanticCustomError("named", "{text}", {"text": f"{number} is not a power of two; use {below} or {2 * below}"})
     return number
 
 
-PowerOfTwo = Annotated[int, Field(ge=1, le=1024), AfterValidator(_is_a_power_of_two)]
+PowerOfTwo = Annotated[
+    int,
+    Field(ge=1, le=1024),
+    AfterValidator(_is_a_power_of_two),
+    WithJsonSchema({"type": "integer", "enum": [2**power for power in range(11)]}),
+]
 
 
 def divisor(number: int, near: int) -> int:

@@ -62,12 +62,12 @@ class Company:
 
     def __init__(self, place: Place, device: torch.device, check: Callable[[], None] = lambda: None) -> None:
         self.rank, self.size = place.rank, place.size
-        self.device = torch.device("cpu")  # which messages are on
+        self.device, self.messages = device, torch.device("cpu")  # where results are wanted; where messages must be
         if self.size == 1:
             return
         backend = "gloo"
         if device.type == "cuda" and place.local_size <= torch.cuda.device_count():  # NCCL wants a card for each process
-            backend, self.device = "nccl", device
+            backend, self.messages = "nccl", device
         with self._talking():
             if not place.meeting:
                 dist.init_process_group(backend, timeout=TIMEOUT)
@@ -99,7 +99,7 @@ class Company:
         """
         if self.size == 1:
             return stop
-        total = torch.cat([*(tensor.flatten() for tensor in tensors), tensors[0].new_full((1,), float(stop))]).to(self.device)
+        total = torch.cat([*(tensor.flatten() for tensor in tensors), tensors[0].new_full((1,), float(stop))]).to(self.messages)
         distance = 1
         while distance < self.size:
             total += self._exchanged(total, self.rank ^ distance)
@@ -123,7 +123,7 @@ class Company:
             return
         owned = [[shapes[index] for index in range(rank, len(shapes), self.size)] for rank in range(self.size)]
         lengths = [[shape.numel() for shape in each] for each in owned]
-        packed = torch.zeros(max(map(sum, lengths)), device=self.device)
+        packed = torch.zeros(max(map(sum, lengths)), device=self.messages)
         own = lengths[self.rank]
         for place, index in zip(packed[: sum(own)].split(own), self.turns(len(shapes)), strict=True):
             place.copy_(compute(index).flatten())
@@ -132,7 +132,7 @@ class Company:
             dist.all_gather(gathered, packed)
         parts = [iter(one[: sum(sizes)].split(sizes)) for one, sizes in zip(gathered, lengths, strict=True)]
         for index, shape in enumerate(shapes):
-            yield next(parts[index % self.size]).view(shape)
+            yield next(parts[index % self.size]).view(shape).to(self.device)
 
     def agree(self, what: str, value: str) -> None:
         """Compare a value between all processes.
@@ -145,7 +145,7 @@ class Company:
         """
         if self.size == 1:
             return
-        mine = torch.tensor(list(hashlib.sha256(value.encode()).digest()), dtype=torch.uint8, device=self.device)
+        mine = torch.tensor(list(hashlib.sha256(value.encode()).digest()), dtype=torch.uint8, device=self.messages)
         found = [torch.empty_like(mine) for _ in range(self.size)]
         with self._talking():
             dist.all_gather(found, mine)
@@ -159,11 +159,12 @@ class Company:
         """What the process of rank 0 passes here, for all of them."""
         if self.size == 1:
             return content
-        length = torch.tensor([len(content)], device=self.device)
+        length = torch.tensor([len(content)], device=self.messages)
         with self._talking():
             dist.broadcast(length, 0)
-            packed = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
-            message = packed.to(self.device) if self.rank == 0 else packed.new_empty(int(length), device=self.device)
+            message = torch.empty(int(length), dtype=torch.uint8, device=self.messages)
+            if self.rank == 0 and content:
+                message.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
             if int(length):
                 dist.broadcast(message, 0)
         return message.cpu().numpy().tobytes()

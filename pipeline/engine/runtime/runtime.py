@@ -56,7 +56,8 @@ class Runtime:
         if self.device.type == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32, for convolutions as for matrix products
-            torch.cuda.set_device(crew.place.local_rank % torch.cuda.device_count())
+            if crew.place.size > 1:  # what `cuda` means in this process
+                torch.cuda.set_device(crew.place.local_rank % torch.cuda.device_count())
         # What torch.use_deterministic_algorithms calls, without its import of the compiler, which takes 2.3 s at every start.
         # With warn_only fused attention would take a nondeterministic algorithm; on MPS many operations have no other.
         torch._C._set_deterministic_algorithms(True, warn_only=self.device.type == "mps")
