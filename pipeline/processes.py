@@ -157,7 +157,8 @@ def place_in(environment: Mapping[str, str]) -> Place | None:
     if not all(word.isascii() and word.isdigit() for word in words) or int(words[0]) >= int(words[1]):
         given = ", ".join(f"{name}={word!r}" for name, word in zip(VARIABLES, words, strict=True))
         raise UserError(f"{given}: not the place of a process; torchrun sets these variables, else unset RANK and WORLD_SIZE")
-    return Place(*map(int, words), environment.get(MEETING, ""))
+    rank, size, local_rank, local_size = map(int, words)
+    return Place(rank, size, local_rank, local_size, environment.get(MEETING, ""))
 
 
 def _check(place: Place, processes: int, slots: int) -> None:

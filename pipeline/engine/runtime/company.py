@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -72,7 +73,7 @@ class Company:
             if not place.meeting:
                 dist.init_process_group(backend, timeout=TIMEOUT)
                 return
-            store = dist.FileStore(place.meeting, self.size)
+            store = dist.FileStore(place.meeting, self.size)  # type: ignore[attr-defined]
             store.set(f"here {self.rank}", "")
             while not store.check([f"here {rank}" for rank in range(self.size)]):
                 check()
@@ -193,7 +194,10 @@ class Company:
         try:
             yield
         except RuntimeError as error:  # a closed connection
-            raise ProcessLost(str(error).partition("\n")[0], whole) from error
+            why = (
+                re.sub(r"^\[\S*\] ", "", str(error)).partition(". ")[0].partition("\n")[0]
+            )  # without torch's place of the error
+            raise ProcessLost(why, whole) from error
 
 
 ALONE = Company(ONLY, torch.device("cpu"))
