@@ -197,7 +197,7 @@ class Company:
             why = (
                 re.sub(r"^\[\S*\] ", "", str(error)).partition(". ")[0].partition("\n")[0]
             )  # without torch's place of the error
-            raise ProcessLost(why, whole) from error
+            raise ProcessLost(why.partition("\n")[0].partition(". ")[0], whole) from error
 
 
 ALONE = Company(ONLY, torch.device("cpu"))
