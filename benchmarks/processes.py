@@ -57,7 +57,7 @@ def main() -> None:
                 starts.setdefault(name, []).append(took.wall - seconds)
                 weights[name] = sha256_of(lab.folder / MODEL.with_suffix(".safetensors"))[:12]
     first = next(iter(speeds.values()))
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name, found in speeds.items():
         ratios = sorted(one / base for one, base in zip(found, first, strict=True))
         spread = f"{min(found):,.0f} … {max(found):,.0f}"

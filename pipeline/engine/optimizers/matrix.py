@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import torch
@@ -117,8 +118,14 @@ class SOAP(GroupedOptimizer):
     def update_group(self, group: Group, gradients: list[Tensor], state: dict[str, list[Tensor]], lr: float) -> None:
         decay_weights(group, lr)
         with torch.autocast(group.weights[0].device.type, enabled=False):  # eigenvectors need full precision
+            due: list[tuple[Tensor, Callable[[], Tensor]]] = []
             for place, (weight, gradient) in enumerate(zip(group.weights, gradients, strict=True)):
-                self._update_matrix(weight, gradient, {kind: tensors[place] for kind, tensors in state.items()}, lr)
+                own = {kind: tensors[place] for kind, tensors in state.items()}
+                self._update_matrix(weight, gradient, own, lr)
+                due += self._update_grams(gradient, own)
+            turned = self.company.each([axes.shape for axes, _ in due], lambda place: due[place][1]())
+            for (axes, _), new in zip(due, turned, strict=True):
+                axes.copy_(new)
 
     def _update_matrix(self, weight: Tensor, gradient: Tensor, state: dict[str, Tensor], lr: float) -> None:
         beta1, beta2, steps = self.train.beta1, self.train.beta2, state["steps"]
@@ -131,20 +138,30 @@ class SOAP(GroupedOptimizer):
             sizes = (state["square"] / (1 - beta2**updates)).sqrt_().add_(self.train.epsilon)
             step = to_eigenbasis(state["mean"], axes) / sizes
             weight.add_(from_eigenbasis(step, axes), alpha=-lr / (1 - beta1**updates))
-        self._update_axes(gradient, state, before)
         steps += 1
 
-    def _update_axes(self, gradient: Tensor, state: dict[str, Tensor], before: int) -> None:
-        every = self.train.precondition_frequency
+    def _update_grams(self, gradient: Tensor, state: dict[str, Tensor]) -> Iterator[tuple[Tensor, Callable[[], Tensor]]]:
+        """Update the averages of G Gᵀ and Gᵀ G; the axes that are due, each with what computes them anew."""
+        before, every = int(state["steps"]) - 1, self.train.precondition_frequency
         for side in self.SIDES:
             if f"gram_of_{side}" not in state:
                 continue
             gram, axes = state[f"gram_of_{side}"], state[f"axes_of_{side}"]
             gram.lerp_(gradient @ gradient.mT if side == "outputs" else gradient.mT @ gradient, 1 - self.train.beta2)
             if before in (0, every):  # twice from scratch: where a branch starts at 0, the first gradient is 0
-                axes.copy_(torch.linalg.eigh(gram).eigenvectors.flip(1))
+                yield axes, functools.partial(eigenvectors, gram)
             elif before % every == 0:  # one power iteration: the axes have rotated only a little
-                axes.copy_(torch.linalg.qr(gram @ axes).Q)
+                yield axes, functools.partial(power_iteration, gram, axes)
+
+
+def eigenvectors(gram: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
+    """The eigenvectors of a symmetric matrix as columns, the largest eigenvalue first."""
+    return torch.linalg.eigh(gram).eigenvectors.flip(1)
+
+
+def power_iteration(gram: Float[Tensor, "N N"], axes: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
+    """Axes nearer to the eigenvectors than these are."""
+    return torch.linalg.qr(gram @ axes).Q
 
 
 def to_eigenbasis(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:
