@@ -47,6 +47,9 @@ CASES |= {
         "runtime__activation_checkpointing": "block",
     },
     "half precision": {"train__precision": "bfloat16"},
+    "half precision, the loss scaled": {"train__precision": "float16"},
+    "other losses": {**KINDS["vision"], "train__loss": "mse", "train__optimizer": "sgd"},
+    "smoothed targets, at documents": {"train__windows": "documents", "train__label_smoothing": 0.1, "train__z_loss": 1e-3},
     "deeper": {"model__depth": 3, "train__weight_decay": 0.1},
     "soap that turns its axes": {"train__optimizer": "soap", "train__precondition_frequency": 1},
 }
