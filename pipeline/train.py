@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline import identity
 from pipeline.artifacts import checksums, paths, reading, writing
 from pipeline.params.entry_point import entry_point
+from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.schema import Params
+from pipeline.processes import Crew, ProcessLost, started
 
 if TYPE_CHECKING:
     from pipeline.engine.checkpoint import Progress
@@ -32,25 +36,40 @@ def main() -> None:
     wanted = "image" if params.task.kind == "vision" else "vocabulary"
     meta = reading.read_json(paths.meta_of(paths.TOKENS), wanted)
     input_sha256 = reading.input_sha256(paths.TOKENS)  # before the first step, because a damaged tokenizer is an error
+    with started(params.runtime.processes, params.train.slots) as crew:
+        try:
+            _train(params, meta, input_sha256, parent, crew)
+        except ProcessLost as lost:
+            why = crew.lost(wait=True) or str(lost)
+            raise UserError(f"train: {why}; the same command resumes from the last checkpoint") from None
 
-    from pipeline.engine.checkpoint import Checkpoints
+
+def _train(params: Params, meta: dict[str, Any], input_sha256: str, parent: int, crew: Crew) -> None:
+    from pipeline.engine.checkpoint import Checkpoints, compare_start, share_state
     from pipeline.engine.display import display
     from pipeline.engine.loop import Interrupted, fit
-    from pipeline.engine.recorder import TrainingRecorder
+    from pipeline.engine.recorder import Follower, TrainingRecorder
     from pipeline.engine.runtime.runtime import Runtime
     from pipeline.engine.sanity import formatted, numbers_at_start
     from pipeline.engine.setup import build_training
 
     train = params.train
-    runtime = Runtime(params.runtime, train.precision)
+    runtime = Runtime(params.runtime, train.precision, train.slots, crew)
     described = params.model_dump(include={"seed", "task", "model", "train"}) | {"precision": runtime.precision}
     run = identity.run_identity("train", described)
     progress, task = build_training(params.seed, params.task.kind, params.model, train, paths.TOKENS, runtime)
+    compare_start(progress, run, runtime.company)
+    if crew.place.rank:  # the first process alone writes
+        share_state(progress, runtime.company)
+        with contextlib.suppress(Interrupted), runtime.enough_memory():
+            fit(progress, task, train, params.seed, runtime, Follower())
+        return
     with runtime.enough_memory():  # before a checkpoint is restored, so that a resumed run finds the same
         sanity = numbers_at_start(progress.model, task, drawn=train.init_from == str(paths.NONE))
     writing.write_json(paths.SANITY, sanity)
     with Checkpoints(run) as checkpoints:
         resumed = checkpoints.restore(progress)
+        share_state(progress, runtime.company)
         shown = display(params.runtime.progress, train.steps, progress.step, progress.targets, task.unit)
         if runtime.tuned:
             shown.say(f"tuned by `rally autotune`: {runtime}")
@@ -66,7 +85,11 @@ def main() -> None:
         except Interrupted:
             checkpoints.save(progress)
             shown.say(f"interrupted and saved at step {progress.step:,} of {train.steps:,}; the same command resumes")
-            sys.exit(128 + (recorder.signal or 0))
+            sys.exit(128 + (recorder.signal or signal.SIGTERM))  # which another process may have received
+        except ProcessLost as lost:
+            if lost.whole:
+                checkpoints.save(progress)
+            raise
         finally:
             shown.close()
         if progress.stopped:

@@ -35,7 +35,7 @@ LAYERS = {
 # Rooms outside the layers: what each may import besides itself and BASE, and the lowest layer that may import it.
 SIDE = {"tokenizers": ((), 4), "corpus": (("tokenizers",), 5), "figures": ((), 6)}
 # What every room may import; each of these may import those before it.
-BASE = ("params", "artifacts", "arrays", "identity", "readings", "progress")
+BASE = ("params", "artifacts", "arrays", "identity", "readings", "progress", "processes")
 NO_TORCH = {*BASE, *SIDE, "doctor"}
 
 # Files that are run by other stages than the rest of their folder, and why.
@@ -276,6 +276,7 @@ OPENS_FILES = {
     "pipeline.params.names": "its own source",
     "pipeline.params.yaml12": "params.yaml and dvc.yaml",
     "pipeline.params.machine": "/proc/pressure/cpu",
+    "pipeline.processes": "what the other processes of a training had to say, in a temporary folder",
     "pipeline.corpus.sources.published.download": "downloads, whose sha256 it compares itself",
     "pipeline.corpus.sources.user.text": "the user's own files",
     "pipeline.corpus.sources.user.image_files": "the user's own files",

@@ -15,7 +15,7 @@ from pipeline.artifacts.paths import parts_of
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.curricula import CURRICULA, RAMPS, settings_at
+from pipeline.engine.curricula import CURRICULA, RAMPS, micro_batches, settings_at
 from pipeline.engine.loop import fit, train_step, validate
 from pipeline.engine.sampler import batch_of, document_starts, opened_subset, rows_with_replacement
 from pipeline.figures import charts
@@ -66,7 +66,7 @@ def test_with_the_dials_off_a_step_sees_what_it_saw_without_them_and_the_curve_h
         plain = task.batch("train", rows_with_replacement(params.seed, step, 4, task.size("train")))
         seen = batch_of(task, params.train, params.seed, step)
         assert torch.equal(seen.inputs, plain.inputs) and torch.equal(seen.targets, plain.targets)
-        assert list(settings_at(task, params.train, step).micro_batches(2)) == [slice(0, 2), slice(2, 4)]
+        assert list(micro_batches(slice(0, settings_at(task, params.train, step).batch), 2)) == [slice(0, 2), slice(2, 4)]
     write_tokens(tmp_path)
     assert list(trained(params, tmp_path).curve[0]) == ["step", "targets", "loss", "lr", "gradient_norm", "clipped"]
 

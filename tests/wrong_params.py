@@ -157,6 +157,21 @@ WRONG: dict[str, Wrong] = {
     "micro-batches that do not divide": knob(
         "train.accumulation_steps", 5, "train.accumulation_steps: 5 does not divide batch_size 12; use 4", train__batch_size=12
     ),
+    "slots that do not divide": knob(
+        "train.slots", 8, "train.slots: 8 does not divide batch_size 12; use 4 or less", train__batch_size=12
+    ),
+    "three slots": knob("train.slots", 3, "train.slots: 3 is not a power of two; use 2 or 4", train__batch_size=12),
+    "no slots": knob("train.slots", 0, "train.slots: 0 is below 1"),
+    "six processes": knob(
+        "runtime.processes", 6, "runtime.processes: 6 is not a power of two; use 4 or 8", train__slots=8, train__batch_size=16
+    ),
+    "more processes than slots": knob(
+        "runtime.processes",
+        4,
+        "runtime.processes: 4 is more than train.slots 2; use at most that, or train.slots 4 (which makes it another run)",
+        train__slots=2,
+        train__batch_size=16,
+    ),
     "more than the whole training": knob(
         "train.cooldown_ratio",
         0.8,
@@ -267,6 +282,14 @@ WRONG: dict[str, Wrong] = {
         task__kind="vision",
         prepare__dataset="digits",
         train__accumulation_steps=2,
+    ),
+    "batch norm in slots": knob(
+        "model.norm",
+        "batch",
+        "train.slots: 2: model.norm 'batch' needs the whole batch in one forward pass; use 1",
+        task__kind="vision",
+        prepare__dataset="digits",
+        train__slots=2,
     ),
     "a language model that sees what it is to say": knob(
         "model.causal", False, "model.causal: false leaks the target to a language model; use auto or true"

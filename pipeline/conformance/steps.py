@@ -87,7 +87,7 @@ class CheckedSteps:
         self.progress.step = step
         old = {name: w.detach().clone() for name, w in self.named.items()}
         few = {"batch_size": len(batch.inputs), "accumulation_steps": 1, "batch_start": 1.0, "length_keeps": "examples"}
-        train = self.train if whole else self.train.model_copy(update=few)
+        train = self.train if whole else self.train.model_copy(update={**few, "slots": 1})
         with self._watched() as seen:
             train_step(self.progress, self.task, train, self.seed, self.runtime, lambda: False, batch)
         found = self._losses(seen, old) | self._updates(seen, old, step)

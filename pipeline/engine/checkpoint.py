@@ -25,6 +25,7 @@ from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import exclusive_lock, private_folder
 from pipeline.artifacts.writing import write_bytes
 from pipeline.engine.optimizers.base import Optimizer
+from pipeline.engine.runtime.company import Company
 from pipeline.engine.runtime.runtime import Scaler
 from pipeline.networks.weights import weights_as_bytes
 from pipeline.params.errors import UserError
@@ -209,6 +210,30 @@ class Checkpoints:
         abandoned = [run for run in newest_first if run not in done and time.time() - used[run] > UNFINISHED_DAYS * 86400]
         for run in done[finished:] + abandoned:
             shutil.rmtree(run, ignore_errors=True)
+
+
+def compare_start(progress: Progress, run: str, company: Company) -> None:
+    """Compare what all processes of a training start from.
+
+    Args:
+        run: the identity of the run.
+
+    Raises:
+        UserError: one of them would train something else.
+    """
+    if company.size > 1:
+        company.agree("code, data or parameters", run)
+        company.agree("number of threads (runtime.threads)", str(torch.get_num_threads()))
+        company.agree("initial weights", hashlib.sha256(weights_as_bytes(progress.model)).hexdigest())
+
+
+def share_state(progress: Progress, company: Company) -> None:
+    """Give all processes of a training the state of the first, which may have restored a checkpoint."""
+    if company.size > 1:
+        numbers = company.from_first(json.dumps(progress.numbers()).encode())
+        tensors = company.from_first(safetensors.torch.save(progress.tensors()) if company.rank == 0 else b"")
+        if company.rank:
+            progress.restore(safetensors.torch.load(tensors), json.loads(numbers))
 
 
 def step_of(name: str) -> int:

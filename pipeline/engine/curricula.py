@@ -35,10 +35,24 @@ class BatchSettings:
     open: float
     second: float
 
-    def micro_batches(self, size: int) -> Iterator[slice]:
-        """The rows of each micro-batch of at most `size` examples: as few micro-batches as possible, of nearly equal size."""
-        parts = -(-self.batch // size)
-        return (slice(self.batch * part // parts, self.batch * (part + 1) // parts) for part in range(parts))
+    def slots(self, count: int) -> list[slice]:
+        """The rows of each of `count` slots, of nearly equal size; a slot of a batch with fewer examples may be empty."""
+        return list(divided(slice(0, self.batch), count))
+
+
+def micro_batches(rows: slice, size: int) -> Iterator[slice]:
+    """Rows as micro-batches of at most `size` examples: as few micro-batches as possible, of nearly equal size."""
+    return divided(rows, -(-(rows.stop - rows.start) // size))
+
+
+def divided(rows: slice, parts: int) -> Iterator[slice]:
+    """Rows in parts of nearly equal size.
+
+    >>> list(divided(slice(2, 7), 2))
+    [slice(2, 4, None), slice(4, 7, None)]
+    """
+    count = rows.stop - rows.start
+    return (slice(rows.start + count * part // parts, rows.start + count * (part + 1) // parts) for part in range(parts))
 
 
 def settings_at(task: Task, train: Train, step: int) -> BatchSettings:

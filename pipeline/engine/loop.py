@@ -9,13 +9,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.artifacts.writing import rounded
 from pipeline.engine.checkpoint import Progress
-from pipeline.engine.curricula import changing_settings, settings_at
+from pipeline.engine.curricula import changing_settings, micro_batches, settings_at
 from pipeline.engine.early_stopping import NOT_A_NUMBER, reason_to_stop
 from pipeline.engine.prefetch import Prefetcher
+from pipeline.engine.runtime.company import Tree
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.sampler import batch_of
 from pipeline.engine.schedules import learning_rate
@@ -75,26 +76,44 @@ def train_step(
 ) -> None:
     """One optimizer step: the gradient of the mean loss over a batch, accumulated over micro-batches, then the update.
 
+    With several slots the micro-batches of each are accumulated by themselves, and the sums added as a tree, over all
+    processes that train together.
+
     Args:
         batch: that of the step, if it was prefetched.
+
+    Raises:
+        Interrupted: a stop was requested.
+        ProcessLost: another process of the training has ended.
     """
     model, share_done = progress.model, progress.step / train.steps
     batch = batch or batch_of(task, train, seed, progress.step)
     settings = settings_at(task, train, progress.step)
-    count, loss = batch.count, torch.zeros((), device=runtime.device)
-    for weight in model.parameters():
-        weight.grad = None
-    for rows in settings.micro_batches(runtime.micro_batch_size(train, task.length, settings.length)):
-        if interrupted():
-            raise Interrupted
-        dropout_state = DropoutState(seed, progress.step, share_done, rows, settings.batch)
-        with runtime.autocast():
-            micro_batch = task.loss(model, runtime.batch_to_device(batch.part(rows)), dropout_state)
-        # Divided by the count of the whole batch, so that the gradient is that of the mean over all of its targets.
-        (micro_batch.minimized * (progress.scaler.scale / count)).backward()
-        loss += micro_batch.total.detach() / count
+    count, size = batch.count, runtime.micro_batch_size(train, task.length, settings.length)
+    sums, stop = Tree(), False
+    for slot in runtime.company.share(settings.slots(train.slots)):
+        loss = torch.zeros((), device=runtime.device)
+        for weight in model.parameters():
+            weight.grad = None
+        for rows in micro_batches(slot, size):
+            if stop := stop or interrupted():
+                break
+            dropout_state = DropoutState(seed, progress.step, share_done, rows, settings.batch)
+            with runtime.autocast():
+                micro_batch = task.loss(model, runtime.batch_to_device(batch.part(rows)), dropout_state)
+            # Divided by the count of the whole batch, so that the gradient is that of the mean over all of its targets.
+            (micro_batch.minimized * (progress.scaler.scale / count)).backward()
+            loss += micro_batch.total.detach() / count
+        if train.slots > 1:  # an empty slot, too, has a gradient of each weight
+            _fill_gradients(model)
+        sums.add([loss, *(weight.grad for weight in model.parameters() if weight.grad is not None)])
+    loss, *gradients = sums.total()
+    if runtime.company.add([loss, *gradients], stop):
+        raise Interrupted
+    for weight, gradient in zip((w for w in model.parameters() if w.grad is not None), gradients, strict=True):
+        weight.grad = gradient
     finite = progress.scaler.unscale(model)
-    norm, clipped = _clip([weight.grad for weight in model.parameters() if weight.grad is not None], train.grad_clip)
+    norm, clipped = _clip(gradients, train.grad_clip)
     if finite:
         with runtime.autocast():  # for Muon's matrix products
             progress.optimizer.step(learning_rate(share_done, train))
@@ -112,20 +131,24 @@ def validate(
         Interrupted: a stop was requested.
     """
     examples = validation_examples(task.size("validation"), train.validation_examples)
-    total, count, correct = 0.0, 0, 0
-    micro_batch_size = runtime.micro_batch_size(train, task.length, task.length)
+    parts = np.array_split(examples, -(-len(examples) // runtime.micro_batch_size(train, task.length, task.length)))
+    sums, stop = torch.zeros(len(parts), 3, dtype=torch.float64), False  # of each part: loss, targets, correct ones
     with progress.optimizer.eval_weights(), torch.inference_mode():
-        for rows in np.array_split(examples, -(-len(examples) // micro_batch_size)):
-            if interrupted():
-                raise Interrupted
-            batch = task.batch("validation", rows)
+        for part in runtime.company.turns(len(parts)):
+            if stop := interrupted():
+                break
+            batch = task.batch("validation", parts[part])
             with runtime.autocast():
                 loss = task.loss(progress.model, runtime.batch_to_device(batch))
             assert loss.correct is not None, "tasks count correct targets whenever they are not training"
-            total, count, correct = total + float(loss.total), count + batch.count, correct + int(loss.correct)
+            sums[part] = torch.tensor([float(loss.total), batch.count, int(loss.correct)], dtype=torch.float64)
+        if runtime.company.add([sums], stop):
+            raise Interrupted
+    total, count, correct = (sum(column) for column in zip(*sums.tolist(), strict=True))
     return total / count, correct / count
 
 
+<<<<<<< HEAD
 def validation_examples(size: int, count: int) -> Int[np.ndarray, " n"]:
     """Which of the `size` examples of the validation split are validated on: at most `count`, spread evenly.
 
@@ -133,6 +156,13 @@ def validation_examples(size: int, count: int) -> Int[np.ndarray, " n"]:
     array([0, 4, 8])
     """
     return np.unique(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
+=======
+def _fill_gradients(model: nn.Module) -> None:
+    """Give each weight without a gradient one of zeros."""
+    for weight in model.parameters():
+        if weight.requires_grad and weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+>>>>>>> h/dist
 
 
 def _clip(gradients: list[Tensor], limit: float) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,25 @@ GOOD_CHECKS = 20  # times, evenly over the training, at which its weights may be
 CURVES_SECONDS = 1.0  # between two updates of the curves on disk
 
 
-class TrainingRecorder:
+class Follower:
+    """The step callback of every process but the first: it records nothing, and passes on a request to stop."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+
+    def on_step(self, progress: Progress) -> None:
+        pass
+
+    def interrupted(self) -> bool:
+        return self.signal is not None
+
+
+class TrainingRecorder(Follower):
     """The step callback of the stage train: writes curves, snapshots and checkpoints, and reacts to signals.
 
     Ctrl-C and SIGTERM stop the training after the current micro-batch; so does the death of the DVC that started it (a
@@ -48,20 +66,15 @@ class TrainingRecorder:
         self.good_due = {round(share * train.steps / GOOD_CHECKS) for share in range(1, GOOD_CHECKS)}
         self.update_norms = UpdateNorms(self.snapshots_due, train.steps)
         self.curves_at, self.checkpoint_at = 0.0, time.monotonic()
-        self.signal: int | None = None
+        super().__init__()
         self.parent = parent if "DVC_STAGE" in os.environ else None
         if self.parent is not None and not _dvc_is_running():
             self.signal = signal.SIGHUP
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
 
     def interrupted(self) -> bool:
         if self.parent is not None and os.getppid() != self.parent:
             self.signal = signal.SIGHUP
-        return self.signal is not None
+        return super().interrupted()
 
     def on_step(self, progress: Progress) -> None:
         now = time.monotonic()

@@ -85,5 +85,5 @@ def prepare_training(network: nn.Module, model: Model, train: Train, runtime: Ru
     configure_blocks(network, runtime.knobs, runtime.device, train.steps, runtime.tuned.compile_from if runtime.tuned else None)
     parameters = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     multipliers = lr_multipliers(parameters, model, OPTIMIZERS[train.optimizer].update_kind)
-    optimizer = optimizer_for(parameters, train, multipliers, offload=runtime.knobs.offload_optimizer)
+    optimizer = optimizer_for(parameters, train, multipliers, offload=runtime.knobs.offload_optimizer, company=runtime.company)
     return Progress(network, optimizer, runtime.scaler())

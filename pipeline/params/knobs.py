@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -32,6 +32,21 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 def problem(knob: str, text: str) -> PydanticCustomError:
     """An error that depends on several knobs, reported for one of them."""
     return PydanticCustomError("between", "{text}", {"knob": knob, "text": text})
+
+
+def _is_a_power_of_two(number: int) -> int:
+    if number & (number - 1):
+        below = 1 << (number.bit_length() - 1)
+        raise PydanticCustomError("named", "{text}", {"text": f"{number} is not a power of two; use {below} or {2 * below}"})
+    return number
+
+
+PowerOfTwo = Annotated[
+    int,
+    Field(ge=1, le=1024),
+    AfterValidator(_is_a_power_of_two),
+    WithJsonSchema({"type": "integer", "enum": [2**power for power in range(11)]}),
+]
 
 
 def divisor(number: int, near: int) -> int:

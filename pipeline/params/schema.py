@@ -83,6 +83,7 @@ class Params(Section):
         if model.norm == "batch":
             for knob, value, off in (
                 ("train.accumulation_steps", self.train.accumulation_steps, 1),
+                ("train.slots", self.train.slots, 1),
                 ("runtime.micro_batch_tokens", self.runtime.micro_batch_tokens, 0),
                 ("runtime.activation_checkpointing", self.runtime.activation_checkpointing, "none"),
             ):
@@ -99,7 +100,13 @@ class Params(Section):
 
     @model_validator(mode="after")
     def sections_fit(self) -> Params:
-        tokens = self.runtime.micro_batch_tokens
+        processes, slots, tokens = self.runtime.processes, self.train.slots, self.runtime.micro_batch_tokens
+        if processes > slots:
+            raise problem(
+                "runtime.processes",
+                f"{processes} is more than train.slots {slots}; use at most that, or train.slots {processes}"
+                " (which makes it another run)",
+            )
         if tokens and self.train.accumulation_steps > 1:
             raise problem(
                 "runtime.micro_batch_tokens",

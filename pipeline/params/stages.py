@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.knobs import Folder, Section, problem
+from pipeline.params.knobs import Folder, PowerOfTwo, Section, problem
 from pipeline.params.names import KnownName
 
 
@@ -38,6 +38,7 @@ class Plot(Section):
 class Runtime(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=0, le=1024)]
+    processes: PowerOfTwo
     attention: Literal["auto", "sdpa", "eager"]
     workers: Annotated[int, Field(ge=0, le=1024)]
     micro_batch_tokens: Annotated[int, Field(ge=0)]

@@ -23,6 +23,8 @@ OTHER_NAMES = {
     "warmup_steps": "train.warmup_ratio",
     "lr_scheduler_type": "train.schedule",
     "dtype": "train.precision",
+    "nproc_per_node": "runtime.processes",
+    "world_size": "runtime.processes",
     "n_layer": "model.depth",
     "num_layers": "model.depth",
     "num_hidden_layers": "model.depth",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.knobs import Count, Folder, Section, divisor, problem
+from pipeline.params.knobs import Count, Folder, PowerOfTwo, Section, divisor, problem
 from pipeline.params.names import KnownName
 
 
@@ -25,6 +25,7 @@ class Train(Section):
     batch_start: Annotated[float, Field(gt=0, le=1)]
     batch_growth: Annotated[float, Field(gt=0, le=1)]
     accumulation_steps: Annotated[int, Field(ge=1)]
+    slots: PowerOfTwo
     length_start: Annotated[float, Field(gt=0, le=1)]
     length_growth: Annotated[float, Field(gt=0, le=1)]
     length_keeps: Literal["examples", "tokens"]
@@ -86,6 +87,9 @@ class Train(Section):
             raise problem(
                 "accumulation_steps", f"{self.accumulation_steps} does not divide batch_size {self.batch_size}; use {near}"
             )
+        if self.batch_size % self.slots:
+            fits = self.batch_size & -self.batch_size
+            raise problem("slots", f"{self.slots} does not divide batch_size {self.batch_size}; use {fits} or less")
         if self.warmup_ratio + self.cooldown_ratio > 1 and self.schedule == "trapezoid":
             raise problem(
                 "cooldown_ratio",

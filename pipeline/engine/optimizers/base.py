@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.optimizers.state_storage import Float32State, Int8State
+from pipeline.engine.runtime.company import ALONE, Company
 from pipeline.networks.inits import UpdateKind
 from pipeline.params.training import Train
 
@@ -25,10 +26,12 @@ class Optimizer(ABC):
 
     Attributes:
         parameters: the weights by name.
+        company: the processes that make the same update.
         update_kind: how an update of a matrix depends on its gradient, which decides how muP scales its learning rate.
     """
 
     parameters: Named
+    company: Company = ALONE
     update_kind: ClassVar[UpdateKind] = "entrywise"
 
     @abstractmethod

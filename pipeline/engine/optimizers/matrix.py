@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import torch
@@ -49,15 +51,28 @@ class Muon(GroupedOptimizer):
         torch._foreach_lerp_(velocity, gradients, 1 - momentum)
         lookahead = torch._foreach_lerp(gradients, velocity, momentum)  # Nesterov momentum
         decay_weights(group, lr)
-        # Matrices of the same shape are orthogonalized as one batch: few large products instead of many small ones.
-        shapes: dict[torch.Size, list[int]] = {}
-        for place, weight in enumerate(group.weights):
-            shapes.setdefault(weight.shape, []).append(place)
-        for shape, places in shapes.items():
-            directions = orthogonalized(torch.stack([lookahead[place] for place in places]))
+        batches = list(self._batches(group.weights))
+        shapes = [torch.Size((len(places), *group.weights[places[0]].shape)) for places in batches]
+        computed = self.company.each(
+            shapes, lambda batch: orthogonalized(torch.stack([lookahead[place] for place in batches[batch]]))
+        )
+        for (_, outputs, inputs), places, directions in zip(shapes, batches, computed, strict=True):
             # A tall matrix has more outputs than inputs: this keeps the update of each output equally large.
-            scaled_lr = lr * max(1.0, shape[0] / shape[1]) ** 0.5
+            scaled_lr = lr * max(1.0, outputs / inputs) ** 0.5
             torch._foreach_add_([group.weights[place] for place in places], list(directions.unbind()), alpha=-scaled_lr)
+
+    def _batches(self, weights: list[Tensor]) -> Iterator[list[int]]:
+        """The places of matrices that are orthogonalized together: few large products instead of many small ones.
+
+        They have the same shape. Those of a shape are a batch for each slot, so that processes can share them: a product
+        may round differently in a batch of another size, and so the number of processes must not matter here.
+        """
+        shapes: dict[torch.Size, list[int]] = {}
+        for place, weight in enumerate(weights):
+            shapes.setdefault(weight.shape, []).append(place)
+        for places in shapes.values():
+            parts = min(self.train.slots, len(places))
+            yield from (places[len(places) * part // parts : len(places) * (part + 1) // parts] for part in range(parts))
 
 
 def orthogonalized(matrices: Float[Tensor, "N R C"], iterations: int = 5) -> Float[Tensor, "N R C"]:
@@ -103,8 +118,14 @@ class SOAP(GroupedOptimizer):
     def update_group(self, group: Group, gradients: list[Tensor], state: dict[str, list[Tensor]], lr: float) -> None:
         decay_weights(group, lr)
         with torch.autocast(group.weights[0].device.type, enabled=False):  # eigenvectors need full precision
+            due: list[tuple[Tensor, Callable[[], Tensor]]] = []
             for place, (weight, gradient) in enumerate(zip(group.weights, gradients, strict=True)):
-                self._update_matrix(weight, gradient, {kind: tensors[place] for kind, tensors in state.items()}, lr)
+                own = {kind: tensors[place] for kind, tensors in state.items()}
+                self._update_matrix(weight, gradient, own, lr)
+                due += self._update_grams(gradient, own)
+            turned = self.company.each([axes.shape for axes, _ in due], lambda place: due[place][1]())
+            for (axes, _), new in zip(due, turned, strict=True):
+                axes.copy_(new)
 
     def _update_matrix(self, weight: Tensor, gradient: Tensor, state: dict[str, Tensor], lr: float) -> None:
         beta1, beta2, steps = self.train.beta1, self.train.beta2, state["steps"]
@@ -117,20 +138,30 @@ class SOAP(GroupedOptimizer):
             sizes = (state["square"] / (1 - beta2**updates)).sqrt_().add_(self.train.epsilon)
             step = to_eigenbasis(state["mean"], axes) / sizes
             weight.add_(from_eigenbasis(step, axes), alpha=-lr / (1 - beta1**updates))
-        self._update_axes(gradient, state, before)
         steps += 1
 
-    def _update_axes(self, gradient: Tensor, state: dict[str, Tensor], before: int) -> None:
-        every = self.train.precondition_frequency
+    def _update_grams(self, gradient: Tensor, state: dict[str, Tensor]) -> Iterator[tuple[Tensor, Callable[[], Tensor]]]:
+        """Update the averages of G Gᵀ and Gᵀ G; the axes that are due, each with what computes them anew."""
+        before, every = int(state["steps"]) - 1, self.train.precondition_frequency
         for side in self.SIDES:
             if f"gram_of_{side}" not in state:
                 continue
             gram, axes = state[f"gram_of_{side}"], state[f"axes_of_{side}"]
             gram.lerp_(gradient @ gradient.mT if side == "outputs" else gradient.mT @ gradient, 1 - self.train.beta2)
             if before in (0, every):  # twice from scratch: where a branch starts at 0, the first gradient is 0
-                axes.copy_(torch.linalg.eigh(gram).eigenvectors.flip(1))
+                yield axes, functools.partial(eigenvectors, gram)
             elif before % every == 0:  # one power iteration: the axes have rotated only a little
-                axes.copy_(torch.linalg.qr(gram @ axes).Q)
+                yield axes, functools.partial(power_iteration, gram, axes)
+
+
+def eigenvectors(gram: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
+    """The eigenvectors of a symmetric matrix as columns, the largest eigenvalue first."""
+    return torch.linalg.eigh(gram).eigenvectors.flip(1)
+
+
+def power_iteration(gram: Float[Tensor, "N N"], axes: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
+    """Axes nearer to the eigenvectors than these are."""
+    return torch.linalg.qr(gram @ axes).Q
 
 
 def to_eigenbasis(matrix: Tensor, axes: list[Tensor | None]) -> Tensor:

@@ -12,17 +12,22 @@ from pipeline.engine.optimizers.base import GroupedOptimizer, LrMultipliers, Nam
 from pipeline.engine.optimizers.ema import EMA
 from pipeline.engine.optimizers.matrix import SOAP, Muon
 from pipeline.engine.optimizers.torch_optim import Adafactor, TorchOptimizer
+from pipeline.engine.runtime.company import ALONE, Company
 from pipeline.params.training import Train
 
 
-def optimizer_for(parameters: Named, train: Train, lr_multipliers: LrMultipliers, *, offload: bool = False) -> Optimizer:
+def optimizer_for(
+    parameters: Named, train: Train, lr_multipliers: LrMultipliers, *, offload: bool = False, company: Company = ALONE
+) -> Optimizer:
     """The optimizer that the knobs describe, with an average of the weights if `train.ema` is set.
 
     Args:
         lr_multipliers: by parameter, the factor on `lr`; 1 where it has no entry.
         offload: keep its state on the CPU between updates.
+        company: the processes that make the same update, which may share the work.
     """
     optimizer = OPTIMIZERS[train.optimizer](parameters, train, lr_multipliers)
+    optimizer.company = company
     if offload:
         optimizer.offload()
     return EMA(optimizer, parameters, train.ema) if train.ema else optimizer

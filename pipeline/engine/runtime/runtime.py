@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from pipeline.engine.runtime.company import Company
 from pipeline.engine.runtime.tuned import tuned_for
 from pipeline.networks.attention import Kernel
 from pipeline.params import stages, training
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
+from pipeline.processes import ALONE, Crew
 from pipeline.tasks.base import Batch
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -26,12 +28,18 @@ class Runtime:
     Args:
         knobs: the section `runtime`.
         precision: the knob `train.precision`; weights and optimizer state are float32 in any case.
+        slots: the knob `train.slots`, among which the cores are divided.
+        crew: the processes of this training.
+
+    Attributes:
+        company: through which they add their gradients.
 
     Raises:
         UserError: this machine does not have the device.
+        ProcessLost: another process of the training has ended.
     """
 
-    def __init__(self, knobs: stages.Runtime, precision: str = "float32") -> None:
+    def __init__(self, knobs: stages.Runtime, precision: str = "float32", slots: int = 1, crew: Crew = ALONE) -> None:
         self.knobs = knobs
         self.device = torch.device(_device(knobs.device))
         # Measured settings take precedence over the defaults.
@@ -42,16 +50,20 @@ class Runtime:
         self.attention: Kernel = knobs.attention
         if self.attention == "auto" and self.tuned and self.precision == self.tuned.precision:
             self.attention = self.tuned.attention
-        torch.set_num_threads(knobs.threads or (self.tuned.threads if self.tuned else cores()))
+        # By the number of slots, not of processes, because another number of threads rounds differently.
+        torch.set_num_threads(knobs.threads or max((self.tuned.threads if self.tuned else cores()) // slots, 1))
         torch.set_flush_denormal(True)  # denormal numbers make a CPU a hundred times slower
         if self.device.type == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32, for convolutions as for matrix products
+            if crew.place.size > 1:  # what `cuda` means in this process
+                torch.cuda.set_device(crew.place.local_rank % torch.cuda.device_count())
         # What torch.use_deterministic_algorithms calls, without its import of the compiler, which takes 2.3 s at every start.
         # With warn_only fused attention would take a nondeterministic algorithm; on MPS many operations have no other.
         torch._C._set_deterministic_algorithms(True, warn_only=self.device.type == "mps")
         deterministic: Any = torch.utils.deterministic  # not in torch's type hints
         deterministic.fill_uninitialized_memory = False  # no code here reads uninitialized memory
+        self.company = Company(crew.place, self.device, crew.check)
 
     def __str__(self) -> str:
         threads = torch.get_num_threads()
