@@ -24,6 +24,7 @@ SECRETS = (
     "oss_key_secret",
     "gdrive_client_secret",
 )
+PATHS = ("keyfile", "credentialpath", "configpath", "cert_path", "key_path", "user", "profile")  # of one user
 WITHOUT_VERIFY = ("hdfs",)  # kinds of remotes whose schema in DVC has no such option
 
 

@@ -100,13 +100,14 @@ def set_verify(repo: Repo, name: str) -> str:
     return ""
 
 
-def is_in_commit(git: GitRepository, name: str, commit: str) -> bool:
-    """Whether a clone of a commit knows a remote as this one does."""
-    here = (
-        remotes_in((git.root / SHARED).read_text(encoding="utf-8", errors="replace")) if (git.root / SHARED).is_file() else {}
-    )
-    there = remotes_in(git.raw("show", f"{commit}:./{SHARED}"))
-    return name in there and there[name].get("url") == here.get(name, {}).get("url")
+def is_in_commit(git: GitRepository, name: str, commit: str, *options: str) -> bool:
+    """Whether a commit has a remote with the URL, and these further options, that it has here.
+
+    `dvc exp pull` reads the configuration of each experiment's own commit: of an experiment from before the remote it takes no
+    data, and ends with 0.
+    """
+    here, there = remotes(git.root).get(name, {}), remotes_in(git.raw("show", f"{commit}:./{SHARED}")).get(name, {})
+    return all(here.get(option) == there.get(option) for option in ("url", *options))
 
 
 def open_remote(repo: Repo, name: str) -> Remote:
@@ -156,5 +157,5 @@ def _said(error: BaseException) -> str:
     """The first line of the first error of a chain that says anything."""
     while not str(error).strip() and (error.__cause__ or error.__context__):
         error = error.__cause__ or error.__context__ or error
-    text = str(error).strip() or type(error).__name__
+    text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
     return re.sub(r"\s+", " ", text.splitlines()[0]).removesuffix(".")

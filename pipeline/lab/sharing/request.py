@@ -25,12 +25,14 @@ class Request:
         commit: of HEAD, where it is to be shared with its data; "" otherwise.
         branch: the reference that is then pushed there; "" where HEAD is on none.
         experiments: to be shared, each with its data.
+        left_out: how many experiments of other commits were not asked for.
     """
 
     git_remote: str
     commit: str
     branch: str
     experiments: tuple[Experiment, ...]
+    left_out: int = 0
 
     def references(self) -> dict[str, str]:
         """reference -> commit, of all that the other repository is to have."""
@@ -63,7 +65,7 @@ def request(git: GitRepository, names: Sequence[str], all_: bool, git_remote: st
         raise UserError(
             "nothing to share: this commit has no dvc.lock and no experiments. After a run: `git add -A && git commit`"
         )
-    return Request(git_remote, head, git.branch(), mine)
+    return Request(git_remote, head, git.branch(), mine, len(known_ones) - len(mine))
 
 
 def _named(name: str, known: Sequence[Experiment], head: str) -> Experiment:
@@ -74,8 +76,12 @@ def _named(name: str, known: Sequence[Experiment], head: str) -> Experiment:
     if found:
         commits = join_names([short_hash(one.baseline) for one in found])
         raise UserError(f"{name}: several commits have an experiment of this name ({commits}); check one of them out first")
-    hint = suggest(name, tuple(one.name for one in known)) if known else "There are none that ended well."
-    raise UserError(f"{name}: there is no such experiment. {hint} `rally share` without a name shares this commit")
+    hint = (
+        suggest(name, tuple(one.name for one in known))
+        if known
+        else "None ended well; `rally share` without a name shares this commit"
+    )
+    raise UserError(f"{name}: there is no such experiment. {hint}")
 
 
 def references_there(git: GitRepository, git_remote: str) -> dict[str, str]:

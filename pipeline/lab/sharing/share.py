@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.lab.dvc.git import GitRepository, join_names, short_hash
-from pipeline.lab.dvc.remotes import SHARED, remotes_in
+from pipeline.lab.dvc.remotes import PATHS, SECRETS, SHARED, remotes, remotes_in
 from pipeline.lab.sharing.files import File, Needs, needs
 from pipeline.lab.sharing.remote import (
     check_shared_config,
@@ -43,8 +43,10 @@ class Shared:
     Attributes:
         remote, url: where the data are.
         is_default: the remote is what `dvc pull` takes without being told.
-        is_known: a clone of the commit knows the remote.
+        options: of the remote that are no secrets, for commits that do not know it.
+        is_known: all commits have the remote in the configuration that git shares.
         git_url: of the other git repository.
+        by_content, run_cache: options of the command.
         files, size: how many files the commits need, and their bytes, as far as they are in this clone's cache.
         sent: the files that had to be sent.
         held_back: what was asked for and not shared -> why.
@@ -55,9 +57,11 @@ class Shared:
     remote: str
     url: str
     is_default: bool
+    options: dict[str, str]
     is_known: bool
     git_url: str
     by_content: bool
+    run_cache: bool
     files: int = 0
     size: int = 0
     sent: list[File] = field(default_factory=list)
@@ -151,9 +155,11 @@ def _share(repo: Repo, git: GitRepository, asked: Request, options: Options, fol
         name,
         shown_url(repo.config["remote"][name]["url"]),
         repo.config["core"].get("remote") == name,
-        is_in_commit(git, name, "HEAD"),
+        {key: value for key, value in remotes(git.root)[name].items() if key not in ("url", *SECRETS, *PATHS)},
+        all(is_in_commit(git, name, commit, "verify") for commit in ("HEAD", *(one.commit for one in asked.experiments))),
         git("remote", "get-url", asked.git_remote),
         options.by_content,
+        options.run_cache,
         notes=notes,
         is_dry=options.dry_run,
     )
@@ -200,6 +206,8 @@ def _prepared(repo: Repo, git: GitRepository, asked: Request, name: str, is_dry:
         notes[-1] += f"; commit {SHARED} and push it"
     if asked.commit and not git.succeeds("diff", "--quiet", "HEAD", "--", "dvc.lock"):
         notes.append("dvc.lock differs from the commit: the run in this folder is in no commit, and is not shared")
+    if asked.left_out:
+        notes.append(f"{asked.left_out} experiments of other commits were not asked for; `rally share --all` shares them too")
     return notes
 
 

@@ -30,12 +30,14 @@ def commands(done: Shared) -> Iterator[str]:
     branch = done.request.branch.removeprefix("refs/heads/")
     to = f" --branch {shlex.quote(branch)}" if branch else ""
     yield f"git clone{to} {shlex.quote(done.git_url)} lab && cd lab" + ("    # or: git pull" if branch else "")
-    if not done.is_known:
-        yield f"dvc remote add --local {done.remote} {shlex.quote(done.url)}"
-        yield f"dvc remote modify --local {done.remote} verify true"
+    if not done.is_known:  # to HEAD, or to an experiment that is older than the remote
+        yield f"./run dvc remote add --local {done.remote} {shlex.quote(done.url)}"
+        yield from (
+            f"./run dvc remote modify --local {done.remote} {key} {shlex.quote(value)}" for key, value in done.options.items()
+        )
     of = "" if done.is_default and done.is_known else f" -r {done.remote}"
     if done.commit:
-        yield f"./run dvc pull{of}"
+        yield f"./run dvc pull{of}{' --run-cache' * done.run_cache}"
     if done.experiments:
         yield f"./run dvc exp pull{of} {done.request.git_remote} {' '.join(map(shlex.quote, done.experiments))}"
         yield f"./run dvc exp apply {shlex.quote(done.experiments[0])}"
