@@ -70,7 +70,9 @@ class Needs:
 
 def needs(repo: Repo, remote: Remote, commits: Iterable[str], run_cache: bool) -> Needs:
     """What the commits need on a remote."""
-    found = Needs()
+    from dvc.repo import Repo
+
+    found, root = Needs(), str(repo.root_dir)
     places = {remote.name: remote}
     for commit in commits:
         files, unrun, unlisted = set[File](), list[str](), list[str]()
@@ -83,13 +85,13 @@ def needs(repo: Repo, remote: Remote, commits: Iterable[str], run_cache: bool) -
                     continue
                 store = out.remote or remote.name
                 if store not in places:
-                    places[store] = open_remote(repo, store)
+                    places[store] = open_remote(Repo(root), store)  # by the configuration here, not by the commit's
                 listed = _files_of(out.cache, out.hash_info, str(out), places[store])
                 files |= listed or set()
                 if listed is None:
                     unlisted.append(str(out))
         if run_cache:
-            files |= set(_run_cache(repo, remote, GitRepository(Path(repo.root_dir)).raw("show", f"{commit}:./dvc.lock")))
+            files |= set(_run_cache(repo, remote, GitRepository(Path(root)).raw("show", f"{commit}:./dvc.lock")))
         found.files[commit], found.unrun[commit], found.unlisted[commit] = files, unrun, unlisted
     return found
 

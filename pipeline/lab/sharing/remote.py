@@ -101,13 +101,19 @@ def set_verify(repo: Repo, name: str) -> str:
 
 
 def is_in_commit(git: GitRepository, name: str, commit: str, *options: str) -> bool:
-    """Whether a commit has a remote with the URL, and these further options, that it has here.
-
-    `dvc exp pull` reads the configuration of each experiment's own commit: of an experiment from before the remote it takes no
-    data, and ends with 0.
-    """
+    """Whether a commit has a remote with the URL, and these further options, that it has here."""
     here, there = remotes(git.root).get(name, {}), remotes_in(git.raw("show", f"{commit}:./{SHARED}")).get(name, {})
-    return all(here.get(option) == there.get(option) for option in ("url", *options))
+    return "url" in there and all(here.get(option) == there.get(option) for option in ("url", *options))
+
+
+def is_pulled(git: GitRepository, name: str, experiment: str) -> bool:
+    """Whether `dvc exp pull` takes an experiment's data from a remote, and compares them.
+
+    DVC reads the configuration of the experiment's own commit. Of one that is older than the remote it takes no data, and ends
+    with 0; a relative path it counts from the root of the file system (findings/).
+    """
+    url = remotes(git.root).get(name, {}).get("url", "")
+    return is_in_commit(git, name, experiment, "verify") and ("://" in url or Path(url).is_absolute())
 
 
 def open_remote(repo: Repo, name: str) -> Remote:

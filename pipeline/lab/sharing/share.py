@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.lab.sharing.remote import (
     check_shared_config,
     failure,
     is_in_commit,
+    is_pulled,
     open_remote,
     remote_name,
     set_verify,
@@ -44,7 +46,7 @@ class Shared:
         remote, url: where the data are.
         is_default: the remote is what `dvc pull` takes without being told.
         options: of the remote that are no secrets, for commits that do not know it.
-        is_known: all commits have the remote in the configuration that git shares.
+        is_known: `dvc pull` and `dvc exp pull` find the remote in the configuration that git shares.
         git_url: of the other git repository.
         by_content, run_cache: options of the command.
         files, size: how many files the commits need, and their bytes, as far as they are in this clone's cache.
@@ -156,7 +158,7 @@ def _share(repo: Repo, git: GitRepository, asked: Request, options: Options, fol
         shown_url(repo.config["remote"][name]["url"]),
         repo.config["core"].get("remote") == name,
         {key: value for key, value in remotes(git.root)[name].items() if key not in ("url", *SECRETS, *PATHS)},
-        all(is_in_commit(git, name, commit, "verify") for commit in ("HEAD", *(one.commit for one in asked.experiments))),
+        is_in_commit(git, name, "HEAD") and all(is_pulled(git, name, one.commit) for one in asked.experiments),
         git("remote", "get-url", asked.git_remote),
         options.by_content,
         options.run_cache,
@@ -181,6 +183,8 @@ def _share(repo: Repo, git: GitRepository, asked: Request, options: Options, fol
         _send(done, remote, follow, say)
     except (NotSharedError, UserError):
         raise
+    except sqlite3.Error as error:  # in which DVC remembers hashes
+        raise NotSharedError(f"{repo.site_cache_dir}: DVC cannot write its own cache: {error}; nothing was shared") from None
     except Exception as error:  # of any client: botocore, asyncssh, httpx
         raise failure(error, repo, name, "No git reference was sent. The same command goes on") from None
     references = {reference: commit for reference, commit in asked.references().items() if commit in {*_commits(done)}}

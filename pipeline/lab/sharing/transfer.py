@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# File systems that write to a file's final name as the bytes come in, so that an interruption leaves half of it there. All
-# others write elsewhere first, or show a file only when it is whole.
-WRITE_IN_PLACE = ("webdav", "webdavs")
+# File systems that write to a file's final name as the bytes come in, so that an interruption leaves half of it there (WebDAV),
+# or leave behind what did not fit on a full disk. All others show a file only when it is whole.
+WRITE_IN_PLACE = ("webdav", "webdavs", "local")
 
 
 class Stopped(BaseException):
@@ -135,18 +135,23 @@ def send(files: Collection[File], jobs: int, follow: Follow) -> None:
 
 
 def _send_one(file: File, callback: _Count) -> None:
+    from dvc_objects.fs.utils import copyfile
+
     fs: FileSystem = file.place.fs
     file.place.makedirs(fs.parent(file.path))
     with contextlib.suppress(FileNotFoundError):
         fs.remove(file.path)  # a part of it, or something else
     if fs.protocol not in WRITE_IN_PLACE:
         fs.put_file(str(file.local), file.path, callback=callback)
-        file.place.protect(file.path)
         return
     part = fs.join(fs.parent(file.path), f".{token_hex(8)}.tmp")  # `dvc gc -c` removes what stays
     try:
-        fs.put_file(str(file.local), part, callback=callback)
+        if fs.protocol == "local":
+            copyfile(str(file.local), part, callback=callback)
+        else:
+            fs.put_file(str(file.local), part, callback=callback)
         fs.move(part, file.path)
+        file.place.protect(file.path)
     except BaseException:
         with contextlib.suppress(Exception):
             fs.remove(part)
