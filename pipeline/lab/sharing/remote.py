@@ -85,7 +85,7 @@ def check_shared_config(root: Path, name: str) -> None:
 
 
 def set_verify(repo: Repo, name: str) -> str:
-    """Make DVC compare what it takes from a remote, for everybody who has its URL; the file that was changed, or ""."""
+    """Make DVC compare what it takes from a remote, for all who have its URL; the file that was changed, or ""."""
     if "verify" in remotes(Path(repo.root_dir)).get(name, {}) or repo.config["remote"][name]["url"].startswith(WITHOUT_VERIFY):
         return ""
     for level in ("local", "repo", "global", "system"):
