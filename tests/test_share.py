@@ -127,11 +127,12 @@ def test_a_dry_run_changes_nothing(bare: Clone, capsys: Capture) -> None:
     config = (bare.root / ".dvc/config").read_text()
     assert bare.rally("share", "--all", "--dry-run") == 0
     assert "commit " in (told := capsys.readouterr()).err and "to send to remote team" in told.err
-    assert "shared: " not in told.out
+    assert "would be sent: models/large, 0.3 MB\n" in told.out and "shared: " not in told.out
     assert not stored(bare) and not bare.references_there()
     assert (bare.root / ".dvc/config").read_text() == config
 
 
+@pytest.mark.slow
 def test_a_clone_restores_from_the_run_cache_instead_of_running(lab: Clone, capsys: Capture) -> None:
     assert lab.rally("share", "--run-cache", "--verify") == 0
     assert "./run dvc pull -r team --run-cache\n" in capsys.readouterr().out
@@ -149,15 +150,20 @@ def test_a_clone_restores_from_the_run_cache_instead_of_running(lab: Clone, caps
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, lambda file: overwrite(file, file.read_bytes()[:-1])], ids=["lost", "short"])
-def test_every_file_that_is_short_or_lost_is_sent_again(lab: Clone, harm: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("lists", [False, True], ids=["files", "lists of folders"])
+def test_every_file_that_is_short_or_lost_is_sent_again(lab: Clone, harm: Callable[[Path], None], lists: bool) -> None:
     assert lab.rally("share", "--run-cache") == 0
     whole = {file: file.read_bytes() for file in stored(lab)}
-    for file in whole:
+    harmed = [file for file in whole if (file.suffix == ".dir") == lists]
+    assert len(harmed) > 1
+    for file in harmed:
         harm(file)
+    for _ in range(2):
         assert lab.rally("share", "--run-cache") == 0
         assert {file: file.read_bytes() for file in stored(lab)} == whole
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_found_by_its_content(lab: Clone, capsys: Capture) -> None:
     assert lab.rally("share") == 0
     file, content = next((file, file.read_bytes()) for file, size in stored(lab).items() if size == 300_000)

@@ -98,6 +98,12 @@ def test_what_is_shared_is_whole_whatever_happens_on_the_way(journey: Journey) -
     journey.nothing_was_shared()
 
     lab.configure(server.secrets, private=True)
+    server.wire.breaks_after(0)
+    status, said = journey.share()
+    assert status == 1
+    assert said.startswith(f"remote team ({server.url}): ")
+    server.wire.is_mended()
+
     server.wire.breaks_after(350_000)  # in the middle of the second of two large files
     status, said = journey.share()
     assert status == 1

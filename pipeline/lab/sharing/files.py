@@ -101,7 +101,7 @@ def _files_of(cache: HashFileDB, hash_info: HashInfo, name: str, remote: Remote)
     from dvc_data.hashfile.tree import Tree
     from dvc_objects.errors import ObjectFormatError
 
-    place = _store(remote, hash_info.name)
+    place = _store(remote, str(hash_info.name))
     files = {_file(cache, place, hash_info, name)}
     if not hash_info.isdir:
         return files
@@ -120,7 +120,7 @@ def _store(remote: Remote, hash_name: str) -> HashFileDB:
 
 def _file(cache: HashFileDB, place: HashFileDB, hashed: HashInfo, name: str) -> File:
     md5 = str(hashed.value)
-    return File(place.oid_to_path(md5), Path(cache.oid_to_path(md5)), md5.removesuffix(".dir"), hashed.name, name, place)
+    return File(place.oid_to_path(md5), Path(cache.oid_to_path(md5)), md5.removesuffix(".dir"), str(hashed.name), name, place)
 
 
 def _run_cache(repo: Repo, remote: Remote, lock: str) -> Iterator[File]:

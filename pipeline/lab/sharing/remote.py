@@ -122,13 +122,11 @@ def open_remote(repo: Repo, name: str) -> Remote:
     Raises:
         UserError: its options cannot be used.
     """
-    from dvc.exceptions import DvcException
-
     try:
         remote = repo.cloud.get_remote(name)
         remote.fs.fs  # noqa: B018  # connects where the kind does so at once
-    except (DvcException, OSError, ValueError, ImportError) as error:
-        raise failure(error, repo, name, "nothing was sent") from None
+    except Exception as error:  # of any client; asyncssh has its own
+        raise failure(error, repo, name, "Nothing was sent") from None
     return remote
 
 

@@ -13,7 +13,9 @@ def lines(done: Shared) -> Iterator[str]:
     """The lines after it ended."""
     what = [f"commit {short_hash(done.commit)}"] if done.commit else []
     what += [f"experiment{'s' * (len(done.experiments) > 1)} {join_names(done.experiments)}"] if done.experiments else []
-    if what and not done.is_dry:
+    if done.is_dry:
+        yield from (f"would be sent: {file.name}, {megabytes(file.size() or 0)}" for file in done.sent)
+    elif what:
         compared = "the content" if done.by_content else "the size"
         yield (
             f"shared: {' and '.join(what)}; {done.files} files, {megabytes(done.size)}, are on remote {done.remote}, which was "

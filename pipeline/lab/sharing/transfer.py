@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 WRITE_IN_PLACE = ("webdav", "webdavs", "local")
 
 
-class Stopped(BaseException):
+class StoppedError(Exception):
     """Another file failed, or the user wants an end."""
 
 
@@ -42,7 +42,7 @@ class _Count(Callback):  # type: ignore[misc]
 
     def call(self, hook_name: str | None = None, **kwargs: object) -> None:
         if self._stop.is_set():
-            raise Stopped
+            raise StoppedError
         self._advance(self.value - self._told)
         self._told = self.value
 
