@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "webdavs": ("webdav", "dvc_webdav"),
 }
 """The scheme of a URL -> the extra of Rally, and the module, that speak to it."""
+
+LEVELS = ("local", "repo", "global", "system")  # of DVC's configuration; an earlier one wins
 
 # What servers and their clients say of a key or a password that they do not accept.
 _REFUSED = re.compile(
@@ -86,18 +89,13 @@ def check_shared_config(root: Path, name: str) -> None:
 
 def set_verify(repo: Repo, name: str) -> str:
     """Make DVC compare what it takes from a remote, for all who have its URL; the file that was changed, or ""."""
-    if "verify" in remotes(Path(repo.root_dir)).get(name, {}) or repo.config["remote"][name]["url"].startswith(WITHOUT_VERIFY):
+    levels = {level: repo.config.load_one(level).get("remote", {}).get(name, {}) for level in LEVELS}
+    if any("verify" in options for options in levels.values()) or repo.config["remote"][name]["url"].startswith(WITHOUT_VERIFY):
         return ""
-    for level in ("local", "repo", "global", "system"):
-        if "url" in repo.config.load_one(level).get("remote", {}).get(name, {}):
-            with repo.config.edit(level) as config:
-                config["remote"][name]["verify"] = "true"
-            return str(
-                Path(repo.config.files[level]).relative_to(repo.root_dir)
-                if level in ("local", "repo")
-                else repo.config.files[level]
-            )
-    return ""
+    level = next(level for level, options in levels.items() if "url" in options)
+    with repo.config.edit(level) as config:
+        config["remote"][name]["verify"] = "true"
+    return os.path.relpath(repo.config.files[level], repo.root_dir)
 
 
 def is_in_commit(git: GitRepository, name: str, commit: str, *options: str) -> bool:

@@ -157,7 +157,7 @@ def _share(repo: Repo, git: GitRepository, asked: Request, options: Options, fol
         name,
         shown_url(repo.config["remote"][name]["url"]),
         repo.config["core"].get("remote") == name,
-        {key: value for key, value in remotes(git.root)[name].items() if key not in ("url", *SECRETS, *PATHS)},
+        _open_options(git.root, name),
         is_in_commit(git, name, "HEAD") and all(is_pulled(git, name, one.commit) for one in asked.experiments),
         git("remote", "get-url", asked.git_remote),
         options.by_content,
@@ -191,6 +191,12 @@ def _share(repo: Repo, git: GitRepository, asked: Request, options: Options, fol
     if references:
         push_references(git, asked.git_remote, references)
     return done
+
+
+def _open_options(root: Path, name: str) -> dict[str, str]:
+    """The options of a remote that are no secrets, and not of one user."""
+    options = {"verify": "true"} | remotes(root).get(name, {})
+    return {key: value for key, value in options.items() if key not in ("url", *SECRETS, *PATHS)}
 
 
 def _prepared(repo: Repo, git: GitRepository, asked: Request, name: str, is_dry: bool) -> list[str]:

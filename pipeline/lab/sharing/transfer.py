@@ -138,7 +138,7 @@ def _send_one(file: File, callback: _Count) -> None:
     from dvc_objects.fs.utils import copyfile
 
     fs: FileSystem = file.place.fs
-    file.place.makedirs(fs.parent(file.path))
+    file.place.makedirs(fs.parent(file.path))  # type: ignore[no-untyped-call]
     with contextlib.suppress(FileNotFoundError):
         fs.remove(file.path)  # a part of it, or something else
     if fs.protocol not in WRITE_IN_PLACE:
@@ -151,7 +151,7 @@ def _send_one(file: File, callback: _Count) -> None:
         else:
             fs.put_file(str(file.local), part, callback=callback)
         fs.move(part, file.path)
-        file.place.protect(file.path)
+        file.place.protect(file.path)  # type: ignore[no-untyped-call]
     except BaseException:
         with contextlib.suppress(Exception):
             fs.remove(part)
