@@ -84,15 +84,18 @@ class Wire:
 
 @dataclass
 class Disk:
-    """How many bytes still fit on a server's disk."""
+    """How many bytes still fit on a server's disk; a silent one drops the others without an error."""
 
     room: float = float("inf")
+    silent: bool = False
 
-    def take(self, count: int) -> None:
-        """Raises: OSError: they do not fit; what did has been taken."""
+    def take(self, count: int) -> int:
+        """How many of these bytes it keeps; an error where it is not silent, and they do not fit."""
+        fits = int(min(count, max(self.room, 0)))
         self.room -= count
-        if self.room < 0:
+        if fits < count and not self.silent:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return fits
 
 
 @dataclass
@@ -276,8 +279,8 @@ def webdav(folder: Path) -> Iterator[Server]:
             whole = file.write
 
             def write(data: bytes) -> int:
-                disk.take(len(data))
-                return int(whole(data))
+                whole(data[: disk.take(len(data))])
+                return len(data)
 
             file.write = write
             return file

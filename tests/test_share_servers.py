@@ -148,3 +148,16 @@ def test_what_is_shared_is_whole_whatever_happens_on_the_way(journey: Journey) -
     assert colleague.dvc("repro", "--pull") == 0
     assert runs() == before, "nothing ran: all of it came out of the run cache"
     assert colleague.files() == journey.files["main"]
+
+
+@pytest.mark.parametrize("journey", ["webdav"], indirect=True)
+def test_a_server_that_drops_bytes_without_an_error_gets_no_reference_and_keeps_no_short_file(journey: Journey) -> None:
+    journey.lab.configure(journey.server.secrets, private=True)
+    journey.server.disk.room, journey.server.disk.silent = 100_000, True
+    status, said = journey.share()
+    assert status == 1
+    assert " whole, though sent twice. No git reference was sent" in said and "models/large" in said
+    journey.nothing_was_shared()
+    journey.server.disk.room = float("inf")
+    assert journey.share()[0] == 0
+    journey.a_colleague_gets_all()

@@ -27,7 +27,7 @@ from pipeline.lab.sharing.remote import (
     shown_url,
 )
 from pipeline.lab.sharing.request import NotSharedError, Request, check_references, push_references, references_there, request
-from pipeline.lab.sharing.transfer import is_whole_here, send, wrong_there
+from pipeline.lab.sharing.transfer import is_whole_here, remove, send, wrong_there
 from pipeline.params.errors import UserError
 from pipeline.progress import Follow
 
@@ -279,6 +279,7 @@ def _send(done: Shared, remote: Remote, follow: Follow, say: Say) -> None:
         send(left, remote.fs.jobs, follow)
         left = wrong_there(left, remote.fs.jobs, done.by_content, follow)
     if left:
+        remove(left)
         raise NotSharedError(
             f"remote {done.remote} ({done.url}): does not keep {join_names(sorted(file.name for file in left))} whole, though "
             "sent twice. No git reference was sent"

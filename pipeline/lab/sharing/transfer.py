@@ -134,6 +134,13 @@ def send(files: Collection[File], jobs: int, follow: Follow) -> None:
             each(lambda file, stop: _send_one(file, _Count(advance, stop)), some, jobs)
 
 
+def remove(files: Collection[File]) -> None:
+    """Take files off a remote, where it lets one: DVC would count a short one as pushed."""
+    for file in files:
+        with contextlib.suppress(Exception):  # it is away, or does not have the file
+            file.place.fs.remove(file.path)
+
+
 def _send_one(file: File, callback: _Count) -> None:
     from dvc_objects.fs.utils import copyfile
 
