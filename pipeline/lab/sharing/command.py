@@ -28,7 +28,7 @@ def share(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Send a commit and experiments with all data, and check that it arrived."""
+    """Send a commit, experiments and data; check every file."""
     enter_project()
     from pipeline.lab.sharing import share as room
     from pipeline.lab.sharing.request import NotSharedError
