@@ -79,7 +79,7 @@ def test_a_colleague_gets_the_commit_and_its_experiments(lab: Clone, capsys: Cap
     assert lab.rally("share") == 0
     out, err = capsys.readouterr()
     assert "6 files, 0.6 MB; of these 6 (0.6 MB) to send to remote team" in err
-    assert "1 experiments of other commits were not asked for; `rally share --all`" in err
+    assert "1 of other commits not asked for; `rally share --all`" in err
     assert "experiment slower; 6 files, 0.6 MB, are on remote team, which was asked for the size of each" in out
     commands = dvc_commands(out)
     assert commands[-3:] == ["pull -r team", "exp pull -r team origin slower", "exp apply slower"], "its path is a relative one"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.lab.dvc.git import GitRepository
 from pipeline.lab.sharing.remote import open_remote
+from pipeline.progress import Advance
 
 if TYPE_CHECKING:
     from dvc.data_cloud import Remote
@@ -68,8 +69,13 @@ class Needs:
         return set[File]().union(*self.files.values())
 
 
-def needs(repo: Repo, remote: Remote, commits: Iterable[str], run_cache: bool) -> Needs:
-    """What the commits need on a remote."""
+def needs(repo: Repo, remote: Remote, commits: Iterable[str], run_cache: bool, done: Advance) -> Needs:
+    """What the commits need on a remote.
+
+    Args:
+        run_cache: also what restores stages without running them.
+        done: called with the bytes of each commit.
+    """
     from dvc.repo import Repo
 
     found, root = Needs(), str(repo.root_dir)
@@ -93,6 +99,7 @@ def needs(repo: Repo, remote: Remote, commits: Iterable[str], run_cache: bool) -
         if run_cache:
             files |= set(_run_cache(repo, remote, GitRepository(Path(root)).raw("show", f"{commit}:./dvc.lock")))
         found.files[commit], found.unrun[commit], found.unlisted[commit] = files, unrun, unlisted
+        done(sum(file.size() or 0 for file in files))
     return found
 
 

@@ -217,14 +217,14 @@ def _prepared(repo: Repo, git: GitRepository, asked: Request, name: str, is_dry:
     if asked.commit and not git.succeeds("diff", "--quiet", "HEAD", "--", "dvc.lock"):
         notes.append("dvc.lock differs from the commit: the run in this folder is in no commit, and is not shared")
     if asked.left_out:
-        notes.append(f"{asked.left_out} experiments of other commits were not asked for; `rally share --all` shares them too")
+        notes.append(f"{asked.left_out} of other commits not asked for; `rally share --all` shares all experiments")
     return notes
 
 
 def _needs(repo: Repo, remote: Remote, asked: Request, run_cache: bool, follow: Follow) -> Needs:
     commits = dict.fromkeys([*([asked.commit] if asked.commit else []), *(one.commit for one in asked.experiments)])
-    with follow(f"reading {len(commits)} commits", None):
-        return needs(repo, remote, commits, run_cache)
+    with follow(f"reading {len(commits)} commits", None) as advance:
+        return needs(repo, remote, commits, run_cache, advance)
 
 
 def _commits(done: Shared) -> list[str]:

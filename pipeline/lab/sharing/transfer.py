@@ -47,14 +47,11 @@ class _Count(Callback):  # type: ignore[misc]
         self._told = self.value
 
 
-def each(
-    work: Callable[[Item, threading.Event], Answer], items: Iterable[Item], jobs: int, done: Advance = lambda count: None
-) -> dict[Item, Answer]:
+def each(work: Callable[[Item, threading.Event], Answer], items: Iterable[Item], jobs: int) -> dict[Item, Answer]:
     """The answer for each item, from several threads; the first error ends all, also work that has begun.
 
     Args:
         work: of an item; its event is set when all is to end.
-        done: called with 1 after each.
     """
     stop = threading.Event()
     answers: dict[Item, Answer] = {}
@@ -63,7 +60,6 @@ def each(
         try:
             for future in as_completed(futures):
                 answers[futures[future]] = future.result()
-                done(1)
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -71,19 +67,24 @@ def each(
     return answers
 
 
-def sizes_there(files: Collection[File], jobs: int, done: Advance = lambda count: None) -> dict[File, int | None]:
-    """The size that a remote gives for each file, in bytes; None where it does not have it."""
+def sizes_there(files: Collection[File], jobs: int, done: Advance) -> dict[File, int | None]:
+    """The size that a remote gives for each file, in bytes; None where it does not have it.
+
+    Args:
+        done: called with the bytes of each file, as it should be.
+    """
     for fs in {file.place.fs.fs for file in files}:
         fs.invalidate_cache()  # S3's client would answer from a listing that it remembers
 
     def size(file: File, stop: threading.Event) -> int | None:
+        done(file.size() or 0)
         try:
             info = file.place.fs.info(file.path)
         except FileNotFoundError:
             return None
         return int(info["size"]) if info.get("type") != "directory" and info.get("size") is not None else None
 
-    return each(size, files, jobs, done)
+    return each(size, files, jobs)
 
 
 def wrong_there(files: Collection[File], jobs: int, by_content: bool, follow: Follow) -> set[File]:
@@ -93,8 +94,8 @@ def wrong_there(files: Collection[File], jobs: int, by_content: bool, follow: Fo
         by_content: every file is downloaded and its hash computed, without being kept. Files that this clone does not hold are
             in any case, since only their hash is known.
     """
-    with follow("asking for sizes", None) as advance:
-        there = sizes_there(files, jobs, lambda count: advance(0))
+    with follow(f"asking for {len(files)} files", sum(file.size() or 0 for file in files)) as advance:
+        there = sizes_there(files, jobs, advance)
     wrong = {file for file, size in there.items() if size is None or file.size() not in (None, size)}
     doubtful = [file for file in files if file not in wrong and (by_content or file.size() is None)]
     if doubtful:
