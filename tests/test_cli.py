@@ -54,6 +54,7 @@ COMMANDS = (
     "look",
     "sample",
     "doctor",
+    "share",
     "export",
     "import",
     "env",

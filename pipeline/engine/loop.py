@@ -148,7 +148,6 @@ def validate(
     return total / count, correct / count
 
 
-<<<<<<< HEAD
 def validation_examples(size: int, count: int) -> Int[np.ndarray, " n"]:
     """Which of the `size` examples of the validation split are validated on: at most `count`, spread evenly.
 
@@ -156,13 +155,13 @@ def validation_examples(size: int, count: int) -> Int[np.ndarray, " n"]:
     array([0, 4, 8])
     """
     return np.unique(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
-=======
+
+
 def _fill_gradients(model: nn.Module) -> None:
     """Give each weight without a gradient one of zeros."""
     for weight in model.parameters():
         if weight.requires_grad and weight.grad is None:
             weight.grad = torch.zeros_like(weight)
->>>>>>> h/dist
 
 
 def _clip(gradients: list[Tensor], limit: float) -> tuple[Tensor, Tensor]:

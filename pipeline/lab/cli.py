@@ -23,6 +23,7 @@ from pipeline.lab.plan import command as plan
 from pipeline.lab.repair import command as repair
 from pipeline.lab.sanity import command as sanity
 from pipeline.lab.setup import command as setup
+from pipeline.lab.sharing import command as sharing
 from pipeline.lab.summary import command as summary
 from pipeline.lab.tuning import command as tuning
 from pipeline.params.entry_point import entry_point
@@ -68,6 +69,7 @@ app.command(rich_help_panel=PANEL)(chat.sample)
 app.add_typer(doctor.app, name="doctor", rich_help_panel=PANEL)
 
 PANEL = "Share"
+app.command(rich_help_panel=PANEL)(sharing.share)
 app.command(rich_help_panel=PANEL)(export.export)
 app.command("import", rich_help_panel=PANEL)(import_command.import_)
 
