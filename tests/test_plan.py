@@ -356,6 +356,21 @@ def test_a_batch_that_wins_leaves_the_larger_sizes_their_tokens(first: Plan) -> 
     assert tokens_of(last) == pytest.approx(first.set.tokens, rel=1e-3)
 
 
+@pytest.mark.parametrize("batch", [128, 256])
+def test_the_best_rate_is_confirmed_beside_the_next_lower_one_as_the_batch_left_them(first: Plan, batch: int) -> None:
+    plain = losses(first, best=0.025, noise=0.0)  # 0.02 is best, 0.04 comes second
+    _, runs = played(first, lambda run: plain(run) - (1.0 if run.knobs["train.batch_size"] == batch else 0.0))
+    rates = [run.knobs["train.lr"] for run in runs if run.stage == "confirm"]
+    factor = (batch / 128) ** 0.5
+    assert rates == pytest.approx([0.02 * factor] * 3 + [0.01 * factor] * 3, rel=0.01)
+
+
+def test_without_a_lower_rate_the_best_is_confirmed_beside_the_runner_up(first: Plan) -> None:
+    _, runs = played(first, losses(first, best=0.001, noise=0.0))
+    rates = [run.knobs["train.lr"] for run in runs if run.stage == "confirm"]
+    assert rates == [0.00125] * 3 + [0.0025] * 3, "the range was widened once, and not further"
+
+
 def test_a_run_that_diverged_is_done_and_never_wins(first: Plan) -> None:
     world = losses(first, best=0.02)
     course, _ = played(first, lambda run: math.inf if run.knobs.get("train.lr", 0) >= 0.04 else world(run))

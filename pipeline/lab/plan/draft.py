@@ -250,4 +250,12 @@ def _notes(wish: Wish, makes: _Maker, last: Tier, fit: Law) -> Iterator[str]:
         yield f"your own ladders were not asked: {damaged}"
     if not makes.measures:
         yield "times are a range until steps are measured: make the plan again on the machine that will run it"
-    yield "the learning rate is carried from the point to the larger sizes (Muon); stage confirm shows where that fails"
+    lower = ": stage confirm tries the next lower one" if seconds >= menu.SHORTEST else ""
+    yield (
+        "the learning rate is carried from the point to the larger sizes, but its best falls with weights and steps, with Muon"
+        f" too{lower} (rally play rate-and-size)"
+    )
+    yield (
+        "batch and decay are carried as they are (rally play batch-and-size, rally play decay-and-size); layers and width are"
+        " not, for the best depth grows with the size (rally play shape-and-size)"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
@@ -105,6 +105,7 @@ class Stage(Section):
         extends: the knob whose range is widened once where the best value is at an end of it; "": none.
         of: a stage whose best options are the arms, in place of `options`, at another size.
         best: of them, how many.
+        lower: the knob whose next lower value comes second, after the best; "": the options in the order of their losses.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
@@ -117,6 +118,7 @@ class Stage(Section):
     extends: str = ""
     of: str = ""
     best: Annotated[int, Field(ge=0, le=MOST_RUNS)] = 0
+    lower: Literal["", "train.lr"] = ""
 
     @model_validator(mode="after")
     def it_can_be_done(self) -> Stage:

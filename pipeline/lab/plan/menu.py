@@ -157,5 +157,6 @@ def _stability() -> Stage:
 
 
 def _confirm(best: int, seeds: list[int]) -> Stage:
-    question = "Does the best rate stay the best at half the size, on seeds that chose nothing?"
-    return Stage(name="confirm", question=question, tier="game", of="lr", best=best, seeds=seeds)
+    """The best rate and the next lower one: eight times the weights or the steps lower the best rate (studies/scale.yaml)."""
+    question = "Does the best rate stay the best at half the size, or is it the next lower one, on seeds that chose nothing?"
+    return Stage(name="confirm", question=question, tier="game", of="lr", best=best, lower="train.lr", seeds=seeds)

@@ -144,7 +144,8 @@ def _search(plan: Plan) -> Iterator[str]:
 def tried(stage: Stage) -> str:
     """What a stage tries, in a few words."""
     if stage.of:
-        return f"the best {stage.best} of {stage.of}, seeds {', '.join(map(str, stage.seeds))}"
+        which = f"the best of {stage.of} and the next lower one" if stage.lower else f"the best {stage.best} of {stage.of}"
+        return f"{which}, seeds {', '.join(map(str, stage.seeds))}"
     if not stage.options:
         return "with all that was found"
     if stage.name == "check":

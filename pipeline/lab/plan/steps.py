@@ -142,17 +142,34 @@ class _Walker:
 
     def _arms(self, stage: Stage, found: dict[str, Any]) -> list[Arm]:
         if stage.of:
-            before = sorted(self.arms[stage.of], key=lambda arm: arm.mean)[: stage.best]
-            own = {knob for option in _stage(self.plan, stage.of).options for knob in option.set}
-            return [
-                Arm(arm.label, {**_carried(found), **{knob: arm.knobs[knob] for knob in own if knob in arm.knobs}})
-                for arm in before
-            ]
+            return self._finalists(stage, found)
         if not stage.options:
             return [Arm(AS_IT_IS, _carried(found))]
         arms = [Arm(option.label, self._with(found, option, stage)) for option in stage.options]
         if self.incumbent is not None and stage.tier == "point" and not _is_short(stage):
             arms.insert(0, Arm(AS_IT_IS, dict(found), list(self.incumbent.losses)))
+        return arms
+
+    def _finalists(self, stage: Stage, found: dict[str, Any]) -> list[Arm]:
+        """The best options of an earlier stage, with all that was found since: what a later winner multiplied stays so.
+
+        Where the stage says so, the runner-up is the next lower value, for a larger and longer run has a lower best rate.
+        """
+        before = sorted(self.arms[stage.of], key=lambda arm: arm.mean)
+        [label] = [outcome.winner for outcome in self.course.outcomes if outcome.stage == stage.of]
+        winner = next(arm for arm in before if arm.label == label)
+        if (knob := stage.lower) and knob in winner.knobs:
+            lower = [arm for arm in before if arm.knobs.get(knob, math.inf) < winner.knobs[knob]]
+            first = [winner, *sorted(lower, key=lambda arm: -arm.knobs[knob])[:1]]
+            before = first + [arm for arm in before if arm not in first]
+        own = {knob for option in _stage(self.plan, stage.of).options for knob in option.set}
+        arms = []
+        for arm in before[: stage.best]:
+            knobs = _carried(found)
+            for knob in own & arm.knobs.keys():
+                factor = found[knob] / winner.knobs[knob] if knob == stage.lower else 1.0
+                knobs[knob] = arm.knobs[knob] if factor == 1 else float(f"{arm.knobs[knob] * factor:.3g}")
+            arms.append(Arm(arm.label, knobs))
         return arms
 
     def _with(self, found: dict[str, Any], option: Option, stage: Stage) -> dict[str, Any]:
