@@ -184,6 +184,22 @@ TOUCHED: dict[str, set[str]] = {
 }
 
 
+def test_a_knob_that_params_yaml_has_got_came_with_code_and_a_changed_one_did_not(project: Path) -> None:
+    planted("trained")
+    for words in (
+        ["init", "-q"],
+        ["add", "params.yaml", "notebook"],
+        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"],
+    ):
+        subprocess.run(["git", *words], check=True)
+    assert reasons("trained") == ()
+    change("params.yaml", "\n  z_loss:", "\n  brand_new: 1\n  z_loss:")
+    assert reasons("trained") == (Reason("code", ("train.brand_new in params.yaml",)),)
+    change("params.yaml", "\n  z_loss: 0", "\n  z_loss: 0.5")
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qam", "b"], check=True)
+    assert reasons("trained") == (Reason("claim", ("knobs of params.yaml",)),)
+
+
 def test_only_code_that_makes_its_numbers_makes_a_claim_stale(project: Path) -> None:
     for name in ("tiny", "trained"):
         planted(name)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.claim_files import form
-from pipeline.lab.claim_files.definition import Definition, definitions, differences
-from pipeline.lab.claim_files.digests import Digests, torch_version
+from pipeline.lab.claim_files.definition import DATA, Definition, definitions, differences
+from pipeline.lab.claim_files.digests import TRAINED, Digests, torch_version
 from pipeline.lab.claim_files.form import ClaimFile, Rests
 from pipeline.lab.claim_files.judging import judged
-from pipeline.lab.dvc.base_params import base_params
-from pipeline.lab.dvc.git import GitRepository, short_hash
+from pipeline.lab.dvc.base_params import base_params, changed_knobs, knobs_of, sections_of
+from pipeline.lab.dvc.git import GitRepository, join_names, short_hash
 from pipeline.lab.provenance.dvc_files import LOCK, parse_stages, recorded_run
 from pipeline.lab.provenance.workspace import Workspace
 from pipeline.params.errors import UserError
@@ -112,11 +112,30 @@ class Project:
         for one in found:
             about["data" if one.part == "data" else "claim"].append(one.name)
         # The digests hold what the study sets, too: they say something of params.yaml only where that is the same.
-        if then.knobs != now.knobs and not any(one.part in ("knobs", "data") for one in found):
+        knobs = then.knobs != now.knobs and not any(one.part in ("knobs", "data") for one in found)
+        data = then.data != now.data and not any(one.part == "data" or one.name == "draws" for one in found)
+        if (knobs or data) and (added := self._added_knobs(name, study, then)):
+            about["code"].append(f"{join_names(added)} in params.yaml")  # new code reads them; a sample shows what they change
+        elif knobs:
             about["claim"].append("knobs of params.yaml")
-        if then.data != now.data and not any(one.part == "data" or one.name == "draws" for one in found):
+        elif data:
             about["data"].append("knobs of params.yaml, or the file at prepare.path")
         return [Reason(kind, tuple(names)) for kind, names in about.items() if names]
+
+    def _added_knobs(self, name: str, study: Definition, then: Rests) -> list[str]:
+        """The knobs that params.yaml has got since the file was committed; [] where anything else of it differs.
+
+        That its parameters are those of the commit is not believed, but seen by their digest.
+        """
+        git, path = GitRepository(Path()), form.path_of(name)
+        commit = git.raw("log", "-1", "--format=%H", "HEAD", "--", str(path)).strip()
+        before = sections_of(git.raw("show", f"{commit}:./params.yaml")) if commit else None
+        if before is None or any(changed_knobs(self.base, before)):
+            return []
+        old, new, rests = knobs_of(before), knobs_of(self.base), self.digests.rests(study, before)
+        if not old <= new or (rests.knobs, rests.data) != (then.knobs, then.data):
+            return []
+        return sorted(knob for knob in new - old if knob.partition(".")[0] in (*TRAINED, *DATA, "probe"))
 
     def _of_experiments(self, experiments: Mapping[str, list[str]]) -> list[Reason]:
         git, workspace = GitRepository(Path()), Workspace()

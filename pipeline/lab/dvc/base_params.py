@@ -79,10 +79,10 @@ def base_params(*, as_is: bool = False) -> BaseParams:
     here = read_sections(PARAMS)
     commit = (git("rev-parse", "--verify", "--quiet", "HEAD") or "").strip()
     text = git("show", f"HEAD:./{PARAMS}") if commit else None
-    there = _sections(text) if text else None
+    there = sections_of(text) if text else None
     if there is None:
         return BaseParams(here)
-    changed = dict(_changed(here, there))
+    changed = dict(changed_knobs(here, there))
     sections = here if as_is else with_knobs(here, {knob: there for knob, (_, there) in changed.items()})
     return BaseParams(sections, changed, as_is, commit, changed_code_files())
 
@@ -93,7 +93,8 @@ def changed_code_files() -> tuple[str, ...]:
     return (*changed, *git_paths("ls-files", "-oz", "--exclude-standard", "--", "pipeline", "dvc.yaml"))
 
 
-def _sections(text: str) -> dict[str, Any] | None:
+def sections_of(text: str) -> dict[str, Any] | None:
+    """The sections of the text of a params.yaml, by today's names; None where it is none."""
     with tempfile.TemporaryDirectory() as folder:
         (copy := Path(folder) / PARAMS.name).write_text(text, encoding="utf-8", errors="surrogateescape")
         try:
@@ -102,13 +103,27 @@ def _sections(text: str) -> dict[str, Any] | None:
             return None
 
 
-def _changed(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
+def changed_knobs(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
     """Knobs of both that differ. One that only params.yaml has came with changed code, and keeps its value."""
     for name, one in here.items():
         if name not in there or f"{prefix}{name}" in NOT_FROM_COMMIT:
             continue
         other = there[name]
         if isinstance(one, dict) and isinstance(other, dict):
-            yield from _changed(one, other, f"{prefix}{name}.")
+            yield from changed_knobs(one, other, f"{prefix}{name}.")
         elif one != other:
             yield f"{prefix}{name}", (one, other)
+
+
+def knobs_of(sections: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """The names of all knobs in some sections, apart from those that describe the machine.
+
+    >>> sorted(knobs_of({"seed": 1, "train": {"lr": 0.1}, "runtime": {"threads": 2}}))
+    ['seed', 'train.lr']
+    """
+    found = set[str]()
+    for name, value in sections.items():
+        if f"{prefix}{name}" in NOT_FROM_COMMIT:
+            continue
+        found |= knobs_of(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}"}
+    return found
