@@ -196,7 +196,7 @@ def test_a_knob_that_params_yaml_has_got_came_with_code_and_a_changed_one_did_no
     change("params.yaml", "\n  z_loss:", "\n  brand_new: 1\n  z_loss:")
     assert reasons("trained") == (Reason("code", ("train.brand_new in params.yaml",)),)
     change("params.yaml", "\n  z_loss: 0", "\n  z_loss: 0.5")
-    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qam", "b"], check=True)
+    subprocess.run([*commit, "b"], check=True)
     assert reasons("trained") == (Reason("claim", ("knobs of params.yaml",)),)
 
 
