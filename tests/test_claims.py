@@ -186,12 +186,9 @@ TOUCHED: dict[str, set[str]] = {
 
 def test_a_knob_that_params_yaml_has_got_came_with_code_and_a_changed_one_did_not(project: Path) -> None:
     planted("trained")
-    for words in (
-        ["init", "-q"],
-        ["add", "params.yaml", "notebook"],
-        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"],
-    ):
-        subprocess.run(["git", *words], check=True)
+    commit = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qam"]
+    for words in (["git", "init", "-q"], ["git", "add", "params.yaml", "notebook"], [*commit, "a"]):
+        subprocess.run(words, check=True)
     assert reasons("trained") == ()
     change("params.yaml", "\n  z_loss:", "\n  brand_new: 1\n  z_loss:")
     assert reasons("trained") == (Reason("code", ("train.brand_new in params.yaml",)),)
