@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -12,29 +13,29 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import yaml
-from small import TOP
-from test_journey import BIN, clone, commit
+from small import TOP, knobs
+from test_journey import BIN, clone
 
 from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.fleet import begin
-from pipeline.lab.fleet.base import Engine, Needs
+from pipeline.lab.fleet.base import LAUNCH, Engine, Needs
 from pipeline.lab.fleet.environment import check_environment
 from pipeline.lab.fleet.fleet import RETRIES, Commit, Fleet, TasksFailedError
 from pipeline.lab.fleet.opening import opened_fleet
 from pipeline.lab.fleet.table import ENGINES
+from pipeline.lab.studies.benches.table import BENCHES
+from pipeline.lab.studies.grid import Variant
+from pipeline.lab.studies.runs.handover import PROGRAM, task_of, variant_of
 from pipeline.params.errors import UserError
+from pipeline.params.parse import parse
 from pipeline.params.yaml12 import read_yaml
-
-pytestmark = pytest.mark.slow  # each task is a process
-
-needs_submitit = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="the extra slurm is not installed")
 
 SQUARES = """
 import json, os, signal, sys, time
@@ -42,6 +43,7 @@ from pathlib import Path
 
 task = json.load(sys.stdin)
 number, folder = task["number"], Path(task["folder"])
+began, answer = time.time(), {"square": number**2, "at": os.getcwd(), "card": os.environ.get("CUDA_VISIBLE_DEVICES")}
 (folder / f"began-{number}-{os.getpid()}").touch()
 if (kills := folder / f"kills-{number}").exists() and (content := kills.read_bytes()):
     kills.write_bytes(content[1:])
@@ -50,8 +52,43 @@ if (kills := folder / f"kills-{number}").exists() and (content := kills.read_byt
 if task.get("waits"):
     time.sleep(600)
 print("to nobody", file=sys.stderr)
-print(json.dumps({"problems": [f"{number} is odd"]} if number in task["odd"] else {"square": number**2, "at": os.getcwd()}))
+time.sleep(0.3)
+print(json.dumps({"problems": [f"{number} is odd"]} if number in task["odd"] else answer | {"span": [began, time.time()]}))
 """
+
+TINY = {
+    "says": "Which learning rate is best for a tiny model? A grid for tests.",
+    "predicts": "One of them.",
+    "control": "Nothing is learned at the lowest rate.",
+    "reaches": "nothing",
+    "source": "none",
+    "costs": "seconds",
+    "notice": "Nothing. The trap: it is tiny.",
+    "next": "rally play",
+    "set": {
+        "prepare.dataset": "markov",
+        "prepare.generated_chars": 4000,
+        "tokenize.kind": "char",
+        "model.width": 16,
+        "model.heads": 2,
+        "model.depth": 1,
+        "model.context_length": 12,
+        "train.optimizer": "sgd",
+        "train.precision": "float32",
+        "train.steps": 8,
+        "train.batch_size": 4,
+        "train.validation_points": 1,
+        "train.validation_examples": 8,
+        "runtime.threads": 1,
+        "runtime.device": "cpu",
+    },
+    "vary": {"train.lr": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]},
+    "seeds": [1, 2],
+    "draws": "one",
+    "measure": "validation_loss",
+    "check": [{"at_most": {"value": 9.0}}],
+}
+SMALL_GRID = TINY | {"vary": {"train.lr": [0.01, 0.1]}}
 
 
 # ---------------------------------------------------------------------------------------------------------------- engines
@@ -64,11 +101,19 @@ def ray_address() -> Iterator[str]:
         pytest.skip("the extra ray is not installed")
     ports = [_free_port() for _ in range(2)]
     folder = Path("/tmp") / f"rally-ray-{os.getpid()}"  # noqa: S108 (a socket's path has 107 letters at most)
-    words = [str(BIN / "ray"), "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--num-cpus=2", "--disable-usage-stats"]
+    words = [
+        str(Path(sys.executable).parent / "ray"),
+        "start",
+        "--head",
+        "--block",
+        "--node-ip-address=127.0.0.1",
+        "--num-cpus=2",
+        "--disable-usage-stats",
+    ]
     words += [f"--port={ports[0]}", f"--ray-client-server-port={ports[1]}", "--include-dashboard=false", f"--temp-dir={folder}"]
     head = subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": ""})
     try:
-        while subprocess.run(["true"]).returncode or not _listens(ports[1]):
+        while not _listens(ports[1]):
             assert head.poll() is None
             time.sleep(0.2)
         yield f"//127.0.0.1:{ports[1]}"
@@ -105,13 +150,13 @@ def opened(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[
     at = Commit(head, str(repository), "inside/", str(tmp_path / "private"))
     engines: list[Engine] = []
 
-    def open_(name: str, **changed: str) -> Fleet:
+    def open_(name: str, needs: Needs = Needs(at_once=2), **changed: str) -> Fleet:
         address = request.getfixturevalue("ray_address") if name == "ray" else ""
         if name == "slurm" and shutil.which("sbatch") is None:
             pytest.skip("there is no Slurm here")
         if name != "ray" and importlib.util.find_spec("submitit") is None:
             pytest.skip("the extra slurm is not installed")
-        engines.append(ENGINES[name](address, Needs(at_once=2), tmp_path / "jobs"))
+        engines.append(ENGINES[name](address, needs, tmp_path / "jobs"))
         return Fleet(name, engines[-1], at._replace(**changed))
 
     yield open_
@@ -127,6 +172,8 @@ def children() -> list[psutil.Process]:
     return [process for process in psutil.Process().children(recursive=True) if process.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENGINES)
 def test_a_process_killed_twice_is_started_again_and_one_killed_thrice_is_told(
     name: str, opened: Callable[..., Fleet], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,15 +191,11 @@ def test_a_process_killed_twice_is_started_again_and_one_killed_thrice_is_told(
     assert f"run 3: its process was killed (signal 9), {RETRIES + 1} times" in "\n".join(problems)
     assert "run 4: 4 is odd" in problems
     assert capsys.readouterr().err.count("; it is tried again") == 2 + RETRIES
+    assert most_at_once(found.values()) <= 2
     assert len(list(tmp_path.glob("began-1-*"))) == 3
     assert len(list(tmp_path.glob("began-4-*"))) == 1, "what fails by itself is not tried again"
     fleet.engine.close()
     gone(before)
-
-
-test_a_process_killed_twice_is_started_again_and_one_killed_thrice_is_told = pytest.mark.parametrize("name", ENGINES)(
-    test_a_process_killed_twice_is_started_again_and_one_killed_thrice_is_told
-)
 
 
 def gone(before: list[psutil.Process]) -> None:
@@ -161,3 +204,239 @@ def gone(before: list[psutil.Process]) -> None:
     while (left := [process for process in children() if process not in before]) and time.monotonic() < until:
         time.sleep(0.1)
     assert not left
+
+
+def most_at_once(answers: Iterable[dict[str, Any]]) -> int:
+    """How many tasks ran at the same time."""
+    spans = [answer["span"] for answer in answers]
+    return max(sum(start <= at < end for start, end in spans) for at, _ in spans)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENGINES)
+def test_ctrl_c_cancels_what_was_started(
+    name: str, opened: Callable[..., Fleet], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet, before = opened(name), children()
+
+    def interrupt() -> None:
+        while len(list(tmp_path.glob("began-*"))) < 2:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(fleet.run("squares", tasks(tmp_path, range(4), waits=True)))
+    pids = [int(path.name.split("-")[2]) for path in tmp_path.glob("began-*")]
+    until = time.monotonic() + 30
+    while any(map(psutil.pid_exists, pids)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(map(psutil.pid_exists, pids))
+    assert capsys.readouterr().err == "2 cancelled; 0 of 4 are kept, and the same command trains the rest\n"
+    fleet.engine.close()
+    gone(before)
+
+
+@pytest.mark.slow
+def test_each_job_has_a_card_of_its_own(opened: Callable[..., Fleet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    fleet = opened("submitit", Needs(card=True))
+    answers = [answer for _, answer in fleet.run("squares", tasks(tmp_path, range(4)))]
+    assert fleet.engine.at_once == 2
+    assert {answer["card"] for answer in answers} == {"4", "7"}
+    for card in ("4", "7"):
+        assert most_at_once(answer for answer in answers if answer["card"] == card) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------------ clones
+
+
+def begun(**task: Any) -> subprocess.CompletedProcess[str]:
+    """`begin` run as an engine does, inside a git hook of another repository."""
+    return subprocess.run(
+        [sys.executable, "-P", "-c", Path(begin.__file__).read_text()],
+        input=json.dumps(task),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GIT_DIR": "/nowhere"},
+    )
+
+
+def test_a_machine_that_cannot_read_the_folder_clones_from_the_remote(opened: Callable[..., Fleet], tmp_path: Path) -> None:
+    here = opened("submitit").commit
+    task = {**here._asdict(), "program": "squares", **tasks(tmp_path, range(3, 4))["run 3"]}
+    far = {**task, "repository": "/nowhere"}
+    assert "cannot be read" in begun(**far).stdout and "--remote" in begun(**far).stdout
+
+    done = begun(**{**far, "remote": here.repository})
+    assert json.loads(done.stdout)["square"] == 9, done.stderr
+    assert json.loads(done.stdout)["at"] == str(Path(os.environ["RALLY_CACHE"]) / "fleet" / here.commit[:16] / "inside")
+    shutil.rmtree(Path(os.environ["RALLY_CACHE"]) / "fleet")
+
+    (tmp_path / "private" / f"{here.commit[:16]}.unfinished").mkdir(parents=True)  # as one that was killed leaves it
+    assert json.loads(begun(**task).stdout)["at"] == str(tmp_path / "private" / here.commit[:16] / "inside")
+    (tmp_path / "private" / here.commit[:16] / "inside/squares.py").write_text("print('other')")
+    assert "inside/squares.py is changed; delete this folder" in begun(**task).stdout
+
+
+def test_the_interpreter_is_that_of_rally_venv_else_the_drivers_else_any(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").write_text("#!/bin/sh\necho that of RALLY_VENV")
+    (tmp_path / "bin/python").chmod(0o755)
+    (tmp_path / "python3").write_text("#!/bin/sh\necho any")
+    (tmp_path / "python3").chmod(0o755)
+
+    def said(python: str, **environment: str) -> str:
+        words = ["sh", "-c", LAUNCH, "sh", python, "print('that of the driver')"]
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        return subprocess.run(words, env={"PATH": path, **environment}, capture_output=True, text=True).stdout.strip()
+
+    assert said(sys.executable, RALLY_VENV=str(tmp_path)) == "that of RALLY_VENV"
+    assert said(sys.executable) == "that of the driver"
+    assert said("/nowhere/python") == "any"
+
+
+def test_another_environment_is_told(tmp_path: Path) -> None:
+    (tmp_path / "constraints.txt").write_text("# pins\npytest==1.0\nno-such-package==3\n")
+    with pytest.raises(UserError, match=r"constraints.txt: this machine's environment is another: pytest .* \(pinned: 1.0\)"):
+        check_environment(tmp_path / "constraints.txt")
+    (tmp_path / "constraints.txt").write_text(f"pytest=={pytest.__version__}\nno-such-package==3\n")
+    check_environment(tmp_path / "constraints.txt")
+
+
+# ------------------------------------------------------------------------------------------------------------------- words
+
+CLEAN = {"runtime": read_yaml(TOP / "params.yaml")["runtime"]}
+
+
+@pytest.mark.parametrize(
+    ("on", "said"),
+    [
+        (
+            "slum",
+            "--on: there is no 'slum'. Did you mean 'slurm'? Known: pool, submitit, slurm, slurm:PARTITION, ray://HOST:PORT",
+        ),
+        ("pool:4", "--on: there is no 'pool:4'"),
+        ("slurm:", "--on: there is no 'slurm:'"),
+        ("", "--on: there is no ''"),
+        ("submitit:gpu", "--on submitit:gpu: submitit has no address; use --on submitit"),
+        ("ray", "--on ray:: names no running cluster; use ray://HOST:10001"),
+        ("ray:auto", "--on ray:auto: names no running cluster"),
+        ("ray:local", "--on ray:local: names no running cluster"),
+        ("ray://127.0.0.1", "--on ray://127.0.0.1: names no running cluster"),
+    ],
+)
+def test_wrong_words_are_refused_with_the_right_ones(on: str, said: str) -> None:
+    with pytest.raises(UserError) as caught, opened_fleet(on, BaseParams(CLEAN, commit="0" * 40)):
+        raise AssertionError("was opened")
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(("on", "extra"), [("submitit", "slurm"), ("slurm:gpu", "slurm"), ("ray://127.0.0.1:1", "ray")])
+def test_a_missing_package_is_named_with_its_extra(on: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=rf"`pip install -c constraints.txt -e '.\[{extra}\]'` installs it"):
+        opened_fleet(on, BaseParams(CLEAN, commit="0" * 40)).__enter__()
+
+
+def test_what_is_not_committed_is_not_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(TOP / name, tmp_path)
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline/train.py").touch()
+    monkeypatch.chdir(tmp_path)
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", *words], check=True, capture_output=True)
+
+    def refused(remote: str = "", *, as_is: bool = False) -> str:
+        with pytest.raises(UserError) as caught:
+            opened_fleet("submitit", base_params(as_is=as_is), remote).__enter__()
+        [line] = caught.value.problems
+        return line
+
+    assert refused() == "--on: nothing is committed here, and other processes run a commit; git add -A && git commit"
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
+        git(*words)
+    (tmp_path / "pipeline/train.py").write_text("changed = True")
+    assert refused().startswith("pipeline/train.py: differs from commit ")
+    git("checkout", "pipeline/train.py")
+    (tmp_path / "pipeline/new.py").touch()
+    assert "; git add -A && git commit" in refused()
+    (tmp_path / "pipeline/new.py").unlink()
+
+    params = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params.replace("seed: 1", "seed: 2", 1))
+    assert refused(as_is=True).startswith("params.yaml: seed differ") and refused(as_is=True).endswith("git commit params.yaml")
+    (tmp_path / "params.yaml").write_text(params)
+
+    assert refused("origin") == "--remote: there is no git remote 'origin'. There is none"
+    git("init", "-q", "--bare", "far.git")
+    git("remote", "add", "origin", "far.git")
+    assert "there is no git remote 'orgin'. Did you mean 'origin'?" in refused("orgin")
+    assert refused("origin").endswith("; git push origin first")
+
+
+# ------------------------------------------------------------------------------------------------------------------- grids
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        Variant((), knobs(train__lr=1e-3)),
+        Variant((), knobs(seed=3), "no mask"),
+        *(Variant((), knobs(), bench=parse(kind, {}, ("bench",))) for kind in BENCHES.values()),
+    ],
+)
+def test_a_run_is_the_same_after_it_was_handed_over(variant: Variant, tmp_path: Path) -> None:
+    task = json.loads(json.dumps(task_of(variant, tmp_path, ("loss_beyond",), None)))
+    assert variant_of(task) == variant
+
+
+@pytest.mark.slow
+def test_a_grid_is_the_same_on_every_engine_though_one_training_is_killed_twice(tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies/tiny.yaml").write_text(yaml.safe_dump({"tiny": SMALL_GRID}, sort_keys=False))
+    clone(tmp_path)
+    runs, words = tmp_path / ".rally/sweeps/runs", [str(BIN / "python"), "-m", "pipeline.lab.cli", "play", "tiny", "--yes"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    alone = {path.name: path.read_text() for path in runs.iterdir()}
+    assert len(alone) == 4
+    shutil.rmtree(runs)
+
+    driver = subprocess.Popen(
+        [*words, "--on", "submitit"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    killed: list[int] = []
+    while len(killed) < 2 and driver.poll() is None:
+        for pid, identity in workers_of(driver.pid):
+            if pid not in killed and identity == min(name.removesuffix(".json") for name in alone):
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+        time.sleep(0.02)
+    said = driver.communicate()[1]
+    assert driver.returncode == 0, said
+    assert len(killed) == 2 == said.count("its process was killed (signal 9); it is tried again"), said
+    assert {path.name: path.read_text() for path in runs.iterdir()} == alone
+    assert not list((tmp_path / ".rally/fleet/jobs").iterdir())
+
+    times = {path: path.stat().st_mtime_ns for path in runs.iterdir()}
+    again = subprocess.run([*words, "--on", "submitit"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in runs.iterdir()} == times
+
+
+def workers_of(driver: int) -> Iterator[tuple[int, str]]:
+    """The processes that train for a driver: (pid, identity of the run)."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(driver).children(recursive=True):
+            with contextlib.suppress(psutil.Error, OSError, ValueError):
+                if PROGRAM in process.cmdline():
+                    yield process.pid, json.loads(Path(f"/proc/{process.pid}/fd/0").read_text())["identity"]

@@ -29,7 +29,9 @@ class RayTasks(Engine):
         try:
             import ray
         except ImportError:
-            raise UserError("--on ray: needs ray: pip install 'rally[ray]' -c constraints.txt") from None
+            raise UserError(
+                "--on ray: needs the package ray; `pip install -c constraints.txt -e '.[ray]'` installs it"
+            ) from None
         if ray.is_initialized():
             raise UserError("--on ray: this process is connected to a cluster already")
         self.ray: Any = ray

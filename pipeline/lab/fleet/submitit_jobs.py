@@ -40,7 +40,9 @@ class Jobs(Engine):
         try:
             import submitit
         except ImportError:
-            raise UserError(f"--on {self.name}: needs submitit: pip install 'rally[slurm]' -c constraints.txt") from None
+            raise UserError(
+                f"--on {self.name}: needs the package submitit; `pip install -c constraints.txt -e '.[slurm]'` installs it"
+            ) from None
         self.folder, self.command = folder.resolve(), command()
         self.failed = False
         self.executor = self.connect(submitit, address, needs)
