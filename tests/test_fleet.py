@@ -1,4 +1,4 @@
-"""Trainings handed to other processes and machines: by each engine, with kills, failures, and clones that are not as they were."""
+"""Trainings handed to other processes and machines: by each engine, with kills, failures, Ctrl-C and clones."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def ray_address() -> Iterator[str]:
     if importlib.util.find_spec("ray") is None:
         pytest.skip("the extra ray is not installed")
     ports = [_free_port() for _ in range(2)]
-    folder = Path("/tmp") / f"rally-ray-{os.getpid()}"  # noqa: S108 (a socket's path has 107 letters at most)
+    folder = Path("/tmp") / f"rally-ray-{os.getpid()}"  # the path of a socket has 107 letters at most
     words = [
         str(Path(sys.executable).parent / "ray"),
         "start",
@@ -150,14 +150,14 @@ def opened(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[
     at = Commit(head, str(repository), "inside/", str(tmp_path / "private"))
     engines: list[Engine] = []
 
-    def open_(name: str, needs: Needs = Needs(at_once=2), **changed: str) -> Fleet:
+    def open_(name: str, *, card: bool = False) -> Fleet:
         address = request.getfixturevalue("ray_address") if name == "ray" else ""
         if name == "slurm" and shutil.which("sbatch") is None:
             pytest.skip("there is no Slurm here")
         if name != "ray" and importlib.util.find_spec("submitit") is None:
             pytest.skip("the extra slurm is not installed")
-        engines.append(ENGINES[name](address, needs, tmp_path / "jobs"))
-        return Fleet(name, engines[-1], at._replace(**changed))
+        engines.append(ENGINES[name](address, Needs(card=card, at_once=0 if card else 2), tmp_path / "jobs"))
+        return Fleet(name, engines[-1], at)
 
     yield open_
     for engine in engines:
@@ -180,10 +180,9 @@ def test_a_process_killed_twice_is_started_again_and_one_killed_thrice_is_told(
     fleet, before = opened(name), children()
     (tmp_path / "kills-1").write_bytes(b".^")  # itself, then the process of the engine that started it
     (tmp_path / "kills-3").write_bytes(b"." * 9)
-    found = {}
+    found = dict[str, dict[str, Any]]()
     with pytest.raises(TasksFailedError) as caught:
-        for run, answer in fleet.run("squares", tasks(tmp_path, range(5), 4)):
-            found[run] = answer
+        found.update(fleet.run("squares", tasks(tmp_path, range(5), 4)))
     assert {run: answer["square"] for run, answer in found.items()} == {f"run {n}": n * n for n in (0, 1, 2)}
     assert {Path(answer["at"]).name for answer in found.values()} == {"inside"}
     problems = caught.value.problems
@@ -240,7 +239,7 @@ def test_ctrl_c_cancels_what_was_started(
 @pytest.mark.slow
 def test_each_job_has_a_card_of_its_own(opened: Callable[..., Fleet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    fleet = opened("submitit", Needs(card=True))
+    fleet = opened("submitit", card=True)
     answers = [answer for _, answer in fleet.run("squares", tasks(tmp_path, range(4)))]
     assert fleet.engine.at_once == 2
     assert {answer["card"] for answer in answers} == {"4", "7"}
@@ -297,11 +296,14 @@ def test_the_interpreter_is_that_of_rally_venv_else_the_drivers_else_any(tmp_pat
 
 
 def test_another_environment_is_told(tmp_path: Path) -> None:
-    (tmp_path / "constraints.txt").write_text("# pins\npytest==1.0\nno-such-package==3\n")
-    with pytest.raises(UserError, match=r"constraints.txt: this machine's environment is another: pytest .* \(pinned: 1.0\)"):
-        check_environment(tmp_path / "constraints.txt")
-    (tmp_path / "constraints.txt").write_text(f"pytest=={pytest.__version__}\nno-such-package==3\n")
-    check_environment(tmp_path / "constraints.txt")
+    (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["pytest>=1", "no-such-package==3"]\n')
+    (tmp_path / "constraints.txt").write_text("# pins\npytest==1.0\nno-such-package==3\npip==0.1\n")
+    other = rf"environment is another: pytest {pytest.__version__} \(pinned: 1.0\), no-such-package none \(pinned: 3\); make it"
+    with pytest.raises(UserError, match=other):
+        check_environment(tmp_path)
+    (tmp_path / "constraints.txt").write_text(f"pytest=={pytest.__version__}\npip==0.1\n")
+    check_environment(tmp_path)
+    check_environment(TOP)
 
 
 # ------------------------------------------------------------------------------------------------------------------- words
