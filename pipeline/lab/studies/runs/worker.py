@@ -31,7 +31,7 @@ def main() -> None:
     os.dup2(2, 1)
     try:
         check_environment(Path())
-        answer = {"record": record_of(task)}
+        answer: dict[str, Any] = {"record": record_of(task)}
     except UserError as error:
         answer = {"problems": error.problems}
     except Exception as error:
