@@ -396,49 +396,64 @@ def test_a_run_is_the_same_after_it_was_handed_over(variant: Variant, tmp_path: 
     assert variant_of(task) == variant
 
 
-@pytest.mark.slow
-def test_a_grid_is_the_same_on_every_engine_though_one_training_is_killed_twice(tmp_path: Path) -> None:
-    (tmp_path / "studies").mkdir()
-    (tmp_path / "studies/tiny.yaml").write_text(yaml.safe_dump({"tiny": SMALL_GRID}, sort_keys=False))
-    clone(tmp_path)
-    runs, words = tmp_path / ".rally/sweeps/runs", [str(BIN / "python"), "-m", "pipeline.lab.cli", "play", "tiny", "--yes"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True)
-    alone = {path.name: path.read_text() for path in runs.iterdir()}
-    assert len(alone) == 4
-    shutil.rmtree(runs)
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A clone with a grid that the pool has done, and its records by name."""
+    folder = tmp_path_factory.mktemp("pooled")
+    (folder / "studies").mkdir()
+    (folder / "studies/tiny.yaml").write_text(yaml.safe_dump({"tiny": SMALL_GRID}, sort_keys=False))
+    clone(folder)
+    assert play_tiny(folder).wait() == 0
+    records = {path.name: path.read_text() for path in kept(folder)}
+    assert len(records) == 4
+    return folder, records
 
-    driver = subprocess.Popen(
-        [*words, "--on", "submitit"],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    killed: list[int] = []
+
+def play_tiny(folder: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pipeline.lab.cli", "play", "tiny", "--yes", *words]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def kept(folder: Path) -> list[Path]:
+    return list((folder / ".rally/sweeps/runs").iterdir())
+
+
+def training_processes(folder: Path) -> Iterator[tuple[int, str]]:
+    """The processes that train for a clone, wherever: (pid, identity of the run)."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError, ValueError):
+            if PROGRAM in process.cmdline():
+                task = json.loads(Path(f"/proc/{process.pid}/fd/0").read_text())
+                if task["repository"] == str(folder):
+                    yield process.pid, task["identity"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_grid_is_that_of_the_pool_though_one_training_is_killed_twice(
+    name: str, pooled: tuple[Path, dict[str, str]], request: pytest.FixtureRequest
+) -> None:
+    if importlib.util.find_spec("submitit") is None or (name == "slurm" and shutil.which("sbatch") is None):
+        pytest.skip(f"there is no {name} here")
+    on = f"ray:{request.getfixturevalue('ray_address')}" if name == "ray" else name
+    folder, alone = pooled
+    for path in kept(folder):
+        path.unlink()
+    driver, killed = play_tiny(folder, "--on", on), list[int]()
     while len(killed) < 2 and driver.poll() is None:
-        for pid, identity in workers_of(driver.pid):
-            if pid not in killed and identity == min(name.removesuffix(".json") for name in alone):
+        for pid, identity in training_processes(folder):
+            if pid not in killed and identity == min(alone).removesuffix(".json"):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
         time.sleep(0.02)
     said = driver.communicate()[1]
     assert driver.returncode == 0, said
     assert len(killed) == 2 == said.count("its process was killed (signal 9); it is tried again"), said
-    assert {path.name: path.read_text() for path in runs.iterdir()} == alone
-    assert not list((tmp_path / ".rally/fleet/jobs").iterdir())
+    assert {path.name: path.read_text() for path in kept(folder)} == alone
+    assert not list((folder / ".rally/fleet").glob("jobs/*"))
+    assert not list(training_processes(folder))
 
-    times = {path: path.stat().st_mtime_ns for path in runs.iterdir()}
-    again = subprocess.run([*words, "--on", "submitit"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert {path: path.stat().st_mtime_ns for path in runs.iterdir()} == times
-
-
-def workers_of(driver: int) -> Iterator[tuple[int, str]]:
-    """The processes that train for a driver: (pid, identity of the run)."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for process in psutil.Process(driver).children(recursive=True):
-            with contextlib.suppress(psutil.Error, OSError, ValueError):
-                if PROGRAM in process.cmdline():
-                    yield process.pid, json.loads(Path(f"/proc/{process.pid}/fd/0").read_text())["identity"]
+    times = {path: path.stat().st_mtime_ns for path in kept(folder)}
+    assert play_tiny(folder, "--on", on).wait() == 0
+    assert {path: path.stat().st_mtime_ns for path in kept(folder)} == times

@@ -86,8 +86,8 @@ class Engine(ABC):
         """End these, and nothing else."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Give up the connection. What belongs to others goes on."""
+    def close(self, *, keep_logs: bool = False) -> None:
+        """Give up the connection, and remove the engine's own files. What belongs to others goes on."""
 
 
 def command() -> list[str]:

@@ -48,13 +48,17 @@ def opened_fleet(on: str, base: BaseParams, remote: str = "") -> Iterator[Fleet 
     needs = Needs(runtime.threads or 1, runtime.device == "cuda", runtime.workers)
     folder = private_folder("fleet") / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     opened = ENGINES[engine](address, needs, folder)
+    failed = False
     try:
         yield Fleet(on, opened, commit)
     except TasksFailedError as error:
+        failed = True
         print(*map(printable, error.problems), sep="\n", file=sys.stderr)
+        if folder.exists():
+            print(f"logs: {folder}", file=sys.stderr)
         sys.exit(1)
     finally:
-        opened.close()
+        opened.close(keep_logs=failed)
 
 
 def _commit_of(base: BaseParams, remote: str) -> Commit:

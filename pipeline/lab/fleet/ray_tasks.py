@@ -69,5 +69,5 @@ class RayTasks(Engine):
             self.ray.cancel(handle)  # as Ctrl-C in the worker, where subprocess.run ends its process
         self.ray.wait(list(handles), num_returns=len(handles), timeout=10)
 
-    def close(self) -> None:
+    def close(self, *, keep_logs: bool = False) -> None:
         self.ray.shutdown()  # of this connection

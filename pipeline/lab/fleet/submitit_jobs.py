@@ -44,7 +44,6 @@ class Jobs(Engine):
                 f"--on {self.name}: needs the package submitit; `pip install -c constraints.txt -e '.[slurm]'` installs it"
             ) from None
         self.folder, self.command = folder.resolve(), command()
-        self.failed = False
         self.executor = self.connect(submitit, address, needs)
 
     @abstractmethod
@@ -66,7 +65,6 @@ class Jobs(Engine):
             if job.paths.result_pickle.exists():
                 ended.append((job, self._outcome(job)))
             elif gone:
-                self.failed = True
                 ended.append((job, Outcome(None, log=_last_line(job.stderr()))))
         return ended
 
@@ -76,15 +74,12 @@ class Jobs(Engine):
         try:
             done = job.result()
         except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
-            self.failed = True
             lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("---")]
             return Outcome(1, log=next((line for line in lines if "Error: " in line), lines[0]))
-        self.failed |= done.returncode != 0
         return Outcome(done.returncode, done.stdout, _last_line(job.stderr()))
 
-    def close(self) -> None:
-        """Remove the jobs' files, unless one failed."""
-        if not self.failed:
+    def close(self, *, keep_logs: bool = False) -> None:
+        if not keep_logs:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
