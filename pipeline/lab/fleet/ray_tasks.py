@@ -41,7 +41,7 @@ class RayTasks(Engine):
             ray.init(address=target, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, OverflowError, ConnectionError, RuntimeError, ValueError) as error:
             said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise UserError(f"--on ray:{address}: {said}") from None
+            raise UserError(f"--on ray:{address}: no cluster of Ray answers as it should: {said}") from None
         self.at_once, self.command = needs.at_once or MOST_TASKS, command()
         # Ray would try a killed task again without saying so; Fleet counts for all engines.
         self.run = ray.remote(subprocess.run).options(
