@@ -38,9 +38,17 @@ from pipeline.params.parse import parse
 from pipeline.params.yaml12 import read_yaml
 
 SQUARES = """
-import json, os, signal, sys, time
+import json, os, signal, sys, threading, time
 from pathlib import Path
 
+
+def end_with(parent):
+    while os.getppid() == parent:
+        time.sleep(0.1)
+    os._exit(1)
+
+
+threading.Thread(target=end_with, args=[os.getppid()], daemon=True).start()
 task = json.load(sys.stdin)
 number, folder = task["number"], Path(task["folder"])
 began, answer = time.time(), {"square": number**2, "at": os.getcwd(), "card": os.environ.get("CUDA_VISIBLE_DEVICES")}

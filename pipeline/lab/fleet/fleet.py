@@ -50,8 +50,8 @@ class Fleet:
         """(name, answer) of each task, as it is done.
 
         Args:
-            program: the module that runs in the clone; it reads the task from standard input and prints the answer, or
-                {"problems": lines}, as JSON.
+            program: the module that runs in the clone. It reads the task from standard input, prints the answer, or
+                {"problems": lines}, as JSON, and ends by itself when the process that started it has ended.
             tasks: JSON, by names that people read.
 
         Raises:

@@ -66,7 +66,8 @@ class RayTasks(Engine):
 
     def cancel(self, handles: Sequence[Any]) -> None:
         for handle in handles:
-            self.ray.cancel(handle)  # as Ctrl-C in the worker, where subprocess.run ends its process
+            # By force: the gentle way waits for the process that the task waits for. That ends when its parent is gone.
+            self.ray.cancel(handle, force=True)
         self.ray.wait(list(handles), num_returns=len(handles), timeout=10)
 
     def close(self, *, keep_logs: bool = False) -> None:
