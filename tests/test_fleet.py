@@ -147,15 +147,20 @@ def _listens(port: int) -> bool:
 
 
 @pytest.fixture
-def opened(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Fleet]]:
-    """Opens a fleet of an engine, with clones of a repository that has one program, `squares`."""
+def at(tmp_path: Path) -> Commit:
+    """The commit of a repository that has one program, `squares`."""
     repository = tmp_path / "repository"
     (repository / "inside").mkdir(parents=True)
     (repository / "inside/squares.py").write_text(SQUARES)
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "squares"]):
         subprocess.run(["git", *words], cwd=repository, check=True)
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=repository, text=True).strip()
-    at = Commit(head, str(repository), "inside/", str(tmp_path / "private"))
+    return Commit(head, str(repository), "inside/", str(tmp_path / "private"))
+
+
+@pytest.fixture
+def opened(at: Commit, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Fleet]]:
+    """Opens a fleet of an engine, with clones of that commit."""
     engines: list[Engine] = []
 
     def open_(name: str, *, card: bool = False) -> Fleet:
@@ -271,20 +276,19 @@ def begun(**task: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_machine_that_cannot_read_the_folder_clones_from_the_remote(opened: Callable[..., Fleet], tmp_path: Path) -> None:
-    here = opened("submitit").commit
-    task = {**here._asdict(), "program": "squares", **tasks(tmp_path, range(3, 4))["run 3"]}
+def test_a_machine_that_cannot_read_the_folder_clones_from_the_remote(at: Commit, tmp_path: Path) -> None:
+    task = {**at._asdict(), "program": "squares", **tasks(tmp_path, range(3, 4))["run 3"]}
     far = {**task, "repository": "/nowhere"}
     assert "cannot be read" in begun(**far).stdout and "--remote" in begun(**far).stdout
 
-    done = begun(**{**far, "remote": here.repository})
+    done = begun(**{**far, "remote": at.repository})
     assert json.loads(done.stdout)["square"] == 9, done.stderr
-    assert json.loads(done.stdout)["at"] == str(Path(os.environ["RALLY_CACHE"]) / "fleet" / here.commit[:16] / "inside")
+    assert json.loads(done.stdout)["at"] == str(Path(os.environ["RALLY_CACHE"]) / "fleet" / at.commit[:16] / "inside")
     shutil.rmtree(Path(os.environ["RALLY_CACHE"]) / "fleet")
 
-    (tmp_path / "private" / f"{here.commit[:16]}.unfinished").mkdir(parents=True)  # as one that was killed leaves it
-    assert json.loads(begun(**task).stdout)["at"] == str(tmp_path / "private" / here.commit[:16] / "inside")
-    (tmp_path / "private" / here.commit[:16] / "inside/squares.py").write_text("print('other')")
+    (tmp_path / "private" / f"{at.commit[:16]}.unfinished").mkdir(parents=True)  # as one that was killed leaves it
+    assert json.loads(begun(**task).stdout)["at"] == str(tmp_path / "private" / at.commit[:16] / "inside")
+    (tmp_path / "private" / at.commit[:16] / "inside/squares.py").write_text("print('other')")
     assert "inside/squares.py is changed; delete this folder" in begun(**task).stdout
 
 
