@@ -246,7 +246,7 @@ def test_a_ladder_of_this_text_is_asked_first_and_published_fits_otherwise(
     monkeypatch.chdir(tmp_path)
     params = knobs(prepare__dataset="markov", tokenize__kind="char")
     assert own.advice_text(params, 5e16) == (
-        "best at 5e16 FLOPs: 28 (22 to 41), say published fits, far below their smallest run"
+        "best at 5e16 FLOPs: 28 (22 to 40), say published fits, far below their smallest run"
     )
     table = [[1e9, 10, 8, 12], [1e11, 12, 9, 15]]
     content = {"data": own.data_key(params), "compute": [1e9, 1e11], "advice": table}

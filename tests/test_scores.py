@@ -17,7 +17,7 @@ from subjects import leave_data, leave_model, machine, runtime, subject
 
 from pipeline import evaluate
 from pipeline.artifacts.checksums import seal_folder
-from pipeline.artifacts.paths import EVALUATION, SAMPLES
+from pipeline.artifacts.paths import EVALUATION, SAMPLES, cache_folder
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.evaluation import scores
@@ -210,7 +210,7 @@ def test_the_stage_leaves_the_same_bytes_each_time_with_and_without_cache(projec
         evaluate.main()
         left.append((EVALUATION.read_bytes(), SAMPLES.read_bytes()))
         EVALUATION.unlink()
-    shutil.rmtree(project / ".rally")
+    shutil.rmtree(cache_folder() / "baselines")
     evaluate.main()
     assert left[0] == left[1] == (EVALUATION.read_bytes(), SAMPLES.read_bytes())
     content = json.loads(left[0][0])
