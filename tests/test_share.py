@@ -14,7 +14,7 @@ from shared_lab import Clone, copy_of, make_lab, runs
 from small import TOP
 
 from pipeline.lab.dvc.remotes import SECRETS, remotes, unverified
-from pipeline.lab.sharing.remote import EXTRAS, shown_url
+from pipeline.lab.sharing.remote import EXTRAS, shown_git_url, shown_url
 
 Capture = pytest.CaptureFixture[str]
 URL = "../../remote"  # of the folder `remote` beside any clone
@@ -276,6 +276,10 @@ def test_a_secret_in_the_file_that_git_shares_is_refused(lab: Clone, capsys: Cap
 
 def test_a_password_in_a_url_is_not_shown(lab: Clone, capsys: Capture) -> None:
     assert shown_url("webdavs://me:secret@host:8/lab") == "webdavs://me@host:8/lab"
+    assert (
+        shown_git_url("https://me:secret@host/lab.git") == shown_git_url("https://token@host/lab.git") == "https://host/lab.git"
+    )
+    assert shown_git_url("git@host:lab.git") == "git@host:lab.git"
     lab.configure({"url": "webdavs://me:abc123xyz@localhost/lab"})
     assert "the password in url" in (said := refused(lab, capsys)) and "abc123xyz" not in said
 

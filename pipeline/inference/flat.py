@@ -54,8 +54,9 @@ class FlatGPT:
         self.model, knobs = model, model.knobs
         self.heads, self.kv_heads = knobs.heads, knobs.kv_heads or knobs.heads
         self.qk_norm, self.softcap = knobs.qk_norm, knobs.attention_softcap
-        self.scale = np.float32(model.blocks[0].attention.scale) if len(model.blocks) else np.float32(1)
-        self.blocks = [_block(block) for block in model.blocks]
+        blocks = _blocks(model)
+        self.scale = np.float32(blocks[0].attention.scale)
+        self.blocks = [_block(block) for block in blocks]
         self.final_norm, self.ratio = _norm(model.final_norm), np.float32(width_ratio(knobs))
         self.head = _linear(model.head)
         self.embedding = _array(model.embedding.weight) if type(model.mixer) is Mixer else None
@@ -124,14 +125,17 @@ def covers(model: nn.Module, runtime: Runtime) -> bool:
         return False
     if any("forward" in vars(part) or part._forward_hooks or part._forward_pre_hooks for part in model.modules()):
         return False
-    norms = [model.final_norm, *(norm for block in model.blocks for norm in block.norms)]
+    blocks = _blocks(model)
+    norms = [model.final_norm, *(norm for block in blocks for norm in block.norms)]
     return all(type(norm) in NORMS for norm in norms) and all(
-        type(block) is AttentionBlock
-        and type(block.residual) is Residual
-        and type(block.attention) is Attention
-        and type(block.feed_forward) is FeedForward
-        for block in model.blocks
+        type(block.residual) is Residual and type(block.attention) is Attention and type(block.feed_forward) is FeedForward
+        for block in blocks
     )
+
+
+def _blocks(model: GPT) -> list[AttentionBlock]:
+    """The blocks of a model, each of them one of attention."""
+    return [block for block in model.blocks if isinstance(block, AttentionBlock)]
 
 
 def _block(block: AttentionBlock) -> FlatBlock:

@@ -56,6 +56,18 @@ SetParam = Annotated[
     typer.Option("-S", "--set-param", metavar="KNOB=VALUE", help="Override a knob of params.yaml; repeat it for more."),
 ]
 
+On = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        metavar="ENGINE",
+        help="Who trains: pool (processes here), submitit, slurm, slurm:PARTITION, ray://HOST:PORT, ray:HOST:PORT.",
+    ),
+]
+Remote = Annotated[
+    str, typer.Option("--remote", help="Of --on: the git remote to clone from, for machines that cannot read this folder.")
+]
+
 
 class CommandGroup(typer.core.TyperGroup):
     """Commands by panel; an unknown word is answered with the command that was probably meant.

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.lab.commands import SetParam, print_notes
+from pipeline.lab.commands import On, Remote, SetParam, print_notes
 from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError
 
@@ -38,6 +38,8 @@ def play(
     details: Annotated[bool, typer.Option("--details", help="Of the course: also intervals, claims and controls.")] = False,
     level: Annotated[int, typer.Option(help="Of a blind fault: 1 to 5, that of day 1 to 5.")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="Of a blind fault: the number of the run.")] = None,
+    on: On = "pool",
+    remote: Remote = "",
     open_page: Annotated[bool, typer.Option("--open", help="Open the page of a grid in a browser.")] = False,
 ) -> None:
     """Run a study of studies/: an experiment, a grid or a search.
@@ -52,8 +54,9 @@ def play(
     `rally play blind` trains a run that may be broken, for you to say how.
     """
     enter_project()
+    away = on != "pool" or remote
     if name and (course := course_part(name)):
-        if set_param or experiment or queue or as_is or dry_run or tell or more_seeds or fresh or open_page:
+        if set_param or experiment or queue or as_is or dry_run or tell or more_seeds or fresh or open_page or away:
             raise UserError(
                 f"{name}: is a part of the course, which takes --yes, --quick, --details, --level, --seed; leave out the rest"
             )
@@ -77,13 +80,15 @@ def play(
         base = recipes.apply_entry(base_params(as_is=as_is), entry, set_param or [])
         print_notes(base.notes(recipes.overridden_knobs(entry, set_param or [])))
         assert entry.sweep
+        from pipeline.lab.fleet.opening import opened_fleet
         from pipeline.lab.studies import play as player
         from pipeline.lab.studies import report
 
-        if dry_run:
-            print(report.size_text(entry.sweep, list(entry.sweep.variants(base.sections))))
-            return
-        played = player.play_grid(name, entry, entry.sweep, base, asks=not yes)
+        with opened_fleet(on, base, remote) as fleet:
+            if dry_run:
+                print(report.size_text(entry.sweep, list(entry.sweep.variants(base.sections))))
+                return
+            played = player.play_grid(name, entry, entry.sweep, base, asks=not yes, fleet=fleet)
         if open_page:
             typer.launch(played.page.resolve().as_uri())
         return
@@ -93,18 +98,22 @@ def play(
         entry = recipes.with_seeds(entry, set_param or [], more_seeds or [], fresh=fresh)
         base = recipes.apply_entry(base_params(as_is=as_is), entry, set_param or [])
         print_notes(base.notes(recipes.overridden_knobs(entry, set_param or [])))
+        from pipeline.lab.fleet.opening import opened_fleet
         from pipeline.lab.studies.search import budget
         from pipeline.lab.studies.search import play as searcher
 
         assert entry.search
-        if dry_run:
-            searcher.check(entry.search, base)
-            print(f"{budget.budget_text(entry.search)}; {entry.costs}")
-            return
-        found = searcher.play_search(name, entry, entry.search, base, asks=not yes)
+        with opened_fleet(on, base, remote) as fleet:
+            if dry_run:
+                searcher.check(entry.search, base)
+                print(f"{budget.budget_text(entry.search)}; {entry.costs}")
+                return
+            found = searcher.play_search(name, entry, entry.search, base, asks=not yes, fleet=fleet)
         if open_page:
             typer.launch(found.resolve().as_uri())
         return
+    if away:
+        raise UserError(f"{name}: is a single DVC experiment, which runs here; leave out --on and --remote")
     if more_seeds or fresh:
         raise UserError(f"{name}: is a single DVC experiment, which has one seed; leave out --seeds and --fresh")
     if open_page:

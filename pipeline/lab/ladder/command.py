@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.lab.commands import SetParam
+from pipeline.lab.commands import On, Remote, SetParam
 from pipeline.lab.project import enter_project
 from pipeline.params.errors import UserError
 
@@ -47,6 +47,8 @@ def ladder(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would train and what it costs; makes the text.")
     ] = False,
+    on: On = "pool",
+    remote: Remote = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Forecast a larger run from smaller ones, then check it.
@@ -69,8 +71,8 @@ def ladder(
             raise UserError("--points: is empty; name a CSV file, or chinchilla")
         if name:
             raise UserError(f"rally ladder {name} --points: a ladder and a file; leave one out")
-        if set_param or add or branched or as_is or dry_run:
-            raise UserError("--points: nothing is trained; leave out -S, --add, --branched, --as-is and --dry-run")
+        if set_param or add or branched or as_is or dry_run or on != "pool" or remote:
+            raise UserError("--points: nothing is trained; leave out -S, --add, --branched, --as-is, --dry-run and --on")
         from pipeline.lab.scaling.points import read_points
         from pipeline.lab.scaling.published import fetch_points
 
@@ -103,4 +105,6 @@ def ladder(
         as_is=as_is,
         dry_run=dry_run,
         as_json=as_json,
+        on=on,
+        remote=remote,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,9 @@ from pipeline.lab.commands import print_notes
 from pipeline.lab.data_catalogue import data_set
 from pipeline.lab.dvc.base_params import BaseParams, base_params
 from pipeline.lab.dvc.overrides import expand_grid, with_overrides
+from pipeline.lab.fleet.fleet import Fleet
+from pipeline.lab.fleet.opening import opened_fleet
+from pipeline.lab.fleet.table import POOL
 from pipeline.lab.ladder import climb, record, shown
 from pipeline.lab.ladder.floor import floor_of
 from pipeline.lab.ladder.ladders import Ladder, find_ladder, with_sizes
@@ -50,6 +54,8 @@ def play_ladder(
     as_is: bool = False,
     dry_run: bool = False,
     as_json: bool = False,
+    on: str = POOL,
+    remote: str = "",
 ) -> None:
     """Climb a ladder and tell it on the terminal.
 
@@ -59,6 +65,7 @@ def play_ladder(
         count: what N counts: "all" or "blocks".
         branched: decay from one plateau for each width and seed, instead of full runs.
         dry_run: only say what it costs.
+        on, remote: the machines that train; see `opened_fleet`.
 
     Raises:
         UserError: there is no such ladder, a knob cannot be used, or notebook/ladder.json is damaged.
@@ -66,6 +73,28 @@ def play_ladder(
     ladder = with_sizes(find_ladder(name), added)
     read_ladders()  # damage is said now, and not when the runs are done
     base = _base(ladder, overrides, as_is=as_is)
+    with opened_fleet(on, base, remote) as fleet:
+        if fleet and branched:
+            raise UserError("--branched --on: the decays branch from one plateau on one machine; leave one out")
+        _play(
+            name, ladder, base, overrides, added, count, fleet, branched=branched, as_is=as_is, dry_run=dry_run, as_json=as_json
+        )
+
+
+def _play(
+    name: str,
+    ladder: Ladder,
+    base: BaseParams,
+    overrides: Sequence[str],
+    added: Sequence[str],
+    count: str,
+    fleet: Fleet | None,
+    *,
+    branched: bool,
+    as_is: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     out = Console(stderr=True) if as_json else terminal.console()
     if dry_run and (missing := _missing_text(base)):
         out.print(f"{ladder.name}: {ladder.says}\n{missing}", highlight=False, markup=False, soft_wrap=True)
@@ -85,7 +114,7 @@ def play_ladder(
         with progress_display(base.sections["runtime"]["progress"], number) as advance:
             yield advance
 
-    train = train_all
+    train: climb.Train = functools.partial(train_all, fleet=fleet)
     if branched:
         from pipeline.lab.ladder.branches import train_branched
 

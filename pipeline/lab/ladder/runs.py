@@ -13,6 +13,7 @@ from pipeline.identity import digest, read_cached
 from pipeline.lab.budget.fake_step import FakeStep, fake_step
 from pipeline.lab.budget.timing import measure
 from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.lab.fleet.fleet import Fleet
 from pipeline.lab.ladder.ladders import Ladder, Rung
 from pipeline.lab.scaling.points import Point
 from pipeline.lab.studies.grid import Variant
@@ -148,8 +149,12 @@ def _steps_with_validation(params: Params) -> float:
     return train.steps + train.validation_points * train.validation_examples / train.batch_size / 3
 
 
-def train_all(runs: Sequence[Run], advance: Advance) -> dict[int, float]:
-    """The validation loss of each run, by its place in the list; inf where it diverged. Kept runs are not trained again."""
+def train_all(runs: Sequence[Run], advance: Advance, fleet: Fleet | None = None) -> dict[int, float]:
+    """The validation loss of each run, by its place in the list; inf where it diverged. Kept runs are not trained again.
+
+    Args:
+        fleet: the machines that train; None = this one.
+    """
     places = {run.variant.place: at for at, run in enumerate(runs)}
-    records: dict[tuple[int, ...], Record] = run_all([run.variant for run in runs], (), advance)
+    records: dict[tuple[int, ...], Record] = run_all([run.variant for run in runs], (), advance, fleet)
     return {places[place]: validation_loss(record) for place, record in records.items()}

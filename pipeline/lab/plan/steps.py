@@ -162,13 +162,13 @@ class _Walker:
             lower = [arm for arm in before if arm.knobs.get(knob, math.inf) < winner.knobs[knob]]
             first = [winner, *sorted(lower, key=lambda arm: -arm.knobs[knob])[:1]]
             before = first + [arm for arm in before if arm not in first]
-        own = {knob for option in _stage(self.plan, stage.of).options for knob in option.set}
+        own = {name for option in _stage(self.plan, stage.of).options for name in option.set}
         arms = []
         for arm in before[: stage.best]:
             knobs = _carried(found)
-            for knob in own & arm.knobs.keys():
-                factor = found[knob] / winner.knobs[knob] if knob == stage.lower else 1.0
-                knobs[knob] = arm.knobs[knob] if factor == 1 else float(f"{arm.knobs[knob] * factor:.3g}")
+            for name in own & arm.knobs.keys():
+                factor = found[name] / winner.knobs[name] if name == stage.lower else 1.0
+                knobs[name] = arm.knobs[name] if factor == 1 else float(f"{arm.knobs[name] * factor:.3g}")
             arms.append(Arm(arm.label, knobs))
         return arms
 

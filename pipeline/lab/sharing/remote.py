@@ -136,6 +136,11 @@ def shown_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username}@{parts.netloc.rpartition('@')[2]}"))
 
 
+def shown_git_url(url: str) -> str:
+    """The URL of a git repository without who asks, where that may be a token."""
+    return re.sub(r"(?<=^http://).*@|(?<=^https://).*@", "", url)
+
+
 def failure(error: BaseException, repo: Repo, name: str, state: str) -> UserError | NotSharedError:
     """What a remote or its client said, in a line: a UserError where the credentials are wrong, otherwise NotSharedError.
 

@@ -24,6 +24,7 @@ from pipeline.lab.sharing.remote import (
     open_remote,
     remote_name,
     set_verify,
+    shown_git_url,
     shown_url,
 )
 from pipeline.lab.sharing.request import NotSharedError, Request, check_references, push_references, references_there, request
@@ -159,7 +160,7 @@ def _share(repo: Repo, git: GitRepository, asked: Request, options: Options, fol
         repo.config["core"].get("remote") == name,
         _open_options(git.root, name),
         is_in_commit(git, name, "HEAD") and all(is_pulled(git, name, one.commit) for one in asked.experiments),
-        git("remote", "get-url", asked.git_remote),
+        shown_git_url(git("remote", "get-url", asked.git_remote)),
         options.by_content,
         options.run_cache,
         notes=notes,

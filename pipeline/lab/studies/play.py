@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.lab.commands import print_notes
 from pipeline.lab.dvc.base_params import BaseParams, base_params
+from pipeline.lab.fleet.fleet import Fleet
 from pipeline.lab.studies import recipes
 from pipeline.lab.studies.claims.base import Verdict
 from pipeline.lab.studies.claims.results import Results
@@ -76,7 +77,9 @@ def play_study(
     return play_grid(name, entry, sweep, base, asks=asks)
 
 
-def play_grid(name: str, entry: Entry, sweep: Sweep, base: BaseParams, *, asks: bool = False) -> Played:
+def play_grid(
+    name: str, entry: Entry, sweep: Sweep, base: BaseParams, *, asks: bool = False, fleet: Fleet | None = None
+) -> Played:
     """Play a grid with parameters that are at hand; see `play_study`.
 
     Raises:
@@ -90,7 +93,7 @@ def play_grid(name: str, entry: Entry, sweep: Sweep, base: BaseParams, *, asks: 
         out.print()
     terminal.say_parts(out, [("Predicted", entry.predicts), ("Control", entry.control), ("Runs", runs)])
     begin_study(name, identity)
-    outcome = run_grid(sweep, base)
+    outcome = run_grid(sweep, base, fleet)
     terminal.say_tables(out, outcome.found)
     terminal.say_rulings(out, list(rulings(name, sweep, outcome.verdicts)))
     bet = settle_predictions(name, identity, outcome.verdicts)

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipeline.artifacts.writing import rounded, write_bytes, write_json, write_text
 from pipeline.figures.style import png
 from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.lab.fleet.fleet import Fleet
 from pipeline.lab.studies.claims.base import Verdict
 from pipeline.lab.studies.claims.results import Results
 from pipeline.lab.studies.entries import Entry
@@ -46,11 +47,12 @@ class Outcome:
     verdicts: tuple[Verdict, ...]
 
 
-def run_grid(sweep: Sweep, base: BaseParams) -> Outcome:
+def run_grid(sweep: Sweep, base: BaseParams, fleet: Fleet | None = None) -> Outcome:
     """Run every cell that is not cached, and judge the claims.
 
     Args:
         base: the base parameters, with the overrides of the entry and the user.
+        fleet: the machines that run what is not kept; None = this one.
 
     Raises:
         ParamsError: with one line for each knob that cannot be used, before anything runs.
@@ -58,7 +60,7 @@ def run_grid(sweep: Sweep, base: BaseParams) -> Outcome:
     variants = list(sweep.variants(base.sections))
     make_data(variants)  # before the bar of the runs, for the stages have bars of their own
     with progress_display(variants[0].params.runtime.progress, len(variants), noun(variants)) as advance:
-        records = run_all(variants, sweep.network_metrics, advance)
+        records = run_all(variants, sweep.network_metrics, advance, fleet)
     found = results(sweep, records)
     return Outcome(found, records, tuple(claim.judge(found) for _, claim in sweep.claims))
 

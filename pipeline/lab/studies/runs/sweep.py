@@ -23,8 +23,10 @@ from pipeline.artifacts.paths import RAW, TOKENS, labels_of, meta_of, private_fo
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_text
 from pipeline.identity import read_cached, run_identity, write_cached
+from pipeline.lab.fleet.fleet import Fleet
 from pipeline.lab.studies.grid import Variant
 from pipeline.lab.studies.measures.record import Record
+from pipeline.lab.studies.runs.handover import PROGRAM, task_of
 from pipeline.lab.workers import run_in_processes
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
@@ -37,18 +39,21 @@ Advance = Callable[[], None]
 STEPS_PER_PROCESS = 2000  # steps of training that make another process worth the two seconds in which it imports torch
 
 
-def run_all(variants: Sequence[Variant], metrics: tuple[str, ...], advance: Advance) -> dict[Place, Record]:
+def run_all(
+    variants: Sequence[Variant], metrics: tuple[str, ...], advance: Advance, fleet: Fleet | None = None
+) -> dict[Place, Record]:
     """The record of every run, by its place in the grid.
 
     Args:
         metrics: of the network, at every snapshot.
         advance: is called after each run.
+        fleet: the machines that run what is not kept; None = this one.
     """
     tokens = make_data(variants)
     runs = [(variant, tokens.get(_data_of(variant.params), TOKENS), metrics) for variant in variants]
     samples = {variant.place: _samples(folder, variant.params) for variant, folder, _ in runs if variant.bench is None}
     records = {}
-    for place, record in _each(runs):
+    for place, record in _each(runs, fleet):
         records[place] = replace(record, numbers={**record.numbers, **samples.get(place, {})})
         advance()
     return records
@@ -57,7 +62,7 @@ def run_all(variants: Sequence[Variant], metrics: tuple[str, ...], advance: Adva
 Run = tuple[Variant, Path, tuple[str, ...]]
 
 
-def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
+def _each(runs: Sequence[Run], fleet: Fleet | None) -> Iterator[tuple[Place, Record]]:
     """Every run as it is done: one after another in this process, or several at once, each in a process with one thread."""
     todo = list[Run]()
     for run in runs:
@@ -67,14 +72,27 @@ def _each(runs: Sequence[Run]) -> Iterator[tuple[Place, Record]]:
             todo.append(run)
     if not todo:
         return
+    by_name = {run_name(run[0]): run for run in todo}
+    if fleet is not None:
+        yield from _handed_over(by_name, fleet)
+        return
     most = todo[0][0].params.runtime.workers or cores()
     processes = min(most, len(todo), sum(map(_steps, todo)) // STEPS_PER_PROCESS + 1)
     if processes <= 1 or any(run[0].params.runtime.threads != 1 for run in todo):
         for run in todo:
             yield run[0].place, run_or_read(*run)
         return
-    by_name = {run_name(run[0]): run for run in todo}
     for name, record in run_in_processes(run_or_read, by_name, processes):
+        yield by_name[name][0].place, record
+
+
+def _handed_over(by_name: Mapping[str, Run], fleet: Fleet) -> Iterator[tuple[Place, Record]]:
+    """Every run as it is done on some machine; it is kept here, as if it had run here."""
+    kept_in = {name: record_path(*run) for name, run in by_name.items()}
+    for name, answer in fleet.run(PROGRAM, {name: task_of(*run, kept_in[name]) for name, run in by_name.items()}):
+        record = Record(**answer["record"])
+        if path := kept_in[name]:
+            write_cached(path, asdict(record))
         yield by_name[name][0].place, record
 
 

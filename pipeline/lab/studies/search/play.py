@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.lab.fleet.fleet import Fleet
 from pipeline.lab.studies.entries import Entry
 from pipeline.lab.studies.pages import terminal
 from pipeline.lab.studies.pages.rulings import rulings
@@ -19,11 +20,14 @@ from pipeline.lab.studies.search.run import Trainings, run_searches, samplers_of
 from pipeline.lab.studies.search_space import Search
 
 
-def play_search(name: str, entry: Entry, search: Search, base: BaseParams, *, asks: bool = False) -> Path:
+def play_search(
+    name: str, entry: Entry, search: Search, base: BaseParams, *, asks: bool = False, fleet: Fleet | None = None
+) -> Path:
     """Play a search and tell it on the terminal.
 
     Args:
         asks: ask the learner for a prediction first, if there is a terminal.
+        fleet: the machines that run what is not kept; None = this one.
 
     Returns:
         Its page.
@@ -41,7 +45,7 @@ def play_search(name: str, entry: Entry, search: Search, base: BaseParams, *, as
     runs = f"{budget_text(search)}; {entry.price}"
     terminal.say_parts(out, [("Predicted", entry.predicts), ("Control", entry.control), ("Runs", runs)])
     begin_study(name, identity)
-    trainings = Trainings(search, base)
+    trainings = Trainings(search, base, fleet=fleet)
     allowed = trainings.allowance(identity)
     count = len(samplers) * (allowed.runs + search.fresh)
     with progress_display(base.sections["runtime"]["progress"], count) as advance:

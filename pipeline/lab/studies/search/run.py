@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pipeline.artifacts.paths import TOKENS
 from pipeline.identity import digest
 from pipeline.lab.dvc.base_params import BaseParams
+from pipeline.lab.fleet.fleet import Fleet
 from pipeline.lab.studies.grid import Variant
 from pipeline.lab.studies.measures.metrics import MEASURES
 from pipeline.lab.studies.runs.identity import SECTIONS
@@ -152,11 +153,12 @@ class Trainings:
 
     Attributes:
         advance: is called after each run.
+        fleet: the machines that run them; None = this one.
         held_out: on how many held-out examples a share was measured, where all seeds share them; 0 otherwise.
     """
 
-    def __init__(self, search: Search, base: BaseParams, advance: Advance = lambda: None) -> None:
-        self.search, self.base, self.advance = search, base, advance
+    def __init__(self, search: Search, base: BaseParams, advance: Advance = lambda: None, fleet: Fleet | None = None) -> None:
+        self.search, self.base, self.advance, self.fleet = search, base, advance, fleet
         self.measure = MEASURES[search.measure]
         self.held_out = 0
 
@@ -176,7 +178,7 @@ class Trainings:
             ParamsError: the knobs of a point do not go together.
         """
         variants = [self._checked(task) for task in tasks]
-        records = run_all(variants, self.search.sweep.network_metrics, self.advance) if variants else {}
+        records = run_all(variants, self.search.sweep.network_metrics, self.advance, self.fleet) if variants else {}
         if self.search.sweep.draws == "one":
             self.held_out = int(min((record.numbers.get(self.measure.sample, 0) for record in records.values()), default=0))
         return [self.measure.compute(records[task.place]) for task in tasks]

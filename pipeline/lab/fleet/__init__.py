@@ -1,0 +1,1 @@
+"""How are many trainings handed to other machines?"""
