@@ -336,7 +336,7 @@ CLEAN = {"runtime": read_yaml(TOP / "params.yaml")["runtime"]}
         ("slurm:", "--on: there is no 'slurm:'"),
         ("", "--on: there is no ''"),
         ("submitit:gpu", "--on submitit:gpu: submitit has no address; use --on submitit"),
-        ("ray", "--on ray:: names no running cluster; use ray://HOST:10001"),
+        ("ray", "--on ray: names no running cluster; use ray://HOST:10001"),
         ("ray:auto", "--on ray:auto: names no running cluster"),
         ("ray:local", "--on ray:local: names no running cluster"),
         ("ray://127.0.0.1", "--on ray://127.0.0.1: names no running cluster"),

@@ -126,7 +126,10 @@ def share(root: Path, names: Sequence[str], options: Options, follow: Follow, sa
     git = GitRepository(root)
     asked = request(git, names, options.all_, options.git_remote)
     try:
-        repo = Repo(str(root))
+        with contextlib.closing(Repo(str(root))) as here:
+            urls = {name: {"url": str(remote["url"])} for name, remote in here.config["remote"].items()}
+        # An older commit lacks a remote whose password the private file has: DVC takes no remote without a URL.
+        repo = Repo(str(root), config={"remote": urls})
     except DvcException as error:
         raise UserError(str(error)) from None
     with _quiet_clients(), contextlib.closing(repo):
