@@ -227,14 +227,17 @@ def most_at_once(answers: Iterable[dict[str, Any]]) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_ctrl_c_cancels_what_was_started(
-    name: str, opened: Callable[..., Fleet], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, opened: Callable[..., Fleet], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fleet, before = opened(name), children()
+    capfd.readouterr()
 
     def interrupt() -> None:
         while len(list(tmp_path.glob("began-*"))) < 2:
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        group = [process.pid for process in children() if os.getpgid(process.pid) == os.getpgrp()]
+        for pid in (*group, os.getpid()):  # as a terminal does
+            os.kill(pid, signal.SIGINT)
 
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
     threading.Thread(target=interrupt, daemon=True).start()
@@ -246,7 +249,7 @@ def test_ctrl_c_cancels_what_was_started(
     while any(map(psutil.pid_exists, pids)) and time.monotonic() < until:
         time.sleep(0.1)
     assert not any(map(psutil.pid_exists, pids))
-    assert capsys.readouterr().err == "2 cancelled; 0 of 4 are kept, and the same command trains the rest\n"
+    assert capfd.readouterr().err == "2 cancelled; 0 of 4 are kept, and the same command trains the rest\n"
     fleet.engine.close()
     gone(before)
 
@@ -336,7 +339,7 @@ CLEAN = {"runtime": read_yaml(TOP / "params.yaml")["runtime"]}
         ("slurm:", "--on: there is no 'slurm:'"),
         ("", "--on: there is no ''"),
         ("submitit:gpu", "--on submitit:gpu: submitit has no address; use --on submitit"),
-        ("ray", "--on ray:: names no running cluster; use ray://HOST:10001"),
+        ("ray", "--on ray: names no running cluster; use ray://HOST:10001"),
         ("ray:auto", "--on ray:auto: names no running cluster"),
         ("ray:local", "--on ray:local: names no running cluster"),
         ("ray://127.0.0.1", "--on ray://127.0.0.1: names no running cluster"),

@@ -91,13 +91,21 @@ def test_a_colleague_gets_the_commit_and_its_experiments(lab: Clone, capsys: Cap
     assert theirs.files()["models/large"].startswith(b"line of seed 3\n")
 
 
+@pytest.mark.parametrize("private", [{}, {"verify": "true"}], ids=["", "options of one's own, as a password is"])
 def test_an_experiment_that_is_older_than_the_remote_comes_with_the_commands_that_fetch_its_data(
-    lab: Clone, capsys: Capture
+    private: dict[str, str], lab: Clone, capsys: Capture
 ) -> None:
-    """`dvc exp pull` alone would read the configuration of its own commit, take nothing, and end with 0."""
+    """`dvc exp pull` alone would read the configuration of its own commit, take nothing, and end with 0.
+
+    With options in the private file it would find a remote without a URL there, and end.
+    """
+    lab.git("push", "-q", "origin", "main")
+    theirs = lab.clone("theirs")
+    if private:
+        lab.configure(private, private=True)
+        theirs.configure(private, private=True)
     assert lab.rally("share") == 0 == lab.rally("share", "faster")
     commands = dvc_commands(capsys.readouterr().out)[-4:]
-    theirs = lab.clone("theirs")
     assert [theirs.dvc(*command.split()) for command in commands] == [0] * 4
     assert theirs.files()["models/large"].startswith(b"line of seed 2\n")
 

@@ -25,7 +25,7 @@ class RayTasks(Engine):
 
     def __init__(self, address: str, needs: Needs, folder: Path) -> None:
         if not (found := re.fullmatch(r"(?://)?([\w.-]+):(\d{1,5})", address)):
-            raise UserError(f"--on ray:{address}: names no running cluster; use {EXAMPLES}")
+            raise UserError(f"--on ray{':' * bool(address)}{address}: names no running cluster; use {EXAMPLES}")
         try:
             import ray
         except ImportError:

@@ -5,8 +5,10 @@ submitit's local executor starts all jobs at once and calls a killed one finishe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from abc import abstractmethod
@@ -104,7 +106,12 @@ class LocalJobs(Jobs):
             if self.cards:
                 place = next(at for at in range(self.at_once) if at not in self.places.values())
                 self.executor.update_parameters(gpus_per_node=1, visible_gpus=(self.cards[place],))
-            jobs += super().start([task])
+            # A terminal's Ctrl-C would reach these processes too, and submitit's would end with a traceback.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            try:
+                jobs += super().start([task])
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             if self.cards:
                 self.places[jobs[-1].job_id] = place
         return jobs
@@ -120,15 +127,10 @@ class LocalJobs(Jobs):
 
     def cancel(self, handles: Sequence[Job[Any]]) -> None:
         trees = [process for job in handles for process in _tree(int(job.job_id))]
-        for job in handles:
-            job.cancel(check=False)
-        until = time.monotonic() + 5
-        while not all(map(self.gone, handles)) and time.monotonic() < until:
-            time.sleep(0.05)
-        _, alive = psutil.wait_procs(trees, timeout=1)
-        for process in alive:  # where this was started in the background, Ctrl-C does not reach them
-            process.kill()
-        psutil.wait_procs(alive, timeout=5)
+        for process in trees:  # job.cancel sends SIGINT, which is blocked in them
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(trees, timeout=5)
 
 
 class SlurmJobs(Jobs):

@@ -54,6 +54,7 @@ class Shared:
         sent: the files that had to be sent.
         held_back: what was asked for and not shared -> why.
         notes: what else to know.
+        is_partial: the commit lacks outs of stages that have not run.
     """
 
     request: Request
@@ -71,6 +72,7 @@ class Shared:
     held_back: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     is_dry: bool = False
+    is_partial: bool = False
 
     @property
     def experiments(self) -> list[str]:
@@ -126,7 +128,10 @@ def share(root: Path, names: Sequence[str], options: Options, follow: Follow, sa
     git = GitRepository(root)
     asked = request(git, names, options.all_, options.git_remote)
     try:
-        repo = Repo(str(root))
+        with contextlib.closing(Repo(str(root))) as here:
+            urls = {name: {"url": str(remote["url"])} for name, remote in here.config["remote"].items()}
+        # An older commit lacks a remote whose password the private file has: DVC takes no remote without a URL.
+        repo = Repo(str(root), config={"remote": urls})
     except DvcException as error:
         raise UserError(str(error)) from None
     with _quiet_clients(), contextlib.closing(repo):
@@ -173,8 +178,10 @@ def _share(repo: Repo, git: GitRepository, asked: Request, options: Options, fol
         wanted = {file for commit in _commits(done) for file in found.files[commit]}
         done.files, done.size = len(wanted), sum(file.size() or 0 for file in wanted)
         done.sent = sorted(wrong & wanted, key=lambda file: file.name)
+        done.is_partial = bool(found.unrun.get(asked.commit))
         done.notes += [
-            f"commit {short_hash(commit)}: dvc.lock has no {join_names(outs)}; not shared"
+            f"commit {short_hash(commit)}: dvc.lock has no {join_names(outs)}; not shared, so a clone needs --allow-missing for "
+            "`dvc pull`, and cannot apply it as an experiment until it has run to its end"
             for commit, outs in found.unrun.items()
             if outs
         ]
