@@ -237,6 +237,20 @@ def test_a_damaged_file_of_the_cache_is_not_sent(lab: Clone, capsys: Capture) ->
     assert not [file for file in stored(lab) if file.read_bytes()[:1] == b"x"]
 
 
+def test_of_a_run_that_did_not_reach_its_end_a_clone_gets_what_there_is(lab: Clone, capsys: Capture) -> None:
+    lock = lab.root / "dvc.lock"
+    lock.write_text(lock.read_text().partition("  score:")[0])
+    lab.commit("the first stage alone")
+    assert lab.rally("share") == 0
+    out, err = capsys.readouterr()
+    assert "dvc.lock has no scores.bin; not shared" in out + err
+    [pull] = dvc_commands(out)
+    assert pull == "pull --allow-missing"
+    theirs = lab.clone("theirs")
+    assert theirs.dvc(*pull.split()) == 0
+    assert set(theirs.files()) == {"models/large", "models/small"}
+
+
 def test_a_run_that_is_in_no_commit_is_mentioned(lab: Clone, capsys: Capture) -> None:
     (lab.root / "dvc.lock").write_text((lab.root / "dvc.lock").read_text() + "\n")
     assert lab.rally("share") == 0

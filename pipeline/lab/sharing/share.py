@@ -180,8 +180,8 @@ def _share(repo: Repo, git: GitRepository, asked: Request, options: Options, fol
         done.sent = sorted(wrong & wanted, key=lambda file: file.name)
         done.is_partial = bool(found.unrun.get(asked.commit))
         done.notes += [
-            f"commit {short_hash(commit)}: dvc.lock has no {join_names(outs)}; not shared, so a clone needs --allow-missing for "
-            "`dvc pull`, and cannot apply it as an experiment until it has run to its end"
+            f"commit {short_hash(commit)}: dvc.lock has no {join_names(outs)}; not shared, so in a clone `dvc pull` needs "
+            "--allow-missing, and `dvc exp apply` refuses it until it has run to its end"
             for commit, outs in found.unrun.items()
             if outs
         ]
