@@ -79,7 +79,8 @@ def fit_law(
     check_enough(points)
     if entropy is not None and (below := sum(point.loss <= entropy for point in points)):
         raise UserError(
-            f"{below} of {len(points)} losses are not above the entropy of {entropy:.4f} nats per token; use that of this text"
+            f"{below} of {len(points)} losses are not above the entropy of {entropy:.4f} nats per token; use that of this "
+            "text, or validate on more of it"
         )
     solve = _Solver(points, entropy, recency)
     minima = solve.minima(np.arange(len(points)), solve.starts())
