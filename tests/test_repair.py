@@ -13,6 +13,7 @@ import pytest
 from dvc_kills import Run
 from small import TOP
 
+from pipeline.lab.cli import main
 from pipeline.lab.repair import repair as repairing
 from pipeline.lab.repair.repair import repair
 
@@ -125,6 +126,29 @@ def test_knobs_that_dvc_was_writing_are_as_before_and_what_was_there_is_kept(clo
     assert (clone / "params.yaml").read_text() == before
     assert (clone / ".rally/repaired/params.yaml").read_text() == CHANGED[:size]
     assert repair(clone) == []
+
+
+def test_files_that_a_killed_git_had_removed_come_back_and_those_that_the_user_removed_do_not(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clone / "dvc.yaml").write_text("stages: {}\n")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-q", "-m", "second")
+    for name in ("params.yaml", "dvc.yaml"):
+        (clone / name).unlink()
+    assert repair(clone) == []
+    git(clone, "checkout", "-q", ".")
+    run(clone).until("apply")
+    for name in ("params.yaml", "dvc.yaml"):
+        (clone / name).unlink()
+    (clone / "models").mkdir()
+    monkeypatch.chdir(clone / "models")
+    monkeypatch.setattr("sys.argv", ["rally", "repair"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code and capsys.readouterr().out.count("was missing, removed by a git that was killed") == 2
+    assert (clone / "params.yaml").read_text() == PARAMS
+    assert (clone / "dvc.yaml").read_text() == "stages: {}\n"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,17 @@ from pipeline.params.errors import UserError
 from pipeline.params.load import load
 from pipeline.params.yaml12 import read_yaml
 
+NEEDED = ("params.yaml", "dvc.yaml")  # without which no command finds the project
+EXPERIMENT_LOCK = ".dvc/tmp/exps/rwlock"
 LOCK_WAIT = 10  # seconds; by then a running git has released the index, or is found among the processes
+
+
+def root_in_commit(start: Path) -> Path | None:
+    """The nearest folder, from `start` upward, that is a project in git's last commit, whatever of it is missing here."""
+    for folder in (start, *start.parents):
+        if (folder / ".dvc").is_dir() and all(GitRepository(folder).raw("show", f"HEAD:./{name}") for name in NEEDED):
+            return folder
+    return None
 
 
 def repair(root: Path) -> list[str]:
@@ -39,7 +49,7 @@ def repair(root: Path) -> list[str]:
         if not is_alone:
             return []
         lines = [*_index_lock(git), *_rwlocks(root)]
-        lines += _params(git)  # while the lock is there that proves that DVC was writing it
+        lines += [*_removed(git), *_params(git)]  # while the lock is there that proves that DVC was writing them
         lines += undo_interrupted(git)
         lines += _dvc_lock(git)
     return [*lines, *clear_abandoned(root)]  # which runs DVC, and DVC needs its lock
@@ -85,7 +95,7 @@ def _index_lock(git: GitRepository) -> list[str]:
 def _rwlocks(root: Path) -> list[str]:
     """DVC's lists of the files in use: one that is damaged stops DVC, and so does one whose process has ended."""
     lines = []
-    for name in (".dvc/tmp/rwlock", ".dvc/tmp/exps/rwlock"):
+    for name in (".dvc/tmp/rwlock", EXPERIMENT_LOCK):
         lock = root / name
         try:
             dead = dead_owners(lock)
@@ -99,13 +109,31 @@ def _rwlocks(root: Path) -> list[str]:
     return lines
 
 
+def _removed(git: GitRepository) -> list[str]:
+    """Restore params.yaml and dvc.yaml where they are missing: git removes a file before it writes another version of it.
+
+    Without the lock of a killed experiment nothing is restored: the user may have removed them.
+    """
+    lock = git.root / EXPERIMENT_LOCK
+    missing = [name for name in NEEDED if not (git.root / name).exists()]
+    if not missing or "workspace" not in (dead_owners(lock) or ()):
+        return []
+    commit = dvc_stash_entry(git, lock) or "HEAD"
+    lines = []
+    for name in missing:
+        if before := git.raw("show", f"{commit}:./{name}"):
+            write_text(git.root / name, before)
+            lines.append(f"repaired: {name} was missing, removed by a git that was killed before it wrote it anew; restored")
+    return lines
+
+
 def _params(git: GitRepository) -> list[str]:
     """Restore a params.yaml that DVC was writing; the half-written one is kept in .rally/repaired.
 
     DVC holds a lock while it overrides knobs. Without that proof, a file that ends in the middle of a line is the user's own.
     """
     path = git.root / "params.yaml"
-    lock = git.root / ".dvc/tmp/exps/rwlock"
+    lock = git.root / EXPERIMENT_LOCK
     if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or _holds_all_knobs(path):
         return []
     if "workspace" not in (dead_owners(lock) or ()):
