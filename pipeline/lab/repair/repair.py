@@ -30,7 +30,7 @@ LOCK_WAIT = 10  # seconds; by then a running git has released the index, or is f
 
 
 def root_in_commit(start: Path) -> Path | None:
-    """The nearest folder, from `start` upward, that is a project in git's last commit, whatever of it is missing here."""
+    """The nearest folder, from `start` upward, that git's last commit has as a project; its files may be missing here."""
     for folder in (start, *start.parents):
         if (folder / ".dvc").is_dir() and all(GitRepository(folder).raw("show", f"HEAD:./{name}") for name in NEEDED):
             return folder
