@@ -123,7 +123,7 @@ def _removed(git: GitRepository) -> list[str]:
     for name in missing:
         if before := git.raw("show", f"{commit}:./{name}"):
             write_text(git.root / name, before)
-            lines.append(f"repaired: {name} was missing, removed by a git that was killed before it wrote it anew; restored")
+            lines.append(f"repaired: {name} was missing, removed by a git that was killed before it wrote it again; restored")
     return lines
 
 
