@@ -155,11 +155,11 @@ def play_course(part: tuple[str, ...], *, asks: bool, quick: bool, details: bool
     Raises:
         UserError: there is no such day, drill or level.
     """
-    from pipeline.lab.course import days
-
     match part:
         case ("course",):
-            days.say_course()
+            from pipeline.lab.course.days import say_course
+
+            say_course()
         case ("blind",):
             from pipeline.lab.course.blind.levels import LEVELS
 
@@ -172,4 +172,6 @@ def play_course(part: tuple[str, ...], *, asks: bool, quick: bool, details: bool
 
             play_blind(base_params(), level, seed, asks=asks)
         case (_, day, *drill):
-            days.play_day(int(day), int(drill[0]) if drill else None, asks=asks, quick=quick, details=details, seed=seed)
+            from pipeline.lab.course.days import play_day
+
+            play_day(int(day), int(drill[0]) if drill else None, asks=asks, quick=quick, details=details, seed=seed)
