@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,9 @@ def cached_rows(key: Any, measure: Callable[[], Rows], cache: Path | None = None
         if (kept := read_cached(entry)) is not None:
             return kept["scores"]
     rows = measure()
-    for entry in entries:
-        try:
+    for entry in entries[:-1]:
+        with contextlib.suppress(OSError, UserError):
             write_cached(entry, {"scores": rows})
-        except (OSError, UserError):
-            if entry is entries[-1]:
-                raise
-        else:
-            break
+            return rows
+    write_cached(entries[-1], {"scores": rows})
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +130,7 @@ class Project:
         """
         git, path = GitRepository(Path()), form.path_of(name)
         commit = git.raw("log", "-1", "--format=%H", "HEAD", "--", str(path)).strip()
-        before = sections_of(git.raw("show", f"{commit}:./params.yaml")) if commit else None
+        before = _params_at(commit) if commit else None
         if before is None or any(changed_knobs(self.base, before)):
             return []
         old, new, rests = knobs_of(before), knobs_of(self.base), self.digests.rests(study, before)
@@ -151,6 +152,12 @@ class Project:
                     )
         reasons = [Reason("data", tuple(gone))] if gone else []
         return [*reasons, *([Reason("code", tuple(changed))] if changed else [])]
+
+
+@functools.cache  # many claims are of one commit
+def _params_at(commit: str) -> dict[str, Any] | None:
+    """The sections of params.yaml in a commit; None where it has none."""
+    return sections_of(GitRepository(Path()).raw("show", f"{commit}:./params.yaml"))
 
 
 def _changed(then: Rests, now: Rests) -> list[str]:

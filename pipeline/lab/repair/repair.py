@@ -114,17 +114,20 @@ def _removed(git: GitRepository) -> list[str]:
 
     Without the lock of a killed experiment nothing is restored: the user may have removed them.
     """
-    lock = git.root / EXPERIMENT_LOCK
-    missing = [name for name in NEEDED if not (git.root / name).exists()]
-    if not missing or "workspace" not in (dead_owners(lock) or ()):
-        return []
-    commit = dvc_stash_entry(git, lock) or "HEAD"
     lines = []
-    for name in missing:
-        if before := git.raw("show", f"{commit}:./{name}"):
+    for name in NEEDED:
+        if not (git.root / name).exists() and (before := _before_experiment(git, name)):
             write_text(git.root / name, before)
             lines.append(f"repaired: {name} was missing, removed by a git that was killed before it wrote it again; restored")
     return lines
+
+
+def _before_experiment(git: GitRepository, name: str) -> str:
+    """A file as it was before the experiment that was killed; "" without the lock that proves one, or where there was none."""
+    lock = git.root / EXPERIMENT_LOCK
+    if "workspace" not in (dead_owners(lock) or ()):
+        return ""
+    return git.raw("show", f"{dvc_stash_entry(git, lock) or 'HEAD'}:./{name}")
 
 
 def _params(git: GitRepository) -> list[str]:
@@ -133,14 +136,10 @@ def _params(git: GitRepository) -> list[str]:
     DVC holds a lock while it overrides knobs. Without that proof, a file that ends in the middle of a line is the user's own.
     """
     path = git.root / "params.yaml"
-    lock = git.root / EXPERIMENT_LOCK
     if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or _holds_all_knobs(path):
         return []
-    if "workspace" not in (dead_owners(lock) or ()):
+    if not (before := _before_experiment(git, path.name)):
         return []
-    before = git.raw("show", f"{dvc_stash_entry(git, lock) or 'HEAD'}:./params.yaml")
-    if not before:
-        return []  # there is no earlier version
     write_bytes(private_folder("repaired") / path.name, content)
     write_text(path, before)
     return ["repaired: params.yaml was cut short while DVC wrote it; restored (the cut version: .rally/repaired/params.yaml)"]

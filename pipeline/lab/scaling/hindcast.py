@@ -56,14 +56,13 @@ def hindcast(points: Sequence[Point], entropy: float | None) -> Hindcast | None:
     last, before = budgets[-1], [point for point in points if point.flops < budgets[-1][0].flops]
     if len(before) < FEWEST:
         return None
-    found = []
+    flops = [float(np.exp(np.mean(np.log([point.flops for point in group])))) for group in budgets[-2:]]
+    found, base = [], entropy or 0.0
     for recency in RECENCIES:
         law, groups = law_of(before, entropy, recency), defaultdict[float, list[float]](list)
-        base = entropy or 0.0
         for point in last:
             said = float(law.loss(np.array([point.size]), np.array([point.tokens]))[0])
             groups[point.size].append(math.log((point.loss - base) / (said - base)))
         misses = [float(np.mean(group)) for group in groups.values()]
-        flops = [float(np.exp(np.mean(np.log([point.flops for point in group])))) for group in budgets[-2:]]
         found.append(Hindcast(recency, math.sqrt(np.mean(np.square(misses))), len(misses), flops[1], flops[1] / flops[0]))
     return min(found, key=lambda one: one.error)

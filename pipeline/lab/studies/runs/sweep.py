@@ -26,7 +26,7 @@ from pipeline.identity import read_cached, run_identity, write_cached
 from pipeline.lab.fleet.fleet import Fleet
 from pipeline.lab.studies.grid import Variant
 from pipeline.lab.studies.measures.record import Record
-from pipeline.lab.studies.runs.handover import PROGRAM, task_of
+from pipeline.lab.studies.runs.handover import PROGRAM, precision_of, task_of
 from pipeline.lab.workers import run_in_processes
 from pipeline.params.errors import UserError
 from pipeline.params.machine import cores
@@ -201,11 +201,9 @@ def record_path(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Pat
     """Where the record of a training is cached; None for a bench, which is not."""
     if variant.bench is not None:
         return None
-    from pipeline.engine.runtime.runtime import Runtime
-
     params = variant.params
     described: dict[str, Any] = params.model_dump(include={"seed", "task", "model", "train"})
-    described["precision"] = Runtime(params.runtime, params.train.precision).precision
+    described["precision"] = precision_of(variant)
     described["record"] = [sha256_of(PIPELINE / "lab/training"), sha256_of(PIPELINE / "lab/studies/runs/run_variant.py")]
     if metrics:
         described |= {"read": metrics, "probe": params.probe.model_dump()}
