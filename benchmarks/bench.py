@@ -1,4 +1,4 @@
-"""What the benchmarks share: a folder in which stages run with chosen knobs, timing, and Markdown tables."""
+"""What the benchmarks share: a folder in which stages run with chosen knobs, time and memory, and Markdown tables."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from pipeline.artifacts.checksums import sha256_of
@@ -95,6 +97,42 @@ def timed(command: list[str], folder: Path, expect: int = 0) -> Took:
     if done.returncode != expect:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
     return Took(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+class Peak:
+    """The peak memory of the processes that this one starts during the block, together; sampled twenty times per second.
+
+    Args:
+        own: whether this process counts, too.
+
+    Attributes:
+        resident: as a monitor of the system shows it, MB: a page that several of them share counts in each.
+        apart: with each page counted once, MB (Linux's proportional set size; elsewhere without any that is shared).
+    """
+
+    def __init__(self, own: bool = False) -> None:
+        self.own, self.resident, self.apart = own, 0.0, 0.0
+        self._over, self._thread = threading.Event(), threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        me = psutil.Process()
+        while not self._over.wait(0.05):
+            resident = apart = 0
+            for process in (*((me,) if self.own else ()), *me.children(recursive=True)):
+                try:
+                    held = process.memory_full_info()
+                except psutil.Error:  # it has just ended
+                    continue
+                resident, apart = resident + held.rss, apart + getattr(held, "pss", held.uss)
+            self.resident, self.apart = max(self.resident, resident / 1e6), max(self.apart, apart / 1e6)
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
 
 
 def put_into_the_cache(text: Path) -> None:

@@ -20,9 +20,10 @@ def main() -> None:
     params = load()
     from pipeline.artifacts.paths import DIAGNOSIS_PICTURE, PICTURES, REPORT
     from pipeline.artifacts.writing import write_bytes, write_text
-    from pipeline.figures.pictures import diagnosis, pictures
+    from pipeline.figures.pictures import DOCTOR, pictures
     from pipeline.figures.report import page
     from pipeline.figures.run import read_run
+    from pipeline.params.machine import cores
 
     knobs = {
         "task": params.task,
@@ -34,9 +35,8 @@ def main() -> None:
         "probe": params.probe,
     }
     run = read_run()
-    write_bytes(DIAGNOSIS_PICTURE, diagnosis(run, params.plot.dpi))
-    for name, picture in pictures(run, params.plot.dpi).items():
-        write_bytes(PICTURES / f"{name}.png", picture)
+    for name, picture in pictures(run, params.plot.dpi, cores()).items():
+        write_bytes(DIAGNOSIS_PICTURE if name == DOCTOR else PICTURES / f"{name}.png", picture)
     shown = {"seed": {"seed": params.seed}} | {section: values.model_dump() for section, values in knobs.items()}
     write_text(REPORT, page(run, shown))
     print(f"{REPORT}: the run on one page; {PICTURES}: its pictures")

@@ -26,6 +26,7 @@ from pipeline.processes import Crew, ProcessLost, started
 if TYPE_CHECKING:
     from pipeline.engine.checkpoint import Progress
     from pipeline.engine.recorder import TrainingRecorder
+    from pipeline.engine.runtime.runtime import Runtime
 
 
 @entry_point
@@ -45,24 +46,30 @@ def main() -> None:
 
 
 def _train(params: Params, meta: dict[str, Any], input_sha256: str, parent: int, crew: Crew) -> None:
+    from pipeline.engine.runtime.runtime import Runtime
+
+    runtime = Runtime(params.runtime, params.train.precision, params.train.slots, crew)
+    with contextlib.closing(runtime.company):
+        _train_on(runtime, params, meta, input_sha256, parent)
+
+
+def _train_on(runtime: Runtime, params: Params, meta: dict[str, Any], input_sha256: str, parent: int) -> None:
     from pipeline.engine.checkpoint import Checkpoints, compare_start, share_state
     from pipeline.engine.display import display
-    from pipeline.engine.loop import Interrupted, fit
+    from pipeline.engine.loop import Interrupted
     from pipeline.engine.recorder import Follower, TrainingRecorder
-    from pipeline.engine.runtime.runtime import Runtime
     from pipeline.engine.sanity import formatted, numbers_at_start
-    from pipeline.engine.setup import build_training
+    from pipeline.engine.setup import build_training, fit_together
 
     train = params.train
-    runtime = Runtime(params.runtime, train.precision, train.slots, crew)
     described = params.model_dump(include={"seed", "task", "model", "train"}) | {"precision": runtime.precision}
     run = identity.run_identity("train", described)
     progress, task = build_training(params.seed, params.task.kind, params.model, train, paths.TOKENS, runtime)
     compare_start(progress, run, runtime.company)
-    if crew.place.rank:  # the first process alone writes
+    if runtime.company.rank:  # the first process alone writes
         share_state(progress, runtime.company)
         with contextlib.suppress(Interrupted), runtime.enough_memory():
-            fit(progress, task, train, params.seed, runtime, Follower())
+            fit_together(progress, task, params.model, train, params.seed, runtime, Follower())
         return
     with runtime.enough_memory():  # before a checkpoint is restored, so that a resumed run finds the same
         sanity = numbers_at_start(progress.model, task, drawn=train.init_from == str(paths.NONE))
@@ -81,7 +88,7 @@ def _train(params: Params, meta: dict[str, Any], input_sha256: str, parent: int,
         first, start = progress.step, time.perf_counter()
         try:
             with runtime.enough_memory():
-                fit(progress, task, train, params.seed, runtime, recorder)
+                fit_together(progress, task, params.model, train, params.seed, runtime, recorder)
         except Interrupted:
             checkpoints.save(progress)
             shown.say(f"interrupted and saved at step {progress.step:,} of {train.steps:,}; the same command resumes")

@@ -20,6 +20,9 @@ class Server:
     statuses: list[int] = field(default_factory=list)  # what it answers first, before it serves the file
     asked: list[str] = field(default_factory=list)  # the Range of each request
     paths: list[str] = field(default_factory=list)  # and its path
+    credentials: list[str | None] = field(default_factory=list)  # and its Authorization
+    lets_in: str = ""  # the only Authorization that it serves; "" = everyone
+    moved_to: str = ""  # the address that it sends everyone on to
     headers: dict[str, str] = field(default_factory=dict)  # what it says beside the file
     url: str = ""
 
@@ -27,6 +30,16 @@ class Server:
         wanted = request.headers.get("Range", "")
         self.asked.append(wanted)
         self.paths.append(request.path)
+        self.credentials.append(request.headers.get("Authorization"))
+        if self.lets_in and self.credentials[-1] != self.lets_in:
+            request.send_error(401)
+            return
+        if self.moved_to and not request.path.endswith(self.moved_to):
+            request.send_response(302)
+            for name, value in {"Location": self.moved_to, "Content-Length": "0", **self.headers}.items():
+                request.send_header(name, value)
+            request.end_headers()
+            return
         known = request.headers.get("If-Range") in (None, self.tag)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.ranges and known else 0
         if refusal := self.statuses.pop(0) if self.statuses else 416 if start >= len(self.content) else 0:
@@ -58,11 +71,16 @@ def serving(content: bytes) -> Iterator[Server]:
 
         do_HEAD = do_GET  # noqa: N815 (so the library calls it)
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        state.url = f"http://127.0.0.1:{http.server_port}/text.txt"
-        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+    with listening(Handler) as url:
+        state.url = f"{url}/text.txt"
         yield state
+
+
+@contextlib.contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A server on this machine while the block runs, which writes no line about each request; its address."""
+    silent = type("Silent", (handler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), silent) as http:
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
         http.shutdown()

@@ -31,7 +31,13 @@ WIDTH = 100  # characters of a line of README.md, tables and pictures apart
 EXAMPLES = {"COMMIT": "0" * 40, "SHA256": "0" * 64, "OWNER/NAME": "owner/name", "URL": "https://localhost/a.txt"}
 # What the documents speak of and what is not there: what readers add by a tutorial, and folders that were decided against.
 SUPPOSED = ("leaky_relu", "deep-relu", "pipeline/lab/lint", "pipeline/train/", "pipeline/evaluate/")
-OF_THE_READER = ("data/own/", "data/none", "models/teacher", "models/writer")  # what the documents tell the reader to make
+OF_THE_READER = (
+    "data/own/",
+    "data/none",
+    "models/teacher",
+    "models/writer",
+    "models/plays-f32",
+)  # what the documents tell the reader to make
 ANY_KNOB = "section.knob=value"  # how -S is explained
 
 

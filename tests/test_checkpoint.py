@@ -62,6 +62,26 @@ def test_only_the_newest_two_are_kept(root: Path) -> None:
     assert CHECKPOINTS_KEPT == 2
 
 
+@pytest.mark.parametrize("held", [0, 1 << 20])
+def test_good_weights_are_those_of_their_step_and_on_disk_with_the_checkpoint(
+    held: int, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.engine.checkpoint.HELD", held)
+    progress = after(2, root)
+    wanted = {name: weight.detach().clone() for name, weight in progress.model.named_parameters()}
+    with Checkpoints("run") as checkpoints:
+        checkpoints.save_good(progress)
+        assert len(list(checkpoints.good.glob("*"))) == (not held)
+        with torch.no_grad():
+            next(progress.model.parameters()).zero_()
+        progress.step = 5
+        checkpoints.save(progress)
+        assert progress.good.startswith("step-000000002-")
+        assert same(safetensors.torch.load_file(checkpoints.good / progress.good), wanted)
+        other = after(0, root)
+        assert checkpoints.restore(other) and other.good == progress.good
+
+
 @pytest.mark.parametrize("damage", ["cut", "one bit", "empty"])
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(damage: str, root: Path) -> None:
     said: list[str] = []

@@ -482,6 +482,22 @@ def test_the_advice_brings_back_what_a_failing_disk_has_damaged(file: str, ran_o
     assert "up to date" in run(ran_once, "dvc", "status")
 
 
+def test_where_the_new_folder_cannot_be_made_the_error_has_the_name_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+
+    def failing(self: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        if self.name == ".raw.unfinished":
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        mkdir(self, mode, parents, exist_ok)
+
+    monkeypatch.setattr(Path, "mkdir", failing)
+    with pytest.raises(PermissionError) as failed, replace_folder(tmp_path / "raw"):
+        raise AssertionError("was made")
+    assert failed.value.filename == str(tmp_path / "raw")
+
+
 def test_where_the_new_folder_cannot_take_its_place_the_old_one_is_back_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,14 +55,24 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **evaluation: Any) -> R
 def test_a_classifier_has_its_pictures_and_they_are_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = one(tmp_path, monkeypatch)
     drawn = pictures(dataclasses.replace(run, readings=()), 40)
-    assert drawn.keys() == {"loss", "updates", "scores", "accuracy", "reliability", "confusion", "classes", "mistakes"}
-    assert png(class_pictures(run)["confusion"], 40) == drawn["confusion"]
+    assert drawn.keys() == {
+        "doctor",
+        "loss",
+        "updates",
+        "scores",
+        "accuracy",
+        "reliability",
+        "confusion",
+        "classes",
+        "mistakes",
+    }
+    assert png(class_pictures(run)["confusion"](), 40) == drawn["confusion"]
     for name, picture in drawn.items():
         assert imread(io.BytesIO(picture)).std() > 0.01, name
 
 
 def test_the_mistakes_of_every_kind_are_drawn(run: Run) -> None:
-    assert imread(io.BytesIO(png(class_pictures(run)["mistakes"], 40))).std() > 0.01
+    assert imread(io.BytesIO(png(class_pictures(run)["mistakes"](), 40))).std() > 0.01
 
 
 def test_the_page_shows_every_mistake_and_all_that_was_counted(run: Run, knobs: dict[str, Any]) -> None:
@@ -132,7 +142,7 @@ def test_very_many_classes_are_a_map_and_few_are_a_table(
     many = page(run, knobs)
     assert ('class="confusion"' in few, 'class="confusion"' in many) == (True, False)
     assert 'data-grid="confusion-matrix"' in many
-    assert png(class_pictures(run)["confusion"], 40)
+    assert png(class_pictures(run)["confusion"](), 40)
 
 
 def test_bins_of_few_examples_are_left_out_and_one_alone_is_no_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +179,7 @@ def test_hostile_names_and_texts_stay_text(tmp_path: Path, monkeypatch: pytest.M
     shown = page(run, knobs)
     assert shown.count("<script") == page(one(tmp_path / "tame", monkeypatch), knobs).count("<script")
     assert "<img src=x" not in shown
-    assert png(class_pictures(run)["mistakes"], 40)
+    assert png(class_pictures(run)["mistakes"](), 40)
 
 
 def test_a_text_in_letters_that_the_pictures_lack_warns_nobody(
@@ -180,7 +190,7 @@ def test_a_text_in_letters_that_the_pictures_lack_warns_nobody(
     change(tmp_path / MISTAKES, mistakes=[{**row, "text": "日本語 😀 $x$"} for row in told])
     monkeypatch.chdir(tmp_path)
     for figure in class_pictures(read_run()).values():
-        assert png(figure, 30)
+        assert png(figure(), 30)
     assert [str(warning.message) for warning in recwarn] == []
 
 

@@ -55,7 +55,9 @@ COMMANDS = (
     "sample",
     "doctor",
     "share",
+    "track",
     "export",
+    "upload",
     "import",
     "env",
     "check-params",
@@ -130,7 +132,7 @@ def test_every_command_is_tested_here() -> None:
 
 @pytest.mark.parametrize("command", [*COMMANDS, *HIDDEN])
 def test_a_command_outside_of_a_project_says_so(command: str, outside: Path) -> None:
-    done = rally(command, *(["some/folder"] if command == "import" else []))
+    done = rally(command, *(["some/folder"] if command in ("import", "upload") else []))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "not inside a Rally project: " in done.stderr
@@ -184,6 +186,35 @@ def test_a_misspelt_command_is_one_line_with_those_that_there_are(
     line = refused(["shwo"], capsys, monkeypatch)
     assert line.startswith("rally shwo: there is no such command. Did you mean 'show'?")
     assert "setup" not in line, "which is hidden"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--nope", "rally: no such option: --nope; `rally -h` says what it takes"),
+        ("doctor --nope", "rally doctor: no such option: --nope; `rally doctor -h` says what it takes"),
+        ("plan run --nope", "rally plan run: no such option: --nope; `rally plan run -h` says what it takes"),
+        ("play --on", "rally play: option '--on' requires an argument; `rally play -h` says what it takes"),
+        ("import", "rally import: missing argument 'model'; `rally import -h` says what it takes"),
+        ("export one two", "rally export: got unexpected extra argument(s) (two); `rally export -h` says what it takes"),
+        (
+            "track --to paper",
+            "rally track: invalid value for '--to': 'paper' is not one of 'tensorboard', 'mlflow', 'trackio';"
+            " `rally track -h` says what it takes",
+        ),
+    ],
+)
+def test_options_and_values_that_are_refused_are_one_line_with_the_command_that_refuses(
+    words: str, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert refused(words.split(), capsys, monkeypatch) == line
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("show", "check-params")])  # DVC's own words
+def test_every_command_refuses_an_unknown_option_in_one_line(
+    command: str, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "--no-such" in refused([command, "--no-such"], capsys, monkeypatch)
 
 
 @pytest.mark.parametrize("old", RENAMED)

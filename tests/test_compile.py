@@ -265,6 +265,13 @@ def test_the_cost_counts_the_runs_of_all_lines() -> None:
         cost_of("./run dvc exp run -S seed=1,2\n./run dvc exp run -S train.lr=0.1 -S seed=4", 1500) == "3 runs of 1,500 steps"
     )
     assert cost_of("./run dvc exp run -S 'prepare.mixture=[a,b]' -S seed=4") == "1 run"
+    assert cost_of("./run dvc exp run -S seed=4", 1) == "1 run of 1 step"
+
+
+def test_the_cost_is_that_of_the_steps_which_the_command_sets() -> None:
+    assert cost_of("./run dvc exp run -S train.steps=100 -S seed=4", 1800) == "1 run of 100 steps"
+    two = "./run dvc exp run -S train.steps=100,3000\n./run dvc exp run -S seed=4"
+    assert cost_of(two, 1800) == "3 runs of 100 to 3,000 steps"
 
 
 # ----------------------------------------------------------------------------------------------------------- whole pages

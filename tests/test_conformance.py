@@ -61,6 +61,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "house": {},
     "gpt": GPT,
     "llama": LLAMA,
+    "neox": GPT | {"model__position": "rotary", "model__rotary_share": 0.5, "model__residual": "parallel_norms"},
     "many knobs": {
         "train__label_smoothing": 0.1,
         "train__z_loss": 1e-3,

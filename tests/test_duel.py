@@ -567,7 +567,7 @@ def test_each_side_has_its_own_code_whatever_is_being_edited(project: Path) -> N
         ("pipeline/lab/duel/rule.py", "import", "import ", "pipeline/lab/duel/rule.py, which runs and judges the duel"),
         ("README.md", "", "hello", "touches README.md, which belongs neither to a network"),
         ("pipeline/networks/weights.bin", "", "0", "networks/weights.bin, which would be no plain Python file"),
-        (LOOP, "total / count, correct / count", "0.0, 1.0", "changes validate in pipeline/engine/loop.py, which measures"),
+        (LOOP, "total / targets, correct / targets", "0.0, 1.0", "changes validate in pipeline/engine/loop.py, which measures"),
     ],
 )
 def test_a_patch_that_changes_the_yardstick_is_refused(

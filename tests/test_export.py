@@ -24,6 +24,7 @@ from pipeline.engine.pretrained.weight_map import BUFFERS, Misfit, pack, unpack
 from pipeline.inference.generate import stream
 from pipeline.inference.trained import TrainedModel
 from pipeline.lab.export.export import export
+from pipeline.lab.export.hub_card import REMEDIES
 from pipeline.lab.export.transformers_text import stock_architecture, write
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
@@ -45,7 +46,8 @@ def a_model_of(name: str, **changes: Any) -> dict[str, Any]:
 VARIANTS = sorted(
     {(name, knob, value) for name, one in ARCHITECTURES.items() for knob, values in one.supports.items() for value in values}
     | {(name, "tie_embeddings", tied) for name in ARCHITECTURES for tied in (False, True)}
-    | {(name, "kv_heads", 1) for name, one in ARCHITECTURES.items() if "kv_heads" not in one.supports},
+    | {(name, "kv_heads", 1) for name, one in ARCHITECTURES.items() if "kv_heads" not in one.supports}
+    | {(name, "rotary_share", 0.5) for name in ("nemotron", "phi", "gpt_neox")},
     key=str,
 )
 
@@ -269,6 +271,18 @@ def test_an_export_is_a_folder_with_a_card_that_says_what_the_model_is(trained: 
     said = json.loads(Path("given/config.json").read_text())
     assert (said["model_type"], said["hidden_act"], said["vocab_size"]) == ("nemotron", "gelu", trained.tokenizer.vocabulary)
     assert opened(Path("given")).generation_config.eos_token_id == trained.tokenizer.end
+
+
+def test_an_export_for_the_hub_names_what_its_card_lacks(trained: TrainedModel, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(CARD, {"name": "plays", "licence": "the user's own: not known to us"})
+    sealed(Path())
+    assert export(Path("given"), "hub-folder") == "a NemotronForCausalLM, with its tokenizer and a card"
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("README.md")]
+    assert [line.split(": ")[1:3] for line in lines] == [
+        ["license", f"is not known; {REMEDIES['license']}"],
+        ["model-index", f"there is none; {REMEDIES['model-index']}"],
+    ]
+    opened(Path("given"))
 
 
 def test_an_export_takes_the_place_of_another_and_of_nothing_else(trained: TrainedModel) -> None:

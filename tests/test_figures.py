@@ -203,7 +203,7 @@ def test_the_page_names_every_cluster_of_points(run: Run, knobs: dict[str, Any])
 def test_the_same_run_gives_the_same_bytes_and_no_picture_says_where_or_when(run: Run, knobs: dict[str, Any]) -> None:
     first, second = pictures(run, 60), pictures(read_run(), 60)
     assert first == second
-    assert set(first) == {"loss", "updates", "scores", *(reading.name for reading in readings())}
+    assert set(first) == {"doctor", "loss", "updates", "scores", *(reading.name for reading in readings())}
     for picture in first.values():
         assert set(re.findall(rb"tEXt|iTXt|zTXt|tIME|eXIf", picture)) == set()
     assert page(run, knobs) == page(read_run(), knobs)
@@ -220,7 +220,7 @@ def test_a_run_that_has_hardly_begun_is_drawn(tmp_path: Path, monkeypatch: pytes
     sealed(tmp_path)
     run = dataclasses.replace(read_run(), readings=(), samples="")
     assert run.train["loss"] == [None, 4.1]
-    assert set(pictures(run, 50)) == {"loss", "updates"}
+    assert set(pictures(run, 50)) == {"doctor", "loss", "updates"}
     assert "no score" in Parsed(page(run, knobs)).text
 
 
@@ -397,6 +397,17 @@ def test_the_picture_of_the_doctor_differs_with_the_signs(run: Run) -> None:
     healthy = dataclasses.replace(run, diagnosis={"finding": "healthy", "findings": [], "signs": well})
     assert diagnosis(healthy, 60) != drawn
     assert diagnosis(run, 60) == drawn
+
+
+def test_checked_steps_are_drawn_as_signs_and_the_doctor_shows_those_that_are_off(run: Run) -> None:
+    sign = {**run.diagnosis["signs"][0], "picture": doctor.CHECKED, "value": 0.0, "low": None, "high": 0.001}
+    checked = [{**sign, "name": "fine", "status": "healthy"}, {**sign, "name": "off", "value": 1.0, "status": "sick"}]
+    axes = doctor.picture({**run.diagnosis, "signs": [*run.diagnosis["signs"], *checked]}).axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert "off" in names and "fine" not in names
+    axes = doctor.checked_steps(checked, "").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["fine", "off"]
+    assert axes.get_title(loc="left") == "Checked steps: 1 of 2 off"
 
 
 # --------------------------------------------------------------------------------------------------------------- pieces

@@ -355,7 +355,7 @@ def test_wrong_words_are_refused_with_the_right_ones(on: str, said: str) -> None
 def test_a_missing_package_is_named_with_its_extra(on: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=rf"`pip install -c constraints.txt -e '.\[{extra}\]'` installs it"):
+    with pytest.raises(UserError, match=rf"`pip install -c constraints.txt -e '.\[{extra}\]'` in the top folder installs"):
         opened_fleet(on, BaseParams(CLEAN, commit="0" * 40)).__enter__()
 
 

@@ -95,9 +95,7 @@ def test_a_parquet_file_is_read_by_its_column_or_the_package_that_reads_it_is_na
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        with pytest.raises(
-            UserError, match=r"tales\.parquet: reading parquet needs the package pyarrow, .*pip install pyarrow"
-        ):
+        with pytest.raises(UserError, match=r"tales\.parquet: needs the package pyarrow; `pip install .*-e '\.\[parquet\]'`"):
             made(file="tales.parquet", sha256=sha256(LINES))
         return
     parquet.write_table(pyarrow.table({"id": range(len(TALES)), "text": TALES}), "tales.parquet")

@@ -37,6 +37,7 @@ from pipeline.lab.export.transformers_text import write
 from pipeline.lab.fine_tuning import fine_tuning_command
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
+from pipeline.params.model import Model
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import Yaml12Loader
 from pipeline.tasks.base import Shape
@@ -175,7 +176,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
         "llama",
         rewritten("config.json", lambda said: {key: value for key, value in said.items() if key != "hidden_size"}),
     ),
-    r"config\.json: rms_norm_eps: 0\.001 is not supported; use 1e-05": (
+    r"config\.json: rms_norm_eps: 0\.001 is not supported; use 1e-08 to 0\.0001": (
         "llama",
         rewritten("config.json", lambda said: said | {"rms_norm_eps": 1e-3}),
     ),
@@ -289,7 +290,7 @@ def padded(folder: Path, rows: int) -> None:
     """More rows of the embedding, and of a head that is there, than the tokenizer has ids; as Phi's, OLMo's and Qwen's are."""
     file = folder / "model.safetensors"
     tensors = safetensors.torch.load_file(file)
-    for name in [name for name in tensors if re.search(r"embed_tokens|wte|lm_head", name)]:
+    for name in [name for name in tensors if re.search(r"embed_tokens|embed_in|embed_out|wte|lm_head", name)]:
         more = torch.full((rows, *tensors[name].shape[1:]), 3.0 if tensors[name].ndim > 1 else 0.0)
         tensors[name] = torch.cat((tensors[name], more))
     safetensors.torch.save_file(tensors, file)
@@ -332,11 +333,16 @@ UNREAD = {"model_type", "architectures", "dtype", "torch_dtype", "transformers_v
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_whatever_a_config_says_otherwise_is_honoured_or_refused(name: str, tmp_path: Path) -> None:
     """Each field of the library's class, changed and left out: where its logits change, ours do too, or there are none."""
-    transformers = pytest.importorskip("transformers")
     made = leave(tmp_path, name)
-    library = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "theirs").eval()
-    library.save_pretrained(tmp_path / "saved")
-    state, config = library.state_dict(), tmp_path / "saved/config.json"
+    assert isinstance(made.model, GPT)
+    assert_honoured_or_refused(tmp_path / "theirs", made.model.knobs, tmp_path / "saved")
+
+
+def assert_honoured_or_refused(theirs_folder: Path, like: Model, saved: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    library = transformers.AutoModelForCausalLM.from_pretrained(theirs_folder, dtype=torch.float32).eval()
+    library.save_pretrained(saved)
+    state, config = library.state_dict(), saved / "config.json"
     plain = read_json(config)
     fields = json.loads(json.dumps(type(library.config)().to_dict(), default=str)) | plain
     cases = [{key: value for key, value in plain.items() if key != left_out} for left_out in plain if left_out not in UNREAD]
@@ -347,16 +353,15 @@ def test_whatever_a_config_says_otherwise_is_honoured_or_refused(name: str, tmp_
     ]
     honoured, refused, other = 0, 0, []
     before = logits(library, IDS).logits
-    assert isinstance(made.model, GPT)
     for said in cases:
         write_json(config, said)
         try:
-            ours = logits(load_network(open_pretrained(tmp_path / "saved"), made.model.knobs), IDS)
+            ours = logits(load_network(open_pretrained(saved), like), IDS)
         except UserError:
             refused += 1
             continue
         try:
-            again = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(tmp_path / "saved"))
+            again = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(saved))
             again.load_state_dict(state)
             theirs = logits(again.eval(), IDS).logits
         except Exception:  # what the library cannot load has no logits to be equal to

@@ -46,6 +46,7 @@ KNOBS: dict[str, dict[str, Any]] = {
     "stochastic_depth": {"stochastic_depth": 0.5},
     "base_width": {"init": "mup", "base_width": 4},
     "rotary_base": {"rotary_base": 100.0},
+    "rotary_share": {"rotary_share": 0.5},
     "tie_embeddings": {"tie_embeddings": True},
 }
 VARIANTS = [(family, name) for family, table in FAMILIES.items() for name in table] + [("knob", name) for name in KNOBS]

@@ -217,6 +217,7 @@ RUNS = {
     "sandwich": "norms.0<in attention<norms.0 norms.1<attention add<in,norms.1"
     " norms.2<add feed_forward<norms.2 norms.3<feed_forward add_1<add,norms.3",
     "parallel": "norms.0<in attention<norms.0 add<in,attention feed_forward<norms.0 add_1<add,feed_forward",
+    "parallel_norms": "norms.0<in attention<norms.0 add<in,attention norms.1<in feed_forward<norms.1 add_1<add,feed_forward",
     "rezero": "norms.0<in attention<norms.0 mul<attention add<in,mul"
     " norms.1<add feed_forward<norms.1 mul_1<feed_forward add_1<add,mul_1",
     "layerscale": "norms.0<in attention<norms.0 addcmul<in,attention"

@@ -10,8 +10,9 @@ import pytest
 import torch
 from memory_in_use import Alive, saved
 from small import VOCABULARY, knobs, same, started
-from torch import Tensor
+from torch import Tensor, nn
 
+from pipeline.conformance import plain_training
 from pipeline.engine.block_execution import ACTIVATION_CHECKPOINTING, configure_blocks, offload_activations
 from pipeline.engine.loop import train_step, validate
 from pipeline.engine.sampler import rows_with_replacement
@@ -225,3 +226,26 @@ def test_pieces_in_bfloat16_have_nearly_the_gradient_of_the_whole() -> None:
         slopes.append(torch.cat([slope.flatten() for slope in found]))
     assert slopes[1].dtype == torch.float32
     assert (slopes[1] - slopes[0]).norm() < 0.01 * slopes[0].norm()
+
+
+# ------------------------------------------------------------------------------------- the loss of a step that is checked
+
+
+def test_a_checked_loss_in_pieces_has_the_bits_of_the_whole_and_never_holds_all_logits_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train = knobs(train__label_smoothing=0.1, train__z_loss=1e-3).train
+    logits = torch.randn(2048, 512, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(2048) % 512
+    targets[3:300] = IGNORED
+
+    def measure(at_once: int) -> tuple[list[Tensor], int]:
+        monkeypatch.setattr(plain_training, "CELLS", at_once)
+        with Alive(apart=nn.Linear(1, 1)) as alive:
+            found = [*plain_training.objective(logits, targets, train, (), 100), plain_training.cross_entropy(logits, targets)]
+        return found, alive.peak
+
+    (pieces, peak), (whole, before) = measure(logits.numel() // 50), measure(logits.numel())
+    assert all(map(torch.equal, pieces, whole))
+    assert before > 5 * logits.nbytes
+    assert peak < 2.5 * logits.nbytes  # the logits, their slope, and what one piece needs

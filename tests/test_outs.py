@@ -1,9 +1,8 @@
-"""What stands beside the stages' outs survives them, and other repositories find the trained model by its name."""
+"""What stands beside the stages' outs survives them; tests/test_tools_page.py gets the trained model by its name."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -70,11 +69,3 @@ def test_readmes_and_the_users_own_files_beside_the_outs_survive_all_that_remove
     run(lab, "dvc", "checkout")
     assert kept(lab) == before
     assert (lab / "models/trained/model.safetensors").exists()
-
-
-@pytest.mark.slow
-def test_the_model_of_a_tagged_commit_comes_by_its_name(lab: Path, tmp_path: Path) -> None:
-    subprocess.run(["git", "tag", "-a", "model@v1.0.0", "-m", "a version", "HEAD"], cwd=lab, check=True)
-    run(tmp_path, "dvc", "artifacts", "get", str(lab), "model", "-o", "got")
-    weights = (tmp_path / "got/model.safetensors").read_bytes()
-    assert weights == (lab / "models/teacher/model.safetensors").read_bytes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -24,7 +23,6 @@ from pipeline.params.errors import ParamsError, UserError, printable
 from pipeline.params.json_schema import comments
 from pipeline.params.knobs import Section
 from pipeline.params.load import load, read_sections, with_knobs
-from pipeline.params.machine import cores, machine_is_busy
 from pipeline.params.names import KnownName, names_in, suggest
 from pipeline.params.parse import parse
 from pipeline.params.schema import OF_KINDS, Params
@@ -284,18 +282,6 @@ def test_the_nearest_word_is_suggested() -> None:
 def test_what_would_do_something_to_a_terminal_is_shown(text: str, shown: str) -> None:
     assert printable(text) == shown and printable(shown) == shown
     printable(text).encode()
-
-
-@pytest.mark.parametrize("content", [None, "", "some avg10=many"])
-def test_where_the_kernel_says_nothing_the_load_does(
-    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if content is not None:
-        (tmp_path / "cpu").write_text(content)
-    monkeypatch.setattr("pipeline.params.machine.PRESSURE", tmp_path / "cpu")
-    for average, busy in ((0.1, False), (2 * cores() + 0.1, True)):
-        monkeypatch.setattr(os, "getloadavg", lambda average=average: (average, 0.0, 0.0))
-        assert machine_is_busy() is busy
 
 
 def test_aliases_that_stand_for_little_are_read(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,28 @@ def test_matches_are_those_found_by_looking_everywhere(rows: list[list[int]], tr
 
     wanted = [[longest(row, place) for place in range(len(row))] for row in rows]
     assert matched(np.array(rows), np.array(train)).tolist() == wanted
+
+
+def test_a_long_text_is_searched_in_few_bytes_per_token() -> None:
+    """The place and the number of an n-gram, four bytes each, and a block of the rest."""
+    train = np.random.default_rng(0).integers(0, 30, 1 << 21).astype(np.uint16)
+    rows = train[:4096].reshape(32, 128).astype(np.int64)
+    tracemalloc.start()
+    try:
+        assert (matched(rows, train)[:, 0] == 128).all()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * len(train) + 40 * copying.AT_ONCE
+
+
+def test_where_a_text_is_cut_into_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = np.random.default_rng(0).integers(0, 3, 200)
+    rows = train[:60].reshape(3, 20)
+    whole = matched(rows, train)
+    for size in (1, 7, 199):
+        monkeypatch.setattr(copying, "AT_ONCE", size)
+        assert np.array_equal(matched(rows, train), whole)
 
 
 def test_a_model_that_writes_by_heart_is_told_by_how_long_it_does_in_characters(

@@ -13,7 +13,7 @@ from subjects import machine, subject
 
 from pipeline.evaluation import samples
 from pipeline.figures.samples import inline, read_samples
-from pipeline.inference.generate import choose, stream
+from pipeline.inference.generate import MANY, choose, stream, texts
 from pipeline.inference.trained import TrainedModel
 from pipeline.params.errors import UserError
 from pipeline.params.stages import Evaluate
@@ -121,6 +121,37 @@ def test_a_model_that_diverged_is_refused_in_one_line(tmp_path: Path) -> None:
         written(made, "the")
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 1.0}, {"temperature": 0.7, "top_k": 4}, {"temperature": 1.5, "top_p": 0.8}]
+)
+def test_many_texts_at_once_are_those_written_one_by_one(tmp_path: Path, options: dict[str, float]) -> None:
+    tokenizer, text = CharTokenizer.learn(["the cat sat"], 0, has_end=True), "the cat sat" * 9
+    made = subject(tmp_path, tokenizer, text)
+    drawn = {"tokens": 30, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 3} | options  # beyond the context
+    one_by_one = ["".join(stream(made, "the", **drawn | {"seed": seed})) for seed in range(3, 8)]
+    steps: list[None] = []
+    assert texts(made, "the", count=5, advance=lambda: steps.append(None), **drawn) == one_by_one
+    assert len(steps) <= 30
+    if options:
+        assert len(set(one_by_one)) > 1
+        assert min(map(len, one_by_one)) < 30  # one ends with its document
+
+
+def test_two_threads_write_what_one_writes(tmp_path: Path) -> None:
+    made, before = subject(tmp_path), torch.get_num_threads()
+    drawn = {"count": 2 * MANY, "tokens": 6, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 1}
+    written = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            written.append(texts(made, "the", **drawn))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert written[0] == written[1]
+    assert len(written[0]) == 2 * MANY
+
+
 # ----------------------------------------------------------------------------------------------------------- the choice
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, 1.5])
@@ -128,7 +159,7 @@ LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, 1.5])
 
 def shares(temperature: float, top_k: int = 0, top_p: float = 1.0, draws: int = 4000) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    chosen = [choose(LOGITS, temperature, top_k, top_p, generator) for _ in range(draws)]
+    chosen = [int(choose(LOGITS[None], temperature, top_k, top_p, [generator])) for _ in range(draws)]
     return torch.bincount(torch.tensor(chosen), minlength=len(LOGITS)) / draws
 
 
@@ -153,7 +184,7 @@ def test_top_p_draws_among_the_fewest_tokens_that_hold_the_share() -> None:
 def test_the_lowest_temperature_and_the_lowest_share_take_the_likeliest() -> None:
     generator = torch.Generator().manual_seed(0)
     for temperature, top_p in ((0.0, 1.0), (1e-45, 1.0), (1e-6, 0.5), (1.0, 1e-9)):
-        assert choose(LOGITS, temperature, 0, top_p, generator) == 0
+        assert choose(LOGITS[None], temperature, 0, top_p, [generator]).tolist() == [0]
 
 
 # ------------------------------------------------------------------------------------------------------------- the page

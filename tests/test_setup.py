@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-AT_START = {"path.pth": "rally_path.pth", "startup_hook.py": "rally_start.py"}  # as pyproject.toml has them installed
+AT_START = {  # as pyproject.toml has them installed
+    "path.pth": "rally_path.pth",
+    "startup_hook.py": "rally_start.py",
+    "dvc_yaml.py": "rally_dvc_yaml.py",
+}
 
 # What ./run asks of a Python: its version, whether it is whole, an environment, and packages in it. `install` notes each
 # call of pip; the file `broken` beside it makes pip fail, the file `slow` makes it take a second.
@@ -189,6 +193,24 @@ def test_a_checkout_that_was_moved_makes_it_anew(checkout: Checkout) -> None:
     checkout.calls()
     checkout.root = checkout.root.rename(checkout.home / "moved")
     checkout.run("true")
+    assert checkout.calls() == MADE
+
+
+def test_the_environment_of_another_clone_is_left_alone(checkout: Checkout) -> None:
+    checkout.run("true")
+    checkout.calls()
+    first = checkout.root
+    checkout.root = Path(shutil.copytree(first, checkout.home / "second", ignore=shutil.ignore_patterns(".venv")))
+    status, _, err = checkout.run("true", RALLY_VENV=str(first / ".venv"))
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"is the environment of {first};" in err
+    assert (first / ".venv/rally.stamp").read_text()
+    assert checkout.calls() == []
+    shutil.copytree(first / ".venv", checkout.root / ".venv")  # as in a copy of the whole clone: its own from now on
+    assert checkout.run("true")[0] == 0
+    assert checkout.calls() == MADE
+    (first / "run").unlink()  # the other clone is gone
+    assert checkout.run("true", RALLY_VENV=str(first / ".venv"))[0] == 0
     assert checkout.calls() == MADE
 
 

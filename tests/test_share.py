@@ -313,7 +313,7 @@ def test_a_missing_package_is_named_by_its_extra(
     extra, module = EXTRAS[scheme]
     monkeypatch.setitem(sys.modules, module, None)
     lab.configure({"url": f"{scheme}://localhost/lab"})
-    assert f"needs the extra rally[{extra}]: pip install" in refused(lab, capsys)
+    assert f"needs the package {module}; `pip install -c constraints.txt -e '.[{extra}]'`" in refused(lab, capsys)
     assert f'\n{extra} = ["dvc-{extra}' in (TOP / "pyproject.toml").read_text()
 
 

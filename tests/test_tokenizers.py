@@ -271,7 +271,7 @@ LOSSES: dict[str, tuple[Callable[[Content], Content], str]] = {
         lambda c: c | {"pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}},
         "'pre_tokenizer' and 'decoder' are not byte-level;",
     ),
-    "a normalizer": (lambda c: c | {"normalizer": {"type": "NFC"}}, "'normalizer' is 'NFC', which changes the text"),
+    "a normalizer": (lambda c: c | {"normalizer": {"type": "NFKC"}}, "'normalizer' is 'NFKC', which changes the text"),
     "accents stripped": (lambda c: c | {"normalizer": {"type": "StripAccents"}}, "'normalizer' is 'StripAccents'"),
     "no end": (lambda c: c | {"added_tokens": []}, r"has no token for the end of a document, such as <\|endoftext\|>"),
     "no model": (lambda c: c | {"model": {"type": "BPE"}}, "is not a Hugging Face tokenizer"),
@@ -318,6 +318,25 @@ def test_a_file_that_would_lose_text_or_cannot_be_read_is_one_line(what: str, tm
     with pytest.raises(UserError, match=rf"^tokenize\.path: .*own\.json: .*{line}") as refused:
         TOKENIZERS["file"].learn([], 0, True, tmp_path / "own.json")
     assert len(refused.value.problems) == 1
+
+
+def test_a_file_that_composes_characters_is_read_and_a_text_that_it_would_change_refused(tmp_path: Path) -> None:
+    content = json.loads(somebody_elses(True).read_text()) | {"normalizer": {"type": "NFC"}}
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    tokenizer = TOKENIZERS["file"].learn([], 0, True, tmp_path / "own.json")
+    for text in ("na\u00efve caf\u00e9", "\ufb01 \u00a0 \u4e2d"):
+        check_lossless(tokenizer, text, tokenizer.encode(text))
+    with pytest.raises(UserError, match="the tokens of a text do not decode to that text: after 'caf' "):
+        check_lossless(tokenizer, "cafe\u0301", tokenizer.encode("cafe\u0301"))
+
+
+def test_a_file_that_lacks_control_characters_is_read_and_a_text_with_one_refused(tmp_path: Path) -> None:
+    content = without(bytes_to_unicode()[0x04], bytes_to_unicode()[0xF1])(json.loads(somebody_elses(True).read_text()))
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    tokenizer = TOKENIZERS["file"].learn([], 0, False, tmp_path / "own.json")
+    check_lossless(tokenizer, "the cat\t\n", tokenizer.encode("the cat\t\n"))
+    with pytest.raises(UserError, match="the tokens of a text do not decode to that text"):
+        check_lossless(tokenizer, "the\x04cat", tokenizer.encode("the\x04cat"))
 
 
 def test_a_file_that_is_not_there_too_deep_or_no_object_is_one_line(tmp_path: Path) -> None:

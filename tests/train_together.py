@@ -73,7 +73,7 @@ def main(folder: Path) -> None:
         progress, task = build_training(params.seed, params.task.kind, params.model, params.train, data, runtime)
         fit(progress, task, params.train, params.seed, runtime, StopAfter())
         print(f"{name}: {digest(progress)}", flush=True)
-    company.leave()
+    company.close()
 
 
 def write_data(folder: Path) -> None:

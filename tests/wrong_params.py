@@ -140,6 +140,13 @@ WRONG: dict[str, Wrong] = {
     ),
     # knobs that do not fit each other
     "heads that do not divide": knob("model.heads", 5, "model.heads: 5 does not divide width 128; use 4", model__width=128),
+    "a share of a head that rotates half a pair": knob(
+        "model.rotary_share",
+        0.1,
+        "model.rotary_share: 0.1 rotates 3.2 of the 32 features of a head; use a share that gives an even number",
+        model__position="rotary",
+    ),
+    "a share of a head below 0": knob("model.rotary_share", -0.5, "model.rotary_share: -0.5 is not above 0.0"),
     "an odd head under rotary positions": knob(
         "model.heads",
         4,

@@ -166,6 +166,6 @@ def evaluation(progress: Progress, task: LanguageModelling, train: Train, runtim
 def as_reading(numbers: Mapping[str, float]) -> Reading:
     """The numbers as a reading, so that the stages after it and the report have them."""
     axes = (Axis("check", list(numbers)), Axis("number", ["difference"]))
-    says = "Each part of a training step against a plain second implementation. Healthy: 0 up to rounding."
+    says = "Each part of a training step against a plain second implementation. Healthy: equal up to rounding."
     values = [[float(f"{value:.4g}")] for value in numbers.values()]
     return Reading(CHECKED_STEPS, "heat", "relative difference", says, axes, values)

@@ -16,7 +16,7 @@ from pipeline.params.model import Model
 Weights = Mapping[str, Tensor]
 NORM_EPSILON = 1e-5
 KNOWN_MIXERS = ("none", "smear", "convolution")
-OUTPUTS_ADD_UP = ("pre", "post", "parallel")  # kinds of residual whose branches an init may start at 0
+OUTPUTS_ADD_UP = ("pre", "post", "parallel", "parallel_norms")  # kinds of residual whose branches an init may start at 0
 
 
 def is_known(model: Model, *, mixed: bool) -> bool:
@@ -56,13 +56,13 @@ def activated(h: Tensor, model: Model) -> Tensor:
 
 
 def rotated(x: Tensor, model: Model) -> Tensor:
-    """Vectors [B, N, T, d], each pair of features turned by position · base^(−2i/d)."""
-    half = x.shape[-1] // 2
-    speed = model.rotary_base ** (-2 * torch.arange(half, dtype=x.dtype) / x.shape[-1])
+    """Vectors [B, N, T, d], each pair of their first r features turned by position · base^(−2i/r), r = rotary_share · d."""
+    r = round(model.rotary_share * x.shape[-1])
+    speed = model.rotary_base ** (-2 * torch.arange(r // 2, dtype=x.dtype) / r)
     angle = torch.arange(x.shape[2], dtype=x.dtype)[:, None] * speed
-    even, odd = x[..., 0::2], x[..., 1::2]
+    even, odd = x[..., 0:r:2], x[..., 1:r:2]
     turned = (even * angle.cos() - odd * angle.sin(), even * angle.sin() + odd * angle.cos())
-    return torch.stack(turned, dim=-1).flatten(-2)
+    return torch.cat((torch.stack(turned, dim=-1).flatten(-2), x[..., r:]), dim=-1)
 
 
 def attention(
@@ -140,6 +140,8 @@ def block(weights: Weights, layer: int, x: Tensor, model: Model, *, causal: bool
     if model.residual == "parallel":
         y = normed(0, x)
         return x + layers[0](y) + layers[1](y)
+    if model.residual == "parallel_norms":
+        return x + layers[0](normed(0, x)) + layers[1](normed(1, x))
     for number, one in enumerate(layers):
         match model.residual:
             case "post":

@@ -12,6 +12,7 @@ from pipeline.params.training import Train
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "lion", "muon")  # those that are written out here
 SCHEDULES = ("constant", "linear", "cosine", "trapezoid", "inverse_sqrt", "exponential", "one_cycle")
+CELLS = 2**18  # logits at a time: 2 MB in float64
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al., "Muon", 2024
 
 
@@ -41,15 +42,42 @@ def rate(done: float, train: Train) -> float:
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """log Σ exp z − z[target], nats, of each target that counts (not below 0)."""
-    counts = targets >= 0
-    z = logits.double()[counts]
-    return torch.logsumexp(z, dim=-1) - z[torch.arange(len(z)), targets[counts]]
+
+    def of(logits: Tensor, targets: Tensor) -> Tensor:
+        z, right = _counted(logits, targets)
+        return torch.logsumexp(z, dim=-1) - z[torch.arange(len(z)), right]
+
+    return torch.cat([of(*some) for some in zip(*_pieces(logits, targets), strict=True)])
 
 
-def objective(logits: Tensor, targets: Tensor, train: Train, class_weights: tuple[float, ...] = ()) -> Tensor:
-    """What is minimized, summed over the targets that count: with label smoothing, z-loss, class weights or squared error."""
+def objective(
+    logits: Tensor, targets: Tensor, train: Train, class_weights: tuple[float, ...] = (), scale: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """(What is minimized, summed over the targets that count; its slope in the logits, divided by `scale`).
+
+    With label smoothing, z-loss, class weights or squared error. Rows of logits depend on nothing else, so they are computed
+    some at a time: all of them in float64, with what the slope needs, would take more memory than the rest of the step.
+    """
+    costs, slope = list[Tensor](), torch.empty_like(logits)
+    for some, right, its in zip(*_pieces(logits.detach(), targets, slope), strict=True):
+        z = some.requires_grad_()
+        cost = _costs(*_counted(z, right), train, class_weights)
+        its.copy_(*torch.autograd.grad(cost.sum() / scale, z))
+        costs.append(cost.detach())
+    return torch.cat(costs).sum(), slope
+
+
+def _pieces(logits: Tensor, *others: Tensor) -> list[tuple[Tensor, ...]]:
+    rows = max(1, CELLS // logits.shape[-1])
+    return [one.split(rows) for one in (logits, *others)]
+
+
+def _counted(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     counts = targets >= 0
-    z, right = logits.double()[counts], targets[counts]
+    return logits.double()[counts], targets[counts]
+
+
+def _costs(z: Tensor, right: Tensor, train: Train, class_weights: tuple[float, ...]) -> Tensor:
     log_z = torch.logsumexp(z, dim=-1)
     if train.loss == "mse":
         wanted = torch.zeros_like(z)
@@ -60,7 +88,7 @@ def objective(logits: Tensor, targets: Tensor, train: Train, class_weights: tupl
         costs = log_z - (1 - smooth) * z[torch.arange(len(z)), right] - smooth * z.mean(-1)
     if class_weights:
         costs = costs * torch.tensor(class_weights, dtype=z.dtype)[right]
-    return (costs + train.z_loss * log_z**2).sum()
+    return costs + train.z_loss * log_z**2
 
 
 class PlainOptimizer:

@@ -126,13 +126,11 @@ class CheckedSteps:
             outputs = self.progress.model(batch.inputs, state)
             flat = outputs.reshape(-1, outputs.shape[-1])
             targets = batch.targets.reshape(-1)
-            wanted = objective(flat, targets, self.train, self.class_weights)
-            gradients = torch.autograd.grad(
-                wanted / max(count, 1), list(self.named.values()), allow_unused=True, materialize_grads=True
-            )
+            wanted, slope = objective(flat, targets, self.train, self.class_weights, max(count, 1))
+            gradients = torch.autograd.grad(flat, list(self.named.values()), slope, allow_unused=True, materialize_grads=True)
             for name, gradient in zip(self.named, gradients, strict=True):
                 sums[name] += gradient
-            total, minimized = total + cross_entropy(flat.detach(), targets).sum(), minimized + wanted.detach()
+            total, minimized = total + cross_entropy(flat.detach(), targets).sum(), minimized + wanted
         _assign(self.named, new)
         logged = self.progress.recent[-1][0]
         own = sum(float(result.minimized.detach()) for *_, result in seen.parts)

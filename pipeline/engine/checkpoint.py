@@ -31,6 +31,7 @@ from pipeline.networks.weights import weights_as_bytes
 from pipeline.params.errors import UserError
 
 CHECKPOINTS_KEPT = 2  # per run: the newest may be damaged
+HELD = 64 << 20  # bytes of weights that are kept in memory until a checkpoint refers to them
 UNFINISHED_DAYS = 14  # after which the checkpoints of an interrupted run are deleted
 
 
@@ -47,7 +48,8 @@ class Progress:
         recent: (loss, gradient norm, whether it was clipped) of each step since the last row.
         snapshots: file names of the snapshots so far.
         updates: by the step of a snapshot, ‖ΔW‖ / ‖W‖ of each parameter in the step after it (see engine/update_norms.py).
-        good: file name of the newest weights to go back to, should the training diverge; '' if there are none yet.
+        good: file name of the newest weights to go back to, should the training diverge, as of the last checkpoint; '' if there
+            are none yet.
         stopped: why early stopping ended the training, in words; '' if it did not.
     """
 
@@ -117,6 +119,7 @@ class Checkpoints:
 
     def __init__(self, run: str, say: Any = print) -> None:
         self.folder, self.say = private_folder("checkpoints") / run, say
+        self.held: tuple[int, dict[str, Tensor]] | None = None  # the good weights that are not written yet, and their step
         waiting = "another process is training this run; waiting for it, to use its result"
         self.lock = exclusive_lock(self.folder / "lock", lambda: say(waiting))
 
@@ -129,6 +132,9 @@ class Checkpoints:
 
     def save(self, progress: Progress) -> None:
         """Write a checkpoint, and delete all but the newest two."""
+        if self.held:
+            step, weights = self.held
+            progress.good, self.held = self._write(self.good, step, weights_as_bytes(weights)), None
         metadata = {"numbers": json.dumps(progress.numbers())}
         self._write(self.folder, progress.step, safetensors.torch.save(progress.tensors(), metadata))
         newest_first = self._newest_first()
@@ -150,8 +156,16 @@ class Checkpoints:
             progress.snapshots.append(name)
 
     def save_good(self, progress: Progress) -> None:
-        """Save the weights as those to go back to, should the training diverge later."""
-        progress.good = self._write_weights(self.good, progress)
+        """Save the weights as those to go back to, should the training diverge later.
+
+        Small ones are written with the next checkpoint only, because most of them are replaced before it.
+        """
+        with progress.optimizer.eval_weights():
+            weights = {name: weight.detach() for name, weight in progress.model.named_parameters()}
+            if sum(weight.nbytes for weight in weights.values()) > HELD:
+                progress.good = self._write(self.good, progress.step, weights_as_bytes(weights))
+            else:
+                self.held = progress.step, {name: weight.to("cpu", copy=True) for name, weight in weights.items()}
 
     def restore(self, progress: Progress) -> bool:
         """Load the newest checkpoint that is intact, with all of its snapshots; whether there was one."""
@@ -186,7 +200,7 @@ class Checkpoints:
 
     def _write_weights(self, folder: Path, progress: Progress) -> str:
         with progress.optimizer.eval_weights():
-            return self._write(folder, progress.step, weights_as_bytes(progress.model))
+            return self._write(folder, progress.step, weights_as_bytes(dict(progress.model.named_parameters())))
 
     @staticmethod
     def _write(folder: Path, step: int, content: bytes) -> str:
@@ -224,7 +238,7 @@ def compare_start(progress: Progress, run: str, company: Company) -> None:
     if company.size > 1:
         company.agree("code, data or parameters", run)
         company.agree("number of threads (runtime.threads)", str(torch.get_num_threads()))
-        company.agree("initial weights", hashlib.sha256(weights_as_bytes(progress.model)).hexdigest())
+        company.agree("initial weights", hashlib.sha256(weights_as_bytes(dict(progress.model.named_parameters()))).hexdigest())
 
 
 def share_state(progress: Progress, company: Company) -> None:

@@ -108,12 +108,12 @@ def train_step(
             _fill_gradients(model)
         sums.add([loss, *(weight.grad for weight in model.parameters() if weight.grad is not None)])
     loss, *gradients = sums.total()
-    if runtime.company.add([loss, *gradients], stop):
+    if runtime.company.add(runtime.company.unsummed(loss, gradients), stop):
         raise Interrupted
     for weight, gradient in zip((w for w in model.parameters() if w.grad is not None), gradients, strict=True):
         weight.grad = gradient
     finite = progress.scaler.unscale(model)
-    norm, clipped = _clip(gradients, train.grad_clip)
+    norm, clipped = _clip(gradients, runtime.company.norm(gradients), train.grad_clip)
     if finite:
         with runtime.autocast():  # for Muon's matrix products
             progress.optimizer.step(learning_rate(share_done, train))
@@ -131,7 +131,8 @@ def validate(
         Interrupted: a stop was requested.
     """
     examples = validation_examples(task.size("validation"), train.validation_examples)
-    parts = np.array_split(examples, -(-len(examples) // runtime.micro_batch_size(train, task.length, task.length)))
+    count = -(-len(examples) // runtime.micro_batch_size(train, task.length, task.length))
+    parts = np.array_split(examples, runtime.company.parts(count))
     sums, stop = torch.zeros(len(parts), 3, dtype=torch.float64), False  # of each part: loss, targets, correct ones
     with progress.optimizer.eval_weights(), torch.inference_mode():
         for part in runtime.company.turns(len(parts)):
@@ -144,8 +145,8 @@ def validate(
             sums[part] = torch.tensor([float(loss.total), batch.count, int(loss.correct)], dtype=torch.float64)
         if runtime.company.add([sums], stop):
             raise Interrupted
-    total, count, correct = (sum(column) for column in zip(*sums.tolist(), strict=True))
-    return total / count, correct / count
+    total, targets, correct = (sum(column) for column in zip(*sums.tolist(), strict=True))
+    return total / targets, correct / targets
 
 
 def validation_examples(size: int, count: int) -> Int[np.ndarray, " n"]:
@@ -164,12 +165,11 @@ def _fill_gradients(model: nn.Module) -> None:
             weight.grad = torch.zeros_like(weight)
 
 
-def _clip(gradients: list[Tensor], limit: float) -> tuple[Tensor, Tensor]:
+def _clip(gradients: list[Tensor], norm: Tensor, limit: float) -> tuple[Tensor, Tensor]:
     """Clip the global norm of the gradients, in place, to the limit (0 = none); (norm before, 1 if clipped else 0).
 
     Source: Pascanu et al., "On the difficulty of training Recurrent Neural Networks", 2012.
     """
-    norm = torch.stack(torch._foreach_norm(gradients)).norm()
     if not limit:
         return norm, torch.zeros_like(norm)
     torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))

@@ -40,7 +40,19 @@ class Follower:
         self.signal = number
 
     def on_step(self, progress: Progress) -> None:
-        pass
+        if self.wants_weights(progress):
+            self.keep_weights(progress)
+        self.report(progress)
+
+    def wants_weights(self, progress: Progress) -> bool:
+        """Whether something is due at this step that reads weights."""
+        return False
+
+    def keep_weights(self, progress: Progress) -> None:
+        """Do that."""
+
+    def report(self, progress: Progress) -> None:
+        """Do what is due at this step, and reads no weights."""
 
     def interrupted(self) -> bool:
         return self.signal is not None
@@ -76,19 +88,27 @@ class TrainingRecorder(Follower):
             self.signal = signal.SIGHUP
         return super().interrupted()
 
-    def on_step(self, progress: Progress) -> None:
-        now = time.monotonic()
+    def wants_weights(self, progress: Progress) -> bool:
+        listed = progress.step in self.snapshots_due | self.good_due or self.update_norms.wants_weights(progress)
+        return listed or progress.diverged or self._checkpoint_is_due()
+
+    def keep_weights(self, progress: Progress) -> None:
         self.update_norms.on_step(progress)
         if progress.step in self.snapshots_due or progress.diverged:
             self.checkpoints.save_snapshot(progress)
         if progress.step in self.good_due and not progress.stopped and is_good(progress.curve, self.task.uniform_loss):
             self.checkpoints.save_good(progress)
-        if now - self.curves_at > CURVES_SECONDS:
-            self.write_curves(progress)
-            self.curves_at = time.monotonic()
-        if now - self.checkpoint_at > self.checkpoint_seconds:
+        if self._checkpoint_is_due():
             self.checkpoints.save(progress)
             self.checkpoint_at = time.monotonic()
+
+    def _checkpoint_is_due(self) -> bool:
+        return time.monotonic() - self.checkpoint_at > self.checkpoint_seconds
+
+    def report(self, progress: Progress) -> None:
+        if time.monotonic() - self.curves_at > CURVES_SECONDS:
+            self.write_curves(progress)
+            self.curves_at = time.monotonic()
         last = progress.curve[-1]["loss"] if progress.curve else None
         held_out = progress.validations[-1] if progress.validations else None
         self.display.show(progress.step, progress.targets, last, held_out, progress.skipped)

@@ -14,10 +14,14 @@ from pipeline.artifacts.paths import NONE, SPLITS, labels_of, meta_of
 from pipeline.artifacts.reading import read_json
 from pipeline.engine.block_execution import configure_blocks
 from pipeline.engine.checkpoint import Progress
+from pipeline.engine.loop import fit
 from pipeline.engine.optimizers.table import OPTIMIZERS, optimizer_for
 from pipeline.engine.pretrained.source import open_pretrained
 from pipeline.engine.pretrained.transfer import freeze, inherited_names, load_initial_weights, load_teacher
+from pipeline.engine.recorder import Follower
 from pipeline.engine.runtime.runtime import Runtime
+from pipeline.engine.runtime.shards import Shards
+from pipeline.engine.sharded import fit_sharded
 from pipeline.networks.attention import set_attention_kernel
 from pipeline.networks.inits import lr_multipliers
 from pipeline.params.model import Model
@@ -49,6 +53,22 @@ def build_training(seed: int, kind: str, model: Model, train: Train, tokens: Pat
         if train.freeze:
             freeze(student, loaded)
     return prepare_training(student, model, train, runtime), task
+
+
+def fit_together(
+    progress: Progress, task: Task, model: Model, train: Train, seed: int, runtime: Runtime, callback: Follower
+) -> None:
+    """`fit`, by each process of the training; sharded if the knobs say so.
+
+    Raises:
+        UserError: something of this training cannot be sharded.
+        Interrupted: a stop was requested.
+        ProcessLost: another process has ended.
+    """
+    if isinstance(runtime.company, Shards):
+        fit_sharded(progress, task, model, train, seed, runtime, callback)
+    else:
+        fit(progress, task, train, seed, runtime, callback)
 
 
 def make_teacher(train: Train, network_in: Callable[[Path], nn.Module]) -> Teacher | None:

@@ -28,6 +28,10 @@ class UpdateNorms:
         self.snapshot_of = {min(step, steps - 1): step for step in sorted(snapshots)}
         self.before: dict[str, Tensor] = {}
 
+    def wants_weights(self, progress: Progress) -> bool:
+        """Whether `on_step` has something to do at this step."""
+        return bool(self.before) or progress.step in self.snapshot_of
+
     def on_step(self, progress: Progress) -> None:
         if self.before:
             snapshot = self.snapshot_of[progress.step - 1]

@@ -15,6 +15,7 @@ from pipeline.figures.words import formatted, short
 Sign = Mapping[str, Any]
 """As metrics/doctor.json has it: name, value, low, high, status, says, picture."""
 
+CHECKED = "checked_steps"  # the reading whose every number is a sign, so that it is drawn as signs
 COLORS = {"healthy": "#009E73", "odd": "#E69F00", "sick": "#D55E00"}
 MARKS = {"healthy": "o", "odd": "D", "sick": "X"}  # for readers who cannot see the colours
 DECADES = 20.0  # a healthy range whose upper bound is this many times its lower bound is drawn logarithmically
@@ -76,8 +77,24 @@ def words(name: str) -> str:
 
 
 def picture(diagnosis: Mapping[str, Any]) -> Figure:
-    """Every sign on its strip, the healthy range in green, and the first finding in words."""
+    """The signs on their strips, and the first finding in words. Of the checked steps, which are many, only what is off."""
     signs: Sequence[Sign] = diagnosis["signs"]
+    shown = [sign for sign in signs if sign["picture"] != CHECKED or sign["status"] != "healthy"]
+    findings = [finding["says"] for finding in diagnosis["findings"]]
+    caption = findings[0] if findings else "Every sign that could be read is in its healthy range."
+    if left := len(signs) - len(shown):
+        caption += f" Not shown: {left} checks of training steps, all healthy."
+    return strips(shown, f"The doctor: {words(diagnosis['finding'])}", caption)
+
+
+def checked_steps(signs: Sequence[Sign], caption: str) -> Figure:
+    """What a second, plain implementation of a training step says of each of its parts."""
+    off = sum(sign["status"] != "healthy" for sign in signs)
+    return strips(signs, f"Checked steps: {off or 'none'} of {len(signs)} off", caption)
+
+
+def strips(signs: Sequence[Sign], title: str, caption: str) -> Figure:
+    """A strip per sign, the healthy range in green, with its value and that range in numbers."""
     with styled(grid=False):
         figure = Figure(figsize=(9, 1.7 + 0.33 * len(signs)), layout="constrained")
         axes = figure.subplots()
@@ -94,11 +111,10 @@ def picture(diagnosis: Mapping[str, Any]) -> Figure:
         axes.set_yticks(range(len(signs)), [short(words(sign["name"]), 28) for sign in signs])
         for label, sign in zip(axes.get_yticklabels(), signs, strict=True):
             label.set_fontweight("normal" if sign["status"] == "healthy" else "bold")
-        axes.set(title=f"The doctor: {words(diagnosis['finding'])}", xlim=(0, 1.42), ylim=(len(signs) - 0.4, -0.6))
+        axes.set(title=title, xlim=(0, 1.42), ylim=(len(signs) - 0.4, -0.6))
         axes.set_xticks([BAND[0] / 2, 0.5, (1 + BAND[1]) / 2], ["low", "healthy", "high"])
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        findings = [finding["says"] for finding in diagnosis["findings"]]
-        add_caption(figure, findings[0] if findings else "Every sign that could be read is in its healthy range.")
+        add_caption(figure, caption)
         return figure

@@ -39,16 +39,17 @@ def page(run: Run, knobs: Knobs) -> str:
     script = (HERE / "report.js").read_text(encoding="utf-8")
     accuracy = [numbers.accuracy(run)] if run.classes else []
     curves = [charts.loss(run), *accuracy, charts.learning_rate(run), charts.gradient_norm(run), *charts.schedules(run)]
+    readings = [reading for reading in run.readings if reading.name != doctor.CHECKED]  # its numbers are signs of the doctor
     return environment.get_template("report.html.jinja").render(
         headline=headline(run, knobs),
-        diagnosis=_diagnosis(run.diagnosis, {reading.name for reading in run.readings}),
+        diagnosis=_diagnosis(run.diagnosis, {reading.name for reading in readings}),
         knobs=knobs,
         curves=[chart_view(chart) for chart in curves if any(line.x for line in chart.lines)],
         splits=[(split, _bars(run, split)) for split in ("test", "validation") if run.ranking(split)],
         scores=run.scores,
         samples=[] if run.classes else read_samples(run.samples),
         classes=class_view(run) if run.classes else None,
-        sections=_sections(run.readings),
+        sections=_sections(readings),
         gradient=gradient(),
         style=(HERE / "report.css").read_text(encoding="utf-8"),
         script=script,
@@ -112,7 +113,7 @@ def _diagnosis(diagnosis: Mapping[str, Any], readings: set[str]) -> dict[str, An
             "title": doctor.words(sign["name"]),
             "left": 100 * doctor.place(sign),
             "healthy": doctor.healthy(sign),
-            "anchor": f"reading-{sign['picture']}" if sign["picture"] in readings else "curves",
+            "anchor": _anchor(sign["picture"], readings),
         }
         for sign in diagnosis["signs"]
     ]
@@ -128,6 +129,13 @@ def _diagnosis(diagnosis: Mapping[str, Any], readings: set[str]) -> dict[str, An
         for finding in diagnosis["findings"]
     ]
     return {"finding": doctor.words(diagnosis["finding"]), "healthy": not findings, "findings": findings, "signs": signs}
+
+
+def _anchor(picture: str, readings: set[str]) -> str:
+    """Where on the page the picture of a sign is."""
+    if picture == doctor.CHECKED:
+        return "doctor"
+    return f"reading-{picture}" if picture in readings else "curves"
 
 
 def _causes(named: Sequence[Mapping[str, Any]], explained: set[str]) -> list[dict[str, Any]]:

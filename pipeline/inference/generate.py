@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import contextlib
 import hashlib
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +19,9 @@ from pipeline.inference.flat import FlatGPT, covers
 from pipeline.inference.trained import TrainedModel
 from pipeline.networks.attention import KVCache
 from pipeline.networks.transformer import GPT
-from pipeline.params.errors import UserError
+from pipeline.params.errors import UserError, encodable
+
+MANY = 16  # texts of a thread: fewer do not pay for it
 
 
 def stream(
@@ -37,20 +41,76 @@ def stream(
     Raises:
         UserError: the model is not a language model, or its training diverged.
     """
-    tokenizer = trained.tokenizer
-    prompt = prompt.encode(errors="replace").decode()  # what a terminal passes on need not be text
-    key = hashlib.blake2b(f"{seed} {temperature} {prompt}".encode(), digest_size=8).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(key, "little") >> 1)  # on the CPU, whatever the device
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    start = [int(token) for token in tokenizer.encode(tokenizer.drop_unknown(prompt))] or [tokenizer.end or 0]
-    continuation = _continuation(trained, start, lambda logits: choose(logits, temperature, top_k, top_p, generator))
-    for _, token in zip(range(tokens), continuation, strict=False):
-        if token == tokenizer.end:
+    drawn = _draws(trained, prompt, [seed], temperature, top_k, top_p)
+    for token in map(int, itertools.islice(drawn, tokens)):
+        if token == trained.tokenizer.end:
             break
-        if piece := decoder.decode(tokenizer.token_bytes(token)):
+        if piece := decoder.decode(trained.tokenizer.token_bytes(token)):
             yield piece
     if piece := decoder.decode(b"", final=True):
         yield piece
+
+
+def texts(
+    trained: TrainedModel,
+    prompt: str,
+    *,
+    count: int,
+    tokens: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int,
+    advance: Callable[[], None] = lambda: None,
+) -> list[str]:
+    """Many continuations at once: those that `stream` gives with `seed`, `seed + 1` and so on, up to rounding.
+
+    A pass for one token of each text takes little longer than one for a single text.
+
+    Args:
+        advance: called after each token of the first texts, at most `tokens` times.
+
+    Raises:
+        UserError: the model is not a language model, or its training diverged.
+    """
+    threads = min(torch.get_num_threads(), max(1, count // MANY))
+    groups = [range(seed + count * part // threads, seed + count * (part + 1) // threads) for part in range(threads)]
+
+    def write(seeds: range) -> list[str]:
+        torch.set_num_threads(1)  # of this one: a text at a time of each thread needs no waiting for the others
+        drawn = _draws(trained, prompt, seeds, temperature, top_k, top_p)
+        return _until_the_end(trained, itertools.islice(drawn, tokens), advance if seeds == groups[0] else lambda: None)
+
+    with _one_thread(), _one_thread_of_numpy(), ThreadPoolExecutor(threads) as pool:
+        return list(itertools.chain.from_iterable(pool.map(write, groups)))
+
+
+def _until_the_end(trained: TrainedModel, drawn: Iterator[Int[Tensor, " B"]], advance: Callable[[], None]) -> list[str]:
+    """The texts of some tokens, up to where a document ends."""
+    end, written, ended = trained.tokenizer.end, list[list[int]](), torch.tensor(False)
+    for tokens in drawn:
+        written.append(tokens.tolist())
+        ended = ended | (tokens == (-1 if end is None else end))
+        advance()
+        if ended.all():
+            break
+    rows = zip(*written, strict=True)
+    return [trained.tokenizer.decode(itertools.takewhile(lambda token: token != end, row)) for row in rows]
+
+
+def _draws(
+    trained: TrainedModel, prompt: str, seeds: Sequence[int], temperature: float, top_k: int, top_p: float
+) -> Iterator[Int[Tensor, " B"]]:
+    """The tokens that follow a prompt, endlessly: a text for each seed, whatever the other seeds are."""
+    tokenizer = trained.tokenizer
+    prompt = encodable(prompt)
+    start = [int(token) for token in tokenizer.encode(tokenizer.drop_unknown(prompt))] or [tokenizer.end or 0]
+    keys = [hashlib.blake2b(f"{seed} {temperature} {prompt}".encode(), digest_size=8).digest() for seed in seeds]
+    # On the CPU, whatever the device.
+    generators = [torch.Generator().manual_seed(int.from_bytes(key, "little") >> 1) for key in keys]
+    ids = torch.tensor([start] * len(seeds))
+    return _continuations(trained, ids, lambda logits: choose(logits, temperature, top_k, top_p, generators))
 
 
 def generate_batch(
@@ -69,52 +129,63 @@ def generate_batch(
     model = trained.model
     if not isinstance(model, GPT):
         return None
-    cache, unread, ids = model.new_cache(len(start)), start, list[Tensor]()
-    with _one_thread():
+    cache, unread, ids, next_logits = model.new_cache(len(start)), start, list[Tensor](), _passes(trained, model)
+    with _one_thread(), _one_thread_of_numpy():
         for _ in range(tokens):
-            logits = _next_logits(trained, model, unread, cache)
+            logits = next_logits(unread, cache)
             if not bool(logits.isfinite().all()):
                 return None
-            ids.append(_sample(logits / temperature, generator)[:, None])
-            unread = ids[-1].to(trained.runtime.device)
+            logits = logits / temperature
+            unread = _drawn(logits, torch.empty_like(logits).exponential_(generator=generator))[:, None]
+            ids.append(unread)
     return torch.cat(ids, dim=1)
 
 
-def _continuation(trained: TrainedModel, ids: list[int], choice: Callable[[Tensor], int]) -> Iterator[int]:
-    """Endless tokens after others, each for the work of one position: the earlier ones are in the cache.
+def _continuations(
+    trained: TrainedModel, ids: Int[Tensor, "B T"], choice: Callable[[Float[Tensor, "B V"]], Int[Tensor, " B"]]
+) -> Iterator[Int[Tensor, " B"]]:
+    """Endless tokens after those of each text, each for the work of one position: the earlier ones are in the cache.
 
     A full cache cannot drop its first token, because its entries depend on the position of every token and on the tokens
     before it. It is rebuilt from the later half of the context, in one pass, every half a context.
+
+    Raises:
+        UserError: the model is not a language model, or its training diverged.
     """
     model = trained.model
     if not isinstance(model, GPT):
         raise UserError(f"models/trained: a {type(model).__name__} does not generate text")
-    length = model.knobs.context_length
-    context, cache = ids[-length:], model.new_cache(1)
-    unread, flat = context, FlatGPT(model) if covers(model, trained.runtime) else None
+    length, next_logits = model.knobs.context_length, _passes(trained, model)
+    unread, cache, read = ids[:, -length:], model.new_cache(len(ids)), list[Int[Tensor, "B t"]]()
     with _one_thread_of_numpy():
         while True:
             with _one_thread():
-                if flat and len(unread) == 1 and cache.length:
-                    logits = torch.from_numpy(flat.logits(unread[0], cache))
-                else:
-                    logits = _next_logits(trained, model, torch.tensor([unread], device=trained.runtime.device), cache)[0]
+                logits = next_logits(unread, cache)
                 if not math.isfinite(float(logits.sum())):
                     raise UserError(
                         "models/trained: the logits are not finite (training diverged), so no text can be generated"
                     )
-                token = choice(logits)
-            yield token
-            context, unread = [*context[-length + 1 :], token], [token]
+                tokens = choice(logits)
+            yield tokens
+            read.append(unread)
+            unread = tokens[:, None]
             if cache.length == length:
-                unread, cache = context[-(length // 2) :], model.new_cache(1)
+                unread = torch.cat((*read, unread), dim=1)[:, -(length // 2) :]
+                read, cache = [], model.new_cache(len(ids))
 
 
-def _next_logits(trained: TrainedModel, model: GPT, unread: Int[Tensor, "B t"], cache: KVCache) -> Float[Tensor, "B V"]:
-    """The logits after the last of some tokens, on the CPU; the tokens are added to the cache."""
-    with torch.inference_mode(), trained.runtime.autocast():
-        logits: Float[Tensor, "B V"] = model(unread, cache=cache)[:, -1].float().cpu()
-        return logits
+def _passes(trained: TrainedModel, model: GPT) -> Callable[[Int[Tensor, "B t"], KVCache], Float[Tensor, "B V"]]:
+    """What computes the logits after the last of some tokens, on the CPU, and adds the tokens to the cache."""
+    flat = FlatGPT(model) if covers(model, trained.runtime) else None
+
+    def next_logits(unread: Int[Tensor, "B t"], cache: KVCache) -> Float[Tensor, "B V"]:
+        if flat and unread.shape[1] == 1 and cache.length:
+            return torch.from_numpy(flat.logits(unread[:, 0].numpy(), cache))
+        with torch.inference_mode(), trained.runtime.autocast():
+            logits: Float[Tensor, "B V"] = model(unread.to(trained.runtime.device), cache=cache)[:, -1].float().cpu()
+            return logits
+
+    return next_logits
 
 
 @contextlib.contextmanager
@@ -133,33 +204,43 @@ def _one_thread_of_numpy() -> contextlib.AbstractContextManager[object]:
     return ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 
-def choose(logits: Float[Tensor, " V"], temperature: float, top_k: int, top_p: float, generator: torch.Generator) -> int:
-    """Sample a token, or take the likeliest if the temperature is 0.
+def choose(
+    logits: Float[Tensor, "B V"], temperature: float, top_k: int, top_p: float, generators: Sequence[torch.Generator]
+) -> Int[Tensor, " B"]:
+    """Sample a token for each row with its own generator, or take the likeliest if the temperature is 0.
 
     Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019 (top-p).
     """
     if temperature == 0:
-        return int(logits.argmax())
-    logits = (logits - logits.max()) / temperature
-    if 0 < top_k < len(logits):
+        return logits.argmax(dim=-1)
+    likely = _likely(logits, temperature, top_k, top_p)
+    exponential = torch.empty_like(likely)
+    for row, generator in zip(exponential, generators, strict=True):
+        row.exponential_(generator=generator)
+    return _drawn(likely, exponential)
+
+
+def _likely(logits: Float[Tensor, "*B V"], temperature: float, top_k: int, top_p: float) -> Float[Tensor, "*B V"]:
+    """The logits from which a token is drawn: divided by the temperature, and -inf for tokens that are left out."""
+    logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
+    if 0 < top_k < logits.shape[-1]:
         logits = _only(logits, logits.topk(top_k).indices)
     if top_p < 1:
         probabilities, tokens = logits.softmax(dim=-1).sort(descending=True, stable=True)
-        before = probabilities.cumsum(dim=-1) - probabilities
-        logits = _only(logits, tokens[before < top_p])
-    return int(_sample(logits, generator))
+        left_out = probabilities.cumsum(dim=-1) - probabilities >= top_p
+        logits = logits.scatter(-1, tokens, logits.gather(-1, tokens).masked_fill(left_out, -math.inf))
+    return logits
 
 
-def _only(logits: Float[Tensor, " V"], tokens: Tensor) -> Float[Tensor, " V"]:
+def _only(logits: Float[Tensor, "*B V"], tokens: Int[Tensor, "*B k"]) -> Float[Tensor, "*B V"]:
     """The logits of some tokens; all others get -inf."""
-    return torch.full_like(logits, -math.inf).index_copy_(0, tokens, logits[tokens])
+    return torch.full_like(logits, -math.inf).scatter(-1, tokens, logits.gather(-1, tokens))
 
 
-def _sample(logits: Float[Tensor, "*B V"], generator: torch.Generator) -> Int[Tensor, "*B"]:
-    """A token for each row, drawn with probability softmax(logits).
+def _drawn(logits: Float[Tensor, "B V"], exponential: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
+    """A token for each row, with probability softmax(logits), from a draw of the exponential distribution for each logit.
 
     Source: Gumbel, "Statistical Theory of Extreme Values", 1954: the maximum of logits plus Gumbel noise falls on each token
     with its probability.
     """
-    exponential = torch.empty_like(logits).exponential_(generator=generator)
     return (logits - exponential.log_()).argmax(dim=-1)

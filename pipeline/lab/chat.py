@@ -8,14 +8,14 @@ import math
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.artifacts.paths import private_folder
 from pipeline.lab.project import enter_project
-from pipeline.params.errors import UserError, printable
+from pipeline.params.errors import UserError, encodable, printable
 
 if TYPE_CHECKING:
     from pipeline.inference.trained import TrainedModel
@@ -49,6 +49,10 @@ class SamplingOptions:
         if problems:
             raise UserError(*problems)
 
+    def drawn(self) -> dict[str, Any]:
+        """What the functions that draw take; without a seed, another one each time."""
+        return asdict(self) | {"seed": secrets.randbits(32) if self.seed is None else self.seed}
+
 
 def sample(
     prompt: Annotated[
@@ -63,11 +67,16 @@ def sample(
     seed: Annotated[
         int | None, typer.Option(min=0, help="The same seed gives the same text. Default: another text each time.")
     ] = None,
+    count: Annotated[
+        int, typer.Option(min=1, help="How many texts to write at once; the second with seed + 1, and so on.")
+    ] = 1,
 ) -> None:
-    """Write text with the trained model, token by token."""
+    """Write text with the trained model, one or many at once."""
     enter_project()
     options = SamplingOptions(tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    if prompt is None:
+    if count > 1:
+        write_many(options, prompt or "", count)
+    elif prompt is None:
         converse(options)
     elif not write(options, prompt):
         sys.exit(130)  # as a shell has it after Ctrl-C
@@ -87,18 +96,7 @@ def write(options: SamplingOptions, prompt: str, subject: TrainedModel | None = 
     subject = subject or open_language_model()
     from pipeline.inference.generate import stream
 
-    prompt = prompt.encode(errors="replace").decode()  # what a terminal passes on need not be text
-    if (begin := subject.tokenizer.drop_unknown(prompt)) != prompt:
-        print(f"The tokenizer lacks characters of this prompt; the model reads {begin!r}.", file=sys.stderr)
-    pieces = stream(
-        subject,
-        prompt,
-        tokens=options.tokens,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        seed=secrets.randbits(32) if options.seed is None else options.seed,
-    )
+    begin, pieces = _beginning(subject, prompt), stream(subject, prompt, **options.drawn())
     try:
         for piece in itertools.chain([begin], pieces):
             print(printable(piece), end="", flush=True)
@@ -107,6 +105,31 @@ def write(options: SamplingOptions, prompt: str, subject: TrainedModel | None = 
     finally:
         print(flush=True)
     return True
+
+
+def write_many(options: SamplingOptions, prompt: str, count: int) -> None:
+    """Print many continuations of a prompt, each below a line with its seed."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from pipeline.inference.generate import texts
+    from pipeline.lab.trained_model import open_language_model
+
+    subject, drawn = open_language_model(), options.drawn()
+    begin = _beginning(subject, prompt)
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("tokens of each text", total=options.tokens)
+        written = texts(subject, prompt, count=count, advance=lambda: bar.advance(task), **drawn)
+    for number, text in enumerate(written):
+        print(f"--- seed {drawn['seed'] + number}\n{printable(begin + text)}")
+
+
+def _beginning(subject: TrainedModel, prompt: str) -> str:
+    """What the model reads of a prompt; it is said where it lacks some of it."""
+    prompt = encodable(prompt)
+    if (begin := subject.tokenizer.drop_unknown(prompt)) != prompt:
+        print(f"The tokenizer lacks characters of this prompt; the model reads {begin!r}.", file=sys.stderr)
+    return begin
 
 
 def converse(options: SamplingOptions) -> None:

@@ -17,6 +17,7 @@ from pipeline.lab.doctor import command as doctor
 from pipeline.lab.duel import command as duel
 from pipeline.lab.experiments import command as experiments
 from pipeline.lab.export import command as export
+from pipeline.lab.export import upload_command
 from pipeline.lab.ladder import command as ladder
 from pipeline.lab.look import command as look
 from pipeline.lab.plan import command as plan
@@ -25,6 +26,7 @@ from pipeline.lab.sanity import command as sanity
 from pipeline.lab.setup import command as setup
 from pipeline.lab.sharing import command as sharing
 from pipeline.lab.summary import command as summary
+from pipeline.lab.tracking import command as tracking
 from pipeline.lab.tuning import command as tuning
 from pipeline.params.entry_point import entry_point
 
@@ -70,7 +72,9 @@ app.add_typer(doctor.app, name="doctor", rich_help_panel=PANEL)
 
 PANEL = "Share"
 app.command(rich_help_panel=PANEL)(sharing.share)
+app.command(rich_help_panel=PANEL)(tracking.track)
 app.command(rich_help_panel=PANEL)(export.export)
+app.command(rich_help_panel=PANEL)(upload_command.upload)
 app.command("import", rich_help_panel=PANEL)(import_command.import_)
 
 PANEL = "Set up and repair"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
+import typer.exceptions
 
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
@@ -38,7 +40,9 @@ HINTS = {
     **dict.fromkeys(("queue", "start"), "`dvc queue start` runs the experiments in the queue"),
     "apply": "`dvc exp apply NAME` restores an experiment",
     **dict.fromkeys(("remove", "rm", "delete"), "`dvc exp remove NAME` removes an experiment"),
-    **dict.fromkeys(("push", "upload", "publish"), "`rally share` sends a commit, experiments and their data, and checks them"),
+    **dict.fromkeys(
+        ("push", "publish"), "`rally share` sends experiments and their data, `rally upload` a model to the Hugging Face hub"
+    ),
     **dict.fromkeys(("pull", "fetch"), "`dvc pull` takes the data of the commit, `dvc exp pull origin NAME` an experiment"),
     **dict.fromkeys(("test", "tests"), "`pytest` runs the tests"),
     **dict.fromkeys(("version", "info"), "`rally env` lists what is installed"),
@@ -87,18 +91,52 @@ class CommandGroup(typer.core.TyperGroup):
             with formatter.section(panel):
                 formatter.write_dl(rows)
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        if not args:  # the help, whole
+            return super().make_context(info_name, args, parent, **extra)
+        with refused_in_one_line(lambda: ""):
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with refused_in_one_line(lambda: f"{_path(ctx)} {ctx.invoked_subcommand or ''}".strip()):
+            return super().invoke(ctx)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         word, commands = args[0], tuple(name for name, command in self.commands.items() if not command.hidden)
         if word not in self.commands and not word.startswith("-"):
             if word == "help":
                 typer.echo(ctx.get_help())
                 ctx.exit()
-            path = f"{ctx.command_path} {word}".removeprefix(ctx.find_root().command_path).strip()
+            path = f"{_path(ctx)} {word}".strip()
             if path in RENAMED:
                 raise UserError(f"rally {path} was renamed rally {RENAMED[path]}")
             hint = HINTS[path].format(word) if path in HINTS else suggest(word, commands)
             raise UserError(f"rally {path}: there is no such command. {hint}")
         return super().resolve_command(ctx, args)
+
+
+@contextlib.contextmanager
+def refused_in_one_line(entered: Callable[[], str]) -> Iterator[None]:
+    """A block in which words that typer refuses are a UserError, instead of a usage, a hint and a message of its own.
+
+    Args:
+        entered: the words behind `rally` that led to the command, where the error does not know it.
+
+    Raises:
+        UserError: an option is unknown, a value is wrong or missing, a word is too much.
+    """
+    try:
+        yield
+    except typer.exceptions.TyperException as error:
+        ctx = getattr(error, "ctx", None)
+        command = f"rally {_path(ctx) if ctx else entered()}".strip()
+        said = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+        raise UserError(f"{command}: {said[:1].lower()}{said[1:]}; `{command} -h` says what it takes") from None
+
+
+def _path(ctx: Any) -> str:
+    """The words behind `rally` that lead to a command."""
+    return str(ctx.command_path).removeprefix(ctx.find_root().command_path).strip()
 
 
 def print_notes(lines: Iterable[str]) -> None:

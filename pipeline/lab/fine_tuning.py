@@ -42,7 +42,7 @@ def fine_tuning_command(folder: Path) -> FineTuning:
     if (folder / "model.onnx").is_file():
         raise UserError(f"{folder}: holds an ONNX file, which cannot be trained; use a copy of models/trained")
     found = open_pretrained(folder)
-    if not isinstance(found, RallyModel) and read_json(folder / "config.json").get("id2label"):
+    if not isinstance(found, RallyModel) and "Classification" in str(read_json(folder / "config.json").get("architectures")):
         raise UserError(f"{folder}: holds an exported classifier, which cannot be imported; use a copy of models/trained")
     if problems := [*_of_another_task(found, params)]:
         raise UserError(*problems)

@@ -74,19 +74,27 @@ class RotaryPosition(Position):
     """Rotates each pair of features of queries and keys by an angle proportional to the position, so that their product
     depends on the distance only.
 
-    A pair (2i, 2i + 1) is one complex number and its rotation one product, in a third of the time of sines and cosines.
+    A pair (2i, 2i + 1) is one complex number and its rotation one product, in a third of the time of sines and cosines. With
+    rotary_share below 1 only the first features of a head are rotated; the others compare content alone.
 
-    Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021.
+    Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021; rotary_share: Wang & Komatsuzaki,
+    "GPT-J-6B: A 6 Billion Parameter Autoregressive Language Model", 2021.
     """
 
     rotations: Tensor
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        angle = _angles(model.context_length, model.width // model.heads, model.rotary_base)
+        angle = _angles(model.context_length, model.rotated_features, model.rotary_base)
         self.register_buffer("rotations", torch.polar(torch.ones_like(angle), angle)[:, None], persistent=False)
 
     def rotate(self, x: Float[Tensor, "B T N d"], start: int) -> Float[Tensor, "B T N d"]:
+        features = 2 * self.rotations.shape[-1]
+        if features < x.shape[-1]:
+            return torch.cat((self._rotated(x[..., :features], start), x[..., features:]), dim=-1)
+        return self._rotated(x, start)
+
+    def _rotated(self, x: Float[Tensor, "B T N r"], start: int) -> Float[Tensor, "B T N r"]:
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
         rotated = pairs * self.rotations[start : start + x.shape[1]]
         return torch.view_as_real(rotated).flatten(-2).to(x.dtype)

@@ -100,6 +100,21 @@ class Parallel(Residual):
         return x
 
 
+class ParallelNorms(Residual):
+    """x + attention(norm(x)) + feed_forward(other_norm(x)): in parallel, each branch with a norm of its own.
+
+    Source: Black et al., "GPT-NeoX-20B: An Open-Source Autoregressive Language Model", 2022.
+    """
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], norms: Iterable[Callable[[Tensor], Tensor]], branches: Iterable[Branch]
+    ) -> Float[Tensor, "B T D"]:
+        given = x
+        for norm, branch in zip(norms, branches, strict=True):
+            x = x + branch.dropout(branch.layer(norm(given)))
+        return x
+
+
 class DepthScaled(Residual):
     """x + layer(norm(x)) / sqrt(number of branches): the sum of all branches is as large as the stream at any depth.
 
@@ -178,6 +193,7 @@ RESIDUALS: dict[str, type[Residual]] = {
     "post": PostNorm,
     "sandwich": Sandwich,
     "parallel": Parallel,
+    "parallel_norms": ParallelNorms,
     "rezero": ReZero,
     "layerscale": LayerScale,
     "depth_scaled": DepthScaled,

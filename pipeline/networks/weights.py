@@ -25,29 +25,33 @@ TABLES = 1 << 24  # numbers that a network may hold besides its weights: tables 
 FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
 
 
-def weights_as_bytes(model: nn.Module) -> bytes:
-    """Every parameter by its name (a shared one once), in safetensors format."""
-    return safetensors.torch.save({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()})
+def weights_as_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    """Weights by name in safetensors format."""
+    return safetensors.torch.save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()})
 
 
 def save_weights(model: nn.Module, path: Path) -> str:
-    """Write every parameter of a network; returns the sha256 of the file."""
-    content = weights_as_bytes(model)
+    """Write every parameter of a network (a shared one once); returns the sha256 of the file."""
+    content = weights_as_bytes(dict(model.named_parameters()))
     write_bytes(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
-def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
+def shapes_in(path: Path, left_out: tuple[str, ...] = ()) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor of a safetensors file, read from its header only.
 
+    Args:
+        left_out: suffixes of tensors that are not weights.
+
     Raises:
-        UserError: it is not a safetensors file, or has tensors that are not floating point.
+        UserError: it is not a safetensors file, or has weights that are not floating point.
     """
     if not path.is_file():  # a pipe might block forever
         raise UserError(f"{path}: not found; run `dvc repro` to create it")
     try:
         with safe_open(path, framework="pt") as file:
-            pieces: dict[str, Any] = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
+            names = [name for name in file.keys() if not name.endswith(left_out)]  # noqa: SIM118 (it is not a mapping)
+            pieces: dict[str, Any] = {name: file.get_slice(name) for name in names}
             types = {name: str(piece.get_dtype()) for name, piece in pieces.items()}
             shapes = {name: tuple(piece.get_shape()) for name, piece in pieces.items()}
     except (SafetensorError, OSError, ValueError) as error:

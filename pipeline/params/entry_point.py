@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.params.errors import UserError, printable
-from pipeline.params.machine import machine_is_busy
 from pipeline.params.names import PIPELINE
 
 
@@ -19,7 +18,8 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap a command's `main` so that it ends without a traceback: exit status 2 and a line per problem, 130 on Ctrl-C.
 
     It also makes waiting threads of numerical libraries sleep early instead of spinning, which has to be set before these
-    libraries are loaded: on cores that are shared with other processes, spinning made a training step ten times slower.
+    libraries are loaded: on cores that are shared with other processes, spinning made a training step ten times slower. What
+    computes for long does not even spin briefly there (engine/runtime/waiting.py).
 
     A stage takes no arguments: `python -m pipeline.train --help` must not start a training.
     """
@@ -31,8 +31,7 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
         if is_stage and len(sys.argv) > 1:
             print(_no_arguments(file.stem, sys.argv[1]), file=sys.stderr)
             sys.exit(2)
-        spins = "0" if machine_is_busy() else "10000"
-        os.environ.setdefault("GOMP_SPINCOUNT", spins)  # GNU's OpenMP, which torch brings along on Linux
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # GNU's OpenMP, which torch brings along on Linux
         os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's and Intel's, milliseconds
         try:
             main()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 
 class UserError(Exception):
     """Bad input: each problem is one line that says where it is, what is there, and what to use instead."""
@@ -15,9 +17,32 @@ class ParamsError(UserError):
     """params.yaml contains values that cannot be used; all of them are listed at once."""
 
 
+def check_packages(wanted_by: str, extra: str, *packages: str, pinned: bool = True) -> None:
+    """Check that the packages of an extra of pyproject.toml are installed.
+
+    Args:
+        wanted_by: what needs them, by the user's own word for it.
+        pinned: whether constraints.txt has their versions.
+
+    Raises:
+        UserError: some are missing; says what installs them.
+    """
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+        noun, them = ("package", "it") if len(missing) == 1 else ("packages", "them")
+        raise UserError(
+            f"{wanted_by}: needs the {noun} {', '.join(missing)};"
+            f" `pip install {'-c constraints.txt ' * pinned}-e '.[{extra}]'` in the top folder installs {them}"
+        )
+
+
 _SYMBOLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {127: 0x2421}  # ␀ ␁ … ␡
 _INVISIBLE = dict.fromkeys((*range(128, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)), 0xFFFD)
 _PRINTABLE = _SYMBOLS | _INVISIBLE
+
+
+def encodable(text: str) -> str:
+    """Text that a terminal passed on, which need not be text: halves of characters (lone surrogates) become question marks."""
+    return text.encode(errors="replace").decode()
 
 
 def printable(text: str) -> str:

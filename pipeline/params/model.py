@@ -29,6 +29,7 @@ class Model(Section):
     ngram_table_size: Annotated[int, Field(ge=64, le=2**24)]
     position: Annotated[str, KnownName("networks/positions.py:POSITIONS")]
     rotary_base: Annotated[float, Field(ge=1, le=1e9)]
+    rotary_share: Annotated[float, Field(gt=0, le=1)]
     attention: Annotated[str, KnownName("networks/attention.py:ATTENTIONS")]
     window: Annotated[int, Field(ge=1)]
     qk_norm: bool
@@ -42,6 +43,11 @@ class Model(Section):
     bias: bool
     tie_embeddings: bool
 
+    @property
+    def rotated_features(self) -> int:
+        """The features of a head that rotary positions rotate."""
+        return round(self.rotary_share * (self.width // self.heads))
+
     @model_validator(mode="after")
     def sizes_fit(self) -> Model:
         if self.width % self.heads:
@@ -50,6 +56,13 @@ class Model(Section):
             raise problem(
                 "heads",
                 f"{self.heads} gives {self.width // self.heads} features per head; rotary positions need an even number",
+            )
+        share = self.rotary_share * (self.width // self.heads)
+        if self.position == "rotary" and (abs(share - round(share)) > 1e-6 or round(share) < 2 or round(share) % 2):
+            raise problem(
+                "rotary_share",
+                f"{self.rotary_share} rotates {share:g} of the {self.width // self.heads} features of a head; use a share that"
+                " gives an even number",
             )
         if self.kv_heads and self.heads % self.kv_heads:
             raise problem(

@@ -66,6 +66,9 @@ RENAMED_VALUES = {
     "runtime.attention": {"library": "sdpa", "written": "eager"},
 }
 
+# Section -> {knob that earlier versions did not have: the value that says what they did}.
+ADDED: dict[str, dict[str, Any]] = {"model": {"rotary_share": 1.0}}
+
 
 def rename_notes(name: str, value: Any = None) -> list[str]:
     """One line if a knob was renamed, and one if its value was."""
@@ -94,6 +97,14 @@ def with_new_names(sections: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(knobs, dict)
         else knobs
         for section, knobs in sections.items()
+    }
+
+
+def of_today(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with the knobs that the earlier version did not have."""
+    return {
+        section: ADDED.get(section, {}) | knobs if isinstance(knobs, dict) else knobs
+        for section, knobs in with_new_names(sections).items()
     }
 
 

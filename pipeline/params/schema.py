@@ -13,6 +13,7 @@ from pipeline.params.names import DATASETS, names_in
 from pipeline.params.stages import Evaluate, Plan, Plot, Probe, Runtime
 from pipeline.params.training import Train
 
+SHARDABLE = ("muon", "adamw", "adam", "sgd", "lion", "schedule_free")  # whose update needs the own rows, or gathers the matrix
 LABELLED, TEXTS, IMAGES = ("classify", "vision"), ("language", "classify"), ("vision",)
 
 
@@ -101,6 +102,8 @@ class Params(Section):
     @model_validator(mode="after")
     def sections_fit(self) -> Params:
         processes, slots, tokens = self.runtime.processes, self.train.slots, self.runtime.micro_batch_tokens
+        if self.runtime.shard:
+            self._check_shard()
         if processes > slots:
             raise problem(
                 "runtime.processes",
@@ -120,3 +123,21 @@ class Params(Section):
                 f"{tokens} is less than one sequence; use model.context_length {length} or more",
             )
         return self
+
+    def _check_shard(self) -> None:
+        """Refuse what needs whole matrices, rounds by place, or gives slots of unequal size."""
+        train = self.train
+        grows = train.length_keeps == "tokens" and train.length_start < 1
+        for knob, wrong, why in (
+            ("optimizer", train.optimizer not in SHARDABLE, "needs whole matrices; use muon or adamw"),
+            ("state_8bit", train.state_8bit, "rounds in blocks that other processes cut elsewhere; use false"),
+            (
+                "precision",
+                train.precision == "float16",
+                "scales its loss, which is not supported; use bfloat16 or float32",
+            ),
+            ("batch_start", train.batch_start < 1, "leaves slots of unequal size; use 1.0"),
+            ("length_keeps", grows, "leaves slots of unequal size; use examples"),
+        ):
+            if wrong:
+                raise problem(f"train.{knob}", f"{format_value(getattr(train, knob))} with runtime.shard: {why}")

@@ -39,6 +39,7 @@ class Runtime(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=0, le=1024)]
     processes: PowerOfTwo
+    shard: bool
     attention: Literal["auto", "sdpa", "eager"]
     workers: Annotated[int, Field(ge=0, le=1024)]
     micro_batch_tokens: Annotated[int, Field(ge=0)]

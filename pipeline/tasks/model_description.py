@@ -13,7 +13,7 @@ from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.names import suggest
 from pipeline.params.parse import parse
-from pipeline.params.renamed import with_new_names
+from pipeline.params.renamed import of_today
 from pipeline.params.schema import IMAGES, LABELLED, TEXTS
 from pipeline.tasks.base import Shape
 from pipeline.tasks.table import TASKS
@@ -48,7 +48,7 @@ def read_description(folder: Path) -> ModelDescription:
         UserError: with one line for each value that is missing or invalid.
     """
     file = folder / "model.json"
-    about = with_new_names(read_json(file, "task", "model", "tokenizer", "sha256"))
+    about = of_today(read_json(file, "task", "model", "tokenizer", "sha256"))
     if problems := [f"{file}: {line}" for line in _problems(about)]:
         raise UserError(*problems)
     model = parse(Model, about["model"], (str(file), "model"))

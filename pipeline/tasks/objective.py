@@ -17,6 +17,7 @@ from pipeline.networks.transformer import GPT
 from pipeline.params.training import Train
 from pipeline.tasks.augmentation import NO_AUGMENTATION, Augmentation
 from pipeline.tasks.base import IGNORED, Loss
+from pipeline.tasks.cross_entropy import cross_entropy, wide
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Objective:
         squared_error: minimize the mean over classes of the squared distance to the one-hot target, not the cross-entropy.
         class_weights: the weight of each class; empty = all equal. Their mean over the training split is 1.
         augmentation: of images, in training.
+        with_gradient: on a CPU the cross-entropy of wide logits is computed with its gradient, which keeps less for the
+            backward pass than PyTorch's own; False for what a card keeps.
     """
 
     label_smoothing: float = 0.0
@@ -84,6 +87,7 @@ class Objective:
     squared_error: bool = False
     class_weights: tuple[float, ...] = ()
     augmentation: Augmentation = NO_AUGMENTATION
+    with_gradient: bool = True
 
     @classmethod
     def of(cls, train: Train, **others: Any) -> Objective:
@@ -94,7 +98,7 @@ class Objective:
     @property
     def plain(self) -> Objective:
         """The cross-entropy alone, with the same chunks: for evaluation."""
-        return replace(PLAIN, loss_chunk=self.loss_chunk)
+        return replace(PLAIN, loss_chunk=self.loss_chunk, with_gradient=self.with_gradient)
 
     def loss(
         self,
@@ -110,13 +114,27 @@ class Objective:
             teacher_logits: those of the teacher, if there is one.
             mixup: of mixed examples, the second targets and their shares.
         """
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         has_objective = training and (self != self.plain or mixup is not None)
         # A loss that is only logged needs no gradient, and so no copy of the logits.
-        total = _cross_entropy(logits.detach() if has_objective else logits, targets, mixup)
+        total = self._cross_entropy(logits.detach() if has_objective else logits, targets, mixup)
         correct = None if training else (logits.argmax(dim=-1) == targets).sum()
-        objective = self._training_loss(logits, targets, teacher_logits, mixup) if has_objective else None
+        objective = self._training_loss(wide(logits), targets, teacher_logits, mixup) if has_objective else None
         return Loss(total, (targets != IGNORED).sum(), correct, objective)
+
+    def _cross_entropy(
+        self,
+        logits: Float[Tensor, "N V"],
+        targets: Int[Tensor, " N"],
+        mixup: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None,
+    ) -> Float[Tensor, ""]:
+        """The cross-entropy, summed. With mixup both targets count by their shares; with the first alone a well calibrated
+        network would look worse than uniform guessing.
+        """
+        if mixup is None:
+            return cross_entropy(logits, targets, with_gradient=self.with_gradient)
+        (others, shares), logits = mixup, wide(logits)
+        first, second = (F.cross_entropy(logits, each, reduction="none", ignore_index=IGNORED) for each in (targets, others))
+        return ((1 - shares) * first + shares * second).sum()
 
     def _training_loss(
         self,
@@ -165,21 +183,6 @@ def class_weights(labels: Integer[np.ndarray, " N"]) -> tuple[float, ...]:
 def _squared_error(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
     one_hot = F.one_hot(targets.clamp(min=0), logits.shape[-1]).to(logits.dtype)
     return (logits - one_hot).square().mean(dim=-1).masked_fill(targets == IGNORED, 0)
-
-
-def _cross_entropy(
-    logits: Float[Tensor, "N V"],
-    targets: Int[Tensor, " N"],
-    mixup: tuple[Int[Tensor, " N"], Float[Tensor, " N"]] | None = None,
-) -> Float[Tensor, ""]:
-    """The cross-entropy, summed. With mixup both targets count by their shares; with the first alone a well calibrated
-    network would look worse than uniform guessing.
-    """
-    if mixup is None:
-        return F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
-    others, shares = mixup
-    first, second = (F.cross_entropy(logits, each, reduction="none", ignore_index=IGNORED) for each in (targets, others))
-    return ((1 - shares) * first + shares * second).sum()
 
 
 PLAIN = Objective()

@@ -205,8 +205,8 @@ def replace_folder(folder: Path) -> Iterator[Path]:
             replaced.replace(folder)
         for left in (unfinished, replaced):  # by a killed run
             shutil.rmtree(left, ignore_errors=True)
-        unfinished.mkdir()
         try:
+            unfinished.mkdir()
             yield unfinished
             for path in unfinished.iterdir():
                 sync(path)

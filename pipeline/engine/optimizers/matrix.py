@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pipeline.engine.curricula import divided
 from pipeline.engine.optimizers.adaptive import AdamW
 from pipeline.engine.optimizers.base import Group, GroupedOptimizer, LrMultipliers, Named, decay_weights, zeros_for
 from pipeline.networks.roles import Role, role_of
@@ -51,28 +52,28 @@ class Muon(GroupedOptimizer):
         torch._foreach_lerp_(velocity, gradients, 1 - momentum)
         lookahead = torch._foreach_lerp(gradients, velocity, momentum)  # Nesterov momentum
         decay_weights(group, lr)
-        batches = list(self._batches(group.weights))
-        shapes = [torch.Size((len(places), *group.weights[places[0]].shape)) for places in batches]
-        computed = self.company.each(
-            shapes, lambda batch: orthogonalized(torch.stack([lookahead[place] for place in batches[batch]]))
-        )
+        whole = self.company.whole_shapes(group.names, group.weights)
+        batches = list(self._batches(whole))
+        shapes = [torch.Size((len(places), *whole[places[0]])) for places in batches]
+        stacks = [[lookahead[place] for place in places] for places in batches]
+        computed = self.company.of_stacks(stacks, shapes, orthogonalized)
         for (_, outputs, inputs), places, directions in zip(shapes, batches, computed, strict=True):
             # A tall matrix has more outputs than inputs: this keeps the update of each output equally large.
             scaled_lr = lr * max(1.0, outputs / inputs) ** 0.5
             torch._foreach_add_([group.weights[place] for place in places], list(directions.unbind()), alpha=-scaled_lr)
 
-    def _batches(self, weights: list[Tensor]) -> Iterator[list[int]]:
+    def _batches(self, shapes: list[torch.Size]) -> Iterator[list[int]]:
         """The places of matrices that are orthogonalized together: few large products instead of many small ones.
 
         They have the same shape. Those of a shape are a batch for each slot, so that processes can share them: a product
         may round differently in a batch of another size, and so the number of processes must not matter here.
         """
-        shapes: dict[torch.Size, list[int]] = {}
-        for place, weight in enumerate(weights):
-            shapes.setdefault(weight.shape, []).append(place)
-        for places in shapes.values():
-            parts = min(self.train.slots, len(places))
-            yield from (places[len(places) * part // parts : len(places) * (part + 1) // parts] for part in range(parts))
+        alike: dict[torch.Size, list[int]] = {}
+        for place, shape in enumerate(shapes):
+            alike.setdefault(shape, []).append(place)
+        for places in alike.values():
+            for part in divided(slice(0, len(places)), min(self.train.slots, len(places))):
+                yield places[part]
 
 
 def orthogonalized(matrices: Float[Tensor, "N R C"], iterations: int = 5) -> Float[Tensor, "N R C"]:

@@ -18,21 +18,29 @@ from pipeline.engine.pretrained.names import (
     UNGATED,
     config,
     gpt2_config,
-    gpt2_knobs,
     knobs_by,
     llama,
     no_norm,
     norm_1p,
+    older_knobs,
     rms_norm,
     window_knobs,
+)
+from pipeline.engine.pretrained.neo_names import (
+    NEO,
+    NEOX,
+    neo_config,
+    neo_length,
+    neox_config,
+    neox_knobs,
 )
 from pipeline.engine.pretrained.weight_map import TensorRow
 from pipeline.params.model import Model
 
-# Sizes, which every architecture supports, and knobs that do not change what a trained network computes.
+# Sizes, which an architecture supports unless it names them, and knobs that do not change what a trained network computes.
 UNRESTRICTED = (
     *("depth", "width", "heads", "kv_heads", "context_length", "mlp_ratio", "window"),
-    *("ngram_table_size", "rotary_base", "tie_embeddings"),
+    *("ngram_table_size", "rotary_base", "rotary_share", "tie_embeddings"),
     *("dropout", "dropout_schedule", "stochastic_depth", "init", "base_width"),
     *("network", "patch_size", "kernel_size", "downsample", "pooling", "causal"),  # not of language models
 )
@@ -49,6 +57,7 @@ class Architecture:
         knobs: reads our knobs from its config.json; those that it leaves open follow from the weights.
         tensors: its tensors as rows of Rally's tensors.
         defaults: values of keys that its config.json may leave out.
+        length: reads from its config.json the longest context, tokens.
     """
 
     name: str
@@ -57,6 +66,7 @@ class Architecture:
     knobs: Callable[[Mapping[str, Any]], dict[str, Any]]
     tensors: tuple[TensorRow, ...]
     defaults: Mapping[str, Any]
+    length: Callable[[Mapping[str, Any]], int] = lambda config: int(config["max_position_embeddings"])
 
 
 def nearest(model: Model) -> tuple[str, list[str]]:
@@ -83,7 +93,8 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "attention_softcap": (0.0,),
     "residual": ("pre",),
 }
-_ROTARY = _PLAIN | {"position": ("rotary",), "bias": (False, True)}
+_PARTLY_ROTARY = _PLAIN | {"position": ("rotary",), "bias": (False, True)}
+_ROTARY = _PARTLY_ROTARY | {"rotary_share": (1.0,)}
 _DEFAULTS = {"tie_word_embeddings": False, "attention_bias": False, "mlp_bias": False, "num_key_value_heads": None}
 
 
@@ -105,8 +116,9 @@ ARCHITECTURES: dict[str, Architecture] = {
             "activation": tuple(UNGATED),
         },
         config=gpt2_config,
-        knobs=gpt2_knobs,
+        knobs=older_knobs("n_layer", "n_embd", "n_head", "n_inner"),
         tensors=GPT2,
+        length=lambda config: int(config["n_positions"]),
         defaults={"tie_word_embeddings": True, "n_inner": None, "layer_norm_epsilon": 1e-5, "scale_attn_weights": True}
         | {"activation_function": "gelu_new", "scale_attn_by_inverse_layer_idx": False},
     ),
@@ -141,11 +153,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     # Parmar et al., "Nemotron-4 15B Technical Report", 2024
     "nemotron": Architecture(
         name="NemotronForCausalLM",
-        supports=_ROTARY | {"norm": ("layer_plain", "layer"), "activation": tuple(UNGATED)},
-        config=lambda model: config(model, "norm_eps", partial_rotary_factor=1.0) | _biases(model),
-        knobs=knobs_by(UNGATED),
+        supports=_PARTLY_ROTARY | {"norm": ("layer_plain", "layer"), "activation": tuple(UNGATED)},
+        config=lambda model: config(model, "norm_eps", partial_rotary_factor=model.rotary_share) | _biases(model),
+        knobs=knobs_by(UNGATED, partial=True),
         tensors=llama(norm_1p, gated=False),
-        defaults=_DEFAULTS | {"hidden_act": "relu2", "norm_eps": 1e-5},
+        defaults=_DEFAULTS | {"hidden_act": "relu2", "norm_eps": 1e-5, "partial_rotary_factor": 0.5},
     ),
     # Groeneveld et al., "OLMo: Accelerating the Science of Language Models", 2024
     "olmo": Architecture(
@@ -159,11 +171,50 @@ ARCHITECTURES: dict[str, Architecture] = {
     # Gunasekar et al., "Textbooks Are All You Need", 2023
     "phi": Architecture(
         name="PhiForCausalLM",
-        supports=_ROTARY | {"norm": ("layer_plain", "layer"), "activation": tuple(UNGATED), "residual": ("parallel",)},
-        config=lambda model: config(model, "layer_norm_eps", partial_rotary_factor=1.0) | {"qk_layernorm": False},
-        knobs=knobs_by(UNGATED),
+        supports=_PARTLY_ROTARY | {"norm": ("layer_plain", "layer"), "activation": tuple(UNGATED), "residual": ("parallel",)},
+        config=lambda model: (
+            config(model, "layer_norm_eps", partial_rotary_factor=model.rotary_share) | {"qk_layernorm": False}
+        ),
+        knobs=knobs_by(UNGATED, partial=True),
         tensors=PHI,
         defaults={"tie_word_embeddings": False, "num_key_value_heads": None, "qk_layernorm": False}
-        | {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5},
+        | {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5, "partial_rotary_factor": 0.5},
+    ),
+    # Black et al., "GPT-NeoX-20B: An Open-Source Autoregressive Language Model", 2022; Pythia's models are of this shape
+    "gpt_neox": Architecture(
+        name="GPTNeoXForCausalLM",
+        supports=_PARTLY_ROTARY
+        | {"norm": ("layer_plain", "layer"), "activation": tuple(UNGATED), "residual": ("parallel_norms",), "kv_heads": (0,)},
+        config=neox_config,
+        knobs=neox_knobs,
+        tensors=NEOX,
+        defaults={"tie_word_embeddings": False, "attention_bias": True, "use_parallel_residual": True}
+        | {"hidden_act": "gelu", "layer_norm_eps": 1e-5, "rotary_emb_base": 10_000, "rotary_pct": 0.25},
+    ),
+}
+
+# What is read, and not written: their layouts have places for less than our networks have.
+IMPORT_ONLY: dict[str, Architecture] = {
+    # Yang et al., "Qwen2 Technical Report", 2024. Biases of queries, keys and values only: the others become zeros
+    "qwen2": Architecture(
+        name="Qwen2ForCausalLM",
+        supports=_ROTARY | {"norm": ("rms",), "activation": tuple(GATED), "bias": (True,)},
+        config=lambda model: config(model, "rms_norm_eps") | {"use_sliding_window": False},
+        knobs=knobs_by(GATED),
+        tensors=llama(rms_norm, gated=True),
+        defaults={"tie_word_embeddings": False, "num_key_value_heads": 32, "use_sliding_window": False}
+        | {"hidden_act": "silu", "rms_norm_eps": 1e-6},
+    ),
+    # Black et al., "GPT-Neo: Large Scale Autoregressive Language Modeling with Mesh-Tensorflow", 2021; also TinyStories' models
+    "gpt_neo": Architecture(
+        name="GPTNeoForCausalLM",
+        supports=_PLAIN
+        | {"position": ("learned",), "norm": ("layer",), "bias": (True,), "activation": tuple(UNGATED), "kv_heads": (0,)},
+        config=neo_config,
+        knobs=older_knobs("num_layers", "hidden_size", "num_heads", "intermediate_size"),
+        tensors=NEO,
+        defaults={"tie_word_embeddings": True, "intermediate_size": None, "activation_function": "gelu_new"}
+        | {"layer_norm_epsilon": 1e-5, "window_size": 256, "attention_types": [[["global", "local"], 12]]},
+        length=neo_length,
     ),
 }

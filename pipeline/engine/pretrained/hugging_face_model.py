@@ -6,19 +6,22 @@ Read from safetensors and JSON alone: nothing in such a folder is run.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from pipeline.artifacts.paths import meta_of
 from pipeline.artifacts.reading import load_json, read_json
-from pipeline.engine.pretrained.architectures import ARCHITECTURES
+from pipeline.engine.pretrained.architectures import ARCHITECTURES, IMPORT_ONLY
+from pipeline.engine.pretrained.epsilon import EPSILON_KEYS, LARGEST, SMALLEST, at_epsilon
 from pipeline.engine.pretrained.names import SYNONYMS
-from pipeline.engine.pretrained.weight_map import Misfit, unpack
+from pipeline.engine.pretrained.weight_map import BUFFERS, Misfit, unpack
 from pipeline.identity import tokenizer_digest
+from pipeline.networks.norms import EPSILON
 from pipeline.networks.transformer import GPT
 from pipeline.networks.weights import Shapes, first_not_finite, shapes_in
 from pipeline.params.errors import UserError
@@ -40,15 +43,14 @@ class HuggingFaceModel:
         except ValueError as error:
             raise UserError(f"{config}: cannot be read: {error}") from None
         family = content.get("model_type") if isinstance(content, dict) else None
-        if not (isinstance(family, str) and family in ARCHITECTURES):
-            raise UserError(
-                f"{config}: model_type: {family!r:.60} is not supported. {suggest(str(family)[:60], tuple(ARCHITECTURES))}"
-            )
-        self.architecture = ARCHITECTURES[family]
+        if not (isinstance(family, str) and family in KNOWN):
+            why = OTHER_FAMILIES.get(str(family)) or suggest(str(family)[:60], tuple(KNOWN))
+            raise UserError(f"{config}: model_type: {family!r:.60} is not supported. {why}")
+        self.architecture = KNOWN[family]
         try:
             self.config = _modernized({**self.architecture.defaults, **content})
             knobs = self.architecture.knobs(self.config)
-            self.length = int(self.config["n_positions" if "n_positions" in self.config else "max_position_embeddings"])
+            self.length = self.architecture.length(self.config)
             self.vocabulary = int(self.config["vocab_size"])
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise UserError(f"{config}: lacks something that a {self.architecture.name} needs: {error!s:.200}") from None
@@ -65,33 +67,54 @@ class HuggingFaceModel:
 
     def load_into(self, network: nn.Module) -> None:
         assert isinstance(network, GPT)
-        for key, wanted in self.architecture.config(network.knobs).items():
-            if key in self.config and key not in IGNORED_KEYS and self.config[key] not in (wanted, None):
-                raise UserError(
-                    f"{self.folder / 'config.json'}: {key}: {self.config[key]!r:.200} is not supported; use {wanted}"
-                )
-        weights = {name: weight.detach() for name, weight in network.named_parameters()}
+        config, epsilon = self.folder / "config.json", EPSILON
         theirs = self._weights()
+        for key, wanted in self.architecture.config(network.knobs).items():
+            found = self.config.get(key, wanted)
+            if key in EPSILON_KEYS:
+                epsilon = found
+                if type(epsilon) is not float or not SMALLEST <= epsilon <= LARGEST:
+                    raise UserError(f"{config}: {key}: {found!r:.200} is not supported; use {SMALLEST:g} to {LARGEST:g}")
+            elif key in BIASES and wanted and type(found) is bool:  # the biases that it has not are zeros
+                if found is not any(re.search(BIASES[key], name) for name in theirs):
+                    raise UserError(f"{config}: {key}: {found} is not what the weights say")
+            elif key not in IGNORED_KEYS and found not in (wanted, None):
+                raise UserError(f"{config}: {key}: {found!r:.200} is not supported; {REASONS.get(key, f'use {wanted}')}")
+        weights = {name: weight.detach() for name, weight in network.named_parameters()}
         if name := first_not_finite(theirs):
             raise UserError(f"{self.folder}: {name} has numbers that are not finite: the file is damaged")
         try:
             unpack(theirs, weights, self.architecture.tensors, network.knobs)
         except Misfit as misfit:
             raise UserError(f"{self.folder}: {misfit.theirs} {_misfit_reason(misfit)}") from None
+        if not at_epsilon(weights, network.knobs, epsilon):
+            raise UserError(
+                f"{config}: an epsilon of {epsilon:g} does not fit a tied head after a norm without weights; use {EPSILON:g}"
+            )
 
     def shapes(self) -> Shapes:
-        return {name: shape for file in self._files() for name, shape in shapes_in(file).items()}
+        return {name: shape for file in self._files() for name, shape in shapes_in(file, BUFFERS).items()}
 
     def _weights(self) -> dict[str, Tensor]:
-        self.shapes()  # raises UserError if a file cannot be read
-        return {name: tensor for file in self._files() for name, tensor in safetensors.torch.load_file(file).items()}
+        found: dict[str, Tensor] = {}
+        for file in self._files():
+            names = shapes_in(file, BUFFERS)  # raises UserError if it cannot be read
+            with safe_open(file, framework="pt") as opened:
+                found |= {name: opened.get_tensor(name) for name in names}
+        return found
 
     def _files(self) -> list[Path]:
         """The file of its weights, or its shards by name; an index.json is not read."""
         whole = self.folder / "model.safetensors"
         files = [whole] if whole.is_file() else sorted(self.folder.glob("model-*.safetensors"))
         if not files:
-            raise UserError(f"{self.folder}: has no model.safetensors; weights in other formats (pickles) are not read")
+            raise UserError(
+                f"{self.folder}: has no model.safetensors; weights in other formats (pickles) are not read; {RESAVE}"
+            )
+        if (total := re.fullmatch(r"model-\d+-of-(\d+)\.safetensors", files[-1].name)) and len(files) < int(total[1]):
+            raise UserError(
+                f"{self.folder}: has {len(files)} of {int(total[1])} files of weights ({files[-1].name} and others)"
+            )
         return files
 
 
@@ -101,34 +124,74 @@ def _unsupported(knobs: Mapping[str, Any], supports: Mapping[str, tuple[Any, ...
         kind = Model.model_fields[knob].annotation
         if type(value) not in ((int, float) if kind is float else (kind,)):
             yield f"gives model.{knob} {value!r:.60}, which is not a valid value"
-        elif knob in supports and value not in supports[knob] and knob != "attention":  # Mistral without a window is Llama
+        elif knob in supports and value not in supports[knob] and knob not in SEEN_BY_CONFIG:
             yield f"gives model.{knob} {value!r:.60}, which is not supported; use {' or '.join(map(repr, supports[knob]))}"
         elif isinstance(value, int | float) and not -math.inf < value < math.inf:
             yield f"gives model.{knob} {value!r:.60}, which is not a valid value"
 
 
+# Knobs that a folder may have otherwise than an export: Mistral without a window is Llama, GPT-NeoX can be sequential.
+SEEN_BY_CONFIG = ("attention", "residual")
+
 # Keys that the weights do not depend on: context length, windows (`required_knobs` checks them) and dropout.
 IGNORED_KEYS = ("n_positions", "max_position_embeddings", "sliding_window", "resid_pdrop", "embd_pdrop", "attn_pdrop")
 
 
+RESAVE = "load them with `transformers` and save them by `save_pretrained`, which writes safetensors"
+
+# Keys that say whether there are biases, and the names of these.
+BIASES = {"attention_bias": r"\.(self_attn|attention)\..*\.bias$", "mlp_bias": r"\.mlp\..*\.bias$"}
+
+# Why a value of a key cannot be: no advice to change it, since the weights were trained with it.
+REASONS = {
+    "rope_parameters": "Rally's rotary positions have one base and are not scaled",
+    "scale_attn_by_inverse_layer_idx": "Rally's layers scale their scores alike",
+    "head_dim": "Rally's heads have width / heads features each",
+    "use_sliding_window": "Rally's layers have a window everywhere or nowhere",
+    "clip_qkv": "Rally does not clip queries, keys and values",
+    "qk_layernorm": "Rally's norms of queries and keys have no weights",
+}
+
+# Well-known families that Rally's networks cannot be, and why.
+OTHER_FAMILIES: dict[str, str] = {
+    "olmo2": "It norms the outputs of its branches alone, and queries and keys over all heads",
+    "olmo3": "It norms the outputs of its branches alone, and queries and keys over all heads",
+    "gemma": "It scales its embeddings, and its heads are wider than width / heads",
+    "gemma2": "It scales its embeddings, caps its logits, and its windows alternate",
+    "gemma3_text": "It scales its embeddings, and its windows alternate",
+    "opt": "It shifts its positions by two",
+    "bloom": "It norms its embeddings",
+    "mixtral": "It is a mixture of experts",
+    "smollm3": "Some of its layers have no positions",
+    "mamba": "It has no attention",
+    "phi3": "Its queries, keys and values are one tensor; published ones scale their rotary positions",
+}
+
+KNOWN = ARCHITECTURES | IMPORT_ONLY
+
+
 def _modernized(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config.json with one name for each activation, and its rotary positions as transformers 5 writes them."""
-    modern = {key: value for key, value in config.items() if key not in ("rope_theta", "rope_scaling", "partial_rotary_factor")}
+    base, share = ("rotary_emb_base", "rotary_pct") if "rotary_pct" in config else ("rope_theta", "partial_rotary_factor")
+    modern = {key: value for key, value in config.items() if key not in (base, share, "rope_scaling")}
     for key in {"activation_function", "hidden_act"} & modern.keys():
         modern[key] = SYNONYMS.get(modern[key], modern[key])
-    if not config.get("rope_parameters"):
-        rope = {"rope_type": "default", "rope_theta": float(config.get("rope_theta", 10_000.0))} | (
-            config.get("rope_scaling") or {}
-        )
-        factor = {"partial_rotary_factor": config["partial_rotary_factor"]} if "partial_rotary_factor" in config else {}
-        modern["rope_parameters"] = rope | factor
-    return modern
+    said = {**(config.get("rope_scaling") or config.get("rope_parameters") or {})}
+    kind = said.pop("type", "default")  # an older name of rope_type
+    rope = {"rope_type": kind, "rope_theta": float(config.get(base, 10_000.0))}
+    if share in config:
+        rope["partial_rotary_factor"] = config[share]
+    return modern | {"rope_parameters": rope | said}
 
 
 def _misfit_reason(misfit: Misfit) -> str:
     match misfit.ours.rpartition("."):
         case "", _, "":
             return "is not a weight of a supported network"
+        case "embedding", _, "bias":
+            return "is a bias of the output head, which Rally's networks do not have"
+        case "", _, "none":
+            return "has trained weights of a norm of queries or keys, which Rally's (model.qk_norm) do not have"
         case "head", _, _:
             return "is missing, has another shape, or is not the embedding: if it is separate, use tie_word_embeddings: false"
         case "position", _, _:

@@ -6,6 +6,7 @@ Each convention is a table of tensors, and functions from our knobs to config.js
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,32 +37,33 @@ SYNONYMS = {
 }  # other names in transformers for the same function
 
 
-def _ours(table: Mapping[str, str], theirs: str) -> str:
+def our_name(table: Mapping[str, str], theirs: str) -> str:
     return {name: ours for ours, name in table.items()}.get(theirs, theirs)
 
 
 # ------------------------------------------------------------------------------------------------------- selected rows
 
 
-def _in_heads(model: Model, first: int, heads: int, rotated: bool) -> Int[Tensor, " rows"]:
-    """The rows of some heads. Our rotary positions rotate the pairs (2i, 2i + 1) of a head, theirs (i, i + half)."""
+def in_heads(model: Model, first: int, heads: int, rotated: bool) -> Int[Tensor, " rows"]:
+    """The rows of some heads. Of the features that are rotated, ours turns the pairs (2i, 2i + 1), theirs (i, i + half)."""
     size = model.width // model.heads
     order = torch.arange(size)
     if rotated and model.position == "rotary":
-        order = torch.cat((order[::2], order[1::2]))
+        turned = order[: model.rotated_features]
+        order = torch.cat((turned[::2], turned[1::2], order[len(turned) :]))
     return (first * size + torch.arange(heads)[:, None] * size + order).flatten()
 
 
-def _queries(model: Model) -> Int[Tensor, " rows"]:
-    return _in_heads(model, 0, model.heads, rotated=True)
+def queries(model: Model) -> Int[Tensor, " rows"]:
+    return in_heads(model, 0, model.heads, rotated=True)
 
 
-def _keys(model: Model) -> Int[Tensor, " rows"]:
-    return _in_heads(model, model.heads, kv_heads(model), rotated=True)
+def keys(model: Model) -> Int[Tensor, " rows"]:
+    return in_heads(model, model.heads, kv_heads(model), rotated=True)
 
 
-def _values(model: Model) -> Int[Tensor, " rows"]:
-    return _in_heads(model, model.heads + kv_heads(model), kv_heads(model), rotated=False)
+def values(model: Model) -> Int[Tensor, " rows"]:
+    return in_heads(model, model.heads + kv_heads(model), kv_heads(model), rotated=False)
 
 
 def kv_heads(model: Model) -> int:
@@ -87,21 +89,22 @@ def hidden_of(model: Model) -> int:
 # Embeddings and heads may have more rows than their tokenizer has ids, rounded up for the hardware: the rest is unused.
 
 
-def _layer(
+def layer(
     theirs: str, ours: str, rows: Rows | None = None, *, biased: bool = True, first: bool = False
 ) -> tuple[TensorRow, ...]:
-    """A linear layer; its bias is 0 where the architecture has one and our network has none."""
+    """A linear layer; its bias is 0 where one side has it and the other has none."""
     weight = TensorRow(f"{theirs}.weight", f"{ours}.weight", rows, inputs_first=first)
-    return (weight, TensorRow(f"{theirs}.bias", f"{ours}.bias", rows, default=0.0 if biased else None))
+    bias = TensorRow(f"{theirs}.bias", f"{ours}.bias", rows)
+    return (weight, replace(bias, default=0.0) if biased else replace(bias, absent=0.0))
 
 
-def _norm(theirs: str, ours: str, *, offset: float = 0.0, biased: bool = True) -> tuple[TensorRow, ...]:
+def norm(theirs: str, ours: str, *, offset: float = 0.0, biased: bool = True) -> tuple[TensorRow, ...]:
     """A norm, whose weight is 1 and whose bias is 0 where our network has none."""
     weight = TensorRow(f"{theirs}.weight", f"{ours}.weight", offset=offset, default=1.0)
     return (weight, TensorRow(f"{theirs}.bias", f"{ours}.bias", default=0.0)) if biased else (weight,)
 
 
-def _positions(model: Model) -> Tensor:
+def positions(model: Model) -> Tensor:
     """The learned positions that stand for those of a network without learned ones."""
     if model.position == "sinusoidal":
         return SinusoidalPosition(model).waves.clone()
@@ -110,14 +113,14 @@ def _positions(model: Model) -> Tensor:
 
 GPT2 = (
     TensorRow("transformer.wte.weight", "embedding.weight", padded=True),
-    TensorRow("transformer.wpe.weight", "position.weight", default=_positions, padded=True),
-    *_norm("transformer.h.{}.ln_1", "blocks.{}.norms.0"),
-    *_layer("transformer.h.{}.attn.c_attn", "blocks.{}.attention.project", first=True),
-    *_layer("transformer.h.{}.attn.c_proj", "blocks.{}.attention.output", first=True),
-    *_norm("transformer.h.{}.ln_2", "blocks.{}.norms.1"),
-    *_layer("transformer.h.{}.mlp.c_fc", "blocks.{}.feed_forward.up", first=True),
-    *_layer("transformer.h.{}.mlp.c_proj", "blocks.{}.feed_forward.down", first=True),
-    *_norm("transformer.ln_f", "final_norm"),
+    TensorRow("transformer.wpe.weight", "position.weight", default=positions, padded=True),
+    *norm("transformer.h.{}.ln_1", "blocks.{}.norms.0"),
+    *layer("transformer.h.{}.attn.c_attn", "blocks.{}.attention.project", first=True),
+    *layer("transformer.h.{}.attn.c_proj", "blocks.{}.attention.output", first=True),
+    *norm("transformer.h.{}.ln_2", "blocks.{}.norms.1"),
+    *layer("transformer.h.{}.mlp.c_fc", "blocks.{}.feed_forward.up", first=True),
+    *layer("transformer.h.{}.mlp.c_proj", "blocks.{}.feed_forward.down", first=True),
+    *norm("transformer.ln_f", "final_norm"),
     TensorRow("lm_head.weight", "head.weight", padded=True),
 )
 
@@ -126,28 +129,28 @@ def llama(norms: Callable[[str, str], tuple[TensorRow, ...]], *, gated: bool) ->
     """The tensors of Llama, whose names many architectures share."""
     block, mlp = "model.layers.{}.", "model.layers.{}.mlp."
     up = (
-        *_layer(f"{mlp}gate_proj", "blocks.{}.feed_forward.up", _gate, biased=False),
-        *_layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", _gated, biased=False),
+        *layer(f"{mlp}gate_proj", "blocks.{}.feed_forward.up", _gate, biased=False),
+        *layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", _gated, biased=False),
     )
     return (
         TensorRow("model.embed_tokens.weight", "embedding.weight", padded=True),
         *norms(f"{block}input_layernorm", "blocks.{}.norms.0"),
-        *_projections(f"{block}self_attn.", biased=False),
-        *_layer(f"{block}self_attn.o_proj", "blocks.{}.attention.output", biased=False),
+        *projections(f"{block}self_attn.", biased=False),
+        *layer(f"{block}self_attn.o_proj", "blocks.{}.attention.output", biased=False),
         *norms(f"{block}post_attention_layernorm", "blocks.{}.norms.1"),
-        *(up if gated else _layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", biased=False)),
-        *_layer(f"{mlp}down_proj", "blocks.{}.feed_forward.down", biased=False),
+        *(up if gated else layer(f"{mlp}up_proj", "blocks.{}.feed_forward.up", biased=False)),
+        *layer(f"{mlp}down_proj", "blocks.{}.feed_forward.down", biased=False),
         *norms("model.norm", "final_norm"),
         TensorRow("lm_head.weight", "head.weight", padded=True),
     )
 
 
-def _projections(theirs: str, *, biased: bool) -> tuple[TensorRow, ...]:
+def projections(theirs: str, *, biased: bool) -> tuple[TensorRow, ...]:
     """Queries, keys and values, which are one matrix in our networks."""
     return tuple(
         row
-        for name, rows in (("q_proj", _queries), ("k_proj", _keys), ("v_proj", _values))
-        for row in _layer(f"{theirs}{name}", "blocks.{}.attention.project", rows, biased=biased)
+        for name, rows in (("q_proj", queries), ("k_proj", keys), ("v_proj", values))
+        for row in layer(f"{theirs}{name}", "blocks.{}.attention.project", rows, biased=biased)
     )
 
 
@@ -160,12 +163,12 @@ QK_NORM = tuple(TensorRow(f"model.layers.{{}}.self_attn.{one}_norm.weight", "non
 
 PHI = (
     TensorRow("model.embed_tokens.weight", "embedding.weight", padded=True),
-    *_norm("model.layers.{}.input_layernorm", "blocks.{}.norms.0"),
-    *_projections("model.layers.{}.self_attn.", biased=True),
-    *_layer("model.layers.{}.self_attn.dense", "blocks.{}.attention.output"),
-    *_layer("model.layers.{}.mlp.fc1", "blocks.{}.feed_forward.up"),
-    *_layer("model.layers.{}.mlp.fc2", "blocks.{}.feed_forward.down"),
-    *_norm("model.final_layernorm", "final_norm"),
+    *norm("model.layers.{}.input_layernorm", "blocks.{}.norms.0"),
+    *projections("model.layers.{}.self_attn.", biased=True),
+    *layer("model.layers.{}.self_attn.dense", "blocks.{}.attention.output"),
+    *layer("model.layers.{}.mlp.fc1", "blocks.{}.feed_forward.up"),
+    *layer("model.layers.{}.mlp.fc2", "blocks.{}.feed_forward.down"),
+    *norm("model.final_layernorm", "final_norm"),
     TensorRow("lm_head.weight", "head.weight", padded=True),
     TensorRow("lm_head.bias", "embedding.bias", default=0.0),  # our networks have none: as many zeros as there are tokens
 )
@@ -174,16 +177,16 @@ PHI = (
 # Vision Transformer; lab/export/transformers_vit.py changes the layout of the first three.
 VIT = (
     TensorRow("vit.embeddings.cls_token", "pooling.start"),
-    TensorRow("vit.embeddings.position_embeddings", "position.weight", default=_positions),
-    *_layer("vit.embeddings.patch_embeddings.projection", "patches.map"),
-    *_norm("vit.layers.{}.layernorm_before", "blocks.{}.norms.0"),
-    *_projections("vit.layers.{}.attention.", biased=True),
-    *_layer("vit.layers.{}.attention.o_proj", "blocks.{}.attention.output"),
-    *_norm("vit.layers.{}.layernorm_after", "blocks.{}.norms.1"),
-    *_layer("vit.layers.{}.mlp.fc1", "blocks.{}.feed_forward.up"),
-    *_layer("vit.layers.{}.mlp.fc2", "blocks.{}.feed_forward.down"),
-    *_norm("vit.layernorm", "final_norm"),
-    *_layer("classifier", "head"),
+    TensorRow("vit.embeddings.position_embeddings", "position.weight", default=positions),
+    *layer("vit.embeddings.patch_embeddings.projection", "patches.map"),
+    *norm("vit.layers.{}.layernorm_before", "blocks.{}.norms.0"),
+    *projections("vit.layers.{}.attention.", biased=True),
+    *layer("vit.layers.{}.attention.o_proj", "blocks.{}.attention.output"),
+    *norm("vit.layers.{}.layernorm_after", "blocks.{}.norms.1"),
+    *layer("vit.layers.{}.mlp.fc1", "blocks.{}.feed_forward.up"),
+    *layer("vit.layers.{}.mlp.fc2", "blocks.{}.feed_forward.down"),
+    *norm("vit.layernorm", "final_norm"),
+    *layer("classifier", "head"),
 )
 
 
@@ -206,15 +209,23 @@ def gpt2_config(model: Model) -> dict[str, Any]:
     }
 
 
-def gpt2_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "depth": config["n_layer"],
-        "width": config["n_embd"],
-        "heads": config["n_head"],
-        "mlp_ratio": config["n_inner"] / config["n_embd"] if config["n_inner"] else 4.0,
-        "activation": _ours(UNGATED, config["activation_function"]),
-        "tie_embeddings": config["tie_word_embeddings"],
-    }
+def older_knobs(depth: str, width: str, heads: str, hidden: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """A function from the config.json of an architecture of GPT-2's time to our knobs; the arguments are its keys.
+
+    The value of `hidden` may be null: four times the width.
+    """
+
+    def knobs(config: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "depth": config[depth],
+            "width": config[width],
+            "heads": config[heads],
+            "mlp_ratio": config[hidden] / config[width] if config[hidden] else 4.0,
+            "activation": our_name(UNGATED, config["activation_function"]),
+            "tie_embeddings": config["tie_word_embeddings"],
+        }
+
+    return knobs
 
 
 def config(model: Model, epsilon: str = "", **rotary: float) -> dict[str, Any]:
@@ -234,7 +245,9 @@ def config(model: Model, epsilon: str = "", **rotary: float) -> dict[str, Any]:
     }
 
 
-def knobs_by(activations: Mapping[str, str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def knobs_by(activations: Mapping[str, str], *, partial: bool = False) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """A function from config.json to our knobs; `partial`: it says which share of a head is rotated."""
+
     def knobs(config: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "depth": config["num_hidden_layers"],
@@ -243,9 +256,9 @@ def knobs_by(activations: Mapping[str, str]) -> Callable[[Mapping[str, Any]], di
             "kv_heads": _kv_heads_knob(config["num_key_value_heads"], config["num_attention_heads"]),
             "rotary_base": float(config["rope_parameters"]["rope_theta"]),
             "mlp_ratio": config["intermediate_size"] / config["hidden_size"],
-            "activation": _ours(activations, config["hidden_act"]),
+            "activation": our_name(activations, config["hidden_act"]),
             "tie_embeddings": config["tie_word_embeddings"],
-            **({"bias": config["attention_bias"]} if "attention_bias" in config else {}),
+            **({"rotary_share": float(config["rope_parameters"]["partial_rotary_factor"])} if partial else {}),
         }
 
     return knobs
@@ -265,12 +278,12 @@ def _kv_heads_knob(heads: int | None, of: int) -> int:
 
 
 def rms_norm(theirs: str, ours: str) -> tuple[TensorRow, ...]:
-    return _norm(theirs, ours, biased=False)
+    return norm(theirs, ours, biased=False)
 
 
 def norm_1p(theirs: str, ours: str) -> tuple[TensorRow, ...]:
     """Nemotron stores the weight of a norm minus 1."""
-    return _norm(theirs, ours, offset=1.0)
+    return norm(theirs, ours, offset=1.0)
 
 
 def no_norm(theirs: str, ours: str) -> tuple[TensorRow, ...]:

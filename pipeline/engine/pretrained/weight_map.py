@@ -35,6 +35,9 @@ class TensorRow:
         default: the value of theirs if our network lacks the weight (a number, or a tensor made from the knobs); None: theirs
             has no such tensor either.
         padded: theirs may have more rows than ours, which reads the first of them.
+        scale: theirs = ours / scale(knobs).
+        absent: the value of ours if theirs lacks the tensor; None: it must be there.
+        also: another name of theirs, in other versions.
     """
 
     theirs: str
@@ -44,10 +47,13 @@ class TensorRow:
     offset: float = 0.0
     default: float | MakeTensor | None = None
     padded: bool = False
+    scale: Callable[[Model], float] = lambda model: 1.0
+    absent: float | None = None
+    also: str = ""
 
     def pack(self, ours: Tensor, model: Model) -> Tensor:
         """Theirs, from ours."""
-        chosen = ours if self.rows is None else ours[self.rows(model)]
+        chosen = (ours if self.rows is None else ours[self.rows(model)]) / self.scale(model)
         return (chosen.mT if self.inputs_first else chosen).contiguous() - self.offset
 
     def unpack(self, theirs: Tensor, ours: Tensor, model: Model) -> None:
@@ -57,7 +63,7 @@ class TensorRow:
             Misfit: it has another shape.
         """
         rows = torch.arange(len(ours)) if self.rows is None else self.rows(model)
-        converted = (theirs.mT if self.inputs_first else theirs).to(ours) + self.offset
+        converted = (theirs.mT if self.inputs_first else theirs).to(ours) * self.scale(model) + self.offset
         converted = converted[: len(rows)] if self.padded else converted
         if converted.shape != (len(rows), *ours.shape[1:]):
             raise Misfit(self.theirs, self.ours)
@@ -88,7 +94,7 @@ def expanded(rows: Sequence[TensorRow], depth: int) -> Iterator[TensorRow]:
     """The rows of a table for a whole network, {} replaced by the number of each block."""
     for row in rows:
         for layer in range(depth) if "{}" in row.theirs else [0]:
-            yield replace(row, theirs=row.theirs.format(layer), ours=row.ours.format(layer))
+            yield replace(row, theirs=row.theirs.format(layer), ours=row.ours.format(layer), also=row.also.format(layer))
 
 
 def pack(weights: Mapping[str, Tensor], rows: Sequence[TensorRow], model: Model) -> dict[str, Tensor]:
@@ -112,10 +118,12 @@ def unpack(theirs: Mapping[str, Tensor], weights: Mapping[str, Tensor], rows: Se
     left = dict(theirs)
     for row in expanded(rows, model.depth):
         # Weights that were saved from the inner model lack the first part of the name.
-        name = row.theirs if row.theirs in left else row.theirs.partition(".")[2]
-        ours, found = weights.get(row.ours), left.pop(name, None)
+        names = (row.theirs, row.theirs.partition(".")[2], row.also)
+        ours, found = weights.get(row.ours), next((left.pop(name) for name in names if name in left), None)
         if ours is not None and found is not None:
             row.unpack(found, ours, model)
+        elif ours is not None and row.absent is not None:
+            ours[torch.arange(len(ours)) if row.rows is None else row.rows(model)] = row.absent
         elif ours is not None or (found is not None and not row.is_default(found, weights, model)):
             raise Misfit(row.theirs, row.ours)
     if unread := [name for name in left if not name.endswith(BUFFERS)]:

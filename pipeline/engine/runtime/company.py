@@ -59,10 +59,11 @@ class Company:
     Attributes:
         rank: 0 .. size - 1; the process of rank 0 writes all files.
         size: the number of processes.
+        lost: whether one of the others has ended too early.
     """
 
     def __init__(self, place: Place, device: torch.device, check: Callable[[], None] = lambda: None) -> None:
-        self.rank, self.size = place.rank, place.size
+        self.rank, self.size, self.lost = place.rank, place.size, False
         self.device, self.messages = device, torch.device("cpu")  # where results are wanted; where messages must be
         if self.size == 1:
             return
@@ -88,6 +89,18 @@ class Company:
     def turns(self, count: int) -> range:
         """The own ones of a number of tasks, which the processes take in turns."""
         return range(self.rank, count, self.size)
+
+    def parts(self, count: int) -> int:
+        """How many parts to make of something that `count` parts suffice for; the processes take them in turns."""
+        return count
+
+    def unsummed(self, loss: Tensor, gradients: list[Tensor]) -> list[Tensor]:
+        """Of the loss and the gradients of the own slots, those that are to be added over all processes."""
+        return [loss, *gradients]
+
+    def norm(self, tensors: list[Tensor]) -> Tensor:
+        """The norm of all numbers of some tensors."""
+        return torch.stack(torch._foreach_norm(tensors)).norm()
 
     def add(self, tensors: list[Tensor], stop: bool) -> bool:
         """Add tensors of one type over all processes, in place; whether any process wants to stop (the sum is then useless).
@@ -135,6 +148,20 @@ class Company:
         for index, shape in enumerate(shapes):
             yield next(parts[index % self.size]).view(shape).to(self.device)
 
+    def whole_shapes(self, names: Sequence[str], weights: Sequence[Tensor]) -> list[torch.Size]:
+        """The shapes of whole weights."""
+        return [weight.shape for weight in weights]
+
+    def of_stacks(
+        self, stacks: Sequence[list[Tensor]], shapes: Sequence[torch.Size], compute: Callable[[Tensor], Tensor]
+    ) -> Iterator[Tensor]:
+        """What `compute` makes of stacks of matrices, of these shapes and float32; the processes take turns to compute.
+
+        Raises:
+            ProcessLost: another process has ended.
+        """
+        return self.each(shapes, lambda place: compute(torch.stack(stacks[place])))
+
     def agree(self, what: str, value: str) -> None:
         """Compare a value between all processes.
 
@@ -170,10 +197,16 @@ class Company:
                 dist.broadcast(message, 0)
         return message.cpu().numpy().tobytes()
 
-    def leave(self) -> None:
-        """The training is over."""
-        if self.size > 1:
-            dist.destroy_process_group()
+    def close(self) -> None:
+        """Leave the others, in whatever way the training has ended.
+
+        Without it the threads of the connection outlive Python, and now and then abort the process (SIGABRT) at its exit.
+        """
+        if self.size == 1 or not dist.is_initialized():
+            return
+        if self.lost and self.messages.type == "cuda" and dist.group.WORLD is not None:
+            dist.group.WORLD.abort()  # NCCL would wait for those that have ended
+        dist.destroy_process_group()
 
     def _exchanged(self, mine: Tensor, partner: int) -> Tensor:
         """The tensor of another process, which gets this one's."""
@@ -194,9 +227,8 @@ class Company:
         try:
             yield
         except RuntimeError as error:  # a closed connection
-            why = (
-                re.sub(r"^\[\S*\] ", "", str(error)).partition(". ")[0].partition("\n")[0]
-            )  # without torch's place of the error
+            self.lost = True
+            why = re.sub(r"^\[\S*\] ", "", str(error))  # without torch's place of the error
             raise ProcessLost(why.partition("\n")[0].partition(". ")[0], whole) from error
 
 

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from pipeline.engine.runtime.company import Company
+from pipeline.engine.runtime.shards import Shards
 from pipeline.engine.runtime.tuned import tuned_for
+from pipeline.engine.runtime.waiting import adapt_waiting
 from pipeline.networks.attention import Kernel
 from pipeline.params import stages, training
 from pipeline.params.errors import UserError
@@ -52,6 +54,8 @@ class Runtime:
             self.attention = self.tuned.attention
         # By the number of slots, not of processes, because another number of threads rounds differently.
         torch.set_num_threads(knobs.threads or max((self.tuned.threads if self.tuned else cores()) // slots, 1))
+        if self.device.type == "cpu":
+            adapt_waiting()
         torch.set_flush_denormal(True)  # denormal numbers make a CPU a hundred times slower
         if self.device.type == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
@@ -63,7 +67,7 @@ class Runtime:
         torch._C._set_deterministic_algorithms(True, warn_only=self.device.type == "mps")
         deterministic: Any = torch.utils.deterministic  # not in torch's type hints
         deterministic.fill_uninitialized_memory = False  # no code here reads uninitialized memory
-        self.company = Company(crew.place, self.device, crew.check)
+        self.company = (Shards if knobs.shard and crew.place.size > 1 else Company)(crew.place, self.device, crew.check)
 
     def __str__(self) -> str:
         threads = torch.get_num_threads()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -22,18 +23,18 @@ PICTURED = 24  # mistakes in a picture of images; of quotes fewer
 QUOTED = 10
 
 
-def class_pictures(run: Run) -> dict[str, Figure]:
-    """Every picture that has something to show."""
-    drawn = {"accuracy": chart(numbers.accuracy(run))}
+def class_pictures(run: Run) -> dict[str, Callable[[], Figure]]:
+    """What draws every picture that has something to show."""
+    made: dict[str, Callable[[], Figure]] = {"accuracy": lambda: chart(numbers.accuracy(run))}
     if (reliability := numbers.reliability(run)) is not None:
-        drawn["reliability"] = chart(reliability)
+        made["reliability"] = partial(chart, reliability)
     if (counts := numbers.confusion(run)) is not None:
-        drawn["confusion"] = confusion(counts, run.classes)
+        made["confusion"] = partial(confusion, counts, run.classes)
     if rows := numbers.per_class(run):
-        drawn["classes"] = per_class(rows[:DRAWN], len(rows))
+        made["classes"] = partial(per_class, rows[:DRAWN], len(rows))
     if worst := numbers.mistakes(run):
-        drawn["mistakes"] = images(worst[:PICTURED]) if worst[0].pixels is not None else quotes(worst[:QUOTED])
-    return drawn
+        made["mistakes"] = partial(images, worst[:PICTURED]) if worst[0].pixels is not None else partial(quotes, worst[:QUOTED])
+    return made
 
 
 def scores(run: Run, split: str) -> Figure:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +88,7 @@ def fake_step(params: Params, shape: Shape, *, precision: str, on_card: bool, lo
     )  # made once per process, so not inside the mode, where tensors have no data
     with FakeTensorMode(allow_non_fake_inputs=True), tracker:
         teacher = make_teacher(params.train, lambda folder: without_weights(folder, params, shape, tracker))
-        objective = make_objective(params.train, runtime, teacher)
+        objective = replace(make_objective(params.train, runtime, teacher), with_gradient=not on_card)
         task = FakeTask(params, shape, objective, tracker, longest)
         progress = untrained_state(params.seed, task, params.model, params.train, runtime)
         progress.scaler = UpdateMarker(tracker)

@@ -18,8 +18,11 @@ from pipeline.lab.experiments.records import (
     bytes_per_token,
 )
 
-WITHOUT_EFFECT = ("runtime.", "evaluate.", "probe.", "plot.")
-"""Sections of params.yaml that do not change what is trained: runtime by rounding alone."""
+RECORDED = ("train.log_points", "train.validation_points", "train.validation_examples", "train.snapshots")
+"""Knobs of what is written down of a training."""
+
+WITHOUT_EFFECT = ("runtime.", "evaluate.", "probe.", "plot.", *RECORDED)
+"""How names of knobs begin that do not change what is trained: runtime by rounding alone."""
 
 TRAINING_DATA = ("prepare.label_noise", "prepare.max_examples")
 """Knobs of the data that leave held-out examples as they are."""

@@ -54,7 +54,7 @@ def _block(one: Difference) -> Iterator[str]:
     if one.better is not None and one.p is not None:
         adjusted = f", corrected {_p(one.adjusted)}" if one.adjusted not in (None, one.p) else ""
         chance = f"P({one.second.name} is better) {_equals(percent(one.better))}"
-        yield from _wrapped("sure?", f"{chance}, p = {_p(one.p)}{adjusted}")
+        yield from _wrapped("sure?", f"{chance}, p {_equals(_p(one.p))}{adjusted}")
     if one.ruling is Ruling.UNDECIDED and one.visible is not None:
         yield from _wrapped("seen", f"so many seeds find a difference of {formatted(one.visible)} in 4 of 5 comparisons")
     label = "next"

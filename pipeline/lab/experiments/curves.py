@@ -25,38 +25,38 @@ def curve_of(experiment: Experiment) -> Curve:
     return curves_of([experiment])[0]
 
 
-def curves_of(experiments: Iterable[Experiment]) -> list[Curve]:
-    """The training curves of experiments (metrics/train.csv), {} where there is none.
+def curves_of(experiments: Iterable[Experiment], file: Path = TRAIN_CURVE) -> list[Curve]:
+    """The curves of experiments, of their training if no other file is named, {} where there is none.
 
     There is none before the training ends, of what failed, and where only git's part of an experiment was brought from
     elsewhere: `dvc fetch` brings the other.
     """
     cache = _cache()
     with GitObjects() as objects:
-        return [_parsed(_content(one, objects, cache)) for one in experiments]
+        return [_parsed(_content(one, objects, cache, file)) for one in experiments]
 
 
-def _content(one: Experiment, objects: GitObjects, cache: Path) -> bytes | None:
+def _content(one: Experiment, objects: GitObjects, cache: Path, curve: Path) -> bytes | None:
     if not one.commit:
-        return TRAIN_CURVE.read_bytes() if TRAIN_CURVE.is_file() else None
+        return curve.read_bytes() if curve.is_file() else None
     if not one.has_result or (tree := objects.project(one.commit)) is None:
         return None
     commit = Commit(objects, tree)
-    if (kept := commit.read(str(TRAIN_CURVE))) is not None:  # where git keeps it
+    if (kept := commit.read(str(curve))) is not None:  # where git keeps it
         return kept
-    md5 = _md5_in_lock((commit.read(LOCK) or b"").decode(errors="replace"))
+    md5 = _md5_in_lock((commit.read(LOCK) or b"").decode(errors="replace"), curve)
     file = cache / "files/md5" / md5[:2] / md5[2:]
     return file.read_bytes() if md5 and file.is_file() else None
 
 
-def _md5_in_lock(lock: str) -> str:
-    """The md5 that dvc.lock has of the curve as an out; "" where it has none.
+def _md5_in_lock(lock: str, curve: Path) -> str:
+    """The md5 that dvc.lock has of a curve as an out; "" where it has none.
 
     It is found as text, because to parse 200 of these files takes four seconds.
     """
     for stage in re.split(r"^  (?=\S)", lock, flags=re.MULTILINE):
         outs = stage.partition("\n    outs:\n")[2]
-        if found := re.search(rf"path: {re.escape(str(TRAIN_CURVE))}\n(?:      \w+: .*\n)*?      md5: (\w{{32}})\n", outs):
+        if found := re.search(rf"path: {re.escape(str(curve))}\n(?:      \w+: .*\n)*?      md5: (\w{{32}})\n", outs):
             return found[1]
     return ""
 

@@ -29,7 +29,7 @@ from pipeline.lab.provenance.origin import Origin, flatten
 from pipeline.lab.provenance.workspace import FileTree, Workspace
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
-from pipeline.params.renamed import with_new_names
+from pipeline.params.renamed import of_today
 
 WORKSPACE = "workspace"
 CODE, NOT_RUN_BY_STAGES = "pipeline", "lab"  # the folder with the code of the stages, and what in it no stage runs
@@ -224,7 +224,7 @@ def _json(content: bytes | None) -> dict[str, Any]:
 
 def _knobs(content: bytes | None) -> dict[str, Knob]:
     """All knobs of a params.yaml, by today's names; a list as one text."""
-    knobs = flatten(with_new_names(parse_mapping(content) or {}))
+    knobs = flatten(of_today(parse_mapping(content) or {}))
     return {name: value if isinstance(value, Knob) else str(value) for name, value in knobs.items()}
 
 

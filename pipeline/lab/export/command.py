@@ -17,13 +17,22 @@ def export(
         "exported"
     ),
     to: Annotated[
-        Literal["auto", "transformers", "onnx"],
-        typer.Option(help="The format; auto is transformers if it has a class for the network, otherwise ONNX."),
+        Literal["auto", "transformers", "gguf", "onnx", "hub-folder"],
+        typer.Option(
+            help="The format: gguf is for llama.cpp; auto is transformers if it has a class for the network, otherwise ONNX."
+            " hub-folder: as auto, and names what readers on the Hugging Face hub would miss; `rally upload` sends it."
+        ),
     ] = "auto",
+    type_: Annotated[
+        Literal["f32", "f16", "q8_0"] | None,
+        typer.Option(
+            "--type", help="The numbers of a GGUF file: f32 (the default), f16, or q8_0 (8 bits).", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Export the trained model for transformers, or as ONNX."""
+    """Export the trained model for transformers, as GGUF or as ONNX."""
     called_from = enter_project()
     from pipeline.lab.export import export as room
 
-    written = room.export(target := called_from / folder, to)
+    written = room.export(target := called_from / folder, to, type_)
     print(printable(f"{os.path.relpath(target, called_from)}: {written}"))

@@ -6,7 +6,6 @@ and the logits are compared.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import warnings
 from pathlib import Path
@@ -29,19 +28,6 @@ from pipeline.tasks.vision import Vision
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # the extra `export`
 TOLERANCE = 1e-4  # largest difference of two logits
 EXAMPLES, PLACES = 9, 7  # of the exporter's example input; different, so that it does not confuse them
-
-
-def check_packages() -> None:
-    """Check that the packages are installed.
-
-    Raises:
-        UserError: a package is missing.
-    """
-    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise UserError(
-            f"--to onnx: needs the package{'s' if len(missing) > 1 else ''} {', '.join(missing)};"
-            " `pip install -c constraints.txt -e '.[export]'` in the top folder installs what is pinned"
-        )
 
 
 def write(folder: Path, subject: TrainedModel) -> float:

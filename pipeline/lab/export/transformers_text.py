@@ -82,7 +82,7 @@ def write(folder: Path, subject: TrainedModel, name: str, stock: Architecture) -
         said |= {"id2label": {str(number): label for number, label in labels.items()}}
         said |= {"label2id": {label: number for number, label in labels.items()}}
         pieces = (
-            *(piece for piece in pieces if not piece.theirs.startswith("lm_head")),
+            *(piece for piece in pieces if piece.ours not in ("head.weight", "embedding.bias")),
             TensorRow("score.weight", "head.weight"),
         )
         weights["embedding.weight"] = torch.cat((weights["embedding.weight"], torch.zeros(1, model.width)))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.fleet.base import Engine, Needs, Outcome, command, options
-from pipeline.params.errors import UserError
+from pipeline.params.errors import UserError, check_packages
 
 MOST_TASKS = 200  # of one grid in Ray's queue
 EXAMPLES = "ray://HOST:10001 (Ray's client port, from any machine) or ray:HOST:6379 (on a machine of the cluster)"
@@ -26,12 +26,9 @@ class RayTasks(Engine):
     def __init__(self, address: str, needs: Needs, folder: Path) -> None:
         if not (found := re.fullmatch(r"(?://)?([\w.-]+):(\d{1,5})", address)):
             raise UserError(f"--on ray{':' * bool(address)}{address}: names no running cluster; use {EXAMPLES}")
-        try:
-            import ray
-        except ImportError:
-            raise UserError(
-                "--on ray: needs the package ray; `pip install -c constraints.txt -e '.[ray]'` installs it"
-            ) from None
+        check_packages("--on ray", "ray", "ray")
+        import ray
+
         if ray.is_initialized():
             raise UserError("--on ray: this process is connected to a cluster already")
         self.ray: Any = ray

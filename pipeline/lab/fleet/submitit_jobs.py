@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import psutil
 
 from pipeline.lab.fleet.base import Engine, Needs, Outcome, command, options
-from pipeline.params.errors import UserError
+from pipeline.params.errors import UserError, check_packages
 from pipeline.params.machine import cores
 
 if TYPE_CHECKING:
@@ -39,12 +39,9 @@ class Jobs(Engine):
     def __init__(self, address: str, needs: Needs, folder: Path) -> None:
         if address and self.name != "slurm":
             raise UserError(f"--on {self.name}:{address}: {self.name} has no address; use --on {self.name}")
-        try:
-            import submitit
-        except ImportError:
-            raise UserError(
-                f"--on {self.name}: needs the package submitit; `pip install -c constraints.txt -e '.[slurm]'` installs it"
-            ) from None
+        check_packages(f"--on {self.name}", "slurm", "submitit")
+        import submitit
+
         self.folder, self.command = folder.resolve(), command()
         self.executor = self.connect(submitit, address, needs)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from pipeline.lab.ladder import climb, record, shown
 from pipeline.lab.ladder.floor import floor_of
 from pipeline.lab.ladder.ladders import Ladder, find_ladder, with_sizes
 from pipeline.lab.ladder.picture import draw_ladder
-from pipeline.lab.ladder.runs import runs_of, seconds_of, train_all
+from pipeline.lab.ladder.runs import Run, runs_of, seconds_of, train_all
 from pipeline.lab.scaling.fit import fit_law
 from pipeline.lab.scaling.isoflops import by_budget, minimum
 from pipeline.lab.scaling.law import cost_of
@@ -76,75 +75,66 @@ def play_ladder(
     with opened_fleet(on, base, remote) as fleet:
         if fleet and branched:
             raise UserError("--branched --on: the decays branch from one plateau on one machine; leave one out")
-        _play(
-            name, ladder, base, overrides, added, count, fleet, branched=branched, as_is=as_is, dry_run=dry_run, as_json=as_json
-        )
+        out = Console(stderr=True) if as_json else terminal.console()
+        if dry_run and (missing := _missing_text(base)):
+            out.print(f"{ladder.name}: {ladder.says}\n{missing}", highlight=False, markup=False, soft_wrap=True)
+            return
+        runs = runs_of(ladder, base)
+        for line in shown.cost_lines(ladder, runs, seconds_of(runs)):
+            out.print(line, highlight=False, markup=False, soft_wrap=True)
+        if dry_run:
+            words = ["rally", "ladder", name, *(word for text in overrides for word in ("-S", text))]
+            words += [word for text in added for word in ("--add", text)] + ["--count", count] * (count != "all")
+            words += ["--branched"] * branched + ["--as-is"] * as_is
+            out.print(f"Nothing was trained. Next: {shlex.join(words)}", highlight=False, markup=False, soft_wrap=True)
+            return
+        display = functools.partial(progress_display, base.sections["runtime"]["progress"])
+        climbed = _climb(out, ladder, runs, overrides, count, _trainer(fleet, branched=branched), display)
+    if as_json:
+        print(json.dumps(record.ladder_json(ladder, climbed, overrides), indent=1))
 
 
-def _play(
-    name: str,
+def _trainer(fleet: Fleet | None, *, branched: bool) -> climb.Train:
+    if not branched:
+        return functools.partial(train_all, fleet=fleet)
+    from pipeline.lab.ladder.branches import train_branched
+
+    return train_branched
+
+
+def _climb(
+    out: Console,
     ladder: Ladder,
-    base: BaseParams,
+    runs: Sequence[Run],
     overrides: Sequence[str],
-    added: Sequence[str],
     count: str,
-    fleet: Fleet | None,
-    *,
-    branched: bool,
-    as_is: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    out = Console(stderr=True) if as_json else terminal.console()
-    if dry_run and (missing := _missing_text(base)):
-        out.print(f"{ladder.name}: {ladder.says}\n{missing}", highlight=False, markup=False, soft_wrap=True)
-        return
-    runs = runs_of(ladder, base)
-    for line in shown.cost_lines(ladder, runs, seconds_of(runs)):
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
-    if dry_run:
-        words = ["rally", "ladder", name, *(word for text in overrides for word in ("-S", text))]
-        words += [word for text in added for word in ("--add", text)] + ["--count", count] * (count != "all")
-        words += ["--branched"] * branched + ["--as-is"] * as_is
-        out.print(f"Nothing was trained. Next: {shlex.join(words)}", highlight=False, markup=False, soft_wrap=True)
-        return
-
-    @contextlib.contextmanager
-    def display(number: int) -> Iterator[Callable[[], None]]:
-        with progress_display(base.sections["runtime"]["progress"], number) as advance:
-            yield advance
-
-    train: climb.Train = functools.partial(train_all, fleet=fleet)
-    if branched:
-        from pipeline.lab.ladder.branches import train_branched
-
-        train = train_branched
+    train: climb.Train,
+    display: climb.Display,
+) -> climb.Climbed:
+    """Train the runs and tell what they give; the forecasts of the top stand in the ledger before it runs."""
     entropy = floor_of(runs[0].variant.params, runs[0].data) if ladder.known else None
     climbed = climb.climb_rungs(runs, count, entropy, train, display)
     shown.show_climbed(out, ladder, climbed)
-    forecasts = climb.forecast_top(name, runs, climbed)
-    write_ladder(name, record.ladder_json(ladder, replace(climbed, top=forecasts), overrides))
+    forecasts = climb.forecast_top(ladder.name, runs, climbed)
+    write_ladder(ladder.name, record.ladder_json(ladder, replace(climbed, top=forecasts), overrides))
     out.print(
         f"\nforecasts of the top rung, written before it runs ({ladder.top.flops:.2g} FLOPs):", highlight=False, soft_wrap=True
     )
     out.print(shown.forecast_table(forecasts, climbed))
-    scored = climb.climb_top(name, forecasts, train, display)
-    climbed = replace(climbed, top=scored)
-    content = record.ladder_json(ladder, climbed, overrides)
-    write_ladder(name, content)
+    climbed = replace(climbed, top=climb.climb_top(ladder.name, forecasts, train, display))
+    write_ladder(ladder.name, record.ladder_json(ladder, climbed, overrides))
     out.print("\nthe top rung, run and scored:")
-    out.print(shown.forecast_table(scored, climbed))
-    for one in scored:
+    out.print(shown.forecast_table(climbed.top, climbed))
+    for one in climbed.top:
         for sentence in one.scored:
             out.print(f"width {one.run.width}: {sentence}", highlight=False, markup=False, soft_wrap=True)
     out.print()
     for flops in (ladder.rungs[-1].flops, ladder.top.flops):
         out.print(shown.advice_line(climbed.fit, climbed.cost, flops), highlight=False, soft_wrap=True)
-    picture = RESULTS / f"ladder-{name}.png"
+    picture = RESULTS / f"ladder-{ladder.name}.png"
     write_bytes(picture, _picture(ladder, climbed))
     out.print(f"\n{picture}, {LEDGER}", highlight=False, soft_wrap=True)
-    if as_json:
-        print(json.dumps(content, indent=1))
+    return climbed
 
 
 def _base(ladder: Ladder, overrides: Sequence[str], *, as_is: bool) -> BaseParams:

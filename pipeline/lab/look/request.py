@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.params.errors import UserError
+from pipeline.params.errors import UserError, encodable
 from pipeline.params.schema import Params
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _read(request: Request, params: Params, tokenizer: Tokenizer | None, notes: 
     """The prompt as ids, without the characters that the tokenizer lacks."""
     assert tokenizer is not None, "a network without a tokenizer takes ids alone"
     what, text = ("--prompt", request.prompt) if request.prompt is not None else ("probe.toy_text", params.probe.toy_text)
-    text = text.encode(errors="replace").decode()  # what a terminal passes on need not be text
+    text = encodable(text)
     if (known := tokenizer.drop_unknown(text)) != text:
         notes.append(f"The tokenizer lacks characters of this prompt; the model reads {known!r}.")
     if not known:

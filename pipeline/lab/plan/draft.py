@@ -11,7 +11,7 @@ from pipeline.lab.budget.estimate import cached_fake_steps, free_memory
 from pipeline.lab.budget.fit import Device, card, changes_to_fit, with_changes
 from pipeline.lab.plan import menu
 from pipeline.lab.plan.form import Option, Plan, Tier
-from pipeline.lab.plan.law import VOCABULARY, Law, law, trouble
+from pipeline.lab.plan.law import VOCABULARY, FittedLaw, law, trouble
 from pipeline.lab.plan.material import Material, material
 from pipeline.lab.plan.shapes import EPOCHS, Net, Sized, nearest, nets, ranked, same_size, tokens_in, vocabulary_for
 from pipeline.lab.plan.speed import Speed, assumed, measured_seconds
@@ -91,7 +91,7 @@ def draft(wish: Wish, base: Mapping[str, Any]) -> Plan:
     )
 
 
-def _best(seconds: float, text: Material, speed: Speed, fit: Law) -> Sized:
+def _best(seconds: float, text: Material, speed: Speed, fit: FittedLaw) -> Sized:
     found = ranked(seconds, text.tokens, text.vocabulary or VOCABULARY, speed, fit)
     if not found:
         raise UserError("rally plan: no shape has a vocabulary this large; use a smaller tokenize.vocab_size")
@@ -226,7 +226,7 @@ def _is_here(gib: float | None) -> bool:
     return torch.cuda.is_available() and torch.cuda.get_device_properties(0).total_memory < 1.1 * gib * 2**30
 
 
-def _notes(wish: Wish, makes: _Maker, last: Tier, fit: Law) -> Iterator[str]:
+def _notes(wish: Wish, makes: _Maker, last: Tier, fit: FittedLaw) -> Iterator[str]:
     """What fits no budget, and what is a guess."""
     seconds, net = wish.hours * 3600, makes.net
     if makes.on_card and last.parameters < BIG / 1.5:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.lab.plan.checkpoints import Interval
 from pipeline.lab.plan.form import Plan
-from pipeline.lab.plan.law import Law, law
+from pipeline.lab.plan.law import FittedLaw, law
 from pipeline.lab.plan.steps import Run
 
 # Of the loss, half of the interval of a run like one that has ended: another seed; another option of a stage.
@@ -68,11 +68,11 @@ def _most_like(run: Run, ended: Sequence[tuple[Run, float]]) -> tuple[Run, float
     return min(ended, key=distance)
 
 
-def _from_run(plan: Plan, run: Run, like: Run, loss: float, fit: Law) -> Interval:
+def _from_run(plan: Plan, run: Run, like: Run, loss: float, fit: FittedLaw) -> Interval:
     here = fit.loss(plan.tier(run.tier).parameters, tokens_of(run))
     there = fit.loss(plan.tier(like.tier).parameters, tokens_of(like))
     floor = _floor(plan.levels, fit, loss)
-    middle = floor + (loss - floor) * (here - fit.floor) / (there - fit.floor)
+    middle = floor + (loss - floor) * (here - fit.law.entropy) / (there - fit.law.entropy)
     same = (run.stage, run.arm, run.tier) == (like.stage, like.arm, like.tier)
     down = (SEED if same else OPTION) * loss + DOUBT * abs(middle - loss)
     up = down if same else (OPTION * WORSE) * loss + DOUBT * abs(middle - loss)
@@ -80,7 +80,7 @@ def _from_run(plan: Plan, run: Run, like: Run, loss: float, fit: Law) -> Interva
     return Interval(max(middle - down, 0.98 * floor), middle, middle + up, because)
 
 
-def _floor(levels: Mapping[str, float], fit: Law, loss: float) -> float:
+def _floor(levels: Mapping[str, float], fit: FittedLaw, loss: float) -> float:
     """What no training goes below: the entropy of a generated text, else that of the law, where it is lower than the loss."""
-    floor = levels.get("entropy", fit.floor)
+    floor = levels.get("entropy", fit.law.entropy)
     return floor if floor < loss else 0.0

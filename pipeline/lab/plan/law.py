@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from pipeline.lab.scaling.law import Law
 from pipeline.lab.scaling.own import LEDGER, read_ladders
 from pipeline.params.errors import UserError
 
@@ -18,21 +21,18 @@ DATASET, VOCABULARY = "tinystories", 4096  # that it is for
 
 
 @dataclass(frozen=True)
-class Law:
-    """loss = floor + a / parameters^alpha + b / tokens^beta, nats per token.
+class FittedLaw:
+    """A scaling law with what it was fitted on, and how far it may err.
 
     Attributes:
+        law: of losses in nats per token.
         error: half of the 80 % interval of a forecast, nats.
         source: in words.
         dataset, vocabulary: what it was fitted on; 0: that of its characters, -1: unknown.
         entropy: of its text, if known: another one is another text.
     """
 
-    floor: float
-    a: float
-    alpha: float
-    b: float
-    beta: float
+    law: Law
     error: float
     source: str
     dataset: str
@@ -41,7 +41,7 @@ class Law:
 
     def loss(self, parameters: float, tokens: float) -> float:
         """The loss of a network that was trained on so many tokens, with a schedule of its own."""
-        return self.floor + self.a / parameters**self.alpha + self.b / tokens**self.beta
+        return float(self.law.loss(np.array([parameters]), np.array([tokens]))[0])
 
     def is_of(self, dataset: str, vocabulary: int, levels: Mapping[str, float]) -> bool:
         """Whether it forecasts losses of these data.
@@ -53,10 +53,16 @@ class Law:
         return self.dataset == dataset and self.vocabulary in (0, vocabulary) and same
 
 
-SIZES = Law(0.46, 135.0, 0.347, 606.0, 0.367, ERROR, "the fit of studies/sizes.yaml, with a plain ± 0.15", DATASET, VOCABULARY)
+SIZES = FittedLaw(
+    Law(entropy=0.46, size_factor=135.0, size_exponent=0.347, token_factor=606.0, token_exponent=0.367),
+    ERROR,
+    "the fit of studies/sizes.yaml, with a plain ± 0.15",
+    DATASET,
+    VOCABULARY,
+)
 
 
-def law(dataset: str) -> Law:
+def law(dataset: str) -> FittedLaw:
     """The law for a text: that of your own ladder on it, if notebook/ladder.json has one, else that of studies/sizes.yaml."""
     return _of_ladder(dataset) or SIZES
 
@@ -70,7 +76,7 @@ def trouble() -> str:
     return ""
 
 
-def _of_ladder(dataset: str) -> Law | None:
+def _of_ladder(dataset: str) -> FittedLaw | None:
     """What `rally ladder` found on a text; None where it has not run on it, or cannot be read."""
     try:
         ladders = read_ladders()
@@ -87,7 +93,7 @@ def _of_ladder(dataset: str) -> Law | None:
         vocabulary = -1 if _inside(ladder, "data").get("tokenizer") == "bpe" else 0
         entropy = _number(ladder.get("entropy"))
         source = f"your own ladder {name!r} ({LEDGER})"
-        return Law(floor, a, alpha, b, beta, _half(ladder), source, dataset, vocabulary, entropy)
+        return FittedLaw(Law(floor, a, alpha, b, beta), _half(ladder), source, dataset, vocabulary, entropy)
     return None
 
 

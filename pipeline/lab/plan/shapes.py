@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from pipeline.lab.plan.law import Law
+from pipeline.lab.plan.law import FittedLaw
 from pipeline.lab.plan.speed import Speed
 
 EPOCHS = 4.0  # times that a text is read at most: until then repeated tokens are worth nearly as much as new ones
@@ -78,7 +78,7 @@ def tokens_in(net: Net, seconds: float, speed: Speed) -> float:
     return seconds * speed.middle / (net.flops_per_token * (1 + (96 if speed.on_card else 80) / net.width))
 
 
-def ranked(seconds: float, available: float | None, vocabulary: int, speed: Speed, law: Law) -> list[Sized]:
+def ranked(seconds: float, available: float | None, vocabulary: int, speed: Speed, law: FittedLaw) -> list[Sized]:
     """Every shape with the tokens that it reads in the time, the lowest forecast first; ties go to the shorter context.
 
     The law knows width and depth by their weights alone, and nothing of the length: of two lengths the shorter one reads more.

@@ -17,7 +17,7 @@ from pipeline.lab.provenance.match import MATCHES, Match
 from pipeline.lab.provenance.origin import Origin, changed_knobs
 from pipeline.lab.provenance.workspace import LARGE, SMALL, Workspace
 from pipeline.params.errors import UserError
-from pipeline.params.renamed import with_new_names
+from pipeline.params.renamed import of_today
 from pipeline.params.schema import Params
 
 MAX_CACHED = 5_000  # commits
@@ -38,7 +38,7 @@ def match_of_trained(params: Params) -> Match:
     if match.known:
         return match
     with contextlib.suppress(UserError):
-        noted = with_new_names(read_json(MODEL.with_suffix(".json")))
+        noted = of_today(read_json(MODEL.with_suffix(".json")))
         now = params.model_dump(mode="json")
         then = {key: noted[key] for key in ("seed", "model", "train") if key in noted} | {"task": {"kind": noted.get("task")}}
         return Match(why, known=False) if (why := next(changed_knobs("train", then, now), "")) else MATCHES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from pathlib import Path
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pipeline.lab.dvc.git import GitRepository
 from pipeline.lab.dvc.remotes import SECRETS, SHARED, WITHOUT_VERIFY, remotes, remotes_in
 from pipeline.lab.sharing.request import NotSharedError
-from pipeline.params.errors import UserError
+from pipeline.params.errors import UserError, check_packages
 
 if TYPE_CHECKING:
     from dvc.data_cloud import Remote
@@ -57,11 +56,8 @@ def remote_name(repo: Repo, name: str) -> str:
     options = repo.config["remote"][name]
     scheme = urlsplit(options["url"]).scheme
     extra, module = EXTRAS.get(scheme, ("", ""))
-    if module and importlib.util.find_spec(module) is None:
-        raise UserError(
-            f"remote {name} ({shown_url(options['url'])}): needs the extra rally[{extra}]: "
-            f"pip install --editable '.[{extra}]' --constraint constraints.txt"
-        )
+    if module:
+        check_packages(f"remote {name} ({shown_url(options['url'])})", extra, module)
     if options.get("version_aware") or options.get("worktree"):
         raise UserError(
             f"remote {name}: DVC cannot share experiments through a remote with version_aware or worktree; use another"

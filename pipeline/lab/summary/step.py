@@ -98,8 +98,15 @@ def cost_of(command: str, steps: object = None) -> str:
     """Such as "6 runs of 1,500 steps"; a duration would differ from machine to machine, and so would the page.
 
     Args:
-        steps: train.steps of the variant.
+        steps: train.steps of the variant, for the lines of the command that do not set it.
     """
     count = runs_of(command)
-    each = f" of {steps:,} step{'s' * (steps != 1)}" if isinstance(steps, int) and steps else ""
-    return f"{count} run{'s' * (count != 1)}{each}"
+    said = [re.search(r"train\.steps=([\d,]+)", line) for line in command.splitlines()]
+    lengths = {int(number) for one in said if one for number in one[1].split(",") if number}
+    if None in said and isinstance(steps, int) and steps:
+        lengths.add(steps)
+    runs = f"{count} run{'s' * (count != 1)}"
+    if not lengths:
+        return runs
+    ends = " to ".join(f"{end:,}" for end in sorted({min(lengths), max(lengths)}))
+    return f"{runs} of {ends} step{'s' * (lengths != {1})}"

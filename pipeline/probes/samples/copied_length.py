@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Int32, Integer
 
 from pipeline.inference.trained import TrainedModel
 from pipeline.probes.passes.samples import TEXTS, sampled_ids
@@ -13,7 +14,11 @@ from pipeline.readings import Reading, point
 from pipeline.tasks.lm import LanguageModelling
 
 SEARCHED = 4_000_000  # training tokens: a tenth of a second
-TABLE = 1 << 22  # numbers of n-grams, below which they are looked up in a table: 32 MB
+AT_ONCE = 1 << 18  # places of the training text: 2 MB as 64-bit numbers
+TABLE = 1 << 22  # numbers of n-grams, below which they are looked up in a table: 16 MB
+
+Block = tuple[Int32[np.ndarray, " _"], Int32[np.ndarray, " _"]]
+"""Places of the training text, and the number of the n-gram that begins at each."""
 
 
 def copied_length(trained: TrainedModel) -> Reading | None:
@@ -35,7 +40,7 @@ def copied_length(trained: TrainedModel) -> Reading | None:
     length = float("nan")
     if ids is not None:
         rows = ids.numpy(force=True)
-        matches = matched(rows, np.asarray(train[:SEARCHED]).astype(np.int64))
+        matches = matched(rows, train[:SEARCHED])
         copied = (
             trained.tokenizer.decode(row[place : place + size])
             for row, sizes in zip(rows, matches, strict=True)
@@ -54,7 +59,7 @@ def copied_length(trained: TrainedModel) -> Reading | None:
     )
 
 
-def matched(rows: Int[np.ndarray, "B T"], train: Int[np.ndarray, " N"]) -> Int[np.ndarray, "B T"]:
+def matched(rows: Int[np.ndarray, "B T"], train: Integer[np.ndarray, " N"]) -> Int[np.ndarray, "B T"]:
     """The length of the longest n-gram that begins at each place and occurs in the training text.
 
     Both share the numbers of their n-grams, and n-grams of the training text that the rows lack are dropped: after two or
@@ -63,36 +68,55 @@ def matched(rows: Int[np.ndarray, "B T"], train: Int[np.ndarray, " N"]) -> Int[n
     length = rows.shape[1]
     lengths = np.zeros_like(rows)
     known = np.zeros_like(rows)  # the number of the n-gram that begins at each place
-    places = np.arange(len(train))  # of the training text, at which an n-gram begins that the rows have
-    numbers = np.zeros(len(train), np.int64)
+    # Of the training text, at which an n-gram begins that the rows have, with its number. Of millions of places, so in few
+    # bytes each, and some at a time.
+    blocks: Iterator[Block] = (_all_places(first, min(first + AT_ONCE, len(train))) for first in range(0, len(train), AT_ONCE))
     base, most = int(max(rows.max(initial=0), train.max(initial=0))) + 1, 1  # most: n-grams of the last length
     for size in range(1, length + 1):
-        inside = places + size <= len(train)
-        places, numbers = places[inside], numbers[inside]
-        theirs = numbers * base + train[places + size - 1]
         ours = known[:, : length - size + 1] * base + rows[:, size - 1 :]
         most, grams = most * base, np.unique(ours)
-        found = _places(grams, theirs, most)
-        there = found >= 0
-        places, numbers, most = places[there], found[there], len(grams)
-        if not len(places):
+        in_train, number_of = np.zeros(len(grams), bool), _lookup(grams, most)
+        left = list[Block]()
+        for places, numbers in blocks:
+            inside = places + size <= len(train)
+            places, numbers = places[inside], numbers[inside]
+            found = number_of(numbers.astype(np.int64) * base + train[places + (size - 1)])
+            there = found >= 0
+            if there.any():
+                left.append((places[there], found[there].astype(np.int32)))
+                in_train[left[-1][1]] = True
+        if not left:
             return lengths
-        in_train = np.zeros(len(grams), bool)
-        in_train[numbers] = True
+        blocks, most = _emptied(left), len(grams)
         known = np.searchsorted(grams, ours)
         lengths[:, : length - size + 1] += in_train[known]
     return lengths
 
 
-def _places(grams: Int[np.ndarray, " G"], sought: Int[np.ndarray, " N"], limit: int) -> Int[np.ndarray, " N"]:
-    """The place of each sought number among sorted ones; -1 where it is not among them.
+def _all_places(first: int, last: int) -> Block:
+    """The places of a block of the text, at each of which the empty n-gram begins."""
+    return np.arange(first, last, dtype=np.int32), np.zeros(last - first, np.int32)
+
+
+def _emptied(blocks: list[Block]) -> Iterator[Block]:
+    """The blocks, of which the list keeps none that was taken."""
+    while blocks:
+        yield blocks.pop()
+
+
+def _lookup(grams: Int[np.ndarray, " G"], limit: int) -> Callable[[Int[np.ndarray, " N"]], Int[np.ndarray, " N"]]:
+    """A function that gives the place of each sought number among sorted ones; -1 where it is not among them.
 
     Args:
         limit: all numbers are below it. A small one allows a table, which is ten times as fast as bisection.
     """
     if limit <= TABLE:
-        table = np.full(limit, -1)
+        table = np.full(limit, -1, np.int32)
         table[grams] = np.arange(len(grams))
-        return table[sought]
-    found = np.searchsorted(grams, sought).clip(max=len(grams) - 1)
-    return np.where(grams[found] == sought, found, -1)
+        return table.__getitem__
+
+    def bisected(sought: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+        found = np.searchsorted(grams, sought).clip(max=len(grams) - 1)
+        return np.where(grams[found] == sought, found, -1)
+
+    return bisected

@@ -20,6 +20,7 @@ from typing import IO, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+from requests.auth import AuthBase
 
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import cache_folder, exclusive_lock
@@ -29,7 +30,12 @@ from pipeline.progress import Follow, say
 TRIES = 5
 WRITE_SIZE = 1 << 13  # bytes written at once, the most that is lost when a connection breaks
 TIMEOUT = (10, 60)  # seconds: for the first answer, and for the next bytes
+REFUSALS = (401, 403, 404)  # how a server answers who may not see a file
 OFFLINE = "generated text works offline: dvc exp run -S prepare.dataset=markov"
+
+
+class RefusedError(UserError):
+    """The server says that there is no such file, or none for this user."""
 
 
 def without_credentials(url: str) -> str:
@@ -38,25 +44,26 @@ def without_credentials(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def download_file(url: str, sha256: str, follow: Follow, *, pause: float = 1.0) -> Path:
+def download_file(url: str, sha256: str, follow: Follow, *, pause: float = 1.0, auth: AuthBase | None = None) -> Path:
     """The file with this checksum, from the cache, or else from the address.
 
     An interrupted download is resumed; two processes that need the same file download it once.
 
     Args:
         pause: seconds before the second try, doubled before each further one.
+        auth: what lets the user in, where the server asks for it.
 
     Raises:
-        UserError: it cannot be downloaded, or another file is at the address.
+        UserError: it cannot be downloaded, or another file is at the address; RefusedError: the server has none for this user.
     """
     with _cache_entry(sha256) as place:
         if not place.exists():
             part = place.with_suffix(".part")
             resumed = part.exists()
-            _fetch(url, part, follow, pause)
+            _fetch(url, part, follow, pause, auth)
             if resumed and sha256_of(part) != sha256:  # the rest may be of a newer file than the beginning
                 part.unlink()
-                _fetch(url, part, follow, pause)
+                _fetch(url, part, follow, pause, auth)
             _verify_and_move(part, place, sha256, without_credentials(url))
             part.with_suffix(".version").unlink(missing_ok=True)
         return place
@@ -151,15 +158,16 @@ def _verify_and_move(downloaded: Path, place: Path, sha256: str, name: str) -> N
     downloaded.replace(place)
 
 
-def _fetch(url: str, part: Path, follow: Follow, pause: float) -> None:
+def _fetch(url: str, part: Path, follow: Follow, pause: float, auth: AuthBase | None) -> None:
     """Download `part` to its full length, trying TRIES times."""
     for attempt in range(TRIES):
         try:
-            return _resume(url, part, follow)
+            return _resume(url, part, follow, auth)
         except requests.HTTPError as error:
             problem = f"the server answers {error.response.status_code} {error.response.reason}"
             if error.response.status_code < 500 and error.response.status_code not in (408, 429):
-                raise UserError(f"{without_credentials(url)}: {problem}") from None
+                kind = RefusedError if error.response.status_code in REFUSALS else UserError
+                raise kind(f"{without_credentials(url)}: {problem}") from None
         except (requests.RequestException, ValueError) as error:
             problem = error_reason(error)
         if attempt + 1 < TRIES:
@@ -168,7 +176,7 @@ def _fetch(url: str, part: Path, follow: Follow, pause: float) -> None:
     raise UserError(f"{without_credentials(url)}: cannot be downloaded ({problem}); the next run resumes it; {OFFLINE}")
 
 
-def _resume(url: str, part: Path, follow: Follow) -> None:
+def _resume(url: str, part: Path, follow: Follow, auth: AuthBase | None) -> None:
     """Download what is missing of `part`; all of it, if the server cannot resume."""
     version = part.with_suffix(".version")  # the ETag of the file whose beginning is here
     have = part.stat().st_size if part.exists() else 0
@@ -177,7 +185,7 @@ def _resume(url: str, part: Path, follow: Follow) -> None:
         headers["Range"] = f"bytes={have}-"
         if version.exists():
             headers["If-Range"] = version.read_text(encoding="utf-8")
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, auth=auth) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
             return  # nothing is missing, or so it seems: the checksum decides
         answer.raise_for_status()

@@ -1,11 +1,7 @@
-"""A file of a data set on the Hugging Face hub, at a fixed commit.
-
-HF_ENDPOINT sets another hub, as for the Hugging Face tools.
-"""
+"""A file of a data set on the Hugging Face hub, at a fixed commit; a private one by the user's token."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +10,7 @@ from typing import NamedTuple
 import requests
 
 from pipeline.corpus.sources.published import download
+from pipeline.corpus.sources.published.hub_token import HubAuth, hub_address, hub_auth, hub_token
 from pipeline.corpus.sources.splitting.text import (
     is_encodable,
     json_lines,
@@ -26,11 +23,10 @@ from pipeline.corpus.sources.splitting.text import (
 )
 from pipeline.corpus.store.text import Card, SplitWriter
 from pipeline.params.data import Prepare
-from pipeline.params.errors import UserError
+from pipeline.params.errors import UserError, check_packages
 from pipeline.params.names import suggest
 from pipeline.progress import Follow
 
-HUB = "https://huggingface.co"
 COLUMNS = 4096  # rows of a parquet file that are read at once
 
 
@@ -43,7 +39,7 @@ class HubFile(NamedTuple):
 
     @property
     def url(self) -> str:
-        return f"{os.environ.get('HF_ENDPOINT') or HUB}/datasets/{self.repository}/resolve/{self.revision}/{self.file}"
+        return f"{hub_address()}/datasets/{self.repository}/resolve/{self.revision}/{self.file}"
 
 
 def hub(knobs: Prepare, splits: SplitWriter, follow: Follow) -> Card:
@@ -91,12 +87,29 @@ TINYSTORIES_CLEAN = HubFile(
 
 
 def download_hub_file(place: HubFile, sha256: str, follow: Follow) -> tuple[Path, str]:
-    """(the file, its sha256: if it is "", the one that the hub has for this commit)."""
-    sha256 = sha256 or _sha256_at_hub(place)
-    return download.download_file(place.url, sha256, follow), sha256
+    """(the file, its sha256: if it is "", the one that the hub has for this commit).
+
+    Raises:
+        UserError: it cannot be downloaded, with the way in where the hub refuses this user.
+    """
+    try:
+        auth = hub_auth()
+        sha256 = sha256 or _sha256_at_hub(place, auth)
+        return download.download_file(place.url, sha256, follow, auth=auth), sha256
+    except download.RefusedError as refusal:
+        raise UserError(f"{refusal}; {_way_in(auth)}") from None
 
 
-def _sha256_at_hub(place: HubFile) -> str:
+def _way_in(auth: HubAuth | None) -> str:
+    if auth:
+        return (
+            f"the token in {hub_token()[1]} does not open it, or there is no such file;"
+            " HF_HUB_DISABLE_IMPLICIT_TOKEN=1 asks without a token"
+        )
+    return "if the data set is private, set HF_TOKEN or type `hf auth login` (over https)"
+
+
+def _sha256_at_hub(place: HubFile, auth: HubAuth | None) -> str:
     """The sha256 of a large file (Git LFS) at this commit, which the hub sends as the tag of its link.
 
     Raises:
@@ -104,14 +117,15 @@ def _sha256_at_hub(place: HubFile) -> str:
     """
     try:
         answer = requests.head(
-            place.url, allow_redirects=False, timeout=download.TIMEOUT, headers={"Accept-Encoding": "identity"}
+            place.url, allow_redirects=False, timeout=download.TIMEOUT, headers={"Accept-Encoding": "identity"}, auth=auth
         )
     except (requests.RequestException, ValueError) as error:  # ValueError: HF_ENDPOINT is not an address
         raise UserError(
             f"{download.without_credentials(place.url)}: no answer ({download.error_reason(error)}); {download.OFFLINE}"
         ) from None
     if answer.status_code >= requests.codes.bad_request:
-        raise UserError(f"{download.without_credentials(place.url)}: the server answers {answer.status_code} {answer.reason}")
+        kind = download.RefusedError if answer.status_code in download.REFUSALS else UserError
+        raise kind(f"{download.without_credentials(place.url)}: the server answers {answer.status_code} {answer.reason}")
     tag = answer.headers.get("X-Linked-ETag", "").strip('"')
     if not re.fullmatch("[0-9a-f]{64}", tag):
         raise UserError(f"prepare.sha256: is empty, and the hub has none for {place.file}; get it with sha256sum")
@@ -137,13 +151,11 @@ def _json_lines(path: Path, name: str, column: str, follow: Follow) -> Iterator[
 
 
 def _parquet(path: Path, name: str, column: str, follow: Follow) -> Iterator[str]:
-    try:
-        import pyarrow  # type: ignore[import-not-found,unused-ignore]  # an extra
-        from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        raise UserError(
-            f"{name}: reading parquet needs the package pyarrow, which is not installed: pip install pyarrow"
-        ) from None
+    check_packages(name, "parquet", "pyarrow", pinned=False)
+
+    import pyarrow  # type: ignore[import-not-found,unused-ignore]
+    from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
+
     try:
         file = parquet.ParquetFile(path)
         if column not in file.schema_arrow.names:

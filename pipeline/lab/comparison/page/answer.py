@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from pipeline.figures.words import formatted
 from pipeline.lab.comparison.comparison import Comparison, Difference, Importance, Ruling
-from pipeline.lab.comparison.page.variants import Variant, chance_text, counted, digits_of, key, signed, spread_text
+from pipeline.lab.comparison.page.variants import Variant, chance_text, counted, digits_of, key, sentence, signed, spread_text
 from pipeline.lab.statistics.intervals import Interval
 
 Tone = Literal["good", "bad", "open"]
@@ -80,21 +80,21 @@ def _verdict(comparison: Comparison, ordered: Sequence[Variant], scored: Sequenc
     has = f"{metric} {spread_text(best.spread)} over {counted(best.seeds, 'seed')}"
     if len(scored) == 1:
         why = "it is the only variant" if len(ordered) == 1 else f"no other variant has a finite {metric}"
-        return "open", f"There is nothing to compare {best.named} with: {why}.", f"{has[0].upper()}{has[1:]}."
+        return "open", f"There is nothing to compare {best.named} with: {why}.", sentence(has)
     following = scored[1]
     faced = _between(comparison, scored)
     leads, after = f"{best.named} has the {most} {metric}", f"the next, {following.named}"
-    has = f"{has[0].upper()}{has[1:]}; {_lead(faced, best, following)}"
+    has = f"{has}; {_lead(faced, best, following)}"
     if faced is None:
-        return "open", f"{leads}. It was not compared with {after}, so its lead may be chance.", f"{has}."
+        return "open", f"{leads}. It was not compared with {after}, so its lead may be chance.", sentence(has)
     if faced.difference.ruling is Ruling.NOT_COMPARABLE:
         reason = faced.difference.reason.rstrip(".")
-        return "open", f"{leads}, but cannot be compared with {after}{': ' if reason else ''}{reason}.", f"{has}."
+        return "open", f"{leads}, but cannot be compared with {after}{': ' if reason else ''}{reason}.", sentence(has)
     alone = "taken alone, " if len(comparison.differences) > 1 else ""
     chance = f"; {alone}the chance that it is the better one is {chance_text(faced.chance)}" if faced.chance is not None else ""
     if faced.won:
-        return "good", f"Decided: {best.named} is the best of {len(scored)}, ahead of {after}.", f"{has}{chance}."
-    return "open", f"Undecided: {leads}, but may be no better than {after}.", f"{has}{chance}."
+        return "good", f"Decided: {best.named} is the best of {len(scored)}, ahead of {after}.", sentence(f"{has}{chance}")
+    return "open", f"Undecided: {leads}, but may be no better than {after}.", sentence(f"{has}{chance}")
 
 
 def _between(comparison: Comparison, scored: Sequence[Variant]) -> Faced | None:

@@ -6,7 +6,6 @@ its points, without a database of its own.
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.lab.studies.search_space import Choice, Parameter, Values
-from pipeline.params.errors import UserError
+from pipeline.params.errors import check_packages
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -62,7 +61,8 @@ class TpeSampler(Sampler):
     """
 
     def __init__(self, space: Sequence[Parameter], seed: int) -> None:
-        check_packages()
+        check_packages("search", "search", "optuna")
+
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -87,19 +87,6 @@ class TpeSampler(Sampler):
 
 def _value(knob: Parameter, at: Any) -> Any:
     return knob.values[at] if isinstance(knob, Choice) else knob.value(at)
-
-
-def check_packages() -> None:
-    """Check that Optuna is installed.
-
-    Raises:
-        UserError: it is not.
-    """
-    if importlib.util.find_spec("optuna") is None:
-        raise UserError(
-            "search: needs the package optuna; `pip install -c constraints.txt -e '.[search]'` in the top folder installs what"
-            " is pinned"
-        )
 
 
 SAMPLER_TYPES: Mapping[str, Callable[[Sequence[Parameter], int], Sampler]] = {

@@ -1,10 +1,10 @@
 """Tokenization speed and memory, and whether the exported tokenizer gives the same ids.
 
-    python -m benchmarks.encoding --text FILE [--megabytes 10 100 1000] [--vocabulary 8192] [--workers 0]
+    python -m benchmarks.data.encoding --text FILE [--megabytes 10 100 1000] [--vocabulary 8192] [--workers 0]
 
 The text is repeated up to the requested sizes. In every copy a share of its words is replaced by new ones, because a
 tokenizer that caches words would otherwise be too fast. Byte pairs (BPE) are learned once, from the smallest size; only
-encoding is timed. Memory is that of all processes together (each page counted once), sampled ten times per second.
+encoding is timed. Memory is that of all processes together (each page counted once), sampled twenty times per second.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import itertools
 import re
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,9 +20,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import psutil
 
-from benchmarks.bench import machine, table
+from benchmarks.bench import Peak, machine, table
 from pipeline.arrays import memory_mapped
 from pipeline.artifacts.paths import SPLITS, ends_of, text_of, tokenizer_of, tokens_of
 from pipeline.corpus.encode.encode import encode_split, learn
@@ -46,44 +44,24 @@ def copies(text: str) -> Iterator[bytes]:
         yield "".join(changed).encode()
 
 
-def leave(folder: Path, text: str, size: int) -> None:
-    """A folder as prepare leaves it: `size` bytes as the only document of the training split, next to nothing in the others."""
-    folder.mkdir(parents=True)
-    with text_of(folder, "train").open("wb") as file:
+def write_copies(path: Path, text: str, size: int) -> None:
+    """Write a text of `size` bytes, a part of a character less at most: the text again and again, each time with new words."""
+    with path.open("wb") as file:
         for copy in copies(text):
             left = size - file.tell()
             file.write(copy[:left].decode(errors="ignore").encode())
             if len(copy) >= left:
                 break
+
+
+def leave(folder: Path, text: str, size: int) -> None:
+    """A folder as prepare leaves it: `size` bytes as the only document of the training split, next to nothing in the others."""
+    folder.mkdir(parents=True)
+    write_copies(text_of(folder, "train"), text, size)
     for split in SPLITS[1:]:
         text_of(folder, split).write_text("nearly nothing")
     for split in SPLITS:
         np.save(ends_of(folder, split), np.array([text_of(folder, split).stat().st_size]))
-
-
-class Peak:
-    """The peak memory of this process and those that it starts, megabytes, during the block."""
-
-    def __enter__(self) -> Peak:
-        self.megabytes, self._over = 0.0, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        me = psutil.Process()
-        while not self._over.wait(0.1):
-            held = 0
-            for process in (me, *me.children(recursive=True)):
-                try:
-                    held += process.memory_full_info().pss
-                except psutil.Error:  # it has just ended
-                    continue
-            self.megabytes = max(self.megabytes, held / 1e6)
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 def same_as_the_library(raw: Path, tokens: Path) -> str:
@@ -102,10 +80,10 @@ def same_as_the_library(raw: Path, tokens: Path) -> str:
 def encoded(raw: Path, tokens: Path, workers: int) -> tuple[int, float, float]:
     """(tokens, seconds, megabytes at the peak) of encoding the training split."""
     start = time.perf_counter()
-    with Peak() as peak:
+    with Peak(own=True) as peak:
         saved, target = tokenizer_of(tokens), tokens_of(tokens, "train")
         count, _ = encode_split(raw, "train", saved, target, workers, follower("none"))
-    return count, time.perf_counter() - start, peak.megabytes
+    return count, time.perf_counter() - start, peak.apart
 
 
 def main() -> None:

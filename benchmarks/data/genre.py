@@ -1,6 +1,6 @@
 """Data leakage by a random split: classifying the genre of a play by a passage, split at random and split by play.
 
-    python benchmarks/genre.py
+    python -m benchmarks.data.genre
 
 A classifier that has seen other passages of a play knows its names and places. Split at random it seems to know what a
 comedy is; the split by play shows that it recognizes the play. Scores are the accuracy of a logistic regression on TF-IDF,

@@ -1,11 +1,12 @@
 """Time and memory of preparing your own data, and how they grow with its size.
 
-    python -m benchmarks.own_data [--images 24000 48000 ...] [--rows ...] [--files ...] [--megabytes ...] [--bpe]
+    python -m benchmarks.data.own_data [--images 24000 48000 ...] [--rows ...] [--files ...] [--megabytes ...] [--bpe]
                                   [--pictures smooth|noise|frames] [--classes 10]
 
 For each size the data is generated in a temporary folder, and `prepare` and `tokenize` run on it, each in a process of its
-own as DVC runs it. Memory is the resident set of the process and of those that it starts, together, sampled twenty times per
-second. An exponent of 1 means that twice as much takes twice as long; it compares each size with the one before, in CPU time.
+own as DVC runs it. Memory is the resident set of the process and of those that it starts, together, as a monitor of the
+system shows it, sampled twenty times per second; what they share counts in each. An exponent of 1 means that twice as much
+takes twice as long; it compares each size with the one before, in CPU time.
 
 Images are PNGs of 32 x 32 pixels in colour: gradients between random colours (`smooth`), of which one in twenty is a copy with
 a little noise; random pixels (`noise`), which only a full comparison tells apart; or the frames of twenty still scenes
@@ -17,60 +18,38 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import psutil
 
-from benchmarks.bench import Lab, machine, table
+from benchmarks.bench import Lab, Peak, machine, table
 
 SIDE, SCENES = 32, 20
 WORDS = 20_000
 
 
 class Cost(NamedTuple):
-    """What a stage took: CPU and wall-clock seconds, and the peak memory of all its processes together, megabytes."""
+    """What a stage took: CPU and wall-clock seconds, and the peak memory of all its processes together, megabytes.
+
+    Attributes:
+        resident, apart: see Peak.
+    """
 
     cpu: float
     wall: float
-    megabytes: float
+    resident: float
+    apart: float
 
 
 def watched(lab: Lab, stage: str) -> Cost:
-    """Run a stage, and measure its time and memory.
-
-    Raises:
-        RuntimeError: it failed.
-    """
-    start, before, peak = time.perf_counter(), os.times(), 0
-    environment = {**os.environ, "DVC_ROOT": str(lab.folder)}
-    with tempfile.TemporaryFile("w+") as said:
-        command = [sys.executable, "-m", f"pipeline.{stage}"]
-        running = subprocess.Popen(command, cwd=lab.folder, env=environment, stdout=said, stderr=said)
-        process = psutil.Process(running.pid)
-        while running.poll() is None:
-            held = 0
-            try:
-                for each in (process, *process.children(recursive=True)):
-                    held += each.memory_info().rss
-            except psutil.Error:  # one has just ended
-                pass
-            peak = max(peak, held)
-            time.sleep(0.05)
-        if running.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{stage} ended with {running.returncode}: {said.read()[-2000:]}")
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Cost(cpu, time.perf_counter() - start, peak / 1e6)
+    """Run a stage, and measure its time and memory."""
+    with Peak() as peak:
+        took = lab.run(stage)
+    return Cost(took.cpu, took.wall, peak.resident, peak.apart)
 
 
 # ---------------------------------------------------------------------------------------------------------------- the data
@@ -166,7 +145,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--bpe", action="store_true", help="text as byte pairs, not as bytes")
     asked = parser.parse_args()
-    header = ("data", "stage", "CPU s", "wall s", "memory, MB", "exponent")
+    header = ("data", "stage", "CPU s", "wall s", "memory, MB", "each page once, MB", "exponent")
     lines: list[tuple[object, ...]] = []
     for kind, make in KINDS.items():
         before: dict[str, tuple[int, Cost]] = {}
