@@ -14,122 +14,68 @@ Wall-clock times say little where other work runs; CPU seconds grow too, but the
 from __future__ import annotations
 
 import argparse
-import ctypes
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.bench import TOP, Took, machine, table
+from benchmarks.bench import Took, machine, table
+from benchmarks.clones import Clone, Experiment, adopt_workers, this_python
 
-# Imported by every Python at its start, as it stands on the PYTHONPATH.
-NOTE = """
-import atexit, json, os, sys, time
-start, process = time.perf_counter(), os.getpid()
-def note():
-    words, spent = sys.orig_argv, os.times()
-    stage = next((word[9:] for word in words if word.startswith("pipeline.")), "")
-    if stage and os.getpid() == process:
-        with open(os.environ["RALLY_NOTED"], "a") as file:
-            print(json.dumps([stage, time.perf_counter() - start, sum(spent[:4])]), file=file)
-atexit.register(note)
-"""
 STAGES = ("train", "evaluate", "probe", "diagnose", "plot")
-SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: a worker that left its parent becomes a child of this process
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What one experiment cost: the whole command, and each stage of it."""
-
-    whole: Took
-    stages: dict[str, Took]
-
-    @property
-    def of_dvc(self) -> Took:
-        """What the stages leave of the whole."""
-        stages = self.stages.values()
-        return Took(self.whole.wall - sum(took.wall for took in stages), self.whole.cpu - sum(took.cpu for took in stages))
+QUEUE_SECONDS = 600  # longer than any experiment here; one that fails leaves no reference
 
 
 class Side:
-    """A clone of a commit, and the Python that runs it."""
+    """A clone in which the pipeline has run once, with a training of two steps.
+
+    Args:
+        name: its name in the table.
+    """
 
     def __init__(self, name: str, folder: Path, revision: str, python: Path) -> None:
-        self.name, self.folder, self.python, self._changes = name, folder, python, 2
-        self._noted = folder.parent / f"{folder.name}.jsonl"
-        hook = folder.parent / "hook"
-        hook.mkdir(parents=True, exist_ok=True)
-        (hook / "sitecustomize.py").write_text(NOTE)
-        path = os.pathsep.join((str(python.parent), os.environ.get("PATH", os.defpath)))
-        self._environment = {**os.environ, "PATH": path, "PYTHONPATH": str(hook), "RALLY_NOTED": str(self._noted)}
-        for name_of_git in ("AUTHOR", "COMMITTER"):
-            self._environment |= {f"GIT_{name_of_git}_NAME": "rally", f"GIT_{name_of_git}_EMAIL": "rally@localhost"}
-        self._environment.pop("OMP_NUM_THREADS", None)  # a stage chooses its threads itself
-        if not folder.exists():
-            self._run("git", "clone", "-q", str(TOP), str(folder), cwd=TOP)
-            self._run("git", "checkout", "-q", revision)
-            self._dvc("exp", "run", "-q", "-S", "train.steps=2")
-            self._run("git", "add", "-A")
-            self._run("git", "commit", "-qm", "first")
-        self._changes += sum(1 for _ in self._run("git", "for-each-ref", "refs/exps").splitlines())
+        self.name, self._clone, self._changes = name, Clone(folder, revision, python), 2
+        if self._clone.is_new:
+            self._clone.dvc("exp", "run", "-q", "-S", "train.steps=2")
+            self._clone.run("git", "add", "-A")
+            self._clone.run("git", "commit", "-qm", "first")
+        self._changes += len(self._references())
 
-    def _run(self, *words: str, cwd: Path | None = None) -> str:
-        done = subprocess.run(words, cwd=cwd or self.folder, env=self._environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr[-2000:]}")
-        return done.stdout
+    def _references(self) -> list[str]:
+        return self._clone.run("git", "for-each-ref", "refs/exps/??/*/*").splitlines()
 
-    def _dvc(self, *words: str) -> None:
-        self._run(str(self.python), "-m", "dvc", *words)
-
-    def _timed(self, experiment: Callable[[int], None]) -> Experiment:
-        """Run an experiment that no other was like, and wait for all processes that it leaves."""
-        self._noted.write_text("")
+    def _timed(self, experiment: Callable[[int], object]) -> Experiment:
+        """An experiment that no other was like."""
         self._changes += 1
-        before, start = os.times(), time.perf_counter()
-        experiment(self._changes)
-        wall = time.perf_counter() - start
-        _wait_for_all()
-        after = os.times()
-        cpu = after.children_user + after.children_system - before.children_user - before.children_system
-        lines = [json.loads(line) for line in self._noted.read_text().splitlines()]
-        return Experiment(Took(wall, cpu), {stage: Took(wall, cpu) for stage, wall, cpu in lines})
+        return self._clone.timed(lambda: experiment(self._changes))
 
     def trained(self) -> Experiment:
         """An experiment with another number of steps, two and a few."""
-        return self._timed(lambda number: self._dvc("exp", "run", "-q", "-S", f"train.steps={number}"))
+        return self._timed(lambda number: self._clone.dvc("exp", "run", "-q", "-S", f"train.steps={number}"))
 
     def plotted(self) -> Experiment:
         """An experiment that draws the same run with other pixels."""
-        return self._timed(lambda number: self._dvc("exp", "run", "-q", "-S", f"plot.dpi={100 + number}"))
+        return self._timed(lambda number: self._clone.dvc("exp", "run", "-q", "-S", f"plot.dpi={100 + number}"))
 
     def queued(self) -> Experiment:
-        """The first kind, from the queue; it has ended when its reference is there."""
+        """The first kind, from the queue; it has ended when its reference is there.
+
+        Raises:
+            RuntimeError: no reference came.
+        """
 
         def run(number: int) -> None:
-            known = self._run("git", "for-each-ref", "refs/exps/??/*/*")
-            self._dvc("exp", "run", "-q", "--queue", "-S", f"train.lr={0.01 + number / 1e4:g}")
-            self._dvc("queue", "start")
-            while self._run("git", "for-each-ref", "refs/exps/??/*/*") == known:
+            known, end = self._references(), time.monotonic() + QUEUE_SECONDS
+            self._clone.dvc("exp", "run", "-q", "--queue", "-S", f"train.lr={0.01 + number / 1e4:g}")
+            self._clone.start_queue()
+            while self._references() == known:
+                if time.monotonic() > end:
+                    raise RuntimeError(f"the experiment in the queue did not end: {self._clone.dvc('queue', 'status')}")
                 time.sleep(0.05)
 
         return self._timed(run)
-
-
-def _wait_for_all() -> None:
-    """Wait for every child, also those whose own parent has ended, so that the times of all are counted."""
-    while True:
-        try:
-            os.wait()
-        except ChildProcessError:
-            return
 
 
 def rows_of(found: list[list[Experiment]]) -> list[tuple[object, ...]]:
@@ -160,14 +106,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--against", metavar="REVISION", help="another commit, which takes turns with this one")
-    parser.add_argument("--against-python", type=Path, default=Path(sys.executable), metavar="PYTHON")
+    parser.add_argument("--against-python", type=Path, default=this_python(), metavar="PYTHON")
     parser.add_argument("--folder", type=Path, help="where the clones stand and stay; else in a temporary folder")
-    parser.add_argument("--kinds", default="trained,plotted", help="of trained, plotted, queued (did not end)")
+    parser.add_argument("--kinds", default="trained,plotted", help="of trained, plotted, queued")
     asked = parser.parse_args()
-    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    adopt_workers()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (asked.folder or Path(temporary)).absolute()
-        sides = [Side("this commit", folder / "this", "HEAD", Path(sys.executable))]
+        sides = [Side("this commit", folder / "this", "HEAD", this_python())]
         if asked.against:
             sides.insert(0, Side(asked.against, folder / "other", asked.against, asked.against_python.absolute()))
         print(f"{machine()}; {asked.rounds} rounds; load {os.getloadavg()[0]:.1f}")
