@@ -184,17 +184,46 @@ TOUCHED: dict[str, set[str]] = {
 }
 
 
+def commit_all() -> None:
+    """Put params.yaml and the claim files into a commit of the project's own repository."""
+    commit = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"]
+    for words in (["git", "init", "-q"], ["git", "add", "params.yaml", "notebook"], commit):
+        subprocess.run(words, check=True)
+
+
 def test_a_knob_that_params_yaml_has_got_came_with_code_and_a_changed_one_did_not(project: Path) -> None:
     planted("trained")
-    commit = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qam"]
-    for words in (["git", "init", "-q"], ["git", "add", "params.yaml", "notebook"], [*commit, "a"]):
-        subprocess.run(words, check=True)
+    commit_all()
     assert reasons("trained") == ()
     change("params.yaml", "\n  z_loss:", "\n  brand_new: 1\n  z_loss:")
     assert reasons("trained") == (Reason("code", ("train.brand_new in params.yaml",)),)
     change("params.yaml", "\n  z_loss: 0", "\n  z_loss: 0.5")
-    subprocess.run([*commit, "b"], check=True)
-    assert reasons("trained") == (Reason("claim", ("knobs of params.yaml",)),)
+    commit_all()
+    assert reasons("trained") == (
+        Reason("code", ("train.brand_new in params.yaml",)),
+        Reason("claim", ("train.z_loss in params.yaml",)),
+    )
+
+
+def test_a_knob_that_moves_from_params_yaml_into_a_study_makes_nothing_stale(project: Path) -> None:
+    planted("trained")
+    commit_all()
+    change("studies/tiny.yaml", "    train.steps: 4\n", "    train.steps: 4\n    train.z_loss: 0.0\n")
+    assert reasons("trained") == ()
+    change("params.yaml", "\n  z_loss: 0", "\n  z_loss: 0.5")  # the study has its own now
+    assert reasons("trained") == ()
+    change("studies/tiny.yaml", "train.z_loss: 0.0", "train.z_loss: 0.5")
+    assert reasons("trained") == (Reason("claim", ("train.z_loss",)),)
+
+
+def test_a_knob_that_no_run_reads_makes_nothing_stale(project: Path) -> None:
+    planted("trained")
+    commit_all()
+    change("params.yaml", "\n  vocab_size: ", "\n  vocab_size: 1")
+    assert reasons("trained") == ()
+    change("studies/tiny.yaml", "tokenize.kind: char", "tokenize.kind: bpe")
+    change("params.yaml", "\n  dataset: shakespeare", "\n  dataset: tinyshakespeare")
+    assert reasons("trained") == (Reason("data", ("tokenize.kind",)),)
 
 
 def test_only_code_that_makes_its_numbers_makes_a_claim_stale(project: Path) -> None:

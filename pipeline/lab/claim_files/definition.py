@@ -16,6 +16,8 @@ from pipeline.lab.studies.entries import FOLDER, GRID_PARTS, Entry
 
 DATA = ("task", "prepare", "tokenize")
 """The sections that determine the data."""
+IDLE = {"tokenize.vocab_size": {"tokenize.kind": ("byte", "char", "file"), "task.kind": ("vision",)}}
+"""Knobs that no run reads where another knob has one of some values, so that a study need not set them."""
 
 
 CHECKS = TypeAdapter(list[dict[str, dict[str, Any]]])
@@ -42,12 +44,14 @@ class Difference:
 
     Attributes:
         part: "check", "seeds", "data" or "knobs".
+        is_set: of a knob that a study sets for all its runs.
     """
 
     part: str
     name: str
     before: Any
     after: Any
+    is_set: bool = False
 
 
 def definitions() -> dict[str, Definition]:
@@ -87,6 +91,24 @@ def varied_knobs(vary: Mapping[str, Any]) -> set[str]:
     }
 
 
+def is_idle(knob: str, own: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Whether no run of a study reads a knob, because of another one.
+
+    Args:
+        own: the knobs that it sets.
+        base: the sections of params.yaml.
+
+    >>> is_idle("tokenize.vocab_size", {"tokenize.kind": "char"}, {})
+    True
+    """
+
+    def value(of: str) -> Any:
+        section, _, name = of.partition(".")
+        return own.get(of, base.get(section, {}).get(name))
+
+    return any(value(other) in idle for other, idle in IDLE.get(knob, {}).items())
+
+
 def differences(file: ClaimFile, today: Definition) -> list[Difference]:
     """Every bound, list of seeds and knob that differs."""
     found = list(_of_claims([check.claim for check in (*file.checks, *file.controls)], _in_order(today.checks)))
@@ -96,7 +118,7 @@ def differences(file: ClaimFile, today: Definition) -> list[Difference]:
         found += [Difference("knobs", word, one, other)] if one != other else []
     for knob in dict.fromkeys((*then.set, *now.set)):
         if then.set.get(knob) != now.set.get(knob):
-            found.append(Difference(_part_of({knob}), knob, then.set.get(knob), now.set.get(knob)))
+            found.append(Difference(_part_of({knob}), knob, then.set.get(knob), now.set.get(knob), is_set=True))
     for axis in dict.fromkeys((*then.vary, *now.vary)):
         before, after = then.vary.get(axis), now.vary.get(axis)
         if before != after or (isinstance(before, dict) and isinstance(after, dict) and [*before] != [*after]):

@@ -121,7 +121,7 @@ def _sample(name: str, old: ClaimFile, study: Definition, standing: Standing, pr
                     f"changed; `rally claims replay {name}` makes all runs"
                 )
                 return Replayed(old, text, is_equal=False)
-    file = old.model_copy(update={"rests_on": project.digests.rests(study, project.base)})
+    file = old.model_copy(update={"rests_on": project.digests.rests(study, project.base), "runs": study.runs})
     form.write(name, file)
     return Replayed(file, f"{len(chosen)} of {len(variants)} runs were made and are equal in all digits: the others are kept")
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.claim_files import form
-from pipeline.lab.claim_files.definition import DATA, Definition, definitions, differences
-from pipeline.lab.claim_files.digests import TRAINED, Digests, torch_version
+from pipeline.lab.claim_files.definition import DATA, Definition, definitions, differences, is_idle
+from pipeline.lab.claim_files.digests import Digests, torch_version
 from pipeline.lab.claim_files.form import ClaimFile, Rests
 from pipeline.lab.claim_files.judging import judged
 from pipeline.lab.dvc.base_params import base_params, changed_knobs, knobs_of, sections_of
-from pipeline.lab.dvc.git import GitRepository, join_names, short_hash
+from pipeline.lab.dvc.git import GitRepository, short_hash
 from pipeline.lab.provenance.dvc_files import LOCK, parse_stages, recorded_run
 from pipeline.lab.provenance.workspace import Workspace
 from pipeline.params.errors import UserError
+from pipeline.params.load import with_knobs
 
 
 @dataclass(frozen=True)
@@ -109,34 +110,50 @@ class Project:
             return [Reason("claim", (f"there is no study {name}",))]
         study = self.studies[name]
         now, then, found = self.digests.rests(study, self.base), file.rests_on, differences(file, study)
+        before = self._base_then(name, study, then, now)
+        if before is not None:  # knobs that only moved between params.yaml and the study change nothing
+            found = [one for one in found if not one.is_set]
         about: dict[str, list[str]] = {"data": [], "code": _changed(then, now), "claim": []}
         for one in found:
             about["data" if one.part == "data" else "claim"].append(one.name)
+        if before is not None:
+            new = knobs_of(self.base) - knobs_of(before)  # new code reads them; a sample shows what they change
+            for knob in self._read_of(study, before):
+                kind = "code" if knob in new else "data" if knob.partition(".")[0] in DATA else "claim"
+                about[kind].append(f"{knob} in params.yaml")
         # The digests hold what the study sets, too: they say something of params.yaml only where that is the same.
-        knobs = then.knobs != now.knobs and not any(one.part in ("knobs", "data") for one in found)
-        data = then.data != now.data and not any(one.part == "data" or one.name == "draws" for one in found)
-        if (knobs or data) and (added := self._added_knobs(name, study, then)):
-            about["code"].append(f"{join_names(added)} in params.yaml")  # new code reads them; a sample shows what they change
-        elif knobs:
+        elif then.knobs != now.knobs and not any(one.part in ("knobs", "data") for one in found):
             about["claim"].append("knobs of params.yaml")
-        elif data:
+        elif then.data != now.data and not any(one.part == "data" or one.name == "draws" for one in found):
             about["data"].append("knobs of params.yaml, or the file at prepare.path")
         return [Reason(kind, tuple(names)) for kind, names in about.items() if names]
 
-    def _added_knobs(self, name: str, study: Definition, then: Rests) -> list[str]:
-        """The knobs that params.yaml has got since the file was committed; [] where anything else of it differs.
+    def _base_then(self, name: str, study: Definition, then: Rests, now: Rests) -> Mapping[str, Any] | None:
+        """The parameters that a claim rests on: those of today, or of the commit of its file.
 
-        That its parameters are those of the commit is not believed, but seen by their digest.
+        Its digests must say so: None where it rests on others, as where the study itself has changed.
         """
+        if _parameters(now) == _parameters(then):
+            return self.base
         git, path = GitRepository(Path()), form.path_of(name)
         commit = git.raw("log", "-1", "--format=%H", "HEAD", "--", str(path)).strip()
         before = _params_at(commit) if commit else None
-        if before is None or any(changed_knobs(self.base, before)):
-            return []
-        old, new, rests = knobs_of(before), knobs_of(self.base), self.digests.rests(study, before)
-        if not old <= new or (rests.knobs, rests.data) != (then.knobs, then.data):
-            return []
-        return sorted(knob for knob in new - old if knob.partition(".")[0] in (*TRAINED, *DATA, "probe"))
+        if before is None or not knobs_of(before) <= knobs_of(self.base):
+            return None
+        return before if _parameters(self.digests.rests(study, before)) == _parameters(then) else None
+
+    def _read_of(self, study: Definition, before: Mapping[str, Any]) -> list[str]:
+        """The new and changed knobs of params.yaml that the runs of a study read: each alone changes its digests."""
+        rests = _parameters(self.digests.rests(study, before))
+        values = {knob: here for knob, (here, _) in changed_knobs(self.base, before)}
+        for knob in sorted(knobs_of(self.base) - knobs_of(before)):
+            values[knob] = functools.reduce(lambda inner, name: inner[name], knob.split("."), self.base)
+        return [
+            knob
+            for knob, value in values.items()
+            if _parameters(self.digests.rests(study, with_knobs(before, {knob: value}))) != rests
+            and not is_idle(knob, study.runs.set, self.base)
+        ]
 
     def _of_experiments(self, experiments: Mapping[str, list[str]]) -> list[Reason]:
         git, workspace = GitRepository(Path()), Workspace()
@@ -158,6 +175,10 @@ class Project:
 def _params_at(commit: str) -> dict[str, Any] | None:
     """The sections of params.yaml in a commit; None where it has none."""
     return sections_of(GitRepository(Path()).raw("show", f"{commit}:./params.yaml"))
+
+
+def _parameters(rests: Rests) -> tuple[str, str]:
+    return rests.knobs, rests.data
 
 
 def _changed(then: Rests, now: Rests) -> list[str]:
