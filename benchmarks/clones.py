@@ -28,6 +28,7 @@ def note():
 atexit.register(note)
 """
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+THIS_PYTHON = Path(sys.executable)
 
 
 def adopt_workers() -> None:
@@ -116,8 +117,3 @@ def _wait_for_all() -> None:
             os.wait()
         except ChildProcessError:
             return
-
-
-def this_python() -> Path:
-    """The Python that runs this, by the path of its environment."""
-    return Path(sys.executable)

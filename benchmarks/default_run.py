@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench import machine, table
-from benchmarks.clones import Clone, Experiment, adopt_workers, this_python
+from benchmarks.clones import THIS_PYTHON, Clone, Experiment, adopt_workers
 from pipeline.artifacts.paths import cache_folder
 from pipeline.artifacts.reading import read_json
 
@@ -70,14 +70,14 @@ def cells(pair: Sequence[Run]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", metavar="REVISION", help="another commit, which takes turns with this one")
-    parser.add_argument("--against-python", type=Path, default=this_python(), metavar="PYTHON")
+    parser.add_argument("--against-python", type=Path, default=THIS_PYTHON, metavar="PYTHON")
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15])
     parser.add_argument("-S", dest="knobs", action="append", default=[], metavar="KNOB=VALUE", help="on both sides")
     parser.add_argument("--ours", action="append", default=[], metavar="KNOB=VALUE", help="on this commit's side")
     parser.add_argument("--theirs", action="append", default=[], metavar="KNOB=VALUE", help="on the other's")
     asked = parser.parse_args()
     adopt_workers()
-    sides = [Side("this", "HEAD", this_python(), asked.ours)]
+    sides = [Side("this", "HEAD", THIS_PYTHON, asked.ours)]
     if asked.against:
         sides.insert(0, Side(asked.against, asked.against, asked.against_python.absolute(), asked.theirs))
     columns = ("test split, bits per byte", "margin", "whole, s", "train, s", "CPU, s")

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bench import Took, machine, table
-from benchmarks.clones import Clone, Experiment, adopt_workers, this_python
+from benchmarks.clones import THIS_PYTHON, Clone, Experiment, adopt_workers
 
 STAGES = ("train", "evaluate", "probe", "diagnose", "plot")
 QUEUE_SECONDS = 600  # longer than any experiment here; one that fails leaves no reference
@@ -106,14 +106,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--against", metavar="REVISION", help="another commit, which takes turns with this one")
-    parser.add_argument("--against-python", type=Path, default=this_python(), metavar="PYTHON")
+    parser.add_argument("--against-python", type=Path, default=THIS_PYTHON, metavar="PYTHON")
     parser.add_argument("--folder", type=Path, help="where the clones stand and stay; else in a temporary folder")
     parser.add_argument("--kinds", default="trained,plotted", help="of trained, plotted, queued")
     asked = parser.parse_args()
     adopt_workers()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (asked.folder or Path(temporary)).absolute()
-        sides = [Side("this commit", folder / "this", "HEAD", this_python())]
+        sides = [Side("this commit", folder / "this", "HEAD", THIS_PYTHON)]
         if asked.against:
             sides.insert(0, Side(asked.against, folder / "other", asked.against, asked.against_python.absolute()))
         print(f"{machine()}; {asked.rounds} rounds; load {os.getloadavg()[0]:.1f}")

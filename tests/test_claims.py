@@ -212,8 +212,16 @@ def test_a_knob_that_moves_from_params_yaml_into_a_study_makes_nothing_stale(pro
     assert reasons("trained") == ()
     change("params.yaml", "\n  z_loss: 0", "\n  z_loss: 0.5")  # the study has its own now
     assert reasons("trained") == ()
+    assert (replay.replay("trained").file.history, reasons("trained")) == ([], ())
     change("studies/tiny.yaml", "train.z_loss: 0.0", "train.z_loss: 0.5")
     assert reasons("trained") == (Reason("claim", ("train.z_loss",)),)
+
+
+def test_a_knob_of_a_bench_is_of_no_params_yaml_and_cannot_have_moved(project: Path) -> None:
+    planted("tiny")
+    assert reasons("tiny") == ()
+    change("studies/tiny.yaml", "bench.layers: 6", "bench.layers: 5")
+    assert reasons("tiny") == (Reason("claim", ("bench.layers",)),)
 
 
 def test_a_knob_that_no_run_reads_makes_nothing_stale(project: Path) -> None:

@@ -95,9 +95,10 @@ def add_study(name: str) -> ClaimFile:
         print_notes([f"{path}: does not say that it is of this code; runs that are not kept are made again"])
         rows, held_out = run(sweep, base)
     old = form.read(name) if name in form.names() else None
+    changes = project.changes(name, old, study) if old else []
     rests = project.digests.rests(study, project.base)
     rounds = played.get("rounds", 1 if len(sweep.seeds) <= len(study.runs.seeds) else 2)
-    file = of_study(study, rests, rows, held_out, sweep.seeds, old, at=head(), rounds=rounds)
+    file = of_study(study, rests, rows, held_out, sweep.seeds, old, changes, at=head(), rounds=rounds)
     form.write(name, file)
     return file
 

@@ -91,6 +91,14 @@ def varied_knobs(vary: Mapping[str, Any]) -> set[str]:
     }
 
 
+def value_at(sections: Mapping[str, Any], name: str) -> Any:
+    """A section or knob, by its name with dots; None where there is none."""
+    value: Any = sections
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
 def is_idle(knob: str, own: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
     """Whether no run of a study reads a knob, because of another one.
 
@@ -101,12 +109,7 @@ def is_idle(knob: str, own: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
     >>> is_idle("tokenize.vocab_size", {"tokenize.kind": "char"}, {})
     True
     """
-
-    def value(of: str) -> Any:
-        section, _, name = of.partition(".")
-        return own.get(of, base.get(section, {}).get(name))
-
-    return any(value(other) in idle for other, idle in IDLE.get(knob, {}).items())
+    return any(own.get(other, value_at(base, other)) in idle for other, idle in IDLE.get(knob, {}).items())
 
 
 def differences(file: ClaimFile, today: Definition) -> list[Difference]:

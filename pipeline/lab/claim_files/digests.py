@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import NONE
 from pipeline.identity import digest
-from pipeline.lab.claim_files.definition import DATA, Definition, varied_knobs
+from pipeline.lab.claim_files.definition import DATA, Definition, value_at, varied_knobs
 from pipeline.lab.claim_files.form import Rests, Runs
 from pipeline.lab.provenance.dvc_files import declared_stage, parse_stages
 from pipeline.lab.studies.benches.table import BENCHES
@@ -130,7 +130,7 @@ class Digests:
         ]
         return Rests(
             study=study.place,
-            knobs=digest([_at(sections, name) for name in reads])[:LENGTH],
+            knobs=digest([value_at(sections, name) for name in reads])[:LENGTH],
             data=digest([data, files])[:LENGTH] if data else "",
             code=self.code(runs),
             measures=self.measures(runs.measure),
@@ -153,14 +153,6 @@ def imported(module: Path) -> set[Path]:
         paths = (Path(*name.split(".")).with_suffix(".py") for name in whole)
         found |= {path for path in paths if path.is_file()}
     return found
-
-
-def _at(sections: Mapping[str, Any], name: str) -> Any:
-    """A section or knob, by its name with dots."""
-    value: Any = sections
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
 
 
 def _entries_of(source: str, table: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from pipeline.artifacts.writing import rounded
 from pipeline.lab.claim_files import form
 from pipeline.lab.claim_files.adding import add_experiments, head, run, study_of
-from pipeline.lab.claim_files.definition import Definition, differences
+from pipeline.lab.claim_files.definition import Definition, Difference
 from pipeline.lab.claim_files.form import ClaimFile
 from pipeline.lab.claim_files.rewriting import of_study
 from pipeline.lab.claim_files.standing import Project, Standing
@@ -55,30 +56,30 @@ def replay(name: str, *, fresh: bool = False, again: bool = False, sample: int =
         path = form.path_of(name)
         raise UserError(f"{path}: there is no study {name} any more; `git rm {path}` removes the file")
     study, standing = project.studies[name], project.standing(name)
+    changes = project.changes(name, old, study)
     if sample:
         return _sample(name, old, study, standing, project, sample)
     seeds = _fresh_seeds(old, study) if fresh else tuple(old.scope.seeds)
     rounds = 1 if fresh else old.scope.rounds
     rests, about = project.digests.rests(study, project.base), "the kept values were judged; nothing ran"
     rows, held_out = old.values, dict(old.held_out)
-    if fresh or again or _needs_runs(old, study, standing):
+    if fresh or again or _needs_runs(changes, standing):
         sweep, base = study_of(name)
         rows, held_out = run(replace(sweep, seeds=seeds), base)
         about = f"its runs were made with seeds {', '.join(map(str, seeds))}, or read where they are kept"
     elif standing.today and not standing.reasons and rests == old.rests_on:
         return Replayed(old, "nothing is stale; --again asks for its runs all the same")
-    file = of_study(study, rests, rows, held_out, seeds, old, at=head(), rounds=rounds)
+    file = of_study(study, rests, rows, held_out, seeds, old, changes, at=head(), rounds=rounds)
     form.write(name, file)
     return Replayed(file, about)
 
 
-def _needs_runs(old: ClaimFile, study: Definition, standing: Standing) -> bool:
+def _needs_runs(changes: Sequence[Difference], standing: Standing) -> bool:
     """Whether the values are of other code, data or knobs; bounds and lists of seeds need no run."""
     if any(reason.kind in ("data", "code", "file") for reason in standing.reasons):
         return True
-    found = differences(old, study)
     base = any("params.yaml" in about for reason in standing.reasons for about in reason.about)
-    return base or any(one.part not in ("check", "seeds") for one in found)
+    return base or any(one.part not in ("check", "seeds") for one in changes)
 
 
 def _fresh_seeds(old: ClaimFile, study: Definition) -> tuple[int, ...]:

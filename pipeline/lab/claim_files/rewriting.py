@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pipeline.lab.claim_files.definition import Definition, Difference, differences, is_control
+from pipeline.lab.claim_files.definition import Definition, Difference, is_control
 from pipeline.lab.claim_files.form import Change, Check, ClaimFile, Kind, Rests, Runs, Scope
 from pipeline.lab.claim_files.judging import judged
 from pipeline.lab.studies.claims.base import Status
@@ -28,6 +28,7 @@ def of_study(
     held_out: Mapping[str, int],
     seeds: Sequence[int],
     old: ClaimFile | None,
+    changes: Sequence[Difference] = (),
     *,
     at: str,
     rounds: int = 1,
@@ -38,13 +39,13 @@ def of_study(
         rests: on what the values rest.
         seeds: of the values.
         old: the file that there was.
+        changes: what the study says otherwise than that file.
         at: the commit that is checked out.
         rounds: how often the values were judged.
 
     Raises:
         UserError: a claim is one that there is not.
     """
-    changes = differences(old, study) if old else []
     own = {*study.runs.seeds, *study.runs.seen}
     looked_at = sorted(({*old.scope.seeds, *old.scope.looked_at} | own if old else own) - {*seeds})
     runs, entry = study.runs, study.entry

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lab.claim_files import form
-from pipeline.lab.claim_files.definition import DATA, Definition, definitions, differences, is_idle
+from pipeline.lab.claim_files.definition import DATA, Definition, Difference, definitions, differences, is_idle, value_at
 from pipeline.lab.claim_files.digests import Digests, torch_version
 from pipeline.lab.claim_files.form import ClaimFile, Rests
 from pipeline.lab.claim_files.judging import judged
@@ -109,10 +109,8 @@ class Project:
         if name not in self.studies:
             return [Reason("claim", (f"there is no study {name}",))]
         study = self.studies[name]
-        now, then, found = self.digests.rests(study, self.base), file.rests_on, differences(file, study)
-        before = self._base_then(name, study, then, now)
-        if before is not None:  # knobs that only moved between params.yaml and the study change nothing
-            found = [one for one in found if not one.is_set]
+        now, then, found = self.digests.rests(study, self.base), file.rests_on, self.changes(name, file, study)
+        before = self._base_then(name, study, then)
         about: dict[str, list[str]] = {"data": [], "code": _changed(then, now), "claim": []}
         for one in found:
             about["data" if one.part == "data" else "claim"].append(one.name)
@@ -128,12 +126,24 @@ class Project:
             about["data"].append("knobs of params.yaml, or the file at prepare.path")
         return [Reason(kind, tuple(names)) for kind, names in about.items() if names]
 
-    def _base_then(self, name: str, study: Definition, then: Rests, now: Rests) -> Mapping[str, Any] | None:
+    def changes(self, name: str, file: ClaimFile, study: Definition) -> list[Difference]:
+        """What a study says otherwise than the file of its claim; a knob that moved from or to params.yaml does not."""
+        found = differences(file, study)
+        if (before := self._base_then(name, study, file.rests_on)) is None:
+            return found
+
+        def is_same(knob: str) -> bool:
+            values = [runs.set.get(knob, value_at(base, knob)) for runs, base in ((file.runs, before), (study.runs, self.base))]
+            return bool(values[0] == values[1])
+
+        return [one for one in found if not (one.is_set and is_same(one.name))]
+
+    def _base_then(self, name: str, study: Definition, then: Rests) -> Mapping[str, Any] | None:
         """The parameters that a claim rests on: those of today, or of the commit of its file.
 
         Its digests must say so: None where it rests on others, as where the study itself has changed.
         """
-        if _parameters(now) == _parameters(then):
+        if _parameters(self.digests.rests(study, self.base)) == _parameters(then):
             return self.base
         git, path = GitRepository(Path()), form.path_of(name)
         commit = git.raw("log", "-1", "--format=%H", "HEAD", "--", str(path)).strip()
@@ -147,7 +157,7 @@ class Project:
         rests = _parameters(self.digests.rests(study, before))
         values = {knob: here for knob, (here, _) in changed_knobs(self.base, before)}
         for knob in sorted(knobs_of(self.base) - knobs_of(before)):
-            values[knob] = functools.reduce(lambda inner, name: inner[name], knob.split("."), self.base)
+            values[knob] = value_at(self.base, knob)
         return [
             knob
             for knob, value in values.items()
