@@ -16,10 +16,12 @@ from pipeline.conformance.checks import as_reading, check
 from pipeline.conformance.plain_network import FUNCTIONS, logits
 from pipeline.conformance.plain_training import SCHEDULES, PlainOptimizer, rate
 from pipeline.conformance.recorded import RecordedLosses
+from pipeline.conformance.steps import TARGETS
+from pipeline.conformance.text import places
 from pipeline.doctor.case import Case
 from pipeline.doctor.causes.table import CAUSES
 from pipeline.doctor.diagnose import Diagnosis, diagnose
-from pipeline.doctor.signs.checked import CHECKED
+from pipeline.doctor.signs.checked import CHECKED, RARE
 from pipeline.engine.loop import fit
 from pipeline.engine.optimizers.table import OPTIMIZERS
 from pipeline.engine.schedules import learning_rate
@@ -53,6 +55,18 @@ def checked(folder: Path, inject: Callable[[Training], None] | None = None, **ch
 
 def told(numbers: dict[str, float]) -> Diagnosis:
     return diagnose(Case(readings={"checked_steps": as_reading(numbers)}))
+
+
+@pytest.mark.parametrize("size", [100, 1000, 10**6])
+def test_windows_that_come_again_are_told_from_those_that_must_in_a_small_text(size: int) -> None:
+    rng, batch = np.random.default_rng(1), 64
+    few = rng.integers(0, size, 24)
+
+    def again(drawn: Callable[[], np.ndarray]) -> float:
+        return places({step: drawn().tolist() for step in range(24)}, 12, size)["again"]
+
+    assert max(again(lambda: rng.integers(0, size, batch)) for _ in range(100)) < RARE.high
+    assert again(lambda: rng.choice(few, batch)) > 2 * RARE.high
 
 
 # ------------------------------------------------------------------------------------------------------------------ sound
@@ -90,6 +104,19 @@ def test_a_sound_training_is_at_0_whatever_its_knobs(tmp_path: Path, name: str) 
     numbers = checked(tmp_path, **SOUND[name])
     assert told(numbers).finding == "healthy", [sign for sign in told(numbers).signs if sign.status != "healthy"]
     assert len(numbers) > 8
+
+
+def test_of_large_batches_some_examples_are_computed_at_a_time(tmp_path: Path) -> None:
+    targets = list[int]()
+
+    def watch(training: Training) -> None:
+        training.network.register_forward_hook(lambda module, given, output: targets.append(output[..., 0].numel()))
+
+    examples = 3 * TARGETS // 16
+    changes = {"train__batch_size": examples, "model__context_length": 16, "model__dropout": 0.2, "train__snapshots": [0, 1]}
+    numbers = checked(tmp_path, watch, **changes)
+    assert max(targets) == TARGETS
+    assert told(numbers).finding == "healthy", [sign for sign in told(numbers).signs if sign.status != "healthy"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pipeline.tasks.lm import LanguageModelling
 Numbers = dict[str, float]
 Rows = Sequence[Mapping[str, float]]
 SHORT = 8192  # tokens of a measurement on the validation split
-AT_A_TIME = 32  # windows
+AT_A_TIME = 8  # windows
 BATCHES = 2  # of a row of the curve that are computed again
 LATEST = 3  # snapshots at which rows are computed again; of the validation loss, those before the last only where it is short
 
@@ -59,9 +59,10 @@ def drawn_starts(seed: int, step: int, count: int, size: int) -> np.ndarray:
 def mean_loss(network: nn.Module, inputs: Tensor, targets: Tensor, state: DropoutState | None = None) -> float:
     """The plain cross-entropy of a network, nats per target."""
     device, total, count = next(network.parameters()).device, 0.0, 0
-    size = AT_A_TIME if state is None else len(inputs)
-    for part in range(0, len(inputs), size):
-        losses = cross_entropy(network(inputs[part : part + size].to(device), state).cpu(), targets[part : part + size])
+    for first in range(0, len(inputs), AT_A_TIME):
+        rows = slice(first, min(first + AT_A_TIME, len(inputs)))
+        logits = network(inputs[rows].to(device), state and state.part(rows))
+        losses = cross_entropy(logits.cpu(), targets[rows])
         total, count = total + float(losses.sum()), count + len(losses)
     return total / max(count, 1)
 

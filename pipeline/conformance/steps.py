@@ -24,6 +24,7 @@ from pipeline.tasks.base import Batch, Loss, Task
 
 Numbers = dict[str, float]
 NOTHING = 9.0  # in place of the logarithm of 0
+TARGETS = 512  # of a micro-batch at most, and of the plain loss at a time: whole batches in float32 would take memory only
 STILL = 2e-5  # of a weight's norm: shorter steps are compared with this, since float32 rounds them
 KINDS: dict[str, UpdateKind] = {"sgd": "gradient", "muon": "orthogonal"}  # how muP scales their rates
 
@@ -86,8 +87,13 @@ class CheckedSteps:
         """A step of the training, numbered `step`, on its whole batch, or on a few examples of it as one micro-batch."""
         self.progress.step = step
         old = {name: w.detach().clone() for name, w in self.named.items()}
-        few = {"batch_size": len(batch.inputs), "accumulation_steps": 1, "batch_start": 1.0, "length_keeps": "examples"}
-        train = self.train if whole else self.train.model_copy(update={**few, "slots": 1})
+        if whole:
+            parts = max(self.train.accumulation_steps, -(-self.train.batch_size * batch.targets[0].numel() // TARGETS))
+            knobs: dict[str, Any] = {"accumulation_steps": min(parts, self.train.batch_size)}
+        else:
+            few = len(batch.inputs)
+            knobs = {"batch_size": few, "accumulation_steps": 1, "batch_start": 1.0, "length_keeps": "examples", "slots": 1}
+        train = self.train.model_copy(update=knobs)
         with self._watched() as seen:
             train_step(self.progress, self.task, train, self.seed, self.runtime, lambda: False, batch)
         found = self._losses(seen, old) | self._updates(seen, old, step)
@@ -122,7 +128,7 @@ class CheckedSteps:
         count = sum(batch.count for batch, *_ in seen.parts)
         total = minimized = torch.zeros((), dtype=torch.float64)
         sums = {name: torch.zeros_like(w) for name, w in self.named.items()}
-        for batch, state, _ in seen.parts:
+        for batch, state in (piece for whole, its, _ in seen.parts for piece in self._pieces(whole, its)):
             outputs = self.progress.model(batch.inputs, state)
             flat = outputs.reshape(-1, outputs.shape[-1])
             targets = batch.targets.reshape(-1)
@@ -139,6 +145,15 @@ class CheckedSteps:
             "minimized": _off(own, float(minimized)),
         }
         return found | self._gradients(seen, sums) if seen.gradients else found
+
+    def _pieces(self, batch: Batch, state: DropoutState) -> Iterator[tuple[Batch, DropoutState]]:
+        """Some examples at a time: in float32, and all at once, they would take more memory than the step itself."""
+        rows = max(1, TARGETS // batch.targets[0].numel())
+        if self.model.norm == "batch":  # its examples depend on each other
+            rows = len(batch.targets)
+        for first in range(0, len(batch.targets), rows):
+            some = slice(first, min(first + rows, len(batch.targets)))
+            yield batch.part(some), state.part(some)
 
     def _gradients(self, seen: Seen, wanted: dict[str, Tensor]) -> Numbers:
         norm = _norm(wanted)

@@ -118,7 +118,8 @@ def places(starts: Mapping[int, list[int]], length: int, size: int) -> Numbers:
     """How surprising the places of the windows are if they were drawn at random: −log₁₀ of a bound on the chance of each.
 
     spread: they are not uniform over the text (Kolmogorov). neighbours: those of a batch follow one another, or move on
-    with the step (Chernoff; rank correlation, normal approximation). again: the same windows come again (Chernoff).
+    with the step (Chernoff; rank correlation, normal approximation). again: the same windows come again (Chernoff, of the
+    draws; where they are many for the text, of the places that none has hit, which are negatively associated).
 
     Args:
         starts: the places of the windows of each step.
@@ -139,7 +140,7 @@ def places(starts: Mapping[int, list[int]], length: int, size: int) -> Numbers:
     found = {
         "spread": max(2 * count * float(distance) ** 2 - math.log(2), 0.0),
         "neighbours": max(_too_many(near, count - len(starts), min(2 * length / size, 0.5)), trend),
-        "again": _too_many(ties, count, min(count / size, 0.5)),
+        "again": max(_too_many(ties, count, count / size), _too_many(size - count + ties, size, (1 - 1 / size) ** count)),
     }
     return {name: surprise / math.log(10) for name, surprise in found.items()}
 

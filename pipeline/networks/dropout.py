@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -31,6 +31,10 @@ class DropoutState:
     progress: float
     rows: slice
     batch: int
+
+    def part(self, rows: slice) -> DropoutState:
+        """That of some examples of the micro-batch, counted from its first."""
+        return replace(self, rows=slice(self.rows.start + rows.start, self.rows.start + rows.stop))
 
     def uniform(self, site: str, like: Float[Tensor, "B X Y"]) -> Float[Tensor, "B X Y"]:
         """Uniform numbers in [0, 1) for a site in the network: drawn for the whole batch, then the rows of the micro-batch."""
