@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -65,6 +65,11 @@ def objective(
         its.copy_(*torch.autograd.grad(cost.sum() / scale, z))
         costs.append(cost.detach())
     return torch.cat(costs).sum(), slope
+
+
+def slices(count: int, size: int) -> Iterator[slice]:
+    """`count` examples, at most `size` at a time; not by the micro-batches of the engine, which is what is checked."""
+    return (slice(first, min(first + size, count)) for first in range(0, count, max(size, 1)))
 
 
 def _pieces(logits: Tensor, *others: Tensor) -> list[tuple[Tensor, ...]]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.arrays import memory_mapped
 from pipeline.artifacts.paths import tokens_of
-from pipeline.conformance.plain_training import cross_entropy
+from pipeline.conformance.plain_training import cross_entropy, slices
 from pipeline.engine.recorder import snapshots_due
 from pipeline.inference.trained import TrainedModel
 from pipeline.networks.dropout import DropoutState
@@ -59,8 +59,7 @@ def drawn_starts(seed: int, step: int, count: int, size: int) -> np.ndarray:
 def mean_loss(network: nn.Module, inputs: Tensor, targets: Tensor, state: DropoutState | None = None) -> float:
     """The plain cross-entropy of a network, nats per target."""
     device, total, count = next(network.parameters()).device, 0.0, 0
-    for first in range(0, len(inputs), AT_A_TIME):
-        rows = slice(first, min(first + AT_A_TIME, len(inputs)))
+    for rows in slices(len(inputs), AT_A_TIME):
         logits = network(inputs[rows].to(device), state and state.part(rows))
         losses = cross_entropy(logits.cpu(), targets[rows])
         total, count = total + float(losses.sum()), count + len(losses)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.conformance.network import SMALL, relative
-from pipeline.conformance.plain_training import OPTIMIZERS, PlainOptimizer, cross_entropy, objective, rate
+from pipeline.conformance.plain_training import OPTIMIZERS, PlainOptimizer, cross_entropy, objective, rate, slices
 from pipeline.engine.checkpoint import Progress
 from pipeline.engine.loop import train_step
 from pipeline.engine.runtime.runtime import Runtime
@@ -88,8 +88,8 @@ class CheckedSteps:
         self.progress.step = step
         old = {name: w.detach().clone() for name, w in self.named.items()}
         if whole:
-            parts = max(self.train.accumulation_steps, -(-self.train.batch_size * batch.targets[0].numel() // TARGETS))
-            knobs: dict[str, Any] = {"accumulation_steps": min(parts, self.train.batch_size)}
+            parts = -(-self.train.batch_size // _at_a_time(batch))
+            knobs: dict[str, Any] = {"accumulation_steps": max(self.train.accumulation_steps, parts)}
         else:
             few = len(batch.inputs)
             knobs = {"batch_size": few, "accumulation_steps": 1, "batch_start": 1.0, "length_keeps": "examples", "slots": 1}
@@ -148,12 +148,9 @@ class CheckedSteps:
 
     def _pieces(self, batch: Batch, state: DropoutState) -> Iterator[tuple[Batch, DropoutState]]:
         """Some examples at a time: in float32, and all at once, they would take more memory than the step itself."""
-        rows = max(1, TARGETS // batch.targets[0].numel())
-        if self.model.norm == "batch":  # its examples depend on each other
-            rows = len(batch.targets)
-        for first in range(0, len(batch.targets), rows):
-            some = slice(first, min(first + rows, len(batch.targets)))
-            yield batch.part(some), state.part(some)
+        whole = self.model.norm == "batch"  # where the examples depend on each other
+        for rows in slices(len(batch.targets), len(batch.targets) if whole else _at_a_time(batch)):
+            yield batch.part(rows), state.part(rows)
 
     def _gradients(self, seen: Seen, wanted: dict[str, Tensor]) -> Numbers:
         norm = _norm(wanted)
@@ -225,6 +222,11 @@ class CheckedSteps:
         with self.progress.optimizer.eval_weights():
             off = max(relative(w.detach(), wanted[name], 1e-9) for name, w in self.named.items())
         return {"average": off}
+
+
+def _at_a_time(batch: Batch) -> int:
+    """The examples that have TARGETS targets together."""
+    return max(1, TARGETS // batch.targets.shape[1:].numel())
 
 
 def _off(found: float, wanted: float) -> float:

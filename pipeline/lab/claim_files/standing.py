@@ -109,9 +109,10 @@ class Project:
         if name not in self.studies:
             return [Reason("claim", (f"there is no study {name}",))]
         study = self.studies[name]
-        now, then, found = self.digests.rests(study, self.base), file.rests_on, self.changes(name, file, study)
-        before = self._base_then(name, study, then)
+        now, then = self.digests.rests(study, self.base), file.rests_on
+        before = self._base_then(name, study, then, now)
         about: dict[str, list[str]] = {"data": [], "code": _changed(then, now), "claim": []}
+        found = self._changes(file, study, before)
         for one in found:
             about["data" if one.part == "data" else "claim"].append(one.name)
         if before is not None:
@@ -128,8 +129,12 @@ class Project:
 
     def changes(self, name: str, file: ClaimFile, study: Definition) -> list[Difference]:
         """What a study says otherwise than the file of its claim; a knob that moved from or to params.yaml does not."""
+        now = self.digests.rests(study, self.base)
+        return self._changes(file, study, self._base_then(name, study, file.rests_on, now))
+
+    def _changes(self, file: ClaimFile, study: Definition, before: Mapping[str, Any] | None) -> list[Difference]:
         found = differences(file, study)
-        if (before := self._base_then(name, study, file.rests_on)) is None:
+        if before is None:
             return found
 
         def is_same(knob: str) -> bool:
@@ -138,12 +143,12 @@ class Project:
 
         return [one for one in found if not (one.is_set and is_same(one.name))]
 
-    def _base_then(self, name: str, study: Definition, then: Rests) -> Mapping[str, Any] | None:
+    def _base_then(self, name: str, study: Definition, then: Rests, now: Rests) -> Mapping[str, Any] | None:
         """The parameters that a claim rests on: those of today, or of the commit of its file.
 
         Its digests must say so: None where it rests on others, as where the study itself has changed.
         """
-        if _parameters(self.digests.rests(study, self.base)) == _parameters(then):
+        if _parameters(now) == _parameters(then):
             return self.base
         git, path = GitRepository(Path()), form.path_of(name)
         commit = git.raw("log", "-1", "--format=%H", "HEAD", "--", str(path)).strip()
