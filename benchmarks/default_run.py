@@ -6,7 +6,7 @@
 For each seed a fresh clone of this commit (what is not committed is not in it) and one of the other run the whole pipeline in
 turn, in an environment that is there, with an empty RALLY_CACHE but for downloads. -S turns a knob on both sides, --ours and
 --theirs on one: `--ours train.steps=900` compares at equal time where ours takes half. Ratios are of neighbours in time; the
-last row has their medians.
+last row has their medians. Where the two commits split the data differently, their bits are of different texts: it ends with 1.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ import argparse
 import os
 import shutil
 import statistics
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench import machine, table
 from benchmarks.clones import THIS_PYTHON, Clone, Experiment, adopt_workers
-from pipeline.artifacts.paths import cache_folder
+from pipeline.artifacts.checksums import sha256_of
+from pipeline.artifacts.paths import RAW, SPLITS, cache_folder, text_of
 from pipeline.artifacts.reading import read_json
 
 
@@ -43,6 +45,7 @@ class Run:
     cost: Experiment
     bits: float
     margin: float
+    splits: Mapping[str, str]  # the SHA-256 of each split's text
 
 
 def run(side: Side, seed: int, knobs: Sequence[str]) -> Run:
@@ -56,7 +59,8 @@ def run(side: Side, seed: int, knobs: Sequence[str]) -> Run:
         turned = [word for knob in (f"seed={seed}", *knobs, *side.knobs) for word in ("-S", knob)]
         cost = clone.timed(lambda: clone.dvc("exp", "run", "-q", *turned))
         found = read_json(clone.folder / "metrics/evaluate.json")
-    return Run(cost, found["test_bits_per_byte"], found["margin"])
+        splits = {split: sha256_of(text_of(clone.folder / RAW, split)) for split in SPLITS}
+    return Run(cost, found["test_bits_per_byte"], found["margin"], splits)
 
 
 def cells(pair: Sequence[Run]) -> list[float]:
@@ -89,7 +93,10 @@ def main() -> None:
     print(f"{machine()}; load {os.getloadavg()[0]:.1f}\n")
     rows = list[list[float]]()
     for seed in asked.seeds:
-        rows.append(cells([run(side, seed, asked.knobs) for side in sides]))
+        pair = [run(side, seed, asked.knobs) for side in sides]
+        if other := [split for split in SPLITS if pair[0].splits[split] != pair[-1].splits[split]]:
+            sys.exit(f"{', '.join(other)}: not the same text on both sides; one text file is split alike by both")
+        rows.append(cells(pair))
         print(seed, *(f"{number:.4g}" for number in rows[-1]), flush=True)
     print()
     shown = {str(seed): row for seed, row in zip(asked.seeds, rows, strict=True)}
