@@ -104,7 +104,7 @@ def test_of_images_and_texts_with_classes_that_nobody_has_prepared_the_shape_is_
         *(None, "prepare.dataset"),
     )
     texts = data_of(with_changes(load(), CLASSIFY | {"prepare.classes": 3}))
-    assert (texts.vocabulary, len(texts.shape.classes), texts.sizes) == (1024, 3, None)
+    assert (texts.vocabulary, len(texts.shape.classes), texts.sizes) == (2048, 3, None)
     own = with_changes(load(), VISION | {"prepare.dataset": "file"})
     with pytest.raises(
         UserError, match=r"\Aprepare\.dataset: the image size of 'file' is unknown until it is prepared; run `dvc"
