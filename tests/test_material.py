@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from pipeline.evaluation import contamination
 from pipeline.evaluation.contamination import WINDOW
 from pipeline.evaluation.label_noise import FEWEST, FOLDS, contradicted, standardised
-from pipeline.evaluation.material import LEARNED_KINDS, Text, likeness, repeated, tokenizer_numbers
+from pipeline.evaluation.material import LEARNED_KINDS, PIECE, Text, likeness, pieces, repeated, tokenizer_numbers
 from pipeline.tokenizers.bpe import BpeTokenizer
 from pipeline.tokenizers.byte import ByteTokenizer
 from pipeline.tokenizers.char import CharTokenizer
@@ -67,6 +67,23 @@ def test_a_tokenizer_of_other_text_wastes_tokens_and_its_vocabulary() -> None:
     assert fits["token_excess"] == pytest.approx(0, abs=0.02)
     assert strange["token_excess"] > 1
     assert strange["vocabulary_used"] < 0.5 * fits["vocabulary_used"] + 0.1
+
+
+@pytest.mark.parametrize("between", [" ", "\n\n  "])
+def test_byte_pairs_learned_on_pieces_of_a_text_are_those_of_the_whole(between: str) -> None:
+    whole = between.join(np.random.default_rng(2).choice(WORDS, PIECE // 2))
+    parts = [*pieces(whole)]
+    assert "".join(parts) == whole
+    assert len(parts) >= 3
+    assert max(map(len, parts)) <= PIECE
+    first, second = (BpeTokenizer.learn(texts, 400, has_end=False).library.to_str() for texts in ([whole], parts))
+    assert first == second
+
+
+def test_a_text_without_a_blank_comes_in_pieces_too() -> None:
+    parts = [*pieces("a" * 3 * PIECE)]
+    assert "".join(parts) == "a" * 3 * PIECE
+    assert max(map(len, parts)) <= PIECE
 
 
 @pytest.mark.parametrize("kind", [ByteTokenizer, CharTokenizer])

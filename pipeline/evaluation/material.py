@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +29,7 @@ BLOCKS = 10  # of the training text, spread evenly, that stand for text like it
 BLOCKS_SHARE = 0.1  # of the training text that they are together, at most
 LEARNED = 400_000  # training tokens, the first, on which two tokenizers are compared
 LEARNED_KINDS = ("bpe", "file")
+PIECE = 2**16  # characters that the library splits into words at a time, for each of which it needs memory
 SMALLEST, LARGEST = 257, 8192  # tokens of the tokenizer that is learned for comparison
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
@@ -130,7 +132,18 @@ def tokenizer_numbers(tokenizer: Tokenizer, train: Ids) -> dict[str, float]:
         return {}
     ids = np.asarray(train[:LEARNED]).astype(np.int64)
     text = tokenizer.decode(ids)
-    own = BpeTokenizer.learn([text], max(min(tokenizer.vocabulary, LARGEST), SMALLEST), has_end=False)
+    own = BpeTokenizer.learn(pieces(text), max(min(tokenizer.vocabulary, LARGEST), SMALLEST), has_end=False)
     count = len(own.encode(text))
     used = {"vocabulary_used": rounded(len(np.unique(train)) / tokenizer.vocabulary)}
     return used | ({"token_excess": rounded(len(ids) / count - 1)} if count else {})
+
+
+def pieces(text: str) -> Iterator[str]:
+    """A text in pieces of at most PIECE characters, cut between words: byte pairs learned on them are those of the whole."""
+    at = 0
+    while at < len(text):
+        piece = text[at : at + PIECE]
+        if at + PIECE < len(text):
+            piece = piece[: BpeTokenizer.safe_cut(piece) or PIECE]
+        yield piece
+        at += len(piece)
