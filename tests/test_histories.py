@@ -149,6 +149,29 @@ def test_real_experiments_that_end_fail_or_are_killed_at_random_moments(tmp_path
         assert repair(root) == [], (seed, attempt, said)
 
 
+@pytest.mark.parametrize("left", [b"", b"a", None], ids=["emptied", "cut short", "removed"])
+@pytest.mark.parametrize("step", ["put_aside", "take_off", "take_off_again"])
+def test_a_file_that_a_killed_git_was_writing_is_written_again(tmp_path: Path, step: str, left: bytes | None) -> None:
+    root = repository(tmp_path)
+    (root / "a.txt").write_text("edited\n")
+    Run(root, KNOBS.format(2), "mine").until(step)
+    assert (root / "a.txt").read_text() == "a\n", "the state in which DVC has just written it"
+    (root / "a.txt").unlink()
+    if left is not None:
+        (root / "a.txt").write_bytes(left)
+    said = repair(root)
+    assert (root / "a.txt").read_text() == "edited\n", said
+    assert any("a.txt" in line for line in said)
+    assert repair(root) == []
+
+
+def test_a_file_that_the_user_emptied_without_a_killed_experiment_stays_empty(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    (root / "a.txt").write_text("")
+    assert repair(root) == []
+    assert (root / "a.txt").read_text() == ""
+
+
 # ----------------------------------------------------------------------------------------------------------- histories
 
 

@@ -45,8 +45,14 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_learns_to_copy_within_200_steps_or_says_why_not(name: str, tokens: Path) -> None:
     size = {"model__depth": 1, "model__width": 32, "model__heads": 1, "model__context_length": 64, "train__batch_size": 32}
-    course = {"train__steps": 200, "train__schedule": "constant", "train__weight_decay": 0.0, "train__validation_points": 1}
-    params = knobs(train__optimizer=name, train__lr=RATES.get(name, 0.02), train__validation_examples=128, **size, **course)
+    course = {
+        "train__steps": 200,
+        "train__schedule": "constant",
+        "train__validation_points": 1,
+        "train__validation_examples": 128,
+    }
+    averages = {"train__beta1": 0.9, "train__beta2": 0.98, "train__weight_decay": 0.0}
+    params = knobs(train__optimizer=name, train__lr=RATES.get(name, 0.02), **size, **course, **averages)
     runtime = Runtime(params.runtime, "float32")
     progress, task = build_training(params.seed, params.task.kind, params.model, params.train, tokens, runtime)
     fit(progress, task, params.train, params.seed, runtime, StopAfter())

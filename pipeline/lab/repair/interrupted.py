@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.artifacts.paths import private_folder
+from pipeline.artifacts.writing import write_bytes
 from pipeline.lab.dvc.git import EXCEPT_DVC_TMP, GitRepository, ReflogEntry
 from pipeline.lab.dvc.processes import is_running
 from pipeline.lab.repair.head_moves import (
@@ -61,10 +63,11 @@ def undo_interrupted(git: GitRepository) -> list[str]:
     taken_at = rwlock.stat().st_mtime if held else 0.0
     waiting = git.commit(TO_RUN)
     running = _running_here(git)
-    moves = head_moves(git)
+    moves, is_busy = head_moves(git), git.is_operation_in_progress()
+    entry = dvc_stash_entry(git, rwlock) if held else ""
+    lines = [] if is_busy or not held else _complete_files(git, git.commit(entry) if entry else running)
     replaced_by = running if "refs/exps/exec" in held and _has_replaced_files(git, moves, running) else ""
-    lines = []
-    if not (is_busy := git.is_operation_in_progress()):
+    if not is_busy:
         proofs: list[Callable[[], HeadMove | None]] = [
             lambda: detached_to_save(git, moves, taken_at) if "workspace" in held else None,
             lambda: detached_to_run(git, moves, running) if running else None,
@@ -168,6 +171,32 @@ def dvc_stash_entry(git: GitRepository, lock: Path) -> str:
 def _is_untouched_since(git: GitRepository, stash: str) -> bool:
     """Whether HEAD and the files are those that a stash was made from, so that it can be applied."""
     return git.commit("HEAD") == git.commit(f"{stash}^") and git.has_files_of("HEAD")
+
+
+def _complete_files(git: GitRepository, kept: str) -> list[str]:
+    """Write again what DVC's git was writing when it was killed: it empties or removes a file before it writes another version.
+
+    Only a file that HEAD and `kept` have: one that is missing, or the beginning of one of the two. A part is kept in .rally.
+
+    Args:
+        kept: the commit that has the user's changes; "" where there is none, then nothing is proven.
+    """
+    lines = []
+    changed = git.raw("diff", "--name-only", "--relative", "-z", "HEAD", "--", *EXCEPT_DVC_TMP) if kept else ""
+    for name in filter(None, changed.split("\0")):
+        path, versions = git.root / name, [git.run("show", f"{commit}:./{name}") for commit in ("HEAD", kept)]
+        if path.is_symlink() or path.is_dir() or any(version.returncode for version in versions):
+            continue
+        part = path.read_bytes() if path.exists() else b""
+        whole = [version.stdout.encode(errors="surrogateescape") for version in versions]
+        source = next((commit for commit, text in zip(("HEAD", kept), whole, strict=True) if text.startswith(part)), "")
+        if not source or part in whole:
+            continue
+        if part:
+            write_bytes(private_folder("repaired") / name, part)
+        git("restore", f"--source={source}", "--worktree", "--", f":(literal){name}")
+        lines.append(f"repaired: {name} was cut short or missing, since git was killed while it wrote it; written again")
+    return lines
 
 
 def _restore_stash(git: GitRepository, stash: str, is_busy: bool) -> list[str]:
