@@ -4,7 +4,7 @@
 
 Each round plays the grid in a fresh clone of the other commit, then in one of this commit (what is not committed is not in
 it), with an empty RALLY_CACHE but for downloads: the whole command, with its data, table and picture. Ratios are of
-neighbours in time. Records are compared digit by digit.
+neighbours in time. The curves of training and validation are compared digit by digit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.artifacts.reading import read_json
 
 
 def played(revision: str, python: Path, grid: str, knobs: list[str]) -> tuple[Took, list[Any]]:
-    """What the grid cost in a fresh clone, and its records, in an order of their own."""
+    """What the grid cost in a fresh clone, and the curves of its runs, in an order of their own."""
     with tempfile.TemporaryDirectory() as folder:
         cache, downloads = Path(folder, "cache"), cache_folder() / "downloads"
         cache.mkdir()
@@ -33,7 +33,10 @@ def played(revision: str, python: Path, grid: str, knobs: list[str]) -> tuple[To
         clone = Clone(Path(folder, "clone"), revision, python, {"RALLY_CACHE": str(cache)})
         turned = [word for knob in knobs for word in ("-S", knob)]
         cost = clone.timed(lambda: clone.run(str(python), "-m", "pipeline.lab.cli", "play", grid, *turned)).whole
-        records = [read_json(path)["content"] for path in clone.folder.glob(".rally/sweeps/**/*.json")]
+        found = [read_json(path) for path in clone.folder.glob(".rally/sweeps/**/*.json")]
+        records = [
+            (kept := one.get("content", one))["curve"] + kept["validations"] for one in found
+        ]  # of 2026-11: no "content"
     return cost, sorted(records, key=str)
 
 
@@ -54,7 +57,7 @@ def main() -> None:
         rows.append([before.wall, now.wall, before.cpu, now.cpu, *speeds, speeds[1] / speeds[0]])
         equal = sum(one == other for one, other in zip(theirs, ours, strict=True))
         print(
-            f"round {number + 1}: {now.wall:.1f} s, before {before.wall:.1f} s; {equal} of {len(ours)} records equal",
+            f"round {number + 1}: {now.wall:.1f} s, before {before.wall:.1f} s; {equal} of {len(ours)} runs equal",
             flush=True,
         )
     names = [f"{what}{side}" for what in ("wall, s", "CPU, s", "runs an hour") for side in (f" ({asked.against})", "")]
