@@ -33,7 +33,7 @@ def played(revision: str, python: Path, grid: str, knobs: list[str]) -> tuple[To
         clone = Clone(Path(folder, "clone"), revision, python, {"RALLY_CACHE": str(cache)})
         turned = [word for knob in knobs for word in ("-S", knob)]
         cost = clone.timed(lambda: clone.run(str(python), "-m", "pipeline.lab.cli", "play", grid, *turned)).whole
-        found = [read_json(path) for path in clone.folder.glob(".rally/sweeps/**/*.json")]
+        found = [read_json(path) for path in clone.folder.glob(".rally/sweeps/runs/*.json")]
         records = [
             (kept := one.get("content", one))["curve"] + kept["validations"] for one in found
         ]  # of 2026-11: no "content"
