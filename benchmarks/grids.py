@@ -34,10 +34,8 @@ def played(revision: str, python: Path, grid: str, knobs: list[str]) -> tuple[To
         turned = [word for knob in knobs for word in ("-S", knob)]
         cost = clone.timed(lambda: clone.run(str(python), "-m", "pipeline.lab.cli", "play", grid, *turned)).whole
         found = [read_json(path) for path in clone.folder.glob(".rally/sweeps/runs/*.json")]
-        records = [
-            (kept := one.get("content", one))["curve"] + kept["validations"] for one in found
-        ]  # of 2026-11: no "content"
-    return cost, sorted(records, key=str)
+        kept = [one.get("content", one) for one in found]  # commits of 2026-11 wrote the record itself
+    return cost, sorted((one["curve"] + one["validations"] for one in kept), key=str)
 
 
 def main() -> None:
