@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench import TOP, Took
+from pipeline.artifacts.paths import cache_folder
 
 # Imported by every Python at its start, as it stands on the PYTHONPATH.
 NOTE = """
@@ -108,6 +112,22 @@ class Clone:
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         lines = [json.loads(line) for line in self._noted.read_text().splitlines()]
         return Experiment(Took(wall, cpu), {stage: Took(wall, cpu) for stage, wall, cpu in lines})
+
+
+@contextlib.contextmanager
+def fresh_clone(revision: str, python: Path) -> Iterator[Clone]:
+    """A clone with an empty RALLY_CACHE but for downloads, which is removed afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache, downloads = Path(folder, "cache"), cache_folder() / "downloads"
+        cache.mkdir()
+        if downloads.exists():
+            shutil.copytree(downloads, cache / "downloads")
+        yield Clone(Path(folder, "clone"), revision, python, {"RALLY_CACHE": str(cache)})
+
+
+def overrides(*knobs: str) -> list[str]:
+    """The options that turn some knobs (KNOB=VALUE) in a command."""
+    return [word for knob in knobs for word in ("-S", knob)]
 
 
 def _wait_for_all() -> None:

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench import machine, table
-from benchmarks.clones import THIS_PYTHON, Clone, Experiment, adopt_workers
+from benchmarks.clones import THIS_PYTHON, Experiment, adopt_workers, fresh_clone, overrides
 from pipeline.artifacts.checksums import sha256_of
-from pipeline.artifacts.paths import RAW, SPLITS, cache_folder, text_of
+from pipeline.artifacts.paths import RAW, SPLITS, text_of
 from pipeline.artifacts.reading import read_json
 
 
@@ -50,14 +48,8 @@ class Run:
 
 def run(side: Side, seed: int, knobs: Sequence[str]) -> Run:
     """The pipeline in a fresh clone, which is removed again."""
-    with tempfile.TemporaryDirectory() as folder:
-        cache, downloads = Path(folder, "cache"), cache_folder() / "downloads"
-        cache.mkdir()
-        if downloads.exists():
-            shutil.copytree(downloads, cache / "downloads")
-        clone = Clone(Path(folder, "clone"), side.revision, side.python, {"RALLY_CACHE": str(cache)})
-        turned = [word for knob in (f"seed={seed}", *knobs, *side.knobs) for word in ("-S", knob)]
-        cost = clone.timed(lambda: clone.dvc("exp", "run", "-q", *turned))
+    with fresh_clone(side.revision, side.python) as clone:
+        cost = clone.timed(lambda: clone.dvc("exp", "run", "-q", *overrides(f"seed={seed}", *knobs, *side.knobs)))
         found = read_json(clone.folder / "metrics/evaluate.json")
         splits = {split: sha256_of(text_of(clone.folder / RAW, split)) for split in SPLITS}
     return Run(cost, found["test_bits_per_byte"], found["margin"], splits)

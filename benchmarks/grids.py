@@ -11,28 +11,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import Took, machine, table
-from benchmarks.clones import THIS_PYTHON, Clone
-from pipeline.artifacts.paths import cache_folder
+from benchmarks.clones import THIS_PYTHON, fresh_clone, overrides
 from pipeline.artifacts.reading import read_json
 
 
 def played(revision: str, python: Path, grid: str, knobs: list[str]) -> tuple[Took, list[Any]]:
     """What the grid cost in a fresh clone, and the curves of its runs, in an order of their own."""
-    with tempfile.TemporaryDirectory() as folder:
-        cache, downloads = Path(folder, "cache"), cache_folder() / "downloads"
-        cache.mkdir()
-        if downloads.exists():
-            shutil.copytree(downloads, cache / "downloads")
-        clone = Clone(Path(folder, "clone"), revision, python, {"RALLY_CACHE": str(cache)})
-        turned = [word for knob in knobs for word in ("-S", knob)]
-        cost = clone.timed(lambda: clone.run(str(python), "-m", "pipeline.lab.cli", "play", grid, *turned)).whole
+    with fresh_clone(revision, python) as clone:
+        cost = clone.timed(lambda: clone.run(str(python), "-m", "pipeline.lab.cli", "play", grid, *overrides(*knobs))).whole
         found = [read_json(path) for path in clone.folder.glob(".rally/sweeps/runs/*.json")]
         kept = [one.get("content", one) for one in found]  # commits of 2026-11 wrote the record itself
     return cost, sorted((one["curve"] + one["validations"] for one in kept), key=str)
