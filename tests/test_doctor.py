@@ -458,11 +458,9 @@ def runs(words: list[str], cause: Cause, values: dict[str, Any]) -> None:
 
 
 def read_number(text: str) -> Any:
-    import yaml
+    from pipeline.params.yaml12 import load_yaml
 
-    from pipeline.params.yaml12 import Yaml12Loader
-
-    return yaml.load(text, Loader=Yaml12Loader)
+    return load_yaml(text)
 
 
 # ------------------------------------------------------------------------------------------------------------- the signs

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-import yaml
 from sealing import sealed
 from small import TOP, knobs, same
 from subjects import leave_model, runtime, subject
@@ -39,7 +38,7 @@ from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
 from pipeline.params.model import Model
 from pipeline.params.schema import Params
-from pipeline.params.yaml12 import Yaml12Loader
+from pipeline.params.yaml12 import load_yaml
 from pipeline.tasks.base import Shape
 
 
@@ -596,7 +595,7 @@ def test_the_command_turns_every_knob_that_the_folder_wants(
     turned = dict(word.split("=", 1) for word in words[4::2])
     assert turned["train.init_from"] == kind
     assert ("tokenize.path" in turned) == (kind == "theirs")
-    read = {knob.replace(".", "__"): yaml.load(value, Loader=Yaml12Loader) for knob, value in turned.items()}
+    read = {knob.replace(".", "__"): load_yaml(value) for knob, value in turned.items()}
     model = knobs(**{knob: value for knob, value in read.items() if knob.startswith("model__")}).model
     network = GPT(model, made.tokenizer.vocabulary, torch.Generator())
     load_initial_weights(tmp_path / kind, network, Shape(made.tokenizer.vocabulary), tmp_path / "elsewhere/tokens")

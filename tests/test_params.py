@@ -27,9 +27,10 @@ from pipeline.params.names import KnownName, names_in, suggest
 from pipeline.params.parse import parse
 from pipeline.params.schema import OF_KINDS, Params
 from pipeline.params.suggestions import OTHER_NAMES, knob_names
-from pipeline.params.yaml12 import Yaml12Loader, read_yaml
+from pipeline.params.yaml12 import load_yaml, read_yaml
 
 ROOT = Path(__file__).parents[1]
+YAML_FILES = ["params.yaml", "dvc.yaml", *(f"studies/{path.name}" for path in sorted(ROOT.glob("studies/*.yaml")))]
 STANDING: dict[str, Any] = read_yaml(ROOT / "params.yaml")
 
 # -------------------------------------------------------------------------------------------------- read as DVC reads it
@@ -44,7 +45,7 @@ on off yes no y n On NO true True TRUE tRue false False ~ null Null NULL nULL
 
 
 def read(text: str) -> Any:
-    return yaml.load(f"knob: {text}\n", Loader=Yaml12Loader)["knob"]
+    return load_yaml(f"knob: {text}\n")["knob"]
 
 
 def is_the_same(ours: Any, theirs: Any) -> bool:
@@ -282,6 +283,13 @@ def test_the_nearest_word_is_suggested() -> None:
 def test_what_would_do_something_to_a_terminal_is_shown(text: str, shown: str) -> None:
     assert printable(text) == shown and printable(shown) == shown
     printable(text).encode()
+
+
+@pytest.mark.parametrize("name", YAML_FILES)
+def test_libyaml_reads_what_pyyaml_reads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = read_yaml(ROOT / name)
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    assert read_yaml(ROOT / name) == fast
 
 
 def test_aliases_that_stand_for_little_are_read(tmp_path: Path) -> None:

@@ -11,18 +11,16 @@ from typing import Any
 import pytest
 import yaml
 from recorded import FINDING, SCORES, STAGES, leave_recorded_run, record, recorded, set_knobs, write
-from small import TOP, knobs
+from small import knobs
 
 from pipeline.artifacts.checksums import seal_folder
 from pipeline.artifacts.paths import MODEL
 from pipeline.artifacts.writing import write_json
 from pipeline.lab.provenance.check import match_of_trained, matches_of_commits
 from pipeline.lab.provenance.commits import Commit, GitObjects
-from pipeline.lab.provenance.dvc_files import FastLoader
 from pipeline.lab.provenance.match import MATCHES, Match
 from pipeline.lab.provenance.origin import Origin, flatten
 from pipeline.lab.provenance.workspace import Workspace
-from pipeline.params.yaml12 import Yaml12Loader
 
 
 @pytest.fixture
@@ -212,14 +210,6 @@ def test_without_a_dvc_lock_a_model_is_held_against_the_knobs_that_it_notes(
     assert match_of_trained(params) == MATCHES
     assert match_of_trained(knobs(train__lr=0.5)).mismatch == f"train.lr is 0.5, and was {params.train.lr} when train ran"
     assert "task.kind is vision" in match_of_trained(knobs(task__kind="vision", prepare__dataset="digits")).mismatch
-
-
-def test_the_fast_reader_reads_what_the_readers_of_knobs_do() -> None:
-    for name in ("params.yaml", "dvc.yaml"):
-        text = (TOP / name).read_text()
-        assert yaml.load(text, Loader=FastLoader) == yaml.load(text, Loader=Yaml12Loader)
-    scalars = "[1e-3, 1e-05, on, no, 010, 0o10, 0x10, 1_000, .5, 1., null, ~, true, '1', 2026-11-25, .inf, -3]"
-    assert yaml.load(scalars, Loader=FastLoader) == yaml.load(scalars, Loader=Yaml12Loader)
 
 
 def test_knobs_are_named_with_dots() -> None:

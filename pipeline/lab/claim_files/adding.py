@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import rounded
@@ -34,7 +33,7 @@ from pipeline.lab.studies.recipes import apply_entry
 from pipeline.lab.studies.runs.identity import RESULTS, study_identity
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
-from pipeline.params.yaml12 import Yaml12Loader
+from pipeline.params.yaml12 import NOT_YAML, load_yaml
 
 LONGEST_NAME = 100  # characters
 MEASURED = (STUDIES / "measures/record.py", STUDIES / "measures/metrics.py")
@@ -226,8 +225,8 @@ def read_check(text: str) -> dict[str, dict[str, Any]]:
     """
     form_of_it = "such as --check 'exceeds: {measure: loss, more: A, less: B, by: 0.02}'"
     try:
-        content = yaml.load(text, Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
-    except (ValueError, yaml.YAMLError):
+        content = load_yaml(text)
+    except NOT_YAML:
         content = None
     if not isinstance(content, dict) or not all(isinstance(arguments, dict) for arguments in content.values()):
         raise UserError(f"--check {text}: is not a claim, {form_of_it}")

@@ -9,11 +9,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.artifacts.writing import write_text
-from pipeline.lab.provenance.dvc_files import FastLoader
 from pipeline.lab.studies.claims.base import Status
 from pipeline.params.errors import UserError
 from pipeline.params.names import suggest
-from pipeline.params.yaml12 import MAX_BYTES, Yaml12Loader
+from pipeline.params.yaml12 import MAX_BYTES, NOT_YAML, Yaml12Loader, load_yaml
 
 FOLDER = Path("notebook/claims")
 TAG = "tag:yaml.org,2002:"
@@ -181,8 +180,8 @@ def read(name: str) -> ClaimFile:
         raise UserError(f"{path}: has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
     restore = f"`git checkout {path}` restores it"
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=FastLoader)  # noqa: S506 (a SafeLoader)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         raise UserError(f"{path}{f', line {mark.line + 1}' if mark else ''}: is not YAML; {restore}") from None
     if not isinstance(content, dict):

@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline.lab.bets.ledger import LEDGER
 from pipeline.lab.dvc.git import git, git_paths, join_names
 from pipeline.lab.dvc.queue import queued_tasks
 from pipeline.params.errors import UserError
-from pipeline.params.yaml12 import Yaml12Loader, read_yaml
+from pipeline.params.yaml12 import load_yaml, read_yaml
 
 CONFIG = ".dvc/config"  # the settings of a clone, which ./run keeps when an older experiment brings others
 REMADE = "dvc.lock"  # DVC can make it again from the parameters and its cache
@@ -115,7 +113,7 @@ def _in_other_outs(target: str) -> list[str]:
     """
     text = git("show", f"{target}:./dvc.yaml")
     now = _outs_of_stages(read_yaml(Path("dvc.yaml")))
-    then = _outs_of_stages(yaml.load(text, Loader=Yaml12Loader)) if text else []  # noqa: S506 (a SafeLoader)
+    then = _outs_of_stages(load_yaml(text)) if text else []
     others = [out for out in then if out not in now and Path(out).is_dir()]
     there = [Path(path) for path in (git_paths("ls-files", "-oz", "--", *others) if others else [])]
     return [

@@ -7,15 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from pipeline.artifacts.paths import DIAGNOSIS, EVALUATION
 from pipeline.lab.betting.experiment_bets import commit_of
 from pipeline.lab.dvc.git import git
 from pipeline.lab.plan.form import Plan, run_file
 from pipeline.lab.plan.steps import Course, Run, course_of
 from pipeline.params.errors import UserError
-from pipeline.params.yaml12 import Yaml12Loader
+from pipeline.params.yaml12 import load_yaml
 
 
 def standing(plan: Plan) -> Course:
@@ -53,7 +51,7 @@ def checkpoints_of(run: Run) -> list[Mapping[str, Any]]:
 
 def _other_knobs(run: Run, commit: str) -> str:
     """The first knob of an experiment that is not as the run sets it; "" where all are."""
-    there = yaml.load(git("show", f"{commit}:./params.yaml") or "{}", Loader=Yaml12Loader)  # noqa: S506 (a SafeLoader)
+    there = load_yaml(git("show", f"{commit}:./params.yaml") or "{}")
     for knob, value in {**run.knobs, "plan.path": run_file(run.plan, run.number).as_posix()}.items():
         section, _, name = knob.rpartition(".")
         found = there.get(section, {}).get(name) if section else there.get(name)

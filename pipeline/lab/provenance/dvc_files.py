@@ -6,22 +6,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import yaml
-
-from pipeline.params.yaml12 import Yaml12Loader
+from pipeline.params.yaml12 import NOT_YAML, load_yaml
 
 PARAMS, STAGES, LOCK = "params.yaml", "dvc.yaml", "dvc.lock"
 OUTS = ("outs", "metrics", "plots")
 
 T = TypeVar("T")
-
-
-class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Yaml12Loader by libyaml, seven times as fast; for files that program_names wrote."""
-
-
-FastLoader.yaml_implicit_resolvers = Yaml12Loader.yaml_implicit_resolvers
-FastLoader.yaml_constructors = Yaml12Loader.yaml_constructors
 
 
 @dataclass(frozen=True)
@@ -47,8 +37,8 @@ class DeclaredStage:
 def parse_mapping(content: bytes | None) -> dict[str, Any] | None:
     """The content of a YAML file; None where it is not a mapping."""
     try:
-        parsed = yaml.load((content or b"").decode(), Loader=FastLoader)  # noqa: S506 (a SafeLoader)
-    except (ValueError, yaml.YAMLError, RecursionError):
+        parsed = load_yaml((content or b"").decode())
+    except NOT_YAML:
         return None
     return parsed if isinstance(parsed, dict) else None
 

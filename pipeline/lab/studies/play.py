@@ -89,7 +89,7 @@ def play_grid(
     terminal.say_question(out, name, entry)
     identity = study_identity(name, sweep, base)
     if asks:
-        ask_prediction(name, sweep, identity, is_known=already_run(name, sweep, base))
+        ask_prediction(name, sweep, identity, lambda: already_run(name, sweep, base))
         out.print()
     terminal.say_parts(out, [("Predicted", entry.predicts), ("Control", entry.control), ("Runs", runs)])
     begin_study(name, identity)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pipeline.lab.bets.ask import ask
 from pipeline.lab.bets.bet import begin, has_begun, open_bets, place, settle
+from pipeline.lab.bets.prompt import is_terminal
 from pipeline.lab.bets.question import Question, Target
 from pipeline.lab.studies.claims.base import Status, Verdict
 from pipeline.lab.studies.claims.results import Results
@@ -15,21 +16,21 @@ from pipeline.lab.studies.grid import Sweep
 from pipeline.lab.studies.measures.metrics import MEASURES
 
 
-def ask_prediction(name: str, sweep: Sweep, identity: str, *, is_known: bool) -> None:
+def ask_prediction(name: str, sweep: Sweep, identity: str, is_known: Callable[[], bool]) -> None:
     """Ask whether the main claim of a study, its first, will hold, and note the answer as a bet.
 
     Nobody is asked where there is no terminal, or where the outcome is here already.
 
     Args:
         identity: of the runs that decide it.
-        is_known: the outcome is here.
+        is_known: whether the outcome is here; called where there is a terminal, because to find it out takes a second.
 
     Raises:
         Stopped: the learner leaves instead of betting.
     """
-    number = next(number for number, (_, claim) in enumerate(sweep.claims, 1) if not claim.control)
-    if is_known:
+    if not is_terminal() or is_known():
         return
+    number = next(number for number, (_, claim) in enumerate(sweep.claims, 1) if not claim.control)
     question = Question(f"Will this hold? {sentence_case(claimed_text(sweep, number))}.", "yesno")
     target = Target(f"study {name}: claim {number}", identity)
     if answer := ask(question, late=has_begun(target)):

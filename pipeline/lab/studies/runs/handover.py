@@ -49,6 +49,8 @@ def variant_of(task: Mapping[str, Any]) -> Variant:
 
 def precision_of(variant: Variant) -> str:
     """The precision of a training on this machine."""
+    if (named := variant.params.train.precision) != "auto":
+        return named  # without torch, whose import takes more than a second
     from pipeline.engine.runtime.runtime import Runtime
 
     return Runtime(variant.params.runtime, variant.params.train.precision).precision

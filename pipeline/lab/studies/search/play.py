@@ -40,7 +40,7 @@ def play_search(
     identity, out = search_identity(name, search, base), terminal.console()
     terminal.say_question(out, name, entry)
     if asks:
-        ask_prediction(name, search.sweep, identity, is_known=has_results(name, identity))
+        ask_prediction(name, search.sweep, identity, lambda: has_results(name, identity))
         out.print()
     runs = f"{budget_text(search)}; {entry.price}"
     terminal.say_parts(out, [("Predicted", entry.predicts), ("Control", entry.control), ("Runs", runs)])
