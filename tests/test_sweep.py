@@ -8,6 +8,8 @@ import json
 import math
 import multiprocessing
 import shutil
+import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from rich.console import Console
 from small import SMALL, TOP, knobs, started
 from subjects import machine, small_subject, subject
 
+from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.paths import labels_of
 from pipeline.corpus.sources.generated.modular import SYMBOLS
 from pipeline.figures.style import png
@@ -56,6 +59,7 @@ from pipeline.lab.studies.pages import tables, terminal
 from pipeline.lab.studies.pictures import panels
 from pipeline.lab.studies.pictures.plot import Line, Panel, draw_panels
 from pipeline.lab.studies.runs import sweep
+from pipeline.lab.studies.runs.handover import precision_of
 from pipeline.networks.dropout import DropoutState
 from pipeline.networks.transformer import GPT
 from pipeline.params.errors import UserError
@@ -500,6 +504,32 @@ def test_a_kept_training_is_read_as_it_was(project: dict[str, Any]) -> None:
     assert [row["step"] for row in record.curve] == [1, 2, 3, 4]
     assert 0 < record.validations[-1]["loss"] < 10
     assert record.numbers["entropy"] < record.numbers["unigram"] < record.numbers["uniform"]
+
+
+def test_code_and_data_are_hashed_once_for_all_runs_of_a_grid(project: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = [Variant((seed,), parse(Params, with_knobs(project, {"seed": seed, "train.steps": 1}))) for seed in (1, 2, 3)]
+    sweep.make_data(seeds)
+    hashed = Counter[str]()
+
+    def counted(path: Path) -> str:
+        hashed[path.name] += 1
+        return sha256_of(path)
+
+    monkeypatch.setattr(sweep, "sha256_of", counted)
+    monkeypatch.setattr(sweep, "make_data", lambda variants: {str(None): sweep.tokens_folder(variants[0].params)})
+    monkeypatch.setattr(sweep, "_data_of", lambda params: str(None))
+    records = sweep.run_all(seeds, (), lambda: None)
+    assert len(records) == len(kept()) == 3
+    assert {"engine", "networks", "tasks", "tokens"} <= set(hashed)
+    assert set(hashed.values()) == {1}
+
+
+def test_a_precision_that_is_named_needs_no_torch(project: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pipeline.engine.runtime.runtime", None)  # an import of it fails
+    for precision in ("float32", "bfloat16", "float16"):
+        assert precision_of(Variant((), parse(Params, with_knobs(project, {"train.precision": precision})))) == precision
+    with pytest.raises(ImportError):
+        precision_of(Variant((), parse(Params, with_knobs(project, {"train.precision": "auto"}))))
 
 
 def test_looking_at_a_training_changes_nothing_of_it(project: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -87,13 +87,14 @@ def train_step(
         ProcessLost: another process of the training has ended.
     """
     model, share_done = progress.model, progress.step / train.steps
+    weights = list(model.parameters())  # a walk through all modules takes a hundredth of a small network's step
     batch = batch or batch_of(task, train, seed, progress.step)
     settings = settings_at(task, train, progress.step)
     count, size = batch.count, runtime.micro_batch_size(train, task.length, settings.length)
     sums, stop = Tree(), False
     for slot in runtime.company.share(settings.slots(train.slots)):
         loss = torch.zeros((), device=runtime.device)
-        for weight in model.parameters():
+        for weight in weights:
             weight.grad = None
         for rows in micro_batches(slot, size):
             if stop := stop or interrupted():
@@ -105,12 +106,12 @@ def train_step(
             (micro_batch.minimized * (progress.scaler.scale / count)).backward()
             loss += micro_batch.total.detach() / count
         if train.slots > 1:  # an empty slot, too, has a gradient of each weight
-            _fill_gradients(model)
-        sums.add([loss, *(weight.grad for weight in model.parameters() if weight.grad is not None)])
+            _fill_gradients(weights)
+        sums.add([loss, *(weight.grad for weight in weights if weight.grad is not None)])
     loss, *gradients = sums.total()
     if runtime.company.add(runtime.company.unsummed(loss, gradients), stop):
         raise Interrupted
-    for weight, gradient in zip((w for w in model.parameters() if w.grad is not None), gradients, strict=True):
+    for weight, gradient in zip((w for w in weights if w.grad is not None), gradients, strict=True):
         weight.grad = gradient
     finite = progress.scaler.unscale(model)
     norm, clipped = _clip(gradients, runtime.company.norm(gradients), train.grad_clip)
@@ -158,9 +159,9 @@ def validation_examples(size: int, count: int) -> Int[np.ndarray, " n"]:
     return np.unique(np.linspace(0, size - 1, min(size, count)).astype(np.int64))
 
 
-def _fill_gradients(model: nn.Module) -> None:
+def _fill_gradients(weights: Iterable[nn.Parameter]) -> None:
     """Give each weight without a gradient one of zeros."""
-    for weight in model.parameters():
+    for weight in weights:
         if weight.requires_grad and weight.grad is None:
             weight.grad = torch.zeros_like(weight)
 

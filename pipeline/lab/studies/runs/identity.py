@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts.checksums import sha256_of
 from pipeline.artifacts.reading import read_json
 from pipeline.identity import digest, read_cached
 from pipeline.lab.dvc.base_params import BaseParams
@@ -52,6 +54,7 @@ def already_run(name: str, sweep: Sweep, base: BaseParams) -> bool:
     if has_results(name, study_identity(name, sweep, base)):
         return True
     tokens: dict[str, Path | None] = {}
+    checksum = functools.cache(sha256_of)
     for variant in sweep.variants(base.sections):
         if variant.bench is not None:
             return False  # it is not cached
@@ -59,6 +62,6 @@ def already_run(name: str, sweep: Sweep, base: BaseParams) -> bool:
         if data not in tokens:
             tokens[data] = made_tokens(variant.params)
         here = tokens[data]
-        if here and (path := record_path(variant, here, sweep.network_metrics)) and read_cached(path) is not None:
+        if here and (path := record_path(variant, here, sweep.network_metrics, checksum)) and read_cached(path) is not None:
             return True
     return False

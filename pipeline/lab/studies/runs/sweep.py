@@ -6,6 +6,7 @@ as there are cores. DVC is not used: its experiments take seconds to begin and t
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -60,16 +61,17 @@ def run_all(
 
 
 Run = tuple[Variant, Path, tuple[str, ...]]
+PlacedRun = tuple[Variant, Path, tuple[str, ...], Path | None]  # with the path of its record
 
 
 def _each(runs: Sequence[Run], fleet: Fleet | None) -> Iterator[tuple[Place, Record]]:
     """Every run as it is done: one after another in this process, or several at once, each in a process with one thread."""
-    todo = list[Run]()
+    todo, checksum = list[PlacedRun](), functools.cache(sha256_of)  # of the code and data as they are now
     for run in runs:
-        if (cached := record_path(*run)) and (content := read_cached(cached)) is not None:
+        if (cached := record_path(*run, checksum)) and (content := read_cached(cached)) is not None:
             yield run[0].place, Record(**content)
         else:
-            todo.append(run)
+            todo.append((*run, cached))
     if not todo:
         return
     by_name = {run_name(run[0]): run for run in todo}
@@ -77,23 +79,22 @@ def _each(runs: Sequence[Run], fleet: Fleet | None) -> Iterator[tuple[Place, Rec
         yield from _handed_over(by_name, fleet)
         return
     most = todo[0][0].params.runtime.workers or cores()
-    processes = min(most, len(todo), sum(map(_steps, todo)) // STEPS_PER_PROCESS + 1)
+    processes = min(most, len(todo), sum(_steps(run[0]) for run in todo) // STEPS_PER_PROCESS + 1)
     if processes <= 1 or any(run[0].params.runtime.threads != 1 for run in todo):
-        for run in todo:
-            yield run[0].place, run_or_read(*run)
+        for placed in todo:
+            yield placed[0].place, run_or_read(*placed)
         return
     for name, record in run_in_processes(run_or_read, by_name, processes):
         yield by_name[name][0].place, record
 
 
-def _handed_over(by_name: Mapping[str, Run], fleet: Fleet) -> Iterator[tuple[Place, Record]]:
+def _handed_over(by_name: Mapping[str, PlacedRun], fleet: Fleet) -> Iterator[tuple[Place, Record]]:
     """Every run as it is done on some machine; it is kept here, as if it had run here."""
-    kept_in = {name: record_path(*run) for name, run in by_name.items()}
-    for name, answer in fleet.run(PROGRAM, {name: task_of(*run, kept_in[name]) for name, run in by_name.items()}):
-        record = Record(**answer["record"])
-        if path := kept_in[name]:
+    for name, answer in fleet.run(PROGRAM, {name: task_of(*run) for name, run in by_name.items()}):
+        record, (variant, *_, path) = Record(**answer["record"]), by_name[name]
+        if path:
             write_cached(path, asdict(record))
-        yield by_name[name][0].place, record
+        yield variant.place, record
 
 
 def run_name(variant: Variant) -> str:
@@ -101,9 +102,8 @@ def run_name(variant: Variant) -> str:
     return f"run {' x '.join(str(at + 1) for at in variant.place)} (seed {variant.params.seed})"
 
 
-def _steps(run: Run) -> int:
+def _steps(variant: Variant) -> int:
     """About how much work a run is, in steps of training."""
-    variant = run[0]
     return variant.params.train.steps if variant.bench is None else STEPS_PER_PROCESS // 8
 
 
@@ -197,27 +197,38 @@ def _out_of(stage: str, section: str, out: Path, params: Params, inputs: Mapping
 # ------------------------------------------------------------------------------------------------------------------ runs
 
 
-def record_path(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Path | None:
-    """Where the record of a training is cached; None for a bench, which is not."""
+def record_path(
+    variant: Variant, tokens: Path, metrics: tuple[str, ...], checksum: Callable[[Path], str] = sha256_of
+) -> Path | None:
+    """Where the record of a training is cached; None for a bench, which is not.
+
+    Args:
+        checksum: of code and data; a cached one for many runs at once.
+    """
     if variant.bench is not None:
         return None
     params = variant.params
     described: dict[str, Any] = params.model_dump(include={"seed", "task", "model", "train"})
     described["precision"] = precision_of(variant)
-    described["record"] = [sha256_of(PIPELINE / "lab/training"), sha256_of(PIPELINE / "lab/studies/runs/run_variant.py")]
+    described["record"] = [checksum(PIPELINE / "lab/training"), checksum(PIPELINE / "lab/studies/runs/run_variant.py")]
     if metrics:
         described |= {"read": metrics, "probe": params.probe.model_dump()}
-        described["readers"] = [sha256_of(PIPELINE / "probes"), sha256_of(PIPELINE / "lab/studies/measures/network_metrics.py")]
+        described["readers"] = [checksum(PIPELINE / "probes"), checksum(PIPELINE / "lab/studies/measures/network_metrics.py")]
     if variant.fault:
-        described |= {"fault": variant.fault, "faults": sha256_of(PIPELINE / "lab/faults")}
-    return private_folder("sweeps") / "runs" / f"{run_identity('train', described, {str(TOKENS): tokens})}.json"
+        described |= {"fault": variant.fault, "faults": checksum(PIPELINE / "lab/faults")}
+    identity = run_identity("train", described, {str(TOKENS): tokens}, checksum)
+    return private_folder("sweeps") / "runs" / f"{identity}.json"
 
 
-def run_or_read(variant: Variant, tokens: Path, metrics: tuple[str, ...]) -> Record:
-    """The record of a run: a cached one, or from a run now."""
+def run_or_read(variant: Variant, tokens: Path, metrics: tuple[str, ...], cached: Path | None = None) -> Record:
+    """The record of a run: a cached one, or from a run now.
+
+    Args:
+        cached: its `record_path`, where that is known.
+    """
     if variant.bench is not None:
         return variant.bench.run(variant.params)
-    cached = record_path(variant, tokens, metrics)
+    cached = cached or record_path(variant, tokens, metrics)
     assert cached is not None
     if (content := read_cached(cached)) is not None:
         return Record(**content)
