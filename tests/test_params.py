@@ -285,6 +285,13 @@ def test_what_would_do_something_to_a_terminal_is_shown(text: str, shown: str) -
     printable(text).encode()
 
 
+@pytest.mark.parametrize("text", SCALARS)
+def test_libyaml_and_pyyaml_read_a_scalar_alike(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = read(text)
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    assert is_the_same(fast, read(text))
+
+
 @pytest.mark.parametrize("name", YAML_FILES)
 def test_libyaml_reads_what_pyyaml_reads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fast = read_yaml(ROOT / name)

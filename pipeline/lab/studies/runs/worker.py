@@ -59,7 +59,7 @@ def record_of(task: dict[str, Any]) -> dict[str, Any]:
     assert path is not None
     if path.stem != task["identity"]:
         raise UserError(_other_run(variant, task))
-    sweep.run_or_read(variant, tokens, metrics)
+    sweep.run_or_read(variant, tokens, metrics, path)
     kept = read_cached(path)
     assert kept is not None
     return kept
