@@ -52,8 +52,8 @@ class Side:
         return self._clone.timed(lambda: experiment(self._changes))
 
     def trained(self) -> Experiment:
-        """An experiment with another number of steps, two and a few."""
-        return self._timed(lambda number: self._clone.dvc("exp", "run", "-q", "-S", f"train.steps={number}"))
+        """An experiment with another learning rate, of two steps."""
+        return self._timed(lambda number: self._clone.dvc("exp", "run", "-q", "-S", _rate(number)))
 
     def plotted(self) -> Experiment:
         """An experiment that draws the same run with other pixels."""
@@ -68,7 +68,7 @@ class Side:
 
         def run(number: int) -> None:
             known, end = self._references(), time.monotonic() + QUEUE_SECONDS
-            self._clone.dvc("exp", "run", "-q", "--queue", "-S", f"train.lr={0.01 + number / 1e4:g}")
+            self._clone.dvc("exp", "run", "-q", "--queue", "-S", _rate(number))
             self._clone.start_queue()
             while self._references() == known:
                 if time.monotonic() > end:
@@ -76,6 +76,10 @@ class Side:
                 time.sleep(0.05)
 
         return self._timed(run)
+
+
+def _rate(number: int) -> str:
+    return f"train.lr={0.01 + number / 1e4:g}"
 
 
 def rows_of(found: list[list[Experiment]]) -> list[tuple[object, ...]]:

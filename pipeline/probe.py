@@ -10,10 +10,17 @@ if __name__ == "__main__" and not __package__:  # run as a file (an editor's Run
     os.chdir(Path(__file__).absolute().parents[1])
     os.execv(sys.executable, [sys.executable, "-m", "pipeline.probe", *sys.argv[1:]])
 
+from typing import TYPE_CHECKING
+
 from pipeline.artifacts import checksums, paths, writing
 from pipeline.params.entry_point import entry_point
 from pipeline.params.load import load
-from pipeline.readings import save
+from pipeline.readings import Reading, save
+
+if TYPE_CHECKING:
+    from pipeline.inference.trained import TrainedModel
+
+AT_ONCE = 2**28  # bytes of weights of the snapshots that are read at once; the readings of each take some ten times as much
 
 
 @entry_point
@@ -22,11 +29,12 @@ def main() -> None:
     params = load()
 
     from pipeline.conformance.checks import CHECKED_STEPS, as_reading
-    from pipeline.conformance.trained import TrainedCheck
+    from pipeline.conformance.trained import TrainedCheck, largest
     from pipeline.engine.runtime.runtime import Runtime
+    from pipeline.inference.threads import Workers
     from pipeline.inference.trained import open_snapshots
     from pipeline.probes.summary import as_metrics
-    from pipeline.probes.table import readings_of
+    from pipeline.probes.table import over_snapshots, readings_at
     from pipeline.progress import follower
 
     knobs, follow, runtime = params.probe, follower(params.runtime.progress), Runtime(params.runtime)
@@ -39,9 +47,19 @@ def main() -> None:
     )
     sizes = [file.stat().st_size for file in paths.SNAPSHOTS.glob("*.safetensors")]
     check = TrainedCheck(paths.MODEL.parent, paths.TOKENS, runtime)
-    with follow("reading snapshots", sum(sizes)) as advance:
-        readings = readings_of(check.watched(subjects), lambda: advance(sum(sizes) // len(sizes)))
-    numbers, skipped = check.numbers()
+
+    def read(snapshot: TrainedModel) -> tuple[dict[str, Reading], dict[str, float]]:
+        return readings_at(snapshot), check.recorded(snapshot)
+
+    at_once = AT_ONCE // max(sizes, default=1)
+    with follow("reading snapshots", sum(sizes)) as advance, Workers(runtime.device, min(max(at_once, 1), 4)) as workers:
+        steps, found = workers.begin(check.steps), []
+        for taken in workers.each(read, subjects):
+            found.append(taken)
+            advance(sum(sizes) // len(sizes))
+        numbers, skipped = steps.result()
+    readings = over_snapshots(read for read, _ in found)
+    numbers |= largest(recorded for _, recorded in found)
     for line in skipped:
         print(f"not checked: {line}")
     if numbers:

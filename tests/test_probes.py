@@ -20,6 +20,7 @@ from torch import Tensor
 from pipeline import probe
 from pipeline.artifacts.paths import PROBE_METRICS, READINGS
 from pipeline.artifacts.reading import read_json
+from pipeline.inference.threads import threads_of_torch
 from pipeline.inference.trained import TrainedModel, open_snapshots
 from pipeline.networks.attention import Attention
 from pipeline.params.errors import UserError
@@ -304,10 +305,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return leave_model(tmp_path, subject(tmp_path))
 
 
-def test_the_stage_leaves_every_reading_over_all_snapshots_and_the_same_bytes_each_time(project: Path) -> None:
+def test_the_stage_leaves_every_reading_over_all_snapshots_and_the_same_bytes_on_any_number_of_threads(project: Path) -> None:
     probe.main()
     left = {file.name: file.read_bytes() for file in READINGS.iterdir()}
-    probe.main()
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    content["runtime"]["threads"] = 3 if torch.get_num_threads() == 1 else 1
+    (project / "params.yaml").write_text(yaml.safe_dump(content))
+    with threads_of_torch(1):
+        probe.main()
     assert left == {file.name: file.read_bytes() for file in READINGS.iterdir()}
     readings = {reading.name: reading for reading in load_all()}
     unasked = {"saturation", "sharpness", "embeddings", *OF_IMAGES}  # relu2 has one end; the rest was not asked or is no text's

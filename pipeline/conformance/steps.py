@@ -133,7 +133,9 @@ class CheckedSteps:
             flat = outputs.reshape(-1, outputs.shape[-1])
             targets = batch.targets.reshape(-1)
             wanted, slope = objective(flat, targets, self.train, self.class_weights, max(count, 1))
-            gradients = torch.autograd.grad(flat, list(self.named.values()), slope, allow_unused=True, materialize_grads=True)
+            # Of a number, because PyTorch imports sympy (half a second) to check the shape of a slope.
+            along = (flat * slope).sum()
+            gradients = torch.autograd.grad(along, list(self.named.values()), allow_unused=True, materialize_grads=True)
             for name, gradient in zip(self.named, gradients, strict=True):
                 sums[name] += gradient
             total, minimized = total + cross_entropy(flat.detach(), targets).sum(), minimized + wanted

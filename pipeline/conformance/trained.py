@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.paths import NONE, TRAIN_CURVE, VALIDATION_CURVE
 from pipeline.conformance.checks import check
-from pipeline.conformance.recorded import RecordedLosses, Rows
+from pipeline.conformance.recorded import Numbers, RecordedLosses, Rows
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.engine.setup import build_training
 from pipeline.inference.trained import TrainedModel
@@ -35,33 +36,41 @@ class TrainedCheck:
         about: dict[str, Any] = self.described.about
         self.seed = int(about.get("seed", 0))
         self.train = parse(Train, about["train"], ("train",)) if "train" in about and "seed" in about else None
-        self.recorded: RecordedLosses | None = None
 
-    def watched(self, snapshots: Iterable[TrainedModel]) -> Iterator[TrainedModel]:
-        """The same snapshots; on their way, what was recorded at their steps is compared with their weights."""
-        for snapshot in snapshots:
-            if self.train and isinstance(snapshot.task, LanguageModelling):
-                if self.recorded is None:
-                    curve, validations = _rows(TRAIN_CURVE), _rows(VALIDATION_CURVE)
-                    self.recorded = RecordedLosses(snapshot.task, self.train, self.seed, curve, validations)
-                self.recorded.see(snapshot.model, snapshot.step)
-            yield snapshot
+    @cached_property
+    def curves(self) -> tuple[Rows, Rows]:
+        """The rows of the training's losses, and of the validation's."""
+        return _rows(TRAIN_CURVE), _rows(VALIDATION_CURVE)
 
-    def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """The numbers of all checks, and why the others were not made."""
-        recorded = self.recorded.numbers if self.recorded else {}
+    def recorded(self, snapshot: TrainedModel) -> Numbers:
+        """What the training recorded at the step of a snapshot, compared with its weights."""
+        if self.train is None or not isinstance(snapshot.task, LanguageModelling):
+            return {}
+        losses = RecordedLosses(snapshot.task, self.train, self.seed, *self.curves)
+        losses.see(snapshot.model, snapshot.step)
+        return losses.numbers
+
+    def steps(self) -> tuple[Numbers, list[str]]:
+        """The numbers of the first steps and of all that they rest on, and why others were not made."""
         if self.train is None:
-            return recorded, ["steps: models/trained/model.json does not have the knobs of its training"]
+            return {}, ["steps: models/trained/model.json does not have the knobs of its training"]
         if {self.train.init_from, self.train.teacher} != {str(NONE)}:
-            return recorded, ["steps: the training began from other weights, or had a teacher, and is not repeated"]
+            return {}, ["steps: the training began from other weights, or had a teacher, and is not repeated"]
         progress, task = build_training(
             self.seed, self.described.task, self.described.model, self.train, self.tokens, self.runtime
         )
         weights = sum(weight.numel() for weight in progress.model.parameters())
         if weights * self.train.batch_size * self.described.model.context_length > MOST_WORK:
-            return recorded, ["steps: the network is too large to repeat some of its steps here"]
-        found, skipped = check(progress, task, self.described.model, self.train, self.seed, self.runtime)
-        return found | recorded, skipped
+            return {}, ["steps: the network is too large to repeat some of its steps here"]
+        return check(progress, task, self.described.model, self.train, self.seed, self.runtime)
+
+
+def largest(numbers: Iterable[Numbers]) -> Numbers:
+    """The largest number of each check."""
+    found: Numbers = {}
+    for some in numbers:
+        found |= {name: max(number, found.get(name, number)) for name, number in some.items()}
+    return found
 
 
 def _rows(path: Path) -> Rows:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from pipeline.arrays import document_ends, memory_mapped
 from pipeline.artifacts.checksums import was_written
@@ -18,6 +19,7 @@ from pipeline.artifacts.writing import rounded
 from pipeline.evaluation.baselines import HELD_OUT
 from pipeline.evaluation.class_metrics import ClassPredictions, ClassScore, best_first
 from pipeline.evaluation.scores import batch_size
+from pipeline.inference.threads import Workers
 from pipeline.inference.trained import TrainedModel
 
 MOST_CLASSES = 128  # in a confusion matrix; a larger one would fill the file, and could not be read
@@ -30,13 +32,19 @@ def predictions_of(trained: TrainedModel, split: str, advance: Callable[[int], N
         advance: called with the number of examples of each batch that is done.
     """
     task, examples, log_probabilities, labels = trained.task, trained.task.size(split), [], []
-    with torch.inference_mode(), trained.runtime.autocast():
-        for rows in np.array_split(np.arange(examples), -(-examples // batch_size(trained))):
+
+    def predicted(rows: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode(), trained.runtime.autocast():
             batch = trained.runtime.batch_to_device(task.batch(split, rows))
             logits = trained.model(batch.inputs).cpu().double()  # where a probability is next to 1, the others do not become 0
-            log_probabilities.append(logits.log_softmax(dim=-1).numpy())
-            labels.append(batch.targets.cpu().numpy())
-            advance(len(rows))
+            return logits.log_softmax(dim=-1).numpy(), batch.targets.cpu().numpy()
+
+    batches = np.array_split(np.arange(examples), -(-examples // batch_size(trained)))
+    with Workers(trained.runtime.device) as workers:
+        for predictions, targets in workers.each(predicted, batches):
+            log_probabilities.append(predictions)
+            labels.append(targets)
+            advance(len(targets))
     return ClassPredictions(np.concatenate(log_probabilities), np.concatenate(labels))
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from pipeline.artifacts.writing import rounded
 from pipeline.evaluation.baselines import HELD_OUT, Score
+from pipeline.inference.threads import Workers
 from pipeline.inference.trained import TrainedModel
 
 CELLS = 2**20  # activations of the widest layer at a time, on a CPU: more do not fit its caches
@@ -25,12 +27,18 @@ def score(trained: TrainedModel, split: str, size: int, advance: Callable[[int],
         advance: called with the number of bytes of each batch that is done.
     """
     task, examples = trained.task, trained.task.size(split)
-    total, count, correct = 0.0, 0, 0
-    with torch.inference_mode(), trained.runtime.autocast():
-        for rows in np.array_split(np.arange(examples), -(-examples // batch_size(trained))):
+
+    def sums(rows: Int[np.ndarray, " n"]) -> tuple[float, int, int]:
+        with torch.inference_mode(), trained.runtime.autocast():
             part = task.loss(trained.model, trained.runtime.batch_to_device(task.batch(split, rows)))
             assert part.correct is not None, "a task counts correct predictions outside of training"
-            total, count, correct = total + float(part.total), count + int(part.count), correct + int(part.correct)
+            return float(part.total), int(part.count), int(part.correct)
+
+    total, count, correct = 0.0, 0, 0
+    batches = np.array_split(np.arange(examples), -(-examples // batch_size(trained)))
+    with Workers(trained.runtime.device) as workers:
+        for rows, (nats, targets, hits) in zip(batches, workers.each(sums, batches), strict=True):
+            total, count, correct = total + nats, count + targets, correct + hits
             advance(size * len(rows) // examples)
     return Score("model", split, total, size, count, correct if math.isfinite(total) else None)
 

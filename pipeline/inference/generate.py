@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from jaxtyping import Float, Int
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from pipeline.inference.flat import FlatGPT, covers
+from pipeline.inference.threads import Workers, one_thread_of_numpy, threads_for, threads_of_torch
 from pipeline.inference.trained import TrainedModel
 from pipeline.networks.attention import KVCache
 from pipeline.networks.transformer import GPT
@@ -74,16 +72,15 @@ def texts(
     Raises:
         UserError: the model is not a language model, or its training diverged.
     """
-    threads = min(torch.get_num_threads(), max(1, count // MANY))
-    groups = [range(seed + count * part // threads, seed + count * (part + 1) // threads) for part in range(threads)]
+    parts = min(threads_for(trained.runtime.device), max(1, count // MANY))
+    groups = [range(seed + count * part // parts, seed + count * (part + 1) // parts) for part in range(parts)]
 
     def write(seeds: range) -> list[str]:
-        torch.set_num_threads(1)  # of this one: a text at a time of each thread needs no waiting for the others
         drawn = _draws(trained, prompt, seeds, temperature, top_k, top_p)
         return _until_the_end(trained, itertools.islice(drawn, tokens), advance if seeds == groups[0] else lambda: None)
 
-    with _one_thread(), _one_thread_of_numpy(), ThreadPoolExecutor(threads) as pool:
-        return list(itertools.chain.from_iterable(pool.map(write, groups)))
+    with Workers(trained.runtime.device) as workers:
+        return list(itertools.chain.from_iterable(workers.each(write, groups)))
 
 
 def _until_the_end(trained: TrainedModel, drawn: Iterator[Int[Tensor, " B"]], advance: Callable[[], None]) -> list[str]:
@@ -130,7 +127,7 @@ def generate_batch(
     if not isinstance(model, GPT):
         return None
     cache, unread, ids, next_logits = model.new_cache(len(start)), start, list[Tensor](), _passes(trained, model)
-    with _one_thread(), _one_thread_of_numpy():
+    with threads_of_torch(1), one_thread_of_numpy():  # one token of each text is too little work for two
         for _ in range(tokens):
             logits = next_logits(unread, cache)
             if not bool(logits.isfinite().all()):
@@ -157,9 +154,9 @@ def _continuations(
         raise UserError(f"models/trained: a {type(model).__name__} does not generate text")
     length, next_logits = model.knobs.context_length, _passes(trained, model)
     unread, cache, read = ids[:, -length:], model.new_cache(len(ids)), list[Int[Tensor, "B t"]]()
-    with _one_thread_of_numpy():
+    with one_thread_of_numpy():
         while True:
-            with _one_thread():
+            with threads_of_torch(1):
                 logits = next_logits(unread, cache)
                 if not math.isfinite(float(logits.sum())):
                     raise UserError(
@@ -186,22 +183,6 @@ def _passes(trained: TrainedModel, model: GPT) -> Callable[[Int[Tensor, "B t"], 
             return logits
 
     return next_logits
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """One token of each text is too little work for two threads; they would wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _one_thread_of_numpy() -> contextlib.AbstractContextManager[object]:
-    """The same for numpy, whose second thread would spin while it waits."""
-    return ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 
 def choose(

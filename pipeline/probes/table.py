@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.inference.trained import TrainedModel
@@ -44,24 +44,30 @@ class Probe:
     whole_training: bool = True
 
 
-def readings_of(snapshots: Iterable[TrainedModel], advance: Callable[[], None] = lambda: None) -> dict[str, Reading]:
+def readings_of(snapshots: Iterable[TrainedModel]) -> dict[str, Reading]:
     """Every reading of the table, over the snapshots of a training.
 
     Args:
         snapshots: from the first step to the last; each is needed only until the next one is read.
-        advance: called after each.
     """
+    return over_snapshots(map(readings_at, snapshots))
+
+
+def readings_at(snapshot: TrainedModel) -> dict[str, Reading]:
+    """The readings of one snapshot."""
+    due = ((name, probe) for name, probe in PROBES.items() if probe.whole_training or snapshot.is_last)
+    found = {name: reading for name, probe in due if (reading := probe.read(snapshot)) is not None}
+    snapshot.cache.clear()  # before the next one needs the memory
+    return found
+
+
+def over_snapshots(found: Iterable[Mapping[str, Reading]]) -> dict[str, Reading]:
+    """The readings of all snapshots, from the first step to the last, as one of each probe."""
     taken = defaultdict[str, list[Reading]](list)
-    for trained in snapshots:
-        for name, probe in PROBES.items():
-            if not (probe.whole_training or trained.is_last):
-                continue
-            if (reading := probe.read(trained)) is not None:
-                taken[name] = [*taken[name], reading] if probe.whole_training else [reading]
-        trained.cache.clear()  # before the next one needs the memory
-        advance()
-    whole = {name for name, probe in PROBES.items() if probe.whole_training}
-    return {name: over_training(found) if name in whole else found[0] for name, found in taken.items()}
+    for readings in found:
+        for name, reading in readings.items():
+            taken[name].append(reading)
+    return {name: over_training(parts) if PROBES[name].whole_training else parts[-1] for name, parts in taken.items()}
 
 
 PROBES: dict[str, Probe] = {
