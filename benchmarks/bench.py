@@ -28,7 +28,6 @@ from pipeline.params.yaml12 import read_yaml
 
 TOP = Path(__file__).parent.parent
 ANCHOR = dict(read_entries(TOP / "studies")["nanogpt-cpu"].set)
-TINY_SHAKESPEARE = {"prepare.dataset": "tinyshakespeare", "tokenize.kind": "char"}
 SILENT = {"runtime.progress": "none", "runtime.checkpoint_seconds": 1e9, "train.validation_points": 0, "train.log_points": 20}
 
 
