@@ -22,9 +22,10 @@ from pipeline.artifacts.reading import read_json
 from pipeline.artifacts.writing import write_json
 from pipeline.evaluation import scores
 from pipeline.evaluation.baselines import Score
-from pipeline.evaluation.scores import ranking, score, summary
+from pipeline.evaluation.scores import batch_size, ranking, score, summary
 from pipeline.inference.trained import TrainedModel, open_model
 from pipeline.params.errors import UserError
+from pipeline.tokenizers.byte import ByteTokenizer
 from pipeline.tokenizers.char import CharTokenizer
 
 
@@ -53,6 +54,16 @@ def test_every_token_of_a_split_is_scored_once_whatever_the_batch(
     found = score(made, split, size=77)
     assert found.nats == pytest.approx(nats, rel=1e-5)
     assert (found.tokens, found.correct, found.bytes) == (tokens, correct, 77)
+
+
+def test_rows_that_are_looked_up_make_no_batch_smaller_but_a_tied_head_does(tmp_path: Path) -> None:
+    # A table of 8,192 trigrams is as large as many layers, but a pass reads only the rows of its own tokens.
+    plain = batch_size(subject(tmp_path / "plain"))
+    ngrams = {"model__embedding_mixer": "ngrams", "model__position": "learned"}
+    assert batch_size(subject(tmp_path / "ngrams", **ngrams)) == plain
+    many = ByteTokenizer(has_end=True)  # more logits than any layer has features
+    sizes = [batch_size(subject(tmp_path / f"tied-{tied}", many, model__tie_embeddings=tied)) for tied in (False, True)]
+    assert sizes[0] == sizes[1] < plain
 
 
 def test_a_model_that_knows_nothing_pays_for_every_token_the_same(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pipeline.artifacts.writing import rounded
 from pipeline.evaluation.baselines import HELD_OUT, Score
 from pipeline.inference.threads import Workers
 from pipeline.inference.trained import TrainedModel
+from pipeline.networks.roles import Role, role_of
 
 CELLS = 2**20  # activations of the widest layer at a time, on a CPU: more do not fit its caches
 CELLS_GPU = 2**26
@@ -48,7 +49,9 @@ def batch_size(trained: TrainedModel) -> int:
     cells = CELLS if trained.runtime.device.type == "cpu" else CELLS_GPU
     # Texts of different lengths may all be as long as the context.
     tokens = max(trained.task.batch("validation", np.zeros(1, np.int64)).inputs.numel(), trained.task.length)
-    return max(1, cells // tokens // max(weight.shape[0] for weight in trained.model.parameters()))
+    named = trained.model.named_parameters(remove_duplicate=False)  # a tied head by its own name, too
+    widest = max(weight.shape[0] for name, weight in named if role_of(name, weight) is not Role.EMBEDDING)
+    return max(1, cells // tokens // widest)
 
 
 def ranking(scores: Sequence[Score]) -> list[str]:
