@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+import torch.nn.functional as F  # noqa: N812 (its customary name)
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.engine.runtime.runtime import Runtime
 from pipeline.inference.trained import TrainedModel, cached
 from pipeline.networks.attention import Attention
 from pipeline.networks.positions import Position
-from pipeline.networks.transformer import AttentionBlock
+from pipeline.networks.transformer import GPT, AttentionBlock
 from pipeline.probes.passes.layers import layers
+from pipeline.tasks.base import IGNORED
 
-CELLS = 2**23  # attention probabilities that are held at once: 32 MB
+CELLS = 2**20  # attention probabilities that are held at once: 4 MB
+ROWS = 512  # of logits at once: 4 MB of a vocabulary of 2,048
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,30 @@ class AttentionInput:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """What the probes read of logits, which are too large to keep: 32 MB for 32 sequences of 128 tokens out of 2,048.
+
+    Attributes:
+        log_partition: log Z of each prediction of all examples, one after another, in nats.
+        losses: the cross-entropy of each, in nats; 0 for targets that do not count.
+    """
+
+    log_partition: Float[Tensor, " N"]
+    losses: Float[Tensor, " N"]
+
+    @classmethod
+    def of(cls, logits: Iterable[Float[Tensor, "n V"]], targets: Int[Tensor, "B ..."]) -> Predictions:
+        """Of logits in pieces, in the order of the targets."""
+        log_partition, losses, first = list[Tensor](), list[Tensor](), 0
+        for some in logits:
+            target = targets.flatten()[first : first + len(some)]
+            log_partition.append(some.float().logsumexp(dim=-1))
+            losses.append(F.cross_entropy(some.float(), target, reduction="none", ignore_index=IGNORED))
+            first += len(some)
+        return cls(torch.cat(log_partition), torch.cat(losses))
+
+
+@dataclass(frozen=True)
 class Forward:
     """What enters and leaves each layer on some examples.
 
@@ -73,13 +100,13 @@ class Forward:
         streams: the features before the first layer, and after each.
         attention: what enters the attention of each layer.
         hidden: the features of each layer behind its activation function.
-        logits: the output, once.
+        predictions: of the output, once, where targets were given.
     """
 
     streams: list[Float[Tensor, "B _ _"]] = field(default_factory=list)
     attention: list[AttentionInput] = field(default_factory=list)
     hidden: list[Float[Tensor, "B _ _"]] = field(default_factory=list)
-    logits: list[Float[Tensor, "B *T V"]] = field(default_factory=list)
+    predictions: list[Predictions] = field(default_factory=list)
 
     def without_padding(self, features: Float[Tensor, "B T D"]) -> Float[Tensor, "N D"]:
         """The features at all places of all examples, one after another, except padding."""
@@ -87,8 +114,12 @@ class Forward:
         return features.flatten(0, 1) if real is None else features[real]
 
 
-def run(trained: TrainedModel, inputs: Tensor) -> Forward:
-    """One forward pass, without dropout, recorded by hooks."""
+def run(trained: TrainedModel, inputs: Tensor, targets: Tensor | None = None) -> Forward:
+    """One forward pass, without dropout, recorded by hooks.
+
+    Args:
+        targets: of the predictions that are to be read, too.
+    """
     trace = Forward()
 
     def record_attention(attention: Attention, given: tuple[Any, ...]) -> None:
@@ -113,14 +144,24 @@ def run(trained: TrainedModel, inputs: Tensor) -> Forward:
         hooks.append(layer.last.register_forward_hook(record_output))
     try:
         with torch.no_grad(), trained.runtime.autocast():
-            trace.logits.append(trained.model(inputs))
+            logits = _logits(trained.model, inputs)
+            if targets is not None:
+                trace.predictions.append(Predictions.of(logits, targets))
     finally:
         for hook in hooks:
             hook.remove()
     return trace
 
 
+def _logits(model: nn.Module, inputs: Tensor) -> Iterator[Float[Tensor, "n V"]]:
+    """The logits of all predictions, once the pass through the layers is done; those of a language model a few at a time."""
+    if not isinstance(model, GPT):
+        return iter([model(inputs)])
+    features = model.features(inputs).flatten(0, 1)
+    return (model.logits(some) for some in features.split(ROWS))
+
+
 @cached
 def forward(trained: TrainedModel) -> Forward:
     """The pass over the fixed batch."""
-    return run(trained, trained.batch.inputs)
+    return run(trained, trained.batch.inputs, trained.batch.targets)

@@ -20,7 +20,7 @@ def log_partition(trained: TrainedModel) -> Reading:
 
     Source: Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", 2022 (z-loss).
     """
-    sizes = forward(trained).logits[0].float().logsumexp(dim=-1).cpu().double()
+    sizes = forward(trained).predictions[0].log_partition.cpu().double()
     return point(
         "log_partition",
         {"mean": float(sizes.mean()), "sd": float(sizes.std(correction=0))},

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import torch.nn.functional as F  # noqa: N812 (its customary name)
-
 from pipeline.inference.trained import TrainedModel
 from pipeline.probes.passes.forward import forward
 from pipeline.readings import Axis, Reading, rounded_or_none
@@ -30,9 +28,9 @@ def loss_by_position(trained: TrainedModel) -> Reading | None:
     """
     if not trained.is_language_model:
         return None
-    logits, targets = forward(trained).logits[0], trained.batch.targets
-    losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED)
-    by_place, counted = losses.view(targets.shape).cpu().double(), (targets != IGNORED).cpu()
+    targets = trained.batch.targets
+    losses, counted = forward(trained).predictions[0].losses.view(targets.shape), (targets != IGNORED).cpu()
+    by_place = losses.cpu().double()
     ranges = list(itertools.pairwise(edges(targets.shape[1])))
     means = [float(by_place[:, a:b].sum() / counted[:, a:b].sum()) for a, b in ranges]
     return Reading(
