@@ -205,7 +205,8 @@ def _outputs(subject: TrainedModel, inputs: object) -> _Outputs:
         )
         for place, (name, stream) in enumerate(zip(names, trace.streams, strict=True))
     ]
-    logits = trace.logits[0][0].double().cpu()
+    with torch.no_grad(), subject.runtime.autocast():  # once more, for the pass over the layers keeps no logits
+        logits = subject.model(inputs)[0].double().cpu()
     predicted = logits.nan_to_num().argmax()[None]
     saliency = input_gradients(subject, inputs, predicted)[0].numpy()
     top = np.nanmax(saliency, initial=0.0)
